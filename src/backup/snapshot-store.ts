@@ -1,0 +1,19 @@
+/**
+ * Where snapshots are kept: named blobs, nothing more. Names consist of `[A-Za-z0-9._-]`, at most 128 characters.
+ */
+export interface SnapshotStore {
+  /** For messages: what and where, without secrets. */
+  readonly description: string;
+  /** Stores a blob whole or not at all, replacing one of the same name. */
+  put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** The blob; `undefined` where there is none. */
+  get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Which of these names are there. */
+  has(names: readonly string[], signal?: AbortSignal): Promise<boolean[]>;
+  /** All names that begin with `prefix`, sorted. */
+  list(prefix: string, signal?: AbortSignal): Promise<string[]>;
+  /** Removes blobs; a missing one is fine. */
+  remove(names: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** Gives back connections. Twice is fine. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,21 @@
+/**
+ * The only door to time. The core never asks for it; everything at the edge asks through this port, so that a test
+ * (or a simulation) can own the clock. XState's `SimulatedClock` satisfies it.
+ */
+export interface Clock {
+  /** Epoch milliseconds. */
+  now(): number;
+  /** Calls `callback` once after `delayMs` milliseconds. */
+  setTimeout(callback: () => void, delayMs: number): unknown;
+  clearTimeout(handle: unknown): void;
+}
+
+/** Node refuses longer delays and fires at once instead. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+/** The machine's clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)),
+  clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+};

@@ -1,0 +1,45 @@
+import { Packr, Unpackr } from 'msgpackr';
+import { type JsonValue, setOwn } from './value.ts';
+
+/**
+ * MessagePack as any reader opens it: no record extension, no shared structures.
+ * See https://github.com/msgpack/msgpack/blob/master/spec.md
+ */
+const packr = new Packr({ useRecords: false, variableMapToObject: true } as ConstructorParameters<typeof Packr>[0]);
+const fastUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
+const exactUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: false });
+
+/** The fast decoder renames a property `__proto__`; bytes that may hold one take the exact way. */
+const RENAMED = Buffer.from('__proto__');
+
+/** Encodes a JSON value (or an array or plain object of them) as MessagePack. */
+export function encode(value: unknown): Buffer {
+  // The packer hands out slices of a pool that it reuses after a few calls only when told so; a copy is not needed.
+  return packr.pack(value);
+}
+
+/** The inverse of {@link encode}. The result is not frozen. */
+export function decode(bytes: Uint8Array): unknown {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.includes(RENAMED) ? mapsToObjects(exactUnpackr.unpack(buffer)) : fastUnpackr.unpack(buffer);
+}
+
+/** Decodes a stored value and freezes it deeply, as every value in the cache is. */
+export function decodeValue(bytes: Uint8Array): JsonValue {
+  return freezeDeep(decode(bytes) as JsonValue);
+}
+
+/** Freezes a value that this process has made itself. */
+export function freezeDeep<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const inner of Object.values(value)) freezeDeep(inner);
+  return Object.freeze(value);
+}
+
+function mapsToObjects(decoded: unknown): unknown {
+  if (Array.isArray(decoded)) return decoded.map(mapsToObjects);
+  if (!(decoded instanceof Map)) return decoded;
+  const object = {};
+  for (const [name, inner] of decoded) setOwn(object, String(name), mapsToObjects(inner));
+  return object;
+}

@@ -1,0 +1,113 @@
+import type { JsonValue } from './value.ts';
+
+/** How long a duration may be given: milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
+export type Duration = number | string;
+
+/** What every command that writes an entry may carry. */
+export interface WriteOptions {
+  /** Time to live, counted from when the command is taken. Excludes `expiresAt`. */
+  readonly ttl?: Duration | undefined;
+  /** When the entry expires: epoch milliseconds or a Date. `null`: never. */
+  readonly expiresAt?: number | Date | null | undefined;
+  /** Only if the entry has this version; 0: only if there is none. Otherwise `VERSION_CONFLICT`. */
+  readonly ifVersion?: number | undefined;
+  /** Who writes. */
+  readonly agent?: string | undefined;
+}
+
+/** What every command that removes may carry. */
+export type RemoveOptions = Pick<WriteOptions, 'ifVersion' | 'agent'>;
+
+/** One step of a batch. */
+export type BatchOperation =
+  | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & Omit<WriteOptions, 'agent'>)
+  | ({ readonly operation: 'delete'; readonly key: string } & Omit<RemoveOptions, 'agent'>)
+  | ({ readonly operation: 'touch'; readonly key: string } & Omit<WriteOptions, 'agent'>);
+
+interface InNamespace {
+  /** Default: `default`. */
+  readonly namespace?: string | undefined;
+}
+interface OfKey extends InNamespace {
+  readonly key: string;
+}
+
+/** Commands that change a namespace. Answered with `{ version, position }`. */
+export type DataCommand =
+  | ({ readonly type: 'context.set'; readonly value: unknown } & OfKey & WriteOptions)
+  | ({ readonly type: 'context.delete' } & OfKey & RemoveOptions)
+  | ({ readonly type: 'context.touch' } & OfKey & WriteOptions)
+  | ({ readonly type: 'context.clear'; readonly agent?: string | undefined } & InNamespace)
+  | ({ readonly type: 'context.drop'; readonly agent?: string | undefined } & InNamespace)
+  | ({
+      readonly type: 'context.batch';
+      readonly operations: readonly BatchOperation[];
+      readonly agent?: string | undefined;
+    } & InNamespace);
+
+/** Commands that read. Answered with what the method of the same name returns. */
+export type QueryCommand =
+  | ({ readonly type: 'context.get' } & OfKey)
+  | ({ readonly type: 'context.has' } & OfKey)
+  | ({ readonly type: 'context.entry' } & OfKey)
+  | ({ readonly type: 'context.keys' } & InNamespace)
+  | { readonly type: 'context.namespaces' };
+
+/** Settings of the backup, all optional where they are changed. */
+export interface BackupSettings {
+  /** Seconds between two snapshots (`periodic`), or at least between two (`on_change`). Default 300. */
+  readonly interval: number;
+  /** When a snapshot is taken: every interval, when something has changed, or only when asked. Default `periodic`. */
+  readonly mode: 'periodic' | 'on_change' | 'manual';
+  /** How many snapshots stay. Default 5. */
+  readonly keep: number;
+}
+
+/** Commands about the cache itself: topics, backup and life-cycle. */
+export type ControlCommand =
+  | { readonly type: 'topics.set'; readonly topics: readonly string[] }
+  | { readonly type: 'topics.add'; readonly topic: string }
+  | { readonly type: 'topics.remove'; readonly topic: string }
+  | { readonly type: 'topics.list' }
+  | { readonly type: 'context.backup' }
+  | { readonly type: 'backup.enable'; readonly settings?: Partial<BackupSettings> | undefined }
+  | { readonly type: 'backup.disable' }
+  | { readonly type: 'backup.set'; readonly settings: Partial<BackupSettings> }
+  | { readonly type: 'backup.status' }
+  | { readonly type: 'namespace.passivate'; readonly namespace: string }
+  | { readonly type: 'namespace.restart'; readonly namespace: string }
+  | { readonly type: 'cache.flush' }
+  | { readonly type: 'cache.health' };
+
+/**
+ * Everything that may be asked of the cache, by `supervisor.send(command)` (no answer; a failure reaches `onError`)
+ * or `ask(command)` (a promise of the answer).
+ *
+ * @example
+ * ```ts
+ * cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: 'token', value: 't-1', ttl: '10m' });
+ * const { version } = await cache.ask({ type: 'context.delete', namespace: 'auth', key: 'token' });
+ * ```
+ */
+export type ContextCommand = DataCommand | QueryCommand | ControlCommand;
+
+/** Answer to a command that changes. */
+export interface Acknowledgement {
+  /** Version of the namespace after the command; the current one where the command changed nothing. */
+  readonly version: number;
+  /** Position of the command's (last) update; of the namespace's last update where the command changed nothing. */
+  readonly position: number;
+  /** Whether there was an update. */
+  readonly changed: boolean;
+}
+
+/** A step of a data command after validation: names checked, value admitted, durations made instants. */
+export interface Step {
+  readonly operation: 'set' | 'delete' | 'touch';
+  readonly key: string;
+  readonly value: JsonValue;
+  readonly bytes: number;
+  readonly expiresAt: number | null;
+  /** -1: unconditional. */
+  readonly ifVersion: number;
+}

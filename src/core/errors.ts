@@ -1,0 +1,69 @@
+/**
+ * Every error this package throws or rejects with. `code` is stable and made for programs, the message for people:
+ * it names the offending thing and the remedy, and never holds a value or a key of the cache beyond what the caller
+ * has just passed.
+ */
+
+/** The stable codes of {@link ContextCacheError}. */
+export type ErrorCode =
+  | 'INVALID_NAME'
+  | 'INVALID_VALUE'
+  | 'INVALID_COMMAND'
+  | 'INVALID_OPTION'
+  | 'SCHEMA_MISMATCH'
+  | 'VERSION_CONFLICT'
+  | 'NAMESPACE_UNAVAILABLE'
+  | 'BACKEND_FAILED'
+  | 'OVERLOADED'
+  | 'TIMED_OUT'
+  | 'CLOSED'
+  | 'LOG_UNAVAILABLE'
+  | 'OUTCOME_UNKNOWN'
+  | 'LOG_CORRUPT'
+  | 'DIRECTORY_LOCKED'
+  | 'FORMAT_UNSUPPORTED'
+  | 'POSITION_UNAVAILABLE'
+  | 'WATCH_OVERFLOW'
+  | 'SNAPSHOT_CORRUPT'
+  | 'NOT_FOUND'
+  | 'NOT_EMPTY'
+  | 'UNREACHABLE'
+  | 'FILE_CORRUPT'
+  | 'INVARIANT';
+
+/**
+ * The one error class of the package; tell kinds apart by {@link ContextCacheError.code}.
+ *
+ * @example
+ * ```ts
+ * try { await cache.set('', 1); } catch (error) {
+ *   if (error instanceof ContextCacheError && error.code === 'INVALID_NAME') console.error(error.message);
+ * }
+ * ```
+ */
+export class ContextCacheError extends Error {
+  /** What kind of failure this is. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ContextCacheError';
+    this.code = code;
+  }
+}
+
+/** A value that may not enter the cache; `path` leads to the offending place inside it, as in `$.tags[2]`. */
+export class InvalidValueError extends ContextCacheError {
+  readonly path: string;
+
+  constructor(path: string, problem: string, remedy: string) {
+    super('INVALID_VALUE', `The value at ${path} ${problem}. ${remedy}`);
+    this.name = 'InvalidValueError';
+    this.path = path;
+  }
+}
+
+/** Turns whatever was thrown into an `Error`, keeping it when it already is one. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+}

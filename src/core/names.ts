@@ -1,0 +1,67 @@
+import { ContextCacheError } from './errors.ts';
+
+/** Bytes a namespace or a key may have at the most, in UTF-8. */
+export const MAX_NAME_BYTES = 1024;
+
+/** The namespace that is always there and that every call means when it names none. */
+export const DEFAULT_NAMESPACE = 'default';
+
+/** A UTF-16 unit becomes at most three bytes of UTF-8, so that a name this short need not be measured. */
+const SURELY_SHORT = Math.floor(MAX_NAME_BYTES / 3);
+
+/**
+ * Checks a namespace or key: any well-formed non-empty string of at most {@link MAX_NAME_BYTES} bytes. No name is
+ * special.
+ *
+ * @throws {ContextCacheError} `INVALID_NAME`.
+ */
+export function checkName(what: 'namespace' | 'key', name: unknown): asserts name is string {
+  if (typeof name === 'string' && name.length > 0 && name.length <= SURELY_SHORT && name.isWellFormed()) return;
+  throwUnlessValid(what, name);
+}
+
+function throwUnlessValid(what: string, name: unknown): void {
+  if (typeof name !== 'string') {
+    throw new ContextCacheError('INVALID_NAME', `A ${what} must be a string, not ${name === null ? 'null' : typeof name}.`);
+  }
+  if (name.length === 0) throw new ContextCacheError('INVALID_NAME', `A ${what} must not be empty.`);
+  if (!name.isWellFormed()) {
+    throw new ContextCacheError('INVALID_NAME', `A ${what} must be well-formed Unicode; this one has a lone surrogate.`);
+  }
+  const bytes = Buffer.byteLength(name);
+  if (bytes > MAX_NAME_BYTES) {
+    throw new ContextCacheError('INVALID_NAME', `A ${what} may have ${MAX_NAME_BYTES} bytes in UTF-8; this one has ${bytes}.`);
+  }
+}
+
+/**
+ * The order of names wherever they are listed: by Unicode code point, which is also the order of their UTF-8 bytes
+ * and so the same in every language. JavaScript's own `<` differs for characters beyond U+FFFF.
+ */
+export function compareNames(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i += 1) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+/** Surrogates stand for code points above every other unit, so that they rank last. */
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/**
+ * Percent-encodes `%` and `:` and nothing else, so that `namespace:key` splits at its first colon into exactly one
+ * pair: `a:b` + `c` and `a` + `b:c` differ.
+ */
+export function encodeNamespace(namespace: string): string {
+  return namespace.replace(/[%:]/g, (character) => (character === '%' ? '%25' : '%3A'));
+}
+
+/** The inverse of {@link encodeNamespace}. */
+export function decodeNamespace(encoded: string): string {
+  return encoded.replace(/%25|%3A/g, (code) => (code === '%25' ? '%' : ':'));
+}

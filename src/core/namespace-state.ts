@@ -1,0 +1,171 @@
+import TinyQueue from 'tinyqueue';
+import type { JsonValue } from './value.ts';
+
+/** One key of a namespace as the cache holds it. Replaced on every change, never changed in place. */
+export interface EntryRecord {
+  /** Absent (`undefined`) where a primary of the user's own keeps the values. */
+  readonly value: JsonValue | undefined;
+  /** Version of the namespace at this entry's last update. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly expiresAt: number | null;
+  readonly agent: string | null;
+  readonly bytes: number;
+}
+
+/** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */
+export interface Entry<Value = JsonValue> {
+  readonly namespace: string;
+  readonly key: string;
+  readonly value: Value;
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly expiresAt: number | null;
+  readonly agent: string | null;
+}
+
+interface Deadline {
+  readonly at: number;
+  readonly key: string;
+}
+
+/**
+ * The keys of one namespace. Owned by one namespace actor and changed by `apply` only; everybody else reads.
+ */
+export class NamespaceState {
+  readonly name: string;
+  /** Number of updates so far. */
+  version = 0;
+  /** Position of the last update. */
+  position = 0;
+  /** Estimated bytes of all values. */
+  bytes = 0;
+  /** Replaced, not emptied, by a clear, so that a capture may keep walking the old one. */
+  entries: ReadonlyMap<string, EntryRecord> = new Map();
+  /** Earliest first; a deadline that its entry no longer has is skipped when it comes up. */
+  #deadlines = new TinyQueue<Deadline>([], (a, b) => a.at - b.at);
+  readonly #captures = new Set<Capture>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** The entry, unless it is absent or has expired at `now`. */
+  live(key: string, now: number): EntryRecord | undefined {
+    const entry = this.entries.get(key);
+    return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now ? undefined : entry;
+  }
+
+  /** When the next entry expires; `Infinity` where none will. */
+  nextExpiryAt(): number {
+    for (;;) {
+      const next = this.#deadlines.peek();
+      if (next === undefined) return Number.POSITIVE_INFINITY;
+      if (this.entries.get(next.key)?.expiresAt === next.at) return next.at;
+      this.#deadlines.pop();
+    }
+  }
+
+  /** A key whose entry has expired at `now`, earliest first; `undefined` where there is none. */
+  nextExpired(now: number): string | undefined {
+    return this.nextExpiryAt() <= now ? this.#deadlines.peek()?.key : undefined;
+  }
+
+  /** For `apply`. */
+  put(key: string, entry: EntryRecord): void {
+    const previous = this.entries.get(key);
+    if (this.#captures.size > 0) this.#record(key, previous);
+    (this.entries as Map<string, EntryRecord>).set(key, entry);
+    this.bytes += entry.bytes - (previous?.bytes ?? 0);
+    if (entry.expiresAt !== null && entry.expiresAt !== previous?.expiresAt) this.#schedule(entry.expiresAt, key);
+  }
+
+  /** For `apply`. */
+  remove(key: string): void {
+    const previous = this.entries.get(key);
+    if (previous === undefined) return;
+    if (this.#captures.size > 0) this.#record(key, previous);
+    (this.entries as Map<string, EntryRecord>).delete(key);
+    this.bytes -= previous.bytes;
+  }
+
+  /** For `apply`. */
+  clear(): void {
+    this.entries = new Map();
+    this.bytes = 0;
+    this.#deadlines = new TinyQueue<Deadline>([], (a, b) => a.at - b.at);
+  }
+
+  /**
+   * Freezes the state as it is now for a reader that takes its time. Costs nothing but a look per write while it is
+   * open; close it.
+   */
+  capture(): Capture {
+    const capture = new Capture(this, (done) => this.#captures.delete(done));
+    this.#captures.add(capture);
+    return capture;
+  }
+
+  #record(key: string, previous: EntryRecord | undefined): void {
+    for (const capture of this.#captures) capture.take(key, previous);
+  }
+
+  /** Deadlines that were overtaken stay in the queue until they come up; past this share it is made anew. */
+  #schedule(at: number, key: string): void {
+    if (this.#deadlines.length > 64 && this.#deadlines.length > 2 * this.entries.size) {
+      const live: Deadline[] = [];
+      for (const [name, entry] of this.entries) if (entry.expiresAt !== null) live.push({ at: entry.expiresAt, key: name });
+      this.#deadlines = new TinyQueue(live, (a, b) => a.at - b.at);
+    } else {
+      this.#deadlines.push({ at, key });
+    }
+  }
+}
+
+/**
+ * A namespace as it was when the capture was opened, readable while the namespace goes on: the first change of a key
+ * after that leaves its earlier entry here.
+ */
+export class Capture {
+  readonly name: string;
+  readonly version: number;
+  readonly position: number;
+  /** How many entries there were. */
+  readonly count: number;
+  readonly bytes: number;
+  readonly #entries: ReadonlyMap<string, EntryRecord>;
+  readonly #close: (capture: Capture) => void;
+  /** What a key had before its first change; `undefined` where it was absent. */
+  readonly #before = new Map<string, EntryRecord | undefined>();
+
+  constructor(state: NamespaceState, close: (capture: Capture) => void) {
+    this.name = state.name;
+    this.version = state.version;
+    this.position = state.position;
+    this.count = state.entries.size;
+    this.bytes = state.bytes;
+    this.#entries = state.entries;
+    this.#close = close;
+  }
+
+  /** For `NamespaceState`: `key` is about to change for the first time or again. */
+  take(key: string, previous: EntryRecord | undefined): void {
+    if (!this.#before.has(key)) this.#before.set(key, previous);
+  }
+
+  /**
+   * Every entry of that moment, in no particular order, as slowly as the reader likes. An entry that changes after it
+   * was met is met a second time, as it was.
+   */
+  *entries(): Generator<readonly [string, EntryRecord]> {
+    // A Map may change while it is walked: what is removed is not met, what is added is met last.
+    for (const pair of this.#entries) if (!this.#before.has(pair[0])) yield pair;
+    for (const [key, entry] of this.#before) if (entry !== undefined) yield [key, entry];
+  }
+
+  close(): void {
+    this.#close(this);
+  }
+}

@@ -1,0 +1,149 @@
+import { InvalidValueError } from './errors.ts';
+
+/** What the cache stores: a JSON value. Any language can read it and every codec keeps it. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [name: string]: JsonValue };
+
+/** Bounds of a value. */
+export interface ValueLimits {
+  /** How many arrays and objects may enclose one another. Default 256. */
+  readonly maxDepth: number;
+  /** Estimated bytes of the value as JSON text. Default 16 MiB. */
+  readonly maxBytes: number;
+}
+
+/** The limits that hold when none are given. */
+export const DEFAULT_VALUE_LIMITS: ValueLimits = { maxDepth: 256, maxBytes: 16 * 1024 * 1024 };
+
+/** What {@link admit} has let in: a deep-frozen copy of the caller's value, and what it weighs. */
+export interface Admitted {
+  readonly value: JsonValue;
+  /** Estimated bytes as JSON text: exact for ASCII without escapes. */
+  readonly bytes: number;
+}
+
+/**
+ * Lets a value in: one walk that checks it, copies it, freezes the copy and measures it. The caller's own object is
+ * neither kept nor frozen, so that an agent may go on changing its plan after it has stored it; the copy is shared by
+ * everybody who reads. A property that is `undefined` counts as absent; `-0` becomes `0`, as in JSON text.
+ *
+ * @throws {InvalidValueError} for anything that is not a JSON value (NaN, BigInt, Date, function, symbol, class
+ *   instance, cycle, lone surrogate), is nested too deep or is too large; it names the path inside the value.
+ *
+ * @example
+ * ```ts
+ * admit({ name: 'Ada', nick: undefined }).value; // { name: 'Ada' }, frozen
+ * ```
+ */
+export function admit(value: unknown, limits: ValueLimits = DEFAULT_VALUE_LIMITS): Admitted {
+  const walk = new Admission(limits);
+  const copy = walk.visit(value, 0);
+  return { value: copy, bytes: walk.bytes };
+}
+
+class Admission {
+  bytes = 0;
+  readonly #limits: ValueLimits;
+  /** The names and indexes from the root to the place being visited. */
+  readonly #path: (string | number)[] = [];
+  /** The objects from the root to the place being visited: meeting one again is a cycle. */
+  readonly #open: object[] = [];
+
+  constructor(limits: ValueLimits) {
+    this.#limits = limits;
+  }
+
+  visit(value: unknown, depth: number): JsonValue {
+    switch (typeof value) {
+      case 'string':
+        if (!value.isWellFormed()) this.#refuse('has a lone surrogate', 'Use String.prototype.toWellFormed().');
+        this.#weigh(value.length + 2);
+        return value;
+      case 'number':
+        if (!Number.isFinite(value)) this.#refuse(`is ${value}`, 'Use a finite number, null or a string.');
+        this.#weigh(8);
+        return value === 0 ? 0 : value;
+      case 'boolean':
+        this.#weigh(5);
+        return value;
+      case 'object':
+        if (value === null) {
+          this.#weigh(4);
+          return null;
+        }
+        return this.#visitObject(value, depth + 1);
+      default:
+        return this.#refuse(`is of type ${typeof value}`, 'Store a JSON value: null, boolean, number, string, array or plain object.');
+    }
+  }
+
+  #visitObject(value: object, depth: number): JsonValue {
+    if (depth > this.#limits.maxDepth) {
+      this.#refuse(`is nested deeper than ${this.#limits.maxDepth} levels`, 'Flatten it, or raise limits.maxDepth.');
+    }
+    if (this.#open.includes(value)) this.#refuse('contains itself', 'Remove the cycle.');
+    this.#open.push(value);
+    this.#weigh(2);
+    const copy = Array.isArray(value) ? this.#copyArray(value, depth) : this.#copyPlain(value, depth);
+    this.#open.pop();
+    return Object.freeze(copy);
+  }
+
+  #copyArray(array: readonly unknown[], depth: number): JsonValue[] {
+    const copy: JsonValue[] = [];
+    for (let i = 0; i < array.length; i += 1) {
+      this.#path.push(i);
+      this.#weigh(1);
+      copy.push(this.visit(array[i], depth));
+      this.#path.pop();
+    }
+    return copy;
+  }
+
+  #copyPlain(object: object, depth: number): { [name: string]: JsonValue } {
+    const prototype = Object.getPrototypeOf(object);
+    if (prototype !== Object.prototype && prototype !== null) {
+      // A plain object of another realm (a vm context, a worker's structured clone) has another Object.prototype.
+      const foreign = Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty');
+      if (!foreign) {
+        const name = prototype.constructor?.name || 'class';
+        this.#refuse(`is a ${name} instance`, 'Store plain data: convert it before (for a Date, toISOString()).');
+      }
+    }
+    const copy: { [name: string]: JsonValue } = {};
+    for (const name of Object.keys(object)) {
+      const inner = (object as Record<string, unknown>)[name];
+      if (inner === undefined) continue;
+      this.#path.push(name);
+      if (!name.isWellFormed()) this.#refuse('has a name with a lone surrogate', 'Use String.prototype.toWellFormed().');
+      this.#weigh(name.length + 4);
+      setOwn(copy, name, this.visit(inner, depth));
+      this.#path.pop();
+    }
+    return copy;
+  }
+
+  #weigh(bytes: number): void {
+    this.bytes += bytes;
+    if (this.bytes > this.#limits.maxBytes) {
+      this.#refuse(`makes the whole larger than ${this.#limits.maxBytes} bytes`, 'Store a reference to it, or raise limits.maxBytes.');
+    }
+  }
+
+  #refuse(problem: string, remedy: string): never {
+    let path = '$';
+    for (const step of this.#path) {
+      const plain = typeof step === 'string' && /^[A-Za-z_$][\w$]*$/.test(step);
+      path += typeof step === 'number' ? `[${step}]` : plain ? `.${step}` : `[${JSON.stringify(step)}]`;
+    }
+    throw new InvalidValueError(path, problem, remedy);
+  }
+}
+
+/** Assignment to `__proto__` would change the prototype instead of making a property. */
+export function setOwn(target: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === '__proto__') {
+    Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
+  } else {
+    target[name] = value;
+  }
+}
