@@ -45,6 +45,9 @@ export interface LogMark {
  * ```
  */
 export abstract class BaseContextCache {
+  /** `true` where every method answers at once: then the cache over it answers at once too. Default: unknown, so awaited. */
+  readonly synchronous?: boolean;
+
   /** The value, or `undefined` where there is none. A stored `null` is `null`. */
   abstract get(key: string, namespace: string): MaybePromise<JsonValue | undefined>;
   /** Stores; creates the namespace where it is new. */
@@ -88,6 +91,9 @@ export abstract class BaseContextCache {
   /** Makes sure that the backend can be reached. Default: nothing to do. */
   connect?(signal: AbortSignal): Promise<void>;
 
-  /** Gives back connections and files. Default: nothing to do. Twice is fine. */
+  /** Gives back connections and files; a later call opens them again. Default: nothing to do. Twice is fine. */
   close?(): MaybePromise<void>;
+
+  /** The backend calls `lost` when an idle connection breaks. Default: never. */
+  onLost?(lost: (cause: Error) => void): void;
 }

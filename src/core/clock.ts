@@ -8,6 +8,8 @@ export interface Clock {
   /** Calls `callback` once after `delayMs` milliseconds. */
   setTimeout(callback: () => void, delayMs: number): unknown;
   clearTimeout(handle: unknown): void;
+  /** Lets the process end although this timer is pending. Optional: a simulated clock holds no process. */
+  unref?(handle: unknown): void;
 }
 
 /** Node refuses longer delays and fires at once instead. */
@@ -18,4 +20,5 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)),
   clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+  unref: (handle) => (handle as NodeJS.Timeout).unref(),
 };

@@ -95,7 +95,7 @@ export type ContextCommand = DataCommand | QueryCommand | ControlCommand;
 export interface Acknowledgement {
   /** Version of the namespace after the command; the current one where the command changed nothing. */
   readonly version: number;
-  /** Position of the command's (last) update; of the namespace's last update where the command changed nothing. */
+  /** Position of the command's (last) update; where it changed nothing, one at which that was so. */
   readonly position: number;
   /** Whether there was an update. */
   readonly changed: boolean;

@@ -22,15 +22,24 @@ export function checkName(what: 'namespace' | 'key', name: unknown): asserts nam
 
 function throwUnlessValid(what: string, name: unknown): void {
   if (typeof name !== 'string') {
-    throw new ContextCacheError('INVALID_NAME', `A ${what} must be a string, not ${name === null ? 'null' : typeof name}.`);
+    throw new ContextCacheError(
+      'INVALID_NAME',
+      `A ${what} must be a string, not ${name === null ? 'null' : typeof name}.`,
+    );
   }
   if (name.length === 0) throw new ContextCacheError('INVALID_NAME', `A ${what} must not be empty.`);
   if (!name.isWellFormed()) {
-    throw new ContextCacheError('INVALID_NAME', `A ${what} must be well-formed Unicode; this one has a lone surrogate.`);
+    throw new ContextCacheError(
+      'INVALID_NAME',
+      `A ${what} must be well-formed Unicode; this one has a lone surrogate.`,
+    );
   }
   const bytes = Buffer.byteLength(name);
   if (bytes > MAX_NAME_BYTES) {
-    throw new ContextCacheError('INVALID_NAME', `A ${what} may have ${MAX_NAME_BYTES} bytes in UTF-8; this one has ${bytes}.`);
+    throw new ContextCacheError(
+      'INVALID_NAME',
+      `A ${what} may have ${MAX_NAME_BYTES} bytes in UTF-8; this one has ${bytes}.`,
+    );
   }
 }
 

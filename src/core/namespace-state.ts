@@ -93,6 +93,8 @@ export class NamespaceState {
 
   /** For `apply`. */
   clear(): void {
+    // Open captures keep the old map, which nobody changes any more: later changes are none of theirs.
+    this.#captures.clear();
     this.entries = new Map();
     this.bytes = 0;
     this.#deadlines = new TinyQueue<Deadline>([], (a, b) => a.at - b.at);
@@ -116,7 +118,8 @@ export class NamespaceState {
   #schedule(at: number, key: string): void {
     if (this.#deadlines.length > 64 && this.#deadlines.length > 2 * this.entries.size) {
       const live: Deadline[] = [];
-      for (const [name, entry] of this.entries) if (entry.expiresAt !== null) live.push({ at: entry.expiresAt, key: name });
+      for (const [name, entry] of this.entries)
+        if (entry.expiresAt !== null) live.push({ at: entry.expiresAt, key: name });
       this.#deadlines = new TinyQueue(live, (a, b) => a.at - b.at);
     } else {
       this.#deadlines.push({ at, key });

@@ -1,7 +1,13 @@
 import { InvalidValueError } from './errors.ts';
 
 /** What the cache stores: a JSON value. Any language can read it and every codec keeps it. */
-export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [name: string]: JsonValue };
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [name: string]: JsonValue };
 
 /** Bounds of a value. */
 export interface ValueLimits {
@@ -72,7 +78,10 @@ class Admission {
         }
         return this.#visitObject(value, depth + 1);
       default:
-        return this.#refuse(`is of type ${typeof value}`, 'Store a JSON value: null, boolean, number, string, array or plain object.');
+        return this.#refuse(
+          `is of type ${typeof value}`,
+          'Store a JSON value: null, boolean, number, string, array or plain object.',
+        );
     }
   }
 
@@ -114,7 +123,8 @@ class Admission {
       const inner = (object as Record<string, unknown>)[name];
       if (inner === undefined) continue;
       this.#path.push(name);
-      if (!name.isWellFormed()) this.#refuse('has a name with a lone surrogate', 'Use String.prototype.toWellFormed().');
+      if (!name.isWellFormed())
+        this.#refuse('has a name with a lone surrogate', 'Use String.prototype.toWellFormed().');
       this.#weigh(name.length + 4);
       setOwn(copy, name, this.visit(inner, depth));
       this.#path.pop();
@@ -125,7 +135,10 @@ class Admission {
   #weigh(bytes: number): void {
     this.bytes += bytes;
     if (this.bytes > this.#limits.maxBytes) {
-      this.#refuse(`makes the whole larger than ${this.#limits.maxBytes} bytes`, 'Store a reference to it, or raise limits.maxBytes.');
+      this.#refuse(
+        `makes the whole larger than ${this.#limits.maxBytes} bytes`,
+        'Store a reference to it, or raise limits.maxBytes.',
+      );
     }
   }
 

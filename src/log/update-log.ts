@@ -25,6 +25,12 @@ export interface LogFollower {
   read(limit: number): Promise<UpdateBatch | undefined>;
   /** Everything up to `position` has been delivered. Kept with the log where the log is durable. */
   save(position: number): Promise<void>;
+  /**
+   * Everything up to `position` may reach the destination by another way than `read`: a resync is copying the state as
+   * it is there. Call it when the cut is made and before anything more is appended; else a bounded log may take a key
+   * that comes and goes meanwhile for one that the destination has never seen, and not speak of its end.
+   */
+  expose(position: number): void;
   /** Forget this follower: the log need keep nothing for it any longer. */
   remove(): Promise<void>;
 }

@@ -1,0 +1,120 @@
+import { assign, fromPromise, setup } from 'xstate';
+
+/** What a follower actor knows of its work. */
+export interface FollowerContext {
+  /** Failures in a row. */
+  readonly attempts: number;
+  readonly lastError: Error | undefined;
+}
+
+/** What a follower actor understands. */
+export type FollowerEvent =
+  | { readonly type: 'log.advanced' }
+  | { readonly type: 'sink.lost'; readonly cause: Error }
+  | { readonly type: 'follower.retry' }
+  | { readonly type: 'follower.stop' };
+
+/** How the next step begins after connecting. */
+export type Connected = 'follow' | 'resync';
+
+/**
+ * The one machine behind mirror, broadcaster, backup and checkpointer: gets the updates from the log, in order, at
+ * its own pace, and never makes anybody wait.
+ */
+export const followerMachine = setup({
+  types: { context: {} as FollowerContext, events: {} as FollowerEvent },
+  actors: {
+    connect: fromPromise<Connected>(() => Promise.resolve('follow')),
+    resync: fromPromise<void>(() => Promise.resolve()),
+    /** Reads the next batch, delivers it, saves the checkpoint. */
+    deliver: fromPromise<void>(() => Promise.resolve()),
+    disconnect: fromPromise<void>(() => Promise.resolve()),
+  },
+  actions: {
+    noteFailure: assign({
+      attempts: ({ context }) => context.attempts + 1,
+      lastError: ({ context, event }) => failureOf(event) ?? context.lastError,
+    }),
+    noteSuccess: assign({ attempts: 0 }),
+    reportFailure: () => {},
+    reportStalled: () => {},
+    reportRecovered: () => {},
+  },
+  guards: {
+    /** The log holds more than has been delivered. */
+    hasMore: () => false,
+    mustResync: ({ event }) => 'output' in event && event.output === 'resync',
+    /** So many failures in a row that somebody should look. */
+    isStalled: () => false,
+  },
+  delays: {
+    /** Grows with the failures in a row. */
+    backOff: () => 1000,
+  },
+}).createMachine({
+  id: 'follower',
+  context: { attempts: 0, lastError: undefined },
+  initial: 'connecting',
+  on: { 'follower.stop': '.stopping' },
+  states: {
+    connecting: {
+      invoke: {
+        src: 'connect',
+        onDone: [{ guard: 'mustResync', target: 'resyncing' }, { target: 'catchingUp' }],
+        onError: { actions: 'noteFailure', target: 'failed' },
+      },
+    },
+    resyncing: {
+      description: 'The destination does not fit the log: the whole state is copied to it.',
+      invoke: {
+        src: 'resync',
+        onDone: 'catchingUp',
+        onError: { actions: 'noteFailure', target: 'failed' },
+      },
+    },
+    catchingUp: {
+      invoke: {
+        src: 'deliver',
+        onDone: [
+          { guard: 'hasMore', actions: 'noteSuccess', target: 'catchingUp', reenter: true },
+          { target: 'following' },
+        ],
+        onError: { actions: 'noteFailure', target: 'failed' },
+      },
+    },
+    following: {
+      description: 'Everything committed is delivered.',
+      entry: ['reportRecovered', 'noteSuccess'],
+      always: { guard: 'hasMore', target: 'catchingUp' },
+      on: {
+        'log.advanced': { guard: 'hasMore', target: 'catchingUp' },
+        'sink.lost': { actions: 'noteFailure', target: 'failed' },
+      },
+    },
+    failed: {
+      entry: 'reportFailure',
+      always: [{ guard: 'isStalled', target: 'stalled' }, { target: 'backingOff' }],
+    },
+    backingOff: {
+      invoke: { src: 'disconnect' },
+      after: { backOff: 'connecting' },
+      on: { 'follower.retry': 'connecting' },
+    },
+    stalled: {
+      description: 'Still tries, but has failed so often in a row that somebody should look.',
+      entry: 'reportStalled',
+      invoke: { src: 'disconnect' },
+      after: { backOff: 'connecting' },
+      on: { 'follower.retry': 'connecting' },
+    },
+    stopping: { invoke: { src: 'disconnect', onDone: 'stopped', onError: 'stopped' } },
+    stopped: { type: 'final' },
+  },
+});
+
+function failureOf(event: unknown): Error | undefined {
+  if (typeof event !== 'object' || event === null) return undefined;
+  const thrown = 'error' in event ? event.error : 'cause' in event ? event.cause : undefined;
+  if (thrown === undefined) return undefined;
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+}

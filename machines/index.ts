@@ -1,0 +1,3 @@
+export { followerMachine } from './follower.ts';
+export { namespaceMachine } from './namespace.ts';
+export { supervisorMachine } from './supervisor.ts';

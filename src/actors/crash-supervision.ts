@@ -1,0 +1,117 @@
+import { apply } from '../core/apply.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import type { Request } from '../core/request.ts';
+import { decideRestart } from '../core/restart-policy.ts';
+import type { NamespaceRecord } from './namespace-record.ts';
+import type { SupervisorDeps } from './supervisor.ts';
+
+/**
+ * What becomes of a namespace whose actor has crashed: its state is made anew from the log and a new actor takes
+ * over, until that has happened too often in too short a time. Its siblings never notice.
+ */
+export class CrashSupervision {
+  restarts = 0;
+  readonly #deps: SupervisorDeps;
+  readonly #resume: (record: NamespaceRecord, state: NamespaceState) => void;
+  readonly #timers = new Set<unknown>();
+  #stopped = false;
+
+  constructor(deps: SupervisorDeps, resume: (record: NamespaceRecord, state: NamespaceState) => void) {
+    this.#deps = deps;
+    this.#resume = resume;
+  }
+
+  /** The namespace's actor has failed. */
+  crashed(record: NamespaceRecord, error: Error): void {
+    const now = this.#deps.clock.now();
+    const verdict = decideRestart(this.#deps.restartPolicy, record.crashes, now);
+    record.crashes = [...record.crashes, now].slice(-this.#deps.restartPolicy.intensity - 1);
+    record.lastError = error;
+    record.actor = undefined;
+    if (verdict === 'give-up' || this.#stopped) {
+      this.#giveUp(record, error);
+      return;
+    }
+    record.status = 'restarting';
+    this.#deps.report(
+      new ContextCacheError('NAMESPACE_UNAVAILABLE', 'A namespace crashed and is being restarted from the log.', {
+        cause: error,
+      }),
+      { source: 'namespace', namespace: record.name },
+    );
+    const timer = this.#deps.clock.setTimeout(() => {
+      this.#timers.delete(timer);
+      void this.#rebuild(record);
+    }, verdict.delayMs);
+    this.#timers.add(timer);
+  }
+
+  /** A command for a namespace that is not there at the moment. */
+  hold(record: NamespaceRecord, request: Request): void {
+    if (record.status === 'failed') request.fail(unavailable(record));
+    else if (record.held.length < this.#deps.maxWaiting) record.held.push(request);
+    else
+      request.fail(
+        new ContextCacheError('OVERLOADED', 'Too many commands wait for this namespace, which is being restarted.'),
+      );
+  }
+
+  /** Tries again, whatever happened before. */
+  async restartNow(record: NamespaceRecord): Promise<void> {
+    if (record.status === 'resident') return;
+    record.crashes = [];
+    record.status = 'restarting';
+    if (!(await this.#rebuild(record))) throw unavailable(record);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) this.#deps.clock.clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  async #rebuild(record: NamespaceRecord): Promise<boolean> {
+    try {
+      const state = await this.#stateFromLog(record);
+      this.restarts += 1;
+      this.#resume(record, state);
+      return true;
+    } catch (error) {
+      this.#giveUp(record, toError(error));
+      return false;
+    }
+  }
+
+  /**
+   * With a state table: what it holds, and the log's updates since. Without: the state that the crashed actor left,
+   * whose every change was applied whole or not at all, and the updates of the log that it has not seen.
+   */
+  async #stateFromLog(record: NamespaceRecord): Promise<NamespaceState> {
+    const { log, registry } = this.#deps;
+    await log.flush();
+    const state = registry.stateOnDisk(record.name) ?? record.state;
+    const from = Math.max(log.first, (registry.checkpoint ?? state.position) + 1);
+    for await (const updates of log.read(from)) {
+      for (const update of updates) {
+        if (update.namespace === record.name && update.position > state.position) apply(state, update);
+      }
+    }
+    return state;
+  }
+
+  #giveUp(record: NamespaceRecord, error: Error): void {
+    record.status = 'failed';
+    record.lastError = error;
+    for (const request of record.held.splice(0)) request.fail(unavailable(record));
+    this.#deps.report(unavailable(record), { source: 'namespace', namespace: record.name });
+  }
+}
+
+function unavailable(record: NamespaceRecord): ContextCacheError {
+  return new ContextCacheError(
+    'NAMESPACE_UNAVAILABLE',
+    'This namespace crashed too often and was given up; the others go on. Mend the cause, then send namespace.restart.',
+    { cause: record.lastError },
+  );
+}

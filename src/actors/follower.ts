@@ -1,0 +1,195 @@
+import { type ActorRefFrom, type AnyActorRef, createActor, fromPromise, waitFor } from 'xstate';
+import { type Connected, followerMachine } from '../../machines/follower.ts';
+import type { Clock } from '../core/clock.ts';
+import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
+import type { LogFollower, UpdateLog } from '../log/update-log.ts';
+import type { Report } from './supervisor.ts';
+
+/** How long a follower waits between two tries. */
+export interface BackOff {
+  /** Milliseconds before the second try. Default 100. */
+  readonly initialMs: number;
+  /** Milliseconds at the most. Default 5,000. */
+  readonly maximumMs: number;
+  /** Failures in a row after which it counts as stalled (and goes on trying). Default 10. */
+  readonly stalledAfter: number;
+}
+
+export const DEFAULT_BACK_OFF: BackOff = { initialMs: 100, maximumMs: 5_000, stalledAfter: 10 };
+
+/** How a follower is doing. */
+export interface FollowerHealth {
+  readonly name: string;
+  readonly state: 'connecting' | 'resyncing' | 'catchingUp' | 'following' | 'backingOff' | 'stalled' | 'stopped';
+  /** Position up to which everything is delivered. */
+  readonly checkpoint: number;
+  /** Committed updates not yet delivered. */
+  readonly lag: number;
+  /** Failures in a row. */
+  readonly attempts: number;
+  /** Updates delivered by this process. */
+  readonly delivered: number;
+  /** Updates that later ones made superfluous before they could be delivered (a log in memory only). */
+  readonly skipped: number;
+  readonly lastError: string | undefined;
+}
+
+/** What a follower works with. */
+export interface FollowerDeps {
+  readonly name: string;
+  readonly log: UpdateLog;
+  readonly sink: FollowerSink;
+  readonly clock: Clock;
+  readonly parent: AnyActorRef;
+  readonly backOff: BackOff;
+  readonly takeCut: () => StateCut;
+  readonly report: Report;
+  /** Where a follower that is new to the log begins. */
+  readonly start: number;
+  /** Milliseconds to gather updates before a batch that is not full is delivered; 0: none. */
+  readonly lingerMs: number;
+}
+
+/** A follower actor: the machine, its place in the log, and the sink it delivers to. */
+export class Follower {
+  readonly name: string;
+  readonly actor: ActorRefFrom<typeof followerMachine>;
+  readonly #deps: FollowerDeps;
+  readonly #place: LogFollower;
+  readonly #stopListening: () => void;
+  #delivered = 0;
+  #skipped = 0;
+  #lingering: unknown;
+
+  constructor(deps: FollowerDeps) {
+    this.name = deps.name;
+    this.#deps = deps;
+    this.#place = deps.log.follower(deps.name, deps.start);
+    this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
+    this.#stopListening = deps.log.onCommit(() => this.#wake());
+    deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));
+    this.actor.start();
+  }
+
+  get checkpoint(): number {
+    return this.#place.checkpoint;
+  }
+
+  get lag(): number {
+    return Math.max(0, this.#deps.log.committed - this.#place.checkpoint);
+  }
+
+  get health(): FollowerHealth {
+    const { value, context } = this.actor.getSnapshot();
+    return {
+      name: this.name,
+      state: value === 'failed' ? 'backingOff' : value === 'stopping' ? 'stopped' : value,
+      checkpoint: this.checkpoint,
+      lag: this.lag,
+      attempts: context.attempts,
+      delivered: this.#delivered,
+      skipped: this.#skipped,
+      lastError: context.attempts > 0 ? context.lastError?.message : undefined,
+    };
+  }
+
+  /** Everything up to `position` counts as delivered, though this follower has not seen it. */
+  skipTo(position: number): Promise<void> {
+    return this.#place.save(position);
+  }
+
+  /** Resolves once everything committed at the time of the call is delivered. */
+  async caughtUp(signal: AbortSignal): Promise<void> {
+    const { committed } = this.#deps.log;
+    if (this.#place.checkpoint >= committed) return;
+    this.actor.send({ type: 'follower.retry' });
+    this.actor.send({ type: 'log.advanced' });
+    await waitFor(this.actor, () => this.#place.checkpoint >= committed, { signal, timeout: Number.POSITIVE_INFINITY });
+  }
+
+  /** Ends it; what is not delivered stays in the log. */
+  async stop(): Promise<void> {
+    this.#stopListening();
+    this.#deps.clock.clearTimeout(this.#lingering);
+    if (this.actor.getSnapshot().status !== 'active') return;
+    this.actor.send({ type: 'follower.stop' });
+    await waitFor(this.actor, (snapshot) => snapshot.status !== 'active', { timeout: Number.POSITIVE_INFINITY });
+  }
+
+  /** As {@link stop}, and the log need keep nothing for it. */
+  async remove(): Promise<void> {
+    await this.stop();
+    await this.#place.remove();
+  }
+
+  #wake(): void {
+    if (this.actor.getSnapshot().value !== 'following') return;
+    const { clock, lingerMs, sink } = this.#deps;
+    if (lingerMs === 0 || this.lag >= sink.batchSize) {
+      this.actor.send({ type: 'log.advanced' });
+    } else {
+      this.#lingering ??= clock.setTimeout(() => {
+        this.#lingering = undefined;
+        this.actor.send({ type: 'log.advanced' });
+      }, lingerMs);
+    }
+  }
+
+  #machine(): typeof followerMachine {
+    const { sink, backOff, report } = this.#deps;
+    return followerMachine.provide({
+      actors: {
+        connect: fromPromise(({ signal }) => this.#connect(signal)),
+        resync: fromPromise(({ signal }) => this.#resync(signal)),
+        deliver: fromPromise(({ signal }) => this.#deliver(signal)),
+        disconnect: fromPromise(() => sink.disconnect()),
+      },
+      guards: {
+        hasMore: () => this.#deps.log.committed > this.#place.checkpoint,
+        isStalled: ({ context }) => context.attempts >= backOff.stalledAfter,
+      },
+      delays: {
+        backOff: ({ context }) =>
+          Math.min(backOff.maximumMs, backOff.initialMs * 2 ** Math.min(20, context.attempts - 1)),
+      },
+      actions: {
+        // The first failure of a row is told; the others show in the health.
+        reportFailure: ({ context }) => {
+          if (context.attempts === 1 && context.lastError) report(context.lastError, { source: this.name });
+        },
+        reportStalled: ({ context }) => {
+          if (context.attempts === backOff.stalledAfter && context.lastError)
+            report(context.lastError, { source: this.name });
+        },
+      },
+    });
+  }
+
+  async #connect(signal: AbortSignal): Promise<Connected> {
+    const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
+    if (outcome === 'resync') return 'resync';
+    if (outcome !== 'resume' && outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
+    return 'follow';
+  }
+
+  async #resync(signal: AbortSignal): Promise<void> {
+    const cut = this.#deps.takeCut();
+    try {
+      await this.#deps.sink.resync?.(cut, signal);
+      await this.#place.save(cut.position);
+    } finally {
+      cut.close();
+    }
+  }
+
+  async #deliver(signal: AbortSignal): Promise<void> {
+    const { sink } = this.#deps;
+    const batch = await this.#place.read(sink.batchSize);
+    if (batch === undefined) return;
+    await sink.deliver(batch.updates, batch.through, signal);
+    if (signal.aborted) return;
+    await this.#place.save(batch.through);
+    this.#delivered += batch.updates.length;
+    this.#skipped += batch.skipped;
+  }
+}

@@ -1,0 +1,32 @@
+import type { ActorRefFrom } from 'xstate';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import type { Request } from '../core/request.ts';
+import type { NamespaceLogic } from './namespace.ts';
+
+/**
+ * `resident`: in memory, maybe without an actor yet. `restarting`: its actor has crashed and is being brought back;
+ * commands wait, reads go on. `failed`: given up; `namespace.restart` tries again.
+ */
+export type NamespaceStatus = 'resident' | 'restarting' | 'failed';
+
+/** What the supervisor keeps of a namespace that is in memory. */
+export class NamespaceRecord {
+  readonly name: string;
+  state: NamespaceState;
+  status: NamespaceStatus = 'resident';
+  actor: ActorRefFrom<NamespaceLogic> | undefined = undefined;
+  /** Touched since the last look for idle namespaces. */
+  used = true;
+  /** When the supervisor will look at its expiries; `Infinity`: not at all. */
+  wakeAt = Number.POSITIVE_INFINITY;
+  /** Instants of its crashes. */
+  crashes: readonly number[] = [];
+  lastError: Error | undefined = undefined;
+  /** Commands that came while it was `restarting`. */
+  readonly held: Request[] = [];
+
+  constructor(name: string, state: NamespaceState) {
+    this.name = name;
+    this.state = state;
+  }
+}

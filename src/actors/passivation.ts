@@ -1,0 +1,76 @@
+import type { Clock } from '../core/clock.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/** When namespaces leave memory. */
+export interface PassivationOptions {
+  /** Idle for this long, milliseconds; 0: never for being idle. */
+  readonly afterMs: number;
+  /** At most so many in memory. */
+  readonly maxResident: number;
+  readonly clock: Clock;
+}
+
+/** Past the bound, so much of it is freed at a time, so that not every touch has to look for a victim. */
+const FREED_SHARE = 0.1;
+
+/**
+ * Takes idle namespaces out of memory. Looks twice: what was not touched between two looks leaves. No timer while
+ * nothing is in memory.
+ */
+export class Passivation {
+  readonly #supervisor: Supervisor;
+  readonly #options: PassivationOptions;
+  #timer: unknown;
+  #stopped = false;
+  #freeing = false;
+
+  constructor(supervisor: Supervisor, options: PassivationOptions) {
+    this.#supervisor = supervisor;
+    this.#options = options;
+    supervisor.registry.onGrown(() => this.#grown());
+    this.#arm();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#options.clock.clearTimeout(this.#timer);
+  }
+
+  #grown(): void {
+    this.#arm();
+    const { maxResident, clock } = this.#options;
+    if (this.#stopped || this.#freeing || this.#supervisor.registry.resident <= maxResident) return;
+    this.#freeing = true;
+    // Not now: the supervisor is in the middle of a command.
+    clock.setTimeout(() => {
+      this.#freeing = false;
+      if (!this.#stopped) this.#free(this.#supervisor.registry.resident - Math.floor(maxResident * (1 - FREED_SHARE)));
+    }, 0);
+  }
+
+  /** The ones not touched since the last look first, then any. */
+  #free(count: number): void {
+    let left = count;
+    for (const mustBeIdle of [true, false]) {
+      for (const record of this.#supervisor.registry.records()) {
+        if (left <= 0) return;
+        if (mustBeIdle && record.used) record.used = false;
+        else if (this.#supervisor.passivateOne(record)) left -= 1;
+      }
+    }
+  }
+
+  #arm(): void {
+    const { afterMs, clock } = this.#options;
+    if (this.#stopped || this.#timer !== undefined || afterMs === 0 || this.#supervisor.registry.resident === 0) return;
+    this.#timer = clock.setTimeout(() => {
+      this.#timer = undefined;
+      for (const record of this.#supervisor.registry.records()) {
+        if (record.used) record.used = false;
+        else this.#supervisor.passivateOne(record);
+      }
+      this.#arm();
+    }, afterMs / 2);
+    clock.unref?.(this.#timer);
+  }
+}

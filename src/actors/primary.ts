@@ -1,0 +1,97 @@
+import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+
+/** Carries one update to a primary. */
+export function writeToPrimary(primary: BaseContextCache, update: Update): MaybePromise<unknown> {
+  const { namespace, key } = update;
+  if (key === null) return update.drop ? primary.dropNamespace(namespace) : primary.clearNamespace(namespace);
+  switch (update.operation) {
+    case 'set':
+      return primary.set(key, update.value, namespace, { expiresAt: update.expiresAt });
+    case 'touch':
+      return primary.touch(key, namespace, update.expiresAt);
+    default:
+      return primary.delete(key, namespace);
+  }
+}
+
+/**
+ * Carries the updates of one command to an asynchronous primary, all or none: where one of several is refused, what
+ * the earlier ones changed is put back.
+ *
+ * @throws {ContextCacheError} `BACKEND_FAILED` where nothing has changed, `OUTCOME_UNKNOWN` where putting back failed.
+ */
+export async function writeAllToPrimary(primary: BaseContextCache, updates: readonly Update[]): Promise<void> {
+  const before = updates.length > 1 ? await valuesBefore(primary, updates) : undefined;
+  for (const [index, update] of updates.entries()) {
+    try {
+      await writeToPrimary(primary, update);
+    } catch (cause) {
+      if (before !== undefined) await putBack(primary, updates.slice(0, index + 1), before, cause);
+      throw refused(cause);
+    }
+  }
+}
+
+function refused(cause: unknown): ContextCacheError {
+  return new ContextCacheError('BACKEND_FAILED', 'The primary refused the write; nothing has changed. See the cause.', {
+    cause,
+  });
+}
+
+type Before = ReadonlyMap<string, JsonValue | undefined>;
+
+async function valuesBefore(primary: BaseContextCache, updates: readonly Update[]): Promise<Before> {
+  const keys = [...new Set(updates.flatMap((update) => (update.key === null ? [] : [update.key])))];
+  try {
+    const values = await primary.getMany(keys, updates[0]?.namespace ?? '');
+    return new Map(keys.map((key, index) => [key, values[index]]));
+  } catch (cause) {
+    throw refused(cause);
+  }
+}
+
+async function putBack(
+  primary: BaseContextCache,
+  updates: readonly Update[],
+  before: Before,
+  cause: unknown,
+): Promise<void> {
+  try {
+    for (const { key, namespace } of updates) {
+      if (key === null) continue;
+      const value = before.get(key);
+      await (value === undefined ? primary.delete(key, namespace) : primary.set(key, value, namespace));
+    }
+  } catch (undoing) {
+    throw new ContextCacheError(
+      'OUTCOME_UNKNOWN',
+      'The primary refused one write of a batch, and putting back the earlier ones failed. Compare it with the log.',
+      { cause: new AggregateError([cause, undoing]) },
+    );
+  }
+}
+
+/**
+ * Takes over the keys that a primary held before the cache knew of it. Together they count as one update of the
+ * namespace, which is in no log: nobody asked for it here.
+ */
+export function adoptKeys(state: NamespaceState, keys: readonly string[], at: number): void {
+  const unknown = keys.filter((key) => !state.entries.has(key));
+  if (unknown.length === 0) return;
+  state.version += 1;
+  for (const key of unknown) {
+    state.put(key, {
+      value: undefined,
+      version: state.version,
+      createdAt: at,
+      updatedAt: at,
+      expiresAt: null,
+      agent: null,
+      bytes: 0,
+    });
+  }
+}

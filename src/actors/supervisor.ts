@@ -1,0 +1,284 @@
+import { type ActorLogic, type ActorRefFrom, createActor, type SnapshotFrom } from 'xstate';
+import { type SupervisorEvent, supervisorMachine } from '../../machines/supervisor.ts';
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { Admission } from '../core/admission.ts';
+import { isDataCommand, parseCommand } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { ContextCommand } from '../core/command.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
+import { Request } from '../core/request.ts';
+import type { RestartPolicy } from '../core/restart-policy.ts';
+import type { UpdateLog } from '../log/update-log.ts';
+import { CrashSupervision } from './crash-supervision.ts';
+import { ExpirySchedule } from './expiry-schedule.ts';
+import { createNamespaceLogic, type NamespaceDeps, type NamespaceLogic } from './namespace.ts';
+import type { NamespaceRecord } from './namespace-record.ts';
+import type { NamespaceRegistry } from './namespace-registry.ts';
+import { adoptKeys } from './primary.ts';
+
+/** Where a failure came from. */
+export interface FailureSource {
+  /** `command`, `namespace`, a follower's name, `log`, `watch` … */
+  readonly source: string;
+  readonly namespace?: string;
+  readonly command?: string;
+}
+
+/** Told of every failure that nobody else may be waiting for. */
+export type Report = (error: Error, source: FailureSource) => void;
+
+/** What the supervisor works with. */
+export interface SupervisorDeps {
+  readonly clock: Clock;
+  readonly log: UpdateLog;
+  readonly admission: Admission;
+  readonly registry: NamespaceRegistry;
+  readonly primary?: BaseContextCache | undefined;
+  readonly restartPolicy: RestartPolicy;
+  /** Commands that wait for a namespace that is being restarted, or for an asynchronous primary. */
+  readonly maxWaiting: number;
+  readonly report: Report;
+  /** Answers what is not about one namespace. */
+  readonly control: (command: ContextCommand) => Promise<unknown>;
+  /** See {@link NamespaceDeps}. */
+  readonly apply?: NamespaceDeps['apply'];
+  readonly lane?: boolean | undefined;
+}
+
+/** The supervisor's logic: the statechart, its hands, and the command lane. */
+export type SupervisorLogic = ActorLogic<
+  SnapshotFrom<typeof supervisorMachine>,
+  SupervisorEvent,
+  undefined,
+  // biome-ignore lint/suspicious/noExplicitAny: XState's own type for "any actor system"
+  any
+>;
+
+/** Actor ids of namespaces begin with this; what follows is the namespace. */
+const NAMESPACE_ID = 'namespace:';
+
+/**
+ * The supervisor: an actor that routes commands to namespace actors, spawns them on demand and restarts them when
+ * they crash.
+ */
+export class Supervisor {
+  readonly actor: ActorRefFrom<SupervisorLogic>;
+  readonly registry: NamespaceRegistry;
+  readonly #deps: SupervisorDeps;
+  readonly #namespaceLogic: NamespaceLogic;
+  readonly #expiries: ExpirySchedule;
+  readonly #crashes: CrashSupervision;
+
+  constructor(deps: SupervisorDeps) {
+    this.#deps = deps;
+    this.registry = deps.registry;
+    this.#namespaceLogic = createNamespaceLogic(deps);
+    this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at));
+    this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));
+    this.actor = createActor(this.#logic(), { id: 'supervisor', clock: deps.clock as never });
+    this.actor.start();
+  }
+
+  /** Restarts so far, of all namespaces. */
+  get restarts(): number {
+    return this.#crashes.restarts;
+  }
+
+  /** Sends a request that has been let in. It may be settled when this returns. */
+  dispatch(request: Request): void {
+    this.actor.send(request);
+  }
+
+  /** Looks after the expiries of namespaces that a start has found. */
+  scheduleAll(): void {
+    for (const [name] of this.registry.entries()) {
+      const at = this.registry.summary(name)?.nextExpiryAt;
+      if (at !== null && at !== undefined) this.#expiries.add(name, at);
+    }
+  }
+
+  /** Whether it could be taken out: it is at rest and the state table has caught up with it. */
+  passivateOne(record: NamespaceRecord): boolean {
+    if (record.status !== 'resident' || !this.registry.isOnDisk(record)) return false;
+    if (record.actor === undefined) {
+      this.registry.release(record);
+      return true;
+    }
+    record.actor.send({ type: 'namespace.passivate' });
+    return record.actor === undefined;
+  }
+
+  /** Starts a namespace again that has been given up. */
+  restart(name: string): Promise<void> {
+    const record = this.registry.find(name);
+    if (record === undefined) throw new ContextCacheError('NOT_FOUND', 'There is no such namespace to restart.');
+    return this.#crashes.restartNow(record);
+  }
+
+  /** Refuses new commands from here on. */
+  drain(): void {
+    this.#expiries.stop();
+    this.#crashes.stop();
+    this.actor.send({ type: 'supervisor.drain' });
+  }
+
+  stop(): void {
+    this.#expiries.stop();
+    this.#crashes.stop();
+    this.actor.send({ type: 'supervisor.stop' });
+  }
+
+  #logic(): SupervisorLogic {
+    const machine = supervisorMachine.provide({
+      actions: {
+        route: ({ event }) => this.#receive(event),
+        refuse: ({ event }) => this.#refuse(event),
+        superviseCrash: ({ event }) => this.#childFailed(event),
+        release: ({ event }) => this.#childDone(event),
+        releaseAll: () => {},
+      },
+    });
+    if (this.#deps.lane === false) return machine as unknown as SupervisorLogic;
+    const transition: SupervisorLogic['transition'] = (snapshot, event, scope) => {
+      if (event instanceof Request && snapshot.value === 'running') {
+        this.#route(event);
+        return snapshot;
+      }
+      return machine.transition(snapshot, event as never, scope as never) as typeof snapshot;
+    };
+    return Object.create(machine, { transition: { value: transition } });
+  }
+
+  /** A command that nobody waits for. */
+  #receive(event: SupervisorEvent): void {
+    if (event instanceof Request) {
+      this.#route(event);
+      return;
+    }
+    let command: ContextCommand | undefined;
+    try {
+      command = parseCommand(event);
+      if (isDataCommand(command)) {
+        const request = this.#deps.admission.request(this.#deps.clock.now(), command);
+        request.whenSettled(({ error }) => error && this.#reportCommand(error, request.type, request.namespace));
+        this.#route(request);
+      } else {
+        const { type } = command;
+        this.#deps.control(command).catch((error) => this.#reportCommand(toError(error), type));
+      }
+    } catch (error) {
+      this.#reportCommand(toError(error), command?.type ?? 'unknown');
+    }
+  }
+
+  #refuse(event: SupervisorEvent): void {
+    const closed = new ContextCacheError('CLOSED', 'The cache is shutting down and takes no more commands.');
+    if (event instanceof Request) event.fail(closed);
+    else this.#reportCommand(closed, event.type);
+  }
+
+  #reportCommand(error: Error, command: string, namespace?: string): void {
+    this.#deps.report(error, { source: 'command', command, ...(namespace === undefined ? {} : { namespace }) });
+  }
+
+  #route(request: Request): void {
+    const record = this.#recordFor(request);
+    if (record === undefined) {
+      // Only a set makes a namespace; whatever else finds none changes nothing.
+      request.succeed({ version: 0, position: 0, changed: false });
+      return;
+    }
+    record.used = true;
+    if (record.status !== 'resident') {
+      this.#crashes.hold(record, request);
+      return;
+    }
+    this.#hand(record, request);
+    if (request.expiresAt !== null || request.steps !== null) this.#lookAtExpiry(record);
+  }
+
+  #recordFor(request: Request): NamespaceRecord | undefined {
+    const record = this.registry.find(request.namespace);
+    if (record !== undefined) return record;
+    const creates = request.operation === 'set' || request.ifVersion > 0 || request.steps !== null;
+    if (!creates && this.#deps.primary === undefined) return undefined;
+    return this.registry.put(request.namespace, new NamespaceState(request.namespace));
+  }
+
+  #hand(record: NamespaceRecord, request: Request): void {
+    this.registry.aboutToChange(record);
+    const actor = record.actor ?? this.#spawn(record);
+    actor.send(request);
+    if (!request.settled && actor.getSnapshot().status === 'error') {
+      request.fail(
+        new ContextCacheError(
+          'NAMESPACE_UNAVAILABLE',
+          'The namespace crashed while it handled this command, which may or may not have been taken. It is being restarted: read, then decide.',
+          { cause: actor.getSnapshot().error },
+        ),
+      );
+    }
+  }
+
+  #spawn(record: NamespaceRecord): NonNullable<NamespaceRecord['actor']> {
+    const { primary, clock } = this.#deps;
+    // A primary that answers at once tells now what it holds; another one is asked by the namespace actor.
+    if (primary?.synchronous) adoptKeys(record.state, primary.listKeys(record.name) as string[], clock.now());
+    const actor = createActor(this.#namespaceLogic, {
+      parent: this.actor,
+      id: NAMESPACE_ID + record.name,
+      input: { state: record.state, hydrated: primary === undefined || primary.synchronous === true },
+    } as never);
+    record.actor = actor as NonNullable<NamespaceRecord['actor']>;
+    actor.start();
+    return record.actor;
+  }
+
+  /** A restarted namespace gets its state and whatever came meanwhile. */
+  #resume(record: NamespaceRecord, state: NamespaceState): void {
+    record.state = state;
+    record.actor = undefined;
+    record.status = 'resident';
+    for (const request of record.held.splice(0)) this.#route(request);
+    this.#lookAtExpiry(record);
+  }
+
+  #lookAtExpiry(record: NamespaceRecord): void {
+    const at = record.state.nextExpiryAt();
+    if (at >= record.wakeAt) return;
+    record.wakeAt = at;
+    this.#expiries.add(record.name, at);
+  }
+
+  /** Takes out what has expired in the namespace. */
+  #wake(name: string, at: number): void {
+    const record = this.registry.find(name);
+    if (record === undefined) return;
+    record.wakeAt = Number.POSITIVE_INFINITY;
+    if (record.status === 'resident' && record.state.nextExpiryAt() <= at) {
+      this.registry.aboutToChange(record);
+      (record.actor ?? this.#spawn(record)).send({ type: 'namespace.expire', at });
+    }
+    if (record.state.nextExpiryAt() > at) this.#lookAtExpiry(record);
+  }
+
+  #childFailed(event: SupervisorEvent): void {
+    const { actorId, error } = event as { actorId: string; error: unknown };
+    const record = this.#recordOf(actorId);
+    if (record === undefined) this.#deps.report(toError(error), { source: actorId });
+    else this.#crashes.crashed(record, toError(error));
+  }
+
+  #childDone(event: SupervisorEvent): void {
+    const record = this.#recordOf((event as { actorId: string }).actorId);
+    if (record === undefined) return;
+    record.actor = undefined;
+    this.registry.release(record);
+  }
+
+  #recordOf(actorId: string): NamespaceRecord | undefined {
+    if (!actorId.startsWith(NAMESPACE_ID)) return undefined;
+    return this.registry.find(actorId.slice(NAMESPACE_ID.length));
+  }
+}

@@ -1,0 +1,216 @@
+import type { Clock } from '../core/clock.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import { createUpdate, type Update } from '../core/update.ts';
+import type { UpdateLog } from '../log/update-log.ts';
+import type { NamespaceRegistry } from './namespace-registry.ts';
+import type { WatchFilter, WatchHub } from './watch-hub.ts';
+
+/** What is watched, and from when. */
+export interface WatchOptions extends WatchFilter {
+  /**
+   * `updates`: what comes after the call. `snapshot`: first the entries as they are, as `set` updates with
+   * `snapshot: true`, then what comes after. Default `updates`. Not over a primary of your own, which keeps the values.
+   */
+  readonly include?: 'snapshot' | 'updates' | undefined;
+  /** First the log's updates after this position. Excludes `include: 'snapshot'`. */
+  readonly since?: number | undefined;
+  /** Ends the watch. */
+  readonly signal?: AbortSignal | undefined;
+  /** Updates that may wait for a slow reader before they are coalesced. Default 4,096. */
+  readonly bufferSize?: number | undefined;
+}
+
+/** What a watch works with. */
+export interface WatchDeps {
+  readonly log: UpdateLog;
+  readonly registry: NamespaceRegistry;
+  readonly watchers: WatchHub;
+  readonly clock: Clock;
+}
+
+/** An update as a watcher sees it. */
+export interface WatchedUpdate extends Update {
+  /** Not a change but an entry as it was when the watch began (`include: 'snapshot'`); `position` is that moment. */
+  readonly snapshot: boolean;
+  /** Updates that were left out before this one, because later ones of the same key overtook them in a full buffer. */
+  readonly skipped: number;
+}
+
+/**
+ * Between the log, which does not wait, and a reader, who may be slow: a bounded buffer. When it is full, all but the
+ * last update of each key are left out (and counted); when that does not help, the reader is told and has to begin
+ * anew.
+ */
+export class WatchBuffer {
+  readonly #limit: number;
+  #buffer: Update[] = [];
+  #skipped = 0;
+  #ended = false;
+  #error: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  offer(update: Update): void {
+    if (this.#ended) return;
+    if (this.#buffer.length >= this.#limit) this.#coalesce();
+    if (this.#buffer.length >= this.#limit) {
+      this.fail(
+        new ContextCacheError(
+          'WATCH_OVERFLOW',
+          `More than ${this.#limit} keys changed before the watcher read them. Read faster, raise bufferSize, or watch anew with include: 'snapshot'.`,
+        ),
+      );
+      return;
+    }
+    this.#buffer.push(update);
+    this.#wake?.();
+  }
+
+  /** The reader gets what is buffered, then the end. */
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  /** The reader gets the error at once. */
+  fail(error: unknown): void {
+    this.#error ??= toError(error);
+    this.#buffer = [];
+    this.end();
+  }
+
+  /** What has come since the last call; waits where nothing has. `undefined` at the end. */
+  async take(): Promise<{ readonly updates: readonly Update[]; readonly skipped: number } | undefined> {
+    while (this.#buffer.length === 0 && !this.#ended) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+    if (this.#error !== undefined) throw this.#error;
+    if (this.#buffer.length === 0) return undefined;
+    const taken = { updates: this.#buffer, skipped: this.#skipped };
+    this.#buffer = [];
+    this.#skipped = 0;
+    return taken;
+  }
+
+  #coalesce(): void {
+    const last = new Map<string, Update>();
+    for (const update of this.#buffer) {
+      const id = JSON.stringify([update.namespace, update.key]);
+      last.delete(id);
+      last.set(id, update);
+    }
+    this.#skipped += this.#buffer.length - last.size;
+    this.#buffer = [...last.values()];
+  }
+}
+
+/** Begins to watch; see {@link WatchOptions}. */
+export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncIterableIterator<WatchedUpdate> {
+  const { log, watchers } = deps;
+  const { since, signal, include = 'updates', bufferSize = 4_096 } = options;
+  if (since !== undefined && include === 'snapshot') {
+    throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");
+  }
+  if (since !== undefined && (!Number.isSafeInteger(since) || since < 0 || since > log.head)) {
+    throw new ContextCacheError('INVALID_OPTION', `since must be a position of this log, from 0 to ${log.head}.`);
+  }
+  if (!Number.isSafeInteger(bufferSize) || bufferSize < 1) {
+    throw new ContextCacheError('INVALID_OPTION', 'bufferSize must be an integer from 1 up.');
+  }
+  const buffer = new WatchBuffer(bufferSize);
+  const stop = watchers.add(options, (update) => buffer.offer(update));
+  const entries = include === 'snapshot' ? snapshotOf(deps, options) : [];
+  // What is in the snapshot may be committed only later; it is not told twice.
+  const after = include === 'snapshot' ? log.head : since === undefined ? 0 : log.committed;
+  const end = () => {
+    stop();
+    buffer.end();
+  };
+  const release = watchers.onClose(end);
+  signal?.addEventListener('abort', end, { once: true });
+  if (signal?.aborted) end();
+
+  async function* run(): AsyncGenerator<WatchedUpdate> {
+    try {
+      for (const update of entries) yield { ...update, snapshot: true, skipped: 0 };
+      if (since !== undefined && since < after) yield* past(log, since, after, options);
+      for (let taken = await buffer.take(); taken !== undefined; taken = await buffer.take()) {
+        let { skipped } = taken;
+        for (const update of taken.updates) {
+          if (update.position <= after) continue;
+          yield { ...update, snapshot: false, skipped };
+          skipped = 0;
+        }
+      }
+    } finally {
+      end();
+    }
+  }
+  const iterator = run();
+  const finish = () => {
+    end();
+    release();
+    signal?.removeEventListener('abort', end);
+  };
+  return {
+    next: () => iterator.next(),
+    // A generator that was never begun would not run its `finally`.
+    return: async () => {
+      finish();
+      return iterator.return(undefined);
+    },
+    throw: async (error) => {
+      finish();
+      return iterator.throw(error);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+async function* past(log: UpdateLog, since: number, to: number, filter: WatchFilter): AsyncGenerator<WatchedUpdate> {
+  const namespaces = filter.namespace === undefined ? undefined : new Set([filter.namespace].flat());
+  const keys = filter.keys === undefined ? undefined : new Set(filter.keys);
+  for await (const updates of log.read(since + 1, to)) {
+    for (const update of updates) {
+      if (namespaces !== undefined && !namespaces.has(update.namespace)) continue;
+      if (keys === undefined || update.key === null || keys.has(update.key))
+        yield { ...update, snapshot: false, skipped: 0 };
+    }
+  }
+}
+
+function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): Update[] {
+  const keys = filter.keys === undefined ? undefined : new Set(filter.keys);
+  const updates: Update[] = [];
+  for (const name of filter.namespace === undefined ? registry.names() : [filter.namespace].flat()) {
+    const state = registry.has(name) ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name)) : undefined;
+    for (const [key, entry] of state?.entries ?? []) {
+      if ((keys !== undefined && !keys.has(key)) || state?.live(key, clock.now()) === undefined) continue;
+      const { version, updatedAt, agent, expiresAt, bytes } = entry;
+      const update = createUpdate(
+        name,
+        version,
+        'set',
+        key,
+        entry.value ?? null,
+        updatedAt,
+        agent,
+        expiresAt,
+        0,
+        false,
+        bytes,
+      );
+      update.position = log.head;
+      updates.push(update);
+    }
+  }
+  return updates;
+}

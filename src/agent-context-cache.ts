@@ -1,0 +1,381 @@
+import type { ActorRefFrom } from 'xstate';
+import { Passivation } from './actors/passivation.ts';
+import type { SupervisorLogic } from './actors/supervisor.ts';
+import { type WatchedUpdate, type WatchOptions, watchUpdates } from './actors/watch.ts';
+import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
+import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
+import type { BackupSink, BackupStatus } from './backup/backup-sink.ts';
+import type { SnapshotInfo } from './backup/snapshot-format.ts';
+import type { CacheOptions, OpenOptions } from './cache-options.ts';
+import type {
+  Answer,
+  AnswerTo,
+  AnyNamespaces,
+  BatchOf,
+  KeyOf,
+  NamespaceOf,
+  NamespaceTypes,
+  ValueOf,
+} from './cache-types.ts';
+import { Composition, memoryStorage, type ShutdownReport, type Storage } from './composition.ts';
+import { answer } from './control.ts';
+import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
+import { ContextCacheError } from './core/errors.ts';
+import { DEFAULT_NAMESPACE } from './core/names.ts';
+import type { Entry } from './core/namespace-state.ts';
+import type { Update } from './core/update.ts';
+import type { JsonValue } from './core/value.ts';
+import type { CacheHealth } from './health.ts';
+import { NamespaceHandle } from './namespace-handle.ts';
+import { Reader } from './reader.ts';
+import { Writer } from './writer.ts';
+
+type DefaultNamespace = typeof DEFAULT_NAMESPACE;
+
+/**
+ * Shared memory for agents: keys and values by namespace, read at once, every change an update in a log that mirror,
+ * broadcast, backup and watchers follow.
+ *
+ * `S` types the namespaces, `P` is the primary backend. Reads answer at once unless the primary is asynchronous.
+ * Writes are visible at once, and their promises need not be awaited: a failure also reaches `onError` and `health()`.
+ *
+ * @example
+ * ```ts
+ * const cache = new AgentContextCache();
+ * await cache.set('plan', { steps: ['search', 'book'] }, 'trip', { agent: 'planner', ttl: '1h' });
+ * cache.get('plan', 'trip'); // { steps: ['search', 'book'] }
+ * ```
+ */
+export class AgentContextCache<
+  S extends NamespaceTypes = AnyNamespaces,
+  P extends BaseContextCache = InMemoryContextCache,
+> {
+  readonly #parts: Composition;
+  readonly #reader: Reader;
+  readonly #writer: Writer;
+  #passivation: Passivation | undefined;
+  #shutdown: Promise<ShutdownReport> | undefined;
+
+  /** A cache in memory, ready at once. For one on a durable log see {@link AgentContextCache.open}. */
+  constructor(options?: CacheOptions<P>);
+  /** @internal */
+  constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
+  constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
+    this.#parts = new Composition(options, storage, (command) => this.ask(command));
+    const { registry, primary, clock, supervisor, admission, log, report } = this.#parts;
+    this.#reader = new Reader(registry, primary, clock, (namespace) => this.batch([], namespace as NamespaceOf<S>));
+    const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
+    const readFromPrimary = primary && ((key: string, namespace: string) => this.#reader.get(key, namespace));
+    this.#writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
+  }
+
+  /**
+   * A cache on a durable log in `dataDir`, as it was left there.
+   *
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `NOT_EMPTY` or `NOT_FOUND`
+   *   (restore).
+   */
+  static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
+    options: OpenOptions<P>,
+  ): Promise<AgentContextCache<S, P>> {
+    const { openDurable } = await import('./durable.ts');
+    const { storage, checkpointer } = await openDurable(options);
+    const cache = new AgentContextCache<S, P>(options, storage, options.durability !== 'memory');
+    const { supervisor, clock, followers } = cache.#parts;
+    checkpointer(followers);
+    supervisor.scheduleAll();
+    cache.#passivation = new Passivation(supervisor, {
+      clock,
+      afterMs: options.passivateAfterMs ?? 600_000,
+      maxResident: options.maxResidentNamespaces ?? 100_000,
+    });
+    return cache;
+  }
+
+  /**
+   * The supervisor actor. `send` takes any {@link ContextCommand}; nobody waits for its end, so a failure reaches
+   * `onError`. For an answer use {@link ask}.
+   */
+  get supervisor(): Pick<ActorRefFrom<SupervisorLogic>, 'getSnapshot' | 'subscribe'> & {
+    send(command: ContextCommand): void;
+  } {
+    return this.#parts.supervisor.actor;
+  }
+
+  /** Position of the last update. */
+  get position(): number {
+    return this.#parts.log.head;
+  }
+
+  /** The value; `undefined` where there is none or it has expired. Deeply frozen. */
+  get<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(key: K, namespace: N): Answer<P, ValueOf<S, N, K> | undefined>;
+  get<K extends KeyOf<S, DefaultNamespace>>(key: K): Answer<P, ValueOf<S, DefaultNamespace, K> | undefined>;
+  get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.get(key, namespace);
+  }
+
+  /** Values of several keys, in their order; `undefined` where there is none. */
+  getMany<N extends NamespaceOf<S> = DefaultNamespace>(
+    keys: readonly KeyOf<S, N>[],
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]> {
+    return this.#reader.getMany(keys, namespace) as Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]>;
+  }
+
+  /** Whether there is a value. */
+  has<N extends NamespaceOf<S> = DefaultNamespace>(
+    key: KeyOf<S, N>,
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Answer<P, boolean> {
+    return this.#reader.has(key, namespace) as Answer<P, boolean>;
+  }
+
+  /** The value with its version, instants and agent. */
+  entry<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+    key: K,
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
+    return this.#reader.entry(key, namespace) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  }
+
+  /** Keys of a namespace, in no particular order; empty where there is no such namespace. */
+  listKeys<N extends NamespaceOf<S> = DefaultNamespace>(
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Answer<P, KeyOf<S, N>[]> {
+    return this.#reader.keys(namespace) as Answer<P, KeyOf<S, N>[]>;
+  }
+
+  /** Namespaces there are, sorted by code point: `default`, and those that were written to and not dropped. */
+  listNamespaces(): Answer<P, NamespaceOf<S>[]> {
+    return this.#reader.namespaces() as Answer<P, NamespaceOf<S>[]>;
+  }
+
+  /**
+   * Stores a value. The cache keeps a frozen copy: change yours as you like.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_NAME`, `INVALID_VALUE`, `INVALID_COMMAND`,
+   *   `SCHEMA_MISMATCH`, `VERSION_CONFLICT`, `BACKEND_FAILED`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `OVERLOADED`,
+   *   `NAMESPACE_UNAVAILABLE`, `CLOSED`.
+   */
+  set<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+    key: K,
+    value: ValueOf<S, N, K>,
+    namespace: N,
+    options?: WriteOptions,
+  ): Promise<Acknowledgement>;
+  set<K extends KeyOf<S, DefaultNamespace>>(key: K, value: ValueOf<S, DefaultNamespace, K>): Promise<Acknowledgement>;
+  set(
+    key: string,
+    value: unknown,
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: WriteOptions,
+  ): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.set(at, namespace, key, value, options));
+  }
+
+  /** Stores several values of one namespace, all or none. */
+  setMany<N extends NamespaceOf<S> = DefaultNamespace>(
+    values: Partial<S[N]> | Iterable<readonly [KeyOf<S, N>, ValueOf<S, N, KeyOf<S, N>>]>,
+    namespace: N = DEFAULT_NAMESPACE as N,
+    { agent, ...options }: Omit<WriteOptions, 'ifVersion'> = {},
+  ): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => {
+      const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
+      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...options }));
+      return admission.batch(at, namespace, operations, agent);
+    });
+  }
+
+  /** Removes a key; an update only where there was one. */
+  delete<N extends NamespaceOf<S> = DefaultNamespace>(
+    key: KeyOf<S, N>,
+    namespace: N = DEFAULT_NAMESPACE as N,
+    options?: RemoveOptions,
+  ): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.delete(at, namespace, key, options));
+  }
+
+  /** Sets when an entry expires (`ttl` or `expiresAt`), and leaves its value. */
+  touch<N extends NamespaceOf<S>>(key: KeyOf<S, N>, namespace: N, options: WriteOptions): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.touch(at, namespace, key, options));
+  }
+
+  /** Several operations on one namespace, in order, all or none. Later ones see what earlier ones did. */
+  batch<N extends NamespaceOf<S> = DefaultNamespace>(
+    operations: readonly BatchOf<S, N>[],
+    namespace: N = DEFAULT_NAMESPACE as N,
+    options?: { readonly agent?: string | undefined },
+  ): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.batch(at, namespace, operations, options?.agent));
+  }
+
+  /**
+   * Atomic read-modify-write: `change` gets the value (`undefined` where there is none) and gives the new one, or
+   * `undefined` to leave it. It is called again where somebody else wrote in between.
+   */
+  update<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+    key: K,
+    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueOf<S, N, K> | undefined>,
+    namespace: N = DEFAULT_NAMESPACE as N,
+    options?: WriteOptions,
+  ): Promise<Acknowledgement> {
+    return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
+  }
+
+  /** The value, or, where there is none, what `make` gives, which is stored. Callers at the same time share one `make`. */
+  getOrSet<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+    key: K,
+    make: () => MaybePromise<ValueOf<S, N, K>>,
+    namespace: N = DEFAULT_NAMESPACE as N,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<ValueOf<S, N, K>> {
+    return this.#writer.getOrSet(key, make, namespace, options) as Promise<ValueOf<S, N, K>>;
+  }
+
+  /** Removes every key of a namespace, which stays listed. */
+  clearNamespace(
+    namespace: NamespaceOf<S> = DEFAULT_NAMESPACE as NamespaceOf<S>,
+    options?: { readonly agent?: string },
+  ): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.whole(at, 'context.clear', namespace, options?.agent));
+  }
+
+  /** Removes a namespace with its keys; written to again, it begins anew at version 1. */
+  dropNamespace(namespace: NamespaceOf<S>, options?: { readonly agent?: string }): Promise<Acknowledgement> {
+    return this.#writer.write((admission, at) => admission.whole(at, 'context.drop', namespace, options?.agent));
+  }
+
+  /** All of this for one namespace, without naming it each time. */
+  namespace<N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P> {
+    return new NamespaceHandle(this, name);
+  }
+
+  /**
+   * Updates as they are committed, in order: `for await (const update of cache.watch({ namespace: 'trip' }))`. Begins
+   * with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
+   */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchedUpdate> {
+    return watchUpdates(this.#parts, options);
+  }
+
+  /** As {@link watch}, as calls. What `listener` throws goes to `onError`. Returns how to stop. */
+  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
+    return this.#parts.watchers.add(filter, listener);
+  }
+
+  /** Topics that updates are broadcast to from now on, in place of those there are. */
+  async setTopicsList(topics: readonly string[]): Promise<void> {
+    this.#parts.topics.set(topics, this.position);
+    await this.#parts.topicsChanged();
+  }
+
+  getTopicsList(): string[] {
+    return this.#parts.topics.list();
+  }
+
+  /** The topic gets what comes after this. */
+  async addTopic(topic: string): Promise<void> {
+    this.#parts.topics.add(topic, this.position);
+    await this.#parts.topicsChanged();
+  }
+
+  async removeTopic(topic: string): Promise<void> {
+    this.#parts.topics.remove(topic);
+    await this.#parts.topicsChanged();
+  }
+
+  /** Takes snapshots by itself from now on. */
+  async enableBackup(settings: Partial<BackupSettings> = {}): Promise<void> {
+    this.#backup.enable(settings);
+    await this.#parts.backupChanged();
+  }
+
+  async disableBackup(): Promise<void> {
+    this.#backup.disable();
+    await this.#parts.backupChanged();
+  }
+
+  isBackupEnabled(): boolean {
+    return this.#parts.backup?.isEnabled() ?? false;
+  }
+
+  async setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
+    this.#backup.setSettings(settings);
+    await this.#parts.backupChanged();
+  }
+
+  getBackupSettings(): BackupSettings {
+    return this.#backup.getSettings();
+  }
+
+  getBackupStatus(): BackupStatus {
+    return this.#backup.status();
+  }
+
+  /** Takes a snapshot now, whatever the settings say. */
+  backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+    return this.#backup.backupNow(options);
+  }
+
+  /** Answers a command; see {@link ContextCommand}. With `signal`, the waiting ends; the command may be done all the same. */
+  async ask<C extends ContextCommand>(
+    command: C,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<AnswerTo<C>> {
+    options.signal?.throwIfAborted();
+    const answered = answer(this as unknown as AgentContextCache, this.#parts, this.#writer, command) as Promise<
+      AnswerTo<C>
+    >;
+    const { signal } = options;
+    if (signal === undefined) return answered;
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      answered.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+  }
+
+  /** Resolves once everything written so far is committed. */
+  flush(): Promise<void> {
+    return this.#parts.log.flush();
+  }
+
+  /** Resolves once every follower has delivered what is committed by now; rejects with the signal's reason. */
+  async synced(signal: AbortSignal = AbortSignal.timeout(30_000)): Promise<void> {
+    await this.flush();
+    await this.#parts.followers.caughtUp(signal);
+  }
+
+  health(): CacheHealth {
+    return this.#parts.health(this.#shutdown !== undefined);
+  }
+
+  /**
+   * Takes no more commands, lets what is under way end and the followers deliver, for at most `timeoutMs` milliseconds
+   * (default 5,000), then lets go of everything. Tells what was left. Calling it again gives the same.
+   */
+  shutdown(options: { readonly timeoutMs?: number } = {}): Promise<ShutdownReport> {
+    this.#shutdown ??= this.#end(options.timeoutMs ?? 5_000);
+    return this.#shutdown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  get #backup(): BackupSink {
+    const { backup } = this.#parts;
+    if (backup !== undefined) return backup;
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      'There is nowhere to keep snapshots. Give backup.store, redisUrl or a data directory.',
+    );
+  }
+
+  async #end(timeoutMs: number): Promise<ShutdownReport> {
+    this.#passivation?.stop();
+    const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
+    this.#writer.close();
+    return report;
+  }
+}

@@ -1,0 +1,89 @@
+import type { BackOff } from './actors/follower.ts';
+import type { NamespaceDeps } from './actors/namespace.ts';
+import type { FailureSource } from './actors/supervisor.ts';
+import type { BaseContextCache } from './backends/base-context-cache.ts';
+import type { SnapshotStore } from './backup/snapshot-store.ts';
+import type { SnapshotTransform } from './backup/snapshot-transform.ts';
+import type { ContextUpdateEventPusherOptions } from './broadcast/event-pusher.ts';
+import type { Clock } from './core/clock.ts';
+import type { BackupSettings } from './core/command.ts';
+import type { RestartPolicy } from './core/restart-policy.ts';
+import type { NamespaceSchemas } from './core/schemas.ts';
+import type { ValueLimits } from './core/value.ts';
+
+/** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
+export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
+  /**
+   * The backend that reads are answered from and that keeps the values. Default: the cache's own memory, which is the
+   * fastest. With one of your own each command waits for it, and is rejected where it refuses.
+   */
+  readonly primaryCache?: P | undefined;
+  /** The backend that is mirrored to. Nothing ever waits for it. Default: none, or Redis (see `redisUrl`). */
+  readonly secondaryCache?: BaseContextCache | undefined;
+  /** Mirror to the Redis at `redisUrl`, or at `REDIS_URL`, or at `redis://127.0.0.1:6379`. Default false. */
+  readonly useDefault?: boolean | undefined;
+  /** Redis to mirror to, and to back up to. Default: none. */
+  readonly redisUrl?: string | undefined;
+  /** NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. */
+  readonly natsUrl?: string | undefined;
+  /** Credentials and TLS for NATS, or a function that gives them anew for each connection. */
+  readonly natsConnection?: ContextUpdateEventPusherOptions['connection'];
+  /** Topics to broadcast to. Default: those set before in the same data directory; none. No topics, no connection. */
+  readonly topics?: readonly string[] | undefined;
+  /** `sender_subject_id` of the public message. Default: the environment's `SUBJECT_ID`, or null. */
+  readonly subjectId?: string | null | undefined;
+  /** Snapshots; see {@link BackupOptionsOfCache}. */
+  readonly backup?: BackupOptionsOfCache | undefined;
+  /** What the values of a namespace must look like. Default: any JSON value. */
+  readonly schemas?: NamespaceSchemas | undefined;
+  /** Bounds of a value. */
+  readonly limits?: Partial<ValueLimits> | undefined;
+  /** The log's bounds in memory. */
+  readonly log?: { readonly capacityUpdates?: number; readonly capacityBytes?: number } | undefined;
+  /** Restarting of crashed namespaces. */
+  readonly restart?: Partial<RestartPolicy> | undefined;
+  /** How followers wait between tries. */
+  readonly backOff?: Partial<BackOff> | undefined;
+  /** How long one call of the secondary may take, milliseconds. Default 5,000. */
+  readonly mirrorTimeoutMs?: number | undefined;
+  /** Commands that may wait for an asynchronous primary, or for a namespace that is being restarted. Default 10,000. */
+  readonly maxWaiting?: number | undefined;
+  /**
+   * Told of every failure that nobody may be waiting for: of a follower, of a namespace, of a command that was sent
+   * and not awaited. Default: a process warning; of conflicts none.
+   */
+  readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /** Where time comes from. Default: the machine's clock. */
+  readonly clock?: Clock | undefined;
+  /** For tests. */
+  readonly internals?: Pick<NamespaceDeps, 'apply' | 'lane'> | undefined;
+}
+
+/** Where and when snapshots are taken. */
+export interface BackupOptionsOfCache extends Partial<BackupSettings> {
+  /** Whether snapshots are taken by themselves. Default: as it was left in the data directory; false. */
+  readonly enabled?: boolean | undefined;
+  /** Where they are kept. Default: the Redis of `redisUrl`; else `backups` in the data directory. */
+  readonly store?: SnapshotStore | undefined;
+  /** Applied to what is stored, as compression is. Default: none. */
+  readonly transforms?: readonly SnapshotTransform[] | undefined;
+}
+
+/** How a cache on a durable log is put together. */
+export interface OpenOptions<P extends BaseContextCache = BaseContextCache> extends CacheOptions<P> {
+  /** The directory of the log and the state. Made where it is not there; one process at a time. */
+  readonly dataDir: string;
+  /**
+   * When `set` and its kin resolve: `log` once the update is on disk; `memory` at once, while it is on its way.
+   * Default `log`.
+   */
+  readonly durability?: 'memory' | 'log' | undefined;
+  /** Whether the log waits for the disk. Default true; with false a crash of the machine may take the last updates. */
+  readonly sync?: boolean | undefined;
+  /** How long a namespace may be idle before it leaves memory, milliseconds. Default 600,000; 0: never. */
+  readonly passivateAfterMs?: number | undefined;
+  /** Namespaces in memory at the most; the idle ones leave first. Default 100,000. */
+  readonly maxResidentNamespaces?: number | undefined;
+  /** Restore the newest snapshot of `backup.store` first, where the directory is empty. Default false. */
+  readonly restore?: boolean | undefined;
+}

@@ -1,0 +1,69 @@
+import type { BaseContextCache } from './backends/base-context-cache.ts';
+import type { BackupStatus } from './backup/backup-sink.ts';
+import type { SnapshotInfo } from './backup/snapshot-format.ts';
+import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from './core/command.ts';
+import type { Entry } from './core/namespace-state.ts';
+import type { JsonValue } from './core/value.ts';
+import type { CacheHealth } from './health.ts';
+
+/**
+ * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain
+ * `AgentContextCache` takes any JSON value under any name.
+ */
+export type NamespaceTypes = { readonly [namespace: string]: object };
+
+/** Namespaces of any name with any JSON value. */
+export type AnyNamespaces = { readonly [namespace: string]: { readonly [key: string]: JsonValue } };
+
+/** Names of the namespaces of `S`. */
+export type NamespaceOf<S> = keyof S & string;
+/** Keys of namespace `N`. */
+export type KeyOf<S, N extends keyof S> = keyof S[N] & string;
+/** The type of a value; any JSON value where `S` says nothing. */
+export type ValueOf<S, N extends keyof S, K extends keyof S[N]> = S[N][K];
+
+/** What a read gives: the thing itself over a synchronous primary, a promise of it over an asynchronous one. */
+export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] extends [PromiseLike<unknown>]
+  ? Promise<T>
+  : [Extract<ReturnType<P['get']>, PromiseLike<unknown>>] extends [never]
+    ? T
+    : T | Promise<T>;
+
+/** One step of a typed batch. */
+export type BatchOf<S, N extends keyof S> = {
+  [K in KeyOf<S, N>]:
+    | (Omit<Extract<BatchOperation, { operation: 'set' }>, 'key' | 'value'> & {
+        readonly key: K;
+        readonly value: S[N][K];
+      })
+    | (Omit<Extract<BatchOperation, { operation: 'delete' }>, 'key'> & { readonly key: K })
+    | (Omit<Extract<BatchOperation, { operation: 'touch' }>, 'key'> & { readonly key: K });
+}[KeyOf<S, N>];
+
+interface Answers {
+  'context.get': JsonValue | undefined;
+  'context.has': boolean;
+  'context.entry': Entry | undefined;
+  'context.keys': string[];
+  'context.namespaces': string[];
+  'topics.set': string[];
+  'topics.add': string[];
+  'topics.remove': string[];
+  'topics.list': string[];
+  'context.backup': SnapshotInfo;
+  'backup.enable': BackupSettings;
+  'backup.disable': BackupSettings;
+  'backup.set': BackupSettings;
+  'backup.status': BackupStatus;
+  'namespace.passivate': boolean;
+  'namespace.restart': undefined;
+  'cache.flush': undefined;
+  'cache.health': CacheHealth;
+}
+
+/** What `ask` answers to a command. */
+export type AnswerTo<C extends ContextCommand> = C extends DataCommand
+  ? Acknowledgement
+  : C['type'] extends keyof Answers
+    ? Answers[C['type']]
+    : never;

@@ -1,0 +1,315 @@
+import { DEFAULT_BACK_OFF } from './actors/follower.ts';
+import { Followers, type Undelivered } from './actors/followers.ts';
+import { MirrorSink } from './actors/mirror-sink.ts';
+import { NamespaceRegistry } from './actors/namespace-registry.ts';
+import { takeCut } from './actors/state-cut.ts';
+import { type FailureSource, Supervisor } from './actors/supervisor.ts';
+import { WatchHub } from './actors/watch-hub.ts';
+import type { BaseContextCache } from './backends/base-context-cache.ts';
+import { RedisContextCache } from './backends/redis-context-cache.ts';
+import { BackupManager } from './backup/backup-manager.ts';
+import { BackupSink } from './backup/backup-sink.ts';
+import { DirectorySnapshotStore } from './backup/directory-snapshot-store.ts';
+import { RedisSnapshotStore } from './backup/redis-snapshot-store.ts';
+import type { SnapshotStore } from './backup/snapshot-store.ts';
+import { BroadcasterSink } from './broadcast/broadcaster-sink.ts';
+import { ContextUpdateEventPusher } from './broadcast/event-pusher.ts';
+import { ContextUpdateProcessor } from './broadcast/public-message.ts';
+import { type TopicEntry, TopicsListConfig } from './broadcast/topics.ts';
+import type { CacheOptions, OpenOptions } from './cache-options.ts';
+import { Admission } from './core/admission.ts';
+import { type Clock, systemClock } from './core/clock.ts';
+import type { BackupSettings, ContextCommand } from './core/command.ts';
+import { ContextCacheError, toError } from './core/errors.ts';
+import type { NamespaceState } from './core/namespace-state.ts';
+import { DEFAULT_RESTART_POLICY } from './core/restart-policy.ts';
+import { createValueCheck } from './core/schemas.ts';
+import { DEFAULT_VALUE_LIMITS } from './core/value.ts';
+import type { CacheHealth } from './health.ts';
+import { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
+import type { StateCut } from './log/follower-sink.ts';
+import { MemoryLog } from './log/memory-log.ts';
+import type { StateSource } from './log/state-source.ts';
+import type { UpdateLog } from './log/update-log.ts';
+
+/** What a shutdown could not do. */
+export interface ShutdownReport {
+  /** Followers that have not got everything; empty where all have. A durable log keeps it for the next start. */
+  readonly undelivered: readonly Undelivered[];
+  /** Whether commands were still waiting for an asynchronous primary. */
+  readonly unfinishedCommands: boolean;
+  /** Why the final snapshot failed, where one was due. */
+  readonly backupError: Error | undefined;
+}
+
+/** Names of the followers, as health and warnings show them. */
+export const FOLLOWER = {
+  mirror: 'mirror',
+  broadcaster: 'broadcaster',
+  backup: 'backup',
+  checkpointer: 'checkpointer',
+} as const;
+
+const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
+const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
+
+/** What a cache stands on: in memory, or on a durable log. */
+export interface Storage {
+  readonly log: UpdateLog;
+  readonly config: ConfigStore;
+  readonly source?: StateSource;
+}
+
+/** Storage that is gone with the process. */
+export function memoryStorage(options: CacheOptions): Storage {
+  return { log: new MemoryLog(options.log), config: new MemoryConfigStore() };
+}
+
+/** The parts of a cache, wired. */
+export class Composition {
+  readonly clock: Clock;
+  readonly log: UpdateLog;
+  readonly config: ConfigStore;
+  readonly registry: NamespaceRegistry;
+  readonly admission: Admission;
+  readonly supervisor: Supervisor;
+  readonly followers: Followers;
+  readonly watchers: WatchHub;
+  readonly topics: TopicsListConfig;
+  readonly broadcaster: BroadcasterSink;
+  readonly backup: BackupSink | undefined;
+  readonly primary: BaseContextCache | undefined;
+  readonly #options: CacheOptions & Partial<OpenOptions>;
+  #errors: CacheHealth['errors'] = { count: 0, last: undefined };
+
+  constructor(options: CacheOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
+    this.#options = options;
+    this.clock = options.clock ?? systemClock;
+    this.log = storage.log;
+    this.config = storage.config;
+    this.primary = options.primaryCache;
+    this.admission = new Admission({ ...DEFAULT_VALUE_LIMITS, ...options.limits }, createValueCheck(options.schemas));
+    this.registry = new NamespaceRegistry(storage.source);
+    this.supervisor = new Supervisor({
+      ...options.internals,
+      clock: this.clock,
+      log: this.log,
+      admission: this.admission,
+      registry: this.registry,
+      primary: this.primary,
+      restartPolicy: { ...DEFAULT_RESTART_POLICY, ...options.restart },
+      maxWaiting: options.maxWaiting ?? 10_000,
+      report: this.report,
+      control,
+    });
+    this.followers = new Followers({
+      log: this.log,
+      clock: this.clock,
+      parent: this.supervisor.actor,
+      backOff: { ...DEFAULT_BACK_OFF, ...options.backOff },
+      takeCut: this.takeCut,
+      report: this.report,
+    });
+    this.watchers = new WatchHub(this.log, this.report);
+    this.log.onStatus((status, cause) => {
+      if (cause !== undefined) this.report(cause, { source: `log ${status}` });
+    });
+    this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
+    this.broadcaster = this.#createBroadcaster();
+    this.backup = this.#createBackup();
+    this.#startFollowers();
+  }
+
+  /** All namespaces as they are now. */
+  readonly takeCut = (): StateCut =>
+    takeCut(
+      this.registry,
+      this.log,
+      this.clock.now(),
+      this.primary === undefined ? undefined : (state) => this.#readValues(state),
+    );
+
+  /** Where failures go that nobody may be waiting for. */
+  readonly report = (error: Error, source: FailureSource): void => {
+    const code = error instanceof ContextCacheError ? error.code : error.name;
+    this.#errors = { count: this.#errors.count + 1, last: { code, message: error.message, at: this.clock.now() } };
+    const { onError } = this.#options;
+    if (onError === undefined) {
+      if (code !== 'VERSION_CONFLICT')
+        process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
+      return;
+    }
+    try {
+      onError(error, source);
+    } catch (thrown) {
+      process.emitWarning(`onError itself threw: ${String(thrown)}`, 'ContextCacheWarning');
+    }
+  };
+
+  get errors(): CacheHealth['errors'] {
+    return this.#errors;
+  }
+
+  /** Keeps the topics, and begins or ends the broadcast where the list has become non-empty or empty. */
+  async topicsChanged(): Promise<void> {
+    await this.config.set(
+      'topics',
+      this.topics.entries().map(({ topic, since }) => ({ topic, since })),
+    );
+    this.#syncBroadcaster();
+  }
+
+  /** Keeps whether and how snapshots are taken. */
+  async backupChanged(): Promise<void> {
+    if (this.backup === undefined) return;
+    await this.config.set('backup', { enabled: this.backup.isEnabled(), settings: { ...this.backup.getSettings() } });
+  }
+
+  health(closed: boolean): CacheHealth {
+    const { log, registry, supervisor } = this;
+    const followers = this.followers.health();
+    const failed = [...registry.records()].filter(({ status }) => status === 'failed').map(({ name }) => name);
+    const ok = log.status === 'ready' && failed.length === 0 && followers.every(({ attempts }) => attempts === 0);
+    return {
+      status: closed ? 'closed' : ok ? 'ok' : 'degraded',
+      log: {
+        id: log.id,
+        durable: log.durable,
+        status: log.status,
+        head: log.head,
+        committed: log.committed,
+        first: log.first,
+      },
+      namespaces: { total: registry.size, resident: registry.resident, failed, restarts: supervisor.restarts },
+      followers,
+      topics: this.topics.list(),
+      backup: this.backup?.status(),
+      watchers: this.watchers.size,
+      errors: this.#errors,
+    };
+  }
+
+  /** Ends everything, in the direction of the flow. `idle`: resolves once no command is under way. */
+  async shutdown(timeoutMs: number, idle: () => Promise<void>): Promise<ShutdownReport> {
+    const deadline = new AbortController();
+    const timer = this.clock.setTimeout(
+      () => deadline.abort(new ContextCacheError('TIMED_OUT', 'The time for the shutdown is over.')),
+      timeoutMs,
+    );
+    try {
+      this.supervisor.drain();
+      const unfinishedCommands = !(await inTime(idle(), deadline.signal));
+      await inTime(this.log.flush(), deadline.signal);
+      const undelivered = await this.followers.drain(deadline.signal);
+      const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
+      await this.followers.stop();
+      await this.backup?.close();
+      this.watchers.close();
+      this.supervisor.stop();
+      await this.log.close();
+      await this.primary?.close?.();
+      return { undelivered, unfinishedCommands, backupError };
+    } finally {
+      this.clock.clearTimeout(timer);
+    }
+  }
+
+  #startFollowers(): void {
+    const secondary = this.#secondary();
+    if (secondary !== undefined) {
+      const { mirrorTimeoutMs = 5_000 } = this.#options;
+      this.followers.add({
+        name: FOLLOWER.mirror,
+        sink: new MirrorSink(secondary, this.log.id, this.clock, mirrorTimeoutMs),
+      });
+    }
+    if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
+    this.#syncBroadcaster();
+    if (this.backup !== undefined)
+      this.followers.add({ name: FOLLOWER.backup, sink: this.backup, start: this.log.head });
+  }
+
+  #secondary(): BaseContextCache | undefined {
+    const { secondaryCache, useDefault, redisUrl } = this.#options;
+    if (secondaryCache !== undefined) return secondaryCache;
+    const url = redisUrl ?? (useDefault ? (process.env.REDIS_URL ?? DEFAULT_REDIS_URL) : undefined);
+    return url === undefined ? undefined : new RedisContextCache({ url, clock: this.clock });
+  }
+
+  #createBroadcaster(): BroadcasterSink {
+    const { natsUrl, natsConnection, subjectId } = this.#options;
+    return new BroadcasterSink({
+      topics: this.topics,
+      processor: new ContextUpdateProcessor({ log: this.log.id, subjectId }),
+      pusher: new ContextUpdateEventPusher({
+        url: natsUrl ?? process.env.NATS_URL ?? DEFAULT_NATS_URL,
+        connection: natsConnection,
+        clock: this.clock,
+      }),
+      onError: (error) => this.report(error, { source: FOLLOWER.broadcaster }),
+    });
+  }
+
+  /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
+  #syncBroadcaster(): void {
+    const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
+    if (this.topics.size > 0 && !running) {
+      const oldest = Math.min(...this.topics.entries().map(({ since }) => since));
+      this.followers.add({ name: FOLLOWER.broadcaster, sink: this.broadcaster, start: oldest });
+    } else if (this.topics.size === 0 && running) {
+      this.followers
+        .remove(FOLLOWER.broadcaster)
+        .catch((error) => this.report(error, { source: FOLLOWER.broadcaster }));
+    }
+  }
+
+  #createBackup(): BackupSink | undefined {
+    const { backup = {} } = this.#options;
+    const store = backup.store ?? this.#defaultStore();
+    if (store === undefined) return undefined;
+    const kept = (this.config.get('backup') ?? {}) as { enabled?: boolean; settings?: Partial<BackupSettings> };
+    const { interval, mode, keep, transforms } = backup;
+    const given = Object.fromEntries(
+      Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined),
+    );
+    return new BackupSink({
+      manager: new BackupManager({ store, settings: { ...kept.settings, ...given }, transforms, clock: this.clock }),
+      takeCut: this.takeCut,
+      clock: this.clock,
+      enabled: backup.enabled ?? kept.enabled ?? false,
+      onError: (error) => this.report(error, { source: FOLLOWER.backup }),
+    });
+  }
+
+  #defaultStore(): SnapshotStore | undefined {
+    const { redisUrl, useDefault, dataDir } = this.#options;
+    const url = redisUrl ?? (useDefault ? (process.env.REDIS_URL ?? DEFAULT_REDIS_URL) : undefined);
+    if (url !== undefined) return new RedisSnapshotStore({ url, clock: this.clock });
+    return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
+  }
+
+  async #readValues(state: NamespaceState): Promise<NamespaceState> {
+    const keys = [...state.entries.keys()];
+    const values = (await this.primary?.getMany(keys, state.name)) ?? [];
+    for (const [index, key] of keys.entries()) {
+      const entry = state.entries.get(key);
+      const value = values[index];
+      if (entry === undefined) continue;
+      if (value === undefined) state.remove(key);
+      else state.put(key, { ...entry, value });
+    }
+    return state;
+  }
+}
+
+/** Whether the work was done before the signal. A failure of it is told elsewhere. */
+function inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(false), { once: true });
+    if (signal.aborted) resolve(false);
+    work.then(
+      () => resolve(true),
+      () => resolve(true),
+    );
+  });
+}

@@ -1,0 +1,284 @@
+import ms, { type StringValue } from 'ms';
+import type {
+  BatchOperation,
+  ContextCommand,
+  ControlCommand,
+  DataCommand,
+  Duration,
+  QueryCommand,
+  RemoveOptions,
+  Step,
+  WriteOptions,
+} from './command.ts';
+import { ContextCacheError } from './errors.ts';
+import { checkName, DEFAULT_NAMESPACE } from './names.ts';
+import { NO_STEP, Request } from './request.ts';
+import type { ValueCheck } from './schemas.ts';
+import { admit, type ValueLimits } from './value.ts';
+
+/** Instants beyond this are not dates in JavaScript. */
+const LAST_INSTANT = 8.64e15;
+
+/** Operations a batch may have at the most. */
+export const MAX_BATCH_OPERATIONS = 1_000_000;
+
+/**
+ * The door: makes a {@link Request} of what is asked, or throws before anything has changed. Every way in (methods,
+ * typed commands, files, HTTP, NATS) comes through here.
+ */
+export class Admission {
+  readonly #limits: ValueLimits;
+  readonly #check: ValueCheck;
+
+  constructor(limits: ValueLimits, check: ValueCheck) {
+    this.#limits = limits;
+    this.#check = check;
+  }
+
+  set(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Request {
+    checkName('namespace', namespace);
+    return new Request(
+      'context.set',
+      namespace,
+      at,
+      agentOf(options),
+      this.#setStep(at, namespace, key, value, options),
+    );
+  }
+
+  delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
+    checkName('namespace', namespace);
+    return new Request('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
+  }
+
+  touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
+    checkName('namespace', namespace);
+    return new Request('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
+  }
+
+  whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): Request {
+    checkName('namespace', namespace);
+    return new Request(type, namespace, at, checkAgent(agent), NO_STEP);
+  }
+
+  batch(at: number, namespace: string, operations: readonly BatchOperation[], agent: string | undefined): Request {
+    checkName('namespace', namespace);
+    if (!Array.isArray(operations)) throw invalid('operations must be an array');
+    if (operations.length > MAX_BATCH_OPERATIONS) throw invalid(`a batch may have ${MAX_BATCH_OPERATIONS} operations`);
+    const steps = operations.map((operation, index) => this.#batchStep(at, namespace, operation, index));
+    return new Request('context.batch', namespace, at, checkAgent(agent), NO_STEP, steps);
+  }
+
+  /** Makes a request of a data command, however it came. Its fields have been checked by {@link parseCommand}. */
+  request(at: number, command: DataCommand): Request {
+    const namespace = command.namespace ?? DEFAULT_NAMESPACE;
+    switch (command.type) {
+      case 'context.set':
+        return this.set(at, namespace, command.key, command.value, command);
+      case 'context.delete':
+        return this.delete(at, namespace, command.key, command);
+      case 'context.touch':
+        return this.touch(at, namespace, command.key, command);
+      case 'context.batch':
+        return this.batch(at, namespace, command.operations, command.agent);
+      default:
+        return this.whole(at, command.type, namespace, command.agent);
+    }
+  }
+
+  #batchStep(at: number, namespace: string, operation: BatchOperation, index: number): Step {
+    checkFields(operation, `operations[${index}]`, BATCH_FIELDS, 'operation');
+    if (operation.operation === 'set') return this.#setStep(at, namespace, operation.key, operation.value, operation);
+    return operation.operation === 'delete'
+      ? deleteStep(operation.key, operation)
+      : touchStep(at, operation.key, operation);
+  }
+
+  #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Step {
+    checkName('key', key);
+    const admitted = admit(this.#check(namespace, key, value), this.#limits);
+    return {
+      operation: 'set',
+      key,
+      value: admitted.value,
+      bytes: admitted.bytes,
+      expiresAt: options === undefined ? null : expiryOf(at, options),
+      ifVersion: options === undefined ? -1 : conditionOf(options),
+    };
+  }
+}
+
+function deleteStep(key: string, options: RemoveOptions | undefined): Step {
+  checkName('key', key);
+  return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion: conditionOf(options) };
+}
+
+function touchStep(at: number, key: string, options: WriteOptions | undefined): Step {
+  checkName('key', key);
+  if (options?.ttl === undefined && options?.expiresAt === undefined) {
+    throw invalid('a touch needs ttl or expiresAt (expiresAt: null makes the entry stay)');
+  }
+  return {
+    operation: 'touch',
+    key,
+    value: null,
+    bytes: 0,
+    expiresAt: expiryOf(at, options),
+    ifVersion: conditionOf(options),
+  };
+}
+
+function expiryOf(at: number, options: WriteOptions): number | null {
+  if (options.ttl !== undefined) {
+    if (options.expiresAt !== undefined) throw invalid('give ttl or expiresAt, not both');
+    return at + durationMs(options.ttl);
+  }
+  const { expiresAt } = options;
+  if (expiresAt === undefined || expiresAt === null) return null;
+  const instant = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
+  if (typeof instant !== 'number' || !(instant >= 0 && instant <= LAST_INSTANT)) {
+    throw invalid('expiresAt must be a Date, epoch milliseconds or null');
+  }
+  return Math.floor(instant);
+}
+
+function durationMs(duration: Duration): number {
+  const parsed = typeof duration === 'string' && duration.length <= 100 ? ms(duration as StringValue) : duration;
+  if (typeof parsed !== 'number' || !(parsed >= 1 && parsed <= LAST_INSTANT / 2)) {
+    throw invalid("ttl must be at least 1 millisecond: a number of milliseconds, or a string such as '10s' or '5m'");
+  }
+  return Math.floor(parsed);
+}
+
+function conditionOf(options: RemoveOptions | undefined): number {
+  const ifVersion = options?.ifVersion;
+  if (ifVersion === undefined) return -1;
+  if (!Number.isSafeInteger(ifVersion) || ifVersion < 0) throw invalid('ifVersion must be an integer from 0 up');
+  return ifVersion;
+}
+
+function agentOf(options: { readonly agent?: string | undefined } | undefined): string | null {
+  return options === undefined ? null : checkAgent(options.agent);
+}
+
+function checkAgent(agent: unknown): string | null {
+  if (agent === undefined || agent === null) return null;
+  if (typeof agent === 'string' && agent.length > 0 && agent.length <= 1024 && agent.isWellFormed()) return agent;
+  throw invalid('agent must be a well-formed string of 1 to 1,024 characters');
+}
+
+function invalid(problem: string, cause?: unknown): ContextCacheError {
+  return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}.`, { cause });
+}
+
+/** Fields of a command: those it must have, and those it may have. */
+interface Fields {
+  readonly must: readonly string[];
+  readonly may: readonly string[];
+}
+
+const WRITE = ['ttl', 'expiresAt', 'ifVersion'];
+
+const BATCH_FIELDS: ReadonlyMap<string, Fields> = new Map([
+  ['set', { must: ['key', 'value'], may: WRITE }],
+  ['delete', { must: ['key'], may: ['ifVersion'] }],
+  ['touch', { must: ['key'], may: WRITE }],
+]);
+
+const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type'], Fields>([
+  ['context.set', { must: ['key', 'value'], may: ['namespace', 'agent', ...WRITE] }],
+  ['context.delete', { must: ['key'], may: ['namespace', 'agent', 'ifVersion'] }],
+  ['context.touch', { must: ['key'], may: ['namespace', 'agent', ...WRITE] }],
+  ['context.clear', { must: [], may: ['namespace', 'agent'] }],
+  ['context.drop', { must: [], may: ['namespace', 'agent'] }],
+  ['context.batch', { must: ['operations'], may: ['namespace', 'agent'] }],
+  ['context.get', { must: ['key'], may: ['namespace'] }],
+  ['context.has', { must: ['key'], may: ['namespace'] }],
+  ['context.entry', { must: ['key'], may: ['namespace'] }],
+  ['context.keys', { must: [], may: ['namespace'] }],
+  ['context.namespaces', { must: [], may: [] }],
+  ['topics.set', { must: ['topics'], may: [] }],
+  ['topics.add', { must: ['topic'], may: [] }],
+  ['topics.remove', { must: ['topic'], may: [] }],
+  ['topics.list', { must: [], may: [] }],
+  ['context.backup', { must: [], may: [] }],
+  ['backup.enable', { must: [], may: ['settings'] }],
+  ['backup.disable', { must: [], may: [] }],
+  ['backup.set', { must: ['settings'], may: [] }],
+  ['backup.status', { must: [], may: [] }],
+  ['namespace.passivate', { must: ['namespace'], may: [] }],
+  ['namespace.restart', { must: ['namespace'], may: [] }],
+  ['cache.flush', { must: [], may: [] }],
+  ['cache.health', { must: [], may: [] }],
+]);
+
+const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
+  'context.set',
+  'context.delete',
+  'context.touch',
+  'context.clear',
+  'context.drop',
+  'context.batch',
+]);
+
+const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
+  'context.get',
+  'context.has',
+  'context.entry',
+  'context.keys',
+  'context.namespaces',
+]);
+
+/** Whether the command changes a namespace. */
+export function isDataCommand(command: ContextCommand): command is DataCommand {
+  return DATA_TYPES.has(command.type);
+}
+
+/** Whether the command only reads. */
+export function isQueryCommand(command: ContextCommand): command is QueryCommand {
+  return QUERY_TYPES.has(command.type);
+}
+
+/** Whether the command is about the cache itself. */
+export function isControlCommand(command: ContextCommand): command is ControlCommand {
+  return !isDataCommand(command) && !isQueryCommand(command);
+}
+
+/**
+ * Checks that something from outside is a command: a plain object of a known type with known fields. Names, values
+ * and options are checked where they are used.
+ *
+ * @throws {ContextCacheError} `INVALID_COMMAND`.
+ */
+export function parseCommand(candidate: unknown): ContextCommand {
+  checkFields(candidate, 'a command', COMMAND_FIELDS, 'type');
+  return candidate as ContextCommand;
+}
+
+function checkFields(
+  candidate: unknown,
+  what: string,
+  known: ReadonlyMap<string, Fields>,
+  discriminator: 'type' | 'operation',
+): void {
+  if (typeof candidate !== 'object' || candidate === null || Array.isArray(candidate)) {
+    throw invalid(`${what} must be an object with a ${discriminator}`);
+  }
+  const record = candidate as Record<string, unknown>;
+  const name = Object.hasOwn(record, discriminator) ? record[discriminator] : undefined;
+  const fields = typeof name === 'string' ? known.get(name) : undefined;
+  if (fields === undefined) {
+    throw invalid(
+      `${what} has no known ${discriminator}: ${String(JSON.stringify(name)).slice(0, 60)}; known are ${[...known.keys()].join(', ')}`,
+    );
+  }
+  for (const field of fields.must) {
+    if (!Object.hasOwn(record, field) || record[field] === undefined)
+      throw invalid(`${what} ${String(name)} needs ${field}`);
+  }
+  for (const field of Object.keys(record)) {
+    if (field !== discriminator && !fields.must.includes(field) && !fields.may.includes(field)) {
+      throw invalid(`${what} ${String(name)} has no field ${JSON.stringify(field).slice(0, 60)}`);
+    }
+  }
+}

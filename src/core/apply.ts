@@ -1,0 +1,53 @@
+import { ContextCacheError } from './errors.ts';
+import type { NamespaceState } from './namespace-state.ts';
+import type { Update } from './update.ts';
+
+/**
+ * The one fold: changes a namespace's state by one update. Used live, in replay, in restoring and in hydrating, so
+ * that all of them end in the same state.
+ *
+ * @throws {ContextCacheError} `INVARIANT` where the update is not the namespace's next; nothing has changed then.
+ */
+export function apply(state: NamespaceState, update: Update): void {
+  if (update.version !== state.version + 1) {
+    throw new ContextCacheError(
+      'INVARIANT',
+      `Update ${update.position} has version ${update.version} of its namespace, which is at version ${state.version}. ` +
+        'The log and the state do not belong together.',
+    );
+  }
+  if (update.operation === 'clear_namespace') state.clear();
+  else applyToKey(state, update, update.key as string);
+  // A dropped namespace is one that has never been: its next update has version 1 again.
+  state.version = update.drop ? 0 : update.version;
+  state.position = update.position;
+}
+
+function applyToKey(state: NamespaceState, update: Update, key: string): void {
+  const previous = state.entries.get(key);
+  switch (update.operation) {
+    case 'set':
+      state.put(key, {
+        value: update.value,
+        version: update.version,
+        createdAt: previous === undefined ? update.at : previous.createdAt,
+        updatedAt: update.at,
+        expiresAt: update.expiresAt,
+        agent: update.agent,
+        bytes: update.bytes,
+      });
+      return;
+    case 'touch':
+      if (previous === undefined) return;
+      state.put(key, {
+        ...previous,
+        version: update.version,
+        updatedAt: update.at,
+        expiresAt: update.expiresAt,
+        agent: update.agent,
+      });
+      return;
+    default:
+      state.remove(key);
+  }
+}

@@ -1,0 +1,114 @@
+import type { Step } from './command.ts';
+import { VersionConflictError } from './conflict.ts';
+import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
+import type { Request } from './request.ts';
+import { createUpdate, type PendingUpdate } from './update.ts';
+
+/**
+ * What a request comes to in this state: the updates to apply and log, in order, maybe none. Changes nothing itself.
+ * Decides by the state, the request and the instant in it alone, so that whoever decides later comes to the same.
+ * Entries that had expired at that instant must have been taken out before (see {@link expired}).
+ *
+ * @throws {VersionConflictError} where a condition does not hold; of a batch then nothing is done.
+ */
+export function decide(state: NamespaceState, request: Request): PendingUpdate[] {
+  switch (request.type) {
+    case 'context.clear':
+      return state.entries.size === 0 ? [] : [clearing(state, request, false)];
+    case 'context.drop':
+      return state.version === 0 ? [] : [clearing(state, request, true)];
+    case 'context.batch':
+      return decideBatch(state, request, request.steps ?? []);
+    default: {
+      const previous = state.entries.get(request.key);
+      const update = decideStep(state, request, request, state.version + 1, previous?.version ?? 0);
+      return update === undefined ? [] : [update];
+    }
+  }
+}
+
+function clearing(state: NamespaceState, request: Request, drop: boolean): PendingUpdate {
+  return createUpdate(
+    state.name,
+    state.version + 1,
+    'clear_namespace',
+    null,
+    null,
+    request.at,
+    request.agent,
+    null,
+    0,
+    drop,
+    0,
+  );
+}
+
+/** Later steps see what earlier ones of the batch did. */
+function decideBatch(state: NamespaceState, request: Request, steps: readonly Step[]): PendingUpdate[] {
+  const updates: PendingUpdate[] = [];
+  const versions = new Map<string, number>();
+  for (const step of steps) {
+    const present = versions.get(step.key) ?? state.entries.get(step.key)?.version ?? 0;
+    const update = decideStep(state, request, step, state.version + updates.length + 1, present);
+    if (update === undefined) continue;
+    updates.push(update);
+    versions.set(step.key, update.operation === 'delete' ? 0 : update.version);
+  }
+  return updates;
+}
+
+/** `present`: the entry's version at this step; 0 where there is none. */
+function decideStep(
+  state: NamespaceState,
+  request: Request,
+  step: Step,
+  version: number,
+  present: number,
+): PendingUpdate | undefined {
+  if (step.ifVersion >= 0 && step.ifVersion !== present) {
+    const current = state.entries.get(step.key);
+    throw new VersionConflictError(
+      state.name,
+      step.key,
+      step.ifVersion,
+      current === undefined ? undefined : publicEntry(state.name, step.key, current),
+    );
+  }
+  const isSet = step.operation === 'set';
+  if (!isSet && present === 0) return undefined;
+  return createUpdate(
+    state.name,
+    version,
+    step.operation,
+    step.key,
+    isSet ? step.value : null,
+    request.at,
+    request.agent,
+    step.expiresAt,
+    present,
+    false,
+    isSet ? step.bytes : 0,
+  );
+}
+
+/** The update that takes out one entry that has expired at `now`; `undefined` where there is none. */
+export function expired(state: NamespaceState, now: number): PendingUpdate | undefined {
+  const key = state.nextExpired(now);
+  if (key === undefined) return undefined;
+  const version = state.entries.get(key)?.version ?? 0;
+  return createUpdate(state.name, state.version + 1, 'expire', key, null, now, null, null, version, false, 0);
+}
+
+/** An entry as readers see it. */
+export function publicEntry(namespace: string, key: string, entry: EntryRecord): Entry {
+  return Object.freeze({
+    namespace,
+    key,
+    value: entry.value === undefined ? null : entry.value,
+    version: entry.version,
+    createdAt: entry.createdAt,
+    updatedAt: entry.updatedAt,
+    expiresAt: entry.expiresAt,
+    agent: entry.agent,
+  });
+}

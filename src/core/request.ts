@@ -1,0 +1,85 @@
+import type { Acknowledgement, DataCommand, Step } from './command.ts';
+import type { JsonValue } from './value.ts';
+
+/** Who waits for a request's end. */
+export type Settled = (request: Request) => void;
+
+/**
+ * A data command that has been let in: names checked, value admitted, durations made instants, stamped with the time.
+ * It is the event that supervisor and namespace actors get. For a command of one step it is that step itself, which
+ * spares the hot path an array.
+ */
+export class Request implements Step {
+  readonly type: DataCommand['type'];
+  readonly namespace: string;
+  readonly at: number;
+  readonly agent: string | null;
+  readonly operation: Step['operation'];
+  readonly key: string;
+  readonly value: JsonValue;
+  readonly bytes: number;
+  readonly expiresAt: number | null;
+  readonly ifVersion: number;
+  /** The steps of a batch. */
+  readonly steps: readonly Step[] | null;
+
+  /** Set once, by {@link succeed}. */
+  result: Acknowledgement | undefined = undefined;
+  /** Set once, by {@link fail}. */
+  error: Error | undefined = undefined;
+  #onSettled: Settled | undefined = undefined;
+
+  constructor(
+    type: DataCommand['type'],
+    namespace: string,
+    at: number,
+    agent: string | null,
+    step: Step,
+    steps: readonly Step[] | null = null,
+  ) {
+    this.type = type;
+    this.namespace = namespace;
+    this.at = at;
+    this.agent = agent;
+    this.operation = step.operation;
+    this.key = step.key;
+    this.value = step.value;
+    this.bytes = step.bytes;
+    this.expiresAt = step.expiresAt;
+    this.ifVersion = step.ifVersion;
+    this.steps = steps;
+  }
+
+  get settled(): boolean {
+    return this.result !== undefined || this.error !== undefined;
+  }
+
+  /** Only the first end counts. */
+  succeed(result: Acknowledgement): void {
+    if (this.settled) return;
+    this.result = result;
+    this.#onSettled?.(this);
+  }
+
+  fail(error: Error): void {
+    if (this.settled) return;
+    this.error = error;
+    this.#onSettled?.(this);
+  }
+
+  /** Calls back when the request ends; at once where it has. One listener. */
+  whenSettled(listener: Settled): void {
+    if (this.settled) listener(this);
+    else this.#onSettled = listener;
+  }
+}
+
+/** The step of commands that concern a whole namespace. */
+export const NO_STEP: Step = {
+  operation: 'delete',
+  key: '',
+  value: null,
+  bytes: 0,
+  expiresAt: null,
+  ifVersion: -1,
+};

@@ -1,0 +1,25 @@
+/** How often a crashed namespace is started again before it is given up. */
+export interface RestartPolicy {
+  /** This many restarts … Default 5. */
+  readonly intensity: number;
+  /** … within this time, milliseconds; one more and the namespace is given up. Default 60,000. */
+  readonly periodMs: number;
+  /** Wait before the second restart of a period, doubled for each further one. The first is at once. Default 50. */
+  readonly backOffMs: number;
+}
+
+export const DEFAULT_RESTART_POLICY: RestartPolicy = { intensity: 5, periodMs: 60_000, backOffMs: 50 };
+
+/**
+ * Whether a namespace that has crashed at `now` is started again, and after how many milliseconds.
+ * `crashes`: instants of its earlier crashes, oldest first.
+ */
+export function decideRestart(
+  policy: RestartPolicy,
+  crashes: readonly number[],
+  now: number,
+): { readonly delayMs: number } | 'give-up' {
+  const recent = crashes.filter((at) => now - at < policy.periodMs).length;
+  if (recent >= policy.intensity) return 'give-up';
+  return { delayMs: recent === 0 ? 0 : policy.backOffMs * 2 ** (recent - 1) };
+}

@@ -1,0 +1,30 @@
+import type { Followers } from './actors/followers.ts';
+import type { OpenOptions } from './cache-options.ts';
+import { FOLLOWER, type Storage } from './composition.ts';
+import { systemClock } from './core/clock.ts';
+import { Checkpointer } from './log/checkpointer.ts';
+import { LevelLog } from './log/level-log.ts';
+import { StateTable } from './log/state-table.ts';
+
+/** The state table is written at most this often while little changes. */
+const CHECKPOINT_LINGER_MS = 500;
+
+/** Opens the log and the state table of a data directory. */
+export async function openDurable(
+  options: OpenOptions,
+): Promise<{ readonly storage: Storage; readonly checkpointer: (followers: Followers) => void }> {
+  const { dataDir, clock = systemClock, sync } = options;
+  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync });
+  try {
+    const table = await StateTable.open(log, { clock, keepValues: options.primaryCache === undefined });
+    return {
+      storage: { log, config: log.configStore, source: table },
+      checkpointer: (followers) => {
+        followers.add({ name: FOLLOWER.checkpointer, sink: new Checkpointer(table), lingerMs: CHECKPOINT_LINGER_MS });
+      },
+    };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+/** One change of a batch. */
+export type StorageWrite =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: string };
+
+/** Which keys to walk, from `gte` to before `lt`. */
+export interface StorageRange {
+  readonly gte: string;
+  readonly lt: string;
+  /** Last one first. Default false. */
+  readonly reverse?: boolean;
+  /** At most so many. Default: all. */
+  readonly limit?: number;
+}
+
+/** A moment of the storage that later writes do not change. */
+export interface StorageSnapshot {
+  close(): Promise<void>;
+}
+
+/**
+ * The little that the log asks of its storage engine, an ordered map of keys (by their UTF-8 bytes) to bytes with
+ * atomic batches. The seam where a test makes the disk fail.
+ */
+export interface LevelStorage {
+  /** Writes all or nothing; with `sync` only resolves once the disk has it. */
+  batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
+  getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
+  getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
+  entries(range: StorageRange): AsyncIterable<readonly [string, Uint8Array]>;
+  snapshot(): StorageSnapshot;
+  /** Waits for what is under way, then lets go of the files. */
+  close(): Promise<void>;
+}
+
+/** Opens the storage in a directory; `create` where it is not there yet. */
+export type OpenStorage = (location: string, create: boolean) => Promise<LevelStorage>;
+
+/** LevelDB, through `classic-level`. */
+export const openClassicLevel: OpenStorage = async (location, create) => {
+  const { ClassicLevel } = await import('classic-level');
+  const db = new ClassicLevel<string, Uint8Array>(location, {
+    keyEncoding: 'utf8',
+    valueEncoding: 'buffer',
+    createIfMissing: create,
+  });
+  await db.open();
+  const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
+  return {
+    batch: (writes, sync) => db.batch([...writes], { sync }),
+    getSync: (key, snapshot) => {
+      const at = snapshot && snapshots.get(snapshot);
+      return at === undefined ? db.getSync(key) : db.getSync<string, Uint8Array>(key, { snapshot: at });
+    },
+    getMany: (keys) => db.getMany([...keys]),
+    entries: (range) => db.iterator({ ...range }),
+    snapshot: () => {
+      const taken = db.snapshot();
+      const snapshot: StorageSnapshot = { close: () => taken.close() };
+      snapshots.set(snapshot, taken);
+      return snapshot;
+    },
+    close: () => db.close(),
+  };
+};

@@ -1,0 +1,65 @@
+import { ContextCacheError } from '../core/errors.ts';
+
+/** The errors that the logs have in common. */
+
+/** A closed log was used. */
+export function closed(): ContextCacheError {
+  return new ContextCacheError('CLOSED', 'The log has been closed. Open it again.');
+}
+
+/** A position that the log no longer holds. */
+export function notHeld(from: number, first: number): ContextCacheError {
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `The log does not hold position ${from}. Read from ${first} on, or begin with a snapshot of the state.`,
+  );
+}
+
+/** A position that nobody has been given. */
+export function notAppended(position: number, head: number): ContextCacheError {
+  return new ContextCacheError(
+    'INVARIANT',
+    `Position ${position} has not been appended: the log ends at ${head}. Wait only for what append has returned.`,
+  );
+}
+
+/** A log that was asked to begin elsewhere has begun already. */
+export function notEmpty(head: number): ContextCacheError {
+  return new ContextCacheError(
+    'NOT_EMPTY',
+    `The log already ends at position ${head}; only an empty one can begin elsewhere. Use a new log or data directory.`,
+  );
+}
+
+/** The storage takes nothing now. */
+export function unavailable(path: string, cause: Error | undefined): ContextCacheError {
+  const why = cause?.message ?? 'it is being made ready';
+  return new ContextCacheError(
+    'LOG_UNAVAILABLE',
+    `The log in ${path} takes no updates now: ${why}. Nothing has changed; try again when onStatus says ready.`,
+    cause && { cause },
+  );
+}
+
+/** Too much waits for the disk. */
+export function overloaded(maxPendingBytes: number): ContextCacheError {
+  return new ContextCacheError(
+    'OVERLOADED',
+    `More than ${maxPendingBytes} bytes wait to be written. Await your writes, or raise maxPendingBytes.`,
+  );
+}
+
+/** Refuses a batch without room. */
+export function assertLimit(limit: number): void {
+  if (!(limit >= 1))
+    throw new ContextCacheError('INVALID_OPTION', `A batch must have room for 1 update, not ${limit}.`);
+}
+
+/** Refuses a checkpoint that lies beyond the log, which belongs to another log or is a mistake. */
+export function assertReached(name: string, position: number, head: number): void {
+  if (position <= head) return;
+  throw new ContextCacheError(
+    'INVARIANT',
+    `Follower ${name} cannot have finished position ${position}: the log ends at ${head}. Resync it with this log.`,
+  );
+}

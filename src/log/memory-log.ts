@@ -1,0 +1,160 @@
+import type { PendingUpdate, Update } from '../core/update.ts';
+import { CommitGroup } from './commit-group.ts';
+import { closed, notAppended, notEmpty, notHeld } from './log-errors.ts';
+import { type ErrorHandler, LogSignals, throwOutside } from './log-signals.ts';
+import { MemoryFollower } from './memory-follower.ts';
+import type { LogFollower, LogStatus, UpdateLog } from './update-log.ts';
+import { type RingCapacity, UpdateRing } from './update-ring.ts';
+
+/** Options of {@link MemoryLog}. */
+export interface MemoryLogOptions extends RingCapacity {
+  /** Id of this log, unlike that of any other. Default: a random UUID. */
+  readonly id?: string | undefined;
+  /** Takes what a listener throws. Default: it is thrown outside the log, as an uncaught exception. */
+  readonly onError?: ErrorHandler | undefined;
+}
+
+/** How many updates `read` yields at a time. */
+const READ_GROUP = 1024;
+
+/**
+ * A log in memory: a bounded ring of the latest updates, gone with the process. Commits once per turn of the event
+ * loop, in a microtask.
+ *
+ * A follower that falls behind the ring gets, in place of what the ring has let go, the last update of every key
+ * (`UpdateBatch.skipped` counts the others).
+ *
+ * @example
+ * ```ts
+ * const log = new MemoryLog({ capacityUpdates: 1000 });
+ * log.onCommit((updates) => console.log(updates.length));
+ * log.append([createUpdate('auth', 1, 'set', 'token', 't-1', clock.now(), null, null, 0, false, 5)]);
+ * ```
+ */
+export class MemoryLog implements UpdateLog {
+  readonly id: string;
+  readonly durable = false;
+  readonly #signals: LogSignals;
+  readonly #ring: UpdateRing;
+  readonly #followers = new Map<string, MemoryFollower>();
+  #status: LogStatus = 'ready';
+  #head = 0;
+  #committed = 0;
+  #group: CommitGroup | undefined;
+
+  constructor(options: MemoryLogOptions = {}) {
+    this.id = options.id ?? crypto.randomUUID();
+    this.#signals = new LogSignals(options.onError ?? throwOutside);
+    this.#ring = new UpdateRing(0, options);
+  }
+
+  get status(): LogStatus {
+    return this.#status;
+  }
+
+  get head(): number {
+    return this.#head;
+  }
+
+  get committed(): number {
+    return this.#committed;
+  }
+
+  get first(): number {
+    return this.#ring.first;
+  }
+
+  append(updates: readonly PendingUpdate[]): void {
+    this.#assertOpen();
+    if (updates.length === 0) return;
+    if (this.#group === undefined) {
+      this.#group = new CommitGroup();
+      queueMicrotask(() => this.#commit());
+    }
+    for (const update of updates) {
+      this.#head += 1;
+      update.position = this.#head;
+      this.#group.add(update);
+    }
+  }
+
+  whenCommitted(position: number): Promise<void> | undefined {
+    if (position <= this.#committed) return undefined;
+    if (this.#group !== undefined && position <= this.#head) return this.#group.whenSettled();
+    throw notAppended(position, this.#head);
+  }
+
+  async flush(): Promise<void> {
+    await this.#group?.whenSettled();
+  }
+
+  onCommit(listener: (updates: readonly Update[]) => void): () => void {
+    return this.#signals.commit.add(listener);
+  }
+
+  onStatus(listener: (status: LogStatus, cause?: Error) => void): () => void {
+    return this.#signals.status.add(listener);
+  }
+
+  read(from: number, to = this.#committed): AsyncIterable<readonly Update[]> {
+    this.#assertOpen();
+    if (from < this.first) throw notHeld(from, this.first);
+    // Taken at once: the ring may let go of it while the reader takes its time.
+    return inGroups(this.#ring.slice(from, Math.min(to, this.#committed), Number.POSITIVE_INFINITY));
+  }
+
+  follower(name: string, start = 0): LogFollower {
+    const known = this.#followers.get(name);
+    if (known !== undefined) return known;
+    const follower = new MemoryFollower(name, Math.max(start, this.first - 1), {
+      ring: this.#ring,
+      head: () => this.#head,
+      committed: () => this.#committed,
+      assertOpen: () => this.#assertOpen(),
+      remove: () => this.#followers.delete(name),
+    });
+    this.#followers.set(name, follower);
+    return follower;
+  }
+
+  async beginAfter(position: number): Promise<void> {
+    this.#assertOpen();
+    if (this.#head !== 0) throw notEmpty(this.#head);
+    this.#ring.beginAfter(position);
+    this.#head = position;
+    this.#committed = position;
+    for (const follower of this.#followers.values()) follower.beginAfter(position);
+  }
+
+  async close(): Promise<void> {
+    if (this.#status === 'closed') return;
+    this.#commit();
+    this.#status = 'closed';
+    this.#signals.status.emit('closed');
+  }
+
+  #commit(): void {
+    const group = this.#group;
+    if (group === undefined) return;
+    this.#group = undefined;
+    for (const update of group.updates) {
+      this.#ring.push(update);
+      while (this.#ring.overfull) this.#letGo(this.#ring.shift());
+    }
+    this.#committed = group.last;
+    group.commit();
+    this.#signals.commit.emit(group.updates);
+  }
+
+  #letGo(update: Update): void {
+    for (const follower of this.#followers.values()) follower.keep(update);
+  }
+
+  #assertOpen(): void {
+    if (this.#status === 'closed') throw closed();
+  }
+}
+
+async function* inGroups(updates: readonly Update[]): AsyncGenerator<readonly Update[]> {
+  for (let i = 0; i < updates.length; i += READ_GROUP) yield updates.slice(i, i + READ_GROUP);
+}

@@ -1,0 +1,99 @@
+import type { EntryRecord } from '../core/namespace-state.ts';
+import type { LevelDirectory } from './level-directory.ts';
+import { readAll } from './level-records.ts';
+import type { StorageWrite } from './level-storage.ts';
+import { pageOf, pagesFor } from './state-hash.ts';
+import { encodeSummary, type Page, pageWrite, STATE_RANGE, type StoredNamespace, summaryKey } from './state-records.ts';
+import type { TimeSlice } from './time-slice.ts';
+
+/** A namespace of a snapshot. */
+export interface AdoptedNamespace {
+  readonly name: string;
+  readonly version: number;
+  readonly position: number;
+  /** All entries; the same one twice is fine. */
+  readonly entries: Iterable<readonly [string, EntryRecord]>;
+}
+
+/** Bytes that one batch writes, about. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+/** Writes in batches of a bounded size, not synced. */
+class BatchWriter {
+  readonly #directory: LevelDirectory;
+  #writes: StorageWrite[] = [];
+  #bytes = 0;
+
+  constructor(directory: LevelDirectory) {
+    this.#directory = directory;
+  }
+
+  async add(write: StorageWrite): Promise<void> {
+    this.#writes.push(write);
+    this.#bytes += 64 + (write.type === 'put' ? write.value.length : 0);
+    if (this.#bytes >= BATCH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const writes = this.#writes;
+    this.#writes = [];
+    this.#bytes = 0;
+    if (writes.length > 0) await this.#directory.write(writes, false);
+  }
+}
+
+/** Stores namespaces that are not there yet; returns what they are. */
+export async function adoptNamespaces(
+  directory: LevelDirectory,
+  namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,
+  slice: TimeSlice,
+): Promise<Map<string, StoredNamespace>> {
+  const summaries = new Map<string, StoredNamespace>();
+  const writer = new BatchWriter(directory);
+  for await (const namespace of namespaces) {
+    const summary = await adoptNamespace(writer, namespace, slice);
+    summaries.set(summary.name, summary);
+  }
+  await writer.flush();
+  return summaries;
+}
+
+async function adoptNamespace(
+  writer: BatchWriter,
+  { name, version, position, entries }: AdoptedNamespace,
+  slice: TimeSlice,
+): Promise<StoredNamespace> {
+  const all: Page = new Map(entries);
+  const { bytes, nextExpiryAt } = measure(all);
+  const pages = pagesFor(1, all.size, bytes);
+  for (const [page, content] of distribute(all, pages).entries()) {
+    await writer.add(pageWrite(name, page, content));
+    if (slice.over) await slice.pause();
+  }
+  const summary = { name, version, position, count: all.size, bytes, pages, nextExpiryAt };
+  await writer.add({ type: 'put', key: summaryKey(name), value: encodeSummary(summary) });
+  return summary;
+}
+
+function measure(entries: Page): { bytes: number; nextExpiryAt: number | null } {
+  let bytes = 0;
+  let next = Number.POSITIVE_INFINITY;
+  for (const entry of entries.values()) {
+    bytes += entry.bytes;
+    if (entry.expiresAt !== null) next = Math.min(next, entry.expiresAt);
+  }
+  return { bytes, nextExpiryAt: next === Number.POSITIVE_INFINITY ? null : next };
+}
+
+function distribute(entries: Page, count: number): Page[] {
+  const pages = Array.from({ length: count }, (): Page => new Map());
+  for (const [key, entry] of entries) pages[pageOf(key, count)]?.set(key, entry);
+  return pages;
+}
+
+/** Removes the whole state. */
+export async function wipeState(directory: LevelDirectory): Promise<void> {
+  const writer = new BatchWriter(directory);
+  for await (const [key] of readAll(directory, STATE_RANGE)) await writer.add({ type: 'del', key });
+  await writer.flush();
+}

@@ -1,0 +1,319 @@
+import { type Clock, systemClock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { LevelDirectory } from './level-directory.ts';
+import { readAll } from './level-records.ts';
+import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
+import { NamespaceFold } from './namespace-fold.ts';
+import { corrupt } from './sealed.ts';
+import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
+import { pageOf } from './state-hash.ts';
+import {
+  decodePage,
+  decodeProgress,
+  decodeSummary,
+  type Page,
+  PROGRESS_KEY,
+  type Progress,
+  pageKey,
+  progressWrite,
+  type StoredNamespace,
+  SUMMARY_RANGE,
+} from './state-records.ts';
+import type { NamespaceSummary, StateSource } from './state-source.ts';
+import { TimeSlice } from './time-slice.ts';
+
+/** Options of {@link StateTable.open}. */
+export interface StateTableOptions {
+  /** Measures the slices of work between which others get a turn. Default: the machine's. */
+  readonly clock?: Clock | undefined;
+  /** Whether values are kept. Default true; false where a primary of the user's own keeps them. */
+  readonly keepValues?: boolean | undefined;
+}
+
+/** What the table needs of its log; a `LevelLog` is one. */
+export interface TrailedLog {
+  readonly directory: LevelDirectory;
+  readonly head: number;
+  readonly first: number;
+  beginAfter(position: number): Promise<void>;
+}
+
+/** Pages asked for at once. */
+const LOAD_PAGES = 1024;
+
+/**
+ * The state on disk, trailing the log: always exactly the fold of the log up to {@link StateTable.checkpoint}, because
+ * each batch of updates is written together with the checkpoint. Namespaces are found and read synchronously.
+ *
+ * @example
+ * ```ts
+ * const table = await StateTable.open(log);
+ * const state = table.hydrate('auth') ?? new NamespaceState('auth');
+ * for await (const updates of log.read(table.checkpoint + 1)) {
+ *   for (const update of updates) if (update.namespace === 'auth') apply(state, update);
+ * }
+ * ```
+ */
+export class StateTable implements StateSource {
+  readonly #directory: LevelDirectory;
+  readonly #clock: Clock;
+  readonly #keepValues: boolean;
+  #progress: Progress;
+  #summaries: Map<string, StoredNamespace>;
+  /** While a batch is on its way readers see the storage as it was before. */
+  #view: StorageSnapshot | undefined;
+  #busy = false;
+  /** An adoption has failed half-way: what it wrote has to go before anything else is written. */
+  #leftovers = false;
+  /** Raised when the storage was opened again and everything in memory read anew. */
+  #generation = 0;
+
+  private constructor(
+    directory: LevelDirectory,
+    options: StateTableOptions,
+    progress: Progress,
+    summaries: Map<string, StoredNamespace>,
+  ) {
+    this.#directory = directory;
+    this.#clock = options.clock ?? systemClock;
+    this.#keepValues = options.keepValues ?? true;
+    this.#progress = progress;
+    this.#summaries = summaries;
+    directory.onReopened(() => this.#reload());
+  }
+
+  /**
+   * Reads the list of namespaces, not their entries. A restore that was interrupted is undone, or finished where only
+   * the log's beginning was missing.
+   *
+   * @throws {ContextCacheError} `LOG_CORRUPT`, also where the log and the table do not fit.
+   */
+  static async open(log: TrailedLog, options: StateTableOptions = {}): Promise<StateTable> {
+    const { directory } = log;
+    const found = await readProgress(directory);
+    if (found.adopting) await wipeState(directory);
+    const progress = found.adopting ? decodeProgress(undefined) : found;
+    const { checkpoint, adopted } = progress;
+    if (log.head === 0 && checkpoint > 0 && adopted === checkpoint) await log.beginAfter(checkpoint);
+    if (checkpoint > log.head || checkpoint < log.first - 1) {
+      throw corrupt(
+        `The state in ${directory.path} is as of position ${checkpoint}, but the log goes from ${log.first} to ${log.head}`,
+      );
+    }
+    return new StateTable(directory, options, progress, await readSummaries(directory));
+  }
+
+  /** The table is the fold of the log up to here. */
+  get checkpoint(): number {
+    return this.#progress.checkpoint;
+  }
+
+  /** The namespaces there are as of the checkpoint. Do not keep it over an `await`. */
+  names(): Iterable<string> {
+    return this.#summaries.keys();
+  }
+
+  /**
+   * What is known of a namespace without reading its entries. Of a namespace of more than a page `nextExpiryAt` may be
+   * earlier than its next entry's expiry, never later.
+   */
+  summary(namespace: string): NamespaceSummary | undefined {
+    return this.#summaries.get(namespace);
+  }
+
+  /** Whether there is such a namespace, even an empty one. */
+  has(namespace: string): boolean {
+    return this.#summaries.has(namespace);
+  }
+
+  /**
+   * An entry as of the checkpoint, expired or not.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the storage is being opened again, `LOG_CORRUPT`, `CLOSED`.
+   */
+  get(namespace: string, key: string): EntryRecord | undefined {
+    const summary = this.#summaries.get(namespace);
+    return summary && this.#readPage(namespace, pageOf(key, summary.pages)).get(key);
+  }
+
+  /** The whole namespace as of the checkpoint; `undefined` where there is none. Throws as {@link StateTable.get}. */
+  hydrate(namespace: string): NamespaceState | undefined {
+    const summary = this.#summaries.get(namespace);
+    if (summary === undefined) return undefined;
+    const state = new NamespaceState(namespace);
+    for (let page = 0; page < summary.pages; page += 1) {
+      for (const [key, entry] of this.#readPage(namespace, page)) state.put(key, entry);
+    }
+    if (state.entries.size !== summary.count) {
+      throw corrupt(
+        `A namespace in ${this.#directory.path} has ${state.entries.size} entries in place of ${summary.count}`,
+      );
+    }
+    state.version = summary.version;
+    state.position = summary.position;
+    return state;
+  }
+
+  /**
+   * Folds the log's next updates in: all up to `through`, in order. Those at or before the checkpoint are passed over.
+   * One call at a time. Rejects where it could not be written; the table is then as it was, or as it should be.
+   */
+  async applyUpdates(updates: readonly Update[], through: number, signal?: AbortSignal): Promise<void> {
+    await this.#exclusively(async (generation) => {
+      const slice = new TimeSlice(this.#clock, signal);
+      const folds = this.#startFolds(updates.filter((update) => update.position > this.checkpoint));
+      await this.#loadNeeded(folds, slice);
+      for (const fold of folds) {
+        fold.fold();
+        if (slice.over) await slice.pause();
+      }
+      await this.#loadNeeded(folds, slice);
+      const writes = await finishFolds(folds, slice);
+      const progress = { ...this.#progress, checkpoint: Math.max(through, this.checkpoint) };
+      await this.#write([...writes, progressWrite(progress)], false, generation, () => {
+        for (const fold of folds) this.#setSummary(fold.name, fold.summary);
+        this.#progress = progress;
+      });
+    });
+  }
+
+  /**
+   * Fills the empty table from a restored snapshot taken at `position`. Then call the log's `beginAfter(position)`; the
+   * next `open` does so where the process ends in between. An adoption that fails leaves an empty table.
+   *
+   * @throws {ContextCacheError} `NOT_EMPTY`.
+   */
+  async adopt(
+    namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,
+    position: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#exclusively(async (generation) => {
+      if (this.checkpoint !== 0 || this.#summaries.size > 0) {
+        throw new ContextCacheError(
+          'NOT_EMPTY',
+          `${this.#directory.path} already holds state. Restore into a new one.`,
+        );
+      }
+      await this.#directory.write([progressWrite({ checkpoint: 0, adopted: 0, adopting: true })], true);
+      this.#leftovers = true;
+      const summaries = await adoptNamespaces(this.#directory, namespaces, new TimeSlice(this.#clock, signal));
+      const progress = { checkpoint: position, adopted: position, adopting: false };
+      await this.#write([progressWrite(progress)], true, generation, () => {
+        this.#summaries = summaries;
+        this.#progress = progress;
+        this.#leftovers = false;
+      });
+    });
+  }
+
+  async #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
+    if (this.#busy)
+      throw new ContextCacheError('INVARIANT', 'The state table takes one batch at a time. Await the last one.');
+    this.#busy = true;
+    try {
+      if (this.#leftovers) await wipeState(this.#directory);
+      this.#leftovers = false;
+      await task(this.#generation);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #startFolds(updates: readonly Update[]): NamespaceFold[] {
+    return Array.from(
+      groupByNamespace(updates),
+      ([name, own]) => new NamespaceFold(this.#summaries.get(name) ?? emptySummary(name), own, this.#keepValues),
+    );
+  }
+
+  async #loadNeeded(folds: readonly NamespaceFold[], slice: TimeSlice): Promise<void> {
+    const needed = folds.flatMap((fold) => Array.from(fold.needed(), ([key, page]) => ({ fold, key, page })));
+    for (let i = 0; i < needed.length; i += LOAD_PAGES) {
+      const some = needed.slice(i, i + LOAD_PAGES);
+      const records = await this.#directory.getMany(some.map(({ key }) => key));
+      for (const [index, { fold, page }] of some.entries()) {
+        fold.load(page, records[index]);
+        if (slice.over) await slice.pause();
+      }
+    }
+  }
+
+  /** `done` changes what is in memory; until then readers go on seeing what was there before. */
+  async #write(writes: readonly StorageWrite[], sync: boolean, generation: number, done: () => void): Promise<void> {
+    if (generation !== this.#generation) {
+      throw new ContextCacheError(
+        'LOG_UNAVAILABLE',
+        `${this.#directory.path} has been opened again meanwhile. Try again.`,
+      );
+    }
+    this.#view ??= this.#directory.snapshot();
+    // After a failure the view stays until the storage has been opened again: whether the batch is there is not known.
+    await this.#directory.write(writes, sync);
+    const view = this.#view;
+    this.#view = undefined;
+    done();
+    await view?.close();
+  }
+
+  #setSummary(name: string, summary: StoredNamespace | undefined): void {
+    if (summary === undefined) this.#summaries.delete(name);
+    else this.#summaries.set(name, summary);
+  }
+
+  #readPage(namespace: string, page: number): Page {
+    return decodePage(this.#directory.getSync(pageKey(namespace, page), this.#view));
+  }
+
+  async #reload(): Promise<void> {
+    const found = await readProgress(this.#directory);
+    const summaries = found.adopting ? new Map() : await readSummaries(this.#directory);
+    this.#view = undefined;
+    this.#generation += 1;
+    this.#leftovers = found.adopting;
+    this.#progress = found.adopting ? decodeProgress(undefined) : found;
+    this.#summaries = summaries;
+  }
+}
+
+async function readProgress(directory: LevelDirectory): Promise<Progress> {
+  const [record] = await directory.getMany([PROGRESS_KEY]);
+  return decodeProgress(record);
+}
+
+async function readSummaries(directory: LevelDirectory): Promise<Map<string, StoredNamespace>> {
+  const summaries = new Map<string, StoredNamespace>();
+  for await (const [, record] of readAll(directory, SUMMARY_RANGE)) {
+    const summary = decodeSummary(record);
+    summaries.set(summary.name, summary);
+  }
+  return summaries;
+}
+
+function emptySummary(name: string): StoredNamespace {
+  return { name, version: 0, position: 0, count: 0, bytes: 0, pages: 1, nextExpiryAt: null };
+}
+
+function groupByNamespace(updates: readonly Update[]): Map<string, Update[]> {
+  const groups = new Map<string, Update[]>();
+  for (const update of updates) {
+    const group = groups.get(update.namespace);
+    if (group === undefined) groups.set(update.namespace, [update]);
+    else group.push(update);
+  }
+  return groups;
+}
+
+async function finishFolds(folds: readonly NamespaceFold[], slice: TimeSlice): Promise<StorageWrite[]> {
+  const writes: StorageWrite[] = [];
+  for (const fold of folds) {
+    fold.finish();
+    for (const write of fold.writes()) {
+      writes.push(write);
+      if (slice.over) await slice.pause();
+    }
+  }
+  return writes;
+}
