@@ -19,6 +19,7 @@ import type {
 } from './cache-types.ts';
 import { Composition, memoryStorage, type ShutdownReport, type Storage } from './composition.ts';
 import { answer } from './control.ts';
+import { catchUp, restore } from './start.ts';
 import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
 import { ContextCacheError } from './core/errors.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
@@ -70,25 +71,27 @@ export class AgentContextCache<
   }
 
   /**
-   * A cache on a durable log in `dataDir`, as it was left there.
+   * A cache on a durable log in `dataDir`, as it was left there; or one that begins with a snapshot (`restoreFrom`).
    *
-   * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `NOT_EMPTY` or `NOT_FOUND`
-   *   (restore).
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`; when
+   *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`.
    */
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    const { openDurable } = await import('./durable.ts');
-    const { storage, checkpointer } = await openDurable(options);
-    const cache = new AgentContextCache<S, P>(options, storage, options.durability !== 'memory');
-    const { supervisor, clock, followers } = cache.#parts;
-    checkpointer(followers);
+    const opened = options.dataDir === undefined ? undefined : await (await import('./durable.ts')).openDurable(options);
+    const storage = opened?.storage ?? memoryStorage(options);
+    const restored = options.restoreFrom === undefined ? undefined : await restore(storage, options);
+    const cache = new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
+    const { supervisor, clock, registry, followers } = cache.#parts;
+    for (const state of restored ?? []) registry.put(state.name, state);
+    if (opened !== undefined) {
+      await catchUp(registry, storage, options.primaryCache === undefined);
+      opened.startCheckpointer(followers);
+      const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = options;
+      cache.#passivation = new Passivation(supervisor, { clock, afterMs, maxResident });
+    }
     supervisor.scheduleAll();
-    cache.#passivation = new Passivation(supervisor, {
-      clock,
-      afterMs: options.passivateAfterMs ?? 600_000,
-      maxResident: options.maxResidentNamespaces ?? 100_000,
-    });
     return cache;
   }
 
@@ -136,6 +139,11 @@ export class AgentContextCache<
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
     return this.#reader.entry(key, namespace) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  }
+
+  /** Every entry of a namespace as it is at this moment, in no particular order. */
+  entries<N extends NamespaceOf<S> = DefaultNamespace>(namespace: N = DEFAULT_NAMESPACE as N): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
+    return this.#reader.entries(namespace) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
   }
 
   /** Keys of a namespace, in no particular order; empty where there is no such namespace. */
@@ -261,6 +269,20 @@ export class AgentContextCache<
   /** As {@link watch}, as calls. What `listener` throws goes to `onError`. Returns how to stop. */
   subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
     return this.#parts.watchers.add(filter, listener);
+  }
+
+  /**
+   * Committed updates from position `from` (default: the oldest the log holds) to `to` (default: the last one), oldest
+   * first.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where the log no longer holds `from`.
+   */
+  async *readLog(options: { readonly from?: number; readonly to?: number; readonly namespace?: NamespaceOf<S> } = {}): AsyncGenerator<Update> {
+    const { log } = this.#parts;
+    const { from = log.first, to, namespace } = options;
+    for await (const updates of log.read(from, to)) {
+      for (const update of updates) if (namespace === undefined || update.namespace === namespace) yield update;
+    }
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */

@@ -24,8 +24,11 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   readonly useDefault?: boolean | undefined;
   /** Redis to mirror to, and to back up to. Default: none. */
   readonly redisUrl?: string | undefined;
-  /** NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. */
-  readonly natsUrl?: string | undefined;
+  /**
+   * NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. `null`: this process
+   * does not broadcast; in a data directory the next one that does goes on where the last one stopped.
+   */
+  readonly natsUrl?: string | null | undefined;
   /** Credentials and TLS for NATS, or a function that gives them anew for each connection. */
   readonly natsConnection?: ContextUpdateEventPusherOptions['connection'];
   /** Topics to broadcast to. Default: those set before in the same data directory; none. No topics, no connection. */
@@ -69,21 +72,27 @@ export interface BackupOptionsOfCache extends Partial<BackupSettings> {
   readonly transforms?: readonly SnapshotTransform[] | undefined;
 }
 
-/** How a cache on a durable log is put together. */
+/** How a cache is opened that is to be on a durable log, to be restored from a snapshot, or both. */
 export interface OpenOptions<P extends BaseContextCache = BaseContextCache> extends CacheOptions<P> {
-  /** The directory of the log and the state. Made where it is not there; one process at a time. */
-  readonly dataDir: string;
   /**
-   * When `set` and its kin resolve: `log` once the update is on disk; `memory` at once, while it is on its way.
-   * Default `log`.
+   * The directory of the log and the state. Made where it is not there; one process at a time. Default: none, the
+   * cache is in memory.
+   */
+  readonly dataDir?: string | undefined;
+  /**
+   * Begin with the newest whole snapshot there: a store, a `redis://` URL or a directory. The data directory must be
+   * empty. A damaged snapshot is told to `onError` and the one before it taken.
+   */
+  readonly restoreFrom?: SnapshotStore | string | undefined;
+  /**
+   * With a data directory, when `set` and its kin resolve: `log` once the update is on disk; `memory` at once, while
+   * it is on its way. Default `log`.
    */
   readonly durability?: 'memory' | 'log' | undefined;
   /** Whether the log waits for the disk. Default true; with false a crash of the machine may take the last updates. */
   readonly sync?: boolean | undefined;
-  /** How long a namespace may be idle before it leaves memory, milliseconds. Default 600,000; 0: never. */
+  /** How long a namespace may be idle before it leaves memory for the directory, milliseconds. Default 600,000; 0: never. */
   readonly passivateAfterMs?: number | undefined;
-  /** Namespaces in memory at the most; the idle ones leave first. Default 100,000. */
+  /** Namespaces in memory at the most, with a data directory; the idle ones leave first. Default 100,000. */
   readonly maxResidentNamespaces?: number | undefined;
-  /** Restore the newest snapshot of `backup.store` first, where the directory is empty. Default false. */
-  readonly restore?: boolean | undefined;
 }

@@ -8,6 +8,7 @@ import { WatchHub } from './actors/watch-hub.ts';
 import type { BaseContextCache } from './backends/base-context-cache.ts';
 import { RedisContextCache } from './backends/redis-context-cache.ts';
 import { BackupManager } from './backup/backup-manager.ts';
+import type { LoadedNamespace } from './backup/backup-loader.ts';
 import { BackupSink } from './backup/backup-sink.ts';
 import { DirectorySnapshotStore } from './backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from './backup/redis-snapshot-store.ts';
@@ -57,7 +58,9 @@ const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 export interface Storage {
   readonly log: UpdateLog;
   readonly config: ConfigStore;
-  readonly source?: StateSource;
+  readonly source?: StateSource | undefined;
+  /** Fills the empty storage with a restored snapshot as of `position`; without it the namespaces go to memory. */
+  readonly adopt?: ((namespaces: AsyncIterable<LoadedNamespace>, position: number) => Promise<void>) | undefined;
 }
 
 /** Storage that is gone with the process. */
@@ -242,6 +245,7 @@ export class Composition {
       topics: this.topics,
       processor: new ContextUpdateProcessor({ log: this.log.id, subjectId }),
       pusher: new ContextUpdateEventPusher({
+        // With `null` nothing is ever published; see `#syncBroadcaster`.
         url: natsUrl ?? process.env.NATS_URL ?? DEFAULT_NATS_URL,
         connection: natsConnection,
         clock: this.clock,
@@ -252,6 +256,7 @@ export class Composition {
 
   /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
   #syncBroadcaster(): void {
+    if (this.#options.natsUrl === null) return;
     const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
     if (this.topics.size > 0 && !running) {
       const oldest = Math.min(...this.topics.entries().map(({ since }) => since));

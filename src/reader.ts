@@ -3,7 +3,7 @@ import type { BaseContextCache, MaybePromise } from './backends/base-context-cac
 import type { Clock } from './core/clock.ts';
 import { publicEntry } from './core/decide.ts';
 import { checkName, compareNames, DEFAULT_NAMESPACE } from './core/names.ts';
-import type { Entry } from './core/namespace-state.ts';
+import type { Entry, NamespaceState } from './core/namespace-state.ts';
 import type { JsonValue } from './core/value.ts';
 
 /**
@@ -62,6 +62,22 @@ export class Reader {
   }
 
   /** In no particular order. */
+  entries(namespace: string): MaybePromise<Entry[]> {
+    checkName('namespace', namespace);
+    if (this.#primary === undefined) return this.#knownEntries(namespace);
+    return then(this.#hydrate(namespace), () => {
+      const known = this.#knownEntries(namespace);
+      const keys = known.map(({ key }) => key);
+      return then(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
+        known.flatMap((entry, index) => {
+          const value = values[index];
+          return value === undefined ? [] : [Object.freeze({ ...entry, value })];
+        }),
+      );
+    });
+  }
+
+  /** In no particular order. */
   keys(namespace: string): MaybePromise<string[]> {
     checkName('namespace', namespace);
     if (this.#primary === undefined) return this.#knownKeys(namespace);
@@ -96,12 +112,27 @@ export class Reader {
   }
 
   #knownKeys(namespace: string): string[] {
-    if (!this.#registry.has(namespace)) return [];
-    const state = this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
+    const state = this.#state(namespace);
     if (state === undefined) return [];
     const now = this.#now();
     if (state.nextExpiryAt() > now) return [...state.entries.keys()];
     return [...state.entries.keys()].filter((key) => state.live(key, now) !== undefined);
+  }
+
+  #knownEntries(namespace: string): Entry[] {
+    const state = this.#state(namespace);
+    const entries: Entry[] = [];
+    const now = this.#now();
+    for (const [key, entry] of state?.entries ?? []) {
+      if (state?.live(key, now) !== undefined) entries.push(publicEntry(namespace, key, entry));
+    }
+    return entries;
+  }
+
+  /** A namespace that is out of memory stays out of it. */
+  #state(namespace: string): NamespaceState | undefined {
+    if (!this.#registry.has(namespace)) return undefined;
+    return this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
   }
 }
 

@@ -169,6 +169,11 @@ export class Follower {
     const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
     if (outcome === 'resync') return 'resync';
     if (outcome !== 'resume' && outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
+    const { log, sink } = this.#deps;
+    if (this.#place.checkpoint >= log.first - 1) return 'follow';
+    // The log begins later than this follower: after a restored snapshot, say. Who can copy the whole state does.
+    if (sink.resync !== undefined) return 'resync';
+    await this.#place.save(log.first - 1);
     return 'follow';
   }
 
