@@ -46,15 +46,15 @@ export class Reader {
   }
 
   has(key: string, namespace: string): MaybePromise<boolean> {
-    return then(this.get(key, namespace), (value) => value !== undefined);
+    return andThen(this.get(key, namespace), (value) => value !== undefined);
   }
 
   entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
     checkName('namespace', namespace);
     checkName('key', key);
     if (this.#primary === undefined) return this.#known(key, namespace);
-    return then(this.#hydrate(namespace), () =>
-      then(this.#getFromPrimary(key, namespace), (value) => {
+    return andThen(this.#hydrate(namespace), () =>
+      andThen(this.#getFromPrimary(key, namespace), (value) => {
         const entry = this.#known(key, namespace);
         return entry === undefined || value === undefined ? undefined : Object.freeze({ ...entry, value });
       }),
@@ -65,10 +65,10 @@ export class Reader {
   entries(namespace: string): MaybePromise<Entry[]> {
     checkName('namespace', namespace);
     if (this.#primary === undefined) return this.#knownEntries(namespace);
-    return then(this.#hydrate(namespace), () => {
+    return andThen(this.#hydrate(namespace), () => {
       const known = this.#knownEntries(namespace);
       const keys = known.map(({ key }) => key);
-      return then(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
+      return andThen(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
         known.flatMap((entry, index) => {
           const value = values[index];
           return value === undefined ? [] : [Object.freeze({ ...entry, value })];
@@ -81,14 +81,14 @@ export class Reader {
   keys(namespace: string): MaybePromise<string[]> {
     checkName('namespace', namespace);
     if (this.#primary === undefined) return this.#knownKeys(namespace);
-    return then(this.#primary.listKeys(namespace), (keys) => keys.filter((key) => !this.#hasExpired(key, namespace)));
+    return andThen(this.#primary.listKeys(namespace), (keys) => keys.filter((key) => !this.#hasExpired(key, namespace)));
   }
 
   /** Sorted by code point. */
   namespaces(): MaybePromise<string[]> {
     const known = this.#registry.names();
     if (this.#primary === undefined) return known.sort(compareNames);
-    return then(this.#primary.listNamespaces(), (held) =>
+    return andThen(this.#primary.listNamespaces(), (held) =>
       [...new Set([DEFAULT_NAMESPACE, ...known, ...held])].sort(compareNames),
     );
   }
@@ -137,6 +137,6 @@ export class Reader {
 }
 
 /** Goes on at once where the value is there at once. */
-export function then<A, B>(value: MaybePromise<A>, next: (value: A) => MaybePromise<B>): MaybePromise<B> {
+export function andThen<A, B>(value: MaybePromise<A>, next: (value: A) => MaybePromise<B>): MaybePromise<B> {
   return value instanceof Promise ? value.then(next) : next(value);
 }

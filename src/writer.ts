@@ -9,7 +9,7 @@ import type { Entry } from './core/namespace-state.ts';
 import type { Request } from './core/request.ts';
 import type { JsonValue } from './core/value.ts';
 import type { UpdateLog } from './log/update-log.ts';
-import { then } from './reader.ts';
+import { andThen } from './reader.ts';
 
 /** What {@link Writer} works with. */
 export interface WriterDeps {
@@ -81,8 +81,8 @@ export class Writer {
     tries = 1,
   ): Promise<Acknowledgement> {
     const attempt = (): MaybePromise<Acknowledgement> =>
-      then(this.#deps.readEntry(key, namespace), (entry) =>
-        then(change(entry?.value), (next) => {
+      andThen(this.#deps.readEntry(key, namespace), (entry) =>
+        andThen(change(entry?.value), (next) => {
           if (next === undefined)
             return { version: entry?.version ?? 0, position: this.#deps.log.head, changed: false };
           const { admission, clock } = this.#deps;

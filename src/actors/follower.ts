@@ -60,11 +60,17 @@ export class Follower {
   #delivered = 0;
   #skipped = 0;
   #lingering: unknown;
+  /**
+   * Whether the log began later than this follower: after a restored snapshot, say. Who can copy the whole state does
+   * so, others begin where the log does. Once registered, a follower is never left behind.
+   */
+  #tooLate: boolean;
 
   constructor(deps: FollowerDeps) {
     this.name = deps.name;
     this.#deps = deps;
     this.#place = deps.log.follower(deps.name, deps.start);
+    this.#tooLate = this.#place.checkpoint < deps.log.first - 1;
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
     this.#stopListening = deps.log.onCommit(() => this.#wake());
     deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));
@@ -169,11 +175,10 @@ export class Follower {
     const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
     if (outcome === 'resync') return 'resync';
     if (outcome !== 'resume' && outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
-    const { log, sink } = this.#deps;
-    if (this.#place.checkpoint >= log.first - 1) return 'follow';
-    // The log begins later than this follower: after a restored snapshot, say. Who can copy the whole state does.
-    if (sink.resync !== undefined) return 'resync';
-    await this.#place.save(log.first - 1);
+    if (!this.#tooLate || this.#place.checkpoint >= this.#deps.log.first - 1) return 'follow';
+    if (this.#deps.sink.resync !== undefined) return 'resync';
+    await this.#place.save(this.#deps.log.first - 1);
+    this.#tooLate = false;
     return 'follow';
   }
 
@@ -182,6 +187,7 @@ export class Follower {
     try {
       await this.#deps.sink.resync?.(cut, signal);
       await this.#place.save(cut.position);
+      this.#tooLate = false;
     } finally {
       cut.close();
     }

@@ -55,6 +55,11 @@ export type SupervisorLogic = ActorLogic<
   any
 >;
 
+/** Whether the event comes from outside: neither from XState itself nor about the supervisor's own life. */
+function isCommand({ type }: SupervisorEvent): boolean {
+  return !type.startsWith('xstate.') && !type.startsWith('supervisor.');
+}
+
 /** Actor ids of namespaces begin with this; what follows is the namespace. */
 const NAMESPACE_ID = 'namespace:';
 
@@ -141,8 +146,8 @@ export class Supervisor {
     });
     if (this.#deps.lane === false) return machine as unknown as SupervisorLogic;
     const transition: SupervisorLogic['transition'] = (snapshot, event, scope) => {
-      if (event instanceof Request && snapshot.value === 'running') {
-        this.#route(event);
+      if (snapshot.value === 'running' && (event instanceof Request || isCommand(event))) {
+        this.#receive(event);
         return snapshot;
       }
       return machine.transition(snapshot, event as never, scope as never) as typeof snapshot;

@@ -1,0 +1,19 @@
+/**
+ * Settings for `fc.assert(property, fcOptions())`. `FC_SEED` repeats a run (fast-check prints seed and path where a
+ * property fails); `FC_RUNS` multiplies the number of runs.
+ *
+ * @param runs how often the property is tried by default; 100 unless told otherwise.
+ */
+export function fcOptions(runs = 100): { numRuns: number; seed?: number } {
+  const numRuns = Math.max(1, Math.round(runs * numberFrom('FC_RUNS', 1)));
+  const seed = process.env.FC_SEED === undefined ? {} : { seed: numberFrom('FC_SEED', 0) };
+  return { numRuns, ...seed };
+}
+
+function numberFrom(variable: string, fallback: number): number {
+  const text = process.env[variable];
+  if (text === undefined || text === '') return fallback;
+  const number = Number(text);
+  if (Number.isFinite(number)) return number;
+  throw new Error(`${variable} must be a number, not ${JSON.stringify(text)}.`);
+}

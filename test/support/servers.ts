@@ -1,0 +1,208 @@
+import type { ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { end, findProgram, freePort, launch, PortTakenError, type ServerKind } from './server-process.ts';
+import { removeTempDir, tempDir } from './temp-dir.ts';
+
+/** A real server process of a test. */
+export interface TestServer extends AsyncDisposable {
+  /** `redis://127.0.0.1:port` or `nats://127.0.0.1:port`. */
+  readonly url: string;
+  readonly port: number;
+  /** Of the running process; another one after {@link restart}. */
+  readonly pid: number;
+  /** The server's data directory. */
+  readonly dir: string;
+  /** What the server has logged since its last start is in this file. */
+  readonly logFile: string;
+  /** SIGTERM, and waits until it is gone. */
+  stop(): Promise<void>;
+  /** SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections stay open and nothing answers. */
+  pause(): void;
+  resume(): void;
+  /** Starts it again on the same port and directory; stops it first where it runs. */
+  restart(): Promise<void>;
+}
+
+export interface RedisOptions {
+  /** More arguments, such as `['--maxmemory', '1mb']`. They win over the defaults (no persistence). */
+  readonly args?: readonly string[];
+  /** Default: a temporary directory of its own, removed on disposal. */
+  readonly dir?: string;
+  /** Default: a free one. */
+  readonly port?: number;
+}
+
+export interface NatsOptions {
+  /** Default true. */
+  readonly jetstream?: boolean;
+  /** Text of a configuration file, such as `max_payload: 1024`. */
+  readonly config?: string;
+  /** Default: a temporary directory of its own, removed on disposal. JetStream keeps its streams there. */
+  readonly dir?: string;
+  /** Default: a free one. */
+  readonly port?: number;
+}
+
+/** Starts a redis-server without persistence that answers when the promise resolves. */
+export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
+  const program = requireProgram('redis-server', 'REDIS_SERVER');
+  return start('redis', options, (port, dir, home) => ({
+    program,
+    args: [
+      ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dir],
+      ...['--save', '', '--appendonly', 'no', '--daemonize', 'no'],
+      ...(options.args ?? []),
+    ],
+    logFile: join(home, 'server.log'),
+    answers: async (pid) => {
+      const reply = await converse(port, 'PING\r\nINFO server\r\n', /process_id:\d+|-NOAUTH|-DENIED/);
+      // Behind a password nothing tells which process it is; the port was free, so that it is ours.
+      return /-NOAUTH|-DENIED/.test(reply) || reply.includes(`process_id:${pid}\r`);
+    },
+  }));
+}
+
+/** Starts a nats-server, with JetStream unless told otherwise, that answers when the promise resolves. */
+export function startNats(options: NatsOptions = {}): Promise<TestServer> {
+  const program = requireProgram('nats-server', 'NATS_SERVER');
+  return start('nats', options, (port, dir, home) => {
+    const name = `test-${process.pid}-${port}`;
+    const configFile = join(home, 'nats.conf');
+    if (options.config !== undefined) writeFileSync(configFile, options.config);
+    return {
+      program,
+      args: [
+        ...['-a', '127.0.0.1', '-p', String(port), '-n', name],
+        ...((options.jetstream ?? true) ? ['-js', '-sd', dir] : []),
+        ...(options.config === undefined ? [] : ['-c', configFile]),
+      ],
+      logFile: join(home, 'server.log'),
+      answers: async () => (await converse(port, '', /\r\n/)).includes(`"server_name":"${name}"`),
+    };
+  });
+}
+
+function requireProgram(name: string, variable: string): string {
+  const program = findProgram(name, process.env[variable]);
+  if (program !== undefined) return program;
+  throw new Error(`${name} was not found: run "node scripts/test-servers.mjs", or set ${variable} to its path.`);
+}
+
+type MakeKind = (port: number, dir: string, home: string) => ServerKind;
+
+/** How often another port is tried, or the same one again, when somebody else has just taken it. */
+const PORT_ATTEMPTS = 8;
+
+async function start(
+  scheme: 'redis' | 'nats',
+  options: { readonly dir?: string; readonly port?: number },
+  make: MakeKind,
+): Promise<TestServer> {
+  const home = await tempDir(scheme);
+  const dir = options.dir ?? join(home, 'data');
+  await mkdir(dir, { recursive: true });
+  for (let attempt = 1; ; attempt += 1) {
+    const port = options.port ?? (await freePort());
+    const kind = make(port, dir, home);
+    try {
+      const child = options.port === undefined ? await launch(kind) : await relaunch(kind);
+      return new RunningServer(scheme, port, dir, home, kind, child);
+    } catch (error) {
+      if (error instanceof PortTakenError && options.port === undefined && attempt < PORT_ATTEMPTS) continue;
+      removeTempDir(home);
+      throw error;
+    }
+  }
+}
+
+/** On a port that is given: whoever holds it may just be going. */
+async function relaunch(kind: ServerKind): Promise<ChildProcess> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await launch(kind);
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || attempt >= PORT_ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50 * attempt));
+    }
+  }
+}
+
+class RunningServer implements TestServer {
+  readonly url: string;
+  readonly port: number;
+  readonly dir: string;
+  readonly logFile: string;
+  readonly #home: string;
+  readonly #kind: ServerKind;
+  #child: ChildProcess;
+
+  constructor(scheme: string, port: number, dir: string, home: string, kind: ServerKind, child: ChildProcess) {
+    this.url = `${scheme}://127.0.0.1:${port}`;
+    this.port = port;
+    this.dir = dir;
+    this.logFile = kind.logFile;
+    this.#home = home;
+    this.#kind = kind;
+    this.#child = child;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  stop(): Promise<void> {
+    return end(this.#child, 'SIGTERM');
+  }
+
+  kill(): Promise<void> {
+    return end(this.#child, 'SIGKILL');
+  }
+
+  pause(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#signal('SIGCONT');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    this.#child = await relaunch(this.#kind);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    removeTempDir(this.#home);
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    if (!this.#child.kill(signal)) throw new Error(`The server ${this.url} does not run, so it cannot get ${signal}.`);
+  }
+}
+
+/** Connects, sends `text` and returns what came until it matched; what there was when the connection failed. */
+function converse(port: number, text: string, until: RegExp): Promise<string> {
+  return new Promise((resolve) => {
+    let reply = '';
+    const socket = createConnection({ port, host: '127.0.0.1' });
+    const done = () => {
+      socket.destroy();
+      resolve(reply);
+    };
+    socket.setTimeout(2_000, done);
+    socket.on('error', done).on('close', done);
+    socket.on('connect', () => {
+      if (text !== '') socket.write(text);
+    });
+    socket.on('data', (chunk) => {
+      reply += chunk.toString('latin1');
+      if (until.test(reply)) done();
+    });
+  });
+}

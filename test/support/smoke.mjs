@@ -1,0 +1,28 @@
+// A quick check of what was built, run under other versions of Node than the tests': on a durable log and again after
+// it was opened anew.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AgentContextCache } from '../../dist/src/index.js';
+
+const dataDir = await mkdtemp(join(tmpdir(), 'context-cache-smoke-'));
+try {
+  const cache = await AgentContextCache.open({ dataDir });
+  const first = await cache.set('token', { user: 'ada' }, 'auth');
+  assert.equal(first.version, 1);
+  assert.deepEqual(cache.get('token', 'auth'), { user: 'ada' });
+  await cache.set('other', null);
+  await cache.delete('other');
+  await cache.shutdown();
+
+  const again = await AgentContextCache.open({ dataDir });
+  assert.deepEqual(again.get('token', 'auth'), { user: 'ada' });
+  assert.equal(again.get('other'), undefined);
+  assert.deepEqual(again.listKeys('auth'), ['token']);
+  assert.equal((await again.set('token', 2, 'auth')).version, 2);
+  await again.shutdown();
+} finally {
+  await rm(dataDir, { recursive: true, force: true });
+}
+process.stdout.write(`Node ${process.versions.node}: works\n`);

@@ -1,0 +1,32 @@
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const made = new Set<string>();
+
+process.on('exit', () => {
+  for (const directory of made) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Where a run keeps everything it makes; the global set-up sets it and removes it whole after the run. */
+export function runDirectory(): string {
+  return process.env.CONTEXT_CACHE_TEST_RUN ?? tmpdir();
+}
+
+/**
+ * A new empty directory, removed when the test file's process ends, and with the whole run's directory at the latest.
+ *
+ * @param label stands in the directory's name, to tell whose it is.
+ */
+export async function tempDir(label = 'test'): Promise<string> {
+  const directory = await mkdtemp(join(runDirectory(), `context-cache-${label}-`));
+  made.add(directory);
+  return directory;
+}
+
+/** Removes a directory of {@link tempDir} now. */
+export function removeTempDir(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+  made.delete(directory);
+}
