@@ -1,0 +1,18 @@
+// The same power by message: commands to the supervisor actor, and a look at the actors themselves.
+import { AgentContextCache } from 'agent-context-cache';
+
+const cache = new AgentContextCache({
+  onError: (error, { source, command }) => console.log(`${source} ${command}: ${error.message}`),
+});
+
+// Nobody waits for the end of this one; a failure goes to onError.
+cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: 'token', value: 't-1', ttl: '10m' });
+cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: '', value: 't-2' });
+
+// This one is answered.
+console.log(await cache.ask({ type: 'context.entry', namespace: 'auth', key: 'token' }));
+
+console.log(cache.supervisor.getSnapshot().value); // running
+const { namespaces, errors } = await cache.ask({ type: 'cache.health' });
+console.log(namespaces.resident, 'namespace in memory,', errors.count, 'error');
+await cache.shutdown();

@@ -1,0 +1,145 @@
+// Compiles src/ and machines/ to dist/ and says nothing unless something is wrong; never writes to stdout, so that
+// `npm start --silent -- dump …` gives clean data. `--if-needed`: only where a source has changed since.
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+// Not in dist/, which is packed as it is.
+const cache = join(root, 'node_modules', '.cache', 'build');
+const stampFile = join(cache, 'stamp');
+const compilerNotes = join(cache, 'tsbuildinfo');
+const lock = join(cache, 'lock');
+
+/**
+ * @param {{ ifNeeded?: boolean }} options
+ * @returns {Promise<boolean>} whether dist/ is now what the sources say.
+ */
+export async function build({ ifNeeded = false } = {}) {
+  if (ifNeeded && isFresh()) return true;
+  return exclusively(async () => {
+    // Somebody else may have built while this process waited.
+    if (ifNeeded && isFresh()) return true;
+    return compile();
+  });
+}
+
+function isFresh() {
+  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === fingerprint() && isWhole();
+}
+
+/** Whether every source has its output. */
+function isWhole() {
+  return allSources().every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
+}
+
+function allSources() {
+  return [...sources('src'), ...sources('machines')];
+}
+
+/** Names, times and sizes of all sources: also notices a removed file and one that is older than what it replaces. */
+function fingerprint() {
+  const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ...allSources()];
+  return files.map((file) => `${file} ${describe(join(root, file))}`).join('\n');
+}
+
+function describe(path) {
+  const { mtimeMs, size } = statSync(path);
+  return `${mtimeMs} ${size}`;
+}
+
+function sources(folder) {
+  return filesIn(join(root, folder))
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => `${folder}/${file}`)
+    .sort();
+}
+
+function filesIn(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' });
+}
+
+function compile() {
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  if (!existsSync(tsc)) return fail('The compiler is not installed. Run: npm install');
+  const before = fingerprint();
+  rmSync(stampFile, { force: true });
+  // The compiler trusts its notes about what it has written; where some of it is gone they are wrong.
+  if (!isWhole()) rmSync(compilerNotes, { force: true });
+  const args = [tsc, '-p', 'tsconfig.build.json', '--tsBuildInfoFile', compilerNotes, '--pretty', 'false'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
+  if (status !== 0) return fail(`${stdout}${stderr}The build failed.`);
+  removeLeftovers();
+  const cli = join(dist, 'src', 'cli', 'main.js');
+  if (existsSync(cli)) chmodSync(cli, 0o755);
+  writeFileSync(stampFile, before);
+  return true;
+}
+
+/** What was compiled from a source that is no longer there must not be packed. */
+function removeLeftovers() {
+  for (const file of ['.tsbuildinfo', '.stamp']) rmSync(join(dist, file), { force: true });
+  for (const folder of ['src', 'machines']) {
+    for (const file of filesIn(join(dist, folder))) {
+      const name = file.replace(/\.(js|js\.map|d\.ts|d\.ts\.map)$/, '');
+      if (name !== file && !existsSync(join(root, folder, `${name}.ts`))) rmSync(join(dist, folder, file));
+    }
+  }
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  return false;
+}
+
+/** One build at a time in this folder; the lock of a process that is gone does not count. */
+async function exclusively(work) {
+  mkdirSync(cache, { recursive: true });
+  while (!take()) await sleep(50);
+  try {
+    return await work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function take() {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  if (!isHeld()) rmSync(lock, { force: true });
+  return false;
+}
+
+function isHeld() {
+  try {
+    const holder = Number(readFileSync(lock, 'utf8'));
+    // Between its making and its writing the lock is empty.
+    if (holder === 0) return Date.now() - statSync(lock).mtimeMs < 5_000;
+    process.kill(holder, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  process.exitCode = (await build({ ifNeeded: process.argv.includes('--if-needed') })) ? 0 : 1;
+}

@@ -1,0 +1,149 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import ts from 'typescript';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { buildDist, projectRoot } from './support/dist.ts';
+import { tempDir } from './support/temp-dir.ts';
+
+const run = promisify(execFile);
+
+/** The code block that is run stands right below this line; what it prints may follow in a block below the other. */
+const CODE_MARK = '<!-- first-example -->';
+const OUTPUT_MARK = '<!-- first-example-output -->';
+
+interface Example {
+  readonly code: string;
+  /** What it must print; `undefined` where the text does not say. */
+  readonly output: string | undefined;
+}
+
+/** The marked example of a page of Markdown. */
+function firstExample(markdown: string): Example {
+  const code = blockBelow(markdown, CODE_MARK, /^(js|ts|javascript|typescript)$/);
+  if (code === undefined) throw new Error(`README.md has no block of js or ts right below ${CODE_MARK}`);
+  return { code, output: blockBelow(markdown, OUTPUT_MARK, /./) };
+}
+
+function blockBelow(markdown: string, mark: string, language: RegExp): string | undefined {
+  const below = markdown.split(mark)[1];
+  const [, info, text] = /^\s*```(\S+)[^\n]*\n([\s\S]*?)^```\s*$/m.exec(below ?? '') ?? [];
+  const isRightBelow = below?.trimStart().startsWith('```') === true;
+  return isRightBelow && info !== undefined && language.test(info) ? text : undefined;
+}
+
+/** Takes the types away and nothing else, so that every Node runs it. */
+function toJavaScript(code: string): string {
+  const { outputText } = ts.transpileModule(code, {
+    compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
+  });
+  return outputText;
+}
+
+const readme = join(projectRoot, 'README.md');
+const EXAMPLE_RUNS = 'runs the first example of the README in an empty project';
+const hasEntry = existsSync(join(projectRoot, 'src/index.ts'));
+
+let packed: Promise<string> | undefined;
+let installed: Promise<string> | undefined;
+
+/** The tarball as it would be published. */
+function pack(): Promise<string> {
+  packed ??= (async () => {
+    const folder = await tempDir('pack');
+    const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
+    const [{ filename }] = JSON.parse(await outputOf('npm', args, projectRoot)) as [{ filename: string }];
+    return join(folder, filename);
+  })();
+  return packed;
+}
+
+/** An empty project with nothing but the tarball installed. */
+function install(): Promise<string> {
+  installed ??= (async () => {
+    const tarball = await pack();
+    const project = await tempDir('project');
+    await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }\n');
+    await outputOf('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball], project);
+    return project;
+  })();
+  return installed;
+}
+
+/** What the program prints; rejects with all it printed where it fails. */
+async function outputOf(program: string, args: readonly string[], cwd: string): Promise<string> {
+  try {
+    return (await run(program, args, { cwd, timeout: 30_000 })).stdout;
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });
+  }
+}
+
+describe('firstExample', () => {
+  test('is the block right below the mark, word for word, with what it prints', () => {
+    const page = `x\n\`\`\`js\nno\n\`\`\`\n${CODE_MARK}\n\`\`\`ts\nconst a = 1;\n\n\`\`\`\n${OUTPUT_MARK}\n\`\`\`text\n1\n\`\`\`\n`;
+    expect(firstExample(page)).toEqual({ code: 'const a = 1;\n\n', output: '1\n' });
+  });
+
+  test('is missed where the mark, or a block right below it, is not there', () => {
+    expect(() => firstExample('```js\na\n```\n')).toThrow('README.md has no block');
+    expect(() => firstExample(`${CODE_MARK}\ntext\n\`\`\`js\na\n\`\`\`\n`)).toThrow('README.md has no block');
+  });
+});
+
+describe.skipIf(!hasEntry)(
+  hasEntry ? 'the packed tarball' : 'the packed tarball (src/index.ts is not there yet)',
+  () => {
+    beforeAll(buildDist);
+
+    test('holds what is published and nothing else', async () => {
+      const listing = await outputOf('tar', ['-tzf', await pack()], projectRoot);
+      const files = listing.trim().split('\n');
+      const unexpected = /^package\/(?!dist\/(src|machines)\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/;
+      expect(files.filter((file) => unexpected.test(file))).toEqual([]);
+      expect(files).toContain('package/dist/src/index.js');
+      expect(files).toContain('package/dist/src/index.d.ts');
+    });
+
+    const hasReadme = existsSync(readme);
+    test.skipIf(!hasReadme)(hasReadme ? EXAMPLE_RUNS : `${EXAMPLE_RUNS} (README.md is not there yet)`, async () => {
+      const { code, output } = firstExample(readFileSync(readme, 'utf8'));
+      const project = await install();
+      await mkdir(join(project, 'example'), { recursive: true });
+      await writeFile(join(project, 'example', 'first.js'), toJavaScript(code));
+      const printed = await outputOf(process.execPath, [join(project, 'example', 'first.js')], project);
+      if (output !== undefined) expect(printed).toBe(output);
+    });
+
+    test('brings the command context-cache', async () => {
+      const project = await install();
+      expect(await outputOf('npx', ['--no-install', 'context-cache', '--help'], project)).toMatch(/apply[\s\S]*dump/);
+    });
+
+    test('every entry in "exports" can be imported', async () => {
+      const project = await install();
+      const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
+      const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
+      const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
+      // The conformance suites are for a project that has a test runner; this one has none.
+      const script = imports.filter((line) => !line.includes('/testing')).join('\n');
+      await writeFile(join(project, 'imports.js'), script);
+      await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');
+    });
+
+    test('publint finds nothing', async () => {
+      const publint = join(projectRoot, 'node_modules/publint/src/cli.js');
+      const output = await outputOf(process.execPath, [publint, 'run', await pack(), '--strict'], projectRoot);
+      expect(output).toContain('All good');
+    });
+
+    test('its types resolve for whoever imports it', async () => {
+      const attw = join(projectRoot, 'node_modules/@arethetypeswrong/cli/dist/index.js');
+      const args = [attw, await pack(), '--profile', 'esm-only', '--format', 'ascii', '--no-emoji', '--no-color'];
+      expect(await outputOf(process.execPath, args, projectRoot)).toContain('node16 (from ESM): OK (ESM)');
+    });
+  },
+);
