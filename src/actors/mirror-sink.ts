@@ -1,8 +1,8 @@
-import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { BaseContextCache, LogMark } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { withDeadline } from '../core/deadline.ts';
 import type { Capture } from '../core/namespace-state.ts';
-import type { Update } from '../core/update.ts';
+import { createUpdate, type Update } from '../core/update.ts';
 import type { ConnectOutcome, FollowerSink, StateCut } from '../log/follower-sink.ts';
 import { writeToPrimary } from './primary.ts';
 
@@ -39,20 +39,29 @@ export class MirrorSink implements FollowerSink {
   }
 
   async deliver(updates: readonly Update[], through: number, signal: AbortSignal): Promise<void> {
-    if (this.#secondary.applyUpdates === undefined) {
-      for (const update of updates) await this.#call(async () => writeToPrimary(this.#secondary, update), signal);
-    } else {
-      const mark = { log: this.#log, after: this.#position, through };
-      await this.#call(async (limited) => this.#secondary.applyUpdates?.(updates, mark, limited), signal);
-    }
+    await this.#write(updates, { after: this.#position, through }, signal);
     this.#position = through;
   }
 
-  /** Namespaces of others in the same store are left alone. */
+  /**
+   * Makes the secondary equal to the cut. Namespaces that are not in it are dropped, unless another cache mirrors to the
+   * same place.
+   */
   async resync(cut: StateCut, signal: AbortSignal): Promise<void> {
+    // Until the end the secondary counts as empty: cut short, this begins anew.
+    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, 0, limited), signal);
+    const unknown = new Set(await this.#call(async () => this.#secondary.listNamespaces(), signal));
     for await (const capture of cut.namespaces()) {
       signal.throwIfAborted();
+      unknown.delete(capture.name);
       await this.#copy(capture, signal);
+    }
+    const { otherLogs } = this.#secondary;
+    const shared =
+      otherLogs === undefined ||
+      (await this.#call((limited) => otherLogs.call(this.#secondary, this.#log, limited), signal));
+    if (!shared) {
+      for (const name of unknown) await this.#call(async () => this.#secondary.dropNamespace(name), signal);
     }
     await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, cut.position, limited), signal);
     this.#position = cut.position;
@@ -69,12 +78,34 @@ export class MirrorSink implements FollowerSink {
   async #copy(capture: Capture, signal: AbortSignal): Promise<void> {
     const { name } = capture;
     const stale = new Set(await this.#call(async () => this.#secondary.listKeys(name), signal));
-    for (const [key, entry] of capture.entries()) {
-      stale.delete(key);
-      const { value, expiresAt } = entry;
-      await this.#call(async () => this.#secondary.set(key, value ?? null, name, { expiresAt }), signal);
+    let group: Update[] = [];
+    if (capture.count === 0) {
+      // Has no key to be listed by.
+      group.push(createUpdate(name, capture.version, 'clear_namespace', null, null, 0, null, null, 0, false, 0));
     }
-    for (const key of stale) await this.#call(async () => this.#secondary.delete(key, name), signal);
+    const write = async () => {
+      await this.#write(group, { after: 0, through: 0 }, signal);
+      group = [];
+    };
+    for (const [key, { value, version, updatedAt, agent, expiresAt, bytes }] of capture.entries()) {
+      stale.delete(key);
+      group.push(createUpdate(name, version, 'set', key, value ?? null, updatedAt, agent, expiresAt, 0, false, bytes));
+      if (group.length >= this.batchSize) await write();
+    }
+    for (const key of stale) {
+      group.push(createUpdate(name, capture.version, 'delete', key, null, 0, null, null, 0, false, 0));
+      if (group.length >= this.batchSize) await write();
+    }
+    await write();
+  }
+
+  async #write(updates: readonly Update[], place: Omit<LogMark, 'log'>, signal: AbortSignal): Promise<void> {
+    const mark = { log: this.#log, ...place };
+    if (this.#secondary.applyUpdates !== undefined) {
+      await this.#call(async (limited) => this.#secondary.applyUpdates?.(updates, mark, limited), signal);
+    } else {
+      for (const update of updates) await this.#call(async () => writeToPrimary(this.#secondary, update), signal);
+    }
   }
 
   #call<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -200,6 +200,9 @@ export class Supervisor {
       return;
     }
     this.#hand(record, request);
+    // Asked in vain of a namespace that is not there: it is not kept in memory either.
+    if (record.state.version === 0 && this.#deps.primary === undefined && request.result?.changed !== true)
+      record.actor?.send({ type: 'namespace.passivate' });
     if (request.expiresAt !== null || request.steps !== null) this.#lookAtExpiry(record);
   }
 

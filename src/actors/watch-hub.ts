@@ -30,6 +30,7 @@ export class WatchHub {
   #stopListening: (() => void) | undefined;
   #count = 0;
   readonly #onClose = new Set<() => void>();
+  #closed = false;
 
   constructor(log: UpdateLog, report: Report) {
     this.#log = log;
@@ -60,14 +61,16 @@ export class WatchHub {
     };
   }
 
-  /** Calls back when the cache ends. Returns how to take it back. */
+  /** Calls back when the cache ends; at once where it has. Returns how to take it back. */
   onClose(listener: () => void): () => void {
-    this.#onClose.add(listener);
+    if (this.#closed) listener();
+    else this.#onClose.add(listener);
     return () => this.#onClose.delete(listener);
   }
 
   /** Ends all watching. */
   close(): void {
+    this.#closed = true;
     for (const listener of this.#onClose) listener();
     this.#onClose.clear();
     this.#stopListening?.();

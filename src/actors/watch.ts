@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { createUpdate, type Update } from '../core/update.ts';
+import { coalesce } from '../log/overflow.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
 import type { WatchFilter, WatchHub } from './watch-hub.ts';
@@ -102,8 +103,9 @@ export class WatchBuffer {
     const last = new Map<string, Update>();
     for (const update of this.#buffer) {
       const id = JSON.stringify([update.namespace, update.key]);
+      const earlier = last.get(id);
       last.delete(id);
-      last.set(id, update);
+      last.set(id, earlier === undefined ? update : coalesce(earlier, update));
     }
     this.#skipped += this.#buffer.length - last.size;
     this.#buffer = [...last.values()];
@@ -127,12 +129,15 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   const stop = watchers.add(options, (update) => buffer.offer(update));
   const entries = include === 'snapshot' ? snapshotOf(deps, options) : [];
   // What is in the snapshot may be committed only later; it is not told twice.
-  const after = include === 'snapshot' ? log.head : since === undefined ? 0 : log.committed;
+  const after = include === 'snapshot' ? log.head : since === undefined ? 0 : Math.max(since, log.committed);
+  let release = (): void => {};
   const end = () => {
     stop();
+    release();
+    signal?.removeEventListener('abort', end);
     buffer.end();
   };
-  const release = watchers.onClose(end);
+  release = watchers.onClose(end);
   signal?.addEventListener('abort', end, { once: true });
   if (signal?.aborted) end();
 
@@ -153,20 +158,15 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
     }
   }
   const iterator = run();
-  const finish = () => {
-    end();
-    release();
-    signal?.removeEventListener('abort', end);
-  };
   return {
     next: () => iterator.next(),
     // A generator that was never begun would not run its `finally`.
     return: async () => {
-      finish();
+      end();
       return iterator.return(undefined);
     },
     throw: async (error) => {
-      finish();
+      end();
       return iterator.throw(error);
     },
     [Symbol.asyncIterator]() {

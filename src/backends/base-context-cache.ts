@@ -78,12 +78,15 @@ export abstract class BaseContextCache {
    * Takes a batch of updates and the position it leads to as one unit, and refuses one that does not follow on what
    * it has (see {@link LogMark}), so that a late retry can never put an old value over a new one. Implement it
    * together with {@link appliedPosition} where the store has transactions; otherwise the mirror writes one update
-   * after another.
+   * after another. With `after` equal to `through` the updates are taken and the position stays.
    */
   applyUpdates?(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void>;
 
   /** The position of `log` that this backend is at; `undefined` where it knows nothing of that log. */
   appliedPosition?(log: string, signal: AbortSignal): Promise<number | undefined>;
+
+  /** Whether updates of another log than `log` have been written here too, so that not all that is here is `log`'s. */
+  otherLogs?(log: string, signal: AbortSignal): Promise<boolean>;
 
   /** Declares the backend to be at `position` of `log`, after its content has been made equal. */
   resetPosition?(log: string, position: number, signal: AbortSignal): Promise<void>;

@@ -165,7 +165,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   /** Whether another log than `log` has written here too: that of an earlier process without a directory, say. */
-  async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
+  override async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
     const logs = await this.#connection.run((client) => client.hkeys(this.#positionsKey), signal);
     return logs.some((name) => name !== log);
   }

@@ -46,6 +46,8 @@ export class RedisLink {
 
   /** Runs one call; rejects at its deadline at the latest. */
   perform<T>(work: (client: Redis) => Promise<T>, timeoutMs: number, signal?: AbortSignal): Promise<T> {
+    // An abort while the connection was being made is not heard again.
+    if (signal?.aborted) this.destroy();
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
       const settle = () => {

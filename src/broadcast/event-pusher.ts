@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts';
+import { type Bounds, within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { type Bounds, within } from './deadline.ts';
 import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
 import { connectNats, type NatsConnectionSettings } from './nats-connect.ts';
 import { headerBytes, NatsLink, type TopicMessage } from './nats-link.ts';

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Authenticator, NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import type { Clock } from '../core/clock.ts';
+import { within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { within } from './deadline.ts';
 import type { NatsAddress } from './nats-address.ts';
 
 /** How to log in and encrypt. What is absent is taken from the URL. */

@@ -65,7 +65,8 @@ export class Admission {
     checkName('namespace', namespace);
     if (!Array.isArray(operations)) throw invalid('operations must be an array');
     if (operations.length > MAX_BATCH_OPERATIONS) throw invalid(`a batch may have ${MAX_BATCH_OPERATIONS} operations`);
-    const steps = operations.map((operation, index) => this.#batchStep(at, namespace, operation, index));
+    // Not `map`, which would leave the holes of a sparse array unseen.
+    const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index));
     return new Request('context.batch', namespace, at, checkAgent(agent), NO_STEP, steps);
   }
 
@@ -143,7 +144,10 @@ function expiryOf(at: number, options: WriteOptions): number | null {
 }
 
 function durationMs(duration: Duration): number {
-  const parsed = typeof duration === 'string' && duration.length <= 100 ? ms(duration as StringValue) : duration;
+  const parsed =
+    typeof duration === 'string' && duration.length > 0 && duration.length <= 100
+      ? ms(duration as StringValue)
+      : duration;
   if (typeof parsed !== 'number' || !(parsed >= 1 && parsed <= LAST_INSTANT / 2)) {
     throw invalid("ttl must be at least 1 millisecond: a number of milliseconds, or a string such as '10s' or '5m'");
   }
@@ -269,7 +273,7 @@ function checkFields(
   const fields = typeof name === 'string' ? known.get(name) : undefined;
   if (fields === undefined) {
     throw invalid(
-      `${what} has no known ${discriminator}: ${String(JSON.stringify(name)).slice(0, 60)}; known are ${[...known.keys()].join(', ')}`,
+      `${what} has no known ${discriminator}: ${typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : typeof name}; known are ${[...known.keys()].join(', ')}`,
     );
   }
   for (const field of fields.must) {

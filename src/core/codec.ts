@@ -5,7 +5,12 @@ import { type JsonValue, setOwn } from './value.ts';
  * MessagePack as any reader opens it: no record extension, no shared structures.
  * See https://github.com/msgpack/msgpack/blob/master/spec.md
  */
-const packr = new Packr({ useRecords: false, variableMapToObject: true } as ConstructorParameters<typeof Packr>[0]);
+const packr = new Packr({
+  useRecords: false,
+  variableMapToObject: true,
+  // A value's own property `toJSON` is data; without this the packer would call it.
+  useToJSON: false,
+} as ConstructorParameters<typeof Packr>[0]);
 const fastUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 const exactUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: false });
 

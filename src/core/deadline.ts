@@ -1,7 +1,46 @@
 import type { Clock } from './clock.ts';
 import { ContextCacheError, toError } from './errors.ts';
 
-/** What bounds the waiting for some work. */
+/** What ends the waiting for some work besides the work itself. */
+export interface Bounds {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** Makes the error for when the time is over. */
+  readonly timedOut: () => Error;
+  /** Each may end the waiting; its reason becomes the error. */
+  readonly signals: readonly (AbortSignal | undefined)[];
+}
+
+/**
+ * Settles as `work` does, but no later than the bounds allow. `work` itself goes on; its late outcome is ignored. No
+ * timer and no listener is left behind (`Promise.race` with a promise as old as the connection would keep one a call).
+ */
+export function within<Result>(work: Promise<Result>, bounds: Bounds): Promise<Result> {
+  const { clock, signals } = bounds;
+  return new Promise((resolve, reject) => {
+    const stops: (() => void)[] = [];
+    const settle = (how: () => void) => {
+      for (const stop of stops.splice(0)) stop();
+      how();
+    };
+    work.then(
+      (result) => settle(() => resolve(result)),
+      (reason) => settle(() => reject(toError(reason))),
+    );
+    const aborted = signals.find((signal) => signal?.aborted);
+    if (aborted !== undefined) return reject(toError(aborted.reason));
+    const timer = clock.setTimeout(() => settle(() => reject(bounds.timedOut())), bounds.timeoutMs);
+    stops.push(() => clock.clearTimeout(timer));
+    for (const signal of signals) {
+      if (signal === undefined) continue;
+      const abort = () => settle(() => reject(toError(signal.reason)));
+      signal.addEventListener('abort', abort);
+      stops.push(() => signal.removeEventListener('abort', abort));
+    }
+  });
+}
+
+/** What bounds the waiting for work that can be told to stop. */
 export interface Deadline {
   /** For the message: who is waited for. */
   readonly what: string;
@@ -11,42 +50,23 @@ export interface Deadline {
 }
 
 /**
- * Settles as `work` does, but no later than the deadline or the signal says; `work` is told by its own signal then,
- * and a late outcome of it is ignored. Leaves no timer and no listener behind.
+ * As {@link within}; `work` is told by its own signal when nobody waits for it any more.
  *
  * @throws {ContextCacheError} `TIMED_OUT`: whether the work is done is not known; or the signal's reason.
  */
-export function withDeadline<Result>(
+export async function withDeadline<Result>(
   work: (signal: AbortSignal) => Promise<Result>,
   { what, timeoutMs, clock, signal }: Deadline,
 ): Promise<Result> {
-  if (signal?.aborted) return Promise.reject(toError(signal.reason));
+  if (signal?.aborted) throw toError(signal.reason);
   const controller = new AbortController();
-  return new Promise((resolve, reject) => {
-    const end = () => {
-      clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    };
-    const giveUp = (reason: Error) => {
-      end();
-      controller.abort(reason);
-      reject(reason);
-    };
-    const onAbort = () => giveUp(toError(signal?.reason));
-    const timer = clock.setTimeout(
-      () => giveUp(new ContextCacheError('TIMED_OUT', `${what} did not answer within ${timeoutMs} ms.`)),
-      timeoutMs,
-    );
-    signal?.addEventListener('abort', onAbort);
-    work(controller.signal).then(
-      (result) => {
-        end();
-        resolve(result);
-      },
-      (reason: unknown) => {
-        end();
-        reject(toError(reason));
-      },
-    );
-  });
+  // Through `async`, so that work which throws at once ends the same way.
+  const running = (async () => work(controller.signal))();
+  const timedOut = () => new ContextCacheError('TIMED_OUT', `${what} did not answer within ${timeoutMs} ms.`);
+  try {
+    return await within(running, { clock, timeoutMs, timedOut, signals: [signal] });
+  } catch (error) {
+    controller.abort(error);
+    throw error;
+  }
 }

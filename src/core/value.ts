@@ -42,7 +42,7 @@ export interface Admitted {
  */
 export function admit(value: unknown, limits: ValueLimits = DEFAULT_VALUE_LIMITS): Admitted {
   const walk = new Admission(limits);
-  const copy = walk.visit(value, 0);
+  const copy = walk.run(value);
   return { value: copy, bytes: walk.bytes };
 }
 
@@ -56,6 +56,16 @@ class Admission {
 
   constructor(limits: ValueLimits) {
     this.#limits = limits;
+  }
+
+  /** Code of the caller's, a getter or a proxy, runs in here and may throw. */
+  run(value: unknown): JsonValue {
+    try {
+      return this.visit(value, 0);
+    } catch (error) {
+      if (error instanceof InvalidValueError) throw error;
+      return this.#refuse('cannot be read', 'A getter or a proxy in it threw. Store plain data.');
+    }
   }
 
   visit(value: unknown, depth: number): JsonValue {
@@ -120,9 +130,12 @@ class Admission {
     }
     const copy: { [name: string]: JsonValue } = {};
     for (const name of Object.keys(object)) {
-      const inner = (object as Record<string, unknown>)[name];
-      if (inner === undefined) continue;
       this.#path.push(name);
+      const inner = (object as Record<string, unknown>)[name];
+      if (inner === undefined) {
+        this.#path.pop();
+        continue;
+      }
       if (!name.isWellFormed())
         this.#refuse('has a name with a lone surrogate', 'Use String.prototype.toWellFormed().');
       this.#weigh(name.length + 4);
