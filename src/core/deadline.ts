@@ -60,13 +60,19 @@ export async function withDeadline<Result>(
 ): Promise<Result> {
   if (signal?.aborted) throw toError(signal.reason);
   const controller = new AbortController();
-  // Through `async`, so that work which throws at once ends the same way.
-  const running = (async () => work(controller.signal))();
+  let ended = false;
+  const running = (async () => {
+    try {
+      return await work(controller.signal);
+    } finally {
+      ended = true;
+    }
+  })();
   const timedOut = () => new ContextCacheError('TIMED_OUT', `${what} did not answer within ${timeoutMs} ms.`);
   try {
     return await within(running, { clock, timeoutMs, timedOut, signals: [signal] });
   } catch (error) {
-    controller.abort(error);
+    if (!ended) controller.abort(error);
     throw error;
   }
 }
