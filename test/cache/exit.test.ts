@@ -1,0 +1,52 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildDist, projectRoot } from '../support/dist.ts';
+import { startNats, startRedis } from '../support/servers.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+beforeAll(buildDist, 120_000);
+
+/** Runs a program on the built package in a process of its own, which must end by itself. */
+async function run(body: string): Promise<string> {
+  const file = join(await tempDir(), 'program.mjs');
+  const index = JSON.stringify(join(projectRoot, 'dist/src/index.js'));
+  await writeFile(file, `import { AgentContextCache } from ${index};\n${body}`);
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 30_000 });
+  return stdout;
+}
+
+/** What holds the process, besides standard output being a pipe and Node reading the program's modules. */
+const HELD = `process.getActiveResourcesInfo().filter((name) => name !== 'PipeWrap' && name !== 'FSReqCallback').join()`;
+
+describe('a process with a cache', () => {
+  it('ends by itself though the cache in memory was not shut down and an entry will expire', async () => {
+    expect(await run(`const cache = new AgentContextCache();\nawait cache.set('a', 1, 'n', { ttl: '1h' });\nconsole.log('done');`)).toBe('done\n');
+  });
+
+  it('is held by nothing while a cache in memory is idle', async () => {
+    const program = `const cache = new AgentContextCache();
+      for (let i = 0; i < 1000; i += 1) cache.set('k' + i, i);
+      await new Promise((resolve) => setImmediate(resolve));
+      console.log(${HELD});`;
+    expect(await run(program)).toBe('\n');
+  });
+
+  it('is held by nothing after the shutdown of a cache that had everything', async () => {
+    await using redis = await startRedis();
+    await using nats = await startNats();
+    const program = `const cache = await AgentContextCache.open({
+        dataDir: ${JSON.stringify(await tempDir())}, redisUrl: '${redis.url}', natsUrl: '${nats.url}', topics: ['t'],
+        backup: { enabled: true, mode: 'periodic', interval: 60 },
+      });
+      const reading = (async () => { for await (const update of cache.watch()) if (update.key === 'never') break; })();
+      for (let i = 0; i < 1000; i += 1) cache.set('k' + i, i, 'n', { ttl: '1h' });
+      await cache.synced();
+      const report = await cache.shutdown();
+      await reading;
+      console.log(JSON.stringify(report), ${HELD});`;
+    expect(await run(program)).toBe('{"undelivered":[],"unfinishedCommands":false} \n');
+  });
+});
