@@ -41,6 +41,8 @@ export interface ShutdownReport {
   readonly unfinishedCommands: boolean;
   /** Why the final snapshot failed, where one was due. */
   readonly backupError: Error | undefined;
+  /** Why the log could not write what was left, where it could not: that is lost with the process. */
+  readonly logError: Error | undefined;
 }
 
 /** Names of the followers, as health and warnings show them. */
@@ -84,6 +86,7 @@ export class Composition {
   readonly primary: BaseContextCache | undefined;
   readonly #options: CacheOptions & Partial<OpenOptions>;
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
+  #closed = false;
 
   constructor(options: CacheOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
     this.#options = options;
@@ -155,6 +158,7 @@ export class Composition {
 
   /** Keeps the topics, and begins or ends the broadcast where the list has become non-empty or empty. */
   async topicsChanged(): Promise<void> {
+    this.#assertOpen();
     await this.config.set(
       'topics',
       this.topics.entries().map(({ topic, since }) => ({ topic, since })),
@@ -164,6 +168,7 @@ export class Composition {
 
   /** Keeps whether and how snapshots are taken. */
   async backupChanged(): Promise<void> {
+    this.#assertOpen();
     if (this.backup === undefined) return;
     await this.config.set('backup', { enabled: this.backup.isEnabled(), settings: { ...this.backup.getSettings() } });
   }
@@ -194,6 +199,7 @@ export class Composition {
 
   /** Ends everything, in the direction of the flow. `idle`: resolves once no command is under way. */
   async shutdown(timeoutMs: number, idle: () => Promise<void>): Promise<ShutdownReport> {
+    this.#closed = true;
     const deadline = new AbortController();
     const timer = this.clock.setTimeout(
       () => deadline.abort(new ContextCacheError('TIMED_OUT', 'The time for the shutdown is over.')),
@@ -209,12 +215,17 @@ export class Composition {
       await this.backup?.close();
       this.watchers.close();
       this.supervisor.stop();
-      await this.log.close();
+      const logError = await this.log.close().then(() => undefined, toError);
       await this.primary?.close?.();
-      return { undelivered, unfinishedCommands, backupError };
+      return { undelivered, unfinishedCommands, backupError, logError };
     } finally {
       this.clock.clearTimeout(timer);
     }
+  }
+
+  /** What was let go of must not be started again. */
+  #assertOpen(): void {
+    if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   }
 
   #startFollowers(): void {

@@ -184,6 +184,7 @@ export class Follower {
 
   async #resync(signal: AbortSignal): Promise<void> {
     const cut = this.#deps.takeCut();
+    this.#place.expose(cut.position);
     try {
       await this.#deps.sink.resync?.(cut, signal);
       await this.#place.save(cut.position);

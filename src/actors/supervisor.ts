@@ -200,9 +200,7 @@ export class Supervisor {
       return;
     }
     this.#hand(record, request);
-    // Asked in vain of a namespace that is not there: it is not kept in memory either.
-    if (record.state.version === 0 && this.#deps.primary === undefined && request.result?.changed !== true)
-      record.actor?.send({ type: 'namespace.passivate' });
+    if (record.state.version === 0) this.#letGo(record, request);
     if (request.expiresAt !== null || request.steps !== null) this.#lookAtExpiry(record);
   }
 
@@ -212,6 +210,19 @@ export class Supervisor {
     const creates = request.operation === 'set' || request.ifVersion > 0 || request.steps !== null;
     if (!creates && this.#deps.primary === undefined) return undefined;
     return this.registry.put(request.namespace, new NamespaceState(request.namespace));
+  }
+
+  /** A namespace that was dropped, or that was asked for in vain, leaves memory before the next command comes. */
+  #letGo(record: NamespaceRecord, request: Request): void {
+    const { actor } = record;
+    const inVain = this.#deps.primary === undefined && request.result?.changed !== true;
+    if (inVain && actor?.getSnapshot().status === 'active') actor.send({ type: 'namespace.passivate' });
+    if (actor?.getSnapshot().status === 'done') this.#release(record);
+  }
+
+  #release(record: NamespaceRecord): void {
+    record.actor = undefined;
+    this.registry.release(record);
   }
 
   #hand(record: NamespaceRecord, request: Request): void {
@@ -280,9 +291,8 @@ export class Supervisor {
 
   #childDone(event: SupervisorEvent): void {
     const record = this.#recordOf((event as { actorId: string }).actorId);
-    if (record === undefined) return;
-    record.actor = undefined;
-    this.registry.release(record);
+    // Another one of the same name may have taken over already.
+    if (record?.actor?.getSnapshot().status === 'done') this.#release(record);
   }
 
   #recordOf(actorId: string): NamespaceRecord | undefined {

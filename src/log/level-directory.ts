@@ -228,7 +228,9 @@ function explain(path: string, thrown: unknown): ContextCacheError {
     const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
     return new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
   }
-  if (code === 'LEVEL_CORRUPTION') return corrupt(`The database in ${path} is damaged (${cause.message})`, cause);
+  const fileMissing = code === 'LEVEL_IO_ERROR' && cause.message.includes('No such file');
+  if (code === 'LEVEL_CORRUPTION' || fileMissing)
+    return corrupt(`The database in ${path} is damaged (${cause.message})`, cause);
   const remedy = 'See to the disk, the permissions and the path.';
   return new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be used: ${cause.message}. ${remedy}`, { cause });
 }

@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 /** One change of a batch. */
 export type StorageWrite =
   | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
@@ -36,6 +38,9 @@ export interface LevelStorage {
 /** Opens the storage in a directory; `create` where it is not there yet. */
 export type OpenStorage = (location: string, create: boolean) => Promise<LevelStorage>;
 
+/** A batch is copied into the storage at once; one of more writes than this, with turns for others in between. */
+const MANY_WRITES = 500;
+
 /** LevelDB, through `classic-level`. */
 export const openClassicLevel: OpenStorage = async (location, create) => {
   const { ClassicLevel } = await import('classic-level');
@@ -47,7 +52,21 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
   await db.open();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
   return {
-    batch: (writes, sync) => db.batch([...writes], { sync }),
+    batch: async (writes, sync) => {
+      if (writes.length <= MANY_WRITES) return db.batch([...writes], { sync });
+      const batch = db.batch();
+      try {
+        for (const [index, write] of writes.entries()) {
+          if (write.type === 'put') batch.put(write.key, write.value);
+          else batch.del(write.key);
+          if (index % MANY_WRITES === MANY_WRITES - 1) await nextTurn();
+        }
+      } catch (error) {
+        await batch.close();
+        throw error;
+      }
+      return batch.write({ sync });
+    },
     getSync: (key, snapshot) => {
       const at = snapshot && snapshots.get(snapshot);
       return at === undefined ? db.getSync(key) : db.getSync<string, Uint8Array>(key, { snapshot: at });

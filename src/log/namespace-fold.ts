@@ -5,11 +5,14 @@ import type { Update } from '../core/update.ts';
 import type { StorageWrite } from './level-storage.ts';
 import { pageOf, pagesFor, parentOf } from './state-hash.ts';
 import {
+  decodeEntry,
   decodePage,
+  encodeEntry,
   encodeSummary,
   type Page,
   pageKey,
   pageWrite,
+  type StoredEntry,
   type StoredNamespace,
   summaryKey,
 } from './state-records.ts';
@@ -124,7 +127,7 @@ export class NamespaceFold {
     const page = pageOf(key, this.#pageCount);
     this.#dirty.add(page);
     if (entry === undefined) this.#page(page).delete(key);
-    else this.#page(page).set(key, this.#keepValues ? entry : { ...entry, value: undefined });
+    else this.#page(page).set(key, encodeEntry(this.#keepValues ? entry : { ...entry, value: undefined }));
   }
 
   /** The pages that entries will be moved from or to. */
@@ -175,8 +178,8 @@ export class NamespaceFold {
   }
 }
 
-function putIfThere(state: NamespaceState, key: string, entry: EntryRecord | undefined): void {
-  if (entry !== undefined) state.put(key, entry);
+function putIfThere(state: NamespaceState, key: string, stored: StoredEntry | undefined): void {
+  if (stored !== undefined) state.put(key, decodeEntry(stored));
 }
 
 function checkVersions(base: number, updates: readonly Update[]): void {

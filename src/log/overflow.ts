@@ -34,14 +34,16 @@ export class Overflow {
     return this.#order.size;
   }
 
-  /** Keeps an update. `given`: it has been handed out before, and may have been delivered. */
+  /**
+   * Keeps an update. `given`: it has been handed out before, and may have been delivered. Then whatever was kept before
+   * it has been handed out, too, because all goes out in order.
+   */
   add(update: Update, given: boolean): void {
     let home = this.#namespaces.get(update.namespace);
     if (home === undefined) {
       home = { unseen: update.version === 1 && !given, clear: undefined, keys: new Map() };
       this.#namespaces.set(update.namespace, home);
     }
-    if (given) home.unseen = false;
     if (update.key === null) this.#addClear(update, home);
     else this.#addOfKey(update, update.key, home, given);
   }
@@ -100,7 +102,6 @@ export class Overflow {
       return;
     }
     this.#order.delete(kept.update.position);
-    if (given) kept.unseen = false;
     if (kept.unseen && removes(update)) {
       home.keys.delete(key);
       return;
@@ -119,8 +120,8 @@ function removes({ operation }: Update): boolean {
   return operation === 'delete' || operation === 'expire' || operation === 'evict';
 }
 
-/** A touch says nothing of the value, so that a set before it must live on in it. */
-function coalesce(earlier: Update, later: Update): Update {
+/** One update for two of the same key. A touch says nothing of the value, so that a set before it must live on in it. */
+export function coalesce(earlier: Update, later: Update): Update {
   if (later.operation !== 'touch' || earlier.operation !== 'set') return later;
   const { value, bytes, replaced } = earlier;
   return { ...later, operation: 'set', value, bytes, replaced };

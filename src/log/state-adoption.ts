@@ -3,7 +3,15 @@ import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageWrite } from './level-storage.ts';
 import { pageOf, pagesFor } from './state-hash.ts';
-import { encodeSummary, type Page, pageWrite, STATE_RANGE, type StoredNamespace, summaryKey } from './state-records.ts';
+import {
+  encodeEntry,
+  encodeSummary,
+  type Page,
+  pageWrite,
+  STATE_RANGE,
+  type StoredNamespace,
+  summaryKey,
+} from './state-records.ts';
 import type { TimeSlice } from './time-slice.ts';
 
 /** A namespace of a snapshot. */
@@ -63,11 +71,12 @@ async function adoptNamespace(
   { name, version, position, entries }: AdoptedNamespace,
   slice: TimeSlice,
 ): Promise<StoredNamespace> {
-  const all: Page = new Map(entries);
+  const all = new Map(entries);
   const { bytes, nextExpiryAt } = measure(all);
   const pages = pagesFor(1, all.size, bytes);
   for (const [page, content] of distribute(all, pages).entries()) {
-    await writer.add(pageWrite(name, page, content));
+    const stored: Page = new Map(Array.from(content, ([key, entry]) => [key, encodeEntry(entry)]));
+    await writer.add(pageWrite(name, page, stored));
     if (slice.over) await slice.pause();
   }
   const summary = { name, version, position, count: all.size, bytes, pages, nextExpiryAt };
@@ -75,7 +84,7 @@ async function adoptNamespace(
   return summary;
 }
 
-function measure(entries: Page): { bytes: number; nextExpiryAt: number | null } {
+function measure(entries: ReadonlyMap<string, EntryRecord>): { bytes: number; nextExpiryAt: number | null } {
   let bytes = 0;
   let next = Number.POSITIVE_INFINITY;
   for (const entry of entries.values()) {
@@ -85,8 +94,8 @@ function measure(entries: Page): { bytes: number; nextExpiryAt: number | null } 
   return { bytes, nextExpiryAt: next === Number.POSITIVE_INFINITY ? null : next };
 }
 
-function distribute(entries: Page, count: number): Page[] {
-  const pages = Array.from({ length: count }, (): Page => new Map());
+function distribute(entries: ReadonlyMap<string, EntryRecord>, count: number): Map<string, EntryRecord>[] {
+  const pages = Array.from({ length: count }, () => new Map<string, EntryRecord>());
   for (const [key, entry] of entries) pages[pageOf(key, count)]?.set(key, entry);
   return pages;
 }

@@ -1,4 +1,4 @@
-import { freezeDeep } from '../core/codec.ts';
+import { decode, encode, freezeDeep } from '../core/codec.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { StorageWrite } from './level-storage.ts';
@@ -14,16 +14,24 @@ export interface StoredNamespace extends NamespaceSummary {
   readonly pages: number;
 }
 
+/** An entry in its page: encoded, so that a page is changed without decoding what does not change. */
+export interface StoredEntry {
+  readonly expiresAt: number | null;
+  readonly bytes: Uint8Array;
+}
+
 /** The entries of one page. */
-export type Page = Map<string, EntryRecord>;
+export type Page = Map<string, StoredEntry>;
 
 const PREFIX = '!state!';
 /** All keys of the state. */
 export const STATE_RANGE = { gte: PREFIX, lt: '!state"' } as const;
 /** The records of the namespaces. */
 export const SUMMARY_RANGE = { gte: `${PREFIX}d/`, lt: `${PREFIX}d0` } as const;
+/** How far the table is. */
 export const PROGRESS_KEY = `${PREFIX}c`;
 
+/** Key of a namespace's record. */
 export function summaryKey(name: string): string {
   return `${SUMMARY_RANGE.gte}${name}`;
 }
@@ -33,11 +41,13 @@ export function pageKey(name: string, page: number): string {
   return `${PREFIX}p/${name.length}:${name}/${page.toString(16)}`;
 }
 
+/** A namespace's record. */
 export function encodeSummary(summary: StoredNamespace): Uint8Array {
   const { name, version, position, count, bytes, pages, nextExpiryAt } = summary;
   return seal([name, version, position, count, bytes, pages, nextExpiryAt]);
 }
 
+/** The inverse of {@link encodeSummary}. */
 export function decodeSummary(record: Uint8Array): StoredNamespace {
   const [name, version, position, count, bytes, pages, nextExpiryAt] = unseal(
     record,
@@ -46,35 +56,44 @@ export function decodeSummary(record: Uint8Array): StoredNamespace {
   return { name, version, position, count, bytes, pages, nextExpiryAt };
 }
 
-/** A page as it is stored; an empty one is not. The value comes last, and is left out where it is kept elsewhere. */
+/** The value comes last, and is left out where it is kept elsewhere. */
+export function encodeEntry(entry: EntryRecord): StoredEntry {
+  const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
+  const fields = [version, createdAt, updatedAt - createdAt, agent, bytes];
+  return { expiresAt, bytes: encode(value === undefined ? fields : [...fields, value]) };
+}
+
+/** The inverse of {@link encodeEntry}. */
+export function decodeEntry(stored: StoredEntry): EntryRecord {
+  const fields = decode(stored.bytes) as [number, number, number, string | null, number, JsonValue?];
+  const [version, createdAt, age, agent, bytes, value] = fields;
+  return {
+    value: fields.length < 6 ? undefined : freezeDeep(value),
+    version,
+    createdAt,
+    updatedAt: createdAt + age,
+    expiresAt: stored.expiresAt,
+    agent,
+    bytes,
+  };
+}
+
+/** A page as it is stored, its entries one after the other; an empty one is not. */
 export function pageWrite(name: string, page: number, entries: Page): StorageWrite {
   const key = pageKey(name, page);
   if (entries.size === 0) return { type: 'del', key };
   const rows: unknown[] = [];
-  for (const [entryKey, entry] of entries) {
-    const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
-    const row = [entryKey, version, createdAt, updatedAt - createdAt, expiresAt, agent, bytes];
-    rows.push(value === undefined ? row : [...row, value]);
-  }
+  for (const [entryKey, { expiresAt, bytes }] of entries) rows.push(entryKey, expiresAt, bytes);
   return { type: 'put', key, value: seal(rows) };
 }
 
-type Row = [string, number, number, number, number | null, string | null, number, JsonValue?];
-
+/** The inverse of {@link pageWrite}. */
 export function decodePage(record: Uint8Array | undefined): Page {
   const page: Page = new Map();
   if (record === undefined) return page;
-  for (const row of unseal(record, () => 'A page of entries in the state table') as Row[]) {
-    const [key, version, createdAt, age, expiresAt, agent, bytes, value] = row;
-    page.set(key, {
-      value: row.length < 8 ? undefined : freezeDeep(value),
-      version,
-      createdAt,
-      updatedAt: createdAt + age,
-      expiresAt,
-      agent,
-      bytes,
-    });
+  const rows = unseal(record, () => 'A page of entries in the state table') as unknown[];
+  for (let i = 0; i < rows.length; i += 3) {
+    page.set(rows[i] as string, { expiresAt: rows[i + 1] as number | null, bytes: rows[i + 2] as Uint8Array });
   }
   return page;
 }
@@ -89,10 +108,12 @@ export interface Progress {
   readonly adopting: boolean;
 }
 
+/** Goes with every batch. */
 export function progressWrite({ checkpoint, adopted, adopting }: Progress): StorageWrite {
   return { type: 'put', key: PROGRESS_KEY, value: seal([checkpoint, adopted, adopting]) };
 }
 
+/** What {@link progressWrite} stored; the beginning where there is none. */
 export function decodeProgress(record: Uint8Array | undefined): Progress {
   if (record === undefined) return { checkpoint: 0, adopted: 0, adopting: false };
   const [checkpoint, adopted, adopting] = unseal(record, () => 'The checkpoint of the state table') as [

@@ -10,6 +10,7 @@ import { corrupt } from './sealed.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
 import { pageOf } from './state-hash.ts';
 import {
+  decodeEntry,
   decodePage,
   decodeProgress,
   decodeSummary,
@@ -135,7 +136,8 @@ export class StateTable implements StateSource {
    */
   get(namespace: string, key: string): EntryRecord | undefined {
     const summary = this.#summaries.get(namespace);
-    return summary && this.#readPage(namespace, pageOf(key, summary.pages)).get(key);
+    const stored = summary && this.#readPage(namespace, pageOf(key, summary.pages)).get(key);
+    return stored && decodeEntry(stored);
   }
 
   /** The whole namespace as of the checkpoint; `undefined` where there is none. Throws as {@link StateTable.get}. */
@@ -144,7 +146,7 @@ export class StateTable implements StateSource {
     if (summary === undefined) return undefined;
     const state = new NamespaceState(namespace);
     for (let page = 0; page < summary.pages; page += 1) {
-      for (const [key, entry] of this.#readPage(namespace, page)) state.put(key, entry);
+      for (const [key, stored] of this.#readPage(namespace, page)) state.put(key, decodeEntry(stored));
     }
     if (state.entries.size !== summary.count) {
       throw corrupt(

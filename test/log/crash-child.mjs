@@ -1,0 +1,62 @@
+// Appends groups of random size as fast as they are committed and says how far that is, until it is killed.
+// node crash-child.mjs DIST DATA_DIR SEED
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [dist, dataDir, seed] = process.argv.slice(2);
+const load = (path) => import(pathToFileURL(join(dist, path)).href);
+const { LevelLog } = await load('src/log/level-log.js');
+const { StateTable } = await load('src/log/state-table.js');
+const { createUpdate } = await load('src/core/update.js');
+
+let random = Number(seed) >>> 0;
+const upTo = (limit) => {
+  random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+  return (random >>> 8) % limit;
+};
+
+const log = await LevelLog.open({ dataDir });
+const table = await StateTable.open(log);
+const follower = log.follower('checkpointer');
+log.onCommit(() => process.stdout.write(`${log.committed}\n`));
+keepTable();
+
+for (let inFlight = 0; inFlight < 20; inFlight += 1) write();
+
+async function write() {
+  for (;;) {
+    // The namespace is never cleared, so that its version is the position; a group is told by its size in `agent`.
+    const size = 1 + upTo(9);
+    const bytes = upTo(50) === 0 ? 200_000 : upTo(200);
+    const updates = Array.from({ length: size }, (_, index) => {
+      const version = log.head + 1 + index;
+      const value = `${version}:`.padEnd(bytes, 'x');
+      return createUpdate(
+        'n',
+        version,
+        'set',
+        `k${version % 500}`,
+        value,
+        version,
+        `${index}/${size}`,
+        null,
+        0,
+        false,
+        bytes,
+      );
+    });
+    log.append(updates);
+    await log.whenCommitted(updates[size - 1].position);
+  }
+}
+
+async function keepTable() {
+  for (;;) {
+    const batch = await follower.read(1000);
+    if (batch === undefined) await new Promise((resolve) => setImmediate(resolve));
+    else {
+      await table.applyUpdates(batch.updates, batch.through);
+      await follower.save(batch.through);
+    }
+  }
+}

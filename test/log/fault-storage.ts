@@ -1,0 +1,49 @@
+import { type OpenStorage, openClassicLevel, type StorageWrite } from '../../src/log/level-storage.ts';
+
+/** What becomes of a write: done; refused before or reported as failed after it was done. */
+export type Fate = 'done' | 'lost' | 'unknown';
+
+/**
+ * Real storage whose writes fail when told to. As with LevelDB, after a failure the handle takes no more writes.
+ */
+export class FaultStorage {
+  /** Decides over each write; default: done. */
+  decide: (writes: readonly StorageWrite[]) => Fate = () => 'done';
+  /** Opening fails as long as this is so. */
+  refuseOpen = false;
+  opened = 0;
+  /** Awaited before the storage is opened, while nobody has it. */
+  beforeOpen: (location: string) => Promise<void> = async () => {};
+  /** Awaited before each entry that is read. */
+  beforeEntry: () => Promise<void> = async () => {};
+
+  readonly open: OpenStorage = async (location, create) => {
+    if (this.refuseOpen) throw new Error('injected: cannot open');
+    await this.beforeOpen(location);
+    const storage = await openClassicLevel(location, create);
+    const beforeEntry = () => this.beforeEntry();
+    this.opened += 1;
+    let failed = false;
+    return {
+      ...storage,
+      async *entries(range) {
+        for await (const entry of storage.entries(range)) {
+          await beforeEntry();
+          yield entry;
+        }
+      },
+      batch: async (writes, sync) => {
+        const fate = failed ? 'lost' : this.decide(writes);
+        if (fate !== 'lost') await storage.batch(writes, sync);
+        if (fate === 'done') return;
+        failed = true;
+        throw new Error('injected: I/O error');
+      },
+    };
+  };
+}
+
+/** Whether the write is one of a block of the log. */
+export function isBlock(writes: readonly StorageWrite[]): boolean {
+  return writes.some(({ key }) => key.startsWith('!log!'));
+}

@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { apply } from '../../src/core/apply.ts';
+import { type EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
+import { createUpdate, type Operation, type PendingUpdate, type Update } from '../../src/core/update.ts';
+import type { JsonValue } from '../../src/core/value.ts';
+
+/** One thing an agent does; whether it makes an update depends on the state. */
+export interface Step {
+  readonly kind: 'set' | 'remove' | 'touch' | 'clear' | 'drop';
+  readonly namespace: string;
+  readonly key: string;
+  readonly value: JsonValue;
+  readonly expiresAt: number | null;
+}
+
+export const NAMESPACES = ['a', '__proto__', 'p/1:a/0\0é'];
+const REMOVALS: readonly Operation[] = ['delete', 'expire', 'evict'];
+
+/** A random step over few names, so that steps meet. */
+export function aStep(keys: number): fc.Arbitrary<Step> {
+  return fc.record({
+    kind: fc.oneof(
+      { weight: 8, arbitrary: fc.constant<Step['kind']>('set') },
+      { weight: 5, arbitrary: fc.constant<Step['kind']>('remove') },
+      { weight: 3, arbitrary: fc.constant<Step['kind']>('touch') },
+      { weight: 2, arbitrary: fc.constantFrom<Step['kind']>('clear', 'drop', 'drop') },
+    ),
+    namespace: fc.constantFrom(...NAMESPACES),
+    key: fc.nat(keys - 1).map((n) => `k${n}`),
+    value: fc.oneof(fc.nat(99), fc.constantFrom<JsonValue>(null, '', 'text', [1, [null]], { a: { b: true } })),
+    expiresAt: fc.option(fc.integer({ min: 1_000, max: 9_999 }), { nil: null }),
+  });
+}
+
+/** Makes the updates that a cache would make of the steps, and the state they lead to. */
+export class Cache {
+  readonly namespaces = new Map<string, NamespaceState>();
+  #position = 0;
+
+  /** How many keys there are. */
+  get size(): number {
+    let size = 0;
+    for (const { entries } of this.namespaces.values()) size += entries.size;
+    return size;
+  }
+
+  /** The updates of the step: one or none. Their positions are those of a log that begins at 1. */
+  take(step: Step): PendingUpdate[] {
+    const state = this.namespaces.get(step.namespace) ?? new NamespaceState(step.namespace);
+    const made = this.#make(step, state, state.entries.get(step.key));
+    if (made === undefined) return [];
+    this.#position += 1;
+    made.position = this.#position;
+    apply(state, made);
+    if (made.drop) this.namespaces.delete(step.namespace);
+    else this.namespaces.set(step.namespace, state);
+    return [made];
+  }
+
+  takeAll(all: readonly Step[]): PendingUpdate[] {
+    return all.flatMap((step) => this.take(step));
+  }
+
+  #make(step: Step, state: NamespaceState, previous: EntryRecord | undefined): PendingUpdate | undefined {
+    const { kind, namespace, key, value, expiresAt } = step;
+    const at = 1000 + this.#position;
+    const agent = this.#position % 3 === 0 ? null : `agent-${this.#position % 3}`;
+    const make = (operation: Operation, of: string | null, content: JsonValue, until: number | null, drop: boolean) => {
+      const replaced = of === null ? 0 : (previous?.version ?? 0);
+      const bytes = operation === 'set' ? 1 + this.#position * 997 : 0;
+      return createUpdate(
+        namespace,
+        state.version + 1,
+        operation,
+        of,
+        content,
+        at,
+        agent,
+        until,
+        replaced,
+        drop,
+        bytes,
+      );
+    };
+    if (kind === 'set') return make('set', key, value, expiresAt, false);
+    if (kind === 'clear') return state.entries.size > 0 ? make('clear_namespace', null, null, null, false) : undefined;
+    if (kind === 'drop') return state.version > 0 ? make('clear_namespace', null, null, null, true) : undefined;
+    if (previous === undefined) return undefined;
+    if (kind === 'touch') return make('touch', key, null, expiresAt, false);
+    return make(REMOVALS[this.#position % 3] ?? 'delete', key, null, null, false);
+  }
+}
+
+/** What a destination of the user's holds: values and expiries, and nothing of versions. */
+export class Destination {
+  readonly entries = new Map<string, { value: JsonValue; expiresAt: number | null }>();
+
+  take(updates: readonly Update[]): void {
+    for (const update of updates) this.#apply(update);
+  }
+
+  #apply({ operation, namespace, key, value, expiresAt }: Update): void {
+    const prefix = `${namespace.length}:${namespace}`;
+    const name = `${prefix}${key}`;
+    const known = this.entries.get(name);
+    if (operation === 'set') this.entries.set(name, { value, expiresAt });
+    // Delivered again, a touch may find the key gone by what came after it, which comes again, too.
+    else if (operation === 'touch') known && this.entries.set(name, { ...known, expiresAt });
+    else if (operation !== 'clear_namespace') this.entries.delete(name);
+    else for (const each of this.entries.keys()) if (each.startsWith(prefix)) this.entries.delete(each);
+  }
+}
+
+/** A set of a small value. */
+export function aSet(namespace: string, version: number, key = `k${version}`): PendingUpdate {
+  return createUpdate(namespace, version, 'set', key, { version }, 1000 + version, 'agent', null, 0, false, 16);
+}
+
+/** `count` sets of one namespace. */
+export function someSets(count: number, first = 1): PendingUpdate[] {
+  return Array.from({ length: count }, (_, index) => aSet('n', first + index));
+}
+
+export async function all(groups: AsyncIterable<readonly Update[]>): Promise<Update[]> {
+  const updates: Update[] = [];
+  for await (const group of groups) updates.push(...group);
+  return updates;
+}
+
+export function positions(updates: readonly Update[]): number[] {
+  return updates.map(({ position }) => position);
+}
