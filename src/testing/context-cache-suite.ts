@@ -13,10 +13,14 @@ export interface CacheUnderTest {
   readonly dispose: () => Promise<void> | void;
 }
 
-/** What the suite needs to know of a backend. */
-export interface ContextCacheSuiteSetup {
-  /** Called once for each test. */
-  readonly create: () => Promise<CacheUnderTest> | CacheUnderTest;
+/** What the suite needs. */
+export interface ContextCacheSuiteOptions {
+  /** `test` or `it` of the test runner: of vitest, jest or `node:test`. */
+  readonly test: ((name: string, run: () => Promise<void>) => unknown) & {
+    readonly skip: (name: string, run: () => Promise<void>) => unknown;
+  };
+  /** Called for each test. */
+  readonly open: () => CacheUnderTest | Promise<CacheUnderTest>;
   /** Tests that do not hold for this backend, by name, and why. An unknown name is an error. */
   readonly skips?: Readonly<Record<string, string>>;
   /** Random sequences of calls to compare with a model. Default 20. */
@@ -25,26 +29,17 @@ export interface ContextCacheSuiteSetup {
   readonly seed?: number;
 }
 
-/** The functions of the test runner: those of vitest, jest, mocha or `node:test`. */
-export interface ContextCacheSuiteRunner {
-  readonly describe: (name: string, body: () => void) => unknown;
-  readonly it: ((name: string, body: () => Promise<void>) => unknown) & {
-    readonly skip: (name: string, body: () => Promise<void>) => unknown;
-  };
-}
-
 /**
  * What every backend must do, as tests for any runner. What is optional in `BaseContextCache` is tested where it is
  * there.
  *
  * @example
  * ```ts
- * import { describe, it } from 'vitest';
- * contextCacheSuite('MyCache', { create: () => ({ cache: new MyCache(), dispose() {} }) }, { describe, it });
+ * import { describe, test } from 'vitest';
+ * describe('MyCache', () => contextCacheSuite({ test, open: () => ({ cache: new MyCache(), dispose() {} }) }));
  * ```
  */
-export function contextCacheSuite(name: string, setup: ContextCacheSuiteSetup, runner: ContextCacheSuiteRunner): void {
-  const { create, skips = {}, runs = 20, seed = 1 } = setup;
+export function contextCacheSuite({ test, open, skips = {}, runs = 20, seed = 1 }: ContextCacheSuiteOptions): void {
   const checks = [...basicChecks, ...nameChecks, ...wholeChecks, ...mirrorChecks, modelCheck(runs, seed)];
   for (const skipped of Object.keys(skips)) {
     assert.ok(
@@ -52,21 +47,19 @@ export function contextCacheSuite(name: string, setup: ContextCacheSuiteSetup, r
       `There is no test "${skipped}" to skip.`,
     );
   }
-  runner.describe(name, () => {
-    for (const [title, run] of checks) {
-      const body = async () => {
-        const { cache, dispose } = await create();
-        try {
-          await run(cache);
-        } finally {
-          await dispose();
-        }
-      };
-      const reason = skips[title];
-      if (reason === undefined) runner.it(title, body);
-      else runner.it.skip(`${title} (${reason})`, body);
-    }
-  });
+  for (const [title, run] of checks) {
+    const body = async () => {
+      const { cache, dispose } = await open();
+      try {
+        await run(cache);
+      } finally {
+        await dispose();
+      }
+    };
+    const reason = skips[title];
+    if (reason === undefined) test(title, body);
+    else test.skip(`${title} (${reason})`, body);
+  }
 }
 
 const sorted = (names: readonly string[]) => [...names].sort();

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe, test } from 'vitest';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
 import { InMemoryContextCache } from '../../src/backends/in-memory-context-cache.ts';
 import { MultiBackendContextCache } from '../../src/backends/multi-backend-context-cache.ts';
@@ -23,28 +23,23 @@ function redisCache(): RedisContextCache {
   return new RedisContextCache({ url: redis.url, prefix: `suite-${count}:` });
 }
 
-contextCacheSuite(
-  'InMemoryContextCache',
-  { create: () => ({ cache: new InMemoryContextCache(), dispose() {} }) },
-  { describe, it },
-);
+describe('InMemoryContextCache', () =>
+  contextCacheSuite({ test, open: () => ({ cache: new InMemoryContextCache(), dispose() {} }) }));
 
-contextCacheSuite(
-  'RedisContextCache',
-  {
-    create() {
+describe('RedisContextCache', () =>
+  contextCacheSuite({
+    test,
+    open() {
       const cache = redisCache();
       return { cache, dispose: () => cache.close() };
     },
-  },
-  { describe, it },
-);
+  }));
 
-contextCacheSuite(
-  'FileContextCache',
-  {
+describe('FileContextCache', () =>
+  contextCacheSuite({
+    test,
     runs: 3,
-    async create() {
+    async open() {
       const directory = await tempDir('file-cache');
       const cache = new FileContextCache({ path: join(directory, 'context.json') });
       return {
@@ -55,28 +50,22 @@ contextCacheSuite(
         },
       };
     },
-  },
-  { describe, it },
-);
+  }));
 
-contextCacheSuite(
-  'MultiBackendContextCache',
-  {
-    create() {
+describe('MultiBackendContextCache', () =>
+  contextCacheSuite({
+    test,
+    open() {
       const cache = new MultiBackendContextCache({ primary: new InMemoryContextCache(), secondary: redisCache() });
       return { cache, dispose: () => cache.close() };
     },
-  },
-  { describe, it },
-);
+  }));
 
-contextCacheSuite(
-  'MultiBackendContextCache on an asynchronous primary',
-  {
-    create() {
+describe('MultiBackendContextCache on an asynchronous primary', () =>
+  contextCacheSuite({
+    test,
+    open() {
       const cache = new MultiBackendContextCache({ primary: redisCache(), secondary: new InMemoryContextCache() });
       return { cache, dispose: () => cache.close() };
     },
-  },
-  { describe, it },
-);
+  }));
