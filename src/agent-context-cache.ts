@@ -6,7 +6,7 @@ import type { BaseContextCache, MaybePromise } from './backends/base-context-cac
 import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
 import type { BackupSink, BackupStatus } from './backup/backup-sink.ts';
 import type { SnapshotInfo } from './backup/snapshot-format.ts';
-import type { CacheOptions, OpenOptions } from './cache-options.ts';
+import type { CacheOptions, OpenOptions } from './cache/options.ts';
 import type {
   Answer,
   AnswerTo,
@@ -16,20 +16,20 @@ import type {
   NamespaceOf,
   NamespaceTypes,
   ValueOf,
-} from './cache-types.ts';
-import { Composition, memoryStorage, type ShutdownReport, type Storage } from './composition.ts';
-import { answer } from './control.ts';
-import { catchUp, restore } from './start.ts';
+} from './cache/types.ts';
+import { Composition, memoryStorage, type ShutdownReport, type Storage } from './cache/composition.ts';
+import { answer } from './cache/control.ts';
+import { catchUp, restore } from './cache/start.ts';
 import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
 import { ContextCacheError } from './core/errors.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
 import type { Entry } from './core/namespace-state.ts';
 import type { Update } from './core/update.ts';
 import type { JsonValue } from './core/value.ts';
-import type { CacheHealth } from './health.ts';
-import { NamespaceHandle } from './namespace-handle.ts';
-import { Reader } from './reader.ts';
-import { Writer } from './writer.ts';
+import type { CacheHealth } from './cache/health.ts';
+import { NamespaceHandle } from './cache/namespace-handle.ts';
+import { Reader } from './cache/reader.ts';
+import { Writer } from './cache/writer.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
@@ -54,6 +54,7 @@ export class AgentContextCache<
   readonly #parts: Composition;
   readonly #reader: Reader;
   readonly #writer: Writer;
+  readonly #supervisor: AgentContextCache['supervisor'];
   #passivation: Passivation | undefined;
   #shutdown: Promise<ShutdownReport> | undefined;
 
@@ -64,7 +65,13 @@ export class AgentContextCache<
   constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
     this.#parts = new Composition(options, storage, (command) => this.ask(command));
     const { registry, primary, clock, supervisor, admission, log, report } = this.#parts;
-    this.#reader = new Reader(registry, primary, clock, (namespace) => this.batch([], namespace as NamespaceOf<S>));
+    this.#reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
+    const { actor } = supervisor;
+    this.#supervisor = {
+      getSnapshot: () => actor.getSnapshot(),
+      subscribe: actor.subscribe.bind(actor),
+      send: (command) => supervisor.accept(command),
+    };
     const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => this.#reader.get(key, namespace));
     this.#writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
@@ -79,7 +86,7 @@ export class AgentContextCache<
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    const opened = options.dataDir === undefined ? undefined : await (await import('./durable.ts')).openDurable(options);
+    const opened = options.dataDir === undefined ? undefined : await (await import('./cache/durable.ts')).openDurable(options);
     const storage = opened?.storage ?? memoryStorage(options);
     const restored = options.restoreFrom === undefined ? undefined : await restore(storage, options);
     const cache = new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
@@ -102,7 +109,7 @@ export class AgentContextCache<
   get supervisor(): Pick<ActorRefFrom<SupervisorLogic>, 'getSnapshot' | 'subscribe'> & {
     send(command: ContextCommand): void;
   } {
-    return this.#parts.supervisor.actor;
+    return this.#supervisor;
   }
 
   /** Position of the last update. */
@@ -385,6 +392,13 @@ export class AgentContextCache<
     await this.shutdown();
   }
 
+  /** A command that changes nothing has the primary asked what it holds; one that answers at once has answered then. */
+  #hydrate(namespace: string): MaybePromise<unknown> {
+    const { admission, clock, primary } = this.#parts;
+    const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined), true);
+    return primary?.synchronous ? undefined : hydrated;
+  }
+
   get #backup(): BackupSink {
     const { backup } = this.#parts;
     if (backup !== undefined) return backup;
@@ -396,8 +410,9 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#passivation?.stop();
-    const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
     this.#writer.close();
+    const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
+    this.#writer.giveUp();
     return report;
   }
 }

@@ -26,12 +26,15 @@ export type { SnapshotStore } from './backup/snapshot-store.ts';
 export type { SnapshotTransform } from './backup/snapshot-transform.ts';
 export { ContextBufferQueue } from './broadcast/buffer-queue.ts';
 export { ContextUpdateEventPusher } from './broadcast/event-pusher.ts';
+export { type NatsAddress, parseNatsAddress } from './broadcast/nats-address.ts';
+export { type ConnectRequest, connectNats, type NatsConnectionSettings } from './broadcast/nats-connect.ts';
 export { parsePublicMessage } from './broadcast/parse-public-message.ts';
 export { type ContextUpdateMessage, ContextUpdateProcessor } from './broadcast/public-message.ts';
 export { TopicsListConfig } from './broadcast/topics.ts';
-export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache-options.ts';
-export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache-types.ts';
-export type { ShutdownReport } from './composition.ts';
+export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
+export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
+export type { ShutdownReport } from './cache/composition.ts';
+export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
 export type {
   Acknowledgement,
@@ -47,13 +50,13 @@ export type {
 } from './core/command.ts';
 export { VersionConflictError } from './core/conflict.ts';
 export { ContextCacheError, type ErrorCode, InvalidValueError } from './core/errors.ts';
-export { DEFAULT_NAMESPACE, MAX_NAME_BYTES } from './core/names.ts';
+export { compareNames, DEFAULT_NAMESPACE, MAX_NAME_BYTES } from './core/names.ts';
 export type { Entry } from './core/namespace-state.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema, NamespaceSchemas } from './core/schemas.ts';
 export type { Operation, Update } from './core/update.ts';
 export type { JsonValue, ValueLimits } from './core/value.ts';
-export type { CacheHealth } from './health.ts';
+export type { CacheHealth } from './cache/health.ts';
 export { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
 export type { LogStatus } from './log/update-log.ts';
-export type { NamespaceHandle } from './namespace-handle.ts';
+export type { NamespaceHandle } from './cache/namespace-handle.ts';

@@ -14,7 +14,8 @@ export class CrashSupervision {
   restarts = 0;
   readonly #deps: SupervisorDeps;
   readonly #resume: (record: NamespaceRecord, state: NamespaceState) => void;
-  readonly #timers = new Set<unknown>();
+  readonly #timers = new Map<NamespaceRecord, unknown>();
+  readonly #rebuilding = new Map<NamespaceRecord, Promise<boolean>>();
   #stopped = false;
 
   constructor(deps: SupervisorDeps, resume: (record: NamespaceRecord, state: NamespaceState) => void) {
@@ -41,10 +42,10 @@ export class CrashSupervision {
       { source: 'namespace', namespace: record.name },
     );
     const timer = this.#deps.clock.setTimeout(() => {
-      this.#timers.delete(timer);
+      this.#timers.delete(record);
       void this.#rebuild(record);
     }, verdict.delayMs);
-    this.#timers.add(timer);
+    this.#timers.set(record, timer);
   }
 
   /** A command for a namespace that is not there at the moment. */
@@ -60,6 +61,8 @@ export class CrashSupervision {
   /** Tries again, whatever happened before. */
   async restartNow(record: NamespaceRecord): Promise<void> {
     if (record.status === 'resident') return;
+    this.#deps.clock.clearTimeout(this.#timers.get(record));
+    this.#timers.delete(record);
     record.crashes = [];
     record.status = 'restarting';
     if (!(await this.#rebuild(record))) throw unavailable(record);
@@ -67,11 +70,23 @@ export class CrashSupervision {
 
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#timers) this.#deps.clock.clearTimeout(timer);
+    for (const timer of this.#timers.values()) this.#deps.clock.clearTimeout(timer);
     this.#timers.clear();
+    const closed = new ContextCacheError('CLOSED', 'The cache is shut down; its namespace had crashed. Nothing was done.');
+    for (const record of this.#deps.registry.records())
+      for (const request of record.held.splice(0)) request.fail(closed);
   }
 
-  async #rebuild(record: NamespaceRecord): Promise<boolean> {
+  /** Twice at the same time is once. */
+  #rebuild(record: NamespaceRecord): Promise<boolean> {
+    const underWay = this.#rebuilding.get(record);
+    if (underWay !== undefined) return underWay;
+    const rebuilt = this.#rebuildNow(record).finally(() => this.#rebuilding.delete(record));
+    this.#rebuilding.set(record, rebuilt);
+    return rebuilt;
+  }
+
+  async #rebuildNow(record: NamespaceRecord): Promise<boolean> {
     try {
       const state = await this.#stateFromLog(record);
       this.restarts += 1;

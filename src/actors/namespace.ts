@@ -15,7 +15,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 import type { UpdateLog } from '../log/update-log.ts';
-import { adoptKeys, writeAllToPrimary, writeToPrimary } from './primary.ts';
+import { adoptKeys, writeAllAtOnce, writeAllToPrimary } from './primary.ts';
 
 /** What a namespace actor works with. */
 export interface NamespaceDeps {
@@ -24,6 +24,8 @@ export interface NamespaceDeps {
   readonly primary?: BaseContextCache | undefined;
   /** Requests that may wait for an asynchronous primary. */
   readonly maxWaiting: number;
+  /** Told that entries of a namespace have new deadlines, where that was not known when the command was handed over. */
+  readonly deadlinesChanged?: ((namespace: string) => void) | undefined;
   /** The fold; replaced only by tests that need a namespace to crash. */
   readonly apply?: typeof apply | undefined;
   /** Whether data commands skip the machine while it is `ready`. Default true; the tests hold both against each other. */
@@ -69,8 +71,10 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
       markHydrated: ({ context }) => {
         context.hydrated = true;
       },
-      crash: ({ event }) => {
-        throw 'error' in event ? event.error : new Error('The namespace failed.');
+      crash: ({ context, event }) => {
+        const cause = 'error' in event ? event.error : new Error('The namespace failed.');
+        for (const waiting of context.waiting.splice(0)) if (waiting instanceof Request) waiting.fail(crashed(cause));
+        throw cause;
       },
     },
     guards: {
@@ -111,6 +115,15 @@ function unreadable(cause: unknown): ContextCacheError {
   );
 }
 
+/** For a command that the namespace was busy with when it crashed. */
+export function crashed(cause: unknown): ContextCacheError {
+  return new ContextCacheError(
+    'NAMESPACE_UNAVAILABLE',
+    'The namespace crashed while it handled this command, which may or may not have been taken. It is being restarted: read, then decide.',
+    { cause },
+  );
+}
+
 /** What happens to a namespace's state, in the lane and in the machine alike. */
 class Executor {
   /** Whether a command takes more than one turn. */
@@ -119,12 +132,14 @@ class Executor {
   readonly #primary: BaseContextCache | undefined;
   readonly #maxWaiting: number;
   readonly #apply: typeof apply;
+  readonly #deadlinesChanged: (namespace: string) => void;
 
   constructor(deps: NamespaceDeps) {
     this.#log = deps.log;
     this.#primary = deps.primary;
     this.#maxWaiting = deps.maxWaiting;
     this.#apply = deps.apply ?? apply;
+    this.#deadlinesChanged = deps.deadlinesChanged ?? (() => {});
     this.asynchronous = deps.primary !== undefined && deps.primary.synchronous !== true;
   }
 
@@ -134,17 +149,14 @@ class Executor {
    */
   execute(state: NamespaceState, event: Request | ExpireEvent, emit: Emit): void {
     const request = event instanceof Request ? event : undefined;
-    let updates: PendingUpdate[];
-    try {
-      this.#expire(state, event.at, emit);
-      if (request === undefined) return;
-      updates = decide(state, request);
-      if (updates.length > 0) this.#take(updates);
-    } catch (error) {
-      if (request === undefined) throw error;
-      request.fail(toError(error));
-      return;
+    for (let update = expired(state, event.at); update !== undefined; update = expired(state, event.at)) {
+      // An expiry that is refused is tried again, by the next command at the latest.
+      if (!this.#take([update], request)) return;
+      this.#applyAll(state, [update], emit);
     }
+    if (request === undefined) return;
+    const updates = decided(state, request);
+    if (updates === undefined || !this.#take(updates, request)) return;
     this.#applyAll(state, updates, emit);
     acknowledge(state, request, updates);
   }
@@ -157,7 +169,7 @@ class Executor {
           `${this.#maxWaiting} commands already wait for the primary. Await some before sending more.`,
         ),
       );
-    } else {
+    } else if (event instanceof Request || context.waiting.every((waiting) => waiting instanceof Request)) {
       context.waiting.push(event);
     }
   }
@@ -172,47 +184,62 @@ class Executor {
     const event = context.waiting.shift();
     const primary = this.#primary;
     if (event === undefined || primary === undefined) return;
-    const { state, emit } = context;
     const request = event instanceof Request ? event : undefined;
-    let updates: PendingUpdate[] = [];
     try {
-      for (let update = expired(state, event.at); update !== undefined; update = expired(state, event.at)) {
-        await writeAllToPrimary(primary, [update]);
-        this.#log.append([update]);
-        this.#applyAll(state, [update], emit);
-      }
-      if (request === undefined) return;
-      updates = decide(state, request);
-      if (updates.length > 0) {
-        await writeAllToPrimary(primary, updates);
-        this.#log.append(updates);
-      }
+      await this.#writeOne(context, primary, event.at, request);
     } catch (error) {
-      // An expiry that the primary refuses is tried again with the next command.
-      request?.fail(toError(error));
-      return;
+      request?.fail(crashed(error));
+      throw error;
     }
+    this.#deadlinesChanged(context.state.name);
+  }
+
+  async #writeOne(
+    { state, emit }: NamespaceContext,
+    primary: BaseContextCache,
+    at: number,
+    request: Request | undefined,
+  ): Promise<void> {
+    for (let update = expired(state, at); update !== undefined; update = expired(state, at)) {
+      if (!(await this.#takeLater(primary, [update], request))) return;
+      this.#applyAll(state, [update], emit);
+    }
+    if (request === undefined) return;
+    const updates = decided(state, request);
+    if (updates === undefined || !(await this.#takeLater(primary, updates, request))) return;
     this.#applyAll(state, updates, emit);
     acknowledge(state, request, updates);
   }
 
-  #expire(state: NamespaceState, at: number, emit: Emit): void {
-    for (let update = expired(state, at); update !== undefined; update = expired(state, at)) {
-      this.#take([update]);
-      this.#applyAll(state, [update], emit);
+  /**
+   * What may refuse comes first: whether the updates were taken. Where not, the request has failed and nothing has
+   * changed in the log or the state.
+   */
+  #take(updates: PendingUpdate[], request: Request | undefined): boolean {
+    try {
+      if (this.#primary !== undefined) writeAllAtOnce(this.#primary, updates);
+      if (updates.length > 0) this.#log.append(updates);
+      return true;
+    } catch (error) {
+      request?.fail(toError(error));
+      return false;
     }
   }
 
-  /** What may refuse comes first: nothing has changed in the log or the state when this throws. */
-  #take(updates: PendingUpdate[]): void {
-    if (this.#primary !== undefined) {
-      try {
-        for (const update of updates) writeToPrimary(this.#primary, update);
-      } catch (cause) {
-        throw new ContextCacheError('BACKEND_FAILED', 'The primary refused the write. See the cause.', { cause });
-      }
+  /** As {@link #take}, with an asynchronous primary. */
+  async #takeLater(
+    primary: BaseContextCache,
+    updates: PendingUpdate[],
+    request: Request | undefined,
+  ): Promise<boolean> {
+    try {
+      await writeAllToPrimary(primary, updates);
+      if (updates.length > 0) this.#log.append(updates);
+      return true;
+    } catch (error) {
+      request?.fail(toError(error));
+      return false;
     }
-    this.#log.append(updates);
   }
 
   #applyAll(state: NamespaceState, updates: readonly PendingUpdate[], emit: Emit): void {
@@ -220,6 +247,16 @@ class Executor {
       this.#apply(state, this.#primary === undefined || update.operation !== 'set' ? update : withoutValue(update));
       emit({ type: 'context.updated', update });
     }
+  }
+}
+
+/** What the request comes to; `undefined` where a condition does not hold, and the request has failed. */
+function decided(state: NamespaceState, request: Request): PendingUpdate[] | undefined {
+  try {
+    return decide(state, request);
+  } catch (error) {
+    request.fail(toError(error));
+    return undefined;
   }
 }
 

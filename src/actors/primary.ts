@@ -36,6 +36,44 @@ export async function writeAllToPrimary(primary: BaseContextCache, updates: read
   }
 }
 
+/**
+ * As {@link writeAllToPrimary}, with a primary that answers at once.
+ *
+ * @throws {ContextCacheError} as there.
+ */
+export function writeAllAtOnce(primary: BaseContextCache, updates: readonly Update[]): void {
+  const before = new Map<Update, JsonValue | undefined>();
+  for (const update of updates) {
+    const { key, namespace } = update;
+    try {
+      if (updates.length > 1 && key !== null) before.set(update, primary.get(key, namespace) as JsonValue | undefined);
+      writeToPrimary(primary, update);
+    } catch (cause) {
+      putBackAtOnce(primary, before, cause);
+      throw refused(cause);
+    }
+  }
+}
+
+function putBackAtOnce(primary: BaseContextCache, before: ReadonlyMap<Update, JsonValue | undefined>, cause: unknown): void {
+  try {
+    for (const [{ key, namespace }, value] of [...before].reverse()) {
+      if (value === undefined) primary.delete(key as string, namespace);
+      else if (primary.get(key as string, namespace) !== value) primary.set(key as string, value, namespace);
+    }
+  } catch (undoing) {
+    throw notPutBack(cause, undoing);
+  }
+}
+
+function notPutBack(cause: unknown, undoing: unknown): ContextCacheError {
+  return new ContextCacheError(
+    'OUTCOME_UNKNOWN',
+    'The primary refused one write of a batch, and putting back the earlier ones failed. Compare it with the log.',
+    { cause: new AggregateError([cause, undoing]) },
+  );
+}
+
 function refused(cause: unknown): ContextCacheError {
   return new ContextCacheError('BACKEND_FAILED', 'The primary refused the write; nothing has changed. See the cause.', {
     cause,
@@ -67,11 +105,7 @@ async function putBack(
       await (value === undefined ? primary.delete(key, namespace) : primary.set(key, value, namespace));
     }
   } catch (undoing) {
-    throw new ContextCacheError(
-      'OUTCOME_UNKNOWN',
-      'The primary refused one write of a batch, and putting back the earlier ones failed. Compare it with the log.',
-      { cause: new AggregateError([cause, undoing]) },
-    );
+    throw notPutBack(cause, undoing);
   }
 }
 

@@ -12,7 +12,7 @@ import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import { CrashSupervision } from './crash-supervision.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
-import { createNamespaceLogic, type NamespaceDeps, type NamespaceLogic } from './namespace.ts';
+import { crashed, createNamespaceLogic, type NamespaceDeps, type NamespaceLogic } from './namespace.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
 import { adoptKeys } from './primary.ts';
@@ -63,6 +63,9 @@ function isCommand({ type }: SupervisorEvent): boolean {
 /** Actor ids of namespaces begin with this; what follows is the namespace. */
 const NAMESPACE_ID = 'namespace:';
 
+/** An expiry that could not be taken out is tried again after this. */
+const EXPIRY_RETRY_MS = 1_000;
+
 /**
  * The supervisor: an actor that routes commands to namespace actors, spawns them on demand and restarts them when
  * they crash.
@@ -78,7 +81,13 @@ export class Supervisor {
   constructor(deps: SupervisorDeps) {
     this.#deps = deps;
     this.registry = deps.registry;
-    this.#namespaceLogic = createNamespaceLogic(deps);
+    this.#namespaceLogic = createNamespaceLogic({
+      ...deps,
+      deadlinesChanged: (name) => {
+        const record = deps.registry.has(name) ? deps.registry.find(name) : undefined;
+        if (record !== undefined) this.#lookAtExpiry(record);
+      },
+    });
     this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at));
     this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));
     this.actor = createActor(this.#logic(), { id: 'supervisor', clock: deps.clock as never });
@@ -93,6 +102,17 @@ export class Supervisor {
   /** Sends a request that has been let in. It may be settled when this returns. */
   dispatch(request: Request): void {
     this.actor.send(request);
+  }
+
+  /** For the outside: whatever is not a command never reaches the actor, which understands other events as well. */
+  accept(candidate: unknown): void {
+    try {
+      const command = parseCommand(candidate);
+      if (this.actor.getSnapshot().value === 'running') this.actor.send(command);
+      else this.#refuse(command);
+    } catch (error) {
+      this.#reportCommand(toError(error), 'unknown');
+    }
   }
 
   /** Looks after the expiries of namespaces that a start has found. */
@@ -230,13 +250,7 @@ export class Supervisor {
     const actor = record.actor ?? this.#spawn(record);
     actor.send(request);
     if (!request.settled && actor.getSnapshot().status === 'error') {
-      request.fail(
-        new ContextCacheError(
-          'NAMESPACE_UNAVAILABLE',
-          'The namespace crashed while it handled this command, which may or may not have been taken. It is being restarted: read, then decide.',
-          { cause: actor.getSnapshot().error },
-        ),
-      );
+      request.fail(crashed(actor.getSnapshot().error));
     }
   }
 
@@ -263,8 +277,7 @@ export class Supervisor {
     this.#lookAtExpiry(record);
   }
 
-  #lookAtExpiry(record: NamespaceRecord): void {
-    const at = record.state.nextExpiryAt();
+  #lookAtExpiry(record: NamespaceRecord, at = record.state.nextExpiryAt()): void {
     if (at >= record.wakeAt) return;
     record.wakeAt = at;
     this.#expiries.add(record.name, at);
@@ -280,6 +293,7 @@ export class Supervisor {
       (record.actor ?? this.#spawn(record)).send({ type: 'namespace.expire', at });
     }
     if (record.state.nextExpiryAt() > at) this.#lookAtExpiry(record);
+    else if (record.status === 'resident') this.#lookAtExpiry(record, at + EXPIRY_RETRY_MS);
   }
 
   #childFailed(event: SupervisorEvent): void {

@@ -1,9 +1,9 @@
-import type { BaseContextCache } from './backends/base-context-cache.ts';
-import type { BackupStatus } from './backup/backup-sink.ts';
-import type { SnapshotInfo } from './backup/snapshot-format.ts';
-import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from './core/command.ts';
-import type { Entry } from './core/namespace-state.ts';
-import type { JsonValue } from './core/value.ts';
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { BackupStatus } from '../backup/backup-sink.ts';
+import type { SnapshotInfo } from '../backup/snapshot-format.ts';
+import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from '../core/command.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from './health.ts';
 
 /**

@@ -1,10 +1,10 @@
-import type { NamespaceRegistry } from './actors/namespace-registry.ts';
-import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
-import type { Clock } from './core/clock.ts';
-import { publicEntry } from './core/decide.ts';
-import { checkName, compareNames, DEFAULT_NAMESPACE } from './core/names.ts';
-import type { Entry, NamespaceState } from './core/namespace-state.ts';
-import type { JsonValue } from './core/value.ts';
+import type { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import type { Clock } from '../core/clock.ts';
+import { publicEntry } from '../core/decide.ts';
+import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import type { JsonValue } from '../core/value.ts';
 
 /**
  * Answers reads: at once from memory or the state table, or as the primary of the user's own does. Never creates a

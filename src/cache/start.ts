@@ -1,13 +1,13 @@
-import type { NamespaceRegistry } from './actors/namespace-registry.ts';
-import { BackupLoader, type LoadedNamespace } from './backup/backup-loader.ts';
-import { DirectorySnapshotStore } from './backup/directory-snapshot-store.ts';
-import { RedisSnapshotStore } from './backup/redis-snapshot-store.ts';
-import type { SnapshotStore } from './backup/snapshot-store.ts';
-import type { OpenOptions } from './cache-options.ts';
+import type { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { BackupLoader, type LoadedNamespace } from '../backup/backup-loader.ts';
+import { DirectorySnapshotStore } from '../backup/directory-snapshot-store.ts';
+import { RedisSnapshotStore } from '../backup/redis-snapshot-store.ts';
+import type { SnapshotStore } from '../backup/snapshot-store.ts';
+import type { OpenOptions } from './options.ts';
 import type { Storage } from './composition.ts';
-import { apply } from './core/apply.ts';
-import { ContextCacheError } from './core/errors.ts';
-import { NamespaceState } from './core/namespace-state.ts';
+import { apply } from '../core/apply.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
 
 /** Folds in what the log holds beyond the state table. */
 export async function catchUp(registry: NamespaceRegistry, storage: Storage, keepValues: boolean): Promise<void> {

@@ -1,15 +1,15 @@
-import type { BackOff } from './actors/follower.ts';
-import type { NamespaceDeps } from './actors/namespace.ts';
-import type { FailureSource } from './actors/supervisor.ts';
-import type { BaseContextCache } from './backends/base-context-cache.ts';
-import type { SnapshotStore } from './backup/snapshot-store.ts';
-import type { SnapshotTransform } from './backup/snapshot-transform.ts';
-import type { ContextUpdateEventPusherOptions } from './broadcast/event-pusher.ts';
-import type { Clock } from './core/clock.ts';
-import type { BackupSettings } from './core/command.ts';
-import type { RestartPolicy } from './core/restart-policy.ts';
-import type { NamespaceSchemas } from './core/schemas.ts';
-import type { ValueLimits } from './core/value.ts';
+import type { BackOff } from '../actors/follower.ts';
+import type { NamespaceDeps } from '../actors/namespace.ts';
+import type { FailureSource } from '../actors/supervisor.ts';
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { SnapshotStore } from '../backup/snapshot-store.ts';
+import type { SnapshotTransform } from '../backup/snapshot-transform.ts';
+import type { ContextUpdateEventPusherOptions } from '../broadcast/event-pusher.ts';
+import type { Clock } from '../core/clock.ts';
+import type { BackupSettings } from '../core/command.ts';
+import type { RestartPolicy } from '../core/restart-policy.ts';
+import type { NamespaceSchemas } from '../core/schemas.ts';
+import type { ValueLimits } from '../core/value.ts';
 
 /** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
 export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {

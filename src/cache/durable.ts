@@ -1,11 +1,11 @@
-import type { Followers } from './actors/followers.ts';
-import type { OpenOptions } from './cache-options.ts';
+import type { Followers } from '../actors/followers.ts';
+import type { OpenOptions } from './options.ts';
 import { FOLLOWER, type Storage } from './composition.ts';
-import { systemClock } from './core/clock.ts';
-import { ContextCacheError } from './core/errors.ts';
-import { Checkpointer } from './log/checkpointer.ts';
-import { LevelLog } from './log/level-log.ts';
-import { StateTable } from './log/state-table.ts';
+import { systemClock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { Checkpointer } from '../log/checkpointer.ts';
+import { LevelLog } from '../log/level-log.ts';
+import { StateTable } from '../log/state-table.ts';
 
 /** The state table is written at most this often while little changes. */
 const CHECKPOINT_LINGER_MS = 500;

@@ -1,8 +1,8 @@
-import type { AgentContextCache } from './agent-context-cache.ts';
+import type { AgentContextCache } from '../agent-context-cache.ts';
 import type { Composition } from './composition.ts';
-import { isDataCommand, parseCommand } from './core/admission.ts';
-import type { ContextCommand, ControlCommand, QueryCommand } from './core/command.ts';
-import { checkName, DEFAULT_NAMESPACE } from './core/names.ts';
+import { isDataCommand, parseCommand } from '../core/admission.ts';
+import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
+import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Writer } from './writer.ts';
 
 /** Carries out a command and answers it; the same as the method that bears its name. */

@@ -1,14 +1,14 @@
-import type { FailureSource, Supervisor } from './actors/supervisor.ts';
-import type { MaybePromise } from './backends/base-context-cache.ts';
-import type { Admission } from './core/admission.ts';
-import type { Clock } from './core/clock.ts';
-import type { Acknowledgement, WriteOptions } from './core/command.ts';
-import { VersionConflictError } from './core/conflict.ts';
-import { ContextCacheError, toError } from './core/errors.ts';
-import type { Entry } from './core/namespace-state.ts';
-import type { Request } from './core/request.ts';
-import type { JsonValue } from './core/value.ts';
-import type { UpdateLog } from './log/update-log.ts';
+import type { FailureSource, Supervisor } from '../actors/supervisor.ts';
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Admission } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Acknowledgement, WriteOptions } from '../core/command.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { Request } from '../core/request.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { UpdateLog } from '../log/update-log.ts';
 import { andThen } from './reader.ts';
 
 /** What {@link Writer} works with. */
@@ -34,7 +34,7 @@ const ignore = (): void => {};
 export class Writer {
   readonly #deps: WriterDeps;
   /** Requests that wait for an asynchronous primary or a restart. */
-  #unsettled = 0;
+  readonly #unsettled = new Set<Request>();
   #whenSettled: (() => void) | undefined;
   #closed = false;
   readonly #making = new Map<string, Promise<JsonValue>>();
@@ -56,15 +56,14 @@ export class Writer {
 
   /** `quiet`: a refusal is the caller's business alone. */
   execute(request: Request, quiet = false): Promise<Acknowledgement> {
-    if (this.#closed)
-      return this.#reject(new ContextCacheError('CLOSED', 'The cache is shut down.'), sourceOf(request));
+    if (this.#closed) return this.#fail(new ContextCacheError('CLOSED', 'The cache is shut down.'), request, quiet);
     this.#deps.supervisor.dispatch(request);
     if (request.settled) return this.#end(request, quiet);
-    this.#unsettled += 1;
+    this.#unsettled.add(request);
     const settled = new Promise<Acknowledgement>((resolve) => {
       request.whenSettled(() => {
-        this.#unsettled -= 1;
-        if (this.#unsettled === 0) this.#whenSettled?.();
+        this.#unsettled.delete(request);
+        if (this.#unsettled.size === 0) this.#whenSettled?.();
         resolve(this.#end(request, quiet));
       });
     });
@@ -78,25 +77,26 @@ export class Writer {
     change: (value: JsonValue | undefined) => MaybePromise<unknown>,
     namespace: string,
     options: WriteOptions | undefined,
-    tries = 1,
   ): Promise<Acknowledgement> {
-    const attempt = (): MaybePromise<Acknowledgement> =>
+    const attempt = (tries: number): MaybePromise<Acknowledgement> =>
       andThen(this.#deps.readEntry(key, namespace), (entry) =>
         andThen(change(entry?.value), (next) => {
-          if (next === undefined)
-            return { version: entry?.version ?? 0, position: this.#deps.log.head, changed: false };
-          const { admission, clock } = this.#deps;
-          const condition = { ...options, ifVersion: entry?.version ?? 0 };
+          const { admission, clock, supervisor } = this.#deps;
+          if (next === undefined) {
+            const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
+            return { version, position, changed: false };
+          }
+          const condition = { ...options, ifVersion: options?.ifVersion ?? entry?.version ?? 0 };
           const request = admission.set(clock.now(), namespace, key, next, condition);
           return this.execute(request, true).catch((error) => {
             const again =
               error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
             if (!again) throw error;
-            return this.update(key, change, namespace, options, tries + 1);
+            return attempt(tries + 1);
           });
         }),
       );
-    return this.#guarded(attempt);
+    return this.#guarded(() => attempt(1));
   }
 
   /** The value, made by `make` where there is none. Calls for the same key at the same time make it once. */
@@ -118,14 +118,21 @@ export class Writer {
 
   /** Resolves when no request is waiting any more. */
   idle(): Promise<void> {
-    if (this.#unsettled === 0) return Promise.resolve();
+    if (this.#unsettled.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#whenSettled = resolve;
     });
   }
 
+  /** Refuses requests from here on. */
   close(): void {
     this.#closed = true;
+  }
+
+  /** Ends the requests that still wait: nobody will carry them out any more. */
+  giveUp(): void {
+    const unknown = 'The cache was shut down before this command was done; the primary may or may not have taken it.';
+    for (const request of this.#unsettled) request.fail(new ContextCacheError('OUTCOME_UNKNOWN', unknown));
   }
 
   async #getOrSet(

@@ -1,6 +1,6 @@
-import type { FollowerHealth } from './actors/follower.ts';
-import type { BackupStatus } from './backup/backup-sink.ts';
-import type { LogStatus } from './log/update-log.ts';
+import type { FollowerHealth } from '../actors/follower.ts';
+import type { BackupStatus } from '../backup/backup-sink.ts';
+import type { LogStatus } from '../log/update-log.ts';
 
 /** How a cache is doing, all of it, at one moment. */
 export interface CacheHealth {
