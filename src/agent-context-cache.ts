@@ -4,9 +4,15 @@ import type { SupervisorLogic } from './actors/supervisor.ts';
 import { type WatchedUpdate, type WatchOptions, watchUpdates } from './actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
 import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
-import type { BackupSink, BackupStatus } from './backup/backup-sink.ts';
+import type { BackupStatus } from './backup/backup-sink.ts';
 import type { SnapshotInfo } from './backup/snapshot-format.ts';
+import { Composition, memoryStorage, type ShutdownReport, type Storage } from './cache/composition.ts';
+import { answer, type ControlDeps } from './cache/control.ts';
+import type { CacheHealth } from './cache/health.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
+import { Reader } from './cache/reader.ts';
+import { Settings } from './cache/settings.ts';
+import { catchUp, restore } from './cache/start.ts';
 import type {
   Answer,
   AnswerTo,
@@ -17,19 +23,14 @@ import type {
   NamespaceTypes,
   ValueOf,
 } from './cache/types.ts';
-import { Composition, memoryStorage, type ShutdownReport, type Storage } from './cache/composition.ts';
-import { answer } from './cache/control.ts';
-import { catchUp, restore } from './cache/start.ts';
+import { Writer } from './cache/writer.ts';
 import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
-import { ContextCacheError } from './core/errors.ts';
+import { withDeadline } from './core/deadline.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
 import type { Entry } from './core/namespace-state.ts';
 import type { Update } from './core/update.ts';
 import type { JsonValue } from './core/value.ts';
-import type { CacheHealth } from './cache/health.ts';
-import { NamespaceHandle } from './cache/namespace-handle.ts';
-import { Reader } from './cache/reader.ts';
-import { Writer } from './cache/writer.ts';
+import { NamespaceHandle } from './namespace-handle.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
@@ -54,6 +55,8 @@ export class AgentContextCache<
   readonly #parts: Composition;
   readonly #reader: Reader;
   readonly #writer: Writer;
+  readonly #settings: Settings;
+  readonly #control: ControlDeps;
   readonly #supervisor: AgentContextCache['supervisor'];
   #passivation: Passivation | undefined;
   #shutdown: Promise<ShutdownReport> | undefined;
@@ -75,6 +78,14 @@ export class AgentContextCache<
     const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => this.#reader.get(key, namespace));
     this.#writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
+    this.#settings = new Settings(this.#parts);
+    this.#control = {
+      parts: this.#parts,
+      reader: this.#reader,
+      writer: this.#writer,
+      settings: this.#settings,
+      health: () => this.health(),
+    };
   }
 
   /**
@@ -86,7 +97,8 @@ export class AgentContextCache<
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    const opened = options.dataDir === undefined ? undefined : await (await import('./cache/durable.ts')).openDurable(options);
+    const opened =
+      options.dataDir === undefined ? undefined : await (await import('./cache/durable.ts')).openDurable(options);
     const storage = opened?.storage ?? memoryStorage(options);
     const restored = options.restoreFrom === undefined ? undefined : await restore(storage, options);
     const cache = new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
@@ -149,7 +161,9 @@ export class AgentContextCache<
   }
 
   /** Every entry of a namespace as it is at this moment, in no particular order. */
-  entries<N extends NamespaceOf<S> = DefaultNamespace>(namespace: N = DEFAULT_NAMESPACE as N): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
+  entries<N extends NamespaceOf<S> = DefaultNamespace>(
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
     return this.#reader.entries(namespace) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
   }
 
@@ -284,7 +298,9 @@ export class AgentContextCache<
    *
    * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where the log no longer holds `from`.
    */
-  async *readLog(options: { readonly from?: number; readonly to?: number; readonly namespace?: NamespaceOf<S> } = {}): AsyncGenerator<Update> {
+  async *readLog(
+    options: { readonly from?: number; readonly to?: number; readonly namespace?: NamespaceOf<S> } = {},
+  ): AsyncGenerator<Update> {
     const { log } = this.#parts;
     const { from = log.first, to, namespace } = options;
     for await (const updates of log.read(from, to)) {
@@ -293,57 +309,51 @@ export class AgentContextCache<
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */
-  async setTopicsList(topics: readonly string[]): Promise<void> {
-    this.#parts.topics.set(topics, this.position);
-    await this.#parts.topicsChanged();
+  setTopicsList(topics: readonly string[]): Promise<void> {
+    return this.#settings.setTopicsList(topics);
   }
 
   getTopicsList(): string[] {
-    return this.#parts.topics.list();
+    return this.#settings.getTopicsList();
   }
 
   /** The topic gets what comes after this. */
-  async addTopic(topic: string): Promise<void> {
-    this.#parts.topics.add(topic, this.position);
-    await this.#parts.topicsChanged();
+  addTopic(topic: string): Promise<void> {
+    return this.#settings.addTopic(topic);
   }
 
-  async removeTopic(topic: string): Promise<void> {
-    this.#parts.topics.remove(topic);
-    await this.#parts.topicsChanged();
+  removeTopic(topic: string): Promise<void> {
+    return this.#settings.removeTopic(topic);
   }
 
   /** Takes snapshots by itself from now on. */
-  async enableBackup(settings: Partial<BackupSettings> = {}): Promise<void> {
-    this.#backup.enable(settings);
-    await this.#parts.backupChanged();
+  enableBackup(settings?: Partial<BackupSettings>): Promise<void> {
+    return this.#settings.enableBackup(settings);
   }
 
-  async disableBackup(): Promise<void> {
-    this.#backup.disable();
-    await this.#parts.backupChanged();
+  disableBackup(): Promise<void> {
+    return this.#settings.disableBackup();
   }
 
   isBackupEnabled(): boolean {
-    return this.#parts.backup?.isEnabled() ?? false;
+    return this.#settings.isBackupEnabled();
   }
 
-  async setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
-    this.#backup.setSettings(settings);
-    await this.#parts.backupChanged();
+  setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
+    return this.#settings.setBackupSettings(settings);
   }
 
   getBackupSettings(): BackupSettings {
-    return this.#backup.getSettings();
+    return this.#settings.getBackupSettings();
   }
 
   getBackupStatus(): BackupStatus {
-    return this.#backup.status();
+    return this.#settings.getBackupStatus();
   }
 
   /** Takes a snapshot now, whatever the settings say. */
   backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
-    return this.#backup.backupNow(options);
+    return this.#settings.backup.backupNow(options);
   }
 
   /** Answers a command; see {@link ContextCommand}. With `signal`, the waiting ends; the command may be done all the same. */
@@ -352,9 +362,7 @@ export class AgentContextCache<
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<AnswerTo<C>> {
     options.signal?.throwIfAborted();
-    const answered = answer(this as unknown as AgentContextCache, this.#parts, this.#writer, command) as Promise<
-      AnswerTo<C>
-    >;
+    const answered = answer(this.#control, command) as Promise<AnswerTo<C>>;
     const { signal } = options;
     if (signal === undefined) return answered;
     return new Promise((resolve, reject) => {
@@ -369,10 +377,18 @@ export class AgentContextCache<
     return this.#parts.log.flush();
   }
 
-  /** Resolves once every follower has delivered what is committed by now; rejects with the signal's reason. */
-  async synced(signal: AbortSignal = AbortSignal.timeout(30_000)): Promise<void> {
+  /**
+   * Resolves once every follower has delivered what is written by now.
+   *
+   * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` milliseconds (default 30,000); or the signal's reason.
+   */
+  async synced(
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const { timeoutMs = 30_000, signal } = options;
+    const { clock, followers } = this.#parts;
     await this.flush();
-    await this.#parts.followers.caughtUp(signal);
+    await withDeadline((limited) => followers.caughtUp(limited), { what: 'A follower', timeoutMs, clock, signal });
   }
 
   health(): CacheHealth {
@@ -397,15 +413,6 @@ export class AgentContextCache<
     const { admission, clock, primary } = this.#parts;
     const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined), true);
     return primary?.synchronous ? undefined : hydrated;
-  }
-
-  get #backup(): BackupSink {
-    const { backup } = this.#parts;
-    if (backup !== undefined) return backup;
-    throw new ContextCacheError(
-      'INVALID_OPTION',
-      'There is nowhere to keep snapshots. Give backup.store, redisUrl or a data directory.',
-    );
   }
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {

@@ -1,6 +1,6 @@
 export type { BackOff, FollowerHealth } from './actors/follower.ts';
 export type { Undelivered } from './actors/followers.ts';
-export type { FailureSource } from './actors/supervisor.ts';
+export type { FailureSource } from './actors/report.ts';
 export type { WatchedUpdate, WatchOptions } from './actors/watch.ts';
 export type { WatchFilter } from './actors/watch-hub.ts';
 export { AgentContextCache } from './agent-context-cache.ts';
@@ -31,9 +31,10 @@ export { type ConnectRequest, connectNats, type NatsConnectionSettings } from '.
 export { parsePublicMessage } from './broadcast/parse-public-message.ts';
 export { type ContextUpdateMessage, ContextUpdateProcessor } from './broadcast/public-message.ts';
 export { TopicsListConfig } from './broadcast/topics.ts';
+export type { ShutdownReport } from './cache/composition.ts';
+export type { CacheHealth } from './cache/health.ts';
 export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
-export type { ShutdownReport } from './cache/composition.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
 export type {
@@ -56,7 +57,6 @@ export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema, NamespaceSchemas } from './core/schemas.ts';
 export type { Operation, Update } from './core/update.ts';
 export type { JsonValue, ValueLimits } from './core/value.ts';
-export type { CacheHealth } from './cache/health.ts';
 export { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
 export type { LogStatus } from './log/update-log.ts';
-export type { NamespaceHandle } from './cache/namespace-handle.ts';
+export type { NamespaceHandle } from './namespace-handle.ts';

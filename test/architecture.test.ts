@@ -18,6 +18,13 @@ const ALLOWED: Readonly<Record<string, string>> = {};
 
 const product = readSources(['src', 'machines']);
 const everything = new Map([...product, ...readSources(['test', 'examples', 'bench'])]);
+/** Import rings that stay, and why. */
+const ALLOWED_RINGS: Readonly<Record<string, string>> = {
+  'src/namespace-handle.ts → src/agent-context-cache.ts':
+    'the type only: a handle is the cache with one argument filled in',
+};
+const withoutRings = (sources: Sources) => noCycles(sources, ALLOWED_RINGS);
+
 const throughTheClock = (sources: Sources) => timeComesThroughTheClock(sources, ALLOWED);
 
 /** A rule, the files it is about, and for each way to break it a file that does: `path`, then its text. */
@@ -111,7 +118,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'no files import each other in a ring',
-    rule: noCycles,
+    rule: withoutRings,
     sources: product,
     breaks: [
       ['src/core/clock.ts', "import type { Clock } from './clock.ts';"],

@@ -4,7 +4,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Request } from '../core/request.ts';
 import { decideRestart } from '../core/restart-policy.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
-import type { SupervisorDeps } from './supervisor.ts';
+import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /**
  * What becomes of a namespace whose actor has crashed: its state is made anew from the log and a new actor takes
@@ -72,7 +72,10 @@ export class CrashSupervision {
     this.#stopped = true;
     for (const timer of this.#timers.values()) this.#deps.clock.clearTimeout(timer);
     this.#timers.clear();
-    const closed = new ContextCacheError('CLOSED', 'The cache is shut down; its namespace had crashed. Nothing was done.');
+    const closed = new ContextCacheError(
+      'CLOSED',
+      'The cache is shut down; its namespace had crashed. Nothing was done.',
+    );
     for (const record of this.#deps.registry.records())
       for (const request of record.held.splice(0)) request.fail(closed);
   }

@@ -3,7 +3,7 @@ import { type Connected, followerMachine } from '../../machines/follower.ts';
 import type { Clock } from '../core/clock.ts';
 import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
 import type { LogFollower, UpdateLog } from '../log/update-log.ts';
-import type { Report } from './supervisor.ts';
+import type { Report } from './report.ts';
 
 /** How long a follower waits between two tries. */
 export interface BackOff {

@@ -55,7 +55,11 @@ export function writeAllAtOnce(primary: BaseContextCache, updates: readonly Upda
   }
 }
 
-function putBackAtOnce(primary: BaseContextCache, before: ReadonlyMap<Update, JsonValue | undefined>, cause: unknown): void {
+function putBackAtOnce(
+  primary: BaseContextCache,
+  before: ReadonlyMap<Update, JsonValue | undefined>,
+  cause: unknown,
+): void {
   try {
     for (const [{ key, namespace }, value] of [...before].reverse()) {
       if (value === undefined) primary.delete(key as string, namespace);

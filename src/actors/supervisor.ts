@@ -1,50 +1,17 @@
 import { type ActorLogic, type ActorRefFrom, createActor, type SnapshotFrom } from 'xstate';
 import { type SupervisorEvent, supervisorMachine } from '../../machines/supervisor.ts';
-import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import type { Admission } from '../core/admission.ts';
 import { isDataCommand, parseCommand } from '../core/admission.ts';
-import type { Clock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
-import type { RestartPolicy } from '../core/restart-policy.ts';
-import type { UpdateLog } from '../log/update-log.ts';
 import { CrashSupervision } from './crash-supervision.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
-import { crashed, createNamespaceLogic, type NamespaceDeps, type NamespaceLogic } from './namespace.ts';
+import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
 import { adoptKeys } from './primary.ts';
-
-/** Where a failure came from. */
-export interface FailureSource {
-  /** `command`, `namespace`, a follower's name, `log`, `watch` … */
-  readonly source: string;
-  readonly namespace?: string;
-  readonly command?: string;
-}
-
-/** Told of every failure that nobody else may be waiting for. */
-export type Report = (error: Error, source: FailureSource) => void;
-
-/** What the supervisor works with. */
-export interface SupervisorDeps {
-  readonly clock: Clock;
-  readonly log: UpdateLog;
-  readonly admission: Admission;
-  readonly registry: NamespaceRegistry;
-  readonly primary?: BaseContextCache | undefined;
-  readonly restartPolicy: RestartPolicy;
-  /** Commands that wait for a namespace that is being restarted, or for an asynchronous primary. */
-  readonly maxWaiting: number;
-  readonly report: Report;
-  /** Answers what is not about one namespace. */
-  readonly control: (command: ContextCommand) => Promise<unknown>;
-  /** See {@link NamespaceDeps}. */
-  readonly apply?: NamespaceDeps['apply'];
-  readonly lane?: boolean | undefined;
-}
+import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** The supervisor's logic: the statechart, its hands, and the command lane. */
 export type SupervisorLogic = ActorLogic<

@@ -1,74 +1,80 @@
-import type { AgentContextCache } from '../agent-context-cache.ts';
-import type { Composition } from './composition.ts';
-import { isDataCommand, parseCommand } from '../core/admission.ts';
+import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
+import { withDeadline } from '../core/deadline.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type Composition, FOLLOWER } from './composition.ts';
+import type { CacheHealth } from './health.ts';
+import type { Reader } from './reader.ts';
+import type { Settings } from './settings.ts';
 import type { Writer } from './writer.ts';
 
-/** Carries out a command and answers it; the same as the method that bears its name. */
-export async function answer(
-  cache: AgentContextCache,
-  parts: Composition,
-  writer: Writer,
-  candidate: ContextCommand,
-): Promise<unknown> {
-  const command = parseCommand(candidate);
-  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command), true);
-  return answerQuery(cache, command) ?? answerControl(cache, parts, command as ControlCommand);
+/** What commands are carried out with. */
+export interface ControlDeps {
+  readonly parts: Composition;
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly settings: Settings;
+  readonly health: () => CacheHealth;
 }
 
-function answerQuery(cache: AgentContextCache, command: QueryCommand | ControlCommand): Promise<unknown> | undefined {
+/** Carries out a command and answers it; the same as the method that bears its name. */
+export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
+  const command = parseCommand(candidate);
+  const { parts, writer, reader } = deps;
+  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command), true);
+  return isQueryCommand(command) ? answerQuery(reader, command) : answerControl(deps, command as ControlCommand);
+}
+
+function answerQuery(reader: Reader, command: QueryCommand): unknown {
   switch (command.type) {
     case 'context.get':
-      return Promise.resolve(cache.get(command.key, command.namespace ?? DEFAULT_NAMESPACE));
+      return reader.get(command.key, command.namespace ?? DEFAULT_NAMESPACE);
     case 'context.has':
-      return Promise.resolve(cache.has(command.key, command.namespace ?? DEFAULT_NAMESPACE));
+      return reader.has(command.key, command.namespace ?? DEFAULT_NAMESPACE);
     case 'context.entry':
-      return Promise.resolve(cache.entry(command.key, command.namespace ?? DEFAULT_NAMESPACE));
+      return reader.entry(command.key, command.namespace ?? DEFAULT_NAMESPACE);
     case 'context.keys':
-      return Promise.resolve(cache.listKeys(command.namespace ?? DEFAULT_NAMESPACE));
+      return reader.keys(command.namespace ?? DEFAULT_NAMESPACE);
     case 'context.namespaces':
-      return Promise.resolve(cache.listNamespaces());
-    default:
-      return undefined;
+      return reader.namespaces();
   }
 }
 
-async function answerControl(cache: AgentContextCache, parts: Composition, command: ControlCommand): Promise<unknown> {
+async function answerControl({ parts, settings, health }: ControlDeps, command: ControlCommand): Promise<unknown> {
   switch (command.type) {
     case 'topics.set':
-      await cache.setTopicsList(command.topics);
-      return cache.getTopicsList();
+      await settings.setTopicsList(command.topics);
+      return settings.getTopicsList();
     case 'topics.add':
-      await cache.addTopic(command.topic);
-      return cache.getTopicsList();
+      await settings.addTopic(command.topic);
+      return settings.getTopicsList();
     case 'topics.remove':
-      await cache.removeTopic(command.topic);
-      return cache.getTopicsList();
+      await settings.removeTopic(command.topic);
+      return settings.getTopicsList();
     case 'topics.list':
-      return cache.getTopicsList();
+      return settings.getTopicsList();
     case 'context.backup':
-      return cache.backup();
+      return settings.backup.backupNow();
     case 'backup.enable':
-      await cache.enableBackup(command.settings);
-      return cache.getBackupSettings();
+      await settings.enableBackup(command.settings);
+      return settings.getBackupSettings();
     case 'backup.disable':
-      await cache.disableBackup();
-      return cache.getBackupSettings();
+      await settings.disableBackup();
+      return settings.getBackupSettings();
     case 'backup.set':
-      await cache.setBackupSettings(command.settings);
-      return cache.getBackupSettings();
+      await settings.setBackupSettings(command.settings);
+      return settings.getBackupSettings();
     case 'backup.status':
-      return cache.getBackupStatus();
+      return settings.getBackupStatus();
     case 'namespace.passivate':
       return passivate(parts, command.namespace);
     case 'namespace.restart':
       checkName('namespace', command.namespace);
       return parts.supervisor.restart(command.namespace);
     case 'cache.flush':
-      return cache.flush();
+      return parts.log.flush();
     case 'cache.health':
-      return cache.health();
+      return health();
   }
 }
 
@@ -77,7 +83,8 @@ async function passivate(parts: Composition, namespace: string): Promise<boolean
   checkName('namespace', namespace);
   if (!parts.registry.has(namespace)) return false;
   if (parts.registry.stateInMemory(namespace) === undefined) return true;
-  await parts.followers.get('checkpointer')?.caughtUp(AbortSignal.timeout(30_000));
+  const caughtUp = async (signal: AbortSignal) => parts.followers.get(FOLLOWER.checkpointer)?.caughtUp(signal);
+  await withDeadline(caughtUp, { what: 'The state table', timeoutMs: 30_000, clock: parts.clock });
   const record = parts.registry.find(namespace);
   return record !== undefined && parts.supervisor.passivateOne(record);
 }

@@ -1,6 +1,6 @@
 import type { BackOff } from '../actors/follower.ts';
 import type { NamespaceDeps } from '../actors/namespace.ts';
-import type { FailureSource } from '../actors/supervisor.ts';
+import type { FailureSource } from '../actors/report.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { SnapshotStore } from '../backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../backup/snapshot-transform.ts';

@@ -81,7 +81,9 @@ export class Reader {
   keys(namespace: string): MaybePromise<string[]> {
     checkName('namespace', namespace);
     if (this.#primary === undefined) return this.#knownKeys(namespace);
-    return andThen(this.#primary.listKeys(namespace), (keys) => keys.filter((key) => !this.#hasExpired(key, namespace)));
+    return andThen(this.#primary.listKeys(namespace), (keys) =>
+      keys.filter((key) => !this.#hasExpired(key, namespace)),
+    );
   }
 
   /** Sorted by code point. */

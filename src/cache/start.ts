@@ -3,11 +3,11 @@ import { BackupLoader, type LoadedNamespace } from '../backup/backup-loader.ts';
 import { DirectorySnapshotStore } from '../backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../backup/snapshot-store.ts';
-import type { OpenOptions } from './options.ts';
-import type { Storage } from './composition.ts';
 import { apply } from '../core/apply.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
+import type { Storage } from './composition.ts';
+import type { OpenOptions } from './options.ts';
 
 /** Folds in what the log holds beyond the state table. */
 export async function catchUp(registry: NamespaceRegistry, storage: Storage, keepValues: boolean): Promise<void> {
@@ -46,7 +46,8 @@ export async function restore(storage: Storage, options: OpenOptions): Promise<N
       },
     });
     const snapshot = await loader.newest();
-    if (snapshot === undefined) throw new ContextCacheError('NOT_FOUND', `There is no whole snapshot in ${store.description}.`);
+    if (snapshot === undefined)
+      throw new ContextCacheError('NOT_FOUND', `There is no whole snapshot in ${store.description}.`);
     const { position } = snapshot.info;
     if (storage.adopt !== undefined) {
       await storage.adopt(snapshot.namespaces(), position);
@@ -63,7 +64,8 @@ export async function restore(storage: Storage, options: OpenOptions): Promise<N
 
 /** A `redis://` URL or a directory as a store of snapshots. */
 export function snapshotStore(place: SnapshotStore | string | undefined): SnapshotStore {
-  if (place === undefined) throw new ContextCacheError('INVALID_OPTION', 'Name a place of snapshots: a redis:// URL or a directory.');
+  if (place === undefined)
+    throw new ContextCacheError('INVALID_OPTION', 'Name a place of snapshots: a redis:// URL or a directory.');
   if (typeof place !== 'string') return place;
   return /^rediss?:\/\//.test(place) ? new RedisSnapshotStore({ url: place }) : new DirectorySnapshotStore(place);
 }

@@ -1,4 +1,5 @@
-import type { FailureSource, Supervisor } from '../actors/supervisor.ts';
+import type { FailureSource } from '../actors/report.ts';
+import type { Supervisor } from '../actors/supervisor.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';

@@ -105,7 +105,7 @@ describe.skipIf(sharedDataMissing !== undefined)('the airline file', () => {
     const last = await subscribeRaw(nats.url, ['agents.all']);
     await last.flush();
     cache.supervisor.send({ type: 'context.set', key: 'last', value: true });
-    await cache.synced(AbortSignal.timeout(30_000));
+    await cache.synced();
     const held = await mirrored(redis.url);
     expect(held.get('default:last')).toBe(true);
     held.delete('default:last');

@@ -1,10 +1,10 @@
-import type { WatchedUpdate, WatchOptions } from '../actors/watch.ts';
-import type { AgentContextCache } from '../agent-context-cache.ts';
-import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
-import type { Answer, BatchOf, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
-import type { Acknowledgement, RemoveOptions, WriteOptions } from '../core/command.ts';
-import type { Entry } from '../core/namespace-state.ts';
-import type { Update } from '../core/update.ts';
+import type { WatchedUpdate, WatchOptions } from './actors/watch.ts';
+import type { AgentContextCache } from './agent-context-cache.ts';
+import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
+import type { Answer, BatchOf, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './cache/types.ts';
+import type { Acknowledgement, RemoveOptions, WriteOptions } from './core/command.ts';
+import type { Entry } from './core/namespace-state.ts';
+import type { Update } from './core/update.ts';
 
 /**
  * One namespace of a cache. Each method is the cache's own of the same name. Making a handle makes no namespace.

@@ -1,0 +1,27 @@
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { Admission } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { ContextCommand } from '../core/command.ts';
+import type { RestartPolicy } from '../core/restart-policy.ts';
+import type { UpdateLog } from '../log/update-log.ts';
+import type { NamespaceDeps } from './namespace.ts';
+import type { NamespaceRegistry } from './namespace-registry.ts';
+import type { Report } from './report.ts';
+
+/** What the supervisor works with. */
+export interface SupervisorDeps {
+  readonly clock: Clock;
+  readonly log: UpdateLog;
+  readonly admission: Admission;
+  readonly registry: NamespaceRegistry;
+  readonly primary?: BaseContextCache | undefined;
+  readonly restartPolicy: RestartPolicy;
+  /** Commands that wait for a namespace that is being restarted, or for an asynchronous primary. */
+  readonly maxWaiting: number;
+  readonly report: Report;
+  /** Answers what is not about one namespace. */
+  readonly control: (command: ContextCommand) => Promise<unknown>;
+  /** See {@link NamespaceDeps}. */
+  readonly apply?: NamespaceDeps['apply'];
+  readonly lane?: boolean | undefined;
+}
