@@ -1,18 +1,17 @@
 import type { ActorRefFrom } from 'xstate';
-import { Passivation } from './actors/passivation.ts';
 import type { SupervisorLogic } from './actors/supervisor.ts';
 import { type WatchedUpdate, type WatchOptions, watchUpdates } from './actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
 import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
 import type { BackupStatus } from './backup/backup-sink.ts';
 import type { SnapshotInfo } from './backup/snapshot-format.ts';
-import { Composition, memoryStorage, type ShutdownReport, type Storage } from './cache/composition.ts';
+import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
 import type { CacheHealth } from './cache/health.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
 import { Reader } from './cache/reader.ts';
 import { Settings } from './cache/settings.ts';
-import { catchUp, restore } from './cache/start.ts';
+import { memoryStorage, openStorage, type Storage } from './cache/storage.ts';
 import type {
   Answer,
   AnswerTo,
@@ -25,7 +24,7 @@ import type {
 } from './cache/types.ts';
 import { Writer } from './cache/writer.ts';
 import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
-import { withDeadline } from './core/deadline.ts';
+import { untilAborted, withDeadline } from './core/deadline.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
 import type { Entry } from './core/namespace-state.ts';
 import type { Update } from './core/update.ts';
@@ -58,7 +57,6 @@ export class AgentContextCache<
   readonly #settings: Settings;
   readonly #control: ControlDeps;
   readonly #supervisor: AgentContextCache['supervisor'];
-  #passivation: Passivation | undefined;
   #shutdown: Promise<ShutdownReport> | undefined;
 
   /** A cache in memory, ready at once. For one on a durable log see {@link AgentContextCache.open}. */
@@ -97,21 +95,13 @@ export class AgentContextCache<
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    const opened =
-      options.dataDir === undefined ? undefined : await (await import('./cache/durable.ts')).openDurable(options);
-    const storage = opened?.storage ?? memoryStorage(options);
-    const restored = options.restoreFrom === undefined ? undefined : await restore(storage, options);
-    const cache = new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
-    const { supervisor, clock, registry, followers } = cache.#parts;
-    for (const state of restored ?? []) registry.put(state.name, state);
-    if (opened !== undefined) {
-      await catchUp(registry, storage, options.primaryCache === undefined);
-      opened.startCheckpointer(followers);
-      const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = options;
-      cache.#passivation = new Passivation(supervisor, { clock, afterMs, maxResident });
+    const storage = await openStorage(options);
+    try {
+      return new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
+    } catch (error) {
+      await storage.log.close();
+      throw error;
     }
-    supervisor.scheduleAll();
-    return cache;
   }
 
   /**
@@ -153,7 +143,7 @@ export class AgentContextCache<
   }
 
   /** The value with its version, instants and agent. */
-  entry<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+  entry<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
@@ -242,7 +232,7 @@ export class AgentContextCache<
    * Atomic read-modify-write: `change` gets the value (`undefined` where there is none) and gives the new one, or
    * `undefined` to leave it. It is called again where somebody else wrote in between.
    */
-  update<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+  update<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
     change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueOf<S, N, K> | undefined>,
     namespace: N = DEFAULT_NAMESPACE as N,
@@ -252,7 +242,7 @@ export class AgentContextCache<
   }
 
   /** The value, or, where there is none, what `make` gives, which is stored. Callers at the same time share one `make`. */
-  getOrSet<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
+  getOrSet<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
     make: () => MaybePromise<ValueOf<S, N, K>>,
     namespace: N = DEFAULT_NAMESPACE as N,
@@ -293,19 +283,12 @@ export class AgentContextCache<
   }
 
   /**
-   * Committed updates from position `from` (default: the oldest the log holds) to `to` (default: the last one), oldest
-   * first.
+   * Committed updates from position `from` (default: the oldest held) to `to` (default: the last one), oldest first.
    *
    * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where the log no longer holds `from`.
    */
-  async *readLog(
-    options: { readonly from?: number; readonly to?: number; readonly namespace?: NamespaceOf<S> } = {},
-  ): AsyncGenerator<Update> {
-    const { log } = this.#parts;
-    const { from = log.first, to, namespace } = options;
-    for await (const updates of log.read(from, to)) {
-      for (const update of updates) if (namespace === undefined || update.namespace === namespace) yield update;
-    }
+  readLog(options: LogRange = {}): AsyncGenerator<Update> {
+    return this.#parts.readLog(options);
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */
@@ -362,14 +345,7 @@ export class AgentContextCache<
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<AnswerTo<C>> {
     options.signal?.throwIfAborted();
-    const answered = answer(this.#control, command) as Promise<AnswerTo<C>>;
-    const { signal } = options;
-    if (signal === undefined) return answered;
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(signal.reason);
-      signal.addEventListener('abort', abort, { once: true });
-      answered.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    });
+    return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
   }
 
   /** Resolves once everything written so far is committed. */
@@ -416,7 +392,6 @@ export class AgentContextCache<
   }
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
-    this.#passivation?.stop();
     this.#writer.close();
     const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
     this.#writer.giveUp();

@@ -62,8 +62,10 @@ function putBackAtOnce(
 ): void {
   try {
     for (const [{ key, namespace }, value] of [...before].reverse()) {
+      // What was refused, and all after it, is as it was.
+      if (primary.get(key as string, namespace) === value) continue;
       if (value === undefined) primary.delete(key as string, namespace);
-      else if (primary.get(key as string, namespace) !== value) primary.set(key as string, value, namespace);
+      else primary.set(key as string, value, namespace);
     }
   } catch (undoing) {
     throw notPutBack(cause, undoing);

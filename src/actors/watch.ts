@@ -1,3 +1,4 @@
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { createUpdate, type Update } from '../core/update.ts';
@@ -27,6 +28,8 @@ export interface WatchDeps {
   readonly registry: NamespaceRegistry;
   readonly watchers: WatchHub;
   readonly clock: Clock;
+  /** A primary of the user's own, which keeps the values. */
+  readonly primary?: BaseContextCache | undefined;
 }
 
 /** An update as a watcher sees it. */
@@ -119,6 +122,9 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   if (since !== undefined && include === 'snapshot') {
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");
   }
+  if (include === 'snapshot' && deps.primary !== undefined) {
+    throw new ContextCacheError('INVALID_OPTION', 'A snapshot needs the values, which your primary keeps. Read it.');
+  }
   if (since !== undefined && (!Number.isSafeInteger(since) || since < 0 || since > log.head)) {
     throw new ContextCacheError('INVALID_OPTION', `since must be a position of this log, from 0 to ${log.head}.`);
   }
@@ -190,7 +196,7 @@ async function* past(log: UpdateLog, since: number, to: number, filter: WatchFil
 function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): Update[] {
   const keys = filter.keys === undefined ? undefined : new Set(filter.keys);
   const updates: Update[] = [];
-  for (const name of filter.namespace === undefined ? registry.names() : [filter.namespace].flat()) {
+  for (const name of filter.namespace === undefined ? registry.names() : new Set([filter.namespace].flat())) {
     const state = registry.has(name) ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name)) : undefined;
     for (const [key, entry] of state?.entries ?? []) {
       if ((keys !== undefined && !keys.has(key)) || state?.live(key, clock.now()) === undefined) continue;

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { BackupSettings } from '../core/command.ts';
+import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
 import type { ConnectOutcome, FollowerSink, StateCut } from '../log/follower-sink.ts';
@@ -131,7 +132,7 @@ export class BackupSink implements FollowerSink {
     if (this.#stop.signal.aborted) return Promise.reject(this.#stop.signal.reason);
     if (signal?.aborted) return Promise.reject(signal.reason);
     const underWay = this.#next ?? this.#current;
-    return abandonable(underWay === undefined ? this.#begin(full) : this.#afterwards(underWay, full), signal);
+    return untilAborted(underWay === undefined ? this.#begin(full) : this.#afterwards(underWay, full), signal);
   }
 
   /** The log has advanced to `position`; for whoever tells it otherwise than by `deliver`. Cheap. */
@@ -170,7 +171,7 @@ export class BackupSink implements FollowerSink {
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       signal?.throwIfAborted();
-      await abandonable(this.idle(), signal);
+      await untilAborted(this.idle(), signal);
       if (this.#initiator.pending) await this.backupNow(signal === undefined ? {} : { signal });
     } finally {
       signal?.removeEventListener('abort', giveUp);
@@ -234,16 +235,4 @@ export class BackupSink implements FollowerSink {
     this.#options.onError?.(error);
     return error;
   }
-}
-
-/** The promise, or a rejection with the signal's reason where that comes first. */
-function abandonable<Result>(promise: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    const done = () => signal.removeEventListener('abort', abort);
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    promise.finally(done).then(resolve, reject);
-  });
 }

@@ -9,7 +9,7 @@ import { ContextCacheError, toError } from '../core/errors.ts';
  *
  * @example
  * ```ts
- * const transforms = [compress(), encryptWith(key)]; // compressed first, then encrypted
+ * const transforms = [compress(), encrypt({ key })]; // compressed first, then encrypted
  * ```
  */
 export interface SnapshotTransform {
@@ -67,7 +67,8 @@ export class Transforms {
    * Undoes the named ones, last first.
    *
    * @throws {ContextCacheError} `INVALID_OPTION` where one is not configured, or refuses bytes that are known to be
-   *   those that were written: it is not the transform they were written with.
+   *   those that were written: it is not the transform they were written with. What the transform itself throws, where
+   *   that is a `ContextCacheError`.
    */
   async decode(bytes: Uint8Array, names: readonly string[], what: string): Promise<Uint8Array> {
     let decoded = bytes;
@@ -76,6 +77,8 @@ export class Transforms {
       try {
         decoded = await transform.decode(decoded);
       } catch (cause) {
+        // A transform that knows what is wrong says so itself: another key, or bytes that were altered on purpose.
+        if (cause instanceof ContextCacheError) throw new ContextCacheError(cause.code, `${what}: ${cause.message}`, { cause });
         const message = `${what} is undamaged, but the transform ${name} cannot undo it: ${toError(cause).message}. Has it the key or settings it was written with?`;
         throw new ContextCacheError('INVALID_OPTION', message, { cause });
       }

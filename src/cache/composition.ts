@@ -1,14 +1,14 @@
 import { DEFAULT_BACK_OFF } from '../actors/follower.ts';
 import { Followers, type Undelivered } from '../actors/followers.ts';
 import { MirrorSink } from '../actors/mirror-sink.ts';
-import { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import type { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { Passivation } from '../actors/passivation.ts';
 import type { FailureSource } from '../actors/report.ts';
 import { takeCut } from '../actors/state-cut.ts';
 import { Supervisor } from '../actors/supervisor.ts';
 import { WatchHub } from '../actors/watch-hub.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { RedisContextCache } from '../backends/redis-context-cache.ts';
-import type { LoadedNamespace } from '../backup/backup-loader.ts';
 import { BackupManager } from '../backup/backup-manager.ts';
 import { BackupSink } from '../backup/backup-sink.ts';
 import { DirectorySnapshotStore } from '../backup/directory-snapshot-store.ts';
@@ -25,14 +25,14 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
 import { createValueCheck } from '../core/schemas.ts';
+import type { Update } from '../core/update.ts';
 import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
-import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
-import type { StateCut } from '../log/follower-sink.ts';
-import { MemoryLog } from '../log/memory-log.ts';
-import type { StateSource } from '../log/state-source.ts';
+import type { ConfigStore } from '../log/config-store.ts';
+import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
+import type { Storage } from './storage.ts';
 
 /** What a shutdown could not do. */
 export interface ShutdownReport {
@@ -54,21 +54,20 @@ export const FOLLOWER = {
   checkpointer: 'checkpointer',
 } as const;
 
+/** The state table is written at most this often while little changes. */
+const CHECKPOINT_LINGER_MS = 500;
+
 const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 
-/** What a cache stands on: in memory, or on a durable log. */
-export interface Storage {
-  readonly log: UpdateLog;
-  readonly config: ConfigStore;
-  readonly source?: StateSource | undefined;
-  /** Fills the empty storage with a restored snapshot as of `position`; without it the namespaces go to memory. */
-  readonly adopt?: ((namespaces: AsyncIterable<LoadedNamespace>, position: number) => Promise<void>) | undefined;
-}
-
-/** Storage that is gone with the process. */
-export function memoryStorage(options: CacheOptions): Storage {
-  return { log: new MemoryLog(options.log), config: new MemoryConfigStore() };
+/** Which updates of the log. */
+export interface LogRange {
+  /** First position. Default: the oldest the log holds. */
+  readonly from?: number | undefined;
+  /** Last position. Default: the last committed one. */
+  readonly to?: number | undefined;
+  /** Only of this namespace. Default: all. */
+  readonly namespace?: string | undefined;
 }
 
 /** The parts of a cache, wired. */
@@ -86,6 +85,7 @@ export class Composition {
   readonly backup: BackupSink | undefined;
   readonly primary: BaseContextCache | undefined;
   readonly #options: CacheOptions & Partial<OpenOptions>;
+  #passivation: Passivation | undefined;
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
   #closed = false;
 
@@ -96,7 +96,7 @@ export class Composition {
     this.config = storage.config;
     this.primary = options.primaryCache;
     this.admission = new Admission({ ...DEFAULT_VALUE_LIMITS, ...options.limits }, createValueCheck(options.schemas));
-    this.registry = new NamespaceRegistry(storage.source);
+    this.registry = storage.registry;
     this.supervisor = new Supervisor({
       ...options.internals,
       clock: this.clock,
@@ -124,7 +124,12 @@ export class Composition {
     this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
     this.broadcaster = this.#createBroadcaster();
     this.backup = this.#createBackup();
-    this.#startFollowers();
+    this.#startFollowers(storage.checkpointer);
+    const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = this.#options;
+    if (storage.checkpointer !== undefined) {
+      this.#passivation = new Passivation(this.supervisor, { clock: this.clock, afterMs, maxResident });
+    }
+    this.supervisor.scheduleAll();
   }
 
   /** All namespaces as they are now. */
@@ -135,6 +140,12 @@ export class Composition {
       this.clock.now(),
       this.primary === undefined ? undefined : (state) => this.#readValues(state),
     );
+
+  async *readLog({ from = this.log.first, to, namespace }: LogRange): AsyncGenerator<Update> {
+    for await (const updates of this.log.read(from, to)) {
+      for (const update of updates) if (namespace === undefined || update.namespace === namespace) yield update;
+    }
+  }
 
   /** Where failures go that nobody may be waiting for. */
   readonly report = (error: Error, source: FailureSource): void => {
@@ -206,6 +217,7 @@ export class Composition {
       () => deadline.abort(new ContextCacheError('TIMED_OUT', 'The time for the shutdown is over.')),
       timeoutMs,
     );
+    this.#passivation?.stop();
     try {
       this.supervisor.drain();
       const unfinishedCommands = !(await inTime(idle(), deadline.signal));
@@ -229,7 +241,10 @@ export class Composition {
     if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   }
 
-  #startFollowers(): void {
+  #startFollowers(checkpointer: FollowerSink | undefined): void {
+    if (checkpointer !== undefined) {
+      this.followers.add({ name: FOLLOWER.checkpointer, sink: checkpointer, lingerMs: CHECKPOINT_LINGER_MS });
+    }
     const secondary = this.#secondary();
     if (secondary !== undefined) {
       const { mirrorTimeoutMs = 5_000 } = this.#options;

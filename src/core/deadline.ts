@@ -76,3 +76,15 @@ export async function withDeadline<Result>(
     throw error;
   }
 }
+
+/** The promise, or a rejection with the signal's reason where that comes first. The work goes on. */
+export function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    const done = () => signal.removeEventListener('abort', abort);
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+    promise.finally(done).then(resolve, reject);
+  });
+}

@@ -41,6 +41,8 @@ function isSchema(candidate: NamespaceSchema): candidate is StandardSchemaV1 {
 function validate(schema: StandardSchemaV1, namespace: string, key: string, value: unknown): unknown {
   const result = schema['~standard'].validate(value);
   if (result instanceof Promise) {
+    // Nobody will look at what it comes to.
+    result.catch(() => {});
     throw new ContextCacheError(
       'INVALID_OPTION',
       `The schema of namespace ${JSON.stringify(namespace)} answers asynchronously. Use a synchronous one.`,

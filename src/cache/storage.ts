@@ -1,0 +1,86 @@
+import { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { apply } from '../core/apply.ts';
+import { systemClock } from '../core/clock.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
+import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
+import type { FollowerSink } from '../log/follower-sink.ts';
+import { MemoryLog } from '../log/memory-log.ts';
+import type { StateSource } from '../log/state-source.ts';
+import type { UpdateLog } from '../log/update-log.ts';
+import type { CacheOptions, OpenOptions } from './options.ts';
+import { restore, stateOf } from './restore.ts';
+
+/** What a cache stands on: in memory, or on a durable log. */
+export interface Storage {
+  readonly log: UpdateLog;
+  readonly config: ConfigStore;
+  /** The namespaces, as of the log's head. */
+  readonly registry: NamespaceRegistry;
+  /** Lets the state on disk trail the log. */
+  readonly checkpointer?: FollowerSink | undefined;
+}
+
+/** Storage that is gone with the process. */
+export function memoryStorage(options: CacheOptions): Storage {
+  return { log: new MemoryLog(options.log), config: new MemoryConfigStore(), registry: new NamespaceRegistry() };
+}
+
+/** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
+export async function openStorage(options: OpenOptions): Promise<Storage> {
+  return options.dataDir === undefined ? restoredInMemory(options) : openDirectory(options, options.dataDir);
+}
+
+async function restoredInMemory(options: OpenOptions): Promise<Storage> {
+  const storage = memoryStorage(options);
+  const { log, registry } = storage;
+  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
+    for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
+    await log.beginAfter(position);
+  };
+  if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+  return storage;
+}
+
+async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
+  // Loaded only here: a cache in memory needs no storage engine.
+  const [{ LevelLog }, { StateTable }, { Checkpointer }] = await Promise.all([
+    import('../log/level-log.ts'),
+    import('../log/state-table.ts'),
+    import('../log/checkpointer.ts'),
+  ]);
+  const { clock = systemClock, sync } = options;
+  const keepValues = options.primaryCache === undefined;
+  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync });
+  try {
+    const table = await StateTable.open(log, { clock, keepValues });
+    const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
+      await table.adopt(namespaces, position);
+      await log.beginAfter(position);
+    };
+    if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    const registry = new NamespaceRegistry(table);
+    await catchUp(registry, log, table, keepValues);
+    return { log, config: log.configStore, registry, checkpointer: new Checkpointer(table) };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+/** Folds in what the log holds beyond the state table. */
+async function catchUp(
+  registry: NamespaceRegistry,
+  log: UpdateLog,
+  source: StateSource,
+  keepValues: boolean,
+): Promise<void> {
+  for await (const updates of log.read(source.checkpoint + 1)) {
+    for (const update of updates) {
+      const { namespace } = update;
+      const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
+      apply(state, keepValues ? update : { ...update, value: undefined as unknown as null });
+    }
+  }
+  // A namespace that was dropped in the meantime is none.
+  for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
+}
