@@ -86,6 +86,7 @@ export class Composition {
   readonly primary: BaseContextCache | undefined;
   readonly #options: CacheOptions & Partial<OpenOptions>;
   #passivation: Passivation | undefined;
+  #broadcasterSynced: Promise<void> = Promise.resolve();
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
   #closed = false;
 
@@ -175,7 +176,9 @@ export class Composition {
       'topics',
       this.topics.entries().map(({ topic, since }) => ({ topic, since })),
     );
-    this.#syncBroadcaster();
+    // One after another: a follower that is being removed has its name still.
+    this.#broadcasterSynced = this.#broadcasterSynced.then(() => this.#syncBroadcaster());
+    await this.#broadcasterSynced;
   }
 
   /** Keeps whether and how snapshots are taken. */
@@ -254,7 +257,7 @@ export class Composition {
       });
     }
     if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
-    this.#syncBroadcaster();
+    this.#broadcasterSynced = this.#syncBroadcaster();
     if (this.backup !== undefined)
       this.followers.add({ name: FOLLOWER.backup, sink: this.backup, start: this.log.head });
   }
@@ -282,16 +285,14 @@ export class Composition {
   }
 
   /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
-  #syncBroadcaster(): void {
+  async #syncBroadcaster(): Promise<void> {
     if (this.#options.natsUrl === null) return;
     const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
     if (this.topics.size > 0 && !running) {
       const oldest = Math.min(...this.topics.entries().map(({ since }) => since));
       this.followers.add({ name: FOLLOWER.broadcaster, sink: this.broadcaster, start: oldest });
     } else if (this.topics.size === 0 && running) {
-      this.followers
-        .remove(FOLLOWER.broadcaster)
-        .catch((error) => this.report(error, { source: FOLLOWER.broadcaster }));
+      await this.followers.remove(FOLLOWER.broadcaster);
     }
   }
 

@@ -267,3 +267,17 @@ describe('with real servers', () => {
     expect(restored.get('a')).toBe(1);
   });
 });
+
+it('topics that are taken away and given back at once are broadcast to', async () => {
+  await using nats = await startNats();
+  const subscriber = await subscribeRaw(nats.url, ['t']);
+  await subscriber.flush();
+  const cache = await open({ natsUrl: nats.url, topics: ['t'] });
+  await cache.set('a', 1);
+  await cache.synced();
+  await Promise.all([cache.setTopicsList([]), cache.addTopic('t'), cache.setTopicsList([]), cache.setTopicsList(['t'])]);
+  await cache.set('b', 2);
+  await cache.synced();
+  await vi.waitFor(() => expect(subscriber.messages.map(({ payload }) => JSON.parse(payload).position)).toEqual([1, 2]));
+  subscriber.close();
+});
