@@ -10,26 +10,41 @@ export {
   type LogMark,
   type MaybePromise,
 } from './backends/base-context-cache.ts';
-export { FileContextCache } from './backends/file-context-cache.ts';
+export { FileContextCache, type FileContextCacheOptions } from './backends/file-context-cache.ts';
 export { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
-export { MultiBackendContextCache } from './backends/multi-backend-context-cache.ts';
-export { RedisContextCache } from './backends/redis-context-cache.ts';
-export { BackupInitiator } from './backup/backup-initiator.ts';
-export { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from './backup/backup-loader.ts';
-export { BackupManager, type BackupResult } from './backup/backup-manager.ts';
+export { MultiBackendContextCache, type MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
+export { RedisContextCache, type RedisContextCacheOptions } from './backends/redis-context-cache.ts';
+export { BackupInitiator, type BackupInitiatorOptions } from './backup/backup-initiator.ts';
+export {
+  BackupLoader,
+  type BackupLoaderOptions,
+  type LoadedNamespace,
+  type LoadedSnapshot,
+} from './backup/backup-loader.ts';
+export {
+  BackupManager,
+  type BackupManagerOptions,
+  type BackupOptions,
+  type BackupResult,
+} from './backup/backup-manager.ts';
 export type { BackupStatus } from './backup/backup-sink.ts';
 export { DirectorySnapshotStore } from './backup/directory-snapshot-store.ts';
+export { type EncryptOptions, encrypt } from './backup/encrypt-transform.ts';
 export { MemorySnapshotStore } from './backup/memory-snapshot-store.ts';
-export { RedisSnapshotStore } from './backup/redis-snapshot-store.ts';
-export type { SnapshotInfo } from './backup/snapshot-format.ts';
+export { RedisSnapshotStore, type RedisSnapshotStoreOptions } from './backup/redis-snapshot-store.ts';
+export { SnapshotCorruptError, type SnapshotInfo } from './backup/snapshot-format.ts';
 export type { SnapshotStore } from './backup/snapshot-store.ts';
-export type { SnapshotTransform } from './backup/snapshot-transform.ts';
-export { ContextBufferQueue } from './broadcast/buffer-queue.ts';
-export { ContextUpdateEventPusher } from './broadcast/event-pusher.ts';
+export { compress, type SnapshotTransform } from './backup/snapshot-transform.ts';
+export { ContextBufferQueue, type ContextBufferQueueOptions } from './broadcast/buffer-queue.ts';
+export { ContextUpdateEventPusher, type ContextUpdateEventPusherOptions } from './broadcast/event-pusher.ts';
 export { type NatsAddress, parseNatsAddress } from './broadcast/nats-address.ts';
 export { type ConnectRequest, connectNats, type NatsConnectionSettings } from './broadcast/nats-connect.ts';
 export { parsePublicMessage } from './broadcast/parse-public-message.ts';
-export { type ContextUpdateMessage, ContextUpdateProcessor } from './broadcast/public-message.ts';
+export {
+  type ContextUpdateMessage,
+  ContextUpdateProcessor,
+  type ContextUpdateProcessorOptions,
+} from './broadcast/public-message.ts';
 export { TopicsListConfig } from './broadcast/topics.ts';
 export type { ShutdownReport } from './cache/composition.ts';
 export type { CacheHealth } from './cache/health.ts';
@@ -60,3 +75,8 @@ export type { JsonValue, ValueLimits } from './core/value.ts';
 export { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
 export type { LogStatus } from './log/update-log.ts';
 export type { NamespaceHandle } from './namespace-handle.ts';
+export { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './replay/problem.ts';
+export { type Replayed, type ReplayOptions, type ReplayProgress, replay } from './replay/replay.ts';
+export type { ReplayReport } from './replay/report.ts';
+export type { ReplayIterable, ReplaySource, StreamSource } from './replay/source.ts';
+export type { RawRecord } from './replay/upcast.ts';

@@ -70,7 +70,8 @@ export class Follower {
     this.name = deps.name;
     this.#deps = deps;
     this.#place = deps.log.follower(deps.name, deps.start);
-    this.#tooLate = this.#place.checkpoint < deps.log.first - 1;
+    // The log lets nobody begin before it does; that nothing was delivered since then shows in the checkpoint.
+    this.#tooLate = deps.start < deps.log.first - 1 && this.#place.checkpoint === deps.log.first - 1;
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
     this.#stopListening = deps.log.onCommit(() => this.#wake());
     deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));
@@ -174,12 +175,12 @@ export class Follower {
   async #connect(signal: AbortSignal): Promise<Connected> {
     const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
     if (outcome === 'resync') return 'resync';
-    if (outcome !== 'resume' && outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
-    if (!this.#tooLate || this.#place.checkpoint >= this.#deps.log.first - 1) return 'follow';
-    if (this.#deps.sink.resync !== undefined) return 'resync';
-    await this.#place.save(this.#deps.log.first - 1);
-    this.#tooLate = false;
-    return 'follow';
+    if (outcome !== 'resume') {
+      if (outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
+      // It says itself that it is no earlier than the log.
+      this.#tooLate = false;
+    }
+    return this.#tooLate && this.#deps.sink.resync !== undefined ? 'resync' : 'follow';
   }
 
   async #resync(signal: AbortSignal): Promise<void> {

@@ -67,8 +67,10 @@ export class MirrorSink implements FollowerSink {
     this.#position = cut.position;
   }
 
+  /** Whoever cannot let go in time, or at all, is left: the next call of it tells how it is. */
   async disconnect(): Promise<void> {
-    await this.#secondary.close?.();
+    const { signal } = new AbortController();
+    await this.#call(async () => this.#secondary.close?.(), signal).catch(() => {});
   }
 
   onLost(lost: (cause: Error) => void): void {

@@ -24,6 +24,8 @@ export interface NamespaceDeps {
   readonly primary?: BaseContextCache | undefined;
   /** Requests that may wait for an asynchronous primary. */
   readonly maxWaiting: number;
+  /** Told that a namespace is about to change, where that was not known when the command was handed over. */
+  readonly aboutToChange?: ((namespace: string) => void) | undefined;
   /** Told that entries of a namespace have new deadlines, where that was not known when the command was handed over. */
   readonly deadlinesChanged?: ((namespace: string) => void) | undefined;
   /** The fold; replaced only by tests that need a namespace to crash. */
@@ -132,6 +134,7 @@ class Executor {
   readonly #primary: BaseContextCache | undefined;
   readonly #maxWaiting: number;
   readonly #apply: typeof apply;
+  readonly #aboutToChange: (namespace: string) => void;
   readonly #deadlinesChanged: (namespace: string) => void;
 
   constructor(deps: NamespaceDeps) {
@@ -139,6 +142,7 @@ class Executor {
     this.#primary = deps.primary;
     this.#maxWaiting = deps.maxWaiting;
     this.#apply = deps.apply ?? apply;
+    this.#aboutToChange = deps.aboutToChange ?? (() => {});
     this.#deadlinesChanged = deps.deadlinesChanged ?? (() => {});
     this.asynchronous = deps.primary !== undefined && deps.primary.synchronous !== true;
   }
@@ -234,7 +238,9 @@ class Executor {
   ): Promise<boolean> {
     try {
       await writeAllToPrimary(primary, updates);
-      if (updates.length > 0) this.#log.append(updates);
+      if (updates.length === 0) return true;
+      this.#aboutToChange(updates[0]?.namespace ?? '');
+      this.#log.append(updates);
       return true;
     } catch (error) {
       request?.fail(toError(error));

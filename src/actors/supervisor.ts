@@ -50,10 +50,8 @@ export class Supervisor {
     this.registry = deps.registry;
     this.#namespaceLogic = createNamespaceLogic({
       ...deps,
-      deadlinesChanged: (name) => {
-        const record = deps.registry.has(name) ? deps.registry.find(name) : undefined;
-        if (record !== undefined) this.#lookAtExpiry(record);
-      },
+      aboutToChange: (name) => this.#withRecord(name, (record) => deps.registry.aboutToChange(record)),
+      deadlinesChanged: (name) => this.#withRecord(name, (record) => this.#lookAtExpiry(record)),
     });
     this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at));
     this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));
@@ -248,6 +246,11 @@ export class Supervisor {
     if (at >= record.wakeAt) return;
     record.wakeAt = at;
     this.#expiries.add(record.name, at);
+  }
+
+  #withRecord(name: string, run: (record: NamespaceRecord) => void): void {
+    const record = this.registry.find(name);
+    if (record !== undefined) run(record);
   }
 
   /** Takes out what has expired in the namespace. */

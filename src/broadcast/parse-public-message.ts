@@ -17,7 +17,12 @@ type Fields = Readonly<Record<string, unknown>>;
  * ```
  */
 export function parsePublicMessage(text: string): ContextUpdateMessage {
-  const message = fieldsOf('The message', parseJson(text));
+  return checkPublicMessage(parseJson(text));
+}
+
+/** As {@link parsePublicMessage}, of a message that is a value already. */
+export function checkPublicMessage(candidate: unknown): ContextUpdateMessage {
+  const message = fieldsOf('The message', candidate);
   need(message.event_type === 'context_update', 'event_type', '"context_update"');
   need(
     message.sender_subject_id === null || isString(message.sender_subject_id),

@@ -1,0 +1,59 @@
+import type { ServerResponse } from 'node:http';
+import { statusOf, type WireError, wireError } from './wire-error.ts';
+
+/** The other side has gone: nobody is left to be told anything. */
+export class ClientGone extends Error {}
+
+/** Answers with one JSON value. */
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', ...COMMON });
+  response.end(text);
+}
+
+/** Answers with an error; as the last line where the answer has begun. */
+export function sendError(response: ServerResponse, error: unknown): void {
+  if (error instanceof ClientGone || response.destroyed) return;
+  const body: { error: WireError } = { error: wireError(error) };
+  if (response.headersSent) response.end(`${JSON.stringify(body)}\n`);
+  else sendJson(response, statusOf(body.error), body);
+}
+
+const COMMON = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
+
+/** Begins an answer of JSON lines. */
+export function beginLines(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8', ...COMMON });
+  response.flushHeaders();
+}
+
+/**
+ * Sends text, and waits where the other side reads slowly.
+ *
+ * @throws {ClientGone}
+ */
+export function writeText(response: ServerResponse, text: string): Promise<void> | undefined {
+  if (response.destroyed) throw new ClientGone();
+  if (response.write(text)) return undefined;
+  return new Promise((resolve, reject) => {
+    const settle = (end: () => void) => {
+      response.off('drain', onDrain);
+      response.off('close', onClose);
+      end();
+    };
+    const onDrain = () => settle(resolve);
+    const onClose = () => settle(() => reject(new ClientGone()));
+    response.on('drain', onDrain);
+    response.on('close', onClose);
+  });
+}
+
+/** Sends chunks of lines, as fast as they are read. The answer begins with the first, so that an error before it has its own status. */
+export async function sendChunks(response: ServerResponse, chunks: AsyncIterable<string>): Promise<void> {
+  for await (const chunk of chunks) {
+    if (!response.headersSent) beginLines(response);
+    await writeText(response, chunk);
+  }
+  if (!response.headersSent) beginLines(response);
+  response.end();
+}

@@ -1,0 +1,114 @@
+import type { ApplySummary } from '../adapters/apply-lines.ts';
+import type { WireError } from '../adapters/wire-error.ts';
+import {
+  type Clock,
+  ContextCacheError,
+  type ErrorCode,
+  type FollowerHealth,
+  type ShutdownReport,
+  systemClock,
+} from '../index.ts';
+import { EXIT } from './failure.ts';
+import { type Output, shownCount } from './output.ts';
+
+/** How the command of a line has ended, here or in the process that serves the directory. */
+export interface LineOutcome {
+  readonly line: number;
+  readonly position: number;
+  readonly error: WireError | undefined;
+}
+
+/** How the report is made. */
+export interface ApplyReportOptions {
+  readonly output: Output;
+  readonly acknowledges: boolean;
+  readonly keepGoing: boolean;
+  readonly clock?: Clock;
+}
+
+/** Between two progress lines. */
+const PROGRESS_MS = 200;
+
+/** What `apply` tells while it runs and at its end. */
+export class ApplyReport {
+  readonly acknowledges: boolean;
+  readonly keepGoing: boolean;
+  /** Nobody reads the acknowledgements any more. */
+  outputClosed = false;
+  readonly #output: Output;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  #shownAt: number;
+  #firstFailure: WireError | undefined;
+  #undelivered = false;
+
+  constructor({ output, acknowledges, keepGoing, clock = systemClock }: ApplyReportOptions) {
+    this.acknowledges = acknowledges;
+    this.keepGoing = keepGoing;
+    this.#output = output;
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+    this.#shownAt = this.#startedAt;
+  }
+
+  /** Outcomes in the order of the lines. */
+  async take(outcomes: readonly LineOutcome[]): Promise<void> {
+    let acknowledgements = '';
+    for (const { line, position, error } of outcomes) {
+      if (error !== undefined) this.#fail(line, error);
+      else if (this.acknowledges) acknowledgements += `{"line":${line},"position":${position}}\n`;
+    }
+    if (acknowledgements !== '') await this.#output.write(acknowledgements);
+    const now = this.#clock.now();
+    if (now - this.#shownAt < PROGRESS_MS) return;
+    this.#shownAt = now;
+    this.#output.progress(`${shownCount(outcomes.at(-1)?.line ?? 0)} lines …`);
+  }
+
+  /** All commands are done, and others are still to get what they made. */
+  draining(followers: readonly FollowerHealth[]): void {
+    const behind = followers.filter(({ name, lag }) => name !== 'checkpointer' && lag > 0);
+    if (behind.length === 0) return;
+    const names = behind.map(({ name, lag }) => `${name} (${shownCount(lag)} updates to go)`);
+    this.#output.progress(`Waiting for ${names.join(', ')}; Ctrl-C twice leaves them to the log …`);
+  }
+
+  /** The end: what it came to. */
+  async finish(summary: ApplySummary | undefined, undelivered: ShutdownReport['undelivered']): Promise<void> {
+    const seconds = Math.max(0, this.#clock.now() - this.#startedAt) / 1_000;
+    this.#undelivered = undelivered.length > 0;
+    if (summary !== undefined) {
+      if (this.#output.json && !this.acknowledges) await this.#output.writeJson({ ...summary, seconds, undelivered });
+      this.#output.message(summaryText(summary, seconds));
+    }
+    if (this.outputClosed) this.#output.message('Stopped: nobody reads the acknowledgements any more.');
+    for (const { follower, updates, lastError } of undelivered) {
+      const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
+      const remedy = 'The log keeps them: run again with the same options, or serve, once it can be reached.';
+      const text = `The ${follower} has not delivered ${shownCount(updates)} updates in time. ${remedy}${why}`;
+      this.#output.error(new ContextCacheError('UNREACHABLE', text));
+    }
+  }
+
+  exitCode(interrupted: boolean): number {
+    if (this.#firstFailure !== undefined) {
+      const conflict = !this.keepGoing && this.#firstFailure.code === 'VERSION_CONFLICT';
+      return conflict ? EXIT.conflict : EXIT.failure;
+    }
+    if (this.#undelivered) return EXIT.unreachable;
+    if (interrupted) return EXIT.interrupted;
+    return this.outputClosed ? EXIT.failure : EXIT.ok;
+  }
+
+  #fail(line: number, error: WireError): void {
+    this.#firstFailure ??= error;
+    const { code, message } = error;
+    this.#output.error(new ContextCacheError(code as ErrorCode, `Line ${line}: ${message}`), { line });
+  }
+}
+
+function summaryText(summary: ApplySummary, seconds: number): string {
+  const { lines, updates, unchanged, failed, position } = summary;
+  const counts = `${shownCount(updates)} updates, ${shownCount(unchanged)} unchanged, ${shownCount(failed)} failed`;
+  return `${shownCount(lines)} lines: ${counts}. The log is at position ${shownCount(position)}. ${seconds.toFixed(1)} s.`;
+}

@@ -1,0 +1,155 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { type Command, Option } from 'commander';
+import { type ApplySummary, applyLines } from '../../adapters/apply-lines.ts';
+import { HttpClient } from '../../adapters/http-client.ts';
+import { splitLines } from '../../adapters/lines.ts';
+import { wireError } from '../../adapters/wire-error.ts';
+import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
+import { ApplyReport } from '../apply-report.ts';
+import { type Context, does, example, type Session } from '../context.ts';
+import { OutputClosed, UsageError } from '../failure.ts';
+import { collect, duration, natsOption, natsUrl, redisOption, redisUrl } from '../options.ts';
+import { interruption } from '../signals.ts';
+import { openOrConnect } from '../target.ts';
+
+interface ApplyFlags {
+  readonly ack?: boolean;
+  readonly keepGoing?: boolean;
+  readonly nats?: string | true;
+  readonly topic?: string[];
+  readonly redis?: string | true;
+  readonly durability?: 'log' | 'memory';
+  readonly drainTimeout: number;
+}
+
+type Undelivered = ShutdownReport['undelivered'];
+
+/** `apply`: the commands of a file. */
+export function addApply(program: Command, session: Session): void {
+  const apply = program
+    .command('apply')
+    .description('carry out the commands of a file, one as JSON on each line')
+    .argument('[file]', '"-" or none: standard input', '-')
+    .option('--ack', 'print {"line", "position"} for each command once it is durable')
+    .option('--keep-going', 'go on after a line that fails')
+    .addOption(natsOption('broadcast to this NATS'))
+    .option('--topic <subject>', 'broadcast to this topic (may be repeated; replaces the topics there are)', collect)
+    .addOption(redisOption('mirror to this Redis'))
+    .addOption(
+      new Option('--durability <when>', 'when a command counts as done').choices(['log', 'memory']).default('log'),
+    )
+    .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 60_000);
+  example(apply, 'apply commands.ndjson --data-dir .context-cache --keep-going');
+  does<ApplyFlags>(session, apply, runApply);
+}
+
+async function runApply(context: Context<ApplyFlags>): Promise<number> {
+  const { output, dataDir, options, args } = context;
+  const cache = cacheOptions(options);
+  const input = await openInput(args[0] ?? '-');
+  using interrupted = interruption();
+  const { ack = false, keepGoing = false } = options;
+  const report = new ApplyReport({ output, acknowledges: ack, keepGoing });
+  try {
+    const opened = await openOrConnect({ dataDir, output, create: true, cache });
+    if (opened instanceof HttpClient) {
+      mustHaveNothingOfItsOwn(opened, options);
+      await report.finish(await applyServed(opened, input, report, interrupted.signal), []);
+    } else {
+      const { summary, undelivered } = await applyHere(opened, input, report, options, interrupted.signal);
+      await report.finish(summary, undelivered);
+    }
+  } finally {
+    input.destroy();
+  }
+  return report.exitCode(interrupted.signal.aborted);
+}
+
+function cacheOptions({ nats, topic, redis, durability }: ApplyFlags): Omit<OpenOptions, 'dataDir' | 'onError'> {
+  return { natsUrl: natsUrl(nats, topic) ?? null, redisUrl: redisUrl(redis), durability };
+}
+
+/** Before anything is made for it, a file must be there. */
+async function openInput(file: string): Promise<Readable> {
+  if (file === '-') return process.stdin;
+  const found = await stat(file).catch((cause) => {
+    throw new ContextCacheError('NOT_FOUND', `${file} cannot be read (${cause.code}). Name a file of commands.`, {
+      cause,
+    });
+  });
+  if (found.isDirectory()) throw new UsageError(`${file} is a directory. Name a file of commands.`);
+  return createReadStream(file, { highWaterMark: 256 * 1024 });
+}
+
+async function applyHere(
+  cache: AgentContextCache,
+  input: Readable,
+  report: ApplyReport,
+  { topic, durability, keepGoing = false, drainTimeout }: ApplyFlags,
+  signal: AbortSignal,
+): Promise<{ summary: ApplySummary | undefined; undelivered: Undelivered }> {
+  let summary: ApplySummary | undefined;
+  try {
+    if (topic !== undefined) await cache.setTopicsList(topic);
+    summary = await applyLines({
+      cache,
+      lines: splitLines(input),
+      keepGoing,
+      flush: durability === 'memory',
+      signal,
+      cancel: () => input.destroy(),
+      onOutcomes: (outcomes) =>
+        report.take(
+          outcomes.map(({ error, ...outcome }) => ({
+            ...outcome,
+            error: error === undefined ? undefined : wireError(error),
+          })),
+        ),
+    });
+  } catch (error) {
+    if (!(error instanceof OutputClosed)) {
+      await cache.shutdown({ timeoutMs: drainTimeout });
+      throw error;
+    }
+    report.outputClosed = true;
+  }
+  report.draining(cache.health().followers);
+  const { undelivered } = await cache.shutdown({ timeoutMs: drainTimeout });
+  return { summary, undelivered: undelivered.filter(({ follower }) => follower !== 'checkpointer') };
+}
+
+async function applyServed(
+  client: HttpClient,
+  input: Readable,
+  report: ApplyReport,
+  signal: AbortSignal,
+): Promise<ApplySummary | undefined> {
+  let summary: ApplySummary | undefined;
+  try {
+    const { acknowledges, keepGoing } = report;
+    for await (const lines of client.apply(input, { acknowledges, keepGoing, signal })) {
+      const outcomes = lines.flatMap((line) => {
+        if ('summary' in line) summary = line.summary;
+        return 'summary' in line ? [] : [{ position: 0, error: undefined, ...line }];
+      });
+      await report.take(outcomes);
+    }
+  } catch (error) {
+    if (error instanceof OutputClosed) report.outputClosed = true;
+    else if (!signal.aborted) throw error;
+  } finally {
+    client.close();
+  }
+  return summary;
+}
+
+function mustHaveNothingOfItsOwn(client: HttpClient, { nats, topic, redis, durability }: ApplyFlags): void {
+  const own = nats !== undefined || topic !== undefined || redis !== undefined || durability === 'memory';
+  if (!own) return;
+  client.close();
+  throw new UsageError(
+    'A running "context-cache serve" has the directory; NATS, topics, Redis and durability are its own. Give --nats, --topic and --redis to serve, or stop it.',
+  );
+}

@@ -1,0 +1,137 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { BackupSettings, BackupStatus, SnapshotInfo } from '../../index.ts';
+import { type Context, does, example, type Session } from '../context.ts';
+import { UsageError } from '../failure.ts';
+import { integer, redisOption, redisUrl } from '../options.ts';
+import { type Output, shownCount } from '../output.ts';
+import { listSnapshots, storeOf } from '../snapshots.ts';
+import { connectServed, openTarget, type Target } from '../target.ts';
+
+interface Place {
+  readonly redis?: string | true;
+  readonly backupDir?: string;
+}
+
+interface Settings extends Place {
+  readonly interval?: number;
+  readonly mode?: BackupSettings['mode'];
+  readonly keep?: number;
+}
+
+/** `backup`: snapshots, and when they are taken. */
+export function addBackup(program: Command, session: Session): void {
+  const backup = program
+    .command('backup')
+    .description('take snapshots, or set when they are taken; kept in Redis, a directory, or beside the data')
+    .addOption(redisOption('keep them in this Redis'))
+    .option('--backup-dir <dir>', 'keep them in this directory (default: "backups" in the data directory)');
+  const now = backup.command('now', { isDefault: true }).description('take a snapshot now');
+  const enable = withSettings(backup.command('enable')).description('let the serving process take snapshots by itself');
+  const disable = backup.command('disable').description('no snapshots but those that are asked for');
+  const status = backup.command('status').description('print how the backup stands');
+  const list = backup.command('list').description('print the stored snapshots, newest first');
+  const settings = withSettings(backup.command('settings')).description('print the settings, or change some');
+  example(backup, 'backup now --backup-dir /var/backups/agents');
+  example(now, 'backup now');
+  example(enable, 'backup enable --mode on_change --interval 60');
+  example(disable, 'backup disable');
+  example(status, 'backup status --json');
+  example(list, 'backup list --redis redis://127.0.0.1:6379');
+  example(settings, 'backup settings --keep 10');
+
+  does<Place>(session, now, async (context) => {
+    await using target = await open(context);
+    const info = (await target.ask({ type: 'context.backup' })) as SnapshotInfo;
+    await context.output.result(info, snapshotLine(info));
+  });
+  does<Settings>(session, enable, async (context) => {
+    await using target = await open(context);
+    const answer = await target.ask({ type: 'backup.enable', settings: settingsOf(context.options) });
+    await printSettings(context.output, answer as BackupSettings);
+  });
+  does<Place>(session, disable, async (context) => {
+    await using target = await open(context);
+    await printSettings(context.output, (await target.ask({ type: 'backup.disable' })) as BackupSettings);
+  });
+  does<Place>(session, status, async (context) => {
+    await using target = await open(context);
+    const answer = (await target.ask({ type: 'backup.status' })) as BackupStatus;
+    await context.output.result(answer, JSON.stringify(answer, null, 2));
+  });
+  does<Settings>(session, settings, async (context) => {
+    await using target = await open(context);
+    await printSettings(context.output, await changeSettings(target, settingsOf(context.options)));
+  });
+  does<Place>(session, list, async (context) => {
+    const infos = await stored(context);
+    await context.output.result(infos, infos.map(snapshotLine).join('\n'));
+  });
+}
+
+function withSettings(command: Command): Command {
+  return command
+    .option('--interval <seconds>', 'seconds between two snapshots', seconds)
+    .option('--mode <mode>', 'periodic, on_change or manual')
+    .option('--keep <count>', 'how many snapshots stay', integer);
+}
+
+function seconds(text: string): number {
+  const number = Number(text);
+  if (text.trim() !== '' && number > 0) return number;
+  throw new InvalidArgumentError('Give a number of seconds.');
+}
+
+function settingsOf({ interval, mode, keep }: Settings): Partial<BackupSettings> {
+  return Object.fromEntries(Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined));
+}
+
+async function changeSettings(target: Target, changes: Partial<BackupSettings>): Promise<BackupSettings> {
+  if (Object.keys(changes).length > 0) {
+    return (await target.ask({ type: 'backup.set', settings: changes })) as BackupSettings;
+  }
+  return ((await target.ask({ type: 'backup.status' })) as BackupStatus).settings;
+}
+
+/** A served cache keeps its snapshots where it was told to; here the place may be named. */
+async function open({ dataDir, output, options }: Context<Place>): Promise<Target> {
+  const place = placeOf(dataDir, options);
+  if (!isNamed(place)) return openTarget({ dataDir, output, cache: { backup: {} } });
+  await mustNotBeServed(dataDir);
+  return openTarget({ dataDir, output, cache: { backup: { store: storeOf(place) } } });
+}
+
+/** A named place is looked into whoever has the data directory, and whether there is one. */
+async function stored({ dataDir, output, options }: Context<Place>): Promise<SnapshotInfo[]> {
+  const place = placeOf(dataDir, options);
+  if (isNamed(place)) return listSnapshots(place);
+  await using target = await openTarget({ dataDir, output });
+  return await target.snapshots();
+}
+
+function placeOf(dataDir: string, { redis, backupDir }: Place) {
+  if (redis !== undefined && backupDir !== undefined) throw new UsageError('Give --redis or --backup-dir, not both.');
+  return { dataDir, redis: redisUrl(redis), backupDir };
+}
+
+function isNamed({ redis, backupDir }: ReturnType<typeof placeOf>): boolean {
+  return redis !== undefined || backupDir !== undefined;
+}
+
+async function mustNotBeServed(dataDir: string): Promise<void> {
+  const client = await connectServed(dataDir);
+  if (client === undefined) return;
+  client.close();
+  throw new UsageError(
+    'A running "context-cache serve" has the directory, and keeps its snapshots where it was told to. Leave --redis and --backup-dir away, or give them to serve.',
+  );
+}
+
+function printSettings(output: Output, { interval, mode, keep }: BackupSettings): Promise<void> {
+  return output.result({ interval, mode, keep }, `interval ${interval} s, mode ${mode}, keep ${keep}`);
+}
+
+function snapshotLine({ id, at, position, namespaces, entries, bytes, whole, problem }: SnapshotInfo): string {
+  const what = `${shownCount(entries)} entries in ${shownCount(namespaces)} namespaces, ${shownCount(bytes)} bytes`;
+  const state = whole ? '' : `, NOT WHOLE: ${problem ?? 'parts are missing'}`;
+  return `${id}  ${new Date(at).toISOString()}  position ${shownCount(position)}, ${what}${state}`;
+}

@@ -1,0 +1,61 @@
+import type { Command } from 'commander';
+import { does, example, type Session } from '../context.ts';
+import { UsageError } from '../failure.ts';
+import { integer } from '../options.ts';
+import { openTarget } from '../target.ts';
+
+/** `dump`, `log` and `health`: everything there is. */
+export function addRead(program: Command, session: Session): void {
+  addDump(program, session);
+  addLog(program, session);
+  addHealth(program, session);
+}
+
+function addDump(program: Command, session: Session): void {
+  const dump = program
+    .command('dump')
+    .description('print every entry, a line of JSON each, sorted by namespace and key')
+    .option('-n, --namespace <name>', 'only of this namespace');
+  example(dump, 'dump --data-dir .context-cache --namespace trip | jq .value');
+  does<{ namespace?: string }>(session, dump, async ({ output, dataDir, options }) => {
+    await using target = await openTarget({ dataDir, output });
+    await output.writeAll(target.dump(options.namespace));
+  });
+}
+
+interface LogOptions {
+  readonly from?: number;
+  readonly to?: number;
+  readonly namespace?: string;
+}
+
+function addLog(program: Command, session: Session): void {
+  const log = program
+    .command('log')
+    .description('print every update, a line of JSON each, oldest first')
+    .option('--from <position>', 'begin with this position', integer)
+    .option('--to <position>', 'end with this position', integer)
+    .option('-n, --namespace <name>', 'only of this namespace');
+  example(log, 'log --from 100 --to 200');
+  does<LogOptions>(session, log, async ({ output, dataDir, options }) => {
+    const { from, to, namespace } = options;
+    if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from must not be beyond --to.');
+    await using target = await openTarget({ dataDir, output });
+    const range = {
+      ...(from === undefined ? {} : { from }),
+      ...(to === undefined ? {} : { to }),
+      ...(namespace === undefined ? {} : { namespace }),
+    };
+    await output.writeAll(target.log(range));
+  });
+}
+
+function addHealth(program: Command, session: Session): void {
+  const health = program.command('health').description('print how the cache is doing');
+  example(health, 'health --json');
+  does(session, health, async ({ output, dataDir }) => {
+    await using target = await openTarget({ dataDir, output });
+    const answer = await target.ask({ type: 'cache.health' });
+    await output.result(answer, JSON.stringify(answer, null, 2));
+  });
+}

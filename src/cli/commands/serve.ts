@@ -1,0 +1,87 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { CacheHealth, ShutdownReport } from '../../index.ts';
+import { type Context, does, example, type Session } from '../context.ts';
+import { UsageError } from '../failure.ts';
+import { collect, duration, natsOption, natsUrl, port, redisOption, redisUrl } from '../options.ts';
+import { type Output, shownCount } from '../output.ts';
+import { Serving } from '../serving.ts';
+import { aborted, interruption } from '../signals.ts';
+import { listSnapshots, storeOf } from '../snapshots.ts';
+
+interface ServeFlags {
+  readonly port?: number;
+  readonly nats?: string | true;
+  readonly commandsSubject: string;
+  readonly topic?: string[];
+  readonly redis?: string | true;
+  readonly backupDir?: string;
+  readonly drainTimeout: number;
+}
+
+/** `serve`: holds the directory and answers everybody else. */
+export function addServe(program: Command, session: Session): void {
+  const serve = program
+    .command('serve')
+    .description('hold the data directory and answer the other commands, HTTP on 127.0.0.1, and NATS; until Ctrl-C')
+    .option('--port <port>', 'the HTTP port (default: a free one)', port)
+    .addOption(natsOption('broadcast to this NATS and take commands from it'))
+    .option('--commands-subject <subject>', 'where commands are taken from NATS', 'context-cache.commands')
+    .option('--topic <subject>', 'broadcast to this topic (may be repeated; replaces the topics there are)', collect)
+    .addOption(redisOption('mirror to this Redis, and keep snapshots there'))
+    .option('--backup-dir <dir>', 'keep snapshots in this directory (default: the Redis, or "backups" with the data)')
+    .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 5_000);
+  example(serve, 'serve --data-dir .context-cache --nats nats://127.0.0.1:4222 --topic agents.context');
+  does<ServeFlags>(session, serve, runServe);
+}
+
+async function runServe({ output, dataDir, options }: Context<ServeFlags>): Promise<undefined> {
+  const { backupDir, topic, commandsSubject: subject } = options;
+  const nats = natsUrl(options.nats, topic);
+  const redis = redisUrl(options.redis);
+  if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject)) throw new UsageError('--commands-subject takes one NATS subject.');
+  const place = { dataDir, redis, backupDir };
+  using interrupted = interruption();
+  const serving = await Serving.start({
+    dataDir,
+    output,
+    port: options.port,
+    commands: nats === undefined ? undefined : { url: nats, subject },
+    cache: { natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) }, passivateAfterMs: undefined },
+    snapshots: () => listSnapshots(place),
+  });
+  try {
+    if (topic !== undefined) await serving.cache.setTopicsList(topic);
+    await announce(output, dataDir, serving);
+    if (nats !== undefined) output.message(`Commands are taken from NATS on ${subject}.`);
+    await aborted(interrupted.signal);
+  } finally {
+    output.message('Stopping …');
+    tellLeftOver(output, await serving.close(options.drainTimeout));
+  }
+}
+
+async function announce(output: Output, dataDir: string, { port, cache }: Serving): Promise<void> {
+  const url = `http://127.0.0.1:${port}`;
+  if (output.json) await output.writeJson({ dataDir: resolve(dataDir), url, pid: process.pid });
+  output.message(`Serving ${resolve(dataDir)} on ${url}; the token is in its serve.json. Ctrl-C stops it.`);
+  output.message(stateOf(cache.health()));
+}
+
+function stateOf({ log, namespaces, topics, backup }: CacheHealth): string {
+  const broadcast = topics.length === 0 ? 'no topics' : `topics ${topics.join(', ')}`;
+  const backups = backup?.enabled ? `snapshots ${backup.settings.mode}` : 'no snapshots by itself';
+  return `${shownCount(namespaces.total)} namespaces, position ${shownCount(log.head)}, ${broadcast}, ${backups}.`;
+}
+
+/** What a shutdown has left to the next start. */
+export function tellLeftOver(output: Output, { undelivered, unfinishedCommands, backupError }: ShutdownReport): void {
+  for (const { follower, updates, lastError } of undelivered) {
+    if (follower === 'checkpointer') continue;
+    const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
+    const text = `The ${follower} has still to deliver ${shownCount(updates)} updates; the next start goes on there.${why}`;
+    output.warning(new Error(text));
+  }
+  if (unfinishedCommands) output.warning(new Error('Some commands had not ended.'));
+  if (backupError !== undefined) output.warning(backupError);
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander';
+import { ContextCacheError } from '../../index.ts';
+import { does, example, type Session } from '../context.ts';
+import { collect, integer } from '../options.ts';
+import { interruption } from '../signals.ts';
+import { connectServed, mustExist } from '../target.ts';
+
+interface WatchFlags {
+  readonly namespace?: string[];
+  readonly key?: string[];
+  readonly since?: number;
+  readonly snapshot?: boolean;
+}
+
+/** `watch`: updates as they come. */
+export function addWatch(program: Command, session: Session): void {
+  const watch = program
+    .command('watch')
+    .description('print updates as they come, a line of JSON each, until Ctrl-C; of a directory that is served')
+    .option('-n, --namespace <name>', 'only of this namespace (may be repeated)', collect)
+    .option('-k, --key <key>', 'only of this key (may be repeated)', collect)
+    .option('--since <position>', 'first the updates after this position', integer)
+    .option('--snapshot', 'first the entries as they are, with "snapshot": true');
+  example(watch, 'watch --namespace trip --snapshot');
+  does<WatchFlags>(session, watch, async ({ output, dataDir, options }) => {
+    const { namespace: namespaces = [], key: keys = [], since, snapshot = false } = options;
+    const client = await connectServed(dataDir);
+    if (client === undefined) {
+      await mustExist(dataDir);
+      const remedy = 'Start "context-cache serve" with the same --data-dir, then watch.';
+      throw new ContextCacheError('UNREACHABLE', `No process serves ${dataDir}, so that nothing changes. ${remedy}`);
+    }
+    using interrupted = interruption();
+    try {
+      await output.writeAll(client.watch({ namespaces, keys, since, snapshot }, interrupted.signal));
+    } finally {
+      client.close();
+    }
+    if (!interrupted.signal.aborted) output.message('The process that served the directory has ended.');
+  });
+}

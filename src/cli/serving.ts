@@ -1,0 +1,93 @@
+import { resolve } from 'node:path';
+import { HttpClient } from '../adapters/http-client.ts';
+import { HttpServer } from '../adapters/http-server.ts';
+import { answerNatsCommands, type NatsCommands } from '../adapters/nats-commands.ts';
+import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../adapters/serve-file.ts';
+import {
+  type AgentContextCache,
+  ContextCacheError,
+  type OpenOptions,
+  type ShutdownReport,
+  type SnapshotInfo,
+} from '../index.ts';
+import type { Output } from './output.ts';
+import { openOrConnect } from './target.ts';
+
+/** What is served, and how. */
+export interface ServingOptions {
+  readonly dataDir: string;
+  readonly output: Output;
+  readonly port?: number | undefined;
+  readonly cache: Omit<OpenOptions, 'dataDir' | 'onError'>;
+  /** Take commands from this NATS, on this subject. */
+  readonly commands?: { readonly url: string; readonly subject: string } | undefined;
+  readonly snapshots: () => Promise<SnapshotInfo[]>;
+}
+
+/** A data directory that this process has open and serves to others. */
+export class Serving {
+  readonly cache: AgentContextCache;
+  readonly port: number;
+  readonly #dataDir: string;
+  readonly #server: HttpServer;
+  readonly #file: ServeFile;
+  readonly #commands: NatsCommands | undefined;
+
+  private constructor(
+    cache: AgentContextCache,
+    server: HttpServer,
+    file: ServeFile,
+    commands: NatsCommands | undefined,
+    dataDir: string,
+  ) {
+    this.cache = cache;
+    this.port = server.port;
+    this.#server = server;
+    this.#file = file;
+    this.#commands = commands;
+    this.#dataDir = dataDir;
+  }
+
+  /**
+   * Opens the directory and serves it.
+   *
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED` where another process has it, and what opening a cache throws.
+   */
+  static async start(options: ServingOptions): Promise<Serving> {
+    const { dataDir, output, port, commands, snapshots } = options;
+    const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
+    if (cache instanceof HttpClient) {
+      cache.close();
+      throw await alreadyServed(dataDir);
+    }
+    let taken: NatsCommands | undefined;
+    let server: HttpServer | undefined;
+    try {
+      if (commands !== undefined) {
+        taken = answerNatsCommands({ cache, ...commands, onError: (error) => output.warning(error) });
+      }
+      server = await HttpServer.listen({ cache, port, snapshots });
+      const file: ServeFile = { port: server.port, token: server.token, pid: process.pid, version: 1 };
+      await writeServeFile(dataDir, file);
+      return new Serving(cache, server, file, taken, dataDir);
+    } catch (error) {
+      await Promise.all([server?.close(), taken?.close()]);
+      await cache.shutdown();
+      throw error;
+    }
+  }
+
+  /** Lets nobody in any more, ends what is under way, and lets the followers deliver for so long. */
+  async close(timeoutMs: number): Promise<ShutdownReport> {
+    await removeServeFile(this.#dataDir, this.#file);
+    await Promise.all([this.#server.close(), this.#commands?.close()]);
+    return this.cache.shutdown({ timeoutMs });
+  }
+}
+
+async function alreadyServed(dataDir: string): Promise<ContextCacheError> {
+  const pid = (await readServeFile(dataDir))?.pid;
+  const who = pid === undefined ? 'Another process' : `Process ${pid}`;
+  const remedy = 'Use it as it is (every other command does), stop it, or choose another --data-dir.';
+  return new ContextCacheError('DIRECTORY_LOCKED', `${who} already serves ${resolve(dataDir)}. ${remedy}`);
+}

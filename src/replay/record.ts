@@ -1,0 +1,77 @@
+import { ContextCacheError } from '../core/errors.ts';
+import { checkName } from '../core/names.ts';
+import { createUpdate, type Operation, type PendingUpdate } from '../core/update.ts';
+import { admit, type ValueLimits } from '../core/value.ts';
+import type { RawRecord } from './upcast.ts';
+
+const OPERATIONS: ReadonlySet<unknown> = new Set<Operation>([
+  'set',
+  'delete',
+  'clear_namespace',
+  'expire',
+  'evict',
+  'touch',
+]);
+
+/** Instants beyond this are not dates in JavaScript. */
+const LAST_INSTANT = 8.64e15;
+const LONGEST_AGENT = 1024;
+
+/**
+ * The update that a record of an exported log stands for. Fields it does not know are left as they are. `replaced` is
+ * not in a record: whoever folds it knows.
+ *
+ * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`, naming the field that is not as it should be.
+ */
+export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdate {
+  const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
+  need(isCount(position), 'position', 'an integer from 1');
+  need(isCount(version), 'version', 'an integer from 1');
+  need(OPERATIONS.has(operation), 'operation', `one of ${[...OPERATIONS].join(', ')}`);
+  checkName('namespace', namespace);
+  if (operation === 'clear_namespace') need(key === null, 'key', 'null for "clear_namespace"');
+  else checkName('key', key);
+  need(isInstant(at), 'at', 'epoch milliseconds');
+  need(agent === null || isAgent(agent), 'agent', 'null or a well-formed string of 1 to 1,024 characters');
+  const expires = operation === 'set' || operation === 'touch';
+  need(expiresAt === null || (expires && isInstant(expiresAt)), 'expiresAt', 'an instant, and only of a set or touch');
+  const dropped = drop === true;
+  need(!dropped || operation === 'clear_namespace', 'drop', 'absent but for "clear_namespace"');
+  need(record.snapshot !== true, 'snapshot', 'absent: an entry that watch has shown is no update');
+  const { value, bytes } = operation === 'set' ? admit(record.value, limits) : NOTHING;
+  need(operation === 'set' || (record.value ?? null) === null, 'value', 'null but for "set"');
+  const update = createUpdate(
+    namespace,
+    version as number,
+    operation as Operation,
+    key as string | null,
+    value,
+    at as number,
+    agent as string | null,
+    expiresAt as number | null,
+    0,
+    dropped,
+    bytes,
+  );
+  update.position = position as number;
+  return update;
+}
+
+const NOTHING = { value: null, bytes: 0 };
+
+function need(holds: boolean, field: string, wanted: string): void {
+  if (holds) return;
+  throw new ContextCacheError('INVALID_VALUE', `Its ${field} must be ${wanted}.`);
+}
+
+function isCount(value: unknown): boolean {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
+}
+
+function isInstant(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) <= LAST_INSTANT;
+}
+
+function isAgent(value: unknown): boolean {
+  return typeof value === 'string' && value.length > 0 && value.length <= LONGEST_AGENT && value.isWellFormed();
+}

@@ -1,0 +1,226 @@
+import { apply } from '../core/apply.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
+import { createUpdate, type PendingUpdate } from '../core/update.ts';
+import type { Candidate, ReadUpdate } from './candidate.ts';
+import { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
+import { type ReplayReport, ReportBuilder } from './report.ts';
+
+/** How far a replay goes: a position, or an instant in epoch milliseconds. */
+export interface Until {
+  readonly position: number;
+  readonly at: number;
+}
+
+/** What a {@link Sequence} begins with and how it judges. */
+export interface SequenceOptions {
+  /** The state it begins with, as of `position`. */
+  readonly base?: { readonly position: number; readonly states: Iterable<NamespaceState> } | undefined;
+  /** Whether the same record may come again. */
+  readonly repeats: () => boolean;
+  readonly until: Until;
+  readonly repair: boolean;
+}
+
+/**
+ * The one place that decides which recorded updates follow each other, and folds them. What it gives out is a log
+ * without a gap whose fold are its {@link Sequence.states}.
+ *
+ * A record must have the next position, and the next version of its namespace (1 after a drop). With `repair`:
+ *
+ * 1. A record that cannot be read, is of another log, or has a position that has been before is left out.
+ * 2. After a gap everything that follows is taken, because a `set` is a whole value and needs nothing before it.
+ *    Positions and versions close up: they are given anew from there, each namespace's from its own gap on.
+ * 3. A version that falls means that the namespace was dropped and made again: where the drop is missing, it is put in,
+ *    so that nothing from before it stays.
+ * 4. A `set` without its value becomes an `evict`, so that no older value stays in its place.
+ */
+export class Sequence {
+  readonly states = new Map<string, NamespaceState>();
+  /** Position given last. */
+  position: number;
+  readonly #options: SequenceOptions;
+  readonly #report = new ReportBuilder();
+  /** By how much a namespace's recorded versions are ahead of those given; only repairs put something in here. */
+  readonly #ahead = new Map<string, number>();
+  /** Last recorded position. */
+  #recorded: number;
+  /** The log that the messages are of; `null` where none has said. */
+  #log: string | null = null;
+  /** Whether records have positions of their own. */
+  #numbered: boolean | undefined;
+  #ended = false;
+
+  constructor(options: SequenceOptions) {
+    this.#options = options;
+    this.position = options.base?.position ?? 0;
+    this.#recorded = this.position;
+    for (const state of options.base?.states ?? []) this.states.set(state.name, state);
+    this.#ended = this.#recorded >= options.until.position;
+  }
+
+  /** Whether what was asked for is there; nothing more need be read. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Last recorded position. */
+  get recorded(): number {
+    return this.#recorded;
+  }
+
+  /**
+   * Takes the next record of the source: adds what it comes to to `updates`, and folds it.
+   *
+   * @throws {ReplayRefusedError} where it does not follow, without `repair`.
+   */
+  take(candidate: Candidate, updates: PendingUpdate[]): void {
+    if (this.#ended) return;
+    if ('problem' in candidate) this.#drop(candidate.problem);
+    else if (this.#belongs(candidate) && this.#isNext(candidate) && !this.#isBeyond(candidate.update)) {
+      this.#follow(candidate, updates);
+    }
+  }
+
+  report(): ReplayReport {
+    return this.#report.finish(this.position, this.#recorded, this.states.size);
+  }
+
+  #belongs(candidate: ReadUpdate): boolean {
+    const numbered = candidate.update.position > 0;
+    this.#numbered ??= numbered;
+    this.#log ??= candidate.log;
+    if (numbered !== this.#numbered) {
+      const reason = 'Of the messages some have positions and some have none; they are not all of one cache.';
+      return this.#drop(problemOf('foreign', candidate, reason));
+    }
+    if (candidate.log === this.#log) return true;
+    const reason = 'It is of another log than those before it; capture the topics of one cache.';
+    return this.#drop(problemOf('foreign', candidate, reason));
+  }
+
+  /** Whether it comes after what there is; without `repair`, whether it is the very next. */
+  #isNext(candidate: ReadUpdate): boolean {
+    const { update } = candidate;
+    const due = this.#recorded + 1;
+    if (update.position === due || !this.#numbered) return true;
+    if (update.position > due) return this.#afterGap(candidate, due);
+    // Whoever begins with a state has the updates that led to it.
+    if (update.position <= (this.#options.base?.position ?? 0)) return false;
+    if (this.#options.repeats()) {
+      this.#report.repeated += 1;
+      return false;
+    }
+    const reason = `Position ${update.position} comes after position ${this.#recorded}: it is there twice, or out of order.`;
+    return this.#drop(problemOf('duplicate', candidate, reason));
+  }
+
+  #afterGap(candidate: ReadUpdate, due: number): boolean {
+    const { position } = candidate.update;
+    this.#note({ ...problemOf('gap', candidate, gapReason(due, position, this.#options.repeats())), position: due });
+    this.#report.missing += Math.min(position, this.#options.until.position + 1) - due;
+    return true;
+  }
+
+  #isBeyond({ position, at }: PendingUpdate): boolean {
+    const { until } = this.#options;
+    const place = this.#numbered ? position : this.#recorded + 1;
+    this.#ended = place > until.position || at > until.at;
+    return this.#ended;
+  }
+
+  #follow(candidate: ReadUpdate, updates: PendingUpdate[]): void {
+    const { update } = candidate;
+    const place = this.#numbered ? update.position : this.#recorded + 1;
+    if (candidate.valueMissing) this.#evict(candidate);
+    let state = this.#stateOf(update.namespace);
+    if (this.#numbered) state = this.#nextOf(state, candidate, updates);
+    if (this.#renumbers(state, update, place)) this.#report.renumberedFrom ??= place;
+    this.#recorded = place;
+    this.#report.updates += 1;
+    this.#give(state, update, updates);
+    if (place >= this.#options.until.position) this.#ended = true;
+  }
+
+  #renumbers(state: NamespaceState, { version }: PendingUpdate, place: number): boolean {
+    return this.#numbered === true && (place !== this.position + 1 || version !== state.version + 1);
+  }
+
+  /** The state that the update's version follows; what it takes to make one of it with `repair`. */
+  #nextOf(state: NamespaceState, candidate: ReadUpdate, updates: PendingUpdate[]): NamespaceState {
+    const { update } = candidate;
+    const due = state.version + 1 + (this.#ahead.get(state.name) ?? 0);
+    if (update.version === due) return state;
+    const reason = `Its namespace is at version ${due - 1}, so that version ${due} is due, not ${update.version}.`;
+    this.#note(problemOf('version', candidate, reason));
+    if (update.version > due) {
+      this.#ahead.set(state.name, update.version - state.version - 1);
+      return state;
+    }
+    this.#give(state, dropOf(state, update.at), updates);
+    this.#report.inserted += 1;
+    this.#ahead.set(state.name, update.version - 1);
+    return this.#stateOf(state.name);
+  }
+
+  /** Gives the update its place, folds it and hands it out. */
+  #give(state: NamespaceState, update: PendingUpdate, updates: PendingUpdate[]): void {
+    this.position += 1;
+    update.position = this.position;
+    update.version = state.version + 1;
+    update.replaced = update.key === null ? 0 : (state.entries.get(update.key)?.version ?? 0);
+    apply(state, update);
+    updates.push(update);
+    if (state.version > 0) return;
+    this.states.delete(state.name);
+    this.#ahead.delete(state.name);
+  }
+
+  #stateOf(namespace: string): NamespaceState {
+    let state = this.states.get(namespace);
+    if (state === undefined) {
+      state = new NamespaceState(namespace);
+      this.states.set(namespace, state);
+    }
+    return state;
+  }
+
+  #evict(candidate: ReadUpdate): void {
+    const reason = 'The message came without its value, which was too large for the topic.';
+    this.#note(problemOf('value-missing', candidate, reason));
+    const { update } = candidate;
+    update.operation = 'evict';
+    update.value = null;
+    update.bytes = 0;
+    update.expiresAt = null;
+  }
+
+  #drop(problem: ReplayProblem): false {
+    this.#note(problem);
+    this.#report.dropped += 1;
+    return false;
+  }
+
+  #note(problem: ReplayProblem): void {
+    if (!this.#options.repair) throw new ReplayRefusedError(problem);
+    this.#report.add(problem);
+  }
+}
+
+function problemOf(kind: ReplayProblemKind, { line, update }: ReadUpdate, reason: string): ReplayProblem {
+  const { position } = update;
+  return { kind, reason, ...(line > 0 ? { line } : {}), ...(position > 0 ? { position } : {}) };
+}
+
+function gapReason(due: number, found: number, messages: boolean): string {
+  const what = found - due === 1 ? `Position ${due} is missing` : `Positions ${due} to ${found - 1} are missing`;
+  if (messages) {
+    return `${what}: messages were lost, the capture began late, or these updates have no message (a touch has none).`;
+  }
+  const why =
+    due === 1 ? 'was it exported with --from or --namespace?' : 'lines were lost, or it was exported in part.';
+  return `${what}; ${why}`;
+}
+
+function dropOf({ name, version }: NamespaceState, at: number): PendingUpdate {
+  return createUpdate(name, version + 1, 'clear_namespace', null, null, at, null, null, 0, true, 0);
+}

@@ -1,0 +1,153 @@
+import { isUtf8 } from 'node:buffer';
+import type { Consumer, JetStreamApiError, JsMsg } from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { parseNatsAddress } from '../broadcast/nats-address.ts';
+import { connectNats } from '../broadcast/nats-connect.ts';
+import { within } from '../core/deadline.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { Candidate, CandidateBatch } from './candidate.ts';
+import { readMessage } from './public-record.ts';
+import type { RecordSource, SourceSettings, StreamSource } from './source.ts';
+import { unreadable, unusable } from './text-reader.ts';
+import type { RawRecord } from './upcast.ts';
+
+/** Messages asked for at once. */
+const FETCH = 256;
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** The client takes no less. */
+const LEAST_EXPIRES_MS = 1_000;
+const NO_STREAM = 10_059;
+
+/**
+ * Connects and looks at the stream; its messages are read as they are asked for.
+ *
+ * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED`, `NOT_FOUND` where there is no such stream,
+ *   `INVALID_OPTION`.
+ */
+export async function openStreamSource(source: StreamSource, settings: SourceSettings): Promise<RecordSource> {
+  const timeoutMs = source.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  if (typeof source.stream !== 'string' || source.stream === '' || !(timeoutMs > 0)) {
+    throw new ContextCacheError('INVALID_OPTION', 'A stream source has a stream, and a timeoutMs above 0.');
+  }
+  const connection = await connectNats({
+    address: parseNatsAddress(source.natsUrl),
+    settings: source.connection ?? {},
+    name: 'agent-context-cache replay',
+    timeoutMs,
+    clock: settings.clock,
+    signals: [settings.signal],
+  });
+  const reader = new StreamReader(connection, source, timeoutMs, settings);
+  try {
+    await reader.open();
+    return reader;
+  } catch (error) {
+    await reader[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class StreamReader implements RecordSource {
+  /** A topic delivers at least once, and a stream may listen to several topics. */
+  readonly repeats = true;
+  readonly #connection: NatsConnection;
+  readonly #source: StreamSource;
+  readonly #timeoutMs: number;
+  readonly #settings: SourceSettings;
+  #consumer: Consumer | undefined;
+  /** Sequence number of the last message at the time of the call. */
+  #last = 0;
+  /** Messages that are still to come, those that have come in meanwhile included. */
+  #pending = 0;
+
+  constructor(connection: NatsConnection, source: StreamSource, timeoutMs: number, settings: SourceSettings) {
+    this.#connection = connection;
+    this.#source = source;
+    this.#timeoutMs = timeoutMs;
+    this.#settings = settings;
+  }
+
+  async open(): Promise<void> {
+    const { jetstream, jetstreamManager } = await import('@nats-io/jetstream');
+    const { stream, subject } = this.#source;
+    const timeout = this.#timeoutMs;
+    await this.#ask(async () => {
+      const manager = await jetstreamManager(this.#connection, { checkAPI: false, timeout });
+      this.#last = (await manager.streams.info(stream)).state.last_seq;
+      const filter = subject === undefined ? {} : { filter_subjects: [subject] };
+      this.#consumer = await jetstream(this.#connection, { timeout }).consumers.get(stream, filter);
+      this.#pending = (await this.#consumer.info()).num_pending;
+    });
+  }
+
+  async *batches(): AsyncGenerator<CandidateBatch> {
+    let reached = 0;
+    while (this.#pending > 0 && reached < this.#last) {
+      const messages = await this.#ask(() => this.#fetch());
+      if (messages.length === 0) throw this.#silent();
+      const candidates = messages.filter(({ seq }) => seq <= this.#last).map((message) => this.#read(message));
+      const end = messages.at(-1);
+      reached = end?.seq ?? reached;
+      this.#pending = end?.info.pending ?? 0;
+      yield { candidates, fraction: Math.min(1, reached / this.#last) };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection.close();
+  }
+
+  /** No more than there are, so that the server need not wait for others. */
+  async #fetch(): Promise<JsMsg[]> {
+    const expires = Math.max(LEAST_EXPIRES_MS, this.#timeoutMs);
+    const messages: JsMsg[] = [];
+    const fetched = await this.#consumer?.fetch({ max_messages: Math.min(FETCH, this.#pending), expires });
+    for await (const message of fetched ?? []) messages.push(message);
+    return messages;
+  }
+
+  #read({ seq, data, info }: JsMsg): Candidate {
+    if (!isUtf8(data)) return unusable('unreadable', seq, undefined, 'It is not UTF-8.');
+    const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
+    let message: RawRecord;
+    try {
+      message = JSON.parse(text) as RawRecord;
+    } catch {
+      return unusable('unreadable', seq, undefined, 'It is not valid JSON; does the stream hold other messages, too?');
+    }
+    try {
+      return readMessage(message, this.#settings.limits, { line: seq, at: Math.floor(info.timestampNanos / 1e6) });
+    } catch (error) {
+      return unreadable(seq, message?.position, error);
+    }
+  }
+
+  /** The client's own time-outs come first; this one is for a server that has stopped in the middle of everything. */
+  async #ask<Result>(work: () => Promise<Result>): Promise<Result> {
+    const { clock, signal } = this.#settings;
+    const timeoutMs = 3 * Math.max(LEAST_EXPIRES_MS, this.#timeoutMs);
+    try {
+      return await within(work(), { clock, timeoutMs, timedOut: () => this.#silent(), signals: [signal] });
+    } catch (thrown) {
+      if (thrown instanceof ContextCacheError || signal?.aborted) throw thrown;
+      throw this.#explain(toError(thrown));
+    }
+  }
+
+  #silent(): ContextCacheError {
+    const { shown } = parseNatsAddress(this.#source.natsUrl);
+    const message = `NATS at ${shown} did not give the messages of stream ${this.#source.stream} in time. Try again.`;
+    return new ContextCacheError('TIMED_OUT', message);
+  }
+
+  #explain(cause: Error): ContextCacheError {
+    const { shown } = parseNatsAddress(this.#source.natsUrl);
+    const { stream } = this.#source;
+    if ((cause as Partial<JetStreamApiError>).code === NO_STREAM) {
+      const message = `NATS at ${shown} has no stream ${stream}. Name the stream that listens to the topic.`;
+      return new ContextCacheError('NOT_FOUND', message, { cause });
+    }
+    const message = `The stream ${stream} cannot be read from NATS at ${shown}: ${cause.message}.`;
+    return new ContextCacheError(this.#connection.isClosed() ? 'UNREACHABLE' : 'BACKEND_FAILED', message, { cause });
+  }
+}

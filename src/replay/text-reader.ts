@@ -1,0 +1,120 @@
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { ValueLimits } from '../core/value.ts';
+import { type Candidate, plain } from './candidate.ts';
+import { type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
+import { readMessage } from './public-record.ts';
+import { readRecord } from './record.ts';
+import type { RawRecord, RecordFormats } from './upcast.ts';
+
+/** How records are read. */
+export interface ReadSettings {
+  readonly formats: RecordFormats;
+  readonly limits: ValueLimits;
+  /** Stands in for the instant of a message that has none. */
+  readonly now: number;
+}
+
+/** What `nats sub` and `nats stream view` print around a message. */
+const AROUND_MESSAGES = [
+  // [#12] Received on "agents.context" with reply "…", [12] Subject: agents.context Received: …
+  /^\[#?\d+\]/,
+  // 09:41:07 Subscribing on agents.context
+  /^(\d{4}[-/]\d\d[-/]\d\d )?\d\d:\d\d:\d\d /,
+  // NATS/1.0, and headers such as Nats-Msg-Id: …
+  /^NATS\/\d/,
+  /^[A-Za-z][\w-]*:( |$)/,
+];
+
+/**
+ * Reads the lines of an exported log, or of messages captured from a topic. Which of the two it is, the first line
+ * that is not blank tells; in a capture, what the `nats` program prints around the messages is passed over.
+ */
+export class TextReader {
+  readonly #settings: ReadSettings;
+  #kind: 'unknown' | 'log' | 'messages' = 'unknown';
+  /** Of the records that say none. */
+  #format: unknown;
+
+  constructor(settings: ReadSettings) {
+    this.#settings = settings;
+    this.#format = settings.formats.current;
+  }
+
+  /** Whether the same record coming again is in the nature of the source: a topic delivers at least once. */
+  get repeats(): boolean {
+    return this.#kind === 'messages';
+  }
+
+  /** What the line is; `undefined` where it is none. */
+  readLine(number: number, line: string): Candidate | undefined {
+    const text = this.#kind === 'unknown' && line.startsWith('\u{feff}') ? line.slice(1) : line;
+    if (text.startsWith('{')) return this.#readJson(number, text);
+    if (/^\s*$/.test(text)) return undefined;
+    if (this.#kind !== 'log' && AROUND_MESSAGES.some((pattern) => pattern.test(text))) {
+      this.#kind = 'messages';
+      return undefined;
+    }
+    return unusable('unreadable', number, undefined, 'It is not a JSON object.');
+  }
+
+  /** What the object is that was a line, or came without ever having been one; `undefined` for a header. */
+  readObject(number: number, record: RawRecord): Candidate | undefined {
+    if (this.#kind === 'unknown') {
+      this.#kind = 'event_type' in record ? 'messages' : 'log';
+      if (this.#kind === 'log' && isHeader(record)) return this.#readHeader(number, record);
+    }
+    try {
+      return this.#kind === 'messages' ? this.#readMessage(number, record) : this.#readRecord(number, record);
+    } catch (error) {
+      return unreadable(number, record.position, error);
+    }
+  }
+
+  #readJson(number: number, text: string): Candidate | undefined {
+    let record: RawRecord;
+    try {
+      record = JSON.parse(text) as RawRecord;
+    } catch {
+      // The parser's own message quotes the text, which may hold a value.
+      return unusable('unreadable', number, undefined, 'It is not valid JSON; it may have been cut short.');
+    }
+    return this.readObject(number, record);
+  }
+
+  #readRecord(number: number, record: RawRecord): Candidate {
+    const { formats, limits } = this.#settings;
+    return plain(number, readRecord(formats.upcast(record, record.format ?? this.#format), limits));
+  }
+
+  #readMessage(number: number, record: RawRecord): Candidate {
+    return readMessage(record, this.#settings.limits, { line: number, at: this.#settings.now });
+  }
+
+  /** Where the whole is of a format that nobody can read, there is nothing to be repaired. */
+  #readHeader(number: number, { format }: RawRecord): undefined {
+    try {
+      this.#settings.formats.check(format);
+    } catch (error) {
+      throw new ReplayRefusedError({ kind: 'format', line: number, reason: toError(error).message });
+    }
+    this.#format = format;
+  }
+}
+
+/** `{"format":1,"log":"…"}`: says what the lines after it are. */
+function isHeader(record: RawRecord): boolean {
+  return record.format !== undefined && record.operation === undefined && record.position === undefined;
+}
+
+/** Why nothing can be made of a record. */
+export function unreadable(line: number, position: unknown, thrown: unknown): Candidate {
+  const error = toError(thrown);
+  const foreign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
+  return unusable(foreign ? 'format' : 'unreadable', line, position, error.message);
+}
+
+/** A record that nothing can be made of. */
+export function unusable(kind: ReplayProblemKind, line: number, position: unknown, reason: string): Candidate {
+  const known = typeof position === 'number' && Number.isSafeInteger(position) && position > 0;
+  return { problem: { kind, reason, ...(line > 0 ? { line } : {}), ...(known ? { position } : {}) } };
+}

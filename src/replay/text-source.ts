@@ -1,0 +1,110 @@
+import { createReadStream } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { Candidate, CandidateBatch } from './candidate.ts';
+import type { RecordSource, ReplayIterable, SourceSettings } from './source.ts';
+import { LineCutter, type TextLine } from './text-lines.ts';
+import { TextReader, unusable } from './text-reader.ts';
+import type { RawRecord } from './upcast.ts';
+
+const PIECE_BYTES = 256 * 1024;
+/** Lines and objects that come one by one are handed on so many together. */
+const ITEMS = 256;
+
+/** A file of lines. */
+export function fileSource(path: string, bytes: number, settings: SourceSettings): RecordSource {
+  const stream = createReadStream(path, { highWaterMark: PIECE_BYTES });
+  const pieces = async function* () {
+    try {
+      yield* stream as AsyncIterable<Uint8Array>;
+    } catch (cause) {
+      const message = `${path} cannot be read to its end: ${toError(cause).message}`;
+      throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause });
+    }
+  };
+  return new TextSource(pieces(), settings, bytes, () => stream.destroy());
+}
+
+/** Lines, pieces of a file, or objects, as they come. */
+export function iterableSource(items: ReplayIterable, settings: SourceSettings): RecordSource {
+  return new TextSource(items, settings, undefined, () => {});
+}
+
+class TextSource implements RecordSource {
+  readonly #items: ReplayIterable;
+  readonly #reader: TextReader;
+  readonly #cutter = new LineCutter();
+  readonly #totalBytes: number | undefined;
+  readonly #close: () => void;
+  #bytes = 0;
+  /** Lines and objects so far. */
+  #count = 0;
+
+  constructor(items: ReplayIterable, settings: SourceSettings, totalBytes: number | undefined, close: () => void) {
+    const { formats, limits, clock } = settings;
+    this.#items = items;
+    this.#reader = new TextReader({ formats, limits, now: clock.now() });
+    this.#totalBytes = totalBytes;
+    this.#close = close;
+  }
+
+  get repeats(): boolean {
+    return this.#reader.repeats;
+  }
+
+  async *batches(): AsyncGenerator<CandidateBatch> {
+    let candidates: Candidate[] = [];
+    let items = 0;
+    for await (const item of this.#items) {
+      this.#take(item, candidates);
+      items += 1;
+      if (items < ITEMS && !(item instanceof Uint8Array)) continue;
+      yield { candidates, fraction: this.#fraction };
+      candidates = [];
+      items = 0;
+      await nextTurn();
+    }
+    this.#readLines(this.#cutter.end(), candidates);
+    yield { candidates, fraction: this.#fraction };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#close();
+  }
+
+  get #fraction(): number | undefined {
+    return this.#totalBytes === undefined ? undefined : Math.min(1, this.#bytes / Math.max(1, this.#totalBytes));
+  }
+
+  #take(item: unknown, candidates: Candidate[]): void {
+    if (item instanceof Uint8Array) {
+      this.#bytes += item.length;
+      this.#readLines(this.#cutter.push(item), candidates);
+    } else if (typeof item === 'string') {
+      const text = item.endsWith('\n') ? item.slice(0, -1) : item;
+      for (const line of text.split('\n')) this.#readLine(line, undefined, candidates);
+    } else {
+      this.#count += 1;
+      const record =
+        typeof item === 'object' && item !== null && !Array.isArray(item) ? (item as RawRecord) : undefined;
+      const found =
+        record === undefined
+          ? unusable('unreadable', this.#count, undefined, 'It is neither text nor an object.')
+          : this.#reader.readObject(this.#count, record);
+      if (found !== undefined) candidates.push(found);
+    }
+  }
+
+  #readLines(lines: readonly TextLine[], candidates: Candidate[]): void {
+    for (const { text, problem } of lines) this.#readLine(text, problem, candidates);
+  }
+
+  #readLine(text: string | undefined, problem: string | undefined, candidates: Candidate[]): void {
+    this.#count += 1;
+    const found =
+      text === undefined
+        ? unusable('unreadable', this.#count, undefined, problem ?? '')
+        : this.#reader.readLine(this.#count, text);
+    if (found !== undefined) candidates.push(found);
+  }
+}

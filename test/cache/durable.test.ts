@@ -1,0 +1,374 @@
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { AgentContextCache, type AnyNamespaces, type BaseContextCache, type ContextCacheError, DirectorySnapshotStore, InMemoryContextCache, MemorySnapshotStore, type JsonValue, type OpenOptions, systemClock } from '../../src/index.ts';
+import type { apply } from '../../src/core/apply.ts';
+import { apply as realApply } from '../../src/core/apply.ts';
+import { fcOptions } from '../support/property.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { anyStep, closing, codeOf, type Failure, historyOf, LateCache, logOf, simulatedClock } from './support.ts';
+
+afterEach(() => void vi.restoreAllMocks());
+
+const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
+
+/** Everything that a reopened cache must still have. */
+function stateOf(cache: AgentContextCache) {
+  return {
+    position: cache.position,
+    namespaces: cache.listNamespaces(),
+    entries: NAMESPACES.map((name) => cache.entries(name).sort((a, b) => (a.key < b.key ? -1 : 1))),
+  };
+}
+
+/** A cache on a directory, on simulated time, that does not wait for the disk. */
+async function open<P extends BaseContextCache = InMemoryContextCache>(options: OpenOptions<P> = {}) {
+  const clock = simulatedClock();
+  const failures: Failure[] = [];
+  const cache = closing(await AgentContextCache.open<AnyNamespaces, P>({ clock, sync: false, natsUrl: null, onError: (error, source) => void failures.push({ error, source }), ...options }));
+  return { cache, clock, failures };
+}
+
+describe('a data directory', () => {
+  it('gives back entries, versions, positions and the log', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(anyStep, { maxLength: 20 }), { minLength: 2, maxLength: 3 }), async (lives) => {
+        const dataDir = await tempDir('durable');
+        const clock = simulatedClock();
+        let before: ReturnType<typeof stateOf> | undefined;
+        let log: unknown[] = [];
+        for (const steps of lives) {
+          const { cache } = await open({ dataDir, clock });
+          if (before !== undefined) expect(stateOf(cache)).toEqual(before);
+          expect(await logOf(cache)).toEqual(log);
+          for (const step of steps) {
+            if ('wait' in step) clock.increment(step.wait);
+            else cache.supervisor.send(step);
+          }
+          log = await logOf(cache);
+          before = stateOf(cache);
+          await cache.shutdown();
+        }
+        const { cache } = await open({ dataDir, clock });
+        expect(stateOf(cache)).toEqual(before);
+        // The next version of each namespace follows on what was there.
+        for (const name of NAMESPACES) {
+          const versions = (await logOf(cache)).filter(({ namespace }) => namespace === name).reduce((_version, update) => (update.drop ? 0 : update.version), 0);
+          expect(await cache.set('next', 1, name)).toMatchObject({ version: versions + 1 });
+        }
+        await cache.shutdown();
+      }),
+      fcOptions(12),
+    );
+  });
+
+  it('resolves a write once it is committed, or at once', async () => {
+    const { cache } = await open({ dataDir: await tempDir('durable') });
+    const { position } = await cache.set('a', 1);
+    expect(cache.health().log.committed).toBeGreaterThanOrEqual(position);
+    const fast = await open({ dataDir: await tempDir('durable'), durability: 'memory' });
+    void fast.cache.set('a', 1);
+    await fast.cache.set('b', 1);
+    expect(fast.cache.health().log.committed).toBe(0);
+    expect(fast.cache.get('b')).toBe(1);
+    expect(cache.health().log).toMatchObject({ durable: true, status: 'ready' });
+  });
+
+  it('expires after a start what has expired meanwhile', async () => {
+    const dataDir = await tempDir('durable');
+    const clock = simulatedClock();
+    const first = await open({ dataDir, clock });
+    await first.cache.set('a', 1, 'n', { ttl: 10 });
+    await first.cache.set('b', 1, 'n', { ttl: 1_000 });
+    await first.cache.shutdown();
+    clock.increment(20);
+    const { cache } = await open({ dataDir, clock });
+    expect(cache.get('a', 'n')).toBeUndefined();
+    expect(cache.listKeys('n')).toEqual(['b']);
+    clock.increment(0);
+    expect((await historyOf(cache)).at(-1)).toBe('n 3 expire a');
+    clock.increment(1_000);
+    expect((await historyOf(cache)).at(-1)).toBe('n 4 expire b');
+  });
+
+  it('keeps topics and backup settings', async () => {
+    const dataDir = await tempDir('durable');
+    const first = await open({ dataDir });
+    await first.cache.setTopicsList(['a', 'b.c']);
+    await first.cache.removeTopic('a');
+    await first.cache.enableBackup({ interval: 77, mode: 'manual', keep: 3 });
+    await first.cache.shutdown();
+    const { cache } = await open({ dataDir });
+    expect(cache.getTopicsList()).toEqual(['b.c']);
+    expect(cache.isBackupEnabled()).toBe(true);
+    expect(cache.getBackupSettings()).toMatchObject({ interval: 77, mode: 'manual', keep: 3 });
+    await cache.disableBackup();
+    await cache.setBackupSettings({ keep: 9 });
+    await cache.shutdown();
+    const third = await open({ dataDir });
+    expect(third.cache.isBackupEnabled()).toBe(false);
+    expect(third.cache.getBackupSettings()).toMatchObject({ interval: 77, keep: 9 });
+  });
+
+  it('is held by one cache at a time, and free after a shutdown and after an open that failed', async () => {
+    const dataDir = await tempDir('durable');
+    const first = await open({ dataDir });
+    expect(await codeOf(AgentContextCache.open({ dataDir }))).toBe('DIRECTORY_LOCKED');
+    await first.cache.set('a', 1);
+    await first.cache.shutdown();
+    const store = new MemorySnapshotStore();
+    expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: store }))).toBe('NOT_EMPTY');
+    expect(await codeOf(AgentContextCache.open({ dataDir: await tempDir('durable'), restoreFrom: store }))).toBe('NOT_FOUND');
+    const { cache } = await open({ dataDir });
+    expect(cache.get('a')).toBe(1);
+  });
+
+  it('lets in no value that cannot be written, whatever the limits allow', async () => {
+    const dataDir = await tempDir('durable');
+    const limits = { maxDepth: 1_000_000 };
+    const first = await open({ dataDir, limits, clock: systemClock });
+    let deep: JsonValue = 0;
+    for (let i = 0; i < 8_000; i += 1) deep = [deep];
+    const outcome = await codeOf(first.cache.set('deep', deep, 'n'));
+    expect([undefined, 'INVALID_VALUE']).toContain(outcome);
+    await first.cache.set('a', 1, 'n');
+    await first.cache.synced({ timeoutMs: 5_000 });
+    await first.cache.shutdown();
+    const { cache } = await open({ dataDir, limits });
+    expect(cache.get('a', 'n')).toBe(1);
+    expect(cache.has('deep', 'n')).toBe(outcome === undefined);
+  });
+
+  it('keeps values that a careless codec changes', async () => {
+    const dataDir = await tempDir('durable');
+    const values = ['{"__proto__":{"a":1},"constructor":{"toJSON":"x"},"toJSON":1}', '{"constructor":1,"toJSON":"x"}', '[9007199254740993,-0.1,5e-324,""]', '"\\u0000"'].map((text) => JSON.parse(text));
+    const first = await open({ dataDir });
+    for (const [index, value] of values.entries()) await first.cache.set(`k${index}`, value, 'n');
+    await first.cache.shutdown();
+    const { cache } = await open({ dataDir });
+    for (const [index, value] of values.entries()) expect(JSON.stringify(cache.get(`k${index}`, 'n'))).toBe(JSON.stringify(value));
+    expect(Object.isFrozen(cache.get('k0', 'n'))).toBe(true);
+  });
+
+  it('with a primary of the user keeps versions, and the primary the values', async () => {
+    const dataDir = await tempDir('durable');
+    const primaryCache = new InMemoryContextCache();
+    const first = await open({ dataDir, primaryCache });
+    await first.cache.set('a', { x: 1 }, 'n');
+    await first.cache.set('b', 2, 'n', { agent: 'y' });
+    await first.cache.shutdown();
+    const { cache } = await open({ dataDir, primaryCache });
+    expect(cache.get('a', 'n')).toEqual({ x: 1 });
+    expect(cache.entry('b', 'n')).toMatchObject({ value: 2, version: 2, agent: 'y' });
+    expect(await cache.set('a', 3, 'n', { ifVersion: 1 })).toMatchObject({ version: 3 });
+  });
+
+  // DEFECT: `adoptKeys` (src/actors/primary.ts) raises the namespace's version outside the log, so that the first update
+  // has version 2. The state table and a start fold the log alone and find a gap: the checkpointer stalls for good with
+  // INVARIANT, and the directory cannot be opened again.
+  it.fails('with a primary that held keys before can be opened again, and its state table keeps up', async () => {
+    const dataDir = await tempDir('durable');
+    const primaryCache = new InMemoryContextCache();
+    primaryCache.set('old', 1, 'n');
+    const first = await open({ dataDir, primaryCache });
+    await first.cache.set('a', 1, 'n');
+    await expect(first.cache.synced({ signal: AbortSignal.timeout(2_000) })).resolves.toBeUndefined();
+    await first.cache.shutdown({ timeoutMs: 500 });
+    const { cache } = await open({ dataDir, primaryCache });
+    expect(cache.get('old', 'n')).toBe(1);
+    expect(await cache.set('old', 2, 'n')).toMatchObject({ changed: true });
+  });
+});
+
+describe('passivation', () => {
+  it('by command takes a namespace out of memory; reads do not bring it back, writes do, with the right version', async () => {
+    const { cache, clock } = await open({ dataDir: await tempDir('durable') });
+    await cache.set('a', { x: 1 }, 'n', { agent: 'x', ttl: 5_000 });
+    await cache.set('b', 2, 'n');
+    const before = cache.entries('n');
+    const passivated = cache.ask({ type: 'namespace.passivate', namespace: 'n' });
+    await vi.waitFor(() => {
+      clock.increment(500);
+      expect(cache.health().namespaces.resident).toBe(0);
+    });
+    expect(await passivated).toBe(true);
+    const passed = clock.now();
+    expect(passed).toBeLessThan(1_005_000);
+    expect(cache.get('a', 'n')).toEqual({ x: 1 });
+    expect(cache.entry('a', 'n')).toEqual(before[0]);
+    expect(cache.entries('n')).toEqual(before);
+    expect(cache.listKeys('n').sort()).toEqual(['a', 'b']);
+    expect(cache.has('none', 'n')).toBe(false);
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(cache.health().namespaces).toMatchObject({ resident: 0, total: 1 });
+    const watch = cache.watch({ namespace: 'n', include: 'snapshot' });
+    expect((await watch.next()).value).toMatchObject({ snapshot: true, key: expect.stringMatching(/a|b/) });
+    await watch.return?.();
+    expect(await codeOf(cache.set('a', 1, 'n', { ifVersion: 2 }))).toBe('VERSION_CONFLICT');
+    expect(await cache.set('b', 3, 'n', { ifVersion: 2 })).toMatchObject({ version: 3 });
+    expect(cache.health().namespaces.resident).toBe(1);
+    expect(await cache.ask({ type: 'namespace.passivate', namespace: 'none' })).toBe(false);
+  });
+
+  it('does not keep an entry from expiring', async () => {
+    const { cache, clock } = await open({ dataDir: await tempDir('durable') });
+    await cache.set('a', 1, 'n', { ttl: 50_000 });
+    void cache.ask({ type: 'namespace.passivate', namespace: 'n' });
+    await vi.waitFor(() => {
+      clock.increment(500);
+      expect(cache.health().namespaces.resident).toBe(0);
+    });
+    clock.increment(60_000);
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
+  });
+
+  it('keeps no more namespaces in memory than it may, and loses nothing', async () => {
+    const { cache, clock } = await open({ dataDir: await tempDir('durable'), maxResidentNamespaces: 5 });
+    for (let round = 0; round < 3; round += 1) {
+      for (let i = 0; i < 40; i += 1) {
+        expect(await cache.set('a', round * 100 + i, `n${i}`)).toMatchObject({ version: round + 1 });
+        clock.increment(100);
+      }
+    }
+    await vi.waitFor(async () => {
+      clock.increment(500);
+      await cache.set('a', 1, `more${clock.now()}`);
+      expect(cache.health().namespaces.resident).toBeLessThanOrEqual(8);
+    }, { timeout: 10_000 });
+    for (let i = 0; i < 40; i += 1) expect(cache.entry('a', `n${i}`)).toMatchObject({ value: 200 + i, version: 3 });
+  });
+
+  it('takes idle ones out after their time, and leaves no timer once nothing is in memory', async () => {
+    const { cache, clock } = await open({ dataDir: await tempDir('durable'), passivateAfterMs: 10_000 });
+    await cache.set('a', 1, 'n');
+    await vi.waitFor(() => {
+      clock.increment(2_500);
+      expect(cache.health().namespaces.resident).toBe(0);
+    });
+    expect(cache.get('a', 'n')).toBe(1);
+    expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 2 });
+  });
+});
+
+describe('a crash over a durable log', () => {
+  it('comes back from the state table and the log', async () => {
+    let broken = true;
+    const fold: typeof apply = (state, update) => {
+      if (broken && update.key === 'bad') throw new Error('the fold is broken');
+      realApply(state, update);
+    };
+    const dataDir = await tempDir('durable');
+    const clock = simulatedClock();
+    const { cache } = await open({ dataDir, clock, internals: { apply: fold } });
+    await cache.set('a', 1, 'n', { agent: 'x' });
+    const flushed = cache.synced();
+    await vi.waitFor(() => {
+      clock.increment(500);
+      expect(cache.health().followers.every(({ lag }) => lag === 0)).toBe(true);
+    });
+    await flushed;
+    await cache.set('b', 2, 'n');
+    const before = cache.entries('n');
+    expect(await codeOf(cache.set('bad', 3, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    const held = cache.set('c', 4, 'n');
+    broken = false;
+    clock.increment(0);
+    expect(await held).toMatchObject({ version: 4 });
+    expect(cache.entries('n').slice(0, 2)).toEqual(before);
+    expect(cache.get('bad', 'n')).toBe(3);
+    const all = stateOf(cache);
+    await cache.shutdown();
+    const reopened = await open({ dataDir, clock });
+    expect(stateOf(reopened.cache)).toEqual(all);
+  });
+
+  it('restarted by command and by its timer at once keeps what was written in between', async () => {
+    let broken = true;
+    const fold: typeof apply = (state, update) => {
+      if (broken && update.key === 'bad') throw new Error('the fold is broken');
+      realApply(state, update);
+    };
+    const { cache, clock } = await open({ dataDir: await tempDir('durable'), internals: { apply: fold } });
+    await codeOf(cache.set('bad', 1, 'n'));
+    broken = false;
+    const restarts = [cache.ask({ type: 'namespace.restart', namespace: 'n' }), cache.ask({ type: 'namespace.restart', namespace: 'n' })];
+    clock.increment(1_000);
+    await Promise.all(restarts);
+    for (let i = 0; i < 20; i += 1) expect(await cache.set('a', i, 'n')).toMatchObject({ version: i + 2 });
+    expect(cache.health().namespaces).toMatchObject({ restarts: 1, failed: [] });
+  });
+});
+
+describe('a restored snapshot', () => {
+  const filled = async (options: OpenOptions<InMemoryContextCache>) => {
+    const made = await open(options);
+    for (const step of [
+      { type: 'context.set', namespace: 'n', key: 'a', value: { __proto__: null, x: [1] }, agent: 'x', ttl: 10_000 },
+      { type: 'context.set', namespace: 'n', key: 'b', value: null },
+      { type: 'context.set', namespace: 'm', key: 'a', value: 1 },
+      { type: 'context.clear', namespace: 'm' },
+      { type: 'context.set', namespace: '__proto__', key: 'c:d', value: 'x' },
+      { type: 'context.set', namespace: 'a:b', key: 'a', value: 1 },
+      { type: 'context.drop', namespace: 'a:b' },
+    ] as const)
+      await made.cache.ask(step);
+    await made.cache.backup();
+    return made;
+  };
+
+  it.each([
+    ['memory', 'memory'],
+    ['memory', 'a directory'],
+    ['a directory', 'memory'],
+    ['a directory', 'a directory'],
+  ])('of a store in %s gives %s the same entries, versions and position', async (from, to) => {
+    const place = from === 'memory' ? new MemorySnapshotStore() : new DirectorySnapshotStore(await tempDir('snapshots'));
+    const { cache: first, clock } = await filled({ backup: { store: place } });
+    const before = stateOf(first);
+    const dataDir = to === 'memory' ? undefined : await tempDir('durable');
+    const { cache } = await open({ restoreFrom: place, dataDir, clock });
+    expect(stateOf(cache)).toEqual(before);
+    expect(cache.entry('a', 'n')?.expiresAt).not.toBeNull();
+    expect(await logOf(cache)).toEqual([]);
+    expect(await cache.set('next', 1, 'n')).toEqual({ version: 3, position: before.position + 1, changed: true });
+    expect(await cache.set('next', 1, 'm')).toMatchObject({ version: 3 });
+    expect(await cache.set('next', 1, 'a:b')).toMatchObject({ version: 1 });
+    expect(await codeOf(cache.set('b', 1, 'n', { ifVersion: 1 }))).toBe('VERSION_CONFLICT');
+    clock.increment(10_000);
+    expect(cache.has('a', 'n')).toBe(false);
+    if (dataDir === undefined) return;
+    await cache.flush();
+    const after = stateOf(cache);
+    await cache.shutdown();
+    const again = await open({ dataDir, clock });
+    expect(stateOf(again.cache)).toEqual(after);
+    await again.cache.shutdown();
+    expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: place }))).toBe('NOT_EMPTY');
+  });
+
+  it('can be named by its directory', async () => {
+    const directory = await tempDir('snapshots');
+    await filled({ backup: { store: new DirectorySnapshotStore(directory) } });
+    const { cache } = await open({ restoreFrom: directory });
+    expect(cache.get('b', 'n')).toBeNull();
+    const empty = await AgentContextCache.open({ restoreFrom: await tempDir('snapshots') }).catch((error: ContextCacheError) => error);
+    expect(empty).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('of a data directory lies in it by default', async () => {
+    const dataDir = await tempDir('durable');
+    const { cache: first } = await filled({ dataDir });
+    const before = stateOf(first);
+    await first.shutdown();
+    const { cache } = await open({ restoreFrom: `${dataDir}/backups` });
+    expect(stateOf(cache)).toEqual(before);
+  });
+
+  it('has the values of an asynchronous primary', async () => {
+    const store = new MemorySnapshotStore();
+    const first = await open({ primaryCache: new LateCache(), backup: { store } });
+    await first.cache.set('a', { x: 1 }, 'n', { agent: 'x' });
+    await first.cache.backup();
+    const { cache } = await open({ restoreFrom: store });
+    expect(cache.entry('a', 'n')).toMatchObject({ value: { x: 1 }, version: 1, agent: 'x' });
+  });
+});

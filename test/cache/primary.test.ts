@@ -1,0 +1,375 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AgentContextCache, InMemoryContextCache, type JsonValue, MemorySnapshotStore, type VersionConflictError } from '../../src/index.ts';
+import { fcOptions } from '../support/property.ts';
+import { anyDataCommand, closing, codeOf, foldValues, historyOf, LateCache, logOf, makeCache, outcomeNow, START, turns } from './support.ts';
+
+describe('a synchronous primary', () => {
+  it('answers at once, and holds the values', async () => {
+    const primary = new InMemoryContextCache();
+    const { cache } = makeCache({ primaryCache: primary });
+    const done = cache.set('a', { b: 1 }, 'n', { agent: 'x' });
+    expect(primary.get('a', 'n')).toEqual({ b: 1 });
+    expect(cache.get('a', 'n')).toEqual({ b: 1 });
+    expect(cache.has('a', 'n')).toBe(true);
+    expect(cache.entry('a', 'n')).toEqual({ namespace: 'n', key: 'a', value: { b: 1 }, version: 1, createdAt: START, updatedAt: START, expiresAt: null, agent: 'x' });
+    expect(cache.entries('n')).toEqual([cache.entry('a', 'n')]);
+    expect(cache.listKeys('n')).toEqual(['a']);
+    expect(cache.getMany(['a', 'b'], 'n')).toEqual([{ b: 1 }, undefined]);
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(await done).toEqual({ version: 1, position: 1, changed: true });
+    void cache.update('count', (count) => ((count as number | undefined) ?? 0) + 1, 'n');
+    expect(cache.get('count', 'n')).toBe(1);
+    await cache.dropNamespace('n');
+    expect(primary.listNamespaces()).toEqual([]);
+    expect(cache.listNamespaces()).toEqual(['default']);
+  });
+
+  it('keeps what it held before, as entries like any other', async () => {
+    const primary = new InMemoryContextCache();
+    primary.set('old', 1, 'n');
+    primary.set('older', null, 'n');
+    const { cache } = makeCache({ primaryCache: primary });
+    expect(cache.get('old', 'n')).toBe(1);
+    expect(cache.get('older', 'n')).toBeNull();
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(cache.listKeys('n')).toEqual(['old', 'older']);
+    expect(cache.entry('old', 'n')).toMatchObject({ value: 1, version: 1 });
+    const conflict = await cache.set('old', 2, 'n', { ifVersion: 0 }).catch((error: VersionConflictError) => error);
+    expect(conflict).toMatchObject({ code: 'VERSION_CONFLICT', current: { value: 1, version: 1 } });
+    expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 2, changed: true });
+    expect(await cache.delete('older', 'n')).toMatchObject({ changed: true });
+    expect(primary.listKeys('n')).toEqual(['old']);
+    expect(await cache.clearNamespace('n')).toMatchObject({ changed: true });
+    expect(primary.listKeys('n')).toEqual([]);
+  });
+
+  it('is asked before a delete or a clear of a namespace the cache has not met', async () => {
+    const primary = new InMemoryContextCache();
+    primary.set('old', 1, 'n');
+    primary.set('old', 1, 'm');
+    const { cache } = makeCache({ primaryCache: primary });
+    expect(await cache.delete('old', 'n')).toMatchObject({ changed: true });
+    expect(await cache.dropNamespace('m')).toMatchObject({ changed: true });
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+  });
+
+  it('that refuses a write rejects the command, and nothing has changed', async () => {
+    const primary = new PickyMemory();
+    const { cache } = makeCache({ primaryCache: primary });
+    await cache.set('a', 1, 'n');
+    primary.refused = 'a';
+    for (const ask of [() => cache.set('a', 2, 'n'), () => cache.delete('a', 'n')]) {
+      await expect(ask()).rejects.toMatchObject({ code: 'BACKEND_FAILED', cause: { message: 'refused' } });
+    }
+    expect(cache.get('a', 'n')).toBe(1);
+    expect(cache.position).toBe(1);
+    expect(await cache.set('b', 1, 'n')).toMatchObject({ version: 2 });
+  });
+
+  it('that refuses one write of a batch has the earlier ones put back', async () => {
+    const primary = new PickyMemory();
+    const { cache } = makeCache({ primaryCache: primary });
+    await cache.set('a', 'before', 'n');
+    await cache.set('gone', 'before', 'n');
+    primary.refused = 'bad';
+    const batch = cache.batch(
+      [
+        { operation: 'set', key: 'a', value: 1 },
+        { operation: 'set', key: 'a', value: 2 },
+        { operation: 'set', key: 'new', value: 3 },
+        { operation: 'delete', key: 'gone' },
+        { operation: 'set', key: 'bad', value: 4 },
+      ],
+      'n',
+    );
+    expect(await codeOf(batch)).toBe('BACKEND_FAILED');
+    expect(Object.fromEntries(primary.listKeys('n').map((key) => [key, primary.get(key, 'n')]))).toEqual({ a: 'before', gone: 'before' });
+    expect(cache.position).toBe(2);
+    expect(cache.entries('n').map(({ key, version }) => [key, version]).sort()).toEqual([['a', 1], ['gone', 2]]);
+  });
+
+  it('expires by the cache', async () => {
+    const primary = new InMemoryContextCache();
+    const { cache, clock } = makeCache({ primaryCache: primary });
+    await cache.set('a', 1, 'n', { ttl: 10 });
+    clock.increment(10);
+    expect(primary.get('a', 'n')).toBeUndefined();
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
+  });
+
+  it('ends with the same content as the log leads to', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 40 }), async (commands) => {
+        const primary = new InMemoryContextCache();
+        const { cache } = makeCache({ primaryCache: primary });
+        for (const command of commands) cache.supervisor.send(command);
+        const content = Object.fromEntries(
+          primary.listNamespaces().filter((name) => primary.listKeys(name).length > 0)
+            .map((name) => [name, Object.fromEntries(primary.listKeys(name).map((key) => [key, primary.get(key, name) as JsonValue]))]),
+        );
+        expect(content).toEqual(foldValues(await logOf(cache)));
+      }),
+      fcOptions(100),
+    );
+  });
+});
+
+class PickyMemory extends InMemoryContextCache {
+  refused: string | undefined;
+
+  override set(key: string, value: JsonValue, namespace: string): void {
+    if (key === this.refused) throw new Error('refused');
+    super.set(key, value, namespace);
+  }
+
+  override delete(key: string, namespace: string): boolean {
+    if (key === this.refused) throw new Error('refused');
+    return super.delete(key, namespace);
+  }
+}
+
+describe('an asynchronous primary', () => {
+  it('is awaited: value and update are there once the promise resolves', async () => {
+    const primary = new LateCache();
+    const { cache } = makeCache({ primaryCache: primary });
+    const done = cache.set('a', 1, 'n');
+    expect(cache.position).toBe(0);
+    expect(await done).toEqual({ version: 1, position: 1, changed: true });
+    expect(await cache.get('a', 'n')).toBe(1);
+    expect(await cache.has('b', 'n')).toBe(false);
+    expect(await cache.entry('a', 'n')).toMatchObject({ value: 1, version: 1 });
+    expect(await cache.entries('n')).toMatchObject([{ key: 'a', value: 1 }]);
+    expect(await cache.getMany(['a', 'b'], 'n')).toEqual([1, undefined]);
+    expect(await cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(await cache.namespace('n').listKeys()).toEqual(['a']);
+    expect(await cache.ask({ type: 'context.get', key: 'a', namespace: 'n' })).toBe(1);
+  });
+
+  it('gets the commands of a namespace one at a time, in order', async () => {
+    const primary = new LateCache();
+    let busy = 0;
+    let most = 0;
+    primary.before = async () => {
+      busy += 1;
+      most = Math.max(most, busy);
+      await turns(1);
+      busy -= 1;
+    };
+    const { cache } = makeCache({ primaryCache: primary });
+    const done = Array.from({ length: 20 }, (_, i) => cache.set(`k${i % 3}`, i, 'n'));
+    const answers = await Promise.all(done);
+    expect(most).toBe(1);
+    expect(answers.map(({ version }) => version)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    expect(primary.calls).toEqual(Array.from({ length: 20 }, (_, i) => `set n k${i % 3}`));
+    expect(primary.content()).toEqual({ n: { k0: 18, k1: 19, k2: 17 } });
+  });
+
+  it('keeps conditions on what it held before', async () => {
+    const primary = new LateCache();
+    primary.spaces.set('n', new Map<string, JsonValue>([['old', 'x'], ['other', 'y']]));
+    const { cache } = makeCache({ primaryCache: primary });
+    const conflict = await cache.set('old', 1, 'n', { ifVersion: 0 }).catch((error: VersionConflictError) => error);
+    expect(conflict).toMatchObject({ code: 'VERSION_CONFLICT', expected: 0, current: { key: 'old', value: 'x', version: 1 } });
+    expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 2 });
+    expect(await cache.update('other', (value) => `${value}!`, 'n')).toMatchObject({ version: 3 });
+    expect(await cache.getOrSet('other', () => 'made', 'n')).toBe('y!');
+    expect(primary.content()).toEqual({ n: { old: 2, other: 'y!' } });
+    expect(await cache.set('new', 1, 'n', { ifVersion: 0 })).toMatchObject({ version: 4 });
+  });
+
+  it('that refuses a write rejects the command; the next ones go on', async () => {
+    const primary = new LateCache();
+    primary.before = (call) => {
+      if (call === 'set n bad') throw new Error('refused');
+    };
+    const { cache, failures } = makeCache({ primaryCache: primary });
+    const done = [cache.set('a', 1, 'n'), cache.set('bad', 2, 'n'), cache.set('b', 3, 'n')];
+    expect(await Promise.all(done.map(codeOf))).toEqual([undefined, 'BACKEND_FAILED', undefined]);
+    expect(primary.content()).toEqual({ n: { a: 1, b: 3 } });
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set b']);
+    expect(failures).toMatchObject([{ error: { code: 'BACKEND_FAILED', cause: { message: 'refused' } } }]);
+  });
+
+  it('that refuses one write of a batch has the earlier ones put back', async () => {
+    const primary = new LateCache();
+    primary.before = (call) => {
+      if (call === 'set n bad') throw new Error('refused');
+    };
+    const { cache } = makeCache({ primaryCache: primary });
+    await cache.set('a', 'before', 'n');
+    await cache.set('gone', 'before', 'n');
+    const batch = cache.batch(
+      [
+        { operation: 'set', key: 'a', value: 1 },
+        { operation: 'set', key: 'new', value: 1 },
+        { operation: 'delete', key: 'gone' },
+        { operation: 'set', key: 'bad', value: 1 },
+      ],
+      'n',
+    );
+    expect(await codeOf(batch)).toBe('BACKEND_FAILED');
+    expect(primary.content()).toEqual({ n: { a: 'before', gone: 'before' } });
+    expect(cache.position).toBe(2);
+  });
+
+  it('that can put nothing back makes the outcome unknown, and says so', async () => {
+    const primary = new LateCache();
+    let writes = 0;
+    primary.before = () => {
+      writes += 1;
+      if (writes > 1) throw new Error('away');
+    };
+    const { cache } = makeCache({ primaryCache: primary });
+    const error = await cache.batch([{ operation: 'set', key: 'a', value: 1 }, { operation: 'set', key: 'b', value: 1 }], 'n').catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { errors: [{ message: 'away' }, { message: 'away' }] } });
+  });
+
+  it('that hangs holds up its namespace only, and no more commands than it may', async () => {
+    const primary = new LateCache();
+    let release: () => void = () => {};
+    const hung = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    primary.before = (call) => (call === 'set n hung' ? hung : undefined);
+    const { cache } = makeCache({ primaryCache: primary, maxWaiting: 3 });
+    const done = [cache.set('hung', 1, 'n')];
+    await turns();
+    done.push(...['a', 'b', 'c', 'd', 'e'].map((key) => cache.set(key, 1, 'n')));
+    expect(await Promise.all(done.slice(4).map(codeOf))).toEqual(['OVERLOADED', 'OVERLOADED']);
+    expect(await cache.set('a', 1, 'm')).toMatchObject({ version: 1 });
+    expect(await outcomeNow(done[1] as Promise<unknown>)).toBe('pending');
+    release();
+    expect(await Promise.all(done.slice(0, 4))).toMatchObject([{ version: 1 }, { version: 2 }, { version: 3 }, { version: 4 }]);
+    expect(primary.content().n).toEqual({ hung: 1, a: 1, b: 1, c: 1 });
+  });
+
+  it('that hangs does not hold up a shutdown beyond its time, and what waits is told', async () => {
+    const primary = new LateCache();
+    primary.before = () => new Promise<void>(() => {});
+    const { cache, clock } = makeCache({ primaryCache: primary });
+    const done = [cache.set('a', 1, 'n'), cache.set('b', 1, 'n')];
+    await turns();
+    const shutdown = cache.shutdown({ timeoutMs: 100 });
+    await turns();
+    clock.increment(100);
+    expect(await shutdown).toMatchObject({ unfinishedCommands: true });
+    expect(await Promise.all(done.map(codeOf))).toEqual(['OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN']);
+  });
+
+  it('is waited for by a shutdown that has the time', async () => {
+    const primary = new LateCache();
+    const { cache } = makeCache({ primaryCache: primary });
+    const done = [cache.set('a', 1, 'n'), cache.set('b', 1, 'n')];
+    expect(await cache.shutdown()).toMatchObject({ unfinishedCommands: false, undelivered: [] });
+    expect(await Promise.all(done)).toMatchObject([{ version: 1 }, { version: 2 }]);
+  });
+
+  it('expires by the cache, though nobody writes any more', async () => {
+    const primary = new LateCache();
+    const { cache, clock } = makeCache({ primaryCache: primary });
+    await cache.set('a', 1, 'n', { ttl: 10 });
+    await cache.set('b', 1, 'n', { ttl: 500 });
+    expect(await cache.get('a', 'n')).toBe(1);
+    clock.increment(10);
+    expect(await cache.get('a', 'n')).toBeUndefined();
+    expect(await cache.listKeys('n')).toEqual(['b']);
+    await turns(10);
+    expect(primary.content()).toEqual({ n: { b: 1 } });
+    clock.increment(5_000);
+    await turns(10);
+    expect(primary.content()).toEqual({});
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set b', 'n 3 expire a', 'n 4 expire b']);
+  });
+
+  it('that refuses an expiry is asked again', async () => {
+    const primary = new LateCache();
+    let away = true;
+    primary.before = (call) => {
+      if (away && call.startsWith('delete')) throw new Error('away');
+    };
+    const { cache, clock } = makeCache({ primaryCache: primary });
+    await cache.set('a', 1, 'n', { ttl: 10 });
+    clock.increment(10);
+    await turns(10);
+    expect(primary.content()).toEqual({ n: { a: 1 } });
+    away = false;
+    clock.increment(1_000);
+    await turns(10);
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
+    expect(primary.content()).toEqual({});
+  });
+
+  it('can be dropped and begun anew', async () => {
+    const primary = new LateCache();
+    const { cache } = makeCache({ primaryCache: primary });
+    const done = [cache.set('a', 1, 'n'), cache.dropNamespace('n'), cache.set('b', 1, 'n'), cache.dropNamespace('n')];
+    expect(await Promise.all(done)).toMatchObject([{ version: 1 }, { version: 2 }, { version: 1 }, { version: 2 }]);
+    expect(await cache.listNamespaces()).toEqual(['default']);
+    expect(await cache.set('c', 1, 'n')).toMatchObject({ version: 1 });
+  });
+
+  it('that cannot say what it holds rejects the command, and nothing has changed', async () => {
+    const primary = new LateCache();
+    const held = primary.listKeys.bind(primary);
+    let away = true;
+    primary.listKeys = async (namespace) => {
+      if (away) throw new Error('away');
+      return held(namespace);
+    };
+    const { cache } = makeCache({ primaryCache: primary });
+    expect(await codeOf(cache.set('a', 1, 'n'))).toBe('BACKEND_FAILED');
+    expect(primary.calls).toEqual([]);
+    away = false;
+    expect(await cache.set('a', 1, 'n')).toMatchObject({ version: 1 });
+  });
+
+  it('ends with the same content as the log leads to, through refusals and batches put back', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 25 }), fc.integer({ min: 2, max: 9 }), async (commands, every) => {
+        const primary = new LateCache();
+        let writes = 0;
+        let puttingBack = false;
+        primary.before = (call) => {
+          writes += 1;
+          // A write that fails, but not while the cache puts back what it wrote before.
+          if (writes % every === 0 && !puttingBack && call.startsWith('set')) {
+            puttingBack = true;
+            throw new Error('refused');
+          }
+          puttingBack = false;
+        };
+        const { cache } = makeCache({ primaryCache: primary });
+        const outcomes = await Promise.all(commands.map((command) => codeOf(cache.ask(command))));
+        if (outcomes.includes('OUTCOME_UNKNOWN')) return;
+        expect(primary.content()).toEqual(foldValues(await logOf(cache)));
+      }),
+      fcOptions(60),
+    );
+  });
+
+  it('is in a backup as it is, also while commands are on their way', async () => {
+    const primary = new LateCache();
+    let release: () => void = () => {};
+    let done: Promise<unknown> | undefined;
+    const store = new MemorySnapshotStore();
+    const put = store.put.bind(store);
+    // The snapshot is at its first namespace; meanwhile the primary takes what was on its way to another one.
+    store.put = async (...blob) => {
+      release();
+      await done;
+      return put(...blob);
+    };
+    const { cache } = makeCache({ primaryCache: primary, backup: { store } });
+    await cache.set('a', 1, 'first');
+    await cache.set('a', 1, 'n');
+    primary.before = () => new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    done = cache.set('b', 2, 'n');
+    await turns();
+    await cache.backup();
+    const restored = closing(await AgentContextCache.open({ restoreFrom: store }));
+    expect(restored.get('a', 'n')).toBe(1);
+  });
+});

@@ -1,0 +1,277 @@
+import fc from 'fast-check';
+import { afterEach } from 'vitest';
+import { SimulatedClock } from 'xstate';
+import { NamespaceRegistry } from '../../src/actors/namespace-registry.ts';
+import type { FailureSource } from '../../src/actors/report.ts';
+import {
+  AgentContextCache,
+  type BackendSetOptions,
+  BaseContextCache,
+  type CacheOptions,
+  type ContextCommand,
+  type DataCommand,
+  type InMemoryContextCache,
+  type JsonValue,
+  MemoryConfigStore,
+  type Update,
+} from '../../src/index.ts';
+import type { UpdateLog } from '../../src/log/update-log.ts';
+
+/** Where simulated time begins. */
+export const START = 1_000_000;
+
+export function simulatedClock(): SimulatedClock {
+  const clock = new SimulatedClock();
+  clock.set(START);
+  clocks.add(clock);
+  return clock;
+}
+
+export interface Failure {
+  readonly error: Error;
+  readonly source: FailureSource;
+}
+
+const open: { shutdown(options: { timeoutMs: number }): Promise<unknown> }[] = [];
+const clocks = new Set<SimulatedClock>();
+
+afterEach(async () => {
+  let ended = false;
+  const ending = Promise.all(open.splice(0).map((cache) => cache.shutdown({ timeoutMs: 0 }))).then(() => {
+    ended = true;
+  });
+  // Time goes on, so that deadlines come.
+  for (let i = 0; i < 1_000 && !ended; i += 1) {
+    await turns(1);
+    for (const clock of clocks) clock.increment(10);
+  }
+  clocks.clear();
+  await ending;
+});
+
+/** Shuts the cache down after the test, whatever comes of it. */
+export function closing<C extends { shutdown(options: { timeoutMs: number }): Promise<unknown> }>(cache: C): C {
+  open.push(cache);
+  return cache;
+}
+
+/** A cache on a log of the test's own. */
+export function makeCacheOn(log: UpdateLog, options: CacheOptions = {}) {
+  const clock = simulatedClock();
+  const failures: Failure[] = [];
+  const onError = (error: Error, source: FailureSource) => void failures.push({ error, source });
+  const cache = new AgentContextCache(
+    { clock, onError, ...options },
+    { log, config: new MemoryConfigStore(), registry: new NamespaceRegistry() },
+    false,
+  );
+  return { cache: closing(cache), clock, failures };
+}
+
+/** A cache in memory on simulated time, that keeps what it has told to `onError`. */
+export function makeCache<P extends BaseContextCache = InMemoryContextCache>(options: CacheOptions<P> = {}) {
+  const clock = simulatedClock();
+  const failures: Failure[] = [];
+  const onError = (error: Error, source: FailureSource) => void failures.push({ error, source });
+  const cache = new AgentContextCache<{ readonly [namespace: string]: { readonly [key: string]: JsonValue } }, P>({
+    clock,
+    onError,
+    ...options,
+  });
+  return { cache: closing(cache), clock, failures };
+}
+
+/** What {@link logOf} reads. */
+export interface Logged {
+  readLog(): AsyncIterable<Update>;
+  flush(): Promise<void>;
+}
+
+/** Everything that was appended so far. */
+export async function logOf(cache: Logged): Promise<Update[]> {
+  await cache.flush();
+  const updates: Update[] = [];
+  for await (const update of cache.readLog()) updates.push(update);
+  return updates;
+}
+
+/** The log in short: operation and key. */
+export async function historyOf(cache: Logged): Promise<string[]> {
+  return (await logOf(cache)).map(
+    ({ namespace, version, operation, key }) => `${namespace} ${version} ${operation} ${key}`,
+  );
+}
+
+/** `code` of the rejection; `undefined` where there was none. */
+export async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await promise;
+    return undefined;
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
+
+/** A few turns of the event loop: everything that needs no timer has happened by then. */
+export async function turns(count = 5): Promise<void> {
+  for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** What a promise has come to by now. */
+export async function outcomeNow<T>(promise: Promise<T>): Promise<{ value: T } | { error: unknown } | 'pending'> {
+  await turns();
+  return Promise.race([
+    promise.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    ),
+    new Promise<'pending'>((resolve) => setImmediate(() => resolve('pending'))),
+  ]);
+}
+
+/** A backend of the user's own that answers a turn of the event loop later, and can be told to fail or to hang. */
+export class LateCache extends BaseContextCache {
+  readonly spaces = new Map<string, Map<string, JsonValue>>();
+  readonly calls: string[] = [];
+  /** Called before each write; may throw, or take its time. */
+  before: (call: string) => void | Promise<void> = () => {};
+
+  async get(key: string, namespace: string): Promise<JsonValue | undefined> {
+    await turns(1);
+    return this.spaces.get(namespace)?.get(key);
+  }
+
+  async set(key: string, value: JsonValue, namespace: string, _options?: BackendSetOptions): Promise<void> {
+    await this.#write(`set ${namespace} ${key}`);
+    let space = this.spaces.get(namespace);
+    if (space === undefined) {
+      space = new Map();
+      this.spaces.set(namespace, space);
+    }
+    space.set(key, value);
+  }
+
+  async delete(key: string, namespace: string): Promise<boolean> {
+    await this.#write(`delete ${namespace} ${key}`);
+    return this.spaces.get(namespace)?.delete(key) ?? false;
+  }
+
+  async listKeys(namespace: string): Promise<string[]> {
+    await turns(1);
+    return [...(this.spaces.get(namespace)?.keys() ?? [])];
+  }
+
+  async clearNamespace(namespace: string): Promise<void> {
+    await this.#write(`clear ${namespace}`);
+    this.spaces.get(namespace)?.clear();
+  }
+
+  override async dropNamespace(namespace: string): Promise<void> {
+    await this.#write(`drop ${namespace}`);
+    this.spaces.delete(namespace);
+  }
+
+  async listNamespaces(): Promise<string[]> {
+    await turns(1);
+    return [...this.spaces.keys()];
+  }
+
+  /** What it holds, without empty namespaces. */
+  content(): Record<string, Record<string, JsonValue>> {
+    const spaces = [...this.spaces].filter(([, space]) => space.size > 0);
+    return Object.fromEntries(spaces.map(([name, space]) => [name, Object.fromEntries(space)]));
+  }
+
+  async #write(call: string): Promise<void> {
+    this.calls.push(call);
+    await this.before(call);
+    await turns(1);
+  }
+}
+
+/** The values that updates lead to, without empty namespaces. */
+export function foldValues(updates: readonly Update[]): Record<string, Record<string, JsonValue>> {
+  const spaces = new Map<string, Map<string, JsonValue>>();
+  for (const { namespace, operation, key, value } of updates) {
+    const space = spaces.get(namespace) ?? new Map<string, JsonValue>();
+    spaces.set(namespace, space);
+    if (operation === 'clear_namespace') space.clear();
+    else if (operation === 'set') space.set(key as string, value);
+    else if (operation !== 'touch') space.delete(key as string);
+  }
+  return Object.fromEntries(
+    [...spaces].filter(([, space]) => space.size > 0).map(([name, space]) => [name, Object.fromEntries(space)]),
+  );
+}
+
+const names = fc.constantFrom('n', 'm', '__proto__', 'a:b', 'default');
+const keys = fc.constantFrom('a', 'b', '__proto__', 'c:d');
+const value = fc.constantFrom<unknown>(null, 0, 'x', { list: [1, { a: null }] }, []);
+const ttl = fc.option(fc.constantFrom<number | string>(5, 20, '1s'), { nil: undefined, freq: 3 });
+const ifVersion = fc.option(fc.integer({ min: 0, max: 4 }), { nil: undefined, freq: 4 });
+const agent = fc.option(fc.constantFrom('x', 'y'), { nil: undefined });
+
+const step = fc.oneof(
+  fc.record({ operation: fc.constant('set' as const), key: keys, value, ttl, ifVersion }),
+  fc.record({ operation: fc.constant('delete' as const), key: keys, ifVersion }),
+  fc.record({ operation: fc.constant('touch' as const), key: keys, ttl: fc.constantFrom(3, 30), ifVersion }),
+);
+
+/** Any data command on a few namespaces and keys. */
+export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      type: fc.constant('context.set' as const),
+      namespace: names,
+      key: keys,
+      value,
+      ttl,
+      ifVersion,
+      agent,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('context.delete' as const),
+      namespace: names,
+      key: keys,
+      ifVersion,
+      agent,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('context.touch' as const),
+      namespace: names,
+      key: keys,
+      ttl: fc.constantFrom(3, 30),
+      agent,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('context.batch' as const),
+      namespace: names,
+      operations: fc.array(step, { maxLength: 4 }),
+      agent,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constantFrom('context.clear' as const, 'context.drop' as const),
+      namespace: names,
+      agent,
+    }),
+  },
+);
+
+/** A command, or a step of the clock. */
+export const anyStep: fc.Arbitrary<ContextCommand | { readonly wait: number }> = fc.oneof(
+  { weight: 5, arbitrary: anyDataCommand },
+  { weight: 1, arbitrary: fc.record({ wait: fc.constantFrom(1, 4, 25, 1_000) }) },
+);

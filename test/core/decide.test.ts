@@ -1,0 +1,235 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { apply } from '../../src/core/apply.ts';
+import type { BatchOperation, DataCommand } from '../../src/core/command.ts';
+import { VersionConflictError } from '../../src/core/conflict.ts';
+import { decide, expired } from '../../src/core/decide.ts';
+import { NamespaceState } from '../../src/core/namespace-state.ts';
+import type { PendingUpdate, Update } from '../../src/core/update.ts';
+import { createUpdate } from '../../src/core/update.ts';
+import { fcOptions } from '../support/property.ts';
+import { door } from './request-support.ts';
+
+interface ModelEntry {
+  value: unknown;
+  version: number;
+  expiresAt: number | null;
+}
+
+/** What a namespace should do, said as plainly as possible. */
+class Model {
+  version = 0;
+  log: string[] = [];
+  entries = new Map<string, ModelEntry>();
+
+  run(at: number, command: DataCommand): 'conflict' | 'ok' {
+    this.expire(at);
+    const before = { version: this.version, log: [...this.log], entries: new Map(this.entries) };
+    const operations: BatchOperation[] =
+      command.type === 'context.batch'
+        ? [...command.operations]
+        : 'key' in command
+          ? [{ ...command, operation: command.type.slice('context.'.length) } as unknown as BatchOperation]
+          : [];
+    if (command.type === 'context.clear' && this.entries.size > 0) this.empty();
+    if (command.type === 'context.drop' && this.version > 0) {
+      this.empty();
+      this.version = 0;
+    }
+    for (const operation of operations) {
+      if (this.step(at, operation) === 'ok') continue;
+      Object.assign(this, before);
+      return 'conflict';
+    }
+    return 'ok';
+  }
+
+  expire(at: number): void {
+    const due = [...this.entries].filter(([, { expiresAt }]) => expiresAt !== null && expiresAt <= at);
+    due.sort(([, a], [, b]) => (a.expiresAt ?? 0) - (b.expiresAt ?? 0));
+    for (const [key] of due) {
+      this.note(`expire ${key}`);
+      this.entries.delete(key);
+    }
+  }
+
+  private step(at: number, operation: BatchOperation): 'conflict' | 'ok' {
+    const { key, ifVersion } = operation;
+    const present = this.entries.get(key);
+    if (ifVersion !== undefined && ifVersion !== (present?.version ?? 0)) return 'conflict';
+    const expiresAt = 'ttl' in operation && operation.ttl !== undefined ? at + Number(operation.ttl) : null;
+    if (operation.operation === 'set') {
+      this.note(`set ${key}`);
+      this.entries.set(key, { value: operation.value, version: this.version, expiresAt });
+    } else if (present !== undefined) {
+      this.note(`${operation.operation} ${key}`);
+      if (operation.operation === 'delete') this.entries.delete(key);
+      else this.entries.set(key, { ...present, version: this.version, expiresAt });
+    }
+    return 'ok';
+  }
+
+  private empty(): void {
+    this.note('clear_namespace null');
+    this.entries.clear();
+  }
+
+  private note(what: string): void {
+    this.version += 1;
+    this.log.push(`${this.version} ${what}`);
+  }
+}
+
+const key = fc.constantFrom('a', 'b', '__proto__');
+const ifVersion = fc.option(fc.integer({ min: 0, max: 6 }), { nil: undefined, freq: 3 });
+const ttl = fc.option(fc.constantFrom(1, 3, 10), { nil: undefined });
+const value = fc.constantFrom<unknown>(null, 1, 'x', { a: [1] });
+const step = fc.oneof(
+  fc.record({ operation: fc.constant('set' as const), key, value, ttl, ifVersion }),
+  fc.record({ operation: fc.constant('delete' as const), key, ifVersion }),
+  fc.record({ operation: fc.constant('touch' as const), key, ttl: fc.constantFrom(2, 5), ifVersion }),
+);
+const command: fc.Arbitrary<DataCommand> = fc.oneof(
+  { weight: 4, arbitrary: step.map(({ operation, ...rest }) => ({ type: `context.${operation}`, ...rest }) as DataCommand) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('context.batch' as const), operations: fc.array(step, { maxLength: 5 }) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('context.clear' as const, 'context.drop' as const) }) },
+);
+
+function execute(state: NamespaceState, at: number, asked: DataCommand, positions: { next: number }): { outcome: string; updates: Update[] } {
+  const updates: Update[] = [];
+  const take = (some: PendingUpdate[]) => {
+    for (const update of some) {
+      update.position = positions.next;
+      positions.next += 1;
+      apply(state, update);
+      updates.push(update);
+    }
+  };
+  for (let update = expired(state, at); update !== undefined; update = expired(state, at)) take([update]);
+  try {
+    take(decide(state, door.request(at, asked)));
+    return { outcome: 'ok', updates };
+  } catch (error) {
+    expect(error).toBeInstanceOf(VersionConflictError);
+    return { outcome: 'conflict', updates };
+  }
+}
+
+describe('decide and apply', () => {
+  it('do what the model does: conditions, batches, clears, drops, expiry, versions', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), command), { maxLength: 30 }), (steps) => {
+        const model = new Model();
+        const state = new NamespaceState('n');
+        const folded = new NamespaceState('n');
+        const positions = { next: 1 };
+        const log: string[] = [];
+        let at = 0;
+        for (const [wait, asked] of steps) {
+          at += wait;
+          const { outcome, updates } = execute(state, at, asked, positions);
+          expect(outcome).toBe(model.run(at, asked));
+          for (const update of updates) {
+            log.push(`${update.version} ${update.operation} ${update.key}`);
+            apply(folded, update);
+          }
+          expect(state.version).toBe(model.version);
+          const held = new Map([...state.entries].map(([name, entry]) => [name, { value: entry.value, version: entry.version, expiresAt: entry.expiresAt }]));
+          expect(held).toEqual(model.entries);
+        }
+        // Entries that expire in the same instant may go in any order.
+        expect(log.map((line) => line.replace(/expire .*/, 'expire'))).toEqual(model.log.map((line) => line.replace(/expire .*/, 'expire')));
+        expect(new Map(folded.entries)).toEqual(new Map(state.entries));
+        expect(folded).toMatchObject({ version: state.version, position: state.position, bytes: state.bytes });
+        expect(folded.nextExpiryAt()).toBe(state.nextExpiryAt());
+        expect(state.bytes).toBe([...state.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0));
+      }),
+      fcOptions(500),
+    );
+  });
+
+  it('tells who replaced what, and keeps when an entry was made', () => {
+    const state = new NamespaceState('n');
+    const positions = { next: 1 };
+    execute(state, 10, { type: 'context.set', key: 'a', value: 1, agent: 'x' }, positions);
+    const { updates } = execute(state, 20, { type: 'context.set', key: 'a', value: 2, agent: 'y', ttl: 5 }, positions);
+    expect(updates).toEqual([
+      { position: 2, namespace: 'n', version: 2, operation: 'set', key: 'a', value: 2, at: 20, agent: 'y', expiresAt: 25, replaced: 1, drop: false, bytes: 8 },
+    ]);
+    expect(state.entries.get('a')).toMatchObject({ createdAt: 10, updatedAt: 20, agent: 'y' });
+    const touched = execute(state, 21, { type: 'context.touch', key: 'a', expiresAt: null }, positions);
+    expect(touched.updates).toMatchObject([{ operation: 'touch', value: null, expiresAt: null, replaced: 2, bytes: 0 }]);
+    expect(state.entries.get('a')).toMatchObject({ value: 2, createdAt: 10, updatedAt: 21, version: 3, agent: null, expiresAt: null });
+  });
+
+  it('carries the current entry in a conflict, frozen', () => {
+    const state = new NamespaceState('n');
+    execute(state, 1, { type: 'context.set', key: 'a', value: { b: 'a secret' } }, { next: 1 });
+    const request = door.request(2, { type: 'context.set', key: 'a', value: 2, ifVersion: 0 });
+    const thrown = (() => {
+      try {
+        decide(state, request);
+      } catch (error) {
+        return error as VersionConflictError;
+      }
+      return undefined;
+    })();
+    expect(thrown).toMatchObject({ code: 'VERSION_CONFLICT', namespace: 'n', key: 'a', expected: 0, current: { value: { b: 'a secret' }, version: 1 } });
+    expect(Object.isFrozen(thrown?.current)).toBe(true);
+    expect(thrown?.message).not.toContain('secret');
+  });
+
+  it('does nothing of a batch whose last condition fails', () => {
+    const state = new NamespaceState('n');
+    const operations: BatchOperation[] = [
+      { operation: 'set', key: 'a', value: 1 },
+      { operation: 'set', key: 'a', value: 2, ifVersion: 1 },
+      { operation: 'delete', key: 'b', ifVersion: 3 },
+    ];
+    expect(() => decide(state, door.batch(1, 'n', operations, undefined))).toThrow(VersionConflictError);
+    expect(state).toMatchObject({ version: 0, position: 0, bytes: 0 });
+    expect(state.entries.size).toBe(0);
+  });
+
+  it('lets later steps of a batch see earlier ones', () => {
+    const state = new NamespaceState('n');
+    const { updates } = execute(
+      state,
+      1,
+      {
+        type: 'context.batch',
+        operations: [
+          { operation: 'set', key: 'a', value: 1, ifVersion: 0 },
+          { operation: 'set', key: 'a', value: 2, ifVersion: 1 },
+          { operation: 'delete', key: 'a', ifVersion: 2 },
+          { operation: 'delete', key: 'a' },
+          { operation: 'touch', key: 'a', ttl: 5 },
+          { operation: 'set', key: 'a', value: 3, ifVersion: 0 },
+        ],
+      },
+      { next: 1 },
+    );
+    expect(updates.map(({ version, operation, replaced }) => [version, operation, replaced])).toEqual([
+      [1, 'set', 0],
+      [2, 'set', 1],
+      [3, 'delete', 2],
+      [4, 'set', 0],
+    ]);
+  });
+
+  it('begins at version 1 again after a drop', () => {
+    const state = new NamespaceState('n');
+    const positions = { next: 1 };
+    for (const asked of [{ type: 'context.set', key: 'a', value: 1 }, { type: 'context.drop' }, { type: 'context.drop' }, { type: 'context.set', key: 'a', value: 2 }] as DataCommand[])
+      execute(state, 1, asked, positions);
+    expect(state).toMatchObject({ version: 1, position: 3 });
+  });
+
+  it.each([0, 2, 3])('refuses an update of version %i where 1 is due, and changes nothing', (version) => {
+    const state = new NamespaceState('n');
+    const update = { ...createUpdate('n', version, 'set', 'a', 1, 0, null, null, 0, false, 8), position: 9 };
+    expect(() => apply(state, update)).toThrow(expect.objectContaining({ code: 'INVARIANT' }));
+    expect(state).toMatchObject({ version: 0, position: 0 });
+    expect(state.entries.size).toBe(0);
+  });
+});

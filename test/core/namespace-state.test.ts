@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Capture, type EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
+import { fcOptions } from '../support/property.ts';
+
+let serial = 0;
+
+function record(expiresAt: number | null = null): EntryRecord {
+  serial += 1;
+  return { value: serial, version: serial, createdAt: 0, updatedAt: 0, expiresAt, agent: null, bytes: (serial % 7) + 1 };
+}
+
+interface Reader {
+  readonly capture: Capture;
+  readonly expected: Map<string, EntryRecord>;
+  readonly walk: Iterator<readonly [string, EntryRecord]>;
+  readonly met: Map<string, EntryRecord>;
+}
+
+function read({ walk, met }: Reader, count: number): void {
+  for (let i = 0; i < count; i += 1) {
+    const { value, done } = walk.next();
+    if (done) return;
+    met.set(value[0], value[1]);
+  }
+}
+
+describe('a capture', () => {
+  const keys = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
+  const action = fc.oneof(
+    fc.record({ do: fc.constant('put' as const), key: keys }),
+    fc.record({ do: fc.constant('remove' as const), key: keys }),
+    fc.record({ do: fc.constant('clear' as const) }),
+    fc.record({ do: fc.constant('open' as const) }),
+    fc.record({ do: fc.constant('read' as const), which: fc.nat(3), count: fc.integer({ min: 1, max: 3 }) }),
+    fc.record({ do: fc.constant('close' as const), which: fc.nat(3) }),
+  );
+
+  it('gives the state of its moment, however slowly it is read and whatever happens meanwhile', () => {
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const state = new NamespaceState('n');
+        const readers: Reader[] = [];
+        for (const one of actions) {
+          if (one.do === 'put') state.put(one.key, record());
+          else if (one.do === 'remove') state.remove(one.key);
+          else if (one.do === 'clear') state.clear();
+          else if (one.do === 'open') {
+            const capture = state.capture();
+            expect(capture.count).toBe(state.entries.size);
+            readers.push({ capture, expected: new Map(state.entries), walk: capture.entries(), met: new Map() });
+          } else {
+            const reader = readers[one.which];
+            if (reader !== undefined && one.do === 'read') read(reader, one.count);
+            else if (reader !== undefined) {
+              // What has been closed must be read to its end before: it is told of no further change.
+              read(reader, Number.POSITIVE_INFINITY);
+              reader.capture.close();
+              expect(reader.met).toEqual(reader.expected);
+              readers.splice(one.which, 1);
+            }
+          }
+        }
+        for (const reader of readers) {
+          read(reader, Number.POSITIVE_INFINITY);
+          expect(reader.met).toEqual(reader.expected);
+          expect(new Map(reader.capture.entries())).toEqual(reader.expected);
+        }
+      }),
+      fcOptions(1000),
+    );
+  });
+});
+
+describe('expiry', () => {
+  it('comes up at the earliest deadline that still holds', () => {
+    const action = fc.oneof(
+      fc.record({ key: fc.nat(20), at: fc.option(fc.nat(100)) }),
+      fc.record({ remove: fc.nat(20) }),
+      fc.record({ clear: fc.constant(true) }),
+    );
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 300, size: 'max' }), (actions) => {
+        const state = new NamespaceState('n');
+        for (const one of actions) {
+          if ('key' in one) state.put(String(one.key), record(one.at));
+          else if ('remove' in one) state.remove(String(one.remove));
+          else if (serial % 5 === 0) state.clear();
+          const deadlines = [...state.entries.values()].flatMap(({ expiresAt }) => expiresAt ?? []);
+          expect(state.nextExpiryAt()).toBe(Math.min(...deadlines));
+        }
+      }),
+      fcOptions(100),
+    );
+  });
+
+  it('stays right, and small, when one key is given new deadlines for ever', () => {
+    const state = new NamespaceState('n');
+    for (let i = 0; i < 10_000; i += 1) state.put('a', record(1_000_000 - i));
+    for (let i = 0; i < 10; i += 1) state.put(`k${i}`, record(2_000_000 + i));
+    expect(state.nextExpiryAt()).toBe(1_000_000 - 9_999);
+    expect(state.nextExpired(1_000_000 - 10_000)).toBeUndefined();
+    expect(state.nextExpired(1_000_000 - 9_999)).toBe('a');
+    state.remove('a');
+    expect(state.nextExpiryAt()).toBe(2_000_000);
+  });
+
+  it('does not show what has expired, and shows what never will', () => {
+    const state = new NamespaceState('n');
+    state.put('a', record(10));
+    state.put('b', record(null));
+    expect(state.live('a', 9)).toBeDefined();
+    expect(state.live('a', 10)).toBeUndefined();
+    expect(state.live('b', Number.MAX_SAFE_INTEGER)).toBeDefined();
+    expect(state.live('none', 0)).toBeUndefined();
+  });
+
+  it('counts the bytes of what it holds', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(5), fc.boolean()), { maxLength: 50 }), (actions) => {
+        const state = new NamespaceState('n');
+        for (const [key, put] of actions) {
+          if (put) state.put(String(key), record());
+          else state.remove(String(key));
+          expect(state.bytes).toBe([...state.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0));
+        }
+        state.clear();
+        expect(state.bytes).toBe(0);
+      }),
+      fcOptions(100),
+    );
+  });
+});
