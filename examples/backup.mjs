@@ -10,7 +10,9 @@ const cache = new AgentContextCache({ backup: { store: new DirectorySnapshotStor
 await cache.enableBackup({ mode: 'on_change', interval: 60 });
 for (let i = 0; i < 1000; i += 1) cache.set(`fact/${i}`, { seen: i }, `agent/${i % 10}`);
 const snapshot = await cache.backup();
-console.log(`snapshot at position ${snapshot.position}: ${snapshot.namespaces} namespaces, ${snapshot.entries} entries`);
+console.log(
+  `snapshot at position ${snapshot.position}: ${snapshot.namespaces} namespaces, ${snapshot.entries} entries`,
+);
 await cache.shutdown();
 
 const restored = await AgentContextCache.open({ restoreFrom: directory });

@@ -13,7 +13,8 @@ await first.shutdown();
 
 const second = await AgentContextCache.open({ dataDir });
 console.log(second.entry('profile', 'user/7'));
-for await (const { version, agent, value } of second.readLog({ namespace: 'user/7' })) console.log(version, agent, value);
+for await (const { version, agent, value } of second.readLog({ namespace: 'user/7' }))
+  console.log(version, agent, value);
 await second.shutdown();
 
 await rm(dataDir, { recursive: true });

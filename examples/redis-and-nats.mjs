@@ -16,6 +16,7 @@ if (!REDIS_URL || !NATS_URL) {
   await cache.delete('plan', 'trip');
   await cache.set('booking', { flight: 'TP 258' }, 'trip');
   await cache.synced();
-  for (const { name, state, delivered, lag } of cache.health().followers) console.log(name, state, `${delivered} delivered`, `${lag} to go`);
+  for (const { name, state, delivered, lag } of cache.health().followers)
+    console.log(name, state, `${delivered} delivered`, `${lag} to go`);
   await cache.shutdown();
 }

@@ -31,7 +31,6 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
 
 /** The exit code that an error ends the program with. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof OutputClosed) return EXIT.ok;
   if (error instanceof UsageError || error instanceof CommanderError) return EXIT.usage;
   if (error instanceof ContextCacheError) return EXIT_OF[error.code] ?? EXIT.failure;
   return EXIT.failure;

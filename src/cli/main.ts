@@ -21,7 +21,9 @@ async function run(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
     if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
-    if (!(error instanceof OutputClosed)) output.error(error);
+    // The command may have ended before it showed that nobody reads what it wrote.
+    if (error instanceof OutputClosed) return session.exitCode;
+    output.error(error);
     if (error instanceof CommanderError)
       output.message('See "context-cache help" and "context-cache <command> --help".');
     return exitCodeOf(error);

@@ -4,6 +4,7 @@ import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addDemo } from './commands/demo.ts';
 import { addRead } from './commands/read.ts';
+import { addReplay } from './commands/replay.ts';
 import { addRestore } from './commands/restore.ts';
 import { addServe } from './commands/serve.ts';
 import { addTopics } from './commands/topics.ts';
@@ -31,6 +32,7 @@ export function createProgram(session: Session): Command {
   addTopics(program, session);
   addBackup(program, session);
   addRestore(program, session);
+  addReplay(program, session);
   addDemo(program, session);
   return program;
 }

@@ -2,7 +2,6 @@ import ms, { type StringValue } from 'ms';
 import type {
   BatchOperation,
   ContextCommand,
-  ControlCommand,
   DataCommand,
   Duration,
   QueryCommand,
@@ -241,11 +240,6 @@ export function isDataCommand(command: ContextCommand): command is DataCommand {
 /** Whether the command only reads. */
 export function isQueryCommand(command: ContextCommand): command is QueryCommand {
   return QUERY_TYPES.has(command.type);
-}
-
-/** Whether the command is about the cache itself. */
-export function isControlCommand(command: ContextCommand): command is ControlCommand {
-  return !isDataCommand(command) && !isQueryCommand(command);
 }
 
 /**

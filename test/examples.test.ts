@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildDist, projectRoot } from './support/dist.ts';
+import { startNats, startRedis } from './support/servers.ts';
+
+beforeAll(buildDist, 120_000);
+
+/** A line of each example's output that is there only if it did what it shows. */
+const SHOWS: Readonly<Record<string, string>> = {
+  'backup.mjs': '{ seen: 999 } at position 1000',
+  'durable.mjs': "2 preferences { name: 'Ada', seat: 'aisle' }",
+  'first.mjs': 'VERSION_CONFLICT: the plan is at version 3',
+  'hand-over.mjs': '4 booker delete offers',
+  'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
+  'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',
+  'typed-commands.mjs': '1 namespace in memory, 1 error',
+};
+
+describe('the examples', () => {
+  const examples = readdirSync(join(projectRoot, 'examples')).filter((name) => name.endsWith('.mjs'));
+
+  it.each(examples)('%s runs and shows what it says', async (name) => {
+    await using redis = await startRedis();
+    await using nats = await startNats();
+    const env = { ...process.env, REDIS_URL: redis.url, NATS_URL: nats.url };
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(projectRoot, 'examples', name)], {
+      env,
+      timeout: 30_000,
+    });
+    expect(stderr).toBe('');
+    expect(stdout).toContain(SHOWS[name] ?? 'nothing is expected of this example yet: add a line to SHOWS');
+  });
+});
