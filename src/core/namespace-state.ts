@@ -1,4 +1,5 @@
 import TinyQueue from 'tinyqueue';
+import { compareNames } from './names.ts';
 import type { JsonValue } from './value.ts';
 
 /** One key of a namespace as the cache holds it. Replaced on every change, never changed in place. */
@@ -31,6 +32,11 @@ interface Deadline {
   readonly key: string;
 }
 
+/** By key where the instants are equal, so that all who hold the same entries take them out in the same order. */
+function earliestFirst(a: Deadline, b: Deadline): number {
+  return a.at - b.at || compareNames(a.key, b.key);
+}
+
 /**
  * The keys of one namespace. Owned by one namespace actor and changed by `apply` only; everybody else reads.
  */
@@ -45,7 +51,7 @@ export class NamespaceState {
   /** Replaced, not emptied, by a clear, so that a capture may keep walking the old one. */
   entries: ReadonlyMap<string, EntryRecord> = new Map();
   /** Earliest first; a deadline that its entry no longer has is skipped when it comes up. */
-  #deadlines = new TinyQueue<Deadline>([], (a, b) => a.at - b.at);
+  #deadlines = new TinyQueue<Deadline>([], earliestFirst);
   readonly #captures = new Set<Capture>();
 
   constructor(name: string) {
@@ -97,7 +103,7 @@ export class NamespaceState {
     this.#captures.clear();
     this.entries = new Map();
     this.bytes = 0;
-    this.#deadlines = new TinyQueue<Deadline>([], (a, b) => a.at - b.at);
+    this.#deadlines = new TinyQueue<Deadline>([], earliestFirst);
   }
 
   /**
@@ -120,7 +126,7 @@ export class NamespaceState {
       const live: Deadline[] = [];
       for (const [name, entry] of this.entries)
         if (entry.expiresAt !== null) live.push({ at: entry.expiresAt, key: name });
-      this.#deadlines = new TinyQueue(live, (a, b) => a.at - b.at);
+      this.#deadlines = new TinyQueue(live, earliestFirst);
     } else {
       this.#deadlines.push({ at, key });
     }

@@ -1,22 +1,19 @@
-import { stat } from 'node:fs/promises';
 import { AgentContextCache } from '../agent-context-cache.ts';
-import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { OpenOptions } from '../cache/options.ts';
 import { memoryStorage } from '../cache/storage.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../cache/types.ts';
 import { systemClock } from '../core/clock.ts';
+import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
 import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
 import type { UpdateLog } from '../log/update-log.ts';
-import { openDirectorySource } from './directory-source.ts';
 import { LogWriter } from './log-writer.ts';
+import { openSource } from './open-source.ts';
 import type { ReplayReport } from './report.ts';
 import { Sequence, type Until } from './sequence.ts';
-import type { RecordSource, ReplayIterable, ReplaySource, SourceSettings, StreamSource } from './source.ts';
-import { openStreamSource } from './stream-source.ts';
-import { fileSource, iterableSource } from './text-source.ts';
+import type { RecordSource, ReplaySource, SourceSettings } from './source.ts';
 import { RECORD_FORMATS, type RecordFormats } from './upcast.ts';
 
 /** How far a replay has come. */
@@ -76,43 +73,46 @@ export async function replay<S extends NamespaceTypes = AnyNamespaces>(
   source: ReplaySource,
   options: ReplayOptions = {},
 ): Promise<Replayed<S>> {
+  const { until, repair, signal, onProgress, formats, ...open } = options;
+  const { dataDir } = open;
+  if (dataDir !== undefined) {
+    const report = await read(source, options, (fill) => fillDirectory(dataDir, options, fill));
+    return { cache: await AgentContextCache.open<S>(open), report };
+  }
+  const storage = memoryStorage(open);
+  const report = await read(source, options, async (fill) => {
+    for (const state of await fill(storage.log)) storage.registry.put(state.name, state);
+  });
+  return { cache: new AgentContextCache<S>(open, storage, false), report };
+}
+
+/** Writes what is read into the log; gives the namespaces that it comes to. */
+type Fill = (log: UpdateLog) => Promise<Iterable<NamespaceState>>;
+
+/** The source is closed again before a cache is opened, whose expiries would be due meanwhile. */
+async function read(
+  source: ReplaySource,
+  options: ReplayOptions,
+  into: (fill: Fill) => Promise<void>,
+): Promise<ReplayReport> {
   const until = untilOf(options.until);
+  mustBeAlone(options);
   options.signal?.throwIfAborted();
   await using records = await openSource(source, settingsOf(options));
   mustReach(records, until);
-  const sequence = new Sequence({
-    base: records.base,
-    repeats: () => records.repeats,
-    until,
-    repair: options.repair ?? false,
-  });
-  const run: Run = (log) => writeAll(records, sequence, log, options);
-  const { until: _, repair, signal, onProgress, formats, ...open } = options;
-  const cache =
-    open.dataDir === undefined
-      ? await replayInMemory<S>(open, run)
-      : await replayIntoDirectory(open.dataDir, options, run).then(() => AgentContextCache.open<S>(open));
-  return { cache, report: sequence.report() };
+  const repeats = () => records.repeats;
+  const sequence = new Sequence({ base: records.base, repeats, until, repair: options.repair ?? false });
+  await into((log) => writeAll(records, sequence, log, options));
+  return sequence.report();
 }
 
-/** Fills the log; gives the namespaces that it comes to. */
-type Run = (log: UpdateLog) => Promise<Iterable<NamespaceState>>;
-
-async function replayInMemory<S extends NamespaceTypes>(
-  open: OpenOptions<InMemoryContextCache>,
-  run: Run,
-): Promise<AgentContextCache<S>> {
-  const storage = memoryStorage(open);
-  for (const state of await run(storage.log)) storage.registry.put(state.name, state);
-  return new AgentContextCache<S>(open, storage, false);
-}
-
-async function replayIntoDirectory(dataDir: string, options: ReplayOptions, run: Run): Promise<void> {
+async function fillDirectory(dataDir: string, options: ReplayOptions, fill: Fill): Promise<void> {
   const { clock = systemClock, sync, signal } = options;
+  // Loaded only here: a cache in memory needs no storage engine.
   const { StagedDirectory } = await import('./staging.ts');
   const staged = await StagedDirectory.create(dataDir, { clock, sync });
   try {
-    await staged.finish(await run(staged.log), signal);
+    await staged.finish(await fill(staged.log), signal);
   } catch (error) {
     await staged.discard();
     throw error;
@@ -127,8 +127,7 @@ async function writeAll(
 ): Promise<Iterable<NamespaceState>> {
   if (sequence.position > 0) await log.beginAfter(sequence.position);
   const writer = new LogWriter(log);
-  for await (const { candidates, fraction } of records.batches()) {
-    signal?.throwIfAborted();
+  for await (const { candidates, fraction } of abortable(records.batches(), signal)) {
     const updates: PendingUpdate[] = [];
     for (const candidate of candidates) sequence.take(candidate, updates);
     await writer.write(updates);
@@ -139,25 +138,24 @@ async function writeAll(
   return sequence.states.values();
 }
 
-async function openSource(source: ReplaySource, settings: SourceSettings): Promise<RecordSource> {
-  if (typeof source === 'string') return openPath(source, settings);
-  if (typeof source === 'object' && source !== null) {
-    if (source instanceof Uint8Array) return iterableSource([source], settings);
-    if ('natsUrl' in source) return openStreamSource(source as StreamSource, settings);
-    if (Symbol.asyncIterator in source || Symbol.iterator in source) {
-      return iterableSource(source as ReplayIterable, settings);
+/** The same, that ends with the signal although the one that is waited for may never come. */
+async function* abortable<Item>(items: AsyncIterable<Item>, signal: AbortSignal | undefined): AsyncGenerator<Item> {
+  const iterator = items[Symbol.asyncIterator]();
+  let waiting = true;
+  try {
+    for (;;) {
+      const next = await untilAborted(iterator.next(), signal);
+      if (next.done) return;
+      waiting = false;
+      yield next.value;
+      waiting = true;
     }
+  } finally {
+    const closed = iterator.return?.();
+    // While it waits for its next item it cannot be closed; whoever owns the source ends it.
+    if (waiting) closed?.catch(() => undefined);
+    else await closed;
   }
-  const message = 'A replay reads a path, an iterable of lines or updates, or { natsUrl, stream }.';
-  throw new ContextCacheError('INVALID_OPTION', message);
-}
-
-async function openPath(path: string, settings: SourceSettings): Promise<RecordSource> {
-  const found = await stat(path).catch((cause) => {
-    const message = `${path} cannot be read (${cause.code}). Name an exported log, a capture or a data directory.`;
-    throw new ContextCacheError('NOT_FOUND', message, { cause });
-  });
-  return found.isDirectory() ? openDirectorySource(path) : fileSource(path, found.size, settings);
 }
 
 function settingsOf({ formats = RECORD_FORMATS, limits, clock = systemClock, signal }: ReplayOptions): SourceSettings {
@@ -172,11 +170,18 @@ function untilOf(until: number | Date | undefined): Until {
   throw new ContextCacheError('INVALID_OPTION', 'until is a position, an integer from 0, or a Date.');
 }
 
+/** For those who are not held to the types. */
+function mustBeAlone(options: OpenOptions): void {
+  if (options.primaryCache === undefined && options.restoreFrom === undefined) return;
+  const message = 'A log can not be replayed into a primary of your own, nor on top of a restored snapshot.';
+  throw new ContextCacheError('INVALID_OPTION', message);
+}
+
 /** The state that a source begins with is no earlier than it is. */
 function mustReach({ base }: RecordSource, { position, at }: Until): void {
   if (base === undefined) return;
-  const newest = Math.max(0, ...Array.from(base.states, lastInstant));
-  if (base.position <= position && newest <= at) return;
+  const tooLate = at < Number.POSITIVE_INFINITY && base.states.some((state) => lastInstant(state) > at);
+  if (base.position <= position && !tooLate) return;
   const message = `The source no longer has the updates up to position ${base.position}, only the state that they led to. Replay until a later moment.`;
   throw new ContextCacheError('POSITION_UNAVAILABLE', message);
 }

@@ -74,7 +74,8 @@ class StreamReader implements RecordSource {
     await this.#ask(async () => {
       const manager = await jetstreamManager(this.#connection, { checkAPI: false, timeout });
       this.#last = (await manager.streams.info(stream)).state.last_seq;
-      const filter = subject === undefined ? {} : { filter_subjects: [subject] };
+      // As text: the form with several subjects wants server 2.10.
+      const filter = subject === undefined ? {} : { filter_subjects: subject };
       this.#consumer = await jetstream(this.#connection, { timeout }).consumers.get(stream, filter);
       this.#pending = (await this.#consumer.info()).num_pending;
     });

@@ -1,8 +1,12 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AgentContextCache, type DataCommand, type Entry, InMemoryContextCache, type Update } from '../../src/index.ts';
 import { anyStep, logOf, simulatedClock } from '../cache/support.ts';
 import { fcOptions } from '../support/property.ts';
+
+// Without the lane the supervisor's machine makes actors within an action, of which XState's development build warns.
+beforeAll(() => void vi.spyOn(console, 'warn').mockImplementation(() => {}));
+afterAll(() => void vi.restoreAllMocks());
 
 interface Run {
   readonly answers: unknown[];
@@ -15,14 +19,18 @@ interface Run {
 const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
 
 /** What came of the steps; by `ask`, or by `send` where nobody waits. */
-async function run(steps: readonly (object & ({ wait: number } | DataCommand))[], options: { lane: boolean; bySend?: boolean; primary?: boolean }): Promise<Run> {
+async function run(
+  steps: readonly (object & ({ wait: number } | DataCommand))[],
+  options: { lane: boolean; bySend?: boolean; primary?: boolean },
+): Promise<Run> {
   const clock = simulatedClock();
   const failures: string[] = [];
   const cache = new AgentContextCache({
     clock,
     internals: { lane: options.lane },
     ...(options.primary ? { primaryCache: new InMemoryContextCache() } : {}),
-    onError: (error, source) => void failures.push(`${source.source} ${source.command} ${source.namespace} ${error.message}`),
+    onError: (error, source) =>
+      void failures.push(`${source.source} ${source.command} ${source.namespace} ${error.message}`),
   });
   const answers: unknown[] = [];
   for (const step of steps) {
@@ -30,7 +38,9 @@ async function run(steps: readonly (object & ({ wait: number } | DataCommand))[]
     else if (options.bySend) cache.supervisor.send(step);
     else
       answers.push(
-        await cache.ask(step).catch((error) => ({ name: error.name, code: error.code, message: error.message, current: error.current })),
+        await cache
+          .ask(step)
+          .catch((error) => ({ name: error.name, code: error.code, message: error.message, current: error.current })),
       );
   }
   const log = await logOf(cache);

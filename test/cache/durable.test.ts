@@ -1,11 +1,20 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { AgentContextCache, type AnyNamespaces, type BaseContextCache, type ContextCacheError, DirectorySnapshotStore, InMemoryContextCache, MemorySnapshotStore, type JsonValue, type OpenOptions, systemClock } from '../../src/index.ts';
 import type { apply } from '../../src/core/apply.ts';
 import { apply as realApply } from '../../src/core/apply.ts';
+import {
+  AgentContextCache,
+  type AnyNamespaces,
+  type BaseContextCache,
+  InMemoryContextCache,
+  type JsonValue,
+  MemorySnapshotStore,
+  type OpenOptions,
+  systemClock,
+} from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { anyStep, closing, codeOf, type Failure, historyOf, LateCache, logOf, simulatedClock } from './support.ts';
+import { anyStep, closing, codeOf, type Failure, historyOf, logOf, simulatedClock } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -24,39 +33,52 @@ function stateOf(cache: AgentContextCache) {
 async function open<P extends BaseContextCache = InMemoryContextCache>(options: OpenOptions<P> = {}) {
   const clock = simulatedClock();
   const failures: Failure[] = [];
-  const cache = closing(await AgentContextCache.open<AnyNamespaces, P>({ clock, sync: false, natsUrl: null, onError: (error, source) => void failures.push({ error, source }), ...options }));
+  const cache = closing(
+    await AgentContextCache.open<AnyNamespaces, P>({
+      clock,
+      sync: false,
+      natsUrl: null,
+      onError: (error, source) => void failures.push({ error, source }),
+      ...options,
+    }),
+  );
   return { cache, clock, failures };
 }
 
 describe('a data directory', () => {
   it('gives back entries, versions, positions and the log', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(anyStep, { maxLength: 20 }), { minLength: 2, maxLength: 3 }), async (lives) => {
-        const dataDir = await tempDir('durable');
-        const clock = simulatedClock();
-        let before: ReturnType<typeof stateOf> | undefined;
-        let log: unknown[] = [];
-        for (const steps of lives) {
-          const { cache } = await open({ dataDir, clock });
-          if (before !== undefined) expect(stateOf(cache)).toEqual(before);
-          expect(await logOf(cache)).toEqual(log);
-          for (const step of steps) {
-            if ('wait' in step) clock.increment(step.wait);
-            else cache.supervisor.send(step);
+      fc.asyncProperty(
+        fc.array(fc.array(anyStep, { maxLength: 20 }), { minLength: 2, maxLength: 3 }),
+        async (lives) => {
+          const dataDir = await tempDir('durable');
+          const clock = simulatedClock();
+          let before: ReturnType<typeof stateOf> | undefined;
+          let log: unknown[] = [];
+          for (const steps of lives) {
+            const { cache } = await open({ dataDir, clock });
+            if (before !== undefined) expect(stateOf(cache)).toEqual(before);
+            expect(await logOf(cache)).toEqual(log);
+            for (const step of steps) {
+              if ('wait' in step) clock.increment(step.wait);
+              else cache.supervisor.send(step);
+            }
+            log = await logOf(cache);
+            before = stateOf(cache);
+            await cache.shutdown();
           }
-          log = await logOf(cache);
-          before = stateOf(cache);
+          const { cache } = await open({ dataDir, clock });
+          expect(stateOf(cache)).toEqual(before);
+          // The next version of each namespace follows on what was there.
+          for (const name of NAMESPACES) {
+            const versions = (await logOf(cache))
+              .filter(({ namespace }) => namespace === name)
+              .reduce((_version, update) => (update.drop ? 0 : update.version), 0);
+            expect(await cache.set('next', 1, name)).toMatchObject({ version: versions + 1 });
+          }
           await cache.shutdown();
-        }
-        const { cache } = await open({ dataDir, clock });
-        expect(stateOf(cache)).toEqual(before);
-        // The next version of each namespace follows on what was there.
-        for (const name of NAMESPACES) {
-          const versions = (await logOf(cache)).filter(({ namespace }) => namespace === name).reduce((_version, update) => (update.drop ? 0 : update.version), 0);
-          expect(await cache.set('next', 1, name)).toMatchObject({ version: versions + 1 });
-        }
-        await cache.shutdown();
-      }),
+        },
+      ),
       fcOptions(12),
     );
   });
@@ -117,7 +139,9 @@ describe('a data directory', () => {
     await first.cache.shutdown();
     const store = new MemorySnapshotStore();
     expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: store }))).toBe('NOT_EMPTY');
-    expect(await codeOf(AgentContextCache.open({ dataDir: await tempDir('durable'), restoreFrom: store }))).toBe('NOT_FOUND');
+    expect(await codeOf(AgentContextCache.open({ dataDir: await tempDir('durable'), restoreFrom: store }))).toBe(
+      'NOT_FOUND',
+    );
     const { cache } = await open({ dataDir });
     expect(cache.get('a')).toBe(1);
   });
@@ -140,12 +164,18 @@ describe('a data directory', () => {
 
   it('keeps values that a careless codec changes', async () => {
     const dataDir = await tempDir('durable');
-    const values = ['{"__proto__":{"a":1},"constructor":{"toJSON":"x"},"toJSON":1}', '{"constructor":1,"toJSON":"x"}', '[9007199254740993,-0.1,5e-324,""]', '"\\u0000"'].map((text) => JSON.parse(text));
+    const values = [
+      '{"__proto__":{"a":1},"constructor":{"toJSON":"x"},"toJSON":1}',
+      '{"constructor":1,"toJSON":"x"}',
+      '[9007199254740993,-0.1,5e-324,""]',
+      '"\\u0000"',
+    ].map((text) => JSON.parse(text));
     const first = await open({ dataDir });
     for (const [index, value] of values.entries()) await first.cache.set(`k${index}`, value, 'n');
     await first.cache.shutdown();
     const { cache } = await open({ dataDir });
-    for (const [index, value] of values.entries()) expect(JSON.stringify(cache.get(`k${index}`, 'n'))).toBe(JSON.stringify(value));
+    for (const [index, value] of values.entries())
+      expect(JSON.stringify(cache.get(`k${index}`, 'n'))).toBe(JSON.stringify(value));
     expect(Object.isFrozen(cache.get('k0', 'n'))).toBe(true);
   });
 
@@ -176,76 +206,6 @@ describe('a data directory', () => {
     const { cache } = await open({ dataDir, primaryCache });
     expect(cache.get('old', 'n')).toBe(1);
     expect(await cache.set('old', 2, 'n')).toMatchObject({ changed: true });
-  });
-});
-
-describe('passivation', () => {
-  it('by command takes a namespace out of memory; reads do not bring it back, writes do, with the right version', async () => {
-    const { cache, clock } = await open({ dataDir: await tempDir('durable') });
-    await cache.set('a', { x: 1 }, 'n', { agent: 'x', ttl: 5_000 });
-    await cache.set('b', 2, 'n');
-    const before = cache.entries('n');
-    const passivated = cache.ask({ type: 'namespace.passivate', namespace: 'n' });
-    await vi.waitFor(() => {
-      clock.increment(500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
-    expect(await passivated).toBe(true);
-    const passed = clock.now();
-    expect(passed).toBeLessThan(1_005_000);
-    expect(cache.get('a', 'n')).toEqual({ x: 1 });
-    expect(cache.entry('a', 'n')).toEqual(before[0]);
-    expect(cache.entries('n')).toEqual(before);
-    expect(cache.listKeys('n').sort()).toEqual(['a', 'b']);
-    expect(cache.has('none', 'n')).toBe(false);
-    expect(cache.listNamespaces()).toEqual(['default', 'n']);
-    expect(cache.health().namespaces).toMatchObject({ resident: 0, total: 1 });
-    const watch = cache.watch({ namespace: 'n', include: 'snapshot' });
-    expect((await watch.next()).value).toMatchObject({ snapshot: true, key: expect.stringMatching(/a|b/) });
-    await watch.return?.();
-    expect(await codeOf(cache.set('a', 1, 'n', { ifVersion: 2 }))).toBe('VERSION_CONFLICT');
-    expect(await cache.set('b', 3, 'n', { ifVersion: 2 })).toMatchObject({ version: 3 });
-    expect(cache.health().namespaces.resident).toBe(1);
-    expect(await cache.ask({ type: 'namespace.passivate', namespace: 'none' })).toBe(false);
-  });
-
-  it('does not keep an entry from expiring', async () => {
-    const { cache, clock } = await open({ dataDir: await tempDir('durable') });
-    await cache.set('a', 1, 'n', { ttl: 50_000 });
-    void cache.ask({ type: 'namespace.passivate', namespace: 'n' });
-    await vi.waitFor(() => {
-      clock.increment(500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
-    clock.increment(60_000);
-    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
-  });
-
-  it('keeps no more namespaces in memory than it may, and loses nothing', async () => {
-    const { cache, clock } = await open({ dataDir: await tempDir('durable'), maxResidentNamespaces: 5 });
-    for (let round = 0; round < 3; round += 1) {
-      for (let i = 0; i < 40; i += 1) {
-        expect(await cache.set('a', round * 100 + i, `n${i}`)).toMatchObject({ version: round + 1 });
-        clock.increment(100);
-      }
-    }
-    await vi.waitFor(async () => {
-      clock.increment(500);
-      await cache.set('a', 1, `more${clock.now()}`);
-      expect(cache.health().namespaces.resident).toBeLessThanOrEqual(8);
-    }, { timeout: 10_000 });
-    for (let i = 0; i < 40; i += 1) expect(cache.entry('a', `n${i}`)).toMatchObject({ value: 200 + i, version: 3 });
-  });
-
-  it('takes idle ones out after their time, and leaves no timer once nothing is in memory', async () => {
-    const { cache, clock } = await open({ dataDir: await tempDir('durable'), passivateAfterMs: 10_000 });
-    await cache.set('a', 1, 'n');
-    await vi.waitFor(() => {
-      clock.increment(2_500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
-    expect(cache.get('a', 'n')).toBe(1);
-    expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 2 });
   });
 });
 
@@ -290,85 +250,13 @@ describe('a crash over a durable log', () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable'), internals: { apply: fold } });
     await codeOf(cache.set('bad', 1, 'n'));
     broken = false;
-    const restarts = [cache.ask({ type: 'namespace.restart', namespace: 'n' }), cache.ask({ type: 'namespace.restart', namespace: 'n' })];
+    const restarts = [
+      cache.ask({ type: 'namespace.restart', namespace: 'n' }),
+      cache.ask({ type: 'namespace.restart', namespace: 'n' }),
+    ];
     clock.increment(1_000);
     await Promise.all(restarts);
     for (let i = 0; i < 20; i += 1) expect(await cache.set('a', i, 'n')).toMatchObject({ version: i + 2 });
     expect(cache.health().namespaces).toMatchObject({ restarts: 1, failed: [] });
-  });
-});
-
-describe('a restored snapshot', () => {
-  const filled = async (options: OpenOptions<InMemoryContextCache>) => {
-    const made = await open(options);
-    for (const step of [
-      { type: 'context.set', namespace: 'n', key: 'a', value: { __proto__: null, x: [1] }, agent: 'x', ttl: 10_000 },
-      { type: 'context.set', namespace: 'n', key: 'b', value: null },
-      { type: 'context.set', namespace: 'm', key: 'a', value: 1 },
-      { type: 'context.clear', namespace: 'm' },
-      { type: 'context.set', namespace: '__proto__', key: 'c:d', value: 'x' },
-      { type: 'context.set', namespace: 'a:b', key: 'a', value: 1 },
-      { type: 'context.drop', namespace: 'a:b' },
-    ] as const)
-      await made.cache.ask(step);
-    await made.cache.backup();
-    return made;
-  };
-
-  it.each([
-    ['memory', 'memory'],
-    ['memory', 'a directory'],
-    ['a directory', 'memory'],
-    ['a directory', 'a directory'],
-  ])('of a store in %s gives %s the same entries, versions and position', async (from, to) => {
-    const place = from === 'memory' ? new MemorySnapshotStore() : new DirectorySnapshotStore(await tempDir('snapshots'));
-    const { cache: first, clock } = await filled({ backup: { store: place } });
-    const before = stateOf(first);
-    const dataDir = to === 'memory' ? undefined : await tempDir('durable');
-    const { cache } = await open({ restoreFrom: place, dataDir, clock });
-    expect(stateOf(cache)).toEqual(before);
-    expect(cache.entry('a', 'n')?.expiresAt).not.toBeNull();
-    expect(await logOf(cache)).toEqual([]);
-    expect(await cache.set('next', 1, 'n')).toEqual({ version: 3, position: before.position + 1, changed: true });
-    expect(await cache.set('next', 1, 'm')).toMatchObject({ version: 3 });
-    expect(await cache.set('next', 1, 'a:b')).toMatchObject({ version: 1 });
-    expect(await codeOf(cache.set('b', 1, 'n', { ifVersion: 1 }))).toBe('VERSION_CONFLICT');
-    clock.increment(10_000);
-    expect(cache.has('a', 'n')).toBe(false);
-    if (dataDir === undefined) return;
-    await cache.flush();
-    const after = stateOf(cache);
-    await cache.shutdown();
-    const again = await open({ dataDir, clock });
-    expect(stateOf(again.cache)).toEqual(after);
-    await again.cache.shutdown();
-    expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: place }))).toBe('NOT_EMPTY');
-  });
-
-  it('can be named by its directory', async () => {
-    const directory = await tempDir('snapshots');
-    await filled({ backup: { store: new DirectorySnapshotStore(directory) } });
-    const { cache } = await open({ restoreFrom: directory });
-    expect(cache.get('b', 'n')).toBeNull();
-    const empty = await AgentContextCache.open({ restoreFrom: await tempDir('snapshots') }).catch((error: ContextCacheError) => error);
-    expect(empty).toMatchObject({ code: 'NOT_FOUND' });
-  });
-
-  it('of a data directory lies in it by default', async () => {
-    const dataDir = await tempDir('durable');
-    const { cache: first } = await filled({ dataDir });
-    const before = stateOf(first);
-    await first.shutdown();
-    const { cache } = await open({ restoreFrom: `${dataDir}/backups` });
-    expect(stateOf(cache)).toEqual(before);
-  });
-
-  it('has the values of an asynchronous primary', async () => {
-    const store = new MemorySnapshotStore();
-    const first = await open({ primaryCache: new LateCache(), backup: { store } });
-    await first.cache.set('a', { x: 1 }, 'n', { agent: 'x' });
-    await first.cache.backup();
-    const { cache } = await open({ restoreFrom: store });
-    expect(cache.entry('a', 'n')).toMatchObject({ value: { x: 1 }, version: 1, agent: 'x' });
   });
 });

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
-import { AgentContextCache, type CacheOptions, type InMemoryContextCache, MemorySnapshotStore } from '../../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { CacheOptions, InMemoryContextCache } from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
-import { anyDataCommand, closing, foldValues, LateCache, logOf, makeCache, outcomeNow, turns } from './support.ts';
+import { anyDataCommand, foldValues, LateCache, makeCache, outcomeNow, turns } from './support.ts';
 
 const backOff: CacheOptions['backOff'] = { initialMs: 10, maximumMs: 40, stalledAfter: 4 };
 
@@ -32,9 +32,10 @@ describe('the mirror', () => {
     const made = mirrored();
     const { cache, secondary } = made;
     let release: () => void = () => {};
-    secondary.before = () => new Promise((resolve) => {
-      release = resolve;
-    });
+    secondary.before = () =>
+      new Promise((resolve) => {
+        release = resolve;
+      });
     expect(await cache.set('a', 1, 'n')).toMatchObject({ version: 1 });
     expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 2 });
     await cache.delete('a', 'n');
@@ -48,8 +49,23 @@ describe('the mirror', () => {
     await turns(1);
     release();
     await catchUp(made);
-    expect(secondary.calls).toEqual(['set n a', 'set n a', 'delete n a', 'set a:b b', 'clear a:b', 'set __proto__ c', 'drop __proto__']);
-    expect(mirror(cache)).toMatchObject({ state: 'following', lag: 0, delivered: 8, attempts: 0, checkpoint: 8, lastError: undefined });
+    expect(secondary.calls).toEqual([
+      'set n a',
+      'set n a',
+      'delete n a',
+      'set a:b b',
+      'clear a:b',
+      'set __proto__ c',
+      'drop __proto__',
+    ]);
+    expect(mirror(cache)).toMatchObject({
+      state: 'following',
+      lag: 0,
+      delivered: 8,
+      attempts: 0,
+      checkpoint: 8,
+      lastError: undefined,
+    });
   });
 
   it('that fails is tried again with a growing wait, tells once, and loses nothing', async () => {
@@ -66,7 +82,13 @@ describe('the mirror', () => {
     expect(mirror(cache)).toMatchObject({ state: 'backingOff', attempts: 1, lag: 2, lastError: 'away' });
     expect(cache.health().status).toBe('degraded');
     // The waits are 10, 20, 40.
-    for (const [wait, attempts] of [[9, 1], [1, 2], [19, 2], [1, 3], [39, 3]] as const) {
+    for (const [wait, attempts] of [
+      [9, 1],
+      [1, 2],
+      [19, 2],
+      [1, 3],
+      [39, 3],
+    ] as const) {
       clock.increment(wait);
       await turns(10);
       expect(mirror(cache)?.attempts).toBe(attempts);
@@ -112,7 +134,11 @@ describe('the mirror', () => {
     expect(mirror(cache)?.attempts).toBe(0);
     clock.increment(1);
     await turns();
-    expect(mirror(cache)).toMatchObject({ state: 'backingOff', attempts: 1, lastError: 'The secondary did not answer within 100 ms.' });
+    expect(mirror(cache)).toMatchObject({
+      state: 'backingOff',
+      attempts: 1,
+      lastError: 'The secondary did not answer within 100 ms.',
+    });
     expect(failures[0]).toMatchObject({ error: { code: 'TIMED_OUT' }, source: { source: 'mirror' } });
     secondary.before = () => {};
     await catchUp(made);
@@ -120,7 +146,12 @@ describe('the mirror', () => {
   });
 
   it.each([
-    ['throws', () => { throw new Error('close'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('close');
+      },
+    ],
     ['rejects', () => Promise.reject(new Error('close'))],
     ['hangs', () => new Promise<void>(() => {})],
   ])('whose close %s goes on all the same, and holds up no shutdown', async (_what, close) => {
@@ -145,6 +176,37 @@ describe('the mirror', () => {
     expect(await outcomeNow(shutdown)).toMatchObject({ value: { undelivered: [] } });
   });
 
+  // DEFECT: `backingOff` and `stalled` (machines/follower.ts) invoke `disconnect` and may leave for `connecting` before it
+  // has ended, with `follower.retry` (that is, `synced()` and `shutdown()`) or a back-off that is shorter. The contract
+  // in src/log/follower-sink.ts says: never two calls at a time.
+  it.fails('is never called again before it has let go', async () => {
+    const { cache, clock, secondary } = mirrored();
+    let closing = 0;
+    const overlaps: string[] = [];
+    Object.assign(secondary, {
+      connect: async () => {
+        if (closing > 0) overlaps.push('connect');
+      },
+      close: async () => {
+        closing += 1;
+        await turns(20);
+        closing -= 1;
+      },
+    });
+    let left = 1;
+    secondary.before = () => {
+      left -= 1;
+      if (left >= 0) throw new Error('away');
+    };
+    await cache.set('a', 1, 'n');
+    await turns(4);
+    const synced = cache.synced();
+    await turns(30);
+    clock.increment(1_000);
+    await synced;
+    expect(overlaps).toEqual([]);
+  });
+
   it('that cannot be reached at the end: the shutdown keeps its time and says what is left', async () => {
     const { cache, clock, secondary } = mirrored();
     secondary.before = () => {
@@ -158,7 +220,11 @@ describe('the mirror', () => {
       await turns(3);
       clock.increment(10);
     }
-    expect(await shutdown).toEqual({ undelivered: [{ follower: 'mirror', updates: 2, lastError: 'away' }], unfinishedCommands: false, backupError: undefined });
+    expect(await shutdown).toEqual({
+      undelivered: [{ follower: 'mirror', updates: 2, lastError: 'away' }],
+      unfinishedCommands: false,
+      backupError: undefined,
+    });
   });
 
   it('is made to deliver by synced and by a shutdown, though it is backing off', async () => {
@@ -203,119 +269,60 @@ describe('the mirror', () => {
       await cache.flush();
     }
     await cache.delete('k0', 'n');
+    // What is said of an entry after its value must not make the value be forgotten.
+    await cache.set('touched', 'the value', 'n');
+    await cache.touch('touched', 'n', { ttl: 1_000_000 });
+    for (let i = 0; i < 20; i += 1) {
+      void cache.set('k1', 96, 'n');
+      await cache.flush();
+    }
     away = false;
     await catchUp(made);
-    expect(secondary.content()).toEqual({ n: { k1: 96, k2: 97, k3: 98, k4: 99 } });
+    expect(secondary.content()).toEqual({ n: { k1: 96, k2: 97, k3: 98, k4: 99, touched: 'the value' } });
     expect(mirror(cache)?.skipped).toBeGreaterThan(80);
-    expect((mirror(cache)?.skipped ?? 0) + (mirror(cache)?.delivered ?? 0)).toBe(101);
+    expect((mirror(cache)?.skipped ?? 0) + (mirror(cache)?.delivered ?? 0)).toBe(123);
   });
 
-  it.each([16_384, 8])('becomes equal to the cache, whatever fails on the way (a ring of %i)', async (capacityUpdates) => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.tuple(anyDataCommand, fc.constantFrom('go', 'fail', 'wait')), { maxLength: 60 }),
-        fc.infiniteStream(fc.boolean()),
-        async (steps, luck) => {
-          const made = mirrored({ log: { capacityUpdates } });
-          const { cache, clock, secondary } = made;
-          let unlucky = false;
-          secondary.before = () => {
-            if (unlucky && luck.next().value) throw new Error('away');
-          };
-          for (const [command, then] of steps) {
-            cache.supervisor.send(command);
-            unlucky = then === 'fail';
-            await turns(then === 'go' ? 0 : 1);
-            if (then === 'wait') clock.increment(15);
-          }
-          unlucky = false;
-          await catchUp(made);
-          await cache.flush();
-          await catchUp(made);
-          const content = foldValues(
-            cache.listNamespaces().flatMap((namespace) => cache.entries(namespace).map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as never)),
-          );
-          // What has expired but is not swept yet is still in both, but not shown by the cache.
-          expect(secondary.content()).toEqual(content);
-          await cache.shutdown();
-        },
-      ),
-      fcOptions(40),
-    );
-  });
-
-  it('is given the whole state where the cache begins with a restored snapshot', async () => {
-    const store = new MemorySnapshotStore();
-    const first = makeCache({ backup: { store } });
-    await first.cache.set('a', 1, 'n');
-    await first.cache.set('b', 2, 'm');
-    await first.cache.backup();
-    const secondary = new LateCache();
-    const cache = closing(await AgentContextCache.open({ restoreFrom: store, secondaryCache: secondary }));
-    await cache.set('c', 3, 'n');
-    await cache.synced();
-    expect(secondary.content()).toEqual({ n: { a: 1, c: 3 }, m: { b: 2 } });
-  });
-
-  it('that has lost what it held is given the whole state, as of one moment, while the cache goes on', async () => {
-    const made = mirrored();
-    const { cache, secondary } = made;
-    for (const namespace of ['n', 'm']) for (const key of ['a', 'b']) await cache.set(key, 1, namespace);
-    Object.assign(secondary, { appliedPosition: async () => undefined });
-    await catchUp(made);
-    secondary.spaces.clear();
-    let failed = false;
-    secondary.before = (call) => {
-      if (failed) cache.supervisor.send({ type: 'context.set', key: 'late', value: call, namespace: 'n' });
-      if (failed) cache.supervisor.send({ type: 'context.delete', key: 'a', namespace: 'm' });
-      if (failed) secondary.before = () => {};
-      else {
-        failed = true;
-        throw new Error('emptied');
-      }
-    };
-    await cache.set('c', 1, 'm');
-    await catchUp(made);
-    expect(secondary.content()).toEqual({ n: { a: 1, b: 1, late: cache.get('late', 'n') }, m: { b: 1, c: 1 } });
-  });
-
-  it('of an asynchronous primary is given the whole state, too, while commands are on their way', async () => {
-    const primary = new LateCache();
-    const secondary = new LateCache();
-    const { cache, clock } = makeCache({ primaryCache: primary, secondaryCache: secondary, backOff });
-    await cache.set('a', 1, 'first');
-    await cache.set('a', 1, 'n');
-    await cache.synced();
-    secondary.spaces.clear();
-    Object.assign(secondary, { appliedPosition: async () => undefined });
-    let release: () => void = () => {};
-    primary.before = (call) => (call === 'set n b' ? new Promise<void>((resolve) => { release = resolve; }) : undefined);
-    const done = cache.set('b', 2, 'n');
-    let failing = true;
-    secondary.before = () => {
-      if (failing) throw new Error('emptied');
-    };
-    await cache.set('x', 1, 'first');
-    await turns(10);
-    failing = false;
-    const listKeys = secondary.listKeys.bind(secondary);
-    vi.spyOn(secondary, 'listKeys').mockImplementation(async (namespace) => {
-      release();
-      await done;
-      return listKeys(namespace);
-    });
-    await catchUp({ cache: cache as never, clock });
-    expect(secondary.content()).toEqual({ first: { a: 1, x: 1 }, n: { a: 1, b: 2 } });
-  });
-
-  it('equals the log, as a fold of it gives the same', async () => {
-    const made = mirrored();
-    const { cache, clock, secondary } = made;
-    await cache.set('a', 1, 'n', { ttl: 20 });
-    await cache.set('b', 1, 'n');
-    clock.increment(20);
-    await catchUp(made);
-    expect(secondary.content()).toEqual(foldValues(await logOf(cache)));
-    expect(secondary.content()).toEqual({ n: { b: 1 } });
-  });
+  it.each([16_384, 8])(
+    'becomes equal to the cache, whatever fails on the way (a ring of %i)',
+    async (capacityUpdates) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(anyDataCommand, fc.constantFrom('go', 'fail', 'wait')), { maxLength: 60 }),
+          fc.infiniteStream(fc.boolean()),
+          async (steps, luck) => {
+            const made = mirrored({ log: { capacityUpdates } });
+            const { cache, clock, secondary } = made;
+            let unlucky = false;
+            secondary.before = () => {
+              if (unlucky && luck.next().value) throw new Error('away');
+            };
+            for (const [command, then] of steps) {
+              cache.supervisor.send(command);
+              unlucky = then === 'fail';
+              await turns(then === 'go' ? 0 : 1);
+              if (then === 'wait') clock.increment(15);
+            }
+            unlucky = false;
+            await catchUp(made);
+            await cache.flush();
+            await catchUp(made);
+            const content = foldValues(
+              cache
+                .listNamespaces()
+                .flatMap((namespace) =>
+                  cache
+                    .entries(namespace)
+                    .map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as never),
+                ),
+            );
+            // What has expired but is not swept yet is still in both, but not shown by the cache.
+            expect(secondary.content()).toEqual(content);
+            await cache.shutdown();
+          },
+        ),
+        fcOptions(40),
+      );
+    },
+  );
 });

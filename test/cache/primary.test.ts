@@ -1,133 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AgentContextCache, InMemoryContextCache, type JsonValue, MemorySnapshotStore, type VersionConflictError } from '../../src/index.ts';
+import { AgentContextCache, type JsonValue, MemorySnapshotStore, type VersionConflictError } from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
-import { anyDataCommand, closing, codeOf, foldValues, historyOf, LateCache, logOf, makeCache, outcomeNow, START, turns } from './support.ts';
-
-describe('a synchronous primary', () => {
-  it('answers at once, and holds the values', async () => {
-    const primary = new InMemoryContextCache();
-    const { cache } = makeCache({ primaryCache: primary });
-    const done = cache.set('a', { b: 1 }, 'n', { agent: 'x' });
-    expect(primary.get('a', 'n')).toEqual({ b: 1 });
-    expect(cache.get('a', 'n')).toEqual({ b: 1 });
-    expect(cache.has('a', 'n')).toBe(true);
-    expect(cache.entry('a', 'n')).toEqual({ namespace: 'n', key: 'a', value: { b: 1 }, version: 1, createdAt: START, updatedAt: START, expiresAt: null, agent: 'x' });
-    expect(cache.entries('n')).toEqual([cache.entry('a', 'n')]);
-    expect(cache.listKeys('n')).toEqual(['a']);
-    expect(cache.getMany(['a', 'b'], 'n')).toEqual([{ b: 1 }, undefined]);
-    expect(cache.listNamespaces()).toEqual(['default', 'n']);
-    expect(await done).toEqual({ version: 1, position: 1, changed: true });
-    void cache.update('count', (count) => ((count as number | undefined) ?? 0) + 1, 'n');
-    expect(cache.get('count', 'n')).toBe(1);
-    await cache.dropNamespace('n');
-    expect(primary.listNamespaces()).toEqual([]);
-    expect(cache.listNamespaces()).toEqual(['default']);
-  });
-
-  it('keeps what it held before, as entries like any other', async () => {
-    const primary = new InMemoryContextCache();
-    primary.set('old', 1, 'n');
-    primary.set('older', null, 'n');
-    const { cache } = makeCache({ primaryCache: primary });
-    expect(cache.get('old', 'n')).toBe(1);
-    expect(cache.get('older', 'n')).toBeNull();
-    expect(cache.listNamespaces()).toEqual(['default', 'n']);
-    expect(cache.listKeys('n')).toEqual(['old', 'older']);
-    expect(cache.entry('old', 'n')).toMatchObject({ value: 1, version: 1 });
-    const conflict = await cache.set('old', 2, 'n', { ifVersion: 0 }).catch((error: VersionConflictError) => error);
-    expect(conflict).toMatchObject({ code: 'VERSION_CONFLICT', current: { value: 1, version: 1 } });
-    expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 2, changed: true });
-    expect(await cache.delete('older', 'n')).toMatchObject({ changed: true });
-    expect(primary.listKeys('n')).toEqual(['old']);
-    expect(await cache.clearNamespace('n')).toMatchObject({ changed: true });
-    expect(primary.listKeys('n')).toEqual([]);
-  });
-
-  it('is asked before a delete or a clear of a namespace the cache has not met', async () => {
-    const primary = new InMemoryContextCache();
-    primary.set('old', 1, 'n');
-    primary.set('old', 1, 'm');
-    const { cache } = makeCache({ primaryCache: primary });
-    expect(await cache.delete('old', 'n')).toMatchObject({ changed: true });
-    expect(await cache.dropNamespace('m')).toMatchObject({ changed: true });
-    expect(cache.listNamespaces()).toEqual(['default', 'n']);
-  });
-
-  it('that refuses a write rejects the command, and nothing has changed', async () => {
-    const primary = new PickyMemory();
-    const { cache } = makeCache({ primaryCache: primary });
-    await cache.set('a', 1, 'n');
-    primary.refused = 'a';
-    for (const ask of [() => cache.set('a', 2, 'n'), () => cache.delete('a', 'n')]) {
-      await expect(ask()).rejects.toMatchObject({ code: 'BACKEND_FAILED', cause: { message: 'refused' } });
-    }
-    expect(cache.get('a', 'n')).toBe(1);
-    expect(cache.position).toBe(1);
-    expect(await cache.set('b', 1, 'n')).toMatchObject({ version: 2 });
-  });
-
-  it('that refuses one write of a batch has the earlier ones put back', async () => {
-    const primary = new PickyMemory();
-    const { cache } = makeCache({ primaryCache: primary });
-    await cache.set('a', 'before', 'n');
-    await cache.set('gone', 'before', 'n');
-    primary.refused = 'bad';
-    const batch = cache.batch(
-      [
-        { operation: 'set', key: 'a', value: 1 },
-        { operation: 'set', key: 'a', value: 2 },
-        { operation: 'set', key: 'new', value: 3 },
-        { operation: 'delete', key: 'gone' },
-        { operation: 'set', key: 'bad', value: 4 },
-      ],
-      'n',
-    );
-    expect(await codeOf(batch)).toBe('BACKEND_FAILED');
-    expect(Object.fromEntries(primary.listKeys('n').map((key) => [key, primary.get(key, 'n')]))).toEqual({ a: 'before', gone: 'before' });
-    expect(cache.position).toBe(2);
-    expect(cache.entries('n').map(({ key, version }) => [key, version]).sort()).toEqual([['a', 1], ['gone', 2]]);
-  });
-
-  it('expires by the cache', async () => {
-    const primary = new InMemoryContextCache();
-    const { cache, clock } = makeCache({ primaryCache: primary });
-    await cache.set('a', 1, 'n', { ttl: 10 });
-    clock.increment(10);
-    expect(primary.get('a', 'n')).toBeUndefined();
-    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
-  });
-
-  it('ends with the same content as the log leads to', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 40 }), async (commands) => {
-        const primary = new InMemoryContextCache();
-        const { cache } = makeCache({ primaryCache: primary });
-        for (const command of commands) cache.supervisor.send(command);
-        const content = Object.fromEntries(
-          primary.listNamespaces().filter((name) => primary.listKeys(name).length > 0)
-            .map((name) => [name, Object.fromEntries(primary.listKeys(name).map((key) => [key, primary.get(key, name) as JsonValue]))]),
-        );
-        expect(content).toEqual(foldValues(await logOf(cache)));
-      }),
-      fcOptions(100),
-    );
-  });
-});
-
-class PickyMemory extends InMemoryContextCache {
-  refused: string | undefined;
-
-  override set(key: string, value: JsonValue, namespace: string): void {
-    if (key === this.refused) throw new Error('refused');
-    super.set(key, value, namespace);
-  }
-
-  override delete(key: string, namespace: string): boolean {
-    if (key === this.refused) throw new Error('refused');
-    return super.delete(key, namespace);
-  }
-}
+import {
+  anyDataCommand,
+  closing,
+  codeOf,
+  foldValues,
+  historyOf,
+  LateCache,
+  logOf,
+  makeCache,
+  outcomeNow,
+  turns,
+} from './support.ts';
 
 describe('an asynchronous primary', () => {
   it('is awaited: value and update are there once the promise resolves', async () => {
@@ -167,10 +53,20 @@ describe('an asynchronous primary', () => {
 
   it('keeps conditions on what it held before', async () => {
     const primary = new LateCache();
-    primary.spaces.set('n', new Map<string, JsonValue>([['old', 'x'], ['other', 'y']]));
+    primary.spaces.set(
+      'n',
+      new Map<string, JsonValue>([
+        ['old', 'x'],
+        ['other', 'y'],
+      ]),
+    );
     const { cache } = makeCache({ primaryCache: primary });
     const conflict = await cache.set('old', 1, 'n', { ifVersion: 0 }).catch((error: VersionConflictError) => error);
-    expect(conflict).toMatchObject({ code: 'VERSION_CONFLICT', expected: 0, current: { key: 'old', value: 'x', version: 1 } });
+    expect(conflict).toMatchObject({
+      code: 'VERSION_CONFLICT',
+      expected: 0,
+      current: { key: 'old', value: 'x', version: 1 },
+    });
     expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 2 });
     expect(await cache.update('other', (value) => `${value}!`, 'n')).toMatchObject({ version: 3 });
     expect(await cache.getOrSet('other', () => 'made', 'n')).toBe('y!');
@@ -221,8 +117,19 @@ describe('an asynchronous primary', () => {
       if (writes > 1) throw new Error('away');
     };
     const { cache } = makeCache({ primaryCache: primary });
-    const error = await cache.batch([{ operation: 'set', key: 'a', value: 1 }, { operation: 'set', key: 'b', value: 1 }], 'n').catch((thrown) => thrown);
-    expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { errors: [{ message: 'away' }, { message: 'away' }] } });
+    const error = await cache
+      .batch(
+        [
+          { operation: 'set', key: 'a', value: 1 },
+          { operation: 'set', key: 'b', value: 1 },
+        ],
+        'n',
+      )
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      cause: { errors: [{ message: 'away' }, { message: 'away' }] },
+    });
   });
 
   it('that hangs holds up its namespace only, and no more commands than it may', async () => {
@@ -240,7 +147,12 @@ describe('an asynchronous primary', () => {
     expect(await cache.set('a', 1, 'm')).toMatchObject({ version: 1 });
     expect(await outcomeNow(done[1] as Promise<unknown>)).toBe('pending');
     release();
-    expect(await Promise.all(done.slice(0, 4))).toMatchObject([{ version: 1 }, { version: 2 }, { version: 3 }, { version: 4 }]);
+    expect(await Promise.all(done.slice(0, 4))).toMatchObject([
+      { version: 1 },
+      { version: 2 },
+      { version: 3 },
+      { version: 4 },
+    ]);
     expect(primary.content().n).toEqual({ hung: 1, a: 1, b: 1, c: 1 });
   });
 
@@ -326,24 +238,28 @@ describe('an asynchronous primary', () => {
 
   it('ends with the same content as the log leads to, through refusals and batches put back', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 25 }), fc.integer({ min: 2, max: 9 }), async (commands, every) => {
-        const primary = new LateCache();
-        let writes = 0;
-        let puttingBack = false;
-        primary.before = (call) => {
-          writes += 1;
-          // A write that fails, but not while the cache puts back what it wrote before.
-          if (writes % every === 0 && !puttingBack && call.startsWith('set')) {
-            puttingBack = true;
-            throw new Error('refused');
-          }
-          puttingBack = false;
-        };
-        const { cache } = makeCache({ primaryCache: primary });
-        const outcomes = await Promise.all(commands.map((command) => codeOf(cache.ask(command))));
-        if (outcomes.includes('OUTCOME_UNKNOWN')) return;
-        expect(primary.content()).toEqual(foldValues(await logOf(cache)));
-      }),
+      fc.asyncProperty(
+        fc.array(anyDataCommand, { maxLength: 25 }),
+        fc.integer({ min: 2, max: 9 }),
+        async (commands, every) => {
+          const primary = new LateCache();
+          let writes = 0;
+          let puttingBack = false;
+          primary.before = (call) => {
+            writes += 1;
+            // A write that fails, but not while the cache puts back what it wrote before.
+            if (writes % every === 0 && !puttingBack && call.startsWith('set')) {
+              puttingBack = true;
+              throw new Error('refused');
+            }
+            puttingBack = false;
+          };
+          const { cache } = makeCache({ primaryCache: primary });
+          const outcomes = await Promise.all(commands.map((command) => codeOf(cache.ask(command))));
+          if (outcomes.includes('OUTCOME_UNKNOWN')) return;
+          expect(primary.content()).toEqual(foldValues(await logOf(cache)));
+        },
+      ),
       fcOptions(60),
     );
   });
@@ -363,9 +279,10 @@ describe('an asynchronous primary', () => {
     const { cache } = makeCache({ primaryCache: primary, backup: { store } });
     await cache.set('a', 1, 'first');
     await cache.set('a', 1, 'n');
-    primary.before = () => new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    primary.before = () =>
+      new Promise<void>((resolve) => {
+        release = resolve;
+      });
     done = cache.set('b', 2, 'n');
     await turns();
     await cache.backup();

@@ -16,7 +16,9 @@ describe('a schema for a namespace', () => {
     expect(await codeOf(cache.batch([{ operation: 'set', key: 'd', value: bad }], 'auth'))).toBe('SCHEMA_MISMATCH');
     expect(await codeOf(cache.update('a', () => bad, 'auth'))).toBe('SCHEMA_MISMATCH');
     expect(await codeOf(cache.getOrSet('e', () => bad, 'auth'))).toBe('SCHEMA_MISMATCH');
-    expect(await codeOf(cache.ask({ type: 'context.set', key: 'f', value: bad, namespace: 'auth' }))).toBe('SCHEMA_MISMATCH');
+    expect(await codeOf(cache.ask({ type: 'context.set', key: 'f', value: bad, namespace: 'auth' }))).toBe(
+      'SCHEMA_MISMATCH',
+    );
     cache.supervisor.send({ type: 'context.set', key: 'g', value: bad, namespace: 'auth' });
     await turns();
     expect(failures).toHaveLength(6);
@@ -56,7 +58,9 @@ describe('a schema for a namespace', () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => void unhandled.push(reason);
     process.on('unhandledRejection', note);
-    const late = { '~standard': { version: 1 as const, vendor: 'test', validate: () => Promise.reject(new Error('late')) } };
+    const late = {
+      '~standard': { version: 1 as const, vendor: 'test', validate: () => Promise.reject(new Error('late')) },
+    };
     const { cache } = makeCache({ schemas: { slow: z.string().refine(async (text) => text !== ''), late } });
     expect(await codeOf(cache.set('a', 'x', 'slow'))).toBe('INVALID_OPTION');
     expect(await codeOf(cache.set('a', 'x', 'late'))).toBe('INVALID_OPTION');
@@ -77,7 +81,10 @@ describe('a schema for each key', () => {
     expect(await codeOf(cache.set('constructor', 1, 'auth'))).toBe('SCHEMA_MISMATCH');
     expect(await codeOf(cache.set('__proto__', 1, 'auth'))).toBe('SCHEMA_MISMATCH');
     await cache.delete('other', 'auth');
-    expect(cache.entries('auth').map(({ key, value }) => [key, value])).toEqual([['token', 'abc'], ['attempts', 1]]);
+    expect(cache.entries('auth').map(({ key, value }) => [key, value])).toEqual([
+      ['token', 'abc'],
+      ['attempts', 1],
+    ]);
   });
 
   it('works with any Standard Schema', async () => {
@@ -85,7 +92,10 @@ describe('a schema for each key', () => {
       '~standard': {
         version: 1 as const,
         vendor: 'test',
-        validate: (value: unknown) => (typeof value === 'number' && value % 2 === 0 ? { value } : { issues: [{ message: 'odd', path: ['x', { key: 'y' }] }] }),
+        validate: (value: unknown) =>
+          typeof value === 'number' && value % 2 === 0
+            ? { value }
+            : { issues: [{ message: 'odd', path: ['x', { key: 'y' }] }] },
       },
     };
     const { cache } = makeCache({ schemas: { n: even } });
@@ -94,7 +104,15 @@ describe('a schema for each key', () => {
   });
 
   it('whose schema throws is a rejection', async () => {
-    const broken = { '~standard': { version: 1 as const, vendor: 'test', validate: () => { throw new Error('of the schema'); } } };
+    const broken = {
+      '~standard': {
+        version: 1 as const,
+        vendor: 'test',
+        validate: () => {
+          throw new Error('of the schema');
+        },
+      },
+    };
     const { cache } = makeCache({ schemas: { n: broken } });
     await expect(cache.set('a', 2, 'n')).rejects.toThrow('of the schema');
     expect(cache.position).toBe(0);

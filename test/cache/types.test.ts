@@ -1,4 +1,5 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import type { KeyOf, NamespaceOf } from '../../src/cache/types.ts';
 import {
   type Acknowledgement,
   AgentContextCache,
@@ -17,6 +18,11 @@ type Spaces = {
   trip: { plan: readonly string[] | null };
   default: { greeting: string };
 };
+
+/** Whether a method may be called so. */
+type Takes<Method, Arguments extends readonly unknown[]> = Method extends (...given: Arguments) => unknown
+  ? true
+  : false;
 
 /** Only for the compiler: never called. */
 const typed = (cache: AgentContextCache<Spaces>) => {
@@ -37,40 +43,52 @@ const typed = (cache: AgentContextCache<Spaces>) => {
   expectTypeOf(cache.set('greeting', 'hi')).toEqualTypeOf<Promise<Acknowledgement>>();
   expectTypeOf(cache.getOrSet('attempts', () => 1, 'auth')).toEqualTypeOf<Promise<number>>();
   expectTypeOf(cache.getOrSet('attempts', async () => 1, 'auth')).toEqualTypeOf<Promise<number>>();
-  void cache.update('attempts', (count) => {
-    expectTypeOf(count).toEqualTypeOf<number | undefined>();
-    return (count ?? 0) + 1;
-  }, 'auth');
+  void cache.update(
+    'attempts',
+    (count) => {
+      expectTypeOf(count).toEqualTypeOf<number | undefined>();
+      return (count ?? 0) + 1;
+    },
+    'auth',
+  );
   void cache.setMany({ attempts: 1 }, 'auth');
   void cache.setMany([['attempts', 1]], 'auth');
-  void cache.batch([{ operation: 'set', key: 'attempts', value: 2 }, { operation: 'delete', key: 'session_token' }, { operation: 'touch', key: 'attempts', ttl: 1 }], 'auth');
+  void cache.batch(
+    [
+      { operation: 'set', key: 'attempts', value: 2 },
+      { operation: 'delete', key: 'session_token' },
+      { operation: 'touch', key: 'attempts', ttl: 1 },
+    ],
+    'auth',
+  );
 
-  // @ts-expect-error no such key
-  cache.get('nope', 'auth');
-  // @ts-expect-error no such namespace
-  cache.get('attempts', 'nope');
-  // @ts-expect-error a key of another namespace
-  cache.get('attempts');
-  // @ts-expect-error a value of another type
-  void cache.set('attempts', 'one', 'auth');
-  // @ts-expect-error a value of another key
-  void cache.set('session_token', 1, 'auth');
-  // @ts-expect-error a value of another type
-  void cache.getOrSet('attempts', () => 'one', 'auth');
-  // @ts-expect-error a value of another key
-  void cache.batch([{ operation: 'set', key: 'attempts', value: 'x' }], 'auth');
-  // @ts-expect-error a condition for many keys makes no sense
-  void cache.setMany({ attempts: 1 }, 'auth', { ifVersion: 1 });
-  // @ts-expect-error no such option
-  void cache.set('attempts', 1, 'auth', { timeToLive: 1 });
+  type Cache = typeof cache;
+  // Generic methods, given their types: what a call must look like.
+  expectTypeOf(cache.get<'auth', 'attempts'>).parameters.toEqualTypeOf<['attempts', 'auth']>();
+  expectTypeOf(cache.set<'auth', 'attempts'>)
+    .parameter(1)
+    .toEqualTypeOf<number>();
+  expectTypeOf(cache.set<'auth', 'session_token'>)
+    .parameter(1)
+    .toEqualTypeOf<string>();
+  expectTypeOf(cache.getOrSet<'auth', 'attempts'>)
+    .parameter(1)
+    .returns.toEqualTypeOf<number | Promise<number>>();
+  expectTypeOf<KeyOf<Spaces, 'auth'>>().toEqualTypeOf<'session_token' | 'attempts'>();
+  expectTypeOf<KeyOf<Spaces, 'default'>>().toEqualTypeOf<'greeting'>();
+  expectTypeOf<NamespaceOf<Spaces>>().toEqualTypeOf<'auth' | 'trip' | 'default'>();
+  type Step = Parameters<typeof cache.batch<'auth'>>[0][number];
+  expectTypeOf<{ operation: 'set'; key: 'attempts'; value: 1 }>().toExtend<Step>();
+  expectTypeOf<{ operation: 'set'; key: 'attempts'; value: 'x' }>().not.toExtend<Step>();
+  // A condition for many keys makes no sense.
+  expectTypeOf<NonNullable<Parameters<Cache['setMany']>[2]>>().not.toHaveProperty('ifVersion');
 
   const auth = cache.namespace('auth');
   expectTypeOf(auth.name).toEqualTypeOf<'auth'>();
   expectTypeOf(auth.get('attempts')).toEqualTypeOf<number | undefined>();
-  // @ts-expect-error no such key
-  auth.get('plan');
-  // @ts-expect-error a value of another type
-  void auth.set('attempts', 'one');
+  expectTypeOf<Takes<(typeof auth)['get'], ['plan']>>().toEqualTypeOf<false>();
+  expectTypeOf<Takes<(typeof auth)['set'], ['attempts', 1]>>().toEqualTypeOf<true>();
+  expectTypeOf<Takes<(typeof auth)['set'], ['attempts', 'one']>>().toEqualTypeOf<false>();
 };
 
 const untyped = (cache: AgentContextCache) => {
@@ -81,20 +99,17 @@ const untyped = (cache: AgentContextCache) => {
   expectTypeOf(cache.listKeys()).toEqualTypeOf<string[]>();
   expectTypeOf(cache.health()).toEqualTypeOf<CacheHealth>();
   void cache.set('any', { nested: [1, null] });
-  // @ts-expect-error no JSON value
-  void cache.set('any', new Date());
-  // @ts-expect-error no JSON value
-  void cache.set('any', () => 1);
+  expectTypeOf<Date>().not.toExtend<JsonValue>();
+  expectTypeOf<() => void>().not.toExtend<JsonValue>();
+  expectTypeOf<Takes<(typeof cache)['set'], ['any', Date]>>().toEqualTypeOf<false>();
 
   expectTypeOf(cache.ask({ type: 'context.get', key: 'a' })).toEqualTypeOf<Promise<JsonValue | undefined>>();
   expectTypeOf(cache.ask({ type: 'context.set', key: 'a', value: 1 })).toEqualTypeOf<Promise<Acknowledgement>>();
   expectTypeOf(cache.ask({ type: 'context.keys' })).toEqualTypeOf<Promise<string[]>>();
   expectTypeOf(cache.ask({ type: 'cache.health' })).toEqualTypeOf<Promise<CacheHealth>>();
   expectTypeOf(cache.supervisor.send).parameter(0).toEqualTypeOf<ContextCommand>();
-  // @ts-expect-error an unknown command
-  cache.supervisor.send({ type: 'context.steal' });
-  // @ts-expect-error a field that is missing
-  void cache.ask({ type: 'context.get' });
+  expectTypeOf<{ type: 'context.steal' }>().not.toExtend<ContextCommand>();
+  expectTypeOf<{ type: 'context.get' }>().not.toExtend<ContextCommand>();
 };
 
 const primaries = (

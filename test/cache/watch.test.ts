@@ -30,7 +30,13 @@ describe('watch', () => {
     const next = watch.next();
     expect(await outcomeNow(next)).toBe('pending');
     void cache.clearNamespace('n');
-    expect((await next).value).toMatchObject({ operation: 'clear_namespace', key: null, value: null, snapshot: false, skipped: 0 });
+    expect((await next).value).toMatchObject({
+      operation: 'clear_namespace',
+      key: null,
+      value: null,
+      snapshot: false,
+      skipped: 0,
+    });
     await watch.return?.();
   });
 
@@ -49,7 +55,9 @@ describe('watch', () => {
     expect(await take(one, 9)).toEqual(caseOf('n set a', 'n set b', 'n clear_namespace null', 'end'));
     expect(await take(several, 9)).toEqual(caseOf('n set a', 'n set b', 'm set a', 'n clear_namespace null', 'end'));
     expect(await take(keys, 9)).toEqual(caseOf('n set a', 'n clear_namespace null', 'end'));
-    expect(await take(anywhere, 9)).toEqual(caseOf('n set a', 'm set a', 'other set a', 'n clear_namespace null', 'end'));
+    expect(await take(anywhere, 9)).toEqual(
+      caseOf('n set a', 'm set a', 'other set a', 'n clear_namespace null', 'end'),
+    );
   });
 
   it('takes a list of namespaces and keys that names one twice for what it is', async () => {
@@ -82,7 +90,15 @@ describe('watch', () => {
     await cache.set('b', 1, 'm');
     const watch = cache.watch({ include: 'snapshot', namespace: 'n' });
     const { value } = await watch.next();
-    expect(value).toMatchObject({ snapshot: true, version: 1, agent: 'x', value: 1, position: 2, operation: 'set', expiresAt: 1_000_100 });
+    expect(value).toMatchObject({
+      snapshot: true,
+      version: 1,
+      agent: 'x',
+      value: 1,
+      position: 2,
+      operation: 'set',
+      expiresAt: 1_000_100,
+    });
     await watch.return?.();
   });
 
@@ -164,19 +180,24 @@ describe('watch', () => {
 
   it('ends in the state of the cache, however little it can buffer', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 40 }), fc.integer({ min: 30, max: 40 }), fc.nat(20), async (commands, bufferSize, after) => {
-        const { cache } = makeCache();
-        for (const command of commands.slice(0, after)) cache.supervisor.send(command);
-        const watch = cache.watch({ include: 'snapshot', bufferSize });
-        for (const command of commands.slice(after)) {
-          cache.supervisor.send(command);
-          await cache.flush();
-        }
-        await cache.shutdown();
-        const seen: WatchedUpdate[] = [];
-        for await (const update of watch) seen.push(update);
-        expect(foldValues(seen)).toEqual(foldValues(await valuesOf(cache)));
-      }),
+      fc.asyncProperty(
+        fc.array(anyDataCommand, { maxLength: 40 }),
+        fc.integer({ min: 30, max: 40 }),
+        fc.nat(20),
+        async (commands, bufferSize, after) => {
+          const { cache } = makeCache();
+          for (const command of commands.slice(0, after)) cache.supervisor.send(command);
+          const watch = cache.watch({ include: 'snapshot', bufferSize });
+          for (const command of commands.slice(after)) {
+            cache.supervisor.send(command);
+            await cache.flush();
+          }
+          await cache.shutdown();
+          const seen: WatchedUpdate[] = [];
+          for await (const update of watch) seen.push(update);
+          expect(foldValues(seen)).toEqual(foldValues(await valuesOf(cache)));
+        },
+      ),
       fcOptions(100),
     );
   });
@@ -237,16 +258,19 @@ describe('watch', () => {
 
 /** The cache's content as `set` updates. */
 async function valuesOf(cache: AgentContextCache) {
-  return cache.listNamespaces().flatMap((namespace) =>
-    cache.entries(namespace).map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as WatchedUpdate),
-  );
+  return cache
+    .listNamespaces()
+    .flatMap((namespace) =>
+      cache.entries(namespace).map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as WatchedUpdate),
+    );
 }
 
 describe('subscribe', () => {
   it('calls back with each update once it is committed, until it is stopped', async () => {
     const { cache } = makeCache();
     const heard: string[] = [];
-    const listener = ({ namespace, key }: { namespace: string; key: string | null }) => void heard.push(`${namespace}/${key}`);
+    const listener = ({ namespace, key }: { namespace: string; key: string | null }) =>
+      void heard.push(`${namespace}/${key}`);
     const stop = cache.subscribe(listener, { namespace: 'n', keys: ['a'] });
     const twice = cache.subscribe(listener);
     void cache.set('a', 1, 'n');

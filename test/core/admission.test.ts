@@ -20,7 +20,16 @@ const codeOf = (run: () => unknown): string | undefined => {
 describe('parseCommand', () => {
   it.each([
     { type: 'context.set', key: 'a', value: null },
-    { type: 'context.set', key: 'a', value: 1, namespace: 'n', agent: 'x', ttl: '1s', expiresAt: undefined, ifVersion: 0 },
+    {
+      type: 'context.set',
+      key: 'a',
+      value: 1,
+      namespace: 'n',
+      agent: 'x',
+      ttl: '1s',
+      expiresAt: undefined,
+      ifVersion: 0,
+    },
     { type: 'context.delete', key: 'a', namespace: 'n', agent: 'x', ifVersion: 1 },
     { type: 'context.touch', key: 'a', expiresAt: null },
     { type: 'context.clear' },
@@ -67,7 +76,16 @@ describe('parseCommand', () => {
     ['a type in other letters', { type: 'Context.Set', key: 'a', value: 1 }],
     ['a type that is an array', { type: ['context.clear'] }],
     ['a type that is a BigInt', { type: 1n }],
-    ['a type with toJSON', { type: { toJSON: () => { throw new Error('no'); } } }],
+    [
+      'a type with toJSON',
+      {
+        type: {
+          toJSON: () => {
+            throw new Error('no');
+          },
+        },
+      },
+    ],
     ['a type that it has only inherited', Object.create({ type: 'context.clear' })],
     ['an unknown field', { type: 'context.clear', force: true }],
     ['an unknown field that is undefined', { type: 'context.clear', force: undefined }],
@@ -86,16 +104,21 @@ describe('parseCommand', () => {
 
   it('throws nothing but INVALID_COMMAND, whatever comes', () => {
     fc.assert(
-      fc.property(fc.anything({ withBigInt: true, withNullPrototype: true, withDate: true, withMap: true }), (thing) => {
-        expect(codeOf(() => parseCommand(thing))).toBe('INVALID_COMMAND');
-        expect(codeOf(() => parseCommand({ type: thing }))).toBe('INVALID_COMMAND');
-      }),
+      fc.property(
+        fc.anything({ withBigInt: true, withNullPrototype: true, withDate: true, withMap: true }),
+        (thing) => {
+          expect(codeOf(() => parseCommand(thing))).toBe('INVALID_COMMAND');
+          expect(codeOf(() => parseCommand({ type: thing }))).toBe('INVALID_COMMAND');
+        },
+      ),
       fcOptions(300),
     );
   });
 
   it('names the type, the field and the remedy, and no value', () => {
-    expect(() => parseCommand({ type: 'context.get', key: 'a', token: 'secret' })).toThrow(/context\.get has no field "token"/);
+    expect(() => parseCommand({ type: 'context.get', key: 'a', token: 'secret' })).toThrow(
+      /context\.get has no field "token"/,
+    );
     expect(() => parseCommand({ type: 'context.get', key: 'a', token: 'secret' })).not.toThrow(/secret/);
     expect(() => parseCommand({ type: 'nope' })).toThrow(/"nope".*known are context\.set/);
   });
@@ -118,12 +141,28 @@ describe('a request', () => {
     expect(set({ ttl: ttl as number }).expiresAt).toBe(expiresAt);
   });
 
-  it.each([0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 1e16, '', ' ', '0s', '-5s', 'soon', '1s'.padEnd(200), null, true, {}, [], 1n, Symbol('x')])(
-    'refuses ttl %s',
-    (ttl) => {
-      expect(bad({ ttl })).toBe('INVALID_COMMAND');
-    },
-  );
+  it.each([
+    0,
+    -1,
+    0.5,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    1e16,
+    '',
+    ' ',
+    '0s',
+    '-5s',
+    'soon',
+    '1s'.padEnd(200),
+    null,
+    true,
+    {},
+    [],
+    1n,
+    Symbol('x'),
+  ])('refuses ttl %s', (ttl) => {
+    expect(bad({ ttl })).toBe('INVALID_COMMAND');
+  });
 
   it.each<[unknown, number | null]>([
     [new Date(5_000), 5_000],
@@ -136,7 +175,18 @@ describe('a request', () => {
     expect(set({ expiresAt: expiresAt as number }).expiresAt).toBe(expected);
   });
 
-  it.each([new Date(Number.NaN), -1, Number.NaN, Number.POSITIVE_INFINITY, 8.64e15 + 1, '2030-01-01', {}, [], 5n, true])('refuses expiresAt %s', (expiresAt) => {
+  it.each([
+    new Date(Number.NaN),
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    8.64e15 + 1,
+    '2030-01-01',
+    {},
+    [],
+    5n,
+    true,
+  ])('refuses expiresAt %s', (expiresAt) => {
     expect(bad({ expiresAt })).toBe('INVALID_COMMAND');
   });
 
@@ -185,9 +235,20 @@ describe('a request', () => {
 
   it('of a batch refuses bad keys and values as a set does', () => {
     expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: '', value: 1 }], undefined))).toBe('INVALID_NAME');
-    expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: 'a', value: 1n }], undefined))).toBe('INVALID_VALUE');
+    expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: 'a', value: 1n }], undefined))).toBe(
+      'INVALID_VALUE',
+    );
     expect(codeOf(() => door.batch(1, '', [], undefined))).toBe('INVALID_NAME');
-    expect(codeOf(() => door.batch(1, 'n', Array.from({ length: MAX_BATCH_OPERATIONS + 1 }, () => ({ operation: 'delete' as const, key: 'a' })), undefined))).toBe('INVALID_COMMAND');
+    expect(
+      codeOf(() =>
+        door.batch(
+          1,
+          'n',
+          Array.from({ length: MAX_BATCH_OPERATIONS + 1 }, () => ({ operation: 'delete' as const, key: 'a' })),
+          undefined,
+        ),
+      ),
+    ).toBe('INVALID_COMMAND');
   });
 
   it('checks names before values, and namespaces of every command', () => {

@@ -8,8 +8,22 @@ import { fcOptions } from '../support/property.ts';
 function awkwardText(names: readonly string[]): fc.Arbitrary<string> {
   const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value));
   const integer = fc.maxSafeInteger().map(String);
-  const text = fc.string({ unit: 'binary' }).filter((value) => value.isWellFormed()).map((value) => JSON.stringify(value));
-  const edge = fc.constantFrom('null', 'true', '4294967296', '-2147483649', '9007199254740993', '18446744073709551615', '1e308', '5e-324', '-0.1', '"__proto__"');
+  const text = fc
+    .string({ unit: 'binary' })
+    .filter((value) => value.isWellFormed())
+    .map((value) => JSON.stringify(value));
+  const edge = fc.constantFrom(
+    'null',
+    'true',
+    '4294967296',
+    '-2147483649',
+    '9007199254740993',
+    '18446744073709551615',
+    '1e308',
+    '5e-324',
+    '-0.1',
+    '"__proto__"',
+  );
   return fc.letrec((tie) => ({
     node: fc.oneof({ maxDepth: 4 }, edge, number, integer, text, tie('object'), tie('array')),
     object: fc
@@ -56,7 +70,10 @@ describe('codec', () => {
   });
 
   it('keeps what it has encoded when it encodes again', () => {
-    const encoded = Array.from({ length: 2_000 }, (_, index) => ({ index, bytes: encode({ index, text: 'x'.repeat(index % 50) }) }));
+    const encoded = Array.from({ length: 2_000 }, (_, index) => ({
+      index,
+      bytes: encode({ index, text: 'x'.repeat(index % 50) }),
+    }));
     for (const { index, bytes } of encoded) expect(decode(bytes)).toMatchObject({ index });
   });
 

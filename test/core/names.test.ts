@@ -78,8 +78,22 @@ describe('checkName', () => {
 describe('compareNames', () => {
   it('orders as the bytes of UTF-8 do', () => {
     // Few letters, from each range that matters, so that common prefixes are frequent.
-    const letters = fc.constantFrom('a', 'b', '\0', '\u007F', 'ä', '\uD7FF', '\uE000', '\uFFFF', '\u{10000}', '\u{10FFFF}');
-    const name = fc.oneof(anyName, fc.array(letters, { maxLength: 5 }).map((parts) => parts.join('')));
+    const letters = fc.constantFrom(
+      'a',
+      'b',
+      '\0',
+      '\u007F',
+      'ä',
+      '\uD7FF',
+      '\uE000',
+      '\uFFFF',
+      '\u{10000}',
+      '\u{10FFFF}',
+    );
+    const name = fc.oneof(
+      anyName,
+      fc.array(letters, { maxLength: 5 }).map((parts) => parts.join('')),
+    );
     fc.assert(
       fc.property(name, name, (a, b) => {
         expect(Math.sign(compareNames(a, b))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)));
@@ -91,7 +105,12 @@ describe('compareNames', () => {
 
 describe('encodeNamespace', () => {
   it('round-trips, and leaves no colon', () => {
-    const name = fc.oneof(anyName, fc.array(fc.constantFrom('%', ':', '2', '5', '3', 'A', 'a', '%25', '%3A'), { minLength: 1 }).map((parts) => parts.join('')));
+    const name = fc.oneof(
+      anyName,
+      fc
+        .array(fc.constantFrom('%', ':', '2', '5', '3', 'A', 'a', '%25', '%3A'), { minLength: 1 })
+        .map((parts) => parts.join('')),
+    );
     fc.assert(
       fc.property(name, (namespace) => {
         const encoded = encodeNamespace(namespace);
@@ -103,7 +122,9 @@ describe('encodeNamespace', () => {
   });
 
   it('makes namespace:key injective', () => {
-    const name = fc.array(fc.constantFrom('%', ':', '3A', '25', 'a'), { minLength: 1, maxLength: 4 }).map((parts) => parts.join(''));
+    const name = fc
+      .array(fc.constantFrom('%', ':', '3A', '25', 'a'), { minLength: 1, maxLength: 4 })
+      .map((parts) => parts.join(''));
     const pair = fc.tuple(name, name);
     fc.assert(
       fc.property(pair, pair, ([n1, k1], [n2, k2]) => {

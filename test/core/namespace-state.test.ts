@@ -7,7 +7,15 @@ let serial = 0;
 
 function record(expiresAt: number | null = null): EntryRecord {
   serial += 1;
-  return { value: serial, version: serial, createdAt: 0, updatedAt: 0, expiresAt, agent: null, bytes: (serial % 7) + 1 };
+  return {
+    value: serial,
+    version: serial,
+    createdAt: 0,
+    updatedAt: 0,
+    expiresAt,
+    agent: null,
+    bytes: (serial % 7) + 1,
+  };
 }
 
 interface Reader {
@@ -91,6 +99,26 @@ describe('expiry', () => {
         }
       }),
       fcOptions(100),
+    );
+  });
+
+  it('takes entries of the same instant in the same order, however they came about', () => {
+    const order = (keys: readonly string[]) => {
+      const state = new NamespaceState('n');
+      for (const key of keys) state.put(key, record(5));
+      const taken: string[] = [];
+      for (let key = state.nextExpired(5); key !== undefined; key = state.nextExpired(5)) {
+        taken.push(key);
+        state.remove(key);
+      }
+      return taken;
+    };
+    const keys = ['a', 'b', 'c', 'd', 'e', '\uFFFF', '\u{1F98A}'];
+    fc.assert(
+      fc.property(fc.shuffledSubarray(keys, { minLength: keys.length }), (shuffled) => {
+        expect(order(shuffled)).toEqual(keys);
+      }),
+      fcOptions(50),
     );
   });
 

@@ -65,7 +65,9 @@ describe('withDeadline', () => {
     clock.increment(99);
     expect(told()?.aborted).toBe(false);
     clock.increment(1);
-    expect(await outcome).toMatchObject({ error: { code: 'TIMED_OUT', message: 'The thing did not answer within 100 ms.' } });
+    expect(await outcome).toMatchObject({
+      error: { code: 'TIMED_OUT', message: 'The thing did not answer within 100 ms.' },
+    });
     expect(told()?.aborted).toBe(true);
     nothingIsLeft();
   });
@@ -84,7 +86,12 @@ describe('withDeadline', () => {
     const work = async () => {
       began = true;
     };
-    const outcome = withDeadline(work, { what: 'It', timeoutMs: 1, clock: new SimulatedClock(), signal: AbortSignal.abort(new Error('no')) });
+    const outcome = withDeadline(work, {
+      what: 'It',
+      timeoutMs: 1,
+      clock: new SimulatedClock(),
+      signal: AbortSignal.abort(new Error('no')),
+    });
     await expect(outcome).rejects.toThrow('no');
     expect(began).toBe(false);
   });
@@ -99,7 +106,12 @@ describe('withDeadline', () => {
 
   it('ignores a late outcome', async () => {
     let finish: (value: string) => void = () => {};
-    const { clock, outcome } = start(() => new Promise((resolve) => { finish = resolve; }));
+    const { clock, outcome } = start(
+      () =>
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+    );
     clock.increment(100);
     finish('late');
     expect(await outcome).toMatchObject({ error: { code: 'TIMED_OUT' } });
@@ -134,7 +146,10 @@ describe('decideRestart', () => {
           crashes.push(now);
           if (verdict !== 'give-up') restarts.push(now);
         }
-        for (const from of restarts) expect(restarts.filter((at) => at >= from && at - from < policy.periodMs).length).toBeLessThanOrEqual(intensity);
+        for (const from of restarts)
+          expect(restarts.filter((at) => at >= from && at - from < policy.periodMs).length).toBeLessThanOrEqual(
+            intensity,
+          );
       }),
       fcOptions(200),
     );
@@ -144,7 +159,9 @@ describe('decideRestart', () => {
 describe('the system clock', () => {
   it('does not fire at once where a delay is longer than Node takes', async () => {
     let fired = false;
-    const handle = systemClock.setTimeout(() => { fired = true; }, 2 ** 40);
+    const handle = systemClock.setTimeout(() => {
+      fired = true;
+    }, 2 ** 40);
     systemClock.unref?.(handle);
     await new Promise((resolve) => setImmediate(resolve));
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,235 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { apply } from '../../src/core/apply.ts';
+import { type CacheOptions, InMemoryContextCache, type Update } from '../../src/index.ts';
+import { MemoryLog } from '../../src/log/memory-log.ts';
+import { codeOf, historyOf, LateCache, logOf, makeCache, makeCacheOn, outcomeNow, turns } from '../cache/support.ts';
+
+afterEach(() => void vi.restoreAllMocks());
+
+/** A fold that breaks for one key, while `broken` says so. */
+function fragile(key: string, operation: Update['operation'] = 'set') {
+  const control = { broken: true, calls: 0 };
+  const fold: typeof apply = (state, update) => {
+    if (control.broken && update.key === key && update.operation === operation) {
+      control.calls += 1;
+      throw new Error('the fold is broken');
+    }
+    apply(state, update);
+  };
+  return { control, internals: { apply: fold } };
+}
+
+const restart: CacheOptions['restart'] = { intensity: 2, periodMs: 1_000, backOffMs: 10 };
+
+describe('a namespace that crashes', () => {
+  it('rejects the command, comes back from the log with the same state, and its siblings never notice', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock, failures } = makeCache({ internals, restart });
+    await cache.set('a', { x: 1 }, 'n', { ttl: 500, agent: 'x' });
+    await cache.set('b', 2, 'n');
+    await cache.set('a', 1, 'sibling');
+    const before = cache.entries('n');
+    const sibling = cache.entries('sibling');
+    const error = await cache.set('bad', 3, 'n').catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'NAMESPACE_UNAVAILABLE', cause: { message: 'the fold is broken' } });
+    expect(cache.entries('n')).toEqual(before);
+    // Commands that come meanwhile wait, and the siblings do not.
+    const held = [cache.set('c', 1, 'n'), cache.delete('b', 'n'), cache.set('c', 2, 'n')];
+    expect(await outcomeNow(held[0] as Promise<unknown>)).toBe('pending');
+    expect(await cache.set('b', 2, 'sibling')).toMatchObject({ version: 2 });
+    control.broken = false;
+    clock.increment(0);
+    // The log had taken the update before the fold broke, so it counts.
+    expect(await Promise.all(held)).toMatchObject([{ version: 4 }, { version: 5 }, { version: 6 }]);
+    expect(cache.entries('n').map(({ key, version }) => [key, version])).toEqual([
+      ['a', 1],
+      ['bad', 3],
+      ['c', 6],
+    ]);
+    expect(cache.entry('a', 'n')).toEqual(before[0]);
+    expect(cache.entries('sibling').slice(0, 1)).toEqual(sibling);
+    expect((await logOf(cache)).filter(({ namespace }) => namespace === 'n').map(({ version }) => version)).toEqual([
+      1, 2, 3, 4, 5, 6,
+    ]);
+    expect(cache.health()).toMatchObject({ status: 'ok', namespaces: { restarts: 1, failed: [] } });
+    expect(failures.map(({ source }) => source.source)).toContain('namespace');
+    clock.increment(500);
+    expect(cache.has('a', 'n')).toBe(false);
+  });
+
+  it('in the middle of a batch comes back with the whole batch, as the log has it', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart });
+    const batch = cache.batch(
+      [
+        { operation: 'set', key: 'a', value: 1 },
+        { operation: 'set', key: 'bad', value: 2 },
+        { operation: 'set', key: 'c', value: 3 },
+      ],
+      'n',
+    );
+    expect(await codeOf(batch)).toBe('NAMESPACE_UNAVAILABLE');
+    control.broken = false;
+    clock.increment(0);
+    await turns();
+    expect(cache.getMany(['a', 'bad', 'c'], 'n')).toEqual([1, 2, 3]);
+    expect(await cache.set('d', 4, 'n')).toMatchObject({ version: 4 });
+  });
+
+  it('is given up when it crashes too often, says so, and comes back when told', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock, failures } = makeCache({ internals, restart });
+    await cache.set('a', 1, 'n');
+    for (const wait of [0, 10]) {
+      expect(await codeOf(cache.set('bad', 1, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+      clock.increment(wait);
+      await turns();
+      expect(cache.health().namespaces.failed).toEqual([]);
+      expect(await cache.set('a', wait, 'n')).toMatchObject({ changed: true });
+    }
+    expect(cache.health().namespaces.restarts).toBe(2);
+    expect(await codeOf(cache.set('bad', 1, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    clock.increment(100_000);
+    await turns();
+    expect(cache.health()).toMatchObject({ status: 'degraded', namespaces: { failed: ['n'] } });
+    expect(await codeOf(cache.set('a', 5, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    expect(failures.at(-1)?.error.message).toContain('given up');
+    // Reads and the others go on.
+    expect(cache.get('a', 'n')).toBe(10);
+    expect(await cache.set('a', 1, 'sibling')).toMatchObject({ version: 1 });
+    control.broken = false;
+    await cache.ask({ type: 'namespace.restart', namespace: 'n' });
+    expect(cache.health()).toMatchObject({ status: 'ok', namespaces: { failed: [] } });
+    expect(await cache.set('a', 6, 'n')).toMatchObject({ changed: true });
+    const versions = (await logOf(cache)).filter(({ namespace }) => namespace === 'n').map(({ version }) => version);
+    expect(versions).toEqual(versions.map((_version, index) => index + 1));
+    expect(cache.entry('a', 'n')?.version).toBe(versions.length);
+  });
+
+  it('is forgiven what lies further back than the period', async () => {
+    const { internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart });
+    for (let i = 0; i < 6; i += 1) {
+      expect(await codeOf(cache.set('bad', 1, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+      clock.increment(1_000);
+      await turns();
+    }
+    expect(cache.health().namespaces).toMatchObject({ failed: [], restarts: 6 });
+  });
+
+  it('holds only so many commands', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart, maxWaiting: 2 });
+    await codeOf(cache.set('bad', 1, 'n'));
+    const held = [1, 2, 3].map((value) => cache.set('a', value, 'n'));
+    expect(await codeOf(held[2] as Promise<unknown>)).toBe('OVERLOADED');
+    control.broken = false;
+    clock.increment(0);
+    expect(await Promise.all(held.slice(0, 2))).toMatchObject([{ changed: true }, { changed: true }]);
+    expect(cache.get('a', 'n')).toBe(2);
+  });
+
+  it('ends what waits for it when the cache is shut down', async () => {
+    const { internals } = fragile('bad');
+    const { cache } = makeCache({ internals, restart });
+    await codeOf(cache.set('bad', 1, 'n'));
+    const held = cache.set('a', 1, 'n');
+    await cache.shutdown({ timeoutMs: 1_000 });
+    expect(await outcomeNow(held)).toMatchObject({ error: { code: 'CLOSED' } });
+  });
+
+  it('is not restarted a second time when it is told to while it waits for its turn', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart });
+    await codeOf(cache.set('bad', 1, 'n'));
+    control.broken = false;
+    await cache.ask({ type: 'namespace.restart', namespace: 'n' });
+    await cache.set('a', 1, 'n');
+    clock.increment(1_000);
+    await turns();
+    expect(cache.health().namespaces.restarts).toBe(1);
+    expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 3 });
+  });
+
+  it('while an entry expires does so, too, and the log has the expiry once', async () => {
+    const { control, internals } = fragile('a', 'expire');
+    const { cache, clock } = makeCache({ internals, restart });
+    await cache.set('a', 1, 'n', { ttl: 5 });
+    const set = (() => {
+      vi.spyOn(clock, 'now').mockImplementation(() => 1_000_010);
+      return codeOf(cache.set('b', 1, 'n'));
+    })();
+    expect(await set).toBe('NAMESPACE_UNAVAILABLE');
+    vi.restoreAllMocks();
+    control.broken = false;
+    clock.increment(20);
+    await turns();
+    expect(await cache.set('b', 2, 'n')).toMatchObject({ changed: true });
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a', 'n 3 set b']);
+  });
+
+  it('over an asynchronous primary settles the command and those that wait', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart, primaryCache: new LateCache() });
+    await cache.set('a', 1, 'n');
+    const bad = cache.set('bad', 1, 'n');
+    const next = cache.set('b', 1, 'n');
+    await turns(10);
+    control.broken = false;
+    clock.increment(0);
+    await turns(10);
+    expect(await outcomeNow(bad)).toMatchObject({ error: { code: 'NAMESPACE_UNAVAILABLE' } });
+    expect(await outcomeNow(next)).not.toBe('pending');
+  });
+});
+
+describe('the log refuses', () => {
+  it('the command is rejected, nothing changes, and the namespace goes on when the log does', async () => {
+    const { cache, clock, log } = cacheOnFailingLog();
+    await cache.set('a', 1, 'n', { ttl: 50 });
+    log.refuses = true;
+    expect(await codeOf(cache.set('a', 2, 'n'))).toBe('LOG_UNAVAILABLE');
+    expect(cache.get('a', 'n')).toBe(1);
+    log.refuses = false;
+    expect(await cache.set('a', 3, 'n', { ttl: 50 })).toMatchObject({ version: 2 });
+    // What expires meanwhile waits for the log as well; it is no reason to give the namespace up.
+    log.refuses = true;
+    for (let i = 0; i < 20; i += 1) {
+      clock.increment(1_000);
+      await turns(2);
+    }
+    expect(cache.has('a', 'n')).toBe(false);
+    expect(cache.health().namespaces).toMatchObject({ failed: [], restarts: 0 });
+    log.refuses = false;
+    expect(await cache.set('b', 1, 'n')).toMatchObject({ version: 4 });
+    expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set a', 'n 3 expire a', 'n 4 set b']);
+  });
+});
+
+describe('the log refuses what a primary has taken', () => {
+  // DEFECT: `#take` and `#takeLater` (src/actors/namespace.ts) write to the primary first; when the log then refuses, the
+  // command is rejected with LOG_UNAVAILABLE though the primary has the new value, and readers see it.
+  it.fails('the primary is as it was', async () => {
+    const log = new FailingLog();
+    const { cache } = makeCacheOn(log, { primaryCache: new InMemoryContextCache() });
+    await cache.set('a', 1, 'n');
+    log.refuses = true;
+    expect(await codeOf(cache.set('a', 2, 'n'))).toBe('LOG_UNAVAILABLE');
+    expect(cache.get('a', 'n')).toBe(1);
+  });
+});
+
+class FailingLog extends MemoryLog {
+  refuses = false;
+
+  override append(updates: Parameters<MemoryLog['append']>[0]): void {
+    if (this.refuses) throw Object.assign(new Error('The disk is full.'), { code: 'LOG_UNAVAILABLE' });
+    super.append(updates);
+  }
+}
+
+function cacheOnFailingLog() {
+  const log = new FailingLog();
+  const made = makeCacheOn(log);
+  return { ...made, log };
+}

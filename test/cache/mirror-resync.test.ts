@@ -1,0 +1,113 @@
+import { describe, expect, it, vi } from 'vitest';
+import {
+  AgentContextCache,
+  type CacheOptions,
+  type InMemoryContextCache,
+  MemorySnapshotStore,
+} from '../../src/index.ts';
+import { closing, foldValues, LateCache, logOf, makeCache, turns } from './support.ts';
+
+const backOff: CacheOptions['backOff'] = { initialMs: 10, maximumMs: 40, stalledAfter: 4 };
+
+/** A cache with a secondary in this process. */
+function mirrored(options: CacheOptions<InMemoryContextCache> = {}) {
+  const secondary = new LateCache();
+  return { ...makeCache({ secondaryCache: secondary, backOff, ...options }), secondary };
+}
+
+type Made = ReturnType<typeof mirrored>;
+
+const mirror = (cache: Made['cache']) => cache.health().followers.find(({ name }) => name === 'mirror');
+
+/** Lets time pass until the mirror has everything. */
+async function catchUp({ cache, clock }: Pick<Made, 'cache' | 'clock'>): Promise<void> {
+  await cache.flush();
+  for (let i = 0; i < 500; i += 1) {
+    await turns(3);
+    if (mirror(cache)?.lag === 0 && mirror(cache)?.state === 'following') return;
+    clock.increment(10);
+  }
+  throw new Error(`The mirror did not catch up: ${JSON.stringify(mirror(cache))}`);
+}
+
+describe('the whole state is copied to the mirror', () => {
+  it('is given the whole state where the cache begins with a restored snapshot', async () => {
+    const store = new MemorySnapshotStore();
+    const first = makeCache({ backup: { store } });
+    await first.cache.set('a', 1, 'n');
+    await first.cache.set('b', 2, 'm');
+    await first.cache.backup();
+    const secondary = new LateCache();
+    const cache = closing(await AgentContextCache.open({ restoreFrom: store, secondaryCache: secondary }));
+    await cache.set('c', 3, 'n');
+    await cache.synced();
+    expect(secondary.content()).toEqual({ n: { a: 1, c: 3 }, m: { b: 2 } });
+  });
+
+  it('that has lost what it held is given the whole state, as of one moment, while the cache goes on', async () => {
+    const made = mirrored();
+    const { cache, secondary } = made;
+    for (const namespace of ['n', 'm']) for (const key of ['a', 'b']) await cache.set(key, 1, namespace);
+    Object.assign(secondary, { appliedPosition: async () => undefined });
+    await catchUp(made);
+    secondary.spaces.clear();
+    let failed = false;
+    secondary.before = (call) => {
+      if (failed) cache.supervisor.send({ type: 'context.set', key: 'late', value: call, namespace: 'n' });
+      if (failed) cache.supervisor.send({ type: 'context.delete', key: 'a', namespace: 'm' });
+      if (failed) secondary.before = () => {};
+      else {
+        failed = true;
+        throw new Error('emptied');
+      }
+    };
+    await cache.set('c', 1, 'm');
+    await catchUp(made);
+    expect(secondary.content()).toEqual({ n: { a: 1, b: 1, late: cache.get('late', 'n') }, m: { b: 1, c: 1 } });
+  });
+
+  it('of an asynchronous primary is given the whole state, too, while commands are on their way', async () => {
+    const primary = new LateCache();
+    const secondary = new LateCache();
+    const { cache, clock } = makeCache({ primaryCache: primary, secondaryCache: secondary, backOff });
+    await cache.set('a', 1, 'first');
+    await cache.set('a', 1, 'n');
+    await cache.synced();
+    secondary.spaces.clear();
+    Object.assign(secondary, { appliedPosition: async () => undefined });
+    let release: () => void = () => {};
+    primary.before = (call) =>
+      call === 'set n b'
+        ? new Promise<void>((resolve) => {
+            release = resolve;
+          })
+        : undefined;
+    const done = cache.set('b', 2, 'n');
+    let failing = true;
+    secondary.before = () => {
+      if (failing) throw new Error('emptied');
+    };
+    await cache.set('x', 1, 'first');
+    await turns(10);
+    failing = false;
+    const listKeys = secondary.listKeys.bind(secondary);
+    vi.spyOn(secondary, 'listKeys').mockImplementation(async (namespace) => {
+      release();
+      await done;
+      return listKeys(namespace);
+    });
+    await catchUp({ cache: cache as never, clock });
+    expect(secondary.content()).toEqual({ first: { a: 1, x: 1 }, n: { a: 1, b: 2 } });
+  });
+
+  it('equals the log, as a fold of it gives the same', async () => {
+    const made = mirrored();
+    const { cache, clock, secondary } = made;
+    await cache.set('a', 1, 'n', { ttl: 20 });
+    await cache.set('b', 1, 'n');
+    clock.increment(20);
+    await catchUp(made);
+    expect(secondary.content()).toEqual(foldValues(await logOf(cache)));
+    expect(secondary.content()).toEqual({ n: { b: 1 } });
+  });
+});

@@ -1,0 +1,100 @@
+import { describe, expect, it } from 'vitest';
+import { AgentContextCache, type ContextCacheError } from '../../src/index.ts';
+import { codeOf, makeCache, outcomeNow, turns } from './support.ts';
+
+describe('shutdown', () => {
+  it('twice is fine and gives the same; commands after it are refused, reads go on', async () => {
+    const { cache, failures } = makeCache();
+    await cache.set('a', 1);
+    const first = cache.shutdown();
+    expect(cache.shutdown()).toBe(first);
+    const late = cache.set('a', 2);
+    expect(await first).toEqual({ undelivered: [], unfinishedCommands: false, backupError: undefined });
+    expect(await codeOf(late)).toBe('CLOSED');
+    for (const again of [
+      cache.set('a', 3),
+      cache.delete('a'),
+      cache.batch([]),
+      cache.update('a', () => 1),
+      cache.getOrSet('b', () => 1),
+      cache.ask({ type: 'context.clear' }),
+      cache.dropNamespace('default'),
+      cache.setMany({ a: 1 }),
+    ])
+      expect(await codeOf(again)).toBe('CLOSED');
+    expect(cache.get('a')).toBe(1);
+    expect(cache.health().status).toBe('closed');
+    expect(failures.every(({ error }) => (error as ContextCacheError).code === 'CLOSED')).toBe(true);
+    await cache.shutdown();
+  });
+
+  it('is what disposing does', async () => {
+    const { cache } = makeCache();
+    await cache[Symbol.asyncDispose]();
+    expect(cache.health().status).toBe('closed');
+  });
+
+  it('delivers what is committed to subscribers before it ends', async () => {
+    const { cache } = makeCache();
+    const heard: (string | null)[] = [];
+    cache.subscribe(({ key }) => heard.push(key));
+    void cache.set('a', 1);
+    await cache.shutdown();
+    expect(heard).toEqual(['a']);
+  });
+
+  it('leaves no timer and no listener of the process', async () => {
+    await turns();
+    const before = process.getActiveResourcesInfo();
+    const cache = new AgentContextCache({ backup: {} });
+    await cache.set('a', 1, 'default', { ttl: '1h' });
+    void cache.watch();
+    const stop = cache.subscribe(() => {});
+    await cache.synced();
+    stop();
+    await cache.shutdown();
+    await turns();
+    // Some of them are the test runner's, and may have ended meanwhile.
+    for (const kind of process.getActiveResourcesInfo()) {
+      const count = (resources: string[]) => resources.filter((resource) => resource === kind).length;
+      expect([kind, count(process.getActiveResourcesInfo())]).toEqual([
+        kind,
+        Math.min(count(before), count(process.getActiveResourcesInfo())),
+      ]);
+    }
+  });
+
+  it('refuses control commands afterwards, so that nothing is started again', async () => {
+    const { cache } = makeCache();
+    await cache.shutdown();
+    expect(await codeOf(cache.setTopicsList(['a']))).toBe('CLOSED');
+    expect(await codeOf(cache.addTopic('a'))).toBe('CLOSED');
+    expect(await codeOf(cache.ask({ type: 'topics.add', topic: 'a' }))).toBe('CLOSED');
+    expect(cache.health().followers.filter(({ name }) => name === 'broadcaster')).toEqual([]);
+  });
+
+  it('ends every watch, also one that begins afterwards', async () => {
+    const { cache } = makeCache();
+    const watch = cache.watch();
+    await cache.set('a', 1);
+    await cache.shutdown();
+    const seen: unknown[] = [];
+    for await (const update of watch) seen.push(update.key);
+    expect(seen).toEqual(['a']);
+    expect(await outcomeNow(cache.watch().next())).toEqual({ value: { done: true, value: undefined } });
+  });
+
+  it('settles a command that comes while it lets go of the last things', async () => {
+    const { LateCache } = await import('./support.ts');
+    const primary = new LateCache();
+    const { cache } = makeCache({ primaryCache: primary });
+    let late: Promise<unknown> | undefined;
+    Object.assign(primary, {
+      close: () => {
+        late = cache.set('a', 1);
+      },
+    });
+    await cache.shutdown();
+    expect(await outcomeNow(late as Promise<unknown>)).toMatchObject({ error: { code: 'CLOSED' } });
+  });
+});

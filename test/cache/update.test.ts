@@ -1,0 +1,149 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { JsonValue } from '../../src/index.ts';
+import { codeOf, makeCache, START, turns } from './support.ts';
+
+describe('update', () => {
+  it('applies a synchronous function at once', async () => {
+    const { cache } = makeCache();
+    const done = cache.update('count', (count) => ((count as number | undefined) ?? 0) + 1, 'n');
+    expect(cache.get('count', 'n')).toBe(1);
+    expect(await done).toEqual({ version: 1, position: 1, changed: true });
+    await Promise.all(Array.from({ length: 100 }, () => cache.update('count', (count) => (count as number) + 1, 'n')));
+    expect(cache.get('count', 'n')).toBe(101);
+  });
+
+  it('tries an asynchronous function again where somebody wrote in between', async () => {
+    const { cache } = makeCache();
+    await Promise.all(
+      Array.from({ length: 20 }, () =>
+        cache.update(
+          'count',
+          async (count) => {
+            await turns(1);
+            return ((count as number | undefined) ?? 0) + 1;
+          },
+          'n',
+        ),
+      ),
+    );
+    expect(cache.get('count', 'n')).toBe(20);
+    expect(cache.position).toBe(20);
+  });
+
+  it('sees a miss as undefined and null as null, and may leave it at that', async () => {
+    const { cache, failures } = makeCache();
+    const seen: unknown[] = [];
+    const look = (value: JsonValue | undefined) => void seen.push(value);
+    await cache.update('a', look, 'n');
+    await cache.set('a', null, 'n');
+    expect(await cache.update('a', look, 'n')).toMatchObject({ changed: false });
+    expect(seen).toEqual([undefined, null]);
+    expect(cache.position).toBe(1);
+    expect(failures).toEqual([]);
+  });
+
+  it('answers with the version of the namespace where it has changed nothing', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', 1, 'n');
+    await cache.set('b', 1, 'n');
+    expect(await cache.update('a', () => undefined, 'n')).toEqual({ version: 2, position: 2, changed: false });
+  });
+
+  it('rejects with what the function throws, and changes nothing', async () => {
+    const { cache, failures } = makeCache();
+    const failure = new Error('no');
+    await expect(
+      cache.update('a', () => {
+        throw failure;
+      }),
+    ).rejects.toBe(failure);
+    await expect(
+      cache.update('a', async () => {
+        throw failure;
+      }),
+    ).rejects.toBe(failure);
+    expect(cache.position).toBe(0);
+    expect(failures.map(({ error }) => error)).toEqual([failure, failure]);
+    void cache.update('a', () => {
+      throw failure;
+    });
+    await turns();
+  });
+
+  it('tells a failure once, however often it had to try', async () => {
+    const { cache, failures } = makeCache();
+    await cache.set('a', 0);
+    let tries = 0;
+    const done = cache.update('a', () => {
+      tries += 1;
+      if (tries === 4) throw new Error('enough');
+      void cache.set('a', tries);
+      return -1;
+    });
+    await expect(done).rejects.toThrow('enough');
+    expect(failures).toHaveLength(1);
+  });
+
+  it('takes options, and keeps to an ifVersion of the caller', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', 1, 'n');
+    await cache.set('a', 2, 'n');
+    expect(await cache.update('a', () => 3, 'n', { agent: 'x', ttl: 50, ifVersion: 2 })).toMatchObject({ version: 3 });
+    expect(cache.entry('a', 'n')).toMatchObject({ agent: 'x', expiresAt: START + 50 });
+    expect(await codeOf(cache.update('a', () => 4, 'n', { ifVersion: 2 }))).toBe('VERSION_CONFLICT');
+    expect(cache.get('a', 'n')).toBe(3);
+  });
+
+  it('refuses a value that is none', async () => {
+    const { cache } = makeCache();
+    expect(await codeOf(cache.update('a', () => Number.NaN))).toBe('INVALID_VALUE');
+    expect(await codeOf(cache.update('', () => 1))).toBe('INVALID_NAME');
+    expect(cache.position).toBe(0);
+  });
+});
+
+describe('getOrSet', () => {
+  it('makes the value once for all who ask at the same time', async () => {
+    const { cache } = makeCache();
+    let made = 0;
+    const make = async () => {
+      made += 1;
+      await turns(2);
+      return { made };
+    };
+    const values = await Promise.all(
+      Array.from({ length: 10 }, () => cache.getOrSet('a', make, 'n', { ttl: 10, agent: 'x' })),
+    );
+    expect(made).toBe(1);
+    for (const value of values) expect(value).toEqual({ made: 1 });
+    expect(cache.entry('a', 'n')).toMatchObject({ agent: 'x', expiresAt: START + 10 });
+    await cache.getOrSet('a', make, 'n');
+    expect(made).toBe(1);
+    await cache.getOrSet('a', make, 'm');
+    expect(made).toBe(2);
+  });
+
+  it('gives what somebody else has set meanwhile', async () => {
+    const { cache } = makeCache();
+    const value = cache.getOrSet('a', async () => {
+      await cache.set('a', 'theirs');
+      return 'mine';
+    });
+    expect(await value).toBe('theirs');
+    expect(cache.position).toBe(1);
+  });
+
+  it('asks again after a failure, and after the value has expired', async () => {
+    const { cache, clock, failures } = makeCache();
+    await expect(
+      cache.getOrSet('a', () => {
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
+    expect(failures).toHaveLength(1);
+    expect(await cache.getOrSet('a', () => 1, 'default', { ttl: 5 })).toBe(1);
+    vi.spyOn(clock, 'now').mockReturnValue(START + 5);
+    expect(await cache.getOrSet('a', () => 2)).toBe(2);
+    expect(await codeOf(cache.getOrSet('b', () => undefined as never))).toBe('INVALID_VALUE');
+  });
+});

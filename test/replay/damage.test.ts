@@ -1,0 +1,322 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AgentContextCache, type ReplayOptions, ReplayRefusedError, replay, type Update } from '../../src/index.ts';
+import { LOG_RANGE } from '../../src/log/block-codec.ts';
+import { LevelDirectory } from '../../src/log/level-directory.ts';
+import { openClassicLevel } from '../../src/log/level-storage.ts';
+import { closing, logOf } from '../cache/support.ts';
+import { fcOptions } from '../support/property.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from './support.ts';
+
+/** The small log as lines, changed. */
+async function changed(change: (lines: string[]) => readonly (string | Uint8Array)[]) {
+  return change(linesOf(await exported((await smallCache()).cache)));
+}
+
+/** The line with some fields changed. */
+function edited(line: string | undefined, fields: Record<string, unknown>): string {
+  return JSON.stringify({ ...JSON.parse(line ?? ''), ...fields });
+}
+
+type Change = (lines: string[]) => readonly (string | Uint8Array)[];
+type Expected = { code?: string; kind: string; line?: number; position?: number; message: RegExp };
+
+const withLine = (index: number, fields: Record<string, unknown>): Change => {
+  return (lines) => lines.with(index, edited(lines[index], fields));
+};
+
+const cases: [string, Change, Expected][] = [
+  [
+    'a gap',
+    (lines) => lines.toSpliced(4, 2),
+    { kind: 'gap', line: 5, position: 5, message: /positions 5 to 6 are missing/i },
+  ],
+  [
+    'a log that begins late',
+    (lines) => lines.slice(2),
+    { kind: 'gap', line: 1, position: 1, message: /--from or --namespace/ },
+  ],
+  [
+    'a line that is there twice',
+    (lines) => lines.toSpliced(3, 0, lines[2] ?? ''),
+    { kind: 'duplicate', line: 4, position: 3, message: /twice, or out of order/ },
+  ],
+  [
+    'a whole log that is there twice',
+    (lines) => [...lines, ...lines],
+    { kind: 'duplicate', line: 13, position: 1, message: /comes after position 12/ },
+  ],
+  [
+    'a line cut short',
+    (lines) => lines.with(5, lines[5]?.slice(0, -3) ?? ''),
+    { kind: 'unreadable', line: 6, message: /not valid JSON/ },
+  ],
+  [
+    'a line of something else',
+    (lines) => lines.with(0, 'hello'),
+    { kind: 'unreadable', line: 1, message: /not a JSON object/ },
+  ],
+  [
+    'a line that is no object',
+    (lines) => lines.with(1, '[1]'),
+    { kind: 'unreadable', line: 2, message: /not a JSON object/ },
+  ],
+  [
+    'a line that is not UTF-8',
+    (lines) => [Buffer.from(`${lines[0]}\n`), Uint8Array.of(0x7b, 0xff, 0x0a)],
+    { kind: 'unreadable', line: 2, message: /UTF-8/ },
+  ],
+  [
+    'a version that does not follow',
+    withLine(2, { version: 7 }),
+    { kind: 'version', line: 3, position: 3, message: /at version 1, so that version 2 is due, not 7/ },
+  ],
+  [
+    'a namespace that was not dropped and begins anew',
+    withLine(2, { version: 1 }),
+    { kind: 'version', line: 3, position: 3, message: /version 2 is due, not 1/ },
+  ],
+  [
+    'a newer format',
+    withLine(2, { format: 2 }),
+    {
+      code: 'FORMAT_UNSUPPORTED',
+      kind: 'format',
+      line: 3,
+      position: 3,
+      message: /format 2; this version reads up to format 1/,
+    },
+  ],
+  [
+    'a header of a newer format',
+    (lines) => ['{"format":9}', ...lines],
+    { code: 'FORMAT_UNSUPPORTED', kind: 'format', line: 1, message: /format 9/ },
+  ],
+  [
+    'a header of no format',
+    (lines) => ['{"format":"new"}', ...lines],
+    { code: 'FORMAT_UNSUPPORTED', kind: 'format', line: 1, message: /format string/ },
+  ],
+  ['a watch instead of a log', withLine(0, { snapshot: true }), { kind: 'unreadable', line: 1, message: /watch/ }],
+  ['no position', withLine(1, { position: undefined }), { kind: 'unreadable', line: 2, message: /position must be/ }],
+  [
+    'a position that is no integer',
+    withLine(1, { position: 1.5 }),
+    { kind: 'unreadable', line: 2, message: /position must be/ },
+  ],
+  [
+    'a version from nowhere',
+    withLine(1, { version: '2' }),
+    { kind: 'unreadable', line: 2, position: 2, message: /version must be/ },
+  ],
+  [
+    'an unknown operation',
+    withLine(1, { operation: 'merge' }),
+    { kind: 'unreadable', line: 2, message: /operation must be one of/ },
+  ],
+  ['an empty key', withLine(1, { key: '' }), { kind: 'unreadable', line: 2, message: /key must not be empty/ }],
+  ['no key', withLine(1, { key: null }), { kind: 'unreadable', line: 2, message: /key must be a string/ }],
+  [
+    'no namespace',
+    withLine(1, { namespace: undefined }),
+    { kind: 'unreadable', line: 2, message: /namespace must be/ },
+  ],
+  [
+    'a clear with a key',
+    withLine(1, { operation: 'clear_namespace', value: null }),
+    { kind: 'unreadable', line: 2, message: /key must be null/ },
+  ],
+  [
+    'no value',
+    withLine(1, { value: undefined }),
+    { kind: 'unreadable', line: 2, message: /value at \$ is of type undefined/ },
+  ],
+  [
+    'a value with a lone surrogate',
+    withLine(1, { value: '\ud800' }),
+    { kind: 'unreadable', line: 2, message: /lone surrogate/ },
+  ],
+  [
+    'a delete with a value',
+    withLine(1, { operation: 'delete' }),
+    { kind: 'unreadable', line: 2, message: /value must be null/ },
+  ],
+  [
+    'a delete that expires',
+    withLine(1, { operation: 'delete', value: null, expiresAt: 5 }),
+    { kind: 'unreadable', line: 2, message: /expiresAt/ },
+  ],
+  ['no instant', withLine(1, { at: null }), { kind: 'unreadable', line: 2, message: /at must be/ }],
+  ['an agent that is a number', withLine(1, { agent: 7 }), { kind: 'unreadable', line: 2, message: /agent must be/ }],
+  ['a set that drops', withLine(1, { drop: true }), { kind: 'unreadable', line: 2, message: /drop must be/ }],
+  [
+    'an item that is no text',
+    (lines) => [...lines.slice(0, 2), 5 as never],
+    { kind: 'unreadable', line: 3, message: /neither text nor/ },
+  ],
+];
+
+describe('a log that is not whole is refused with place and reason before anything is applied', () => {
+  it.each(cases)('%s', async (_name, change, { code = 'LOG_CORRUPT', message, ...problem }) => {
+    const dataDir = join(await tempDir('replay'), 'new');
+    const source = await changed(change);
+    for (const options of [{}, { dataDir }] satisfies ReplayOptions[]) {
+      const error: unknown = await replay(source, options).catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(ReplayRefusedError);
+      expect(error).toMatchObject({ code, message: expect.stringMatching(message), problem });
+      expect((error as ReplayRefusedError).message).toContain(`line ${problem.line}`);
+    }
+    await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('without showing what the line holds', async () => {
+    const lines = [
+      '{"key":"my secret"',
+      '"my secret"',
+      '{"position":"my secret"}',
+      '{"format":"my secret"}',
+      'my secret: x',
+    ];
+    for (const line of lines) {
+      await expect(replay([line])).rejects.not.toThrow(/my secret/);
+    }
+  });
+});
+
+describe('with repair', () => {
+  it('a line that cannot be read is left out, and everything after it closes up', async () => {
+    const source = await changed((lines) => lines.with(2, 'damage'));
+    const { cache, report } = await replayed(source, { repair: true });
+    const { updates } = await smallCache();
+    const left = updates.filter(({ position }) => position !== 3);
+    const log = await logOf(cache);
+    expect(log.map(({ namespace, operation, key, value }) => [namespace, operation, key, value])).toEqual(
+      left.map(({ namespace, operation, key, value }) => [namespace, operation, key, value]),
+    );
+    expect(log.map(({ position }) => position)).toEqual(left.map((_, index) => index + 1));
+    expect(report).toMatchObject({
+      ...{ position: 11, recordedPosition: 12, updates: 11, dropped: 1, missing: 1, inserted: 0, renumberedFrom: 4 },
+      problems: { unreadable: 1, gap: 1, version: 1 },
+      firstProblems: [
+        { kind: 'unreadable', line: 3 },
+        { kind: 'gap', line: 4, position: 3 },
+        { kind: 'version', line: 4, position: 4 },
+      ],
+    });
+  });
+
+  it('what is there twice is left out once, and nothing has another number', async () => {
+    const source = await changed((lines) => [...lines.slice(0, 5), ...lines.slice(2, 5), ...lines.slice(5)]);
+    const { cache, report } = await replayed(source, { repair: true });
+    expect(await logOf(cache)).toEqual((await smallCache()).updates);
+    expect(report).toMatchObject({ dropped: 3, missing: 0, problems: { duplicate: 3 }, renumberedFrom: undefined });
+  });
+
+  it('a drop that is missing is put in, so that nothing from before it stays', async () => {
+    const { updates } = await smallCache();
+    const drop = updates.findIndex((update) => update.drop);
+    expect(updates[drop]?.namespace).toBe('y');
+    const extra = edited((await changed((lines) => lines))[1] as string, { key: 'old' });
+    const renumbered = (lines: readonly string[]) => lines.map((line, index) => edited(line, { position: index + 1 }));
+    const withOld = await changed((lines) => [extra, edited(lines[1], { version: 2 }), ...lines.slice(drop)]);
+    const { cache, report } = await replayed(renumbered(withOld as string[]).toSpliced(2, 1), { repair: true });
+    expect(cache.listKeys('y')).toEqual(['b']);
+    expect(cache.entry('b', 'y')).toMatchObject({ value: 'three', version: 1 });
+    expect(report).toMatchObject({ inserted: 1, missing: 1 });
+  });
+
+  it('a log that was exported in part is taken as it is, numbered anew', async () => {
+    const source = await changed((lines) => lines.filter((line) => line.includes('"namespace":"x"')));
+    const { cache, report } = await replayed(source, { repair: true });
+    const own = (await smallCache()).updates.filter(({ namespace }) => namespace === 'x');
+    expect((await logOf(cache)).map(({ version, value }) => [version, value])).toEqual(
+      own.map(({ version, value }) => [version, value]),
+    );
+    expect(report).toMatchObject({ updates: own.length, position: own.length, recordedPosition: own.at(-1)?.position });
+  });
+
+  it('a whole log of a newer format is refused all the same', async () => {
+    const source = await changed((lines) => ['{"format":9}', ...lines]);
+    await expect(replay(source, { repair: true })).rejects.toMatchObject({ code: 'FORMAT_UNSUPPORTED' });
+  });
+
+  it('the report counts everything, and shows the first hundred', async () => {
+    const { report } = await replayed(Array(250).fill('damage'), { repair: true });
+    expect(report).toMatchObject({ dropped: 250, problems: { unreadable: 250 }, position: 0 });
+    expect(report.firstProblems).toHaveLength(100);
+  });
+
+  it('whatever is cut out, doubled, swapped or spoilt, the state is the fold of the log, gap-free, and of recorded updates only', async () => {
+    const damage = fc.array(
+      fc.record({ at: fc.nat(), how: fc.constantFrom('cut', 'double', 'swap', 'spoil', 'version') }),
+      { maxLength: 6 },
+    );
+    const property = fc.asyncProperty(anyPast, damage, async (past, damages) => {
+      const original = await cacheWith(past);
+      const lines = linesOf(await exported(original.cache));
+      for (const { at, how } of damages) {
+        const index = at % Math.max(1, lines.length);
+        const line = lines[index] ?? '';
+        if (how === 'cut') lines.splice(index, 1);
+        else if (how === 'double') lines.splice(index, 0, line);
+        else if (how === 'swap') lines.splice(index, 2, ...lines.slice(index, index + 2).reverse());
+        else if (how === 'spoil') lines[index] = line.slice(1);
+        else if (line.startsWith('{')) lines[index] = edited(line, { version: 1 + (at % 5) });
+      }
+      const { cache, report } = await replayed(lines, { repair: true, clock: original.clock });
+      const log = await logOf(cache);
+      expect(report.position).toBe(log.length);
+      expect(report.updates + report.inserted).toBe(log.length);
+      // Strictly, what was repaired is a whole log.
+      const again = await replayed(linesOf(await exported(cache)), { clock: original.clock });
+      expect(everythingOf(again.cache)).toEqual(everythingOf(cache));
+      expect(await logOf(again.cache)).toEqual(log);
+      const facts = new Set(original.updates.map(fact));
+      for (const update of log) if (!update.drop) expect(facts).toContain(fact(update));
+      const refused = await replay(lines, { clock: original.clock }).then(
+        ({ cache: whole }) => void whole.shutdown(),
+        String,
+      );
+      expect(refused === undefined).toBe(Object.keys(report.problems).length === 0);
+    });
+    await fc.assert(property, fcOptions(150));
+  });
+});
+
+function fact({ namespace, operation, key, value, at, agent, expiresAt }: Update): string {
+  return JSON.stringify([namespace, operation, key, value, at, agent, expiresAt]);
+}
+
+describe('a data directory', () => {
+  /** A directory whose log has many blocks, one of them damaged. */
+  async function damagedDirectory() {
+    const dataDir = join(await tempDir('replay'), 'data');
+    const cache = closing(await AgentContextCache.open({ dataDir }));
+    for (let i = 1; i <= 12; i += 1) await cache.set(`k${i}`, i, `n${i % 2}`);
+    await cache.shutdown();
+    const directory = await LevelDirectory.open(dataDir, openClassicLevel);
+    const blocks = await directory.entries(LOG_RANGE);
+    expect(blocks).toHaveLength(12);
+    const [key = '', bytes = new Uint8Array()] = blocks[4] ?? [];
+    await directory.write([{ type: 'put', key, value: bytes.with(9, (bytes[9] ?? 0) ^ 1) }], true);
+    await directory.close();
+    return dataDir;
+  }
+
+  it('with a damaged block is refused with its position, and repaired without what was in it', async () => {
+    const dataDir = await damagedDirectory();
+    await expect(replay(dataDir)).rejects.toMatchObject({
+      code: 'LOG_CORRUPT',
+      problem: { kind: 'unreadable', position: 5 },
+      message: expect.stringMatching(/position 5.*checksum/),
+    });
+    expect((await replayed(dataDir, { until: 4 })).cache.position).toBe(4);
+    const { cache, report } = await replayed(dataDir, { repair: true });
+    expect(cache.listKeys('n1').sort()).toEqual(['k1', 'k11', 'k3', 'k7', 'k9']);
+    expect(cache.listKeys('n0')).toHaveLength(6);
+    expect(report).toMatchObject({ dropped: 1, missing: 1, updates: 11, recordedPosition: 12, renumberedFrom: 6 });
+  });
+});

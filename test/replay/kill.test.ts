@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { beforeAll, expect, it } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
+import { AgentContextCache, replay } from '../../src/index.ts';
+import { StagedDirectory } from '../../src/replay/staging.ts';
+import { closing } from '../cache/support.ts';
+import { buildDist, projectRoot } from '../support/dist.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { replayed } from './support.ts';
+
+const UPDATES = 40_000;
+
+/** An export that takes a while. */
+async function longLog(): Promise<string> {
+  const path = join(await tempDir('replay'), 'long.ndjson');
+  const lines = Array.from({ length: UPDATES }, (_, index) => {
+    const [position, namespace] = [index + 1, `n${index % 10}`];
+    const value = `${position}:${'x'.repeat(200)}`;
+    return JSON.stringify({
+      position,
+      namespace,
+      version: 1 + Math.floor(index / 10),
+      operation: 'set',
+      key: `k${index % 500}`,
+      value,
+      at: 1_000,
+      agent: null,
+    });
+  });
+  await writeFile(path, `${lines.join('\n')}\n`);
+  return path;
+}
+
+beforeAll(buildDist, 120_000);
+
+/** Replays in a process of its own and kills it with this line of its output, or as it ends by itself. */
+async function killAt(source: string, dataDir: string, line: number): Promise<string> {
+  const script = join(import.meta.dirname, 'kill-child.mjs');
+  const child = spawn(process.execPath, [script, join(projectRoot, 'dist'), source, dataDir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'close');
+  let lines = 0;
+  let last = '';
+  for await (const text of createInterface(child.stdout)) {
+    last = text;
+    lines += 1;
+    if (lines === line) child.kill('SIGKILL');
+  }
+  await ended;
+  return last;
+}
+
+it('a process that is killed in the middle leaves no database, and the next replay fills the directory', async () => {
+  const source = await longLog();
+  const dataDir = join(await tempDir('replay'), 'new');
+  let unfinished = 0;
+  for (const line of [1, 5, 20, 40]) {
+    const last = await killAt(source, dataDir, line);
+    if (last === 'done') break;
+    unfinished += 1;
+    expect(await readdir(dataDir)).toEqual(['replaying']);
+    await expect(replay(dataDir)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  }
+  expect(unfinished).toBeGreaterThan(1);
+  const { cache, report } = await replayed(source, { dataDir });
+  expect(report).toMatchObject({ position: UPDATES, updates: UPDATES });
+  expect(await readdir(dataDir)).toEqual(['db']);
+  await cache.shutdown();
+});
+
+it('a process that is killed once it is done leaves all of it', async () => {
+  const source = await longLog();
+  const dataDir = join(await tempDir('replay'), 'new');
+  expect(await killAt(source, dataDir, Number.POSITIVE_INFINITY)).toBe('done');
+  const cache = closing(await AgentContextCache.open({ dataDir }));
+  expect(cache.position).toBe(UPDATES);
+  expect(cache.get('k499', 'n9')).toContain(`${UPDATES}:`);
+});
+
+it('two replays do not fill one directory at the same time', async () => {
+  const dataDir = join(await tempDir('replay'), 'new');
+  const staged = await StagedDirectory.create(dataDir, { clock: systemClock });
+  await expect(replay([], { dataDir })).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
+  await staged.finish([]);
+  await expect(replay([], { dataDir })).rejects.toMatchObject({ code: 'NOT_EMPTY' });
+  expect(closing(await AgentContextCache.open({ dataDir })).position).toBe(0);
+});
