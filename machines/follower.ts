@@ -92,18 +92,21 @@ export const followerMachine = setup({
       },
     },
     failed: {
+      description: 'Lets go of the connection before anything else.',
       entry: 'reportFailure',
-      always: [{ guard: 'isStalled', target: 'stalled' }, { target: 'backingOff' }],
+      invoke: {
+        src: 'disconnect',
+        onDone: [{ guard: 'isStalled', target: 'stalled' }, { target: 'backingOff' }],
+        onError: [{ guard: 'isStalled', target: 'stalled' }, { target: 'backingOff' }],
+      },
     },
     backingOff: {
-      invoke: { src: 'disconnect' },
       after: { backOff: 'connecting' },
       on: { 'follower.retry': 'connecting' },
     },
     stalled: {
       description: 'Still tries, but has failed so often in a row that somebody should look.',
       entry: 'reportStalled',
-      invoke: { src: 'disconnect' },
       after: { backOff: 'connecting' },
       on: { 'follower.retry': 'connecting' },
     },

@@ -41,6 +41,10 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
     return this.#cache.entry(key, this.name);
   }
 
+  entries(): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
+    return this.#cache.entries(this.name);
+  }
+
   listKeys(): Answer<P, KeyOf<S, N>[]> {
     return this.#cache.listKeys(this.name);
   }

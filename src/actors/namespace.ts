@@ -14,8 +14,9 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
 import type { UpdateLog } from '../log/update-log.ts';
-import { adoptKeys, writeAllAtOnce, writeAllToPrimary } from './primary.ts';
+import { adoption, unknownKeys, writeAllAtOnce, writeAllToPrimary } from './primary.ts';
 
 /** What a namespace actor works with. */
 export interface NamespaceDeps {
@@ -36,11 +37,14 @@ export interface NamespaceDeps {
 
 type MachineSnapshot = SnapshotFrom<typeof namespaceMachine>;
 
+/** What a namespace actor is spawned with. `at`: now. */
+export type NamespaceStart = Omit<NamespaceInput, 'emit'> & { readonly at: number };
+
 /** The logic of a namespace actor: the statechart, its hands, and the command lane. */
 export type NamespaceLogic = ActorLogic<
   MachineSnapshot,
   NamespaceEvent,
-  Omit<NamespaceInput, 'emit'>,
+  NamespaceStart,
   // biome-ignore lint/suspicious/noExplicitAny: XState's own type for "any actor system"
   any,
   ContextUpdatedEvent
@@ -93,8 +97,10 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
   const inLane = (deps.lane ?? true) && !executor.asynchronous;
   return Object.create(machine, {
     getInitialSnapshot: {
-      value: (scope: Scope, input: Omit<NamespaceInput, 'emit'>) =>
-        machine.getInitialSnapshot(scope as never, { ...input, emit: scope.emit }),
+      value: (scope: Scope, { at, state, hydrated }: NamespaceStart) => {
+        executor.hydrateAtOnce(state, at, scope.emit);
+        return machine.getInitialSnapshot(scope as never, { state, hydrated, emit: scope.emit });
+      },
     },
     transition: {
       value: (snapshot: MachineSnapshot, event: NamespaceEvent, scope: Scope) => {
@@ -178,9 +184,29 @@ class Executor {
     }
   }
 
-  async hydrate(context: NamespaceContext): Promise<void> {
-    const at = context.waiting[0]?.at ?? 0;
-    adoptKeys(context.state, (await this.#primary?.listKeys(context.state.name)) ?? [], at);
+  /** Takes over what an asynchronous primary held before. Rejects where that cannot be known now. */
+  async hydrate({ state, waiting, emit }: NamespaceContext): Promise<void> {
+    const primary = this.#primary;
+    if (primary === undefined) return;
+    const keys = unknownKeys(state, await primary.listKeys(state.name));
+    const values = keys.length === 0 ? [] : await primary.getMany(keys, state.name);
+    this.#adopt(state, adoption(state, keys, values, waiting[0]?.at ?? 0), emit);
+  }
+
+  /** As {@link hydrate}, from a primary that answers at once. */
+  hydrateAtOnce(state: NamespaceState, at: number, emit: Emit): void {
+    const primary = this.#primary;
+    if (primary?.synchronous !== true) return;
+    const keys = unknownKeys(state, primary.listKeys(state.name) as string[]);
+    const values = keys.map((key) => primary.get(key, state.name) as JsonValue | undefined);
+    this.#adopt(state, adoption(state, keys, values, at), emit);
+  }
+
+  #adopt(state: NamespaceState, updates: PendingUpdate[], emit: Emit): void {
+    if (updates.length === 0) return;
+    this.#aboutToChange(state.name);
+    this.#log.append(updates);
+    this.#applyAll(state, updates, emit);
   }
 
   /** Carries out the command that has waited longest, with an asynchronous primary. Rejects only to crash the actor. */
@@ -221,7 +247,10 @@ class Executor {
    */
   #take(updates: PendingUpdate[], request: Request | undefined): boolean {
     try {
-      if (this.#primary !== undefined) writeAllAtOnce(this.#primary, updates);
+      if (this.#primary !== undefined) {
+        this.#askLog();
+        writeAllAtOnce(this.#primary, updates);
+      }
       if (updates.length > 0) this.#log.append(updates);
       return true;
     } catch (error) {
@@ -237,15 +266,32 @@ class Executor {
     request: Request | undefined,
   ): Promise<boolean> {
     try {
+      this.#askLog();
       await writeAllToPrimary(primary, updates);
-      if (updates.length === 0) return true;
-      this.#aboutToChange(updates[0]?.namespace ?? '');
-      this.#log.append(updates);
-      return true;
     } catch (error) {
       request?.fail(toError(error));
       return false;
     }
+    if (updates.length === 0) return true;
+    this.#aboutToChange(updates[0]?.namespace ?? '');
+    try {
+      this.#log.append(updates);
+      return true;
+    } catch (cause) {
+      request?.fail(
+        new ContextCacheError(
+          'OUTCOME_UNKNOWN',
+          'The primary has taken the write, the log could not. Write it again.',
+          { cause },
+        ),
+      );
+      return false;
+    }
+  }
+
+  /** Throws where the log takes nothing at the moment, so that the primary is not asked in vain. */
+  #askLog(): void {
+    this.#log.append([]);
   }
 
   #applyAll(state: NamespaceState, updates: readonly PendingUpdate[], emit: Emit): void {

@@ -1,8 +1,8 @@
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
-import type { Update } from '../core/update.ts';
-import type { JsonValue } from '../core/value.ts';
+import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
+import { admit, type JsonValue } from '../core/value.ts';
 
 /** Carries one update to a primary. */
 export function writeToPrimary(primary: BaseContextCache, update: Update): MaybePromise<unknown> {
@@ -115,23 +115,27 @@ async function putBack(
   }
 }
 
+/** Keys that a primary holds and the state does not know: it held them before the cache wrote to the namespace. */
+export function unknownKeys(state: NamespaceState, held: readonly string[]): string[] {
+  return held.filter((key) => !state.entries.has(key));
+}
+
 /**
- * Takes over the keys that a primary held before the cache knew of it. Together they count as one update of the
- * namespace, which is in no log: nobody asked for it here.
+ * Updates that take over what a primary held before the cache knew of it, as `set`s by nobody: the log, and so
+ * everything that follows it, then has them too.
  */
-export function adoptKeys(state: NamespaceState, keys: readonly string[], at: number): void {
-  const unknown = keys.filter((key) => !state.entries.has(key));
-  if (unknown.length === 0) return;
-  state.version += 1;
-  for (const key of unknown) {
-    state.put(key, {
-      value: undefined,
-      version: state.version,
-      createdAt: at,
-      updatedAt: at,
-      expiresAt: null,
-      agent: null,
-      bytes: 0,
-    });
+export function adoption(
+  state: NamespaceState,
+  keys: readonly string[],
+  values: readonly (JsonValue | undefined)[],
+  at: number,
+): PendingUpdate[] {
+  const updates: PendingUpdate[] = [];
+  for (const [index, key] of keys.entries()) {
+    if (values[index] === undefined) continue;
+    const { value, bytes } = admit(values[index]);
+    const version = state.version + updates.length + 1;
+    updates.push(createUpdate(state.name, version, 'set', key, value, at, null, null, 0, false, bytes));
   }
+  return updates;
 }

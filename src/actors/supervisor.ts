@@ -10,7 +10,6 @@ import { ExpirySchedule } from './expiry-schedule.ts';
 import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
-import { adoptKeys } from './primary.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** The supervisor's logic: the statechart, its hands, and the command lane. */
@@ -221,13 +220,13 @@ export class Supervisor {
 
   #spawn(record: NamespaceRecord): NonNullable<NamespaceRecord['actor']> {
     const { primary, clock } = this.#deps;
-    // A primary that answers at once tells now what it holds; another one is asked by the namespace actor.
-    if (primary?.synchronous) adoptKeys(record.state, primary.listKeys(record.name) as string[], clock.now());
     const actor = createActor(this.#namespaceLogic, {
       parent: this.actor,
       id: NAMESPACE_ID + record.name,
-      input: { state: record.state, hydrated: primary === undefined || primary.synchronous === true },
+      input: { state: record.state, at: clock.now(), hydrated: primary === undefined || primary.synchronous === true },
     } as never);
+    // A primary that answers at once has been asked what it holds; where it could not say, that is the actor's error.
+    if (actor.getSnapshot().status === 'error') throw actor.getSnapshot().error;
     record.actor = actor as NonNullable<NamespaceRecord['actor']>;
     actor.start();
     return record.actor;

@@ -232,7 +232,7 @@ export class Composition {
       this.watchers.close();
       this.supervisor.stop();
       const logError = await this.log.close().then(() => undefined, toError);
-      await this.primary?.close?.();
+      await inTime(Promise.resolve(this.primary?.close?.()), deadline.signal);
       return { undelivered, unfinishedCommands, backupError, logError };
     } finally {
       this.clock.clearTimeout(timer);

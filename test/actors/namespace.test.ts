@@ -15,7 +15,9 @@ describe('a namespace actor', () => {
   const start = (deps: Partial<Parameters<typeof createNamespaceLogic>[0]> = {}, hydrated = true) => {
     const log = new MemoryLog();
     const state = new NamespaceState('n');
-    const actor = createActor(createNamespaceLogic({ log, maxWaiting: 10, ...deps }), { input: { state, hydrated } });
+    const actor = createActor(createNamespaceLogic({ log, maxWaiting: 10, ...deps }), {
+      input: { state, hydrated, at: 0 },
+    });
     const door = new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(undefined));
     return { log, state, actor, door };
   };

@@ -67,7 +67,7 @@ describe('an asynchronous primary', () => {
       expected: 0,
       current: { key: 'old', value: 'x', version: 1 },
     });
-    expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 2 });
+    expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 3 });
     expect(await cache.update('other', (value) => `${value}!`, 'n')).toMatchObject({ version: 3 });
     expect(await cache.getOrSet('other', () => 'made', 'n')).toBe('y!');
     expect(primary.content()).toEqual({ n: { old: 2, other: 'y!' } });
