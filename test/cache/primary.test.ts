@@ -68,10 +68,10 @@ describe('an asynchronous primary', () => {
       current: { key: 'old', value: 'x', version: 1 },
     });
     expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 3 });
-    expect(await cache.update('other', (value) => `${value}!`, 'n')).toMatchObject({ version: 3 });
+    expect(await cache.update('other', (value) => `${value}!`, 'n')).toMatchObject({ version: 4 });
     expect(await cache.getOrSet('other', () => 'made', 'n')).toBe('y!');
     expect(primary.content()).toEqual({ n: { old: 2, other: 'y!' } });
-    expect(await cache.set('new', 1, 'n', { ifVersion: 0 })).toMatchObject({ version: 4 });
+    expect(await cache.set('new', 1, 'n', { ifVersion: 0 })).toMatchObject({ version: 5 });
   });
 
   it('that refuses a write rejects the command; the next ones go on', async () => {
