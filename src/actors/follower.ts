@@ -105,13 +105,19 @@ export class Follower {
     return this.#place.save(position);
   }
 
-  /** Resolves once everything committed at the time of the call is delivered. */
-  async caughtUp(signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves once everything committed at the time of the call is delivered and the destination has been asked where
+   * it is. `orAway`: also where nothing is left to deliver to a destination that cannot be reached.
+   */
+  async caughtUp(signal: AbortSignal, orAway = false): Promise<void> {
     const { committed } = this.#deps.log;
-    if (this.#place.checkpoint >= committed) return;
     this.actor.send({ type: 'follower.retry' });
     this.actor.send({ type: 'log.advanced' });
-    await waitFor(this.actor, () => this.#place.checkpoint >= committed, { signal, timeout: Number.POSITIVE_INFINITY });
+    const isDone = ({ value }: { readonly value: unknown }) => {
+      if (this.#place.checkpoint < committed) return false;
+      return value === 'following' || (orAway && (value === 'backingOff' || value === 'stalled'));
+    };
+    await waitFor(this.actor, isDone, { signal, timeout: Number.POSITIVE_INFINITY });
   }
 
   /** Ends it; what is not delivered stays in the log. */

@@ -46,7 +46,7 @@ export class Followers {
   /** Lets all deliver what is committed, until the signal says stop. Tells what is left. */
   async drain(signal: AbortSignal): Promise<Undelivered[]> {
     const followers = [...this.#followers.values()];
-    await Promise.allSettled(followers.map((follower) => follower.caughtUp(signal)));
+    await Promise.allSettled(followers.map((follower) => follower.caughtUp(signal, true)));
     return followers
       .filter((follower) => follower.lag > 0)
       .map((follower) => ({ follower: follower.name, updates: follower.lag, lastError: follower.health.lastError }));

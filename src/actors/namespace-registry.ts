@@ -15,6 +15,7 @@ export class NamespaceRegistry {
   readonly #records = new Map<string, NamespaceRecord | null>();
   readonly #source: StateSource | undefined;
   readonly #watchers = new Set<BeforeChange>();
+  readonly #unreadable = new Set<string>();
   #resident = 0;
   #grown: () => void = () => {};
 
@@ -36,11 +37,32 @@ export class NamespaceRegistry {
     return this.#records.has(name);
   }
 
-  /** The record, brought to memory where it is not; `undefined` where there is no such namespace. */
+  /**
+   * The record, brought to memory where it is not; `undefined` where there is no such namespace.
+   *
+   * @throws {ContextCacheError} where the source cannot be read: `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
+   */
   find(name: string): NamespaceRecord | undefined {
     const record = this.#records.get(name);
     if (record !== null) return record;
-    return this.put(name, this.#source?.hydrate(name) ?? new NamespaceState(name));
+    try {
+      const found = this.put(name, this.#source?.hydrate(name) ?? new NamespaceState(name));
+      this.#unreadable.delete(name);
+      return found;
+    } catch (error) {
+      this.#unreadable.add(name);
+      throw error;
+    }
+  }
+
+  /** The record where it is in memory. */
+  inMemory(name: string): NamespaceRecord | undefined {
+    return this.#records.get(name) ?? undefined;
+  }
+
+  /** Names of namespaces that could not be brought to memory when that was last tried. */
+  get unreadable(): ReadonlySet<string> {
+    return this.#unreadable;
   }
 
   /** The state where it is in memory. */

@@ -172,7 +172,14 @@ export class Supervisor {
   }
 
   #route(request: Request): void {
-    const record = this.#recordFor(request);
+    let record: NamespaceRecord | undefined;
+    try {
+      record = this.#recordFor(request);
+    } catch (error) {
+      // What is on disk of this one cannot be read; the others go on.
+      request.fail(unreadable(request.namespace, toError(error), this.#deps));
+      return;
+    }
     if (record === undefined) {
       // Only a set makes a namespace; whatever else finds none changes nothing.
       request.succeed({ version: 0, position: 0, changed: false });
@@ -248,13 +255,20 @@ export class Supervisor {
   }
 
   #withRecord(name: string, run: (record: NamespaceRecord) => void): void {
-    const record = this.registry.find(name);
+    const record = this.registry.inMemory(name);
     if (record !== undefined) run(record);
   }
 
   /** Takes out what has expired in the namespace. */
   #wake(name: string, at: number): void {
-    const record = this.registry.find(name);
+    let record: NamespaceRecord | undefined;
+    try {
+      record = this.registry.find(name);
+    } catch (error) {
+      unreadable(name, toError(error), this.#deps);
+      this.#expiries.add(name, at + EXPIRY_RETRY_MS);
+      return;
+    }
     if (record === undefined) return;
     record.wakeAt = Number.POSITIVE_INFINITY;
     if (record.status === 'resident' && record.state.nextExpiryAt() <= at) {
@@ -280,6 +294,17 @@ export class Supervisor {
 
   #recordOf(actorId: string): NamespaceRecord | undefined {
     if (!actorId.startsWith(NAMESPACE_ID)) return undefined;
-    return this.registry.find(actorId.slice(NAMESPACE_ID.length));
+    return this.registry.inMemory(actorId.slice(NAMESPACE_ID.length));
   }
+}
+
+/** Says that a namespace cannot be brought to memory; for the command that wanted it. */
+function unreadable(namespace: string, cause: Error, { report }: SupervisorDeps): ContextCacheError {
+  const error = new ContextCacheError(
+    'NAMESPACE_UNAVAILABLE',
+    'What the data directory holds of this namespace cannot be read; the others go on. See the cause.',
+    { cause },
+  );
+  report(error, { source: 'namespace', namespace });
+  return error;
 }

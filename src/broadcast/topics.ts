@@ -106,6 +106,12 @@ export class TopicsListConfig {
    * @throws {ContextCacheError} `INVALID_OPTION`.
    */
   set(topics: Iterable<string>, since: number): void {
+    if (typeof topics !== 'object' || topics === null || !(Symbol.iterator in topics)) {
+      throw new ContextCacheError(
+        'INVALID_OPTION',
+        'Topics are given as a list of strings, such as ["agents.context"].',
+      );
+    }
     const next = new Map<string, number>();
     for (const topic of topics) {
       check(topic, since);

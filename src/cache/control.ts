@@ -25,16 +25,21 @@ export async function answer(deps: ControlDeps, candidate: ContextCommand): Prom
   return isQueryCommand(command) ? answerQuery(reader, command) : answerControl(deps, command as ControlCommand);
 }
 
+/** Only a namespace that is left out is the default one. */
+function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: string | undefined }): string {
+  return namespace;
+}
+
 function answerQuery(reader: Reader, command: QueryCommand): unknown {
   switch (command.type) {
     case 'context.get':
-      return reader.get(command.key, command.namespace ?? DEFAULT_NAMESPACE);
+      return reader.get(command.key, namespaceOf(command));
     case 'context.has':
-      return reader.has(command.key, command.namespace ?? DEFAULT_NAMESPACE);
+      return reader.has(command.key, namespaceOf(command));
     case 'context.entry':
-      return reader.entry(command.key, command.namespace ?? DEFAULT_NAMESPACE);
+      return reader.entry(command.key, namespaceOf(command));
     case 'context.keys':
-      return reader.keys(command.namespace ?? DEFAULT_NAMESPACE);
+      return reader.keys(namespaceOf(command));
     case 'context.namespaces':
       return reader.namespaces();
   }

@@ -18,7 +18,7 @@ export interface CacheHealth {
     readonly total: number;
     /** In memory. */
     readonly resident: number;
-    /** Names of those that crashed too often and were given up. */
+    /** Names of those that crashed too often and were given up, and of those whose state on disk cannot be read. */
     readonly failed: readonly string[];
     readonly restarts: number;
   };

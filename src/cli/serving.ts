@@ -80,8 +80,11 @@ export class Serving {
   /** Lets nobody in any more, ends what is under way, and lets the followers deliver for so long. */
   async close(timeoutMs: number): Promise<ShutdownReport> {
     await removeServeFile(this.#dataDir, this.#file);
-    await Promise.all([this.#server.close(), this.#commands?.close()]);
-    return this.cache.shutdown({ timeoutMs });
+    // At the same time: a stalled NATS must not make the rest wait.
+    const closing = Promise.all([this.#server.close(), this.#commands?.close()]);
+    const report = await this.cache.shutdown({ timeoutMs });
+    await closing;
+    return report;
   }
 }
 

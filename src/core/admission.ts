@@ -71,7 +71,7 @@ export class Admission {
 
   /** Makes a request of a data command, however it came. Its fields have been checked by {@link parseCommand}. */
   request(at: number, command: DataCommand): Request {
-    const namespace = command.namespace ?? DEFAULT_NAMESPACE;
+    const { namespace = DEFAULT_NAMESPACE } = command;
     switch (command.type) {
       case 'context.set':
         return this.set(at, namespace, command.key, command.value, command);

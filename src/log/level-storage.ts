@@ -69,7 +69,11 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
     },
     getSync: (key, snapshot) => {
       const at = snapshot && snapshots.get(snapshot);
-      return at === undefined ? db.getSync(key) : db.getSync<string, Uint8Array>(key, { snapshot: at });
+      // Not as a string: classic-level 3.0.0 writes that into a buffer it reuses, and where a character of several
+      // bytes does not fit at the buffer's end it looks up the key without it, which is not there.
+      const bytes = Buffer.from(key);
+      const options = { keyEncoding: 'buffer', ...(at === undefined ? {} : { snapshot: at }) } as const;
+      return db.getSync<Buffer, Uint8Array>(bytes, options);
     },
     getMany: (keys) => db.getMany([...keys]),
     entries: (range) => db.iterator({ ...range }),

@@ -42,7 +42,7 @@ function addLog(program: Command, session: Session): void {
     if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from must not be beyond --to.');
     await using target = await openTarget({ dataDir, output });
     const range = {
-      ...(from === undefined ? {} : { from }),
+      ...(from === undefined || from === 0 ? {} : { from }),
       ...(to === undefined ? {} : { to }),
       ...(namespace === undefined ? {} : { namespace }),
     };

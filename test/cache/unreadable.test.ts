@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { Redis } from 'ioredis';
+import { expect, it } from 'vitest';
+import { AgentContextCache } from '../../src/index.ts';
+import { startRedis } from '../support/servers.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+/** Flips a byte in everything the directory's state table holds of a namespace. */
+async function damage(dataDir: string, namespace: string): Promise<number> {
+  const db = new ClassicLevel<string, Buffer>(join(dataDir, 'db'), { valueEncoding: 'buffer' });
+  let count = 0;
+  for await (const [key, value] of db.iterator()) {
+    if (!key.startsWith('!state!p') || !key.includes(namespace)) continue;
+    value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
+    await db.put(key, value);
+    count += 1;
+  }
+  await db.close();
+  return count;
+}
+
+it('a namespace whose state on disk is damaged is told and refused, and its siblings never notice', async () => {
+  const dataDir = await tempDir('unreadable');
+  const first = await AgentContextCache.open({ dataDir });
+  await first.set('a', 1, 'broken');
+  await first.set('a', 1, 'sound');
+  await first.shutdown();
+  expect(await damage(dataDir, 'broken')).toBeGreaterThan(0);
+
+  const errors: string[] = [];
+  const cache = await AgentContextCache.open({ dataDir, onError: (_, { namespace }) => errors.push(namespace ?? '') });
+  expect(() => cache.get('a', 'broken')).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }));
+  const refused = await cache.set('a', 2, 'broken').catch((error) => error);
+  expect(refused).toMatchObject({ code: 'NAMESPACE_UNAVAILABLE', cause: { code: 'LOG_CORRUPT' } });
+  expect(await cache.set('a', 2, 'sound')).toMatchObject({ version: 2 });
+  expect(cache.get('a', 'sound')).toBe(2);
+  expect(cache.health()).toMatchObject({ status: 'degraded', namespaces: { failed: ['broken'] } });
+  expect(errors).toContain('broken');
+  await cache.shutdown();
+});
+
+it('a Redis that was put back to an earlier state is mended, even when nothing new is written', async () => {
+  await using redis = await startRedis();
+  const dataDir = await tempDir('put-back');
+  const open = () => AgentContextCache.open({ dataDir, redisUrl: redis.url });
+  const first = await open();
+  await first.set('early', 1);
+  await first.set('late', 2);
+  await first.synced();
+  await first.shutdown();
+  const client = new Redis(redis.url);
+  for (const log of await client.hkeys(':positions')) await client.hset(':positions', log, '1');
+  await client.del('default:late');
+
+  const second = await open();
+  expect((await second.shutdown()).undelivered).toEqual([]);
+  expect(await client.exists('default:late')).toBe(1);
+  client.disconnect();
+});
+
+it('what is not a list of topics, or not a namespace, is refused before anything has changed', async () => {
+  const cache = new AgentContextCache({ natsUrl: null, onError: () => {} });
+  for (const topics of ['abc', {}, null, [1]]) {
+    const refused = cache.ask({ type: 'topics.set', topics: topics as string[] });
+    await expect(refused).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  }
+  expect(cache.getTopicsList()).toEqual([]);
+  const namespace = null as unknown as string;
+  await expect(cache.ask({ type: 'context.set', namespace, key: 'k', value: 1 })).rejects.toMatchObject({
+    code: 'INVALID_NAME',
+  });
+  await expect(cache.ask({ type: 'context.get', namespace, key: 'k' })).rejects.toMatchObject({ code: 'INVALID_NAME' });
+  expect(cache.listKeys()).toEqual([]);
+  await cache.shutdown();
+});
