@@ -7,7 +7,9 @@ import { tempDir } from '../support/temp-dir.ts';
 
 it('a key is found at once whatever was looked up before, and however many bytes its characters have', async () => {
   const character = fc.constantFrom('a', 'é', '日', '😀');
-  const key = fc.array(character, { minLength: 1, maxLength: 120, size: 'max' }).map((characters) => characters.join(''));
+  const key = fc
+    .array(character, { minLength: 1, maxLength: 120, size: 'max' })
+    .map((characters) => characters.join(''));
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(key, { minLength: 1, maxLength: 40, size: 'max' }), async (keys) => {
       const storage = await openClassicLevel(join(await tempDir('storage'), 'db'), true);
