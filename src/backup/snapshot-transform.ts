@@ -78,7 +78,8 @@ export class Transforms {
         decoded = await transform.decode(decoded);
       } catch (cause) {
         // A transform that knows what is wrong says so itself: another key, or bytes that were altered on purpose.
-        if (cause instanceof ContextCacheError) throw new ContextCacheError(cause.code, `${what}: ${cause.message}`, { cause });
+        if (cause instanceof ContextCacheError)
+          throw new ContextCacheError(cause.code, `${what}: ${cause.message}`, { cause });
         const message = `${what} is undamaged, but the transform ${name} cannot undo it: ${toError(cause).message}. Has it the key or settings it was written with?`;
         throw new ContextCacheError('INVALID_OPTION', message, { cause });
       }

@@ -63,3 +63,19 @@ export function assertReached(name: string, position: number, head: number): voi
     `Follower ${name} cannot have finished position ${position}: the log ends at ${head}. Resync it with this log.`,
   );
 }
+
+/** A moment that lies before what is kept of the past. */
+export function beforeThePast(position: number, first: number): ContextCacheError {
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `The state at position ${position} is not kept: the past goes back to position ${first}. Ask for a later one.`,
+  );
+}
+
+/** A moment that has not come yet. */
+export function beyondTheLog(position: number, head: number): ContextCacheError {
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `Position ${position} has not been written yet: the log ends at ${head}. Ask for that one or an earlier one.`,
+  );
+}

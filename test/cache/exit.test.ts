@@ -23,7 +23,11 @@ const HELD = `process.getActiveResourcesInfo().filter((name) => name !== 'PipeWr
 
 describe('a process with a cache', () => {
   it('ends by itself though the cache in memory was not shut down and an entry will expire', async () => {
-    expect(await run(`const cache = new AgentContextCache();\nawait cache.set('a', 1, 'n', { ttl: '1h' });\nconsole.log('done');`)).toBe('done\n');
+    expect(
+      await run(
+        `const cache = new AgentContextCache();\nawait cache.set('a', 1, 'n', { ttl: '1h' });\nconsole.log('done');`,
+      ),
+    ).toBe('done\n');
   });
 
   it('is held by nothing while a cache in memory is idle', async () => {

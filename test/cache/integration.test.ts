@@ -2,7 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { decode } from '@msgpack/msgpack';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { AgentContextCache, type ContextCommand, type JsonValue, MemorySnapshotStore, type OpenOptions } from '../../src/index.ts';
+import {
+  AgentContextCache,
+  type ContextCommand,
+  type JsonValue,
+  MemorySnapshotStore,
+  type OpenOptions,
+} from '../../src/index.ts';
 import { AIRLINE_UPDATES, airlineLines, foldCommands, sharedDataMissing } from '../support/airline.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { startNats, startRedis } from '../support/servers.ts';
@@ -39,50 +45,68 @@ async function mirrored(url: string): Promise<Map<string, unknown>> {
 function expected(lines: readonly string[]): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const [namespace, entries] of foldCommands(lines).entries) {
-    for (const [key, { value }] of entries) values.set(`${namespace.replaceAll('%', '%25').replaceAll(':', '%3A')}:${key}`, value);
+    for (const [key, { value }] of entries)
+      values.set(`${namespace.replaceAll('%', '%25').replaceAll(':', '%3A')}:${key}`, value);
   }
   return values;
 }
 
 describe.skipIf(sharedDataMissing !== undefined)('the airline file', () => {
-  it.each([['in memory'], ['on a durable log']])('is mirrored to Redis and broadcast on two topics, %s', async (where) => {
-    await using redis = await startRedis();
-    await using nats = await startNats();
-    const subscriber = await subscribeRaw(nats.url, ['agents.one', 'agents.two']);
-    await subscriber.flush();
-    const cache = await open({
-      dataDir: where === 'in memory' ? undefined : await tempDir(),
-      redisUrl: redis.url,
-      natsUrl: nats.url,
-      topics: ['agents.one', 'agents.two'],
-      subjectId: 'agent-7',
-    });
-    for (const command of commands()) cache.supervisor.send(command);
-    expect(cache.position).toBe(AIRLINE_UPDATES);
-    await cache.synced();
+  it.each([['in memory'], ['on a durable log']])(
+    'is mirrored to Redis and broadcast on two topics, %s',
+    async (where) => {
+      await using redis = await startRedis();
+      await using nats = await startNats();
+      const subscriber = await subscribeRaw(nats.url, ['agents.one', 'agents.two']);
+      await subscriber.flush();
+      const cache = await open({
+        dataDir: where === 'in memory' ? undefined : await tempDir(),
+        redisUrl: redis.url,
+        natsUrl: nats.url,
+        topics: ['agents.one', 'agents.two'],
+        subjectId: 'agent-7',
+      });
+      for (const command of commands()) cache.supervisor.send(command);
+      expect(cache.position).toBe(AIRLINE_UPDATES);
+      await cache.synced();
 
-    expect(await mirrored(redis.url)).toEqual(expected(airlineLines()));
-    await vi.waitFor(() => expect(subscriber.messages).toHaveLength(2 * AIRLINE_UPDATES), { timeout: 20_000 });
-    const updates = [];
-    for await (const update of cache.readLog({ from: 1 })) updates.push(update);
-    for (const topic of ['agents.one', 'agents.two']) {
-      const messages = subscriber.messages.filter(({ subject }) => subject === topic).map(({ payload }) => JSON.parse(payload));
-      expect(messages.map(({ position }) => position)).toEqual(updates.map(({ position }) => position));
-      expect(messages.map(({ event_type, sender_subject_id, event_data }) => ({ event_type, sender_subject_id, event_data }))).toEqual(
-        updates.map(({ operation, namespace, key, value }) => ({
-          event_type: 'context_update',
-          sender_subject_id: 'agent-7',
-          event_data: { operation, namespace, key, value },
-        })),
-      );
-    }
-    await subscriber.close();
-  });
+      expect(await mirrored(redis.url)).toEqual(expected(airlineLines()));
+      await vi.waitFor(() => expect(subscriber.messages).toHaveLength(2 * AIRLINE_UPDATES), { timeout: 20_000 });
+      const updates = [];
+      for await (const update of cache.readLog({ from: 1 })) updates.push(update);
+      for (const topic of ['agents.one', 'agents.two']) {
+        const messages = subscriber.messages
+          .filter(({ subject }) => subject === topic)
+          .map(({ payload }) => JSON.parse(payload));
+        expect(messages.map(({ position }) => position)).toEqual(updates.map(({ position }) => position));
+        expect(
+          messages.map(({ event_type, sender_subject_id, event_data }) => ({
+            event_type,
+            sender_subject_id,
+            event_data,
+          })),
+        ).toEqual(
+          updates.map(({ operation, namespace, key, value }) => ({
+            event_type: 'context_update',
+            sender_subject_id: 'agent-7',
+            event_data: { operation, namespace, key, value },
+          })),
+        );
+      }
+      await subscriber.close();
+    },
+  );
 
   it('never waits for Redis and NATS that stop, hang and come back, and both end up equal to it', async () => {
     await using redis = await startRedis();
     await using nats = await startNats();
-    const cache = await open({ dataDir: await tempDir(), redisUrl: redis.url, natsUrl: nats.url, topics: ['agents.all'], mirrorTimeoutMs: 300 });
+    const cache = await open({
+      dataDir: await tempDir(),
+      redisUrl: redis.url,
+      natsUrl: nats.url,
+      topics: ['agents.all'],
+      mirrorTimeoutMs: 300,
+    });
     await cache.synced();
     const all = commands();
     const faults: (() => Promise<void> | void)[] = [
@@ -180,7 +204,11 @@ describe('with real servers', () => {
     await using redis = await startRedis();
     await redis.kill();
     const warnings: string[] = [];
-    const cache = await open({ useDefault: true, redisUrl: redis.url, onError: (error) => warnings.push(error.message) });
+    const cache = await open({
+      useDefault: true,
+      redisUrl: redis.url,
+      onError: (error) => warnings.push(error.message),
+    });
     for (let i = 0; i < 1_000; i += 1) await cache.set(`key-${i}`, i);
     await vi.waitFor(() => expect(cache.health().followers[0]?.attempts).toBeGreaterThan(2));
     expect(warnings).toHaveLength(1);
