@@ -4,7 +4,7 @@ import { apply } from '../core/apply.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
-import { beyondTheLog } from '../log/log-errors.ts';
+import { beforeThePast, beyondTheLog } from '../log/log-errors.ts';
 import type { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
 
@@ -50,6 +50,7 @@ export class MemoryPast implements PastSource {
   at(position: number): Moment {
     const { head } = this.#log;
     if (position > head) throw beyondTheLog(position, head);
+    if (position < this.#begin) throw beforeThePast(position, this.#begin);
     if (this.#isWhole && this.#base !== undefined) {
       return new FoldedMoment(position, this.#base, this.#log.recent(this.#begin + 1, position));
     }
