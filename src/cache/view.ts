@@ -19,6 +19,9 @@ const momentOf = new WeakMap<object, Moment>();
  * at once. It holds nothing up and never changes, however long writers go on. An entry whose time was over but which had
  * not been taken out yet is still there: a view is what the log says.
  *
+ * With a data directory reading throws `LOG_UNAVAILABLE` while that is being opened again after a failure, `LOG_CORRUPT`
+ * where it is damaged, and `CLOSED` after the cache's end.
+ *
  * @example
  * ```ts
  * using before = cache.at(position - 1);

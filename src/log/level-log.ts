@@ -10,7 +10,7 @@ import { LevelConfigStore } from './level-config-store.ts';
 import { LevelDirectory } from './level-directory.ts';
 import { LevelFollower } from './level-follower.ts';
 import { type OpenStorage, openClassicLevel } from './level-storage.ts';
-import { closed, notAppended, notEmpty, notHeld, overloaded, unavailable } from './log-errors.ts';
+import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from './log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from './log-signals.ts';
 import { corrupt } from './sealed.ts';
 import type { LogFollower, LogStatus, UpdateLog } from './update-log.ts';
@@ -198,6 +198,7 @@ export class LevelLog implements UpdateLog {
     if (to > this.#committed) {
       for (const update of this.#writer.queue.updatesFrom(from)) if (update.position <= to) updates.push(update);
     }
+    if (updates.length !== Math.max(0, to - from + 1)) throw notAtHand(from, to);
     return updates;
   }
 

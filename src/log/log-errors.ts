@@ -79,3 +79,11 @@ export function beyondTheLog(position: number, head: number): ContextCacheError 
     `Position ${position} has not been written yet: the log ends at ${head}. Ask for that one or an earlier one.`,
   );
 }
+
+/** Updates that should be readable at once and are not. */
+export function notAtHand(from: number, to: number): ContextCacheError {
+  return new ContextCacheError(
+    'INVARIANT',
+    `Not all updates from position ${from} to ${to} are at hand. The state on disk and the log do not belong together.`,
+  );
+}

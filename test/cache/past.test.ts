@@ -183,6 +183,23 @@ describe('a view', () => {
   });
 });
 
+describe('of typed namespaces', () => {
+  it('a view and a history have the types', async () => {
+    const cache = new AgentContextCache<{ auth: { token: string }; n: { count: number } }>();
+    await cache.set('token', 't-1', 'auth');
+    await cache.set('count', 2, 'n');
+    const view = cache.at(1);
+    const token: string | undefined = view.get('token', 'auth');
+    const counts: (number | undefined)[] = view.getMany(['count'], 'n');
+    expect([token, counts, view.listNamespaces()]).toEqual(['t-1', [undefined], ['auth', 'default']]);
+    for await (const { value } of cache.namespace('n').history('count')) expect(value?.toFixed(1)).toBe('2.0');
+    const { added } = await cache.diff(view, cache.at(2), { namespace: 'n' });
+    expect(added.map(({ value }) => value)).toEqual([2]);
+    expect(await cache.bisect(async (each) => !each.has('count', 'n'))).toMatchObject({ position: 2 });
+    await cache.shutdown();
+  });
+});
+
 describe('the past of a restored cache', () => {
   it('begins with the snapshot', async () => {
     const store = new MemorySnapshotStore();
