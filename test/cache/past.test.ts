@@ -3,6 +3,7 @@ import {
   AgentContextCache,
   type CacheView,
   type ContextCommand,
+  InMemoryContextCache,
   MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
@@ -125,6 +126,56 @@ describe('a view', () => {
     void cache.set('a', 2);
     expect([0, 1, 2].map((position) => cache.at(position).get('a'))).toEqual([undefined, 1, 2]);
     expect((await cache.bisect((view) => view.get('a') !== 2))?.update).toMatchObject({ position: 2, value: 2 });
+  });
+
+  it('stays as it was while writers go on, read before, meanwhile or only afterwards', async () => {
+    const cache = await open({ dataDir: await tempDir('meanwhile'), log: { capacityUpdates: 100 } });
+    const random = numbers(3);
+    const views: { readonly view: CacheView; readonly at: number }[] = [];
+    const read: (readonly [CacheView, string, string])[] = [];
+    for (let round = 0; round < 60; round += 1) {
+      for (let i = 0; i < 100; i += 1) {
+        const namespace = `n${random(4)}`;
+        if (random(50) === 0) void cache.dropNamespace(namespace);
+        else void cache.set(`k${random(20)}`, { round, i }, namespace);
+      }
+      const at = cache.position - random(Math.min(cache.position, 300));
+      const view = cache.at(at);
+      views.push({ view, at });
+      if (round % 2 === 0) read.push([view, `n${round % 4}`, text(view, `n${round % 4}`)]);
+      if (round % 7 === 0) await cache.synced();
+      else await cache.flush();
+    }
+    const log = await logOf(cache);
+    for (const [view, namespace, before] of read) expect(text(view, namespace)).toBe(before);
+    for (const { view, at } of views) {
+      const folded = foldTo(log, at);
+      expect(view.listNamespaces()).toEqual(folded.names());
+      for (const name of ['n0', 'n1', 'n2', 'n3']) {
+        expect(text(view, name)).toBe(JSON.stringify(folded.entries(name)));
+      }
+    }
+  });
+
+  it('has the values that a primary of your own keeps', async () => {
+    const dataDir = await tempDir('primary');
+    const primaryCache = new InMemoryContextCache();
+    let cache = await open({ dataDir, primaryCache });
+    for (let i = 1; i <= 2_500; i += 1) void cache.set(`k${i % 5}`, i, 'n');
+    await cache.synced();
+    for (let i = 1; i <= 20; i += 1) void cache.set('k1', -i, 'n');
+    const look = () => {
+      for (const position of [1, 777, 1_501, 2_500]) {
+        const view = cache.at(position);
+        expect(view.get(`k${position % 5}`, 'n')).toBe(position);
+        expect(view.listKeys('n')).toHaveLength(Math.min(5, position));
+      }
+      expect(cache.at(2_520).get('k1', 'n')).toBe(-20);
+    };
+    look();
+    await cache.shutdown();
+    cache = await open({ dataDir, primaryCache });
+    look();
   });
 
   it('at an instant has everything before the first later update', async () => {
