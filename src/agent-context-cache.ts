@@ -8,7 +8,9 @@ import type { SnapshotInfo } from './backup/snapshot-format.ts';
 import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
 import type { CacheHealth } from './cache/health.ts';
+import { History } from './cache/history.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
+import { PastReader } from './cache/past-reader.ts';
 import { Reader } from './cache/reader.ts';
 import { Settings } from './cache/settings.ts';
 import { memoryStorage, openStorage, type Storage } from './cache/storage.ts';
@@ -23,6 +25,7 @@ import type {
   ValueOf,
 } from './cache/types.ts';
 import { Writer } from './cache/writer.ts';
+import { systemClock } from './core/clock.ts';
 import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
 import { untilAborted, withDeadline } from './core/deadline.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
@@ -50,7 +53,7 @@ type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 export class AgentContextCache<
   S extends NamespaceTypes = AnyNamespaces,
   P extends BaseContextCache = InMemoryContextCache,
-> {
+> extends PastReader<S> {
   readonly #parts: Composition;
   readonly #reader: Reader;
   readonly #writer: Writer;
@@ -64,26 +67,23 @@ export class AgentContextCache<
   /** @internal */
   constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
   constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
-    this.#parts = new Composition(options, storage, (command) => this.ask(command));
-    const { registry, primary, clock, supervisor, admission, log, report } = this.#parts;
-    this.#reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
-    const { actor } = supervisor;
+    super(new History(storage.past, storage.log, options.clock ?? systemClock));
+    const parts = new Composition(options, storage, (command) => this.ask(command));
+    const { registry, primary, clock, supervisor, admission, log, report } = parts;
+    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
     this.#supervisor = {
-      getSnapshot: () => actor.getSnapshot(),
-      subscribe: actor.subscribe.bind(actor),
+      getSnapshot: () => supervisor.actor.getSnapshot(),
+      subscribe: supervisor.actor.subscribe.bind(supervisor.actor),
       send: (command) => supervisor.accept(command),
     };
-    const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
-    const readFromPrimary = primary && ((key: string, namespace: string) => this.#reader.get(key, namespace));
-    this.#writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
-    this.#settings = new Settings(this.#parts);
-    this.#control = {
-      parts: this.#parts,
-      reader: this.#reader,
-      writer: this.#writer,
-      settings: this.#settings,
-      health: () => this.health(),
-    };
+    const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
+    const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
+    const writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
+    this.#parts = parts;
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#settings = new Settings(parts);
+    this.#control = { parts, reader, writer, settings: this.#settings, health: () => this.health() };
   }
 
   /**

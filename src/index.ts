@@ -48,8 +48,17 @@ export {
 export { TopicsListConfig } from './broadcast/topics.ts';
 export type { ShutdownReport } from './cache/composition.ts';
 export type { CacheHealth } from './cache/health.ts';
+export type {
+  BisectOptions,
+  Culprit,
+  Difference,
+  DifferenceOptions,
+  EntryVersion,
+  MomentInTime,
+} from './cache/history.ts';
 export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
+export { CacheView } from './cache/view.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
 export type {

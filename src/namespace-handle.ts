@@ -1,6 +1,7 @@
 import type { WatchedUpdate, WatchOptions } from './actors/watch.ts';
 import type { AgentContextCache } from './agent-context-cache.ts';
 import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
+import type { EntryVersion } from './cache/history.ts';
 import type { Answer, BatchOf, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './cache/types.ts';
 import type { Acknowledgement, RemoveOptions, WriteOptions } from './core/command.ts';
 import type { Entry } from './core/namespace-state.ts';
@@ -47,6 +48,10 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
 
   listKeys(): Answer<P, KeyOf<S, N>[]> {
     return this.#cache.listKeys(this.name);
+  }
+
+  history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
+    return this.#cache.history(key, this.name);
   }
 
   set<K extends KeyOf<S, N>>(key: K, value: ValueOf<S, N, K>, options?: WriteOptions): Promise<Acknowledgement> {

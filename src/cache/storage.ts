@@ -5,8 +5,10 @@ import { NamespaceState } from '../core/namespace-state.ts';
 import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
 import type { FollowerSink } from '../log/follower-sink.ts';
 import { MemoryLog } from '../log/memory-log.ts';
+import type { PastSource } from '../log/past-source.ts';
 import type { StateSource } from '../log/state-source.ts';
 import type { UpdateLog } from '../log/update-log.ts';
+import { MemoryPast } from './memory-past.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
 
@@ -16,13 +18,20 @@ export interface Storage {
   readonly config: ConfigStore;
   /** The namespaces, as of the log's head. */
   readonly registry: NamespaceRegistry;
+  /** What has been. */
+  readonly past: PastSource;
   /** Lets the state on disk trail the log. */
   readonly checkpointer?: FollowerSink | undefined;
 }
 
 /** Storage that is gone with the process. */
-export function memoryStorage(options: CacheOptions): Storage {
-  return { log: new MemoryLog(options.log), config: new MemoryConfigStore(), registry: new NamespaceRegistry() };
+export function memoryStorage(
+  options: CacheOptions,
+  log: MemoryLog = new MemoryLog(options.log),
+  registry: NamespaceRegistry = new NamespaceRegistry(),
+): Storage {
+  const past = new MemoryPast(log, registry, options.primaryCache === undefined);
+  return { log, config: new MemoryConfigStore(), registry, past };
 }
 
 /** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
@@ -31,22 +40,23 @@ export async function openStorage(options: OpenOptions): Promise<Storage> {
 }
 
 async function restoredInMemory(options: OpenOptions): Promise<Storage> {
-  const storage = memoryStorage(options);
-  const { log, registry } = storage;
+  const log = new MemoryLog(options.log);
+  const registry = new NamespaceRegistry();
   const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
     for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
     await log.beginAfter(position);
   };
   if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
-  return storage;
+  return memoryStorage(options, log, registry);
 }
 
 async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
   // Loaded only here: a cache in memory needs no storage engine.
-  const [{ LevelLog }, { StateTable }, { Checkpointer }] = await Promise.all([
+  const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }] = await Promise.all([
     import('../log/level-log.ts'),
     import('../log/state-table.ts'),
     import('../log/checkpointer.ts'),
+    import('../log/durable-past.ts'),
   ]);
   const { clock = systemClock, sync } = options;
   const keepValues = options.primaryCache === undefined;
@@ -58,9 +68,11 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
       await log.beginAfter(position);
     };
     if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    await log.keepRecent(() => table.checkpoint);
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
-    return { log, config: log.configStore, registry, checkpointer: new Checkpointer(table) };
+    const past = new DurablePast(table, log);
+    return { log, config: log.configStore, registry, past, checkpointer: new Checkpointer(table) };
   } catch (error) {
     await log.close();
     throw error;

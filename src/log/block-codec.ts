@@ -27,7 +27,7 @@ export function blockPosition(key: string): number {
 }
 
 /** Codes are the index; the order is part of the format. The last one is a `clear_namespace` with `drop`. */
-const OPERATIONS: readonly Operation[] = [
+export const OPERATIONS: readonly Operation[] = [
   'set',
   'delete',
   'clear_namespace',
@@ -36,8 +36,12 @@ const OPERATIONS: readonly Operation[] = [
   'touch',
   'clear_namespace',
 ];
-const DROP = 6;
-const CODES = new Map(OPERATIONS.slice(0, DROP).map((operation, code) => [operation, code] as const));
+/** The code of a drop. */
+export const DROP = 6;
+/** The codes of the others. */
+export const OPERATION_CODES: ReadonlyMap<Operation, number> = new Map(
+  OPERATIONS.slice(0, DROP).map((operation, code) => [operation, code] as const),
+);
 
 /** Fields an update has in a block. */
 const FIELDS = 10;
@@ -64,7 +68,7 @@ function encodeBlock(updates: readonly Update[]): Block {
     fields.push(
       names.index(update.namespace),
       update.version,
-      update.drop ? DROP : CODES.get(update.operation),
+      update.drop ? DROP : OPERATION_CODES.get(update.operation),
       update.key,
       update.value,
       update.at - base,

@@ -6,6 +6,8 @@ export class CommitGroup {
   readonly updates: Update[] = [];
   /** Estimated bytes of the updates. */
   bytes = 0;
+  /** Positions at which its blocks begin, once it is being written. */
+  blocks: readonly number[] = [];
   /** Being written: takes no more updates. */
   sealed = false;
   #outcome: 'open' | 'committed' | Error = 'open';
@@ -88,6 +90,13 @@ export class GroupQueue {
   /** Takes the first group out. */
   shift(): void {
     this.#bytes -= this.#groups.shift()?.bytes ?? 0;
+  }
+
+  /** Everything that waits, from a position on. */
+  *updatesFrom(position: number): Generator<Update> {
+    for (const { last, updates } of this.#groups) {
+      if (last >= position) for (const update of updates) if (update.position >= position) yield update;
+    }
   }
 
   /** The group that holds the position. */

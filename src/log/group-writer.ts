@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
-import { encodeBlocks } from './block-codec.ts';
+import { blockPosition, encodeBlocks } from './block-codec.ts';
 import { lastPosition } from './block-reader.ts';
 import { type CommitGroup, GroupQueue } from './commit-group.ts';
 import type { LevelDirectory } from './level-directory.ts';
@@ -85,10 +85,13 @@ export class GroupWriter {
   async #write(group: CommitGroup): Promise<void> {
     group.sealed = true;
     const writes: StorageWrite[] = [];
+    const blocks: number[] = [];
     for (const block of encodeBlocks(group.updates)) {
       if (writes.length > 0) await nextTurn();
       writes.push({ type: 'put', key: block.key, value: block.bytes });
+      blocks.push(blockPosition(block.key));
     }
+    group.blocks = blocks;
     await this.#options.directory.write(writes, this.#options.sync);
     this.#commit(group);
   }

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
+import { BlockIndex } from './block-index.ts';
 import { BlockReader, firstPosition, lastPosition } from './block-reader.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { CommitGroup } from './commit-group.ts';
@@ -9,7 +10,7 @@ import { LevelConfigStore } from './level-config-store.ts';
 import { LevelDirectory } from './level-directory.ts';
 import { LevelFollower } from './level-follower.ts';
 import { type OpenStorage, openClassicLevel } from './level-storage.ts';
-import { closed, notAppended, notEmpty, notHeld, overloaded, unavailable } from './log-errors.ts';
+import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from './log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from './log-signals.ts';
 import { corrupt } from './sealed.ts';
 import type { LogFollower, LogStatus, UpdateLog } from './update-log.ts';
@@ -74,6 +75,7 @@ export class LevelLog implements UpdateLog {
   /** Committed updates only. */
   readonly #tail: UpdateRing;
   readonly #followers = new Map<string, LevelFollower>();
+  #blocks: BlockIndex | undefined;
   #status: LogStatus = 'ready';
   #head: number;
   #committed: number;
@@ -175,6 +177,31 @@ export class LevelLog implements UpdateLog {
     return this.#walk(from, Math.min(to, this.#committed));
   }
 
+  /**
+   * From now on {@link LevelLog.recent} can read at once what is beyond `trailed()`, which only goes up; call it before
+   * anything is appended.
+   */
+  async keepRecent(trailed: () => number): Promise<void> {
+    this.#blocks = await BlockIndex.open(this.directory, trailed);
+  }
+
+  /**
+   * What has been appended, committed or not, from one position to another (both inclusive); `from` is beyond what
+   * {@link LevelLog.keepRecent} trails.
+   */
+  recent(from: number, to: number): Update[] {
+    const updates = from < this.#tail.first ? (this.#blocks?.read(from, Math.min(to, this.#tail.first - 1)) ?? []) : [];
+    const next = Math.max(from, this.#tail.first);
+    if (next <= this.#committed) {
+      for (const update of this.#tail.slice(next, Math.min(to, this.#committed), to - next + 1)) updates.push(update);
+    }
+    if (to > this.#committed) {
+      for (const update of this.#writer.queue.updatesFrom(from)) if (update.position <= to) updates.push(update);
+    }
+    if (updates.length !== Math.max(0, to - from + 1)) throw notAtHand(from, to);
+    return updates;
+  }
+
   follower(name: string, start = 0): LogFollower {
     const known = this.#followers.get(name);
     if (known !== undefined) return known;
@@ -235,6 +262,7 @@ export class LevelLog implements UpdateLog {
     }
     this.#committed = group.last;
     this.#checkpoints.committed = group.last;
+    this.#blocks?.add(group.blocks);
     group.commit();
     this.#signals.commit.emit(group.updates);
   }

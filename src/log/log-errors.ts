@@ -63,3 +63,27 @@ export function assertReached(name: string, position: number, head: number): voi
     `Follower ${name} cannot have finished position ${position}: the log ends at ${head}. Resync it with this log.`,
   );
 }
+
+/** A moment that lies before what is kept of the past. */
+export function beforeThePast(position: number, first: number): ContextCacheError {
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `The state at position ${position} is not kept: the past goes back to position ${first}. Ask for a later one.`,
+  );
+}
+
+/** A moment that has not come yet. */
+export function beyondTheLog(position: number, head: number): ContextCacheError {
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `Position ${position} has not been written yet: the log ends at ${head}. Ask for that one or an earlier one.`,
+  );
+}
+
+/** Updates that should be readable at once and are not. */
+export function notAtHand(from: number, to: number): ContextCacheError {
+  return new ContextCacheError(
+    'INVARIANT',
+    `Not all updates from position ${from} to ${to} are at hand. The state on disk and the log do not belong together.`,
+  );
+}

@@ -103,6 +103,15 @@ export class MemoryLog implements UpdateLog {
     return inGroups(this.#ring.slice(from, Math.min(to, this.#committed), Number.POSITIVE_INFINITY));
   }
 
+  /** What has been appended, committed or not, from one position (not before `first`) to another, both inclusive. */
+  recent(from: number, to: number): Update[] {
+    const updates = from > this.#committed ? [] : this.#ring.slice(from, Math.min(to, this.#committed), to - from + 1);
+    for (const update of this.#group?.updates ?? []) {
+      if (update.position >= from && update.position <= to) updates.push(update);
+    }
+    return updates;
+  }
+
   follower(name: string, start = 0): LogFollower {
     const known = this.#followers.get(name);
     if (known !== undefined) return known;

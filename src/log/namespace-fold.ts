@@ -22,7 +22,10 @@ import {
  * `needed` now is loaded, `finish`, `writes`.
  */
 export class NamespaceFold {
-  readonly #base: StoredNamespace;
+  /** The namespace before the updates. */
+  readonly base: StoredNamespace;
+  /** All the updates. */
+  readonly given: readonly Update[];
   /** What counts: a clear makes all before it superfluous. */
   readonly #updates: readonly Update[];
   readonly #cleared: boolean;
@@ -38,7 +41,8 @@ export class NamespaceFold {
   constructor(base: StoredNamespace, updates: readonly Update[], keepValues: boolean) {
     checkVersions(base.version, updates);
     const clear = updates.findLastIndex((update) => update.key === null);
-    this.#base = base;
+    this.base = base;
+    this.given = updates;
     this.#summary = base;
     this.#cleared = clear !== -1;
     this.#updates = this.#cleared ? updates.slice(clear) : updates;
@@ -50,7 +54,7 @@ export class NamespaceFold {
   }
 
   get name(): string {
-    return this.#base.name;
+    return this.base.name;
   }
 
   /** The namespace after the updates; `undefined` where it has been dropped. */
@@ -60,7 +64,7 @@ export class NamespaceFold {
 
   /** Keys in storage of the pages to be loaded next. */
   *needed(): Generator<readonly [key: string, page: number]> {
-    for (const page of this.#needed) if (!this.#pages.has(page)) yield [pageKey(this.#base.name, page), page];
+    for (const page of this.#needed) if (!this.#pages.has(page)) yield [pageKey(this.base.name, page), page];
   }
 
   load(page: number, record: Uint8Array | undefined): void {
@@ -69,7 +73,7 @@ export class NamespaceFold {
 
   /** Applies the updates to the entries they touch, and finds how many pages there must be. */
   fold(): void {
-    const { name, count, bytes, pages } = this.#base;
+    const { name, count, bytes, pages } = this.base;
     const keys = this.#keys();
     const state = new NamespaceState(name);
     if (!this.#cleared) for (const key of keys) putIfThere(state, key, this.#page(pageOf(key, pages)).get(key));
@@ -100,7 +104,7 @@ export class NamespaceFold {
   }
 
   *writes(): Generator<StorageWrite> {
-    const { name, pages } = this.#base;
+    const { name, pages } = this.base;
     const left = this.summary;
     const kept = left === undefined ? 0 : left.pages;
     if (left === undefined) yield { type: 'del', key: summaryKey(name) };
@@ -169,7 +173,7 @@ export class NamespaceFold {
   /** Exact where every page is at hand, which a small namespace's are; else a lower bound. */
   #nextExpiryAt(): number | null {
     const whole = this.#cleared || this.#pages.size === this.#summary.pages;
-    let next = whole ? Number.POSITIVE_INFINITY : (this.#base.nextExpiryAt ?? Number.POSITIVE_INFINITY);
+    let next = whole ? Number.POSITIVE_INFINITY : (this.base.nextExpiryAt ?? Number.POSITIVE_INFINITY);
     for (const page of whole ? this.#pages.keys() : this.#dirty) {
       for (const { expiresAt } of this.#page(page).values())
         if (expiresAt !== null && expiresAt < next) next = expiresAt;

@@ -27,7 +27,7 @@ export interface AdoptedNamespace {
 const BATCH_BYTES = 4 * 1024 * 1024;
 
 /** Writes in batches of a bounded size, not synced. */
-class BatchWriter {
+export class BatchWriter {
   readonly #directory: LevelDirectory;
   #writes: StorageWrite[] = [];
   #bytes = 0;

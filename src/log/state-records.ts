@@ -106,20 +106,22 @@ export interface Progress {
   readonly adopted: number;
   /** A snapshot was being taken over: what is in the table is not whole. */
   readonly adopting: boolean;
+  /** The past is kept from here on: what was before this position cannot be seen. */
+  readonly begins: number;
 }
 
 /** Goes with every batch. */
-export function progressWrite({ checkpoint, adopted, adopting }: Progress): StorageWrite {
-  return { type: 'put', key: PROGRESS_KEY, value: seal([checkpoint, adopted, adopting]) };
+export function progressWrite({ checkpoint, adopted, adopting, begins }: Progress): StorageWrite {
+  return { type: 'put', key: PROGRESS_KEY, value: seal([checkpoint, adopted, adopting, begins]) };
 }
 
 /** What {@link progressWrite} stored; the beginning where there is none. */
 export function decodeProgress(record: Uint8Array | undefined): Progress {
-  if (record === undefined) return { checkpoint: 0, adopted: 0, adopting: false };
-  const [checkpoint, adopted, adopting] = unseal(record, () => 'The checkpoint of the state table') as [
-    number,
-    number,
-    boolean,
-  ];
-  return { checkpoint, adopted, adopting };
+  if (record === undefined) return { checkpoint: 0, adopted: 0, adopting: false, begins: 0 };
+  // A directory that is older than the keeping of the past begins to keep it now.
+  const [checkpoint, adopted, adopting, begins = checkpoint] = unseal(
+    record,
+    () => 'The checkpoint of the state table',
+  ) as [number, number, boolean, number?];
+  return { checkpoint, adopted, adopting, begins };
 }

@@ -6,6 +6,7 @@ import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
 import { NamespaceFold } from './namespace-fold.ts';
+import { PastTable } from './past-table.ts';
 import { corrupt } from './sealed.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
 import { pageOf } from './state-hash.ts';
@@ -58,6 +59,8 @@ const LOAD_PAGES = 1024;
  * ```
  */
 export class StateTable implements StateSource {
+  /** Every update up to the checkpoint, by namespace. */
+  readonly past: PastTable;
   readonly #directory: LevelDirectory;
   readonly #clock: Clock;
   readonly #keepValues: boolean;
@@ -80,6 +83,7 @@ export class StateTable implements StateSource {
     this.#directory = directory;
     this.#clock = options.clock ?? systemClock;
     this.#keepValues = options.keepValues ?? true;
+    this.past = new PastTable(directory, this.#keepValues);
     this.#progress = progress;
     this.#summaries = summaries;
     directory.onReopened(() => this.#reload());
@@ -103,12 +107,24 @@ export class StateTable implements StateSource {
         `The state in ${directory.path} is as of position ${checkpoint}, but the log goes from ${log.first} to ${log.head}`,
       );
     }
-    return new StateTable(directory, options, progress, await readSummaries(directory));
+    const table = new StateTable(directory, options, progress, await readSummaries(directory));
+    await table.past.load(table.#timed);
+    return table;
   }
 
   /** The table is the fold of the log up to here. */
   get checkpoint(): number {
     return this.#progress.checkpoint;
+  }
+
+  /** The past is kept after this position: the oldest state that can be seen. */
+  get begins(): number {
+    return this.#progress.begins;
+  }
+
+  /** Whether values are in it; else a primary of the user's own keeps them. */
+  get keepsValues(): boolean {
+    return this.#keepValues;
   }
 
   /** The namespaces there are as of the checkpoint. Do not keep it over an `await`. */
@@ -165,7 +181,10 @@ export class StateTable implements StateSource {
   async applyUpdates(updates: readonly Update[], through: number, signal?: AbortSignal): Promise<void> {
     await this.#exclusively(async (generation) => {
       const slice = new TimeSlice(this.#clock, signal);
-      const folds = this.#startFolds(updates.filter((update) => update.position > this.checkpoint));
+      const fresh = updates.filter((update) => update.position > this.checkpoint);
+      const progress = { ...this.#progress, checkpoint: Math.max(through, this.checkpoint) };
+      const folds = this.#startFolds(fresh);
+      const past = await this.past.prepare(folds, fresh, progress.checkpoint - progress.begins, slice);
       await this.#loadNeeded(folds, slice);
       for (const fold of folds) {
         fold.fold();
@@ -173,8 +192,8 @@ export class StateTable implements StateSource {
       }
       await this.#loadNeeded(folds, slice);
       const writes = await finishFolds(folds, slice);
-      const progress = { ...this.#progress, checkpoint: Math.max(through, this.checkpoint) };
-      await this.#write([...writes, progressWrite(progress)], false, generation, () => {
+      await this.#write([...writes, ...past.writes, progressWrite(progress)], false, generation, () => {
+        past.done();
         for (const fold of folds) this.#setSummary(fold.name, fold.summary);
         this.#progress = progress;
       });
@@ -199,16 +218,20 @@ export class StateTable implements StateSource {
           `${this.#directory.path} already holds state. Restore into a new one.`,
         );
       }
-      await this.#directory.write([progressWrite({ checkpoint: 0, adopted: 0, adopting: true })], true);
+      await this.#directory.write([progressWrite({ checkpoint: 0, adopted: 0, adopting: true, begins: 0 })], true);
       this.#leftovers = true;
       const summaries = await adoptNamespaces(this.#directory, namespaces, new TimeSlice(this.#clock, signal));
-      const progress = { checkpoint: position, adopted: position, adopting: false };
+      const progress = { checkpoint: position, adopted: position, adopting: false, begins: position };
       await this.#write([progressWrite(progress)], true, generation, () => {
         this.#summaries = summaries;
         this.#progress = progress;
         this.#leftovers = false;
       });
     });
+  }
+
+  get #timed(): number {
+    return this.checkpoint - this.begins;
   }
 
   async #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
@@ -277,6 +300,7 @@ export class StateTable implements StateSource {
     this.#leftovers = found.adopting;
     this.#progress = found.adopting ? decodeProgress(undefined) : found;
     this.#summaries = summaries;
+    await this.past.load(this.#timed);
   }
 }
 

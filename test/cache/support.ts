@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterEach } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { NamespaceRegistry } from '../../src/actors/namespace-registry.ts';
 import type { FailureSource } from '../../src/actors/report.ts';
+import { memoryStorage } from '../../src/cache/storage.ts';
 import {
   AgentContextCache,
   type BackendSetOptions,
@@ -12,10 +12,9 @@ import {
   type DataCommand,
   type InMemoryContextCache,
   type JsonValue,
-  MemoryConfigStore,
   type Update,
 } from '../../src/index.ts';
-import type { UpdateLog } from '../../src/log/update-log.ts';
+import type { MemoryLog } from '../../src/log/memory-log.ts';
 
 /** Where simulated time begins. */
 export const START = 1_000_000;
@@ -56,15 +55,11 @@ export function closing<C extends { shutdown(options: { timeoutMs: number }): Pr
 }
 
 /** A cache on a log of the test's own. */
-export function makeCacheOn(log: UpdateLog, options: CacheOptions = {}) {
+export function makeCacheOn(log: MemoryLog, options: CacheOptions = {}) {
   const clock = simulatedClock();
   const failures: Failure[] = [];
   const onError = (error: Error, source: FailureSource) => void failures.push({ error, source });
-  const cache = new AgentContextCache(
-    { clock, onError, ...options },
-    { log, config: new MemoryConfigStore(), registry: new NamespaceRegistry() },
-    false,
-  );
+  const cache = new AgentContextCache({ clock, onError, ...options }, memoryStorage(options, log), false);
   return { cache: closing(cache), clock, failures };
 }
 

@@ -55,6 +55,10 @@ describe('a process that is killed while it writes', () => {
       const [last, size] = (updates.at(-1)?.agent ?? '').split('/').map(Number);
       expect(last).toBe((size ?? 0) - 1);
       if (table.checkpoint > 0) expect(new Map(table.hydrate('n')?.entries)).toEqual(new Map(state.entries));
+      const chunks = table.past.reader();
+      const past = updates.slice(0, table.checkpoint).map((_, ordinal) => table.past.updateAt('n', ordinal, chunks));
+      expect(past).toEqual(updates.slice(0, table.checkpoint));
+      expect(table.past.summary('n')?.count ?? 0).toBe(table.checkpoint);
       reached = log.head;
       await log.close();
     }

@@ -262,6 +262,10 @@ describe('a table whose storage fails', () => {
       expect(table.checkpoint).toBe(fate === 'lost' ? 50 : 250);
       await table.applyUpdates(more, log.head);
       expectSame(table, cache);
+      const chunks = table.past.reader();
+      const ordinals = Array.from({ length: table.past.summary('a')?.count ?? 0 }, (_, ordinal) => ordinal);
+      const kept = ordinals.map((ordinal) => table.past.updateAt('a', ordinal, chunks).key);
+      expect(kept).toEqual([...(cache.namespaces.get('a')?.entries.keys() ?? [])]);
       await log.close();
     });
   }

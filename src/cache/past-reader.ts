@@ -1,0 +1,62 @@
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import type {
+  BisectOptions,
+  Culprit,
+  Difference,
+  DifferenceOptions,
+  EntryVersion,
+  History,
+  MomentInTime,
+} from './history.ts';
+import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
+import type { CacheView } from './view.ts';
+
+/** What a cache tells of its past. */
+export abstract class PastReader<S extends NamespaceTypes> {
+  readonly #history: History;
+
+  /** @internal */
+  constructor(history: History) {
+    this.#history = history;
+  }
+
+  /**
+   * All namespaces as they were at a position, or at an instant: after the last update before the first one that was
+   * asked for later. Costs nothing until it is read. 0 is the empty cache.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` for what is not kept any more (in memory: once the log has let go
+   *   of its beginning) or has not been written yet; `INVALID_OPTION`, `CLOSED`.
+   */
+  at(moment: number | Date): CacheView<S> {
+    return this.#history.at(moment) as unknown as CacheView<S>;
+  }
+
+  /** What became of an entry, newest first, as far back as the past is kept: each `set`, `touch`, and what ended it. */
+  history<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
+    key: K,
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
+    return this.#history.versions(key, namespace) as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  }
+
+  /** What was added, changed and removed from moment `a` to moment `b`. Throws (as a rejection) as {@link at}. */
+  diff(a: MomentInTime, b: MomentInTime, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
+    return this.#history.diff(a, b, options.namespace);
+  }
+
+  /**
+   * The first position at which `holds` is false, and the update that made it so: it is true at the position before.
+   * Looks at the log₂ of the number of positions, by halving; so where it is false and true by turns this is one of the
+   * places where it becomes false. `undefined` where it is true at `to`; `from` itself, without an update, where it is
+   * false there already. Throws (as a rejection) as {@link at}, and what `holds` throws.
+   */
+  bisect(
+    holds: (view: CacheView<S>) => MaybePromise<boolean>,
+    options: BisectOptions = {},
+  ): Promise<Culprit | undefined> {
+    return this.#history.bisect((view) => holds(view as unknown as CacheView<S>), options);
+  }
+}
+
+type DefaultNamespace = typeof DEFAULT_NAMESPACE;

@@ -1,0 +1,155 @@
+import { apply } from '../core/apply.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { LevelLog } from './level-log.ts';
+import { beforeThePast, beyondTheLog } from './log-errors.ts';
+import type { PastSummary } from './past-records.ts';
+import type { Moment, PastSource } from './past-source.ts';
+import { decodeEntry, decodePage } from './state-records.ts';
+import type { StateTable } from './state-table.ts';
+
+/** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
+export class DurablePast implements PastSource {
+  readonly #table: StateTable;
+  readonly #log: LevelLog;
+
+  /** `log`: of the same directory, told to keep what is beyond the table's checkpoint. */
+  constructor(table: StateTable, log: LevelLog) {
+    this.#table = table;
+    this.#log = log;
+  }
+
+  get first(): number {
+    return this.#table.begins;
+  }
+
+  at(position: number): Moment {
+    if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
+    if (position < this.first) throw beforeThePast(position, this.first);
+    return new DurableMoment(this.#table, this.#log, position);
+  }
+
+  positionAt(instant: number): number {
+    const { past, begins, checkpoint } = this.#table;
+    const position = begins + past.countUntil(instant);
+    if (position < checkpoint) return position;
+    const later = this.#log.recent(checkpoint + 1, this.#log.head).find(({ at }) => at > instant);
+    return later === undefined ? this.#log.head : later.position - 1;
+  }
+
+  *backwards(namespace: string): Generator<Update> {
+    const { past, checkpoint } = this.#table;
+    const recent = this.#log.recent(checkpoint + 1, this.#log.head);
+    const count = past.summary(namespace)?.count ?? 0;
+    for (const update of recent.reverse()) if (update.namespace === namespace) yield update;
+    const chunks = past.reader();
+    for (let ordinal = count - 1; ordinal >= 0; ordinal -= 1) yield past.updateAt(namespace, ordinal, chunks);
+  }
+}
+
+/** What had come after the state on disk when it was looked at first. */
+interface Beyond {
+  readonly after: number;
+  readonly updates: ReadonlyMap<string, readonly Update[]>;
+}
+
+class DurableMoment implements Moment {
+  readonly position: number;
+  readonly #table: StateTable;
+  readonly #log: LevelLog;
+  #known: Beyond | undefined;
+
+  constructor(table: StateTable, log: LevelLog, position: number) {
+    this.#table = table;
+    this.#log = log;
+    this.position = position;
+  }
+
+  *names(): Generator<string> {
+    const { after, updates } = this.#beyond();
+    for (const name of this.#table.names()) {
+      if (this.#table.past.summary(name) === undefined && !updates.has(name)) yield name;
+    }
+    for (const summary of this.#table.past.summaries()) {
+      if (!updates.has(summary.name) && this.#isThere(summary, after)) yield summary.name;
+    }
+    for (const [name, own] of updates) if (own.at(-1)?.drop === false) yield name;
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    const { after, updates } = this.#beyond();
+    const own = updates.get(namespace);
+    let state = this.#stateAt(namespace, after);
+    if (own !== undefined) {
+      state ??= new NamespaceState(namespace);
+      for (const update of own) apply(state, update);
+    }
+    return state === undefined || state.version === 0 ? undefined : state;
+  }
+
+  lastChange(namespace: string): number {
+    const { after, updates } = this.#beyond();
+    const last = updates.get(namespace)?.at(-1);
+    if (last !== undefined) return last.position;
+    const { past } = this.#table;
+    const summary = past.summary(namespace);
+    if (summary === undefined) return 0;
+    const chunks = past.reader();
+    const count = past.countAt(summary, after, chunks);
+    return count === 0 ? 0 : past.updateAt(namespace, count - 1, chunks).position;
+  }
+
+  /** Looked at once: the checkpoint goes on, and what is before it now stays readable there. */
+  #beyond(): Beyond {
+    if (this.#known !== undefined) return this.#known;
+    const after = Math.min(this.#table.checkpoint, this.position);
+    const updates = new Map<string, Update[]>();
+    for (const update of after < this.position ? this.#log.recent(after + 1, this.position) : []) {
+      const own = updates.get(update.namespace);
+      if (own === undefined) updates.set(update.namespace, [update]);
+      else own.push(update);
+    }
+    this.#known = { after, updates };
+    return this.#known;
+  }
+
+  #isThere(summary: PastSummary, position: number): boolean {
+    const { name, lives, livedBefore } = summary;
+    const ended = lives.findIndex((at) => at > position);
+    const passed = ended === -1 ? lives.length : ended;
+    if (passed > 0 || !livedBefore) return passed % 2 === 1;
+    const { past } = this.#table;
+    const chunks = past.reader();
+    const count = past.countAt(summary, position, chunks);
+    return count > 0 && !past.updateAt(name, count - 1, chunks).drop;
+  }
+
+  /** As of a position that the table has got to. */
+  #stateAt(namespace: string, position: number): NamespaceState | undefined {
+    const { past, keepsValues } = this.#table;
+    const summary = past.summary(namespace);
+    const isNow = summary === undefined || summary.last <= position;
+    if (isNow && keepsValues) return this.#table.hydrate(namespace);
+    if (summary === undefined) return undefined;
+    const chunks = past.reader();
+    const count = past.countAt(summary, position, chunks);
+    const { state, ordinal } = this.#frameAt(summary, count);
+    for (let next = ordinal; next < count; next += 1) apply(state, past.updateAt(namespace, next, chunks));
+    return state;
+  }
+
+  #frameAt(summary: PastSummary, count: number): { state: NamespaceState; ordinal: number } {
+    const { past } = this.#table;
+    const state = new NamespaceState(summary.name);
+    const frame = past.frameAt(summary, count);
+    if (frame === undefined) return { state, ordinal: 0 };
+    for (let page = 0; page < frame.pages; page += 1) {
+      for (const [key, stored] of decodePage(past.framePage(summary.name, frame.index, page))) {
+        state.put(key, decodeEntry(stored));
+      }
+    }
+    state.version = frame.version;
+    state.position = frame.position;
+    return { state, ordinal: frame.ordinal };
+  }
+}
