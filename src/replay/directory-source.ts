@@ -90,7 +90,7 @@ async function* readBlocks(
   for await (const [key, bytes] of readAll(directory, LOG_RANGE)) {
     reached = blockPosition(key);
     try {
-      for (const update of decodeBlock(key, bytes)) if (update.position > after) candidates.push(plain(0, update));
+      for (const update of decodeBlock(key, bytes)) candidates.push(plain(0, update));
     } catch (error) {
       candidates.push(unreadable(0, reached, error));
     }

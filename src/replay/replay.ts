@@ -134,7 +134,6 @@ async function writeAll(
     onProgress?.({ position: sequence.recorded, fraction: sequence.ended ? 1 : fraction });
     if (sequence.ended) break;
   }
-  await log.flush();
   return sequence.states.values();
 }
 

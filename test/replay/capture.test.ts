@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectClient } from '@nats-io/transport-node';
 import fc from 'fast-check';
@@ -21,6 +22,19 @@ async function managerOf(url: string): Promise<JetStreamManager> {
   const connection = await connectClient({ servers: url });
   onTestFinished(() => connection.close());
   return jetstreamManager(connection);
+}
+
+/** Whether any thread of the process is neither stopped nor dead. */
+function isAtWork(pid: number): boolean {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.some(
+      (thread) => !/^State:\t[TZX]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')),
+    );
+  } catch {
+    // One of them has ended while it was looked at.
+    return existsSync(`/proc/${pid}/status`);
+  }
 }
 
 /** What `nats sub` prints for these. */
@@ -272,9 +286,12 @@ describe('a stream', () => {
     await cache.synced();
     await cache.setTopicsList([]);
     for (const stop of [() => nats.pause(), () => nats.kill()]) {
+      const { pid } = nats;
       let stopped: unknown;
       const onProgress = () => {
         stopped ??= stop() ?? true;
+        // A signal takes a while to reach every thread, and the rest of the stream no longer.
+        while (isAtWork(pid));
       };
       const source = { natsUrl: nats.url, stream: 'S', timeoutMs: 1_000 };
       const error = await replay(source, { onProgress }).catch((thrown) => thrown);

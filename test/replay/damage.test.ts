@@ -2,7 +2,14 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AgentContextCache, type ReplayOptions, ReplayRefusedError, replay, type Update } from '../../src/index.ts';
+import {
+  AgentContextCache,
+  type RawRecord,
+  type ReplayOptions,
+  ReplayRefusedError,
+  replay,
+  type Update,
+} from '../../src/index.ts';
 import { LOG_RANGE } from '../../src/log/block-codec.ts';
 import { LevelDirectory } from '../../src/log/level-directory.ts';
 import { openClassicLevel } from '../../src/log/level-storage.ts';
@@ -19,6 +26,13 @@ async function changed(change: (lines: string[]) => readonly (string | Uint8Arra
 /** The line with some fields changed. */
 function edited(line: string | undefined, fields: Record<string, unknown>): string {
   return JSON.stringify({ ...JSON.parse(line ?? ''), ...fields });
+}
+
+/** A `set`, or a drop, in the one namespace there is. */
+function recordOf(position: number, version: number, drop = false): RawRecord {
+  const operation = drop ? 'clear_namespace' : 'set';
+  const [key, value] = drop ? [null, null] : ['k', position];
+  return { position, namespace: 'n', version, operation, key, value, at: 1, agent: null, drop };
 }
 
 type Change = (lines: string[]) => readonly (string | Uint8Array)[];
@@ -226,6 +240,19 @@ describe('with repair', () => {
     expect(cache.listKeys('y')).toEqual(['b']);
     expect(cache.entry('b', 'y')).toMatchObject({ value: 'three', version: 1 });
     expect(report).toMatchObject({ inserted: 1, missing: 1 });
+  });
+
+  it('what a namespace was ahead by ends with its recorded drop', async () => {
+    const { cache, report } = await replayed([recordOf(1, 3), recordOf(2, 4, true), recordOf(3, 1), recordOf(4, 2)], {
+      repair: true,
+    });
+    expect((await logOf(cache)).map(({ version, drop }) => [version, drop])).toEqual([
+      [1, false],
+      [2, true],
+      [1, false],
+      [2, false],
+    ]);
+    expect(report).toMatchObject({ problems: { version: 1 }, inserted: 0, dropped: 0, renumberedFrom: 1 });
   });
 
   it('a log that was exported in part is taken as it is, numbered anew', async () => {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type RawRecord, RECORD_FORMATS, RecordFormats } from '../../src/replay/upcast.ts';
+import { type RawRecord, RECORD_FORMATS, RecordFormats, type Upcast } from '../../src/replay/upcast.ts';
 import { logOf } from '../cache/support.ts';
 import { exported, linesOf, replayed, smallCache } from './support.ts';
 
 /** Formats that there never were: 0 wrote `ns`, -1 wrote seconds. */
 const formats = new RecordFormats(
   1,
-  new Map([
+  new Map<number, Upcast>([
     [0, ({ ns, format, ...record }: RawRecord) => ({ ...record, namespace: ns })],
     [-1, ({ seconds, ...record }: RawRecord) => ({ ...record, at: Number(seconds) * 1_000 })],
   ]),
