@@ -57,6 +57,9 @@ export const FOLLOWER = {
 /** The state table is written at most this often while little changes. */
 const CHECKPOINT_LINGER_MS = 500;
 
+/** The backup only wants to know that something changed; telling it of every commit would cost each one a write. */
+const BACKUP_LINGER_MS = 100;
+
 const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 
@@ -260,7 +263,12 @@ export class Composition {
     if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
     this.#broadcasterSynced = this.#syncBroadcaster();
     if (this.backup !== undefined)
-      this.followers.add({ name: FOLLOWER.backup, sink: this.backup, start: this.log.head });
+      this.followers.add({
+        name: FOLLOWER.backup,
+        sink: this.backup,
+        start: this.log.head,
+        lingerMs: BACKUP_LINGER_MS,
+      });
   }
 
   #secondary(): BaseContextCache | undefined {
