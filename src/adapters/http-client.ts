@@ -9,8 +9,9 @@ import {
   systemClock,
 } from '../index.ts';
 import type { ApplySummary } from './apply-lines.ts';
-import type { LogRange } from './json-lines.ts';
+import type { DiffRange, DumpRange, LogRange } from './json-lines.ts';
 import { decodeUtf8, parseJson, splitLines } from './lines.ts';
+import { momentText } from './moment.ts';
 import type { ServeFile } from './serve-file.ts';
 import { errorOf, type WireAnswer, type WireError } from './wire-error.ts';
 
@@ -103,8 +104,18 @@ export class HttpClient {
   }
 
   /** Entries, a line each, as bytes. */
-  dump(namespace?: string): AsyncIterable<Buffer> {
-    return this.#lines(`/v1/dump?${query({ namespace })}`);
+  dump({ at, namespace }: DumpRange): AsyncIterable<Buffer> {
+    return this.#lines(`/v1/dump?${query({ at: at === undefined ? at : momentText(at), namespace })}`);
+  }
+
+  /** What became of an entry, a version a line, newest first, as bytes. */
+  history(key: string, namespace?: string): AsyncIterable<Buffer> {
+    return this.#lines(`/v1/history?${query({ key, namespace })}`);
+  }
+
+  /** What is different between two moments, an entry a line, as bytes. */
+  diff({ a, b, namespace }: DiffRange): AsyncIterable<Buffer> {
+    return this.#lines(`/v1/diff?${query({ a: momentText(a), b: momentText(b), namespace })}`);
   }
 
   /** Updates, a line each, as bytes. */

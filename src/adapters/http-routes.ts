@@ -3,8 +3,9 @@ import { PassThrough } from 'node:stream';
 import { type AgentContextCache, ContextCacheError, type ContextCommand, type SnapshotInfo } from '../index.ts';
 import { applyLines, type Outcome } from './apply-lines.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from './http-response.ts';
-import { dumpChunks, logChunks, watchLines } from './json-lines.ts';
+import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson, splitLines } from './lines.ts';
+import { type PastMoment, parseMoment } from './moment.ts';
 import { wireAnswer, wireError } from './wire-error.ts';
 
 /** A request and what it is answered with. */
@@ -31,6 +32,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/apply', { method: 'POST', answer: apply }],
   ['/v1/dump', { method: 'GET', answer: dump }],
   ['/v1/log', { method: 'GET', answer: log }],
+  ['/v1/history', { method: 'GET', answer: history }],
+  ['/v1/diff', { method: 'GET', answer: diff }],
   ['/v1/watch', { method: 'GET', answer: watch }],
   ['/v1/health', { method: 'GET', answer: health }],
   ['/v1/snapshots', { method: 'GET', answer: snapshots }],
@@ -97,7 +100,8 @@ function outcomeLine({ line, position, error }: Outcome, acknowledges: boolean):
 }
 
 async function dump({ cache, response, query }: Exchange): Promise<void> {
-  await sendChunks(response, dumpChunks(cache, query.get('namespace') ?? undefined));
+  const range = { at: moment(query, 'at'), namespace: query.get('namespace') ?? undefined };
+  await sendChunks(response, dumpChunks(cache, range));
 }
 
 async function log({ cache, response, query }: Exchange): Promise<void> {
@@ -110,6 +114,22 @@ async function log({ cache, response, query }: Exchange): Promise<void> {
     ...(namespace === null ? {} : { namespace }),
   };
   await sendChunks(response, logChunks(cache, range));
+}
+
+async function history({ cache, response, query }: Exchange): Promise<void> {
+  const key = query.get('key');
+  if (key === null)
+    throw new ContextCacheError('INVALID_OPTION', 'key is missing: the key whose history is asked for.');
+  await sendChunks(response, historyChunks(cache, key, query.get('namespace') ?? undefined));
+}
+
+async function diff({ cache, response, query }: Exchange): Promise<void> {
+  const a = moment(query, 'a');
+  const b = moment(query, 'b');
+  if (a === undefined || b === undefined) {
+    throw new ContextCacheError('INVALID_OPTION', 'a or b is missing: the two moments that are compared.');
+  }
+  await sendChunks(response, diffChunks(cache, { a, b, namespace: query.get('namespace') ?? undefined }));
 }
 
 async function watch({ cache, response, query, signal }: Exchange): Promise<void> {
@@ -147,4 +167,12 @@ function position(query: URLSearchParams, name: string): number | undefined {
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
   throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log: an integer from 0.`);
+}
+
+function moment(query: URLSearchParams, name: string): PastMoment | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const parsed = parseMoment(text);
+  if (parsed !== undefined) return parsed;
+  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log, or a time (2026-01-31T12:00:00Z).`);
 }

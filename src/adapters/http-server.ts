@@ -32,7 +32,9 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * |---|---|
  * | `POST /v1/command`, one command | `{"ok": answer}` (and `"found": false` for a key that is not there), or `{"error": {"code", "message"}}` with a fitting status |
  * | `POST /v1/apply`, a command a line; `?keepGoing`, `?acks=false` | `{"line", "position"}` for each once it is durable, `{"line", "error"}`, at the end `{"summary"}` |
- * | `GET /v1/dump`, `?namespace=` | an entry a line |
+ * | `GET /v1/dump`, `?namespace=&at=` (a position or an ISO time; so are `a` and `b`) | an entry a line |
+ * | `GET /v1/history`, `?key=&namespace=` | a version of the entry a line, newest first |
+ * | `GET /v1/diff`, `?a=&b=&namespace=` | an entry that was added, changed or removed a line |
  * | `GET /v1/log`, `?from=&to=&namespace=` | an update a line |
  * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (several of the first two) | an update a line, as they come |
  * | `GET /v1/health` | how the cache is doing |

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import ms, { type StringValue } from 'ms';
+import { type PastMoment, parseMoment } from '../adapters/moment.ts';
 import { UsageError } from './failure.ts';
 
 /** Options that several commands share, and what their texts mean. */
@@ -14,6 +15,13 @@ export function integer(text: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError('Give an integer from 0.');
   return number;
+}
+
+/** A position, or a time. */
+export function moment(text: string): PastMoment {
+  const parsed = parseMoment(text);
+  if (parsed === undefined) throw new InvalidArgumentError('Give a position, or a time such as 2026-01-31T12:00:00Z.');
+  return parsed;
 }
 
 /** A port; 0 is any free one. */

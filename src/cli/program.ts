@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addDemo } from './commands/demo.ts';
+import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
 import { addRestore } from './commands/restore.ts';
@@ -28,6 +29,7 @@ export function createProgram(session: Session): Command {
   addApply(program, session);
   addValues(program, session);
   addRead(program, session);
+  addPast(program, session);
   addWatch(program, session);
   addTopics(program, session);
   addBackup(program, session);

@@ -1,7 +1,15 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { HttpClient } from '../adapters/http-client.ts';
-import { dumpChunks, type LogRange, logChunks } from '../adapters/json-lines.ts';
+import {
+  type DiffRange,
+  type DumpRange,
+  diffChunks,
+  dumpChunks,
+  historyChunks,
+  type LogRange,
+  logChunks,
+} from '../adapters/json-lines.ts';
 import { readServeFile } from '../adapters/serve-file.ts';
 import {
   AgentContextCache,
@@ -17,7 +25,9 @@ import { listSnapshots } from './snapshots.ts';
 /** The cache that a command is about: one that another process serves, or one that this process has opened. */
 export interface Target extends AsyncDisposable {
   ask(command: ContextCommand): Promise<unknown>;
-  dump(namespace?: string): AsyncIterable<string | Uint8Array>;
+  dump(range: DumpRange): AsyncIterable<string | Uint8Array>;
+  history(key: string, namespace: string): AsyncIterable<string | Uint8Array>;
+  diff(range: DiffRange): AsyncIterable<string | Uint8Array>;
   log(range: LogRange): AsyncIterable<string | Uint8Array>;
   snapshots(): Promise<SnapshotInfo[]>;
 }
@@ -35,7 +45,7 @@ export interface OpenRequest {
 const LOCK_WAIT_MS = 2_000;
 const LOCK_LOOK_MS = 50;
 /** How long a command may take to leave the directory as it should be. */
-const CLOSE_MS = 5_000;
+export const CLOSE_MS = 5_000;
 
 /**
  * The cache of a directory, through the process that serves it, or else opened here.
@@ -118,8 +128,16 @@ class ServedTarget implements Target {
     return this.#client.ask(command);
   }
 
-  dump(namespace?: string): AsyncIterable<Uint8Array> {
-    return this.#client.dump(namespace);
+  dump(range: DumpRange): AsyncIterable<Uint8Array> {
+    return this.#client.dump(range);
+  }
+
+  history(key: string, namespace: string): AsyncIterable<Uint8Array> {
+    return this.#client.history(key, namespace);
+  }
+
+  diff(range: DiffRange): AsyncIterable<Uint8Array> {
+    return this.#client.diff(range);
   }
 
   log(range: LogRange): AsyncIterable<Uint8Array> {
@@ -148,8 +166,16 @@ class OwnTarget implements Target {
     return this.#cache.ask(command);
   }
 
-  dump(namespace?: string): AsyncIterable<string> {
-    return dumpChunks(this.#cache, namespace);
+  dump(range: DumpRange): AsyncIterable<string> {
+    return dumpChunks(this.#cache, range);
+  }
+
+  history(key: string, namespace: string): AsyncIterable<string> {
+    return historyChunks(this.#cache, key, namespace);
+  }
+
+  diff(range: DiffRange): AsyncIterable<string> {
+    return diffChunks(this.#cache, range);
   }
 
   log(range: LogRange): AsyncIterable<string> {

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import type { DumpRange } from '../../adapters/json-lines.ts';
 import { does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { integer } from '../options.ts';
+import { integer, moment } from '../options.ts';
 import { openTarget } from '../target.ts';
 
 /** `dump`, `log` and `health`: everything there is. */
@@ -15,11 +16,12 @@ function addDump(program: Command, session: Session): void {
   const dump = program
     .command('dump')
     .description('print every entry, a line of JSON each, sorted by namespace and key')
-    .option('-n, --namespace <name>', 'only of this namespace');
+    .option('-n, --namespace <name>', 'only of this namespace')
+    .option('--at <moment>', 'as they were at this position, or at this time (2026-01-31T12:00:00Z)', moment);
   example(dump, 'dump --data-dir .context-cache --namespace trip | jq .value');
-  does<{ namespace?: string }>(session, dump, async ({ output, dataDir, options }) => {
+  does<DumpRange>(session, dump, async ({ output, dataDir, options }) => {
     await using target = await openTarget({ dataDir, output });
-    await output.writeAll(target.dump(options.namespace));
+    await output.writeAll(target.dump({ at: options.at, namespace: options.namespace }));
   });
 }
 

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type ReplayReport, type ReplaySource, replay, systemClock } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
+import { moment } from '../options.ts';
 import { type Output, shownCount } from '../output.ts';
 import { interruption } from '../signals.ts';
 
@@ -87,12 +88,4 @@ async function tell(output: Output, report: ReplayReport, dataDir: string, secon
   if (repeated > 0) output.message(`${shownCount(repeated)} messages had come before.`);
   const counts = `${shownCount(updates)} updates, ${shownCount(namespaces)} namespaces, position ${shownCount(position)}`;
   output.message(`Replayed into ${dataDir}: ${counts}. ${seconds.toFixed(1)} s.`);
-}
-
-/** A position, or a time. */
-function moment(text: string): number | Date {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  const time = new Date(text);
-  if (!Number.isNaN(time.getTime())) return time;
-  throw new InvalidArgumentError('Give a position, or a time such as 2026-01-31T12:00:00Z.');
 }

@@ -1,0 +1,104 @@
+import { access } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Command } from 'commander';
+import { HttpClient } from '../../adapters/http-client.ts';
+import { updateLine } from '../../adapters/json-lines.ts';
+import type { PastMoment } from '../../adapters/moment.ts';
+import type { CacheView, MaybePromise } from '../../index.ts';
+import { type Context, does, example, type Session } from '../context.ts';
+import { EXIT, UsageError } from '../failure.ts';
+import { moment, namespaceOption } from '../options.ts';
+import { CLOSE_MS, openOrConnect, openTarget } from '../target.ts';
+
+/** `history`, `diff` and `bisect`: how it came to be as it is. */
+export function addPast(program: Command, session: Session): void {
+  addHistory(program, session);
+  addDiff(program, session);
+  addBisect(program, session);
+}
+
+function addHistory(program: Command, session: Session): void {
+  const history = program
+    .command('history')
+    .description('print what became of an entry, a version of it a line of JSON, newest first')
+    .argument('<key>', 'the key')
+    .addOption(namespaceOption());
+  example(history, 'history plan --namespace trip | jq .agent');
+  does<{ namespace: string }>(session, history, async ({ output, dataDir, options, args }) => {
+    await using target = await openTarget({ dataDir, output });
+    await output.writeAll(target.history(args[0] ?? '', options.namespace));
+  });
+}
+
+function addDiff(program: Command, session: Session): void {
+  const diff = program
+    .command('diff')
+    .description('print what was added, changed and removed between two moments, an entry a line of JSON')
+    .argument('<a>', 'a position, or a time (2026-01-31T12:00:00Z)')
+    .argument('<b>', 'a position, or a time')
+    .option('-n, --namespace <name>', 'only of this namespace');
+  example(diff, 'diff 100 200 --namespace trip');
+  does<{ namespace?: string }>(session, diff, async ({ output, dataDir, options, args }) => {
+    const [a, b] = [moment(args[0] ?? ''), moment(args[1] ?? '')];
+    await using target = await openTarget({ dataDir, output });
+    await output.writeAll(target.diff({ a, b, namespace: options.namespace }));
+  });
+}
+
+type Predicate = (view: CacheView) => MaybePromise<boolean>;
+
+interface BisectFlags {
+  readonly module: string;
+  readonly from?: PastMoment;
+  readonly to?: PastMoment;
+}
+
+function addBisect(program: Command, session: Session): void {
+  const bisect = program
+    .command('bisect')
+    .description('print the update that made something false, by halving; of a directory that is not served')
+    .requiredOption('--module <file>', 'a JavaScript module; its default export is view => boolean')
+    .option('--from <moment>', 'begin with this position or time, where it is still true', moment)
+    .option('--to <moment>', 'end with this position or time', moment);
+  example(bisect, 'bisect --module has-a-plan.js --from 100');
+  does<BisectFlags>(session, bisect, runBisect);
+}
+
+async function runBisect({ output, dataDir, options }: Context<BisectFlags>): Promise<number | undefined> {
+  const { module, from, to } = options;
+  const holds = await predicateOf(module);
+  const cache = await openOrConnect({ dataDir, output });
+  if (cache instanceof HttpClient) {
+    cache.close();
+    throw new UsageError('bisect does not work on a directory that is served. Stop the server, or use a copy.');
+  }
+  try {
+    const culprit = await cache.bisect(holds, { from, to });
+    if (culprit === undefined) {
+      output.message('It is never false.');
+      return EXIT.notFound;
+    }
+    const { position, update } = culprit;
+    if (update === undefined) {
+      const remedy = 'Begin where it is true: --from. 0 is the empty cache.';
+      throw new UsageError(`It is false at position ${position} already, where the search begins. ${remedy}`);
+    }
+    await output.write(updateLine(update));
+    return undefined;
+  } finally {
+    await cache.shutdown({ timeoutMs: CLOSE_MS });
+  }
+}
+
+async function predicateOf(file: string): Promise<Predicate> {
+  const path = resolve(file);
+  try {
+    await access(path);
+  } catch {
+    throw new UsageError(`There is no module at ${path} that can be read. Name another with --module.`);
+  }
+  const { default: predicate } = (await import(pathToFileURL(path).href)) as { default?: unknown };
+  if (typeof predicate === 'function') return predicate as Predicate;
+  throw new UsageError('The module has no default export that is a function: export default (view) => boolean.');
+}

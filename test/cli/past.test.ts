@@ -1,0 +1,211 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { tempDir } from '../support/temp-dir.ts';
+import { expectedDump, jsonLines, line, type Ran, run, serve, setLine } from './support.ts';
+
+interface LogLine {
+  readonly position: number;
+  readonly namespace: string;
+  readonly version: number;
+  readonly operation: string;
+  readonly key: string | null;
+  readonly value: unknown;
+  readonly at: number;
+  readonly expiresAt?: number;
+}
+
+/** A small log with every kind of update that a file of commands can make. */
+const COMMANDS = [
+  setLine('plan', ['search'], { namespace: 'trip', agent: 'planner' }),
+  setLine('n', 1),
+  setLine('plan', ['search', 'book'], { namespace: 'trip', agent: 'booker' }),
+  setLine('n', null),
+  setLine('soon', { a: 1 }, { ttl: '1h' }),
+  line({ type: 'context.delete', namespace: 'trip', key: 'plan' }),
+  setLine('\u{1f600}', 'x', { namespace: 'trip' }),
+  setLine('\u{ff5e}', 'y', { namespace: 'trip' }),
+  line({ type: 'context.drop', namespace: 'trip' }),
+  setLine('plan', 'again', { namespace: 'trip' }),
+  setLine('n', 2),
+];
+const HEAD = COMMANDS.length;
+
+/** The state at a position, worked out of the printed log by other means than the package's. */
+function folded(log: readonly LogLine[], position: number) {
+  const state = new Map<string, Map<string, { value: unknown; version: number }>>();
+  for (const { namespace, version, operation, key, value, position: at } of log) {
+    if (at > position) break;
+    const entries = state.get(namespace) ?? new Map();
+    state.set(namespace, entries);
+    if (key === null) entries.clear();
+    else if (operation === 'set') entries.set(key, { value, version });
+    else entries.delete(key);
+  }
+  return state;
+}
+
+let dataDir: string;
+let log: LogLine[];
+const on = (...args: string[]): Promise<Ran> => run([...args, '--data-dir', dataDir]);
+
+beforeAll(async () => {
+  dataDir = join(await tempDir('past'), 'data');
+  expect(await run(['apply', '--data-dir', dataDir], { input: COMMANDS.join('') })).toMatchObject({ code: 0 });
+  log = jsonLines<LogLine>((await on('log')).stdout);
+  expect(log.map(({ position }) => position)).toEqual(Array.from({ length: HEAD }, (_, index) => index + 1));
+});
+
+describe('dump --at', () => {
+  test('of every position is what the log folds to there', async () => {
+    const dumps: string[] = [];
+    for (let position = 0; position <= HEAD; position += 1) {
+      const { code, stdout, stderr } = await on('dump', '--at', String(position));
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toBe(expectedDump(folded(log, position)));
+      dumps.push(stdout);
+    }
+    // Dropping the namespace leaves what there was before anything came after the deletion.
+    expect(new Set(dumps).size).toBe(HEAD);
+    await using _server = await serve(dataDir);
+    const live = await Promise.all(dumps.map((_, position) => on('dump', '--at', String(position))));
+    expect(live.map(({ stdout }) => stdout)).toEqual(dumps);
+  });
+
+  test('a time is the last position before anything later was asked for', async () => {
+    const time = log[4]?.at ?? 0;
+    const later = log.findIndex(({ at }) => at > time);
+    const position = later < 0 ? HEAD : later;
+    const { stdout } = await on('dump', '--at', new Date(time).toISOString());
+    expect(stdout).toBe(expectedDump(folded(log, position)));
+    expect((await on('dump', '--at', '2020-01-01T00:00:00Z')).stdout).toBe('');
+  });
+});
+
+test('history is every version of an entry, newest first', async () => {
+  expect(jsonLines((await on('history', 'plan', '-n', 'trip')).stdout)).toEqual([
+    { position: 10, version: log[9]?.version, operation: 'set', value: 'again', at: log[9]?.at, agent: null },
+    { position: 6, version: 3, operation: 'delete', at: log[5]?.at, agent: null },
+    { position: 3, version: 2, operation: 'set', value: ['search', 'book'], at: log[2]?.at, agent: 'booker' },
+    { position: 1, version: 1, operation: 'set', value: ['search'], at: log[0]?.at, agent: 'planner' },
+  ]);
+  const dropped = jsonLines((await on('history', '\u{ff5e}', '-n', 'trip')).stdout);
+  expect(dropped.map(({ position, operation, value }) => [position, operation, value])).toEqual([
+    [9, 'clear_namespace', undefined],
+    [8, 'set', 'y'],
+  ]);
+  const values = jsonLines((await on('history', 'n')).stdout).map(({ value }) => value);
+  expect(values).toEqual([2, null, 1]);
+  const [soon] = jsonLines<LogLine>((await on('history', 'soon')).stdout);
+  expect(soon?.expiresAt).toBe(log[4]?.expiresAt);
+});
+
+test('diff tells what was added, changed and removed, sorted by namespace and key', async () => {
+  const lines = async (...args: string[]) => jsonLines((await on('diff', ...args)).stdout);
+  expect(await lines('2', '8')).toEqual([
+    { change: 'changed', namespace: 'default', key: 'n', before: 1, after: null },
+    { change: 'added', namespace: 'default', key: 'soon', after: { a: 1 } },
+    { change: 'removed', namespace: 'trip', key: 'plan', before: ['search'] },
+    { change: 'added', namespace: 'trip', key: '\u{ff5e}', after: 'y' },
+    { change: 'added', namespace: 'trip', key: '\u{1f600}', after: 'x' },
+  ]);
+  expect(await lines('2', '8', '-n', 'default')).toHaveLength(2);
+  expect(await lines('8', '8')).toEqual([]);
+  expect(await lines('2020-01-01', String(HEAD))).toHaveLength(3);
+});
+
+test('a directory that is served tells the same past as one that is not', async () => {
+  const time = new Date(log[4]?.at ?? 0).toISOString();
+  const commands = [
+    'dump --at 3',
+    'dump --at 3 -n trip',
+    `dump --at ${time}`,
+    'dump --at 999',
+    'history plan -n trip',
+    'history n',
+    'history soon',
+    'history missing',
+    'diff 0 11',
+    'diff 11 0',
+    'diff 2 8 -n trip',
+    `diff ${time} 11`,
+    'diff 0 999',
+  ];
+  const all = async () => {
+    const ran: Record<string, Ran> = {};
+    for (const command of commands) ran[command] = await on(...command.split(' '));
+    return ran;
+  };
+  const own = await all();
+  expect(own['dump --at 999']).toMatchObject({ code: 1, stdout: '' });
+  expect(own['history missing']).toEqual({ code: 0, stdout: '', stderr: '' });
+  await using _server = await serve(dataDir);
+  expect(await all()).toEqual(own);
+});
+
+describe('bisect', () => {
+  const module = async (text: string) => {
+    const file = join(await tempDir('past'), 'predicate.mjs');
+    await writeFile(file, text);
+    return file;
+  };
+
+  test('prints the update at which the predicate becomes false, as log does', async () => {
+    const file = await module("export default (view) => view.get('n') !== null;");
+    const range = ['--from', '1', '--to', '8'];
+    const { stdout } = await on('log', '--from', '4', '--to', '4');
+    expect(await on('bisect', '--module', file, ...range)).toEqual({ code: 0, stdout, stderr: '' });
+    expect(await on('bisect', '--module', file, '--to', '3')).toMatchObject({ code: 3, stdout: '' });
+    const later = await module("export default async (view) => view.get('plan', 'trip') !== 'again';");
+    expect(jsonLines((await on('bisect', '--module', later)).stdout)).toMatchObject([{ position: 10 }]);
+  });
+
+  test('is used wrongly: no predicate, false from the beginning, nothing between, a served directory', async () => {
+    const good = await module('export default () => false;');
+    const bad = await module('export const predicate = () => true;');
+    const wrong = [
+      ['bisect'],
+      ['bisect', '--module', `${good}.none`],
+      ['bisect', '--module', bad],
+      ['bisect', '--module', good],
+      ['bisect', '--module', good, '--from', '5', '--to', '4'],
+    ];
+    for (const args of wrong) expect(await on(...args)).toMatchObject({ code: 2, stdout: '' });
+    const throws = await module("export default () => { throw new Error('not mine'); };");
+    expect(await on('bisect', '--module', throws)).toMatchObject({ code: 1, stderr: 'error: not mine\n' });
+    await using _server = await serve(dataDir);
+    const { code, stdout, stderr } = await on('bisect', '--module', good);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/[Ss]top the server, or use a copy/);
+  });
+});
+
+const USAGE: readonly (readonly string[])[] = [
+  ['dump', '--at', 'yesterday'],
+  ['dump', '--at', '1.5'],
+  ['dump', '--at', '2026-13-01'],
+  ['history'],
+  ['history', ''],
+  ['diff', '1'],
+  ['diff', '1', 'x'],
+];
+test.each(USAGE.map((args) => [args]))('2 for %j', async (args) => {
+  expect(await on(...args)).toMatchObject({ code: 2, stdout: '' });
+});
+
+test.each(['dump --at 1', 'history k', 'diff 0 1'])('3 for %s where there is no directory', async (command) => {
+  const args = [...command.split(' '), '--data-dir', `${dataDir}-none`];
+  expect(await run(args)).toMatchObject({ code: 3, stdout: '' });
+});
+
+test('a request without what it needs is a bad request', async () => {
+  await using server = await serve(dataDir);
+  const ask = (path: string) =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${server.token}` } });
+  for (const path of ['/v1/history', '/v1/diff?a=1', '/v1/diff?a=1&b=x', '/v1/dump?at=', '/v1/dump?at=x']) {
+    const response = await ask(path);
+    expect({ path, status: response.status }).toEqual({ path, status: 400 });
+    expect(await response.json()).toMatchObject({ error: { code: 'INVALID_OPTION' } });
+  }
+  expect((await ask('/v1/dump?at=999')).status).toBe(410);
+});
