@@ -38,7 +38,6 @@ export const followerMachine = setup({
     noteSuccess: assign({ attempts: 0 }),
     reportFailure: () => {},
     reportStalled: () => {},
-    reportRecovered: () => {},
   },
   guards: {
     /** The log holds more than has been delivered. */
@@ -84,7 +83,7 @@ export const followerMachine = setup({
     },
     following: {
       description: 'Everything committed is delivered.',
-      entry: ['reportRecovered', 'noteSuccess'],
+      entry: 'noteSuccess',
       always: { guard: 'hasMore', target: 'catchingUp' },
       on: {
         'log.advanced': { guard: 'hasMore', target: 'catchingUp' },

@@ -231,15 +231,27 @@ export class Composition {
       await inTime(this.log.flush(), deadline.signal);
       const undelivered = await this.followers.drain(deadline.signal);
       const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
-      await this.followers.stop();
-      await this.backup?.close();
+      await this.#letGo('followers', () => this.followers.stop());
+      await this.#letGo(FOLLOWER.backup, () => this.backup?.close());
       this.watchers.close();
       this.supervisor.stop();
       const logError = await this.log.close().then(() => undefined, toError);
-      await inTime(Promise.resolve(this.primary?.close?.()), deadline.signal);
+      await inTime(
+        this.#letGo('primary', () => this.primary?.close?.()),
+        deadline.signal,
+      );
       return { undelivered, unfinishedCommands, backupError, logError };
     } finally {
       this.clock.clearTimeout(timer);
+    }
+  }
+
+  /** Whoever cannot let go must not keep the log from being closed. */
+  async #letGo(source: string, close: () => unknown): Promise<void> {
+    try {
+      await close();
+    } catch (error) {
+      this.report(toError(error), { source });
     }
   }
 

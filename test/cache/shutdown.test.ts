@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { AgentContextCache, type ContextCacheError } from '../../src/index.ts';
+import {
+  AgentContextCache,
+  type ContextCacheError,
+  InMemoryContextCache,
+  MemorySnapshotStore,
+} from '../../src/index.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { codeOf, makeCache, outcomeNow, turns } from './support.ts';
 
 describe('shutdown', () => {
@@ -97,4 +103,27 @@ describe('shutdown', () => {
     await cache.shutdown();
     expect(await outcomeNow(late as Promise<unknown>)).toMatchObject({ error: { code: 'CLOSED' } });
   });
+});
+
+it('a store and a primary that fail to close are told, and the data directory is let go of all the same', async () => {
+  const dataDir = await tempDir('shutdown');
+  const failures: string[] = [];
+  const store = Object.assign(new MemorySnapshotStore(), { close: async () => Promise.reject(new Error('store')) });
+  const primaryCache = Object.assign(new InMemoryContextCache(), {
+    close: () => {
+      throw new Error('primary');
+    },
+  });
+  const cache = await AgentContextCache.open({
+    dataDir,
+    primaryCache,
+    backup: { store },
+    onError: (error, { source }) => void failures.push(`${source}: ${error.message}`),
+  });
+  await cache.set('a', 1);
+  expect(await cache.shutdown()).toMatchObject({ undelivered: [], logError: undefined });
+  expect(failures).toEqual(['backup: store', 'primary: primary']);
+  const again = await AgentContextCache.open({ dataDir, natsUrl: null });
+  expect(again.position).toBe(1);
+  await again.shutdown();
 });
