@@ -1,8 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   AgentContextCache,
-  type AnyNamespaces,
-  type BaseContextCache,
   type ContextCacheError,
   DirectorySnapshotStore,
   type InMemoryContextCache,
@@ -10,36 +8,10 @@ import {
   type OpenOptions,
 } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { closing, codeOf, type Failure, historyOf, LateCache, logOf, simulatedClock } from './support.ts';
+import { open, stateOf } from './durable-support.ts';
+import { codeOf, historyOf, LateCache, logOf } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
-
-const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
-
-/** Everything that a reopened cache must still have. */
-function stateOf(cache: AgentContextCache) {
-  return {
-    position: cache.position,
-    namespaces: cache.listNamespaces(),
-    entries: NAMESPACES.map((name) => cache.entries(name).sort((a, b) => (a.key < b.key ? -1 : 1))),
-  };
-}
-
-/** A cache on a directory, on simulated time, that does not wait for the disk. */
-async function open<P extends BaseContextCache = InMemoryContextCache>(options: OpenOptions<P> = {}) {
-  const clock = simulatedClock();
-  const failures: Failure[] = [];
-  const cache = closing(
-    await AgentContextCache.open<AnyNamespaces, P>({
-      clock,
-      sync: false,
-      natsUrl: null,
-      onError: (error, source) => void failures.push({ error, source }),
-      ...options,
-    }),
-  );
-  return { cache, clock, failures };
-}
 
 describe('passivation', () => {
   it('by command takes a namespace out of memory; reads do not bring it back, writes do, with the right version', async () => {

@@ -4,46 +4,17 @@ import type { apply } from '../../src/core/apply.ts';
 import { apply as realApply } from '../../src/core/apply.ts';
 import {
   AgentContextCache,
-  type AnyNamespaces,
-  type BaseContextCache,
   InMemoryContextCache,
   type JsonValue,
   MemorySnapshotStore,
-  type OpenOptions,
   systemClock,
 } from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { anyStep, closing, codeOf, type Failure, historyOf, logOf, simulatedClock } from './support.ts';
+import { NAMESPACES, open, stateOf } from './durable-support.ts';
+import { anyStep, codeOf, historyOf, logOf, simulatedClock } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
-
-const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
-
-/** Everything that a reopened cache must still have. */
-function stateOf(cache: AgentContextCache) {
-  return {
-    position: cache.position,
-    namespaces: cache.listNamespaces(),
-    entries: NAMESPACES.map((name) => cache.entries(name).sort((a, b) => (a.key < b.key ? -1 : 1))),
-  };
-}
-
-/** A cache on a directory, on simulated time, that does not wait for the disk. */
-async function open<P extends BaseContextCache = InMemoryContextCache>(options: OpenOptions<P> = {}) {
-  const clock = simulatedClock();
-  const failures: Failure[] = [];
-  const cache = closing(
-    await AgentContextCache.open<AnyNamespaces, P>({
-      clock,
-      sync: false,
-      natsUrl: null,
-      onError: (error, source) => void failures.push({ error, source }),
-      ...options,
-    }),
-  );
-  return { cache, clock, failures };
-}
 
 describe('a data directory', () => {
   it('gives back entries, versions, positions and the log', async () => {

@@ -1,34 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
-import {
-  AgentContextCache,
-  type CacheOptions,
-  type InMemoryContextCache,
-  MemorySnapshotStore,
-} from '../../src/index.ts';
+import { AgentContextCache, MemorySnapshotStore } from '../../src/index.ts';
+import { backOff, catchUp, mirrored } from './mirror-support.ts';
 import { closing, foldValues, LateCache, logOf, makeCache, turns } from './support.ts';
-
-const backOff: CacheOptions['backOff'] = { initialMs: 10, maximumMs: 40, stalledAfter: 4 };
-
-/** A cache with a secondary in this process. */
-function mirrored(options: CacheOptions<InMemoryContextCache> = {}) {
-  const secondary = new LateCache();
-  return { ...makeCache({ secondaryCache: secondary, backOff, ...options }), secondary };
-}
-
-type Made = ReturnType<typeof mirrored>;
-
-const mirror = (cache: Made['cache']) => cache.health().followers.find(({ name }) => name === 'mirror');
-
-/** Lets time pass until the mirror has everything. */
-async function catchUp({ cache, clock }: Pick<Made, 'cache' | 'clock'>): Promise<void> {
-  await cache.flush();
-  for (let i = 0; i < 500; i += 1) {
-    await turns(3);
-    if (mirror(cache)?.lag === 0 && mirror(cache)?.state === 'following') return;
-    clock.increment(10);
-  }
-  throw new Error(`The mirror did not catch up: ${JSON.stringify(mirror(cache))}`);
-}
 
 describe('the whole state is copied to the mirror', () => {
   it('is given the whole state where the cache begins with a restored snapshot', async () => {

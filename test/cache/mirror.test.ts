@@ -1,31 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { CacheOptions, InMemoryContextCache } from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
-import { anyDataCommand, foldValues, LateCache, makeCache, outcomeNow, turns } from './support.ts';
-
-const backOff: CacheOptions['backOff'] = { initialMs: 10, maximumMs: 40, stalledAfter: 4 };
-
-/** A cache with a secondary in this process. */
-function mirrored(options: CacheOptions<InMemoryContextCache> = {}) {
-  const secondary = new LateCache();
-  return { ...makeCache({ secondaryCache: secondary, backOff, ...options }), secondary };
-}
-
-type Made = ReturnType<typeof mirrored>;
-
-const mirror = (cache: Made['cache']) => cache.health().followers.find(({ name }) => name === 'mirror');
-
-/** Lets time pass until the mirror has everything. */
-async function catchUp({ cache, clock }: Pick<Made, 'cache' | 'clock'>): Promise<void> {
-  await cache.flush();
-  for (let i = 0; i < 500; i += 1) {
-    await turns(3);
-    if (mirror(cache)?.lag === 0 && mirror(cache)?.state === 'following') return;
-    clock.increment(10);
-  }
-  throw new Error(`The mirror did not catch up: ${JSON.stringify(mirror(cache))}`);
-}
+import { catchUp, mirror, mirrored } from './mirror-support.ts';
+import { anyDataCommand, foldValues, outcomeNow, turns } from './support.ts';
 
 describe('the mirror', () => {
   it('gets every update in order; nobody waits for it', async () => {
