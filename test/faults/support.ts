@@ -1,0 +1,52 @@
+import { fcOptions } from '../support/property.ts';
+
+/** `FAULTS=long` runs everything as often as the suite promises; the short form is for every commit. */
+export const long: boolean = process.env.FAULTS === 'long';
+
+/** How often something is tried: in the short form, and in the long one. */
+export function times(short: number, longForm: number): number {
+  return long ? longForm : short;
+}
+
+/**
+ * The seed of a test: `FAULT_SEED`, or a fixed one, so that every run of the suite does the same. Put it into what a
+ * failure says.
+ */
+export function faultSeed(): number {
+  const text = process.env.FAULT_SEED;
+  if (text === undefined || text === '') return 20_261_123;
+  const seed = Number(text);
+  if (Number.isInteger(seed)) return seed;
+  throw new Error(`FAULT_SEED must be an integer, not ${JSON.stringify(text)}.`);
+}
+
+/** As `fcOptions`, with the seed of the suite. */
+export function fcFaults(short: number, longForm: number): { numRuns: number; seed?: number } {
+  return { seed: faultSeed(), ...fcOptions(times(short, longForm)) };
+}
+
+/** A small generator of pseudo-random numbers (mulberry32): the same seed gives the same numbers. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0;
+  }
+
+  /** From 0 to below 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  }
+
+  /** An integer from 0 to below `limit`. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)] as T;
+  }
+}

@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+import base from './vitest.config.ts';
+
+const long = process.env.FAULTS === 'long';
+
+/** The fault suite: slower, and apart from `npm test`. `FAULTS=long` for its long form. */
+export default defineConfig({
+  test: {
+    ...base.test,
+    include: ['test/faults/**/*.test.ts'],
+    exclude: ['**/node_modules/**'],
+    testTimeout: long ? 7_200_000 : 240_000,
+    hookTimeout: 120_000,
+  },
+});
