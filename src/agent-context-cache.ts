@@ -3,14 +3,12 @@ import type { SupervisorLogic } from './actors/supervisor.ts';
 import { type WatchedUpdate, type WatchOptions, watchUpdates } from './actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from './backends/base-context-cache.ts';
 import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts';
-import type { BackupStatus } from './backup/backup-sink.ts';
-import type { SnapshotInfo } from './backup/snapshot-format.ts';
+import { Administration } from './cache/administration.ts';
 import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
 import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
-import { PastReader } from './cache/past-reader.ts';
 import { Reader } from './cache/reader.ts';
 import { Settings } from './cache/settings.ts';
 import { memoryStorage, openStorage, type Storage } from './cache/storage.ts';
@@ -26,7 +24,7 @@ import type {
 } from './cache/types.ts';
 import { Writer } from './cache/writer.ts';
 import { systemClock } from './core/clock.ts';
-import type { Acknowledgement, BackupSettings, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
+import type { Acknowledgement, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
 import { untilAborted, withDeadline } from './core/deadline.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
 import type { Entry } from './core/namespace-state.ts';
@@ -53,11 +51,10 @@ type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 export class AgentContextCache<
   S extends NamespaceTypes = AnyNamespaces,
   P extends BaseContextCache = InMemoryContextCache,
-> extends PastReader<S> {
+> extends Administration<S> {
   readonly #parts: Composition;
   readonly #reader: Reader;
   readonly #writer: Writer;
-  readonly #settings: Settings;
   readonly #control: ControlDeps;
   readonly #supervisor: AgentContextCache['supervisor'];
   #shutdown: Promise<ShutdownReport> | undefined;
@@ -67,8 +64,11 @@ export class AgentContextCache<
   /** @internal */
   constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
   constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
-    super(new History(storage.past, storage.log, options.clock ?? systemClock));
-    const parts = new Composition(options, storage, (command) => this.ask(command));
+    let ask: AgentContextCache['ask'];
+    const parts = new Composition(options, storage, (command) => ask(command));
+    const settings = new Settings(parts);
+    super(new History(storage.past, storage.log, options.clock ?? systemClock), settings);
+    ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
     this.#supervisor = {
@@ -82,8 +82,7 @@ export class AgentContextCache<
     this.#parts = parts;
     this.#reader = reader;
     this.#writer = writer;
-    this.#settings = new Settings(parts);
-    this.#control = { parts, reader, writer, settings: this.#settings, health: () => this.health() };
+    this.#control = { parts, reader, writer, settings, health: () => this.health() };
   }
 
   /**
@@ -289,54 +288,6 @@ export class AgentContextCache<
    */
   readLog(options: LogRange = {}): AsyncGenerator<Update> {
     return this.#parts.readLog(options);
-  }
-
-  /** Topics that updates are broadcast to from now on, in place of those there are. */
-  setTopicsList(topics: readonly string[]): Promise<void> {
-    return this.#settings.setTopicsList(topics);
-  }
-
-  getTopicsList(): string[] {
-    return this.#settings.getTopicsList();
-  }
-
-  /** The topic gets what comes after this. */
-  addTopic(topic: string): Promise<void> {
-    return this.#settings.addTopic(topic);
-  }
-
-  removeTopic(topic: string): Promise<void> {
-    return this.#settings.removeTopic(topic);
-  }
-
-  /** Takes snapshots by itself from now on. */
-  enableBackup(settings?: Partial<BackupSettings>): Promise<void> {
-    return this.#settings.enableBackup(settings);
-  }
-
-  disableBackup(): Promise<void> {
-    return this.#settings.disableBackup();
-  }
-
-  isBackupEnabled(): boolean {
-    return this.#settings.isBackupEnabled();
-  }
-
-  setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
-    return this.#settings.setBackupSettings(settings);
-  }
-
-  getBackupSettings(): BackupSettings {
-    return this.#settings.getBackupSettings();
-  }
-
-  getBackupStatus(): BackupStatus {
-    return this.#settings.getBackupStatus();
-  }
-
-  /** Takes a snapshot now, whatever the settings say. */
-  backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
-    return this.#settings.backup.backupNow(options);
   }
 
   /** Answers a command; see {@link ContextCommand}. With `signal`, the waiting ends; the command may be done all the same. */
