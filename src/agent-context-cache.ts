@@ -10,6 +10,7 @@ import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
 import { Reader } from './cache/reader.ts';
+import { isDataDirectory } from './cache/restore.ts';
 import { Settings } from './cache/settings.ts';
 import { memoryStorage, openStorage, type Storage } from './cache/storage.ts';
 import type {
@@ -89,12 +90,20 @@ export class AgentContextCache<
    * A cache on a durable log in `dataDir`, as it was left there; or one that begins with a snapshot (`restoreFrom`).
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`; when
-   *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`.
+   *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and what `replay` throws where the log of
+   *   a data directory is not whole.
    */
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    const storage = await openStorage(options);
+    return AgentContextCache.over<S, P>(options, await storageOf(options));
+  }
+
+  /** @internal A cache on this storage, which it closes. */
+  static async over<S extends NamespaceTypes, P extends BaseContextCache = InMemoryContextCache>(
+    options: OpenOptions<P>,
+    storage: Storage,
+  ): Promise<AgentContextCache<S, P>> {
     try {
       return new AgentContextCache<S, P>(options, storage, storage.log.durable && options.durability !== 'memory');
     } catch (error) {
@@ -348,4 +357,11 @@ export class AgentContextCache<
     this.#writer.giveUp();
     return report;
   }
+}
+
+async function storageOf(options: OpenOptions): Promise<Storage> {
+  const { restoreFrom } = options;
+  if (typeof restoreFrom !== 'string' || !(await isDataDirectory(restoreFrom))) return openStorage(options);
+  const { restoredFromDirectory } = await import('./replay/replayed-storage.ts');
+  return restoredFromDirectory(options, restoreFrom);
 }

@@ -80,8 +80,10 @@ export interface OpenOptions<P extends BaseContextCache = BaseContextCache> exte
    */
   readonly dataDir?: string | undefined;
   /**
-   * Begin with the newest whole snapshot there: a store, a `redis://` URL or a directory. The data directory must be
-   * empty. A damaged snapshot is told to `onError` and the one before it taken.
+   * Begin with the newest whole snapshot there: a store, a `redis://` URL, a directory of snapshots; or a data
+   * directory that nobody serves: with the newest snapshot of its `backups`, and then all that its log has after that.
+   * The cache's own data directory must be empty. A damaged snapshot is told to `onError` and the one before it taken.
+   * For a snapshot and a log that lie elsewhere see `replay`.
    */
   readonly restoreFrom?: SnapshotStore | string | undefined;
   /**

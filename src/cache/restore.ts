@@ -1,4 +1,6 @@
-import { BackupLoader, type LoadedNamespace } from '../backup/backup-loader.ts';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from '../backup/backup-loader.ts';
 import { DirectorySnapshotStore } from '../backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../backup/snapshot-store.ts';
@@ -20,21 +22,28 @@ export interface RestoreTarget {
  * @throws {ContextCacheError} `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, `INVALID_OPTION`.
  */
 export async function restore({ log, adopt }: RestoreTarget, options: OpenOptions): Promise<void> {
-  const { restoreFrom, onError } = options;
+  if (log.head > 0) {
+    throw new ContextCacheError('NOT_EMPTY', 'The data directory already holds a log. Restore into an empty one.');
+  }
+  await newestSnapshot(options, (snapshot) => adopt(snapshot.namespaces(), snapshot.info.position));
+}
+
+/** Hands over the newest whole snapshot of `restoreFrom`. Throws as {@link restore}. */
+export async function newestSnapshot<Result>(
+  { restoreFrom, primaryCache, backup, onError }: OpenOptions,
+  use: (snapshot: LoadedSnapshot) => Promise<Result>,
+): Promise<Result> {
+  if (primaryCache !== undefined) {
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      'A snapshot can not be restored into a primary of your own. Write its values there yourself.',
+    );
+  }
   const store = snapshotStore(restoreFrom);
   try {
-    if (options.primaryCache !== undefined) {
-      throw new ContextCacheError(
-        'INVALID_OPTION',
-        'A snapshot can not be restored into a primary of your own. Write its values there yourself.',
-      );
-    }
-    if (log.head > 0) {
-      throw new ContextCacheError('NOT_EMPTY', 'The data directory already holds a log. Restore into an empty one.');
-    }
     const loader = new BackupLoader({
       store,
-      transforms: options.backup?.transforms,
+      transforms: backup?.transforms,
       onDamaged: (_id, error) => {
         if (onError === undefined) process.emitWarning(error.message, 'ContextCacheWarning', error.code);
         else onError(error, { source: 'restore' });
@@ -43,10 +52,18 @@ export async function restore({ log, adopt }: RestoreTarget, options: OpenOption
     const snapshot = await loader.newest();
     if (snapshot === undefined)
       throw new ContextCacheError('NOT_FOUND', `There is no whole snapshot in ${store.description}.`);
-    await adopt(snapshot.namespaces(), snapshot.info.position);
+    return await use(snapshot);
   } finally {
     if (store !== restoreFrom) await store.close();
   }
+}
+
+/** Whether the path is that of a data directory. */
+export function isDataDirectory(path: string): Promise<boolean> {
+  return access(join(path, 'db', 'CURRENT')).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** A `redis://` URL or a directory as a store of snapshots. */

@@ -1,6 +1,5 @@
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isDataDirectory } from '../cache/restore.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { blockPosition, decodeBlock, LOG_RANGE } from '../log/block-codec.ts';
@@ -10,36 +9,32 @@ import { readAll } from '../log/level-records.ts';
 import { openClassicLevel } from '../log/level-storage.ts';
 import { StateTable } from '../log/state-table.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
-import type { RecordSource } from './source.ts';
+import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
 import { unreadable } from './text-reader.ts';
 
 /** Updates handed on together, about: a quiet log has one in each block. */
 const UPDATES = 1024;
 
-/** Whether there is a data directory. */
-export async function isDataDirectory(path: string): Promise<boolean> {
-  return access(join(path, 'db', 'CURRENT')).then(
-    () => true,
-    () => false,
-  );
-}
-
 /**
  * The log of a data directory, block by block, so that one that is damaged is told and those after it can still be
- * read. Where the log does not go back to the beginning, it begins with the state table.
+ * read. Where the log does not go back to the beginning, it begins with the state table; with `updatesOnly` it does not.
  *
  * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
  */
-export async function openDirectorySource(path: string): Promise<RecordSource> {
+export async function openDirectorySource(
+  path: string,
+  { updatesOnly }: Pick<SourceSettings, 'updatesOnly'>,
+): Promise<RecordSource> {
   if (!(await isDataDirectory(path))) {
     throw new ContextCacheError('NOT_FOUND', `${path} is a directory, but no data directory: it has no log.`);
   }
   const directory = await LevelDirectory.open(path, openClassicLevel);
   try {
     const [first, last] = await ends(directory);
-    const base = first === 1 ? undefined : await readBase(directory);
+    const base = first === 1 || updatesOnly ? undefined : await readBase(directory);
     return {
       base,
+      log: directory.identity.id,
       repeats: false,
       batches: () => readBlocks(directory, base?.position ?? 0, last),
       [Symbol.asyncDispose]: () => directory.close(),
@@ -58,9 +53,7 @@ async function ends(directory: LevelDirectory): Promise<[first: number | undefin
 }
 
 /** The state that the directory keeps, for want of the updates that led to it. */
-async function readBase(
-  directory: LevelDirectory,
-): Promise<{ position: number; states: NamespaceState[] } | undefined> {
+async function readBase(directory: LevelDirectory): Promise<ReplayBase | undefined> {
   const { begin } = directory.identity;
   const table = await StateTable.open({
     directory,

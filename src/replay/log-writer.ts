@@ -6,7 +6,7 @@ import { weigh } from '../log/update-ring.ts';
 /** Updates appended as one unit, at the most. */
 const GROUP = 1024;
 /** Bytes that may wait to be written, so that memory does not grow with the log. */
-const WINDOW_BYTES = 16 * 1024 * 1024;
+export const WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** Appends updates that have their positions already. */
 export class LogWriter {

@@ -29,5 +29,5 @@ async function openPath(path: string, settings: SourceSettings): Promise<RecordS
     throw new ContextCacheError('NOT_FOUND', message, { cause });
   });
   if (!found.isDirectory()) return fileSource(path, found.size, settings);
-  return (await import('./directory-source.ts')).openDirectorySource(path);
+  return (await import('./directory-source.ts')).openDirectorySource(path, settings);
 }

@@ -4,6 +4,7 @@ import { createUpdate, type PendingUpdate } from '../core/update.ts';
 import type { Candidate, ReadUpdate } from './candidate.ts';
 import { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
 import { type ReplayReport, ReportBuilder } from './report.ts';
+import type { ReplayBase } from './source.ts';
 
 /** How far a replay goes: a position, or an instant in epoch milliseconds. */
 export interface Until {
@@ -14,7 +15,7 @@ export interface Until {
 /** What a {@link Sequence} begins with and how it judges. */
 export interface SequenceOptions {
   /** The state it begins with, as of `position`. */
-  readonly base?: { readonly position: number; readonly states: Iterable<NamespaceState> } | undefined;
+  readonly base?: ReplayBase | undefined;
   /** Whether the same record may come again. */
   readonly repeats: () => boolean;
   readonly until: Until;
@@ -89,6 +90,11 @@ export class Sequence {
     const numbered = candidate.update.position > 0;
     this.#numbered ??= numbered;
     this.#log ??= candidate.log;
+    const due = this.#options.base?.log;
+    if (due !== undefined && candidate.log !== null && candidate.log !== due) {
+      const reason = 'It is of another log than the snapshot that it is to follow.';
+      return this.#drop(problemOf('foreign', candidate, reason));
+    }
     if (numbered !== this.#numbered) {
       const reason = 'Of the messages some have positions and some have none; they are not all of one cache.';
       return this.#drop(problemOf('foreign', candidate, reason));

@@ -40,12 +40,25 @@ export interface SourceSettings {
   readonly limits: ValueLimits;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
+  /** Only the updates are wanted: whoever replays has the state that they follow. */
+  readonly updatesOnly: boolean;
+}
+
+/** A state that a replay begins with. */
+export interface ReplayBase {
+  /** The last update that is in it. */
+  readonly position: number;
+  readonly states: readonly NamespaceState[];
+  /** The log that the position belongs to, where that is known. */
+  readonly log?: string | undefined;
 }
 
 /** An open source, read once. */
 export interface RecordSource extends AsyncDisposable {
   /** Where its log does not go back to the beginning: the state that its later updates follow. */
-  readonly base?: { readonly position: number; readonly states: readonly NamespaceState[] } | undefined;
+  readonly base?: ReplayBase | undefined;
+  /** Id of the log, where all of the source is known to be of one. */
+  readonly log?: string | undefined;
   /** Whether the same record coming again is in its nature; known with the first batch. */
   readonly repeats: boolean;
   batches(): AsyncIterable<CandidateBatch>;

@@ -2,9 +2,13 @@ import { access, open, rename, rm, rmdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import type { NamespaceState } from '../core/namespace-state.ts';
+import type { PendingUpdate, Update } from '../core/update.ts';
 import { LevelLog } from '../log/level-log.ts';
 import { StateTable } from '../log/state-table.ts';
+import { weigh } from '../log/update-ring.ts';
+import type { ReplayTarget } from './fill.ts';
+import { LogWriter, WINDOW_BYTES } from './log-writer.ts';
+import type { ReplayBase } from './source.ts';
 
 /** Beside the database of a data directory; holds one that is being made. */
 const STAGING = 'replaying';
@@ -13,46 +17,71 @@ const STAGING = 'replaying';
 export interface StagingSettings {
   readonly clock: Clock;
   readonly sync?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
+
+/** Updates that the state table takes at once: many, so that what changes often is written once. */
+const TABLE_UPDATES = 32_768;
 
 /**
  * A data directory in the making. Everything is written to a place of its own inside the directory, and becomes its
  * database by one rename once it is whole: whenever the process ends, there is a whole database or none. What an
  * earlier replay has left there when it was killed is removed.
  */
-export class StagedDirectory {
-  readonly log: LevelLog;
+export class StagedDirectory implements ReplayTarget {
   readonly #path: string;
+  readonly #log: LevelLog;
+  readonly #writer: LogWriter;
   readonly #table: StateTable;
+  readonly #signal: AbortSignal | undefined;
+  /** What the log has and the table has not. */
+  #pending: Update[] = [];
+  #pendingBytes = 0;
 
-  private constructor(path: string, log: LevelLog, table: StateTable) {
+  private constructor(path: string, log: LevelLog, table: StateTable, signal: AbortSignal | undefined) {
     this.#path = path;
-    this.log = log;
+    this.#log = log;
+    this.#writer = new LogWriter(log);
     this.#table = table;
+    this.#signal = signal;
   }
 
   /**
    * @throws {ContextCacheError} `NOT_EMPTY` where there is a database already, `DIRECTORY_LOCKED` where another replay
    *   is filling the directory, `LOG_UNAVAILABLE`.
    */
-  static async create(dataDir: string, { clock, sync }: StagingSettings): Promise<StagedDirectory> {
+  static async create(dataDir: string, { clock, sync, signal }: StagingSettings): Promise<StagedDirectory> {
     const path = resolve(dataDir);
     if (await exists(join(path, 'db'))) throw notEmpty(path);
     await removeLeftovers(path);
     const log = await LevelLog.open({ dataDir: join(path, STAGING), clock, sync });
     try {
-      return new StagedDirectory(path, log, await StateTable.open(log, { clock }));
+      return new StagedDirectory(path, log, await StateTable.open(log, { clock }), signal);
     } catch (error) {
       await log.close();
       throw error;
     }
   }
 
-  /** Makes it the directory's database, with the state that the log comes to. */
-  async finish(states: Iterable<NamespaceState>, signal?: AbortSignal): Promise<void> {
-    await this.log.flush();
-    if (this.log.head > 0) await this.#table.adopt(states, this.log.head, signal);
-    await this.log.close();
+  async begin({ states, position }: ReplayBase): Promise<void> {
+    if (position === 0) return;
+    await this.#table.adopt(states, position, this.#signal);
+    await this.#log.beginAfter(position);
+  }
+
+  async write(updates: readonly PendingUpdate[]): Promise<void> {
+    await this.#writer.write(updates);
+    for (const update of updates) {
+      this.#pending.push(update);
+      this.#pendingBytes += weigh(update);
+    }
+    if (this.#pending.length >= TABLE_UPDATES || this.#pendingBytes >= WINDOW_BYTES) await this.#fold();
+  }
+
+  /** Makes it the directory's database. */
+  async finish(): Promise<void> {
+    await this.#fold();
+    await this.#log.close();
     try {
       await rename(join(this.#path, STAGING, 'db'), join(this.#path, 'db'));
     } catch (cause) {
@@ -67,10 +96,19 @@ export class StagedDirectory {
   /** Leaves the directory as it was. Twice, and after {@link StagedDirectory.finish}, is fine. */
   async discard(): Promise<void> {
     // What could not be written is not wanted any more.
-    await this.log.close().catch(() => undefined);
+    await this.#log.close().catch(() => undefined);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
     // Not where it holds anything, which is not ours.
     await rmdir(this.#path).catch(() => undefined);
+  }
+
+  /** The state table, and with it the past, is never ahead of the log. */
+  async #fold(): Promise<void> {
+    const updates = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    await this.#log.flush();
+    await this.#table.applyUpdates(updates, this.#log.head, this.#signal);
   }
 }
 

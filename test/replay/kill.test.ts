@@ -87,7 +87,7 @@ it('two replays do not fill one directory at the same time', async () => {
   const dataDir = join(await tempDir('replay'), 'new');
   const staged = await StagedDirectory.create(dataDir, { clock: systemClock });
   await expect(replay([], { dataDir })).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
-  await staged.finish([]);
+  await staged.finish();
   await expect(replay([], { dataDir })).rejects.toMatchObject({ code: 'NOT_EMPTY' });
   expect(closing(await AgentContextCache.open({ dataDir })).position).toBe(0);
 });

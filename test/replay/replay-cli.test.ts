@@ -121,3 +121,21 @@ describe('context-cache replay', () => {
     }
   });
 });
+
+describe('context-cache restore', () => {
+  it('adds what the log has after the snapshot: of the directory itself, or of a file', async () => {
+    const { dir } = await smallLog();
+    const [file = '', whole = '', both = '', snapshot = ''] = await places('run.ndjson', 'whole', 'both', 'snapshot');
+    await ok(['backup', 'now', '--data-dir', dir]);
+    await ok(['set', 'later', '1', '--data-dir', dir]);
+    const dump = await ok(['dump', '--data-dir', dir]);
+    await writeFile(file, await ok(['log', '--data-dir', dir]));
+    const backups = join(dir, 'backups');
+    await ok(['restore', '--backup-dir', dir, '--data-dir', whole]);
+    await ok(['restore', '--backup-dir', backups, '--log', file, '--data-dir', both]);
+    await ok(['restore', '--backup-dir', backups, '--data-dir', snapshot]);
+    expect(await ok(['dump', '--data-dir', whole])).toBe(dump);
+    expect(await ok(['dump', '--data-dir', both])).toBe(dump);
+    expect(await ok(['dump', '--data-dir', snapshot])).toBe(dump.replace(/.*"later".*\n/, ''));
+  });
+});

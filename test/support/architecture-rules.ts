@@ -17,7 +17,7 @@ const MAY_IMPORT = {
   actors: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines'],
   cache: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines', 'actors'],
   root: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines', 'actors', 'cache', 'replay'],
-  replay: [...FOLLOWING, 'broadcast', 'cache', 'root'],
+  replay: [...FOLLOWING, 'broadcast', 'backup', 'actors', 'cache', 'root'],
   testing: ['core'],
   adapters: [],
   inspector: [],

@@ -1,6 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { runDirectory } from './temp-dir.ts';
@@ -103,6 +114,15 @@ export async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): P
   child.kill(signal);
   if (signal !== 'SIGKILL') child.kill('SIGCONT');
   await gone;
+}
+
+/** Stops a process, and returns once no thread of it runs any more: the signal alone only asks for it. */
+export function freeze(child: ChildProcess): boolean {
+  if (!child.kill('SIGSTOP')) return false;
+  const tasks = `/proc/${child.pid}/task`;
+  const runs = (task: string) => !/\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
+  while (existsSync(tasks) && readdirSync(tasks).some(runs));
+  return true;
 }
 
 /** Where the system can (Linux), the server dies even when this process is killed without a chance to clean up. */

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { end, findProgram, freePort, launch, PortTakenError, type ServerKind } from './server-process.ts';
+import { end, findProgram, freePort, freeze, launch, PortTakenError, type ServerKind } from './server-process.ts';
 import { removeTempDir, tempDir } from './temp-dir.ts';
 
 /** A real server process of a test. */
@@ -164,7 +164,7 @@ class RunningServer implements TestServer {
   }
 
   pause(): void {
-    this.#signal('SIGSTOP');
+    if (!freeze(this.#child)) throw new Error(`The server ${this.url} does not run, so it cannot be stopped.`);
   }
 
   resume(): void {

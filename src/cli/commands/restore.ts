@@ -1,6 +1,7 @@
-import { resolve } from 'node:path';
+import { access } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { AgentContextCache, ContextCacheError, type SnapshotStore } from '../../index.ts';
+import { AgentContextCache, ContextCacheError, replay, type SnapshotStore } from '../../index.ts';
 import { does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { redisOption, redisUrl } from '../options.ts';
@@ -11,6 +12,7 @@ import { connectServed } from '../target.ts';
 interface RestoreOptions {
   readonly redis?: string | true;
   readonly backupDir?: string;
+  readonly log?: string;
 }
 
 /** `restore`: a new data directory out of a snapshot. */
@@ -19,7 +21,11 @@ export function addRestore(program: Command, session: Session): void {
     .command('restore')
     .description('fill an empty data directory with the newest whole snapshot')
     .addOption(redisOption('take it from this Redis'))
-    .option('--backup-dir <dir>', 'take it from this directory');
+    .option('--backup-dir <dir>', 'take it from this directory; of a data directory also what its log has after it')
+    .option(
+      '--log <source>',
+      'then replay what this has after it: as the source of "replay", or another data directory',
+    );
   example(restore, 'restore --data-dir restored --backup-dir /var/backups/agents');
   does<RestoreOptions>(session, restore, async ({ output, dataDir, options }) => {
     const { backupDir } = options;
@@ -28,16 +34,20 @@ export function addRestore(program: Command, session: Session): void {
       throw new UsageError('Say where the snapshot is: --redis redis://host:6379 or --backup-dir DIR.');
     }
     await mustNotBeServed(dataDir);
-    const store = storeOf({ dataDir, redis, backupDir });
+    const isData = backupDir !== undefined && (await isDataDirectory(backupDir));
+    const whole = isData && options.log === undefined;
+    const store = storeOf({ dataDir, redis, backupDir: isData ? join(backupDir, 'backups') : backupDir });
     try {
-      await mustHoldSomething(store);
-      await using cache = await AgentContextCache.open({
+      if (!whole) await mustHoldSomething(store);
+      const open = {
         dataDir,
-        restoreFrom: store,
+        restoreFrom: whole ? backupDir : store,
         natsUrl: null,
         backup: { enabled: false },
-        onError: (error) => output.warning(error),
-      });
+        onError: (error: Error) => output.warning(error),
+      };
+      const { log } = options;
+      await using cache = log === undefined ? await AgentContextCache.open(open) : (await replay(log, open)).cache;
       const { position } = cache;
       const namespaces = cache.listNamespaces().length;
       const text = `Restored ${resolve(dataDir)}: ${shownCount(namespaces)} namespaces, position ${shownCount(position)}.`;
@@ -47,6 +57,13 @@ export function addRestore(program: Command, session: Session): void {
       await store.close();
     }
   });
+}
+
+function isDataDirectory(path: string): Promise<boolean> {
+  return access(join(path, 'db', 'CURRENT')).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Before a directory is made that would stay empty. */

@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { DirectorySnapshotStore } from '../backup/directory-snapshot-store.ts';
+import type { OpenOptions } from '../cache/options.ts';
+import { newestSnapshot, stateOf } from '../cache/restore.ts';
+import { memoryStorage, openStorage, type Storage } from '../cache/storage.ts';
+import { systemClock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import type { PendingUpdate } from '../core/update.ts';
+import { MemoryLog } from '../log/memory-log.ts';
+import { type FillOptions, fill, type ReplayTarget } from './fill.ts';
+import { LogWriter } from './log-writer.ts';
+import type { ReplayReport } from './report.ts';
+import type { ReplayBase, ReplaySource } from './source.ts';
+
+/** Storage that a replay has filled. */
+export interface ReplayedStorage {
+  readonly report: ReplayReport;
+  /** Once: from then on whoever has it closes its log. */
+  open(): Promise<Storage>;
+}
+
+/**
+ * What a data directory can still tell, for a new cache: the newest whole snapshot of its `backups`, and what its log
+ * has after that. Without a whole snapshot its log has to go back to the beginning.
+ */
+export async function restoredFromDirectory(options: OpenOptions, path: string): Promise<Storage> {
+  const store = new DirectorySnapshotStore(join(path, 'backups'));
+  const backed = (await store.list('')).length > 0;
+  const { open } = await replayedStorage(path, { ...options, restoreFrom: backed ? store : undefined }).catch(
+    (error) => {
+      // The damaged ones have been named.
+      if (!(error instanceof ContextCacheError) || error.code !== 'SNAPSHOT_CORRUPT') throw error;
+      return replayedStorage(path, { ...options, restoreFrom: undefined });
+    },
+  );
+  return open();
+}
+
+/** Replays into storage as a cache with these options stands on: in memory, or a new data directory. */
+export async function replayedStorage(
+  source: ReplaySource,
+  options: OpenOptions & FillOptions,
+): Promise<ReplayedStorage> {
+  const base = options.restoreFrom === undefined ? undefined : await readBase(options);
+  const { dataDir } = options;
+  if (dataDir === undefined) {
+    const target = new MemoryTarget(options);
+    const report = await fill(source, target, options, base);
+    return { report, open: async () => target.storage };
+  }
+  const report = await fillDirectory(source, dataDir, options, base);
+  return { report, open: () => openStorage({ ...options, restoreFrom: undefined }) };
+}
+
+async function fillDirectory(
+  source: ReplaySource,
+  dataDir: string,
+  options: OpenOptions & FillOptions,
+  base: ReplayBase | undefined,
+): Promise<ReplayReport> {
+  const { clock = systemClock, sync, signal } = options;
+  // Loaded only here: a cache in memory needs no storage engine.
+  const { StagedDirectory } = await import('./staging.ts');
+  const staged = await StagedDirectory.create(dataDir, { clock, sync, signal });
+  try {
+    return await fill(source, staged, options, base);
+  } catch (error) {
+    await staged.discard();
+    throw error;
+  }
+}
+
+async function readBase(options: OpenOptions & FillOptions): Promise<ReplayBase | undefined> {
+  const states: NamespaceState[] = [];
+  const info = await newestSnapshot(options, async (snapshot) => {
+    for await (const namespace of snapshot.namespaces(options.signal)) states.push(stateOf(namespace));
+    return snapshot.info;
+  });
+  return { position: info.position, log: info.log, states };
+}
+
+/** Fills a log in memory and the namespaces beside it. */
+class MemoryTarget implements ReplayTarget {
+  readonly #options: OpenOptions;
+  readonly #log: MemoryLog;
+  readonly #registry = new NamespaceRegistry();
+  readonly #writer: LogWriter;
+  #storage: Storage;
+
+  constructor(options: OpenOptions) {
+    this.#options = options;
+    this.#log = new MemoryLog(options.log);
+    this.#writer = new LogWriter(this.#log);
+    this.#storage = memoryStorage(options, this.#log, this.#registry);
+  }
+
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  async begin({ states, position }: ReplayBase): Promise<void> {
+    for (const state of states) this.#registry.put(state.name, state);
+    if (position > 0) await this.#log.beginAfter(position);
+    // Now: from here on whoever folds the updates changes these states.
+    this.#storage = memoryStorage(this.#options, this.#log, this.#registry);
+  }
+
+  async write(updates: readonly PendingUpdate[]): Promise<void> {
+    await this.#writer.write(updates);
+  }
+
+  async finish(states: Iterable<NamespaceState>): Promise<void> {
+    for (const record of [...this.#registry.records()]) this.#registry.release(record);
+    for (const state of states) this.#registry.put(state.name, state);
+  }
+}
