@@ -1,4 +1,4 @@
-// Sums vitest's JSON report. `sum.mjs REPORT FAILED_STEPS` prints the last line of .ci/run;
+// Sums vitest's JSON reports. `sum.mjs FAILED_STEPS REPORT…` prints the last line of .ci/run;
 // `sum.mjs --explains-failure REPORT` ends with 0 where the report itself holds a failure.
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -19,8 +19,10 @@ function sum(file) {
 if (process.argv[2] === '--explains-failure') {
   process.exitCode = sum(process.argv[3]).failed > 0 ? 0 : 1;
 } else {
-  const { passed, failed, skipped } = sum(process.argv[2]);
-  const allFailed = failed + Number(process.argv[3]);
-  console.log(`${passed} passed, ${allFailed} failed, ${skipped} skipped`);
-  process.exitCode = allFailed > 0 || passed === 0 ? 1 : 0;
+  const [failedSteps, ...reports] = process.argv.slice(2);
+  const sums = reports.map(sum);
+  const total = (field) => sums.reduce((all, one) => all + one[field], 0);
+  const failed = total('failed') + Number(failedSteps);
+  console.log(`${total('passed')} passed, ${failed} failed, ${total('skipped')} skipped`);
+  process.exitCode = failed > 0 || total('passed') === 0 ? 1 : 0;
 }
