@@ -1,6 +1,7 @@
 // Compiles src/ and machines/ to dist/ and says nothing unless something is wrong; never writes to stdout, so that
 // `npm start --silent -- dump …` gives clean data. `--if-needed`: only where a source has changed since.
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -18,8 +19,14 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
-// Not in dist/, which is packed as it is.
-const cache = join(root, 'node_modules', '.cache', 'build');
+// Not in dist/, which is packed as it is. By the root: several working trees may share one node_modules.
+const cache = join(
+  root,
+  'node_modules',
+  '.cache',
+  'build',
+  createHash('sha256').update(root).digest('hex').slice(0, 12),
+);
 const stampFile = join(cache, 'stamp');
 const compilerNotes = join(cache, 'tsbuildinfo');
 const lock = join(cache, 'lock');
