@@ -47,15 +47,10 @@ export {
 } from './broadcast/public-message.ts';
 export { TopicsListConfig } from './broadcast/topics.ts';
 export type { ShutdownReport } from './cache/composition.ts';
+export { type Difference, type DifferenceOptions, diff } from './cache/difference.ts';
+export type { ForkOptions } from './cache/fork.ts';
 export type { CacheHealth } from './cache/health.ts';
-export type {
-  BisectOptions,
-  Culprit,
-  Difference,
-  DifferenceOptions,
-  EntryVersion,
-  MomentInTime,
-} from './cache/history.ts';
+export type { BisectOptions, Culprit, EntryVersion, MomentInTime } from './cache/history.ts';
 export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
 export { CacheView } from './cache/view.ts';

@@ -1,14 +1,7 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import type {
-  BisectOptions,
-  Culprit,
-  Difference,
-  DifferenceOptions,
-  EntryVersion,
-  History,
-  MomentInTime,
-} from './history.ts';
+import type { Difference, DifferenceOptions } from './difference.ts';
+import type { BisectOptions, Culprit, EntryVersion, History, MomentInTime } from './history.ts';
 import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
 import type { CacheView } from './view.ts';
 
@@ -40,7 +33,10 @@ export abstract class PastReader<S extends NamespaceTypes> {
     return this.#history.versions(key, namespace) as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
   }
 
-  /** What was added, changed and removed from moment `a` to moment `b`. Throws (as a rejection) as {@link at}. */
+  /**
+   * What was added, changed and removed from moment `a` to moment `b`, of which each may be a cache as it is now:
+   * `parent.diff(parent, branch)`. Throws (as a rejection) as {@link at}.
+   */
   diff(a: MomentInTime, b: MomentInTime, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
     return this.#history.diff(a, b, options.namespace);
   }
