@@ -302,6 +302,8 @@ export class Supervisor {
 
 /** Says that a namespace cannot be brought to memory; for the command that wanted it. */
 function unreadable(namespace: string, cause: Error, { report }: SupervisorDeps): ContextCacheError {
+  // What it would come from is shut down; that says it all.
+  if (cause instanceof ContextCacheError && cause.code === 'CLOSED') return cause;
   const error = new ContextCacheError(
     'NAMESPACE_UNAVAILABLE',
     'What the data directory holds of this namespace cannot be read; the others go on. See the cause.',

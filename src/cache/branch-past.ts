@@ -31,6 +31,7 @@ export class BranchPast implements PastSource {
 
   at(position: number): Moment {
     if (position > this.#point.position) return this.#own.at(position);
+    this.#point.assertOpen();
     return position === this.#point.position ? this.#point : this.#parent.at(position);
   }
 

@@ -89,6 +89,11 @@ export class ForkPoint implements Moment, UnchangingSource {
     this.#states.clear();
   }
 
+  /** @throws {ContextCacheError} `CLOSED` where it cannot be read any more. */
+  assertOpen(): void {
+    this.#open();
+  }
+
   #open(): Moment {
     if (this.#moment === undefined) throw new ContextCacheError('CLOSED', 'The branch is shut down.');
     if (this.#parent.status !== 'closed') return this.#moment;
