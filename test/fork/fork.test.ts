@@ -7,9 +7,10 @@ import {
   MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
+import { open } from '../cache/durable-support.ts';
 import { codeOf, logOf, turns } from '../cache/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { durableKinds, open } from './support.ts';
+import { durableKinds } from './support.ts';
 
 const anError = (code: string) => expect.objectContaining({ code });
 
