@@ -82,7 +82,7 @@ async function fillDirectory(
     await log.whenCommitted(moment.position);
     await staged.log.configStore.set(ORIGIN, ancestorsAt(moment.position, moment.lineage).map(plain));
     if (moment.position > 0) {
-      await staged.table.adopt(statesOf(moment), moment.position, signal);
+      await staged.table.adopt(statesOf(moment, signal), moment.position, signal);
       await staged.log.beginAfter(moment.position);
     }
     await staged.finish();
@@ -96,8 +96,9 @@ function plain({ log, until }: Lineage[number]): JsonValue {
   return { log, until };
 }
 
-function* statesOf(moment: Moment): Generator<NamespaceState> {
+function* statesOf(moment: Moment, signal: AbortSignal | undefined): Generator<NamespaceState> {
   for (const name of moment.names()) {
+    signal?.throwIfAborted();
     const state = moment.state(name);
     if (state !== undefined) yield state;
   }
