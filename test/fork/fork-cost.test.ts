@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it, vi } from 'vitest';
 import { NamespaceRegistry } from '../../src/actors/namespace-registry.ts';
 import { FoldedMoment, PresentMoment } from '../../src/cache/moments.ts';
@@ -10,6 +12,7 @@ import { PastTable } from '../../src/log/past-table.ts';
 import { StateTable } from '../../src/log/state-table.ts';
 import { UpdateRing } from '../../src/log/update-ring.ts';
 import { open } from '../cache/durable-support.ts';
+import { turns } from '../cache/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Whatever there is that looks at namespaces, entries or updates. */
@@ -108,9 +111,25 @@ describe('what a branch holds of its parent', () => {
     expect(await looksOf(() => cache.set('k1', 'y', 'n2'))).toMatchObject({ capture: 2 });
     await branch.shutdown();
     expect(await looksOf(() => cache.set('k1', 'z', 'n3'))).not.toHaveProperty('capture');
+    const own = await cache.fork({ dataDir: await tempDir('own'), sync: false });
+    expect(own.get('k1', 'n1')).toBe('x');
     const failing = cache.fork({ topics: ['not a * subject'] });
     await expect(failing).rejects.toThrow();
     expect(await looksOf(() => cache.set('k1', 'z', 'n4'))).not.toHaveProperty('capture');
+  });
+
+  it('is let go of with the garbage, too', async () => {
+    const { cache } = await open({ log: { capacityUpdates: 10 } });
+    await filled(cache);
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await (async () => expect(cache.at(cache.position).get('k0', 'n0')).toBe(0))();
+    expect(await looksOf(() => cache.set('k1', 'x', 'n1'))).toHaveProperty('capture');
+    await vi.waitFor(async () => {
+      collect();
+      await turns();
+      expect(await looksOf(() => cache.set('k2', 'x', `n${cache.position}`))).not.toHaveProperty('capture');
+    });
   });
 
   it('does not grow with the parent’s writes to a large namespace but by what they change', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { apply } from '../../src/core/apply.ts';
 import {
   type AgentContextCache,
   diff,
@@ -275,6 +276,24 @@ describe('what a branch takes over', () => {
     expect(() => branch.at(13)).toThrow(anError('POSITION_UNAVAILABLE'));
     expect(branch.at(12).get('k0', 'n')).toBe(0);
     expect((await cache.diff(cache, branch)).removed.length).toBe(0);
+  });
+
+  it('is not what a crashed namespace of a branch begins with again', async () => {
+    const { cache, clock } = await filled();
+    const crash: NonNullable<OpenOptions['internals']>['apply'] = (state, update) => {
+      if (update.value === 'crash') throw new Error('broken');
+      apply(state, update);
+    };
+    const branch = await cache.fork({ internals: { apply: crash }, log: { capacityUpdates: 3 } });
+    for (let i = 0; i < 9; i += 1) await branch.set(`k${i}`, i, 'n');
+    const crashed = branch.set('k9', 'crash', 'n').catch(() => {});
+    await turns();
+    clock.increment(1_000);
+    await turns();
+    await crashed;
+    await branch.set('k10', 10, 'n');
+    expect([branch.listKeys('n').length, branch.get('k0', 'n'), branch.get('a', 'n')]).toEqual([13, 0, 1]);
+    expect(branch.health().namespaces).toMatchObject({ restarts: 1, failed: [] });
   });
 
   it('is not what a directory of its own shares', async () => {

@@ -188,12 +188,14 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     await middle.set('a', 'middle', 'n');
     const [last, sister] = [await middle.fork(), await cache.fork({ at: 1 })];
     await last.set('b', 'last', 'n');
+    await middle.set('a', 'middle, later', 'n');
     expect(await middle.merge(last)).toMatchObject({ updates: 1, conflicts: [] });
     expect([middle.get('b', 'n'), cache.get('b', 'n')]).toEqual(['last', 2]);
     expect(await cache.merge(middle)).toMatchObject({ updates: 2, conflicts: [] });
     await cache.set('d', 4, 'n');
-    expect(await last.merge(cache)).toMatchObject({ conflicts: [] });
-    expect([last.get('d', 'n'), last.get('a', 'n')]).toEqual([4, 'middle']);
+    expect(await codeOf(last.merge(cache))).toBe('MERGE_CONFLICT');
+    await last.merge(cache, { onConflict: 'theirs' });
+    expect([last.get('d', 'n'), last.get('a', 'n')]).toEqual([4, 'middle, later']);
     await sister.set('s', 's', 'n');
     expect(await last.merge(sister)).toMatchObject({ updates: 1 });
     expect(last.get('s', 'n')).toBe('s');
