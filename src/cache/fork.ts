@@ -97,7 +97,8 @@ function plain({ log, until }: Lineage[number]): JsonValue {
 }
 
 function* statesOf(moment: Moment, signal: AbortSignal | undefined): Generator<NamespaceState> {
-  for (const name of moment.names()) {
+  // All at once: others have their turns in between, and names are only listed for the turn.
+  for (const name of [...moment.names()]) {
     signal?.throwIfAborted();
     const state = moment.state(name);
     if (state !== undefined) yield state;

@@ -7,7 +7,7 @@ export interface Moment {
   readonly position: number;
   /** Whose positions these are. */
   readonly lineage: Lineage;
-  /** Namespaces that there were: written to and not dropped, in no particular order. */
+  /** Namespaces that there were: written to and not dropped, in no particular order. Do not keep it over an `await`. */
   names(): Iterable<string>;
   /** Whether it is one of those. */
   has(namespace: string): boolean;
