@@ -6,8 +6,10 @@ import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts
 import { Administration } from './cache/administration.ts';
 import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
+import { type ForkOptions, makeBranch } from './cache/fork.ts';
 import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
+import { type Innards, reveal } from './cache/innards.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
 import { Reader } from './cache/reader.ts';
 import { isDataDirectory } from './cache/restore.ts';
@@ -58,6 +60,8 @@ export class AgentContextCache<
   readonly #writer: Writer;
   readonly #control: ControlDeps;
   readonly #supervisor: AgentContextCache['supervisor'];
+  readonly #history: History;
+  readonly #inside: Innards;
   #shutdown: Promise<ShutdownReport> | undefined;
 
   /** A cache in memory, ready at once. For one on a durable log see {@link AgentContextCache.open}. */
@@ -68,7 +72,8 @@ export class AgentContextCache<
     let ask: AgentContextCache['ask'];
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
-    super(new History(storage.past, storage.log, options.clock ?? systemClock), settings);
+    const history = new History(storage.past, storage.log, options.clock ?? systemClock);
+    super(history, settings);
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
@@ -83,6 +88,9 @@ export class AgentContextCache<
     this.#parts = parts;
     this.#reader = reader;
     this.#writer = writer;
+    this.#history = history;
+    this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
+    reveal(this, this.#inside);
     this.#control = { parts, reader, writer, settings, health: () => this.health() };
   }
 
@@ -306,6 +314,30 @@ export class AgentContextCache<
   ): Promise<AnswerTo<C>> {
     options.signal?.throwIfAborted();
     return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
+  }
+
+  /**
+   * A branch: a writable cache that begins with this one as it is, or was at a moment, and never alters it. Without a
+   * data directory it takes no time however large this cache is, and shares with it what it does not change: shut it down
+   * before this one. Its positions go on from that moment.
+   *
+   * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE`, `INVALID_OPTION`, `CLOSED`; with a data
+   *   directory `NOT_EMPTY`, `DIRECTORY_LOCKED`, `LOG_UNAVAILABLE`, and the signal's reason.
+   *
+   * @example
+   * ```ts
+   * await using branch = await cache.fork();
+   * await branch.set('plan', { steps: ['train'] }, 'trip', { agent: 'thrifty' });
+   * await cache.diff(cache, branch);
+   * await cache.merge(branch, { onConflict: 'theirs' });
+   * ```
+   */
+  async fork(options: ForkOptions = {}): Promise<AgentContextCache<S>> {
+    const branch = await makeBranch(this.#inside, this.#history, options);
+    return AgentContextCache.over<S, InMemoryContextCache>(
+      branch.options as OpenOptions<InMemoryContextCache>,
+      branch.storage,
+    );
   }
 
   /** Resolves once everything written so far is committed. */

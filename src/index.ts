@@ -47,15 +47,12 @@ export {
 } from './broadcast/public-message.ts';
 export { TopicsListConfig } from './broadcast/topics.ts';
 export type { ShutdownReport } from './cache/composition.ts';
+export { type Difference, type DifferenceOptions, diff } from './cache/difference.ts';
+export type { ForkOptions } from './cache/fork.ts';
 export type { CacheHealth } from './cache/health.ts';
-export type {
-  BisectOptions,
-  Culprit,
-  Difference,
-  DifferenceOptions,
-  EntryVersion,
-  MomentInTime,
-} from './cache/history.ts';
+export type { BisectOptions, Culprit, EntryVersion, MomentInTime } from './cache/history.ts';
+export type { MergeOptions, MergeReport } from './cache/merge.ts';
+export type { Resolution, ResolvedConflict } from './cache/merge-plan.ts';
 export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
 export { CacheView } from './cache/view.ts';
@@ -73,7 +70,7 @@ export type {
   RemoveOptions,
   WriteOptions,
 } from './core/command.ts';
-export { VersionConflictError } from './core/conflict.ts';
+export { type MergeConflict, MergeConflictError, VersionConflictError } from './core/conflict.ts';
 export { ContextCacheError, type ErrorCode, InvalidValueError } from './core/errors.ts';
 export { compareNames, DEFAULT_NAMESPACE, MAX_NAME_BYTES } from './core/names.ts';
 export type { Entry } from './core/namespace-state.ts';

@@ -13,6 +13,7 @@ const SHOWS: Readonly<Record<string, string>> = {
   'backup.mjs': '{ seen: 999 } at position 1000',
   'durable.mjs': "2 preferences { name: 'Ada', seat: 'aisle' }",
   'first.mjs': 'VERSION_CONFLICT: the plan is at version 3',
+  'fork.mjs': 'merged 1 update: train by thrifty',
   'hand-over.mjs': '4 booker delete offers',
   'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
   'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',

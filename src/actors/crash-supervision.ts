@@ -108,7 +108,8 @@ export class CrashSupervision {
   async #stateFromLog(record: NamespaceRecord): Promise<NamespaceState> {
     const { log, registry } = this.#deps;
     await log.flush();
-    const state = registry.stateOnDisk(record.name) ?? record.state;
+    const onDisk = registry.checkpoint === undefined ? undefined : registry.stateOnDisk(record.name);
+    const state = onDisk ?? record.state;
     const from = Math.max(log.first, (registry.checkpoint ?? state.position) + 1);
     for await (const updates of log.read(from)) {
       for (const update of updates) {

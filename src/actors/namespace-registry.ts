@@ -1,6 +1,6 @@
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
-import type { NamespaceSummary, StateSource } from '../log/state-source.ts';
+import type { NamespaceSummary, StateSource, UnchangingSource } from '../log/state-source.ts';
 import { NamespaceRecord } from './namespace-record.ts';
 
 /** Called before a namespace changes, so that a cut can keep what it was. */
@@ -14,27 +14,41 @@ export class NamespaceRegistry {
   /** `null`: out of memory; its entries are in the source. */
   readonly #records = new Map<string, NamespaceRecord | null>();
   readonly #source: StateSource | undefined;
+  /** The source, where it never changes: its namespaces are known only once they are asked for. */
+  readonly #base: UnchangingSource | undefined;
+  /** Namespaces that were dropped; the base still has some of them. */
+  readonly #dropped = new Set<string>();
   readonly #watchers = new Set<BeforeChange>();
   readonly #unreadable = new Set<string>();
   #resident = 0;
   #grown: () => void = () => {};
 
-  constructor(source?: StateSource) {
-    this.#source = source;
+  /** Of the namespaces of a state that follows the log, or that a branch begins with and that costs nothing now. */
+  constructor(source?: StateSource, base?: UnchangingSource) {
+    this.#source = source ?? base;
+    this.#base = base;
     if (source !== undefined) for (const name of source.names()) this.#records.set(name, null);
+  }
+
+  /** Whether namespaces are known only once they are asked for. */
+  get isBranch(): boolean {
+    return this.#base !== undefined;
   }
 
   get resident(): number {
     return this.#resident;
   }
 
+  /** How many namespaces are known; of a branch whose parent is shut down, how many it has touched. */
   get size(): number {
-    return this.#records.size;
+    let size = this.#records.size;
+    if (this.#base?.isOpen) for (const _ of this.#untouched()) size += 1;
+    return size;
   }
 
   /** Whether the namespace is known, without bringing it to memory. */
   has(name: string): boolean {
-    return this.#records.has(name);
+    return this.#lookUp(name) !== undefined;
   }
 
   /**
@@ -43,9 +57,9 @@ export class NamespaceRegistry {
    * @throws {ContextCacheError} where the source cannot be read: `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
    */
   find(name: string): NamespaceRecord | undefined {
-    const record = this.#records.get(name);
-    if (record !== null) return record;
     try {
+      const record = this.#lookUp(name);
+      if (record !== null) return record;
       const found = this.put(name, this.#source?.hydrate(name) ?? new NamespaceState(name));
       this.#unreadable.delete(name);
       return found;
@@ -87,15 +101,18 @@ export class NamespaceRegistry {
     if (this.#records.get(record.name) !== record) return;
     this.#resident -= 1;
     if (record.state.version > 0 && this.#source !== undefined) this.#records.set(record.name, null);
-    else this.#records.delete(record.name);
+    else {
+      this.#records.delete(record.name);
+      if (this.#base !== undefined) this.#dropped.add(record.name);
+    }
   }
 
-  /** How far the source has come; `undefined` without one. */
+  /** How far the source has come; `undefined` without one that follows the log. */
   get checkpoint(): number | undefined {
-    return this.#source?.checkpoint;
+    return this.#base === undefined ? this.#source?.checkpoint : undefined;
   }
 
-  /** What the source holds of the namespace, as of {@link checkpoint}; `undefined` without a source. */
+  /** What the source holds of a namespace that is out of memory; `undefined` without a source. */
   stateOnDisk(name: string): NamespaceState | undefined {
     return this.#source === undefined ? undefined : (this.#source.hydrate(name) ?? new NamespaceState(name));
   }
@@ -107,20 +124,33 @@ export class NamespaceRegistry {
 
   /** The entry, from memory or from the source, unless it has expired. */
   entry(name: string, key: string, now: () => number): EntryRecord | undefined {
-    const record = this.#records.get(name);
-    if (record === undefined) return undefined;
-    if (record !== null) record.used = true;
-    const entry = record === null ? this.#source?.get(name, key) : record.state.entries.get(key);
+    const entry = this.record(name, key);
     return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now() ? undefined : entry;
   }
 
+  /** The entry, expired or not. */
+  record(name: string, key: string): EntryRecord | undefined {
+    const record = this.#lookUp(name);
+    if (record === undefined) return undefined;
+    if (record === null) return this.#source?.get(name, key);
+    record.used = true;
+    return record.state.entries.get(key);
+  }
+
   summary(name: string): NamespaceSummary | undefined {
-    const record = this.#records.get(name);
+    const record = this.#lookUp(name);
     if (record === undefined) return undefined;
     if (record === null) return this.#source?.summary(name);
     const { version, position, bytes, entries } = record.state;
     const next = record.state.nextExpiryAt();
     return { version, position, bytes, count: entries.size, nextExpiryAt: Number.isFinite(next) ? next : null };
+  }
+
+  /** Position of the namespace's last update; 0 where none is known. */
+  lastChange(name: string): number {
+    const record = this.#lookUp(name);
+    if (record === null && this.#base !== undefined) return this.#base.lastChange(name);
+    return record?.state.position ?? this.summary(name)?.position ?? 0;
   }
 
   /** Names that are listed: `default`, and whatever has been written and not been dropped. */
@@ -129,6 +159,7 @@ export class NamespaceRegistry {
     for (const [name, record] of this.#records) {
       if (record === null || record.state.version > 0 || name === DEFAULT_NAMESPACE) names.push(name);
     }
+    for (const name of this.#untouched()) if (name !== DEFAULT_NAMESPACE) names.push(name);
     return names;
   }
 
@@ -138,8 +169,13 @@ export class NamespaceRegistry {
   }
 
   /** Every name and, where it is in memory, its record; may be changed while it is walked. */
-  entries(): IterableIterator<[string, NamespaceRecord | null]> {
-    return this.#records.entries();
+  *entries(): Generator<readonly [string, NamespaceRecord | null]> {
+    // The base first: what of it is touched meanwhile is then met as it is, and what comes beside it is met last.
+    for (const name of this.#base?.names() ?? []) {
+      const record = this.#lookUp(name);
+      if (record !== undefined) yield [name, record];
+    }
+    for (const entry of this.#records) if (!this.#base?.has(entry[0])) yield entry;
   }
 
   /** For whoever changes a namespace: call it before. */
@@ -150,6 +186,19 @@ export class NamespaceRegistry {
   /** Calls back when one more namespace is in memory. One listener. */
   onGrown(listener: () => void): void {
     this.#grown = listener;
+  }
+
+  #lookUp(name: string): NamespaceRecord | null | undefined {
+    const record = this.#records.get(name);
+    if (record !== undefined || this.#base === undefined || this.#dropped.has(name)) return record;
+    return this.#base.has(name) ? null : undefined;
+  }
+
+  /** Names of the base that nobody has asked for, or that have left memory as they were. */
+  *#untouched(): Generator<string> {
+    for (const name of this.#base?.names() ?? []) {
+      if (!this.#records.has(name) && !this.#dropped.has(name)) yield name;
+    }
   }
 
   /** Calls back before any namespace changes. Returns how to stop. */

@@ -1,4 +1,4 @@
-import { type Capture, NamespaceState } from '../core/namespace-state.ts';
+import { type Capture, type NamespaceState, stateOfCapture } from '../core/namespace-state.ts';
 import type { StateCut } from '../log/follower-sink.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
@@ -80,17 +80,9 @@ class LiveCut implements StateCut {
     this.#captures.set(name, undefined);
     try {
       if (this.#readValues === undefined) yield capture;
-      else yield (await this.#readValues(copyOf(capture))).capture();
+      else yield (await this.#readValues(stateOfCapture(capture))).capture();
     } finally {
       capture.close();
     }
   }
-}
-
-function copyOf(capture: Capture): NamespaceState {
-  const state = new NamespaceState(capture.name);
-  for (const [key, entry] of capture.entries()) state.put(key, entry);
-  state.version = capture.version;
-  state.position = capture.position;
-  return state;
 }

@@ -79,8 +79,9 @@ export class Supervisor {
     }
   }
 
-  /** Looks after the expiries of namespaces that a start has found. */
+  /** Looks after the expiries of namespaces that a start has found. A branch does so once it touches one. */
   scheduleAll(): void {
+    if (this.registry.isBranch) return;
     for (const [name] of this.registry.entries()) {
       const at = this.registry.summary(name)?.nextExpiryAt;
       if (at !== null && at !== undefined) this.#expiries.add(name, at);
@@ -236,6 +237,7 @@ export class Supervisor {
     if (actor.getSnapshot().status === 'error') throw actor.getSnapshot().error;
     record.actor = actor as NonNullable<NamespaceRecord['actor']>;
     actor.start();
+    if (this.registry.isBranch) this.#lookAtExpiry(record);
     return record.actor;
   }
 
@@ -300,6 +302,8 @@ export class Supervisor {
 
 /** Says that a namespace cannot be brought to memory; for the command that wanted it. */
 function unreadable(namespace: string, cause: Error, { report }: SupervisorDeps): ContextCacheError {
+  // What it would come from is shut down; that says it all.
+  if (cause instanceof ContextCacheError && cause.code === 'CLOSED') return cause;
   const error = new ContextCacheError(
     'NAMESPACE_UNAVAILABLE',
     'What the data directory holds of this namespace cannot be read; the others go on. See the cause.',

@@ -1,25 +1,17 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
-import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
-import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
 import { TimeSlice } from '../log/time-slice.ts';
 import type { UpdateLog } from '../log/update-log.ts';
-import { CacheView, theMoment } from './view.ts';
+import { type Difference, differences, release, shownBy } from './difference.ts';
+import { CacheView } from './view.ts';
 
-/** A moment: a position of the log, an instant, or a view. */
-export type MomentInTime = number | Date | Disposable;
-
-/** What of a difference. */
-export interface DifferenceOptions<Namespace extends string = string> {
-  /** Only of this namespace. Default: of all. */
-  readonly namespace?: Namespace | undefined;
-}
+/** A moment: a position of the log, an instant, a view, or a cache as it is now. */
+export type MomentInTime = number | Date | Disposable | AsyncDisposable;
 
 /** What an update made of an entry. */
 export interface EntryVersion<Value = JsonValue> {
@@ -34,14 +26,6 @@ export interface EntryVersion<Value = JsonValue> {
   readonly agent: string | null;
   /** When the entry was to expire from then on, epoch milliseconds. */
   readonly expiresAt: number | null;
-}
-
-/** What is different between two moments, by namespace in the order of their names, and in no particular order in it. */
-export interface Difference {
-  readonly added: readonly Entry[];
-  /** Entries that were there before and after, and not the same: value, version, instants or agent. */
-  readonly changed: readonly { readonly before: Entry; readonly after: Entry }[];
-  readonly removed: readonly Entry[];
 }
 
 /** Where a predicate begins to fail. */
@@ -75,7 +59,7 @@ export class History {
   }
 
   at(moment: number | Date): CacheView {
-    return new CacheView(this.#moment(moment));
+    return new CacheView(this.moment(moment));
   }
 
   /** Newest first. */
@@ -111,18 +95,13 @@ export class History {
   }
 
   async diff(a: MomentInTime, b: MomentInTime, only: string | undefined): Promise<Difference> {
-    const [before, after] = [this.#moment(a), this.#moment(b)];
-    if (only !== undefined) checkName('namespace', only);
-    const names = only === undefined ? new Set([...before.names(), ...after.names()]) : [only];
-    const difference = { added: [], changed: [], removed: [] } satisfies Difference;
-    const slice = new TimeSlice(this.#clock);
-    for (const name of [...names].sort()) {
-      if (slice.over) await slice.pause();
-      const last = before.lastChange(name);
-      if (last !== 0 && last === after.lastChange(name)) continue;
-      compare(name, before.state(name), after.state(name), difference);
+    const [before, after] = [this.moment(a), this.moment(b)];
+    try {
+      return await differences(before, after, only, this.#clock);
+    } finally {
+      release(a, before);
+      release(b, after);
     }
-    return difference;
   }
 
   async bisect(
@@ -136,8 +115,8 @@ export class History {
       using view = this.at(position);
       return Boolean(await predicate(view));
     };
-    const first = this.#moment(from).position;
-    let high = this.#moment(to).position;
+    const first = this.moment(from).position;
+    let high = this.moment(to).position;
     if (first > high) {
       throw new ContextCacheError('INVALID_OPTION', `Position ${first} comes after ${high}. Exchange them.`);
     }
@@ -147,51 +126,36 @@ export class History {
       if (await holds(middle)) low = middle + 1;
       else high = middle;
     }
-    return { position: high, update: high === first ? undefined : await this.#updateAt(high), views };
+    return { position: high, update: high === first ? undefined : await this.#past.updateAt(high), views };
   }
 
-  #moment(moment: MomentInTime): Moment {
+  /** The moment a branch begins with, for that alone; let go of it. Throws as `at` of the cache does. */
+  begin(at: number | Date | undefined): Moment {
+    if (at !== undefined && typeof at !== 'number' && !(at instanceof Date)) {
+      throw new ContextCacheError('INVALID_OPTION', 'A branch begins at a position or a Date.');
+    }
+    const { head } = this.#log;
+    const moment = this.moment(at ?? head);
+    return moment.position === head ? this.#past.present() : moment;
+  }
+
+  /** A moment to look at; throws as `at` of the cache does. */
+  moment(moment: MomentInTime): Moment {
     if (this.#log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
-    if (moment instanceof CacheView) return theMoment(moment);
+    const shown = shownBy(moment);
+    if (shown !== undefined) return shown;
     if (moment instanceof Date && !Number.isNaN(moment.getTime())) {
       return this.#past.at(this.#past.positionAt(moment.getTime()));
     }
     if (typeof moment === 'number' && Number.isInteger(moment) && moment >= 0) return this.#past.at(moment);
-    throw new ContextCacheError('INVALID_OPTION', 'A moment is a position from 0 on, a valid Date, or a view.');
-  }
-
-  async #updateAt(position: number): Promise<Update | undefined> {
-    await this.#log.whenCommitted(position);
-    for await (const [update] of this.#log.read(position, position)) return update;
-    return undefined;
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      'A moment is a position from 0 on, a valid Date, a view, or a cache.',
+    );
   }
 }
 
 function versionOf(update: Update, value: JsonValue | undefined): EntryVersion {
   const { operation, version, position, at, agent, expiresAt } = update;
   return { operation, value, version, position, at, agent, expiresAt };
-}
-
-interface Found {
-  readonly added: Entry[];
-  readonly changed: { readonly before: Entry; readonly after: Entry }[];
-  readonly removed: Entry[];
-}
-
-function compare(
-  name: string,
-  before: NamespaceState | undefined,
-  after: NamespaceState | undefined,
-  { added, changed, removed }: Found,
-): void {
-  for (const [key, entry] of after?.entries ?? []) {
-    const earlier = before?.entries.get(key);
-    if (earlier === undefined) added.push(publicEntry(name, key, entry));
-    else if (!isDeepStrictEqual(earlier, entry)) {
-      changed.push({ before: publicEntry(name, key, earlier), after: publicEntry(name, key, entry) });
-    }
-  }
-  for (const [key, entry] of before?.entries ?? []) {
-    if (!after?.entries.has(key)) removed.push(publicEntry(name, key, entry));
-  }
 }

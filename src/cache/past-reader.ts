@@ -1,14 +1,9 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import type {
-  BisectOptions,
-  Culprit,
-  Difference,
-  DifferenceOptions,
-  EntryVersion,
-  History,
-  MomentInTime,
-} from './history.ts';
+import type { Difference, DifferenceOptions } from './difference.ts';
+import type { BisectOptions, Culprit, EntryVersion, History, MomentInTime } from './history.ts';
+import { innardsOf } from './innards.ts';
+import { type MergeOptions, type MergeReport, merge } from './merge.ts';
 import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
 import type { CacheView } from './view.ts';
 
@@ -40,9 +35,30 @@ export abstract class PastReader<S extends NamespaceTypes> {
     return this.#history.versions(key, namespace) as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
   }
 
-  /** What was added, changed and removed from moment `a` to moment `b`. Throws (as a rejection) as {@link at}. */
+  /**
+   * What was added, changed and removed from moment `a` to moment `b`, of which each may be a cache as it is now:
+   * `parent.diff(parent, branch)`. Throws (as a rejection) as {@link at}.
+   */
   diff(a: MomentInTime, b: MomentInTime, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
     return this.#history.diff(a, b, options.namespace);
+  }
+
+  /**
+   * Brings what a branch has changed back here, as ordinary updates: what is different in it from what it began with, or
+   * from when it was merged last, where it is not the same here already. A key that has been changed here as well is a
+   * conflict. All of it is applied in one turn, so that no other writer of this process comes in between.
+   *
+   * The other cache may be any that has a past in common with this one: a branch, a branch of a branch, one of the same
+   * parent, the parent.
+   *
+   * @throws {MergeConflictError} (as a rejection) with all `conflicts`, where these are to fail; nothing has changed then.
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION` for a cache with no past in common; `CLOSED`;
+   *   `POSITION_UNAVAILABLE` where neither can tell any more what they had in common; `NAMESPACE_UNAVAILABLE`,
+   *   `LOG_UNAVAILABLE`, and the signal's reason, before anything has changed; as a write `INVALID_VALUE`,
+   *   `SCHEMA_MISMATCH`, `OUTCOME_UNKNOWN`; `OVERLOADED` where the log cannot take all of it: merge again for the rest.
+   */
+  async merge(branch: PastReader<S>, options: MergeOptions = {}): Promise<MergeReport> {
+    return merge(innardsOf(this), innardsOf(branch), options);
   }
 
   /**

@@ -4,13 +4,19 @@ import { systemClock } from '../core/clock.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
 import type { FollowerSink } from '../log/follower-sink.ts';
+import { ancestorsAt, type Lineage } from '../log/lineage.ts';
 import { MemoryLog } from '../log/memory-log.ts';
-import type { PastSource } from '../log/past-source.ts';
+import type { Moment, PastSource } from '../log/past-source.ts';
 import type { StateSource } from '../log/state-source.ts';
 import type { UpdateLog } from '../log/update-log.ts';
+import { BranchPast } from './branch-past.ts';
+import { ForkPoint } from './fork-point.ts';
 import { MemoryPast } from './memory-past.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
+
+/** The setting of a data directory that says what its log was forked from. */
+export const ORIGIN = 'origin';
 
 /** What a cache stands on: in memory, or on a durable log. */
 export interface Storage {
@@ -30,7 +36,31 @@ export function memoryStorage(
   log: MemoryLog = new MemoryLog(options.log),
   registry: NamespaceRegistry = new NamespaceRegistry(),
 ): Storage {
-  const past = new MemoryPast(log, registry, options.primaryCache === undefined);
+  const past = new MemoryPast({ log, registry, keepsValues: options.primaryCache === undefined });
+  return { log, config: new MemoryConfigStore(), registry, past };
+}
+
+/** Where a branch in memory comes from. */
+export interface BranchOrigin {
+  /** What it begins with; let go of when the branch is shut down. */
+  readonly moment: Moment;
+  readonly past: PastSource;
+  readonly log: UpdateLog;
+  readonly madeAt: number;
+}
+
+/** Storage that shares with a parent what it does not change. */
+export async function branchStorage(options: CacheOptions, origin: BranchOrigin): Promise<Storage> {
+  const point = new ForkPoint(origin.moment, origin.log);
+  const log = new MemoryLog(options.log);
+  await log.beginAfter(point.position);
+  log.onStatus((status) => {
+    if (status === 'closed') point.letGo();
+  });
+  const registry = new NamespaceRegistry(undefined, point);
+  const ancestors = ancestorsAt(point.position, point.lineage);
+  const own = new MemoryPast({ log, registry, keepsValues: true, base: point, ancestors });
+  const past = new BranchPast(own, point, origin.past, origin.madeAt);
   return { log, config: new MemoryConfigStore(), registry, past };
 }
 
@@ -71,7 +101,7 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     await log.keepRecent(() => table.checkpoint);
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
-    const past = new DurablePast(table, log);
+    const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
     return { log, config: log.configStore, registry, past, checkpointer: new Checkpointer(table) };
   } catch (error) {
     await log.close();

@@ -3,13 +3,10 @@ import { ContextCacheError } from '../core/errors.ts';
 import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Entry, NamespaceState } from '../core/namespace-state.ts';
 import type { Moment } from '../log/past-source.ts';
+import { StateCache } from './state-cache.ts';
 import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
-
-/** What a view keeps of the namespaces it has been asked for, so that the next question is quick. */
-const KEPT_ENTRIES = 100_000;
-const KEPT_NAMESPACES = 1_000;
 
 /** What one moment of a cache looks like from inside the package. */
 const momentOf = new WeakMap<object, Moment>();
@@ -31,8 +28,7 @@ const momentOf = new WeakMap<object, Moment>();
 export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   /** The last update that is in it; 0: none, the empty cache. */
   readonly position: number;
-  readonly #kept = new Map<string, NamespaceState>();
-  #keptEntries = 0;
+  readonly #kept = new StateCache();
 
   /** @internal */
   constructor(moment: Moment) {
@@ -96,6 +92,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
 
   /** Lets go of what it has read; it cannot be used any more. Garbage collection does it as well. */
   [Symbol.dispose](): void {
+    momentOf.get(this)?.release?.();
     momentOf.delete(this);
     this.#kept.clear();
   }
@@ -105,13 +102,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
     if (kept !== undefined) return kept;
     checkName('namespace', namespace);
     const state = theMoment(this).state(namespace) ?? new NamespaceState(namespace);
-    this.#kept.set(namespace, state);
-    this.#keptEntries += state.entries.size;
-    for (const [name, { entries }] of this.#kept) {
-      if (name === namespace || (this.#keptEntries <= KEPT_ENTRIES && this.#kept.size <= KEPT_NAMESPACES)) break;
-      this.#kept.delete(name);
-      this.#keptEntries -= entries.size;
-    }
+    this.#kept.keep(state);
     return state;
   }
 }

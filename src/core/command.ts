@@ -110,4 +110,6 @@ export interface Step {
   readonly expiresAt: number | null;
   /** -1: unconditional. */
   readonly ifVersion: number;
+  /** Who asks, where that is somebody else than who asks for the rest of the batch. */
+  readonly agent?: string | null | undefined;
 }

@@ -21,3 +21,27 @@ export class VersionConflictError extends ContextCacheError {
     this.current = current;
   }
 }
+
+/** A key that was changed on both sides of a merge, and not to the same. `undefined`: there is no entry. */
+export interface MergeConflict {
+  readonly namespace: string;
+  readonly key: string;
+  /** As the branch began with it, or as it was when the branch was merged last. */
+  readonly base: Entry | undefined;
+  /** As it is in the cache that is merged into. */
+  readonly ours: Entry | undefined;
+  /** As it is in the branch. */
+  readonly theirs: Entry | undefined;
+}
+
+/** A merge with conflicts that were not to be resolved. Nothing has changed. */
+export class MergeConflictError extends ContextCacheError {
+  readonly conflicts: readonly MergeConflict[];
+
+  constructor(conflicts: readonly MergeConflict[]) {
+    const keys = conflicts.length === 1 ? 'One key was' : `${conflicts.length} keys were`;
+    super('MERGE_CONFLICT', `${keys} changed on both sides (see conflicts); nothing was merged. Give onConflict.`);
+    this.name = 'MergeConflictError';
+    this.conflicts = conflicts;
+  }
+}

@@ -83,7 +83,7 @@ function decideStep(
     step.key,
     isSet ? step.value : null,
     request.at,
-    request.agent,
+    step.agent ?? request.agent,
     step.expiresAt,
     present,
     false,

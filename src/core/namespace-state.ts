@@ -164,6 +164,11 @@ export class Capture {
     if (!this.#before.has(key)) this.#before.set(key, previous);
   }
 
+  /** The entry of that moment. */
+  get(key: string): EntryRecord | undefined {
+    return this.#before.has(key) ? this.#before.get(key) : this.#entries.get(key);
+  }
+
   /**
    * Every entry of that moment, in no particular order, as slowly as the reader likes. An entry that changes after it
    * was met is met a second time, as it was.
@@ -177,4 +182,27 @@ export class Capture {
   close(): void {
     this.#close(this);
   }
+}
+
+/** The same in a state of its own. */
+export function copyOf({ name, version, position, entries }: NamespaceState): NamespaceState {
+  return filled(name, version, position, entries);
+}
+
+/** A capture in a state of its own. */
+export function stateOfCapture(capture: Capture): NamespaceState {
+  return filled(capture.name, capture.version, capture.position, capture.entries());
+}
+
+function filled(
+  name: string,
+  version: number,
+  position: number,
+  entries: Iterable<readonly [string, EntryRecord]>,
+): NamespaceState {
+  const state = new NamespaceState(name);
+  for (const [key, entry] of entries) state.put(key, entry);
+  state.version = version;
+  state.position = position;
+  return state;
 }

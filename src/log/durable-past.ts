@@ -1,20 +1,24 @@
 import { apply } from '../core/apply.ts';
-import { NamespaceState } from '../core/namespace-state.ts';
+import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelLog } from './level-log.ts';
+import { type Lineage, lineageOf } from './lineage.ts';
 import { beforeThePast, beyondTheLog } from './log-errors.ts';
 import type { PastSummary } from './past-records.ts';
 import type { Moment, PastSource } from './past-source.ts';
+import { readUpdate } from './read-update.ts';
 import { decodeEntry, decodePage } from './state-records.ts';
 import type { StateTable } from './state-table.ts';
 
 /** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
 export class DurablePast implements PastSource {
+  readonly lineage: Lineage;
   readonly #table: StateTable;
   readonly #log: LevelLog;
 
-  /** `log`: of the same directory, told to keep what is beyond the table's checkpoint. */
-  constructor(table: StateTable, log: LevelLog) {
+  /** `log`: of the same directory, told to keep what is beyond the table's checkpoint; `ancestors`: of that log. */
+  constructor(table: StateTable, log: LevelLog, ancestors: Lineage = []) {
+    this.lineage = lineageOf(log.id, ancestors);
     this.#table = table;
     this.#log = log;
   }
@@ -26,7 +30,11 @@ export class DurablePast implements PastSource {
   at(position: number): Moment {
     if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
     if (position < this.first) throw beforeThePast(position, this.first);
-    return new DurableMoment(this.#table, this.#log, position);
+    return new DurableMoment(this.#table, this.#log, position, this.lineage);
+  }
+
+  present(): Moment {
+    return this.at(this.#log.head);
   }
 
   positionAt(instant: number): number {
@@ -45,6 +53,10 @@ export class DurablePast implements PastSource {
     const chunks = past.reader();
     for (let ordinal = count - 1; ordinal >= 0; ordinal -= 1) yield past.updateAt(namespace, ordinal, chunks);
   }
+
+  updateAt(position: number): Promise<Update | undefined> {
+    return readUpdate(this.#log, position);
+  }
 }
 
 /** What had come after the state on disk when it was looked at first. */
@@ -55,11 +67,13 @@ interface Beyond {
 
 class DurableMoment implements Moment {
   readonly position: number;
+  readonly lineage: Lineage;
   readonly #table: StateTable;
   readonly #log: LevelLog;
   #known: Beyond | undefined;
 
-  constructor(table: StateTable, log: LevelLog, position: number) {
+  constructor(table: StateTable, log: LevelLog, position: number, lineage: Lineage) {
+    this.lineage = lineage;
     this.#table = table;
     this.#log = log;
     this.position = position;
@@ -74,6 +88,23 @@ class DurableMoment implements Moment {
       if (!updates.has(summary.name) && this.#isThere(summary, after)) yield summary.name;
     }
     for (const [name, own] of updates) if (own.at(-1)?.drop === false) yield name;
+  }
+
+  has(namespace: string): boolean {
+    const { after, updates } = this.#beyond();
+    const last = updates.get(namespace)?.at(-1);
+    if (last !== undefined) return !last.drop;
+    const summary = this.#table.past.summary(namespace);
+    return summary === undefined ? this.#table.has(namespace) : this.#isThere(summary, after);
+  }
+
+  /** In the state table, where the namespace has not changed since. */
+  finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
+    const { after, updates } = this.#beyond();
+    if (updates.has(namespace) || !this.#table.keepsValues) return undefined;
+    const summary = this.#table.past.summary(namespace);
+    if (summary !== undefined && summary.last > after) return undefined;
+    return (key) => this.#table.get(namespace, key);
   }
 
   state(namespace: string): NamespaceState | undefined {
@@ -93,7 +124,8 @@ class DurableMoment implements Moment {
     if (last !== undefined) return last.position;
     const { past } = this.#table;
     const summary = past.summary(namespace);
-    if (summary === undefined) return 0;
+    // It has not changed since the past is kept.
+    if (summary === undefined) return this.#table.summary(namespace)?.position ?? 0;
     const chunks = past.reader();
     const count = past.countAt(summary, after, chunks);
     return count === 0 ? 0 : past.updateAt(namespace, count - 1, chunks).position;

@@ -41,6 +41,7 @@ export class MemoryLog implements UpdateLog {
   #head = 0;
   #committed = 0;
   #group: CommitGroup | undefined;
+  #lettingGo: (() => void) | undefined;
 
   constructor(options: MemoryLogOptions = {}) {
     this.id = options.id ?? crypto.randomUUID();
@@ -112,6 +113,11 @@ export class MemoryLog implements UpdateLog {
     return updates;
   }
 
+  /** Calls back once, before the log lets go of an update for the first time. One listener. */
+  onLettingGo(listener: () => void): void {
+    this.#lettingGo = listener;
+  }
+
   follower(name: string, start = 0): LogFollower {
     const known = this.#followers.get(name);
     if (known !== undefined) return known;
@@ -145,6 +151,10 @@ export class MemoryLog implements UpdateLog {
   #commit(): void {
     const group = this.#group;
     if (group === undefined) return;
+    if (this.#lettingGo !== undefined && !this.#ring.fits(group.updates)) {
+      this.#lettingGo();
+      this.#lettingGo = undefined;
+    }
     this.#group = undefined;
     for (const update of group.updates) {
       this.#ring.push(update);

@@ -24,3 +24,12 @@ export interface StateSource {
   /** All of it, in a state of its own. */
   hydrate(namespace: string): NamespaceState | undefined;
 }
+
+/** A state that stays as it is, and whose namespaces need not all be known to use one: what a branch begins with. */
+export interface UnchangingSource extends StateSource {
+  /** Whether it can be read now: what it is taken from may have been shut down. */
+  readonly isOpen: boolean;
+  has(namespace: string): boolean;
+  /** Position of the namespace's last update; 0 where none is known. */
+  lastChange(namespace: string): number;
+}

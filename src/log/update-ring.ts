@@ -45,6 +45,14 @@ export class UpdateRing {
     return count > 0 && (count > this.#capacityUpdates || this.#bytes > this.#capacityBytes);
   }
 
+  /** Whether these fit in beside what is here, so that nothing has to go. */
+  fits(updates: readonly Update[]): boolean {
+    if (this.#next - this.#first + updates.length > this.#capacityUpdates) return false;
+    let bytes = this.#bytes;
+    for (const update of updates) bytes += weigh(update);
+    return bytes <= this.#capacityBytes;
+  }
+
   push(update: Update): void {
     if (this.#next - this.#first === this.#slots.length) this.#grow();
     this.#slots[this.#next & (this.#slots.length - 1)] = update;

@@ -62,8 +62,8 @@ async function fillDirectory(
 ): Promise<ReplayReport> {
   const { clock = systemClock, sync, signal } = options;
   // Loaded only here: a cache in memory needs no storage engine.
-  const { StagedDirectory } = await import('./staging.ts');
-  const staged = await StagedDirectory.create(dataDir, { clock, sync, signal });
+  const { StagedReplay } = await import('./staging.ts');
+  const staged = await StagedReplay.create(dataDir, { clock, sync, signal });
   try {
     return await fill(source, staged, options, base);
   } catch (error) {
