@@ -50,7 +50,7 @@ class TableDamage extends Error implements Damage {
 async function proveIndexes(file: SlicedFile): Promise<Handle[]> {
   await file.read(Math.max(0, file.size - END_BYTES), Math.min(file.size, END_BYTES));
   const { filters, index } = await readFooter(file);
-  const [filter] = (await readIndex(file, filters)).filter(({ key }) => key.startsWith(FILTER));
+  const [filter] = (await readIndex(file, filters)).filter(({ key }) => key.toString('latin1').startsWith(FILTER));
   const data = await readIndex(file, index);
   if (filter !== undefined) await proveBlock(file, filter.handle, 'the filter');
   follow(
@@ -106,28 +106,29 @@ async function proveBlock(file: SlicedFile, { offset, size }: Handle, what: stri
   return trailer.readUInt8(0);
 }
 
-/** The keys of an index, each with what it leads to. */
-async function readIndex(file: SlicedFile, handle: Handle): Promise<{ key: string; handle: Handle }[]> {
+/** What an index leads to. A key is whole where it shares nothing with the one before it, as the first one does. */
+async function readIndex(file: SlicedFile, handle: Handle): Promise<{ key: Buffer; handle: Handle }[]> {
   const compression = await proveBlock(file, handle, 'an index');
   const stored = Buffer.from(await file.read(handle.offset, handle.size));
   try {
-    const content = compression === SNAPPY ? Buffer.from(snappy.uncompress(stored, MAX_INDEX_BYTES)) : stored;
-    return [...entriesOf(content)];
+    return entriesOf(compression === SNAPPY ? Buffer.from(snappy.uncompress(stored, MAX_INDEX_BYTES)) : stored);
   } catch (cause) {
     throw new TableDamage(handle.offset, `an index cannot be read (${cause})`);
   }
 }
 
-/** Each key shares its beginning with the one before it; behind the entries come offsets of some, and how many. */
-function* entriesOf(block: Buffer): Generator<{ key: string; handle: Handle }> {
+/** Behind the entries come the offsets of some of them, and how many these are. */
+function entriesOf(block: Buffer): { key: Buffer; handle: Handle }[] {
   const restarts = block.readUInt32LE(block.length - 4);
   const fields = new VarintReader(block.subarray(0, block.length - 4 * (1 + restarts)));
-  let key = Buffer.alloc(0);
+  const entries: { key: Buffer; handle: Handle }[] = [];
   while (!fields.atEnd) {
-    const shared = fields.integer();
+    // How much of the key is that of the one before.
+    fields.integer();
     const added = fields.integer();
     const length = fields.integer();
-    key = Buffer.concat([key.subarray(0, shared), fields.bytes(added)]);
-    yield { key: key.toString('latin1'), handle: readHandle(new VarintReader(fields.bytes(length))) };
+    const key = fields.bytes(added);
+    entries.push({ key, handle: readHandle(new VarintReader(fields.bytes(length))) });
   }
+  return entries;
 }

@@ -20,7 +20,8 @@ export class SlicedFile {
   readonly size: number;
   readonly #handle: FileHandle;
   readonly #signal: AbortSignal | undefined;
-  #slice = Buffer.alloc(0);
+  #buffer = Buffer.alloc(0);
+  #slice = this.#buffer;
   #begin = 0;
 
   private constructor(handle: FileHandle, size: number, signal: AbortSignal | undefined) {
@@ -66,14 +67,14 @@ export class SlicedFile {
   async #fill(offset: number, length: number): Promise<void> {
     this.#signal?.throwIfAborted();
     const wanted = Math.max(0, Math.min(length, this.size - offset));
-    const buffer = Buffer.allocUnsafe(wanted);
+    if (this.#buffer.length < wanted) this.#buffer = Buffer.allocUnsafe(wanted);
     let filled = 0;
     while (filled < wanted) {
-      const { bytesRead } = await this.#handle.read(buffer, filled, wanted - filled, offset + filled);
+      const { bytesRead } = await this.#handle.read(this.#buffer, filled, wanted - filled, offset + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
-    this.#slice = buffer.subarray(0, filled);
+    this.#slice = this.#buffer.subarray(0, filled);
     this.#begin = offset;
   }
 }

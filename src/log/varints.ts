@@ -14,10 +14,11 @@ export class VarintReader {
   /** Seven bits a byte, the lowest first; inexact beyond 2^53. */
   integer(): number {
     let value = 0;
-    for (let shift = 0; shift <= 63; shift += 7) {
-      const byte = this.#bytes.readUInt8(this.#at);
+    for (let unit = 1; unit <= 2 ** 63; unit *= 128) {
+      const byte = this.#bytes[this.#at];
+      if (byte === undefined) throw new RangeError('More bytes than there are');
       this.#at += 1;
-      value += (byte & 0x7f) * 2 ** shift;
+      value += (byte & 0x7f) * unit;
       if (byte < 0x80) return value;
     }
     throw new RangeError('An integer of more than 64 bits');

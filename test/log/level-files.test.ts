@@ -122,7 +122,7 @@ describe('the files of a database', () => {
         // The damage is in the block that is named, or in what names the block.
         if (found[0]?.problem.startsWith('a block')) expect(found[0].offset).toBeLessThanOrEqual(offset);
       }),
-      fcOptions(60),
+      fcOptions(25),
     );
   });
 
@@ -139,7 +139,7 @@ describe('the files of a database', () => {
           expect(first?.offset).toBeLessThanOrEqual(offset);
           expect(first?.offset).toBeGreaterThan(offset - BLOCK);
         }),
-        fcOptions(60),
+        fcOptions(25),
       );
     }
   });
@@ -154,7 +154,7 @@ describe('the files of a database', () => {
         await mend(file);
         expect(found).toEqual([]);
       }),
-      fcOptions(40),
+      fcOptions(15),
     );
   });
 
