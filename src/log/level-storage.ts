@@ -46,13 +46,18 @@ const MANY_WRITES = 500;
 /** New files are looked for after so many bytes; LevelDB begins a log every four mebibytes. */
 const SWEEP_BYTES = 512 * 1024;
 
-/**
- * LevelDB, through `classic-level`. Its files are proven before it takes them. One write at a time, and after one that
- * has failed none: else the next one would come to lie behind half a record, and be lost with it.
- */
+/** LevelDB, through `classic-level`. Its files are proven before it takes them. */
 export const openClassicLevel: OpenStorage = async (location, create) => {
-  const { ClassicLevel } = await import('classic-level');
   if (!create) await proveBeforeOpening(location);
+  return openUnproven(location, create);
+};
+
+/**
+ * Takes the files as they are. One write at a time, and after one that has failed none: else the next one would come to
+ * lie behind half a record, and be lost with it.
+ */
+export const openUnproven: OpenStorage = async (location, create) => {
+  const { ClassicLevel } = await import('classic-level');
   const db = new ClassicLevel<string, Uint8Array>(location, {
     keyEncoding: 'utf8',
     valueEncoding: 'buffer',

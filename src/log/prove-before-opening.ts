@@ -14,20 +14,18 @@ const WHOLE_TABLES_BYTES = 32 * 1024 * 1024;
  *
  * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset; as LevelDB does where another process has it.
  */
-export async function proveBeforeOpening(location: string): Promise<void> {
-  if ((await firstDamage(location)) === undefined) return;
+export async function proveBeforeOpening(location: string, wholeTablesUpTo = WHOLE_TABLES_BYTES): Promise<void> {
+  if ((await firstDamage(location, wholeTablesUpTo)) === undefined) return;
   await assertUnheld(location);
   // Whoever had it until now may have changed it while it was looked at.
-  const damage = await firstDamage(location);
+  const damage = await firstDamage(location, wholeTablesUpTo);
   if (damage === undefined) return;
   const { file, offset, problem } = damage;
   throw corrupt(`The database is damaged: ${join(location, file)} at byte ${offset}: ${problem}`);
 }
 
-async function firstDamage(location: string): Promise<FileDamage | undefined> {
-  for await (const damage of checkDatabaseFiles(location, { live: false, wholeTablesUpTo: WHOLE_TABLES_BYTES })) {
-    return damage;
-  }
+async function firstDamage(location: string, wholeTablesUpTo: number): Promise<FileDamage | undefined> {
+  for await (const damage of checkDatabaseFiles(location, { live: false, wholeTablesUpTo })) return damage;
   return undefined;
 }
 
