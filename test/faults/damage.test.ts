@@ -2,9 +2,13 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { copyFile, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openUnproven } from '../../src/log/level-storage.ts';
+import { decode, encode } from '../../src/core/codec.ts';
+import type { Update } from '../../src/index.ts';
+import { type LevelStorage, openUnproven } from '../../src/log/level-storage.ts';
 import { proveBeforeOpening } from '../../src/log/prove-before-opening.ts';
+import { seal, unseal } from '../../src/log/sealed.ts';
 import { copyOf, judge, type Open, openCache, type Verdict } from './damage-case.ts';
+import { Recorded } from './damage-model.ts';
 import { openOver } from './damage-unproven.ts';
 import { type Filled, fillDirectory } from './damage-workload.ts';
 import { faultSeed, long, Random, times } from './support.ts';
@@ -42,6 +46,13 @@ async function judgeAll(cases: readonly Case[], by: Open = openCache): Promise<V
     );
   }
   return verdicts;
+}
+
+/** The first verdict on the directory as it is after `change`. */
+async function verdictAfter(change: (dataDir: string) => Promise<unknown>, by: Open, recorded = filled.recorded) {
+  const dataDir = await copyOf(filled.dataDir, 'db', filesOf(/\.log$/)[0] as string);
+  await change(dataDir);
+  return judge(dataDir, recorded, new Random(seed), by);
 }
 
 async function judgeOne({ file, what, damage }: Case, random: Random, by: Open): Promise<Verdict> {
@@ -145,3 +156,56 @@ describe('a damaged directory is refused, or a true prefix', () => {
     expect(count(verdicts, 'noticed') + count(verdicts, 'refused')).toBeGreaterThan(0);
   });
 });
+
+describe('what looks for wrong values', () => {
+  const openUnprovenCache: Open = (dataDir) => openOver(dataDir, openUnproven);
+
+  it('finds none where nothing was done', async () => {
+    expect(await verdictAfter(async () => {}, openCache)).toBe('prefix');
+    expect(await verdictAfter(async () => {}, openUnprovenCache)).toBe('prefix');
+  });
+
+  it('finds a value that was changed together with its checksum', async () => {
+    const planted = async (dataDir: string) => {
+      const storage = await openUnproven(join(dataDir, 'db'), false);
+      const [update] = filled.recorded.updates.filter(({ operation }) => operation === 'set').slice(-1);
+      const page = (await storedPages(storage)).find(({ rows }) => rows.includes(update?.key));
+      const at = page?.rows.indexOf(update?.key) ?? -1;
+      const fields = decode(page?.rows[at + 2] as Uint8Array) as unknown[];
+      fields[5] = 'planted';
+      const rows = page?.rows.with(at + 2, encode(fields)) ?? [];
+      await storage.batch([{ type: 'put', key: page?.key ?? '', value: seal(rows) }], true);
+      await storage.close();
+    };
+    expect(await verdictAfter(planted, openCache)).toMatchObject({ wrong: expect.stringContaining('planted') });
+  });
+
+  it('finds an update that is missing, and one that is another', async () => {
+    const { updates } = filled.recorded;
+    const shorter = new Recorded(updates.slice(0, -1));
+    expect(await verdictAfter(async () => {}, openCache, shorter)).toMatchObject({ wrong: expect.any(String) });
+    const last = updates.findLastIndex(({ operation }) => operation === 'set');
+    const other = new Recorded(updates.with(last, { ...(updates[last] as Update), value: 'another' }));
+    expect(await verdictAfter(async () => {}, openCache, other)).toMatchObject({ wrong: expect.any(String) });
+  });
+
+  it('finds what LevelDB drops in silence where its files are not proven before', async () => {
+    const log = filesOf(/\.log$/)[0] as string;
+    const verdicts: Verdict[] = [];
+    for (const part of [0.2, 0.35, 0.5, 0.65, 0.8]) {
+      const flip = (dataDir: string) => flipBit(join(dataDir, 'db', log), Math.floor(part * sizeOf(log)), 0);
+      expect(await verdictAfter(flip, openCache)).toBe('refused');
+      verdicts.push(await verdictAfter(flip, openUnprovenCache));
+    }
+    expect(count(verdicts, 'prefix')).toBeLessThan(verdicts.length);
+    expect(verdicts.filter((verdict) => typeof verdict === 'object')).not.toEqual([]);
+  });
+});
+
+async function storedPages(storage: LevelStorage): Promise<{ key: string; rows: unknown[] }[]> {
+  const pages: { key: string; rows: unknown[] }[] = [];
+  for await (const [key, record] of storage.entries({ gte: '!state!p/', lt: '!state!p0' })) {
+    pages.push({ key, rows: unseal(record, () => key) as unknown[] });
+  }
+  return pages;
+}
