@@ -30,4 +30,6 @@ async function run(args: readonly string[]): Promise<number> {
   }
 }
 
+// What it makes is for this user alone, LevelDB's files from the first moment on.
+process.umask(0o077);
 process.exitCode = await run(process.argv.slice(2));

@@ -1,4 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PrivateFiles } from './private-files.ts';
+import { proveBeforeOpening } from './prove-before-opening.ts';
 
 /** One change of a batch. */
 export type StorageWrite =
@@ -41,8 +43,20 @@ export type OpenStorage = (location: string, create: boolean) => Promise<LevelSt
 /** A batch is copied into the storage at once; one of more writes than this, with turns for others in between. */
 const MANY_WRITES = 500;
 
-/** LevelDB, through `classic-level`. */
+/** New files are looked for after so many bytes; LevelDB begins a log every four mebibytes. */
+const SWEEP_BYTES = 512 * 1024;
+
+/** LevelDB, through `classic-level`. Its files are proven before it takes them. */
 export const openClassicLevel: OpenStorage = async (location, create) => {
+  if (!create) await proveBeforeOpening(location);
+  return openUnproven(location, create);
+};
+
+/**
+ * Takes the files as they are. One write at a time, and after one that has failed none: else the next one would come to
+ * lie behind half a record, and be lost with it.
+ */
+export const openUnproven: OpenStorage = async (location, create) => {
   const { ClassicLevel } = await import('classic-level');
   const db = new ClassicLevel<string, Uint8Array>(location, {
     keyEncoding: 'utf8',
@@ -50,10 +64,23 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
     createIfMissing: create,
   });
   await db.open();
+  const files = new PrivateFiles(location);
+  await files.sweep();
+  let unswept = 0;
+  let last = Promise.resolve();
+  const inTurn = (write: () => Promise<void>): Promise<void> => {
+    last = last.then(write);
+    return last;
+  };
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
   return {
     batch: async (writes, sync) => {
-      if (writes.length <= MANY_WRITES) return db.batch([...writes], { sync });
+      for (const write of writes) unswept += write.type === 'put' ? write.value.length : 0;
+      if (unswept > SWEEP_BYTES) {
+        unswept = 0;
+        void files.sweep();
+      }
+      if (writes.length <= MANY_WRITES) return inTurn(() => db.batch([...writes], { sync }));
       const batch = db.batch();
       try {
         for (const [index, write] of writes.entries()) {
@@ -65,7 +92,7 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
         await batch.close();
         throw error;
       }
-      return batch.write({ sync });
+      return inTurn(() => batch.write({ sync }));
     },
     getSync: (key, snapshot) => {
       const at = snapshot && snapshots.get(snapshot);
@@ -83,6 +110,9 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
       snapshots.set(snapshot, taken);
       return snapshot;
     },
-    close: () => db.close(),
+    close: async () => {
+      await db.close();
+      await files.sweep();
+    },
   };
 };

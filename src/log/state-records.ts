@@ -78,13 +78,11 @@ export function decodeEntry(stored: StoredEntry): EntryRecord {
   };
 }
 
-/** A page as it is stored, its entries one after the other; an empty one is not. */
+/** A page as it is stored, its entries one after the other; an empty one too, so that it is told from a lost one. */
 export function pageWrite(name: string, page: number, entries: Page): StorageWrite {
-  const key = pageKey(name, page);
-  if (entries.size === 0) return { type: 'del', key };
   const rows: unknown[] = [];
   for (const [entryKey, { expiresAt, bytes }] of entries) rows.push(entryKey, expiresAt, bytes);
-  return { type: 'put', key, value: seal(rows) };
+  return { type: 'put', key: pageKey(name, page), value: seal(rows) };
 }
 
 /** The inverse of {@link pageWrite}. */
@@ -108,20 +106,36 @@ export interface Progress {
   readonly adopting: boolean;
   /** The past is kept from here on: what was before this position cannot be seen. */
   readonly begins: number;
+  /** How many namespaces there are; `undefined` where nobody has counted them yet. */
+  readonly namespaces: number | undefined;
+  /** Whether a page that is not there is lost. Early versions did not store empty ones. */
+  readonly allPages: boolean;
 }
 
+/** Of a table without anything in it. */
+export const NO_PROGRESS: Progress = {
+  checkpoint: 0,
+  adopted: 0,
+  adopting: false,
+  begins: 0,
+  namespaces: 0,
+  allPages: true,
+};
+
 /** Goes with every batch. */
-export function progressWrite({ checkpoint, adopted, adopting, begins }: Progress): StorageWrite {
-  return { type: 'put', key: PROGRESS_KEY, value: seal([checkpoint, adopted, adopting, begins]) };
+export function progressWrite(progress: Progress & { readonly namespaces: number }): StorageWrite {
+  const { checkpoint, adopted, adopting, begins, namespaces, allPages } = progress;
+  const value = seal([checkpoint, adopted, adopting, begins, namespaces, allPages]);
+  return { type: 'put', key: PROGRESS_KEY, value };
 }
 
 /** What {@link progressWrite} stored; the beginning where there is none. */
 export function decodeProgress(record: Uint8Array | undefined): Progress {
-  if (record === undefined) return { checkpoint: 0, adopted: 0, adopting: false, begins: 0 };
+  if (record === undefined) return NO_PROGRESS;
   // A directory that is older than the keeping of the past begins to keep it now.
-  const [checkpoint, adopted, adopting, begins = checkpoint] = unseal(
+  const [checkpoint, adopted, adopting, begins = checkpoint, namespaces, allPages = false] = unseal(
     record,
     () => 'The checkpoint of the state table',
-  ) as [number, number, boolean, number?];
-  return { checkpoint, adopted, adopting, begins };
+  ) as [number, number, boolean, number?, number?, boolean?];
+  return { checkpoint, adopted, adopting, begins, namespaces, allPages };
 }

@@ -15,6 +15,7 @@ import {
   decodePage,
   decodeProgress,
   decodeSummary,
+  NO_PROGRESS,
   type Page,
   PROGRESS_KEY,
   type Progress,
@@ -22,6 +23,7 @@ import {
   progressWrite,
   type StoredNamespace,
   SUMMARY_RANGE,
+  summaryKey,
 } from './state-records.ts';
 import type { NamespaceSummary, StateSource } from './state-source.ts';
 import { TimeSlice } from './time-slice.ts';
@@ -99,7 +101,7 @@ export class StateTable implements StateSource {
     const { directory } = log;
     const found = await readProgress(directory);
     if (found.adopting) await wipeState(directory);
-    const progress = found.adopting ? decodeProgress(undefined) : found;
+    const progress = found.adopting ? NO_PROGRESS : found;
     const { checkpoint, adopted } = progress;
     if (log.head === 0 && checkpoint > 0 && adopted === checkpoint) await log.beginAfter(checkpoint);
     if (checkpoint > log.head || checkpoint < log.first - 1) {
@@ -107,8 +109,8 @@ export class StateTable implements StateSource {
         `The state in ${directory.path} is as of position ${checkpoint}, but the log goes from ${log.first} to ${log.head}`,
       );
     }
-    const table = new StateTable(directory, options, progress, await readSummaries(directory));
-    await table.past.load(table.#timed);
+    const table = new StateTable(directory, options, progress, await readSummaries(directory, progress));
+    await table.#loadPast();
     return table;
   }
 
@@ -152,7 +154,7 @@ export class StateTable implements StateSource {
    */
   get(namespace: string, key: string): EntryRecord | undefined {
     const summary = this.#summaries.get(namespace);
-    const stored = summary && this.#readPage(namespace, pageOf(key, summary.pages)).get(key);
+    const stored = summary && this.#readPage(summary, pageOf(key, summary.pages)).get(key);
     return stored && decodeEntry(stored);
   }
 
@@ -162,7 +164,7 @@ export class StateTable implements StateSource {
     if (summary === undefined) return undefined;
     const state = new NamespaceState(namespace);
     for (let page = 0; page < summary.pages; page += 1) {
-      for (const [key, stored] of this.#readPage(namespace, page)) state.put(key, decodeEntry(stored));
+      for (const [key, stored] of this.#readPage(summary, page)) state.put(key, decodeEntry(stored));
     }
     if (state.entries.size !== summary.count) {
       throw corrupt(
@@ -192,10 +194,11 @@ export class StateTable implements StateSource {
       }
       await this.#loadNeeded(folds, slice);
       const writes = await finishFolds(folds, slice);
-      await this.#write([...writes, ...past.writes, progressWrite(progress)], false, generation, () => {
+      const next = { ...progress, namespaces: this.#countAfter(folds) };
+      await this.#write([...writes, ...past.writes, progressWrite(next)], false, generation, () => {
         past.done();
         for (const fold of folds) this.#setSummary(fold.name, fold.summary);
-        this.#progress = progress;
+        this.#progress = next;
       });
     });
   }
@@ -218,20 +221,17 @@ export class StateTable implements StateSource {
           `${this.#directory.path} already holds state. Restore into a new one.`,
         );
       }
-      await this.#directory.write([progressWrite({ checkpoint: 0, adopted: 0, adopting: true, begins: 0 })], true);
+      await this.#directory.write([progressWrite({ ...NO_PROGRESS, adopting: true, namespaces: 0 })], true);
       this.#leftovers = true;
       const summaries = await adoptNamespaces(this.#directory, namespaces, new TimeSlice(this.#clock, signal));
-      const progress = { checkpoint: position, adopted: position, adopting: false, begins: position };
+      const at = { checkpoint: position, adopted: position, begins: position };
+      const progress = { ...NO_PROGRESS, ...at, namespaces: summaries.size };
       await this.#write([progressWrite(progress)], true, generation, () => {
         this.#summaries = summaries;
         this.#progress = progress;
         this.#leftovers = false;
       });
     });
-  }
-
-  get #timed(): number {
-    return this.checkpoint - this.begins;
   }
 
   async #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
@@ -260,7 +260,7 @@ export class StateTable implements StateSource {
       const some = needed.slice(i, i + LOAD_PAGES);
       const records = await this.#directory.getMany(some.map(({ key }) => key));
       for (const [index, { fold, page }] of some.entries()) {
-        fold.load(page, records[index]);
+        fold.load(page, this.#assertPage(records[index]));
         if (slice.over) await slice.pause();
       }
     }
@@ -288,19 +288,47 @@ export class StateTable implements StateSource {
     else this.#summaries.set(name, summary);
   }
 
-  #readPage(namespace: string, page: number): Page {
-    return decodePage(this.#directory.getSync(pageKey(namespace, page), this.#view));
+  #countAfter(folds: readonly NamespaceFold[]): number {
+    let count = this.#summaries.size;
+    for (const { name, summary } of folds) count += Number(summary !== undefined) - Number(this.#summaries.has(name));
+    return count;
+  }
+
+  #readPage({ name, count, pages }: StoredNamespace, index: number): Page {
+    if (count === 0) return new Map();
+    const page = decodePage(this.#assertPage(this.#directory.getSync(pageKey(name, index), this.#view)));
+    const [key] = page.keys();
+    if (key !== undefined && pageOf(key, pages) !== index) {
+      throw corrupt(`A page of the state table in ${this.#directory.path} is in the place of another one`);
+    }
+    return page;
+  }
+
+  /** Every page of a namespace with entries is stored. */
+  #assertPage(record: Uint8Array | undefined): Uint8Array | undefined {
+    if (record !== undefined || !this.#progress.allPages) return record;
+    throw corrupt(`A page of the state table in ${this.#directory.path} is missing`);
+  }
+
+  /** The past is as far as the table: it holds the last update of every namespace. */
+  async #loadPast(): Promise<void> {
+    await this.past.load(this.checkpoint - this.begins);
+    for (const { name, position } of this.#summaries.values()) {
+      if (position > this.begins && this.past.summary(name)?.last !== position) {
+        throw corrupt(`The past of a namespace in ${this.#directory.path} does not end where the namespace does`);
+      }
+    }
   }
 
   async #reload(): Promise<void> {
     const found = await readProgress(this.#directory);
-    const summaries = found.adopting ? new Map() : await readSummaries(this.#directory);
+    const summaries = found.adopting ? new Map() : await readSummaries(this.#directory, found);
     this.#view = undefined;
     this.#generation += 1;
     this.#leftovers = found.adopting;
-    this.#progress = found.adopting ? decodeProgress(undefined) : found;
+    this.#progress = found.adopting ? NO_PROGRESS : found;
     this.#summaries = summaries;
-    await this.past.load(this.#timed);
+    await this.#loadPast();
   }
 }
 
@@ -309,11 +337,18 @@ async function readProgress(directory: LevelDirectory): Promise<Progress> {
   return decodeProgress(record);
 }
 
-async function readSummaries(directory: LevelDirectory): Promise<Map<string, StoredNamespace>> {
+async function readSummaries(directory: LevelDirectory, progress: Progress): Promise<Map<string, StoredNamespace>> {
   const summaries = new Map<string, StoredNamespace>();
-  for await (const [, record] of readAll(directory, SUMMARY_RANGE)) {
+  for await (const [key, record] of readAll(directory, SUMMARY_RANGE)) {
     const summary = decodeSummary(record);
+    if (key !== summaryKey(summary.name)) {
+      throw corrupt(`The record of a namespace in ${directory.path} is in the place of another one`);
+    }
     summaries.set(summary.name, summary);
+  }
+  const { namespaces } = progress;
+  if (namespaces !== undefined && namespaces !== summaries.size) {
+    throw corrupt(`The state in ${directory.path} has ${summaries.size} namespaces in place of ${namespaces}`);
   }
   return summaries;
 }

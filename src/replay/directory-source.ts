@@ -6,7 +6,7 @@ import { blockPosition, decodeBlock, LOG_RANGE } from '../log/block-codec.ts';
 import { lastPosition } from '../log/block-reader.ts';
 import { LevelDirectory } from '../log/level-directory.ts';
 import { readAll } from '../log/level-records.ts';
-import { openClassicLevel } from '../log/level-storage.ts';
+import { openUnproven } from '../log/level-storage.ts';
 import { StateTable } from '../log/state-table.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
 import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
@@ -28,7 +28,8 @@ export async function openDirectorySource(
   if (!(await isDataDirectory(path))) {
     throw new ContextCacheError('NOT_FOUND', `${path} is a directory, but no data directory: it has no log.`);
   }
-  const directory = await LevelDirectory.open(path, openClassicLevel);
+  // Of a damaged directory what is left is wanted: each block is proven when it is read, and a missing one is a gap.
+  const directory = await LevelDirectory.open(path, openUnproven);
   try {
     const [first, last] = await ends(directory);
     const base = first === 1 || updatesOnly ? undefined : await readBase(directory);

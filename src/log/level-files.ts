@@ -1,0 +1,167 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Damage, readJournal } from './level-journal.ts';
+import { LevelManifest } from './level-manifest.ts';
+import { findTableDamage } from './level-table.ts';
+import { SlicedFile } from './sliced-file.ts';
+
+/** A place in a file of a database that is not as it was written. */
+export interface FileDamage extends Damage {
+  /** Name of the file in the directory. */
+  readonly file: string;
+}
+
+/** Options of {@link checkDatabaseFiles}. */
+export interface CheckFilesOptions {
+  /** Whether a process is writing there: then a file may go away meanwhile, its content having gone into another one. */
+  readonly live: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Where all tables together have more bytes than this, only their indexes are proven. Default: no bound. */
+  readonly wholeTablesUpTo?: number | undefined;
+}
+
+/**
+ * Proves the files that make up a LevelDB database, of which LevelDB itself checks little when it reads them: that
+ * `CURRENT` names a manifest, that what this names is there, and every checksum in the manifest, the write-ahead logs and
+ * the tables. Holds less than a mebibyte or the largest index at a time. Files that are not part of the database any
+ * more are passed over.
+ *
+ * A last record that is not whole is no damage: it was being written when everything stopped, and nobody was told that it
+ * is there.
+ *
+ * @param location the directory with the file `CURRENT`.
+ * @throws what the file system says, and the signal's reason.
+ *
+ * @example
+ * ```ts
+ * for await (const { file, offset, problem } of checkDatabaseFiles('./agent-memory/db', { live: false })) {
+ *   console.log(`${file} at byte ${offset}: ${problem}`);
+ * }
+ * ```
+ */
+export async function* checkDatabaseFiles(
+  location: string,
+  options: CheckFilesOptions,
+): AsyncGenerator<FileDamage, void, undefined> {
+  const manifest = new LevelManifest();
+  const name = yield* checkCurrent(location);
+  if (name === undefined) return;
+  yield* checkManifest(location, name, manifest, options);
+  yield* checkLogs(location, name, manifest, options);
+  yield* checkTables(location, name, manifest, options);
+}
+
+async function* checkCurrent(location: string): AsyncGenerator<FileDamage, string | undefined, undefined> {
+  const file = 'CURRENT';
+  const text = await unlessMissing(readFile(join(location, file), 'latin1'));
+  const [, name] = /^(MANIFEST-\d+)\n$/.exec(text ?? '') ?? [];
+  if (name !== undefined) return name;
+  yield { file, offset: 0, problem: text === undefined ? 'is missing' : 'does not name a manifest' };
+  return undefined;
+}
+
+async function* checkManifest(
+  location: string,
+  file: string,
+  manifest: LevelManifest,
+  { live, signal }: CheckFilesOptions,
+): AsyncGenerator<FileDamage, void, undefined> {
+  const opened = await unlessMissing(SlicedFile.open(join(location, file), signal));
+  if (opened === undefined) {
+    if (!live) yield { file, offset: 0, problem: 'is missing, though CURRENT names it' };
+    return;
+  }
+  try {
+    for await (const item of readJournal(opened, true)) {
+      if ('problem' in item) yield { file, ...item };
+      else manifest.take(item.record);
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    yield { file, offset: 0, problem: `holds a record that cannot be read (${error.message})` };
+  } finally {
+    await opened.close();
+  }
+}
+
+/** A log is made before the manifest names it, and goes away after the manifest has named a later one. */
+async function* checkLogs(
+  location: string,
+  manifestFile: string,
+  { logNumber }: LevelManifest,
+  { live, signal }: CheckFilesOptions,
+): AsyncGenerator<FileDamage, void, undefined> {
+  const numbers = (await numbersOf(location, /^(\d+)\.log$/)).filter((number) => number >= logNumber);
+  if (!live && logNumber > 0 && numbers[0] !== logNumber) {
+    const problem = `is missing, though ${manifestFile} names it`;
+    yield { file: fileName(logNumber, 'log'), offset: 0, problem };
+  }
+  for (const number of numbers) {
+    const file = fileName(number, 'log');
+    const opened = await unlessMissing(SlicedFile.open(join(location, file), signal));
+    if (opened === undefined) continue;
+    try {
+      for await (const item of readJournal(opened, false)) if ('problem' in item) yield { file, ...item };
+    } finally {
+      await opened.close();
+    }
+  }
+}
+
+async function* checkTables(
+  location: string,
+  manifestFile: string,
+  { tables }: LevelManifest,
+  { live, signal, wholeTablesUpTo = Number.POSITIVE_INFINITY }: CheckFilesOptions,
+): AsyncGenerator<FileDamage, void, undefined> {
+  let bytes = 0;
+  for (const size of tables.values()) bytes += size;
+  for (const [number, size] of tables) {
+    const [file, opened] = await openTable(location, number, signal);
+    if (opened === undefined) {
+      if (!live) yield { file, offset: 0, problem: `is missing, though ${manifestFile} names it` };
+      continue;
+    }
+    try {
+      const wrongSize = {
+        offset: Math.min(size, opened.size),
+        problem: `has ${opened.size} bytes in place of ${size}`,
+      };
+      const damage = opened.size === size ? await findTableDamage(opened, bytes <= wholeTablesUpTo) : wrongSize;
+      if (damage !== undefined) yield { file, offset: damage.offset, problem: damage.problem };
+    } finally {
+      await opened.close();
+    }
+  }
+}
+
+/** Tables of early versions have another ending. */
+async function openTable(
+  location: string,
+  number: number,
+  signal: AbortSignal | undefined,
+): Promise<[file: string, opened: SlicedFile | undefined]> {
+  for (const file of [fileName(number, 'ldb'), fileName(number, 'sst')]) {
+    const opened = await unlessMissing(SlicedFile.open(join(location, file), signal));
+    if (opened !== undefined) return [file, opened];
+  }
+  return [fileName(number, 'ldb'), undefined];
+}
+
+function fileName(number: number, ending: string): string {
+  return `${String(number).padStart(6, '0')}.${ending}`;
+}
+
+async function numbersOf(location: string, pattern: RegExp): Promise<number[]> {
+  const numbers = (await readdir(location)).map((file) => Number(pattern.exec(file)?.[1]));
+  return numbers.filter((number) => !Number.isNaN(number)).sort((a, b) => a - b);
+}
+
+async function unlessMissing<Result>(work: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentContextCache, ContextCacheError } from '../../src/index.ts';
+import { removeTempDir, tempDir } from '../support/temp-dir.ts';
+import { Recorded } from './damage-model.ts';
+import type { Random } from './support.ts';
+
+/** Opening and reading end within this, whatever is damaged. Generous: the machine may be busy. */
+const DEADLINE_MS = 120_000;
+/** Files that LevelDB writes whatever happens, and that hold nothing. */
+const NOTES = /^(LOG|LOG\.old|LOCK)$/;
+
+/** How a damaged directory was taken: refused, noticed while reading, taken for a prefix that is true, or wrong. */
+export type Verdict = 'refused' | 'noticed' | 'prefix' | { readonly wrong: string };
+
+/** Opens a directory. */
+export type Open = (dataDir: string) => Promise<AgentContextCache>;
+
+/** As anybody does. */
+export const openCache: Open = (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {} });
+
+/** A copy of a directory in which one file is another's, so that it may be changed; the others are shared. */
+export async function copyOf(original: string, folder: string, file: string): Promise<string> {
+  const dataDir = await tempDir('damage');
+  for (const each of ['db', 'backups']) {
+    await mkdir(join(dataDir, each), { mode: 0o700 });
+    for (const name of await readdir(join(original, each))) {
+      const own = (each === folder && name === file) || NOTES.test(name);
+      await (own ? copyFile : link)(join(original, each, name), join(dataDir, each, name));
+    }
+  }
+  return dataDir;
+}
+
+/** Opens it, reads everything, writes, and opens it again. Removes it when it was taken well. */
+export async function judge(dataDir: string, recorded: Recorded, random: Random, open = openCache): Promise<Verdict> {
+  const ended = new AbortController();
+  const late = sleep(DEADLINE_MS, { wrong: `not done after ${DEADLINE_MS} ms` }, { signal: ended.signal }).catch(
+    () => 'noticed' as const,
+  );
+  const verdict = await Promise.race([judgeCalmly(dataDir, recorded, random, open), late]);
+  ended.abort();
+  if (typeof verdict === 'string') removeTempDir(dataDir);
+  return verdict;
+}
+
+async function judgeCalmly(dataDir: string, recorded: Recorded, random: Random, open: Open): Promise<Verdict> {
+  const before = await digestOf(dataDir);
+  const first = await open(dataDir).catch((error: unknown) => problemOf(error, dataDir));
+  if (!(first instanceof AgentContextCache)) {
+    if (first !== undefined) return { wrong: first };
+    return stillRefused(dataDir, before, open);
+  }
+  const taken = await readAndWrite(first, recorded, random, dataDir);
+  if (!(taken instanceof Recorded)) return taken;
+  return openedAgain(dataDir, taken, random, open);
+}
+
+async function openedAgain(dataDir: string, taken: Recorded, random: Random, open: Open): Promise<Verdict> {
+  const count = taken.updates.length;
+  let cache: AgentContextCache | undefined;
+  try {
+    cache = await open(dataDir);
+    if (cache.position !== count) return { wrong: `it is at ${cache.position} of ${count} when opened again` };
+    const wrong = await taken.difference(cache, random);
+    return wrong === undefined ? 'prefix' : { wrong: `opened again: ${wrong}` };
+  } catch (error) {
+    const wrong = problemOf(error, dataDir);
+    return wrong === undefined ? 'noticed' : { wrong: `opened again: ${wrong}` };
+  } finally {
+    await cache?.shutdown();
+  }
+}
+
+/** What has been refused is as it was, and is refused again. */
+async function stillRefused(dataDir: string, before: string, open: Open): Promise<Verdict> {
+  if (open === openCache && (await digestOf(dataDir)) !== before) return { wrong: 'it was refused and changed' };
+  const opened = await open(dataDir).catch(() => undefined);
+  await opened?.shutdown();
+  return opened === undefined ? 'refused' : { wrong: 'it was refused, and then opened' };
+}
+
+async function readAndWrite(
+  cache: AgentContextCache,
+  recorded: Recorded,
+  random: Random,
+  dataDir: string,
+): Promise<Recorded | Verdict> {
+  try {
+    const wrong = await recorded.difference(cache, random);
+    if (wrong !== undefined) return { wrong };
+    const { position } = cache;
+    const { namespace } = recorded.updates[random.below(Math.max(1, position))] ?? { namespace: 'default' };
+    await cache.set('written afterwards', { random: random.next() }, namespace);
+    await cache.set('written afterwards', { random: random.next() }, 'a namespace of its own');
+    const written = [];
+    for await (const update of cache.readLog({ from: position + 1 })) written.push(update);
+    return new Recorded([...recorded.updates.slice(0, position), ...written]);
+  } catch (error) {
+    const wrong = problemOf(error, dataDir);
+    return wrong === undefined ? 'noticed' : { wrong };
+  } finally {
+    await cache.shutdown();
+  }
+}
+
+/** `undefined` for a clear error: typed, naming the directory or the damage, with the remedy. */
+function problemOf(error: unknown, dataDir: string): string | undefined {
+  if (!(error instanceof ContextCacheError)) return `it failed with ${error}`;
+  const clear = error.code === 'LOG_CORRUPT' && /restore a backup into a new one/.test(error.message);
+  // LevelDB has come upon it while it moved tables about, and takes no more writes.
+  const degraded = /^(OUTCOME_UNKNOWN|LOG_UNAVAILABLE)$/.test(error.code) && /Corruption: /.test(error.message);
+  const known = clear || degraded || (error.code === 'FORMAT_UNSUPPORTED' && error.message.includes(dataDir));
+  return known ? undefined : `it failed with ${error.code}: ${error.message}`;
+}
+
+async function digestOf(dataDir: string): Promise<string> {
+  const hash = createHash('sha256');
+  const files = (await readdir(join(dataDir, 'db'))).filter((file) => !NOTES.test(file));
+  for (const file of files.sort()) hash.update(file).update(await readFile(join(dataDir, 'db', file)));
+  return hash.digest('hex');
+}

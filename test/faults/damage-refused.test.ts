@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { ClassicLevel } from 'classic-level';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { AgentContextCache } from '../../src/index.ts';
+import { buildDist, projectRoot } from '../support/dist.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const NOBODY = 65_534;
+/** A refusal takes no longer than this; the best of some tries, because the machine may be busy. */
+const REFUSED_MS = 1_000;
+const TRIES = 5;
+
+interface Said {
+  readonly opened?: true;
+  readonly code?: string;
+  readonly message?: string;
+  readonly ms?: number;
+}
+
+function start(dataDir: string, what: 'try' | 'hold' | 'fill', uid?: number): ChildProcess {
+  const script = join(import.meta.dirname, 'damage-child.mjs');
+  const args = [script, join(projectRoot, 'dist'), dataDir, what];
+  const user = uid === undefined ? {} : { uid, gid: uid };
+  return spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'], cwd: '/', ...user });
+}
+
+async function said(child: ChildProcess): Promise<Said> {
+  const lines = createInterface(child.stdout as NodeJS.ReadableStream);
+  for await (const line of lines) return JSON.parse(line) as Said;
+  throw new Error('The child said nothing.');
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const closed = once(child, 'close');
+  child.stdin?.end('\n');
+  await closed;
+}
+
+async function refusal(dataDir: string, uid?: number): Promise<Said> {
+  let best: Said = { ms: Number.POSITIVE_INFINITY };
+  for (let i = 0; i < TRIES && (best.ms ?? 0) >= REFUSED_MS; i += 1) {
+    const child = start(dataDir, 'try', uid);
+    const answer = await said(child);
+    await end(child);
+    expect(answer.opened).toBeUndefined();
+    if ((answer.ms ?? 0) < (best.ms ?? 0)) best = answer;
+  }
+  expect(best.ms).toBeLessThan(REFUSED_MS);
+  expect(best.message).toContain(dataDir);
+  return best;
+}
+
+async function filled(): Promise<string> {
+  const dataDir = join(await tempDir('refused'), 'data');
+  const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+  await cache.set('k', 'v');
+  await cache.shutdown();
+  return dataDir;
+}
+
+async function isWhole(dataDir: string): Promise<boolean> {
+  const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+  const value = cache.get('k');
+  await cache.shutdown();
+  return value === 'v';
+}
+
+async function changeDatabase(dataDir: string, key: string, value: string): Promise<void> {
+  const db = new ClassicLevel(join(dataDir, 'db'));
+  await db.put(key, value);
+  await db.close();
+}
+
+beforeAll(buildDist, 120_000);
+
+describe('a directory is refused within a second, with the remedy,', () => {
+  it('where another process has it', async () => {
+    const dataDir = await filled();
+    const holder = start(dataDir, 'hold');
+    expect(await said(holder)).toEqual({ opened: true });
+    expect(await refusal(dataDir)).toMatchObject({
+      code: 'DIRECTORY_LOCKED',
+      message: expect.stringMatching(/stop it/),
+    });
+    await end(holder);
+    expect(await isWhole(dataDir)).toBe(true);
+  });
+
+  it('where this process has it', async () => {
+    const dataDir = await filled();
+    const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+    await expect(AgentContextCache.open({ dataDir, natsUrl: null })).rejects.toMatchObject({
+      code: 'DIRECTORY_LOCKED',
+    });
+    await cache.shutdown();
+  });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'where there is no permission (needs to be root, to become somebody else)',
+    async () => {
+      const dataDir = await filled();
+      await chmod(join(dataDir, '..'), 0o755);
+      const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/See to the disk, the permissions/) };
+      expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
+      // It can be read, but not written.
+      for (const folder of [dataDir, join(dataDir, 'db')]) await chmod(folder, 0o755);
+      for (const file of await readdir(join(dataDir, 'db'))) await chmod(join(dataDir, 'db', file), 0o644);
+      expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
+      expect(await refusal(join(dataDir, 'new'), NOBODY)).toMatchObject(remedy);
+      expect(await isWhole(dataDir)).toBe(true);
+    },
+  );
+
+  it('where a newer version or another program has written it', async () => {
+    const newer = await filled();
+    await changeDatabase(newer, '!meta!format', '{"product":"agent-context-cache","format":99}');
+    const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 99.*or a newer one/) };
+    expect(await refusal(newer)).toMatchObject(version);
+    const other = await tempDir('refused');
+    await mkdir(join(other, 'db'));
+    await changeDatabase(other, 'settings', 'of a browser');
+    const place = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/Name a directory of its own/) };
+    expect(await refusal(other)).toMatchObject(place);
+  });
+});
+
+it('files are for their owner alone, and directories too, whatever the umask', async () => {
+  const dataDir = join(await tempDir('modes'), 'data');
+  const child = start(dataDir, 'fill');
+  expect(await said(child)).toEqual({ opened: true });
+  expect(await wideOpen(dataDir, 'directories')).toEqual([]);
+  await end(child);
+  const files = await readdir(dataDir, { recursive: true });
+  expect(files.filter((file) => file.endsWith('.ldb')).length).toBeGreaterThan(1);
+  expect(files.filter((file) => file.startsWith('backups/')).length).toBeGreaterThan(1);
+  expect(await wideOpen(dataDir, 'all')).toEqual([]);
+});
+
+async function wideOpen(dataDir: string, which: 'directories' | 'all'): Promise<string[]> {
+  const wide: string[] = [];
+  for (const name of ['', ...(await readdir(dataDir, { recursive: true }))]) {
+    const found = await stat(join(dataDir, name)).catch(() => undefined);
+    if (found === undefined || (which === 'directories' && !found.isDirectory())) continue;
+    if ((found.mode & 0o777) !== (found.isDirectory() ? 0o700 : 0o600)) wide.push(`${name} ${found.mode.toString(8)}`);
+  }
+  return wide;
+}
