@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../../src/core/clock.ts';
 import { AgentContextCache, type ContextCommand, FileContextCache, type Update } from '../../src/index.ts';
@@ -100,13 +101,16 @@ export async function checkDirectory(dataDir: string, options: CheckOptions): Pr
   try {
     const walk = new Walk(commands, refused);
     const looked = new Set(Array.from({ length: views.count }, () => 1 + views.random.below(cache.position)));
+    await using snapshot = await newestSnapshot(dataDir);
     for await (const update of cache.readLog()) {
       walk.take(update);
-      if (looked.has(update.position)) {
-        using view = cache.at(update.position);
-        told(`The view at position ${update.position}`, walk.model.difference(view));
-      }
+      if (snapshot?.position === update.position) told('The newest snapshot', walk.model.difference(snapshot));
+      if (!looked.has(update.position)) continue;
+      using view = cache.at(update.position);
+      told(`The view at position ${update.position}`, walk.model.difference(view));
     }
+    if (snapshot !== undefined && snapshot.position > cache.position)
+      throw new Error(`The newest snapshot is of position ${snapshot.position}; the log ends at ${cache.position}`);
     walk.finish();
     if (walk.position !== cache.position) throw new Error(`The log ends at ${walk.position}, not ${cache.position}`);
     told('The state', walk.model.difference(cache));
@@ -117,6 +121,17 @@ export async function checkDirectory(dataDir: string, options: CheckOptions): Pr
     return walk;
   } finally {
     await cache.shutdown();
+  }
+}
+
+/** What the newest whole snapshot of the directory restores; `undefined` where there is none. */
+async function newestSnapshot(dataDir: string): Promise<AgentContextCache | undefined> {
+  const restoreFrom = join(dataDir, 'backups');
+  try {
+    return await AgentContextCache.open({ restoreFrom, clock: still, natsUrl: null, onError: () => undefined });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'NOT_FOUND') return undefined;
+    throw error;
   }
 }
 

@@ -14,7 +14,7 @@ import { faultSeed, Random, times } from './support.ts';
 
 const seed = faultSeed();
 /** Of each of the eight combinations: 500 kills and more in the long form. */
-const KILLS = times(6, 64);
+const KILLS = times(4, 64);
 /** A directory is killed so many times, then a new one begins. */
 const GENERATIONS = times(6, 16);
 
