@@ -1,9 +1,9 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { AgentContextCache, type ContextCommand, type Update } from '../../src/index.ts';
+import { AgentContextCache, type ContextCommand, FileContextCache, type Update } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { checkDirectory, checkNoneLost, Walk } from './crash-check.ts';
+import { checkDirectory, checkNoneLost, still, Walk } from './crash-check.ts';
 import { Said } from './crash-process.ts';
 import { randomCommands } from './crash-workload.ts';
 import { Random } from './support.ts';
@@ -58,16 +58,20 @@ it('what a cache has made of the commands passes; what is missing, twice, exchan
   expect(() => checkNoneLost(walk(log.slice(0, ends[100])), said)).toThrow(/acknowledged are lost/);
 });
 
-it('a directory whose state, view or mirror is of another log is found', async () => {
+it('a state, a view or a mirror that does not fit the log is found', async () => {
   const home = await tempDir('check');
   const [data, views] = [join(home, 'data'), { random: new Random(1), count: 20 }];
-  await logOf(data);
+  const { log } = await logOf(data);
+  const cache = await AgentContextCache.open({ dataDir: data, natsUrl: null, clock: still });
+  expect(walk(log).model.difference(cache)).toBeUndefined();
+  expect(walk(log.slice(0, walk(log).positions.get(290))).model.difference(cache)).toBeDefined();
+  expect(walk(log).model.difference(cache.at(log.length - 1))).toBeDefined();
+  await cache.shutdown();
   const mirror = join(home, 'mirror.json');
   expect((await checkDirectory(data, { commands, views, mirror })).missing().next().done).toBe(true);
   // The mirror of this log is at its end; put back to nothing but its position, it lacks everything.
   const other = join(home, 'other.json');
   await cp(mirror, other);
-  const { FileContextCache } = await import('../../src/index.ts');
   const backend = new FileContextCache({ path: other });
   await backend.set('stray', 1, 'a:b');
   await backend.close();

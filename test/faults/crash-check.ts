@@ -7,7 +7,7 @@ import type { Said } from './crash-process.ts';
 import type { Random } from './support.ts';
 
 /** Time stands still at the beginning, so that looking changes nothing: no entry expires. */
-const still = { ...systemClock, now: () => 1 };
+export const still = { ...systemClock, now: () => 1 };
 
 /**
  * Walks a log along the commands it was made of. The log must be what they make, in their order, each whole, up to one

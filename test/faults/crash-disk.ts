@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
-import { copyFile, mkdtemp } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { removeTempDir, tempDir } from '../support/temp-dir.ts';
+import { removeTempDir, runDirectory, tempDir } from '../support/temp-dir.ts';
 
 const run = promisify(execFile);
 
@@ -86,9 +86,13 @@ export class DiskImage {
 
   /** What the disk has been given by now. What only the file system's page cache holds is not in it. */
   async copy(): Promise<DiskImage> {
-    const file = `${this.file}.copy`;
-    await copyFile(this.file, file);
-    return new DiskImage(file);
+    const copy = join(await mkdtemp(join(dirname(dirname(this.file)), 'disk-')), 'image');
+    await copyFile(this.file, copy);
+    return new DiskImage(copy);
+  }
+
+  remove(): Promise<void> {
+    return rm(dirname(this.file), { recursive: true });
   }
 
   /** By itself the journal writes nothing for five minutes: only what is synced gets to the disk. */
@@ -105,14 +109,13 @@ export function mountingMissing(args: readonly string[]): string | undefined {
     if (!['/usr/sbin', '/usr/bin', '/sbin', '/bin'].some((directory) => existsSync(join(directory, program))))
       return `${program} is not there`;
   }
-  const directory = `/tmp/context-cache-mount-probe-${process.pid}`;
-  mkdirSync(directory);
+  const directory = mkdtempSync(join(runDirectory(), 'mount-'));
   try {
     execFileSync('unshare', ['--mount', '--propagation', 'private', 'mount', ...args, directory], { stdio: 'pipe' });
     return undefined;
   } catch (error) {
     return `mount ${args.join(' ')} fails: ${String((error as { stderr?: Buffer }).stderr).trim()}`;
   } finally {
-    execFileSync('rmdir', [directory]);
+    rmdirSync(directory);
   }
 }

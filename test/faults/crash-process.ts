@@ -88,19 +88,24 @@ export function spawnNode(script: string, options: object, env: NodeJS.ProcessEn
 export async function runChild(
   options: ChildOptions,
   moment: KillMoment | undefined,
-  kill: (child: ChildProcess) => void = (child) => child.kill('SIGKILL'),
+  kill: (child: ChildProcess) => unknown = (child) => child.kill('SIGKILL'),
 ): Promise<Said> {
   const child = spawnNode('crash-child.mjs', options);
   const ended = once(child, 'close');
   const said = new Said();
   let timer: NodeJS.Timeout | undefined;
+  let killing: unknown;
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
     const word = said.take(line);
     if (word !== moment?.line || said.counts.get(word) !== moment.count) continue;
-    if (moment.delayMs === 0) kill(child);
-    else timer = setTimeout(() => kill(child), moment.delayMs);
+    const now = () => {
+      killing = kill(child);
+    };
+    if (moment.delayMs === 0) now();
+    else timer = setTimeout(now, moment.delayMs);
   }
   const [code, signal] = await ended;
+  await killing;
   clearTimeout(timer);
   said.killed = signal === 'SIGKILL';
   if (!said.killed && code !== 0) throw new Error(`The child ended with code ${code}, signal ${signal}.`);
