@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { WriteTurns } from './write-turns.ts';
 
 /** One change of a batch. */
 export type StorageWrite =
@@ -25,7 +26,7 @@ export interface StorageSnapshot {
  * atomic batches. The seam where a test makes the disk fail.
  */
 export interface LevelStorage {
-  /** Writes all or nothing; with `sync` only resolves once the disk has it. */
+  /** Writes all or nothing; with `sync` only resolves once the disk has it. After one has failed all others do. */
   batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
@@ -50,10 +51,11 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
     createIfMissing: create,
   });
   await db.open();
+  const turns = new WriteTurns();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
   return {
     batch: async (writes, sync) => {
-      if (writes.length <= MANY_WRITES) return db.batch([...writes], { sync });
+      if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
       const batch = db.batch();
       try {
         for (const [index, write] of writes.entries()) {
@@ -61,11 +63,11 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
           else batch.del(write.key);
           if (index % MANY_WRITES === MANY_WRITES - 1) await nextTurn();
         }
+        await turns.take(() => batch.write({ sync }));
       } catch (error) {
         await batch.close();
         throw error;
       }
-      return batch.write({ sync });
     },
     getSync: (key, snapshot) => {
       const at = snapshot && snapshots.get(snapshot);
@@ -83,6 +85,9 @@ export const openClassicLevel: OpenStorage = async (location, create) => {
       snapshots.set(snapshot, taken);
       return snapshot;
     },
-    close: () => db.close(),
+    close: async () => {
+      await turns.idle();
+      await db.close();
+    },
   };
 };

@@ -7,32 +7,28 @@
 //   a INDEX POSITION CHANGED STATUS STRUCK   the log's status then; whether the log's file had failed before it was asked
 //   e INDEX CODE STATUS
 //   armed N, hit N FILE, degraded N MS, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: a fault's course
-import { closeSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
-import { constants } from 'node:os';
+import { readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { DiskControl } from './disk-control.mjs';
 
 const { dist, dataDir, mirror, durability, faults, opening, upTo, ...options } = JSON.parse(process.argv[2]);
 const say = (line) => writeSync(1, `${line}\n`);
 const { AgentContextCache, FileContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
 const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
-const control = openSync(options.control, 'r+');
+const control = new DiskControl(options.control);
 
-/** As `struct control` in disk-faults.c. */
-const SIZE = 32 + 2 * 256;
-const KINDS = { write: 1, sync: 2, rename: 4 };
-const FATES = { lost: 0, torn: 1, done: 2 };
 let fault = -1;
 let struck = false;
 
-if (opening !== undefined) arm(opening);
+if (opening !== undefined) control.arm(opening);
 let cache = await open();
 while (cache === undefined) {
-  if (opening?.forever) disarm();
+  if (opening?.forever) control.disarm();
   cache = await open();
 }
-if (opening !== undefined) disarm();
+if (opening !== undefined) control.disarm();
 say('open');
 
 let next = 0;
@@ -40,7 +36,6 @@ let next = 0;
 await burst();
 for (fault = 0; fault < faults.length; fault += 1) await suffer(faults[fault]);
 while (next < Math.min(upTo, commands.length)) await burst();
-closeSync(control);
 say('shutdown');
 const { undelivered, logError } = await cache.shutdown({ timeoutMs: 20_000 });
 if (undelivered.length > 0 || logError !== undefined) say(`error ${JSON.stringify(undelivered)} ${logError}`);
@@ -59,11 +54,11 @@ async function open() {
 /** Works until the disk has failed and works again. */
 async function suffer(kind) {
   struck = false;
-  if (kind.full !== true) arm(kind);
+  if (kind.full !== true) control.arm(kind);
   say(`armed ${fault}`);
   for (let bursts = 0; look(kind) === undefined; bursts += 1) {
     if (bursts >= 20 + 8 * kind.n || next >= commands.length) {
-      disarm();
+      control.disarm();
       return say(`missed ${fault}`);
     }
     await burst();
@@ -87,7 +82,7 @@ async function suffer(kind) {
     process.exit(1);
   }
   struck = false;
-  disarm();
+  control.disarm();
   say(`ready ${fault}`);
 }
 
@@ -134,33 +129,10 @@ function noticeStrike() {
 /** The first failure since it was armed; `undefined`: none yet. */
 function look({ full }) {
   if (full) return cache.health().log.status === 'ready' ? undefined : { file: '?', at: process.hrtime.bigint() };
-  const bytes = Buffer.alloc(SIZE);
-  readSync(control, bytes, 0, SIZE, 0);
-  if (bytes.readInt32LE(20) === 0) return undefined;
-  return { file: bytes.toString('utf8', 32, 288).replace(/\0.*$/s, ''), at: bytes.readBigInt64LE(24) };
-}
-
-function arm({ kinds, n, error, forever = false, fate = 'lost', directory }) {
-  const bytes = Buffer.alloc(SIZE);
-  bytes.writeInt32LE(n, 4);
-  bytes.writeInt32LE(constants.errno[error], 8);
-  bytes.writeInt32LE(Number(forever), 12);
-  bytes.writeInt32LE(FATES[fate], 16);
-  bytes.write(directory, 288);
-  writeSync(control, bytes, 0, SIZE, 0);
-  bytes.writeInt32LE(
-    kinds.reduce((sum, kind) => sum + KINDS[kind], 0),
-    0,
-  );
-  // Only now: what is armed half would fail at once.
-  writeSync(control, bytes, 0, 4, 0);
-}
-
-function disarm() {
-  writeSync(control, Buffer.alloc(4), 0, 4, 0);
+  return control.firstFailure();
 }
 
 function lift({ full }) {
   if (full) rmSync(options.ballast);
-  else disarm();
+  else control.disarm();
 }

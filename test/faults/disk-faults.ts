@@ -93,11 +93,17 @@ export async function compileShim(home: string): Promise<{ shim: string } | { mi
 }
 
 /** Runs a child on a disk that fails. With `killAt`, it is killed with the first line that begins so. */
-export async function runOnBadDisk(shim: string, home: string, options: DiskChildOptions, killAt?: string) {
+export async function runOnBadDisk(
+  shim: string,
+  home: string,
+  options: DiskChildOptions | { readonly location: string },
+  killAt?: string,
+  script = 'disk-child.mjs',
+): Promise<DiskSaid> {
   const control = join(home, 'control');
   await writeFile(control, Buffer.alloc(4096));
   const env = { LD_PRELOAD: shim, DISK_FAULTS: control, UV_USE_IO_URING: '0' };
-  const child = spawnNode('disk-child.mjs', { ...options, control }, env);
+  const child = spawnNode(script, { ...options, control }, env);
   const ended = once(child, 'close');
   const said = new DiskSaid();
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
