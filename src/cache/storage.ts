@@ -1,9 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
 import { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { type TopicEntry, TopicsListConfig } from '../broadcast/topics.ts';
 import { apply } from '../core/apply.ts';
 import { systemClock } from '../core/clock.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
 import type { FollowerSink } from '../log/follower-sink.ts';
+import type { LevelLog } from '../log/level-log.ts';
 import { ancestorsAt, type Lineage } from '../log/lineage.ts';
 import { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
@@ -98,6 +101,7 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
       await log.beginAfter(position);
     };
     if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    if (options.topics !== undefined) await keepTopics(log, options.topics);
     await log.keepRecent(() => table.checkpoint);
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
@@ -107,6 +111,18 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     await log.close();
     throw error;
   }
+}
+
+/**
+ * From where on a topic is broadcast to is known before there is anything to broadcast: else a process that is killed
+ * would take with it what it had not announced yet, as the next one would take its topics for new ones.
+ */
+async function keepTopics(log: LevelLog, wanted: readonly string[]): Promise<void> {
+  const topics = new TopicsListConfig((log.configStore.get('topics') ?? []) as unknown as TopicEntry[]);
+  const before = topics.entries();
+  topics.set(wanted, log.head);
+  const entries = topics.entries().map(({ topic, since }) => ({ topic, since }));
+  if (!isDeepStrictEqual(entries, before)) await log.configStore.set('topics', entries);
 }
 
 /** Folds in what the log holds beyond the state table. */

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PrivateFiles } from './private-files.ts';
 import { proveBeforeOpening } from './prove-before-opening.ts';
+import { WriteTurns } from './write-turns.ts';
 
 /** One change of a batch. */
 export type StorageWrite =
@@ -27,7 +28,7 @@ export interface StorageSnapshot {
  * atomic batches. The seam where a test makes the disk fail.
  */
 export interface LevelStorage {
-  /** Writes all or nothing; with `sync` only resolves once the disk has it. */
+  /** Writes all or nothing; with `sync` only resolves once the disk has it. After one has failed all others do. */
   batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
@@ -67,11 +68,7 @@ export const openUnproven: OpenStorage = async (location, create) => {
   const files = new PrivateFiles(location);
   await files.sweep();
   let unswept = 0;
-  let last = Promise.resolve();
-  const inTurn = (write: () => Promise<void>): Promise<void> => {
-    last = last.then(write);
-    return last;
-  };
+  const turns = new WriteTurns();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
   return {
     batch: async (writes, sync) => {
@@ -80,7 +77,7 @@ export const openUnproven: OpenStorage = async (location, create) => {
         unswept = 0;
         void files.sweep();
       }
-      if (writes.length <= MANY_WRITES) return inTurn(() => db.batch([...writes], { sync }));
+      if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
       const batch = db.batch();
       try {
         for (const [index, write] of writes.entries()) {
@@ -88,11 +85,11 @@ export const openUnproven: OpenStorage = async (location, create) => {
           else batch.del(write.key);
           if (index % MANY_WRITES === MANY_WRITES - 1) await nextTurn();
         }
+        await turns.take(() => batch.write({ sync }));
       } catch (error) {
         await batch.close();
         throw error;
       }
-      return inTurn(() => batch.write({ sync }));
     },
     getSync: (key, snapshot) => {
       const at = snapshot && snapshots.get(snapshot);
@@ -111,6 +108,7 @@ export const openUnproven: OpenStorage = async (location, create) => {
       return snapshot;
     },
     close: async () => {
+      await turns.idle();
       await db.close();
       await files.sweep();
     },

@@ -9,6 +9,7 @@ import {
   MemorySnapshotStore,
   systemClock,
 } from '../../src/index.ts';
+import { LevelLog } from '../../src/log/level-log.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { NAMESPACES, open, stateOf } from './durable-support.ts';
@@ -100,6 +101,24 @@ describe('a data directory', () => {
     const third = await open({ dataDir });
     expect(third.cache.isBackupEnabled()).toBe(false);
     expect(third.cache.getBackupSettings()).toMatchObject({ interval: 77, keep: 9 });
+  });
+
+  it('keeps the topics it is opened with, and from where on they are broadcast to', async () => {
+    const dataDir = await tempDir('durable');
+    const first = await open({ dataDir, topics: ['a'] });
+    await first.cache.set('k', 1);
+    await first.cache.shutdown();
+    const second = await open({ dataDir, topics: ['a', 'b'] });
+    await second.cache.shutdown();
+    const log = await LevelLog.open({ dataDir });
+    const kept = log.configStore.get('topics');
+    await log.close();
+    expect(kept).toEqual([
+      { topic: 'a', since: 0 },
+      { topic: 'b', since: 1 },
+    ]);
+    expect(await codeOf(open({ dataDir, topics: ['no wildcards *'] }))).toBe('INVALID_OPTION');
+    expect((await open({ dataDir })).cache.getTopicsList()).toEqual(['a', 'b']);
   });
 
   it('is held by one cache at a time, and free after a shutdown and after an open that failed', async () => {

@@ -1,0 +1,60 @@
+// Works through a file of commands and says at once what became of each, until it is killed.
+// node crash-child.mjs OPTIONS (JSON, see crash-process.ts)
+//
+// What it says, a line each, written before anything else happens:
+//   opening, open, shutdown, done     where it is
+//   backup INDEX                      a snapshot begins
+//   a INDEX POSITION CHANGED          acknowledged
+//   e INDEX CODE                      rejected
+//   error MESSAGE                     told to onError
+import { readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+
+const options = JSON.parse(process.argv[2]);
+const { dist, dataDir, from, upTo, inFlight, durability, sync, mirror, natsUrl, topic } = options;
+const say = (line) => writeSync(1, `${line}\n`);
+const { AgentContextCache, FileContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
+const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
+
+say('opening');
+const cache = await AgentContextCache.open({
+  dataDir,
+  durability,
+  sync,
+  natsUrl: natsUrl ?? null,
+  ...(topic === undefined ? {} : { topics: [topic] }),
+  ...(mirror === undefined ? {} : { secondaryCache: new FileContextCache({ path: mirror }) }),
+  backup: { mode: 'manual', keep: 3 },
+  onError: (error, { source }) => say(`error ${source}: ${error.message}`),
+});
+say('open');
+
+let next = from;
+await Promise.all(Array.from({ length: inFlight }, work));
+say('shutdown');
+const { undelivered, logError } = await cache.shutdown({ timeoutMs: 20_000 });
+if (undelivered.length > 0 || logError !== undefined) say(`error ${JSON.stringify(undelivered)} ${logError}`);
+say('done');
+
+async function work() {
+  while (next < Math.min(upTo, commands.length)) {
+    const index = next;
+    next += 1;
+    await carryOut(index, commands[index]);
+    // An acknowledgement at `memory` comes at once: the disk and the followers get their turn all the same.
+    if (durability === 'memory') await nextTurn();
+  }
+}
+
+async function carryOut(index, command) {
+  const asked = cache.ask(command);
+  if (command.type === 'context.backup') say(`backup ${index}`);
+  try {
+    const { position, changed } = await asked;
+    if (position !== undefined && changed !== undefined) say(`a ${index} ${position} ${Number(changed)}`);
+  } catch (error) {
+    say(`e ${index} ${error.code}`);
+  }
+}

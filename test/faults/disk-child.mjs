@@ -1,0 +1,138 @@
+// Works through a file of commands while its disk fails now and then, and says at once what became of each.
+// node disk-child.mjs OPTIONS (JSON, see disk-faults.ts)
+//
+// What it says:
+//   open, shutdown, done                     where it is
+//   refused CODE MESSAGE                     the directory could not be opened; it is tried again
+//   a INDEX POSITION CHANGED STATUS STRUCK   the log's status then; whether the log's file had failed before it was asked
+//   e INDEX CODE STATUS
+//   armed N, hit N FILE, degraded N MS, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: a fault's course
+import { readFileSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { DiskControl } from './disk-control.mjs';
+
+const { dist, dataDir, mirror, durability, faults, opening, upTo, ...options } = JSON.parse(process.argv[2]);
+const say = (line) => writeSync(1, `${line}\n`);
+const { AgentContextCache, FileContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
+const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
+const control = new DiskControl(options.control);
+
+let fault = -1;
+let struck = false;
+
+if (opening !== undefined) control.arm(opening);
+let cache = await open();
+while (cache === undefined) {
+  if (opening?.forever) control.disarm();
+  cache = await open();
+}
+if (opening !== undefined) control.disarm();
+say('open');
+
+let next = 0;
+// The first command sets what is read while the log is degraded.
+await burst();
+for (fault = 0; fault < faults.length; fault += 1) await suffer(faults[fault]);
+while (next < Math.min(upTo, commands.length)) await burst();
+say('shutdown');
+const { undelivered, logError } = await cache.shutdown({ timeoutMs: 20_000 });
+if (undelivered.length > 0 || logError !== undefined) say(`error ${JSON.stringify(undelivered)} ${logError}`);
+say('done');
+
+async function open() {
+  try {
+    const secondaryCache = mirror && new FileContextCache({ path: mirror });
+    const backOff = { initialMs: 20 };
+    return await AgentContextCache.open({ dataDir, durability, secondaryCache, natsUrl: null, backOff, onError() {} });
+  } catch (error) {
+    say(`refused ${error.code} ${error.message}`);
+  }
+}
+
+/** Works until the disk has failed and works again. */
+async function suffer(kind) {
+  struck = false;
+  if (kind.full !== true) control.arm(kind);
+  say(`armed ${fault}`);
+  for (let bursts = 0; look(kind) === undefined; bursts += 1) {
+    if (bursts >= 20 + 8 * kind.n || next >= commands.length) {
+      control.disarm();
+      return say(`missed ${fault}`);
+    }
+    await burst();
+  }
+  const { file, at } = look(kind);
+  say(`hit ${fault} ${file}`);
+  const deadline = performance.now() + 5_000;
+  const degraded = () => cache.health().status === 'degraded';
+  for (let turn = 0; !degraded() && performance.now() < deadline; turn += 1) await (turn % 10 ? nextTurn() : burst());
+  if (!degraded()) return say(`unnoticed ${fault}`);
+  say(`degraded ${fault} ${Math.round(Number(process.hrtime.bigint() - at) / 1e6)}`);
+  await burst();
+  say(`reads ${fault} ${read()}`);
+  if (kind.forever) await pause(250);
+  if (kind.forever || kind.full) lift(kind);
+  say(`lifted ${fault}`);
+  const patience = performance.now() + 20_000;
+  while (degraded() && performance.now() < patience) await pause(2);
+  if (degraded()) {
+    say(`stuck ${fault} ${cache.health().errors.last?.message}`);
+    process.exit(1);
+  }
+  struck = false;
+  control.disarm();
+  say(`ready ${fault}`);
+}
+
+function read() {
+  try {
+    return `${cache.get('known', 'reads')} ${cache.entries('reads').length}`;
+  } catch (error) {
+    return error.code;
+  }
+}
+
+/** Some commands at a time, in their order. */
+async function burst() {
+  const until = Math.min(next + 8, commands.length);
+  const asked = [];
+  for (; next < until; next += 1) asked.push(carryOut(next, commands[next]));
+  await Promise.all(asked);
+  // An acknowledgement at `memory` comes at once: the disk gets its turn all the same.
+  await (durability === 'memory' ? pause(2) : nextTurn());
+}
+
+async function carryOut(index, command) {
+  const wasStruck = Number(noticeStrike());
+  try {
+    const { position, changed } = await cache.ask(command);
+    const { status } = cache.health().log;
+    if (changed !== undefined) say(`a ${index} ${position} ${Number(changed)} ${status} ${wasStruck}`);
+  } catch (error) {
+    say(`e ${index} ${error.code} ${cache.health().log.status}`);
+    // Refused: it makes no sense to ask at once again.
+    if (error.code === 'LOG_UNAVAILABLE') await pause(5);
+  }
+}
+
+/** Whether the file that takes the log has failed since the fault was armed. */
+function noticeStrike() {
+  if (fault >= 0 && fault < faults.length && !struck) {
+    const seen = look(faults[fault]);
+    struck = seen !== undefined && /\d\.log$/.test(seen.file);
+  }
+  return struck;
+}
+
+/** The first failure since it was armed; `undefined`: none yet. */
+function look({ full }) {
+  if (full) return cache.health().log.status === 'ready' ? undefined : { file: '?', at: process.hrtime.bigint() };
+  return control.firstFailure();
+}
+
+function lift({ full }) {
+  if (full) rmSync(options.ballast);
+  else control.disarm();
+}

@@ -1,0 +1,131 @@
+// Preloaded into a process, makes the n-th write, sync or rename under a directory fail, once or from then on.
+//
+// The control file (DISK_FAULTS) is mapped, so that whoever writes to it arms and disarms at once; disk-faults.ts and
+// disk-child.mjs know its layout. LevelDB writes through stdio's unlocked calls, Node through the system calls.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#undef fwrite_unlocked /* a macro where the compiler optimizes */
+
+enum { WRITE = 1, SYNC = 2, RENAME = 4 };
+/* What becomes of what a failing call was to do: nothing, half of it (a write), or all of it. */
+enum { LOST, TORN, DONE };
+
+struct control {
+  int kinds;     /* which calls fail; 0: none */
+  int countdown; /* how many such calls until one fails: 1 is the next */
+  int error;     /* errno */
+  int forever;   /* whether all after it fail, too */
+  int fate;
+  int hits;      /* how many have failed */
+  long long hit_at;    /* when the first did, CLOCK_MONOTONIC in nanoseconds */
+  char file[256];      /* and on which file */
+  char directory[256]; /* files whose path begins so */
+};
+
+static struct control *control;
+
+__attribute__((constructor)) static void attach(void) {
+  const char *path = getenv("DISK_FAULTS");
+  int fd = path ? open(path, O_RDWR) : -1;
+  if (fd < 0) return;
+  void *at = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at != MAP_FAILED) control = at;
+  close(fd);
+}
+
+/* Whether this call is to fail; errno says with what. */
+static int fails(int kind, const char *path) {
+  if (!control || !(control->kinds & kind)) return 0;
+  if (strncmp(path, control->directory, strlen(control->directory)) != 0) return 0;
+  int left = __sync_sub_and_fetch(&control->countdown, 1);
+  if (left > 0 || (left < 0 && !control->forever)) return 0;
+  if (__sync_fetch_and_add(&control->hits, 1) == 0) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    control->hit_at = now.tv_sec * 1000000000LL + now.tv_nsec;
+    strncpy(control->file, path, sizeof control->file - 1);
+  }
+  errno = control->error;
+  return 1;
+}
+
+static int fails_on(int kind, int fd) {
+  if (!control || !(control->kinds & kind)) return 0;
+  char link[64], path[512];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  return fails(kind, path);
+}
+
+#define REAL(type, name, ...) \
+  static type (*real)(__VA_ARGS__); \
+  if (!real) real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, #name)
+
+size_t fwrite_unlocked(const void *data, size_t size, size_t count, FILE *file) {
+  REAL(size_t, fwrite_unlocked, const void *, size_t, size_t, FILE *);
+  if (!fails_on(WRITE, fileno(file))) return real(data, size, count, file);
+  int error = errno;
+  if (control->fate == TORN) {
+    real(data, 1, size * count / 2, file);
+    fflush(file);
+  } else if (control->fate == DONE) real(data, size, count, file);
+  errno = error;
+  return 0;
+}
+
+int fflush_unlocked(FILE *file) {
+  REAL(int, fflush_unlocked, FILE *);
+  if (!file || __fpending(file) == 0 || !fails_on(WRITE, fileno(file))) return real(file);
+  int error = errno;
+  if (control->fate == LOST) __fpurge(file);
+  else real(file);
+  errno = error;
+  return EOF;
+}
+
+ssize_t write(int fd, const void *data, size_t size) {
+  REAL(ssize_t, write, int, const void *, size_t);
+  return fails_on(WRITE, fd) ? -1 : real(fd, data, size);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+  REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
+  return fails_on(WRITE, fd) ? -1 : real(fd, data, size, at);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  REAL(ssize_t, writev, int, const struct iovec *, int);
+  return fails_on(WRITE, fd) ? -1 : real(fd, parts, count);
+}
+
+int fdatasync(int fd) {
+  REAL(int, fdatasync, int);
+  return fails_on(SYNC, fd) ? -1 : real(fd);
+}
+
+int fsync(int fd) {
+  REAL(int, fsync, int);
+  return fails_on(SYNC, fd) ? -1 : real(fd);
+}
+
+int rename(const char *from, const char *to) {
+  REAL(int, rename, const char *, const char *);
+  if (!fails(RENAME, to)) return real(from, to);
+  int error = errno;
+  if (control->fate == DONE) real(from, to);
+  errno = error;
+  return -1;
+}
