@@ -1,4 +1,5 @@
 import { NamespaceRegistry } from '../actors/namespace-registry.ts';
+import { type TopicEntry, TopicsListConfig } from '../broadcast/topics.ts';
 import { apply } from '../core/apply.ts';
 import { systemClock } from '../core/clock.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
@@ -99,6 +100,7 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
       await log.beginAfter(position);
     };
     if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    await keepTopics(log.configStore, options.topics, log.head);
     await log.keepRecent(() => table.checkpoint);
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
@@ -108,6 +110,19 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     await log.close();
     throw error;
   }
+}
+
+/**
+ * Topics that are given with the opening are kept like those that are set later. Else the next start would take them
+ * for new ones, and not announce what this one had still to announce.
+ */
+async function keepTopics(config: ConfigStore, topics: readonly string[] | undefined, head: number): Promise<void> {
+  if (topics === undefined) return;
+  const kept = (config.get('topics') ?? []) as unknown as TopicEntry[];
+  const list = new TopicsListConfig(kept);
+  list.set(topics, head);
+  const entries = list.entries().map(({ topic, since }) => ({ topic, since }));
+  if (JSON.stringify(entries) !== JSON.stringify(kept)) await config.set('topics', entries);
 }
 
 /** Folds in what the log holds beyond the state table. */
