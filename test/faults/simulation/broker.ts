@@ -27,9 +27,7 @@ export class BrokerServer extends Server {
   }
 
   /** Keeps nothing that it could lose; its connections end. */
-  override crash(): void {
-    this.epoch += 1;
-  }
+  protected override lose(): void {}
 
   take({ payload }: TopicMessage): void {
     const { position, version, event_data } = JSON.parse(Buffer.from(payload as Uint8Array).toString());
@@ -62,6 +60,7 @@ class SimLink implements Link {
   constructor(server: BrokerServer, connection: SimConnection) {
     this.#server = server;
     this.#connection = connection;
+    connection.onLost = (cause) => this.#fail(cause);
   }
 
   get down(): AbortSignal {

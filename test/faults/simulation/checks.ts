@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { AgentContextCache, type Entry, type Update } from '../../../src/index.ts';
+import { AgentContextCache, type Update } from '../../../src/index.ts';
 import { foldTo } from '../../cache/past-support.ts';
-import { KEYS, NAMESPACES } from './scenario.ts';
+import { byKey, KEYS, NAMESPACES } from './scenario.ts';
 import type { World } from './world.ts';
 
 /** Simulated milliseconds within which everybody must have caught up once nothing goes wrong any more. */
@@ -81,7 +81,7 @@ function checkLive(world: World, cache: AgentContextCache, log: readonly Update[
   assert.deepEqual(cache.listNamespaces(), folded.names(), 'namespaces');
   for (const name of NAMESPACES) {
     const expected = folded.entries(name).filter(({ expiresAt }) => expiresAt === null || expiresAt > now);
-    assert.deepEqual(sorted(cache.entries(name)), expected, `the live state of ${name}`);
+    assert.deepEqual(byKey(cache.entries(name)), expected, `the live state of ${name}`);
     for (const { key, value } of expected) assert.deepEqual(cache.get(key, name), value);
   }
 }
@@ -93,7 +93,7 @@ function checkViews(world: World, cache: AgentContextCache, log: readonly Update
     const folded = foldTo(log, position);
     assert.deepEqual(view.listNamespaces(), folded.names(), `the namespaces at ${position}`);
     for (const name of NAMESPACES) {
-      assert.deepEqual(sorted(view.entries(name)), folded.entries(name), `${name} at ${position}`);
+      assert.deepEqual(byKey(view.entries(name)), folded.entries(name), `${name} at ${position}`);
     }
   }
 }
@@ -148,8 +148,8 @@ async function checkRestart(world: World, log: readonly Update[]): Promise<void>
   await world.run(world.timeline.now + 5_000, () => world.process.cache !== undefined);
   const again = world.process.cache as AgentContextCache;
   assert.deepEqual(
-    sorted(NAMESPACES.flatMap((name) => again.at(log.length).entries(name))),
-    sorted(NAMESPACES.flatMap((name) => foldTo(log, log.length).entries(name))),
+    byKey(NAMESPACES.flatMap((name) => again.at(log.length).entries(name))),
+    byKey(NAMESPACES.flatMap((name) => foldTo(log, log.length).entries(name))),
     'after a clean end',
   );
   checkLive(world, again, await logOf(world, again));
@@ -172,10 +172,6 @@ async function checkBackup(world: World, log: readonly Update[]): Promise<void> 
   const { position } = restored;
   assert.equal(position, log.length, 'the newest snapshot is not of the end');
   for (const name of NAMESPACES)
-    assert.deepEqual(sorted(restored.entries(name)), foldTo(log, position).entries(name), `restored ${name}`);
+    assert.deepEqual(byKey(restored.entries(name)), foldTo(log, position).entries(name), `restored ${name}`);
   await finish(world, restored.shutdown());
-}
-
-function sorted(entries: readonly Entry[]): Entry[] {
-  return [...entries].sort((a, b) => (`${a.namespace}|${a.key}` < `${b.namespace}|${b.key}` ? -1 : 1));
 }

@@ -29,8 +29,7 @@ export class MirrorServer extends Server {
     this.#kept = copyOf(this);
   }
 
-  override crash(random: Random): void {
-    this.epoch += 1;
+  protected override lose(random: Random): void {
     const emptied = random.below(2) === 0;
     const { spaces, positions } = emptied ? { spaces: new Map(), positions: new Map() } : copyOf(this.#kept);
     this.spaces = spaces;
@@ -71,6 +70,7 @@ export class SimMirror extends BaseContextCache {
   readonly #open: () => SimConnection;
   readonly #server: MirrorServer;
   #connection: SimConnection | undefined;
+  #lost: (cause: Error) => void = () => {};
 
   constructor(server: MirrorServer, open: () => SimConnection) {
     super();
@@ -86,6 +86,10 @@ export class SimMirror extends BaseContextCache {
   override close(): void {
     this.#connection?.close();
     this.#connection = undefined;
+  }
+
+  override onLost(lost: (cause: Error) => void): void {
+    this.#lost = lost;
   }
 
   override async applyUpdates(updates: readonly Update[], mark: LogMark): Promise<void> {
@@ -145,7 +149,10 @@ export class SimMirror extends BaseContextCache {
   }
 
   #call<T>(what: string, run: () => T): Promise<T> {
-    this.#connection ??= this.#open();
+    if (this.#connection === undefined) {
+      this.#connection = this.#open();
+      this.#connection.onLost = (cause) => this.#lost(cause);
+    }
     return this.#connection.call(what, run);
   }
 }

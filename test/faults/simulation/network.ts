@@ -7,15 +7,29 @@ export abstract class Server {
   readonly name: string;
   /** Cannot be reached until then. */
   awayUntil = 0;
-  /** A crash ends its connections. */
-  epoch = 0;
+  readonly #connections = new Set<SimConnection>();
 
   constructor(name: string) {
     this.name = name;
   }
 
-  /** Loses what it had not kept. */
-  abstract crash(random: Random): void;
+  /** Loses what it had not kept, and all connections. */
+  crash(random: Random): void {
+    for (const connection of this.#connections) connection.serverCrashed();
+    this.#connections.clear();
+    this.lose(random);
+  }
+
+  accept(connection: SimConnection): void {
+    this.#connections.add(connection);
+  }
+
+  /** For the connection. */
+  forget(connection: SimConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  protected abstract lose(random: Random): void;
 }
 
 /** What may happen to one call. */
@@ -29,9 +43,12 @@ export class SimNetwork {
   readonly timeline: Timeline;
   readonly random: Random;
 
-  constructor(timeline: Timeline, random: Random) {
+  readonly #jitter: () => number;
+
+  constructor(timeline: Timeline, random: Random, jitter: () => number = () => 0) {
     this.timeline = timeline;
     this.random = random;
+    this.#jitter = jitter;
   }
 
   connect(process: Living, server: Server): SimConnection {
@@ -40,7 +57,8 @@ export class SimNetwork {
 
   /** Mostly short. */
   delay(): number {
-    return this.random.below(20) === 0 ? this.random.next() * 400 : this.random.next() * 4;
+    const slow = this.random.below(20) === 0;
+    return this.#jitter() + this.random.next() * (slow ? 400 : 4);
   }
 
   fate(): Fate {
@@ -53,7 +71,6 @@ export class SimConnection {
   readonly #network: SimNetwork;
   readonly #process: Living;
   readonly #server: Server;
-  readonly #epoch: number;
   #arrivesAt = 0;
   #broken: Error | undefined;
   /** Something did not arrive, so that nothing after it does. */
@@ -64,7 +81,7 @@ export class SimConnection {
     this.#network = network;
     this.#process = process;
     this.#server = server;
-    this.#epoch = server.epoch;
+    server.accept(this);
   }
 
   get broken(): Error | undefined {
@@ -96,15 +113,30 @@ export class SimConnection {
     });
   }
 
+  /** Told once when it breaks by itself. */
+  onLost: (cause: Error) => void = () => {};
+
+  /** For the server: what is on its way does not arrive, and the other end hears of it. */
+  serverCrashed(): void {
+    this.#cut = true;
+    const cause = new Error(`simulated: ${this.#server.name} crashed`);
+    this.#network.timeline.after(this.#network.delay(), () => {
+      if (!this.#process.alive || this.#broken !== undefined) return;
+      this.#end(cause, 0);
+      this.onLost(cause);
+    });
+  }
+
   /** What was sent may still arrive. */
   close(): void {
+    this.#server.forget(this);
     this.#end(new Error('simulated: closed'), 0);
   }
 
   #arrive<T>(what: string, run: () => T, fate: Fate, answer: (result: T) => void): void {
     const { timeline } = this.#network;
     if (this.#cut) return;
-    if (this.#server.epoch !== this.#epoch || timeline.now < this.#server.awayUntil) {
+    if (timeline.now < this.#server.awayUntil) {
       this.#cut = true;
       const hangs = this.#network.random.below(3) === 0;
       if (!hangs) this.#end(new Error(`simulated: ${this.#server.name} cannot be reached`), 0);

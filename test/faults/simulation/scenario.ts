@@ -1,4 +1,5 @@
-import type { AgentContextCache } from '../../../src/index.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { AgentContextCache, Entry } from '../../../src/index.ts';
 import type { Random } from '../support.ts';
 import type { World } from './world.ts';
 
@@ -23,10 +24,33 @@ function work(world: World, agent: string, done: number): void {
     if (world.healed) return;
     if (cache !== undefined) {
       const namespace = random.pick(NAMESPACES);
+      if (random.below(4) === 0) audit(world, cache, namespace);
       void world.process.follow(`${agent}/${done} ${namespace}`, operate(cache, random, namespace, agent, done));
     }
     work(world, agent, done + 1);
   });
+}
+
+/** At any moment the state is what the log says of it by now. */
+function audit(world: World, cache: AgentContextCache, namespace: string): void {
+  const { now } = world.timeline;
+  let logged: Entry[];
+  try {
+    logged = cache.at(cache.position).entries(namespace);
+  } catch (error) {
+    // Between two openings of the storage nobody can look.
+    if ((error as { code?: string }).code !== 'LOG_UNAVAILABLE') world.fail(`a view: ${String(error)}`);
+    return;
+  }
+  const live = cache.entries(namespace);
+  const expected = logged.filter(({ expiresAt }) => expiresAt === null || expiresAt > now);
+  if (!isDeepStrictEqual(byKey(live), byKey(expected))) {
+    world.fail(`the state of ${namespace} at ${cache.position}: ${JSON.stringify({ live, expected })}`);
+  }
+}
+
+export function byKey(entries: readonly Entry[]): Entry[] {
+  return [...entries].sort((a, b) => (`${a.namespace}|${a.key}` < `${b.namespace}|${b.key}` ? -1 : 1));
 }
 
 function operate(
@@ -58,7 +82,7 @@ function operate(
 /** From time to time something goes wrong. */
 function trouble(world: World): void {
   const { random, timeline } = world;
-  timeline.after(200 + random.next() * 1_500, () => {
+  timeline.after(150 + random.next() * 1_000, () => {
     if (world.healed) return;
     goWrong(world, random.below(13));
     trouble(world);

@@ -12,9 +12,7 @@ export class SnapshotServer extends Server {
     super('snapshots');
   }
 
-  override crash(): void {
-    this.epoch += 1;
-  }
+  protected override lose(): void {}
 
   /** A copy of what is there, for whoever restores. */
   async copy(): Promise<SnapshotStore> {

@@ -13,8 +13,11 @@ export class Trace {
   readonly #hash = createHash('sha256');
   readonly #last: string[] = [];
   count = 0;
+  /** Simulated time of what is noted next. */
+  now = 0;
 
-  note(event: string): void {
+  note(what: string): void {
+    const event = `${this.now} ${what}`;
     this.count += 1;
     this.#hash.update(event).update('\n');
     this.#last.push(event);
@@ -33,14 +36,24 @@ export class Trace {
 
 /** Simulated time: what is to happen, in order. Nothing happens but by {@link Timeline.step}. */
 export class Timeline {
-  now = 1_700_000_000_000;
+  readonly trace: Trace;
   /** Grows with every change of what is to come. */
   changes = 0;
-  readonly trace: Trace;
+  #now = 1_700_000_000_000;
   readonly #queue = new TinyQueue<Scheduled>([], (a, b) => a.at - b.at || a.order - b.order);
 
   constructor(trace: Trace) {
     this.trace = trace;
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** Nothing happens until then. */
+  passUntil(instant: number): void {
+    this.#now = Math.max(this.#now, instant);
+    this.trace.now = this.#now;
   }
 
   after(delayMs: number, run: () => void): Scheduled {
@@ -71,7 +84,7 @@ export class Timeline {
     const at = this.next;
     if (at === undefined) throw new Error('Nothing will ever happen again.');
     const scheduled = this.#queue.pop();
-    this.now = Math.max(this.now, at);
+    this.passUntil(at);
     const run = scheduled?.run;
     if (scheduled !== undefined) scheduled.run = undefined;
     run?.();
@@ -80,7 +93,7 @@ export class Timeline {
 
   /** Lets the event loop go round until nothing comes of it any more. */
   async settle(): Promise<void> {
-    for (let quiet = 0, seen = this.#activity; quiet < 3; ) {
+    for (let quiet = 0, seen = this.#activity; quiet < 2; ) {
       await new Promise<void>((resolve) => setImmediate(resolve));
       quiet = seen === this.#activity ? quiet + 1 : 0;
       seen = this.#activity;

@@ -14,10 +14,14 @@ export interface Sabotage {
   readonly mirrorLoses?: ((update: Update) => boolean) | undefined;
   readonly brokerLoses?: ((position: number) => boolean) | undefined;
   readonly internals?: CacheOptions['internals'] | undefined;
+  /** A server that nobody can reach any more once everything else is healed. */
+  readonly staysAway?: 'mirror' | 'broker' | undefined;
+  /** Milliseconds that calls take longer; not from the seed. */
+  readonly jitter?: (() => number) | undefined;
 }
 
 /** How long things go wrong, milliseconds. */
-const TROUBLE_MS = 12_000;
+const TROUBLE_MS = 7_000;
 
 /** A process, its disk, the servers it talks to and the network between them, on one timeline, from one seed. */
 export class World {
@@ -47,7 +51,7 @@ export class World {
     this.sabotage = sabotage;
     const own = () => new Random(this.random.below(2 ** 31));
     this.disk = new SimDisk(this.timeline, own(), sabotage.disk);
-    this.network = new SimNetwork(this.timeline, own());
+    this.network = new SimNetwork(this.timeline, own(), sabotage.jitter);
     this.mirror.loses = sabotage.mirrorLoses ?? (() => false);
     this.broker.loses = sabotage.brokerLoses ?? (() => false);
     this.settings = {
@@ -83,7 +87,7 @@ export class World {
       await this.#starting;
       const { next } = this.timeline;
       if (next === undefined || next > until) {
-        this.timeline.now = Math.max(this.timeline.now, until);
+        this.timeline.passUntil(until);
         return done();
       }
       await this.timeline.step();
@@ -126,6 +130,8 @@ export class World {
     this.disk.failureRate = 0;
     this.disk.failingUntil = 0;
     this.disk.closedUntil = 0;
-    for (const server of this.servers) server.awayUntil = 0;
+    for (const server of this.servers) {
+      server.awayUntil = server.name === this.sabotage.staysAway ? Number.POSITIVE_INFINITY : 0;
+    }
   }
 }
