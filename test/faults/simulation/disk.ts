@@ -133,7 +133,8 @@ export class SimDisk {
   }
 
   async #delay(process: Living, most: number): Promise<void> {
-    await this.#timeline.wait(this.#random.next() * most);
+    // A disk that is never slow needs nobody to let time pass.
+    if (this.slowRate > 0) await this.#timeline.wait(this.#random.next() * most);
     if (!process.alive) await NEVER;
   }
 
