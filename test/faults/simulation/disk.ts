@@ -9,6 +9,8 @@ type Content = Map<string, Uint8Array>;
 /** A batch that a power cut may still take. */
 interface Written {
   readonly writes: readonly StorageWrite[];
+  /** Which file of LevelDB's log it is in. */
+  readonly file: number;
   /** No power cut takes it any more. */
   certain: boolean;
 }
@@ -29,8 +31,9 @@ const NEVER = new Promise<never>(() => {});
 
 /**
  * The disk under LevelDB: an ordered map with atomic batches. It outlives processes, and knows what LevelDB's own log
- * would still know after a power cut: everything up to the last synced batch; of the batches after that any, because
- * the pages of a file reach the disk in any order. Opening writes everything that is there into a table, synced.
+ * would still know after a power cut: everything in the same file up to the last synced batch; of other batches any,
+ * because the pages of a file reach the disk in any order. Now and then LevelDB begins another file, and writes what is
+ * in the one before into a table, synced, a little later. Opening does that with everything that is there.
  */
 export class SimDisk {
   /** Writes fail until then. */
@@ -48,6 +51,7 @@ export class SimDisk {
   #safe: Content = new Map();
   #written: Written[] = [];
   #holder: Handle | undefined;
+  #file = 0;
 
   constructor(timeline: Timeline, random: Random, sabotage: DiskSabotage = {}) {
     this.#timeline = timeline;
@@ -106,7 +110,8 @@ export class SimDisk {
   }
 
   take(writes: readonly StorageWrite[]): Written {
-    const written = { writes, certain: false };
+    if (this.#random.below(40) === 0) this.#beginFile();
+    const written = { writes, file: this.#file, certain: false };
     this.#written.push(written);
     put(this.#content, writes);
     for (const write of writes) this.#timeline.trace.note(`disk ${write.type} ${write.key} ${sumOf(write)}`);
@@ -116,7 +121,7 @@ export class SimDisk {
   sync(written: Written): void {
     if (this.#sabotage.lies?.(written.writes) === true) return;
     for (const each of this.#written) {
-      each.certain = true;
+      each.certain ||= each.file === written.file;
       if (each === written) break;
     }
     this.#fold();
@@ -136,6 +141,17 @@ export class SimDisk {
     // A disk that is never slow needs nobody to let time pass.
     if (this.slowRate > 0) await this.#timeline.wait(this.#random.next() * most);
     if (!process.alive) await NEVER;
+  }
+
+  #beginFile(): void {
+    const holder = this.#holder;
+    const before = this.#file;
+    this.#file += 1;
+    this.#timeline.after(this.#random.next() * 300, () => {
+      if (holder !== this.#holder) return;
+      for (const each of this.#written) each.certain ||= each.file <= before;
+      this.#fold();
+    });
   }
 
   #fold(): void {

@@ -1,3 +1,4 @@
+import { apply } from '../../../src/core/apply.ts';
 import { AgentContextCache, type OpenOptions, type Update } from '../../../src/index.ts';
 import { linksTo } from './broker.ts';
 import type { Living } from './disk.ts';
@@ -50,7 +51,8 @@ export class SimProcess implements Living {
       if (!this.alive) return;
       const { code, message } = error as { code?: string; message: string };
       world.trace.note(`not opened ${code}`);
-      if (code !== 'LOG_UNAVAILABLE') world.fail(`opening: ${code} ${message}`);
+      if (code === 'NOT_EMPTY') world.restoreFrom = undefined;
+      else if (code !== 'LOG_UNAVAILABLE') world.fail(`opening: ${code} ${message}`);
     } finally {
       this.#reached();
     }
@@ -90,6 +92,8 @@ export class SimProcess implements Living {
     return {
       ...settings,
       dataDir: '/simulated',
+      restoreFrom: this.world.restoreFrom,
+      restart: { intensity: 3, periodMs: 2_000, backOffMs: 20 },
       clock: this.clock,
       secondaryCache: new SimMirror(mirror, to(mirror)),
       natsUrl: 'nats://simulated:4222',
@@ -107,10 +111,21 @@ export class SimProcess implements Living {
       internals: {
         openStorage: disk.openFor(this, this.#reached),
         openLink: linksTo(broker, to(broker), this.clock),
+        apply: (state, update) => this.#fold(state, update),
         ...sabotage.internals,
       },
       onError: (error) => this.#report(error),
     };
+  }
+
+  #fold(...[state, update]: Parameters<typeof apply>): void {
+    const { world } = this;
+    if (this.alive && world.timeline.now < world.fragileUntil && world.random.below(5) === 0) {
+      world.crashed.add(update.namespace);
+      world.trace.note(`crash of ${update.namespace}`);
+      throw new Error('simulated: the fold is broken');
+    }
+    apply(state, update);
   }
 
   #report(error: Error): void {

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { AgentContextCache, Entry } from '../../../src/index.ts';
+import { MemorySnapshotStore } from '../../../src/backup/memory-snapshot-store.ts';
+import { AgentContextCache, type Entry, type SnapshotStore } from '../../../src/index.ts';
 import type { Random } from '../support.ts';
+import { ProcessClock } from './timeline.ts';
 import type { World } from './world.ts';
 
 export const NAMESPACES = ['default', 'a', 'p/1:a'];
@@ -8,11 +10,32 @@ export const KEYS = ['k0', 'k1', 'k2', 'k3'];
 const AGENTS = 3;
 
 /** Agents work and things go wrong, until everything is healed. */
-export function begin(world: World): void {
+export async function begin(world: World): Promise<void> {
+  if (world.random.below(3) === 0) await liveBefore(world);
   world.restartAfter(0);
   for (let agent = 0; agent < AGENTS; agent += 1) work(world, `agent-${agent}`, 0);
   trouble(world);
   world.timeline.after(world.healsAt - world.timeline.now, () => world.heal());
+}
+
+/** A cache of which only a snapshot is left, with which another one begins. */
+async function liveBefore(world: World): Promise<void> {
+  const store = new MemorySnapshotStore();
+  const kept: SnapshotStore = Object.assign(store, { close: async () => {} });
+  const cache = new AgentContextCache({
+    clock: new ProcessClock(world.timeline),
+    natsUrl: null,
+    backup: { store: kept },
+  });
+  for (let n = 0; n < 20; n += 1) {
+    const namespace = world.random.pick(NAMESPACES);
+    if (n === 10) await cache.dropNamespace(namespace);
+    else await cache.set(world.random.pick(KEYS), { earlier: n }, namespace);
+  }
+  await cache.backup();
+  for await (const update of cache.readLog()) world.earlier.push(update);
+  await cache.shutdown();
+  world.restoreFrom = kept;
 }
 
 /** An agent does something now and then; sometimes many things at once. */
@@ -43,9 +66,14 @@ function audit(world: World, cache: AgentContextCache, namespace: string): void 
     return;
   }
   const live = cache.entries(namespace);
-  const expected = logged.filter(({ expiresAt }) => expiresAt === null || expiresAt > now);
-  if (!isDeepStrictEqual(byKey(live), byKey(expected))) {
-    world.fail(`the state of ${namespace} at ${cache.position}: ${JSON.stringify({ live, expected })}`);
+  const same = isDeepStrictEqual(
+    byKey(live),
+    byKey(logged.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)),
+  );
+  // Until it has been brought back, what the log has taken last is not in it.
+  if (same) world.crashed.delete(namespace);
+  else if (!world.crashed.has(namespace)) {
+    world.fail(`the state of ${namespace} at ${cache.position}: ${JSON.stringify({ live, logged })}`);
   }
 }
 
@@ -84,7 +112,7 @@ function trouble(world: World): void {
   const { random, timeline } = world;
   timeline.after(150 + random.next() * 1_000, () => {
     if (world.healed) return;
-    goWrong(world, random.below(13));
+    goWrong(world, random.below(14));
     trouble(world);
   });
 }
@@ -102,5 +130,6 @@ function goWrong(world: World, what: number): void {
   else if (what < 7) network.faultRate = random.pick([0, 0.05, 0.3]);
   else if (what < 9) server.awayUntil = until;
   else if (what < 11) server.crash(random);
-  else world.mirror.persist();
+  else if (what < 13) world.mirror.persist();
+  else world.fragileUntil = timeline.now + random.next() * 1_000;
 }

@@ -15,7 +15,7 @@ export interface Simulated {
 export async function simulate(seed: number, sabotage: Sabotage = {}): Promise<Simulated> {
   const world = new World(seed, sabotage);
   try {
-    begin(world);
+    await begin(world);
     await checkHealed(world);
     world.assertWell();
   } catch (cause) {

@@ -1,4 +1,4 @@
-import type { CacheOptions, OpenOptions, Update } from '../../../src/index.ts';
+import type { AgentContextCache, CacheOptions, OpenOptions, SnapshotStore, Update } from '../../../src/index.ts';
 import { Random } from '../support.ts';
 import { BrokerServer } from './broker.ts';
 import { type DiskSabotage, SimDisk } from './disk.ts';
@@ -36,6 +36,13 @@ export class World {
   readonly snapshots = new SnapshotServer();
   /** What agents were told to be safe. */
   readonly acked: Acked[] = [];
+  /** Updates of an earlier life, and the snapshot of it that this one begins with. */
+  readonly earlier: Update[] = [];
+  restoreFrom: SnapshotStore | undefined;
+  /** The fold breaks now and then until this instant. */
+  fragileUntil = 0;
+  /** Namespaces whose actor has crashed and may not be back. */
+  readonly crashed = new Set<string>();
   /** What watchers were told. */
   readonly told: Update[] = [];
   readonly settings: Partial<OpenOptions>;
@@ -130,6 +137,11 @@ export class World {
     this.disk.failureRate = 0;
     this.disk.failingUntil = 0;
     this.disk.closedUntil = 0;
+    this.fragileUntil = 0;
+    const { cache } = this.process;
+    for (const namespace of cache?.health().namespaces.failed ?? []) {
+      void this.process.follow('restart', (cache as AgentContextCache).ask({ type: 'namespace.restart', namespace }));
+    }
     for (const server of this.servers) {
       server.awayUntil = server.name === this.sabotage.staysAway ? Number.POSITIVE_INFINITY : 0;
     }
