@@ -52,7 +52,7 @@ export class SimProcess implements Living {
       const { code, message } = error as { code?: string; message: string };
       world.trace.note(`not opened ${code}`);
       if (code === 'NOT_EMPTY') world.restoreFrom = undefined;
-      else if (code !== 'LOG_UNAVAILABLE') world.fail(`opening: ${code} ${message}`);
+      else if (code !== 'LOG_UNAVAILABLE' && code !== 'OUTCOME_UNKNOWN') world.fail(`opening: ${code} ${message}`);
     } finally {
       this.#reached();
     }
