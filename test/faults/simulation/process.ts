@@ -1,5 +1,5 @@
 import { apply } from '../../../src/core/apply.ts';
-import { AgentContextCache, type OpenOptions, type Update } from '../../../src/index.ts';
+import { AgentContextCache, type OpenOptions } from '../../../src/index.ts';
 import { linksTo } from './broker.ts';
 import type { Living } from './disk.ts';
 import { SimMirror } from './mirror.ts';
@@ -135,9 +135,4 @@ export class SimProcess implements Living {
       if (NEVER_RIGHT.has(name)) this.world.fail(`reported: ${name} ${cause.message}\n${cause.stack}`);
     }
   }
-}
-
-/** An update as it must always be found again. */
-export function sameUpdate(a: Update, b: Update): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
