@@ -6,6 +6,9 @@ import { decideRestart } from '../core/restart-policy.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
+/** How long a namespace waits for storage that cannot be read, milliseconds. */
+const STORAGE_RETRY_MS = 200;
+
 /**
  * What becomes of a namespace whose actor has crashed: its state is made anew from the log and a new actor takes
  * over, until that has happened too often in too short a time. Its siblings never notice.
@@ -41,11 +44,7 @@ export class CrashSupervision {
       }),
       { source: 'namespace', namespace: record.name },
     );
-    const timer = this.#deps.clock.setTimeout(() => {
-      this.#timers.delete(record);
-      void this.#rebuild(record);
-    }, verdict.delayMs);
-    this.#timers.set(record, timer);
+    this.#rebuildIn(record, verdict.delayMs);
   }
 
   /** A command for a namespace that is not there at the moment. */
@@ -80,6 +79,14 @@ export class CrashSupervision {
       for (const request of record.held.splice(0)) request.fail(closed);
   }
 
+  #rebuildIn(record: NamespaceRecord, delayMs: number): void {
+    const timer = this.#deps.clock.setTimeout(() => {
+      this.#timers.delete(record);
+      void this.#rebuild(record);
+    }, delayMs);
+    this.#timers.set(record, timer);
+  }
+
   /** Twice at the same time is once. */
   #rebuild(record: NamespaceRecord): Promise<boolean> {
     const underWay = this.#rebuilding.get(record);
@@ -95,10 +102,19 @@ export class CrashSupervision {
       this.restarts += 1;
       this.#resume(record, state);
       return true;
-    } catch (error) {
-      this.#giveUp(record, toError(error));
+    } catch (thrown) {
+      const error = toError(thrown);
+      if (isOfStorage(error) && !this.#stopped) this.#tryLater(record, error);
+      else this.#giveUp(record, error);
       return false;
     }
+  }
+
+  /** The log can not tell the state while its storage is being mended. That is no crash, and the log comes back by itself. */
+  #tryLater(record: NamespaceRecord, error: Error): void {
+    record.lastError = error;
+    for (const request of record.held.splice(0)) request.fail(error);
+    this.#rebuildIn(record, STORAGE_RETRY_MS);
   }
 
   /**
@@ -125,6 +141,10 @@ export class CrashSupervision {
     for (const request of record.held.splice(0)) request.fail(unavailable(record));
     this.#deps.report(unavailable(record), { source: 'namespace', namespace: record.name });
   }
+}
+
+function isOfStorage(error: Error): boolean {
+  return error instanceof ContextCacheError && (error.code === 'LOG_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN');
 }
 
 function unavailable(record: NamespaceRecord): ContextCacheError {

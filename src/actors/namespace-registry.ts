@@ -1,3 +1,4 @@
+import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { NamespaceSummary, StateSource, UnchangingSource } from '../log/state-source.ts';
@@ -64,7 +65,9 @@ export class NamespaceRegistry {
       this.#unreadable.delete(name);
       return found;
     } catch (error) {
-      this.#unreadable.add(name);
+      // Storage that is being mended is no matter of this namespace's; the log says so itself, and when it is over.
+      const passes = error instanceof ContextCacheError && error.code === 'LOG_UNAVAILABLE';
+      if (!passes) this.#unreadable.add(name);
       throw error;
     }
   }

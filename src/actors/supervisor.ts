@@ -246,6 +246,8 @@ export class Supervisor {
     record.state = state;
     record.actor = undefined;
     record.status = 'resident';
+    // It crashed at its drop, which counts: there is no such namespace any more, and what has waited begins anew.
+    if (state.version === 0) this.registry.release(record);
     for (const request of record.held.splice(0)) this.#route(request);
     this.#lookAtExpiry(record);
   }

@@ -2,9 +2,8 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { type Bounds, within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
-import { connectNats, type NatsConnectionSettings } from './nats-connect.ts';
-import { headerBytes, NatsLink, type TopicMessage } from './nats-link.ts';
-import { maxPayloadOf } from './topic-route.ts';
+import { type ConnectRequest, connectNats, type NatsConnectionSettings } from './nats-connect.ts';
+import { headerBytes, type LinkOptions, NatsLink, type TopicMessage } from './nats-link.ts';
 import { checkTopic } from './topics.ts';
 
 /** Settings of {@link ContextUpdateEventPusher}. */
@@ -28,7 +27,17 @@ export interface ContextUpdateEventPusherOptions {
   readonly window?: { readonly messages?: number; readonly bytes?: number } | undefined;
   /** Default: the machine's clock. */
   readonly clock?: Clock | undefined;
+  /** For tests: what opens a connection. Default: the client of NATS. */
+  readonly openLink?: OpenLink | undefined;
 }
+
+/** What is asked of a connection while it lasts. */
+export type Link = Pick<NatsLink, 'maxPayload' | 'down' | 'route' | 'unknown' | 'learn' | 'send' | 'close'>;
+
+/** Opens a connection, or rejects. */
+export type OpenLink = (request: ConnectRequest, options: LinkOptions) => Promise<Link>;
+
+const openNatsLink: OpenLink = async (request, options) => NatsLink.over(await connectNats(request), options);
 
 /**
  * Publishes messages to NATS over one connection, in order, and knows when they have arrived. It never reconnects by
@@ -53,7 +62,7 @@ export class ContextUpdateEventPusher {
   readonly #clock: Clock;
   readonly #window: { readonly messages: number; readonly bytes: number };
   readonly #lostListeners = new Set<(cause: Error) => void>();
-  #link: NatsLink | undefined;
+  #link: Link | undefined;
   #opening: Promise<void> | undefined;
   /** Ends an attempt to connect that `disconnect` no longer wants. */
   #giveUp = new AbortController();
@@ -83,7 +92,7 @@ export class ContextUpdateEventPusher {
 
   /** The server's `max_payload` in bytes, headers included; `undefined` while not connected. */
   get maxPayload(): number | undefined {
-    return this.#link === undefined ? undefined : maxPayloadOf(this.#link.connection);
+    return this.#link?.maxPayload;
   }
 
   /**
@@ -120,7 +129,7 @@ export class ContextUpdateEventPusher {
   /** Bytes that the payload of message `id` may have on a topic. */
   payloadLimit(topic: string, id: string): number {
     const link = this.#usableLink();
-    return (link.route(topic)?.maxBytes ?? maxPayloadOf(link.connection)) - headerBytes(topic, id);
+    return (link.route(topic)?.maxBytes ?? link.maxPayload) - headerBytes(topic, id);
   }
 
   /**
@@ -185,8 +194,8 @@ export class ContextUpdateEventPusher {
       clock: this.#clock,
       signals: [signal, giveUp],
     };
-    const opened = await connectNats(request);
-    const link = await NatsLink.over(opened, { inboxPrefix: settings.inboxPrefix, jetstream, timeoutMs });
+    const { openLink = openNatsLink } = this.#options;
+    const link = await openLink(request, { inboxPrefix: settings.inboxPrefix, jetstream, timeoutMs });
     if (giveUp.aborted) {
       await link.close(toError(giveUp.reason));
       throw giveUp.reason;
@@ -202,14 +211,14 @@ export class ContextUpdateEventPusher {
     await link?.close(cause);
   }
 
-  #lost(link: NatsLink): void {
+  #lost(link: Link): void {
     if (link !== this.#link || this.#publishing) return;
     const cause = toError(link.down.reason);
     for (const lost of [...this.#lostListeners]) lost(cause);
   }
 
   /** A connection with anything doubtful on it is not used again: what it still holds must not go out later. */
-  async #guard(link: NatsLink, signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
+  async #guard(link: Link, signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (reason) {
@@ -222,14 +231,14 @@ export class ContextUpdateEventPusher {
     }
   }
 
-  #usableLink(): NatsLink {
+  #usableLink(): Link {
     if (this.#link === undefined) {
       throw new ContextCacheError('UNREACHABLE', 'There is no connection to NATS. Call connect() first.');
     }
     return this.#link;
   }
 
-  #bounds(link: NatsLink, timeoutMs: number, timedOut: () => Error, signal: AbortSignal | undefined): Bounds {
+  #bounds(link: Link, timeoutMs: number, timedOut: () => Error, signal: AbortSignal | undefined): Bounds {
     return { clock: this.#clock, timeoutMs, timedOut, signals: [link.down, signal] };
   }
 

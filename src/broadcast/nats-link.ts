@@ -1,7 +1,14 @@
 import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import { ContextCacheError } from '../core/errors.ts';
 import { Acknowledgements } from './acknowledgements.ts';
-import { type FindRoute, isPermissionViolation, plainRoutes, streamRoutes, type TopicRoute } from './topic-route.ts';
+import {
+  type FindRoute,
+  isPermissionViolation,
+  maxPayloadOf,
+  plainRoutes,
+  streamRoutes,
+  type TopicRoute,
+} from './topic-route.ts';
 
 /** A message for one topic. */
 export interface TopicMessage {
@@ -33,7 +40,7 @@ const ROUTE_AGE_MS = 60_000;
  * mended in it; a link that is down is replaced.
  */
 export class NatsLink {
-  readonly connection: NatsConnection;
+  readonly #connection: NatsConnection;
   readonly #headers: MsgHdrs;
   readonly #makeInbox: () => string;
   readonly #findRoute: FindRoute;
@@ -42,7 +49,7 @@ export class NatsLink {
   #acknowledgements: Acknowledgements | undefined;
 
   private constructor(connection: NatsConnection, headers: MsgHdrs, makeInbox: () => string, findRoute: FindRoute) {
-    this.connection = connection;
+    this.#connection = connection;
     this.#headers = headers;
     this.#makeInbox = makeInbox;
     this.#findRoute = findRoute;
@@ -56,6 +63,11 @@ export class NatsLink {
     void link.#watchEnd();
     void link.#watchStatus();
     return link;
+  }
+
+  /** The server's `max_payload`, bytes. */
+  get maxPayload(): number {
+    return maxPayloadOf(this.#connection);
   }
 
   /** Aborted, with the cause, once the connection cannot be used any longer. */
@@ -86,7 +98,7 @@ export class NatsLink {
   /** Sends the messages in order; resolves once the server has handled all and the streams have stored theirs. */
   async send(messages: readonly TopicMessage[]): Promise<void> {
     for (const message of messages) this.#publish(message);
-    await Promise.all([this.connection.flush(), this.#acknowledgements?.settled()]);
+    await Promise.all([this.#connection.flush(), this.#acknowledgements?.settled()]);
     // What the server refused came before its answer to the flush, but is told by way of an iterator: let it run.
     await new Promise((resolve) => setImmediate(resolve));
     this.down.throwIfAborted();
@@ -96,7 +108,7 @@ export class NatsLink {
   async close(cause: Error): Promise<void> {
     this.#fail(cause);
     try {
-      await this.connection.close();
+      await this.#connection.close();
     } catch {
       // The connection was ending by itself.
     }
@@ -106,11 +118,11 @@ export class NatsLink {
     this.#headers.set('Nats-Msg-Id', `${id}:${topic}`);
     const route = this.#routes.get(topic);
     if (route?.acknowledged !== true) {
-      this.connection.publish(topic, payload, { headers: this.#headers });
+      this.#connection.publish(topic, payload, { headers: this.#headers });
       return;
     }
-    this.#acknowledgements ??= new Acknowledgements(this.connection, this.#makeInbox());
-    this.connection.publish(topic, payload, { headers: this.#headers, reply: this.#acknowledgements.expect(topic) });
+    this.#acknowledgements ??= new Acknowledgements(this.#connection, this.#makeInbox());
+    this.#connection.publish(topic, payload, { headers: this.#headers, reply: this.#acknowledgements.expect(topic) });
   }
 
   #fail(cause: Error): void {
@@ -118,14 +130,14 @@ export class NatsLink {
   }
 
   async #watchEnd(): Promise<void> {
-    const cause = await this.connection.closed();
+    const cause = await this.#connection.closed();
     const message = 'The connection to NATS was lost. It is made again; the server may tell the reason.';
     this.#fail(new ContextCacheError('UNREACHABLE', message, cause instanceof Error ? { cause } : undefined));
   }
 
   /** A refused publish is told nowhere else. The iterator ends with the connection. */
   async #watchStatus(): Promise<void> {
-    for await (const status of this.connection.status()) {
+    for await (const status of this.#connection.status()) {
       if (status.type !== 'error' || !isPermissionViolation(status.error)) continue;
       const { operation, subject } = status.error;
       if (operation !== 'publish' || !this.#routes.has(subject)) continue;

@@ -300,6 +300,7 @@ export class Composition {
         url: natsUrl ?? process.env.NATS_URL ?? DEFAULT_NATS_URL,
         connection: natsConnection,
         clock: this.clock,
+        openLink: this.#options.internals?.openLink,
       }),
       onError: (error) => this.report(error, { source: FOLLOWER.broadcaster }),
     });

@@ -4,12 +4,13 @@ import type { FailureSource } from '../actors/report.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { SnapshotStore } from '../backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../backup/snapshot-transform.ts';
-import type { ContextUpdateEventPusherOptions } from '../broadcast/event-pusher.ts';
+import type { ContextUpdateEventPusherOptions, OpenLink } from '../broadcast/event-pusher.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettings } from '../core/command.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { NamespaceSchemas } from '../core/schemas.ts';
 import type { ValueLimits } from '../core/value.ts';
+import type { OpenStorage } from '../log/level-storage.ts';
 
 /** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
 export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
@@ -59,7 +60,15 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   /** Where time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined;
   /** For tests. */
-  readonly internals?: Pick<NamespaceDeps, 'apply' | 'lane'> | undefined;
+  readonly internals?: Internals | undefined;
+}
+
+/** Parts that only tests replace. */
+export interface Internals extends Pick<NamespaceDeps, 'apply' | 'lane'> {
+  /** The storage engine of a data directory. Default: LevelDB. */
+  readonly openStorage?: OpenStorage | undefined;
+  /** How a connection to NATS is opened. Default: by its client. */
+  readonly openLink?: OpenLink | undefined;
 }
 
 /** Where and when snapshots are taken. */

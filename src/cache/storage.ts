@@ -93,7 +93,8 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
   ]);
   const { clock = systemClock, sync } = options;
   const keepValues = options.primaryCache === undefined;
-  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync });
+  const { openStorage: openEngine } = options.internals ?? {};
+  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync, openStorage: openEngine });
   try {
     const table = await StateTable.open(log, { clock, keepValues });
     const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {

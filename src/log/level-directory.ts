@@ -43,7 +43,7 @@ export class LevelDirectory {
   static async open(dataDir: string, openStorage: OpenStorage): Promise<LevelDirectory> {
     const path = resolve(dataDir);
     const location = join(path, 'db');
-    const create = await prepare(path, location);
+    const create = await (openStorage.prepare ?? prepare)(path, location);
     const storage = await openStorage(location, create).catch((cause) => {
       throw explain(path, cause);
     });

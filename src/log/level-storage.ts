@@ -39,7 +39,14 @@ export interface LevelStorage {
 }
 
 /** Opens the storage in a directory; `create` where it is not there yet. */
-export type OpenStorage = (location: string, create: boolean) => Promise<LevelStorage>;
+export interface OpenStorage {
+  (location: string, create: boolean): Promise<LevelStorage>;
+  /**
+   * Makes the place ready, and says whether there is storage to be made. Default: makes the directory on disk. For
+   * tests whose disk is none.
+   */
+  readonly prepare?: (dataDir: string, location: string) => Promise<boolean>;
+}
 
 /** A batch is copied into the storage at once; one of more writes than this, with turns for others in between. */
 const MANY_WRITES = 500;

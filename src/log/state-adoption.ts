@@ -26,7 +26,7 @@ export interface AdoptedNamespace {
 /** Bytes that one batch writes, about. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 
-/** Writes in batches of a bounded size, not synced. */
+/** Writes in batches of a bounded size, each synced: what is not may be lost in a power cut though a later one is kept. */
 export class BatchWriter {
   readonly #directory: LevelDirectory;
   #writes: StorageWrite[] = [];
@@ -46,7 +46,7 @@ export class BatchWriter {
     const writes = this.#writes;
     this.#writes = [];
     this.#bytes = 0;
-    if (writes.length > 0) await this.#directory.write(writes, false);
+    if (writes.length > 0) await this.#directory.write(writes, true);
   }
 }
 

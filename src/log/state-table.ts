@@ -195,7 +195,7 @@ export class StateTable implements StateSource {
       await this.#loadNeeded(folds, slice);
       const writes = await finishFolds(folds, slice);
       const next = { ...progress, namespaces: this.#countAfter(folds) };
-      await this.#write([...writes, ...past.writes, progressWrite(next)], false, generation, () => {
+      await this.#write([...writes, ...past.writes, progressWrite(next)], true, generation, () => {
         past.done();
         for (const fold of folds) this.#setSummary(fold.name, fold.summary);
         this.#progress = next;

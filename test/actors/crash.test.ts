@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { apply } from '../../src/core/apply.ts';
-import { type CacheOptions, InMemoryContextCache, type Update } from '../../src/index.ts';
+import { type CacheOptions, ContextCacheError, InMemoryContextCache, type Update } from '../../src/index.ts';
 import { MemoryLog } from '../../src/log/memory-log.ts';
 import { codeOf, historyOf, LateCache, logOf, makeCache, makeCacheOn, outcomeNow, turns } from '../cache/support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
 /** A fold that breaks for one key, while `broken` says so. */
-function fragile(key: string, operation: Update['operation'] = 'set') {
+function fragile(key: string | null, operation: Update['operation'] = 'set') {
   const control = { broken: true, calls: 0 };
   const fold: typeof apply = (state, update) => {
     if (control.broken && update.key === key && update.operation === operation) {
@@ -117,6 +117,22 @@ describe('a namespace that crashes', () => {
     expect(cache.health().namespaces).toMatchObject({ failed: [], restarts: 6 });
   });
 
+  it('at its drop is gone, and what waits begins anew', async () => {
+    const { control, internals } = fragile(null, 'clear_namespace');
+    const { cache, clock } = makeCache({ internals, restart });
+    await cache.set('a', 1, 'n');
+    await cache.set('a', 1, 'm');
+    expect(await codeOf(cache.dropNamespace('n'))).toBe('NAMESPACE_UNAVAILABLE');
+    expect(await codeOf(cache.dropNamespace('m'))).toBe('NAMESPACE_UNAVAILABLE');
+    control.broken = false;
+    const held = cache.set('b', 2, 'n');
+    clock.increment(0);
+    expect(await held).toMatchObject({ version: 1, changed: true });
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(cache.listKeys('n')).toEqual(['b']);
+    expect(await cache.set('b', 2, 'm')).toMatchObject({ version: 1 });
+  });
+
   it('holds only so many commands', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart, maxWaiting: 2 });
@@ -206,6 +222,28 @@ describe('the log refuses', () => {
   });
 });
 
+describe('the log cannot be read when a namespace is to be restarted', () => {
+  it('those that wait are told, and the namespace comes back when the log does', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock, log } = cacheOnFailingLog({ internals, restart });
+    await cache.set('a', 1, 'n');
+    await codeOf(cache.set('bad', 1, 'n'));
+    control.broken = false;
+    log.refuses = true;
+    const held = cache.set('a', 2, 'n');
+    clock.increment(0);
+    expect(await codeOf(held)).toBe('LOG_UNAVAILABLE');
+    clock.increment(60_000);
+    await turns();
+    expect(cache.health().namespaces.failed).toEqual([]);
+    log.refuses = false;
+    clock.increment(60_000);
+    await turns();
+    expect(await cache.set('a', 3, 'n')).toMatchObject({ version: 3 });
+    expect(cache.health()).toMatchObject({ status: 'ok', namespaces: { restarts: 1 } });
+  });
+});
+
 describe('the log refuses what a primary has taken', () => {
   // DEFECT: `#take` and `#takeLater` (src/actors/namespace.ts) write to the primary first; when the log then refuses, the
   // command is rejected with LOG_UNAVAILABLE though the primary has the new value, and readers see it.
@@ -223,13 +261,21 @@ class FailingLog extends MemoryLog {
   refuses = false;
 
   override append(updates: Parameters<MemoryLog['append']>[0]): void {
-    if (this.refuses) throw Object.assign(new Error('The disk is full.'), { code: 'LOG_UNAVAILABLE' });
+    if (this.refuses) throw diskFull();
     super.append(updates);
+  }
+
+  override flush(): Promise<void> {
+    return this.refuses ? Promise.reject(diskFull()) : super.flush();
   }
 }
 
-function cacheOnFailingLog() {
+function diskFull(): ContextCacheError {
+  return new ContextCacheError('LOG_UNAVAILABLE', 'The disk is full.');
+}
+
+function cacheOnFailingLog(options: CacheOptions = {}) {
   const log = new FailingLog();
-  const made = makeCacheOn(log);
+  const made = makeCacheOn(log, options);
   return { ...made, log };
 }

@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MemorySnapshotStore } from '../../src/backup/memory-snapshot-store.ts';
+import { apply } from '../../src/core/apply.ts';
+import { AgentContextCache, type OpenOptions, type SnapshotStore, type Update } from '../../src/index.ts';
+import { ManualClock } from '../log/manual-clock.ts';
+import { type Answer, type Logged, Model } from './model.ts';
+import { SimDisk } from './simulation/disk.ts';
+import { Timeline, Trace } from './simulation/timeline.ts';
+import { Random } from './support.ts';
+
+export const NAMESPACES = ['default', 'a', '__proto__', 'p/1:a/0\0é'];
+export const KEYS = ['k0', 'k1', 'k2', '__proto__'];
+
+/** How the process ends before it comes back: with a shutdown, a kill, or the machine's power. */
+export type End = 'shutdown' | 'kill' | 'power cut';
+
+/** What is wrong on purpose, to see that it is found. */
+export interface Planted {
+  readonly rule?: Model['rule'] | undefined;
+  readonly skips?: ((update: Update) => boolean) | undefined;
+}
+
+/** A cache beside its model: whatever is done to the one is done to the other, and compared. */
+export class Driver {
+  /** Of the process that has the cache. */
+  clock = new ManualClock();
+  readonly model = new Model();
+  readonly durable: boolean;
+  cache!: AgentContextCache;
+  /** What has come about, and how often: runs in which nothing does find nothing. */
+  readonly seen: Map<string, number>;
+  readonly #planted: Planted;
+  readonly #pending: Promise<void>[] = [];
+  /** The namespace whose next update makes its actor crash. */
+  #fragile: string | undefined;
+  #crashed = false;
+  #disk = newDisk();
+  #process = { alive: true };
+  readonly #store = new KeptStore();
+
+  constructor(durable: boolean, planted: Planted = {}, seen: Map<string, number> = new Map()) {
+    this.durable = durable;
+    this.seen = seen;
+    this.#planted = planted;
+    if (planted.rule !== undefined) this.model.rule = planted.rule;
+  }
+
+  async open(options: OpenOptions = {}): Promise<void> {
+    this.#process = { alive: true };
+    this.cache = await AgentContextCache.open({
+      clock: this.clock,
+      natsUrl: null,
+      backup: { store: this.#store },
+      restart: { intensity: 1_000_000, periodMs: 1, backOffMs: 0 },
+      log: this.durable ? { capacityUpdates: 3 } : {},
+      passivateAfterMs: 400,
+      onError: () => {},
+      internals: {
+        openStorage: this.#disk.openFor(this.#process, () => {}),
+        apply: (state, update) => this.#fold(state, update),
+      },
+      ...(this.durable ? { dataDir: '/simulated' } : {}),
+      ...options,
+    });
+  }
+
+  note(what: string): void {
+    this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
+  }
+
+  /** Does a write, and notes what must come of it; `wait`: until it has. */
+  async write(
+    write: () => Promise<unknown>,
+    expected: () => Answer | 'conflict' | 'crash',
+    wait: boolean,
+  ): Promise<void> {
+    const work = write();
+    const answer = expected();
+    this.#pending.push(this.#compare(work, answer));
+    if (wait) await this.settle();
+  }
+
+  /** Takes out of the model what is over in a namespace, as any command to it does first. */
+  expireNow(namespace: string): void {
+    for (const { key } of this.model.over(namespace, this.clock.now()))
+      this.model.expire(namespace, key, this.clock.now());
+  }
+
+  /** Every write has been answered as it should. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#pending.splice(0));
+    assert.equal(this.cache.position, this.model.head, 'the position');
+  }
+
+  /** Lets time pass. Which namespace is woken first is nobody's business; what is taken out is. */
+  async advance(ms: number): Promise<void> {
+    await this.settle();
+    for (const step of [ms, 0, 0]) {
+      this.clock.advance(step);
+      for (let i = 0; i < 3; i += 1) await nextTurn();
+      await this.#followExpiries();
+    }
+    const left = NAMESPACES.flatMap((name) => this.model.over(name, this.clock.now()));
+    assert.deepEqual(left, [], 'what is over is still there');
+  }
+
+  /** The actor of a namespace crashes at the namespace's next update. */
+  async crashAt(namespace: string, write: () => Promise<void>): Promise<void> {
+    await this.settle();
+    this.#fragile = namespace;
+    this.#crashed = false;
+    await write();
+    this.#fragile = undefined;
+    await this.advance(0);
+  }
+
+  /** Whether the actor has crashed, for who must know what to expect. */
+  get crashed(): boolean {
+    return this.#crashed;
+  }
+
+  async reopen(end: End): Promise<void> {
+    if (!this.durable) return;
+    await this.settle();
+    if (end === 'shutdown') await this.#shutdown();
+    else {
+      this.#process.alive = false;
+      const now = this.clock.now();
+      this.clock = new ManualClock();
+      this.clock.advance(now - this.clock.now());
+      if (end === 'kill') this.#disk.processDied();
+      else this.#disk.powerCut();
+    }
+    await this.open();
+    this.note(end);
+    await this.advance(0);
+  }
+
+  async backup(): Promise<void> {
+    await this.settle();
+    const { position } = await this.cache.backup();
+    assert.equal(position, this.model.head, 'the position of the snapshot');
+  }
+
+  /** Begins anew with the newest snapshot, in a new directory. */
+  async restore(): Promise<void> {
+    await this.settle();
+    if ((await this.#store.newest()) === undefined) await this.backup();
+    const newest = (await this.#store.newest()) as number;
+    await this.#shutdown();
+    this.#disk = newDisk();
+    await this.open({ restoreFrom: this.#store });
+    this.note('restored');
+    this.model.restore(newest);
+    await this.advance(0);
+  }
+
+  async log(from = this.model.begin + 1): Promise<Logged[]> {
+    await this.cache.flush();
+    const log: Logged[] = [];
+    for await (const { bytes: _, ...update } of this.cache.readLog({ from })) log.push(update);
+    return log;
+  }
+
+  async end(): Promise<void> {
+    await this.#shutdown();
+  }
+
+  async #shutdown(): Promise<void> {
+    const { logError } = await this.cache.shutdown({ timeoutMs: 10_000 });
+    assert.equal(logError, undefined);
+    assert.deepEqual(this.clock.pending, [], 'timers are left');
+  }
+
+  async #compare(work: Promise<unknown>, expected: Answer | 'conflict' | 'crash'): Promise<void> {
+    const came = await work.then(
+      (answer) => answer,
+      ({ code }) => code,
+    );
+    this.note(typeof expected === 'string' ? expected : 'written');
+    if (expected === 'conflict') assert.equal(came, 'VERSION_CONFLICT');
+    else if (expected === 'crash') assert.equal(came, 'NAMESPACE_UNAVAILABLE');
+    else assert.deepEqual(came, expected, 'the answer');
+  }
+
+  async #followExpiries(): Promise<void> {
+    for (const update of await this.log(this.model.head + 1)) {
+      const [next] = this.model.over(update.namespace, this.clock.now());
+      this.note('expired');
+      assert.equal(update.operation, 'expire');
+      assert.equal(update.key, next?.key, 'another key is taken out');
+      this.model.expire(update.namespace, next?.key as string, this.clock.now());
+      assert.deepEqual(update, this.model.log.at(-1));
+    }
+  }
+
+  #fold(...[state, update]: Parameters<typeof apply>): void {
+    if (update.namespace === this.#fragile) {
+      this.#fragile = undefined;
+      this.#crashed = true;
+      throw new Error('simulated: the fold is broken');
+    }
+    if (this.#planted.skips?.(update) === true) apply(state, { ...update, operation: 'evict', key: 'no such key' });
+    else apply(state, update);
+  }
+}
+
+/** Outlives the caches that close it. */
+class KeptStore extends MemorySnapshotStore implements SnapshotStore {
+  override async close(): Promise<void> {}
+
+  /** Position of the newest snapshot. */
+  async newest(): Promise<number | undefined> {
+    const name = (await this.list('snapshot-')).at(-1);
+    return name === undefined ? undefined : Number(name.split('-')[2]);
+  }
+}
+
+/** Never slow and never at fault; a power cut takes what is not synced. */
+function newDisk(): SimDisk {
+  const disk = new SimDisk(new Timeline(new Trace()), new Random(1));
+  disk.slowRate = 0;
+  return disk;
+}

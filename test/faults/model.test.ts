@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { command, compareAll, run } from './model-commands.ts';
+import { Driver, type Planted } from './model-driver.ts';
+import { fcFaults } from './support.ts';
+
+/** Commands to a cache and its model, in memory or on a directory whose disk is simulated, half of the runs each. */
+function difference(planted: Planted = {}, seen?: Map<string, number>) {
+  const commands = fc.array(command, { maxLength: 40, size: 'max' });
+  return fc.asyncProperty(fc.boolean(), commands, async (durable, all) => {
+    const driver = new Driver(durable, planted, seen);
+    await driver.open();
+    try {
+      for (const each of all) await run(driver, each);
+      await compareAll(driver);
+      await driver.reopen('kill');
+      await compareAll(driver);
+    } finally {
+      await driver.end();
+    }
+  });
+}
+
+it('a cache does what its model does, whatever is done to it', async () => {
+  const seen = new Map<string, number>();
+  await fc.assert(difference({}, seen), fcFaults(1_000, 20_000));
+  for (const what of ['conflict', 'crash', 'expired', 'passivated', 'restored', 'shutdown', 'kill', 'power cut']) {
+    expect(seen.get(what), what).toBeGreaterThan(100);
+  }
+});
+
+describe('a difference is found', () => {
+  it.each<[string, Planted]>([
+    [
+      'a rule of the model is another one',
+      { rule: (update) => (update.operation === 'touch' ? { ...update, agent: null } : update) },
+    ],
+    ['the cache drops an update', { skips: ({ operation, version }) => operation === 'set' && version === 5 }],
+    ['the cache does not delete', { skips: ({ operation }) => operation === 'delete' }],
+  ])('where %s', async (_name, planted) => {
+    const { failed, counterexample } = await fc.check(difference(planted), fcFaults(300, 300));
+    expect(failed).toBe(true);
+    // Shrunk to what shows it.
+    expect(counterexample?.[1].length).toBeLessThan(10);
+  });
+});

@@ -1,0 +1,156 @@
+import type { Entry, JsonValue, Update } from '../../src/index.ts';
+
+/** An update as the model knows it. */
+export type Logged = Omit<Update, 'bytes'>;
+/** A namespace; never changed, only replaced. */
+interface Space {
+  readonly version: number;
+  readonly position: number;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+/** All namespaces at one position. */
+type Moment = ReadonlyMap<string, Space>;
+
+export interface Step {
+  readonly operation: 'set' | 'delete' | 'touch';
+  readonly key: string;
+  readonly value?: JsonValue;
+  readonly expiresAt?: number | null;
+  readonly ifVersion?: number | undefined;
+}
+
+export interface Answer {
+  readonly version: number;
+  readonly position: number;
+  readonly changed: boolean;
+}
+
+const NONE: Space = { version: 0, position: 0, entries: new Map() };
+
+/** What a cache must do, with nothing but maps: the log, and all namespaces at each position of it. */
+export class Model {
+  /** What was before can not be seen any more. */
+  begin = 0;
+  /** For a control: a rule that is another one. */
+  rule: (update: Logged) => Logged = (update) => update;
+  readonly log: Logged[] = [];
+  readonly #moments: Moment[] = [new Map()];
+
+  get head(): number {
+    return this.log.length;
+  }
+
+  names(position = this.head): string[] {
+    return [...new Set(['default', ...this.#at(position).keys()])].sort();
+  }
+
+  entries(namespace: string, position = this.head): Entry[] {
+    return [...this.#space(namespace, position).entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  entry(key: string, namespace: string): Entry | undefined {
+    return this.#space(namespace).entries.get(key);
+  }
+
+  /** What the namespace has that is over at an instant, in the order in which it is taken out. */
+  over(namespace: string, now: number): Entry[] {
+    const over = this.entries(namespace).filter(({ expiresAt }) => expiresAt !== null && expiresAt <= now);
+    return over.sort((a, b) => (a.expiresAt as number) - (b.expiresAt as number) || (a.key < b.key ? -1 : 1));
+  }
+
+  expire(namespace: string, key: string, at: number): void {
+    const replaced = this.entry(key, namespace)?.version ?? 0;
+    this.#append({ namespace, operation: 'expire', key, at, replaced });
+  }
+
+  /** Steps of one command, all or none. */
+  steps(namespace: string, at: number, agent: string | null, steps: readonly Step[]): Answer | 'conflict' {
+    const before = this.head;
+    for (const { operation, key, value = null, expiresAt = null, ifVersion } of steps) {
+      const present = this.entry(key, namespace)?.version ?? 0;
+      if (ifVersion !== undefined && ifVersion !== present) {
+        this.#cut(before);
+        return 'conflict';
+      }
+      if (operation !== 'set' && present === 0) continue;
+      const kept = operation === 'delete' ? null : expiresAt;
+      const stored = operation === 'set' ? value : null;
+      this.#append({ namespace, operation, key, at, agent, replaced: present, value: stored, expiresAt: kept });
+    }
+    return this.#answer(namespace, before);
+  }
+
+  clear(namespace: string, at: number, agent: string | null, drop: boolean): Answer {
+    const { version, entries } = this.#space(namespace);
+    const before = this.head;
+    if (drop ? version > 0 : entries.size > 0) {
+      this.#append({ namespace, operation: 'clear_namespace', key: null, at, agent, drop });
+    }
+    return this.#answer(namespace, before, drop ? version + 1 : undefined);
+  }
+
+  /** Begins anew with the state at a position. */
+  restore(position: number): void {
+    this.#cut(position);
+    this.begin = position;
+  }
+
+  #answer(namespace: string, before: number, version?: number): Answer {
+    const space = this.#space(namespace);
+    const changed = this.head > before;
+    return {
+      version: changed ? (version ?? space.version) : space.version,
+      position: changed ? this.head : space.position,
+      changed,
+    };
+  }
+
+  #append(given: Partial<Logged> & Pick<Logged, 'namespace' | 'operation' | 'key' | 'at'>): void {
+    const { version: last } = this.#space(given.namespace);
+    const place = { position: this.head + 1, version: last + 1 };
+    const rest = { agent: null, value: null, expiresAt: null, replaced: 0, drop: false };
+    const update: Logged = { ...place, ...rest, ...given };
+    this.log.push(update);
+    this.#moments.push(fold(this.#at(this.head - 1), this.rule(update)));
+  }
+
+  #cut(head: number): void {
+    this.log.length = head;
+    this.#moments.length = head + 1;
+  }
+
+  #space(namespace: string, position = this.head): Space {
+    return this.#at(position).get(namespace) ?? NONE;
+  }
+
+  #at(position: number): Moment {
+    return this.#moments[position] as Moment;
+  }
+}
+
+function fold(
+  before: Moment,
+  { namespace, operation, key, value, version, position, at, agent, expiresAt, drop }: Logged,
+): Moment {
+  const after = new Map(before);
+  const entries = new Map(before.get(namespace)?.entries);
+  const old = key === null ? undefined : entries.get(key);
+  if (key === null) entries.clear();
+  else if (operation !== 'set' && operation !== 'touch') entries.delete(key);
+  else {
+    const kept = operation === 'set' ? value : (old as Entry).value;
+    entries.set(key, {
+      namespace,
+      key,
+      value: kept,
+      version,
+      createdAt: old?.createdAt ?? at,
+      updatedAt: at,
+      expiresAt,
+      agent,
+    });
+  }
+  if (drop) after.delete(namespace);
+  else after.set(namespace, { version, position, entries });
+  return after;
+}

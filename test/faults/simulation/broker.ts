@@ -1,0 +1,104 @@
+import type { Link, OpenLink } from '../../../src/broadcast/event-pusher.ts';
+import type { TopicMessage } from '../../../src/broadcast/nats-link.ts';
+import type { TopicRoute } from '../../../src/broadcast/topic-route.ts';
+import type { Clock } from '../../../src/core/clock.ts';
+import { within } from '../../../src/core/deadline.ts';
+import { ContextCacheError } from '../../../src/core/errors.ts';
+import { Server, type SimConnection } from './network.ts';
+
+/** A message as the subscriber gets it. */
+export interface Received {
+  readonly position: number;
+  readonly operation: string;
+  readonly namespace: string;
+  readonly key: string | null;
+  readonly value: unknown;
+  readonly version: number;
+}
+
+/** What a NATS does: hands what it takes to the subscriber, in the order it comes. */
+export class BrokerServer extends Server {
+  readonly received: Received[] = [];
+  /** For a control: messages that it acknowledges and loses. */
+  loses: (position: number) => boolean = () => false;
+
+  constructor() {
+    super('broker');
+  }
+
+  /** Keeps nothing that it could lose; its connections end. */
+  protected override lose(): void {}
+
+  take({ payload }: TopicMessage): void {
+    const { position, version, event_data } = JSON.parse(Buffer.from(payload as Uint8Array).toString());
+    if (!this.loses(position)) this.received.push({ position, version, ...event_data });
+  }
+}
+
+const ROUTE: TopicRoute = { acknowledged: false, maxBytes: 1_048_576 };
+
+/** Connections to the broker for one process. */
+export function linksTo(server: BrokerServer, open: () => SimConnection, clock: Clock): OpenLink {
+  return async ({ timeoutMs, signals }) => {
+    const connection = open();
+    const timedOut = () => new ContextCacheError('TIMED_OUT', 'The broker did not answer.');
+    await within(
+      connection.call('connect', () => undefined),
+      { clock, timeoutMs, timedOut, signals },
+    );
+    return new SimLink(server, connection);
+  };
+}
+
+class SimLink implements Link {
+  readonly maxPayload = ROUTE.maxBytes;
+  readonly #server: BrokerServer;
+  readonly #connection: SimConnection;
+  readonly #topics = new Set<string>();
+  readonly #down = new AbortController();
+
+  constructor(server: BrokerServer, connection: SimConnection) {
+    this.#server = server;
+    this.#connection = connection;
+    connection.onLost = (cause) => this.#fail(cause);
+  }
+
+  get down(): AbortSignal {
+    return this.#down.signal;
+  }
+
+  route(topic: string): TopicRoute | undefined {
+    return this.#topics.has(topic) ? ROUTE : undefined;
+  }
+
+  unknown(topics: Iterable<string>): string[] {
+    return [...topics].filter((topic) => !this.#topics.has(topic));
+  }
+
+  async learn(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) this.#topics.add(topic);
+  }
+
+  async send(messages: readonly TopicMessage[]): Promise<void> {
+    try {
+      // Nobody waits for a single message; what counts is that the server has answered after the last one.
+      for (const message of messages) {
+        const sent = this.#connection.call('take', () => this.#server.take(message));
+        sent.catch(() => {});
+      }
+      await this.#connection.call('flush', () => undefined);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    this.down.throwIfAborted();
+  }
+
+  async close(cause: Error): Promise<void> {
+    this.#fail(cause);
+    this.#connection.close();
+  }
+
+  #fail(cause: Error): void {
+    if (!this.down.aborted) this.#down.abort(cause);
+  }
+}

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { apply } from '../../../src/core/apply.ts';
+import type { StorageWrite } from '../../../src/log/level-storage.ts';
+import { faultSeed } from '../support.ts';
+import { simulate } from './simulate.ts';
+import type { Sabotage } from './world.ts';
+
+/** Seeds within which what is broken must be found. */
+const SEEDS = 60;
+
+/** What the simulation says first of a world that is broken. */
+async function found(sabotage: Sabotage): Promise<string> {
+  for (let i = 0; i < SEEDS; i += 1) {
+    const problem = await simulate(faultSeed() + i, sabotage).then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    if (problem !== undefined) return problem;
+  }
+  return 'nothing';
+}
+
+const holds = (prefix: string) => (writes: readonly StorageWrite[]) => writes.some(({ key }) => key.startsWith(prefix));
+
+describe('the simulation finds', () => {
+  it('a disk that says that the log is synced when it is not', async () => {
+    expect(await found({ disk: { lies: holds('!log!') } })).toMatch(
+      /acknowledged at \d+ and lost|told at \d+, lost|ends at/,
+    );
+  });
+
+  it('a state table whose batches are not synced, so that one of them is lost and a later one is not', async () => {
+    expect(await found({ disk: { lies: holds('!state!c') } })).toMatch(/do not belong together|state|at \d+|gap/);
+  });
+
+  it('a mirror that loses one update', async () => {
+    expect(await found({ mirrorLoses: ({ position }) => position === 20 })).toMatch(/the mirror of/);
+  });
+
+  it('a publisher that is told what has not been delivered', async () => {
+    expect(await found({ brokerLoses: (position) => position === 20 })).toMatch(/the subscriber/);
+  });
+
+  it('an update that is in the log and not in the state', async () => {
+    const skipping: typeof apply = (state, update) => {
+      if (update.position !== 20) return apply(state, update);
+      apply(state, { ...update, operation: 'touch' });
+    };
+    expect(await found({ internals: { apply: skipping } })).toMatch(/the state of/);
+  });
+
+  it('what never catches up', async () => {
+    expect(await found({ staysAway: 'mirror' })).toMatch(/no rest/);
+  });
+
+  it('anything that is not from the seed', async () => {
+    let calls = 0;
+    const jitter = () => {
+      calls += 1;
+      return (calls % 7) / 10;
+    };
+    const seed = faultSeed();
+    const { trace } = await simulate(seed, { jitter });
+    expect((await simulate(seed, { jitter })).trace).not.toBe(trace);
+  });
+});

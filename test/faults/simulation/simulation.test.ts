@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { faultSeed, times } from '../support.ts';
+import { simulate } from './simulate.ts';
+
+it('comes through everything that a disk, a network and a machine may do', async () => {
+  const runs = times(500, 20_000);
+  const sum = { runs, events: 0, updates: 0, deaths: 0 };
+  for (let i = 0; i < runs; i += 1) {
+    const { events, updates, deaths } = await simulate(faultSeed() + i);
+    sum.events += events;
+    sum.updates += updates;
+    sum.deaths += deaths;
+  }
+  // Much has happened: a scenario in which nothing does would find nothing.
+  expect(sum.deaths).toBeGreaterThan(runs);
+  expect(sum.updates).toBeGreaterThan(30 * runs);
+});
+
+it('does the same again for the same seed, and something else for another', async () => {
+  const traces = new Set<string>();
+  const runs = times(20, 500);
+  for (let i = 0; i < runs; i += 1) {
+    const seed = faultSeed() + i;
+    const { trace } = await simulate(seed);
+    expect((await simulate(seed)).trace, `seed ${seed}`).toBe(trace);
+    traces.add(trace);
+  }
+  expect(traces.size).toBe(runs);
+});

@@ -1,0 +1,149 @@
+import type { AgentContextCache, CacheOptions, OpenOptions, SnapshotStore, Update } from '../../../src/index.ts';
+import { Random } from '../support.ts';
+import { BrokerServer } from './broker.ts';
+import { type DiskSabotage, SimDisk } from './disk.ts';
+import { MirrorServer } from './mirror.ts';
+import { type Server, SimNetwork } from './network.ts';
+import { type Acked, SimProcess } from './process.ts';
+import { SnapshotServer } from './snapshots.ts';
+import { Timeline, Trace } from './timeline.ts';
+
+/** What is broken on purpose, to see that it is found. */
+export interface Sabotage {
+  readonly disk?: DiskSabotage | undefined;
+  readonly mirrorLoses?: ((update: Update) => boolean) | undefined;
+  readonly brokerLoses?: ((position: number) => boolean) | undefined;
+  readonly internals?: CacheOptions['internals'] | undefined;
+  /** A server that nobody can reach any more once everything else is healed. */
+  readonly staysAway?: 'mirror' | 'broker' | undefined;
+  /** Milliseconds that calls take longer; not from the seed. */
+  readonly jitter?: (() => number) | undefined;
+}
+
+/** How long things go wrong, milliseconds. */
+const TROUBLE_MS = 7_000;
+
+/** A process, its disk, the servers it talks to and the network between them, on one timeline, from one seed. */
+export class World {
+  readonly trace = new Trace();
+  readonly timeline = new Timeline(this.trace);
+  readonly random: Random;
+  readonly sabotage: Sabotage;
+  readonly disk: SimDisk;
+  readonly network: SimNetwork;
+  readonly mirror = new MirrorServer();
+  readonly broker = new BrokerServer();
+  readonly snapshots = new SnapshotServer();
+  /** What agents were told to be safe. */
+  readonly acked: Acked[] = [];
+  /** Updates of an earlier life, and the snapshot of it that this one begins with. */
+  readonly earlier: Update[] = [];
+  restoreFrom: SnapshotStore | undefined;
+  /** The fold breaks now and then until this instant. */
+  fragileUntil = 0;
+  /** Namespaces whose actor has crashed and may not be back. */
+  readonly crashed = new Set<string>();
+  /** What watchers were told. */
+  readonly told: Update[] = [];
+  readonly settings: Partial<OpenOptions>;
+  readonly healsAt: number;
+  process: SimProcess;
+  /** How often the process came to an end in the middle of its work. */
+  deaths = 0;
+  #problem: Error | undefined;
+  #starting: Promise<void> | undefined;
+
+  constructor(seed: number, sabotage: Sabotage = {}) {
+    this.random = new Random(seed);
+    this.sabotage = sabotage;
+    const own = () => new Random(this.random.below(2 ** 31));
+    this.disk = new SimDisk(this.timeline, own(), sabotage.disk);
+    this.network = new SimNetwork(this.timeline, own(), sabotage.jitter);
+    this.mirror.loses = sabotage.mirrorLoses ?? (() => false);
+    this.broker.loses = sabotage.brokerLoses ?? (() => false);
+    this.settings = {
+      passivateAfterMs: this.random.pick([0, 300, 2_000]),
+      maxResidentNamespaces: this.random.pick([1, 2, 100]),
+      log: { capacityUpdates: this.random.pick([2, 10, 1_000]) },
+    };
+    this.healsAt = this.timeline.now + TROUBLE_MS;
+    this.process = new SimProcess(this);
+  }
+
+  get servers(): readonly Server[] {
+    return [this.mirror, this.broker, this.snapshots];
+  }
+
+  get healed(): boolean {
+    return this.timeline.now >= this.healsAt;
+  }
+
+  /** Something is not as it must always be. The first thing counts. */
+  fail(problem: string): void {
+    this.#problem ??= new Error(problem);
+  }
+
+  assertWell(): void {
+    if (this.#problem !== undefined) throw this.#problem;
+  }
+
+  /** Lets time pass until `done` says so, or until an instant. */
+  async run(until: number, done: () => boolean = () => false): Promise<boolean> {
+    while (!done()) {
+      this.assertWell();
+      await this.#starting;
+      const { next } = this.timeline;
+      if (next === undefined || next > until) {
+        this.timeline.passUntil(until);
+        return done();
+      }
+      await this.timeline.step();
+    }
+    return true;
+  }
+
+  /** The machine, or only the process, ends in the middle of what it does, and comes back. */
+  crash(power: boolean): void {
+    this.trace.note(`crash ${power}`);
+    this.deaths += 1;
+    this.process.die();
+    if (power) this.disk.powerCut();
+    else this.disk.processDied();
+    this.restartAfter(this.random.next() * 500);
+  }
+
+  restartAfter(delayMs: number): void {
+    this.process.die();
+    const born = new SimProcess(this);
+    this.process = born;
+    this.timeline.after(delayMs, () => void this.#start(born));
+  }
+
+  async #start(process: SimProcess): Promise<void> {
+    // Before it asks its disk it loads modules, which takes real time: simulated time waits for it.
+    this.#starting = process.reachesDisk.then(() => this.timeline.settle());
+    await process.start();
+    // Whoever looks after the process starts it again.
+    if (process.alive && process.cache === undefined) {
+      this.disk.processDied();
+      this.restartAfter(200);
+    }
+  }
+
+  /** All faults are over: nothing more goes wrong. */
+  heal(): void {
+    this.trace.note('healed');
+    this.network.faultRate = 0;
+    this.disk.failureRate = 0;
+    this.disk.failingUntil = 0;
+    this.disk.closedUntil = 0;
+    this.fragileUntil = 0;
+    const { cache } = this.process;
+    for (const namespace of cache?.health().namespaces.failed ?? []) {
+      void this.process.follow('restart', (cache as AgentContextCache).ask({ type: 'namespace.restart', namespace }));
+    }
+    for (const server of this.servers) {
+      server.awayUntil = server.name === this.sabotage.staysAway ? Number.POSITIVE_INFINITY : 0;
+    }
+  }
+}
