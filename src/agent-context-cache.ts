@@ -73,7 +73,7 @@ export class AgentContextCache<
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
     const history = new History(storage.past, storage.log, options.clock ?? systemClock);
-    super(history, settings);
+    super(history, settings, parts.retention);
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));

@@ -70,8 +70,7 @@ export class Follower {
     this.name = deps.name;
     this.#deps = deps;
     this.#place = deps.log.follower(deps.name, deps.start);
-    // The log lets nobody begin before it does; that nothing was delivered since then shows in the checkpoint.
-    this.#tooLate = deps.start < deps.log.first - 1 && this.#place.checkpoint === deps.log.first - 1;
+    this.#tooLate = this.#place.tooLate;
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
     this.#stopListening = deps.log.onCommit(() => this.#wake());
     deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));

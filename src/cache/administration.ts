@@ -3,17 +3,20 @@ import type { SnapshotInfo } from '../backup/snapshot-format.ts';
 import type { BackupSettings } from '../core/command.ts';
 import type { History } from './history.ts';
 import { PastReader } from './past-reader.ts';
+import type { CompactOptions, CompactReport, Retention } from './retention.ts';
 import type { Settings } from './settings.ts';
 import type { NamespaceTypes } from './types.ts';
 
 /** What is set and looked after while a cache runs. */
 export abstract class Administration<S extends NamespaceTypes> extends PastReader<S> {
   readonly #settings: Settings;
+  readonly #retention: Retention;
 
   /** @internal */
-  constructor(history: History, settings: Settings) {
+  constructor(history: History, settings: Settings, retention: Retention) {
     super(history);
     this.#settings = settings;
+    this.#retention = retention;
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */
@@ -57,6 +60,22 @@ export abstract class Administration<S extends NamespaceTypes> extends PastReade
 
   getBackupStatus(): BackupStatus {
     return this.#settings.getBackupStatus();
+  }
+
+  /**
+   * Lets go of the updates, and of the moments of the past, that are not to be kept, and gives their place back to the
+   * disk. What to keep is said here or, where nothing is, by the options that the cache was opened with (`log`). Nothing
+   * goes that a follower has still to get or a view in use shows; the report says what is in the way.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` (also where nothing says what to keep), `NOT_FOUND` for a name in
+   *   `forget` that has left no checkpoint, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `LOG_CORRUPT`, `TIMED_OUT`, `CLOSED`.
+   * @example
+   * ```ts
+   * const { first, removed, heldBy } = await cache.compact({ keepUpdates: 100_000 });
+   * ```
+   */
+  compact(options?: CompactOptions): Promise<CompactReport> {
+    return this.#retention.compact(options);
   }
 
   /** Takes a snapshot now, whatever the settings say. */

@@ -24,8 +24,11 @@ export class BranchPast implements PastSource {
     return this.#own.lineage;
   }
 
+  /** What it begins with it holds itself. */
+  readonly pinned = undefined;
+
   get first(): number {
-    if (!this.#own.isWhole) return this.#own.first;
+    if (!this.#ownIsWhole) return this.#own.first;
     return this.#parentIsSeen ? this.#parent.first : this.#point.position;
   }
 
@@ -55,12 +58,17 @@ export class BranchPast implements PastSource {
 
   *backwards(namespace: string): Generator<Update> {
     yield* this.#own.backwards(namespace);
-    if (!this.#own.isWhole || !this.#parentIsSeen) return;
+    if (!this.#ownIsWhole || !this.#parentIsSeen) return;
     for (const update of this.#parent.backwards(namespace)) if (update.position <= this.#point.position) yield update;
   }
 
   updateAt(position: number): Promise<Update | undefined> {
     return (position > this.#point.position ? this.#own : this.#parent).updateAt(position);
+  }
+
+  /** Whether nothing of the branch has been let go of. */
+  get #ownIsWhole(): boolean {
+    return this.#own.isWhole && this.#own.first === this.#point.position;
   }
 
   /** Whether the parent can be asked for what comes before the branch. */

@@ -21,6 +21,7 @@ import { type TopicEntry, TopicsListConfig } from '../broadcast/topics.ts';
 import { Admission } from '../core/admission.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { BackupSettings, ContextCommand } from '../core/command.ts';
+import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
@@ -32,6 +33,7 @@ import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
+import { Retention } from './retention.ts';
 import type { Storage } from './storage.ts';
 
 /** What a shutdown could not do. */
@@ -53,6 +55,9 @@ export const FOLLOWER = {
   backup: 'backup',
   checkpointer: 'checkpointer',
 } as const;
+
+/** How long somebody waits for the state table. */
+const CHECKPOINT_MS = 30_000;
 
 /** The state table is written at most this often while little changes. */
 const CHECKPOINT_LINGER_MS = 500;
@@ -87,6 +92,7 @@ export class Composition {
   readonly broadcaster: BroadcasterSink;
   readonly backup: BackupSink | undefined;
   readonly primary: BaseContextCache | undefined;
+  readonly retention: Retention;
   readonly #options: CacheOptions & Partial<OpenOptions>;
   #passivation: Passivation | undefined;
   #broadcasterSynced: Promise<void> = Promise.resolve();
@@ -134,6 +140,20 @@ export class Composition {
       this.#passivation = new Passivation(this.supervisor, { clock: this.clock, afterMs, maxResident });
     }
     this.supervisor.scheduleAll();
+    this.retention = new Retention({
+      ...{ retained: storage.retained, log: this.log, clock: this.clock, report: this.report },
+      bounds: options.log ?? {},
+      // Those that only linger; whoever delivers to another system may take for ever.
+      caughtUp: (signal) => this.caughtUp([FOLLOWER.checkpointer, FOLLOWER.backup], signal),
+    });
+  }
+
+  /** Resolves once these followers, where there are such, have what is committed by now. */
+  caughtUp(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    const caughtUp = async (limited: AbortSignal) => {
+      await Promise.all(names.map((name) => this.followers.get(name)?.caughtUp(limited)));
+    };
+    return withDeadline(caughtUp, { what: 'The state table', timeoutMs: CHECKPOINT_MS, clock: this.clock, signal });
   }
 
   /** All namespaces as they are now. */
@@ -207,6 +227,7 @@ export class Composition {
         committed: log.committed,
         first: log.first,
       },
+      retention: this.retention.health(),
       namespaces: { total: registry.size, resident: registry.resident, failed, restarts: supervisor.restarts },
       followers,
       topics: this.topics.list(),
@@ -225,12 +246,14 @@ export class Composition {
       timeoutMs,
     );
     this.#passivation?.stop();
+    const compacted = this.retention.stop();
     try {
       this.supervisor.drain();
       const unfinishedCommands = !(await inTime(idle(), deadline.signal));
       await inTime(this.log.flush(), deadline.signal);
       const undelivered = await this.followers.drain(deadline.signal);
       const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
+      await compacted;
       await this.#letGo('followers', () => this.followers.stop());
       await this.#letGo(FOLLOWER.backup, () => this.backup?.close());
       this.watchers.close();

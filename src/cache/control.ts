@@ -1,6 +1,5 @@
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
-import { withDeadline } from '../core/deadline.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Composition, FOLLOWER } from './composition.ts';
 import type { CacheHealth } from './health.ts';
@@ -76,6 +75,10 @@ async function answerControl({ parts, settings, health }: ControlDeps, command: 
     case 'namespace.restart':
       checkName('namespace', command.namespace);
       return parts.supervisor.restart(command.namespace);
+    case 'cache.compact': {
+      const { keepUpdates, keepMs, keepBytes, forget } = command;
+      return parts.retention.compact({ keepUpdates, keepMs, keepBytes, forget });
+    }
     case 'cache.flush':
       return parts.log.flush();
     case 'cache.health':
@@ -88,8 +91,7 @@ async function passivate(parts: Composition, namespace: string): Promise<boolean
   checkName('namespace', namespace);
   if (!parts.registry.has(namespace)) return false;
   if (parts.registry.stateInMemory(namespace) === undefined) return true;
-  const caughtUp = async (signal: AbortSignal) => parts.followers.get(FOLLOWER.checkpointer)?.caughtUp(signal);
-  await withDeadline(caughtUp, { what: 'The state table', timeoutMs: 30_000, clock: parts.clock });
+  await parts.caughtUp([FOLLOWER.checkpointer]);
   const record = parts.registry.find(namespace);
   return record !== undefined && parts.supervisor.passivateOne(record);
 }

@@ -1,6 +1,7 @@
 import type { FollowerHealth } from '../actors/follower.ts';
 import type { BackupStatus } from '../backup/backup-sink.ts';
 import type { LogStatus } from '../log/update-log.ts';
+import type { RetentionHealth } from './retention.ts';
 
 /** How a cache is doing, all of it, at one moment. */
 export interface CacheHealth {
@@ -12,8 +13,10 @@ export interface CacheHealth {
     readonly status: LogStatus;
     readonly head: number;
     readonly committed: number;
+    /** Oldest position that the log holds. */
     readonly first: number;
   };
+  readonly retention: RetentionHealth;
   readonly namespaces: {
     readonly total: number;
     /** In memory. */

@@ -87,9 +87,11 @@ export class History {
       for (const touch of touches.splice(0)) yield versionOf(touch, value);
       yield versionOf(update, isThere ? value : undefined);
     }
-    // It may have been there before the past begins, as a restored snapshot had it.
+    // It may have been there before the past begins: a restored snapshot had it, or its beginning has been let go of.
     if (begin < this.#past.first || (clear === undefined && touches.length === 0)) return;
-    const before = this.#past.at(begin).state(namespace)?.entries.get(key);
+    const moment = this.#past.at(begin);
+    const before = moment.state(namespace)?.entries.get(key);
+    moment.release?.();
     if (before !== undefined && clear !== undefined) yield versionOf(clear, undefined);
     for (const touch of touches) yield versionOf(touch, before?.value);
   }
@@ -115,8 +117,22 @@ export class History {
       using view = this.at(position);
       return Boolean(await predicate(view));
     };
-    const first = this.moment(from).position;
-    let high = this.moment(to).position;
+    // Nothing from here on may be let go of meanwhile.
+    const beginning = this.moment(from);
+    try {
+      const culprit = await this.#search(holds, beginning.position, this.moment(to).position);
+      return culprit && { ...culprit, views };
+    } finally {
+      release(from, beginning);
+    }
+  }
+
+  async #search(
+    holds: (position: number) => Promise<boolean>,
+    first: number,
+    last: number,
+  ): Promise<Omit<Culprit, 'views'> | undefined> {
+    let high = last;
     if (first > high) {
       throw new ContextCacheError('INVALID_OPTION', `Position ${first} comes after ${high}. Exchange them.`);
     }
@@ -126,7 +142,7 @@ export class History {
       if (await holds(middle)) low = middle + 1;
       else high = middle;
     }
-    return { position: high, update: high === first ? undefined : await this.#past.updateAt(high), views };
+    return { position: high, update: high === first ? undefined : await this.#past.updateAt(high) };
   }
 
   /** The moment a branch begins with, for that alone; let go of it. Throws as `at` of the cache does. */

@@ -3,10 +3,11 @@ import { ContextCacheError } from '../core/errors.ts';
 import { copyOf } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import { type Lineage, lineageOf } from '../log/lineage.ts';
-import { beforeThePast, beyondTheLog } from '../log/log-errors.ts';
+import { beforeThePast, beyondTheLog, tooEarly } from '../log/log-errors.ts';
 import type { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
 import { readUpdate } from '../log/read-update.ts';
+import { FoldedBase } from './folded-base.ts';
 import { FoldedMoment, GivenMoment, PresentMoment } from './moments.ts';
 
 /** What a {@link MemoryPast} is made of. */
@@ -23,18 +24,21 @@ export interface MemoryPastParts {
 }
 
 /**
- * The past of a cache in memory: of the log, while that still holds everything since it began. After that only the
- * present can be seen.
+ * The past of a cache in memory: of the log, while that still holds everything since it began, or what it lets go of is
+ * folded into the state that it begins with. Else only the present can be seen. A moment has all that it shows.
  */
 export class MemoryPast implements PastSource {
   readonly lineage: Lineage;
   readonly #log: MemoryLog;
   readonly #registry: NamespaceRegistry;
   readonly #keepsValues: boolean;
-  /** The log's begin: where it was empty, or what a restored snapshot held. */
-  readonly #begin: number;
+  readonly pinned = undefined;
+  /** The log's begin: where it was empty, or what a restored snapshot held, or how far it was folded. */
+  #begin: number;
   /** The state there; `undefined` once the log has let go of what comes after it. */
   #base: Moment | undefined;
+  /** Goes on with what the log lets go of, once that is wanted. */
+  #folded: FoldedBase | undefined;
   /** Those that have not taken their updates out of the log yet. */
   #lazy: WeakRef<FoldedMoment>[] = [];
   #sweepAt = 64;
@@ -50,6 +54,25 @@ export class MemoryPast implements PastSource {
     log.onLettingGo(() => this.#holdAll());
   }
 
+  /** From now on the past goes back as far as the log does, where it did until now. */
+  foldWhatGoes(): void {
+    const base = this.#base;
+    if (this.#folded !== undefined || base === undefined || !this.isWhole) return;
+    const folded = new FoldedBase(base);
+    this.#folded = folded;
+    this.#log.onLetGo((update) => {
+      if (this.#base === undefined) return;
+      try {
+        folded.fold(update);
+        this.#begin = update.position;
+      } catch {
+        // What a branch begins with cannot be read any more, its parent being shut down: only the present is left.
+        this.#base = undefined;
+        this.#folded = undefined;
+      }
+    });
+  }
+
   get first(): number {
     return this.isWhole ? this.#begin : this.#log.head;
   }
@@ -63,7 +86,7 @@ export class MemoryPast implements PastSource {
     const { head } = this.#log;
     if (position > head) throw beyondTheLog(position, head);
     if (position < this.#begin) throw beforeThePast(position, this.#begin);
-    if (this.#base !== undefined && this.isWhole) return this.#folded(position, this.#base);
+    if (this.#base !== undefined && this.isWhole) return this.#foldedAt(position, this.#folded?.moment() ?? this.#base);
     if (position === head && this.#keepsValues) return this.present();
     throw this.#gone(position);
   }
@@ -76,6 +99,7 @@ export class MemoryPast implements PastSource {
   positionAt(instant: number): number {
     const { first, head } = this.#log;
     const later = this.#log.recent(first, head).find(({ at }) => at > instant);
+    if (this.isWhole && instant < (this.#folded?.latest ?? instant)) throw tooEarly(instant, this.#begin);
     if (later === undefined) return head;
     // What the log has let go of may hold a later instant, too.
     if (!this.isWhole) throw this.#gone(later.position - 1);
@@ -92,7 +116,7 @@ export class MemoryPast implements PastSource {
   }
 
   /** Costs nothing until it is read. */
-  #folded(position: number, base: Moment): Moment {
+  #foldedAt(position: number, base: Moment): Moment {
     const moment = new FoldedMoment(position, this.lineage, base, () => this.#log.recent(this.#begin + 1, position));
     this.#lazy.push(new WeakRef(moment));
     if (this.#lazy.length >= this.#sweepAt) {
@@ -102,10 +126,13 @@ export class MemoryPast implements PastSource {
     return moment;
   }
 
-  #holdAll(): void {
+  /** Says whether it wants to be told the next time, too. */
+  #holdAll(): boolean {
     for (const each of this.#lazy) each.deref()?.hold();
     this.#lazy = [];
+    if (this.#folded !== undefined) return true;
     this.#base = undefined;
+    return false;
   }
 
   #gone(position: number): ContextCacheError {

@@ -11,6 +11,8 @@ import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { NamespaceSchemas } from '../core/schemas.ts';
 import type { ValueLimits } from '../core/value.ts';
 import type { OpenStorage } from '../log/level-storage.ts';
+import type { RetentionBounds } from '../log/retained.ts';
+import type { RingCapacity } from '../log/update-ring.ts';
 
 /** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
 export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
@@ -42,8 +44,8 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   readonly schemas?: NamespaceSchemas | undefined;
   /** Bounds of a value. */
   readonly limits?: Partial<ValueLimits> | undefined;
-  /** The log's bounds in memory. */
-  readonly log?: { readonly capacityUpdates?: number; readonly capacityBytes?: number } | undefined;
+  /** What the log holds in memory, and how much of what has been is kept; see {@link LogOptions}. */
+  readonly log?: LogOptions | undefined;
   /** Restarting of crashed namespaces. */
   readonly restart?: Partial<RestartPolicy> | undefined;
   /** How followers wait between tries. */
@@ -70,6 +72,21 @@ export interface Internals extends Pick<NamespaceDeps, 'apply' | 'lane'> {
   /** How a connection to NATS is opened. Default: by its client. */
   readonly openLink?: OpenLink | undefined;
 }
+
+/**
+ * What the log holds in memory, and how much of what has been is kept: of the log and the past. The present is always
+ * kept, and nothing goes that a follower has still to get, that is not in the state table yet, or that a view in use
+ * shows. Several bounds: what any one of them lets go of goes. None: with a data directory everything is kept.
+ *
+ * Without a data directory the log is in memory only: nothing beyond its capacity is kept either. Where `keepUpdates` or
+ * `keepBytes` is larger than the default capacity, that is the capacity.
+ *
+ * @example
+ * ```ts
+ * await AgentContextCache.open({ dataDir, log: { keepMs: 30 * 24 * 3_600_000, keepBytes: 10 * 2 ** 30 } });
+ * ```
+ */
+export interface LogOptions extends RingCapacity, RetentionBounds {}
 
 /** Where and when snapshots are taken. */
 export interface BackupOptionsOfCache extends Partial<BackupSettings> {

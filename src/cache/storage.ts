@@ -10,11 +10,14 @@ import type { LevelLog } from '../log/level-log.ts';
 import { ancestorsAt, type Lineage } from '../log/lineage.ts';
 import { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
+import { checkBounds, isBounded, type Retained } from '../log/retained.ts';
 import type { StateSource } from '../log/state-source.ts';
 import type { UpdateLog } from '../log/update-log.ts';
+import { capacityFor } from '../log/update-ring.ts';
 import { BranchPast } from './branch-past.ts';
 import { ForkPoint } from './fork-point.ts';
 import { MemoryPast } from './memory-past.ts';
+import { MemoryRetained } from './memory-retained.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
 
@@ -29,6 +32,8 @@ export interface Storage {
   readonly registry: NamespaceRegistry;
   /** What has been. */
   readonly past: PastSource;
+  /** The same, for retention. */
+  readonly retained: Retained;
   /** Lets the state on disk trail the log. */
   readonly checkpointer?: FollowerSink | undefined;
 }
@@ -36,11 +41,22 @@ export interface Storage {
 /** Storage that is gone with the process. */
 export function memoryStorage(
   options: CacheOptions,
-  log: MemoryLog = new MemoryLog(options.log),
+  log: MemoryLog = memoryLog(options),
   registry: NamespaceRegistry = new NamespaceRegistry(),
 ): Storage {
   const past = new MemoryPast({ log, registry, keepsValues: options.primaryCache === undefined });
-  return { log, config: new MemoryConfigStore(), registry, past };
+  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, past) };
+}
+
+function memoryLog({ log = {} }: CacheOptions): MemoryLog {
+  checkBounds(log);
+  return new MemoryLog(capacityFor(log));
+}
+
+/** The window that is promised goes back as far as the ring does. */
+function retainedOf({ log: bounds = {} }: CacheOptions, log: MemoryLog, past: MemoryPast): Retained {
+  if (isBounded(bounds)) past.foldWhatGoes();
+  return new MemoryRetained(log, past);
 }
 
 /** Where a branch in memory comes from. */
@@ -55,7 +71,7 @@ export interface BranchOrigin {
 /** Storage that shares with a parent what it does not change. */
 export async function branchStorage(options: CacheOptions, origin: BranchOrigin): Promise<Storage> {
   const point = new ForkPoint(origin.moment, origin.log);
-  const log = new MemoryLog(options.log);
+  const log = memoryLog(options);
   await log.beginAfter(point.position);
   log.onStatus((status) => {
     if (status === 'closed') point.letGo();
@@ -64,7 +80,7 @@ export async function branchStorage(options: CacheOptions, origin: BranchOrigin)
   const ancestors = ancestorsAt(point.position, point.lineage);
   const own = new MemoryPast({ log, registry, keepsValues: true, base: point, ancestors });
   const past = new BranchPast(own, point, origin.past, origin.madeAt);
-  return { log, config: new MemoryConfigStore(), registry, past };
+  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, own) };
 }
 
 /** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
@@ -73,7 +89,7 @@ export async function openStorage(options: OpenOptions): Promise<Storage> {
 }
 
 async function restoredInMemory(options: OpenOptions): Promise<Storage> {
-  const log = new MemoryLog(options.log);
+  const log = memoryLog(options);
   const registry = new NamespaceRegistry();
   const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
     for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
@@ -84,12 +100,14 @@ async function restoredInMemory(options: OpenOptions): Promise<Storage> {
 }
 
 async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
+  checkBounds(options.log ?? {});
   // Loaded only here: a cache in memory needs no storage engine.
-  const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }] = await Promise.all([
+  const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }, { DurableRetained }] = await Promise.all([
     import('../log/level-log.ts'),
     import('../log/state-table.ts'),
     import('../log/checkpointer.ts'),
     import('../log/durable-past.ts'),
+    import('../log/durable-retained.ts'),
   ]);
   const { clock = systemClock, sync } = options;
   const keepValues = options.primaryCache === undefined;
@@ -107,7 +125,8 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
     const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
-    return { log, config: log.configStore, registry, past, checkpointer: new Checkpointer(table) };
+    const retained = new DurableRetained(log, table, past, clock);
+    return { log, config: log.configStore, registry, past, retained, checkpointer: new Checkpointer(table) };
   } catch (error) {
     await log.close();
     throw error;

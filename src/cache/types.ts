@@ -5,6 +5,7 @@ import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, D
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from './health.ts';
+import type { CompactReport } from './retention.ts';
 
 /**
  * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain
@@ -57,6 +58,7 @@ interface Answers {
   'backup.status': BackupStatus;
   'namespace.passivate': boolean;
   'namespace.restart': undefined;
+  'cache.compact': CompactReport;
   'cache.flush': undefined;
   'cache.health': CacheHealth;
 }

@@ -90,7 +90,10 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
     return [...names].sort(compareNames) as NamespaceOf<S>[];
   }
 
-  /** Lets go of what it has read; it cannot be used any more. Garbage collection does it as well. */
+  /**
+   * Lets go of what it has read, and of its moment, which retention leaves as it is until then; it cannot be used any
+   * more. Garbage collection does it as well.
+   */
   [Symbol.dispose](): void {
     momentOf.get(this)?.release?.();
     momentOf.delete(this);

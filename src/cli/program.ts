@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
+import { addCompact } from './commands/compact.ts';
 import { addDemo } from './commands/demo.ts';
 import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
@@ -30,6 +31,7 @@ export function createProgram(session: Session): Command {
   addValues(program, session);
   addRead(program, session);
   addPast(program, session);
+  addCompact(program, session);
   addWatch(program, session);
   addTopics(program, session);
   addBackup(program, session);

@@ -211,6 +211,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type
   ['backup.status', { must: [], may: [] }],
   ['namespace.passivate', { must: ['namespace'], may: [] }],
   ['namespace.restart', { must: ['namespace'], may: [] }],
+  ['cache.compact', { must: [], may: ['keepUpdates', 'keepMs', 'keepBytes', 'forget'] }],
   ['cache.flush', { must: [], may: [] }],
   ['cache.health', { must: [], may: [] }],
 ]);

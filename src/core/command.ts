@@ -76,6 +76,13 @@ export type ControlCommand =
   | { readonly type: 'backup.status' }
   | { readonly type: 'namespace.passivate'; readonly namespace: string }
   | { readonly type: 'namespace.restart'; readonly namespace: string }
+  | {
+      readonly type: 'cache.compact';
+      readonly keepUpdates?: number | undefined;
+      readonly keepMs?: number | undefined;
+      readonly keepBytes?: number | undefined;
+      readonly forget?: readonly string[] | undefined;
+    }
   | { readonly type: 'cache.flush' }
   | { readonly type: 'cache.health' };
 

@@ -1,5 +1,5 @@
 import type { Update } from '../core/update.ts';
-import { blockKey, decodeBlock, LOG_RANGE } from './block-codec.ts';
+import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from './block-codec.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { corrupt } from './sealed.ts';
 
@@ -12,10 +12,27 @@ export async function lastPosition(directory: LevelDirectory): Promise<number | 
   return last && decodeBlock(...last).at(-1)?.position;
 }
 
-/** Position of the first block on disk; `undefined` for a log without any. */
-export async function firstPosition(directory: LevelDirectory): Promise<number | undefined> {
-  const [first] = await directory.entries({ ...LOG_RANGE, limit: 1 });
-  return first && decodeBlock(...first)[0]?.position;
+/**
+ * Position of the last update; checks that the log begins and ends where it should. Blocks from before it begins are
+ * what a trim has left behind that a crash has interrupted.
+ */
+export async function findHead(directory: LevelDirectory): Promise<number> {
+  const { begin } = directory.identity;
+  const [first] = await directory.entries({ gte: blockKey(begin + 1), lt: LOG_RANGE.lt, limit: 1 });
+  const position = first && decodeBlock(...first)[0]?.position;
+  if (position !== undefined && position !== begin + 1) {
+    throw corrupt(`The log in ${directory.path} begins at position ${position} in place of ${begin + 1}`);
+  }
+  return position === undefined ? begin : ((await lastPosition(directory)) ?? begin);
+}
+
+/** The log may begin after this position and hold everything after `position`: the one before the block with the next. */
+export async function blockBegin(directory: LevelDirectory, position: number): Promise<number> {
+  const before = { gte: LOG_RANGE.gte, lt: blockKey(position + 2), reverse: true, limit: 1 };
+  const [holding] = await directory.entries(before);
+  if (holding === undefined) return directory.identity.begin;
+  const last = decodeBlock(...holding).at(-1)?.position ?? 0;
+  return last <= position ? position : blockPosition(holding[0]) - 1;
 }
 
 /** Reads the log on disk. Keeps what it decoded last, for one who reads on from there. */

@@ -42,6 +42,16 @@ export class Checkpoints {
     return new Checkpoints(directory, positions, head);
   }
 
+  /** All there are. */
+  entries(): Iterable<readonly [name: string, position: number]> {
+    return this.#positions;
+  }
+
+  /** All of them as they are now, for a batch that must not be kept without them. */
+  writes(): StorageWrite[] {
+    return Array.from(this.#positions.keys(), (name) => this.#record(name));
+  }
+
   get(name: string): number | undefined {
     return this.#positions.get(name);
   }

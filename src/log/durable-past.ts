@@ -3,18 +3,26 @@ import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelLog } from './level-log.ts';
 import { type Lineage, lineageOf } from './lineage.ts';
-import { beforeThePast, beyondTheLog } from './log-errors.ts';
-import type { PastSummary } from './past-records.ts';
+import { beforeThePast, beyondTheLog, tooEarly } from './log-errors.ts';
+import { CHUNK_UPDATES, type PastSummary } from './past-records.ts';
 import type { Moment, PastSource } from './past-source.ts';
+import { stateAfter, wholly } from './past-state.ts';
+import { type Pinned, Pins } from './pins.ts';
 import { readUpdate } from './read-update.ts';
-import { decodeEntry, decodePage } from './state-records.ts';
 import type { StateTable } from './state-table.ts';
+
+/** What a moment needs of the log of its directory; a `LevelLog` that keeps what is recent is one. */
+interface RecentLog {
+  /** What is beyond the state table's checkpoint. */
+  recent(from: number, to: number): Update[];
+}
 
 /** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
 export class DurablePast implements PastSource {
   readonly lineage: Lineage;
   readonly #table: StateTable;
   readonly #log: LevelLog;
+  readonly #pins = new Pins();
 
   /** `log`: of the same directory, told to keep what is beyond the table's checkpoint; `ancestors`: of that log. */
   constructor(table: StateTable, log: LevelLog, ancestors: Lineage = []) {
@@ -24,13 +32,17 @@ export class DurablePast implements PastSource {
   }
 
   get first(): number {
-    return this.#table.begins;
+    return this.#table.since;
+  }
+
+  get pinned(): number | undefined {
+    return this.#pins.oldest;
   }
 
   at(position: number): Moment {
     if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
     if (position < this.first) throw beforeThePast(position, this.first);
-    return new DurableMoment(this.#table, this.#log, position, this.lineage);
+    return new DurableMoment(this.#table, this.#log, position, this.lineage, this.#pins);
   }
 
   present(): Moment {
@@ -38,20 +50,41 @@ export class DurablePast implements PastSource {
   }
 
   positionAt(instant: number): number {
-    const { past, begins, checkpoint } = this.#table;
-    const position = begins + past.countUntil(instant);
-    if (position < checkpoint) return position;
+    const { past, begins, since, checkpoint } = this.#table;
+    // The last update that is gone is looked at, too: what comes before it cannot be seen.
+    const gone = since - begins;
+    const count = past.times.countUntil(instant, Math.max(0, gone - 1));
+    if (count < gone) throw tooEarly(instant, since);
+    if (begins + count < checkpoint) return begins + count;
     const later = this.#log.recent(checkpoint + 1, this.#log.head).find(({ at }) => at > instant);
     return later === undefined ? this.#log.head : later.position - 1;
   }
 
   *backwards(namespace: string): Generator<Update> {
     const { past, checkpoint } = this.#table;
-    const recent = this.#log.recent(checkpoint + 1, this.#log.head);
-    const count = past.summary(namespace)?.count ?? 0;
-    for (const update of recent.reverse()) if (update.namespace === namespace) yield update;
-    const chunks = past.reader();
-    for (let ordinal = count - 1; ordinal >= 0; ordinal -= 1) yield past.updateAt(namespace, ordinal, chunks);
+    const moment = this.at(this.first);
+    try {
+      const recent = this.#log.recent(checkpoint + 1, this.#log.head);
+      const { count, firstChunk } = past.summary(namespace) ?? { count: 0, firstChunk: 0 };
+      let reached = Number.POSITIVE_INFINITY;
+      for (const update of recent.reverse()) {
+        if (update.namespace !== namespace) continue;
+        yield update;
+        reached = update.position;
+      }
+      const chunks = past.reader();
+      for (let ordinal = count - 1; ordinal >= firstChunk * CHUNK_UPDATES; ordinal -= 1) {
+        // While the reader takes its time all of a namespace may be let go of that has no update since the moment, and
+        // what is recent now may be counted anew from 0.
+        if (ordinal >= (past.summary(namespace)?.count ?? 0)) return;
+        const update = past.updateAt(namespace, ordinal, chunks);
+        if (update.position <= moment.position || update.position >= reached) return;
+        yield update;
+        reached = update.position;
+      }
+    } finally {
+      moment.release?.();
+    }
   }
 
   updateAt(position: number): Promise<Update | undefined> {
@@ -65,18 +98,27 @@ interface Beyond {
   readonly updates: ReadonlyMap<string, readonly Update[]>;
 }
 
-class DurableMoment implements Moment {
+/** What the state table, and the log for what that does not have yet, tell of a position. */
+export class DurableMoment implements Moment, Pinned {
   readonly position: number;
   readonly lineage: Lineage;
+  readonly release: () => void;
   readonly #table: StateTable;
-  readonly #log: LevelLog;
+  readonly #log: RecentLog;
   #known: Beyond | undefined;
 
-  constructor(table: StateTable, log: LevelLog, position: number, lineage: Lineage) {
+  constructor(table: StateTable, log: RecentLog, position: number, lineage: Lineage, pins: Pins) {
     this.lineage = lineage;
     this.#table = table;
     this.#log = log;
     this.position = position;
+    this.release = pins.add(this);
+  }
+
+  get needs(): number {
+    // Once the table has got there it tells all of it, and nothing from before is needed.
+    if (this.#table.checkpoint >= this.position) this.#known = undefined;
+    return this.#known?.after ?? this.position;
   }
 
   *names(): Generator<string> {
@@ -124,11 +166,12 @@ class DurableMoment implements Moment {
     if (last !== undefined) return last.position;
     const { past } = this.#table;
     const summary = past.summary(namespace);
-    // It has not changed since the past is kept.
+    // It has not changed since the past can be seen.
     if (summary === undefined) return this.#table.summary(namespace)?.position ?? 0;
     const chunks = past.reader();
     const count = past.countAt(summary, after, chunks);
-    return count === 0 ? 0 : past.updateAt(namespace, count - 1, chunks).position;
+    if (count === 0) return past.frameAt(summary, 0)?.position ?? 0;
+    return past.updateAt(namespace, count - 1, chunks).position;
   }
 
   /** Looked at once: the checkpoint goes on, and what is before it now stays readable there. */
@@ -163,25 +206,6 @@ class DurableMoment implements Moment {
     const isNow = summary === undefined || summary.last <= position;
     if (isNow && keepsValues) return this.#table.hydrate(namespace);
     if (summary === undefined) return undefined;
-    const chunks = past.reader();
-    const count = past.countAt(summary, position, chunks);
-    const { state, ordinal } = this.#frameAt(summary, count);
-    for (let next = ordinal; next < count; next += 1) apply(state, past.updateAt(namespace, next, chunks));
-    return state;
-  }
-
-  #frameAt(summary: PastSummary, count: number): { state: NamespaceState; ordinal: number } {
-    const { past } = this.#table;
-    const state = new NamespaceState(summary.name);
-    const frame = past.frameAt(summary, count);
-    if (frame === undefined) return { state, ordinal: 0 };
-    for (let page = 0; page < frame.pages; page += 1) {
-      for (const [key, stored] of decodePage(past.framePage(summary.name, frame.index, page))) {
-        state.put(key, decodeEntry(stored));
-      }
-    }
-    state.version = frame.version;
-    state.position = frame.position;
-    return { state, ordinal: frame.ordinal };
+    return wholly(stateAfter(past, summary, past.countAt(summary, position, past.reader())));
   }
 }

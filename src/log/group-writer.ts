@@ -149,7 +149,8 @@ export class GroupWriter {
     const { directory } = this.#options;
     const doubted = this.queue.first;
     const committed = this.#options.committed();
-    const last = (await lastPosition(directory)) ?? directory.identity.begin;
+    // Of a log that has been trimmed to its end no block need be left.
+    const last = Math.max((await lastPosition(directory)) ?? 0, directory.identity.begin);
     if (last === committed) return;
     if (doubted === undefined || doubted.last !== last) {
       throw corrupt(`The log in ${directory.path} ends at position ${last} where ${committed} was committed`);

@@ -1,8 +1,15 @@
 import { mkdir, open, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { createLog, type LogIdentity, readIdentity } from './level-identity.ts';
-import type { LevelStorage, OpenStorage, StorageRange, StorageSnapshot, StorageWrite } from './level-storage.ts';
+import { createLog, identityWrite, type LogIdentity, readIdentity } from './level-identity.ts';
+import type {
+  KeyRange,
+  LevelStorage,
+  OpenStorage,
+  StorageRange,
+  StorageSnapshot,
+  StorageWrite,
+} from './level-storage.ts';
 import { Listeners, throwOutside } from './log-signals.ts';
 import { corrupt } from './sealed.ts';
 
@@ -67,12 +74,26 @@ export class LevelDirectory {
   }
 
   /** Writes all or nothing. A failure is reported to `onBroken` before this rejects with `OUTCOME_UNKNOWN`. */
-  async write(writes: readonly StorageWrite[], sync: boolean): Promise<void> {
+  write(writes: readonly StorageWrite[], sync: boolean): Promise<void> {
+    return this.#writing((storage) => storage.batch(writes, sync));
+  }
+
+  /** Removes the range's records, not all at once; fails as {@link LevelDirectory.write} does. */
+  clear(range: KeyRange): Promise<void> {
+    return this.#writing((storage) => storage.clear(range));
+  }
+
+  /** Gives back to the disk what the range's removed records still take; fails as {@link LevelDirectory.write} does. */
+  compact(range: KeyRange): Promise<void> {
+    return this.#writing((storage) => storage.compact(range));
+  }
+
+  async #writing(change: (storage: LevelStorage) => Promise<void>): Promise<void> {
     const storage = this.#storage;
     if (this.#closed) throw this.#closedError();
     if (storage === undefined || this.#broken !== undefined) throw this.#unavailable();
     try {
-      await storage.batch(writes, sync);
+      await change(storage);
     } catch (thrown) {
       const cause = toError(thrown);
       if (this.#storage === storage) this.fail(cause);
@@ -92,6 +113,15 @@ export class LevelDirectory {
     const identity = { ...this.#identity, begin: position };
     await createLog({ batch: (writes, sync) => this.write(writes, sync) }, identity);
     this.#identity = identity;
+  }
+
+  /**
+   * The log begins after `position` from the call on, in memory at once; `writes` go with it. Where it fails the storage
+   * may say that it begins earlier.
+   */
+  async raiseBegin(position: number, writes: readonly StorageWrite[]): Promise<void> {
+    this.#identity = { ...this.#identity, begin: Math.max(position, this.#identity.begin) };
+    await this.write([identityWrite(this.#identity), ...writes], true);
   }
 
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined {

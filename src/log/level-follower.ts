@@ -20,12 +20,15 @@ export interface FollowedLog {
 /** A follower of a log on disk: gets every update. */
 export class LevelFollower implements LogFollower {
   readonly name: string;
+  readonly tooLate: boolean;
   readonly #log: FollowedLog;
   #checkpoint: number;
 
-  constructor(name: string, checkpoint: number, log: FollowedLog) {
+  /** `start`: where it was left, or asks to begin; `begin`: the log has let go of everything up to here. */
+  constructor(name: string, start: number, begin: number, log: FollowedLog) {
     this.name = name;
-    this.#checkpoint = checkpoint;
+    this.tooLate = start < begin;
+    this.#checkpoint = Math.max(start, begin);
     this.#log = log;
   }
 

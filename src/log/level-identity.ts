@@ -1,5 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
-import type { LevelStorage } from './level-storage.ts';
+import type { LevelStorage, StorageWrite } from './level-storage.ts';
 import { corrupt, seal, unseal } from './sealed.ts';
 
 /** Who a log is. */
@@ -24,14 +24,13 @@ export async function createLog(
   identity: LogIdentity = { id: crypto.randomUUID(), begin: 0 },
 ): Promise<LogIdentity> {
   const format = Buffer.from(JSON.stringify({ product: PRODUCT, format: FORMAT }));
-  await storage.batch(
-    [
-      { type: 'put', key: FORMAT_KEY, value: format },
-      { type: 'put', key: IDENTITY_KEY, value: seal([identity.id, identity.begin]) },
-    ],
-    true,
-  );
+  await storage.batch([{ type: 'put', key: FORMAT_KEY, value: format }, identityWrite(identity)], true);
   return identity;
+}
+
+/** Stores who the log is and where it begins. */
+export function identityWrite({ id, begin }: LogIdentity): StorageWrite {
+  return { type: 'put', key: IDENTITY_KEY, value: seal([id, begin]) };
 }
 
 /**

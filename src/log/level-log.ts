@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 import { BlockIndex } from './block-index.ts';
-import { BlockReader, firstPosition, lastPosition } from './block-reader.ts';
+import { BlockReader, blockBegin, findHead } from './block-reader.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { CommitGroup } from './commit-group.ts';
 import type { ConfigStore } from './config-store.ts';
@@ -10,10 +10,20 @@ import { LevelConfigStore } from './level-config-store.ts';
 import { LevelDirectory } from './level-directory.ts';
 import { LevelFollower } from './level-follower.ts';
 import { type OpenStorage, openClassicLevel } from './level-storage.ts';
-import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from './log-errors.ts';
+import {
+  closed,
+  isFollowed,
+  noSuchPlace,
+  notAppended,
+  notAtHand,
+  notEmpty,
+  notHeld,
+  overloaded,
+  unavailable,
+} from './log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from './log-signals.ts';
-import { corrupt } from './sealed.ts';
-import type { LogFollower, LogStatus, UpdateLog } from './update-log.ts';
+import { removeBlocks } from './log-trim.ts';
+import type { FollowerPlace, LogFollower, LogStatus, UpdateLog } from './update-log.ts';
 import { type RingCapacity, UpdateRing } from './update-ring.ts';
 
 /** Options of {@link LevelLog.open}. The capacities are those of the latest updates kept in memory for followers. */
@@ -205,8 +215,7 @@ export class LevelLog implements UpdateLog {
   follower(name: string, start = 0): LogFollower {
     const known = this.#followers.get(name);
     if (known !== undefined) return known;
-    const checkpoint = Math.max(this.#checkpoints.get(name) ?? start, this.first - 1);
-    const follower = new LevelFollower(name, checkpoint, {
+    const follower = new LevelFollower(name, this.#checkpoints.get(name) ?? start, this.first - 1, {
       checkpoints: this.#checkpoints,
       reader: new BlockReader(this.directory),
       head: () => this.#head,
@@ -217,6 +226,43 @@ export class LevelLog implements UpdateLog {
     });
     this.#followers.set(name, follower);
     return follower;
+  }
+
+  places(): FollowerPlace[] {
+    const places = Array.from(this.#followers.values(), ({ name, checkpoint }) => ({
+      name,
+      checkpoint,
+      registered: true,
+    }));
+    for (const [name, checkpoint] of this.#checkpoints.entries()) {
+      if (!this.#followers.has(name)) places.push({ name, checkpoint, registered: false });
+    }
+    return places;
+  }
+
+  async forget(name: string): Promise<void> {
+    this.#assertOpen();
+    if (this.#followers.has(name)) throw isFollowed(name);
+    if (this.#checkpoints.get(name) === undefined) throw noSuchPlace(name);
+    this.#checkpoints.delete(name);
+    await this.#checkpoints.flush();
+  }
+
+  /** Lets go of whole blocks. What a trim before has left behind goes, too. */
+  async trim(position: number, signal?: AbortSignal): Promise<void> {
+    this.#assertOpen();
+    let begin = await blockBegin(this.directory, this.#mayGo(position));
+    // A follower may have come meanwhile. From here to where `first` is raised nobody else has a turn.
+    while (begin > this.#mayGo(position)) begin = await blockBegin(this.directory, this.#mayGo(position));
+    // With the checkpoints that allow it: they are written behind, and a crash must not leave older ones.
+    await this.directory.raiseBegin(begin, this.#checkpoints.writes());
+    await removeBlocks(this.directory, signal);
+  }
+
+  /** How far the log may let go. */
+  #mayGo(position: number): number {
+    const least = Math.min(position, this.#committed, ...this.places().map(({ checkpoint }) => checkpoint));
+    return Math.max(least, this.directory.identity.begin);
   }
 
   async beginAfter(position: number): Promise<void> {
@@ -275,11 +321,17 @@ export class LevelLog implements UpdateLog {
 
   /** Updates from `from` to `to`, at most `limit`: from memory where it has them, else from disk. */
   async #slice(from: number, to: number, limit: number, reader: BlockReader): Promise<readonly Update[]> {
+    if (from < this.first) throw notHeld(from, this.first);
     if (from >= this.#tail.first) {
       reader.forget();
       return this.#tail.slice(from, to, limit);
     }
-    return reader.read(from, Math.min(limit, to - from + 1));
+    try {
+      return await reader.read(from, Math.min(limit, to - from + 1));
+    } catch (error) {
+      // Let go of while it was being read.
+      throw from < this.first ? notHeld(from, this.first) : error;
+    }
   }
 
   async *#walk(from: number, to: number): AsyncGenerator<readonly Update[]> {
@@ -294,14 +346,4 @@ export class LevelLog implements UpdateLog {
   #assertOpen(): void {
     if (this.#closing !== undefined) throw closed();
   }
-}
-
-/** Position of the last update; checks that the log begins and ends where it should. */
-async function findHead(directory: LevelDirectory): Promise<number> {
-  const { begin } = directory.identity;
-  const first = await firstPosition(directory);
-  if (first !== undefined && first !== begin + 1) {
-    throw corrupt(`The log in ${directory.path} begins at position ${first} in place of ${begin + 1}`);
-  }
-  return (await lastPosition(directory)) ?? begin;
 }

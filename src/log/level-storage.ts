@@ -8,10 +8,14 @@ export type StorageWrite =
   | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: string };
 
-/** Which keys to walk, from `gte` to before `lt`. */
-export interface StorageRange {
+/** The keys from `gte` to before `lt`. */
+export interface KeyRange {
   readonly gte: string;
   readonly lt: string;
+}
+
+/** Which keys to walk. */
+export interface StorageRange extends KeyRange {
   /** Last one first. Default false. */
   readonly reverse?: boolean;
   /** At most so many. Default: all. */
@@ -34,6 +38,10 @@ export interface LevelStorage {
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
   entries(range: StorageRange): AsyncIterable<readonly [string, Uint8Array]>;
   snapshot(): StorageSnapshot;
+  /** Removes the range's records, a few at a time and not synced; where it fails some of them may be gone. */
+  clear(range: KeyRange): Promise<void>;
+  /** Gives back to the disk what the range's removed records still take. */
+  compact(range: KeyRange): Promise<void>;
   /** Waits for what is under way, then lets go of the files. */
   close(): Promise<void>;
 }
@@ -113,6 +121,12 @@ export const openUnproven: OpenStorage = async (location, create) => {
       const snapshot: StorageSnapshot = { close: () => taken.close() };
       snapshots.set(snapshot, taken);
       return snapshot;
+    },
+    clear: ({ gte, lt }) => turns.take(() => db.clear({ gte, lt })),
+    // Not in turn: it takes long, and nobody need wait for it.
+    compact: async ({ gte, lt }) => {
+      await db.compactRange(gte, lt);
+      await files.sweep();
     },
     close: async () => {
       await turns.idle();

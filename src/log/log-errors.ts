@@ -11,7 +11,8 @@ export function closed(): ContextCacheError {
 export function notHeld(from: number, first: number): ContextCacheError {
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `The log does not hold position ${from}. Read from ${first} on, or begin with a snapshot of the state.`,
+    `The log does not hold position ${from}. Read from ${first} on, or begin with a snapshot of the state. ` +
+      'What is kept is set by log.keepUpdates, keepMs and keepBytes.',
   );
 }
 
@@ -29,6 +30,19 @@ export function notEmpty(head: number): ContextCacheError {
     'NOT_EMPTY',
     `The log already ends at position ${head}; only an empty one can begin elsewhere. Use a new log or data directory.`,
   );
+}
+
+/** The checkpoint of a follower that runs was to be forgotten. */
+export function isFollowed(name: string): ContextCacheError {
+  return new ContextCacheError(
+    'INVALID_OPTION',
+    `Follower ${name} is running, so that its checkpoint can not be forgotten. Open the cache without it.`,
+  );
+}
+
+/** The checkpoint of a follower was to be forgotten that has none. */
+export function noSuchPlace(name: string): ContextCacheError {
+  return new ContextCacheError('NOT_FOUND', `No follower of the name ${name} has left a checkpoint. See health().`);
 }
 
 /** The storage takes nothing now. */
@@ -68,7 +82,18 @@ export function assertReached(name: string, position: number, head: number): voi
 export function beforeThePast(position: number, first: number): ContextCacheError {
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `The state at position ${position} is not kept: the past goes back to position ${first}. Ask for a later one.`,
+    `The state at position ${position} is not kept: the past goes back to position ${first}. Ask for a later one, or ` +
+      'keep more: log.keepUpdates, keepMs, keepBytes.',
+  );
+}
+
+/** An instant that lies before what is kept of the past. */
+export function tooEarly(instant: number, first: number): ContextCacheError {
+  const time = new Date(instant).toISOString();
+  return new ContextCacheError(
+    'POSITION_UNAVAILABLE',
+    `The state at ${time} is not kept: the past goes back to position ${first}. Ask for a later moment, or keep more: ` +
+      'log.keepUpdates, keepMs, keepBytes.',
   );
 }
 

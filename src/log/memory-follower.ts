@@ -16,14 +16,18 @@ export interface FollowedRing {
 /** A follower of a ring in memory: what the ring had to let go first, coalesced, then the ring. */
 export class MemoryFollower implements LogFollower {
   readonly name: string;
+  readonly tooLate: boolean;
   readonly #log: FollowedRing;
   readonly #overflow = new Overflow();
   #checkpoint: number;
   /** Everything up to here may have reached the destination, delivered or not. */
   #given: number;
 
-  constructor(name: string, checkpoint: number, log: FollowedRing) {
+  /** `start`: where it asks to begin; `begin`: the log has let go of everything up to here. */
+  constructor(name: string, start: number, begin: number, log: FollowedRing) {
+    const checkpoint = Math.max(start, begin);
     this.name = name;
+    this.tooLate = start < begin;
     this.#checkpoint = checkpoint;
     this.#given = checkpoint;
     this.#log = log;

@@ -1,9 +1,9 @@
 import type { PendingUpdate, Update } from '../core/update.ts';
 import { CommitGroup } from './commit-group.ts';
-import { closed, notAppended, notEmpty, notHeld } from './log-errors.ts';
+import { closed, isFollowed, noSuchPlace, notAppended, notEmpty, notHeld } from './log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from './log-signals.ts';
 import { MemoryFollower } from './memory-follower.ts';
-import type { LogFollower, LogStatus, UpdateLog } from './update-log.ts';
+import type { FollowerPlace, LogFollower, LogStatus, UpdateLog } from './update-log.ts';
 import { type RingCapacity, UpdateRing } from './update-ring.ts';
 
 /** Options of {@link MemoryLog}. */
@@ -37,11 +37,12 @@ export class MemoryLog implements UpdateLog {
   readonly #signals: LogSignals;
   readonly #ring: UpdateRing;
   readonly #followers = new Map<string, MemoryFollower>();
+  readonly #leaving = new Set<(update: Update) => void>();
   #status: LogStatus = 'ready';
   #head = 0;
   #committed = 0;
   #group: CommitGroup | undefined;
-  #lettingGo: (() => void) | undefined;
+  #lettingGo: (() => boolean) | undefined;
 
   constructor(options: MemoryLogOptions = {}) {
     this.id = options.id ?? crypto.randomUUID();
@@ -113,15 +114,15 @@ export class MemoryLog implements UpdateLog {
     return updates;
   }
 
-  /** Calls back once, before the log lets go of an update for the first time. One listener. */
-  onLettingGo(listener: () => void): void {
+  /** Calls back before the log lets go of updates, as long as the listener says that it wants to know. One listener. */
+  onLettingGo(listener: () => boolean): void {
     this.#lettingGo = listener;
   }
 
   follower(name: string, start = 0): LogFollower {
     const known = this.#followers.get(name);
     if (known !== undefined) return known;
-    const follower = new MemoryFollower(name, Math.max(start, this.first - 1), {
+    const follower = new MemoryFollower(name, start, this.first - 1, {
       ring: this.#ring,
       head: () => this.#head,
       committed: () => this.#committed,
@@ -130,6 +131,26 @@ export class MemoryLog implements UpdateLog {
     });
     this.#followers.set(name, follower);
     return follower;
+  }
+
+  places(): FollowerPlace[] {
+    return Array.from(this.#followers.values(), ({ name, checkpoint }) => ({ name, checkpoint, registered: true }));
+  }
+
+  async forget(name: string): Promise<void> {
+    throw this.#followers.has(name) ? isFollowed(name) : noSuchPlace(name);
+  }
+
+  async trim(position: number): Promise<void> {
+    this.#assertOpen();
+    const last = Math.min(position, this.#committed);
+    if (this.#ring.first <= last) this.#tellLettingGo();
+    while (this.#ring.first <= last) this.#letGo(this.#ring.shift());
+  }
+
+  /** Called with each update, in order, when it is let go of. What it does must not fail. */
+  onLetGo(listener: (update: Update) => void): void {
+    this.#leaving.add(listener);
   }
 
   async beginAfter(position: number): Promise<void> {
@@ -151,10 +172,7 @@ export class MemoryLog implements UpdateLog {
   #commit(): void {
     const group = this.#group;
     if (group === undefined) return;
-    if (this.#lettingGo !== undefined && !this.#ring.fits(group.updates)) {
-      this.#lettingGo();
-      this.#lettingGo = undefined;
-    }
+    if (this.#lettingGo !== undefined && !this.#ring.fits(group.updates)) this.#tellLettingGo();
     this.#group = undefined;
     for (const update of group.updates) {
       this.#ring.push(update);
@@ -165,8 +183,13 @@ export class MemoryLog implements UpdateLog {
     this.#signals.commit.emit(group.updates);
   }
 
+  #tellLettingGo(): void {
+    if (this.#lettingGo?.() === false) this.#lettingGo = undefined;
+  }
+
   #letGo(update: Update): void {
     for (const follower of this.#followers.values()) follower.keep(update);
+    for (const listener of this.#leaving) listener(update);
   }
 
   #assertOpen(): void {

@@ -92,7 +92,8 @@ export class PastFold {
 
 function beginning({ name, version, position }: StoredNamespace): PastSummary {
   const lives = version > 0 ? [0] : [];
-  return { name, count: 0, last: position, frames: 0, framedAt: 0, weight: 0, lives, livedBefore: false };
+  const nothing = { count: 0, frames: 0, framedAt: 0, weight: 0, firstChunk: 0, firstFrame: 0, keyframe: undefined };
+  return { ...nothing, name, last: position, lives, livedBefore: false };
 }
 
 function livesAfter(before: readonly number[], wasThere: boolean, updates: readonly Update[]): number[] {

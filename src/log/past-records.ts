@@ -2,21 +2,21 @@ import { decode, encode, freezeDeep } from '../core/codec.ts';
 import { createUpdate, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { DROP, OPERATION_CODES, OPERATIONS } from './block-codec.ts';
-import type { StorageWrite } from './level-storage.ts';
+import type { KeyRange, StorageWrite } from './level-storage.ts';
 import { seal, unseal } from './sealed.ts';
 
 /**
  * How the past lies in storage. A namespace's updates over all its incarnations are counted: 0, 1, 2, … is their
  * ordinal. They lie in chunks of {@link CHUNK_UPDATES}, so that a chunk is found by an ordinal; frames are copies of the
- * namespace's pages as they were before an ordinal.
+ * namespace's pages as they were before an ordinal. Where the beginning has been let go of, a keyframe may stand for it:
+ * the folded state as it was before an ordinal.
  */
 
 /** Updates in a chunk. Small, because the last one is written again with every batch. */
 export const CHUNK_UPDATES = 32;
-/** Instants in a record of them. */
-export const TIMES = 1024;
-
 const PREFIX = '!past!';
+/** All keys of the past. */
+export const PAST_KEYS = { gte: PREFIX, lt: '!past"' } as const;
 /** The records of the namespaces that there are or have been. */
 export const PAST_RANGE = { gte: `${PREFIX}d/`, lt: `${PREFIX}d0` } as const;
 
@@ -36,6 +36,11 @@ export interface PastSummary {
   readonly lives: readonly number[];
   /** Whether there were earlier ones. */
   readonly livedBefore: boolean;
+  /** The first chunk that is kept. */
+  readonly firstChunk: number;
+  /** The first frame that is kept; `frames` where none is. */
+  readonly firstFrame: number;
+  readonly keyframe: Keyframe | undefined;
 }
 
 /** A copy of a namespace's pages. */
@@ -45,6 +50,14 @@ export interface Frame {
   readonly version: number;
   readonly position: number;
   readonly pages: number;
+  /** How many entries its pages hold; `undefined` where that was not written down. */
+  readonly entries: number | undefined;
+}
+
+/** A frame that was folded when what came before it was let go of. */
+export interface Keyframe extends Frame {
+  /** Raised with each one, so that none is written over another that is still in use. */
+  readonly generation: number;
 }
 
 /** Some consecutive updates of a namespace; each stays encoded until it is asked for. */
@@ -72,21 +85,40 @@ export function framePageKey(name: string, index: number, page: number): string 
   return `${key('p', name, index)}/${page.toString(16)}`;
 }
 
-/** Key of a record of instants. */
+/** Key of a page of a keyframe. */
+export function keyframePageKey(name: string, generation: number, page: number): string {
+  return `${key('k', name, generation)}/${page.toString(16)}`;
+}
+
+/** All pages of a keyframe, and whatever a crash has left of one of this generation. */
+export function keyframeRange(name: string, generation: number): KeyRange {
+  const prefix = key('k', name, generation);
+  return { gte: `${prefix}/`, lt: `${prefix}0` };
+}
+
+/** Key of a record of instants; see {@link PastTimes}. */
 export function timesKey(index: number): string {
   return `${PREFIX}t/${index.toString(16)}`;
 }
 
+/** Key of the record of the past of a namespace. */
+export function pastKey(name: string): string {
+  return PAST_RANGE.gte + name;
+}
+
 export function pastWrite(summary: PastSummary): StorageWrite {
-  const { name, count, last, frames, framedAt, weight, lives, livedBefore } = summary;
-  const value = seal([name, count, last, frames, framedAt, weight, lives, livedBefore]);
-  return { type: 'put', key: PAST_RANGE.gte + name, value };
+  const { name, count, last, frames, framedAt, weight, lives, livedBefore, firstChunk, firstFrame, keyframe } = summary;
+  const key = keyframe && [keyframe.generation, ...fieldsOf(keyframe)];
+  const kept = [firstChunk, firstFrame, key ?? null];
+  const value = seal([name, count, last, frames, framedAt, weight, lives, livedBefore, ...kept]);
+  return { type: 'put', key: pastKey(name), value };
 }
 
 /** The inverse of {@link pastWrite}. */
 export function decodePast(record: Uint8Array): PastSummary {
   const fields = unseal(record, () => 'The record of the past of a namespace');
-  const [name, count, last, frames, framedAt, weight, lives, livedBefore] = fields as [
+  // The last three are not there in a directory from before anything was let go of.
+  const [name, count, last, frames, framedAt, weight, lives, livedBefore, ...kept] = fields as [
     string,
     number,
     number,
@@ -95,20 +127,33 @@ export function decodePast(record: Uint8Array): PastSummary {
     number,
     number[],
     boolean,
+    number?,
+    number?,
+    [number, ...FrameFields]?,
   ];
-  return { name, count, last, frames, framedAt, weight, lives, livedBefore };
+  const [firstChunk = 0, firstFrame = 0, key] = kept;
+  const keyframe = key ? { generation: key[0], ...frameOf(key.slice(1) as unknown as FrameFields) } : undefined;
+  return { name, count, last, frames, framedAt, weight, lives, livedBefore, firstChunk, firstFrame, keyframe };
+}
+
+type FrameFields = readonly [ordinal: number, version: number, position: number, pages: number, entries?: number];
+
+function fieldsOf({ ordinal, version, position, pages, entries }: Frame): FrameFields {
+  const fields = [ordinal, version, position, pages] as const;
+  return entries === undefined ? fields : [...fields, entries];
+}
+
+function frameOf([ordinal, version, position, pages, entries]: FrameFields): Frame {
+  return { ordinal, version, position, pages, entries };
 }
 
 export function frameWrite(name: string, index: number, frame: Frame): StorageWrite {
-  const { ordinal, version, position, pages } = frame;
-  return { type: 'put', key: frameKey(name, index), value: seal([ordinal, version, position, pages]) };
+  return { type: 'put', key: frameKey(name, index), value: seal(fieldsOf(frame)) };
 }
 
 /** The inverse of {@link frameWrite}. */
 export function decodeFrame(record: Uint8Array): Frame {
-  const fields = unseal(record, () => 'A frame of the past of a namespace');
-  const [ordinal, version, position, pages] = fields as [number, number, number, number];
-  return { ordinal, version, position, pages };
+  return frameOf(unseal(record, () => 'A frame of the past of a namespace') as FrameFields);
 }
 
 export function chunkWrite(name: string, index: number, { positions, updates }: Chunk): StorageWrite {
@@ -159,17 +204,4 @@ export function decodePastUpdate(namespace: string, position: number, stored: Ui
   );
   update.position = position;
   return update;
-}
-
-/** Instants that never go down, as the first one and what each is after it. */
-export function timesWrite(index: number, times: readonly number[]): StorageWrite {
-  const [first = 0] = times;
-  return { type: 'put', key: timesKey(index), value: seal([first, times.map((time) => time - first)]) };
-}
-
-/** The inverse of {@link timesWrite}. */
-export function decodeTimes(record: Uint8Array | undefined): number[] {
-  if (record === undefined) return [];
-  const [first, offsets] = unseal(record, () => 'The instants of updates') as [number, number[]];
-  return offsets.map((offset) => first + offset);
 }

@@ -2,7 +2,10 @@ import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { Lineage } from './lineage.ts';
 
-/** All namespaces as they were when the log ended at one position. Nothing that happens later changes it. */
+/**
+ * All namespaces as they were when the log ended at one position. Nothing that happens later changes it. As long as it
+ * is held and has not been released, retention lets go of nothing that it needs.
+ */
 export interface Moment {
   readonly position: number;
   /** Whose positions these are. */
@@ -20,7 +23,10 @@ export interface Moment {
   finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined;
   /** Position of the namespace's last update; 0 where none is known. Where two moments agree they are the same for it. */
   lastChange(namespace: string): number;
-  /** Lets go of what is kept for it; it cannot be read any more. Garbage collection does it as well. */
+  /**
+   * Lets go of what is kept for it, and holds nothing back any longer; it cannot be read any more. Garbage collection does
+   * it as well.
+   */
   release?(): void;
 }
 
@@ -30,6 +36,8 @@ export interface PastSource {
   readonly lineage: Lineage;
   /** The oldest position of which the state can be seen; the one before it has gone, or has never been. */
   readonly first: number;
+  /** Nothing from after this position may be let go of: a moment in use needs it. `undefined`: none does. */
+  readonly pinned: number | undefined;
   /**
    * The state at a position.
    *
@@ -41,7 +49,11 @@ export interface PastSource {
    * than what changes meanwhile. Throws as {@link PastSource.at}.
    */
   present(): Moment;
-  /** The last position before the first update that was asked for after the instant. */
+  /**
+   * The last position before the first update that was asked for after the instant.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where that has been let go of.
+   */
   positionAt(instant: number): number;
   /** What has happened to a namespace by now, the last first, as far as the past goes back. */
   backwards(namespace: string): Iterable<Update>;

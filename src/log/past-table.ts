@@ -2,7 +2,7 @@ import { firstWhere } from '../core/search.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
-import type { StorageWrite } from './level-storage.ts';
+import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
 import { PastFold } from './past-fold.ts';
 import {
   CHUNK_UPDATES,
@@ -12,20 +12,18 @@ import {
   decodeFrame,
   decodePast,
   decodePastUpdate,
-  decodeTimes,
   type Frame,
   frameKey,
   framePageKey,
   frameWrite,
+  keyframePageKey,
   PAST_RANGE,
   type PastSummary,
-  TIMES,
-  timesKey,
-  timesWrite,
 } from './past-records.ts';
+import { PastTimes } from './past-times.ts';
 import { corrupt } from './sealed.ts';
 import { BatchWriter } from './state-adoption.ts';
-import { pageKey, type StoredNamespace } from './state-records.ts';
+import { decodePage, type Page, pageKey, type StoredNamespace } from './state-records.ts';
 import type { TimeSlice } from './time-slice.ts';
 
 /** A frame is due after so many updates at the earliest, … */
@@ -49,24 +47,34 @@ export interface FoldedNamespace {
   readonly given: readonly Update[];
 }
 
+/** How a past is kept. */
+export interface PastTableOptions {
+  /** Whether the state table keeps values; without them a copy of its pages is no state. */
+  readonly keepFrames: boolean;
+  /** What readers see while a batch is on its way. */
+  readonly view: () => StorageSnapshot | undefined;
+}
+
+/** A frame or keyframe, and how its pages are found. */
+export interface FoundFrame extends Frame {
+  readonly key: (page: number) => string;
+}
+
 /**
  * The past beside the state table: every update of a namespace in its order, and now and then a frame, a copy of the
  * namespace's pages, so that a state of long ago is a frame and some updates. Written in the same batch as the state,
- * and only ever added to.
+ * and added to at the end; what is taken away at the beginning ({@link PastTrim}) nobody looks at any more.
  */
 export class PastTable {
+  readonly times: PastTimes;
   readonly #directory: LevelDirectory;
-  readonly #keepFrames: boolean;
+  readonly #options: PastTableOptions;
   #summaries = new Map<string, PastSummary>();
-  /** The running maximum of the instants of updates, of the last record of them. */
-  #times: number[] = [];
-  /** How many instants there are. */
-  #timed = 0;
 
-  /** `keepFrames`: whether the state table keeps values; without them a copy of its pages is no state. */
-  constructor(directory: LevelDirectory, keepFrames: boolean) {
+  constructor(directory: LevelDirectory, options: PastTableOptions) {
+    this.times = new PastTimes(directory, options.view);
     this.#directory = directory;
-    this.#keepFrames = keepFrames;
+    this.#options = options;
   }
 
   /** Reads what there is, anew; `timed`: how many updates it goes over. */
@@ -76,10 +84,13 @@ export class PastTable {
       const summary = decodePast(record);
       summaries.set(summary.name, summary);
     }
-    const [times] = await this.#directory.getMany([timesKey(lastRecord(timed))]);
+    await this.times.load(timed);
     this.#summaries = summaries;
-    this.#times = decodeTimes(times);
-    this.#timed = timed;
+  }
+
+  /** Whether the pages of the state table are a state, so that a frame may be copied of them. */
+  get keepsFrames(): boolean {
+    return this.#options.keepFrames;
   }
 
   summary(name: string): PastSummary | undefined {
@@ -89,6 +100,12 @@ export class PastTable {
   /** Every namespace that has had an update. */
   summaries(): Iterable<PastSummary> {
     return this.#summaries.values();
+  }
+
+  /** What is in memory follows what was written: for {@link PastTrim}. `undefined`: nothing is kept of it. */
+  replace(name: string, summary: PastSummary | undefined): void {
+    if (summary === undefined) this.#summaries.delete(name);
+    else this.#summaries.set(name, summary);
   }
 
   /**
@@ -108,7 +125,8 @@ export class PastTable {
       const known = this.#summaries.get(base.name);
       const fold = new PastFold(base, known, given);
       if (this.#isFrameDue(base, known)) {
-        const frame = { ordinal: fold.count, version: base.version, position: base.position, pages: base.pages };
+        const { version, position, pages, count: entries } = base;
+        const frame = { ordinal: fold.count, version, position, pages, entries };
         await this.#copyPages(copies, base, fold.frames);
         writes.push(frameWrite(base.name, fold.frames, frame));
         fold.framed();
@@ -123,21 +141,20 @@ export class PastTable {
         if (slice.over) await slice.pause();
       }
     }
-    const times = this.#timesAfter(all, timed);
+    const times = this.times.after(all, timed);
     writes.push(...times.writes);
     return {
       writes,
       done: () => {
         for (const { summary } of folds) this.#summaries.set(summary.name, summary);
-        this.#times = times.last;
-        this.#timed = timed;
+        times.done();
       },
     };
   }
 
   /** For one pass over chunks. */
   reader(): ChunkReader {
-    return new ChunkReader(this.#directory);
+    return new ChunkReader((key) => this.#read(key));
   }
 
   /** The update of this ordinal. */
@@ -151,47 +168,55 @@ export class PastTable {
   }
 
   /** How many updates of the namespace are at or before the position. */
-  countAt({ name, count, last }: PastSummary, position: number, chunks: ChunkReader): number {
+  countAt({ name, count, last, firstChunk }: PastSummary, position: number, chunks: ChunkReader): number {
     if (position >= last) return count;
-    return firstWhere(0, count, (ordinal) => {
+    return firstWhere(firstChunk * CHUNK_UPDATES, count, (ordinal) => {
       const at = chunks.of(name, ordinal).positions[ordinal % CHUNK_UPDATES];
       return at === undefined || at > position;
     });
   }
 
-  /** The last frame with at most `count` updates in it, and its number. */
-  frameAt({ name, frames }: PastSummary, count: number): (Frame & { readonly index: number }) | undefined {
-    const frame = (index: number) => {
-      const record = this.#directory.getSync(frameKey(name, index));
-      if (record === undefined) throw corrupt('A frame of the past of a namespace is missing');
-      return decodeFrame(record);
-    };
-    const index = firstWhere(0, frames, (at) => frame(at).ordinal > count) - 1;
-    return index < 0 ? undefined : { ...frame(index), index };
+  /** The last frame or keyframe with at most `count` updates in it. */
+  frameAt(summary: PastSummary, count: number): FoundFrame | undefined {
+    const { name, keyframe } = summary;
+    const index = this.lastFrame(summary, count);
+    const frame = index < summary.firstFrame ? undefined : this.#frame(name, index);
+    if (keyframe !== undefined && keyframe.ordinal <= count && keyframe.ordinal > (frame?.ordinal ?? -1)) {
+      return { ...keyframe, key: (page) => keyframePageKey(name, keyframe.generation, page) };
+    }
+    return frame && { ...frame, key: (page) => framePageKey(name, index, page) };
   }
 
-  /** A page of a frame as it is stored. */
-  framePage(name: string, frame: number, page: number): Uint8Array | undefined {
-    return this.#directory.getSync(framePageKey(name, frame, page));
+  /** The number of the last frame with at most `count` updates in it; less than `firstFrame` where there is none. */
+  lastFrame({ name, firstFrame, frames }: PastSummary, count: number): number {
+    return firstWhere(firstFrame, frames, (index) => this.#frame(name, index).ordinal > count) - 1;
   }
 
-  /** How many updates come before the first one that was asked for after this instant. */
-  countUntil(instant: number): number {
-    return firstWhere(0, this.#timed, (index) => this.#time(index) > instant);
+  /** A page of a frame. */
+  framePage(frame: FoundFrame, page: number): Page {
+    return decodePage(this.#read(frame.key(page)));
   }
 
-  #time(index: number): number {
-    const record = Math.floor(index / TIMES);
-    const times =
-      record === lastRecord(this.#timed) ? this.#times : decodeTimes(this.#directory.getSync(timesKey(record)));
-    const time = times[index % TIMES];
-    if (time === undefined) throw corrupt('The instants of updates are missing');
-    return time;
+  /** The keys of a frame and its pages. */
+  *frameKeys(name: string, index: number): Generator<string> {
+    const { pages } = this.#frame(name, index);
+    yield frameKey(name, index);
+    for (let page = 0; page < pages; page += 1) yield framePageKey(name, index, page);
+  }
+
+  #frame(name: string, index: number): Frame {
+    const record = this.#read(frameKey(name, index));
+    if (record === undefined) throw corrupt('A frame of the past of a namespace is missing');
+    return decodeFrame(record);
+  }
+
+  #read(key: string): Uint8Array | undefined {
+    return this.#directory.getSync(key, this.#options.view());
   }
 
   /** A namespace that was there before its past is kept begins with a frame. */
   #isFrameDue(base: StoredNamespace, known: PastSummary | undefined): boolean {
-    if (!this.#keepFrames || base.version === 0) return false;
+    if (!this.keepsFrames || base.version === 0) return false;
     if (known === undefined) return true;
     const { count, framedAt, weight } = known;
     return count - framedAt >= FRAME_UPDATES && weight >= FRAME_SHARE * (base.count * OVERHEAD_BYTES + base.bytes);
@@ -215,45 +240,23 @@ export class PastTable {
     const records = await this.#directory.getMany(needed.map((fold) => fold.needed ?? ''));
     for (const [index, fold] of needed.entries()) fold.load(records[index]);
   }
-
-  #timesAfter(updates: readonly Update[], timed: number): { writes: StorageWrite[]; last: number[] } {
-    let last = this.#timed % TIMES === 0 ? [] : [...this.#times];
-    let latest = this.#times.at(-1) ?? 0;
-    let record = Math.floor(this.#timed / TIMES);
-    const writes: StorageWrite[] = [];
-    for (let i = 0; i < timed - this.#timed; i += 1) {
-      if (last.length === TIMES) {
-        writes.push(timesWrite(record, last));
-        record += 1;
-        last = [];
-      }
-      latest = Math.max(latest, updates[i]?.at ?? latest);
-      last.push(latest);
-    }
-    if (timed > this.#timed) writes.push(timesWrite(record, last));
-    return { writes, last: timed > this.#timed ? last : this.#times };
-  }
-}
-
-function lastRecord(timed: number): number {
-  return Math.floor(Math.max(0, timed - 1) / TIMES);
 }
 
 /** Reads chunks. Keeps the last one, for one who reads on in it; for use within one turn. */
-class ChunkReader {
-  readonly #directory: LevelDirectory;
+export class ChunkReader {
+  readonly #read: (key: string) => Uint8Array | undefined;
   #key = '';
   #chunk: Chunk = { positions: [], updates: [] };
 
-  constructor(directory: LevelDirectory) {
-    this.#directory = directory;
+  constructor(read: (key: string) => Uint8Array | undefined) {
+    this.#read = read;
   }
 
   /** The chunk that holds the ordinal. */
   of(name: string, ordinal: number): Chunk {
     const key = chunkKey(name, Math.floor(ordinal / CHUNK_UPDATES));
     if (key === this.#key) return this.#chunk;
-    const record = this.#directory.getSync(key);
+    const record = this.#read(key);
     if (record === undefined) throw corrupt('Updates in the past of a namespace are missing');
     this.#chunk = decodeChunk(record);
     this.#key = key;

@@ -80,12 +80,17 @@ export function decodeEntry(stored: StoredEntry): EntryRecord {
 
 /** A page as it is stored, its entries one after the other; an empty one too, so that it is told from a lost one. */
 export function pageWrite(name: string, page: number, entries: Page): StorageWrite {
-  const rows: unknown[] = [];
-  for (const [entryKey, { expiresAt, bytes }] of entries) rows.push(entryKey, expiresAt, bytes);
-  return { type: 'put', key: pageKey(name, page), value: seal(rows) };
+  return { type: 'put', key: pageKey(name, page), value: encodePage(entries) };
 }
 
-/** The inverse of {@link pageWrite}. */
+/** The record of a page. */
+export function encodePage(entries: Iterable<readonly [string, StoredEntry]>): Uint8Array {
+  const rows: unknown[] = [];
+  for (const [entryKey, { expiresAt, bytes }] of entries) rows.push(entryKey, expiresAt, bytes);
+  return seal(rows);
+}
+
+/** The inverse of {@link encodePage}. */
 export function decodePage(record: Uint8Array | undefined): Page {
   const page: Page = new Map();
   if (record === undefined) return page;
@@ -104,12 +109,14 @@ export interface Progress {
   readonly adopted: number;
   /** A snapshot was being taken over: what is in the table is not whole. */
   readonly adopting: boolean;
-  /** The past is kept from here on: what was before this position cannot be seen. */
+  /** The past was kept from here on: the instants of updates are counted from this position. */
   readonly begins: number;
   /** How many namespaces there are; `undefined` where nobody has counted them yet. */
   readonly namespaces: number | undefined;
   /** Whether a page that is not there is lost. Early versions did not store empty ones. */
   readonly allPages: boolean;
+  /** What was before this position cannot be seen, or no longer. */
+  readonly since: number;
 }
 
 /** Of a table without anything in it. */
@@ -120,12 +127,13 @@ export const NO_PROGRESS: Progress = {
   begins: 0,
   namespaces: 0,
   allPages: true,
+  since: 0,
 };
 
 /** Goes with every batch. */
 export function progressWrite(progress: Progress & { readonly namespaces: number }): StorageWrite {
-  const { checkpoint, adopted, adopting, begins, namespaces, allPages } = progress;
-  const value = seal([checkpoint, adopted, adopting, begins, namespaces, allPages]);
+  const { checkpoint, adopted, adopting, begins, namespaces, allPages, since } = progress;
+  const value = seal([checkpoint, adopted, adopting, begins, namespaces, allPages, since]);
   return { type: 'put', key: PROGRESS_KEY, value };
 }
 
@@ -133,9 +141,9 @@ export function progressWrite(progress: Progress & { readonly namespaces: number
 export function decodeProgress(record: Uint8Array | undefined): Progress {
   if (record === undefined) return NO_PROGRESS;
   // A directory that is older than the keeping of the past begins to keep it now.
-  const [checkpoint, adopted, adopting, begins = checkpoint, namespaces, allPages = false] = unseal(
+  const [checkpoint, adopted, adopting, begins = checkpoint, namespaces, allPages = false, since = begins] = unseal(
     record,
     () => 'The checkpoint of the state table',
-  ) as [number, number, boolean, number?, number?, boolean?];
-  return { checkpoint, adopted, adopting, begins, namespaces, allPages };
+  ) as [number, number, boolean, number?, number?, boolean?, number?];
+  return { checkpoint, adopted, adopting, begins, namespaces, allPages, since };
 }

@@ -2,11 +2,12 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
+import { emptySummary, finishFolds, groupByNamespace } from './fold-updates.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
 import { NamespaceFold } from './namespace-fold.ts';
-import { PastTable } from './past-table.ts';
+import { type PastBatch, PastTable } from './past-table.ts';
 import { corrupt } from './sealed.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
 import { pageOf } from './state-hash.ts';
@@ -70,7 +71,10 @@ export class StateTable implements StateSource {
   #summaries: Map<string, StoredNamespace>;
   /** While a batch is on its way readers see the storage as it was before. */
   #view: StorageSnapshot | undefined;
-  #busy = false;
+  /** What is being let go of cannot be seen any more, whatever is written down. */
+  #floor = 0;
+  /** The last of those who change the table, one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
   /** An adoption has failed half-way: what it wrote has to go before anything else is written. */
   #leftovers = false;
   /** Raised when the storage was opened again and everything in memory read anew. */
@@ -85,7 +89,7 @@ export class StateTable implements StateSource {
     this.#directory = directory;
     this.#clock = options.clock ?? systemClock;
     this.#keepValues = options.keepValues ?? true;
-    this.past = new PastTable(directory, this.#keepValues);
+    this.past = new PastTable(directory, { keepFrames: this.#keepValues, view: () => this.#view });
     this.#progress = progress;
     this.#summaries = summaries;
     directory.onReopened(() => this.#reload());
@@ -119,9 +123,14 @@ export class StateTable implements StateSource {
     return this.#progress.checkpoint;
   }
 
-  /** The past is kept after this position: the oldest state that can be seen. */
+  /** Where the past began: the instants of updates are counted from here. */
   get begins(): number {
     return this.#progress.begins;
+  }
+
+  /** The oldest state that can be seen. */
+  get since(): number {
+    return Math.max(this.#progress.since, this.#floor);
   }
 
   /** Whether values are in it; else a primary of the user's own keeps them. */
@@ -178,7 +187,11 @@ export class StateTable implements StateSource {
 
   /**
    * Folds the log's next updates in: all up to `through`, in order. Those at or before the checkpoint are passed over.
-   * One call at a time. Rejects where it could not be written; the table is then as it was, or as it should be.
+   * Rejects where it could not be written; the table is then as it was, or as it should be.
+   *
+   * The batch is synced although the log could make up for it: LevelDB begins a new file for its own log now and then, and
+   * after a power cut the end of the old one may be missing while the new one is there. A batch that is lost below one
+   * that is kept would leave pages that are silently old.
    */
   async applyUpdates(updates: readonly Update[], through: number, signal?: AbortSignal): Promise<void> {
     await this.#exclusively(async (generation) => {
@@ -224,7 +237,7 @@ export class StateTable implements StateSource {
       await this.#directory.write([progressWrite({ ...NO_PROGRESS, adopting: true, namespaces: 0 })], true);
       this.#leftovers = true;
       const summaries = await adoptNamespaces(this.#directory, namespaces, new TimeSlice(this.#clock, signal));
-      const at = { checkpoint: position, adopted: position, begins: position };
+      const at = { checkpoint: position, adopted: position, begins: position, since: position };
       const progress = { ...NO_PROGRESS, ...at, namespaces: summaries.size };
       await this.#write([progressWrite(progress)], true, generation, () => {
         this.#summaries = summaries;
@@ -234,17 +247,39 @@ export class StateTable implements StateSource {
     });
   }
 
-  async #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
-    if (this.#busy)
-      throw new ContextCacheError('INVARIANT', 'The state table takes one batch at a time. Await the last one.');
-    this.#busy = true;
-    try {
+  /** From the call on nothing from before this position can be seen. Not beyond the checkpoint. */
+  async raiseSince(position: number): Promise<void> {
+    this.#floor = Math.max(this.#floor, Math.min(position, this.checkpoint));
+    await this.#exclusively(async (generation) => {
+      const { begins, since } = this.#progress;
+      const progress = { ...this.#progress, namespaces: this.#summaries.size, since: this.since };
+      const writes = this.past.times.trim(since - begins, this.since - begins);
+      await this.#write([progressWrite(progress), ...writes], true, generation, () => {
+        this.#progress = progress;
+      });
+    });
+  }
+
+  /**
+   * Changes the past between two batches; `prepare` says how. Not synced: what a power cut takes back of it is only more
+   * than need be.
+   */
+  async changePast(prepare: () => PastBatch | undefined): Promise<void> {
+    await this.#exclusively(async (generation) => {
+      const batch = prepare();
+      if (batch !== undefined) await this.#write(batch.writes, false, generation, batch.done);
+    });
+  }
+
+  /** One after another, in the order of the calls. */
+  #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(async () => {
       if (this.#leftovers) await wipeState(this.#directory);
       this.#leftovers = false;
       await task(this.#generation);
-    } finally {
-      this.#busy = false;
-    }
+    });
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   #startFolds(updates: readonly Update[]): NamespaceFold[] {
@@ -310,11 +345,11 @@ export class StateTable implements StateSource {
     throw corrupt(`A page of the state table in ${this.#directory.path} is missing`);
   }
 
-  /** The past is as far as the table: it holds the last update of every namespace. */
+  /** The past is as far as the table: it holds the last update of every namespace, but for what has been let go of. */
   async #loadPast(): Promise<void> {
     await this.past.load(this.checkpoint - this.begins);
     for (const { name, position } of this.#summaries.values()) {
-      if (position > this.begins && this.past.summary(name)?.last !== position) {
+      if (position > this.since && this.past.summary(name)?.last !== position) {
         throw corrupt(`The past of a namespace in ${this.#directory.path} does not end where the namespace does`);
       }
     }
@@ -351,30 +386,4 @@ async function readSummaries(directory: LevelDirectory, progress: Progress): Pro
     throw corrupt(`The state in ${directory.path} has ${summaries.size} namespaces in place of ${namespaces}`);
   }
   return summaries;
-}
-
-function emptySummary(name: string): StoredNamespace {
-  return { name, version: 0, position: 0, count: 0, bytes: 0, pages: 1, nextExpiryAt: null };
-}
-
-function groupByNamespace(updates: readonly Update[]): Map<string, Update[]> {
-  const groups = new Map<string, Update[]>();
-  for (const update of updates) {
-    const group = groups.get(update.namespace);
-    if (group === undefined) groups.set(update.namespace, [update]);
-    else group.push(update);
-  }
-  return groups;
-}
-
-async function finishFolds(folds: readonly NamespaceFold[], slice: TimeSlice): Promise<StorageWrite[]> {
-  const writes: StorageWrite[] = [];
-  for (const fold of folds) {
-    fold.finish();
-    for (const write of fold.writes()) {
-      writes.push(write);
-      if (slice.over) await slice.pause();
-    }
-  }
-  return writes;
 }

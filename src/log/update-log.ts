@@ -19,6 +19,11 @@ export interface LogFollower {
   /** Everything up to here has been delivered. */
   readonly checkpoint: number;
   /**
+   * Whether the log had let go of updates that this follower had still to get when it came: it is new to a log that does
+   * not go back as far as it asked. Who can copy the whole state does so, others begin where the log does.
+   */
+  readonly tooLate: boolean;
+  /**
    * The next updates after the last saved checkpoint, at most `limit`; `undefined` where there is nothing committed
    * beyond it. Reading again without saving gives them again.
    */
@@ -33,6 +38,14 @@ export interface LogFollower {
   expose(position: number): void;
   /** Forget this follower: the log need keep nothing for it any longer. */
   remove(): Promise<void>;
+}
+
+/** Where a follower stands. */
+export interface FollowerPlace {
+  readonly name: string;
+  readonly checkpoint: number;
+  /** Whether it is registered now; else it has left its checkpoint in a durable log. */
+  readonly registered: boolean;
 }
 
 /** `ready`: takes updates. `degraded`: storage has failed; reads go on, appends are refused. `closed`: for good. */
@@ -92,6 +105,26 @@ export interface UpdateLog {
    * Names are unique while registered.
    */
   follower(name: string, start?: number): LogFollower;
+
+  /** Where the followers stand that are registered, and those that have left a checkpoint here. */
+  places(): readonly FollowerPlace[];
+
+  /**
+   * Removes the checkpoint that a follower has left here: the log need keep nothing for it any longer.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` where it is registered, `NOT_FOUND` where there is none.
+   */
+  forget(name: string): Promise<void>;
+
+  /**
+   * Lets go of the updates up to `position`, about: some of them may stay, and a durable log never lets go of what one of
+   * {@link UpdateLog.places} has still to get. From the call on `first` says what is left. A follower of a log in memory
+   * that is behind still gets the last update of every key.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` where the storage has failed: what could not be
+   *   removed goes the next time; `CLOSED`; or the signal's reason.
+   */
+  trim(position: number, signal?: AbortSignal): Promise<void>;
 
   /** Begins an empty log after `position`, as a restored snapshot asks for it. Only while `head` is 0. */
   beginAfter(position: number): Promise<void>;

@@ -1,5 +1,6 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
+import type { RetentionBounds } from './retained.ts';
 
 /** Bounds of a ring. */
 export interface RingCapacity {
@@ -7,6 +8,19 @@ export interface RingCapacity {
   readonly capacityUpdates?: number | undefined;
   /** Estimated bytes it holds at the most, values and a fixed overhead for each update. Default 64 MiB; at least 1. */
   readonly capacityBytes?: number | undefined;
+}
+
+const CAPACITY_UPDATES = 16_384;
+const CAPACITY_BYTES = 64 * 1024 * 1024;
+
+/** The capacity of a ring that is to hold what retention keeps. */
+export function capacityFor({
+  keepUpdates = 0,
+  keepBytes = 0,
+  ...given
+}: RingCapacity & RetentionBounds): RingCapacity {
+  const { capacityUpdates = Math.max(CAPACITY_UPDATES, keepUpdates), capacityBytes } = given;
+  return { capacityUpdates, capacityBytes: capacityBytes ?? Math.max(CAPACITY_BYTES, keepBytes) };
 }
 
 /** What an update takes in memory beside its value: the object, its key and its place in the ring. */
@@ -28,8 +42,8 @@ export class UpdateRing {
   #bytes = 0;
 
   constructor(after: number, capacity: RingCapacity) {
-    this.#capacityUpdates = atLeastOne('capacityUpdates', capacity.capacityUpdates ?? 16_384);
-    this.#capacityBytes = atLeastOne('capacityBytes', capacity.capacityBytes ?? 64 * 1024 * 1024);
+    this.#capacityUpdates = atLeastOne('capacityUpdates', capacity.capacityUpdates ?? CAPACITY_UPDATES);
+    this.#capacityBytes = atLeastOne('capacityBytes', capacity.capacityBytes ?? CAPACITY_BYTES);
     this.#first = after + 1;
     this.#next = after + 1;
   }

@@ -2,11 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDataDirectory } from '../cache/restore.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
-import { blockPosition, decodeBlock, LOG_RANGE } from '../log/block-codec.ts';
+import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../log/block-codec.ts';
 import { lastPosition } from '../log/block-reader.ts';
+import { DurableMoment } from '../log/durable-past.ts';
 import { LevelDirectory } from '../log/level-directory.ts';
 import { readAll } from '../log/level-records.ts';
-import { openUnproven } from '../log/level-storage.ts';
+import { type KeyRange, openUnproven } from '../log/level-storage.ts';
+import { lineageOf } from '../log/lineage.ts';
+import { Pins } from '../log/pins.ts';
 import { StateTable } from '../log/state-table.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
 import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
@@ -31,13 +34,15 @@ export async function openDirectorySource(
   // Of a damaged directory what is left is wanted: each block is proven when it is read, and a missing one is a gap.
   const directory = await LevelDirectory.open(path, openUnproven);
   try {
-    const [first, last] = await ends(directory);
-    const base = first === 1 || updatesOnly ? undefined : await readBase(directory);
+    // What a trim that was interrupted has left behind is no part of the log any more.
+    const range = { ...LOG_RANGE, gte: blockKey(directory.identity.begin + 1) };
+    const [first, last] = await ends(directory, range);
+    const base = first === 1 || updatesOnly ? undefined : await readBase(directory, first);
     return {
       base,
       log: directory.identity.id,
       repeats: false,
-      batches: () => readBlocks(directory, base?.position ?? 0, last),
+      batches: () => readBlocks(directory, range, base?.position ?? 0, last),
       [Symbol.asyncDispose]: () => directory.close(),
     };
   } catch (error) {
@@ -47,26 +52,33 @@ export async function openDirectorySource(
 }
 
 /** Positions that the first and the last block begin with; `undefined` for a log without any. */
-async function ends(directory: LevelDirectory): Promise<[first: number | undefined, last: number | undefined]> {
-  const [first] = await directory.entries({ ...LOG_RANGE, limit: 1 });
-  const [last] = await directory.entries({ ...LOG_RANGE, reverse: true, limit: 1 });
+async function ends(
+  directory: LevelDirectory,
+  range: KeyRange,
+): Promise<[first: number | undefined, last: number | undefined]> {
+  const [first] = await directory.entries({ ...range, limit: 1 });
+  const [last] = await directory.entries({ ...range, reverse: true, limit: 1 });
   return [first && blockPosition(first[0]), last && blockPosition(last[0])];
 }
 
-/** The state that the directory keeps, for want of the updates that led to it. */
-async function readBase(directory: LevelDirectory): Promise<ReplayBase | undefined> {
+/** The oldest state that the directory tells, for want of the updates that led to it. */
+async function readBase(directory: LevelDirectory, first: number | undefined): Promise<ReplayBase | undefined> {
   const { begin } = directory.identity;
+  const head = Math.max((await lastPosition(directory)) ?? 0, begin);
   const table = await StateTable.open({
     directory,
-    head: (await lastPosition(directory)) ?? begin,
+    head,
     first: begin + 1,
     beginAfter: (position) => directory.beginAfter(position),
   });
-  const position = table.checkpoint;
-  if (position === 0) return undefined;
+  if (table.checkpoint === 0) return undefined;
+  // Blocks may be missing; then only the last state is of use.
+  const position = first !== undefined && first <= table.since + 1 ? table.since : table.checkpoint;
+  const log = { recent: () => [] };
+  const moment = new DurableMoment(table, log, position, lineageOf(directory.identity.id), new Pins());
   const states: NamespaceState[] = [];
-  for (const name of [...table.names()]) {
-    const state = table.hydrate(name);
+  for (const name of [...moment.names()]) {
+    const state = moment.state(name);
     if (state !== undefined) states.push(state);
     await nextTurn();
   }
@@ -75,13 +87,14 @@ async function readBase(directory: LevelDirectory): Promise<ReplayBase | undefin
 
 async function* readBlocks(
   directory: LevelDirectory,
+  range: KeyRange,
   after: number,
   last: number | undefined,
 ): AsyncGenerator<CandidateBatch> {
   let candidates: Candidate[] = [];
   let reached = after;
   const fraction = () => (last === undefined ? 1 : Math.min(1, (reached - after) / Math.max(1, last - after)));
-  for await (const [key, bytes] of readAll(directory, LOG_RANGE)) {
+  for await (const [key, bytes] of readAll(directory, range)) {
     reached = blockPosition(key);
     try {
       for (const update of decodeBlock(key, bytes)) candidates.push(plain(0, update));

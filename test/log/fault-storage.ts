@@ -9,6 +9,8 @@ export type Fate = 'done' | 'lost' | 'unknown';
 export class FaultStorage {
   /** Decides over each write; default: done. */
   decide: (writes: readonly StorageWrite[]) => Fate = () => 'done';
+  /** Removing a range fails, or is done in part, when this throws; awaited before. */
+  beforeClear: () => Promise<void> = async () => {};
   /** Opening fails as long as this is so. */
   refuseOpen = false;
   opened = 0;
@@ -22,6 +24,7 @@ export class FaultStorage {
     await this.beforeOpen(location);
     const storage = await openClassicLevel(location, create);
     const beforeEntry = () => this.beforeEntry();
+    const beforeClear = () => this.beforeClear();
     this.opened += 1;
     let failed = false;
     return {
@@ -31,6 +34,16 @@ export class FaultStorage {
           await beforeEntry();
           yield entry;
         }
+      },
+      clear: async (range) => {
+        if (failed) throw new Error('injected: I/O error');
+        try {
+          await beforeClear();
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+        await storage.clear(range);
       },
       batch: async (writes, sync) => {
         const fate = failed ? 'lost' : this.decide(writes);

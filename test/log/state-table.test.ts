@@ -120,15 +120,20 @@ describe('StateTable', () => {
     await log.close();
   });
 
-  it('takes one batch at a time', async () => {
+  it('takes one batch after another, in the order of the calls', async () => {
     const { log, table } = await open();
-    const updates = someSets(2);
+    const updates = someSets(6);
     log.append(updates);
     await log.flush();
-    const first = table.applyUpdates(updates, 2);
-    await expect(table.applyUpdates(updates, 2)).rejects.toThrow(anError('INVARIANT'));
-    await first;
-    expect(table.checkpoint).toBe(2);
+    const reached: number[] = [];
+    const apply = (from: number, to: number) =>
+      table.applyUpdates(updates.slice(from, to), to).then(() => reached.push(table.checkpoint));
+    const refused = expect(table.applyUpdates([{ ...aSet('n', 9), position: 1 }], 1)).rejects.toThrow(
+      anError('INVARIANT'),
+    );
+    await Promise.all([refused, apply(0, 2), apply(2, 3), apply(3, 6)]);
+    expect(reached).toEqual([2, 3, 6]);
+    expect(table.summary('n')).toMatchObject({ version: 6, count: 6 });
     await log.close();
   });
 

@@ -8,8 +8,9 @@ import { type Output, shownCount } from '../output.ts';
 import { Serving } from '../serving.ts';
 import { aborted, interruption } from '../signals.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
+import { type KeepFlags, keepOf, withKeep } from './compact.ts';
 
-interface ServeFlags {
+interface ServeFlags extends KeepFlags {
   readonly port?: number;
   readonly nats?: string | true;
   readonly commandsSubject: string;
@@ -31,6 +32,7 @@ export function addServe(program: Command, session: Session): void {
     .addOption(redisOption('mirror to this Redis, and keep snapshots there'))
     .option('--backup-dir <dir>', 'keep snapshots in this directory (default: the Redis, or "backups" with the data)')
     .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 5_000);
+  withKeep(serve);
   example(serve, 'serve --data-dir .context-cache --nats nats://127.0.0.1:4222 --topic agents.context');
   does<ServeFlags>(session, serve, runServe);
 }
@@ -47,7 +49,10 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     output,
     port: options.port,
     commands: nats === undefined ? undefined : { url: nats, subject },
-    cache: { natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) }, passivateAfterMs: undefined },
+    cache: {
+      ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) } },
+      ...{ passivateAfterMs: undefined, log: keepOf(options) },
+    },
     snapshots: () => listSnapshots(place),
   });
   try {

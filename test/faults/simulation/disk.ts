@@ -215,6 +215,17 @@ class Handle implements LevelStorage {
     return snapshot;
   }
 
+  async clear({ gte, lt }: Parameters<LevelStorage['clear']>[0]): Promise<void> {
+    const writes: StorageWrite[] = [];
+    for await (const [key] of this.entries({ gte, lt })) writes.push({ type: 'del', key });
+    await this.batch(writes, false);
+  }
+
+  async compact(): Promise<void> {
+    this.#assertOpen();
+    await this.#disk.delayed(this.#process, 8);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
