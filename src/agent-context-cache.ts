@@ -6,6 +6,7 @@ import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts
 import { Administration } from './cache/administration.ts';
 import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
+import { Digests } from './cache/digests.ts';
 import { type ForkOptions, makeBranch } from './cache/fork.ts';
 import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
@@ -73,7 +74,7 @@ export class AgentContextCache<
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
     const history = new History(storage.past, storage.log, options.clock ?? systemClock);
-    super(history, settings);
+    super(history, settings, new Digests(parts.registry, parts.log, parts.clock));
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));

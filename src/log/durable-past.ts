@@ -1,4 +1,5 @@
 import { apply } from '../core/apply.ts';
+import { decodeEntry } from '../core/entry-codec.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelLog } from './level-log.ts';
@@ -7,7 +8,7 @@ import { beforeThePast, beyondTheLog } from './log-errors.ts';
 import type { PastSummary } from './past-records.ts';
 import type { Moment, PastSource } from './past-source.ts';
 import { readUpdate } from './read-update.ts';
-import { decodeEntry, decodePage } from './state-records.ts';
+import { decodePage } from './state-records.ts';
 import type { StateTable } from './state-table.ts';
 
 /** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
