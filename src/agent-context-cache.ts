@@ -26,6 +26,7 @@ import type {
   NamespaceTypes,
   ValueOf,
 } from './cache/types.ts';
+import { Verifier } from './cache/verify.ts';
 import { Writer } from './cache/writer.ts';
 import { systemClock } from './core/clock.ts';
 import type { Acknowledgement, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
@@ -74,7 +75,9 @@ export class AgentContextCache<
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
     const history = new History(storage.past, storage.log, options.clock ?? systemClock);
-    super(history, settings, new Digests(parts.registry, parts.log, parts.clock));
+    const digests = new Digests(parts.registry, parts.log, parts.clock);
+    const verifier = new Verifier(parts, storage, options.backup?.transforms);
+    super(history, settings, digests, verifier);
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));

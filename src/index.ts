@@ -55,6 +55,7 @@ export type { MergeOptions, MergeReport } from './cache/merge.ts';
 export type { Resolution, ResolvedConflict } from './cache/merge-plan.ts';
 export type { BackupOptionsOfCache, CacheOptions, OpenOptions } from './cache/options.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
+export type { VerifyOptions, VerifyReport } from './cache/verify-report.ts';
 export { CacheView } from './cache/view.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
@@ -80,6 +81,13 @@ export type { Operation, Update } from './core/update.ts';
 export type { JsonValue, ValueLimits } from './core/value.ts';
 export { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
 export type { LogStatus } from './log/update-log.ts';
+export type {
+  VerifyCounts,
+  VerifyPlace,
+  VerifyProblem,
+  VerifyProblemKind,
+  VerifyProgress,
+} from './log/verify-findings.ts';
 export type { NamespaceHandle } from './namespace-handle.ts';
 export type { ReplayProgress } from './replay/fill.ts';
 export { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './replay/problem.ts';

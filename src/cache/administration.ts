@@ -6,17 +6,21 @@ import type { History } from './history.ts';
 import { PastReader } from './past-reader.ts';
 import type { Settings } from './settings.ts';
 import type { NamespaceOf, NamespaceTypes } from './types.ts';
+import type { Verifier } from './verify.ts';
+import type { VerifyOptions, VerifyReport } from './verify-report.ts';
 
 /** What is set and looked after while a cache runs. */
 export abstract class Administration<S extends NamespaceTypes> extends PastReader<S> {
   readonly #settings: Settings;
   readonly #digests: Digests;
+  readonly #verifier: Verifier;
 
   /** @internal */
-  constructor(history: History, settings: Settings, digests: Digests) {
+  constructor(history: History, settings: Settings, digests: Digests, verifier: Verifier) {
     super(history);
     this.#settings = settings;
     this.#digests = digests;
+    this.#verifier = verifier;
   }
 
   /**
@@ -37,6 +41,28 @@ export abstract class Administration<S extends NamespaceTypes> extends PastReade
    */
   async digest(namespace?: NamespaceOf<S>): Promise<string> {
     return namespace === undefined ? this.#digests.all() : this.#digests.of(namespace);
+  }
+
+  /**
+   * Looks whether everything is as it was written, while writers go on. With a data directory: every file of the
+   * database and every record in it; the log without a gap; what each namespace's updates, folded again, lead to, against
+   * the state on disk, the copies in the past, and the namespaces in memory; snapshots in the directory. In memory: the
+   * log folded again, while it holds everything. With `against` also a mirror or a backup, key by key, at the position
+   * that it has got to.
+   *
+   * Changes and repairs nothing. It reads everything once or twice, and holds one namespace at a time in memory.
+   *
+   * @throws {ContextCacheError} (as a rejection) where it cannot be looked at: `LOG_UNAVAILABLE`, `CLOSED`; of
+   *   `against` `NOT_FOUND`, `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`, `POSITION_UNAVAILABLE`.
+   *
+   * @example
+   * ```ts
+   * const report = await cache.verify({ against: 'redis://127.0.0.1:6379' });
+   * for (const { message, where } of report.problems) console.error(message, where);
+   * ```
+   */
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return this.#verifier.verify(options);
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */

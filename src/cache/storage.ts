@@ -4,10 +4,12 @@ import { systemClock } from '../core/clock.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { type ConfigStore, MemoryConfigStore } from '../log/config-store.ts';
 import type { FollowerSink } from '../log/follower-sink.ts';
+import type { LevelLog } from '../log/level-log.ts';
 import { ancestorsAt, type Lineage } from '../log/lineage.ts';
 import { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
 import type { StateSource } from '../log/state-source.ts';
+import type { StateTable } from '../log/state-table.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import { BranchPast } from './branch-past.ts';
 import { ForkPoint } from './fork-point.ts';
@@ -28,6 +30,8 @@ export interface Storage {
   readonly past: PastSource;
   /** Lets the state on disk trail the log. */
   readonly checkpointer?: FollowerSink | undefined;
+  /** What is on disk, where there is a data directory. */
+  readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
 }
 
 /** Storage that is gone with the process. */
@@ -102,7 +106,8 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     const registry = new NamespaceRegistry(table);
     await catchUp(registry, log, table, keepValues);
     const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
-    return { log, config: log.configStore, registry, past, checkpointer: new Checkpointer(table) };
+    const database = { log, table };
+    return { log, config: log.configStore, registry, past, checkpointer: new Checkpointer(table), database };
   } catch (error) {
     await log.close();
     throw error;

@@ -361,7 +361,8 @@ async function readSummaries(directory: LevelDirectory, progress: Progress): Pro
   return summaries;
 }
 
-function emptySummary(name: string): StoredNamespace {
+/** A namespace that has never been. */
+export function emptySummary(name: string): StoredNamespace {
   return { name, version: 0, position: 0, count: 0, bytes: 0, pages: 1, nextExpiryAt: null };
 }
 
