@@ -95,7 +95,7 @@ export class AgentContextCache<
     this.#history = history;
     this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
     reveal(this, this.#inside);
-    this.#control = { parts, reader, writer, settings, health: () => this.health() };
+    this.#control = { parts, reader, writer, settings, verifier, health: () => this.health() };
   }
 
   /**

@@ -95,3 +95,4 @@ export { type Replayed, type ReplayOptions, replay } from './replay/replay.ts';
 export type { ReplayReport } from './replay/report.ts';
 export type { ReplayIterable, ReplaySource, StreamSource } from './replay/source.ts';
 export type { RawRecord } from './replay/upcast.ts';
+export { type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';

@@ -5,6 +5,7 @@ import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, D
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from './health.ts';
+import type { VerifyReport } from './verify-report.ts';
 
 /**
  * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain
@@ -59,6 +60,7 @@ interface Answers {
   'namespace.restart': undefined;
   'cache.flush': undefined;
   'cache.health': CacheHealth;
+  'cache.verify': VerifyReport;
 }
 
 /** What `ask` answers to a command. */

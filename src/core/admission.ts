@@ -213,6 +213,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type
   ['namespace.restart', { must: ['namespace'], may: [] }],
   ['cache.flush', { must: [], may: [] }],
   ['cache.health', { must: [], may: [] }],
+  ['cache.verify', { must: [], may: ['against'] }],
 ]);
 
 const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([

@@ -77,7 +77,8 @@ export type ControlCommand =
   | { readonly type: 'namespace.passivate'; readonly namespace: string }
   | { readonly type: 'namespace.restart'; readonly namespace: string }
   | { readonly type: 'cache.flush' }
-  | { readonly type: 'cache.health' };
+  | { readonly type: 'cache.health' }
+  | { readonly type: 'cache.verify'; readonly against?: string | undefined };
 
 /**
  * Everything that may be asked of the cache, by `supervisor.send(command)` (no answer; a failure reaches `onError`)

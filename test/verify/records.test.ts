@@ -84,10 +84,9 @@ describe('the records of a database', () => {
           bytes[at] = (bytes[at] ?? 0) ^ 0x10;
           await put(storage, key, bytes);
         }).catch((error) => [String(error)]);
-        expect(problems.join('\n'), key).toMatch(key.startsWith('!meta!format') ? /format|JSON/ : key.slice(0, 10));
-        expect(
-          problems.filter((text) => text.includes(JSON.stringify(key))).length + Number(key.startsWith('!meta!')),
-        ).toBeGreaterThan(0);
+        if (key.startsWith('!meta!'))
+          expect(problems.join('\n'), key).toMatch(/format|JSON|another program|log|checkpoint/);
+        else expect(problems.join('\n'), key).toContain(JSON.stringify(key));
       }
     }
   }, 120_000);
