@@ -6,7 +6,6 @@ import { createUpdate, type PendingUpdate } from '../../src/core/update.ts';
 import { Checkpointer } from '../../src/log/checkpointer.ts';
 import { LevelLog } from '../../src/log/level-log.ts';
 import { pageOf, pagesFor, parentOf } from '../../src/log/state-hash.ts';
-import { decodeSummary, encodeSummary, pageKey, SUMMARY_RANGE, summaryKey } from '../../src/log/state-records.ts';
 import { StateTable, type StateTableOptions } from '../../src/log/state-table.ts';
 import { fcOptions } from '../support/property.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
@@ -106,38 +105,6 @@ describe('StateTable', () => {
     expectSame(table, cache);
     const left = await log.directory.entries({ gte: '!state!p/', lt: '!state!p0' });
     expect(left).toEqual([]);
-    await log.close();
-  });
-
-  it('gives a namespace of before there were digests one when it changes', async () => {
-    const { log, table, dataDir } = await open();
-    const cache = new Cache();
-    const set = (key: string) => ({ namespace: 'a', key, value: key, expiresAt: null, kind: 'set' as const });
-    await take(log, table, cache.takeAll(Array.from({ length: 100 }, (_, index) => set(`k${index}`))));
-    const [[, record] = []] = await log.directory.entries(SUMMARY_RANGE);
-    const { digest, ...older } = decodeSummary(record ?? new Uint8Array());
-    await log.directory.write([{ type: 'put', key: summaryKey('a'), value: encodeSummary(older) }], true);
-    await log.close();
-    const again = await open(dataDir);
-    expect(again.table.summary('a')?.digest).toBeUndefined();
-    expect(again.table.hydrate('a')?.entries.size).toBe(100);
-    await take(again.log, again.table, cache.takeAll([set('k7'), { ...set('k8'), kind: 'remove' }, set('new')]));
-    expect(digest).toBeDefined();
-    expectSame(again.table, cache);
-    await again.log.close();
-  });
-
-  it('takes no page of another moment for the state', async () => {
-    const { log, table } = await open();
-    const cache = new Cache();
-    const set = (value: string) => ({ namespace: 'a', key: 'k', value, expiresAt: null, kind: 'set' as const });
-    await take(log, table, cache.takeAll([set('before')]));
-    const key = pageKey('a', 0);
-    const page = log.directory.getSync(key) ?? new Uint8Array();
-    await take(log, table, cache.takeAll([set('after!')]));
-    await log.directory.write([{ type: 'put', key, value: page }], true);
-    expect(() => table.hydrate('a')).toThrow(anError('LOG_CORRUPT'));
-    expect(() => table.hydrate('a')).toThrow(/"a" in \S*state.*context-cache verify/);
     await log.close();
   });
 

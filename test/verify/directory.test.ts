@@ -36,14 +36,14 @@ async function flip(file: string, share: number): Promise<void> {
   await handle.close();
 }
 
+/** Every file but LevelDB's own diary, and when it was changed last. */
 async function contentOf(dataDir: string): Promise<string[]> {
-  const files = await readdir(dataDir, { recursive: true });
-  return Promise.all(
-    files
-      .filter((file) => !/LOG(\.old)?$/.test(file))
-      .sort()
-      .map(async (file) => `${file} ${(await stat(join(dataDir, file))).mtimeMs}`),
-  );
+  const found: string[] = [];
+  for (const file of (await readdir(dataDir, { recursive: true })).sort()) {
+    const { mtimeMs, size, isFile } = await stat(join(dataDir, file)).then((of) => ({ ...of, isFile: of.isFile() }));
+    if (isFile && !/LOG(\.old)?$/.test(file)) found.push(`${file} ${size} ${mtimeMs}`);
+  }
+  return found;
 }
 
 describe('verifyDirectory', () => {
