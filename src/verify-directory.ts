@@ -7,9 +7,10 @@ import { reportOf, type VerifyOptions, type VerifyReport } from './cache/verify-
 import { type Clock, systemClock } from './core/clock.ts';
 import { digestOfAll } from './core/digest.ts';
 import { ContextCacheError, toError } from './core/errors.ts';
-import { assertUnlocked, copyDatabase } from './log/database-copy.ts';
-import { openClassicLevel } from './log/level-storage.ts';
+import { copyDatabase } from './log/database-copy.ts';
+import { openUnproven } from './log/level-storage.ts';
 import { PinnedStorage } from './log/pinned-storage.ts';
+import { assertUnheld } from './log/prove-before-opening.ts';
 import { type DatabaseVerdict, verifyDatabase } from './log/verify-database.ts';
 import { verifyFiles } from './log/verify-files.ts';
 import { Findings } from './log/verify-findings.ts';
@@ -84,7 +85,7 @@ async function mustExist(path: string, location: string): Promise<void> {
 
 async function mustBeUnlocked(path: string, location: string): Promise<void> {
   try {
-    await assertUnlocked(location);
+    await assertUnheld(location);
   } catch (cause) {
     const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
     throw new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
@@ -96,7 +97,7 @@ async function verifyStored(path: string, location: string, findings: Findings):
   await using copy = await copyDatabase(location, path);
   await verifyFiles(copy.location, findings, false);
   try {
-    const storage = await openClassicLevel(copy.location, false);
+    const storage = await openUnproven(copy.location, false);
     try {
       const pinned = new PinnedStorage(storage, path);
       return await verifyDatabase(pinned, findings, path).finally(() => pinned.close());

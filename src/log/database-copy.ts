@@ -30,18 +30,3 @@ export async function copyDatabase(location: string, parent: string): Promise<Da
   }
   return { location: copy, [Symbol.asyncDispose]: remove };
 }
-
-/**
- * Has LevelDB take its lock and refuse all the rest, because the database is there: nothing is changed.
- *
- * @throws LevelDB's error where another process has it.
- */
-export async function assertUnlocked(location: string): Promise<void> {
-  const { ClassicLevel } = await import('classic-level');
-  const db = new ClassicLevel(location, { createIfMissing: false, errorIfExists: true });
-  const error = await db.open().then(
-    () => undefined,
-    (thrown: { readonly cause?: { readonly code?: unknown } }) => thrown,
-  );
-  if (error?.cause?.code === 'LEVEL_LOCKED') throw error;
-}

@@ -46,7 +46,7 @@ export async function verifyDatabase(
   }
   if (progress.adopting) findings.notes.push('A restore was interrupted; the next start undoes it.');
   const records = await readNamespaceRecords(storage, findings);
-  const digest = await new NamespacesCheck(storage, findings, log, overlap).run(records);
+  const digest = await new NamespacesCheck(storage, findings, log, progress).run(records);
   await new RecordsCheck(storage, findings, { ...records, head: log.head, timed: checkpoint - after }).run();
   return { position: checkpoint, digest };
 }

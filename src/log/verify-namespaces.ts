@@ -4,7 +4,14 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import { decodePast, PAST_RANGE, type PastSummary } from './past-records.ts';
 import type { PinnedStorage } from './pinned-storage.ts';
 import { pageOf } from './state-hash.ts';
-import { decodePage, decodeSummary, pageKey, type StoredNamespace, SUMMARY_RANGE } from './state-records.ts';
+import {
+  decodePage,
+  decodeSummary,
+  type Progress,
+  pageKey,
+  type StoredNamespace,
+  SUMMARY_RANGE,
+} from './state-records.ts';
 import type { Findings, VerifyPlace } from './verify-findings.ts';
 import { digestOfFold } from './verify-frames.ts';
 import type { LogVerdict, Overlap } from './verify-log.ts';
@@ -54,23 +61,29 @@ export class NamespacesCheck {
   readonly #findings: Findings;
   readonly #log: LogVerdict;
   readonly #overlap: Overlap;
+  readonly #progress: Progress;
   #unreplayed = 0;
 
-  constructor(storage: PinnedStorage, findings: Findings, log: LogVerdict, overlap: Overlap) {
+  constructor(storage: PinnedStorage, findings: Findings, log: LogVerdict, progress: Progress) {
+    this.#progress = progress;
     this.#storage = storage;
     this.#findings = findings;
     this.#log = log;
-    this.#overlap = overlap;
+    this.#overlap = { after: progress.begins, through: progress.checkpoint };
   }
 
   /** The digest of all namespaces as they are stored. */
   async run({ states, pasts }: NamespaceRecords): Promise<string> {
     const digests: [name: string, digest: string][] = [];
+    const { namespaces = states.size } = this.#progress;
+    if (namespaces !== states.size) {
+      this.#findings.add('state', {}, `The state table has ${states.size} namespaces in place of ${namespaces}.`);
+    }
     for (const name of new Set([...states.keys(), ...pasts.keys()])) {
       this.#findings.signal?.throwIfAborted();
       const stored = states.get(name);
       if (stored !== undefined) this.#findings.counts.namespaces += 1;
-      const verdict = stored && (await verifyState(this.#storage, this.#findings, stored));
+      const verdict = stored && (await verifyState(this.#storage, this.#findings, stored, this.#progress.allPages));
       if (verdict !== undefined) digests.push([name, verdict.digest]);
       await this.#replay(name, stored, verdict, pasts.get(name));
     }

@@ -1,6 +1,7 @@
 import { NamespaceDigest } from '../core/digest.ts';
 import { decodeEntry, type StoredEntry } from '../core/entry-codec.ts';
 import type { PinnedStorage } from './pinned-storage.ts';
+import { corrupt } from './sealed.ts';
 import { pageOf } from './state-hash.ts';
 import { decodePage, pageKey, type StoredNamespace } from './state-records.ts';
 import type { Findings } from './verify-findings.ts';
@@ -27,15 +28,16 @@ interface Met {
   whole: boolean;
 }
 
-/** Reads all pages of a namespace and holds them against its record. */
+/** Reads all pages of a namespace and holds them against its record. `allPages`: empty ones are stored, too. */
 export async function verifyState(
   storage: PinnedStorage,
   findings: Findings,
   stored: StoredNamespace,
+  allPages: boolean,
 ): Promise<StateVerdict> {
   const digest = new NamespaceDigest();
   const met: Met = { count: 0, bytes: 0, nextExpiryAt: null, valued: false, whole: true };
-  for await (const [page, key, entry] of pagesOf(storage, findings, stored, met)) {
+  for await (const [page, key, entry] of pagesOf(storage, findings, stored, allPages, met)) {
     try {
       digest.add(key, entry);
       take(findings, stored, page, key, entry, met);
@@ -54,7 +56,8 @@ export async function verifyState(
 async function* pagesOf(
   storage: PinnedStorage,
   findings: Findings,
-  { name, pages }: StoredNamespace,
+  { name, pages, count }: StoredNamespace,
+  allPages: boolean,
   met: Met,
 ): AsyncGenerator<readonly [page: number, key: string, entry: StoredEntry]> {
   for (let first = 0; first < pages; first += PAGES) {
@@ -62,6 +65,8 @@ async function* pagesOf(
     const records = await readable(storage, findings, name, some, met);
     for (const [index, page] of some.entries()) {
       try {
+        if (records[index] === undefined && count > 0 && allPages)
+          throw corrupt('A page of the state table is missing');
         for (const [key, entry] of decodePage(records[index])) yield [page, key, entry];
       } catch (error) {
         met.whole = false;
