@@ -6,6 +6,7 @@ import type { InMemoryContextCache } from './backends/in-memory-context-cache.ts
 import { Administration } from './cache/administration.ts';
 import { Composition, type LogRange, type ShutdownReport } from './cache/composition.ts';
 import { answer, type ControlDeps } from './cache/control.ts';
+import { Digests } from './cache/digests.ts';
 import { type ForkOptions, makeBranch } from './cache/fork.ts';
 import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
@@ -25,6 +26,7 @@ import type {
   NamespaceTypes,
   ValueOf,
 } from './cache/types.ts';
+import { Verifier } from './cache/verify.ts';
 import { Writer } from './cache/writer.ts';
 import { systemClock } from './core/clock.ts';
 import type { Acknowledgement, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
@@ -73,7 +75,9 @@ export class AgentContextCache<
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
     const history = new History(storage.past, storage.log, options.clock ?? systemClock);
-    super(history, settings, parts.retention);
+    const digests = new Digests(parts.registry, parts.log, parts.clock);
+    const verifier = new Verifier(parts, storage, options.backup?.transforms);
+    super(history, settings, { digests, verifier, retention: parts.retention });
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
@@ -91,7 +95,7 @@ export class AgentContextCache<
     this.#history = history;
     this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
     reveal(this, this.#inside);
-    this.#control = { parts, reader, writer, settings, health: () => this.health() };
+    this.#control = { parts, reader, writer, settings, verifier, health: () => this.health() };
   }
 
   /**

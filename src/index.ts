@@ -56,6 +56,7 @@ export type { Resolution, ResolvedConflict } from './cache/merge-plan.ts';
 export type { BackupOptionsOfCache, CacheOptions, LogOptions, OpenOptions } from './cache/options.ts';
 export type { CompactOptions, CompactReport, RetentionHealth } from './cache/retention.ts';
 export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
+export type { VerifyOptions, VerifyReport } from './cache/verify-report.ts';
 export { CacheView } from './cache/view.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
@@ -81,6 +82,13 @@ export type { Operation, Update } from './core/update.ts';
 export type { JsonValue, ValueLimits } from './core/value.ts';
 export { type ConfigStore, MemoryConfigStore } from './log/config-store.ts';
 export type { LogStatus } from './log/update-log.ts';
+export type {
+  VerifyCounts,
+  VerifyPlace,
+  VerifyProblem,
+  VerifyProblemKind,
+  VerifyProgress,
+} from './log/verify-findings.ts';
 export type { NamespaceHandle } from './namespace-handle.ts';
 export type { ReplayProgress } from './replay/fill.ts';
 export { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './replay/problem.ts';
@@ -88,3 +96,4 @@ export { type Replayed, type ReplayOptions, replay } from './replay/replay.ts';
 export type { ReplayReport } from './replay/report.ts';
 export type { ReplayIterable, ReplaySource, StreamSource } from './replay/source.ts';
 export type { RawRecord } from './replay/upcast.ts';
+export { type VerifyDirectoryOptions, verifyDirectory } from './verify-directory.ts';

@@ -95,10 +95,12 @@ const cases: readonly Case[] = [
     breaks: [
       ['src/core/x.ts', "import { readFileSync } from 'node:fs';"],
       ['src/core/x.ts', "import { randomUUID } from 'node:crypto';"],
+      ['src/core/x.ts', "import { hash, randomBytes } from 'node:crypto';"],
       ['machines/x.ts', "import { setTimeout } from 'node:timers/promises';"],
     ],
     keeps: [
       ['src/core/x.ts', "import { Buffer } from 'node:buffer';"],
+      ['src/core/x.ts', "import { createHash, hash } from 'node:crypto';"],
       ['src/log/x.ts', "import { readFileSync } from 'node:fs';"],
     ],
   },

@@ -156,6 +156,11 @@ export class NamespaceRegistry {
     return record?.state.position ?? this.summary(name)?.position ?? 0;
   }
 
+  /** What a source that follows the log knows of the namespace, as of {@link checkpoint}. */
+  summaryOnDisk(name: string): NamespaceSummary | undefined {
+    return this.#base === undefined ? this.#source?.summary(name) : undefined;
+  }
+
   /** Names that are listed: `default`, and whatever has been written and not been dropped. */
   names(): string[] {
     const names = this.#records.has(DEFAULT_NAMESPACE) ? [] : [DEFAULT_NAMESPACE];

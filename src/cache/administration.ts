@@ -1,22 +1,78 @@
 import type { BackupStatus } from '../backup/backup-sink.ts';
 import type { SnapshotInfo } from '../backup/snapshot-format.ts';
 import type { BackupSettings } from '../core/command.ts';
+import type { Digests } from './digests.ts';
 import type { History } from './history.ts';
 import { PastReader } from './past-reader.ts';
 import type { CompactOptions, CompactReport, Retention } from './retention.ts';
 import type { Settings } from './settings.ts';
-import type { NamespaceTypes } from './types.ts';
+import type { NamespaceOf, NamespaceTypes } from './types.ts';
+import type { Verifier } from './verify.ts';
+import type { VerifyOptions, VerifyReport } from './verify-report.ts';
+
+/** Those who look after what is stored. */
+interface Keepers {
+  readonly digests: Digests;
+  readonly verifier: Verifier;
+  readonly retention: Retention;
+}
 
 /** What is set and looked after while a cache runs. */
 export abstract class Administration<S extends NamespaceTypes> extends PastReader<S> {
   readonly #settings: Settings;
+  readonly #digests: Digests;
+  readonly #verifier: Verifier;
   readonly #retention: Retention;
 
   /** @internal */
-  constructor(history: History, settings: Settings, retention: Retention) {
+  constructor(history: History, settings: Settings, { digests, verifier, retention }: Keepers) {
     super(history);
     this.#settings = settings;
+    this.#digests = digests;
+    this.#verifier = verifier;
     this.#retention = retention;
+  }
+
+  /**
+   * The digest of a namespace, or of all of them at one position: 64 hexadecimal digits. Two caches with equal digests
+   * hold equal state: the same values (in their properties' order), versions, instants, agents and expiries under the
+   * same keys. Positions are not part of it. An entry whose time is over is in it until it is taken out, as it is in a
+   * view. With a primary of the user's own the values are that one's, and not in it.
+   *
+   * In memory the first question hashes every entry, with turns for others in between; from then on only keys that have
+   * changed are hashed again, of each of which the earlier entry is kept until the next question. In a data directory
+   * digests are kept up to date by the checkpointer. Throws (as a rejection) `INVALID_NAME`, `CLOSED`, and what reading
+   * a directory does.
+   *
+   * @example
+   * ```ts
+   * if ((await cache.digest('trip')) !== (await replayed.digest('trip'))) console.error('not the same');
+   * ```
+   */
+  async digest(namespace?: NamespaceOf<S>): Promise<string> {
+    return namespace === undefined ? this.#digests.all() : this.#digests.of(namespace);
+  }
+
+  /**
+   * Looks whether everything is as it was written, while writers go on. With a data directory: every file of the
+   * database and every record in it; the log without a gap; what each namespace's updates, folded again, lead to, against
+   * the state on disk, the copies in the past, and the namespaces in memory; snapshots in the directory. In memory: the
+   * log folded again, while it holds everything. With `against` also a mirror or a backup, key by key, at the position
+   * that it has got to.
+   *
+   * Changes and repairs nothing. It reads everything once or twice, and holds one namespace at a time in memory.
+   *
+   * @throws {ContextCacheError} (as a rejection) where it cannot be looked at: `LOG_UNAVAILABLE`, `CLOSED`; of
+   *   `against` `NOT_FOUND`, `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`, `POSITION_UNAVAILABLE`.
+   *
+   * @example
+   * ```ts
+   * const report = await cache.verify({ against: 'redis://127.0.0.1:6379' });
+   * for (const { message, where } of report.problems) console.error(message, where);
+   * ```
+   */
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return this.#verifier.verify(options);
   }
 
   /** Topics that updates are broadcast to from now on, in place of those there are. */

@@ -1,10 +1,12 @@
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Composition, FOLLOWER } from './composition.ts';
 import type { CacheHealth } from './health.ts';
 import type { Reader } from './reader.ts';
 import type { Settings } from './settings.ts';
+import type { Verifier } from './verify.ts';
 import type { Writer } from './writer.ts';
 
 /** What commands are carried out with. */
@@ -13,6 +15,7 @@ export interface ControlDeps {
   readonly reader: Reader;
   readonly writer: Writer;
   readonly settings: Settings;
+  readonly verifier: Verifier;
   readonly health: () => CacheHealth;
 }
 
@@ -44,7 +47,8 @@ function answerQuery(reader: Reader, command: QueryCommand): unknown {
   }
 }
 
-async function answerControl({ parts, settings, health }: ControlDeps, command: ControlCommand): Promise<unknown> {
+async function answerControl(deps: ControlDeps, command: ControlCommand): Promise<unknown> {
+  const { parts, settings, verifier, health } = deps;
   switch (command.type) {
     case 'topics.set':
       await settings.setTopicsList(command.topics);
@@ -83,7 +87,15 @@ async function answerControl({ parts, settings, health }: ControlDeps, command: 
       return parts.log.flush();
     case 'cache.health':
       return health();
+    case 'cache.verify':
+      return verifier.verify({ against: placeOf(command.against) });
   }
+}
+
+/** A command comes from outside, where nobody can hand over a store or a backend. */
+function placeOf(against: unknown): string | undefined {
+  if (against === undefined || (typeof against === 'string' && against !== '')) return against;
+  throw new ContextCacheError('INVALID_COMMAND', 'against must be a redis:// URL or the path of a directory.');
 }
 
 /** Whether the namespace is out of memory now. */

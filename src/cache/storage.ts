@@ -12,6 +12,7 @@ import { MemoryLog } from '../log/memory-log.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
 import { checkBounds, isBounded, type Retained } from '../log/retained.ts';
 import type { StateSource } from '../log/state-source.ts';
+import type { StateTable } from '../log/state-table.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 import { capacityFor } from '../log/update-ring.ts';
 import { BranchPast } from './branch-past.ts';
@@ -36,6 +37,8 @@ export interface Storage {
   readonly retained: Retained;
   /** Lets the state on disk trail the log. */
   readonly checkpointer?: FollowerSink | undefined;
+  /** What is on disk, where there is a data directory. */
+  readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
 }
 
 /** Storage that is gone with the process. */
@@ -126,7 +129,8 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
     await catchUp(registry, log, table, keepValues);
     const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
     const retained = new DurableRetained(log, table, past, clock);
-    return { log, config: log.configStore, registry, past, retained, checkpointer: new Checkpointer(table) };
+    const database = { log, table };
+    return { log, config: log.configStore, registry, past, retained, checkpointer: new Checkpointer(table), database };
   } catch (error) {
     await log.close();
     throw error;

@@ -6,6 +6,7 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from './health.ts';
 import type { CompactReport } from './retention.ts';
+import type { VerifyReport } from './verify-report.ts';
 
 /**
  * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain
@@ -61,6 +62,7 @@ interface Answers {
   'cache.compact': CompactReport;
   'cache.flush': undefined;
   'cache.health': CacheHealth;
+  'cache.verify': VerifyReport;
 }
 
 /** What `ask` answers to a command. */

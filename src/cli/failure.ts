@@ -6,6 +6,8 @@ export const EXIT = {
   ok: 0,
   failure: 1,
   usage: 2,
+  /** Of `verify`: it could not be looked at. */
+  unchecked: 2,
   notFound: 3,
   conflict: 4,
   unreachable: 5,

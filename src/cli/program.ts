@@ -11,6 +11,7 @@ import { addRestore } from './commands/restore.ts';
 import { addServe } from './commands/serve.ts';
 import { addTopics } from './commands/topics.ts';
 import { addValues } from './commands/values.ts';
+import { addVerify } from './commands/verify.ts';
 import { addWatch } from './commands/watch.ts';
 import { example, type Session } from './context.ts';
 
@@ -37,6 +38,7 @@ export function createProgram(session: Session): Command {
   addBackup(program, session);
   addRestore(program, session);
   addReplay(program, session);
+  addVerify(program, session);
   addDemo(program, session);
   return program;
 }

@@ -214,6 +214,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type
   ['cache.compact', { must: [], may: ['keepUpdates', 'keepMs', 'keepBytes', 'forget'] }],
   ['cache.flush', { must: [], may: [] }],
   ['cache.health', { must: [], may: [] }],
+  ['cache.verify', { must: [], may: ['against'] }],
 ]);
 
 const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([

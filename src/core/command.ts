@@ -84,7 +84,8 @@ export type ControlCommand =
       readonly forget?: readonly string[] | undefined;
     }
   | { readonly type: 'cache.flush' }
-  | { readonly type: 'cache.health' };
+  | { readonly type: 'cache.health' }
+  | { readonly type: 'cache.verify'; readonly against?: string | undefined };
 
 /**
  * Everything that may be asked of the cache, by `supervisor.send(command)` (no answer; a failure reaches `onError`)

@@ -27,6 +27,9 @@ export interface Entry<Value = JsonValue> {
   readonly agent: string | null;
 }
 
+/** A set that grows beyond this holds everybody up while it does. */
+const MET_KEYS = 50_000;
+
 interface Deadline {
   readonly at: number;
   readonly key: string;
@@ -177,6 +180,38 @@ export class Capture {
     // A Map may change while it is walked: what is removed is not met, what is added is met last.
     for (const pair of this.#entries) if (!this.#before.has(pair[0])) yield pair;
     for (const [key, entry] of this.#before) if (entry !== undefined) yield [key, entry];
+  }
+
+  /**
+   * The keys that have changed since that moment, or had until it was closed, with the entries they had then. Tells
+   * nothing of what comes after a clear: see {@link sharesEntries}.
+   */
+  changed(): IterableIterator<readonly [string, EntryRecord | undefined]> {
+    return this.#before.entries();
+  }
+
+  /** Every entry of that moment, each once, as slowly as the reader likes. */
+  *entriesOnce(): Generator<readonly [string, EntryRecord]> {
+    // Only what changes has to be looked for, so that sets that are not filled far (and do not grow long) will do.
+    let met = new Set<string>();
+    const allMet = [met];
+    for (const pair of this.#entries) {
+      if (this.#before.has(pair[0])) continue;
+      met.add(pair[0]);
+      if (met.size === MET_KEYS) {
+        met = new Set();
+        allMet.push(met);
+      }
+      yield pair;
+    }
+    for (const [key, entry] of this.#before) {
+      if (entry !== undefined && !allMet.some((some) => some.has(key))) yield [key, entry];
+    }
+  }
+
+  /** Whether no clear has come between this moment and the other one of the same namespace. */
+  sharesEntries(other: Capture): boolean {
+    return this.#entries === other.#entries;
   }
 
   close(): void {

@@ -11,6 +11,7 @@ import type {
   StorageWrite,
 } from './level-storage.ts';
 import { Listeners, throwOutside } from './log-signals.ts';
+import { PinnedStorage } from './pinned-storage.ts';
 import { corrupt } from './sealed.ts';
 
 /** `entries` stops after so many bytes, so that nobody holds more than one large record beyond it. */
@@ -136,6 +137,16 @@ export class LevelDirectory {
   /** `undefined` where there is no handle to take one of. */
   snapshot(): StorageSnapshot | undefined {
     return this.#storage?.snapshot();
+  }
+
+  /**
+   * The storage as it is at this moment, whatever is written later. Close it.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` between two handles, `CLOSED`.
+   */
+  pin(): PinnedStorage {
+    if (this.#storage === undefined) throw this.#closed ? this.#closedError() : this.#unavailable();
+    return new PinnedStorage(this.#storage, this.path);
   }
 
   getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {

@@ -38,7 +38,10 @@ export function identityWrite({ id, begin }: LogIdentity): StorageWrite {
  *
  * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` for what a newer version or another program has written.
  */
-export async function readIdentity(storage: LevelStorage, path: string): Promise<LogIdentity | undefined> {
+export async function readIdentity(
+  storage: Pick<LevelStorage, 'getMany' | 'entries'>,
+  path: string,
+): Promise<LogIdentity | undefined> {
   const [format, identity] = await storage.getMany([FORMAT_KEY, IDENTITY_KEY]);
   if (format === undefined) {
     for await (const _ of storage.entries({ gte: '', lt: '\u{10ffff}', limit: 1 })) {

@@ -35,8 +35,8 @@ export interface LevelStorage {
   /** Writes all or nothing; with `sync` only resolves once the disk has it. After one has failed all others do. */
   batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
-  getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]>;
-  entries(range: StorageRange): AsyncIterable<readonly [string, Uint8Array]>;
+  getMany(keys: readonly string[], snapshot?: StorageSnapshot): Promise<readonly (Uint8Array | undefined)[]>;
+  entries(range: StorageRange, snapshot?: StorageSnapshot): AsyncIterable<readonly [string, Uint8Array]>;
   snapshot(): StorageSnapshot;
   /** Removes the range's records, a few at a time and not synced; where it fails some of them may be gone. */
   clear(range: KeyRange): Promise<void>;
@@ -85,6 +85,10 @@ export const openUnproven: OpenStorage = async (location, create) => {
   let unswept = 0;
   const turns = new WriteTurns();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
+  const asOf = (snapshot: StorageSnapshot | undefined) => {
+    const taken = snapshot && snapshots.get(snapshot);
+    return taken === undefined ? {} : { snapshot: taken };
+  };
   return {
     batch: async (writes, sync) => {
       for (const write of writes) unswept += write.type === 'put' ? write.value.length : 0;
@@ -107,15 +111,14 @@ export const openUnproven: OpenStorage = async (location, create) => {
       }
     },
     getSync: (key, snapshot) => {
-      const at = snapshot && snapshots.get(snapshot);
       // Not as a string: classic-level 3.0.0 writes that into a buffer it reuses, and where a character of several
       // bytes does not fit at the buffer's end it looks up the key without it, which is not there.
       const bytes = Buffer.from(key);
-      const options = { keyEncoding: 'buffer', ...(at === undefined ? {} : { snapshot: at }) } as const;
+      const options = { keyEncoding: 'buffer', ...asOf(snapshot) } as const;
       return db.getSync<Buffer, Uint8Array>(bytes, options);
     },
-    getMany: (keys) => db.getMany([...keys]),
-    entries: (range) => db.iterator({ ...range }),
+    getMany: (keys, snapshot) => db.getMany([...keys], asOf(snapshot)),
+    entries: (range, snapshot) => db.iterator({ ...range, ...asOf(snapshot) }),
     snapshot: () => {
       const taken = db.snapshot();
       const snapshot: StorageSnapshot = { close: () => taken.close() };

@@ -1,18 +1,17 @@
 import { apply } from '../core/apply.ts';
+import { NamespaceDigest } from '../core/digest.ts';
+import { decodeEntry, encodeEntry, type StoredEntry } from '../core/entry-codec.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { StorageWrite } from './level-storage.ts';
 import { pageOf, pagesFor, parentOf } from './state-hash.ts';
 import {
-  decodeEntry,
   decodePage,
-  encodeEntry,
   encodeSummary,
   type Page,
   pageKey,
   pageWrite,
-  type StoredEntry,
   type StoredNamespace,
   summaryKey,
 } from './state-records.ts';
@@ -34,6 +33,7 @@ export class NamespaceFold {
   readonly #dirty = new Set<number>();
   #needed: Iterable<number>;
   #summary: StoredNamespace;
+  #digest: NamespaceDigest | undefined;
   /** Pages the entries lie in while they are moved. */
   #pageCount: number;
 
@@ -50,7 +50,12 @@ export class NamespaceFold {
     this.#pageCount = this.#cleared ? 1 : base.pages;
     const empty = this.#cleared || base.count === 0;
     if (empty) this.#pages.set(0, new Map());
-    this.#needed = empty ? [] : new Set(this.#keys().map((key) => pageOf(key, base.pages)));
+    // A namespace of before there were digests gets one now, which takes all of it.
+    if (empty) this.#digest = new NamespaceDigest();
+    else if (base.digest !== undefined) this.#digest = new NamespaceDigest(base.digest, base.version);
+    this.#needed = empty
+      ? []
+      : new Set(this.#digest ? this.#keys().map((key) => pageOf(key, base.pages)) : upTo(base.pages));
   }
 
   get name(): string {
@@ -75,6 +80,8 @@ export class NamespaceFold {
   fold(): void {
     const { name, count, bytes, pages } = this.base;
     const keys = this.#keys();
+    const digest = this.#digest ?? this.#digestOfPages();
+    this.#digest = digest;
     const state = new NamespaceState(name);
     if (!this.#cleared) for (const key of keys) putIfThere(state, key, this.#page(pageOf(key, pages)).get(key));
     const before = this.#cleared
@@ -82,7 +89,7 @@ export class NamespaceFold {
       : { count: count - state.entries.size, bytes: bytes - state.bytes };
     state.version = (this.#updates[0] as Update).version - 1;
     for (const update of this.#updates) apply(state, update);
-    for (const key of keys) this.#store(key, state.entries.get(key));
+    for (const key of keys) this.#store(key, state.entries.get(key), digest);
     this.#summary = {
       name,
       version: state.version,
@@ -91,6 +98,7 @@ export class NamespaceFold {
       bytes: before.bytes + state.bytes,
       pages: 0,
       nextExpiryAt: null,
+      digest: digest.at(state.version),
     };
     this.#summary = { ...this.#summary, pages: pagesFor(this.#pageCount, this.#summary.count, this.#summary.bytes) };
     this.#needed = this.#moving();
@@ -127,11 +135,26 @@ export class NamespaceFold {
     return loaded;
   }
 
-  #store(key: string, entry: EntryRecord | undefined): void {
-    const page = pageOf(key, this.#pageCount);
-    this.#dirty.add(page);
-    if (entry === undefined) this.#page(page).delete(key);
-    else this.#page(page).set(key, encodeEntry(this.#keepValues ? entry : { ...entry, value: undefined }));
+  #store(key: string, entry: EntryRecord | undefined, digest: NamespaceDigest): void {
+    const index = pageOf(key, this.#pageCount);
+    this.#dirty.add(index);
+    const page = this.#page(index);
+    const before = page.get(key);
+    if (before !== undefined) digest.remove(key, before);
+    if (entry === undefined) {
+      page.delete(key);
+      return;
+    }
+    const stored = encodeEntry(this.#keepValues ? entry : { ...entry, value: undefined });
+    page.set(key, stored);
+    digest.add(key, stored);
+  }
+
+  /** Of a namespace all of whose pages are loaded. */
+  #digestOfPages(): NamespaceDigest {
+    const digest = new NamespaceDigest();
+    for (const page of this.#pages.values()) for (const [key, entry] of page) digest.add(key, entry);
+    return digest;
   }
 
   /** The pages that entries will be moved from or to. */
@@ -180,6 +203,10 @@ export class NamespaceFold {
     }
     return this.#summary.count === 0 || next === Number.POSITIVE_INFINITY ? null : next;
   }
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
 }
 
 function putIfThere(state: NamespaceState, key: string, stored: StoredEntry | undefined): void {

@@ -1,9 +1,9 @@
 import { apply } from '../core/apply.ts';
+import { decodeEntry } from '../core/entry-codec.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import type { PastSummary } from './past-records.ts';
 import type { PastTable } from './past-table.ts';
 import { corrupt } from './sealed.ts';
-import { decodeEntry } from './state-records.ts';
 
 /** Updates folded at once. */
 const FOLD = 256;

@@ -7,10 +7,10 @@ import { corrupt, seal, unseal } from './sealed.ts';
 import { weigh } from './update-ring.ts';
 
 /** Updates in a record. */
-const TIMES = 1024;
+export const TIMES = 1024;
 
 /** Of some consecutive updates: none of the numbers is lower than the one before it. */
-interface Times {
+export interface Times {
   /** The latest instant by then. */
   readonly at: number[];
   /** Estimated bytes of all updates by then; 0 as long as that was not written down. */
@@ -37,7 +37,7 @@ export class PastTimes {
   /** Reads what there is, anew; `count`: how many updates it goes over. */
   async load(count: number): Promise<void> {
     const [record] = await this.#directory.getMany([timesKey(lastRecord(count))]);
-    this.#last = decode(record);
+    this.#last = decodeTimes(record);
     this.#count = count;
   }
 
@@ -45,7 +45,7 @@ export class PastTimes {
   upTo(index: number): { readonly at: number; readonly bytes: number } {
     const record = Math.floor(index / TIMES);
     const isLast = record === lastRecord(this.#count);
-    const times = isLast ? this.#last : decode(this.#directory.getSync(timesKey(record), this.#view()));
+    const times = isLast ? this.#last : decodeTimes(this.#directory.getSync(timesKey(record), this.#view()));
     const at = times.at[index % TIMES];
     if (at === undefined) throw corrupt('The instants of updates are missing');
     return { at, bytes: times.bytes[index % TIMES] ?? 0 };
@@ -107,7 +107,8 @@ export class PastTimes {
   }
 }
 
-function lastRecord(count: number): number {
+/** The record that the last of so many updates is in. */
+export function lastRecord(count: number): number {
   return Math.floor(Math.max(0, count - 1) / TIMES);
 }
 
@@ -116,7 +117,7 @@ function copyOf({ at, bytes }: Times): Times {
 }
 
 /** The first number, and what each is beyond it. */
-function timesWrite(record: number, { at, bytes }: Times): StorageWrite {
+export function timesWrite(record: number, { at, bytes }: Times): StorageWrite {
   const [first = 0] = at;
   const [least = 0] = bytes;
   const fields = [first, at.map((each) => each - first), least, bytes.map((each) => each - least)];
@@ -124,7 +125,7 @@ function timesWrite(record: number, { at, bytes }: Times): StorageWrite {
 }
 
 /** The inverse of {@link timesWrite}; older records say nothing of bytes. */
-function decode(record: Uint8Array | undefined): Times {
+export function decodeTimes(record: Uint8Array | undefined): Times {
   if (record === undefined) return { at: [], bytes: [] };
   const [first, at, least = 0, bytes = at.map(() => 0)] = unseal(record, () => 'The instants of updates') as [
     number,

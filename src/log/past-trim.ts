@@ -1,3 +1,4 @@
+import { encodeEntry, type StoredEntry } from '../core/entry-codec.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
@@ -15,7 +16,7 @@ import {
 import { stateAfter } from './past-state.ts';
 import type { PastBatch, PastTable } from './past-table.ts';
 import { BatchWriter } from './state-adoption.ts';
-import { encodeEntry, encodePage, type StoredEntry } from './state-records.ts';
+import { encodePage } from './state-records.ts';
 import type { NamespaceSummary } from './state-source.ts';
 import type { TimeSlice } from './time-slice.ts';
 

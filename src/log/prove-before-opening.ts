@@ -29,8 +29,12 @@ async function firstDamage(location: string, wholeTablesUpTo: number): Promise<F
   return undefined;
 }
 
-/** Has LevelDB take its lock and refuse all the rest, because the database is there. */
-async function assertUnheld(location: string): Promise<void> {
+/**
+ * Has LevelDB take its lock and refuse all the rest, because the database is there.
+ *
+ * @throws as LevelDB does where another process has it.
+ */
+export async function assertUnheld(location: string): Promise<void> {
   const { ClassicLevel } = await import('classic-level');
   const db = new ClassicLevel(location, { createIfMissing: false, errorIfExists: true });
   try {

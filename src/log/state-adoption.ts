@@ -1,17 +1,11 @@
+import { NamespaceDigest } from '../core/digest.ts';
+import { encodeEntry } from '../core/entry-codec.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageWrite } from './level-storage.ts';
 import { pageOf, pagesFor } from './state-hash.ts';
-import {
-  encodeEntry,
-  encodeSummary,
-  type Page,
-  pageWrite,
-  STATE_RANGE,
-  type StoredNamespace,
-  summaryKey,
-} from './state-records.ts';
+import { encodeSummary, type Page, pageWrite, STATE_RANGE, type StoredNamespace, summaryKey } from './state-records.ts';
 import type { TimeSlice } from './time-slice.ts';
 
 /** A namespace of a snapshot. */
@@ -74,12 +68,15 @@ async function adoptNamespace(
   const all = new Map(entries);
   const { bytes, nextExpiryAt } = measure(all);
   const pages = pagesFor(1, all.size, bytes);
+  const digest = new NamespaceDigest();
   for (const [page, content] of distribute(all, pages).entries()) {
     const stored: Page = new Map(Array.from(content, ([key, entry]) => [key, encodeEntry(entry)]));
+    for (const [key, entry] of stored) digest.add(key, entry);
     await writer.add(pageWrite(name, page, stored));
     if (slice.over) await slice.pause();
   }
-  const summary = { name, version, position, count: all.size, bytes, pages, nextExpiryAt };
+  const measures = { count: all.size, bytes, pages, nextExpiryAt, digest: digest.at(version) };
+  const summary = { name, version, position, ...measures };
   await writer.add({ type: 'put', key: summaryKey(name), value: encodeSummary(summary) });
   return summary;
 }

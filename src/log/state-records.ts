@@ -1,6 +1,4 @@
-import { decode, encode, freezeDeep } from '../core/codec.ts';
-import type { EntryRecord } from '../core/namespace-state.ts';
-import type { JsonValue } from '../core/value.ts';
+import type { StoredEntry } from '../core/entry-codec.ts';
 import type { StorageWrite } from './level-storage.ts';
 import { seal, unseal } from './sealed.ts';
 import type { NamespaceSummary } from './state-source.ts';
@@ -14,13 +12,7 @@ export interface StoredNamespace extends NamespaceSummary {
   readonly pages: number;
 }
 
-/** An entry in its page: encoded, so that a page is changed without decoding what does not change. */
-export interface StoredEntry {
-  readonly expiresAt: number | null;
-  readonly bytes: Uint8Array;
-}
-
-/** The entries of one page. */
+/** The entries of one page: encoded, so that it is changed without decoding what does not change. */
 export type Page = Map<string, StoredEntry>;
 
 const PREFIX = '!state!';
@@ -43,39 +35,18 @@ export function pageKey(name: string, page: number): string {
 
 /** A namespace's record. */
 export function encodeSummary(summary: StoredNamespace): Uint8Array {
-  const { name, version, position, count, bytes, pages, nextExpiryAt } = summary;
-  return seal([name, version, position, count, bytes, pages, nextExpiryAt]);
+  const { name, version, position, count, bytes, pages, nextExpiryAt, digest } = summary;
+  const fields = [name, version, position, count, bytes, pages, nextExpiryAt];
+  return seal(digest === undefined ? fields : [...fields, digest]);
 }
 
 /** The inverse of {@link encodeSummary}. */
 export function decodeSummary(record: Uint8Array): StoredNamespace {
-  const [name, version, position, count, bytes, pages, nextExpiryAt] = unseal(
+  const [name, version, position, count, bytes, pages, nextExpiryAt, digest] = unseal(
     record,
     () => 'The record of a namespace in the state table',
-  ) as [string, number, number, number, number, number, number | null];
-  return { name, version, position, count, bytes, pages, nextExpiryAt };
-}
-
-/** The value comes last, and is left out where it is kept elsewhere. */
-export function encodeEntry(entry: EntryRecord): StoredEntry {
-  const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
-  const fields = [version, createdAt, updatedAt - createdAt, agent, bytes];
-  return { expiresAt, bytes: encode(value === undefined ? fields : [...fields, value]) };
-}
-
-/** The inverse of {@link encodeEntry}. */
-export function decodeEntry(stored: StoredEntry): EntryRecord {
-  const fields = decode(stored.bytes) as [number, number, number, string | null, number, JsonValue?];
-  const [version, createdAt, age, agent, bytes, value] = fields;
-  return {
-    value: fields.length < 6 ? undefined : freezeDeep(value),
-    version,
-    createdAt,
-    updatedAt: createdAt + age,
-    expiresAt: stored.expiresAt,
-    agent,
-    bytes,
-  };
+  ) as [string, number, number, number, number, number, number | null, string?];
+  return { name, version, position, count, bytes, pages, nextExpiryAt, digest };
 }
 
 /** A page as it is stored, its entries one after the other; an empty one too, so that it is told from a lost one. */

@@ -11,6 +11,8 @@ export interface NamespaceSummary {
   readonly bytes: number;
   /** When its next entry expires, at the earliest; `null`: never. */
   readonly nextExpiryAt: number | null;
+  /** See `core/digest.ts`; `undefined` where it was written before there were digests and has not changed since. */
+  readonly digest?: string | undefined;
 }
 
 /** State on disk, as of `checkpoint`, readable at once: where namespaces that are out of memory come from. */

@@ -1,4 +1,6 @@
 import { type Clock, systemClock } from '../core/clock.ts';
+import { NamespaceDigest } from '../core/digest.ts';
+import { decodeEntry } from '../core/entry-codec.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
@@ -12,7 +14,6 @@ import { corrupt } from './sealed.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
 import { pageOf } from './state-hash.ts';
 import {
-  decodeEntry,
   decodePage,
   decodeProgress,
   decodeSummary,
@@ -172,12 +173,19 @@ export class StateTable implements StateSource {
     const summary = this.#summaries.get(namespace);
     if (summary === undefined) return undefined;
     const state = new NamespaceState(namespace);
+    const digest = new NamespaceDigest();
     for (let page = 0; page < summary.pages; page += 1) {
-      for (const [key, stored] of this.#readPage(summary, page)) state.put(key, decodeEntry(stored));
+      for (const [key, stored] of this.#readPage(summary, page)) {
+        state.put(key, decodeEntry(stored));
+        digest.add(key, stored);
+      }
     }
-    if (state.entries.size !== summary.count) {
+    const found = digest.at(summary.version);
+    // Each page may be as it was written, but not all of them at the same time.
+    if (state.entries.size !== summary.count || found !== (summary.digest ?? found)) {
       throw corrupt(
-        `A namespace in ${this.#directory.path} has ${state.entries.size} entries in place of ${summary.count}`,
+        `Namespace ${JSON.stringify(namespace)} in ${this.#directory.path} is not what was written last ` +
+          `(${state.entries.size} entries, ${summary.count} expected); "context-cache verify" tells more`,
       );
     }
     state.version = summary.version;

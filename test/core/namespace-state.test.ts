@@ -23,14 +23,25 @@ interface Reader {
   readonly expected: Map<string, EntryRecord>;
   readonly walk: Iterator<readonly [string, EntryRecord]>;
   readonly met: Map<string, EntryRecord>;
+  readonly once: Iterator<readonly [string, EntryRecord]>;
+  readonly metOnce: (readonly [string, EntryRecord])[];
 }
 
-function read({ walk, met }: Reader, count: number): void {
+function read({ walk, met, once, metOnce }: Reader, count: number): void {
   for (let i = 0; i < count; i += 1) {
+    const next = once.next();
+    if (!next.done) metOnce.push(next.value);
     const { value, done } = walk.next();
-    if (done) return;
-    met.set(value[0], value[1]);
+    if (!done) met.set(value[0], value[1]);
+    if (done && next.done) return;
   }
+}
+
+function expectMoment({ capture, met, metOnce, expected }: Reader): void {
+  expect(met).toEqual(expected);
+  expect(metOnce).toHaveLength(expected.size);
+  expect(new Map(metOnce)).toEqual(expected);
+  for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) expect(capture.get(key)).toBe(expected.get(key));
 }
 
 describe('a capture', () => {
@@ -56,7 +67,8 @@ describe('a capture', () => {
           else if (one.do === 'open') {
             const capture = state.capture();
             expect(capture.count).toBe(state.entries.size);
-            readers.push({ capture, expected: new Map(state.entries), walk: capture.entries(), met: new Map() });
+            const [walk, once] = [capture.entries(), capture.entriesOnce()];
+            readers.push({ capture, expected: new Map(state.entries), walk, met: new Map(), once, metOnce: [] });
           } else {
             const reader = readers[one.which];
             if (reader !== undefined && one.do === 'read') read(reader, one.count);
@@ -64,14 +76,14 @@ describe('a capture', () => {
               // What has been closed must be read to its end before: it is told of no further change.
               read(reader, Number.POSITIVE_INFINITY);
               reader.capture.close();
-              expect(reader.met).toEqual(reader.expected);
+              expectMoment(reader);
               readers.splice(one.which, 1);
             }
           }
         }
         for (const reader of readers) {
           read(reader, Number.POSITIVE_INFINITY);
-          expect(reader.met).toEqual(reader.expected);
+          expectMoment(reader);
           expect(new Map(reader.capture.entries())).toEqual(reader.expected);
         }
       }),

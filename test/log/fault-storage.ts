@@ -29,8 +29,8 @@ export class FaultStorage {
     let failed = false;
     return {
       ...storage,
-      async *entries(range) {
-        for await (const entry of storage.entries(range)) {
+      async *entries(range, snapshot) {
+        for await (const entry of storage.entries(range, snapshot)) {
           await beforeEntry();
           yield entry;
         }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import { digestOf } from '../../src/core/digest.ts';
 import type { EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
 import { createUpdate, type PendingUpdate } from '../../src/core/update.ts';
 import { Checkpointer } from '../../src/log/checkpointer.ts';
@@ -39,7 +40,7 @@ function expectSame(table: StateTable, cache: Cache): void {
 function expectSameNamespace(table: StateTable, name: string, state: NamespaceState): void {
   const summary = table.summary(name);
   const { version, position, bytes, entries } = state;
-  expect(summary).toMatchObject({ version, position, bytes, count: entries.size });
+  expect(summary).toMatchObject({ version, position, bytes, count: entries.size, digest: digestOf(state) });
   const next = state.nextExpiryAt();
   expect(summary?.nextExpiryAt ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(next);
   if (entries.size === 0) expect(summary?.nextExpiryAt).toBeNull();

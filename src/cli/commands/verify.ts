@@ -1,0 +1,86 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { systemClock, type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
+import { type Context, does, example, type Session } from '../context.ts';
+import { EXIT, exitCodeOf } from '../failure.ts';
+import { type Output, shownCount, shownName } from '../output.ts';
+import { interruption } from '../signals.ts';
+import { connectServed } from '../target.ts';
+
+interface VerifyFlags {
+  readonly against?: string;
+}
+
+/** Between two progress lines. */
+const PROGRESS_MS = 200;
+
+/** `verify`: whether everything is as it was written. */
+export function addVerify(program: Command, session: Session): void {
+  const verify = program
+    .command('verify')
+    .description('look whether everything is as it was written, and where it is not')
+    .option('--against <place>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
+  example(verify, 'verify --data-dir .context-cache --against redis://127.0.0.1:6379');
+  does<VerifyFlags>(session, verify, runVerify);
+}
+
+async function runVerify({ output, dataDir, options }: Context<VerifyFlags>): Promise<number> {
+  try {
+    const report = await verified(output, dataDir, options.against);
+    await tell(output, report, resolve(dataDir));
+    return report.ok ? EXIT.ok : EXIT.failure;
+  } catch (error) {
+    output.error(error);
+    const code = exitCodeOf(error);
+    // 1 says that something is wrong with what is there.
+    return code === EXIT.failure ? EXIT.unchecked : code;
+  }
+}
+
+async function verified(output: Output, dataDir: string, against: string | undefined): Promise<VerifyReport> {
+  const client = await connectServed(dataDir);
+  if (client !== undefined) {
+    try {
+      const place = against === undefined || /^rediss?:/.test(against) ? against : resolve(against);
+      const answer = await client.ask({ type: 'cache.verify', ...(place === undefined ? {} : { against: place }) });
+      return answer as VerifyReport;
+    } finally {
+      client.close();
+    }
+  }
+  using interrupted = interruption();
+  let shownAt = systemClock.now();
+  return await verifyDirectory(dataDir, {
+    against,
+    signal: interrupted.signal,
+    onProgress: ({ stage, done }) => {
+      const now = systemClock.now();
+      if (now - shownAt < PROGRESS_MS) return;
+      shownAt = now;
+      output.progress(`Looking at ${stage}: ${shownCount(done)} …`);
+    },
+  });
+}
+
+async function tell(output: Output, report: VerifyReport, dataDir: string): Promise<void> {
+  if (output.json) {
+    await output.writeJson(report);
+    return;
+  }
+  const { ok, position, digest, checked, problems, moreProblems, notes } = report;
+  for (const problem of problems) await output.write(`${problemLine(problem)}\n`);
+  if (moreProblems > 0) await output.write(`… and ${shownCount(moreProblems)} more problems\n`);
+  const counts = Object.entries(checked).filter(([, count]) => count > 0);
+  output.message(`Looked at: ${counts.map(([what, count]) => `${shownCount(count)} ${what}`).join(', ')}.`);
+  for (const note of notes) output.message(`Note: ${note}`);
+  const found = ok ? 'is whole' : `has ${shownCount(problems.length + moreProblems)} problems`;
+  output.message(`${dataDir} ${found}: position ${shownCount(position)}, digest ${digest}.`);
+}
+
+/** `state  namespace trip, key plan: The entry is missing.` */
+function problemLine({ kind, where, message }: VerifyProblem): string {
+  const places = Object.entries(where).map(([what, value]) =>
+    typeof value === 'string' ? `${what} ${shownName(value)}` : `${what} ${value}`,
+  );
+  return places.length === 0 ? `${kind}: ${message}` : `${kind} (${places.join(', ')}): ${message}`;
+}

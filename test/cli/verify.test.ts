@@ -1,0 +1,61 @@
+import { appendFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { seal } from '../../src/log/sealed.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { filledDirectory, withRecords } from '../verify/support.ts';
+import { run, serve } from './support.ts';
+
+describe('context-cache verify', () => {
+  it('says of a directory that it is whole, unserved and served', async () => {
+    const dataDir = await filledDirectory();
+    const own = await run(['verify', '--data-dir', dataDir, '--json']);
+    expect(own).toMatchObject({ code: 0, stderr: '' });
+    const report = JSON.parse(own.stdout);
+    expect(report).toMatchObject({ ok: true, problems: [], moreProblems: 0, notes: [], position: 3_475 });
+    const told = await run(['verify', '--data-dir', dataDir]);
+    expect(told).toMatchObject({ code: 0, stdout: '' });
+    expect(told.stderr).toContain(`is whole: position 3,475, digest ${report.digest}.`);
+    await using _ = await serve(dataDir);
+    const served = await run(['verify', '--data-dir', dataDir, '--json']);
+    expect(served).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(served.stdout)).toMatchObject({ ok: true, digest: report.digest });
+  }, 60_000);
+
+  it('prints each problem with its place, and ends with 1', async () => {
+    const dataDir = await filledDirectory();
+    await withRecords(dataDir, (storage) =>
+      storage.batch([{ type: 'put', key: '!state!p/4:wide/1', value: seal(['k1', 5, Buffer.from([1])]) }], false),
+    );
+    const own = await run(['verify', '--data-dir', dataDir]);
+    expect(own.code).toBe(1);
+    expect(own.stdout).toMatch(/^(state|record) \(record !state!p\/4:wide\/1, namespace wide.*\): /m);
+    expect(own.stderr).toMatch(/has \d+ problems/);
+    await using _ = await serve(dataDir);
+    const served = await run(['verify', '--data-dir', dataDir, '--json']);
+    expect(served.code).toBe(1);
+    expect(JSON.parse(served.stdout)).toMatchObject({ ok: false });
+  }, 60_000);
+
+  it('compares with a backup, and says where it could not look', async () => {
+    const dataDir = await filledDirectory();
+    const backups = await tempDir('backups');
+    expect(await run(['backup', 'now', '--data-dir', dataDir, '--backup-dir', backups])).toMatchObject({ code: 0 });
+    const compared = await run(['verify', '--data-dir', dataDir, '--against', backups, '--json']);
+    expect(compared.code).toBe(0);
+    expect(JSON.parse(compared.stdout)).toMatchObject({ ok: true, checked: { compared: 242 } });
+    expect(await run(['verify', '--data-dir', dataDir, '--against', join(backups, 'x')])).toMatchObject({ code: 3 });
+    const unreachable = await run(['verify', '--data-dir', dataDir, '--against', 'redis://user:secret@127.0.0.1:1']);
+    expect(unreachable.code).toBe(5);
+    expect(unreachable.stderr + unreachable.stdout).not.toContain('secret');
+    expect(await run(['verify', '--data-dir', join(dataDir, 'none')])).toMatchObject({ code: 3 });
+    const [blob = ''] = await readdir(backups);
+    await appendFile(join(backups, blob), 'x');
+    expect((await run(['verify', '--data-dir', dataDir, '--against', backups])).code).not.toBe(0);
+    const store = await import('../../src/index.ts');
+    const cache = await store.AgentContextCache.open({ dataDir, natsUrl: null });
+    const locked = await run(['verify', '--data-dir', dataDir]);
+    await cache.shutdown();
+    expect(locked).toMatchObject({ code: 2, stderr: expect.stringContaining('in use by another process') });
+  }, 90_000);
+});

@@ -1,0 +1,93 @@
+import { cp, open as openFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { verifyDirectory } from '../../src/index.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { filledDirectory, open, told } from './support.ts';
+
+let whole = '';
+
+beforeAll(async () => {
+  whole = await filledDirectory();
+  const cache = await open({ dataDir: whole });
+  await cache.backup();
+  await cache.set('after', 1);
+  await cache.shutdown();
+});
+
+async function copy(): Promise<string> {
+  const dataDir = await tempDir('copy');
+  await cp(whole, dataDir, { recursive: true });
+  return dataDir;
+}
+
+async function flip(file: string, share: number): Promise<void> {
+  const handle = await openFile(file, 'r+');
+  const { size } = await handle.stat();
+  const at = Math.min(size - 1, Math.floor(share * size));
+  const byte = Buffer.alloc(1);
+  await handle.read(byte, 0, 1, at);
+  await handle.write(
+    byte.map((value) => value ^ 4),
+    0,
+    1,
+    at,
+  );
+  await handle.close();
+}
+
+/** Every file but LevelDB's own diary, and when it was changed last. */
+async function contentOf(dataDir: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const file of (await readdir(dataDir, { recursive: true })).sort()) {
+    const { mtimeMs, size, isFile } = await stat(join(dataDir, file)).then((of) => ({ ...of, isFile: of.isFile() }));
+    if (isFile && !/LOG(\.old)?$/.test(file)) found.push(`${file} ${size} ${mtimeMs}`);
+  }
+  return found;
+}
+
+describe('verifyDirectory', () => {
+  it('finds nothing in a whole directory, and changes nothing in it', async () => {
+    const dataDir = await copy();
+    const before = await contentOf(dataDir);
+    const report = await verifyDirectory(dataDir);
+    expect(told(report.problems)).toEqual([]);
+    expect(report).toMatchObject({ ok: true, notes: [], checked: { snapshots: 1, namespaces: 4 } });
+    expect(await contentOf(dataDir)).toEqual(before);
+    const cache = await open({ dataDir });
+    expect(report.digest).toBe(await cache.digest());
+    expect(report.position).toBe(cache.position);
+    await expect(verifyDirectory(dataDir)).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
+  }, 60_000);
+
+  it('finds a flipped bit in each file of a snapshot, and names it', async () => {
+    const names = (await readdir(join(whole, 'backups'))).filter((name) => name.endsWith('.blob'));
+    expect(names.length).toBeGreaterThan(1);
+    for (const name of names) {
+      const dataDir = await copy();
+      await flip(join(dataDir, 'backups', name), 0.5);
+      const { ok, problems } = await verifyDirectory(dataDir);
+      expect(ok).toBe(false);
+      expect(told(problems).join('\n')).toContain(name.replace('.blob', ''));
+    }
+  }, 60_000);
+
+  it('tells of a directory that can not be opened, where it is damaged', async () => {
+    const dataDir = await copy();
+    const manifest = (await readdir(join(dataDir, 'db'))).find((name) => name.startsWith('MANIFEST')) ?? '';
+    await flip(join(dataDir, 'db', manifest), 0);
+    const report = await verifyDirectory(dataDir, { against: join(dataDir, 'backups') });
+    expect(report.ok).toBe(false);
+    expect(report.problems[0]).toMatchObject({ kind: 'file' });
+    expect((await readdir(dataDir)).sort()).toEqual((await readdir(whole)).sort());
+  }, 60_000);
+
+  it('says where there is no directory', async () => {
+    await expect(verifyDirectory(join(await tempDir('none'), 'x'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('can be ended', async () => {
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(verifyDirectory(await copy(), { signal })).rejects.toThrow('enough');
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import type { AgentContextCache } from '../../src/index.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { fill, open, told } from './support.ts';
+
+/** Writes as fast as the log takes it, until it is told to stop; gives how much. */
+function writing(cache: AgentContextCache): () => Promise<number> {
+  let goes = true;
+  let i = 0;
+  const done = (async () => {
+    while (goes) {
+      for (let n = 0; n < 40; n += 1) {
+        i += 1;
+        const namespace = `n${i % 12}`;
+        void cache.set(`k${i % 60}`, { i }, namespace, i % 5 === 0 ? { ttl: 3 } : {});
+        if (i % 7 === 0) void cache.delete(`k${(i + 3) % 60}`, namespace);
+        if (i % 501 === 0) void cache.clearNamespace(namespace);
+        if (i % 777 === 0) void cache.dropNamespace(namespace);
+        if (i % 97 === 0) cache.supervisor.send({ type: 'namespace.passivate', namespace: `n${(i + 1) % 12}` });
+      }
+      await cache.flush();
+      await new Promise((resolve) => setTimeout(resolve, 3));
+    }
+  })();
+  return async () => {
+    goes = false;
+    await done;
+    return i;
+  };
+}
+
+describe('verify while writers go on', () => {
+  it('finds nothing in a data directory', async () => {
+    const cache = await open({ dataDir: await tempDir('live'), maxResidentNamespaces: 6, passivateAfterMs: 20 });
+    await fill(cache);
+    const stop = writing(cache);
+    const positions: number[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      const stages = new Set<string>();
+      const report = await cache.verify({ onProgress: ({ stage }) => stages.add(stage) });
+      expect(told(report.problems)).toEqual([]);
+      expect(report.checked.resident).toBeGreaterThan(0);
+      expect(stages).toContain('log');
+      positions.push(report.position);
+      if (round === 3) await cache.backup();
+    }
+    expect(await stop()).toBeGreaterThan(200);
+    expect(positions).toEqual([...new Set(positions)].sort((a, b) => a - b));
+    const last = await cache.verify();
+    expect(told(last.problems)).toEqual([]);
+    expect(last.digest).toBe(await cache.digest());
+  }, 60_000);
+
+  it('finds nothing in memory', async () => {
+    const cache = await open({ log: { capacityUpdates: 1_000_000 } });
+    await fill(cache);
+    const stop = writing(cache);
+    for (let round = 0; round < 6; round += 1) {
+      const report = await cache.verify();
+      expect(told(report.problems)).toEqual([]);
+      expect(report.notes).toEqual([]);
+    }
+    expect(await stop()).toBeGreaterThan(50);
+  }, 60_000);
+
+  it('is ended by its signal, and holds nothing up', async () => {
+    const cache = await open({ dataDir: await tempDir('ended') });
+    await fill(cache);
+    const controller = new AbortController();
+    const ended = cache.verify({ signal: controller.signal, onProgress: () => controller.abort(new Error('enough')) });
+    await expect(ended).rejects.toThrow('enough');
+    await cache.shutdown();
+    await expect(cache.verify()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+});
+
+describe('verify with a primary of the user’s own', () => {
+  it('covers what there is', async () => {
+    const { InMemoryContextCache } = await import('../../src/index.ts');
+    const cache = await open({ dataDir: await tempDir('primary'), primaryCache: new InMemoryContextCache() });
+    await fill(cache);
+    const report = await cache.verify();
+    expect(told(report.problems)).toEqual([]);
+    expect(report.checked).toMatchObject({ replayed: cache.position, resident: 4 });
+    const inMemory = await open({ primaryCache: new InMemoryContextCache() });
+    await fill(inMemory);
+    expect(told((await inMemory.verify()).problems)).toEqual([]);
+  });
+});
