@@ -25,6 +25,7 @@ import type {
   NamespaceOf,
   NamespaceTypes,
   ValueOf,
+  WaitOptions,
 } from './cache/types.ts';
 import { Verifier } from './cache/verify.ts';
 import { Writer } from './cache/writer.ts';
@@ -354,10 +355,7 @@ export class AgentContextCache<
    *
    * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` milliseconds (default 30,000); or the signal's reason.
    */
-  async synced(
-    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<void> {
-    const { timeoutMs = 30_000, signal } = options;
+  async synced({ timeoutMs = 30_000, signal }: WaitOptions = {}): Promise<void> {
     const { clock, followers } = this.#parts;
     await this.flush();
     await withDeadline((limited) => followers.caughtUp(limited), { what: 'A follower', timeoutMs, clock, signal });
@@ -371,7 +369,7 @@ export class AgentContextCache<
    * Takes no more commands, lets what is under way end and the followers deliver, for at most `timeoutMs` milliseconds
    * (default 5,000), then lets go of everything. Tells what was left. Calling it again gives the same.
    */
-  shutdown(options: { readonly timeoutMs?: number } = {}): Promise<ShutdownReport> {
+  shutdown(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<ShutdownReport> {
     this.#shutdown ??= this.#end(options.timeoutMs ?? 5_000);
     return this.#shutdown;
   }

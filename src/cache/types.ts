@@ -42,6 +42,13 @@ export type BatchOf<S, N extends keyof S> = {
     | (Omit<Extract<BatchOperation, { operation: 'touch' }>, 'key'> & { readonly key: K });
 }[KeyOf<S, N>];
 
+/** How long to wait. */
+export interface WaitOptions {
+  /** Milliseconds. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 interface Answers {
   'context.get': JsonValue | undefined;
   'context.has': boolean;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
-import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
+import type { Update } from '../core/update.ts';
 import type { UpdateLog } from '../log/update-log.ts';
+import { all, fill, isError, oneOfEach, positions, range, refuses, sets } from './update-log-samples.ts';
+import { trimming } from './update-log-trim.ts';
 
 /** A log under test. */
 export interface LogUnderTest {
@@ -19,7 +20,8 @@ export interface UpdateLogSuiteOptions {
   readonly open: () => LogUnderTest | Promise<LogUnderTest>;
 }
 
-type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
+/** A test of a log that is new. */
+export type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
 
 /**
  * What every `UpdateLog` must do, as tests for any runner.
@@ -215,78 +217,6 @@ function following(check: Check): void {
   });
 }
 
-function trimming(check: Check): void {
-  check('trim lets go of what is old, and of nothing else', async (log, { reopen }) => {
-    for (let i = 0; i < 10; i += 1) await fill(log, 2);
-    await log.trim(0);
-    assert.equal(log.first, 1);
-    await log.trim(12);
-    const { first } = log;
-    assert.ok(first > 1 && first <= 13, `first is ${first}`);
-    assert.deepEqual(positions(await all(log.read(first))), range(first, 20));
-    await refuses('POSITION_UNAVAILABLE', () => all(log.read(first - 1)));
-    await log.trim(5);
-    assert.equal(log.first, first);
-    await log.trim(1000);
-    assert.deepEqual([log.first, log.head, log.committed], [21, 20, 20]);
-    assert.deepEqual(await all(log.read(21)), []);
-    await fill(log, 1);
-    assert.deepEqual(positions(await all(log.read(21))), [21]);
-    assert.deepEqual([log.follower('late').checkpoint, log.follower('late').tooLate], [20, true]);
-    if (reopen === undefined) return;
-    await log.close();
-    const again = await reopen();
-    try {
-      assert.deepEqual([again.first, again.head], [21, 21]);
-      assert.deepEqual(positions(await all(again.read(21))), [21]);
-    } finally {
-      await again.close();
-    }
-  });
-
-  check('a follower that is behind loses nothing by a trim', async (log) => {
-    const follower = log.follower('f');
-    for (let i = 0; i < 10; i += 1) await fill(log, 3);
-    await follower.save(4);
-    await log.trim(30);
-    assert.ok(!log.durable || log.first <= 5, `first is ${log.first}`);
-    const given = new Map<string | null, Update>();
-    for (let batch = await follower.read(4); batch !== undefined; batch = await follower.read(4)) {
-      for (const update of batch.updates) given.set(update.key, update);
-      await follower.save(batch.through);
-    }
-    assert.deepEqual([...given.values()].map(({ position }) => position).sort(ascending), range(24, 30));
-    await log.trim(30);
-    assert.equal(log.first, 31);
-  });
-
-  check('it is known where followers stand, and one that runs is not forgotten', async (log, { reopen }) => {
-    await fill(log, 5);
-    await log.follower('f').save(3);
-    assert.deepEqual(log.places(), [{ name: 'f', checkpoint: 3, registered: true }]);
-    await refuses('INVALID_OPTION', () => log.forget('f'));
-    await refuses('NOT_FOUND', () => log.forget('g'));
-    if (reopen === undefined) return;
-    await log.close();
-    const again = await reopen();
-    try {
-      assert.deepEqual(again.places(), [{ name: 'f', checkpoint: 3, registered: false }]);
-      await again.trim(5);
-      assert.ok(again.first <= 4, `first is ${again.first}`);
-      await again.forget('f');
-      assert.deepEqual(again.places(), []);
-      await again.trim(5);
-      assert.equal(again.first, 6);
-    } finally {
-      await again.close();
-    }
-  });
-}
-
-function ascending(a: number, b: number): number {
-  return a - b;
-}
-
 function beginning(check: Check): void {
   check('an empty log can begin after a position', async (log) => {
     const early = log.follower('early');
@@ -349,67 +279,4 @@ function reopening(check: Check): void {
       await again.close();
     }
   });
-}
-
-function sets(first: number, count: number): PendingUpdate[] {
-  return range(first, first + count - 1).map((version) => aSet(version, `k${version % 7}`));
-}
-
-function aSet(version: number, key: string): PendingUpdate {
-  return createUpdate('n', version, 'set', key, { version }, 1_700_000_000_000 + version, null, null, 0, false, 16);
-}
-
-function oneOfEach(): PendingUpdate[] {
-  const at = 1_700_000_000_000;
-  return [
-    createUpdate(
-      'a',
-      1,
-      'set',
-      'k',
-      Object.freeze({ list: Object.freeze([1, null]) }),
-      at,
-      'agent',
-      at + 5,
-      0,
-      false,
-      9,
-    ),
-    createUpdate('a', 2, 'touch', 'k', null, at + 1, null, null, 1, false, 0),
-    createUpdate('a', 3, 'expire', 'k', null, at + 2, null, null, 2, false, 0),
-    createUpdate('__proto__', 1, 'set', 'é:\u{1f600}\0', -1.5, at, null, null, 0, false, 8),
-    createUpdate('__proto__', 2, 'evict', 'é:\u{1f600}\0', null, at - 9, 'agent', null, 1, false, 0),
-    createUpdate('a', 4, 'set', 'k', '', at, null, null, 0, false, 2),
-    createUpdate('a', 5, 'delete', 'k', null, at, null, null, 4, false, 0),
-    createUpdate('a', 6, 'clear_namespace', null, null, at, null, null, 0, false, 0),
-    createUpdate('a', 7, 'clear_namespace', null, null, at, 'other', null, 0, true, 0),
-  ];
-}
-
-async function fill(log: UpdateLog, count: number): Promise<void> {
-  log.append(sets(log.head + 1, count));
-  await log.flush();
-}
-
-async function all(groups: AsyncIterable<readonly Update[]>): Promise<Update[]> {
-  const updates: Update[] = [];
-  for await (const group of groups) updates.push(...group);
-  return updates;
-}
-
-function positions(updates: readonly Update[]): number[] {
-  return updates.map(({ position }) => position);
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
-}
-
-function isError(code: ErrorCode): (thrown: unknown) => boolean {
-  return (thrown) => thrown instanceof ContextCacheError && thrown.code === code;
-}
-
-/** Whether it throws or rejects with the code. */
-async function refuses(code: ErrorCode, run: () => Promise<unknown>): Promise<void> {
-  await assert.rejects(async () => run(), isError(code));
 }
