@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { end, findProgram, freePort, freeze, launch, PortTakenError, type ServerKind } from './server-process.ts';
 import { removeTempDir, tempDir } from './temp-dir.ts';
 
@@ -71,20 +71,43 @@ export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
 export function startNats(options: NatsOptions = {}): Promise<TestServer> {
   const program = requireProgram('nats-server', 'NATS_SERVER');
   return start('nats', options, (port, dir, home) => {
-    const name = `test-${process.pid}-${port}`;
-    const configFile = join(home, 'nats.conf');
-    if (options.config !== undefined) writeFileSync(configFile, options.config);
+    const name = natsName(port);
+    const configFile = join(home, CONFIG_FILE);
+    if (options.config !== undefined) writeFileSync(configFile, named(name, options.config));
     return {
       program,
       args: [
-        ...['-a', '127.0.0.1', '-p', String(port), '-n', name],
+        ...['-a', '127.0.0.1', '-p', String(port)],
         ...((options.jetstream ?? true) ? ['-js', '-sd', dir] : []),
-        ...(options.config === undefined ? [] : ['-c', configFile]),
+        ...(options.config === undefined ? ['-n', name] : ['-c', configFile]),
       ],
       logFile: join(home, 'server.log'),
       answers: async () => (await converse(port, '', /\r\n/)).includes(`"server_name":"${name}"`),
     };
   });
+}
+
+const CONFIG_FILE = 'nats.conf';
+
+function natsName(port: number): string {
+  return `test-${process.pid}-${port}`;
+}
+
+/** The name goes into the file: given as an argument, it would count as changed when the file is read again. */
+function named(name: string, config: string): string {
+  return `server_name: "${name}"\n${config}`;
+}
+
+/** Gives a running nats-server, started with a `config`, another one by signal; resolves once it goes by that. */
+export async function reloadNats(server: TestServer, config: string): Promise<void> {
+  writeFileSync(join(dirname(server.logFile), CONFIG_FILE), named(natsName(server.port), config));
+  const logged = () => readFileSync(server.logFile, 'utf8');
+  const before = logged().length;
+  process.kill(server.pid, 'SIGHUP');
+  for (let news = ''; !news.includes('Reloaded server configuration'); news = logged().slice(before)) {
+    if (news.includes('[ERR]')) throw new Error(`nats-server did not take the configuration: ${news}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 function requireProgram(name: string, variable: string): string {

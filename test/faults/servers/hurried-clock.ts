@@ -27,7 +27,10 @@ export class HurriedClock implements Clock {
   }
 
   setTimeout(callback: () => void, delayMs: number): Timer {
-    const timer = { callback, node: setTimeout(() => this.#fire(timer), Math.min(delayMs, 2 ** 31 - 1) / this.#factor) };
+    const timer = {
+      callback,
+      node: setTimeout(() => this.#fire(timer), Math.min(delayMs, 2 ** 31 - 1) / this.#factor),
+    };
     return timer;
   }
 

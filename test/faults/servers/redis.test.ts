@@ -90,7 +90,10 @@ const faults: readonly Fault[] = [
   {
     name: 'of which the password is changed, and changed back',
     says: /WRONGPASS/,
-    options: { login: LOGIN, prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all') },
+    options: {
+      login: LOGIN,
+      prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all'),
+    },
     begin: async (rig) => {
       await rig.admin.call('ACL', 'SETUSER', 'writer', 'resetpass', '>wrong');
       await dropConnections(rig, 'writer');
@@ -109,14 +112,20 @@ const faults: readonly Fault[] = [
   {
     name: 'that no longer allows scripts',
     says: /NOPERM/,
-    options: { login: LOGIN, prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all') },
+    options: {
+      login: LOGIN,
+      prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all'),
+    },
     begin: (rig) => rig.admin.call('ACL', 'SETUSER', 'writer', '-@scripting'),
     heal: (rig) => rig.admin.call('ACL', 'SETUSER', 'writer', '+@scripting'),
   },
   {
     name: 'that refuses in the middle of a step, when the data is written and the position is not',
     says: /refused/,
-    options: { login: LOGIN, prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all') },
+    options: {
+      login: LOGIN,
+      prepare: (admin) => admin.call('ACL', 'SETUSER', 'writer', 'on', '>right', '~*', '+@all'),
+    },
     begin: (rig) => rig.admin.call('ACL', 'SETUSER', 'writer', '-hset'),
     heal: (rig) => rig.admin.call('ACL', 'SETUSER', 'writer', '+hset'),
   },
@@ -137,4 +146,3 @@ describe.each(faults)('a Redis $name', (fault) => {
     }
   });
 });
-
