@@ -71,16 +71,15 @@ export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
 export function startNats(options: NatsOptions = {}): Promise<TestServer> {
   const program = requireProgram('nats-server', 'NATS_SERVER');
   return start('nats', options, (port, dir, home) => {
-    const name = natsName(port);
+    const name = `test-${process.pid}-${port}`;
+    const { jetstream = true, config } = options;
     const configFile = join(home, CONFIG_FILE);
-    if (options.config !== undefined) writeFileSync(configFile, named(name, options.config));
+    // In the file, as what only the arguments say does not outlive a reload. In its first line: see `reloadNats`.
+    const head = `server_name: "${name}" ${jetstream ? `; jetstream { store_dir: "${dir}" }` : ''}`;
+    writeFileSync(configFile, `${head}\n${config ?? ''}`);
     return {
       program,
-      args: [
-        ...['-a', '127.0.0.1', '-p', String(port)],
-        ...((options.jetstream ?? true) ? ['-js', '-sd', dir] : []),
-        ...(options.config === undefined ? ['-n', name] : ['-c', configFile]),
-      ],
+      args: [...['-a', '127.0.0.1', '-p', String(port)], ...['-c', configFile]],
       logFile: join(home, 'server.log'),
       answers: async () => (await converse(port, '', /\r\n/)).includes(`"server_name":"${name}"`),
     };
@@ -89,18 +88,11 @@ export function startNats(options: NatsOptions = {}): Promise<TestServer> {
 
 const CONFIG_FILE = 'nats.conf';
 
-function natsName(port: number): string {
-  return `test-${process.pid}-${port}`;
-}
-
-/** The name goes into the file: given as an argument, it would count as changed when the file is read again. */
-function named(name: string, config: string): string {
-  return `server_name: "${name}"\n${config}`;
-}
-
-/** Gives a running nats-server, started with a `config`, another one by signal; resolves once it goes by that. */
+/** Gives a running nats-server another `config` by signal; resolves once it goes by that. */
 export async function reloadNats(server: TestServer, config: string): Promise<void> {
-  writeFileSync(join(dirname(server.logFile), CONFIG_FILE), named(natsName(server.port), config));
+  const file = join(dirname(server.logFile), CONFIG_FILE);
+  const [head] = readFileSync(file, 'utf8').split('\n', 1);
+  writeFileSync(file, `${head}\n${config}`);
   const logged = () => readFileSync(server.logFile, 'utf8');
   const before = logged().length;
   process.kill(server.pid, 'SIGHUP');
