@@ -97,7 +97,7 @@ export async function reloadNats(server: TestServer, config: string): Promise<vo
   const before = logged().length;
   process.kill(server.pid, 'SIGHUP');
   for (let news = ''; !news.includes('Reloaded server configuration'); news = logged().slice(before)) {
-    if (news.includes('[ERR]')) throw new Error(`nats-server did not take the configuration: ${news}`);
+    if (news.includes('Failed to reload')) throw new Error(`nats-server did not take the configuration: ${news}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

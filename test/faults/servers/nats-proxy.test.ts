@@ -11,7 +11,7 @@ function somewhere(random: Random, direction: Direction): number {
   return random.below(random.below(4) === 0 ? 60_000 : 3_000);
 }
 
-describe.each(['core', 'stream'] as const)('%s NATS', (kind) => {
+describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
   it('whose connections are cut in the middle of a frame, in both directions: its subscriber lacks nothing', async () => {
     await using rig = await NatsRig.start(kind);
     const random = new Random(faultSeed());
@@ -37,7 +37,7 @@ describe.each(['core', 'stream'] as const)('%s NATS', (kind) => {
   });
 
   it('that is far away is kept up with', async () => {
-    await using rig = await NatsRig.start(kind);
+    await using rig = await NatsRig.start(kind, 1);
     rig.proxy.delay(20);
     await rig.nobodyWaits();
     await sleep(times(500, 30_000));

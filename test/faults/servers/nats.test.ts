@@ -35,6 +35,15 @@ const faults: readonly Fault[] = [
     heal: (rig) => rig.restart(),
   },
   {
+    name: 'killed while it is published to, and restarted',
+    says: /cannot be reached/,
+    begin: (rig) => rig.server.kill(),
+    heal: async (rig) => {
+      rig.excuseWhatIsConfirmed();
+      await rig.restart();
+    },
+  },
+  {
     name: 'ended while it is published to, and restarted with its streams',
     says: /cannot be reached/,
     kinds: ['stream'],
@@ -98,7 +107,7 @@ const cases = faults.flatMap((fault) =>
   (fault.kinds ?? ['core', 'stream']).map((kind) => ({ fault, kind, name: fault.name })),
 );
 
-describe.each(cases)('a NATS $name ($kind)', ({ fault, kind }) => {
+describe.concurrent.each(cases)('a NATS $name ($kind)', ({ fault, kind }) => {
   it('holds nobody up, and its subscriber has everything soon after', async () => {
     for (let round = 0; round < times(1, 3); round += 1) {
       await using rig = await NatsRig.start(kind);

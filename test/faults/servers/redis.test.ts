@@ -131,7 +131,7 @@ const faults: readonly Fault[] = [
   },
 ];
 
-describe.each(faults)('a Redis $name', (fault) => {
+describe.concurrent.each(faults)('a Redis $name', (fault) => {
   it('holds nobody up, and its mirror is whole again soon after', async () => {
     for (let round = 0; round < times(1, 3); round += 1) {
       await using rig = await RedisRig.start(fault.options);

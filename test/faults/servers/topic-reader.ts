@@ -25,6 +25,11 @@ export class TopicReader {
   /** Messages that came again. */
   repeated = 0;
 
+  /** Positions that came for the first time after later ones. */
+  get outOfOrder(): string[] {
+    return [...this.#outOfOrder];
+  }
+
   take(payload: string): void {
     const message = JSON.parse(payload) as TopicMessage;
     const { position } = message;
