@@ -37,7 +37,7 @@ const WRITES: readonly Call[] = [
  */
 export async function callsThatWait(cache: AgentContextCache, inMemory: boolean): Promise<string[]> {
   const waiting: string[] = [];
-  for (let n = 0; n < 5; n += 1) {
+  for (let n = 0; n < 2; n += 1) {
     for (const { name, made } of WRITES) {
       const settled = settling(made(cache, n));
       if (!(inMemory ? await settled.soon() : await settled.ever())) waiting.push(name);
