@@ -35,19 +35,23 @@ const WRITES: readonly Call[] = [
  * `inMemory` must be settled before anything but microtasks has run; one that is to be on disk must end although no
  * timer of the cache fires: freeze its clock before.
  */
-export async function callsThatWait(cache: AgentContextCache, inMemory: boolean): Promise<string[]> {
+export async function callsThatWait(
+  cache: AgentContextCache,
+  inMemory: boolean,
+  patienceMs = PATIENCE_MS,
+): Promise<string[]> {
   const waiting: string[] = [];
   for (let n = 0; n < 2; n += 1) {
     for (const { name, made } of WRITES) {
       const settled = settling(made(cache, n));
-      if (!(inMemory ? await settled.soon() : await settled.ever())) waiting.push(name);
+      if (!(inMemory ? await settled.soon() : await settled.ever(patienceMs))) waiting.push(name);
       for (const read of READS) if (isPromise(read.made(cache, n))) waiting.push(read.name);
     }
   }
   return [...new Set(waiting)];
 }
 
-function settling(outcome: unknown): { soon(): Promise<boolean>; ever(): Promise<boolean> } {
+function settling(outcome: unknown): { soon(): Promise<boolean>; ever(patienceMs: number): Promise<boolean> } {
   let settled = false;
   const ending = Promise.resolve(outcome).then(
     () => {
@@ -63,10 +67,10 @@ function settling(outcome: unknown): { soon(): Promise<boolean>; ever(): Promise
       for (let i = 0; i < MICROTASKS && !settled; i += 1) await Promise.resolve();
       return settled;
     },
-    ever: async () => {
+    ever: async (patienceMs) => {
       let timer: NodeJS.Timeout | undefined;
       const patience = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, PATIENCE_MS);
+        timer = setTimeout(resolve, patienceMs);
       });
       await Promise.race([ending, patience]);
       clearTimeout(timer);
@@ -75,6 +79,9 @@ function settling(outcome: unknown): { soon(): Promise<boolean>; ever(): Promise
   };
 }
 
-function isPromise(value: unknown): boolean {
-  return value instanceof Promise;
+/** Whoever made it wanted an answer at once, and does not care how it ends. */
+function isPromise(answer: unknown): boolean {
+  if (!(answer instanceof Promise)) return false;
+  answer.catch(() => {});
+  return true;
 }

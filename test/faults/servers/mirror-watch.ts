@@ -8,7 +8,6 @@ const PAUSE_MS = 2;
 export class MirrorWatch {
   readonly #redis: Redis;
   readonly #key: string;
-  readonly #reading: Promise<void>;
   readonly #stale: string[] = [];
   #highest = 0;
   #stopped = false;
@@ -17,7 +16,7 @@ export class MirrorWatch {
   constructor(redis: Redis, prefix: string) {
     this.#redis = redis;
     this.#key = `${prefix}${COUNTER.namespace}:${COUNTER.key}`;
-    this.#reading = this.#read();
+    void this.#read();
   }
 
   /** Newer values that were followed by older ones. */
@@ -30,9 +29,8 @@ export class MirrorWatch {
     this.#highest = 0;
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     this.#stopped = true;
-    await this.#reading;
   }
 
   async #read(): Promise<void> {

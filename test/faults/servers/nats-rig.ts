@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { reloadNats, startNats, type TestServer } from '../../support/servers.ts';
+import { reloadNats, startNats } from '../../support/servers.ts';
 import { FaultProxy } from '../proxy.ts';
 import { faultSeed, Random } from '../support.ts';
 import { CoreTopic, READER, StreamTopic, type Topic } from './nats-topic.ts';
+import { Rig } from './rig.ts';
 import { HURRY, lastDifferences, Side, until } from './side.ts';
 
 /** Who publishes: user, password, and what may be published. */
@@ -17,60 +17,35 @@ export interface Publisher {
 
 const PUBLISHER: Publisher = { user: 'writer', password: 'right', publish: '">"' };
 
-/** A server, a proxy before it, two caches that broadcast by way of the proxy, and a subscriber to each. */
-export class NatsRig implements AsyncDisposable {
-  readonly server: TestServer;
-  readonly proxy: FaultProxy;
-  readonly seed: number;
-  readonly sides: Side[] = [];
+/** A NATS that two caches broadcast to by way of a proxy, with a subscriber to each. */
+export class NatsRig extends Rig {
   readonly topics: Topic[] = [];
-  /** For each side, the last position that may have died with the server, which had confirmed it. */
-  #excused: number[] = [];
   /** What the caches log in with; asked for with each connection. */
   login = { user: PUBLISHER.user, pass: PUBLISHER.password };
+  /** For each side, the last position that may have died with the server, which had confirmed it. */
+  #excused: number[] = [];
 
-  static async start(kind: 'core' | 'stream', hurry = HURRY, seed = faultSeed()): Promise<NatsRig> {
+  static async start(kind: 'core' | 'stream', hurry = HURRY): Promise<NatsRig> {
     const server = await startNats({ jetstream: kind === 'stream', config: configFor(PUBLISHER) });
-    const rig = new NatsRig(server, await FaultProxy.to(server.port), seed);
+    const rig = new NatsRig(server, await FaultProxy.to(server.port), faultSeed());
     for (const name of ['in memory', 'durable'] as const) {
       const topic = `updates.${name === 'durable' ? name : 'memory'}`;
       rig.topics.push(await (kind === 'core' ? CoreTopic : StreamTopic).on(server.url, topic));
-      const options = () => ({
+      const side = await Side.open(name, 'broadcaster', new Random(rig.seed), hurry, () => ({
         natsUrl: rig.proxy.instead(server.url),
         natsConnection: () => rig.login,
         topics: [topic],
-      });
-      rig.sides.push(await Side.open(name, 'broadcaster', new Random(seed), options, hurry));
+      }));
+      rig.sides.push(side);
     }
     await rig.settled('before anything has happened');
-    for (const { writer } of rig.sides) writer.resume();
+    rig.resumeWriters();
     return rig;
-  }
-
-  private constructor(server: TestServer, proxy: FaultProxy, seed: number) {
-    this.server = server;
-    this.proxy = proxy;
-    this.seed = seed;
-  }
-
-  /** Waits until both followers have failed, and for this reason: what is not noticed is no fault. */
-  async noticed(says: RegExp): Promise<void> {
-    for (const side of this.sides) {
-      await until(
-        () => says.test(side.health.lastError ?? ''),
-        () => this.about(side, `noticed no ${says}`),
-      );
-    }
-  }
-
-  /** While the server is away: nobody in this process waits for it. */
-  async nobodyWaits(): Promise<void> {
-    for (const side of this.sides) expect(await side.callsThatWait(), this.about(side, 'local calls wait')).toEqual([]);
   }
 
   /** Lets the subscribers get all there is: what a server has taken and not passed on dies with it. */
   async quiet(): Promise<void> {
-    for (const { writer } of this.sides) writer.pause();
+    this.pauseWriters();
     for (const [index, side] of this.sides.entries()) {
       await until(
         () => side.delivered,
@@ -106,40 +81,21 @@ export class NatsRig implements AsyncDisposable {
     return reloadNats(this.server, configFor({ ...PUBLISHER, ...publisher }));
   }
 
-  /** After healing: goes on for a moment, then stops writing and demands that nothing differs and nothing is missing. */
-  async settled(when: string): Promise<void> {
-    await sleep(100);
-    for (const { writer } of this.sides) writer.pause();
-    for (const [index, side] of this.sides.entries()) {
-      const topic = this.topics[index] as Topic;
-      await until(
-        () => side.delivered,
-        () => this.about(side, `has not caught up ${when}`),
-      );
-      const excused = this.#excused[index] ?? 0;
-      const differences = await lastDifferences(async () => {
-        await topic.collect();
-        return excused === 0 ? topic.reader.differences(side.cache) : topic.reader.outOfOrder;
-      });
-      expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
-      if (side.name === 'durable') {
-        const missing = (await topic.reader.missing(side.cache)).filter((position) => position > excused);
-        expect(missing, this.about(side, `lacks positions ${when}`)).toEqual([]);
-      }
-      expect(side.writer.failures, this.about(side, 'writes were refused')).toEqual([]);
-    }
+  protected async compare(side: Side, index: number, when: string): Promise<void> {
+    const topic = this.topics[index] as Topic;
+    const excused = this.#excused[index] ?? 0;
+    const differences = await lastDifferences(async () => {
+      await topic.collect();
+      return excused === 0 ? topic.reader.differences(side.cache) : topic.reader.outOfOrder;
+    });
+    expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
+    if (side.name === 'in memory') return;
+    const missing = (await topic.reader.missing(side.cache)).filter((position) => position > excused);
+    expect(missing, this.about(side, `lacks positions ${when}`)).toEqual([]);
   }
 
-  about(side: Side, what: string): string {
-    const { state, attempts, lag, lastError } = side.health;
-    return `${side.name}: ${what} (${JSON.stringify({ state, attempts, lag, lastError })}). FAULT_SEED=${this.seed}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const side of this.sides) await side[Symbol.asyncDispose]();
+  protected async stopLooking(): Promise<void> {
     for (const topic of this.topics) await topic.close();
-    await this.proxy[Symbol.asyncDispose]();
-    await this.server[Symbol.asyncDispose]();
   }
 }
 

@@ -30,7 +30,7 @@ const faults: readonly Fault[] = [
     begin: async (rig) => {
       await rig.quiet();
       await rig.server.kill();
-      for (const { writer } of rig.sides) writer.resume();
+      rig.resumeWriters();
     },
     heal: (rig) => rig.restart(),
   },
@@ -58,7 +58,7 @@ const faults: readonly Fault[] = [
       await rig.quiet();
       await rig.server.kill();
       await rig.forgetStreams();
-      for (const { writer } of rig.sides) writer.resume();
+      rig.resumeWriters();
     },
     heal: (rig) => rig.restart(),
   },
@@ -97,7 +97,7 @@ const faults: readonly Fault[] = [
     begin: async (rig) => {
       await rig.quiet();
       await limitStreams(rig, 100);
-      for (const { writer } of rig.sides) writer.resume();
+      rig.resumeWriters();
     },
     heal: (rig) => limitStreams(rig, undefined),
   },

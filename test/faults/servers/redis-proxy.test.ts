@@ -48,7 +48,7 @@ it.concurrent('a Redis that forgets entries by its own clock, while it cannot be
   // Time passes alike here and there.
   await using rig = await RedisRig.start({ hurry: 1 });
   for (let round = 0; round < times(2, 20); round += 1) {
-    for (const { writer } of rig.sides) writer.resume();
+    rig.resumeWriters();
     await sleep(300);
     rig.proxy.refuse();
     await rig.noticed(/cannot be reached/);

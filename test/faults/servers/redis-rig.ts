@@ -1,47 +1,50 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect } from 'vitest';
-import { RedisContextCache } from '../../../src/backends/redis-context-cache.ts';
+import { RedisContextCache } from '../../../src/index.ts';
 import { type RedisOptions, startRedis, type TestServer } from '../../support/servers.ts';
 import { FaultProxy } from '../proxy.ts';
 import { faultSeed, Random } from '../support.ts';
 import { mirrorDifferences } from './compare.ts';
 import { MirrorWatch } from './mirror-watch.ts';
-import { HURRY, lastDifferences, Side, until } from './side.ts';
+import { Rig } from './rig.ts';
+import { HURRY, lastDifferences, Side } from './side.ts';
 
-/** A server, a proxy before it, and two caches that mirror to it by way of the proxy. */
-export class RedisRig implements AsyncDisposable {
-  readonly server: TestServer;
-  readonly proxy: FaultProxy;
+export interface RedisRigOptions extends RedisOptions {
+  /** How fast the caches' time passes. */
+  readonly hurry?: number;
+  /** `user:password@` of the caches. */
+  readonly login?: string;
+  /** Before the caches connect. */
+  readonly prepare?: (admin: Redis) => Promise<unknown>;
+}
+
+/** A Redis that two caches mirror to by way of a proxy, each under a prefix of its own. */
+export class RedisRig extends Rig {
   /** Past the proxy, for whoever does the mischief and for whoever looks. */
   readonly admin: Redis;
-  readonly seed: number;
-  readonly sides: Side[] = [];
   readonly watches: MirrorWatch[] = [];
 
-  static async start(options: RedisRigOptions = {}): Promise<RedisRig> {
-    const { seed = faultSeed(), hurry = HURRY, login = '', ...redis } = options;
+  static async start({ hurry = HURRY, login = '', prepare, ...redis }: RedisRigOptions = {}): Promise<RedisRig> {
     const server = await startRedis(redis);
-    const rig = new RedisRig(server, await FaultProxy.to(server.port), seed);
-    await options.prepare?.(rig.admin);
+    const rig = new RedisRig(server, await FaultProxy.to(server.port), faultSeed());
+    await prepare?.(rig.admin);
     const url = rig.proxy.instead(server.url).replace('//', `//${login}`);
     for (const name of ['in memory', 'durable'] as const) {
-      const mirror = (clock: ConstructorParameters<typeof RedisContextCache>[0]['clock']) =>
-        new RedisContextCache({ url, prefix: prefixOf(name), ...(clock && { clock }) });
-      rig.sides.push(
-        await Side.open(name, 'mirror', new Random(seed), (clock) => ({ secondaryCache: mirror(clock) }), hurry),
-      );
-      rig.watches.push(new MirrorWatch(rig.admin, prefixOf(name)));
+      const prefix = prefixOf(name);
+      const random = new Random(rig.seed);
+      const side = await Side.open(name, 'mirror', random, hurry, (clock) => ({
+        secondaryCache: new RedisContextCache({ url, prefix, clock }),
+      }));
+      rig.sides.push(side);
+      rig.watches.push(new MirrorWatch(rig.admin, prefix));
     }
     await rig.settled('before anything has happened');
-    for (const { writer } of rig.sides) writer.resume();
+    rig.resumeWriters();
     return rig;
   }
 
   private constructor(server: TestServer, proxy: FaultProxy, seed: number) {
-    this.server = server;
-    this.proxy = proxy;
-    this.seed = seed;
+    super(server, proxy, seed);
     this.admin = new Redis(server.url, {
       retryStrategy: () => 20,
       maxRetriesPerRequest: null,
@@ -52,59 +55,18 @@ export class RedisRig implements AsyncDisposable {
     this.admin.on('error', () => {});
   }
 
-  /** Waits until both followers have failed, and for this reason: what is not noticed is no fault. */
-  async noticed(says: RegExp): Promise<void> {
-    for (const side of this.sides) {
-      await until(
-        () => says.test(side.health.lastError ?? ''),
-        () => this.about(side, `noticed no ${says}`),
-      );
-    }
+  protected async compare(side: Side, index: number, when: string): Promise<void> {
+    const differences = await lastDifferences(() => mirrorDifferences(this.admin, prefixOf(side.name), side.cache));
+    expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
+    const watch = this.watches[index];
+    expect(watch?.stale, this.about(side, 'went back to an older value')).toEqual([]);
+    expect(watch?.reads, this.about(side, 'was not watched')).toBeGreaterThan(0);
   }
 
-  /** While the server is away: nobody in this process waits for it. */
-  async nobodyWaits(): Promise<void> {
-    for (const side of this.sides) expect(await side.callsThatWait(), this.about(side, 'local calls wait')).toEqual([]);
-  }
-
-  /** After healing: goes on for a moment, then stops writing and demands that nothing differs. */
-  async settled(when: string): Promise<void> {
-    await sleep(100);
-    for (const { writer } of this.sides) writer.pause();
-    for (const [index, side] of this.sides.entries()) {
-      await until(
-        () => side.delivered,
-        () => this.about(side, `has not caught up ${when}`),
-      );
-      const differences = await lastDifferences(() => mirrorDifferences(this.admin, prefixOf(side.name), side.cache));
-      expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
-      expect(this.watches[index]?.stale, this.about(side, 'went back to an older value')).toEqual([]);
-      expect(side.writer.failures, this.about(side, 'writes were refused')).toEqual([]);
-    }
-  }
-
-  about(side: Side, what: string): string {
-    const { state, attempts, lag, lastError } = side.health;
-    return `${side.name}: ${what} (${JSON.stringify({ state, attempts, lag, lastError })}). FAULT_SEED=${this.seed}`;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const watch of this.watches) void watch.stop();
-    for (const side of this.sides) await side[Symbol.asyncDispose]();
+  protected async stopLooking(): Promise<void> {
+    for (const watch of this.watches) watch.stop();
     this.admin.disconnect();
-    await this.proxy[Symbol.asyncDispose]();
-    await this.server[Symbol.asyncDispose]();
   }
-}
-
-export interface RedisRigOptions extends RedisOptions {
-  readonly seed?: number;
-  /** How fast the caches' time passes. */
-  readonly hurry?: number;
-  /** `user:password@` of the caches. */
-  readonly login?: string;
-  /** Before the caches connect. */
-  readonly prepare?: (admin: Redis) => Promise<unknown>;
 }
 
 export function prefixOf(name: Side['name']): string {

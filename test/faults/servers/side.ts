@@ -27,8 +27,8 @@ export class Side implements AsyncDisposable {
     name: Side['name'],
     follower: Side['follower'],
     random: Random,
-    options: (clock: HurriedClock, name: Side['name']) => OpenOptions,
-    hurry = HURRY,
+    hurry: number,
+    options: (clock: HurriedClock) => OpenOptions,
   ): Promise<Side> {
     const dataDir = name === 'durable' ? await tempDir('servers') : undefined;
     const clock = new HurriedClock(hurry);
@@ -37,7 +37,7 @@ export class Side implements AsyncDisposable {
       log: { capacityUpdates: 256 },
       onError: () => {},
       natsUrl: null,
-      ...options(clock, name),
+      ...options(clock),
       dataDir,
       clock,
     });

@@ -44,7 +44,6 @@ async function soak(leak: boolean): Promise<Sample[]> {
   await flapping;
   child.tell('end');
   expect(await child.next()).toBe('synced');
-  if (process.env.SOAK_PRINT) console.log(samples.map((x) => JSON.stringify(x)).join('\n'));
   removeTempDir(dataDir);
   return samples;
 }
