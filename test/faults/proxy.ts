@@ -31,6 +31,8 @@ export class FaultProxy implements AsyncDisposable {
   #refusing = false;
   #delayMs = 0;
   #stalled: Promise<void> | undefined;
+  /** Whether new connections are spared the stall. */
+  #newFlow = false;
   #flow = () => {};
 
   static async to(port: number): Promise<FaultProxy> {
@@ -67,6 +69,12 @@ export class FaultProxy implements AsyncDisposable {
     });
   }
 
+  /** As {@link stall}, for the connections there are; new ones flow. */
+  hold(): void {
+    this.stall();
+    this.#newFlow = true;
+  }
+
   /** Every piece waits so long before it passes. */
   delay(ms: number): void {
     this.#delayMs = ms;
@@ -85,6 +93,7 @@ export class FaultProxy implements AsyncDisposable {
     this.#cuts.toServer = undefined;
     this.#cuts.toClient = undefined;
     this.#stalled = undefined;
+    this.#newFlow = false;
     this.#flow();
   }
 
@@ -108,14 +117,16 @@ export class FaultProxy implements AsyncDisposable {
       socket.on('error', () => {});
       socket.once('close', () => this.#sockets.delete(socket));
     }
-    void this.#carry(client, upstream, 'toServer');
-    void this.#carry(upstream, client, 'toClient');
+    // Of this stall only.
+    const spared = this.#newFlow ? this.#stalled : undefined;
+    void this.#carry(client, upstream, 'toServer', spared);
+    void this.#carry(upstream, client, 'toClient', spared);
   }
 
-  async #carry(from: Socket, to: Socket, direction: Direction): Promise<void> {
+  async #carry(from: Socket, to: Socket, direction: Direction, spared: Promise<void> | undefined): Promise<void> {
     try {
       for await (const chunk of from) {
-        if (this.#stalled !== undefined) await this.#stalled;
+        if (this.#stalled !== spared) await this.#stalled;
         if (this.#delayMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#delayMs));
         if (!(await this.#pass(chunk as Buffer, from, to, direction))) return;
       }

@@ -36,6 +36,19 @@ describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
     await rig.settled('after it was silent');
   });
 
+  it('to which a connection that was given up brings messages late: they are repeats', async () => {
+    await using rig = await NatsRig.start(kind);
+    for (let round = 0; round < times(2, 100); round += 1) {
+      rig.resumeWriters();
+      await sleep(100);
+      await rig.holdConnections();
+      await rig.quiet();
+      rig.resumeWriters();
+      rig.proxy.heal();
+      await rig.settled('after the old connection was heard of again');
+    }
+  });
+
   it('that is far away is kept up with', async () => {
     await using rig = await NatsRig.start(kind, 1);
     rig.proxy.delay(20);

@@ -35,6 +35,18 @@ it.concurrent('a Redis that accepts connections and is silent holds nobody up; w
   await rig.settled('after it was silent');
 });
 
+it.concurrent('what a connection that was given up brings late is not put over what is newer', async () => {
+  await using rig = await RedisRig.start();
+  for (let round = 0; round < times(3, 100); round += 1) {
+    rig.resumeWriters();
+    await sleep(100);
+    await rig.holdConnections();
+    await sleep(100);
+    rig.proxy.heal();
+    await rig.settled('after the old connection was heard of again');
+  }
+});
+
 it.concurrent('a Redis that is far away is kept up with', async () => {
   await using rig = await RedisRig.start({ hurry: 1 });
   rig.proxy.delay(20);

@@ -27,6 +27,18 @@ export abstract class Rig implements AsyncDisposable {
     }
   }
 
+  /** Leaves the connections there are hanging; resolves once both caches have given theirs up and go on with another. */
+  async holdConnections(): Promise<void> {
+    const before = this.proxy.accepted;
+    this.proxy.hold();
+    for (const side of this.sides) {
+      await until(
+        () => this.proxy.accepted >= before + this.sides.length && side.health.attempts === 0,
+        () => this.about(side, 'does not go on by way of a new connection'),
+      );
+    }
+  }
+
   /** While the server is away: nobody in this process waits for it. */
   async nobodyWaits(): Promise<void> {
     for (const side of this.sides) expect(await side.callsThatWait(), this.about(side, 'local calls wait')).toEqual([]);
