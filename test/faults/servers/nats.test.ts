@@ -88,7 +88,7 @@ const faults: readonly Fault[] = [
     name: 'that permits no publishing any more',
     says: /does not let this user publish|permission|did not tell/i,
     begin: (rig) => rig.reload({ publish: '"nothing"' }),
-    heal: (rig) => rig.reload({}),
+    heal: (rig) => rig.betweenWindows(() => rig.reload({})),
   },
   {
     name: 'whose streams are full',
@@ -99,7 +99,7 @@ const faults: readonly Fault[] = [
       await limitStreams(rig, 100);
       rig.resumeWriters();
     },
-    heal: (rig) => limitStreams(rig, undefined),
+    heal: (rig) => rig.betweenWindows(() => limitStreams(rig, undefined)),
   },
 ];
 

@@ -63,7 +63,10 @@ export abstract class Rig implements AsyncDisposable {
   }
 
   resumeWriters(): void {
-    for (const { writer } of this.sides) writer.resume();
+    for (const { clock, writer } of this.sides) {
+      clock.thaw();
+      writer.resume();
+    }
   }
 
   about(side: Side, what: string): string {
