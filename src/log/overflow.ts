@@ -20,7 +20,8 @@ interface NamespaceOverflow {
  * and the last clear of every namespace before the updates of its keys.
  *
  * A key that came and went without the follower being given any of it leaves nothing, and neither does such a
- * namespace. So there is at most one update for each live key, each key given before and each namespace.
+ * namespace; but of a namespace that is there, and empty, something is told. So there is at most one update for each
+ * live key and each key given before, and two for each namespace: its last clear, and one that tells that it is there.
  *
  * Invariants: updates come in ascending positions, hence `#order` is sorted by position; each update in it is after
  * the follower's checkpoint.
@@ -74,8 +75,12 @@ export class Overflow {
     for (const [at, { update, home }] of this.#order) {
       if (at > position) break;
       this.#order.delete(at);
-      if (update.key === null) home.clear = undefined;
-      else home.keys.delete(update.key);
+      if (update.key !== null) home.keys.delete(update.key);
+      else {
+        home.clear = undefined;
+        // The destination does not have the namespace now, whatever it knew of the one before.
+        if (update.drop && home.keys.size > 0) home.unseen = [...home.keys.values()].every(({ unseen }) => unseen);
+      }
       this.#tidy(update.namespace, home);
     }
   }
@@ -84,12 +89,12 @@ export class Overflow {
     for (const kept of home.keys.values()) this.#order.delete(kept.update.position);
     home.keys.clear();
     if (home.clear !== undefined) this.#order.delete(home.clear.update.position);
-    if (!home.unseen) {
-      home.clear = { update, unseen: false, home };
-      this.#order.set(update.position, home.clear);
-    } else if (update.drop) {
+    if (home.unseen && update.drop) {
       this.#namespaces.delete(update.namespace);
+      return;
     }
+    home.clear = { update, unseen: false, home };
+    this.#order.set(update.position, home.clear);
   }
 
   #addOfKey(update: Update, key: string, home: NamespaceOverflow, given: boolean): void {
@@ -102,7 +107,7 @@ export class Overflow {
       return;
     }
     this.#order.delete(kept.update.position);
-    if (kept.unseen && removes(update)) {
+    if (kept.unseen && removes(update) && isToldWithoutKey(home)) {
       home.keys.delete(key);
       return;
     }
@@ -114,6 +119,12 @@ export class Overflow {
   #tidy(name: string, home: NamespaceOverflow): void {
     if (!home.unseen && home.clear === undefined && home.keys.size === 0) this.#namespaces.delete(name);
   }
+}
+
+/** Whether the destination learns, or knows, that the namespace is there even if nothing is told of this key. */
+function isToldWithoutKey({ unseen, clear, keys }: NamespaceOverflow): boolean {
+  if (keys.size > 1) return true;
+  return clear === undefined ? !unseen : !clear.update.drop;
 }
 
 function removes({ operation }: Update): boolean {

@@ -99,9 +99,23 @@ describe('a follower that falls behind the ring', () => {
   });
 
   it('does not hear of a key that came and went', async () => {
-    const { follower } = await narrow(aSet('n', 1, 'x'), del(2, 'x'), aSet('n', 3, 'y'), aSet('n', 4, 'z'));
-    expect(told(await follower.read(10))).toEqual(['3 set y', '4 set z']);
+    const { follower } = await narrow(aSet('n', 1, 'y'), aSet('n', 2, 'x'), del(3, 'x'), aSet('n', 4, 'z'));
+    expect(told(await follower.read(10))).toEqual(['1 set y', '4 set z']);
     expect(follower.kept).toBe(1);
+  });
+
+  it('does hear of a namespace that is there, though all its keys came and went', async () => {
+    const { follower } = await narrow(
+      aSet('n', 1, 'x'),
+      aSet('n', 2, 'y'),
+      del(3, 'x'),
+      del(4, 'y'),
+      aSet('m', 1, 'z'),
+    );
+    expect(told(await follower.read(10))).toEqual(['4 delete y', '5 set z']);
+    const clear = createUpdate('n', 2, 'clear_namespace', null, null, 1, null, null, 0, false, 0);
+    const cleared = await narrow(aSet('n', 1, 'x'), clear, aSet('m', 1, 'z'));
+    expect(told(await cleared.follower.read(10))).toEqual(['2 clear_namespace null', '3 set z']);
   });
 
   it('does hear of the end of a key that it has been given, saved or not', async () => {
@@ -187,6 +201,7 @@ describe('whatever the ring has let go of', () => {
       for (const move of plan) await run.move(move);
       await run.finish();
       expect(run.destination.entries).toEqual(run.reference.entries);
+      expect(run.destination.namespaces).toEqual(run.reference.namespaces);
     });
     await fc.assert(scenario, fcOptions(3000));
   });
@@ -258,6 +273,8 @@ class Run {
     this.#follower.expose(this.#log.head);
     this.destination.entries.clear();
     for (const [name, entry] of this.reference.entries) this.destination.entries.set(name, entry);
+    this.destination.namespaces.clear();
+    for (const name of this.reference.namespaces) this.destination.namespaces.add(name);
     for (const [name, state] of this.#cache.namespaces) {
       for (const key of state.entries.keys()) this.#given.add(`${name}\0${key}`);
     }

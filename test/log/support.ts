@@ -91,15 +91,18 @@ export class Cache {
   }
 }
 
-/** What a destination of the user's holds: values and expiries, and nothing of versions. */
+/** What a destination of the user's holds: namespaces, values and expiries, and nothing of versions. */
 export class Destination {
+  readonly namespaces = new Set<string>();
   readonly entries = new Map<string, { value: JsonValue; expiresAt: number | null }>();
 
   take(updates: readonly Update[]): void {
     for (const update of updates) this.#apply(update);
   }
 
-  #apply({ operation, namespace, key, value, expiresAt }: Update): void {
+  #apply({ operation, namespace, key, value, expiresAt, drop }: Update): void {
+    if (drop) this.namespaces.delete(namespace);
+    else this.namespaces.add(namespace);
     const prefix = `${namespace.length}:${namespace}`;
     const name = `${prefix}${key}`;
     const known = this.entries.get(name);

@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { end, findProgram, freePort, freeze, launch, PortTakenError, type ServerKind } from './server-process.ts';
 import { removeTempDir, tempDir } from './temp-dir.ts';
 
@@ -72,19 +72,34 @@ export function startNats(options: NatsOptions = {}): Promise<TestServer> {
   const program = requireProgram('nats-server', 'NATS_SERVER');
   return start('nats', options, (port, dir, home) => {
     const name = `test-${process.pid}-${port}`;
-    const configFile = join(home, 'nats.conf');
-    if (options.config !== undefined) writeFileSync(configFile, options.config);
+    const { jetstream = true, config } = options;
+    const configFile = join(home, CONFIG_FILE);
+    // In the file, as what only the arguments say does not outlive a reload. In its first line: see `reloadNats`.
+    const head = `server_name: "${name}" ${jetstream ? `; jetstream { store_dir: "${dir}" }` : ''}`;
+    writeFileSync(configFile, `${head}\n${config ?? ''}`);
     return {
       program,
-      args: [
-        ...['-a', '127.0.0.1', '-p', String(port), '-n', name],
-        ...((options.jetstream ?? true) ? ['-js', '-sd', dir] : []),
-        ...(options.config === undefined ? [] : ['-c', configFile]),
-      ],
+      args: [...['-a', '127.0.0.1', '-p', String(port)], ...['-c', configFile]],
       logFile: join(home, 'server.log'),
       answers: async () => (await converse(port, '', /\r\n/)).includes(`"server_name":"${name}"`),
     };
   });
+}
+
+const CONFIG_FILE = 'nats.conf';
+
+/** Gives a running nats-server another `config` by signal; resolves once it goes by that. */
+export async function reloadNats(server: TestServer, config: string): Promise<void> {
+  const file = join(dirname(server.logFile), CONFIG_FILE);
+  const [head] = readFileSync(file, 'utf8').split('\n', 1);
+  writeFileSync(file, `${head}\n${config}`);
+  const logged = () => readFileSync(server.logFile, 'utf8');
+  const before = logged().length;
+  process.kill(server.pid, 'SIGHUP');
+  for (let news = ''; !news.includes('Reloaded server configuration'); news = logged().slice(before)) {
+    if (news.includes('Failed to reload')) throw new Error(`nats-server did not take the configuration: ${news}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 function requireProgram(name: string, variable: string): string {

@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { Direction } from '../proxy.ts';
+import { faultSeed, Random, times } from '../support.ts';
+import { NatsRig } from './nats-rig.ts';
+import { STOP_MS } from './side.ts';
+
+/** Where a connection is cut: mostly early, so also while it is being greeted, and now and then in a long value. */
+function somewhere(random: Random, direction: Direction): number {
+  if (direction === 'toClient') return random.below(800);
+  return random.below(random.below(4) === 0 ? 60_000 : 3_000);
+}
+
+describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
+  it('whose connections are cut in the middle of a frame, in both directions: its subscriber lacks nothing', async () => {
+    await using rig = await NatsRig.start(kind);
+    const random = new Random(faultSeed());
+    for (let round = 0; round < times(40, 3_000); round += 1) {
+      const direction = random.below(2) === 0 ? 'toServer' : 'toClient';
+      await rig.proxy.cutAfter(direction, somewhere(random, direction));
+    }
+    await rig.nobodyWaits();
+    expect(rig.proxy.accepted).toBeGreaterThanOrEqual(times(40, 3_000));
+    await rig.settled('after its connections were cut');
+  });
+
+  it('that accepts connections and is silent holds nobody up; what was held back and comes late does no harm', async () => {
+    await using rig = await NatsRig.start(kind);
+    await sleep(200);
+    rig.proxy.stall();
+    await rig.nobodyWaits();
+    await rig.noticed(/did not/);
+    await sleep(STOP_MS);
+    await rig.nobodyWaits();
+    rig.proxy.heal();
+    await rig.settled('after it was silent');
+  });
+
+  it('to which a connection that was given up brings messages late: they are repeats', async () => {
+    await using rig = await NatsRig.start(kind);
+    for (let round = 0; round < times(2, 100); round += 1) {
+      rig.resumeWriters();
+      await sleep(100);
+      await rig.holdConnections();
+      await rig.quiet();
+      rig.resumeWriters();
+      rig.proxy.heal();
+      await rig.settled('after the old connection was heard of again');
+    }
+  });
+
+  it('that is far away is kept up with', async () => {
+    await using rig = await NatsRig.start(kind, 1);
+    rig.proxy.delay(20);
+    await rig.nobodyWaits();
+    await sleep(times(500, 30_000));
+    await rig.settled('while it is far away');
+    expect(rig.sides.map((side) => side.health.attempts)).toEqual([0, 0]);
+  });
+});

@@ -1,0 +1,74 @@
+import { Redis } from 'ioredis';
+import { expect } from 'vitest';
+import { RedisContextCache } from '../../../src/index.ts';
+import { type RedisOptions, startRedis, type TestServer } from '../../support/servers.ts';
+import { FaultProxy } from '../proxy.ts';
+import { faultSeed, Random } from '../support.ts';
+import { mirrorDifferences } from './compare.ts';
+import { MirrorWatch } from './mirror-watch.ts';
+import { Rig } from './rig.ts';
+import { HURRY, lastDifferences, Side } from './side.ts';
+
+export interface RedisRigOptions extends RedisOptions {
+  /** How fast the caches' time passes. */
+  readonly hurry?: number;
+  /** `user:password@` of the caches. */
+  readonly login?: string;
+  /** Before the caches connect. */
+  readonly prepare?: (admin: Redis) => Promise<unknown>;
+}
+
+/** A Redis that two caches mirror to by way of a proxy, each under a prefix of its own. */
+export class RedisRig extends Rig {
+  /** Past the proxy, for whoever does the mischief and for whoever looks. */
+  readonly admin: Redis;
+  readonly watches: MirrorWatch[] = [];
+
+  static async start({ hurry = HURRY, login = '', prepare, ...redis }: RedisRigOptions = {}): Promise<RedisRig> {
+    const server = await startRedis(redis);
+    const rig = new RedisRig(server, await FaultProxy.to(server.port), faultSeed());
+    await prepare?.(rig.admin);
+    const url = rig.proxy.instead(server.url).replace('//', `//${login}`);
+    for (const name of ['in memory', 'durable'] as const) {
+      const prefix = prefixOf(name);
+      const random = new Random(rig.seed);
+      const side = await Side.open(name, 'mirror', random, hurry, (clock) => ({
+        secondaryCache: new RedisContextCache({ url, prefix, clock }),
+      }));
+      rig.sides.push(side);
+      rig.watches.push(new MirrorWatch(rig.admin, prefix));
+    }
+    await rig.settled('before anything has happened');
+    rig.resumeWriters();
+    return rig;
+  }
+
+  private constructor(server: TestServer, proxy: FaultProxy, seed: number) {
+    super(server, proxy, seed);
+    this.admin = new Redis(server.url, {
+      retryStrategy: () => 20,
+      maxRetriesPerRequest: null,
+      autoResendUnfulfilledCommands: false,
+      // It has to get in while the server is loading.
+      enableReadyCheck: false,
+    });
+    this.admin.on('error', () => {});
+  }
+
+  protected async compare(side: Side, index: number, when: string): Promise<void> {
+    const differences = await lastDifferences(() => mirrorDifferences(this.admin, prefixOf(side.name), side.cache));
+    expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
+    const watch = this.watches[index];
+    expect(watch?.stale, this.about(side, 'went back to an older value')).toEqual([]);
+    expect(watch?.reads, this.about(side, 'was not watched')).toBeGreaterThan(0);
+  }
+
+  protected async stopLooking(): Promise<void> {
+    for (const watch of this.watches) watch.stop();
+    this.admin.disconnect();
+  }
+}
+
+export function prefixOf(name: Side['name']): string {
+  return `${name}/`;
+}

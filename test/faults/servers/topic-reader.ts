@@ -1,0 +1,79 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { AgentContextCache } from '../../../src/index.ts';
+import { differencesOf } from './compare.ts';
+
+/** As much of the public message as is compared. */
+export interface TopicMessage {
+  readonly position: number;
+  readonly event_data: {
+    readonly operation: 'set' | 'delete' | 'clear_namespace';
+    readonly namespace: string;
+    readonly key: string | null;
+    readonly value: unknown;
+  };
+}
+
+/**
+ * What a subscriber that drops repeats makes of a topic's messages: the state they lead to, and whether they came in
+ * order.
+ */
+export class TopicReader {
+  readonly #values = new Map<string, Map<string, unknown>>();
+  readonly #seen = new Map<number, TopicMessage>();
+  readonly #outOfOrder: string[] = [];
+  #last = 0;
+  /** Messages that came again. */
+  repeated = 0;
+
+  /** Positions that came for the first time after later ones. */
+  get outOfOrder(): string[] {
+    return [...this.#outOfOrder];
+  }
+
+  take(payload: string): void {
+    const message = JSON.parse(payload) as TopicMessage;
+    const { position } = message;
+    if (this.#seen.has(position)) {
+      this.repeated += 1;
+      return;
+    }
+    this.#seen.set(position, message);
+    if (position < this.#last) this.#outOfOrder.push(`position ${position} came after ${this.#last}`);
+    this.#last = position;
+    this.#fold(message);
+  }
+
+  /** How the state that the messages lead to differs from the cache, and what came in disorder. */
+  differences(cache: AgentContextCache): string[] {
+    const wanted = new Map<string, unknown>();
+    for (const namespace of cache.listNamespaces()) {
+      for (const { key, value } of cache.entries(namespace)) wanted.set(`${namespace} ${key}`, value);
+    }
+    const held = new Map<string, unknown>();
+    for (const [namespace, values] of this.#values) {
+      for (const [key, value] of values) held.set(`${namespace} ${key}`, value);
+    }
+    return [...this.#outOfOrder, ...differencesOf(held, wanted, 'the subscriber', 'the cache')];
+  }
+
+  /** What the log says and no message did: none but touches may be missing. */
+  async missing(cache: AgentContextCache): Promise<number[]> {
+    const missing: number[] = [];
+    for await (const { position, operation, value } of cache.readLog({ from: 1 })) {
+      const message = this.#seen.get(position);
+      if (operation === 'touch') continue;
+      const same = operation !== 'set' || JSON.stringify(message?.event_data.value) === JSON.stringify(value);
+      if (message === undefined || !same) missing.push(position);
+      if (position % 5_000 === 0) await nextTurn();
+    }
+    return missing;
+  }
+
+  #fold({ event_data: { operation, namespace, key, value } }: TopicMessage): void {
+    const values = this.#values.get(namespace) ?? new Map<string, unknown>();
+    this.#values.set(namespace, values);
+    if (key === null) values.clear();
+    else if (operation === 'set') values.set(key, value);
+    else values.delete(key);
+  }
+}
