@@ -11,9 +11,9 @@ import { randomCommands } from './crash-workload.ts';
 import { faultSeed, Random, times } from './support.ts';
 
 const seed = faultSeed();
-const CUTS = times(12, 100);
+const CUTS = times(8, 100);
 /** So often the power of one disk fails, then a new one is taken. */
-const GENERATIONS = times(6, 20);
+const GENERATIONS = times(4, 20);
 const MEGABYTES = 160;
 /** Many are large: whether one file of the storage holds what another one builds on shows where files turn over. */
 const LARGE_ONE_IN = 12;
