@@ -19,14 +19,30 @@ const STEADY = 'steady';
 
 /**
  * `count` commands of every kind, over several namespaces: sets small and large, conditions, deletes, touches, batches,
- * clears, drops, expiries, and now and then a snapshot or a passivation. The same seed gives the same commands.
+ * clears, drops, expiries, and now and then a snapshot or a passivation. The same seed gives the same commands. One value
+ * in `largeOneIn` is large, so that the files of the storage fill and turn over.
  */
-export function randomCommands(seed: number, count: number): ContextCommand[] {
-  const random = new Random(seed);
+export function randomCommands(seed: number, count: number, largeOneIn = 60): ContextCommand[] {
+  const random = new Sizes(seed, largeOneIn);
   return Array.from({ length: count }, (_, index) => anyCommand(random, index));
 }
 
-function anyCommand(random: Random, index: number): ContextCommand {
+/** Random, and how often a value is large. */
+class Sizes extends Random {
+  readonly #largeOneIn: number;
+
+  constructor(seed: number, largeOneIn: number) {
+    super(seed);
+    this.#largeOneIn = largeOneIn;
+  }
+
+  /** Of a value, in characters. */
+  size(): number {
+    return this.below(this.#largeOneIn) === 0 ? 20_000 + this.below(150_000) : this.below(300);
+  }
+}
+
+function anyCommand(random: Sizes, index: number): ContextCommand {
   const roll = random.below(100);
   const namespace = random.pick(NAMESPACES);
   const agent = random.pick(['one', 'two', undefined]);
@@ -42,7 +58,7 @@ function anyCommand(random: Random, index: number): ContextCommand {
   return { type: 'namespace.passivate', namespace };
 }
 
-function someSteps(random: Random, index: number): BatchOperation[] {
+function someSteps(random: Sizes, index: number): BatchOperation[] {
   return Array.from({ length: 1 + random.below(12) }, (_, step): BatchOperation => {
     const roll = random.below(10);
     if (roll < 7) return { operation: 'set', ...aSet(random, index * 100 + step), ...aTtl(random) };
@@ -59,8 +75,7 @@ function aTtl(random: Random): { ttl?: number } {
   return random.below(6) === 0 ? { ttl: 20 + random.below(600) } : {};
 }
 
-/** Every value says which command it is of; one in sixty is large, so that files of the storage fill and turn over. */
-function aSet(random: Random, index: number): { key: string; value: { of: number; text: string; list: number[] } } {
-  const size = random.below(60) === 0 ? 20_000 + random.below(150_000) : random.below(300);
-  return { key: aKey(random), value: { of: index, text: 'ä'.padEnd(size, 'x'), list: [index, -1] } };
+/** Every value says which command it is of. */
+function aSet(random: Sizes, index: number): { key: string; value: { of: number; text: string; list: number[] } } {
+  return { key: aKey(random), value: { of: index, text: 'ä'.padEnd(random.size(), 'x'), list: [index, -1] } };
 }
