@@ -29,7 +29,6 @@ import type {
 } from './cache/types.ts';
 import { Verifier } from './cache/verify.ts';
 import { Writer } from './cache/writer.ts';
-import { systemClock } from './core/clock.ts';
 import type { Acknowledgement, ContextCommand, RemoveOptions, WriteOptions } from './core/command.ts';
 import { untilAborted, withDeadline } from './core/deadline.ts';
 import { DEFAULT_NAMESPACE } from './core/names.ts';
@@ -75,7 +74,7 @@ export class AgentContextCache<
     let ask: AgentContextCache['ask'];
     const parts = new Composition(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
-    const history = new History(storage.past, storage.log, options.clock ?? systemClock);
+    const history = new History(storage.past, storage.log, parts.clock);
     const digests = new Digests(parts.registry, parts.log, parts.clock);
     const verifier = new Verifier(parts, storage, options.backup?.transforms);
     super(history, settings, { digests, verifier, retention: parts.retention });
