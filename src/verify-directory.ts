@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { AgentContextCache } from './agent-context-cache.ts';
 import type { CacheOptions } from './cache/options.ts';
@@ -107,10 +107,16 @@ async function verifyStored(path: string, location: string, findings: Findings):
   } catch (error) {
     const isForeign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
     if (isForeign && findings.problems.length === 0) throw error;
-    findings.addError('file', { file: 'db' }, reasonOf(error));
+    findings.addError('file', { file: await strictlyRead(copy.location) }, reasonOf(error));
     findings.notes.push('Not every record could be read: the database can not be opened.');
     return nothing;
   }
+}
+
+/** What LevelDB reads, and lets nothing pass in, when it opens a database whose files are all there: its manifest. */
+async function strictlyRead(location: string): Promise<string> {
+  const named = await readFile(join(location, 'CURRENT'), 'latin1').catch(() => '');
+  return join('db', named.trim());
 }
 
 /** What LevelDB says, in place of that it could not be opened. */

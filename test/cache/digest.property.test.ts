@@ -107,7 +107,7 @@ describe('the digest of a cache', () => {
     }
   });
 
-  it('is the same for a cache that is reopened, replayed, restored, or seen from later', async () => {
+  it('is the same for a cache that is reopened, replayed, restored, forked, or seen from later', async () => {
     const scenario = fc.asyncProperty(plan, fc.boolean(), async (batches, passivates) => {
       const clock = new ManualClock();
       const dataDir = await tempDir('digest');
@@ -125,7 +125,11 @@ describe('the digest of a cache', () => {
       await cache.shutdown();
       cache = await open(options);
       expect(await cache.digest()).toBe(digest);
+      const branch = await cache.fork();
+      opened.push(branch);
       await cache.set('later', 1, 'another');
+      expect(await branch.digest()).toBe(digest);
+      await branch.shutdown();
       expect(digestOfAll(fromScratch(cache, seen.position))).toBe(digest);
       await cache.shutdown();
       const restored = await open({ clock, restoreFrom: join(dataDir, 'backups') });
