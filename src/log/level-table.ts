@@ -90,11 +90,12 @@ function readHandle(fields: VarintReader): Handle {
 /** Nothing lies between the blocks: so what names them wrongly is found. */
 function follow(handles: readonly Handle[], from: number, to: number, index: Handle): void {
   let next = from;
+  let together = true;
   for (const { offset, size } of handles) {
-    if (offset !== next) break;
-    next += size + TRAILER;
+    together &&= offset === next;
+    next = offset + size + TRAILER;
   }
-  if (next !== to) throw new TableDamage(index.offset, 'the index does not name all blocks');
+  if (!together || next !== to) throw new TableDamage(index.offset, 'the index does not name all blocks');
 }
 
 async function proveBlock(file: SlicedFile, { offset, size }: Handle, what: string): Promise<number> {

@@ -75,7 +75,7 @@ async function changeDatabase(dataDir: string, key: string, value: string): Prom
   await db.close();
 }
 
-beforeAll(buildDist, 120_000);
+beforeAll(buildDist, 300_000);
 
 describe('a directory is refused within a second, with the remedy,', () => {
   it('where another process has it', async () => {

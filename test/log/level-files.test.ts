@@ -126,6 +126,21 @@ describe('the files of a database', () => {
     );
   });
 
+  it('tell of a footer that names a whole block twice, and so another one not at all', async () => {
+    const file = (await filesLike(/\.ldb$/))[0] as string;
+    const { size } = await stat(join(original, file));
+    const rename = (footer: Buffer) => {
+      const ends: number[] = [];
+      for (let at = 0; ends.length < 4; at += 1) if ((footer[at] ?? 0) < 0x80) ends.push(at + 1);
+      const index = Buffer.from(footer.subarray(ends[1], ends[3]));
+      footer.fill(0, 0, 40);
+      footer.set(Buffer.concat([index, index]));
+    };
+    await overwrite(file, size - 48, rename, 48);
+    expect(await damages()).toEqual([{ file, offset: size - 48, problem: 'the footer is not as it was written' }]);
+    await mend(file);
+  });
+
   it('tell of a flipped bit of the write-ahead log and the manifest that has whole records behind it', async () => {
     for (const file of [await only(/\.log$/), await only(/^MANIFEST/)]) {
       const { size } = await stat(join(original, file));
