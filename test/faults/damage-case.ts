@@ -3,6 +3,7 @@ import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentContextCache, ContextCacheError } from '../../src/index.ts';
+import type { OpenStorage } from '../../src/log/level-storage.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { Recorded } from './damage-model.ts';
 import type { Random } from './support.ts';
@@ -21,15 +22,22 @@ export type Open = (dataDir: string) => Promise<AgentContextCache>;
 /** As anybody does. */
 export const openCache: Open = (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {} });
 
-/** A copy of a directory in which one file is another's, so that it may be changed; the others are shared. */
-export async function copyOf(original: string, folder: string, file: string): Promise<string> {
+/** With a storage engine of the test's. */
+export function openOver(openStorage: OpenStorage): Open {
+  return (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {}, internals: { openStorage } });
+}
+
+/**
+ * A copy of a directory's `db` or `backups` in which `file` is to be damaged. What nobody writes to is shared with the
+ * original: not so the tables where the manifest is damaged, for LevelDB may then take numbers that are theirs.
+ */
+export async function copyOf(original: string, folder: 'db' | 'backups', file: string): Promise<string> {
   const dataDir = await tempDir('damage');
-  for (const each of ['db', 'backups']) {
-    await mkdir(join(dataDir, each), { mode: 0o700 });
-    for (const name of await readdir(join(original, each))) {
-      const own = (each === folder && name === file) || NOTES.test(name);
-      await (own ? copyFile : link)(join(original, each, name), join(dataDir, each, name));
-    }
+  await mkdir(join(dataDir, folder), { mode: 0o700 });
+  const shared = /^(MANIFEST|CURRENT)/.test(file) ? /\.blob$/ : /\.(ldb|blob)$/;
+  for (const name of await readdir(join(original, folder))) {
+    const take = name !== file && shared.test(name) ? link : copyFile;
+    await take(join(original, folder, name), join(dataDir, folder, name));
   }
   return dataDir;
 }

@@ -38,7 +38,7 @@ export async function fillDirectory(seed: number): Promise<Filled> {
   });
   await keepCopy();
   await inSession(dataDir, async (cache) => {
-    await run(cache, someCommands(random, 2_500, 4_000));
+    await run(cache, someCommands(random, 2_000, 3_000));
     await cache.backup();
   });
   await keepCopy();

@@ -7,9 +7,8 @@ import type { Update } from '../../src/index.ts';
 import { type LevelStorage, openUnproven } from '../../src/log/level-storage.ts';
 import { proveBeforeOpening } from '../../src/log/prove-before-opening.ts';
 import { seal, unseal } from '../../src/log/sealed.ts';
-import { copyOf, judge, type Open, openCache, type Verdict } from './damage-case.ts';
+import { copyOf, judge, type Open, openCache, openOver, type Verdict } from './damage-case.ts';
 import { Recorded } from './damage-model.ts';
-import { openOver } from './damage-unproven.ts';
 import { type Filled, fillDirectory } from './damage-workload.ts';
 import { faultSeed, long, Random, times } from './support.ts';
 
@@ -117,7 +116,7 @@ describe('a damaged directory is refused, or a true prefix', () => {
   it('where a bit is flipped', async () => {
     const random = new Random(seed);
     const kinds = [/\.log$/, /\.log$/, /^MANIFEST/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /^[CL]/];
-    const cases = Array.from({ length: times(60, 1000) }, () => {
+    const cases = Array.from({ length: times(48, 1000) }, () => {
       const file = random.pick(filesOf(random.pick(kinds)).filter((name) => sizeOf(name) > 0));
       return flipOf(file, random);
     });
@@ -146,19 +145,18 @@ describe('a damaged directory is refused, or a true prefix', () => {
 
   it('where it is too large for all of it to be proven, and a bit of a table is flipped', async () => {
     const random = new Random(seed);
-    const openLarge: Open = (dataDir) =>
-      openOver(dataDir, async (location, create) => {
-        if (!create) await proveBeforeOpening(location, 0);
-        return openUnproven(location, create);
-      });
-    const cases = Array.from({ length: times(16, 1000) }, () => flipOf(random.pick(filesOf(/\.ldb$/)), random));
+    const openLarge = openOver(async (location, create) => {
+      if (!create) await proveBeforeOpening(location, 0);
+      return openUnproven(location, create);
+    });
+    const cases = Array.from({ length: times(12, 1000) }, () => flipOf(random.pick(filesOf(/\.ldb$/)), random));
     const verdicts = await judgeAll(cases, openLarge);
     expect(count(verdicts, 'noticed') + count(verdicts, 'refused')).toBeGreaterThan(0);
   });
 });
 
 describe('what looks for wrong values', () => {
-  const openUnprovenCache: Open = (dataDir) => openOver(dataDir, openUnproven);
+  const openUnprovenCache = openOver(openUnproven);
 
   it('finds none where nothing was done', async () => {
     expect(await verdictAfter(async () => {}, openCache)).toBe('prefix');
