@@ -1,0 +1,56 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Collects garbage, so that nobody pays for what came before; the bench runs with --expose-gc. */
+export function collect() {
+  globalThis.gc?.();
+}
+
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** The value that a share `part` of the numbers does not exceed. */
+export function quantile(numbers, part) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+}
+
+/** How a pass is timed: warm-up, then some passes of so many milliseconds, of which the median counts. */
+export function paceOf({ quick }) {
+  return quick ? { warmMs: 20, passMs: 25, passes: 2 } : { warmMs: 300, passMs: 250, passes: 5 };
+}
+
+/**
+ * Nanoseconds an operation takes. `run(from, count)` does operations `from` to `from + count`, at once or as a
+ * promise; it is called with bursts of at most `burst`, after each of which the event loop gets a turn, in the time
+ * that is measured. Gives the number of operations as well, so that the caller can check what has been done.
+ */
+export async function nanosecondsPerOperation(run, pace, burst) {
+  let done = 0;
+  // A slow candidate must not do a whole burst before the clock is looked at.
+  let size = Math.min(burst, 16);
+  const pass = async (ms) => {
+    const from = done;
+    const began = performance.now();
+    let elapsed = 0;
+    while (elapsed < ms) {
+      const before = elapsed;
+      const running = run(done, size);
+      if (running !== undefined) await running;
+      done += size;
+      await nextTurn();
+      elapsed = performance.now() - began;
+      if (elapsed - before < ms / 20 && size < burst) size = Math.min(burst, size * 2);
+    }
+    return (elapsed * 1e6) / (done - from);
+  };
+  await pass(pace.warmMs);
+  const results = [];
+  for (let i = 0; i < pace.passes; i += 1) {
+    collect();
+    results.push(await pass(pace.passMs));
+  }
+  return { ns: median(results), done };
+}
