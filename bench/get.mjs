@@ -1,7 +1,7 @@
 // What a read costs, at random over all keys.
 import { check, checkSame } from './lib/check.mjs';
 import { fill } from './lib/fill.mjs';
-import { nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
+import { COST, nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
 import { makeSpace } from './lib/space.mjs';
 import { makeStore, storesAsCandidates } from './lib/stores.mjs';
 
@@ -11,7 +11,7 @@ export default {
   order: 1,
   title: '`get`',
   about: 'a read of a number, at random over all keys, in nanoseconds',
-  metrics: { ns: { unit: 'ns', better: 'less', what: '' } },
+  metrics: COST,
   goals: [
     { ofLimit: 1.5, text: 'within 1.5× of a nested Map' },
     { ahead: 1, traits: ['namespaces', 'isolates'], text: 'ahead of all with namespaces and isolation' },
@@ -41,11 +41,11 @@ export default {
     const store = await makeStore(candidate, { keys, space });
     await fill(store, space, (i) => i);
     const reader = store.async ? readLater(store, space) : readAtOnce(store, space);
-    const { ns, done } = await nanosecondsPerOperation(reader.run, paceOf(scale), BURST);
+    const { done, ...cost } = await nanosecondsPerOperation(reader.run, paceOf(scale), BURST);
     checkSame(reader.sum(), expectedSum(space, done), `the sum of ${done} reads`);
     check(done > 0, 'nothing was read');
     await store.close?.();
-    return { ns };
+    return cost;
   },
 };
 

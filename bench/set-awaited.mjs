@@ -1,4 +1,5 @@
 // What a write costs whose caller waits for its end before the next. The limit is a nested Map and a resolved promise.
+import { COST } from './lib/passes.mjs';
 import { storesAsCandidates } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';
 import { measureWrites } from './lib/writes.mjs';
@@ -7,7 +8,7 @@ export default {
   order: 3,
   title: '`set` of a number, awaited',
   about: 'one write after the other, each awaited, in nanoseconds',
-  metrics: { ns: { unit: 'ns', better: 'less', what: '' } },
+  metrics: COST,
   goals: [
     { ofLimit: 2, text: 'within 2× of a resolved promise and a nested Map' },
     { ahead: 1, except: ['lru-cache'], text: 'ahead of every rival but a bare lru-cache' },

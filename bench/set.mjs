@@ -1,4 +1,5 @@
 // What a write of a number costs that nobody waits for: by the method and by a message to the supervisor.
+import { COST } from './lib/passes.mjs';
 import { storesAsCandidates } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';
 import { measureWrites } from './lib/writes.mjs';
@@ -7,7 +8,7 @@ export default {
   order: 2,
   title: '`set` of a number, nobody awaits',
   about: 'a write over a key that is there, in bursts of 1,000 with a turn of the event loop after each, in nanoseconds',
-  metrics: { ns: { unit: 'ns', better: 'less', what: '' } },
+  metrics: COST,
   goals: [
     { ofLimit: 5, text: 'within 5× of a nested Map' },
     { ahead: 30, of: ['XState, idiomatic'], text: '30× ahead of idiomatic XState' },

@@ -23,7 +23,9 @@ export function paceOf({ quick }) {
 }
 
 /**
- * Nanoseconds an operation takes. `run(from, count)` does operations `from` to `from + count`, at once or as a
+ * What an operation costs in nanoseconds of the processor (`ns`), those of the garbage collector and the compiler
+ * included, and by the clock on the wall (`wall`). The first is what other programs on the machine do not change.
+ * `run(from, count)` does operations `from` to `from + count`, at once or as a
  * promise; it is called with bursts of at most `burst`, after each of which the event loop gets a turn, in the time
  * that is measured. Gives the number of operations as well, so that the caller can check what has been done.
  */
@@ -33,18 +35,20 @@ export async function nanosecondsPerOperation(run, pace, burst) {
   let size = Math.min(burst, 16);
   const pass = async (ms) => {
     const from = done;
+    const before = process.cpuUsage();
     const began = performance.now();
     let elapsed = 0;
     while (elapsed < ms) {
-      const before = elapsed;
+      const last = elapsed;
       const running = run(done, size);
       if (running !== undefined) await running;
       done += size;
       await nextTurn();
       elapsed = performance.now() - began;
-      if (elapsed - before < ms / 20 && size < burst) size = Math.min(burst, size * 2);
+      if (elapsed - last < ms / 20 && size < burst) size = Math.min(burst, size * 2);
     }
-    return (elapsed * 1e6) / (done - from);
+    const { user, system } = process.cpuUsage(before);
+    return { ns: ((user + system) * 1e3) / (done - from), wall: (elapsed * 1e6) / (done - from) };
   };
   await pass(pace.warmMs);
   const results = [];
@@ -52,5 +56,11 @@ export async function nanosecondsPerOperation(run, pace, burst) {
     collect();
     results.push(await pass(pace.passMs));
   }
-  return { ns: median(results), done };
+  return { ns: median(results.map(({ ns }) => ns)), wall: median(results.map(({ wall }) => wall)), done };
 }
+
+/** The metrics of {@link nanosecondsPerOperation}. */
+export const COST = {
+  ns: { unit: 'ns', better: 'less', what: 'processor' },
+  wall: { unit: 'ns', better: 'less', what: 'wall' },
+};

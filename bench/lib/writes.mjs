@@ -18,11 +18,11 @@ export async function measureWrites({ candidate, case: oneCase, scale, seed }, {
   await fill(store, space, make);
   const last = Float64Array.from({ length: keys }, (_, i) => i);
   const run = awaited ? writeAwaited(store, space, make, last) : writeUnawaited(store, space, make, last);
-  const { ns } = await nanosecondsPerOperation(run, paceOf(scale), BURST);
+  const { ns, wall } = await nanosecondsPerOperation(run, paceOf(scale), BURST);
   for (const i of sample(keys)) {
     checkSame(await store.get(space.namespaceOf[i], space.keyOf[i]), make(last[i]), `key ${i}`);
   }
-  return { result: { ns }, store, space };
+  return { result: { ns, wall }, store, space };
 }
 
 /** Nobody waits for any of them; where they end later, the end of the burst waits for its last. */
