@@ -1,6 +1,7 @@
 // How many writes a second are on disk, by how many callers wait at a time. The limit appends as many bytes to a file.
-import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame } from './lib/check.mjs';
 import { GroupFile } from './lib/group-file.mjs';
 import { AgentContextCache } from './lib/ours.mjs';

@@ -38,7 +38,7 @@ export default {
   ),
   async measure({ candidate, case: { keys, namespaces }, scale, seed }) {
     const space = makeSpace({ keys, namespaces }, seed);
-    const store = await makeStore(candidate, { keys, space });
+    const store = await makeStore(candidate, { keys, namespaces, space });
     await fill(store, space, (i) => i);
     const reader = store.async ? readLater(store, space) : readAtOnce(store, space);
     const { done, ...cost } = await nanosecondsPerOperation(reader.run, paceOf(scale), BURST);

@@ -1,9 +1,9 @@
 // How fast a cache comes back from a snapshot. The limit reads and decodes its parts and puts the entries into Maps.
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkSame, sample } from './lib/check.mjs';
-import { AgentContextCache, DirectorySnapshotStore, decodePart } from './lib/ours.mjs';
+import { AgentContextCache, DirectorySnapshotStore, decode, decodePart } from './lib/ours.mjs';
 import { makeSpace } from './lib/space.mjs';
 import { VALUES } from './lib/values.mjs';
 
@@ -36,7 +36,7 @@ export default {
   async measure({ candidate, case: oneCase, shared, seed }) {
     const space = makeSpace(oneCase, seed);
     const began = performance.now();
-    const read = await READERS[candidate](shared, space);
+    const read = await READERS[candidate](shared);
     const rate = (space.count / (performance.now() - began)) * 1_000;
     for (const i of sample(space.count)) {
       checkSame(read.get(space.namespaceOf[i], space.keyOf[i]), VALUES.small(i), `entry ${i}`);
@@ -52,27 +52,15 @@ const READERS = {
     return { get: (namespace, key) => cache.get(key, namespace), close: () => cache.shutdown() };
   },
 
-  'decode and Map.set': (folder, { names }) => {
-    const parts = readdirSync(folder).filter((name) => name.startsWith('part-'));
-    const decoded = parts.map((name) => {
+  'decode and Map.set': (folder) => {
+    const manifest = readdirSync(folder).find((name) => name.startsWith('snapshot-'));
+    const { body } = decode(readFileSync(join(folder, manifest)));
+    const namespaces = new Map();
+    for (const { name, parts } of decode(body).namespaces) {
       const entries = new Map();
-      decodePart(readFileSync(join(folder, name)), entries);
-      return entries;
-    });
-    // Which namespace a part is of stands in the manifest; a value tells as well, for the check.
-    const named = new Map();
-    for (const entries of decoded) {
-      const [[key, { value }]] = entries;
-      const i = value.age;
-      named.set(`${names[i % names.length]} ${key}`, entries);
+      for (const { id } of parts) decodePart(readFileSync(join(folder, id)), entries);
+      namespaces.set(name, entries);
     }
-    const byNamespace = new Map();
-    for (const [name, entries] of named) {
-      const [namespace] = name.split(' ');
-      byNamespace.set(namespace, [...(byNamespace.get(namespace) ?? []), entries]);
-    }
-    return {
-      get: (namespace, key) => byNamespace.get(namespace)?.find((entries) => entries.has(key))?.get(key).value,
-    };
+    return { get: (namespace, key) => namespaces.get(namespace)?.get(key)?.value };
   },
 };

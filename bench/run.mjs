@@ -62,8 +62,16 @@ async function askAll(names) {
     profileDir: options.profile,
     say: (text) => process.stderr.write(`${text}\n`),
   };
-  console.log(`${Object.entries(about.machine).map(([key, value]) => `${key} ${value}`).join(', ')}`);
-  console.log(`${Object.entries(about.versions).map(([key, value]) => `${key} ${value}`).join(', ')}\n`);
+  console.log(
+    `${Object.entries(about.machine)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(', ')}`,
+  );
+  console.log(
+    `${Object.entries(about.versions)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(', ')}\n`,
+  );
   const folder = quick ? join(kept, 'quick') : kept;
   mkdirSync(folder, { recursive: true });
   for (const name of names) {
@@ -72,7 +80,8 @@ async function askAll(names) {
     const result = { ...about, ...(await ask(name, question, run)), seconds: 0 };
     result.seconds = Math.round((performance.now() - began) / 1_000);
     console.log(`${printed(result)}\n`);
-    if (result.cases.some(({ candidates }) => candidates.some(({ failed }) => failed !== undefined))) process.exitCode = 1;
+    if (result.cases.some(({ candidates }) => candidates.some(({ failed }) => failed !== undefined)))
+      process.exitCode = 1;
     // What was measured while a profiler watched is no result.
     if (options.profile === undefined) keep(folder, name, result, question);
   }
@@ -82,7 +91,8 @@ async function askAll(names) {
 function keep(folder, name, result, { plots }) {
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(result, undefined, 1)}\n`);
   for (const [id, drawn] of Object.entries(plots?.(result) ?? {})) {
-    if (drawn.lines.some(({ points }) => points.length > 0)) writeFileSync(join(folder, `${name}-${id}.svg`), plot(drawn));
+    if (drawn.lines.some(({ points }) => points.length > 0))
+      writeFileSync(join(folder, `${name}-${id}.svg`), plot(drawn));
   }
 }
 

@@ -7,7 +7,8 @@ import { measureWrites } from './lib/writes.mjs';
 export default {
   order: 2,
   title: '`set` of a number, nobody awaits',
-  about: 'a write over a key that is there, in bursts of 1,000 with a turn of the event loop after each, in nanoseconds',
+  about:
+    'a write over a key that is there, in bursts of 1,000 with a turn of the event loop after each, in nanoseconds',
   metrics: COST,
   goals: [
     { ofLimit: 5, text: 'within 5× of a nested Map' },

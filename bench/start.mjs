@@ -66,7 +66,11 @@ async function readAll(dataDir, { count }) {
   const db = new ClassicLevel(join(dataDir, 'db'), { keyEncoding: 'utf8', valueEncoding: 'buffer' });
   await db.open();
   const entries = new Map();
-  for await (const [page, bytes] of db.iterator({ ...STATE_RANGE, gte: `${STATE_RANGE.gte}p/`, lt: `${STATE_RANGE.gte}p0` })) {
+  for await (const [page, bytes] of db.iterator({
+    ...STATE_RANGE,
+    gte: `${STATE_RANGE.gte}p/`,
+    lt: `${STATE_RANGE.gte}p0`,
+  })) {
     const namespace = page.slice(0, page.lastIndexOf('/'));
     for (const [key, stored] of decodePage(bytes)) entries.set(`${namespace} ${key}`, decodeEntry(stored));
   }

@@ -41,7 +41,10 @@ export default {
     const { Redis } = await import('ioredis');
     const redis = new Redis(redisUrl);
     let ms;
-    for (const [label, many] of [['warm', Math.min(count, 2_000)], ['measured', count]]) {
+    for (const [label, many] of [
+      ['warm', Math.min(count, 2_000)],
+      ['measured', count],
+    ]) {
       await redis.flushall();
       ms = await RUNS[candidate]({ dir: join(dir, label), redis, redisUrl, natsUrl, count: many });
       for (const i of sample(many, 200)) {
@@ -135,9 +138,7 @@ async function published(updates, connection) {
 function backedUp(updates, dir) {
   const part = new PartBuilder();
   for (const { key, value, version, at, bytes } of updates) {
-    part.add(
-      encodeRow(key, { value, version, createdAt: at, updatedAt: at, expiresAt: null, agent: null, bytes }),
-    );
+    part.add(encodeRow(key, { value, version, createdAt: at, updatedAt: at, expiresAt: null, agent: null, bytes }));
   }
   writeFileSync(join(dir, 'part'), part.take());
 }

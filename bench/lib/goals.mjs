@@ -1,4 +1,4 @@
-import { showRatio, show } from './numbers.mjs';
+import { show, showRatio } from './numbers.mjs';
 
 const OURS = 'agent-context-cache';
 
@@ -36,7 +36,7 @@ function absolute({ metric, atMost, atLeast }, ours, { metrics }) {
   const value = ours.metrics[metric]?.median;
   if (value === undefined) return undefined;
   const met = value <= (atMost ?? Number.POSITIVE_INFINITY) && value >= (atLeast ?? Number.NEGATIVE_INFINITY);
-  return { shown: `${metrics[metric].what} ${show(value, metrics[metric].unit)}`, met };
+  return { shown: `${metrics[metric].what} ${show(value, metrics[metric].unit)}`.trim(), met };
 }
 
 function ahead({ ahead: factor, ...which }, ours, oneCase, { main, metrics }) {

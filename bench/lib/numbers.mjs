@@ -6,10 +6,32 @@ export function summary(samples) {
 
 /** How a number is shown, by its unit. */
 export function show(value, unit) {
-  if (unit === 'ns') return scaled(value, [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']]);
-  if (unit === 'ms') return scaled(value, [[1e3, 's'], [1, 'ms'], [1e-3, 'µs']]);
-  if (unit === 'bytes') return scaled(value, [[1e6, 'MB'], [1e3, 'KB'], [1, 'B']]);
-  if (unit === '/s') return scaled(value, [[1e6, 'M/s'], [1e3, 'k/s'], [1, '/s']]);
+  if (unit === 'ns')
+    return scaled(value, [
+      [1e9, 's'],
+      [1e6, 'ms'],
+      [1e3, 'µs'],
+      [1, 'ns'],
+    ]);
+  if (unit === 'ms')
+    return scaled(value, [
+      [1e3, 's'],
+      [1, 'ms'],
+      [1e-3, 'µs'],
+    ]);
+  if (unit === 'bytes')
+    return scaled(value, [
+      [1e6, 'MB'],
+      [1e3, 'KB'],
+      [1, 'B'],
+    ]);
+  if (unit === '/s')
+    return scaled(value, [
+      [1e6, 'M/s'],
+      [1e3, 'k/s'],
+      [1, '/s'],
+    ]);
+  if (unit === 'share') return `${digits(value * 100)} %`;
   throw new Error(`There is no unit ${unit}.`);
 }
 

@@ -30,7 +30,20 @@ export async function ask(name, question, run) {
 function judged(name, question, cases, { rounds, seed, scale }) {
   const { title, about, metrics, ratioStyle = 'times', goals = [], order = 100 } = question;
   const main = Object.keys(metrics)[0];
-  const result = { question: name, order, title, about, rounds, seed, quick: scale.quick, metrics, main, ratioStyle, goals, cases };
+  const result = {
+    question: name,
+    order,
+    title,
+    about,
+    rounds,
+    seed,
+    quick: scale.quick,
+    metrics,
+    main,
+    ratioStyle,
+    goals,
+    cases,
+  };
   for (const oneCase of cases) oneCase.verdicts = judge(result, oneCase);
   return result;
 }
@@ -48,7 +61,9 @@ async function askCase(name, question, oneCase, run) {
   const context = { case: oneCase, scale, seed, ...urls };
   const shared = temp.make('shared');
   const candidates = question.candidates.filter(({ suits }) => suits === undefined || suits(oneCase));
-  const found = new Map(candidates.map(({ name: who }) => [who, { samples: [], skipped: undefined, failed: undefined }]));
+  const found = new Map(
+    candidates.map(({ name: who }) => [who, { samples: [], skipped: undefined, failed: undefined }]),
+  );
   for (const candidate of candidates) found.get(candidate.name).skipped = missing(candidate, question, urls);
   if (question.prepare !== undefined) {
     context.prepared = await inFreshProcess(file, 'prepare', { ...context, dir: shared });
@@ -60,7 +75,9 @@ async function askCase(name, question, oneCase, run) {
       if (own.skipped !== undefined || own.failed !== undefined) continue;
       const dir = temp.make('candidate');
       try {
-        own.samples.push(await inFreshProcess(file, 'measure', { ...context, candidate: who, round, dir, shared }, { profileDir }));
+        own.samples.push(
+          await inFreshProcess(file, 'measure', { ...context, candidate: who, round, dir, shared }, { profileDir }),
+        );
       } catch (error) {
         own.failed = error.message;
         say(`${name}: ${oneCase.name}: ${who} FAILED: ${error.message}`);

@@ -46,7 +46,9 @@ function rowOf(result, oneCase) {
     limit === undefined ? '–' : `${limit.name}, ${value(limit)}`,
     value(ours),
     ours?.ratio === undefined ? '–' : showRatio(ours.ratio.median, ratioStyle),
-    rival === undefined || ours === undefined ? '–' : `${rival.name}, ${value(rival)} (we: ${showRatio(times(rival), 'times')})`,
+    rival === undefined || ours === undefined
+      ? '–'
+      : `${rival.name}, ${value(rival)} (we: ${showRatio(times(rival), 'times')})`,
     verdicts.join('; ') || '–',
   ];
   return `| ${cells.join(' | ')} |`;

@@ -45,7 +45,12 @@ const KINDS = {
   nats: (port, dir, args) => {
     const config = join(dir, 'nats.conf');
     writeFileSync(config, NATS_CONFIG);
-    return { name: 'nats-server', args: ['-a', '127.0.0.1', '-p', port, '-c', config, ...args], ask: '', answer: 'INFO' };
+    return {
+      name: 'nats-server',
+      args: ['-a', '127.0.0.1', '-p', port, '-c', config, ...args],
+      ask: '',
+      answer: 'INFO',
+    };
   },
 };
 

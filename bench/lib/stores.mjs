@@ -52,14 +52,14 @@ export const STORES = {
   },
   'lru-cache': {
     role: 'rival',
-    async make({ keys }) {
+    async make({ keys, namespaces: count = 1 }) {
       const { LRUCache } = await import('lru-cache');
       const namespaces = new Map();
       return {
         set(namespace, key, value) {
           let entries = namespaces.get(namespace);
           if (entries === undefined) {
-            entries = new LRUCache({ max: keys });
+            entries = new LRUCache({ max: Math.ceil(keys / count) });
             namespaces.set(namespace, entries);
           }
           entries.set(key, value);

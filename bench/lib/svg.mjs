@@ -13,8 +13,16 @@ const COLORS = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b'
  */
 export function plot({ title, x, y, lines }) {
   const points = lines.flatMap((line) => line.points);
-  const across = axis(points.map((point) => point[0]), LEFT, WIDTH - RIGHT);
-  const up = axis(points.map((point) => point[1]), HEIGHT - BOTTOM, TOP);
+  const across = axis(
+    points.map((point) => point[0]),
+    LEFT,
+    WIDTH - RIGHT,
+  );
+  const up = axis(
+    points.map((point) => point[1]),
+    HEIGHT - BOTTOM,
+    TOP,
+  );
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
@@ -22,7 +30,12 @@ export function plot({ title, x, y, lines }) {
     ...across.ticks.map((tick) => vertical(across.at(tick), tick)),
     ...up.ticks.map((tick) => horizontal(up.at(tick), tick)),
     text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x, 'text-anchor="middle"'),
-    text(14, (TOP + HEIGHT - BOTTOM) / 2, y, `text-anchor="middle" transform="rotate(-90 14 ${(TOP + HEIGHT - BOTTOM) / 2})"`),
+    text(
+      14,
+      (TOP + HEIGHT - BOTTOM) / 2,
+      y,
+      `text-anchor="middle" transform="rotate(-90 14 ${(TOP + HEIGHT - BOTTOM) / 2})"`,
+    ),
     ...lines.map((line, i) => curve(line, i, across, up)),
     '</svg>',
   ];

@@ -3,11 +3,13 @@ import { show, showRatio } from './numbers.mjs';
 /** What was found, for reading in a terminal: ratios first, then medians with the least and the most. */
 export function printed(result) {
   const lines = [`${result.title}  (${result.about})`];
+  if (result.quick) lines.push('  a quick run: it shows that the work is done, and nothing of speed');
   for (const oneCase of result.cases) {
     lines.push('', `  ${oneCase.name}`);
     const rows = oneCase.candidates.map((candidate) => rowOf(candidate, result));
     lines.push(...aligned(rows).map((row) => `    ${row}`));
-    for (const { text, shown, met } of oneCase.verdicts) {
+    // Nothing is warm in a quick run.
+    for (const { text, shown, met } of result.quick ? [] : oneCase.verdicts) {
       lines.push(`    asked: ${text} — ${met ? 'reached' : 'NOT reached'} (${shown})`);
     }
   }
@@ -18,10 +20,13 @@ function rowOf(candidate, { metrics, ratioStyle }) {
   const name = `${candidate.name}${candidate.role === 'limit' ? ' (limit)' : ''}`;
   if (candidate.metrics === undefined) return ['', name, candidate.skipped ?? `FAILED: ${candidate.failed}`];
   const { ratio } = candidate;
-  const shares = ratio === undefined ? '' : `${showRatio(ratio.median, ratioStyle)} ${range(ratio, (value) => showRatio(value, ratioStyle))}`;
+  const shares =
+    ratio === undefined
+      ? ''
+      : `${showRatio(ratio.median, ratioStyle)} ${range(ratio, (value) => showRatio(value, ratioStyle))}`;
   const values = Object.entries(candidate.metrics).map(([metric, found]) => {
     const { unit, what } = metrics[metric];
-    return `${what} ${show(found.median, unit)} ${range(found, (value) => show(value, unit))}`;
+    return `${what} ${show(found.median, unit)} ${range(found, (value) => show(value, unit))}`.trim();
   });
   return [shares, name, ...values];
 }
@@ -33,5 +38,10 @@ function range({ min, max }, shown) {
 function aligned(rows) {
   const widths = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i])).join('  ').trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i]))
+      .join('  ')
+      .trimEnd(),
+  );
 }

@@ -14,7 +14,7 @@ const BURST = 1_000;
 export async function measureWrites({ candidate, case: oneCase, scale, seed }, { make, awaited = false }) {
   const { keys, namespaces } = oneCase;
   const space = makeSpace({ keys, namespaces }, seed);
-  const store = await makeStore(candidate, { keys, space });
+  const store = await makeStore(candidate, { keys, namespaces, space });
   await fill(store, space, make);
   const last = Float64Array.from({ length: keys }, (_, i) => i);
   const run = awaited ? writeAwaited(store, space, make, last) : writeUnawaited(store, space, make, last);
