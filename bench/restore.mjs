@@ -54,11 +54,12 @@ const READERS = {
 
   'decode and Map.set': (folder) => {
     const manifest = readdirSync(folder).find((name) => name.startsWith('snapshot-'));
+    const suffix = manifest.slice(manifest.lastIndexOf('.'));
     const { body } = decode(readFileSync(join(folder, manifest)));
     const namespaces = new Map();
     for (const { name, parts } of decode(body).namespaces) {
       const entries = new Map();
-      for (const { id } of parts) decodePart(readFileSync(join(folder, id)), entries);
+      for (const { id } of parts) decodePart(readFileSync(join(folder, id + suffix)), entries);
       namespaces.set(name, entries);
     }
     return { get: (namespace, key) => namespaces.get(namespace)?.get(key)?.value };

@@ -36,8 +36,8 @@ function range({ min, max }, shown) {
 }
 
 function aligned(rows) {
-  const widths = [];
-  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  const count = Math.max(...rows.map((row) => row.length));
+  const widths = Array.from({ length: count }, (_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   return rows.map((row) =>
     row
       .map((cell, i) => cell.padEnd(widths[i]))
