@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame, sample } from './lib/check.mjs';
-import { watchLoop } from './lib/loop.mjs';
+import { PAUSES, watchLoop } from './lib/loop.mjs';
 import { AgentContextCache, DirectorySnapshotStore, encodeRow } from './lib/ours.mjs';
 import { collect } from './lib/passes.mjs';
 import { makeSpace } from './lib/space.mjs';
@@ -17,10 +17,7 @@ export default {
   title: 'a backup under load',
   about: 'milliseconds of a turn of the event loop in which 100 objects are set, while a snapshot is taken',
   metrics: {
-    longest: { unit: 'ms', better: 'less', what: 'longest turn' },
-    p99: { unit: 'ms', better: 'less', what: 'p99 turn' },
-    delayMax: { unit: 'ms', better: 'less', what: 'loop delay max' },
-    delayP99: { unit: 'ms', better: 'less', what: 'loop delay p99' },
+    ...PAUSES,
     rate: { unit: '/s', better: 'more', what: 'load' },
     took: { unit: 'ms', better: 'less', what: 'took' },
     left: { unit: 'share', better: 'more', what: 'of the load without it' },

@@ -1,7 +1,7 @@
 // How long the event loop is held up while a namespace grows to a million keys, or ten (--large).
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkSame, sample } from './lib/check.mjs';
-import { watchLoop } from './lib/loop.mjs';
+import { PAUSES, watchLoop } from './lib/loop.mjs';
 import { makeStore, storesAsCandidates } from './lib/stores.mjs';
 
 /** So much work in a turn, and then everybody else's. */
@@ -14,10 +14,7 @@ export default {
   title: 'inserts into one namespace',
   about: `milliseconds of a turn of the event loop in which at most ${TURN_MS} ms is spent on inserting numbers`,
   metrics: {
-    longest: { unit: 'ms', better: 'less', what: 'longest turn' },
-    p99: { unit: 'ms', better: 'less', what: 'p99 turn' },
-    delayMax: { unit: 'ms', better: 'less', what: 'loop delay max' },
-    delayP99: { unit: 'ms', better: 'less', what: 'loop delay p99' },
+    ...PAUSES,
     rate: { unit: '/s', better: 'more', what: '' },
   },
   goals: [

@@ -16,8 +16,8 @@ export default {
   about: 'bytes of heap a key or a namespace takes, after a collection; keys and values (numbers) are there beforehand',
   metrics: { bytes: { unit: 'bytes', better: 'less', what: '' } },
   cases: ({ quick }) => {
-    const keys = quick ? 20_000 : 1_000_000;
-    const many = quick ? 2_000 : 100_000;
+    const keys = quick ? 5_000 : 1_000_000;
+    const many = quick ? 1_000 : 100_000;
     const shown = (count) => (count === 1_000_000 ? '1 million' : count.toLocaleString('en'));
     return [
       {

@@ -74,8 +74,7 @@ async function askAll(names) {
   );
   const folder = quick ? join(kept, 'quick') : kept;
   mkdirSync(folder, { recursive: true });
-  for (const name of names) {
-    const { default: question } = await import(`./${name}.mjs`);
+  for (const [name, question] of await loaded(names)) {
     const began = performance.now();
     const result = { ...about, ...(await ask(name, question, run)), seconds: 0 };
     result.seconds = Math.round((performance.now() - began) / 1_000);
@@ -86,6 +85,12 @@ async function askAll(names) {
     if (options.profile === undefined) keep(folder, name, result, question);
   }
   if (!quick && options.profile === undefined) writeReadme(options.readme, kept);
+}
+
+/** In their own order. */
+async function loaded(names) {
+  const questions = await Promise.all(names.map(async (name) => [name, (await import(`./${name}.mjs`)).default]));
+  return questions.sort(([, a], [, b]) => a.order - b.order);
 }
 
 function keep(folder, name, result, { plots }) {
