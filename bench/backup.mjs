@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame, sample } from './lib/check.mjs';
 import { PAUSES, watchLoop } from './lib/loop.mjs';
 import { AgentContextCache, DirectorySnapshotStore, encodeRow } from './lib/ours.mjs';
-import { collect } from './lib/passes.mjs';
+import { collectYoung } from './lib/passes.mjs';
 import { makeSpace } from './lib/space.mjs';
 import { VALUES } from './lib/values.mjs';
 
@@ -47,9 +47,9 @@ export default {
     }
     const load = makeLoad(cache, space);
     await load.during(new Promise((resolve) => setTimeout(resolve, oneCase.ms / 3)));
-    collect();
+    collectYoung();
     const alone = await load.during(new Promise((resolve) => setTimeout(resolve, oneCase.ms)));
-    collect();
+    collectYoung();
     if (candidate === 'the load alone') return finish(cache, load, alone);
     const busy = await load.during(BUSY[candidate](cache, space));
     if (candidate === 'agent-context-cache') await isWhole(folder, space, load.written);

@@ -34,7 +34,7 @@ export default {
     const count = candidate === 'connect, publish, close for each' ? (scale.quick ? 20 : 300) : messages;
     const value = VALUES[make];
     // The code that is measured has run before.
-    await run(candidate, url, Math.min(count, 2_000), value);
+    await run(candidate, url, Math.min(count, 20_000), value);
     const ms = await run(candidate, url, count, value);
     return { rate: (count / ms) * 1_000 };
   },

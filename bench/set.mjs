@@ -20,7 +20,6 @@ export default {
       ? [{ name: '1,000 keys in 10 namespaces', keys: 1_000, namespaces: 10 }]
       : [
           { name: '10 thousand keys, 1 namespace', headline: true, keys: 10_000, namespaces: 1 },
-          { name: '10 thousand keys, 100 namespaces', keys: 10_000, namespaces: 100 },
           { name: '1 million keys, 100 namespaces', headline: true, keys: 1_000_000, namespaces: 100 },
           { name: '1 million keys, 100 thousand namespaces', keys: 1_000_000, namespaces: 100_000 },
         ],
