@@ -21,6 +21,7 @@ const { values: options, positionals: filters } = parseArgs({
     rounds: { type: 'string' },
     seed: { type: 'string', default: '1' },
     profile: { type: 'string' },
+    case: { type: 'string' },
     list: { type: 'boolean', default: false },
     'write-readme': { type: 'boolean', default: false },
     'check-readme': { type: 'boolean', default: false },
@@ -60,6 +61,7 @@ async function askAll(names) {
     rounds: Number(options.rounds ?? (quick ? 1 : 5)),
     temp: runDirectory(),
     profileDir: options.profile,
+    onlyCase: options.case,
     say: (text) => process.stderr.write(`${text}\n`),
   };
   console.log(
@@ -72,6 +74,8 @@ async function askAll(names) {
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}\n`,
   );
+  // Some of the cases, or what was measured while a profiler watched, is no result.
+  const isWhole = options.profile === undefined && options.case === undefined;
   const folder = quick ? join(kept, 'quick') : kept;
   mkdirSync(folder, { recursive: true });
   for (const [name, question] of await loaded(names)) {
@@ -81,10 +85,10 @@ async function askAll(names) {
     console.log(`${printed(result)}\n`);
     if (result.cases.some(({ candidates }) => candidates.some(({ failed }) => failed !== undefined)))
       process.exitCode = 1;
-    // What was measured while a profiler watched is no result.
-    if (options.profile === undefined) keep(folder, name, result, question);
+    if (!isWhole) continue;
+    keep(folder, name, result, question);
+    if (!quick) writeReadme(options.readme, kept);
   }
-  if (!quick && options.profile === undefined) writeReadme(options.readme, kept);
 }
 
 /** In their own order. */

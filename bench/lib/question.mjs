@@ -13,11 +13,11 @@ const QUESTIONS = join(import.meta.dirname, '..');
  * in a process of its own. A ratio is that of two candidates of the same round.
  */
 export async function ask(name, question, run) {
-  const { scale, seed, temp, say } = run;
+  const { scale, seed, temp, say, onlyCase = '' } = run;
   const servers = await startServers(question, temp);
   try {
     const cases = [];
-    for (const oneCase of question.cases(scale)) {
+    for (const oneCase of question.cases(scale).filter((each) => each.name.includes(onlyCase))) {
       say(`${name}: ${oneCase.name}`);
       cases.push(await askCase(name, question, oneCase, { ...run, servers, random: randomFrom(seed) }));
     }
