@@ -56,12 +56,16 @@ function rowOf(result, oneCase) {
 
 function measuredOn(results) {
   const machines = new Set(
-    results.map(({ machine, at }) => {
-      const { cpu, cores, memoryGb, node } = machine;
-      return `${cpu}, ${cores} cores, ${memoryGb} GB, Node ${node}, ${at.slice(0, 10)}`;
-    }),
+    results.map(
+      ({ machine: { cpu, cores, memoryGb, node } }) => `${cpu}, ${cores} cores, ${memoryGb} GB, Node ${node}`,
+    ),
   );
-  return `Measured on ${[...machines].join('; on ')}. Medians of fresh processes; "we: 2×" is twice as good as that rival.`;
+  const days = results.map(({ at }) => at.slice(0, 10)).sort();
+  const busy = results.filter(({ machine: { load, cores } }) => load > cores).length;
+  const noise =
+    busy === 0 ? '' : ` Other programs kept the machine busy during ${busy} of the ${results.length} questions.`;
+  const what = 'Medians of fresh processes; "we: 2×" is twice as good as that rival.';
+  return `Measured on ${[...machines].join('; on ')}, until ${days.at(-1)}.${noise} ${what}`;
 }
 
 /** The text with the table between its marks. */
