@@ -25,6 +25,7 @@ export function plot({ title, x, y, lines }) {
   );
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="11">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     text(LEFT, 20, title, 'font-size="14"'),
     ...across.ticks.map((tick) => vertical(across.at(tick), tick)),
@@ -72,8 +73,11 @@ function curve({ name, points, limit }, i, across, up) {
 }
 
 function text(x, y, content, more = '') {
-  const safe = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-  return `<text x="${n(x)}" y="${n(y)}" ${more}>${safe}</text>`;
+  return `<text x="${n(x)}" y="${n(y)}" ${more}>${escaped(content)}</text>`;
+}
+
+function escaped(content) {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
 function n(value) {
