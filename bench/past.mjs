@@ -1,73 +1,107 @@
-// How long it takes to look at one namespace as it was, in a long log over many namespaces, wherever the position.
-// After `npm run build`: `node bench/past.mjs [updates] [namespaces]`
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+// How long a look at one namespace as it was takes, in a long log over many namespaces, wherever the position.
 import { join } from 'node:path';
-import { AgentContextCache } from 'agent-context-cache';
+import { check, checkSame } from './lib/check.mjs';
+import { AgentContextCache } from './lib/ours.mjs';
+import { quantile } from './lib/passes.mjs';
+import { randomFrom } from './lib/random.mjs';
 
-const updates = Number(process.argv[2] ?? 200_000);
-const namespaces = Number(process.argv[3] ?? 1_000);
-const LOOKS = 1_000;
+const TEXT = 'x'.repeat(200);
+const KEYS = 50;
 
-let seed = 1;
-/** The same numbers every time. */
-function random(below) {
-  seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-  // The low digits of such a sequence repeat soon.
-  return Math.floor((seed / 2 ** 32) * below);
-}
+export default {
+  order: 18,
+  title: 'the past of a namespace',
+  about: 'milliseconds for all entries of a namespace at a position by chance',
+  metrics: {
+    p99: { unit: 'ms', better: 'less', what: 'p99' },
+    p50: { unit: 'ms', better: 'less', what: 'p50' },
+    slowest: { unit: 'ms', better: 'less', what: 'slowest' },
+    keyP99: { unit: 'ms', better: 'less', what: 'one key p99' },
+    bisect: { unit: 'ms', better: 'less', what: 'bisect' },
+  },
+  goals: [{ metric: 'p99', atMost: 100, text: 'p99 at most 100 ms' }],
+  cases: ({ quick }) => [
+    quick
+      ? { name: '5,000 updates over 50 namespaces', updates: 5_000, namespaces: 50, looks: 100 }
+      : {
+          name: '1 million updates over 1,000 namespaces',
+          headline: true,
+          updates: 1_000_000,
+          namespaces: 1_000,
+          looks: 1_000,
+        },
+  ],
+  candidates: [{ name: 'agent-context-cache', role: 'ours' }],
+  async prepare({ dir, case: { updates, namespaces }, seed }) {
+    const cache = await AgentContextCache.open({ dataDir: join(dir, 'data'), natsUrl: null, durability: 'memory' });
+    for (const { i, namespace, key } of recording(updates, namespaces, seed)) {
+      cache.set(key, { i, text: TEXT }, namespace, { agent: 'bench' });
+      if (i % 2_000 === 0) await cache.flush();
+    }
+    await cache.flush();
+    await cache.synced({ timeoutMs: 1_200_000 });
+    await cache.shutdown({ timeoutMs: 60_000 });
+  },
+  async measure({ case: { updates, namespaces, looks }, shared, seed, round }) {
+    const cache = await AgentContextCache.open({ dataDir: join(shared, 'data'), natsUrl: null });
+    checkSame(cache.position, updates, 'the position');
+    const random = randomFrom(seed + round);
+    const [all, one] = [[], []];
+    for (let n = 0; n < looks; n += 1) {
+      const view = cache.at(1 + random.below(updates));
+      const namespace = `agent/${random.below(namespaces)}`;
+      let began = performance.now();
+      const entries = view.entries(namespace);
+      all.push(performance.now() - began);
+      const key = `k${random.below(KEYS)}`;
+      began = performance.now();
+      const value = cache.at(view.position).get(key, namespace);
+      one.push(performance.now() - began);
+      checkSame(value, entries.find((entry) => entry.key === key)?.value, `${key} of ${namespace}`);
+      for (const { value: found } of entries) check(found.i < view.position, 'an entry is of later than it may be');
+    }
+    isTheFold(cache, {
+      updates,
+      namespaces,
+      seed,
+      at: 1 + random.below(updates),
+      namespace: `agent/${random.below(namespaces)}`,
+    });
+    const began = performance.now();
+    const culprit = await cache.bisect((view) => view.position < updates / 3);
+    const bisect = performance.now() - began;
+    checkSame(culprit.update.position, Math.ceil(updates / 3), 'the update that bisect found');
+    await cache.shutdown();
+    return {
+      p99: quantile(all, 0.99),
+      p50: quantile(all, 0.5),
+      slowest: Math.max(...all),
+      keyP99: quantile(one, 0.99),
+      bisect,
+    };
+  },
+};
 
-function share(sorted, part) {
-  return `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0).toFixed(2)} ms`;
-}
-
-const dataDir = await mkdtemp(join(tmpdir(), 'bench-past-'));
-const cache = await AgentContextCache.open({ dataDir, durability: 'memory' });
-const text = 'x'.repeat(200);
-let began = performance.now();
-for (let i = 0; i < updates; i += 1) {
-  // A tenth of the namespaces get half of the updates.
-  const namespace = i % 2 === 0 ? random(namespaces / 10) : random(namespaces);
-  void cache.set(`k${random(50)}`, { i, text }, `agent/${namespace}`, { agent: 'bench' });
-  if (i % 2_000 === 0) await cache.flush();
-}
-await cache.flush();
-const written = performance.now() - began;
-await cache.synced({ timeoutMs: 600_000 });
-const checkpointed = performance.now() - began;
-console.log(
-  `${updates} updates over ${namespaces} namespaces: written in ${written.toFixed(0)} ms, ` +
-    `in the state table and its past after ${checkpointed.toFixed(0)} ms`,
-);
-
-let bytes = 0;
-for (const file of await readdir(join(dataDir, 'db'))) bytes += (await stat(join(dataDir, 'db', file))).size;
-console.log(`the directory takes ${(bytes / 1e6).toFixed(0)} MB`);
-
-const looks = { 'a namespace (entries)': [], 'one key (get)': [], 'a Date': [] };
-for (let i = 0; i < LOOKS; i += 1) {
-  for (const [kind, times] of Object.entries(looks)) {
-    const position = random(cache.position + 1);
-    const namespace = `agent/${random(namespaces)}`;
-    began = performance.now();
-    if (kind === 'a Date') cache.at(new Date(Date.now() - random(10_000))).get('k1', namespace);
-    else if (kind === 'one key (get)') cache.at(position).get('k1', namespace);
-    else cache.at(position).entries(namespace);
-    times.push(performance.now() - began);
+/** The same updates every time: a tenth of the namespaces get half of them. */
+function* recording(updates, namespaces, seed) {
+  const random = randomFrom(seed);
+  for (let i = 0; i < updates; i += 1) {
+    const namespace = `agent/${random.below(i % 2 === 0 ? namespaces / 10 : namespaces)}`;
+    yield { i, namespace, key: `k${random.below(KEYS)}` };
   }
 }
-for (const [kind, times] of Object.entries(looks)) {
-  times.sort((a, b) => a - b);
-  console.log(`${kind}: p50 ${share(times, 0.5)}, p99 ${share(times, 0.99)}, slowest ${share(times, 1)}`);
+
+function isTheFold(cache, { updates, namespaces, seed, at, namespace }) {
+  const expected = new Map();
+  for (const update of recording(updates, namespaces, seed)) {
+    if (update.i >= at) break;
+    if (update.namespace === namespace) expected.set(update.key, { i: update.i, text: TEXT });
+  }
+  const found = new Map(
+    cache
+      .at(at)
+      .entries(namespace)
+      .map(({ key, value }) => [key, value]),
+  );
+  checkSame(found, expected, `${namespace} at ${at}`);
 }
-const lists = Array.from({ length: 50 }, () => {
-  began = performance.now();
-  cache.at(random(cache.position + 1)).listNamespaces();
-  return performance.now() - began;
-}).sort((a, b) => a - b);
-console.log(`listNamespaces: p50 ${share(lists, 0.5)}, slowest ${share(lists, 1)}`);
-began = performance.now();
-const culprit = await cache.bisect((view) => view.position < updates / 3);
-console.log(`bisect: ${culprit?.views} views in ${(performance.now() - began).toFixed(1)} ms`);
-await cache.shutdown();
-await rm(dataDir, { recursive: true });

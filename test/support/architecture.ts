@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, posix } from 'node:path';
+import { dirname, join, posix, sep } from 'node:path';
 import ts from 'typescript';
 
 /** The project's sources by their path from its root, as `src/core/apply.ts`. */
@@ -15,6 +15,8 @@ export function readSources(folders: readonly string[]): Sources {
   const sources = new Map<string, string>();
   for (const folder of folders) {
     for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+      // What the bench compares with is installed beside it.
+      if (file.startsWith(`node_modules${sep}`)) continue;
       if (file.endsWith('.ts')) sources.set(`${folder}/${file}`, readFileSync(join(root, folder, file), 'utf8'));
     }
   }

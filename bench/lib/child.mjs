@@ -1,0 +1,14 @@
+// A process of its own for one measurement of one candidate; what it finds goes to the bench over the channel.
+import { pathToFileURL } from 'node:url';
+
+const { file, step, context } = JSON.parse(process.argv[2]);
+const { default: question } = await import(pathToFileURL(file).href);
+
+let message;
+try {
+  message = { result: (await question[step](context)) ?? null };
+} catch (error) {
+  message = { error: error?.stack ?? String(error) };
+}
+// A candidate's timers and connections must not keep the process.
+process.send(message, () => process.exit(0));

@@ -1,0 +1,53 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { quantile } from './passes.mjs';
+
+/** Milliseconds between two looks of Node's own measurement. */
+const RESOLUTION_MS = 1;
+
+/**
+ * Watches how long the event loop is held up, by whoever works in this loop calling `turn()` once in each turn, and by
+ * Node's own timer. A turn is as long as the wall says or as the processor time the process used in it, whichever is
+ * less: where another program was given the processor meanwhile the first is too long, where the garbage collector
+ * works on several threads the second is.
+ */
+export function watchLoop() {
+  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  const wall = [];
+  const own = [];
+  let last = performance.now();
+  let used = process.cpuUsage();
+  histogram.enable();
+  return {
+    turn() {
+      const now = performance.now();
+      const { user, system } = process.cpuUsage(used);
+      used = process.cpuUsage();
+      wall.push(now - last);
+      own.push(Math.min(now - last, (user + system) / 1e3));
+      last = now;
+    },
+    stop() {
+      histogram.disable();
+      return {
+        longest: longest(own),
+        p99: quantile(own, 0.99) ?? 0,
+        wallLongest: longest(wall),
+        wallP99: quantile(wall, 0.99) ?? 0,
+        delayP99: Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS),
+      };
+    },
+  };
+}
+
+/** The metrics of {@link watchLoop}, in milliseconds. */
+export const PAUSES = {
+  longest: { unit: 'ms', better: 'less', what: 'longest turn' },
+  p99: { unit: 'ms', better: 'less', what: 'p99 turn' },
+  wallLongest: { unit: 'ms', better: 'less', what: 'longest by the wall' },
+  wallP99: { unit: 'ms', better: 'less', what: 'p99 by the wall' },
+  delayP99: { unit: 'ms', better: 'less', what: 'p99 loop delay' },
+};
+
+function longest(numbers) {
+  return numbers.reduce((a, b) => Math.max(a, b), 0);
+}

@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { versionOfServer } from './servers.mjs';
+
+const bench = join(import.meta.dirname, '..');
+const root = join(bench, '..');
+
+/** What the numbers were measured on. `load`: what else ran when it began (one minute's average). */
+export function machine() {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    system: `${platform()} ${release()} ${arch()}`,
+    node: process.version,
+    load: Number((loadavg()[0] ?? 0).toFixed(2)),
+  };
+}
+
+/** Versions of what is compared: packages, servers, and the commit of this project. */
+export function versions() {
+  const named = { ...dependenciesOf(root), ...dependenciesOf(bench) };
+  const git = spawnSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], { cwd: root, encoding: 'utf8' });
+  return {
+    'agent-context-cache': `${readJson(join(root, 'package.json')).version} (${git.stdout?.trim() || 'no commit'})`,
+    ...named,
+    'redis-server': versionOfServer('redis-server') ?? 'not there',
+    'nats-server': versionOfServer('nats-server') ?? 'not there',
+  };
+}
+
+function dependenciesOf(folder) {
+  const { dependencies } = readJson(join(folder, 'package.json'));
+  const require = createRequire(join(folder, 'package.json'));
+  const paths = require.resolve.paths('any') ?? [];
+  return Object.fromEntries(Object.keys(dependencies).map((name) => [name, installed(name, paths)]));
+}
+
+function installed(name, paths) {
+  for (const path of paths) {
+    try {
+      return readJson(join(path, name, 'package.json')).version;
+    } catch {}
+  }
+  return 'not installed';
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, 'utf8'));
+}

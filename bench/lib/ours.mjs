@@ -1,0 +1,14 @@
+// What was built, as the bench uses it; the parts are for limits that do the same work without the cache around it.
+
+export { decodePart, encodeRow, PartBuilder } from '../../dist/src/backup/snapshot-part.js';
+export { decode, encode } from '../../dist/src/core/codec.js';
+export { createUpdate } from '../../dist/src/core/update.js';
+export { admit } from '../../dist/src/core/value.js';
+export {
+  AgentContextCache,
+  ContextUpdateProcessor,
+  DirectorySnapshotStore,
+  replay,
+} from '../../dist/src/index.js';
+export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/log/block-codec.js';
+export { decodeEntry, decodePage, STATE_RANGE } from '../../dist/src/log/state-records.js';

@@ -1,0 +1,15 @@
+import { createUpdate, encodeBlocks } from './ours.mjs';
+
+/** The update that a `set` makes, as it lies in the log. */
+export function updateOf(i, namespace, key, value) {
+  const update = createUpdate(namespace, i + 1, 'set', key, value, 1_795_395_305_709 + i, null, null, 0, false, 64);
+  update.position = i + 1;
+  return update;
+}
+
+/** How many bytes an update takes in the log where so many are written together. */
+export function bytesInLog(updates) {
+  let bytes = 0;
+  for (const block of encodeBlocks(updates)) bytes += block.bytes.length + block.key.length;
+  return Math.ceil(bytes / updates.length);
+}

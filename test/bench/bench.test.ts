@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { projectRoot } from '../support/dist.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const bench = join(projectRoot, 'bench');
+
+interface Verdict {
+  readonly text: string;
+  readonly shown: string;
+  readonly met: boolean;
+}
+
+interface Goals {
+  judge(result: object, oneCase: object): Verdict[];
+}
+
+interface Numbers {
+  show(value: number, unit: string): string;
+  ratioOf(own: number, limit: number, how: { better: string; style: string }): number;
+}
+
+/** The bench is plain JavaScript, so that every Node runs it. */
+const load = async (name: string): Promise<unknown> => import(pathToFileURL(join(bench, 'lib', `${name}.mjs`)).href);
+
+function checkReadme(readme: string): { readonly status: number | null; readonly stderr: string } {
+  const args = [join(bench, 'run.mjs'), '--check-readme', '--readme', readme];
+  return spawnSync(process.execPath, args, { encoding: 'utf8' });
+}
+
+describe('the README and the last results of the bench', () => {
+  const readme = join(projectRoot, 'README.md');
+
+  test('agree', () => {
+    expect(checkReadme(readme)).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('a number that was changed by hand is found out', async () => {
+    const text = readFileSync(readme, 'utf8');
+    const table = text.slice(text.indexOf('<!-- bench:begin -->'));
+    const number = /\d+(?=[.\d]* (?:ns|µs|ms|k\/s))/.exec(table)?.[0] ?? '';
+    expect(number).not.toBe('');
+    const changed = join(await tempDir('bench'), 'README.md');
+    await writeFile(changed, text.replace(table, table.replace(number, `${number}1`)));
+    const { status, stderr } = checkReadme(changed);
+    expect(status).toBe(1);
+    expect(stderr).toContain('--write-readme');
+  });
+
+  test('a result is a full one, of a question there is, and no candidate failed in it', () => {
+    const listed = spawnSync(process.execPath, [join(bench, 'run.mjs'), '--list'], { encoding: 'utf8' });
+    const questions = listed.stdout.trim().split('\n');
+    expect(questions.length).toBeGreaterThan(15);
+    const results = readdirSync(join(bench, 'results')).filter((name) => name.endsWith('.json'));
+    expect(results.length).toBeGreaterThan(0);
+    for (const name of results) {
+      expect(questions).toContain(name.slice(0, -'.json'.length));
+      const text = readFileSync(join(bench, 'results', name), 'utf8');
+      expect(JSON.parse(text)).toMatchObject({ question: name.slice(0, -'.json'.length), quick: false });
+      expect(text).not.toContain('"failed"');
+    }
+  });
+});
+
+test('what the bench compares with is in a package of its own, from no named registry', () => {
+  const lock = readFileSync(join(bench, 'package-lock.json'), 'utf8');
+  expect(lock).not.toMatch(/"resolved"|registry\./);
+  const own = JSON.parse(readFileSync(join(bench, 'package.json'), 'utf8')) as { dependencies: object };
+  const root = readFileSync(join(projectRoot, 'package.json'), 'utf8');
+  for (const name of Object.keys(own.dependencies)) expect(root).not.toContain(`"${name}"`);
+});
+
+describe('how the bench judges', () => {
+  const metrics = { ns: { unit: 'ns', better: 'less', what: '' } };
+  const result = { main: 'ns', metrics, ratioStyle: 'times', goals: [], cases: [] };
+  const candidate = (name: string, role: string, ns: number, traits = {}) => ({
+    ...{ name, role, traits, metrics: { ns: { median: ns } } },
+    ratio: { median: ns / 10 },
+  });
+  const oneCase = {
+    name: 'a case',
+    candidates: [
+      candidate('nested Map', 'limit', 10),
+      candidate('agent-context-cache', 'ours', 20),
+      candidate('quick', 'rival', 5),
+      candidate('thorough', 'rival', 60, { isolates: true }),
+    ],
+  };
+  const verdictOn = async (goal: object, about: object = oneCase, of: object = result) => {
+    const { judge } = (await load('goals')) as Goals;
+    return judge({ ...of, goals: [{ text: 'asked', ...goal }] }, about)[0];
+  };
+
+  test('by the ratio to the limit', async () => {
+    expect(await verdictOn({ ofLimit: 2 })).toEqual({ text: 'asked', shown: '2.00×', met: true });
+    expect(await verdictOn({ ofLimit: 1.9 })).toMatchObject({ met: false });
+    expect(await verdictOn({ ofLimit: 0.8 }, oneCase, { ...result, ratioStyle: 'share' })).toMatchObject({ met: true });
+  });
+
+  test('by a bound', async () => {
+    expect(await verdictOn({ metric: 'ns', atMost: 20 })).toMatchObject({ met: true });
+    expect(await verdictOn({ metric: 'ns', atMost: 19 })).toMatchObject({ met: false });
+    expect(await verdictOn({ metric: 'ns', atLeast: 21 })).toMatchObject({ met: false });
+  });
+
+  test('by the best of the rivals that are meant', async () => {
+    expect(await verdictOn({ ahead: 1 })).toMatchObject({ shown: '0.25× ahead of quick', met: false });
+    expect(await verdictOn({ ahead: 1, except: ['quick'] })).toMatchObject({ shown: '3.00× ahead of thorough' });
+    expect(await verdictOn({ ahead: 3, traits: ['isolates'] })).toMatchObject({ met: true });
+    expect(await verdictOn({ ahead: 4, of: ['thorough'] })).toMatchObject({ met: false });
+  });
+
+  test('by another case', async () => {
+    const before = { name: 'before', candidates: [candidate('agent-context-cache', 'ours', 10)] };
+    const grown = { ...result, cases: [before] };
+    expect(await verdictOn({ flat: 2, from: 'before' }, oneCase, grown)).toMatchObject({ met: true });
+    expect(await verdictOn({ flat: 1.9, from: 'before' }, oneCase, grown)).toMatchObject({ met: false });
+  });
+
+  test('ratios say how many times slower, or what share of the rate', async () => {
+    const { ratioOf, show } = (await load('numbers')) as Numbers;
+    expect(ratioOf(30, 10, { better: 'less', style: 'times' })).toBe(3);
+    expect(ratioOf(30, 10, { better: 'more', style: 'share' })).toBe(3);
+    expect(ratioOf(5, 10, { better: 'more', style: 'times' })).toBe(2);
+    expect([show(1_234, 'ns'), show(0.0005, 'ms'), show(12_345, '/s'), show(0.5, 'share')]).toEqual([
+      ...['1.23 µs', '0.50 µs', '12.3 k/s', '50.0 %'],
+    ]);
+  });
+});
