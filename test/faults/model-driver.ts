@@ -25,7 +25,7 @@ export interface Planted {
 export class Driver {
   /** Of the process that has the cache. */
   clock = new ManualClock();
-  readonly model = new Model();
+  model = new Model();
   readonly durable: boolean;
   cache!: AgentContextCache;
   /** What has come about, and how often: runs in which nothing does find nothing. */
@@ -154,6 +154,26 @@ export class Driver {
     this.note('restored');
     this.model.restore(newest);
     await this.advance(0);
+  }
+
+  /** A branch that begins at a position, beside its model. */
+  async fork(position: number): Promise<Driver> {
+    const branch = new Driver(false, this.#planted, this.seen);
+    branch.clock = this.clock;
+    branch.cache = await this.cache.fork({ at: position, log: {} });
+    branch.model = this.model.fork(position);
+    return branch;
+  }
+
+  /** Brings back what a branch has changed. What that writes is the cache's to say; what comes of it is not. */
+  async merge(branch: Driver): Promise<void> {
+    const { updates } = await this.cache.merge(branch.cache, { onConflict: 'theirs' });
+    const written = await this.log(this.model.head + 1);
+    // What was over is taken out first, as with any command.
+    const merged = written.filter(({ operation }) => operation !== 'expire');
+    assert.equal(merged.length, updates, 'the report of the merge');
+    for (const update of written) assert.deepEqual(update, this.model.adopt(update));
+    this.note('merged');
   }
 
   async log(from = this.model.begin + 1): Promise<Logged[]> {
