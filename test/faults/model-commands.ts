@@ -26,6 +26,7 @@ export type Command =
       readonly keys: readonly string[];
       readonly value: string;
     }
+  | { readonly do: 'compact'; readonly keep: number }
   | { readonly do: 'advance'; readonly ms: number }
   | { readonly do: 'crash'; readonly namespace: string; readonly steps: readonly AnyStep[] }
   | { readonly do: 'passivate'; readonly namespace: string }
@@ -95,6 +96,7 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constantFrom('backup' as const, 'restore' as const) }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('compact' as const), keep: fc.constantFrom(1, 3, 10) }) },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant('fork' as const), at: place, namespace, ours: some, theirs: some }),
@@ -130,6 +132,8 @@ export async function run(driver: Driver, command: Command): Promise<void> {
       return driver.backup();
     case 'restore':
       return driver.restore();
+    case 'compact':
+      return driver.compact(command.keep);
     case 'fork':
       return fork(driver, command);
     case 'view':

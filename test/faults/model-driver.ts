@@ -123,6 +123,8 @@ export class Driver {
   async reopen(end: End): Promise<void> {
     if (!this.durable) return;
     await this.settle();
+    // What a refused command had taken out before is nobody's acknowledgement.
+    await this.cache.flush();
     if (end === 'shutdown') await this.#shutdown();
     else {
       this.#process.alive = false;
@@ -163,6 +165,17 @@ export class Driver {
     branch.cache = await this.cache.fork({ at: position, log: {} });
     branch.model = this.model.fork(position);
     return branch;
+  }
+
+  /** Lets go of the past, and of no more than it was told to. */
+  async compact(keepUpdates: number): Promise<void> {
+    await this.settle();
+    await this.cache.compact({ keepUpdates });
+    const { begin: now } = this.cache.health().retention;
+    const { begin, head } = this.model;
+    assert(now >= begin && now <= Math.max(begin, head - keepUpdates), `the past of ${head} begins at ${now}`);
+    if (now > begin) this.note('compacted');
+    this.model.forget(now);
   }
 
   /** Brings back what a branch has changed. What that writes is the cache's to say; what comes of it is not. */

@@ -31,6 +31,7 @@ it('a cache does what its model does, whatever is done to it', async () => {
     'passivated',
     'restored',
     'merged',
+    'compacted',
     'shutdown',
     'kill',
     'power cut',

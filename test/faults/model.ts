@@ -110,6 +110,11 @@ export class Model {
     return this.log.at(-1) as Logged;
   }
 
+  /** What was at a position is the oldest that can be seen. */
+  forget(position: number): void {
+    this.begin = Math.max(this.begin, position);
+  }
+
   #answer(namespace: string, before: number, version?: number): Answer {
     const space = this.#space(namespace);
     const changed = this.head > before;
