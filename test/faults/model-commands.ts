@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import type { AgentContextCache, CacheView, Entry } from '../../src/index.ts';
 import type { Answer, Step } from './model.ts';
@@ -25,11 +26,19 @@ export type Command =
       readonly keys: readonly string[];
       readonly value: string;
     }
+  | { readonly do: 'compact'; readonly keep: number }
   | { readonly do: 'advance'; readonly ms: number }
   | { readonly do: 'crash'; readonly namespace: string; readonly steps: readonly AnyStep[] }
   | { readonly do: 'passivate'; readonly namespace: string }
   | { readonly do: 'reopen'; readonly end: End }
   | { readonly do: 'backup' | 'restore' }
+  | {
+      readonly do: 'fork';
+      readonly at: number;
+      readonly namespace: string;
+      readonly ours: readonly AnyStep[];
+      readonly theirs: readonly AnyStep[];
+    }
   | { readonly do: 'view' | 'diff'; readonly at: number; readonly to: number }
   | { readonly do: 'history'; readonly namespace: string; readonly key: string };
 
@@ -87,6 +96,11 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constantFrom('backup' as const, 'restore' as const) }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('compact' as const), keep: fc.constantFrom(1, 3, 10) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('fork' as const), at: place, namespace, ours: some, theirs: some }),
+  },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('view' as const, 'diff' as const), at: place, to: place }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('history' as const), namespace, key }) },
 );
@@ -118,6 +132,10 @@ export async function run(driver: Driver, command: Command): Promise<void> {
       return driver.backup();
     case 'restore':
       return driver.restore();
+    case 'compact':
+      return driver.compact(command.keep);
+    case 'fork':
+      return fork(driver, command);
     case 'view':
       await driver.settle();
       return compareView(driver, driver.cache.at(moment(driver, command.at)));
@@ -266,6 +284,44 @@ async function diff(driver: Driver, from: number, to: number): Promise<void> {
   assert.deepEqual(byKey(removed), byKey(before?.filter((entry) => !isIn(after, entry)) ?? []), 'removed');
   const expected = after?.filter((entry) => isIn(before, entry) && differs(entry)) ?? [];
   assert.deepEqual(byKey(changed.map((each) => each.after)), byKey(expected), 'changed');
+}
+
+/** A branch and its parent go on apart; then what the branch has changed comes back, and nothing else changes. */
+async function fork(
+  driver: Driver,
+  { at, namespace: name, ours, theirs }: Extract<Command, { do: 'fork' }>,
+): Promise<void> {
+  await driver.settle();
+  const position = moment(driver, at);
+  const branch = await driver.fork(position);
+  await batch(driver, name, ours, 'ours', true);
+  await batch(branch, name, theirs, 'theirs', true);
+  await compareAll(branch);
+  await compareAll(driver);
+  const now = driver.clock.now();
+  const before = living(driver, name, now, position);
+  const after = living(branch, name, now);
+  const expected = new Map(Array.from(living(driver, name, now), ([of, entry]) => [of, seen(entry)]));
+  for (const of of KEYS) {
+    const changed = after.get(of);
+    if (isDeepStrictEqual(changed, before.get(of))) continue;
+    if (changed === undefined) expected.delete(of);
+    else expected.set(of, seen(changed));
+  }
+  await driver.merge(branch);
+  const merged = new Map(Array.from(living(driver, name, now), ([of, entry]) => [of, seen(entry)]));
+  assert.deepEqual(merged, expected, `${name} after the merge`);
+  await compareAll(driver);
+  await branch.cache.shutdown();
+}
+
+function living({ model }: Driver, name: string, now: number, position = model.head): Map<string, Entry> {
+  const entries = model.entries(name, position).filter(({ expiresAt }) => expiresAt === null || expiresAt > now);
+  return new Map(entries.map((entry) => [entry.key, entry]));
+}
+
+function seen({ value, expiresAt }: Entry): unknown {
+  return { value, expiresAt };
 }
 
 async function history(driver: Driver, name: string, of: string): Promise<void> {

@@ -25,7 +25,7 @@ export interface Planted {
 export class Driver {
   /** Of the process that has the cache. */
   clock = new ManualClock();
-  readonly model = new Model();
+  model = new Model();
   readonly durable: boolean;
   cache!: AgentContextCache;
   /** What has come about, and how often: runs in which nothing does find nothing. */
@@ -123,6 +123,8 @@ export class Driver {
   async reopen(end: End): Promise<void> {
     if (!this.durable) return;
     await this.settle();
+    // What a refused command had taken out before is nobody's acknowledgement.
+    await this.cache.flush();
     if (end === 'shutdown') await this.#shutdown();
     else {
       this.#process.alive = false;
@@ -154,6 +156,37 @@ export class Driver {
     this.note('restored');
     this.model.restore(newest);
     await this.advance(0);
+  }
+
+  /** A branch that begins at a position, beside its model. */
+  async fork(position: number): Promise<Driver> {
+    const branch = new Driver(false, this.#planted, this.seen);
+    branch.clock = this.clock;
+    branch.cache = await this.cache.fork({ at: position, log: {} });
+    branch.model = this.model.fork(position);
+    return branch;
+  }
+
+  /** Lets go of the past, and of no more than it was told to. */
+  async compact(keepUpdates: number): Promise<void> {
+    await this.settle();
+    await this.cache.compact({ keepUpdates });
+    const { begin: now } = this.cache.health().retention;
+    const { begin, head } = this.model;
+    assert(now >= begin && now <= Math.max(begin, head - keepUpdates), `the past of ${head} begins at ${now}`);
+    if (now > begin) this.note('compacted');
+    this.model.forget(now);
+  }
+
+  /** Brings back what a branch has changed. What that writes is the cache's to say; what comes of it is not. */
+  async merge(branch: Driver): Promise<void> {
+    const { updates } = await this.cache.merge(branch.cache, { onConflict: 'theirs' });
+    const written = await this.log(this.model.head + 1);
+    // What was over is taken out first, as with any command.
+    const merged = written.filter(({ operation }) => operation !== 'expire');
+    assert.equal(merged.length, updates, 'the report of the merge');
+    for (const update of written) assert.deepEqual(update, this.model.adopt(update));
+    this.note('merged');
   }
 
   async log(from = this.model.begin + 1): Promise<Logged[]> {

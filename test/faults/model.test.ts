@@ -24,7 +24,18 @@ function difference(planted: Planted = {}, seen?: Map<string, number>) {
 it('a cache does what its model does, whatever is done to it', async () => {
   const seen = new Map<string, number>();
   await fc.assert(difference({}, seen), fcFaults(1_000, 20_000));
-  for (const what of ['conflict', 'crash', 'expired', 'passivated', 'restored', 'shutdown', 'kill', 'power cut']) {
+  for (const what of [
+    'conflict',
+    'crash',
+    'expired',
+    'passivated',
+    'restored',
+    'merged',
+    'compacted',
+    'shutdown',
+    'kill',
+    'power cut',
+  ]) {
     expect(seen.get(what), what).toBeGreaterThan(100);
   }
 });

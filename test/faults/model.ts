@@ -95,6 +95,26 @@ export class Model {
     this.begin = position;
   }
 
+  /** A model of its own that begins at a position of this one. */
+  fork(position: number): Model {
+    const branch = new Model();
+    branch.log.push(...this.log.slice(0, position));
+    branch.#moments.splice(0, 1, ...this.#moments.slice(0, position + 1));
+    branch.begin = position;
+    return branch;
+  }
+
+  /** Takes an update as it is; its place is the model's to say. */
+  adopt({ version: _, position: __, ...update }: Logged): Logged {
+    this.#append(update);
+    return this.log.at(-1) as Logged;
+  }
+
+  /** What was at a position is the oldest that can be seen. */
+  forget(position: number): void {
+    this.begin = Math.max(this.begin, position);
+  }
+
   #answer(namespace: string, before: number, version?: number): Answer {
     const space = this.#space(namespace);
     const changed = this.head > before;

@@ -19,6 +19,8 @@ interface Written {
 export interface DiskSabotage {
   /** Says that a batch is synced when it is not. */
   readonly lies?: ((writes: readonly StorageWrite[]) => boolean) | undefined;
+  /** How many batches go into a file of LevelDB's log, about. Default 40. */
+  readonly batchesInFile?: number | undefined;
 }
 
 /** A process as the world around it sees it. */
@@ -110,7 +112,7 @@ export class SimDisk {
   }
 
   take(writes: readonly StorageWrite[]): Written {
-    if (this.#random.below(40) === 0) this.#beginFile();
+    if (this.#random.below(this.#sabotage.batchesInFile ?? 40) === 0) this.#beginFile();
     const written = { writes, file: this.#file, certain: false };
     this.#written.push(written);
     put(this.#content, writes);
