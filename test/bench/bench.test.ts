@@ -74,6 +74,15 @@ test('what the bench compares with is in a package of its own, from no named reg
   for (const name of Object.keys(own.dependencies)) expect(root).not.toContain(`"${name}"`);
 });
 
+test('every question can be asked of what is built', async () => {
+  for (const file of readdirSync(bench).filter((name) => name.endsWith('.mjs') && name !== 'run.mjs')) {
+    const module = (await import(pathToFileURL(join(bench, file)).href)) as { default: Record<string, unknown> };
+    expect(Object.keys(module.default), file).toEqual(
+      expect.arrayContaining(['title', 'about', 'metrics', 'cases', 'candidates', 'measure']),
+    );
+  }
+});
+
 describe('how the bench judges', () => {
   const metrics = { ns: { unit: 'ns', better: 'less', what: '' } };
   const result = { main: 'ns', metrics, ratioStyle: 'times', goals: [], cases: [] };
