@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AgentContextCache } from 'agent-context-cache';
+import { AgentContextCache } from '../dist/src/index.js';
 
 const keys = Number(process.argv[2] ?? 1_000_000);
 const namespaces = Number(process.argv[3] ?? 1_000);

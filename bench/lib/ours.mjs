@@ -2,6 +2,7 @@
 
 export { decodePart, encodeRow, PartBuilder } from '../../dist/src/backup/snapshot-part.js';
 export { decode, encode } from '../../dist/src/core/codec.js';
+export { decodeEntry } from '../../dist/src/core/entry-codec.js';
 export { createUpdate } from '../../dist/src/core/update.js';
 export { admit } from '../../dist/src/core/value.js';
 export {
@@ -11,4 +12,4 @@ export {
   replay,
 } from '../../dist/src/index.js';
 export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/log/block-codec.js';
-export { decodeEntry, decodePage, STATE_RANGE } from '../../dist/src/log/state-records.js';
+export { decodePage, STATE_RANGE } from '../../dist/src/log/state-records.js';

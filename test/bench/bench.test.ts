@@ -32,6 +32,11 @@ function checkReadme(readme: string): { readonly status: number | null; readonly
   return spawnSync(process.execPath, args, { encoding: 'utf8' });
 }
 
+function questions(): string[] {
+  const { stdout } = spawnSync(process.execPath, [join(bench, 'run.mjs'), '--list'], { encoding: 'utf8' });
+  return stdout.trim().split('\n');
+}
+
 describe('the README and the last results of the bench', () => {
   const readme = join(projectRoot, 'README.md');
 
@@ -52,13 +57,11 @@ describe('the README and the last results of the bench', () => {
   });
 
   test('a result is a full one, of a question there is, and no candidate failed in it', () => {
-    const listed = spawnSync(process.execPath, [join(bench, 'run.mjs'), '--list'], { encoding: 'utf8' });
-    const questions = listed.stdout.trim().split('\n');
-    expect(questions.length).toBeGreaterThan(15);
+    expect(questions().length).toBeGreaterThan(15);
     const results = readdirSync(join(bench, 'results')).filter((name) => name.endsWith('.json'));
     expect(results.length).toBeGreaterThan(0);
     for (const name of results) {
-      expect(questions).toContain(name.slice(0, -'.json'.length));
+      expect(questions()).toContain(name.slice(0, -'.json'.length));
       const text = readFileSync(join(bench, 'results', name), 'utf8');
       expect(JSON.parse(text)).toMatchObject({ question: name.slice(0, -'.json'.length), quick: false });
       expect(text).not.toContain('"failed"');
@@ -72,6 +75,17 @@ test('what the bench compares with is in a package of its own, from no named reg
   const own = JSON.parse(readFileSync(join(bench, 'package.json'), 'utf8')) as { dependencies: object };
   const root = readFileSync(join(projectRoot, 'package.json'), 'utf8');
   for (const name of Object.keys(own.dependencies)) expect(root).not.toContain(`"${name}"`);
+});
+
+test('every question can be asked of what is built', async () => {
+  for (const name of questions()) {
+    const module = (await import(pathToFileURL(join(bench, `${name}.mjs`)).href)) as {
+      default: Record<string, unknown>;
+    };
+    expect(Object.keys(module.default), name).toEqual(
+      expect.arrayContaining(['title', 'about', 'metrics', 'cases', 'candidates', 'measure']),
+    );
+  }
 });
 
 describe('how the bench judges', () => {
