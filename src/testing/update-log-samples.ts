@@ -3,6 +3,17 @@ import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
 import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
 import type { UpdateLog } from '../log/update-log.ts';
 
+/** A log under test. */
+export interface LogUnderTest {
+  /** New and empty. The suite closes it. */
+  readonly log: UpdateLog;
+  /** The same log again after `log` has been closed; absent where it does not outlive that. The suite closes it. */
+  readonly reopen?: () => UpdateLog | Promise<UpdateLog>;
+}
+
+/** A test of a log that is new. */
+export type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
+
 /** What the suite appends, and how it looks at what comes. */
 
 export function sets(first: number, count: number): PendingUpdate[] {

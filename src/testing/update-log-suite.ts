@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import type { Update } from '../core/update.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import { all, fill, isError, oneOfEach, positions, range, refuses, sets } from './update-log-samples.ts';
+import {
+  all,
+  type Check,
+  fill,
+  isError,
+  type LogUnderTest,
+  oneOfEach,
+  positions,
+  range,
+  refuses,
+  sets,
+} from './update-log-samples.ts';
 import { trimming } from './update-log-trim.ts';
-
-/** A log under test. */
-export interface LogUnderTest {
-  /** New and empty. The suite closes it. */
-  readonly log: UpdateLog;
-  /** The same log again after `log` has been closed; absent where it does not outlive that. The suite closes it. */
-  readonly reopen?: () => UpdateLog | Promise<UpdateLog>;
-}
 
 /** What the suite needs. */
 export interface UpdateLogSuiteOptions {
@@ -19,9 +21,6 @@ export interface UpdateLogSuiteOptions {
   /** Called for each test. */
   readonly open: () => LogUnderTest | Promise<LogUnderTest>;
 }
-
-/** A test of a log that is new. */
-export type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
 
 /**
  * What every `UpdateLog` must do, as tests for any runner.

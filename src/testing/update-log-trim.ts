@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Update } from '../core/update.ts';
-import { all, fill, positions, range, refuses } from './update-log-samples.ts';
-import type { Check } from './update-log-suite.ts';
+import { all, type Check, fill, positions, range, refuses } from './update-log-samples.ts';
 
 /** Letting go of what is old. */
 export function trimming(check: Check): void {
