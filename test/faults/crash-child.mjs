@@ -13,9 +13,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 const options = JSON.parse(process.argv[2]);
-const { dist, dataDir, from, upTo, inFlight, durability, sync, mirror, natsUrl, topic } = options;
+const { dist, dataDir, from, upTo, inFlight, durability, sync, unsynced, mirror, natsUrl, topic } = options;
 const say = (line) => writeSync(1, `${line}\n`);
-const { AgentContextCache, FileContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
+const load = (file) => import(pathToFileURL(join(dist, file)).href);
+const { AgentContextCache, FileContextCache } = await load('src/index.js');
 const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
 
 say('opening');
@@ -27,6 +28,7 @@ const cache = await AgentContextCache.open({
   ...(topic === undefined ? {} : { topics: [topic] }),
   ...(mirror === undefined ? {} : { secondaryCache: new FileContextCache({ path: mirror }) }),
   backup: { mode: 'manual', keep: 3 },
+  ...(unsynced ? { internals: { openStorage: await withoutSync() } } : {}),
   onError: (error, { source }) => say(`error ${source}: ${error.message}`),
 });
 say('open');
@@ -57,4 +59,13 @@ async function carryOut(index, command) {
   } catch (error) {
     say(`e ${index} ${error.code}`);
   }
+}
+
+/** The storage engine of one who has forgotten to sync, anywhere. */
+async function withoutSync() {
+  const { openClassicLevel } = await load('src/log/level-storage.js');
+  return async (location, create) => {
+    const storage = await openClassicLevel(location, create);
+    return { ...storage, batch: (writes) => storage.batch(writes, false) };
+  };
 }

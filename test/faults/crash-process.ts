@@ -20,6 +20,8 @@ export interface ChildOptions {
   readonly inFlight: number;
   readonly durability: 'log' | 'memory';
   readonly sync: boolean;
+  /** Nothing at all is synced, the state table neither. */
+  readonly unsynced?: boolean;
   /** The file of a mirror. Default: none. */
   readonly mirror?: string | undefined;
   readonly natsUrl?: string | undefined;

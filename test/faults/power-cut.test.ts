@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined)(`a power cut${missing === undefined ? '' 
   for (const how of ['off', 'killed'] as const) {
     it(`takes what was acknowledged where nothing is synced (power ${how}), which the same test finds`, async () => {
       await using computer = await Computer.make(randomCommands(seed, 1_000));
-      const settings = { sync: false, upTo: 1_000, inFlight: 16 };
+      const settings = { sync: false, unsynced: true, upTo: 1_000, inFlight: 16 };
       const said = await computer.work({ line: 'a', count: 200, delayMs: 0 }, how, settings);
       const walk = await computer.check(new Random(seed));
       expect(lostAcknowledgements(walk, said)).toBeGreaterThan(100);
@@ -65,6 +65,7 @@ describe.skipIf(missing !== undefined)(`a power cut${missing === undefined ? '' 
 
 interface Work {
   readonly sync: boolean;
+  readonly unsynced?: boolean;
   readonly upTo: number;
   readonly inFlight: number;
 }
@@ -96,10 +97,11 @@ class Computer implements AsyncDisposable {
    * Goes on with the commands until the power fails. `off`: the disk is switched off while the process works.
    * `killed`: the process is killed. In both cases what the disk has been given by then is all that is left.
    */
-  async work(moment: KillMoment, how: 'off' | 'killed', { sync, upTo, inFlight }: Work): Promise<Said> {
+  async work(moment: KillMoment, how: 'off' | 'killed', { sync, unsynced, upTo, inFlight }: Work): Promise<Said> {
     const files = { commands: join(this.#home, 'commands.ndjson'), dataDir: join(this.#mount.path, 'data') };
     const range = { from: this.next, upTo: this.next + upTo };
-    const said = await runChild({ ...files, ...range, inFlight, sync, durability: 'log' }, moment, async (child) => {
+    const settings = { inFlight, sync, ...(unsynced && { unsynced }), durability: 'log' } as const;
+    const said = await runChild({ ...files, ...range, ...settings }, moment, async (child) => {
       if (how === 'off') await this.#mount.cutPower();
       child.kill('SIGKILL');
     });
