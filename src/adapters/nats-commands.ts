@@ -196,6 +196,7 @@ class Responder implements NatsCommands {
   async #handle(connection: NatsConnection, message: Msg): Promise<void> {
     try {
       const command = parseJson(decodeUtf8(message.data)) as ContextCommand;
+      mustStayHere(command);
       const answer: unknown = await this.#options.cache.ask(command);
       this.#reply(connection, message, wireAnswer(command.type, answer));
     } catch (error) {
@@ -243,4 +244,11 @@ class Responder implements NatsCommands {
       this.#closing.signal.addEventListener('abort', done);
     });
   }
+}
+
+/** Whoever may publish must not be able to make this program connect to a place, or read a directory, of his choice. */
+function mustStayHere(command: ContextCommand | null): void {
+  if (command?.type !== 'cache.verify' || command.against === undefined) return;
+  const problem = 'cache.verify takes no "against" here. Ask over HTTP, or run context-cache verify --against.';
+  throw new ContextCacheError('INVALID_COMMAND', problem);
 }

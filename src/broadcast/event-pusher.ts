@@ -67,6 +67,8 @@ export class ContextUpdateEventPusher {
   /** Ends an attempt to connect that `disconnect` no longer wants. */
   #giveUp = new AbortController();
   #publishing = false;
+  /** How often the server or a stream has refused what was published. */
+  #refusals = 0;
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. Does not connect. */
   constructor(options: ContextUpdateEventPusherOptions) {
@@ -129,7 +131,7 @@ export class ContextUpdateEventPusher {
   /** Bytes that the payload of message `id` may have on a topic. */
   payloadLimit(topic: string, id: string): number {
     const link = this.#usableLink();
-    return (link.route(topic)?.maxBytes ?? link.maxPayload) - headerBytes(topic, id);
+    return (link.route(topic)?.maxBytes ?? link.maxPayload) - headerBytes(topic, this.#idNow(id));
   }
 
   /**
@@ -149,9 +151,13 @@ export class ContextUpdateEventPusher {
     try {
       await this.#guard(link, signal, async () => {
         for (const window of this.#windows(messages)) {
-          await within(link.send(window), this.#bounds(link, this.#flushTimeoutMs, timedOut, signal));
+          const sent = window.map((each) => ({ ...each, id: this.#idNow(each.id) }));
+          await within(link.send(sent), this.#bounds(link, this.#flushTimeoutMs, timedOut, signal));
         }
       });
+    } catch (error) {
+      if (error instanceof ContextCacheError && error.code === 'BACKEND_FAILED') this.#refusals += 1;
+      throw error;
     } finally {
       this.#publishing = false;
     }
@@ -169,6 +175,14 @@ export class ContextUpdateEventPusher {
   onLost(lost: (cause: Error) => void): () => void {
     this.#lostListeners.add(lost);
     return () => this.#lostListeners.delete(lost);
+  }
+
+  /**
+   * What was behind a refused message may have been stored. Under its old id a stream would pass over its repeat, and
+   * keep it before what was refused; under a new one it comes again, in order.
+   */
+  #idNow(id: string): string {
+    return this.#refusals === 0 ? id : `${id}~${this.#refusals}`;
   }
 
   get #connectTimeoutMs(): number {

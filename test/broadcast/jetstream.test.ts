@@ -2,6 +2,7 @@ import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nat
 import { connect as connectClient } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Acknowledgements } from '../../src/broadcast/acknowledgements.ts';
+import { ContextUpdateEventPusher } from '../../src/broadcast/event-pusher.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';
 import { firstSeen, positionsOn, type Rig, range, rig, updateOf, updatesFrom } from './fixtures.ts';
@@ -98,6 +99,28 @@ describe('where a stream listens', () => {
     await connect();
     await deliver(updatesFrom(6, 7));
     expect((await stored(manager, 'S')).map(([, position]) => position)).toEqual([6, 7]);
+  });
+
+  it('that refuses a message and takes those behind it, all of it comes again in order', async () => {
+    const nats = await server();
+    const manager = await managerOf(nats.url);
+    await addStream(manager, { name: 'S', subjects: ['ctx.a'] });
+    const pusher = new ContextUpdateEventPusher({ url: nats.url });
+    onTestFinished(() => pusher.disconnect());
+    const position = (n: number, length: number) => JSON.stringify({ position: n, filling: 'x'.repeat(length) });
+    const messages = [900, 1, 1].map((length, n) => ({ topic: 'ctx.a', id: `log-${n}`, payload: position(n, length) }));
+    await pusher.connect();
+    await pusher.prepare(['ctx.a']);
+    await manager.streams.update('S', { max_msg_size: 500 });
+    await expect(pusher.publish(messages)).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+    expect((await stored(manager, 'S')).map(([, n]) => n)).toEqual([1, 2]);
+    await manager.streams.update('S', { max_msg_size: -1 });
+    await pusher.connect();
+    await pusher.publish(messages);
+    expect((await stored(manager, 'S')).map(([, n]) => n)).toEqual([1, 2, 0, 1, 2]);
+    // What timed out may have been stored, and keeps its id.
+    await pusher.publish(messages);
+    expect(await stored(manager, 'S')).toHaveLength(5);
   });
 
   it('that takes less than the server, a larger value is announced without it', async () => {
