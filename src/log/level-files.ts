@@ -5,6 +5,9 @@ import { LevelManifest } from './level-manifest.ts';
 import { findTableDamage } from './level-table.ts';
 import { SlicedFile } from './sliced-file.ts';
 
+/** Tables looked at side by side: what it takes to open one is mostly waiting. */
+const TABLES_AT_ONCE = 8;
+
 /** A place in a file of a database that is not as it was written. */
 export interface FileDamage extends Damage {
   /** Name of the file in the directory. */
@@ -23,7 +26,7 @@ export interface CheckFilesOptions {
 /**
  * Proves the files that make up a LevelDB database, of which LevelDB itself checks little when it reads them: that
  * `CURRENT` names a manifest, that what this names is there, and every checksum in the manifest, the write-ahead logs and
- * the tables. Holds less than a mebibyte or the largest index at a time. Files that are not part of the database any
+ * the tables. Holds a few mebibytes or the largest indexes at a time. Files that are not part of the database any
  * more are passed over.
  *
  * A last record that is not whole is no damage: it was being written when everything stopped, and nobody was told that it
@@ -116,19 +119,30 @@ async function* checkTables(
 ): AsyncGenerator<FileDamage, void, undefined> {
   let bytes = 0;
   for (const size of tables.values()) bytes += size;
-  for (const [number, size] of tables) {
+  const whole = bytes <= wholeTablesUpTo;
+  const all = [...tables];
+  for (let first = 0; first < all.length; first += TABLES_AT_ONCE) {
+    const some = all.slice(first, first + TABLES_AT_ONCE);
+    for (const damage of await Promise.all(some.map(([number, size]) => tableDamage(number, size)))) {
+      if (damage !== undefined) yield damage;
+    }
+  }
+
+  async function tableDamage(number: number, size: number): Promise<FileDamage | undefined> {
     const [file, opened] = await openTable(location, number, signal);
     if (opened === undefined) {
-      if (!live) yield { file, offset: 0, problem: `is missing, though ${manifestFile} names it` };
-      continue;
+      return live ? undefined : { file, offset: 0, problem: `is missing, though ${manifestFile} names it` };
     }
     try {
-      const wrongSize = {
-        offset: Math.min(size, opened.size),
-        problem: `has ${opened.size} bytes in place of ${size}`,
-      };
-      const damage = opened.size === size ? await findTableDamage(opened, bytes <= wholeTablesUpTo) : wrongSize;
-      if (damage !== undefined) yield { file, offset: damage.offset, problem: damage.problem };
+      if (opened.size !== size) {
+        return {
+          file,
+          offset: Math.min(size, opened.size),
+          problem: `has ${opened.size} bytes in place of ${size}`,
+        };
+      }
+      const damage = await findTableDamage(opened, whole);
+      return damage && { file, offset: damage.offset, problem: damage.problem };
     } finally {
       await opened.close();
     }
