@@ -20,8 +20,8 @@ const MAY_IMPORT = {
   replay: [...FOLLOWING, 'broadcast', 'backup', 'actors', 'cache', 'root'],
   testing: ['core'],
   adapters: [],
-  inspector: [],
-  cli: ['adapters'],
+  inspector: ['adapters', 'machines'],
+  cli: ['adapters', 'inspector'],
 } as const;
 
 /** Those that use the cache as any program does. */
