@@ -122,7 +122,7 @@ const PUBLISHERS = {
     for (let i = 0; i < count; i += BURST) {
       const some = Array.from({ length: Math.min(BURST, count - i) }, (_, j) => {
         const { payload } = encoder.process(updateOf(i + j, NAMESPACE, `key-${i + j}`, value(i + j)));
-        return `PUB ${TOPIC} ${payload.length}\r\n${payload}\r\n`;
+        return `PUB ${TOPIC} ${Buffer.byteLength(payload)}\r\n${payload}\r\n`;
       });
       chunks.push(Buffer.from(some.join('')));
     }

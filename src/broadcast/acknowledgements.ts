@@ -10,7 +10,8 @@ export class Acknowledgements {
   /** Reply subject → topic of what is not yet acknowledged. */
   readonly #missing = new Map<string, string>();
   #count = 0;
-  #settle: { resolve: () => void; reject: (reason: Error) => void } | undefined;
+  /** Those that wait until nothing is missing. */
+  #waiting: { resolve: () => void; reject: (reason: Error) => void }[] = [];
   #refusal: Error | undefined;
 
   /** @param inbox a subject of its own, where answers may be received. */
@@ -27,13 +28,11 @@ export class Acknowledgements {
     return reply;
   }
 
-  /** Resolves once nothing is missing; rejects as soon as a message is refused. One call at a time. */
+  /** Resolves once nothing is missing; rejects as soon as a message is refused. */
   settled(): Promise<void> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     if (this.#missing.size === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject };
-    });
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   #take(error: Error | null, msg: Msg): void {
@@ -48,7 +47,7 @@ export class Acknowledgements {
     const answer = readAnswer(msg);
     if (answer === 'stored') {
       this.#missing.delete(msg.subject);
-      if (this.#missing.size === 0) this.#settle?.resolve();
+      if (this.#missing.size === 0) for (const { resolve } of this.#waiting.splice(0)) resolve();
     } else if (answer !== 'foreign') {
       this.#refuse(
         new ContextCacheError(
@@ -61,7 +60,7 @@ export class Acknowledgements {
 
   #refuse(reason: Error): void {
     this.#refusal ??= reason;
-    this.#settle?.reject(this.#refusal);
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#refusal);
   }
 }
 

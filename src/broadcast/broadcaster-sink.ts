@@ -3,9 +3,9 @@ import type { Update } from '../core/update.ts';
 import type { ConnectOutcome, FollowerSink } from '../log/follower-sink.ts';
 import { ContextBufferQueue } from './buffer-queue.ts';
 import type { ContextUpdateEventPusher } from './event-pusher.ts';
-import type { TopicMessage } from './nats-link.ts';
 import type { ContextUpdateProcessor, EncodedMessage } from './public-message.ts';
 import type { TopicsListConfig } from './topics.ts';
+import type { TopicMessage } from './wire-frames.ts';
 
 /** The parts a {@link BroadcasterSink} ties together. */
 export interface BroadcasterSinkOptions {
@@ -14,21 +14,32 @@ export interface BroadcasterSinkOptions {
   readonly pusher: ContextUpdateEventPusher;
   /** Gets what does not stop the broadcast: an update that could not be announced at all. */
   readonly onError?: ((error: Error) => void) | undefined;
-  /** At most this many updates in one `deliver`. Default 1024. */
+  /** At most this many updates in one `deliver`. Default 4096. */
   readonly batchSize?: number | undefined;
 }
 
-/** What is published, and confirmed, at a time. */
+/** What is confirmed at a time. */
 interface Chunk {
-  readonly messages: TopicMessage[];
+  /** How many of the batch's updates are in it or before it. */
+  end: number;
+  messages: number;
+  /** Of the payloads, about: a UTF-16 unit counts as one. */
   bytes: number;
   /** Positions of updates announced without their value, and of those that could not be announced. */
-  readonly omitted: number[];
-  readonly undeliverable: number[];
+  readonly omitted: Set<number>;
+  readonly undeliverable: Set<number>;
   readonly lastOf: Map<string, number>;
 }
 
-/** A chunk ends once it has this much; the next one is made while the server confirms this one. */
+/** A chunk that has been sent. */
+interface Sent {
+  readonly chunk: Chunk;
+  readonly confirmed: Promise<void>;
+}
+
+type ForTopic = EncodedMessage & TopicMessage;
+
+/** A chunk ends once it has this much; the next ones, up to three, are sent before the server has confirmed it. */
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -60,7 +71,7 @@ export class BroadcasterSink implements FollowerSink {
   #stopListening: (() => void) | undefined;
 
   constructor(options: BroadcasterSinkOptions) {
-    this.batchSize = options.batchSize ?? 1024;
+    this.batchSize = options.batchSize ?? 4096;
     if (!Number.isInteger(this.batchSize) || this.batchSize < 1) {
       throw new ContextCacheError('INVALID_OPTION', `"batchSize" must be an integer from 1, not ${this.batchSize}.`);
     }
@@ -131,9 +142,12 @@ export class BroadcasterSink implements FollowerSink {
 
   async #publishAll(updates: readonly Update[], signal: AbortSignal): Promise<void> {
     await this.#ready(signal);
-    const queue = new ContextBufferQueue<Chunk>({ deliver: (chunk) => this.#publish(chunk, signal) });
+    const queue = new ContextBufferQueue<Sent>({ deliver: (sent) => this.#finish(sent) });
     try {
-      for (const chunk of this.#chunks(updates)) await queue.push(chunk);
+      for (let sent = this.#send(updates, 0, signal); ; sent = this.#send(updates, sent.chunk.end, signal)) {
+        await queue.push(sent);
+        if (sent.chunk.end === updates.length) break;
+      }
     } catch (error) {
       // Where a chunk failed before, that is the cause.
       await queue.onIdle();
@@ -142,13 +156,21 @@ export class BroadcasterSink implements FollowerSink {
     await queue.onIdle();
   }
 
-  async #publish(chunk: Chunk, signal: AbortSignal): Promise<void> {
-    await this.#pusher.publish(chunk.messages, signal);
-    this.#published += chunk.messages.length;
+  #send(updates: readonly Update[], start: number, signal: AbortSignal): Sent {
+    const chunk = emptyChunk(start);
+    const confirmed = this.#pusher.send(this.#messages(updates, chunk), signal);
+    // Nobody awaits it where one before it fails.
+    confirmed.catch(() => {});
+    return { chunk, confirmed };
+  }
+
+  async #finish({ chunk, confirmed }: Sent): Promise<void> {
+    await confirmed;
+    this.#published += chunk.messages;
     for (const [topic, position] of chunk.lastOf) this.#lastPublished.set(topic, position);
     const isNew = (position: number) => position > this.#countedTo;
-    const undeliverable = chunk.undeliverable.filter(isNew);
-    this.#valuesOmitted += chunk.omitted.filter(isNew).length;
+    const undeliverable = [...chunk.undeliverable].filter(isNew);
+    this.#valuesOmitted += [...chunk.omitted].filter(isNew).length;
     this.#undeliverable += undeliverable.length;
     this.#countedTo = Math.max(this.#countedTo, ...chunk.lastOf.values(), ...chunk.undeliverable);
     for (const position of undeliverable) this.#tellUndeliverable(position);
@@ -159,42 +181,43 @@ export class BroadcasterSink implements FollowerSink {
     this.#onError(new ContextCacheError('BACKEND_FAILED', message));
   }
 
-  *#chunks(updates: readonly Update[]): Iterable<Chunk> {
-    let chunk = emptyChunk();
-    for (const update of updates) {
-      this.#announce(update, chunk);
-      if (chunk.messages.length < CHUNK_MESSAGES && chunk.bytes < CHUNK_BYTES) continue;
-      yield chunk;
-      chunk = emptyChunk();
+  /** The chunk's messages, each made when it is sent: none of them lives longer than that. */
+  *#messages(updates: readonly Update[], chunk: Chunk): Iterable<TopicMessage> {
+    while (chunk.messages < CHUNK_MESSAGES && chunk.bytes < CHUNK_BYTES) {
+      const update = updates[chunk.end];
+      if (update === undefined) return;
+      chunk.end += 1;
+      const topics = this.#topics.at(update.position);
+      const whole = topics.length === 0 ? undefined : this.#processor.process(update);
+      if (whole === undefined) continue;
+      for (const topic of topics) {
+        const message = this.#fitting(topic, update, whole);
+        note(chunk, update.position, topic, message);
+        if (message !== undefined) yield message;
+      }
     }
-    if (chunk.messages.length > 0 || chunk.undeliverable.length > 0) yield chunk;
   }
 
-  #announce(update: Update, chunk: Chunk): void {
-    const topics = this.#topics.at(update.position);
-    const whole = topics.length === 0 ? undefined : this.#processor.process(update);
-    if (whole === undefined) return;
-    let small: EncodedMessage | undefined;
-    let omitted = whole.valueOmitted;
-    let undeliverable = false;
-    for (const topic of topics) {
-      const room = this.#pusher.payloadLimit(topic, whole.id);
-      let message = whole;
-      if (message.payload.length > room) message = small ??= this.#processor.withoutValue(update) ?? whole;
-      if (message.payload.length > room) {
-        undeliverable = true;
-        continue;
-      }
-      omitted ||= message.valueOmitted;
-      chunk.messages.push({ topic, payload: message.payload, id: message.id });
-      chunk.bytes += message.payload.length;
-      chunk.lastOf.set(topic, update.position);
-    }
-    if (omitted) chunk.omitted.push(update.position);
-    if (undeliverable) chunk.undeliverable.push(update.position);
+  /** The message, without its value where the topic does not take it; `undefined` where it does not even take that. */
+  #fitting(topic: string, update: Update, { id, payload, valueOmitted }: EncodedMessage): ForTopic | undefined {
+    const whole = { topic, id, payload, valueOmitted };
+    if (this.#pusher.takes(whole)) return whole;
+    const small = { topic, ...(this.#processor.withoutValue(update) ?? whole) };
+    return this.#pusher.takes(small) ? small : undefined;
   }
 }
 
-function emptyChunk(): Chunk {
-  return { messages: [], bytes: 0, omitted: [], undeliverable: [], lastOf: new Map() };
+function emptyChunk(end: number): Chunk {
+  return { end, messages: 0, bytes: 0, omitted: new Set(), undeliverable: new Set(), lastOf: new Map() };
+}
+
+function note(chunk: Chunk, position: number, topic: string, message: ForTopic | undefined): void {
+  if (message === undefined) {
+    chunk.undeliverable.add(position);
+    return;
+  }
+  if (message.valueOmitted) chunk.omitted.add(position);
+  chunk.messages += 1;
+  chunk.bytes += message.payload.length;
+  chunk.lastOf.set(topic, position);
 }

@@ -3,8 +3,9 @@ import { type Bounds, within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
 import { type ConnectRequest, connectNats, type NatsConnectionSettings } from './nats-connect.ts';
-import { headerBytes, type LinkOptions, NatsLink, type TopicMessage } from './nats-link.ts';
+import { type LinkOptions, NatsLink } from './nats-link.ts';
 import { checkTopic } from './topics.ts';
+import { headerBytes, type TopicMessage } from './wire-frames.ts';
 
 /** Settings of {@link ContextUpdateEventPusher}. */
 export interface ContextUpdateEventPusherOptions {
@@ -37,6 +38,9 @@ export type Link = Pick<NatsLink, 'maxPayload' | 'down' | 'route' | 'unknown' | 
 /** Opens a connection, or rejects. */
 export type OpenLink = (request: ConnectRequest, options: LinkOptions) => Promise<Link>;
 
+/** More than the headers have beside topic and id. */
+const OVERHEAD_BYTES = 64;
+
 const openNatsLink: OpenLink = async (request, options) => NatsLink.over(await connectNats(request), options);
 
 /**
@@ -45,7 +49,7 @@ const openNatsLink: OpenLink = async (request, options) => NatsLink.over(await c
  * confirmed (at least once). Each message carries `Nats-Msg-Id: <id>:<topic>`, by which a stream drops what it has
  * already (within its `duplicate_window`). Without a stream "confirmed" means that the server has taken it.
  *
- * One `publish` at a time. A message refused by a stream in the middle of a window may be stored after later ones of
+ * A message refused by a stream in the middle of a window may be stored after later ones of
  * that window when it is sent again; its `position` tells its place.
  *
  * @example
@@ -66,7 +70,8 @@ export class ContextUpdateEventPusher {
   #opening: Promise<void> | undefined;
   /** Ends an attempt to connect that `disconnect` no longer wants. */
   #giveUp = new AbortController();
-  #publishing = false;
+  /** Calls of `send` that have not settled. */
+  #underWay = 0;
   /** How often the server or a stream has refused what was published. */
   #refusals = 0;
 
@@ -130,8 +135,14 @@ export class ContextUpdateEventPusher {
 
   /** Bytes that the payload of message `id` may have on a topic. */
   payloadLimit(topic: string, id: string): number {
-    const link = this.#usableLink();
-    return (link.route(topic)?.maxBytes ?? link.maxPayload) - headerBytes(topic, this.#idNow(id));
+    return this.#mostBytes(topic) - headerBytes(topic, this.#idNow(id));
+  }
+
+  /** Whether a message is no larger than its topic takes. */
+  takes({ topic, payload, id }: TopicMessage): boolean {
+    // A UTF-16 unit becomes at most three bytes, so that most messages need not be measured.
+    const atMost = 3 * (payload.length + topic.length + id.length) + OVERHEAD_BYTES;
+    return atMost <= this.#mostBytes(topic) || Buffer.byteLength(payload) <= this.payloadLimit(topic, id);
   }
 
   /**
@@ -142,24 +153,33 @@ export class ContextUpdateEventPusher {
    *   {@link payloadLimit}; nothing was sent); the signal's reason where that aborts.
    */
   async publish(messages: readonly TopicMessage[], signal?: AbortSignal): Promise<void> {
-    const link = this.#usableLink();
-    await this.prepare(new Set(messages.map(({ topic }) => topic)), signal);
+    const topics = new Set(messages.map(({ topic }) => topic));
+    for (const topic of topics) checkTopic(topic);
+    await this.prepare(topics, signal);
     for (const message of messages) this.#check(message);
+    for (const window of this.#windows(messages)) await this.send(window, signal);
+  }
+
+  /**
+   * Publishes messages that {@link takes} has agreed to, on topics that are prepared. They are asked for one by one and
+   * written before this returns; it resolves once all have arrived. The next ones may be sent before that.
+   *
+   * @throws {ContextCacheError} as {@link publish}.
+   */
+  async send(messages: Iterable<TopicMessage>, signal?: AbortSignal): Promise<void> {
+    const link = this.#usableLink();
     const message = `NATS at ${this.description} did not confirm what was published within ${this.#flushTimeoutMs} ms. Whether it arrived is unknown; it is safe to send it again.`;
     const timedOut = () => new ContextCacheError('TIMED_OUT', message);
-    this.#publishing = true;
+    this.#underWay += 1;
     try {
-      await this.#guard(link, signal, async () => {
-        for (const window of this.#windows(messages)) {
-          const sent = window.map((each) => ({ ...each, id: this.#idNow(each.id) }));
-          await within(link.send(sent), this.#bounds(link, this.#flushTimeoutMs, timedOut, signal));
-        }
-      });
+      await this.#guard(link, signal, () =>
+        within(link.send(this.#named(messages)), this.#bounds(link, this.#flushTimeoutMs, timedOut, signal)),
+      );
     } catch (error) {
       if (error instanceof ContextCacheError && error.code === 'BACKEND_FAILED') this.#refusals += 1;
       throw error;
     } finally {
-      this.#publishing = false;
+      this.#underWay -= 1;
     }
   }
 
@@ -226,7 +246,7 @@ export class ContextUpdateEventPusher {
   }
 
   #lost(link: Link): void {
-    if (link !== this.#link || this.#publishing) return;
+    if (link !== this.#link || this.#underWay > 0) return;
     const cause = toError(link.down.reason);
     for (const lost of [...this.#lostListeners]) lost(cause);
   }
@@ -256,17 +276,19 @@ export class ContextUpdateEventPusher {
     return { clock: this.#clock, timeoutMs, timedOut, signals: [link.down, signal] };
   }
 
-  #check({ topic, payload, id }: TopicMessage): void {
-    checkTopic(topic);
-    const limit = this.payloadLimit(topic, id);
-    const bytes = Buffer.byteLength(payload);
-    if (bytes <= limit) return;
-    const message = `A message has ${bytes} bytes; the topic ${JSON.stringify(topic)} takes ${limit}. Raise max_payload at the server, or send less.`;
-    throw new ContextCacheError('INVALID_VALUE', message);
+  /** Bytes of headers and payload on a topic at the most. */
+  #mostBytes(topic: string): number {
+    const link = this.#usableLink();
+    return link.route(topic)?.maxBytes ?? link.maxPayload;
+  }
+
+  /** The messages with the ids that they have now. */
+  #named(messages: Iterable<TopicMessage>): Iterable<TopicMessage> {
+    return this.#refusals === 0 ? messages : withIds(messages, (id) => this.#idNow(id));
   }
 
   /** Cuts the messages so that the client never buffers more than one window. */
-  *#windows(messages: readonly TopicMessage[]): Iterable<readonly TopicMessage[]> {
+  *#windows(messages: readonly TopicMessage[]): Iterable<TopicMessage[]> {
     let window: TopicMessage[] = [];
     let bytes = 0;
     for (const message of messages) {
@@ -281,6 +303,19 @@ export class ContextUpdateEventPusher {
     }
     if (window.length > 0) yield window;
   }
+
+  #check(message: TopicMessage): void {
+    const { topic, payload, id } = message;
+    if (/[\r\n]/.test(id)) throw new ContextCacheError('INVALID_VALUE', 'The id of a message has a line break.');
+    if (this.takes(message)) return;
+    const sizes = `${Buffer.byteLength(payload)} bytes; the topic ${JSON.stringify(topic)} takes ${this.payloadLimit(topic, id)}`;
+    const text = `A message has ${sizes}. Raise max_payload at the server, or send less.`;
+    throw new ContextCacheError('INVALID_VALUE', text);
+  }
+}
+
+function* withIds(messages: Iterable<TopicMessage>, idNow: (id: string) => string): Iterable<TopicMessage> {
+  for (const message of messages) yield { ...message, id: idNow(message.id) };
 }
 
 function closed(): ContextCacheError {

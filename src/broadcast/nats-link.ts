@@ -1,4 +1,4 @@
-import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection, NatsConnectionImpl } from '@nats-io/transport-node';
 import { ContextCacheError } from '../core/errors.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import {
@@ -9,15 +9,7 @@ import {
   streamRoutes,
   type TopicRoute,
 } from './topic-route.ts';
-
-/** A message for one topic. */
-export interface TopicMessage {
-  readonly topic: string;
-  /** JSON text, or its bytes. */
-  readonly payload: Uint8Array | string;
-  /** Identifies the message among all of its topic, however often it is sent. */
-  readonly id: string;
-}
+import { type TopicMessage, WireFrames } from './wire-frames.ts';
 
 /** How a link is made out of a connection. */
 export interface LinkOptions {
@@ -41,25 +33,30 @@ const ROUTE_AGE_MS = 60_000;
  */
 export class NatsLink {
   readonly #connection: NatsConnection;
-  readonly #headers: MsgHdrs;
+  readonly #frames: WireFrames;
   readonly #makeInbox: () => string;
   readonly #findRoute: FindRoute;
   readonly #routes = new Map<string, KnownRoute>();
   readonly #down = new AbortController();
   #acknowledgements: Acknowledgements | undefined;
 
-  private constructor(connection: NatsConnection, headers: MsgHdrs, makeInbox: () => string, findRoute: FindRoute) {
+  private constructor(connection: NatsConnection, makeInbox: () => string, findRoute: FindRoute) {
     this.#connection = connection;
-    this.#headers = headers;
+    this.#frames = new WireFrames(writerTo(connection));
     this.#makeInbox = makeInbox;
     this.#findRoute = findRoute;
   }
 
+  /** @throws {ContextCacheError} `BACKEND_FAILED` where the server is so old that it takes no headers. */
   static async over(connection: NatsConnection, options: LinkOptions): Promise<NatsLink> {
-    const { headers, createInbox } = await import('@nats-io/transport-node');
+    if (connection.info?.headers !== true) {
+      await connection.close();
+      throw new ContextCacheError('BACKEND_FAILED', 'The NATS server takes no headers. Use nats-server 2.2 or later.');
+    }
+    const { createInbox } = await import('@nats-io/transport-node');
     const { jetstream, timeoutMs, inboxPrefix } = options;
     const findRoute = jetstream === 'auto' ? await streamRoutes(connection, timeoutMs) : plainRoutes(connection);
-    const link = new NatsLink(connection, headers(), () => createInbox(inboxPrefix), findRoute);
+    const link = new NatsLink(connection, () => createInbox(inboxPrefix), findRoute);
     void link.#watchEnd();
     void link.#watchStatus();
     return link;
@@ -95,9 +92,13 @@ export class NatsLink {
     );
   }
 
-  /** Sends the messages in order; resolves once the server has handled all and the streams have stored theirs. */
-  async send(messages: readonly TopicMessage[]): Promise<void> {
-    for (const message of messages) this.#publish(message);
+  /**
+   * Sends the messages in order, at once; resolves once the server has handled all and the streams have stored theirs.
+   * The next ones may be sent before that.
+   */
+  async send(messages: Iterable<TopicMessage>): Promise<void> {
+    for (const message of messages) this.#frames.add(message, this.#replyTo(message.topic));
+    this.#frames.flush();
     await Promise.all([this.#connection.flush(), this.#acknowledgements?.settled()]);
     // What the server refused came before its answer to the flush, but is told by way of an iterator: let it run.
     await new Promise((resolve) => setImmediate(resolve));
@@ -114,15 +115,11 @@ export class NatsLink {
     }
   }
 
-  #publish({ topic, payload, id }: TopicMessage): void {
-    this.#headers.set('Nats-Msg-Id', `${id}:${topic}`);
-    const route = this.#routes.get(topic);
-    if (route?.acknowledged !== true) {
-      this.#connection.publish(topic, payload, { headers: this.#headers });
-      return;
-    }
+  /** Where the stream on the topic, if there is one, is to acknowledge a message. */
+  #replyTo(topic: string): string | undefined {
+    if (this.#routes.get(topic)?.acknowledged !== true) return undefined;
     this.#acknowledgements ??= new Acknowledgements(this.#connection, this.#makeInbox());
-    this.#connection.publish(topic, payload, { headers: this.#headers, reply: this.#acknowledgements.expect(topic) });
+    return this.#acknowledgements.expect(topic);
   }
 
   #fail(cause: Error): void {
@@ -147,7 +144,11 @@ export class NatsLink {
   }
 }
 
-/** Bytes that the headers of a message take: the version line, `Nats-Msg-Id: <id>:<topic>`, and the ends of lines. */
-export function headerBytes(topic: string, id: string): number {
-  return 'NATS/1.0\r\nNats-Msg-Id: :\r\n\r\n'.length + Buffer.byteLength(id) + Buffer.byteLength(topic);
+/**
+ * Writes bytes of the protocol in order with what the client itself sends. Only its own `publish` is passed by, which
+ * makes each message by itself.
+ */
+function writerTo(connection: NatsConnection): (bytes: Uint8Array) => void {
+  const { protocol } = connection as NatsConnectionImpl;
+  return (bytes) => protocol.sendCommand(bytes);
 }

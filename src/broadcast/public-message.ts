@@ -39,8 +39,8 @@ export interface ContextUpdateMessage {
 export interface EncodedMessage {
   /** `<log>-<position>`: the `event_id`. */
   readonly id: string;
-  /** The message as JSON text, in UTF-8. */
-  readonly payload: Buffer;
+  /** The message as JSON text. */
+  readonly payload: string;
   /** Whether the value is left out. */
   readonly valueOmitted: boolean;
 }
@@ -110,16 +110,12 @@ export class ContextUpdateProcessor {
   }
 
   #encode(update: Update, word: string, value: string, omittedBytes: number | undefined): EncodedMessage {
-    const text =
+    const payload =
       `${this.#opening}${word}","namespace":${this.#json(update.namespace)}` +
       `,"key":${JSON.stringify(update.key)},"value":${value}` +
       `${this.#eventId}${update.position}","position":${update.position},"version":${update.version}` +
       `,"at":${update.at}${extras(update, omittedBytes)}}`;
-    return {
-      id: `${this.#log}-${update.position}`,
-      payload: Buffer.from(text),
-      valueOmitted: omittedBytes !== undefined,
-    };
+    return { id: `${this.#log}-${update.position}`, payload, valueOmitted: omittedBytes !== undefined };
   }
 
   #json(namespace: string): string {

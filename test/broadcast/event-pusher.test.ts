@@ -3,7 +3,7 @@ import { type AddressInfo, createConnection, createServer, type Socket } from 'n
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ContextUpdateEventPusher, type ContextUpdateEventPusherOptions } from '../../src/broadcast/event-pusher.ts';
-import type { TopicMessage } from '../../src/broadcast/nats-link.ts';
+import type { TopicMessage } from '../../src/broadcast/wire-frames.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { freePort } from '../support/server-process.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';
@@ -88,6 +88,14 @@ describe('publishing', () => {
     await pusher.publish(messages('topic', [1], 'x'.repeat(limit)));
     await raw.flush();
     expect(raw.messages.map(({ payload }) => payload.length)).toEqual([limit]);
+  });
+
+  it('refuses an id that would end its header', async () => {
+    const nats = await server();
+    const pusher = pusherTo(nats.url);
+    await pusher.connect();
+    const message = { topic: 'a', id: 'log-1\r\nX: y', payload: '{}' };
+    await expect(pusher.publish([message])).rejects.toMatchObject({ code: 'INVALID_VALUE' });
   });
 
   it('never has more than a window on the way that is not confirmed', async () => {
@@ -213,6 +221,23 @@ describe('a server that does not do what it should', () => {
     const { port } = http.address() as AddressInfo;
     const pusher = pusherTo(`nats://127.0.0.1:${port}`, { connectTimeoutMs: 2_000 });
     await expect(pusher.connect()).rejects.toMatchObject({ code: expect.stringMatching(/UNREACHABLE|TIMED_OUT/) });
+  });
+
+  it('that takes no headers: what to do', async () => {
+    const open = new Set<Socket>();
+    const old = createServer((socket) => {
+      open.add(socket.on('error', () => {}));
+      socket.write('INFO {"server_id":"OLD","version":"2.1.0","max_payload":1048576}\r\n');
+      socket.on('data', (data) => data.includes('PING') && socket.write('PONG\r\n'));
+    });
+    await new Promise<void>((resolve) => old.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void old.close());
+    const pusher = pusherTo(`nats://127.0.0.1:${(old.address() as AddressInfo).port}`);
+    await expect(pusher.connect()).rejects.toMatchObject({
+      code: 'BACKEND_FAILED',
+      message: expect.stringContaining('2.2 or later'),
+    });
+    await vi.waitFor(() => expect([...open].every((socket) => socket.destroyed)).toBe(true));
   });
 });
 

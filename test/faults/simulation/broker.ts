@@ -1,6 +1,6 @@
 import type { Link, OpenLink } from '../../../src/broadcast/event-pusher.ts';
-import type { TopicMessage } from '../../../src/broadcast/nats-link.ts';
 import type { TopicRoute } from '../../../src/broadcast/topic-route.ts';
+import type { TopicMessage } from '../../../src/broadcast/wire-frames.ts';
 import type { Clock } from '../../../src/core/clock.ts';
 import { within } from '../../../src/core/deadline.ts';
 import { ContextCacheError } from '../../../src/core/errors.ts';
@@ -30,7 +30,7 @@ export class BrokerServer extends Server {
   protected override lose(): void {}
 
   take({ payload }: TopicMessage): void {
-    const { position, version, event_data } = JSON.parse(Buffer.from(payload as Uint8Array).toString());
+    const { position, version, event_data } = JSON.parse(String(payload));
     if (!this.loses(position)) this.received.push({ position, version, ...event_data });
   }
 }
@@ -79,7 +79,7 @@ class SimLink implements Link {
     for (const topic of topics) this.#topics.add(topic);
   }
 
-  async send(messages: readonly TopicMessage[]): Promise<void> {
+  async send(messages: Iterable<TopicMessage>): Promise<void> {
     try {
       // Nobody waits for a single message; what counts is that the server has answered after the last one.
       for (const message of messages) {
