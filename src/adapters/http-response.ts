@@ -19,6 +19,11 @@ export function sendError(response: ServerResponse, error: unknown): void {
   else sendJson(response, statusOf(body.error), body);
 }
 
+/** Answers that it is not done, and why. */
+export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
+  sendJson(response, status, { error: { code, message } });
+}
+
 const COMMON = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 /** Begins an answer of JSON lines. */

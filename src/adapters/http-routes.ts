@@ -2,10 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { type AgentContextCache, ContextCacheError, type ContextCommand, type SnapshotInfo } from '../index.ts';
 import { applyLines, type Outcome } from './apply-lines.ts';
+import { flag, moment, position, readJson } from './http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from './http-response.ts';
 import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
-import { decodeUtf8, MAX_LINE_BYTES, parseJson, splitLines } from './lines.ts';
-import { type PastMoment, parseMoment } from './moment.ts';
+import { splitLines } from './lines.ts';
 import { wireAnswer, wireError } from './wire-error.ts';
 
 /** A request and what it is answered with. */
@@ -40,25 +40,9 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
 ]);
 
 async function command({ cache, request, response }: Exchange): Promise<void> {
-  const body = parseJson(decodeUtf8(await readBody(request))) as ContextCommand;
+  const body = (await readJson(request)) as ContextCommand;
   const answer: unknown = await cache.ask(body);
   sendJson(response, 200, wireAnswer(body.type, answer));
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of request.iterator({ destroyOnReturn: false })) {
-    bytes += piece.length;
-    if (bytes > MAX_LINE_BYTES) {
-      throw new ContextCacheError(
-        'INVALID_COMMAND',
-        `The body is longer than ${MAX_LINE_BYTES} bytes. Split the command.`,
-      );
-    }
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 async function apply({ cache, request, response, query, signal }: Exchange): Promise<void> {
@@ -152,27 +136,4 @@ async function health({ cache, response }: Exchange): Promise<void> {
 
 async function snapshots({ response, snapshots }: Exchange): Promise<void> {
   sendJson(response, 200, await snapshots());
-}
-
-function flag(query: URLSearchParams, name: string): boolean {
-  const text = query.get(name);
-  if (text === null || text === 'false') return false;
-  if (text === '' || text === 'true') return true;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is true or false.`);
-}
-
-function position(query: URLSearchParams, name: string): number | undefined {
-  const text = query.get(name);
-  if (text === null) return undefined;
-  const number = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log: an integer from 0.`);
-}
-
-function moment(query: URLSearchParams, name: string): PastMoment | undefined {
-  const text = query.get(name);
-  if (text === null) return undefined;
-  const parsed = parseMoment(text);
-  if (parsed !== undefined) return parsed;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log, or a time (2026-01-31T12:00:00Z).`);
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { type AgentContextCache, type Clock, ContextCacheError, type SnapshotInfo, systemClock } from '../index.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AgentContextCache, Clock, SnapshotInfo } from '../index.ts';
 import { HttpGuard } from './http-guard.ts';
-import { sendError, sendJson } from './http-response.ts';
-import { ROUTES } from './http-routes.ts';
+import { HttpListener } from './http-listener.ts';
+import { refuse } from './http-response.ts';
+import { ROUTES, type Route } from './http-routes.ts';
 
 /** How a cache is served over HTTP. */
 export interface HttpServerOptions {
@@ -13,14 +13,12 @@ export interface HttpServerOptions {
   readonly port?: number | undefined;
   /** The snapshots that are stored. Default: none are. */
   readonly snapshots?: (() => Promise<SnapshotInfo[]>) | undefined;
+  /** Answered besides those below. Default: none. */
+  readonly routes?: ReadonlyMap<string, Route> | undefined;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
 }
 
-/** How long requests that are being answered may take to end when the server is closed. */
-const CLOSE_MS = 2_000;
-/** Of what a client sends although it has its answer, so much is read, so that the answer reaches it. */
-const DISCARD_BYTES = 64 * 1024 * 1024;
 const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
 
 /**
@@ -56,19 +54,12 @@ export class HttpServer {
   readonly port: number;
   /** 32 random bytes. */
   readonly token: string;
-  readonly #options: HttpServerOptions;
-  readonly #server: Server;
-  readonly #guard: HttpGuard;
-  readonly #closing = new AbortController();
-  readonly #answering = new Set<Promise<void>>();
+  readonly #listener: HttpListener;
 
-  private constructor(options: HttpServerOptions, server: Server) {
-    this.#options = options;
-    this.#server = server;
-    this.port = (server.address() as AddressInfo).port;
-    this.token = randomBytes(32).toString('base64url');
-    this.#guard = new HttpGuard(this.port, this.token);
-    server.on('request', (request, response) => this.#take(request, response));
+  private constructor(listener: HttpListener, token: string) {
+    this.port = listener.port;
+    this.token = token;
+    this.#listener = listener;
   }
 
   /**
@@ -76,101 +67,51 @@ export class HttpServer {
    *
    * @throws {ContextCacheError} `INVALID_OPTION` where the port is taken or may not be used.
    */
-  static listen(options: HttpServerOptions): Promise<HttpServer> {
-    const { port = 0 } = options;
-    // A stream of commands takes as long as it takes.
-    const server = createServer({ requestTimeout: 0 });
-    return new Promise((resolve, reject) => {
-      server.once('error', (cause: NodeJS.ErrnoException) => {
-        const message = `Port ${port} cannot be listened on (${cause.code}). Choose another, or none for a free one.`;
-        reject(new ContextCacheError('INVALID_OPTION', message, { cause }));
-      });
-      server.listen(port, '127.0.0.1', () => resolve(new HttpServer(options, server)));
+  static async listen(options: HttpServerOptions): Promise<HttpServer> {
+    const { port, clock } = options;
+    const token = randomBytes(32).toString('base64url');
+    let guard: HttpGuard | undefined;
+    const listener = await HttpListener.listen({
+      port,
+      clock,
+      answer: async (request, response, signal) => {
+        guard ??= new HttpGuard({ port: listener.port, token, from: 'serve.json in the data directory' });
+        await route(options, guard, { request, response, signal });
+      },
     });
+    return new HttpServer(listener, token);
   }
 
   /** Takes no more requests, ends streams, and waits a moment for what is being answered. */
-  async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#closing.abort(new ContextCacheError('CLOSED', 'The server is being closed. Nothing more is taken.'));
-    const { clock = systemClock } = this.#options;
-    let timer: unknown;
-    const late = new Promise<void>((resolve) => {
-      timer = clock.setTimeout(resolve, CLOSE_MS);
-    });
-    await Promise.race([Promise.all(this.#answering), late]);
-    clock.clearTimeout(timer);
-    this.#server.closeAllConnections();
-    await closed;
-  }
-
-  #take(request: IncomingMessage, response: ServerResponse): void {
-    const answering = this.#answer(request, response).finally(() => this.#answering.delete(answering));
-    this.#answering.add(answering);
-  }
-
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const ended = new AbortController();
-    const end = () =>
-      ended.abort(this.#closing.signal.reason ?? new ContextCacheError('CLOSED', 'The client has gone.'));
-    this.#closing.signal.addEventListener('abort', end);
-    const gone = new Promise<void>((resolve) => response.once('close', resolve));
-    response.once('close', end);
-    response.on('error', end);
-    request.on('error', end);
-    try {
-      if (this.#closing.signal.aborted) end();
-      await this.#route(request, response, ended.signal);
-    } catch (error) {
-      sendError(response, error);
-    } finally {
-      this.#closing.signal.removeEventListener('abort', end);
-    }
-    discard(request);
-    await gone;
-  }
-
-  async #route(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
-    const refusal = this.#guard.refusal(request);
-    if (refusal !== undefined) return refuse(response, refusal.status, refusal.code, refusal.message);
-    const url = new URL(request.url ?? '/', 'http://127.0.0.1');
-    const route = ROUTES.get(url.pathname);
-    if (route === undefined) {
-      return refuse(
-        response,
-        404,
-        'NOT_FOUND',
-        `There is no ${url.pathname}; there are ${[...ROUTES.keys()].join(', ')}.`,
-      );
-    }
-    if (request.method !== route.method) {
-      response.setHeader('allow', route.method);
-      return refuse(response, 405, 'INVALID_COMMAND', `${url.pathname} takes ${route.method}.`);
-    }
-    if (route.method === 'POST' && !BODY_TYPE.test(request.headers['content-type'] ?? '')) {
-      return refuse(
-        response,
-        415,
-        'INVALID_COMMAND',
-        'Send "Content-Type: application/json" or "application/x-ndjson".',
-      );
-    }
-    const { cache, snapshots = async () => [] } = this.#options;
-    await route.answer({ cache, snapshots, request, response, query: url.searchParams, signal });
+  close(): Promise<void> {
+    return this.#listener.close();
   }
 }
 
-function refuse(response: ServerResponse, status: number, code: string, message: string): void {
-  sendJson(response, status, { error: { code, message } });
+interface Asked {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly signal: AbortSignal;
 }
 
-/** Reads on and forgets: closing a connection with unread bytes would take back the answer. */
-function discard(request: IncomingMessage): void {
-  if (request.readableEnded || request.destroyed) return;
-  let bytes = 0;
-  request.on('data', (piece: Buffer) => {
-    bytes += piece.length;
-    if (bytes > DISCARD_BYTES) request.destroy();
-  });
-  request.resume();
+async function route(options: HttpServerOptions, guard: HttpGuard, asked: Asked): Promise<void> {
+  const { cache, snapshots = async () => [], routes } = options;
+  const { request, response } = asked;
+  const refusal = guard.refusal(request);
+  if (refusal !== undefined) return refuse(response, refusal.status, refusal.code, refusal.message);
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
+  const found = ROUTES.get(pathname) ?? routes?.get(pathname);
+  if (found === undefined) {
+    const there = [...ROUTES.keys()].join(', ');
+    return refuse(response, 404, 'NOT_FOUND', `There is no ${pathname}; there are ${there}.`);
+  }
+  if (request.method !== found.method) {
+    response.setHeader('allow', found.method);
+    return refuse(response, 405, 'INVALID_COMMAND', `${pathname} takes ${found.method}.`);
+  }
+  if (found.method === 'POST' && !BODY_TYPE.test(request.headers['content-type'] ?? '')) {
+    const message = 'Send "Content-Type: application/json" or "application/x-ndjson".';
+    return refuse(response, 415, 'INVALID_COMMAND', message);
+  }
+  await found.answer({ ...asked, cache, snapshots, query: searchParams });
 }

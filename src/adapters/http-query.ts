@@ -1,0 +1,53 @@
+import type { IncomingMessage } from 'node:http';
+import { ContextCacheError } from '../index.ts';
+import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
+import { type PastMoment, parseMoment } from './moment.ts';
+
+/** What is asked for in a query, or sent as a body. Bad input throws `INVALID_OPTION` or `INVALID_COMMAND`. */
+
+/** `?name`, `?name=true`. */
+export function flag(query: URLSearchParams, name: string): boolean {
+  const text = query.get(name);
+  if (text === null || text === 'false') return false;
+  if (text === '' || text === 'true') return true;
+  throw new ContextCacheError('INVALID_OPTION', `${name} is true or false.`);
+}
+
+/** A position of the log, or another integer from 0. */
+export function position(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const number = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
+  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log: an integer from 0.`);
+}
+
+/** A position or an ISO time. */
+export function moment(query: URLSearchParams, name: string): PastMoment | undefined {
+  const text = query.get(name);
+  if (text === null) return undefined;
+  const parsed = parseMoment(text);
+  if (parsed !== undefined) return parsed;
+  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log, or a time (2026-01-31T12:00:00Z).`);
+}
+
+/** The body as JSON. */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
+  return parseJson(decodeUtf8(await readBody(request)));
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request.iterator({ destroyOnReturn: false })) {
+    bytes += piece.length;
+    if (bytes > MAX_LINE_BYTES) {
+      throw new ContextCacheError(
+        'INVALID_COMMAND',
+        `The body is longer than ${MAX_LINE_BYTES} bytes. Split the command.`,
+      );
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
