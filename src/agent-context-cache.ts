@@ -11,11 +11,11 @@ import { type ForkOptions, makeBranch } from './cache/fork.ts';
 import type { CacheHealth } from './cache/health.ts';
 import { History } from './cache/history.ts';
 import { type Innards, reveal } from './cache/innards.ts';
+import { Inspection } from './cache/inspection.ts';
 import type { CacheOptions, OpenOptions } from './cache/options.ts';
 import { Reader } from './cache/reader.ts';
-import { isDataDirectory } from './cache/restore.ts';
 import { Settings } from './cache/settings.ts';
-import { memoryStorage, openStorage, type Storage } from './cache/storage.ts';
+import { memoryStorage, type Storage } from './cache/storage.ts';
 import type {
   Answer,
   AnswerTo,
@@ -36,6 +36,8 @@ import type { Entry } from './core/namespace-state.ts';
 import type { Update } from './core/update.ts';
 import type { JsonValue } from './core/value.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
+import { startOwnInspector } from './start-inspector.ts';
+import { storageOf } from './storage-of.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
@@ -77,7 +79,8 @@ export class AgentContextCache<
     const history = new History(storage.past, storage.log, parts.clock);
     const digests = new Digests(parts.registry, parts.log, parts.clock);
     const verifier = new Verifier(parts, storage, options.backup?.transforms);
-    super(history, settings, { digests, verifier, retention: parts.retention });
+    const inspection = new Inspection(parts, storage, options);
+    super(history, settings, { digests, verifier, inspection, retention: parts.retention });
     ask = (command) => this.ask(command);
     const { registry, primary, clock, supervisor, admission, log, report } = parts;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
@@ -96,6 +99,7 @@ export class AgentContextCache<
     this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
     reveal(this, this.#inside);
     this.#control = { parts, reader, writer, settings, verifier, health: () => this.health() };
+    if (options.inspector) startOwnInspector(this as unknown as AgentContextCache, options.inspector, report);
   }
 
   /**
@@ -386,15 +390,9 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
+    await this.inspection.shutDown();
     const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
     this.#writer.giveUp();
     return report;
   }
-}
-
-async function storageOf(options: OpenOptions): Promise<Storage> {
-  const { restoreFrom } = options;
-  if (typeof restoreFrom !== 'string' || !(await isDataDirectory(restoreFrom))) return openStorage(options);
-  const { restoredFromDirectory } = await import('./replay/replayed-storage.ts');
-  return restoredFromDirectory(options, restoreFrom);
 }

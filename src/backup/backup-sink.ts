@@ -6,6 +6,7 @@ import type { Update } from '../core/update.ts';
 import type { ConnectOutcome, FollowerSink, StateCut } from '../log/follower-sink.ts';
 import { BackupInitiator, type BackupInitiatorOptions } from './backup-initiator.ts';
 import type { BackupManager, BackupResult } from './backup-manager.ts';
+import type { SnapshotInfo } from './snapshot-format.ts';
 
 /** Options of {@link BackupSink}. */
 export interface BackupSinkOptions extends Pick<BackupInitiatorOptions, 'settleMs' | 'retryMs' | 'maxRetryMs'> {
@@ -121,6 +122,11 @@ export class BackupSink implements FollowerSink {
       ...(this.#lastSnapshot === undefined ? {} : { lastSnapshot: this.#lastSnapshot }),
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
     };
+  }
+
+  /** What is stored, newest first. */
+  list(signal?: AbortSignal): Promise<SnapshotInfo[]> {
+    return this.#manager.list(signal);
   }
 
   /**

@@ -3,6 +3,7 @@ import type { SnapshotInfo } from '../backup/snapshot-format.ts';
 import type { BackupSettings } from '../core/command.ts';
 import type { Digests } from './digests.ts';
 import type { History } from './history.ts';
+import type { Inspection } from './inspection.ts';
 import { PastReader } from './past-reader.ts';
 import type { CompactOptions, CompactReport, Retention } from './retention.ts';
 import type { Settings } from './settings.ts';
@@ -15,22 +16,26 @@ interface Keepers {
   readonly digests: Digests;
   readonly verifier: Verifier;
   readonly retention: Retention;
+  readonly inspection: Inspection;
 }
 
 /** What is set and looked after while a cache runs. */
 export abstract class Administration<S extends NamespaceTypes> extends PastReader<S> {
+  /** For tools that show a cache. */
+  readonly inspection: Inspection;
   readonly #settings: Settings;
   readonly #digests: Digests;
   readonly #verifier: Verifier;
   readonly #retention: Retention;
 
   /** @internal */
-  constructor(history: History, settings: Settings, { digests, verifier, retention }: Keepers) {
+  constructor(history: History, settings: Settings, { digests, verifier, retention, inspection }: Keepers) {
     super(history);
     this.#settings = settings;
     this.#digests = digests;
     this.#verifier = verifier;
     this.#retention = retention;
+    this.inspection = inspection;
   }
 
   /**

@@ -93,6 +93,8 @@ export class Composition {
   readonly backup: BackupSink | undefined;
   readonly primary: BaseContextCache | undefined;
   readonly retention: Retention;
+  /** What is mirrored to. */
+  readonly secondary: BaseContextCache | undefined;
   readonly #options: CacheOptions & Partial<OpenOptions>;
   #passivation: Passivation | undefined;
   #broadcasterSynced: Promise<void> = Promise.resolve();
@@ -134,6 +136,7 @@ export class Composition {
     this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
     this.broadcaster = this.#createBroadcaster();
     this.backup = this.#createBackup();
+    this.secondary = this.#createSecondary();
     this.#startFollowers(storage.checkpointer);
     const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = this.#options;
     if (storage.checkpointer !== undefined) {
@@ -287,13 +290,10 @@ export class Composition {
     if (checkpointer !== undefined) {
       this.followers.add({ name: FOLLOWER.checkpointer, sink: checkpointer, lingerMs: CHECKPOINT_LINGER_MS });
     }
-    const secondary = this.#secondary();
-    if (secondary !== undefined) {
+    if (this.secondary !== undefined) {
       const { mirrorTimeoutMs = 5_000 } = this.#options;
-      this.followers.add({
-        name: FOLLOWER.mirror,
-        sink: new MirrorSink(secondary, this.log.id, this.clock, mirrorTimeoutMs),
-      });
+      const sink = new MirrorSink(this.secondary, this.log.id, this.clock, mirrorTimeoutMs);
+      this.followers.add({ name: FOLLOWER.mirror, sink });
     }
     if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
     this.#broadcasterSynced = this.#syncBroadcaster();
@@ -306,7 +306,7 @@ export class Composition {
       });
   }
 
-  #secondary(): BaseContextCache | undefined {
+  #createSecondary(): BaseContextCache | undefined {
     const { secondaryCache, useDefault, redisUrl } = this.#options;
     if (secondaryCache !== undefined) return secondaryCache;
     const url = redisUrl ?? (useDefault ? (process.env.REDIS_URL ?? DEFAULT_REDIS_URL) : undefined);

@@ -13,6 +13,7 @@ import type { ValueLimits } from '../core/value.ts';
 import type { OpenStorage } from '../log/level-storage.ts';
 import type { RetentionBounds } from '../log/retained.ts';
 import type { RingCapacity } from '../log/update-ring.ts';
+import type { InspectorOptions } from './inspector-options.ts';
 
 /** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
 export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
@@ -59,6 +60,12 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
    * and not awaited. Default: a process warning; of conflicts none.
    */
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /**
+   * Shows the cache to a browser on this machine: a page with its actors, its data, each update and any moment of the
+   * past. The address, with the token that it asks for, is written to stderr unless there is `onListening`. Costs nothing
+   * while nobody looks. Default false. Where it cannot begin, `onError` is told. See `startInspector`.
+   */
+  readonly inspector?: boolean | InspectorOptions | undefined;
   /** Where time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined;
   /** For tests. */

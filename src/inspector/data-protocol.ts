@@ -8,14 +8,15 @@ export interface Paged<Item> {
   readonly next: string | null;
 }
 
+/** All but the name are `null` in a view of the past, where telling them would mean reading all of it. */
 export interface NamespaceSummary {
   readonly name: string;
-  readonly version: number;
+  readonly version: number | null;
   /** Of its last update. */
-  readonly position: number;
-  readonly keys: number;
+  readonly position: number | null;
+  readonly keys: number | null;
   /** Estimated, of its values. */
-  readonly bytes: number;
+  readonly bytes: number | null;
 }
 
 export interface EntrySummary {
@@ -35,8 +36,9 @@ export interface Preview {
 }
 
 /**
- * Part of a tree of names. Below a `prefix` each name is cut at the next separator: what shares a part is one group.
- * A name can be an item and a group (`trip` beside `trip:1`). With `q` there are no groups: the names that contain it.
+ * Part of a tree of names. Below a `prefix` each name is cut at the next separator: what two or more share is one group.
+ * A name can be an item and a group (`trip` beside `trip:1` and `trip:2`); the label of one that is the prefix itself is
+ * empty. With `q` there are no groups: the names that contain it, whatever their case.
  *
  * `separator` is any text; several alternatives are given several times. Default: `:`, `/` and `.` together, of which
  * the first that comes in a name cuts it.
@@ -82,6 +84,7 @@ export interface EntryVersionDetail {
   readonly operation: Operation;
   /** Absent where there was none any more. */
   readonly value?: JsonValue;
+  readonly hidden: boolean;
   readonly version: number;
   readonly position: number;
   readonly at: number;
@@ -140,7 +143,7 @@ export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {
   /** Of a `set`; absent otherwise. */
   readonly value?: JsonValue;
   /** What the entry held before; `null`: there was none, or it is not known any more. */
-  readonly before: EntryDetail | null;
+  readonly before: EntryVersionDetail | null;
   readonly hidden: boolean;
 }
 

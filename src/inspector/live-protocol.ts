@@ -53,7 +53,7 @@ export interface UpdatesMessage {
   readonly counts: Readonly<Partial<Record<Operation, number>>>;
   /** How many of them are not in `rows`. */
   readonly sampledAway: number;
-  /** The last position of the log that has been looked at. */
+  /** Of the newest of them. */
   readonly position: number;
 }
 

@@ -215,7 +215,7 @@ export interface Actor {
    * others `resident`.
    */
   readonly status: 'resident' | 'passivated' | 'restarting' | 'failed';
-  /** Crashes that count against its restart policy; of the supervisor all restarts. */
+  /** Crashes that count against its restart policy; of the supervisor all restarts; of a follower failures in a row. */
   readonly restarts: number;
   readonly lastError: string | null;
   /** Commands (of a follower: updates) that wait. */
