@@ -4,6 +4,7 @@ import type { FollowerHealth } from '../actors/follower.ts';
 import type { NamespaceRecord } from '../actors/namespace-record.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { SnapshotInfo } from '../backup/snapshot-format.ts';
+import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -65,6 +66,11 @@ export class Inspection {
     this.#parts = parts;
     this.#storage = storage;
     this.#options = options;
+  }
+
+  /** Where the cache has its time from. */
+  get clock(): Clock {
+    return this.#parts.clock;
   }
 
   /** The data directory, where there is one. */

@@ -7,8 +7,10 @@ import type { Redactor } from './redactor.ts';
 
 /** Actors that are kept; of more, those that have been silent for longest go. */
 const MAX_ACTORS = 1_000;
-/** Events and actors of one batch. */
+/** Events of one batch; the newest. */
 const MAX_EVENTS = 200;
+/** Actors of one batch; the others come with the next. */
+const MAX_TOLD = 50;
 /** A context or an event of more characters is told as its length. */
 const MAX_SHOWN = 20_000;
 /** A definition of more characters is not drawn. */
@@ -38,8 +40,12 @@ export class ForeignActors {
     this.#producers += 1;
     const prefix = `${this.#producers}/`;
     return (text) => {
-      const message = parse(text);
-      if (message !== undefined) this.#take(prefix, message);
+      try {
+        const message = parse(text);
+        if (message !== undefined) this.#take(prefix, message);
+      } catch {
+        // Nested deeper than can be walked: nothing that could be shown.
+      }
     };
   }
 
@@ -109,7 +115,7 @@ class ForeignFeed implements Feed {
   readonly #id: string;
   readonly #changed: () => void;
   readonly #stop: () => void;
-  #actors = new Map<string, ForeignActor>();
+  readonly #actors = new Map<string, ForeignActor>();
   #events: ForeignEvent[] = [];
   #sampledAway = 0;
 
@@ -132,8 +138,10 @@ class ForeignFeed implements Feed {
 
   collect() {
     if (this.#events.length > MAX_EVENTS) this.#cut();
-    const [actors, events, sampledAway] = [[...this.#actors.values()], this.#events, this.#sampledAway];
-    this.#actors = new Map();
+    const actors = [...this.#actors.values()].slice(0, MAX_TOLD);
+    for (const { id } of actors) this.#actors.delete(id);
+    if (this.#actors.size > 0) this.#changed();
+    const [events, sampledAway] = [this.#events, this.#sampledAway];
     this.#events = [];
     this.#sampledAway = 0;
     return { type: 'foreign', id: this.#id, actors, events, sampledAway } as const;

@@ -18,7 +18,7 @@ export class Meter {
   readonly #cache: AgentContextCache;
   readonly #clock: Clock;
   readonly #index: NamespaceIndex;
-  readonly #listeners = new Set<(sample: OverviewSample) => void>();
+  readonly #listeners = new Set<() => void>();
   readonly #latencies = new Latencies();
   #samples: OverviewSample[] = [];
   #measuring: { readonly stop: () => void; readonly loop: IntervalHistogram } | undefined;
@@ -39,16 +39,22 @@ export class Meter {
     return this.#measuring !== undefined;
   }
 
-  /** Calls back with each sample from now on. Returns how to stop. */
-  listen(listener: (sample: OverviewSample) => void): () => void {
+  /** The newest sample. */
+  get last(): OverviewSample | undefined {
+    return this.#samples.at(-1);
+  }
+
+  /** Calls back after each sample from now on. Returns how to stop. */
+  listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     this.#begin();
     return () => this.#listeners.delete(listener);
   }
 
-  overview(): Overview {
+  async overview(): Promise<Overview> {
     this.#glanceUntil = this.#clock.now() + GLANCE_MS;
     this.#begin();
+    if (this.#index.last === undefined) await this.#index.list();
     const health = this.#cache.health();
     const { status, log, namespaces, followers, topics, watchers, errors } = health;
     const { rss, heapUsed } = process.memoryUsage();
@@ -107,7 +113,7 @@ export class Meter {
     this.#samples = [...this.#samples.slice(1 - KEPT_SAMPLES), sample];
     if (this.#clock.now() >= this.#countAt) this.#count();
     this.#wait();
-    for (const listener of this.#listeners) listener(sample);
+    for (const listener of this.#listeners) listener();
   }
 
   #sample(): OverviewSample {

@@ -16,7 +16,7 @@ const MAY_IMPORT = {
   machines: FOLLOWING,
   actors: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines'],
   cache: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines', 'actors'],
-  root: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines', 'actors', 'cache', 'replay'],
+  root: [...FOLLOWING, 'backends', 'broadcast', 'backup', 'machines', 'actors', 'cache', 'replay', 'inspector'],
   replay: [...FOLLOWING, 'broadcast', 'backup', 'actors', 'cache', 'root'],
   testing: ['core'],
   adapters: [],
