@@ -72,6 +72,7 @@ async function suffer(kind) {
   say(`degraded ${fault} ${Math.round(Number(process.hrtime.bigint() - at) / 1e6)}`);
   await burst();
   say(`reads ${fault} ${read()}`);
+  if (options.stayAtReads) await pause(60_000);
   if (kind.forever) await pause(250);
   if (kind.forever || kind.full) lift(kind);
   say(`lifted ${fault}`);

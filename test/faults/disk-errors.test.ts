@@ -128,7 +128,7 @@ describe.skipIf(missing !== undefined)(
         const fault = { kinds, n: 1 + random.below(50), error: 'EIO', forever: true, fate } as const;
         await within({ seed, index, fault }, async () => {
           const disk = await BadDisk.make(seed + index);
-          const said = await disk.suffer([fault], 'db', { killAt: 'reads' });
+          const said = await disk.suffer([fault], 'db', { stayAtReads: true });
           expect([said.killed, said.wrong]).toEqual([true, []]);
           await disk.check(said, random);
         });
@@ -146,7 +146,7 @@ describe.skipIf(missing !== undefined)(
     it('the check of what was acknowledged finds what is lost where nothing waits for the disk', async () => {
       const disk = await BadDisk.make(seed);
       const fault = { kinds: ['write'], n: 5, error: 'EIO', forever: true } as const;
-      const said = await disk.suffer([fault], 'db', { killAt: 'reads', durability: 'memory' });
+      const said = await disk.suffer([fault], 'db', { stayAtReads: true, durability: 'memory' });
       expect(said.killed).toBe(true);
       await expect(disk.check(said, new Random(seed))).rejects.toThrow(/acknowledged are lost/);
     });
@@ -176,9 +176,7 @@ it.skipIf(unmountable !== undefined)(
 
 type Fault = Omit<DiskFault, 'directory'> | { readonly full: true };
 
-interface Extras extends Partial<Pick<DiskChildOptions, 'durability' | 'ballast'>> {
-  readonly killAt?: string;
-}
+type Extras = Partial<Pick<DiskChildOptions, 'durability' | 'ballast' | 'stayAtReads'>>;
 
 /** A directory on a disk that fails, and the commands that it is to hold. */
 class BadDisk {
@@ -205,9 +203,9 @@ class BadDisk {
   }
 
   /** Lets a process work while files under `where` fail. */
-  suffer(faults: readonly Fault[], where = 'db', { killAt, ...extras }: Extras = {}): Promise<DiskSaid> {
+  suffer(faults: readonly Fault[], where = 'db', extras: Extras = {}): Promise<DiskSaid> {
     const directory = where === 'db' ? join(this.#dataDir, 'db') : join(this.#home, where);
-    return this.#run({ ...extras, faults: faults.map((fault) => ({ ...fault, directory })) }, killAt);
+    return this.#run({ ...extras, faults: faults.map((fault) => ({ ...fault, directory })) });
   }
 
   /** Lets a process open the directory while that fails. */
@@ -239,9 +237,14 @@ class BadDisk {
     expect(lostAcknowledgements(walk, said)).toBe(0);
   }
 
-  #run(options: Pick<DiskChildOptions, 'faults' | 'opening' | 'ballast'> & Extras, killAt?: string) {
+  #run(options: Pick<DiskChildOptions, 'faults' | 'opening'> & Extras) {
     const commands = join(this.#home, 'commands.ndjson');
     const files = { dataDir: this.#dataDir, commands, ...(this.#mirror && { mirror: this.#mirror }) };
-    return runOnBadDisk(shim, this.#home, { durability: 'log', upTo: 200, ...files, ...options }, killAt);
+    return runOnBadDisk(
+      shim,
+      this.#home,
+      { durability: 'log', upTo: 200, ...files, ...options },
+      options.stayAtReads ? 'reads' : undefined,
+    );
   }
 }

@@ -34,6 +34,8 @@ export interface DiskChildOptions {
   readonly ballast?: string;
   /** After the faults it goes on up to this command. */
   readonly upTo: number;
+  /** It stays where it says that it reads, to be killed there: it could be done before the kill reaches it. */
+  readonly stayAtReads?: boolean;
 }
 
 /** What such a child has said. */
