@@ -1,4 +1,4 @@
-// Compiles src/ and machines/ to dist/ and says nothing unless something is wrong; never writes to stdout, so that
+// Compiles src/ and machines/ to dist/, bundles the inspector's page there, and says nothing unless something is wrong; never writes to stdout, so that
 // `npm start --silent -- dump …` gives clean data. `--if-needed`: only where a source has changed since.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { buildPage, PAGE, PAGE_FILES } from './build-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
@@ -50,6 +51,10 @@ function isFresh() {
 
 /** Whether every source has its output. */
 function isWhole() {
+  return isCompiled() && PAGE_FILES.every((file) => existsSync(join(dist, 'src', PAGE, file)));
+}
+
+function isCompiled() {
   return allSources().every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
 }
 
@@ -59,7 +64,8 @@ function allSources() {
 
 /** Names, times and sizes of all sources: also notices a removed file and one that is older than what it replaces. */
 function fingerprint() {
-  const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ...allSources()];
+  const page = filesIn(join(root, 'src', PAGE)).map((file) => `src/${PAGE}/${file}`);
+  const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ...allSources(), ...page.sort()];
   return files.map((file) => `${file} ${describe(join(root, file))}`).join('\n');
 }
 
@@ -70,7 +76,7 @@ function describe(path) {
 
 function sources(folder) {
   return filesIn(join(root, folder))
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => file.endsWith('.ts') && !file.startsWith(`${PAGE}/`))
     .map((file) => `${folder}/${file}`)
     .sort();
 }
@@ -80,17 +86,19 @@ function filesIn(folder) {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' });
 }
 
-function compile() {
+async function compile() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   if (!existsSync(tsc)) return fail('The compiler is not installed. Run: npm install');
   const before = fingerprint();
   rmSync(stampFile, { force: true });
   // The compiler trusts its notes about what it has written; where some of it is gone they are wrong.
-  if (!isWhole()) rmSync(compilerNotes, { force: true });
+  if (!isCompiled()) rmSync(compilerNotes, { force: true });
   const args = [tsc, '-p', 'tsconfig.build.json', '--tsBuildInfoFile', compilerNotes, '--pretty', 'false'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
   if (status !== 0) return fail(`${stdout}${stderr}The build failed.`);
   removeLeftovers();
+  const wrong = await buildPage(root);
+  if (wrong !== undefined) return fail(`${wrong}\nThe inspector's page could not be bundled.`);
   const cli = join(dist, 'src', 'cli', 'main.js');
   if (existsSync(cli)) chmodSync(cli, 0o755);
   writeFileSync(stampFile, before);

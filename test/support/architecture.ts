@@ -17,7 +17,7 @@ export function readSources(folders: readonly string[]): Sources {
     for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
       // What the bench compares with is installed beside it.
       if (file.startsWith(`node_modules${sep}`)) continue;
-      if (file.endsWith('.ts')) sources.set(`${folder}/${file}`, readFileSync(join(root, folder, file), 'utf8'));
+      if (/\.tsx?$/.test(file)) sources.set(`${folder}/${file}`, readFileSync(join(root, folder, file), 'utf8'));
     }
   }
   return sources;

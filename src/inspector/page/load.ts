@@ -1,0 +1,53 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { epoch } from './live.ts';
+
+/** What was asked for, as far as it has come. */
+export interface Loaded<Value> {
+  /** The last answer there was, also while a newer one is on its way. */
+  readonly value: Value | undefined;
+  readonly error: (Error & { readonly code?: string }) | undefined;
+  readonly loading: boolean;
+  readonly reload: () => void;
+}
+
+/**
+ * Asks when the view appears, when something of `keys` changes, when one reloads, and after each reconnect. A question
+ * that is no longer asked is given up; with other `keys` the answer before is forgotten, with another `turn` it stays
+ * until the new one is there.
+ */
+export function useLoaded<Value>(
+  ask: (signal: AbortSignal) => Promise<Value>,
+  keys: readonly unknown[],
+  outerTurn = 0,
+): Loaded<Value> {
+  const [turn, setTurn] = useState(0);
+  const [held, setHeld] = useState<{ key: string; value?: Value; error?: Error }>({ key: '' });
+  const [loading, setLoading] = useState(true);
+  const key = JSON.stringify(keys);
+  const connection = epoch.value;
+  const asking = useRef(ask);
+  asking.current = ask;
+
+  useEffect(() => {
+    if (connection === 0) return;
+    const giveUp = new AbortController();
+    setLoading(true);
+    asking
+      .current(giveUp.signal)
+      .then(
+        (value) => giveUp.signal.aborted || setHeld({ key, value }),
+        (error: Error) =>
+          giveUp.signal.aborted || setHeld((before) => ({ ...(before.key === key ? before : {}), key, error })),
+      )
+      .finally(() => giveUp.signal.aborted || setLoading(false));
+    return () => giveUp.abort();
+  }, [key, turn, outerTurn, connection]);
+
+  const isOurs = held.key === key;
+  return {
+    value: isOurs ? held.value : undefined,
+    error: isOurs ? held.error : undefined,
+    loading,
+    reload: () => setTurn((before) => before + 1),
+  };
+}

@@ -1,0 +1,2 @@
+/** The bundler takes styles along that are imported. */
+declare module '*.css';

@@ -1,0 +1,126 @@
+import type { JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import uPlot from 'uplot';
+import { time } from '../format.ts';
+import { colour, paint } from './theme.ts';
+
+/** A line of a chart. */
+export interface Series {
+  readonly name: string;
+  readonly values: readonly (number | null)[];
+}
+
+interface ChartProps {
+  readonly label: string;
+  /** Instants in epoch milliseconds, as many as each series has values. */
+  readonly at: readonly number[];
+  readonly series: readonly Series[];
+  readonly format: (value: number) => string;
+  readonly height?: number;
+}
+
+/** A chart over time: the legend shows the values under the pointer, or the last ones. */
+export function Chart({ label, at, series, format, height = 150 }: ChartProps): JSX.Element {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  const [under, setUnder] = useState<number | undefined>(undefined);
+  const repaint = paint.value;
+  const names = series.map(({ name }) => name).join('\n');
+
+  useEffect(() => {
+    const host = box.current;
+    if (host === null) return;
+    const options = optionsOf(series.length, format, host.clientWidth, height, setUnder);
+    const made = new uPlot(options, dataOf(at, series), host);
+    plot.current = made;
+    const observer = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
+    observer.observe(host);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+    };
+  }, [repaint, names, height]);
+
+  useEffect(() => plot.current?.setData(dataOf(at, series)), [at, series]);
+
+  const shown = under ?? at.length - 1;
+  return (
+    <figure class="bare-set" aria-label={`${label}: ${sentence(series, at.length - 1, format)}`}>
+      <div class="legend-line">
+        <Legend series={series} index={shown} format={format} />
+        <span class="muted num">{at[shown] === undefined ? '' : time(at[shown])}</span>
+      </div>
+      <div ref={box} class="chart" />
+    </figure>
+  );
+}
+
+interface LegendProps {
+  readonly series: readonly Series[];
+  readonly index: number;
+  readonly format: (value: number) => string;
+}
+
+function Legend({ series, index, format }: LegendProps): JSX.Element {
+  return (
+    <div class="legend">
+      {series.map(({ name, values }, place) => (
+        <span key={name}>
+          <span class={`legend-mark s${(place % 4) + 1}`} />
+          {name} <b>{shownValue(values[index], format)}</b>
+        </span>
+      ))}
+    </div>
+  );
+}
+
+const shownValue = (value: number | null | undefined, format: (value: number) => string): string =>
+  value === null || value === undefined ? '–' : format(value);
+
+const sentence = (series: readonly Series[], index: number, format: (value: number) => string): string =>
+  series.map(({ name, values }) => `${name} ${shownValue(values[index], format)}`).join(', ');
+
+function dataOf(at: readonly number[], series: readonly Series[]): uPlot.AlignedData {
+  return [at.map((ms) => ms / 1000), ...series.map(({ values }) => [...values])] as uPlot.AlignedData;
+}
+
+function optionsOf(
+  lines: number,
+  format: (value: number) => string,
+  width: number,
+  height: number,
+  onPointer: (index: number | undefined) => void,
+): uPlot.Options {
+  const grid = { stroke: colour('border'), width: 1 };
+  const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  const axis: uPlot.Axis = { stroke: colour('text-3'), grid, ticks: { show: false }, font };
+  const line = (index: number): uPlot.Series => {
+    const stroke = colour(`series-${(index % 4) + 1}`);
+    const fill = lines === 1 ? stroke.replace('rgb(', 'rgba(').replace(')', ', 0.10)') : undefined;
+    return { stroke, width: 1.6, points: { show: false }, ...(fill === undefined ? {} : { fill }) };
+  };
+  return {
+    width,
+    height,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, points: { size: 7 }, y: false },
+    scales: { y: { range: (_, __, high) => [0, niceTop(high)] } },
+    axes: [
+      {
+        ...axis,
+        grid: { show: false },
+        space: 70,
+        size: 28,
+        values: (_, ticks) => ticks.map((tick) => time(tick * 1000)),
+      },
+      { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) },
+    ],
+    series: [{}, ...Array.from({ length: lines }, (_, index) => line(index))],
+    hooks: { setCursor: [({ cursor }) => onPointer(cursor.idx ?? undefined)] },
+  };
+}
+
+/** A little above the highest value, and never nothing. */
+function niceTop(high: number | null): number {
+  return high === null || !Number.isFinite(high) || high <= 0 ? 1 : high * 1.12;
+}

@@ -1,0 +1,64 @@
+import type { JSX } from 'preact';
+import { inline } from './json-view.tsx';
+
+/** One place in which two values differ. */
+interface Change {
+  readonly path: string;
+  readonly kind: 'added' | 'removed' | 'changed';
+  readonly before?: unknown;
+  readonly after?: unknown;
+}
+
+/** So many differences are listed; more tell nobody anything. */
+const MOST = 200;
+
+/** The places in which `after` differs from `before`, in the order of `after`. `undefined` is no value. */
+export function changesBetween(before: unknown, after: unknown, path = ''): Change[] {
+  if (before === undefined && after === undefined) return [];
+  if (before === undefined) return [{ path, kind: 'added', after }];
+  if (after === undefined) return [{ path, kind: 'removed', before }];
+  if (!isTree(before) || !isTree(after) || Array.isArray(before) !== Array.isArray(after)) {
+    return Object.is(before, after) ? [] : [{ path, kind: 'changed', before, after }];
+  }
+  const found: Change[] = [];
+  for (const key of new Set([...Object.keys(after), ...Object.keys(before)])) {
+    const below = changesBetween(own(before, key), own(after, key), step(path, key, Array.isArray(after)));
+    for (const change of below) {
+      if (found.length < MOST) found.push(change);
+    }
+  }
+  return found;
+}
+
+const isTree = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+const own = (value: object, key: string): unknown =>
+  Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+
+function step(path: string, key: string, isList: boolean): string {
+  if (isList) return `${path}[${key}]`;
+  return path === '' ? key : `${path}.${key}`;
+}
+
+interface DifferenceProps {
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** What differs between two values, a line for each place. */
+export function Difference({ before, after }: DifferenceProps): JSX.Element {
+  const changes = changesBetween(before, after);
+  if (changes.length === 0) return <p class="muted">The same value.</p>;
+  return (
+    <ul class="difference" aria-label="Differences">
+      {changes.map((change) => (
+        <li key={change.path} class={change.kind}>
+          {change.path !== '' && <span class="json-key">{change.path} </span>}
+          {change.kind !== 'added' && <del>{inline(change.before, 400)}</del>}
+          {change.kind === 'changed' && <span class="muted"> → </span>}
+          {change.kind !== 'removed' && <ins>{inline(change.after, 400)}</ins>}
+        </li>
+      ))}
+    </ul>
+  );
+}

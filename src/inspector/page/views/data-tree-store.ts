@@ -1,0 +1,191 @@
+import { signal } from '@preact/signals';
+import type { EntrySummary, NamespaceSummary, TreeGroup, TreeItem, TreePage } from '../../data-protocol.ts';
+import { get } from '../api.ts';
+
+type Node = TreeGroup | TreeItem<NamespaceSummary | EntrySummary>;
+
+/** A branch of the tree: namespaces below a prefix, or keys of a namespace below one. */
+export interface Branch {
+  /** `undefined`: namespaces are listed. */
+  readonly namespace: string | undefined;
+  readonly prefix: string;
+}
+
+/** A line of the tree. */
+export type TreeRow = { readonly depth: number; readonly id: string } & (
+  | {
+      readonly kind: 'group';
+      readonly branch: Branch;
+      readonly label: string;
+      readonly count: number;
+      readonly open: boolean;
+    }
+  | {
+      readonly kind: 'namespace';
+      readonly branch: Branch;
+      readonly label: string;
+      readonly item: NamespaceSummary;
+      readonly open: boolean;
+    }
+  | { readonly kind: 'key'; readonly namespace: string; readonly label: string; readonly item: EntrySummary }
+  | { readonly kind: 'more' | 'waiting'; readonly branch: Branch }
+  | { readonly kind: 'failed'; readonly branch: Branch; readonly message: string }
+);
+
+interface Fetched {
+  readonly items: readonly Node[];
+  readonly next: string | null;
+  readonly total: number;
+  readonly error?: string;
+}
+
+const PAGE = 200;
+const ROOT: Branch = { namespace: undefined, prefix: '' };
+/** Open branches that are looked at again when something has changed; the others when they are opened. */
+const REFRESHED = 12;
+
+const idOf = ({ namespace, prefix }: Branch): string =>
+  namespace === undefined ? `n\n${prefix}` : `k\n${namespace}\n${prefix}`;
+
+/** Namespaces and keys by separator, fetched branch by branch, now or as they were at a moment. */
+export class DataTreeStore {
+  readonly rows = signal<readonly TreeRow[] | undefined>(undefined);
+  readonly total = signal<number | undefined>(undefined);
+  readonly #at: number | undefined;
+  readonly #q: string;
+  readonly #open = new Map<string, Branch>();
+  readonly #fetched = new Map<string, Fetched>();
+  readonly #fetching = new Set<string>();
+  readonly #giveUp = new AbortController();
+
+  /** `q`: instead of the tree of namespaces, those whose names contain it. */
+  constructor(at: number | undefined, q: string, reveal?: { readonly namespace: string; readonly key?: string }) {
+    this.#at = at;
+    this.#q = q;
+    if (reveal !== undefined) this.#reveal(reveal.namespace, reveal.key);
+  }
+
+  close(): void {
+    this.#giveUp.abort();
+  }
+
+  async begin(): Promise<void> {
+    await Promise.all([this.#fetch(ROOT), ...[...this.#open.values()].map((branch) => this.#fetch(branch))]);
+    const [only, ...others] = this.#fetched.get(idOf(ROOT))?.items ?? [];
+    if (only?.kind === 'group' && others.length === 0 && this.#open.size === 0) {
+      this.toggle({ namespace: undefined, prefix: only.prefix });
+    }
+  }
+
+  /** Fetches the beginnings of what is open again. */
+  async refresh(): Promise<void> {
+    const open = [...this.#open.values()].slice(-REFRESHED);
+    await Promise.all([ROOT, ...open].map((branch) => this.#fetch(branch)));
+  }
+
+  toggle(branch: Branch): void {
+    const id = idOf(branch);
+    if (this.#open.delete(id)) this.#fetched.delete(id);
+    else {
+      this.#open.set(id, branch);
+      void this.#fetch(branch);
+    }
+    this.#show();
+  }
+
+  isOpen(branch: Branch): boolean {
+    return this.#open.has(idOf(branch));
+  }
+
+  async more(branch: Branch): Promise<void> {
+    await this.#fetch(branch, this.#fetched.get(idOf(branch))?.next ?? undefined);
+  }
+
+  /** Opens the way to a namespace or a key; names are cut where the server cuts them. */
+  #reveal(namespace: string, key: string | undefined): void {
+    for (const prefix of prefixesOf(namespace)) this.#openAt({ namespace: undefined, prefix });
+    this.#openAt({ namespace, prefix: '' });
+    for (const prefix of key === undefined ? [] : prefixesOf(key)) this.#openAt({ namespace, prefix });
+  }
+
+  #openAt(branch: Branch): void {
+    this.#open.set(idOf(branch), branch);
+  }
+
+  async #fetch(branch: Branch, after?: string): Promise<void> {
+    const id = idOf(branch);
+    if (this.#fetching.has(id)) return;
+    this.#fetching.add(id);
+    const had = this.#fetched.get(id);
+    try {
+      const page = await this.#ask(branch, after);
+      // More than a page is kept as it is when its beginning is looked at again.
+      const rest = after === undefined ? [] : (had?.items ?? []);
+      const isLonger = after === undefined && had !== undefined && had.items.length > page.items.length;
+      const tail = isLonger ? had.items.slice(page.items.length) : [];
+      const next = isLonger && page.next !== null ? had.next : page.next;
+      const items = [...rest, ...page.items, ...(page.next === null ? [] : tail)];
+      this.#fetched.set(id, { items, next, total: page.total });
+    } catch (error) {
+      if (this.#giveUp.signal.aborted) return;
+      const message = error instanceof Error ? error.message : String(error);
+      this.#fetched.set(id, { ...(had ?? { items: [], next: null, total: 0 }), error: message });
+    } finally {
+      this.#fetching.delete(id);
+    }
+    this.#show();
+  }
+
+  #ask({ namespace, prefix }: Branch, after: string | undefined): Promise<TreePage<NamespaceSummary | EntrySummary>> {
+    const { signal: giveUp } = this.#giveUp;
+    const query = { prefix, after, at: this.#at, limit: PAGE };
+    if (namespace !== undefined) return get('GET /api/keys', { ...query, namespace }, giveUp);
+    return get('GET /api/namespaces', { ...query, q: prefix === '' ? this.#q : '' }, giveUp);
+  }
+
+  #show(): void {
+    if (this.#giveUp.signal.aborted) return;
+    const root = this.#fetched.get(idOf(ROOT));
+    if (root === undefined) return;
+    const rows: TreeRow[] = [];
+    this.#list(ROOT, 0, rows);
+    this.total.value = root.total;
+    this.rows.value = rows;
+  }
+
+  #list(branch: Branch, depth: number, rows: TreeRow[]): void {
+    const id = idOf(branch);
+    const fetched = this.#fetched.get(id);
+    if (fetched === undefined) {
+      rows.push({ kind: 'waiting', id: `${id}\nwaiting`, depth, branch });
+      return;
+    }
+    for (const node of fetched.items) this.#add(node, branch, depth, rows);
+    const { error, next } = fetched;
+    if (error !== undefined) rows.push({ kind: 'failed', id: `${id}\nfailed`, depth, branch, message: error });
+    else if (next !== null) rows.push({ kind: 'more', id: `${id}\nmore`, depth, branch });
+  }
+
+  #add(node: Node, { namespace }: Branch, depth: number, rows: TreeRow[]): void {
+    const { label } = node;
+    if (node.kind === 'item' && namespace !== undefined) {
+      const item = node.item as EntrySummary;
+      rows.push({ kind: 'key', id: `key\n${namespace}\n${item.key}`, depth, namespace, label, item });
+      return;
+    }
+    const isGroup = node.kind === 'group';
+    const branch: Branch = isGroup
+      ? { namespace, prefix: node.prefix }
+      : { namespace: (node.item as NamespaceSummary).name, prefix: '' };
+    const open = this.isOpen(branch);
+    const id = idOf(branch);
+    if (isGroup) rows.push({ kind: 'group', id, depth, branch, label, count: node.count, open });
+    else rows.push({ kind: 'namespace', id, depth, branch, label, item: node.item as NamespaceSummary, open });
+    if (open) this.#list(branch, depth + 1, rows);
+  }
+}
+
+/** `a/b:c` lies below `a/` and `a/b:`. */
+function prefixesOf(name: string): string[] {
+  return [...name.matchAll(/[:/.]/g)].map(({ index }) => name.slice(0, index + 1)).filter((each) => each !== name);
+}

@@ -1,0 +1,123 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import type { EntryDetail } from '../../data-protocol.ts';
+import { get, RequestFailed } from '../api.ts';
+import { ago, count, dateTime, until } from '../format.ts';
+import { meta } from '../live.ts';
+import { useLoaded } from '../load.ts';
+import { CopyButton } from '../ui/copy.tsx';
+import { Icon } from '../ui/icons.tsx';
+import { JsonView } from '../ui/json-view.tsx';
+import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
+import { useNow } from '../ui/use-later.ts';
+import { DeleteDialog, EditDialog } from './edit-dialog.tsx';
+import { useChanges } from './use-changes.ts';
+
+interface EntryProps {
+  readonly namespace: string;
+  readonly entryKey: string;
+  /** The moment that is shown; default: now. */
+  readonly at?: number;
+  /** Another one: look again. */
+  readonly turn?: number;
+  readonly onWritten?: () => void;
+}
+
+/** An entry: its value with version, agent, age and expiry; to be changed, where that is allowed. */
+export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: EntryProps): JSX.Element {
+  const changes = useChanges(namespace, entryKey, at === undefined);
+  const { value, error, reload } = useLoaded(
+    (signal) => get('GET /api/entry', { namespace, key: entryKey, at }, signal),
+    [namespace, entryKey, at],
+    turn + changes,
+  );
+  const isMissing = error instanceof RequestFailed && error.code === 'NOT_FOUND';
+  const mayWrite = at === undefined && meta.value?.allowWrite === true;
+  return (
+    <Card
+      title={<EntryTitle namespace={namespace} entryKey={entryKey} />}
+      side={value && !isMissing && mayWrite && <EditButtons of={value} onWritten={onWritten ?? reload} />}
+    >
+      {isMissing ? (
+        <Empty title={at === undefined ? 'There is no such entry now' : 'There was no such entry then'} icon="data">
+          {at === undefined ? 'Its history tells what became of it.' : `At position ${count(at)}.`}
+        </Empty>
+      ) : value === undefined ? (
+        error ? (
+          <Failed message={error.message} retry={reload} />
+        ) : (
+          <Loading what="Asking" />
+        )
+      ) : (
+        <EntryBody of={value} isPast={at !== undefined} />
+      )}
+    </Card>
+  );
+}
+
+function EntryTitle({ namespace, entryKey }: { readonly namespace: string; readonly entryKey: string }): JSX.Element {
+  return (
+    <span title={`${namespace} ${entryKey}`}>
+      <span class="muted">{namespace}</span> {entryKey}
+    </span>
+  );
+}
+
+function EntryBody({ of, isPast }: { readonly of: EntryDetail; readonly isPast: boolean }): JSX.Element {
+  const now = useNow();
+  return (
+    <div class="stack">
+      <Facts
+        wide
+        of={[
+          ['Version', count(of.version)],
+          ['Agent', of.agent ?? '–'],
+          ['Expires', of.expiresAt === null ? 'never' : <Expiry at={of.expiresAt} now={isPast ? undefined : now} />],
+          ['Updated', isPast ? dateTime(of.updatedAt) : <Age at={of.updatedAt} now={now} />],
+          ['Created', isPast ? dateTime(of.createdAt) : <Age at={of.createdAt} now={now} />],
+        ]}
+      />
+      <div class="value-box">
+        <div class="value-tools">
+          {of.hidden && <Badge tone="warn">partly hidden</Badge>}
+          <CopyButton label="Copy the value" text={() => JSON.stringify(of.value, null, 2)} />
+        </div>
+        <JsonView value={of.value} key={of.version} />
+      </div>
+    </div>
+  );
+}
+
+function Age({ at, now }: { readonly at: number; readonly now: number }): JSX.Element {
+  return <time title={dateTime(at)}>{ago(at, now)}</time>;
+}
+
+function Expiry({ at, now }: { readonly at: number; readonly now: number | undefined }): JSX.Element {
+  return <time title={dateTime(at)}>{now === undefined ? dateTime(at) : until(at, now)}</time>;
+}
+
+interface ButtonsProps {
+  readonly of: EntryDetail;
+  readonly onWritten: () => void;
+}
+
+function EditButtons({ of, onWritten }: ButtonsProps): JSX.Element {
+  const [doing, setDoing] = useState<'edit' | 'delete' | undefined>(undefined);
+  const close = () => setDoing(undefined);
+  const done = () => {
+    close();
+    onWritten();
+  };
+  return (
+    <>
+      <button type="button" class="button small" onClick={() => setDoing('edit')}>
+        <Icon name="edit" size={15} /> Edit
+      </button>
+      <button type="button" class="button small danger" onClick={() => setDoing('delete')}>
+        <Icon name="trash" size={15} /> Delete
+      </button>
+      {doing === 'edit' && <EditDialog entry={of} onClose={close} onDone={done} />}
+      {doing === 'delete' && <DeleteDialog entry={of} onClose={close} onDone={done} />}
+    </>
+  );
+}

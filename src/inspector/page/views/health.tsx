@@ -1,0 +1,226 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import type { SnapshotInfo } from '../../../index.ts';
+import type { HealthDetail } from '../../protocol.ts';
+import { get, post } from '../api.ts';
+import { ago, bytes, count, dateTime, plural } from '../format.ts';
+import { meta } from '../live.ts';
+import { useLoaded } from '../load.ts';
+import { Icon } from '../ui/icons.tsx';
+import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
+import { useEvery, useNow } from '../ui/use-later.ts';
+import { StatusBadge } from './overview.tsx';
+import { VerifyCard } from './verify.tsx';
+
+const REFRESH_MS = 3_000;
+
+export function HealthView(): JSX.Element {
+  const [turn, setTurn] = useState(0);
+  const { value, error, reload } = useLoaded((signal) => get('GET /api/health', {}, signal), ['health'], turn);
+  const [again] = useState(() => () => setTurn((before) => before + 1));
+  useEvery(REFRESH_MS, again);
+  return (
+    <div class="view">
+      <header class="view-head">
+        <h1>Health</h1>
+        {value && <StatusBadge of={value.health.status} />}
+      </header>
+      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />)}
+      {value && (
+        <>
+          <div class="columns three">
+            <LogCard of={value} />
+            <BroadcastCard of={value} />
+            <MirrorCard of={value} />
+          </div>
+          <SnapshotsCard of={value} onTaken={again} />
+          <VerifyCard of={value} onDone={again} />
+        </>
+      )}
+    </div>
+  );
+}
+
+interface OfHealth {
+  readonly of: HealthDetail;
+}
+
+function LogCard({ of: { health, diskBytes } }: OfHealth): JSX.Element {
+  const { log, retention } = health;
+  return (
+    <Card title="Log" side={<Badge tone={log.status === 'ready' ? 'ok' : 'bad'}>{log.status}</Badge>}>
+      <Facts
+        of={[
+          ['Last position', count(log.head)],
+          ['Committed', log.committed === log.head ? 'all of it' : `up to ${count(log.committed)}`],
+          ['Holds', log.head < log.first ? 'nothing' : `${count(log.first)} to ${count(log.head)}`],
+          ['Past from', `position ${count(retention.begin)} on`],
+          ['Held by', retention.heldBy],
+          ['Kept', log.durable ? 'on disk' : 'in memory'],
+          ['Size on disk', diskBytes === null ? undefined : bytes(diskBytes)],
+          ['Retention', retention.running ? 'letting go now' : undefined],
+          ['Last error', retention.lastError && <span class="error-text">{retention.lastError}</span>],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function BroadcastCard({ of: { health, lastPublished } }: OfHealth): JSX.Element {
+  const { topics, log } = health;
+  const behind = lastPublished === null ? 0 : log.committed - lastPublished;
+  return (
+    <Card title="Broadcast" side={<span class="muted num">{plural(topics.length, 'topic')}</span>}>
+      {topics.length === 0 ? (
+        <Empty title="No topics" icon="updates">
+          Updates are broadcast once a topic is set and NATS is named.
+        </Empty>
+      ) : (
+        <div class="stack">
+          <ul class="topics">
+            {topics.map((topic) => (
+              <li key={topic} class="mono topic">
+                {topic}
+              </li>
+            ))}
+          </ul>
+          <Facts
+            of={[
+              [
+                'Last published',
+                lastPublished === null ? 'the broadcaster does not run' : `position ${count(lastPublished)}`,
+              ],
+              ['Behind', lastPublished === null ? undefined : behind <= 0 ? 'nothing' : plural(behind, 'update')],
+            ]}
+          />
+        </div>
+      )}
+    </Card>
+  );
+}
+
+/** What is told of a mirror that holds something else than the cache. */
+const MIRROR_PROBLEMS: readonly string[] = ['missing', 'extra', 'different'];
+
+function MirrorCard({ of: { health, mirror, verify } }: OfHealth): JSX.Element {
+  const follower = health.followers.find(({ name }) => name === 'mirror');
+  if (mirror === null && follower === undefined) {
+    return (
+      <Card title="Mirror">
+        <Empty title="No mirror" icon="copy">
+          A secondary, such as Redis, gets every update once it is named.
+        </Empty>
+      </Card>
+    );
+  }
+  const differences = verify.last?.problems.filter(({ kind }) => MIRROR_PROBLEMS.includes(kind)).length ?? 0;
+  return (
+    <Card title="Mirror" side={follower && <Badge tone={follower.lag === 0 ? 'ok' : 'accent'}>{follower.state}</Badge>}>
+      <Facts
+        of={[
+          ['Mirrors to', mirror ?? undefined],
+          ['Behind', follower && (follower.lag === 0 ? 'nothing' : plural(follower.lag, 'update'))],
+          ['Differences', differences === 0 ? 'none known' : count(differences)],
+          ['Last error', follower?.lastError && <span class="error-text">{follower.lastError}</span>],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function SnapshotsCard({
+  of: { snapshots, backup },
+  onTaken,
+}: OfHealth & { readonly onTaken: () => void }): JSX.Element {
+  const [error, setError] = useState<string | undefined>(undefined);
+  const [busy, setBusy] = useState(false);
+  const take = async () => {
+    setBusy(true);
+    setError(undefined);
+    await post('POST /api/backup').then(onTaken, (failed: Error) => setError(failed.message));
+    setBusy(false);
+  };
+  const mayWrite = meta.value?.allowWrite === true;
+  const isBusy = busy || backup?.running === true;
+  return (
+    <Card
+      title="Snapshots"
+      flush
+      side={
+        <>
+          {backup && (
+            <Badge tone={backup.enabled ? 'ok' : undefined}>
+              {backup.enabled ? everySo(backup.settings) : 'by hand'}
+            </Badge>
+          )}
+          <button
+            type="button"
+            class="button small"
+            disabled={!mayWrite || isBusy || snapshots === null}
+            title={mayWrite ? undefined : 'The inspector was started without --allow-write'}
+            onClick={() => void take()}
+          >
+            <Icon name="save" size={15} /> {isBusy ? 'Taking one …' : 'Back up now'}
+          </button>
+        </>
+      }
+    >
+      {error !== undefined && (
+        <p class="notice bad in-card" role="alert">
+          {error}
+        </p>
+      )}
+      {backup?.lastError && (
+        <p class="notice bad in-card">
+          {dateTime(backup.lastError.at)}: {backup.lastError.message}
+        </p>
+      )}
+      {snapshots === null && <Empty title="Nowhere to keep snapshots">Name a directory or a Redis for them.</Empty>}
+      {snapshots?.length === 0 && (
+        <Empty title="No snapshots yet" icon="save">
+          Each is a whole copy of the state at one position.
+        </Empty>
+      )}
+      {snapshots !== null && snapshots.length > 0 && <SnapshotTable of={snapshots} />}
+    </Card>
+  );
+}
+
+const everySo = ({ mode, interval }: { readonly mode: string; readonly interval: number }): string =>
+  mode === 'periodic' ? `every ${interval} s` : mode.replace('_', ' ');
+
+function SnapshotTable({ of }: { readonly of: readonly SnapshotInfo[] }): JSX.Element {
+  const now = useNow();
+  return (
+    <div class="table-wrap">
+      <table class="table">
+        <thead>
+          <tr>
+            <th>Taken</th>
+            <th class="r">Position</th>
+            <th class="r">Namespaces</th>
+            <th class="r">Entries</th>
+            <th class="r">Size</th>
+            <th>State</th>
+          </tr>
+        </thead>
+        <tbody>
+          {of.map((snapshot) => (
+            <tr key={snapshot.id}>
+              <td title={dateTime(snapshot.at)}>{ago(snapshot.at, now)}</td>
+              <td class="r">{count(snapshot.position)}</td>
+              <td class="r">{count(snapshot.namespaces)}</td>
+              <td class="r">{count(snapshot.entries)}</td>
+              <td class="r">{bytes(snapshot.bytes)}</td>
+              <td>
+                <Badge tone={snapshot.whole ? 'ok' : 'bad'}>
+                  {snapshot.whole ? 'whole' : (snapshot.problem ?? 'not whole')}
+                </Badge>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,257 @@
+import type { JSX } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { FollowerHealth } from '../../../index.ts';
+import type { Actor, Overview, OverviewSample } from '../../protocol.ts';
+import { get } from '../api.ts';
+import { ago, bytes, count, duration, plural, short } from '../format.ts';
+import { epoch, meta, subscribe } from '../live.ts';
+import { useLoaded } from '../load.ts';
+import { hrefOf } from '../router.ts';
+import { Chart, type Series } from '../ui/chart.tsx';
+import { Icon } from '../ui/icons.tsx';
+import { Badge, Card, Empty, Failed, Figure, Loading, type Tone } from '../ui/parts.tsx';
+
+/** The charts show so much; older seconds go. */
+const SHOWN_MS = 10 * 60_000;
+/** What the feeds do not tell is asked for again so often. */
+const REFRESH_SECONDS = 10;
+/** A gap this long is shown as one. */
+const GAP_MS = 3_000;
+
+export function OverviewView(): JSX.Element {
+  const { value, error, reload } = useLoaded((signal) => get('GET /api/overview', {}, signal), ['overview']);
+  const samples = useSamples(value);
+  const followers = useFollowers();
+  const sample = samples.at(-1);
+  useEffect(() => {
+    if (sample !== undefined && Math.round(sample.at / 1000) % REFRESH_SECONDS === 0) reload();
+  }, [sample?.at]);
+  return (
+    <div class="view">
+      <header class="view-head">
+        <h1>Overview</h1>
+        {value && <StatusBadge of={value.status} />}
+      </header>
+      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />)}
+      {value && <Figures of={value} sample={sample} />}
+      {value && value.errors.count > 0 && <LastError of={value} />}
+      {value && <Charts samples={samples} />}
+      {value && <Followers of={followers ?? value.followers} />}
+    </div>
+  );
+}
+
+export function StatusBadge({ of }: { readonly of: Overview['status'] }): JSX.Element {
+  const tone: Tone = of === 'ok' ? 'ok' : of === 'degraded' ? 'warn' : 'bad';
+  return (
+    <Badge tone={tone}>
+      <span class={`dot ${tone}`} />
+      {of}
+    </Badge>
+  );
+}
+
+/** Those that the server had, and what the feed has brought since. */
+function useSamples(overview: Overview | undefined): readonly OverviewSample[] {
+  const [fed, setFed] = useState<readonly OverviewSample[]>([]);
+  useEffect(() => subscribe({ feed: 'overview' }, ({ sample }) => setFed((all) => [...all.slice(-700), sample])), []);
+  const connection = epoch.value;
+  useEffect(() => setFed([]), [connection]);
+  const had = overview?.samples;
+  return useMemo(() => merged(had ?? [], fed), [had, fed]);
+}
+
+function useFollowers(): readonly FollowerHealth[] | undefined {
+  const [followers, setFollowers] = useState<readonly FollowerHealth[] | undefined>(undefined);
+  const hear = (actors: readonly Actor[]) =>
+    setFollowers(actors.flatMap(({ follower }) => (follower === null ? [] : [follower])));
+  useEffect(() => subscribe({ feed: 'actors' }, (message) => hear(message.followers)), []);
+  return followers;
+}
+
+function merged(had: readonly OverviewSample[], fed: readonly OverviewSample[]): readonly OverviewSample[] {
+  const byInstant = new Map([...had, ...fed].map((sample) => [sample.at, sample]));
+  const all = [...byInstant.values()].sort((a, b) => a.at - b.at);
+  const from = (all.at(-1)?.at ?? 0) - SHOWN_MS;
+  return all.filter(({ at }) => at >= from);
+}
+
+interface FiguresProps {
+  readonly of: Overview;
+  readonly sample: OverviewSample | undefined;
+}
+
+function Figures({ of, sample }: FiguresProps): JSX.Element {
+  const latency = sample?.commitP50Ms ?? null;
+  const slowest = sample?.commitP99Ms ?? null;
+  const keys = sample?.keys ?? of.keys;
+  const size = sample?.bytes ?? of.bytes;
+  return (
+    <dl class="figures">
+      <Figure name="Namespaces">
+        {count(sample?.namespaces ?? of.namespaces.total)}
+        <small>{count(sample?.resident ?? of.namespaces.resident)} in memory</small>
+      </Figure>
+      <Figure name="Keys">{keys === null ? '…' : count(keys)}</Figure>
+      <Figure name="Values">{size === null ? '…' : bytes(size)}</Figure>
+      <Figure name="Updates per second">{short(sample?.updatesPerSecond ?? 0)}</Figure>
+      <Figure name="Commit latency, p50">
+        {latency === null ? '–' : atLeastOne(latency)}
+        <small>{slowest === null ? 'no writes' : `p99 ${atLeastOne(slowest)}`}</small>
+      </Figure>
+      <Figure name="Position">
+        {count(sample?.position ?? of.log.head)}
+        <small>{of.log.durable ? 'on disk' : 'in memory'}</small>
+      </Figure>
+      <Figure name="Restarts">
+        {count(sample?.restarts ?? of.restarts)}
+        {of.namespaces.failed > 0 && <small>{count(of.namespaces.failed)} given up</small>}
+      </Figure>
+      <Figure name="Process">
+        {bytes(sample?.heapBytes ?? of.process.heapBytes)}
+        <small>up {duration(of.process.uptimeMs)}</small>
+      </Figure>
+    </dl>
+  );
+}
+
+/** The latency is exact to a millisecond. */
+const atLeastOne = (ms: number): string => (ms < 1 ? '< 1 ms' : duration(ms));
+
+function LastError({ of: { errors } }: { readonly of: Overview }): JSX.Element {
+  const now = meta.value?.now ?? 0;
+  return (
+    <div class="notice bad" role="status">
+      <Icon name="warning" size={18} />
+      <span>
+        <strong>{plural(errors.count, 'failure')}</strong>
+        {errors.last &&
+          ` · last: ${errors.last.code} ${ago(errors.last.at, Math.max(now, errors.last.at))}: ${errors.last.message}`}
+      </span>
+    </div>
+  );
+}
+
+function Charts({ samples: measured }: { readonly samples: readonly OverviewSample[] }): JSX.Element {
+  const { at, samples } = useMemo(() => withGaps(measured), [measured]);
+  const followers = useMemo(() => [...new Set(measured.flatMap(({ lag }) => Object.keys(lag)))], [measured]);
+  const lines = useMemo(() => {
+    const line = (name: string, value: (sample: OverviewSample) => number | null | undefined): Series => ({
+      name,
+      values: samples.map((sample) => (sample === null ? null : (value(sample) ?? null))),
+    });
+    return {
+      rate: [line('updates/s', (sample) => sample.updatesPerSecond)],
+      latency: [line('p50', (sample) => sample.commitP50Ms), line('p99', (sample) => sample.commitP99Ms)],
+      lag: followers.map((name) => line(name, (sample) => sample.lag[name])),
+      process: [line('event loop', (sample) => sample.loopMs)],
+    };
+  }, [samples, followers]);
+  if (measured.length < 2) {
+    return (
+      <Card title="The last minutes">
+        <Empty title="Measuring since just now" icon="overview">
+          Nothing is measured while nobody looks; the charts begin with the next seconds.
+        </Empty>
+      </Card>
+    );
+  }
+  return (
+    <div class="columns">
+      <Card title="Updates per second" flush>
+        <Chart label="Updates per second" at={at} series={lines.rate} format={short} />
+      </Card>
+      <Card title="Commit latency" flush>
+        <Chart label="Commit latency" at={at} series={lines.latency} format={duration} />
+      </Card>
+      {followers.length > 0 && (
+        <Card title="Lag of the followers, updates" flush>
+          <Chart label="Lag" at={at} series={lines.lag} format={short} />
+        </Card>
+      )}
+      <Card title="Longest turn of the event loop" flush>
+        <Chart label="Event loop" at={at} series={lines.process} format={duration} />
+      </Card>
+    </div>
+  );
+}
+
+/** Where nobody looked, the lines have a gap. */
+function withGaps(measured: readonly OverviewSample[]): { at: number[]; samples: (OverviewSample | null)[] } {
+  const at: number[] = [];
+  const samples: (OverviewSample | null)[] = [];
+  for (const sample of measured) {
+    const before = at.at(-1);
+    if (before !== undefined && sample.at - before > GAP_MS) {
+      at.push(before + 1);
+      samples.push(null);
+    }
+    at.push(sample.at);
+    samples.push(sample);
+  }
+  return { at, samples };
+}
+
+const FOLLOWER_TONE: Readonly<Record<FollowerHealth['state'], Tone>> = {
+  connecting: undefined,
+  resyncing: 'accent',
+  catchingUp: 'accent',
+  following: 'ok',
+  backingOff: 'warn',
+  stalled: 'bad',
+  stopped: undefined,
+};
+
+export function FollowerState({ of }: { readonly of: FollowerHealth['state'] }): JSX.Element {
+  return <Badge tone={FOLLOWER_TONE[of]}>{of}</Badge>;
+}
+
+function Followers({ of }: { readonly of: readonly FollowerHealth[] }): JSX.Element {
+  return (
+    <Card title="Followers of the log" flush>
+      {of.length === 0 ? (
+        <Empty title="No followers">This cache has no mirror, topics or backup, and no data directory.</Empty>
+      ) : (
+        <div class="table-wrap">
+          <table class="table">
+            <thead>
+              <tr>
+                <th>Follower</th>
+                <th>State</th>
+                <th class="r">Checkpoint</th>
+                <th class="r">Queue</th>
+                <th class="r">Delivered</th>
+                <th class="r">Skipped</th>
+                <th class="r">Retries</th>
+              </tr>
+            </thead>
+            <tbody>
+              {of.map((follower) => (
+                <FollowerRow key={follower.name} of={follower} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function FollowerRow({ of }: { readonly of: FollowerHealth }): JSX.Element {
+  return (
+    <tr>
+      <td>
+        <a href={hrefOf('actors', { id: `follower:${of.name}` })}>{of.name}</a>
+        {of.lastError !== undefined && of.attempts > 0 && <div class="follower-error">{of.lastError}</div>}
+      </td>
+      <td>
+        <FollowerState of={of.state} />
+      </td>
+      <td class="r">{count(of.checkpoint)}</td>
+      <td class="r">{count(of.lag)}</td>
+      <td class="r">{count(of.delivered)}</td>
+      <td class="r">{count(of.skipped)}</td>
+      <td class="r">{count(of.attempts)}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,122 @@
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import type { MomentDetail } from '../../data-protocol.ts';
+import { get } from '../api.ts';
+import { count, dateTime } from '../format.ts';
+import { meta } from '../live.ts';
+import { useLoaded } from '../load.ts';
+import { route, setParams } from '../router.ts';
+import { Badge, Empty, Failed, Loading } from '../ui/parts.tsx';
+import { useSettled } from '../ui/use-later.ts';
+import { Comparison } from './comparison.tsx';
+import { DataTree } from './data-tree.tsx';
+import { EntryCard } from './entry.tsx';
+import { ForkButton } from './fork.tsx';
+import { ShareButton } from './share.tsx';
+import { TimeControls } from './time-controls.tsx';
+import { UpdateDetailCard } from './update-detail.tsx';
+import { UpdatesAround } from './updates-around.tsx';
+
+/** A position of the address; `undefined` where there is none that can be read. */
+const positionOf = (text: string | undefined): number | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+
+export function TimeView(): JSX.Element {
+  const { params } = route.value;
+  const wanted = positionOf(params.at);
+  const { value: range, error, reload } = useLoaded((signal) => get('GET /api/moment', {}, signal), ['range']);
+  const at = range === undefined ? wanted : clamp(wanted ?? range.last, range);
+  // The slider moves at once; what it shows follows when it rests.
+  const shown = useSettled(at, 120);
+  useEffect(() => {
+    if (at !== undefined && at !== wanted) setParams({ at });
+  }, [at, wanted]);
+  if (range === undefined || at === undefined) {
+    return (
+      <div class="view">
+        <header class="view-head">
+          <h1>Time travel</h1>
+        </header>
+        {error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />}
+      </div>
+    );
+  }
+  return (
+    <div class="view time-view">
+      <header class="view-head">
+        <h1>Time travel</h1>
+        {meta.value?.branchOf != null && <Badge tone="accent">branch</Badge>}
+        <ShareButton />
+        <ForkButton at={at} />
+      </header>
+      {range.last === 0 ? (
+        <Empty title="The log is empty" icon="time">
+          There is no past yet: it begins with the first update.
+        </Empty>
+      ) : (
+        <Travel range={range} at={at} shown={shown ?? at} other={positionOf(params.b)} onGrow={reload} />
+      )}
+    </div>
+  );
+}
+
+const clamp = (position: number, { first, last }: MomentDetail): number => Math.max(first, Math.min(last, position));
+
+interface TravelProps {
+  readonly range: MomentDetail;
+  /** Where the slider is, and what is shown. */
+  readonly at: number;
+  readonly shown: number;
+  /** The moment that this one is compared with. */
+  readonly other: number | undefined;
+  readonly onGrow: () => void;
+}
+
+function Travel({ range, at, shown, other, onGrow }: TravelProps): JSX.Element {
+  return (
+    <>
+      <TimeControls range={range} at={at} other={other} onMove={(to) => setParams({ at: to })} onGrow={onGrow} />
+      {other === undefined ? <Then at={shown} /> : <Comparison a={shown} b={other} />}
+    </>
+  );
+}
+
+/** The updates of the moment, and the data as it was. */
+function Then({ at }: { readonly at: number }): JSX.Element {
+  const { ns: namespace, key } = route.value.params;
+  return (
+    <>
+      <div class="time-updates">
+        <UpdatesAround at={at} />
+        {at > 0 && <UpdateDetailCard position={at} />}
+      </div>
+      <h2 class="section-title">
+        Data at position {count(at)} <MomentTime at={at} />
+      </h2>
+      <div class="split time-data">
+        <DataTree
+          at={at}
+          namespace={namespace}
+          entryKey={key}
+          onSelect={(chosen, chosenKey) => setParams({ ns: chosen, key: chosenKey })}
+        />
+        {namespace !== undefined && key !== undefined ? (
+          <div class="stack scroll">
+            <EntryCard namespace={namespace} entryKey={key} at={at} />
+          </div>
+        ) : (
+          <section class="card">
+            <Empty title="Choose a key" icon="data">
+              It is shown as it was at this moment.
+            </Empty>
+          </section>
+        )}
+      </div>
+    </>
+  );
+}
+
+function MomentTime({ at }: { readonly at: number }): JSX.Element | null {
+  const { value } = useLoaded((signal) => get('GET /api/moment', { at }, signal), ['moment', at]);
+  return value?.at == null ? null : <span class="muted">· {dateTime(value.at)}</span>;
+}

@@ -1,0 +1,137 @@
+import { signal } from '@preact/signals';
+import type { UpdateFilter, UpdateRow } from '../../data-protocol.ts';
+import type { UpdatesMessage } from '../../live-protocol.ts';
+import { get } from '../api.ts';
+import { oncePerFrame } from '../clock.ts';
+import { subscribe } from '../live.ts';
+
+/** So many rows are kept; older ones are fetched again when one scrolls there. */
+const KEPT = 20_000;
+/** Rows fetched of the log at a time, and told of a batch. */
+const PAGE = 200;
+
+/** What is shown of the feed. It changes as a whole, at most once a frame. */
+export interface FeedState {
+  /** Newest first. */
+  readonly rows: readonly UpdateRow[];
+  /** Rows that have come at the top since the list was begun. */
+  readonly prepended: number;
+  /** What passed the filter while one looks, by operation. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** How many of those came too fast to be shown. */
+  readonly sampledAway: number;
+  /** How many came while the list stands still; `undefined`: it does not. */
+  readonly waiting: number | undefined;
+  /** Whether the log holds older ones. */
+  readonly hasOlder: boolean;
+  readonly loaded: boolean;
+  readonly error: string | undefined;
+}
+
+const EMPTY: FeedState = {
+  rows: [],
+  prepended: 0,
+  counts: {},
+  sampledAway: 0,
+  waiting: undefined,
+  hasOlder: false,
+  loaded: false,
+  error: undefined,
+};
+
+/** The updates that pass a filter, as they come; with those of the log before them. */
+export class UpdateFeed {
+  readonly state = signal<FeedState>(EMPTY);
+  readonly #filter: UpdateFilter;
+  readonly #giveUp = new AbortController();
+  readonly #stop: () => void;
+  readonly #publish: () => void;
+  #next: FeedState = EMPTY;
+  #fetching = false;
+
+  constructor(filter: UpdateFilter) {
+    this.#filter = filter;
+    this.#publish = oncePerFrame(() => {
+      this.state.value = this.#next;
+    });
+    this.#stop = subscribe({ feed: 'updates', filter, limit: PAGE }, (message) => this.#take(message), this.#fail);
+  }
+
+  close(): void {
+    this.#stop();
+    this.#giveUp.abort();
+  }
+
+  /** Fetches the newest of the log; also what was sampled away, as far as a page goes. */
+  async begin(): Promise<void> {
+    await this.#fetch(undefined, ({ rows }, older) => joined(rows, older));
+  }
+
+  /** Fetches those before the oldest that is shown. */
+  async older(): Promise<void> {
+    const oldest = this.#next.rows.at(-1);
+    if (oldest === undefined || !this.#next.hasOlder) return;
+    await this.#fetch(oldest.position, ({ rows }, older) => [...rows, ...older]);
+  }
+
+  /** The list stands still, and what comes is counted. */
+  pause(): void {
+    this.#change({ waiting: 0 });
+  }
+
+  /** Shows the newest again. */
+  async resume(): Promise<void> {
+    this.#change({ waiting: undefined, rows: [], prepended: 0 });
+    await this.begin();
+  }
+
+  #take({ rows, counts, sampledAway }: UpdatesMessage): void {
+    const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
+    const sums: Record<string, number> = { ...this.#next.counts };
+    for (const [operation, one] of Object.entries(counts)) sums[operation] = (sums[operation] ?? 0) + one;
+    const { waiting } = this.#next;
+    if (waiting !== undefined) {
+      this.#change({ counts: sums, waiting: waiting + all });
+      return;
+    }
+    const newest = this.#next.rows[0]?.position ?? 0;
+    const fresh = rows.filter(({ position }) => position > newest);
+    this.#change({
+      counts: sums,
+      sampledAway: this.#next.sampledAway + sampledAway,
+      rows: [...fresh, ...this.#next.rows].slice(0, KEPT),
+      prepended: this.#next.prepended + fresh.length,
+      hasOlder: this.#next.hasOlder || this.#next.rows.length + fresh.length > KEPT,
+    });
+  }
+
+  async #fetch(
+    before: number | undefined,
+    join: (now: FeedState, older: readonly UpdateRow[]) => readonly UpdateRow[],
+  ): Promise<void> {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    try {
+      const query = { ...this.#filter, before, limit: PAGE };
+      const { items, next } = await get('GET /api/updates', query, this.#giveUp.signal);
+      this.#change({ rows: join(this.#next, items), hasOlder: next !== null, loaded: true, error: undefined });
+    } catch (error) {
+      if (!this.#giveUp.signal.aborted) this.#fail(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#fetching = false;
+    }
+  }
+
+  readonly #fail = (message: string): void => this.#change({ error: message, loaded: true });
+
+  #change(change: Partial<FeedState>): void {
+    this.#next = { ...this.#next, ...change };
+    this.#publish();
+  }
+}
+
+/** Both lists, newest first, without those that are in both. */
+function joined(a: readonly UpdateRow[], b: readonly UpdateRow[]): UpdateRow[] {
+  const byPosition = new Map([...b, ...a].map((row) => [row.position, row]));
+  return [...byPosition.values()].sort((x, y) => y.position - x.position).slice(0, KEPT);
+}

@@ -1,0 +1,23 @@
+import type { Operation } from '../../../index.ts';
+import type { UpdateFilter } from '../../data-protocol.ts';
+
+export const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'touch', 'evict'];
+
+/** Patterns of a filter: parameter of the address, name, example. */
+export const FILTER_FIELDS = [
+  ['ns', 'Namespace', 'trip/*'],
+  ['key', 'Key', 'message/*'],
+  ['agent', 'Agent', 'planner'],
+] as const;
+
+/** The filter that the address names. */
+export function filterOf(params: Readonly<Record<string, string>>): UpdateFilter {
+  const named = new Set(params.op?.split(',') ?? []);
+  const operation = OPERATIONS.filter((each) => named.has(each));
+  return {
+    ...(operation.length === 0 ? {} : { operation }),
+    ...(params.ns ? { namespace: params.ns } : {}),
+    ...(params.key ? { key: params.key } : {}),
+    ...(params.agent ? { agent: params.agent } : {}),
+  };
+}
