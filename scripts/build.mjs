@@ -55,7 +55,9 @@ function isWhole() {
 }
 
 function isCompiled() {
-  return allSources().every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
+  // Declarations alone are compiled to nothing.
+  const programs = allSources().filter((file) => !file.endsWith('.d.ts'));
+  return programs.every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
 }
 
 function allSources() {

@@ -6,7 +6,7 @@ import type { TestProject } from 'vitest/node';
 import { buildDist } from './dist.ts';
 
 /** Only these run what was built; a run of other files alone need not wait for the compiler. */
-const NEEDS_DIST = /cli|package|example|bench|readme/i;
+const NEEDS_DIST = /cli|package|example|bench|readme|inspector/i;
 
 /** What follows in the directory's name is the process that made it. */
 const RUN_PREFIX = 'context-cache-run-';

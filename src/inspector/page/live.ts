@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals';
-import type { ClientMessage, ServerMessage, Subscription } from '../live-protocol.ts';
+import { type ClientMessage, LIVE_PROTOCOL, type ServerMessage, type Subscription } from '../live-protocol.ts';
 import type { Meta } from '../protocol.ts';
 import { get, RequestFailed } from './api.ts';
 import { clock } from './clock.ts';
@@ -17,7 +17,6 @@ export const meta = signal<Meta | undefined>(undefined);
 /** Goes up with every connection: whatever was loaded before is loaded again. */
 export const epoch = signal(0);
 
-const PROTOCOL = 'context-cache-inspector';
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 3_000;
 
@@ -74,7 +73,7 @@ export async function connect(): Promise<void> {
 
 function open(secret: string): void {
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
-  const made = new WebSocket(`${scheme}://${location.host}/api/live`, [PROTOCOL, `token.${secret}`]);
+  const made = new WebSocket(`${scheme}://${location.host}/api/live`, [LIVE_PROTOCOL, `token.${secret}`]);
   socket = made;
   made.onopen = () => {
     failures = 0;

@@ -102,6 +102,7 @@ function optionsOf(
   return {
     width,
     height,
+    padding: [10, 26, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 7 }, y: false },
     scales: { y: { range: (_, __, high) => [0, niceTop(high)] } },
@@ -113,7 +114,7 @@ function optionsOf(
         size: 28,
         values: (_, ticks) => ticks.map((tick) => time(tick * 1000)),
       },
-      { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map(format) },
+      { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '0' : format(tick))) },
     ],
     series: [{}, ...Array.from({ length: lines }, (_, index) => line(index))],
     hooks: { setCursor: [({ cursor }) => onPointer(cursor.idx ?? undefined)] },

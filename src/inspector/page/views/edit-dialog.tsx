@@ -1,6 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { EntryDetail } from '../../data-protocol.ts';
+import type { JsonValue } from '../../../index.ts';
+import type { EditRequest, EntryDetail } from '../../data-protocol.ts';
 import { post, RequestFailed } from '../api.ts';
 import { count } from '../format.ts';
 import { Difference } from '../ui/difference.tsx';
@@ -75,7 +76,8 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   const save = (ifVersion: number) => {
     const parsed = parse(text);
     if ('problem' in parsed) return refuse(`This is not JSON: ${parsed.problem}`);
-    attempt(() => post('POST /api/set', { namespace, key, value: parsed.value, ifVersion }));
+    const request: EditRequest = { namespace, key, value: parsed.value, ifVersion };
+    attempt(() => post('POST /api/set', request));
   };
   const takeTheirs = (current: EntryDetail) => {
     setBase(current);
@@ -128,9 +130,9 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
 
 const textOf = (value: unknown): string => JSON.stringify(value, null, 2);
 
-function parse(text: string): { readonly value: unknown } | { readonly problem: string } {
+function parse(text: string): { readonly value: JsonValue } | { readonly problem: string } {
   try {
-    return { value: JSON.parse(text) };
+    return { value: JSON.parse(text) as JsonValue };
   } catch (error) {
     return { problem: (error as Error).message };
   }

@@ -117,7 +117,7 @@ function LaneHead({ lane: { name, x }, isAgent, bottom, room }: HeadProps): JSX.
         {isAgent ? 'agent' : 'namespace'}
       </text>
       <text class="lane-name" x={x} y={34} text-anchor="middle">
-        {name === OTHERS ? 'others' : tail(name, Math.max(8, Math.floor(room / 8)))}
+        {name === OTHERS ? 'others' : tail(name, Math.max(8, Math.floor(room / 7.3)))}
       </text>
       <path class="lane" d={`M${x} 42V${bottom}`} />
     </g>
