@@ -1,6 +1,7 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import type { JsonValue } from '../core/value.ts';
 import type { NamespaceSummary, StateSource, UnchangingSource } from '../log/state-source.ts';
 import { NamespaceRecord } from './namespace-record.ts';
 
@@ -123,6 +124,18 @@ export class NamespaceRegistry {
   /** Whether the source holds everything of the namespace, so that memory may let go of it. */
   isOnDisk(record: NamespaceRecord): boolean {
     return this.#source !== undefined && this.#source.checkpoint >= record.state.position;
+  }
+
+  /** The value, from memory or from the source, unless it has expired. */
+  value(name: string, key: string, now: () => number): JsonValue | undefined {
+    const record = this.#lookUp(name);
+    if (!record) return record === null ? this.entry(name, key, now)?.value : undefined;
+    record.used = true;
+    const { entries } = record.state;
+    const place = entries.find(key);
+    if (place < 0) return undefined;
+    const expiresAt = entries.expiresAt(place);
+    return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= now() ? undefined : entries.valueAt(place);
   }
 
   /** The entry, from memory or from the source, unless it has expired. */

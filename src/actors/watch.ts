@@ -199,7 +199,7 @@ function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): U
   for (const name of filter.namespace === undefined ? registry.names() : new Set([filter.namespace].flat())) {
     const state = registry.has(name) ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name)) : undefined;
     for (const [key, entry] of state?.entries ?? []) {
-      if ((keys !== undefined && !keys.has(key)) || state?.live(key, clock.now()) === undefined) continue;
+      if ((keys !== undefined && !keys.has(key)) || !state?.isLive(key, clock.now())) continue;
       const { version, updatedAt, agent, expiresAt, bytes } = entry;
       const update = createUpdate(
         name,

@@ -1,7 +1,7 @@
 import type { NamespaceRecord } from '../actors/namespace-record.ts';
 import type { NamespaceRegistry } from '../actors/namespace-registry.ts';
 import type { Clock } from '../core/clock.ts';
-import { digestOf, digestOfAll, NamespaceDigest } from '../core/digest.ts';
+import { digestOf, digestOfAll, digestOfNothing, NamespaceDigest } from '../core/digest.ts';
 import { encodeEntry } from '../core/entry-codec.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
@@ -41,7 +41,7 @@ export class Digests {
     return this.#inTurn(async (slice) => {
       const record = this.#registry.inMemory(namespace);
       if (record !== undefined) return this.#digest(this.#freeze(record.state), slice);
-      return this.#registry.has(namespace) ? this.#onDisk(namespace) : digestOf({ entries: new Map(), version: 0 });
+      return this.#registry.has(namespace) ? this.#onDisk(namespace) : digestOfNothing();
     });
   }
 
@@ -100,7 +100,9 @@ export class Digests {
   /** A namespace that is out of memory stays out of it. */
   #onDisk(name: string): string {
     const stored = this.#registry.summaryOnDisk(name)?.digest;
-    return stored ?? digestOf(this.#registry.stateOnDisk(name) ?? { entries: new Map(), version: 0 });
+    if (stored !== undefined) return stored;
+    const state = this.#registry.stateOnDisk(name);
+    return state === undefined ? digestOfNothing() : digestOf(state);
   }
 
   #freeze(state: NamespaceState): Frozen {

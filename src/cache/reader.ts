@@ -31,8 +31,8 @@ export class Reader {
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
     if (this.#primary !== undefined) return this.#getFromPrimary(key, namespace);
-    const entry = this.#registry.entry(namespace, key, this.#now);
-    if (entry !== undefined) return entry.value;
+    const value = this.#registry.value(namespace, key, this.#now);
+    if (value !== undefined) return value;
     checkName('namespace', namespace);
     checkName('key', key);
     return undefined;
@@ -118,7 +118,7 @@ export class Reader {
     if (state === undefined) return [];
     const now = this.#now();
     if (state.nextExpiryAt() > now) return [...state.entries.keys()];
-    return [...state.entries.keys()].filter((key) => state.live(key, now) !== undefined);
+    return [...state.entries.keys()].filter((key) => state.isLive(key, now));
   }
 
   #knownEntries(namespace: string): Entry[] {
@@ -126,7 +126,7 @@ export class Reader {
     const entries: Entry[] = [];
     const now = this.#now();
     for (const [key, entry] of state?.entries ?? []) {
-      if (state?.live(key, now) !== undefined) entries.push(publicEntry(namespace, key, entry));
+      if (state?.isLive(key, now)) entries.push(publicEntry(namespace, key, entry));
     }
     return entries;
   }

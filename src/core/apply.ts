@@ -24,28 +24,12 @@ export function apply(state: NamespaceState, update: Update): void {
 }
 
 function applyToKey(state: NamespaceState, update: Update, key: string): void {
-  const previous = state.entries.get(key);
   switch (update.operation) {
     case 'set':
-      state.put(key, {
-        value: update.value,
-        version: update.version,
-        createdAt: previous === undefined ? update.at : previous.createdAt,
-        updatedAt: update.at,
-        expiresAt: update.expiresAt,
-        agent: update.agent,
-        bytes: update.bytes,
-      });
+      state.set(key, update.value, update.version, update.at, update.expiresAt, update.agent, update.bytes);
       return;
     case 'touch':
-      if (previous === undefined) return;
-      state.put(key, {
-        ...previous,
-        version: update.version,
-        updatedAt: update.at,
-        expiresAt: update.expiresAt,
-        agent: update.agent,
-      });
+      state.touch(key, update.version, update.at, update.expiresAt, update.agent);
       return;
     default:
       state.remove(key);

@@ -97,8 +97,13 @@ function entryBytes(key: string, { expiresAt, bytes }: StoredEntry): Uint8Array 
 }
 
 /** The digest of a state that does not change meanwhile. */
-export function digestOf({ entries, version }: Pick<NamespaceState, 'entries' | 'version'>): string {
+export function digestOf({ entries, version }: NamespaceState): string {
   return digestOfEntries(entries, version);
+}
+
+/** The digest of a namespace that has never been. */
+export function digestOfNothing(): string {
+  return digestOfEntries([], 0);
 }
 
 /** The digest of entries, each of which comes once, at a version of their namespace. */

@@ -1,19 +1,15 @@
 import TinyQueue from 'tinyqueue';
+import { type EntryRecord, EntryTable } from './entry-table.ts';
 import { compareNames } from './names.ts';
 import type { JsonValue } from './value.ts';
 
-/** One key of a namespace as the cache holds it. Replaced on every change, never changed in place. */
-export interface EntryRecord {
-  /** Absent (`undefined`) where a primary of the user's own keeps the values. */
-  readonly value: JsonValue | undefined;
-  /** Version of the namespace at this entry's last update. */
-  readonly version: number;
-  readonly createdAt: number;
-  readonly updatedAt: number;
-  readonly expiresAt: number | null;
-  readonly agent: string | null;
-  readonly bytes: number;
-}
+export type { EntryRecord } from './entry-table.ts';
+
+/** What others may do with the entries of a namespace. */
+export type Entries = Pick<
+  EntryTable,
+  'size' | 'has' | 'get' | 'find' | 'keys' | 'valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator
+>;
 
 /** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */
 export interface Entry<Value = JsonValue> {
@@ -52,61 +48,111 @@ export class NamespaceState {
   /** Estimated bytes of all values. */
   bytes = 0;
   /** Replaced, not emptied, by a clear, so that a capture may keep walking the old one. */
-  entries: ReadonlyMap<string, EntryRecord> = new Map();
+  #entries = new EntryTable();
   /** Earliest first; a deadline that its entry no longer has is skipped when it comes up. */
-  #deadlines = new TinyQueue<Deadline>([], earliestFirst);
-  readonly #captures = new Set<Capture>();
+  #deadlines: TinyQueue<Deadline> | undefined;
+  #captures: Set<Capture> | undefined;
 
   constructor(name: string) {
     this.name = name;
   }
 
-  /** The entry, unless it is absent or has expired at `now`. */
-  live(key: string, now: number): EntryRecord | undefined {
-    const entry = this.entries.get(key);
-    return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now ? undefined : entry;
+  get entries(): Entries {
+    return this.#entries;
+  }
+
+  /** Whether there is an entry that has not expired at `now`. */
+  isLive(key: string, now: number): boolean {
+    const place = this.#entries.find(key);
+    return place >= 0 && this.#entries.expiresAt(place) > now;
   }
 
   /** When the next entry expires; `Infinity` where none will. */
   nextExpiryAt(): number {
     for (;;) {
-      const next = this.#deadlines.peek();
+      const next = this.#deadlines?.peek();
       if (next === undefined) return Number.POSITIVE_INFINITY;
-      if (this.entries.get(next.key)?.expiresAt === next.at) return next.at;
-      this.#deadlines.pop();
+      const place = this.#entries.find(next.key);
+      if (place >= 0 && this.#entries.expiresAt(place) === next.at) return next.at;
+      this.#deadlines?.pop();
     }
   }
 
   /** A key whose entry has expired at `now`, earliest first; `undefined` where there is none. */
   nextExpired(now: number): string | undefined {
-    return this.nextExpiryAt() <= now ? this.#deadlines.peek()?.key : undefined;
+    return this.nextExpiryAt() <= now ? this.#deadlines?.peek()?.key : undefined;
   }
 
-  /** For `apply`. */
+  /** For `apply`: the value of a `set`. What was created before stays so. */
+  set(
+    key: string,
+    value: JsonValue | undefined,
+    version: number,
+    at: number,
+    expiresAt: number | null,
+    agent: string | null,
+    bytes: number,
+  ): void {
+    const place = this.#entries.find(key);
+    const createdAt = place < 0 ? at : this.#entries.createdAt(place);
+    this.#put(key, place, value, version, createdAt, at, expiresAt, agent, bytes);
+  }
+
+  /** For `apply`: everything of a `set` but the value. Nothing where there is no entry. */
+  touch(key: string, version: number, at: number, expiresAt: number | null, agent: string | null): void {
+    const entries = this.#entries;
+    const place = entries.find(key);
+    if (place < 0) return;
+    const value = entries.valueAt(place);
+    this.#put(key, place, value, version, entries.createdAt(place), at, expiresAt, agent, entries.bytesAt(place));
+  }
+
+  /** Takes an entry over as it is. */
   put(key: string, entry: EntryRecord): void {
-    const previous = this.entries.get(key);
-    if (this.#captures.size > 0) this.#record(key, previous);
-    (this.entries as Map<string, EntryRecord>).set(key, entry);
-    this.bytes += entry.bytes - (previous?.bytes ?? 0);
-    if (entry.expiresAt !== null && entry.expiresAt !== previous?.expiresAt) this.#schedule(entry.expiresAt, key);
+    const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
+    this.#put(key, this.#entries.find(key), value, version, createdAt, updatedAt, expiresAt, agent, bytes);
+  }
+
+  #put(
+    key: string,
+    place: number,
+    value: JsonValue | undefined,
+    version: number,
+    createdAt: number,
+    updatedAt: number,
+    expiresAt: number | null,
+    agent: string | null,
+    bytes: number,
+  ): void {
+    const entries = this.#entries;
+    const deadline = expiresAt ?? Number.POSITIVE_INFINITY;
+    let before = Number.POSITIVE_INFINITY;
+    if (this.#captures !== undefined) this.#record(key, place);
+    if (place >= 0) {
+      this.bytes -= entries.bytesAt(place);
+      before = entries.expiresAt(place);
+    }
+    entries.set(key, place, value, version, createdAt, updatedAt, deadline, agent, bytes);
+    this.bytes += bytes;
+    if (deadline !== Number.POSITIVE_INFINITY && deadline !== before) this.#schedule(deadline, key);
   }
 
   /** For `apply`. */
   remove(key: string): void {
-    const previous = this.entries.get(key);
-    if (previous === undefined) return;
-    if (this.#captures.size > 0) this.#record(key, previous);
-    (this.entries as Map<string, EntryRecord>).delete(key);
-    this.bytes -= previous.bytes;
+    const place = this.#entries.find(key);
+    if (place < 0) return;
+    if (this.#captures !== undefined) this.#record(key, place);
+    this.bytes -= this.#entries.bytesAt(place);
+    this.#entries.delete(key, place);
   }
 
   /** For `apply`. */
   clear(): void {
-    // Open captures keep the old map, which nobody changes any more: later changes are none of theirs.
-    this.#captures.clear();
-    this.entries = new Map();
+    // Open captures keep the old entries, which nobody changes any more: later changes are none of theirs.
+    this.#captures = undefined;
+    this.#entries = new EntryTable();
     this.bytes = 0;
-    this.#deadlines = new TinyQueue<Deadline>([], earliestFirst);
+    this.#deadlines = undefined;
   }
 
   /**
@@ -114,20 +160,28 @@ export class NamespaceState {
    * open; close it.
    */
   capture(): Capture {
-    const capture = new Capture(this, (done) => this.#captures.delete(done));
+    const capture = new Capture(this, this.#entries, (done) => this.#release(done));
+    this.#captures ??= new Set();
     this.#captures.add(capture);
     return capture;
   }
 
-  #record(key: string, previous: EntryRecord | undefined): void {
-    for (const capture of this.#captures) capture.take(key, previous);
+  #release(capture: Capture): void {
+    this.#captures?.delete(capture);
+    if (this.#captures?.size === 0) this.#captures = undefined;
+  }
+
+  #record(key: string, place: number): void {
+    const previous = place < 0 ? undefined : this.#entries.recordAt(place);
+    for (const capture of this.#captures ?? []) capture.take(key, previous);
   }
 
   /** Deadlines that were overtaken stay in the queue until they come up; past this share it is made anew. */
   #schedule(at: number, key: string): void {
-    if (this.#deadlines.length > 64 && this.#deadlines.length > 2 * this.entries.size) {
+    this.#deadlines ??= new TinyQueue([], earliestFirst);
+    if (this.#deadlines.length > 64 && this.#deadlines.length > 2 * this.#entries.size) {
       const live: Deadline[] = [];
-      for (const [name, entry] of this.entries)
+      for (const [name, entry] of this.#entries)
         if (entry.expiresAt !== null) live.push({ at: entry.expiresAt, key: name });
       this.#deadlines = new TinyQueue(live, earliestFirst);
     } else {
@@ -147,18 +201,18 @@ export class Capture {
   /** How many entries there were. */
   readonly count: number;
   readonly bytes: number;
-  readonly #entries: ReadonlyMap<string, EntryRecord>;
+  readonly #entries: Entries;
   readonly #close: (capture: Capture) => void;
   /** What a key had before its first change; `undefined` where it was absent. */
   readonly #before = new Map<string, EntryRecord | undefined>();
 
-  constructor(state: NamespaceState, close: (capture: Capture) => void) {
+  constructor(state: NamespaceState, entries: Entries, close: (capture: Capture) => void) {
     this.name = state.name;
     this.version = state.version;
     this.position = state.position;
-    this.count = state.entries.size;
+    this.count = entries.size;
     this.bytes = state.bytes;
-    this.#entries = state.entries;
+    this.#entries = entries;
     this.#close = close;
   }
 
@@ -177,7 +231,7 @@ export class Capture {
    * was met is met a second time, as it was.
    */
   *entries(): Generator<readonly [string, EntryRecord]> {
-    // A Map may change while it is walked: what is removed is not met, what is added is met last.
+    // What nobody changes while it is walked stays in its place, and is met.
     for (const pair of this.#entries) if (!this.#before.has(pair[0])) yield pair;
     for (const [key, entry] of this.#before) if (entry !== undefined) yield [key, entry];
   }

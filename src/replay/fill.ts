@@ -137,6 +137,6 @@ function mustReach(base: ReplayBase | undefined, { position, at }: Until): void 
 
 function lastInstant(state: NamespaceState): number {
   let last = 0;
-  for (const { updatedAt } of state.entries.values()) last = Math.max(last, updatedAt);
+  for (const [, { updatedAt }] of state.entries) last = Math.max(last, updatedAt);
   return last;
 }

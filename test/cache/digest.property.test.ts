@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { theMoment } from '../../src/cache/view.ts';
 import { digestOf, digestOfAll } from '../../src/core/digest.ts';
+import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { AgentContextCache, type OpenOptions, replay, systemClock } from '../../src/index.ts';
 import { ManualClock } from '../log/manual-clock.ts';
 import { fcOptions } from '../support/property.ts';
@@ -24,10 +25,7 @@ afterEach(async () => {
 /** Every namespace's digest, from nothing, of the state that the log tells. */
 function fromScratch(cache: AgentContextCache, position = cache.position): Map<string, string> {
   const moment = theMoment(cache.at(position));
-  const states = [...moment.names()].map((name) => moment.state(name) ?? { entries: new Map(), version: 0 });
-  return new Map(
-    [...moment.names()].map((name, index) => [name, digestOf(states[index] ?? { entries: new Map(), version: 0 })]),
-  );
+  return new Map([...moment.names()].map((name) => [name, digestOf(moment.state(name) ?? new NamespaceState(name))]));
 }
 
 async function expectDigests(cache: AgentContextCache): Promise<string> {

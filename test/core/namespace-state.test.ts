@@ -41,7 +41,7 @@ function expectMoment({ capture, met, metOnce, expected }: Reader): void {
   expect(met).toEqual(expected);
   expect(metOnce).toHaveLength(expected.size);
   expect(new Map(metOnce)).toEqual(expected);
-  for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) expect(capture.get(key)).toBe(expected.get(key));
+  for (const key of ['a', 'b', 'c', 'd', 'e', 'f']) expect(capture.get(key)).toEqual(expected.get(key));
 }
 
 describe('a capture', () => {
@@ -106,7 +106,7 @@ describe('expiry', () => {
           if ('key' in one) state.put(String(one.key), record(one.at));
           else if ('remove' in one) state.remove(String(one.remove));
           else if (serial % 5 === 0) state.clear();
-          const deadlines = [...state.entries.values()].flatMap(({ expiresAt }) => expiresAt ?? []);
+          const deadlines = [...state.entries].flatMap(([, { expiresAt }]) => expiresAt ?? []);
           expect(state.nextExpiryAt()).toBe(Math.min(...deadlines));
         }
       }),
@@ -149,10 +149,10 @@ describe('expiry', () => {
     const state = new NamespaceState('n');
     state.put('a', record(10));
     state.put('b', record(null));
-    expect(state.live('a', 9)).toBeDefined();
-    expect(state.live('a', 10)).toBeUndefined();
-    expect(state.live('b', Number.MAX_SAFE_INTEGER)).toBeDefined();
-    expect(state.live('none', 0)).toBeUndefined();
+    expect(state.isLive('a', 9)).toBe(true);
+    expect(state.isLive('a', 10)).toBe(false);
+    expect(state.isLive('b', Number.MAX_SAFE_INTEGER)).toBe(true);
+    expect(state.isLive('none', 0)).toBe(false);
   });
 
   it('counts the bytes of what it holds', () => {
@@ -162,7 +162,7 @@ describe('expiry', () => {
         for (const [key, put] of actions) {
           if (put) state.put(String(key), record());
           else state.remove(String(key));
-          expect(state.bytes).toBe([...state.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0));
+          expect(state.bytes).toBe([...state.entries].reduce((sum, [, { bytes }]) => sum + bytes, 0));
         }
         state.clear();
         expect(state.bytes).toBe(0);

@@ -1,0 +1,254 @@
+import { KeyIndex } from './key-index.ts';
+import type { JsonValue } from './value.ts';
+
+/** One key of a namespace: a value, and how it came about. */
+export interface EntryRecord {
+  /** Absent (`undefined`) where a primary of the user's own keeps the values. */
+  readonly value: JsonValue | undefined;
+  /** Version of the namespace at this entry's last update. */
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly expiresAt: number | null;
+  readonly agent: string | null;
+  readonly bytes: number;
+}
+
+/** Places of a block; a power of two. */
+const PLACES = 1024;
+const PLACE_BITS = 10;
+
+/** The numbers of an entry, beside one another. */
+const NUMBERS = 5;
+const VERSION = 0;
+const CREATED_AT = 1;
+const UPDATED_AT = 2;
+/** `Infinity`: never. */
+const EXPIRES_AT = 3;
+const BYTES = 4;
+
+/** Entries in columns. */
+interface Block {
+  /** How many places are taken. */
+  count: number;
+  /** `undefined`: the place is free. */
+  readonly keys: (string | undefined)[];
+  readonly values: (JsonValue | undefined)[];
+  readonly numbers: number[];
+  /** Made once somebody gives an agent. */
+  agents: (string | null)[] | undefined;
+  /** Places that were given up, by their index here. */
+  free: number[] | undefined;
+  /** Whether it is among those that may have room. */
+  listed: boolean;
+}
+
+/**
+ * The entries of a namespace by key. An entry is no object of its own: its fields lie in columns, which takes less than
+ * half the memory and leaves the garbage collector nothing to do when a value is replaced (measured: `set` 0.8 µs with
+ * objects). {@link EntryRecord}s are made for whoever asks for one.
+ *
+ * An entry keeps its place until it is deleted, so that whoever walks while others write meets every entry that nobody
+ * touches exactly once.
+ */
+export class EntryTable {
+  #size = 0;
+  readonly #index = new KeyIndex();
+  readonly #blocks: (Block | undefined)[] = [];
+  /** Blocks that may have a free place, and indexes that have no block. */
+  readonly #roomy: number[] = [];
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The place of a key; -1 where it is absent. Good until the next change. */
+  find(key: string): number {
+    return this.#index.get(key) ?? -1;
+  }
+
+  has(key: string): boolean {
+    return this.#index.get(key) !== undefined;
+  }
+
+  get(key: string): EntryRecord | undefined {
+    const place = this.find(key);
+    return place < 0 ? undefined : this.recordAt(place);
+  }
+
+  valueAt(place: number): JsonValue | undefined {
+    return this.#blockOf(place).values[place & (PLACES - 1)];
+  }
+
+  versionAt(place: number): number {
+    return this.#number(place, VERSION);
+  }
+
+  createdAt(place: number): number {
+    return this.#number(place, CREATED_AT);
+  }
+
+  /** `Infinity`: never. */
+  expiresAt(place: number): number {
+    return this.#number(place, EXPIRES_AT);
+  }
+
+  bytesAt(place: number): number {
+    return this.#number(place, BYTES);
+  }
+
+  recordAt(place: number): EntryRecord {
+    return recordIn(this.#blockOf(place), place & (PLACES - 1));
+  }
+
+  /** Puts an entry in the place of its key, or in a new one (-1). An `expiresAt` of `Infinity`: never. */
+  set(
+    key: string,
+    place: number,
+    value: JsonValue | undefined,
+    version: number,
+    createdAt: number,
+    updatedAt: number,
+    expiresAt: number,
+    agent: string | null,
+    bytes: number,
+  ): void {
+    if (place < 0) {
+      this.#add(key, value, version, createdAt, updatedAt, expiresAt, agent, bytes);
+      return;
+    }
+    const block = this.#blockOf(place);
+    const index = place & (PLACES - 1);
+    block.values[index] = value;
+    this.#fill(block, index, version, createdAt, updatedAt, expiresAt, bytes);
+    if (agent !== null || block.agents !== undefined) setAgent(block, index, agent);
+  }
+
+  /** The place is free after that. */
+  delete(key: string, place: number): void {
+    const block = this.#blockOf(place);
+    const index = place & (PLACES - 1);
+    this.#index.delete(key);
+    this.#size -= 1;
+    block.count -= 1;
+    block.keys[index] = undefined;
+    block.values[index] = undefined;
+    if (block.agents !== undefined) block.agents[index] = null;
+    block.free ??= [];
+    block.free.push(index);
+    const number = place >> PLACE_BITS;
+    if (!block.listed) this.#roomy.push(number);
+    block.listed = true;
+    if (block.count === 0) this.#blocks[number] = undefined;
+  }
+
+  /** In no particular order; may be changed while it is walked. */
+  *keys(): Generator<string> {
+    for (const block of this.#blocks) for (const key of block?.keys ?? []) if (key !== undefined) yield key;
+  }
+
+  /** In no particular order; may be changed while it is walked. */
+  *[Symbol.iterator](): Generator<readonly [string, EntryRecord]> {
+    for (const block of this.#blocks) {
+      for (const [index, key] of block?.keys.entries() ?? []) {
+        if (key !== undefined) yield [key, recordIn(block as Block, index)];
+      }
+    }
+  }
+
+  #add(
+    key: string,
+    value: JsonValue | undefined,
+    version: number,
+    createdAt: number,
+    updatedAt: number,
+    expiresAt: number,
+    agent: string | null,
+    bytes: number,
+  ): void {
+    const number = this.#room();
+    let block = this.#blocks[number];
+    let index = 0;
+    if (block === undefined) {
+      block = newBlock(key, value, [version, createdAt, updatedAt, expiresAt, bytes]);
+      this.#blocks[number] = block;
+    } else if (block.free !== undefined && block.free.length > 0) {
+      index = block.free.pop() as number;
+      block.keys[index] = key;
+      block.values[index] = value;
+      this.#fill(block, index, version, createdAt, updatedAt, expiresAt, bytes);
+    } else {
+      index = block.keys.push(key) - 1;
+      block.values.push(value);
+      block.numbers.push(version, createdAt, updatedAt, expiresAt, bytes);
+      block.agents?.push(null);
+    }
+    if (agent !== null) setAgent(block, index, agent);
+    block.count += 1;
+    this.#size += 1;
+    this.#index.set(key, (number << PLACE_BITS) | index, this.#size);
+  }
+
+  /** The number of a block that has room, or that is to be made. */
+  #room(): number {
+    for (let last = this.#roomy.at(-1); last !== undefined; last = this.#roomy.at(-1)) {
+      const block = this.#blocks[last];
+      if (block === undefined || block.count < PLACES) return last;
+      block.listed = false;
+      this.#roomy.pop();
+    }
+    this.#roomy.push(this.#blocks.push(undefined) - 1);
+    return this.#blocks.length - 1;
+  }
+
+  #fill(
+    { numbers }: Block,
+    index: number,
+    version: number,
+    createdAt: number,
+    updatedAt: number,
+    expiresAt: number,
+    bytes: number,
+  ): void {
+    const at = index * NUMBERS;
+    numbers[at + VERSION] = version;
+    numbers[at + CREATED_AT] = createdAt;
+    numbers[at + UPDATED_AT] = updatedAt;
+    numbers[at + EXPIRES_AT] = expiresAt;
+    numbers[at + BYTES] = bytes;
+  }
+
+  #blockOf(place: number): Block {
+    return this.#blocks[place >> PLACE_BITS] as Block;
+  }
+
+  #number(place: number, which: number): number {
+    return this.#blockOf(place).numbers[(place & (PLACES - 1)) * NUMBERS + which] as number;
+  }
+}
+
+/** The arrays begin with one entry and nothing to spare: most namespaces are small. */
+function newBlock(key: string, value: JsonValue | undefined, numbers: number[]): Block {
+  const values: (JsonValue | undefined)[] = [null];
+  values[0] = value;
+  return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: true };
+}
+
+function setAgent(block: Block, index: number, agent: string | null): void {
+  block.agents ??= new Array(block.keys.length).fill(null);
+  block.agents[index] = agent;
+}
+
+function recordIn({ values, numbers, agents }: Block, index: number): EntryRecord {
+  const at = index * NUMBERS;
+  const expiresAt = numbers[at + EXPIRES_AT] as number;
+  return {
+    value: values[index],
+    version: numbers[at + VERSION] as number,
+    createdAt: numbers[at + CREATED_AT] as number,
+    updatedAt: numbers[at + UPDATED_AT] as number,
+    expiresAt: expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
+    agent: agents?.[index] ?? null,
+    bytes: numbers[at + BYTES] as number,
+  };
+}
