@@ -304,7 +304,7 @@ export class LevelLog implements UpdateLog {
   #commit(group: CommitGroup): void {
     for (const update of group.updates) {
       this.#tail.push(update);
-      while (this.#tail.overfull) this.#tail.shift();
+      while (this.#tail.overfull) this.#tail.drop();
     }
     this.#committed = group.last;
     this.#checkpoints.committed = group.last;

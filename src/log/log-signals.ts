@@ -23,6 +23,10 @@ export class Listeners<Arguments extends readonly unknown[]> {
     this.#onError = onError;
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   /** Registers; returns how to stop. The same function may be registered more than once. */
   add(listener: Listener<Arguments>): () => void {
     const entry = { listener };

@@ -17,7 +17,10 @@ import { tempDir } from '../support/temp-dir.ts';
 
 /** Whatever there is that looks at namespaces, entries or updates. */
 const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] = [
-  [NamespaceRegistry.prototype, ['entries', 'names', 'records', 'find', 'has', 'record', 'value', 'summary', 'stateOnDisk']],
+  [
+    NamespaceRegistry.prototype,
+    ['entries', 'names', 'records', 'find', 'has', 'record', 'value', 'summary', 'stateOnDisk'],
+  ],
   [NamespaceState.prototype, ['put', 'set', 'capture']],
   [PresentMoment.prototype, ['names', 'has', 'state', 'finder', 'lastChange']],
   [FoldedMoment.prototype, ['names', 'has', 'state', 'finder', 'lastChange', 'hold']],
