@@ -213,7 +213,7 @@ export class AgentContextCache<
     namespace: string = DEFAULT_NAMESPACE,
     options?: WriteOptions,
   ): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.set(at, namespace, key, value, options));
+    return this.#writer.set(key, value, namespace, options);
   }
 
   /** Stores several values of one namespace, all or none. */

@@ -3,7 +3,7 @@ import { type MergeConflict, MergeConflictError } from '../core/conflict.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
-import { NO_STEP, Request } from '../core/request.ts';
+import { Request } from '../core/request.ts';
 import type { JsonValue } from '../core/value.ts';
 import { sharedPosition } from '../log/lineage.ts';
 import type { Moment, PastSource } from '../log/past-source.ts';
@@ -261,8 +261,8 @@ function applyAll(
   const now = clock.now();
   const acknowledged = changing.map(({ name, drop, steps }) => {
     const request = drop
-      ? new Request('context.drop', name, now, by, NO_STEP)
-      : new Request('context.batch', name, now, by, NO_STEP, steps);
+      ? Request.ofWhole('context.drop', name, now, by)
+      : Request.ofWhole('context.batch', name, now, by, steps);
     return into.writer.execute(request, true);
   });
   const report = {

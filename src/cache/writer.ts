@@ -44,6 +44,18 @@ export class Writer {
     this.#deps = deps;
   }
 
+  /** As {@link write}, of the command that comes most often. */
+  set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
+    const { admission, clock } = this.#deps;
+    let request: Request;
+    try {
+      request = admission.set(clock.now(), namespace, key, value, options);
+    } catch (error) {
+      return this.#reject(toError(error), { source: 'command' });
+    }
+    return this.execute(request);
+  }
+
   /** Makes a request and executes it; a refusal at the door is a rejection as well. */
   write(make: (admission: Admission, at: number) => Request): Promise<Acknowledgement> {
     let request: Request;

@@ -11,9 +11,9 @@ import type {
 } from './command.ts';
 import { ContextCacheError } from './errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
-import { NO_STEP, Request } from './request.ts';
+import { Request } from './request.ts';
 import type { ValueCheck } from './schemas.ts';
-import { admit, type ValueLimits } from './value.ts';
+import { ValueDoor, type ValueLimits } from './value.ts';
 
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
@@ -26,38 +26,38 @@ export const MAX_BATCH_OPERATIONS = 1_000_000;
  * typed commands, files, HTTP, NATS) comes through here.
  */
 export class Admission {
-  readonly #limits: ValueLimits;
+  readonly #door: ValueDoor;
   readonly #check: ValueCheck;
 
   constructor(limits: ValueLimits, check: ValueCheck) {
-    this.#limits = limits;
+    this.#door = new ValueDoor(limits);
     this.#check = check;
   }
 
-  set(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Request {
+  set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
-    return new Request(
-      'context.set',
-      namespace,
-      at,
-      agentOf(options),
-      this.#setStep(at, namespace, key, value, options),
-    );
+    checkName('key', key);
+    const agent = agentOf(options);
+    const value = this.#door.admit(this.#check(namespace, key, candidate));
+    const { bytes } = this.#door;
+    const expiresAt = options === undefined ? null : expiryOf(at, options);
+    const ifVersion = options === undefined ? -1 : conditionOf(options);
+    return new Request('context.set', namespace, at, agent, 'set', key, value, bytes, expiresAt, ifVersion, null);
   }
 
   delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
     checkName('namespace', namespace);
-    return new Request('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
+    return Request.ofStep('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
   }
 
   touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
-    return new Request('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
+    return Request.ofStep('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
   }
 
   whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): Request {
     checkName('namespace', namespace);
-    return new Request(type, namespace, at, checkAgent(agent), NO_STEP);
+    return Request.ofWhole(type, namespace, at, checkAgent(agent));
   }
 
   batch(at: number, namespace: string, operations: readonly BatchOperation[], agent: string | undefined): Request {
@@ -66,7 +66,7 @@ export class Admission {
     if (operations.length > MAX_BATCH_OPERATIONS) throw invalid(`a batch may have ${MAX_BATCH_OPERATIONS} operations`);
     // Not `map`, which would leave the holes of a sparse array unseen.
     const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index));
-    return new Request('context.batch', namespace, at, checkAgent(agent), NO_STEP, steps);
+    return Request.ofWhole('context.batch', namespace, at, checkAgent(agent), steps);
   }
 
   /** Makes a request of a data command, however it came. Its fields have been checked by {@link parseCommand}. */
@@ -96,12 +96,13 @@ export class Admission {
 
   #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Step {
     checkName('key', key);
-    const admitted = admit(this.#check(namespace, key, value), this.#limits);
+    const admitted = this.#door.admit(this.#check(namespace, key, value));
+    const { bytes } = this.#door;
     return {
       operation: 'set',
       key,
-      value: admitted.value,
-      bytes: admitted.bytes,
+      value: admitted,
+      bytes,
       expiresAt: options === undefined ? null : expiryOf(at, options),
       ifVersion: options === undefined ? -1 : conditionOf(options),
     };
@@ -177,44 +178,49 @@ function invalid(problem: string, cause?: unknown): ContextCacheError {
 /** Fields of a command: those it must have, and those it may have. */
 interface Fields {
   readonly must: readonly string[];
-  readonly may: readonly string[];
+  /** These, and those it may have. */
+  readonly known: ReadonlySet<string>;
+}
+
+function fieldsOf(must: readonly string[], may: readonly string[]): Fields {
+  return { must, known: new Set([...must, ...may]) };
 }
 
 const WRITE = ['ttl', 'expiresAt', 'ifVersion'];
 
 const BATCH_FIELDS: ReadonlyMap<string, Fields> = new Map([
-  ['set', { must: ['key', 'value'], may: WRITE }],
-  ['delete', { must: ['key'], may: ['ifVersion'] }],
-  ['touch', { must: ['key'], may: WRITE }],
+  ['set', fieldsOf(['key', 'value'], WRITE)],
+  ['delete', fieldsOf(['key'], ['ifVersion'])],
+  ['touch', fieldsOf(['key'], WRITE)],
 ]);
 
 const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type'], Fields>([
-  ['context.set', { must: ['key', 'value'], may: ['namespace', 'agent', ...WRITE] }],
-  ['context.delete', { must: ['key'], may: ['namespace', 'agent', 'ifVersion'] }],
-  ['context.touch', { must: ['key'], may: ['namespace', 'agent', ...WRITE] }],
-  ['context.clear', { must: [], may: ['namespace', 'agent'] }],
-  ['context.drop', { must: [], may: ['namespace', 'agent'] }],
-  ['context.batch', { must: ['operations'], may: ['namespace', 'agent'] }],
-  ['context.get', { must: ['key'], may: ['namespace'] }],
-  ['context.has', { must: ['key'], may: ['namespace'] }],
-  ['context.entry', { must: ['key'], may: ['namespace'] }],
-  ['context.keys', { must: [], may: ['namespace'] }],
-  ['context.namespaces', { must: [], may: [] }],
-  ['topics.set', { must: ['topics'], may: [] }],
-  ['topics.add', { must: ['topic'], may: [] }],
-  ['topics.remove', { must: ['topic'], may: [] }],
-  ['topics.list', { must: [], may: [] }],
-  ['context.backup', { must: [], may: [] }],
-  ['backup.enable', { must: [], may: ['settings'] }],
-  ['backup.disable', { must: [], may: [] }],
-  ['backup.set', { must: ['settings'], may: [] }],
-  ['backup.status', { must: [], may: [] }],
-  ['namespace.passivate', { must: ['namespace'], may: [] }],
-  ['namespace.restart', { must: ['namespace'], may: [] }],
-  ['cache.compact', { must: [], may: ['keepUpdates', 'keepMs', 'keepBytes', 'forget'] }],
-  ['cache.flush', { must: [], may: [] }],
-  ['cache.health', { must: [], may: [] }],
-  ['cache.verify', { must: [], may: ['against'] }],
+  ['context.set', fieldsOf(['key', 'value'], ['namespace', 'agent', ...WRITE])],
+  ['context.delete', fieldsOf(['key'], ['namespace', 'agent', 'ifVersion'])],
+  ['context.touch', fieldsOf(['key'], ['namespace', 'agent', ...WRITE])],
+  ['context.clear', fieldsOf([], ['namespace', 'agent'])],
+  ['context.drop', fieldsOf([], ['namespace', 'agent'])],
+  ['context.batch', fieldsOf(['operations'], ['namespace', 'agent'])],
+  ['context.get', fieldsOf(['key'], ['namespace'])],
+  ['context.has', fieldsOf(['key'], ['namespace'])],
+  ['context.entry', fieldsOf(['key'], ['namespace'])],
+  ['context.keys', fieldsOf([], ['namespace'])],
+  ['context.namespaces', fieldsOf([], [])],
+  ['topics.set', fieldsOf(['topics'], [])],
+  ['topics.add', fieldsOf(['topic'], [])],
+  ['topics.remove', fieldsOf(['topic'], [])],
+  ['topics.list', fieldsOf([], [])],
+  ['context.backup', fieldsOf([], [])],
+  ['backup.enable', fieldsOf([], ['settings'])],
+  ['backup.disable', fieldsOf([], [])],
+  ['backup.set', fieldsOf(['settings'], [])],
+  ['backup.status', fieldsOf([], [])],
+  ['namespace.passivate', fieldsOf(['namespace'], [])],
+  ['namespace.restart', fieldsOf(['namespace'], [])],
+  ['cache.compact', fieldsOf([], ['keepUpdates', 'keepMs', 'keepBytes', 'forget'])],
+  ['cache.flush', fieldsOf([], [])],
+  ['cache.health', fieldsOf([], [])],
+  ['cache.verify', fieldsOf([], ['against'])],
 ]);
 
 const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
@@ -272,12 +278,11 @@ function checkFields(
       `${what} has no known ${discriminator}: ${typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : typeof name}; known are ${[...known.keys()].join(', ')}`,
     );
   }
-  for (const field of fields.must) {
+  for (const field of fields.must)
     if (!Object.hasOwn(record, field) || record[field] === undefined)
       throw invalid(`${what} ${String(name)} needs ${field}`);
-  }
-  for (const field of Object.keys(record)) {
-    if (field !== discriminator && !fields.must.includes(field) && !fields.may.includes(field)) {
+  for (const field in record) {
+    if (!fields.known.has(field) && field !== discriminator && Object.hasOwn(record, field)) {
       throw invalid(`${what} ${String(name)} has no field ${JSON.stringify(field).slice(0, 60)}`);
     }
   }

@@ -20,7 +20,7 @@ export function decide(state: NamespaceState, request: Request): PendingUpdate[]
     case 'context.batch':
       return decideBatch(state, request, request.steps ?? []);
     default: {
-      const update = decideStep(state, request, request, state.version + 1, versionOf(state, request.key));
+      const update = decideStep(state, request, request, state.version + 1, state.versionOf(request.key));
       return update === undefined ? [] : [update];
     }
   }
@@ -47,7 +47,7 @@ function decideBatch(state: NamespaceState, request: Request, steps: readonly St
   const updates: PendingUpdate[] = [];
   const versions = new Map<string, number>();
   for (const step of steps) {
-    const present = versions.get(step.key) ?? versionOf(state, step.key);
+    const present = versions.get(step.key) ?? state.versionOf(step.key);
     const update = decideStep(state, request, step, state.version + updates.length + 1, present);
     if (update === undefined) continue;
     updates.push(update);
@@ -94,14 +94,8 @@ function decideStep(
 export function expired(state: NamespaceState, now: number): PendingUpdate | undefined {
   const key = state.nextExpired(now);
   if (key === undefined) return undefined;
-  const version = versionOf(state, key);
+  const version = state.versionOf(key);
   return createUpdate(state.name, state.version + 1, 'expire', key, null, now, null, null, version, false, 0);
-}
-
-/** Version of an entry; 0 where there is none. */
-function versionOf({ entries }: NamespaceState, key: string): number {
-  const place = entries.find(key);
-  return place < 0 ? 0 : entries.versionAt(place);
 }
 
 /** An entry as readers see it. */

@@ -51,6 +51,9 @@ export class NamespaceState {
   #entries = new EntryTable();
   /** Earliest first; a deadline that its entry no longer has is skipped when it comes up. */
   #deadlines: TinyQueue<Deadline> | undefined;
+  /** What was looked for last, until something changes: whoever decides of a key is about to apply what it decided. */
+  #sought: string | undefined;
+  #place = -1;
   #captures: Set<Capture> | undefined;
 
   constructor(name: string) {
@@ -59,6 +62,14 @@ export class NamespaceState {
 
   get entries(): Entries {
     return this.#entries;
+  }
+
+  /** Version of an entry; 0 where there is none. */
+  versionOf(key: string): number {
+    const place = this.#entries.find(key);
+    this.#sought = key;
+    this.#place = place;
+    return place < 0 ? 0 : this.#entries.versionAt(place);
   }
 
   /** Whether there is an entry that has not expired at `now`. */
@@ -93,7 +104,7 @@ export class NamespaceState {
     agent: string | null,
     bytes: number,
   ): void {
-    const place = this.#entries.find(key);
+    const place = key === this.#sought ? this.#place : this.#entries.find(key);
     const createdAt = place < 0 ? at : this.#entries.createdAt(place);
     this.#put(key, place, value, version, createdAt, at, expiresAt, agent, bytes);
   }
@@ -125,6 +136,7 @@ export class NamespaceState {
     bytes: number,
   ): void {
     const entries = this.#entries;
+    this.#sought = undefined;
     const deadline = expiresAt ?? Number.POSITIVE_INFINITY;
     let before = Number.POSITIVE_INFINITY;
     if (this.#captures !== undefined) this.#record(key, place);
@@ -141,6 +153,7 @@ export class NamespaceState {
   remove(key: string): void {
     const place = this.#entries.find(key);
     if (place < 0) return;
+    this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, place);
     this.bytes -= this.#entries.bytesAt(place);
     this.#entries.delete(key, place);
@@ -150,6 +163,7 @@ export class NamespaceState {
   clear(): void {
     // Open captures keep the old entries, which nobody changes any more: later changes are none of theirs.
     this.#captures = undefined;
+    this.#sought = undefined;
     this.#entries = new EntryTable();
     this.bytes = 0;
     this.#deadlines = undefined;

@@ -34,20 +34,42 @@ export class Request implements Step {
     namespace: string,
     at: number,
     agent: string | null,
-    step: Step,
-    steps: readonly Step[] | null = null,
+    operation: Step['operation'],
+    key: string,
+    value: JsonValue,
+    bytes: number,
+    expiresAt: number | null,
+    ifVersion: number,
+    steps: readonly Step[] | null,
   ) {
     this.type = type;
     this.namespace = namespace;
     this.at = at;
     this.agent = agent;
-    this.operation = step.operation;
-    this.key = step.key;
-    this.value = step.value;
-    this.bytes = step.bytes;
-    this.expiresAt = step.expiresAt;
-    this.ifVersion = step.ifVersion;
+    this.operation = operation;
+    this.key = key;
+    this.value = value;
+    this.bytes = bytes;
+    this.expiresAt = expiresAt;
+    this.ifVersion = ifVersion;
     this.steps = steps;
+  }
+
+  /** Of one step. */
+  static ofStep(type: DataCommand['type'], namespace: string, at: number, agent: string | null, step: Step): Request {
+    const { operation, key, value, bytes, expiresAt, ifVersion } = step;
+    return new Request(type, namespace, at, agent, operation, key, value, bytes, expiresAt, ifVersion, null);
+  }
+
+  /** Of a namespace as a whole: a clear, a drop, or a batch of steps. */
+  static ofWhole(
+    type: 'context.clear' | 'context.drop' | 'context.batch',
+    namespace: string,
+    at: number,
+    agent: string | null,
+    steps: readonly Step[] | null = null,
+  ): Request {
+    return new Request(type, namespace, at, agent, 'delete', '', null, 0, null, -1, steps);
   }
 
   get settled(): boolean {
@@ -73,13 +95,3 @@ export class Request implements Step {
     else this.#onSettled = listener;
   }
 }
-
-/** The step of commands that concern a whole namespace. */
-export const NO_STEP: Step = {
-  operation: 'delete',
-  key: '',
-  value: null,
-  bytes: 0,
-  expiresAt: null,
-  ifVersion: -1,
-};

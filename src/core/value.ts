@@ -41,12 +41,116 @@ export interface Admitted {
  * ```
  */
 export function admit(value: unknown, limits: ValueLimits = DEFAULT_VALUE_LIMITS): Admitted {
-  const walk = new Admission(limits);
-  const copy = walk.run(value);
-  return { value: copy, bytes: walk.bytes };
+  const door = new ValueDoor(limits);
+  return { value: door.admit(value), bytes: door.bytes };
 }
 
-class Admission {
+/** What the quick walk answers where it leaves the value to the thorough one. */
+const UNUSUAL = Symbol('unusual');
+
+const NOTHING = {};
+
+const LONG_ARRAY = 1024;
+
+/** {@link admit} for whoever does it often: nothing is allocated but the copy. */
+export class ValueDoor {
+  /** Estimated bytes of the value that was let in last. */
+  bytes = 0;
+  readonly #limits: ValueLimits;
+  #weight = 0;
+
+  constructor(limits: ValueLimits = DEFAULT_VALUE_LIMITS) {
+    this.#limits = limits;
+  }
+
+  /** @throws {InvalidValueError} */
+  admit(value: unknown): JsonValue {
+    // A getter in the value may come through this door again.
+    const outer = this.#weight;
+    this.#weight = 0;
+    const copy = this.#tryQuickly(value);
+    this.bytes = this.#weight;
+    this.#weight = outer;
+    return copy === UNUSUAL || this.bytes > this.#limits.maxBytes ? this.#admitThoroughly(value) : copy;
+  }
+
+  /** Knows where it is, so that it can say what is wrong and where; takes half as long again. */
+  #admitThoroughly(value: unknown): JsonValue {
+    const walk = new ThoroughWalk(this.#limits);
+    const copy = walk.run(value);
+    this.bytes = walk.bytes;
+    return copy;
+  }
+
+  #tryQuickly(value: unknown): JsonValue | typeof UNUSUAL {
+    // Where somebody has given every object more properties, `for in` would meet them.
+    for (const _ in NOTHING) return UNUSUAL;
+    try {
+      return this.#visit(value, 0);
+    } catch {
+      return UNUSUAL;
+    }
+  }
+
+  #visit(value: unknown, depth: number): JsonValue | typeof UNUSUAL {
+    switch (typeof value) {
+      case 'string':
+        this.#weight += value.length + 2;
+        return value.isWellFormed() ? value : UNUSUAL;
+      case 'number':
+        this.#weight += 8;
+        if (!Number.isFinite(value)) return UNUSUAL;
+        return value === 0 ? 0 : value;
+      case 'boolean':
+        this.#weight += 5;
+        return value;
+      case 'object':
+        if (value !== null) {
+          if (depth >= this.#limits.maxDepth || this.#weight > this.#limits.maxBytes) return UNUSUAL;
+          return Array.isArray(value) ? this.#copyArray(value, depth + 1) : this.#copyPlain(value, depth + 1);
+        }
+        this.#weight += 4;
+        return null;
+      default:
+        return UNUSUAL;
+    }
+  }
+
+  #copyArray(array: readonly unknown[], depth: number): JsonValue | typeof UNUSUAL {
+    if (Object.getPrototypeOf(array) !== Array.prototype) return UNUSUAL;
+    this.#weight += 2 + array.length;
+    if (this.#weight > this.#limits.maxBytes) return UNUSUAL;
+    // A slice takes half of what an array does that grows. A long one may be mostly holes, which nobody should copy.
+    const copy = (array.length > LONG_ARRAY ? [] : array.slice()) as JsonValue[];
+    for (let i = 0; i < array.length; i += 1) {
+      const inner = this.#visit(i < copy.length ? copy[i] : array[i], depth);
+      if (inner === UNUSUAL) return UNUSUAL;
+      if (!Object.is(inner, copy[i])) copy[i] = inner;
+    }
+    return Object.freeze(copy);
+  }
+
+  #copyPlain(object: object, depth: number): JsonValue | typeof UNUSUAL {
+    const prototype = Object.getPrototypeOf(object);
+    if (prototype !== Object.prototype && prototype !== null) return UNUSUAL;
+    const copy: { [name: string]: JsonValue } = {};
+    let weight = 2;
+    for (const name in object) {
+      const value = (object as Record<string, unknown>)[name];
+      if (value === undefined) continue;
+      if (name === '__proto__' || !name.isWellFormed()) return UNUSUAL;
+      weight += name.length + 4;
+      const inner = this.#visit(value, depth);
+      if (inner === UNUSUAL) return UNUSUAL;
+      copy[name] = inner;
+    }
+    this.#weight += weight;
+    return Object.freeze(copy);
+  }
+}
+
+/** The walk that says what is wrong, and that knows what is rare. The quick one gives what it gives. */
+export class ThoroughWalk {
   bytes = 0;
   readonly #limits: ValueLimits;
   /** The names and indexes from the root to the place being visited. */
