@@ -18,6 +18,8 @@ export interface EntryRecord {
 const PLACES = 1024;
 const PLACE_BITS = 10;
 
+const NO_BLOCKS: (Block | undefined)[] = [];
+
 /** The numbers of an entry, beside one another. */
 const NUMBERS = 5;
 const VERSION = 0;
@@ -54,9 +56,9 @@ interface Block {
 export class EntryTable {
   #size = 0;
   readonly #index = new KeyIndex();
-  readonly #blocks: (Block | undefined)[] = [];
-  /** Blocks that may have a free place, and indexes that have no block. */
-  readonly #roomy: number[] = [];
+  #blocks: (Block | undefined)[] = NO_BLOCKS;
+  /** Blocks in which a place was given up and that may have it still, and numbers that have no block any more. */
+  #roomy: number[] | undefined;
 
   get size(): number {
     return this.#size;
@@ -137,8 +139,11 @@ export class EntryTable {
     block.free ??= [];
     block.free.push(index);
     const number = place >> PLACE_BITS;
-    if (!block.listed) this.#roomy.push(number);
-    block.listed = true;
+    if (!block.listed) {
+      this.#roomy ??= [];
+      this.#roomy.push(number);
+      block.listed = true;
+    }
     if (block.count === 0) this.#blocks[number] = undefined;
   }
 
@@ -189,16 +194,22 @@ export class EntryTable {
     this.#index.set(key, (number << PLACE_BITS) | index, this.#size);
   }
 
-  /** The number of a block that has room, or that is to be made. */
+  /** The number of a block that has room, or that is to be made. The last one has, where nothing was ever deleted. */
   #room(): number {
-    for (let last = this.#roomy.at(-1); last !== undefined; last = this.#roomy.at(-1)) {
-      const block = this.#blocks[last];
-      if (block === undefined || block.count < PLACES) return last;
+    for (let listed = this.#roomy?.at(-1); listed !== undefined; listed = this.#roomy?.at(-1)) {
+      const block = this.#blocks[listed];
+      if (block !== undefined && block.count < PLACES) return listed;
+      this.#roomy?.pop();
+      if (block === undefined) return listed;
       block.listed = false;
-      this.#roomy.pop();
     }
-    this.#roomy.push(this.#blocks.push(undefined) - 1);
-    return this.#blocks.length - 1;
+    const last = this.#blocks.length - 1;
+    const block = this.#blocks[last];
+    if (block !== undefined && block.count < PLACES) return last;
+    // Made with room for one, as most namespaces need.
+    if (last < 0) this.#blocks = [undefined];
+    else this.#blocks.push(undefined);
+    return last + 1;
   }
 
   #fill(
@@ -231,7 +242,7 @@ export class EntryTable {
 function newBlock(key: string, value: JsonValue | undefined, numbers: number[]): Block {
   const values: (JsonValue | undefined)[] = [null];
   values[0] = value;
-  return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: true };
+  return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: false };
 }
 
 function setAgent(block: Block, index: number, agent: string | null): void {

@@ -1,6 +1,8 @@
 /** Keys a Map holds on average once there are several; one on its own may hold twice as many. */
 const KEYS_A_MAP = 8_192;
 
+const NONE: Map<string, number>[] = [];
+
 /**
  * Where each key of a namespace is. One `Map` copies itself whole whenever it doubles (measured: 37 ms at a million
  * keys, ten times that at ten million) and ends at 16.7 million, so that many keys are spread over many Maps, and one
@@ -8,9 +10,9 @@ const KEYS_A_MAP = 8_192;
  * 1980).
  */
 export class KeyIndex {
-  #maps: Map<string, number>[] = [new Map()];
-  /** Where there is one Map, nobody need compute a hash. */
-  #only: Map<string, number> | undefined = this.#maps[0];
+  /** Until it is split. Most namespaces have no more, and nobody need compute a hash. */
+  #only: Map<string, number> | undefined = new Map();
+  #maps: Map<string, number>[] = NONE;
   /** A key is in the Map that the low bits of its hash name: those of the mask, one more where that Map was split. */
   #mask = 0;
   /** The Map to be split next; those before it have been in this round. */
@@ -23,7 +25,7 @@ export class KeyIndex {
   /** `size`: how many keys there are, this one included. */
   set(key: string, place: number, size: number): void {
     (this.#only ?? this.#mapOf(key)).set(key, place);
-    if (size > KEYS_A_MAP * (this.#maps.length + 1)) this.#split();
+    if (size > KEYS_A_MAP * (this.#maps.length + 1) && size > 2 * KEYS_A_MAP) this.#split();
   }
 
   delete(key: string): void {
@@ -37,13 +39,14 @@ export class KeyIndex {
   }
 
   #split(): void {
+    if (this.#only !== undefined) this.#maps = [this.#only];
+    this.#only = undefined;
     const bit = this.#mask + 1;
     const stay = new Map<string, number>();
     const go = new Map<string, number>();
     for (const [key, place] of this.#maps[this.#next] ?? []) (hashOf(key) & bit ? go : stay).set(key, place);
     this.#maps[this.#next] = stay;
     this.#maps.push(go);
-    this.#only = undefined;
     this.#next += 1;
     if (this.#next <= this.#mask) return;
     this.#mask = this.#mask * 2 + 1;

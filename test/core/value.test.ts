@@ -2,7 +2,7 @@ import vm from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidValueError } from '../../src/core/errors.ts';
-import { admit, DEFAULT_VALUE_LIMITS, type JsonValue } from '../../src/core/value.ts';
+import { admit, DEFAULT_VALUE_LIMITS, type JsonValue, ThoroughWalk, ValueDoor } from '../../src/core/value.ts';
 import { fcOptions } from '../support/property.ts';
 
 const refusal = (value: unknown, limits = DEFAULT_VALUE_LIMITS): InvalidValueError => {
@@ -237,5 +237,74 @@ describe('admit', () => {
   it('has a value of the same type for every JSON value', () => {
     const values: JsonValue[] = [null, true, 0, 'x', [], {}];
     for (const value of values) expect(admit(value).value).toEqual(value);
+  });
+});
+
+describe('the quick walk', () => {
+  const limits = { maxDepth: 6, maxBytes: 300 };
+  const outcome = (run: () => { value: JsonValue; bytes: number }) => {
+    try {
+      const { value, bytes } = run();
+      return { value, bytes, frozen: isDeepFrozen(value) };
+    } catch (error) {
+      return (error as InvalidValueError).message;
+    }
+  };
+  const leaf = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.double(),
+    fc.boolean(),
+    fc.constantFrom<unknown>(null, undefined, -0, 1n, new Date(0), '\ud800', Symbol('s'), () => 0),
+  );
+  const { anything } = fc.letrec<{ anything: unknown }>((tie) => ({
+    anything: fc.oneof(
+      { depthSize: 'large', maxDepth: 7 },
+      leaf,
+      fc.array(tie('anything'), { maxLength: 4 }),
+      fc.dictionary(fc.constantFrom('a', 'b', '__proto__', 'toString', '\udc00', 'long name'), tie('anything')),
+      fc.array(tie('anything'), { maxLength: 3 }).map((array) => Object.assign(Object.create(null), { array })),
+      fc.constant(Object.assign([1], { 3: 2 })),
+      fc.constant({ [Symbol('hidden')]: {}, shown: 1 }),
+    ),
+  }));
+
+  it('gives what the thorough one gives, and refuses what that refuses, with its words', () => {
+    const door = new ValueDoor(limits);
+    fc.assert(
+      fc.property(anything, (value) => {
+        const thorough = outcome(() => {
+          const walk = new ThoroughWalk(limits);
+          return { value: walk.run(value), bytes: walk.bytes };
+        });
+        expect(outcome(() => ({ value: door.admit(value), bytes: door.bytes }))).toEqual(thorough);
+      }),
+      fcOptions(2_000),
+    );
+  });
+
+  it('weighs a value although a getter in it lets another one in', () => {
+    const door = new ValueDoor();
+    const value = {
+      before: 'x'.repeat(50),
+      get inner() {
+        return door.admit({ some: 'other value' });
+      },
+    };
+    door.admit(value);
+    expect(door.bytes).toBe(admit(JSON.parse(JSON.stringify(value))).bytes);
+  });
+
+  it('does not meet what somebody has given every object', () => {
+    Object.defineProperty(Object.prototype, 'planted', {
+      value: { a: 1 },
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+    try {
+      expect(JSON.stringify(admit({ own: 1 }).value)).toBe('{"own":1}');
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'planted');
+    }
   });
 });
