@@ -36,7 +36,7 @@ describe('the digest of a namespace in the state table', () => {
     expect(again.table.hydrate('a')?.entries.size).toBe(100);
     await take(again.log, again.table, cache.takeAll([set('k7'), { ...set('k8'), kind: 'remove' }, set('new')]));
     expect(digest).toBeDefined();
-    expect(again.table.hydrate('a')?.entries).toEqual(cache.namespaces.get('a')?.entries);
+    expect(new Map(again.table.hydrate('a')?.entries)).toEqual(new Map(cache.namespaces.get('a')?.entries));
     expect(again.table.summary('a')?.digest).toBe(digestOf(cache.namespaces.get('a') as NamespaceState));
     await again.log.close();
   });
