@@ -6,9 +6,12 @@ import { createUpdate, type Update } from '../core/update.ts';
 import type { ConnectOutcome, FollowerSink, StateCut } from '../log/follower-sink.ts';
 import { writeToPrimary } from './primary.ts';
 
+/** Estimated bytes of what one call of the secondary is given, about, so that it can be done in time. */
+const CALL_BYTES = 32 * 1024 * 1024;
+
 /** Carries the updates to the secondary backend. */
 export class MirrorSink implements FollowerSink {
-  readonly batchSize = 1024;
+  readonly batchSize = 8192;
   readonly #secondary: BaseContextCache;
   readonly #log: string;
   readonly #clock: Clock;
@@ -102,7 +105,18 @@ export class MirrorSink implements FollowerSink {
   }
 
   async #write(updates: readonly Update[], place: Omit<LogMark, 'log'>, signal: AbortSignal): Promise<void> {
-    const mark = { log: this.#log, ...place };
+    let rest = updates;
+    let { after } = place;
+    do {
+      const some = firstOf(rest);
+      rest = rest.slice(some.length);
+      const through = rest.length === 0 ? place.through : Math.max(after, some.at(-1)?.position ?? after);
+      await this.#writeSome(some, { log: this.#log, after, through }, signal);
+      after = through;
+    } while (rest.length > 0);
+  }
+
+  async #writeSome(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
     if (this.#secondary.applyUpdates !== undefined) {
       await this.#call(async (limited) => this.#secondary.applyUpdates?.(updates, mark, limited), signal);
     } else {
@@ -113,4 +127,14 @@ export class MirrorSink implements FollowerSink {
   #call<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     return withDeadline(work, { what: 'The secondary', timeoutMs: this.#timeoutMs, clock: this.#clock, signal });
   }
+}
+
+/** As many updates from the front as go into one call; one at the least. */
+function firstOf(updates: readonly Update[]): readonly Update[] {
+  let bytes = 0;
+  const end = updates.findIndex((update, i) => {
+    bytes += update.bytes;
+    return i > 0 && bytes > CALL_BYTES;
+  });
+  return end === -1 ? updates : updates.slice(0, end);
 }

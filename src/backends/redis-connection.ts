@@ -2,7 +2,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { Redis, RedisOptions } from 'ioredis';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { type ClientName, RedisLink } from './redis-link.ts';
+import { type ClientName, RedisLink, type RedisWork } from './redis-link.ts';
 import { parseRedisUrl, type RedisAddress } from './redis-url.ts';
 
 /** How to reach a Redis. */
@@ -69,7 +69,7 @@ export class RedisConnection {
    * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT` (whether it was done is not known), `BACKEND_FAILED`,
    *   `CLOSED`.
    */
-  async run<T>(work: (client: Redis) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(work: RedisWork<T>, signal?: AbortSignal): Promise<T> {
     if (signal?.aborted) {
       throw new ContextCacheError('TIMED_OUT', 'The call was given up before it was made.', { cause: signal.reason });
     }
@@ -107,9 +107,9 @@ export class RedisConnection {
 
   async #open(): Promise<RedisLink> {
     const closes = this.#closes;
-    const { Redis } = await import('ioredis');
+    const { Command, Redis } = await import('ioredis');
     if (closes !== this.#closes) throw this.#closedError();
-    const link = new RedisLink(new Redis(clientOptions(this.#address)), this.#clock, this.description);
+    const link = new RedisLink(new Redis(clientOptions(this.#address)), Command, this.#clock, this.description);
     // Already here, so that `close` and an abort find it while it is being made.
     this.#link = link;
     try {
@@ -192,7 +192,7 @@ async function nameOf(client: Redis): Promise<ClientName | undefined> {
 }
 
 /** For what an old server does not know or a restricted user may not do. */
-async function orIfRefused<T>(call: Promise<T>, otherwise: T): Promise<T> {
+export async function orIfRefused<T>(call: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await call;
   } catch (error) {

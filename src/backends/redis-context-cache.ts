@@ -4,10 +4,10 @@ import { decodeNamespace, encodeNamespace } from '../core/names.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type BackendSetOptions, BaseContextCache, type LogMark } from './base-context-cache.ts';
-import { type Change, changeOf, coalesce } from './change.ts';
-import { MirrorMismatchError, updatesToTake } from './mirror-position.ts';
 import { RedisConnection, type RedisConnectionOptions } from './redis-connection.ts';
-import { APPLY, APPLY_REPLY, CLEAR, DELETE, LIST, type Script, SET } from './redis-scripts.ts';
+import { instantOf, RedisLayout } from './redis-layout.ts';
+import { positionOf, RedisMirror } from './redis-mirror.ts';
+import { CLEAR, DELETE, LIST, runScript, type Script, SET } from './redis-scripts.ts';
 
 /** Options of {@link RedisContextCache}. */
 export interface RedisContextCacheOptions extends RedisConnectionOptions {
@@ -20,9 +20,6 @@ export interface RedisContextCacheOptions extends RedisConnectionOptions {
 
 /** Names in one MGET. */
 const CHUNK_KEYS = 1000;
-/** Bounds of what one script invocation is given, so that it holds nobody else up for long. */
-const CHUNK_UPDATES = 4096;
-const CHUNK_BYTES = 1024 * 1024;
 
 /**
  * Values in Redis, as MessagePack under `<prefix><namespace>:<key>`; in the namespace `%` and `:` are percent-encoded,
@@ -43,18 +40,17 @@ const CHUNK_BYTES = 1024 * 1024;
  */
 export class RedisContextCache extends BaseContextCache implements AsyncDisposable {
   readonly #connection: RedisConnection;
-  readonly #prefix: string;
-  readonly #namespacesKey: string;
-  readonly #positionsKey: string;
+  readonly #layout: RedisLayout;
+  readonly #mirror: RedisMirror;
 
   constructor(options: RedisContextCacheOptions) {
     super();
     this.#connection = new RedisConnection(options);
-    this.#prefix = options.prefix ?? '';
-    if (!this.#prefix.isWellFormed())
+    const { prefix = '' } = options;
+    if (!prefix.isWellFormed())
       throw new ContextCacheError('INVALID_OPTION', 'The prefix must be well-formed Unicode.');
-    this.#namespacesKey = `${this.#prefix}:namespaces`;
-    this.#positionsKey = `${this.#prefix}:positions`;
+    this.#layout = new RedisLayout(prefix);
+    this.#mirror = new RedisMirror(this.#connection, this.#layout);
   }
 
   /** For messages: the URL without user and password. */
@@ -63,17 +59,23 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   override async get(key: string, namespace: string): Promise<JsonValue | undefined> {
-    const bytes = await this.#connection.run((client) => client.getBuffer(this.#valueKey(namespace, key)));
+    const bytes = await this.#connection.run((client) => client.getBuffer(this.#layout.value(namespace, key)));
     return this.#decode(bytes);
   }
 
   override async set(key: string, value: JsonValue, namespace: string, options?: BackendSetOptions): Promise<void> {
-    const keys = [this.#valueKey(namespace, key), this.#indexKey(namespace), this.#namespacesKey];
-    await this.#run(SET, keys, [encode(value), instant(options?.expiresAt), key, encodeNamespace(namespace)]);
+    const { expiresAt = null } = options ?? {};
+    const keys = [this.#layout.value(namespace, key), this.#layout.index(namespace), this.#layout.namespaces];
+    await this.#run(SET, keys, [
+      encode(value),
+      expiresAt === null ? '' : instantOf(expiresAt),
+      key,
+      encodeNamespace(namespace),
+    ]);
   }
 
   override async delete(key: string, namespace: string): Promise<boolean> {
-    return (await this.#run(DELETE, [this.#valueKey(namespace, key), this.#indexKey(namespace)], [key])) === 1;
+    return (await this.#run(DELETE, [this.#layout.value(namespace, key), this.#layout.index(namespace)], [key])) === 1;
   }
 
   /** Read page by page: a key that is set or deleted meanwhile may be in it or not. */
@@ -81,7 +83,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     const names = new Set<string>();
     let cursor = '0';
     do {
-      const page = await this.#run(LIST, [this.#indexKey(namespace)], [cursor, this.#space(namespace)]);
+      const page = await this.#run(LIST, [this.#layout.index(namespace)], [cursor, this.#layout.space(namespace)]);
       const [next, live] = page as [string, string[]];
       for (const name of live) names.add(name);
       cursor = next;
@@ -104,7 +106,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     let cursor = '0';
     do {
       const [next, page] = await this.#connection.run((client) =>
-        client.sscan(this.#namespacesKey, cursor, 'COUNT', CHUNK_KEYS),
+        client.sscan(this.#layout.namespaces, cursor, 'COUNT', CHUNK_KEYS),
       );
       for (const name of page) names.add(decodeNamespace(name));
       cursor = next;
@@ -115,7 +117,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   override async getMany(keys: readonly string[], namespace: string): Promise<(JsonValue | undefined)[]> {
     const values: (JsonValue | undefined)[] = [];
     for (let i = 0; i < keys.length; i += CHUNK_KEYS) {
-      const names = keys.slice(i, i + CHUNK_KEYS).map((key) => this.#valueKey(namespace, key));
+      const names = keys.slice(i, i + CHUNK_KEYS).map((key) => this.#layout.value(namespace, key));
       const found = await this.#connection.run((client) => client.mgetBuffer(names));
       values.push(...found.map((bytes) => this.#decode(bytes)));
     }
@@ -123,9 +125,9 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   override async touch(key: string, namespace: string, expiresAt: number | null): Promise<void> {
-    const name = this.#valueKey(namespace, key);
+    const name = this.#layout.value(namespace, key);
     await this.#connection.run((client) =>
-      expiresAt === null ? client.persist(name) : client.call('PEXPIREAT', [name, instant(expiresAt)]),
+      expiresAt === null ? client.persist(name) : client.call('PEXPIREAT', [name, instantOf(expiresAt)]),
     );
   }
 
@@ -137,36 +139,21 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
    * @throws {MirrorMismatchError} where they do not follow on what Redis holds, or where an entry that they touch has
    *   expired in Redis before they came; the position is forgotten then.
    */
-  override async applyUpdates(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
-    let rest = updates;
-    let after = mark.after;
-    do {
-      const chunk = firstChunk(rest);
-      const last = chunk.length === rest.length;
-      const through = last ? mark.through : Math.max(after, chunk.at(-1)?.position ?? after);
-      const elsewhere = await this.#apply(chunk, { log: mark.log, after, through }, signal);
-      if (elsewhere === 'done') {
-        rest = rest.slice(chunk.length);
-        after = through;
-      } else {
-        rest = updatesToTake(rest, { ...mark, after }, elsewhere.at);
-        after = elsewhere.at ?? after;
-        if (after >= mark.through) return;
-      }
-    } while (rest.length > 0 || after < mark.through);
+  override applyUpdates(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
+    return this.#mirror.apply(updates, mark, signal);
   }
 
   override async appliedPosition(log: string, signal: AbortSignal): Promise<number | undefined> {
-    return positionOf(await this.#connection.run((client) => client.hget(this.#positionsKey, log), signal));
+    return positionOf(await this.#connection.run((client) => client.hget(this.#layout.positions, log), signal));
   }
 
   override async resetPosition(log: string, position: number, signal: AbortSignal): Promise<void> {
-    await this.#connection.run((client) => client.hset(this.#positionsKey, log, String(position)), signal);
+    await this.#connection.run((client) => client.hset(this.#layout.positions, log, String(position)), signal);
   }
 
   /** Whether another log than `log` has written here too: that of an earlier process without a directory, say. */
   override async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
-    const logs = await this.#connection.run((client) => client.hkeys(this.#positionsKey), signal);
+    const logs = await this.#connection.run((client) => client.hkeys(this.#layout.positions), signal);
     return logs.some((name) => name !== log);
   }
 
@@ -190,39 +177,12 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   async #clear(namespace: string, drop: '0' | '1'): Promise<void> {
-    const keys = [this.#indexKey(namespace), this.#namespacesKey];
-    await this.#run(CLEAR, keys, [this.#space(namespace), encodeNamespace(namespace), drop]);
+    const keys = [this.#layout.index(namespace), this.#layout.namespaces];
+    await this.#run(CLEAR, keys, [this.#layout.space(namespace), encodeNamespace(namespace), drop]);
   }
 
-  async #apply(
-    updates: readonly Update[],
-    mark: LogMark,
-    signal: AbortSignal,
-  ): Promise<'done' | { readonly at: number | undefined }> {
-    const head = [this.#prefix, mark.log, String(mark.after), String(mark.through)];
-    const changes = coalesce(updates.map(changeOf)).flatMap(changeArguments);
-    const reply = await this.#run(APPLY, [this.#positionsKey, this.#namespacesKey], [...head, ...changes], signal);
-    const [outcome, stored] = reply as [number, (string | null)?];
-    if (outcome === APPLY_REPLY.done) return 'done';
-    if (outcome === APPLY_REPLY.elsewhere) return { at: positionOf(stored) };
-    throw new MirrorMismatchError('An entry has expired in Redis before the update that keeps it came.', mark.after);
-  }
-
-  #run(
-    script: Script,
-    keys: readonly string[],
-    rest: readonly (string | Buffer)[],
-    signal?: AbortSignal,
-  ): Promise<unknown> {
-    const args = [keys.length, ...keys, ...rest];
-    return this.#connection.run(async (client) => {
-      try {
-        return await client.call('EVALSHA', [script.sha, ...args]);
-      } catch (error) {
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-        return await client.call('EVAL', [script.source, ...args]);
-      }
-    }, signal);
+  #run(script: Script, keys: readonly string[], rest: readonly (string | Buffer)[]): Promise<unknown> {
+    return this.#connection.run((client) => runScript(client, script, keys, rest));
   }
 
   #decode(bytes: Buffer | null): JsonValue | undefined {
@@ -234,44 +194,4 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
       throw new ContextCacheError('BACKEND_FAILED', message, { cause });
     }
   }
-
-  /** What the value keys of a namespace begin with. */
-  #space(namespace: string): string {
-    return `${this.#prefix}${encodeNamespace(namespace)}:`;
-  }
-
-  #valueKey(namespace: string, key: string): string {
-    return this.#space(namespace) + key;
-  }
-
-  #indexKey(namespace: string): string {
-    return `${this.#prefix}:keys:${encodeNamespace(namespace)}`;
-  }
-}
-
-/** As many updates from the front as one script may be given; one at the least. */
-function firstChunk(updates: readonly Update[]): readonly Update[] {
-  let bytes = 0;
-  let count = 0;
-  for (const update of updates) {
-    bytes += update.bytes;
-    if (count > 0 && (bytes > CHUNK_BYTES || count >= CHUNK_UPDATES)) break;
-    count += 1;
-  }
-  return updates.slice(0, count);
-}
-
-function changeArguments({ kind, namespace, key, value, expiresAt }: Change): (string | Buffer)[] {
-  return [kind, encodeNamespace(namespace), key, instant(expiresAt), kind === 'set' ? encode(value) : ''];
-}
-
-/** Redis takes whole milliseconds in plain digits; the script takes '' for never. */
-function instant(expiresAt: number | null | undefined): string {
-  if (expiresAt === null || expiresAt === undefined) return '';
-  return String(Math.min(Math.max(Math.ceil(expiresAt), 1), Number.MAX_SAFE_INTEGER));
-}
-
-function positionOf(stored: string | null | undefined): number | undefined {
-  // The script compares the digits: what is not written as it writes them is no position.
-  return stored && /^(?:0|[1-9]\d{0,15})$/.test(stored) ? Number(stored) : undefined;
 }

@@ -1,7 +1,10 @@
-import type { Redis } from 'ioredis';
+import type { Command, Redis } from 'ioredis';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { redisError } from './redis-errors.ts';
+
+/** What is done on a connection. `command`: the class of the client's commands, for those that it does not make. */
+export type RedisWork<Result> = (client: Redis, command: typeof Command) => Promise<Result>;
 
 /** How a client is named to its own server, for `CLIENT KILL`. */
 export type ClientName = readonly string[];
@@ -12,6 +15,7 @@ export type ClientName = readonly string[];
  */
 export class RedisLink {
   readonly #client: Redis;
+  readonly #command: typeof Command;
   readonly #clock: Clock;
   readonly #description: string;
   /** How to reject each call in flight. */
@@ -22,8 +26,9 @@ export class RedisLink {
   /** Set once the server has told. */
   clientName: ClientName | undefined;
 
-  constructor(client: Redis, clock: Clock, description: string) {
+  constructor(client: Redis, command: typeof Command, clock: Clock, description: string) {
     this.#client = client;
+    this.#command = command;
     this.#clock = clock;
     this.#description = description;
     client.on('error', (error) => {
@@ -45,7 +50,7 @@ export class RedisLink {
   }
 
   /** Runs one call; rejects at its deadline at the latest. */
-  perform<T>(work: (client: Redis) => Promise<T>, timeoutMs: number, signal?: AbortSignal): Promise<T> {
+  perform<T>(work: RedisWork<T>, timeoutMs: number, signal?: AbortSignal): Promise<T> {
     // An abort while the connection was being made is not heard again.
     if (signal?.aborted) this.destroy();
     if (this.#end !== undefined) return Promise.reject(this.#end);
@@ -68,7 +73,7 @@ export class RedisLink {
       const timer = this.#clock.setTimeout(() => giveUp(`has not answered within ${timeoutMs} ms`), timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#inFlight.add(fail);
-      work(this.#client).then(
+      work(this.#client, this.#command).then(
         (result) => {
           settle();
           resolve(result);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
 
 /** A script that runs in Redis as one step nobody can come between. */
 export interface Script {
@@ -8,6 +9,22 @@ export interface Script {
 
 function script(source: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+/** Runs a script; Redis gets its source only where it does not know it yet. */
+export async function runScript(
+  client: Redis,
+  { sha, source }: Script,
+  keys: readonly string[],
+  rest: readonly (string | Buffer)[],
+): Promise<unknown> {
+  const args = [keys.length, ...keys, ...rest];
+  try {
+    return await client.call('EVALSHA', [sha, ...args]);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return await client.call('EVAL', [source, ...args]);
+  }
 }
 
 /**
