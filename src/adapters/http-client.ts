@@ -37,6 +37,14 @@ export type ApplyLine =
   | { readonly line: number; readonly error: WireError }
   | { readonly summary: ApplySummary };
 
+/** An inspector in another process. */
+export interface RemoteInspector {
+  /** For a browser. The token is in it. */
+  readonly url: string;
+  /** Resolves when it has ended; rejects where the process went away. */
+  readonly ended: Promise<void>;
+}
+
 interface Send {
   readonly method: 'GET' | 'POST';
   readonly path: string;
@@ -129,6 +137,25 @@ export class HttpClient {
     for (const namespace of namespaces) asked.append('namespace', namespace);
     for (const key of keys) asked.append('key', key);
     return this.#lines(`/v1/watch?${asked}`, signal);
+  }
+
+  /**
+   * Has the other process show its cache to a browser, until the signal.
+   *
+   * @throws {ContextCacheError} what starting an inspector throws; `NOT_FOUND` where that process cannot.
+   */
+  async inspect(options: object, signal: AbortSignal): Promise<RemoteInspector> {
+    const body = Readable.from([Buffer.from(JSON.stringify(options))]);
+    const send = { method: 'POST', path: '/v1/inspect', type: 'application/json', body, signal } as const;
+    const answer = splitLines(unbroken(await this.#send(send), signal));
+    const { value: [first] = [] } = await answer.next();
+    const { url } = parseJson(decodeUtf8(first?.bytes ?? Buffer.alloc(0))) as { url: string };
+    const ended = (async () => {
+      for await (const _ of answer);
+    })();
+    // Looked at when its turn has come.
+    ended.catch(() => {});
+    return { url, ended };
   }
 
   /** Sends commands, a line each, and gives what is answered, those of one chunk at a time. */

@@ -10,6 +10,7 @@ import {
   type ShutdownReport,
   type SnapshotInfo,
 } from '../index.ts';
+import { ATTACH, ATTACH_PATH } from '../inspector/attach-route.ts';
 import type { Output } from './output.ts';
 import { openOrConnect } from './target.ts';
 
@@ -66,7 +67,8 @@ export class Serving {
       if (commands !== undefined) {
         taken = answerNatsCommands({ cache, ...commands, onError: (error) => output.warning(error) });
       }
-      server = await HttpServer.listen({ cache, port, snapshots });
+      const routes = new Map([[ATTACH_PATH, ATTACH]]);
+      server = await HttpServer.listen({ cache, port, snapshots, routes });
       const file: ServeFile = { port: server.port, token: server.token, pid: process.pid, version: 1 };
       await writeServeFile(dataDir, file);
       return new Serving(cache, server, file, taken, dataDir);

@@ -48,7 +48,10 @@ export class Meter {
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     this.#begin();
-    return () => this.#listeners.delete(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      if (!this.#isLookedAt) this.#end();
+    };
   }
 
   async overview(): Promise<Overview> {
@@ -104,8 +107,12 @@ export class Meter {
     this.#clock.unref?.(this.#timer);
   }
 
+  get #isLookedAt(): boolean {
+    return this.#listeners.size > 0 || this.#clock.now() < this.#glanceUntil;
+  }
+
   #tick(): void {
-    if (this.#listeners.size === 0 && this.#clock.now() >= this.#glanceUntil) {
+    if (!this.#isLookedAt) {
       this.#end();
       return;
     }

@@ -92,7 +92,6 @@ export class Moments {
 
   /** The position of a moment. Throws as `at` of the cache does. */
   position(moment: number | Date): number {
-    if (typeof moment === 'number') return moment;
     using view = this.#cache.at(moment);
     return view.position;
   }

@@ -1,0 +1,230 @@
+import { expect, test } from 'vitest';
+import { AgentContextCache, type JsonValue } from '../../src/index.ts';
+import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { look, lookAt } from './support.ts';
+
+/** Twelve updates in three namespaces. */
+async function filled(cache: AgentContextCache): Promise<void> {
+  for (let i = 0; i < 4; i += 1)
+    await cache.set('plan', { step: i }, 'trip:1', { agent: i % 2 ? 'booker' : 'planner' });
+  await cache.set('plan:a', 1, 'trip:2', { ttl: '1h' });
+  await cache.set('plan:b', 2, 'trip:2');
+  await cache.set('notes', 'x'.repeat(500), 'trip:2');
+  await cache.delete('plan:b', 'trip:2');
+  await cache.set('a', 1, 'other');
+  await cache.set('b', 2, 'other');
+  await cache.clearNamespace('other');
+  await cache.set('c', 3, 'other');
+}
+
+async function filledAndLookedAt(options = {}) {
+  const looked = await look(options);
+  await filled(looked.cache);
+  return looked;
+}
+
+test('meta tells what it is and may do', async () => {
+  const { cache, looking } = await look({ allowWrite: true, redact: false });
+  const meta = await looking.ask('GET /api/meta');
+  expect(meta).toMatchObject({ logId: cache.health().log.id, durable: false, dataDir: null, branchOf: null });
+  expect(meta).toMatchObject({ allowWrite: true, redacts: false, pid: process.pid });
+  expect(meta.foreignUrl).toBe(`ws://127.0.0.1:${looking.inspector.port}/api/foreign?token=${looking.inspector.token}`);
+});
+
+test('overview counts what there is', async () => {
+  const { looking } = await filledAndLookedAt();
+  const overview = await looking.ask('GET /api/overview');
+  expect(overview).toMatchObject({
+    status: 'ok',
+    keys: 4,
+    restarts: 0,
+    watchers: 0,
+    topics: [],
+    now: null,
+    samples: [],
+  });
+  expect(overview.namespaces).toEqual({ total: 3, resident: 3, failed: 0 });
+  expect(overview.log).toMatchObject({ head: 12, committed: 12, first: 1, durable: false });
+  expect(overview.bytes).toBeGreaterThan(500);
+});
+
+test('machines are those of the actors, ready to be drawn', async () => {
+  const { looking } = await look();
+  const { machines } = await looking.ask('GET /api/machines');
+  expect(machines.map(({ id }) => id)).toEqual(['supervisor', 'namespace', 'follower']);
+  for (const { states, transitions } of machines) {
+    const ids = new Set(states.map(({ id }) => id));
+    expect(ids.size).toBe(states.length);
+    for (const { source, target } of transitions) {
+      expect(ids).toContain(source);
+      if (target !== null) expect(ids).toContain(target);
+    }
+    expect(states.filter(({ id, initial, parent }) => initial && id !== '' && parent === null)).toHaveLength(1);
+  }
+  const follower = machines[2];
+  expect(follower?.states.find(({ id }) => id === 'resyncing')).toMatchObject({ invokes: ['resync'], type: 'atomic' });
+  expect(follower?.transitions).toContainEqual(
+    expect.objectContaining({ source: 'connecting', event: 'connect done', guard: 'mustResync', target: 'resyncing' }),
+  );
+});
+
+test('actors are found, filtered, sorted and paged', async () => {
+  const { looking } = await filledAndLookedAt();
+  const all = await looking.ask('GET /api/actors');
+  expect(all.supervisor).toMatchObject({ id: 'supervisor', state: 'running', machine: 'supervisor' });
+  expect(all.namespaces.items.map(({ id }) => id)).toEqual([
+    ...['namespace:default', 'namespace:other', 'namespace:trip:1', 'namespace:trip:2'],
+  ]);
+  expect(all.namespaces).toMatchObject({ total: 4, next: null, byStatus: { resident: 4, failed: 0 } });
+  const first = await looking.ask('GET /api/actors', { sort: 'keys', limit: 1 });
+  expect(first.namespaces.items[0]).toMatchObject({ id: 'namespace:trip:2', state: 'ready', namespace: { keys: 2 } });
+  const rest = await looking.ask('GET /api/actors', { sort: 'keys', after: first.namespaces.next, limit: 500 });
+  expect(rest.namespaces.items).toHaveLength(3);
+  const trips = await looking.ask('GET /api/actors', { q: 'TRIP', status: 'resident' });
+  expect(trips.namespaces).toMatchObject({ total: 2 });
+  expect(await looking.ask('GET /api/actor', { id: 'namespace:trip:1' })).toMatchObject({ namespace: { version: 4 } });
+  expect(await looking.refused('GET /api/actor', { id: 'namespace:none' })).toMatchObject({ status: 404 });
+  expect(await looking.refused('GET /api/actors', { sort: 'colour' })).toMatchObject({ status: 400 });
+});
+
+test('updates come newest first, by page, by filter, and around one', async () => {
+  const { looking } = await filledAndLookedAt();
+  const pages: number[][] = [];
+  for (let before: string | null = '100'; before !== null; ) {
+    const page: UpdatePage = await looking.ask('GET /api/updates', { before, limit: 5 });
+    pages.push(page.items.map(({ position }) => position));
+    before = page.next;
+  }
+  expect(pages).toEqual([
+    [12, 11, 10, 9, 8],
+    [7, 6, 5, 4, 3],
+    [2, 1],
+  ]);
+  const positions = async (given: Record<string, JsonValue>) =>
+    (await looking.ask('GET /api/updates', given)).items.map(({ position }) => position);
+  expect(await positions({ agent: 'book*' })).toEqual([4, 2]);
+  expect(await positions({ operation: ['delete', 'clear_namespace'] })).toEqual([11, 8]);
+  expect(await positions({ namespace: 'trip:*', key: '*:b' })).toEqual([8, 6]);
+  expect(await positions({ around: 6, limit: 4 })).toEqual([7, 6, 5, 4]);
+  expect(await looking.refused('GET /api/updates', { operation: 'jump' })).toMatchObject({ code: 'INVALID_OPTION' });
+  expect(await looking.refused('GET /api/updates', { limit: 501 })).toMatchObject({ status: 400 });
+});
+
+test('a row has the beginning of its value, an update the whole and what was before', async () => {
+  const { looking } = await filledAndLookedAt();
+  const { items } = await looking.ask('GET /api/updates', { key: 'notes' });
+  expect(items[0]?.preview).toEqual({ text: `"${'x'.repeat(199)}`, cut: true });
+  expect(await looking.ask('GET /api/update', { position: 7 })).toMatchObject({ value: 'x'.repeat(500), before: null });
+  const second = await looking.ask('GET /api/update', { position: 2 });
+  expect(second).toMatchObject({ value: { step: 1 }, before: { value: { step: 0 }, version: 1, position: 1 } });
+  const cleared = await looking.ask('GET /api/update', { position: 11 });
+  expect(cleared).toMatchObject({ operation: 'clear_namespace', key: null, before: null });
+  expect('value' in cleared).toBe(false);
+  expect(await looking.refused('GET /api/update', { position: 13 })).toMatchObject({ status: 404 });
+});
+
+test('names are a tree, then and now', async () => {
+  const { looking } = await filledAndLookedAt();
+  const top = await looking.ask('GET /api/namespaces');
+  expect(top.items).toEqual([
+    { kind: 'item', label: 'default', item: { name: 'default', version: 0, position: 0, keys: 0, bytes: 0 } },
+    {
+      kind: 'item',
+      label: 'other',
+      item: expect.objectContaining({ name: 'other', version: 4, keys: 1, position: 12 }),
+    },
+    { kind: 'group', label: 'trip:', prefix: 'trip:', count: 2 },
+  ]);
+  expect(top).toMatchObject({ total: 4, position: 12, next: null });
+  const then = await looking.ask('GET /api/namespaces', { prefix: 'trip:', at: 4 });
+  expect(then).toMatchObject({ total: 1, position: 4, items: [{ label: '1', item: { name: 'trip:1', keys: null } }] });
+  const found = await looking.ask('GET /api/namespaces', { q: 'P:2' });
+  expect(found.items).toMatchObject([{ kind: 'item', label: 'trip:2' }]);
+  const keys = await looking.ask('GET /api/keys', { namespace: 'trip:2', at: 6 });
+  expect(keys.items).toEqual([{ kind: 'group', label: 'plan:', prefix: 'plan:', count: 2 }]);
+  const now = await looking.ask('GET /api/keys', { namespace: 'trip:2', separator: '' });
+  expect(now.items).toMatchObject([{ label: 'notes' }, { label: 'plan:a', item: { key: 'plan:a', version: 1 } }]);
+  expect((await looking.ask('GET /api/keys', { namespace: 'none' })).items).toEqual([]);
+});
+
+test('an entry, and what became of it', async () => {
+  const { looking } = await filledAndLookedAt();
+  const where = { namespace: 'trip:1', key: 'plan' };
+  const entry = await looking.ask('GET /api/entry', where);
+  expect(entry).toMatchObject({ ...where, value: { step: 3 }, version: 4, agent: 'booker', hidden: false });
+  expect(await looking.ask('GET /api/entry', { ...where, at: 2 })).toMatchObject({ value: { step: 1 }, version: 2 });
+  expect(await looking.refused('GET /api/entry', { ...where, key: 'none' })).toMatchObject({ code: 'NOT_FOUND' });
+  expect(await looking.refused('GET /api/entry', { key: 'plan' })).toMatchObject({ status: 400 });
+  const first = await looking.ask('GET /api/history', { ...where, limit: 3 });
+  expect(first.items.map(({ version }) => version)).toEqual([4, 3, 2]);
+  const rest = await looking.ask('GET /api/history', { ...where, after: first.next });
+  expect(rest).toMatchObject({ items: [{ version: 1, value: { step: 0 }, hidden: false }], next: null });
+  const gone = await looking.ask('GET /api/history', { namespace: 'trip:2', key: 'plan:b' });
+  expect(gone.items.map(({ operation }) => operation)).toEqual(['delete', 'set']);
+  expect('value' in (gone.items[0] ?? {})).toBe(false);
+});
+
+test('moments, the time line, and what is different between two', async () => {
+  const { looking } = await filledAndLookedAt();
+  const moment = await looking.ask('GET /api/moment', { at: 5 });
+  expect(moment).toMatchObject({ position: 5, first: 0, last: 12, at: expect.any(Number) });
+  const later = await looking.ask('GET /api/moment', { at: new Date(Date.now() + 1000).toISOString() });
+  expect(later.position).toBe(12);
+  expect(await looking.refused('GET /api/moment', { at: 13 })).toMatchObject({ status: 410 });
+  const { points } = await looking.ask('GET /api/timeline', { points: 4 });
+  expect(points.map(({ position }) => position)).toEqual([1, 5, 8, 12]);
+  const first = await looking.ask('GET /api/diff', { a: 4, b: 12, limit: 2 });
+  expect(first).toMatchObject({ a: 4, b: 12, added: 3, changed: 0, removed: 0 });
+  const rest = await looking.ask('GET /api/diff', { a: 4, b: 12, limit: 2, after: first.next });
+  expect([...first.items, ...rest.items].map(({ namespace, key }) => `${namespace} ${key}`)).toEqual([
+    ...['other c', 'trip:2 notes', 'trip:2 plan:a'],
+  ]);
+  const changed = await looking.ask('GET /api/diff', { a: 1, b: 2, namespace: 'trip:1' });
+  expect(changed.items).toMatchObject([{ before: { value: { step: 0 } }, after: { value: { step: 1 } } }]);
+});
+
+test('a branch has an inspector of its own, and ends with this one', async () => {
+  const { cache, looking } = await filledAndLookedAt();
+  const { url, position } = await looking.ask('POST /api/fork', { at: 4 });
+  expect(position).toBe(4);
+  const { origin, hash } = new URL(url);
+  const headers = { authorization: `Bearer ${hash.slice('#token='.length)}`, 'content-type': 'application/json' };
+  const meta = await (await fetch(`${origin}/api/meta`, { headers })).json();
+  expect(meta).toMatchObject({ branchOf: 4, allowWrite: true });
+  const body = JSON.stringify({ namespace: 'trip:1', key: 'plan', value: 'mine', ifVersion: 4 });
+  expect((await fetch(`${origin}/api/set`, { method: 'POST', headers, body })).status).toBe(200);
+  expect(cache.get('plan', 'trip:1')).toEqual({ step: 3 });
+  for (let more = 1; more < 4; more += 1) await looking.ask('POST /api/fork', { at: 4 });
+  expect(await looking.refused('POST /api/fork', { at: 4 })).toMatchObject({ code: 'OVERLOADED' });
+  await looking.inspector.close();
+  await expect(fetch(`${origin}/api/meta`, { headers })).rejects.toThrow();
+  expect(cache.health().status).toBe('ok');
+});
+
+test('health of a data directory: its size, its snapshots, and whether it is whole', async () => {
+  const dataDir = await tempDir('inspector');
+  await using cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+  await filled(cache);
+  const looking = await lookAt(cache, { allowWrite: true });
+  expect(await looking.ask('GET /api/meta')).toMatchObject({ durable: true, dataDir });
+  const before = await looking.ask('GET /api/health');
+  expect(before).toMatchObject({ lastPublished: null, mirror: null, snapshots: [], verify: { last: null } });
+  expect(before.diskBytes).toBeGreaterThan(1000);
+  expect(before.health.followers.map(({ name }) => name)).toContain('checkpointer');
+  const snapshot = await looking.ask('POST /api/backup');
+  expect((await looking.ask('GET /api/health')).snapshots).toMatchObject([{ id: snapshot.id, position: 12 }]);
+  expect(await looking.ask('POST /api/verify')).toMatchObject({ ok: true, position: 12 });
+  const { verify } = await looking.ask('GET /api/health');
+  expect(verify).toMatchObject({ running: null, last: { ok: true, at: expect.any(Number) } });
+  expect(await looking.refused('POST /api/verify', { against: 'mirror' })).toMatchObject({ code: 'INVALID_OPTION' });
+  expect(await looking.refused('POST /api/verify', { against: 'moon' })).toMatchObject({ code: 'INVALID_OPTION' });
+});
+
+test('an address that is none, and a method that is not taken', async () => {
+  const { looking } = await look();
+  expect((await looking.fetch('/api/nothing')).status).toBe(404);
+  expect((await looking.fetch('/api/constructor')).status).toBe(404);
+  const wrong = await looking.fetch('/api/meta', { method: 'DELETE' });
+  expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET']);
+});

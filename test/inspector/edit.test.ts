@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest';
+import { look } from './support.ts';
+
+const where = { namespace: 'auth', key: 'session' };
+
+async function withSession(options = {}) {
+  const looked = await look({ allowWrite: true, ...options });
+  await looked.cache.set('session', { user: 'ann', token: 's3cret', tries: 1 }, 'auth', { expiresAt: 4e12 });
+  return looked;
+}
+
+test('an entry is changed over the version that was looked at, and keeps its expiry', async () => {
+  const { cache, looking } = await withSession();
+  const { value } = await looking.ask('GET /api/entry', where);
+  const edited = { ...(value as object), tries: 2 };
+  expect(await looking.ask('POST /api/set', { ...where, value: edited, ifVersion: 1 })).toMatchObject({ version: 2 });
+  const entry = cache.entry('session', 'auth');
+  expect(entry?.value).toEqual({ user: 'ann', token: 's3cret', tries: 2 });
+  expect(entry).toMatchObject({ agent: 'inspector', expiresAt: 4e12 });
+  await looking.ask('POST /api/set', { ...where, value: 1, ifVersion: 2, expiresAt: null });
+  expect(cache.entry('session', 'auth')).toMatchObject({ value: 1, expiresAt: null });
+});
+
+test('a new entry, and one that is removed', async () => {
+  const { cache, looking } = await withSession();
+  await looking.ask('POST /api/set', { namespace: 'auth', key: 'new', value: null, ifVersion: 0 });
+  expect(cache.entry('new', 'auth')).toMatchObject({ value: null, version: 2 });
+  expect(await looking.ask('POST /api/delete', { namespace: 'auth', key: 'new', ifVersion: 2 })).toMatchObject({
+    changed: true,
+  });
+  expect(cache.has('new', 'auth')).toBe(false);
+});
+
+test('a conflict tells the entry as it is, without what is hidden', async () => {
+  const { cache, looking } = await withSession();
+  const { value } = await looking.ask('GET /api/entry', where);
+  await cache.set('session', { user: 'bob', token: 'an0ther' }, 'auth');
+  for (const [address, given] of [
+    ['POST /api/set', { ...where, value, ifVersion: 1 }],
+    ['POST /api/set', { ...where, value: 1, ifVersion: 0 }],
+    ['POST /api/delete', { ...where, ifVersion: 1 }],
+  ] as const) {
+    const refused = await looking.refused(address, given);
+    expect(refused).toMatchObject({ status: 409, code: 'VERSION_CONFLICT', current: { version: 2, hidden: true } });
+    expect(refused.current?.value).toMatchObject({ user: 'bob', token: expect.stringMatching(/^\[hidden \w{8}\]$/) });
+  }
+  expect(await looking.refused('POST /api/delete', { ...where, key: 'none', ifVersion: 3 })).toMatchObject({
+    ...{ status: 409, current: null },
+  });
+  expect(cache.position).toBe(2);
+});
+
+test('what is hidden can be moved about among what is hidden, and nowhere else', async () => {
+  const { cache, looking } = await look({ allowWrite: true });
+  await cache.set(
+    'users',
+    [
+      { name: 'ann', token: 'a' },
+      { name: 'bob', token: 'b' },
+    ],
+    'n',
+  );
+  const given = { namespace: 'n', key: 'users', ifVersion: 1 };
+  const { value } = await looking.ask('GET /api/entry', given);
+  const [ann, bob] = value as { name: string; token: string }[];
+  const { token: mark } = bob ?? { token: '' };
+  for (const wrong of [
+    [ann, { ...bob, name: mark }],
+    { note: mark },
+    [{ token: '[hidden 00000000]' }],
+    [{ token: `Bearer ${mark}` }],
+  ]) {
+    expect(await looking.refused('POST /api/set', { ...given, value: wrong })).toMatchObject({ code: 'INVALID_VALUE' });
+  }
+  expect(cache.position).toBe(1);
+  // Ann goes: bob keeps his token although he is in her place now.
+  await looking.ask('POST /api/set', { ...given, value: [bob] });
+  expect(cache.get('users', 'n')).toEqual([{ name: 'bob', token: 'b' }]);
+});
+
+test('bad input says what is wrong, and changes nothing', async () => {
+  const { cache, looking } = await withSession();
+  for (const wrong of [
+    {},
+    { ...where, ifVersion: 1 },
+    { ...where, value: 1 },
+    { ...where, value: 1, ifVersion: -1 },
+    { ...where, value: 1, ifVersion: 1, expiresAt: 'soon' },
+    { ...where, key: '', value: 1, ifVersion: 1 },
+    { ...where, namespace: 7, value: 1, ifVersion: 1 },
+  ]) {
+    expect(await looking.refused('POST /api/set', wrong)).toMatchObject({ status: 400 });
+  }
+  expect((await looking.fetch('/api/set', { method: 'POST', body: '[]' })).status).toBe(400);
+  expect((await looking.fetch('/api/set', { method: 'POST', body: '{' })).status).toBe(400);
+  expect(cache.position).toBe(1);
+});

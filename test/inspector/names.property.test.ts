@@ -1,0 +1,122 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { compareNames, systemClock } from '../../src/index.ts';
+import { glob } from '../../src/inspector/glob.ts';
+import { SortedNames } from '../../src/inspector/sorted-names.ts';
+import { sortInTurns, Turns } from '../../src/inspector/turns.ts';
+import { fcOptions } from '../support/property.ts';
+
+const piece = fc.constantFrom('a', 'b', ':', '/', 'trip', '\u{1f600}', '\u{ff5e}', 'z', '::');
+const names = fc.uniqueArray(
+  fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join('')),
+  {
+    maxLength: 60,
+  },
+);
+
+/** The same, found by looking at every name. */
+function modelled(all: readonly string[], prefix: string, separators: readonly string[]) {
+  const below = all.filter((name) => name.startsWith(prefix));
+  const groups = new Map<string, string[]>();
+  for (const name of below) {
+    const cuts = separators.map((separator) => ({ at: name.indexOf(separator, prefix.length), separator }));
+    const first = cuts.filter(({ at }) => at >= 0).sort((a, b) => a.at - b.at)[0];
+    const group = first === undefined ? undefined : name.slice(0, first.at + first.separator.length);
+    const sharing = group === undefined ? [name] : below.filter((other) => other.startsWith(group));
+    const id = sharing.length > 1 ? `group ${group}` : `item ${name}`;
+    groups.set(id, [...(groups.get(id) ?? []), name]);
+  }
+  return [...groups].map(([id, members]) => `${id} ${members.length}`).sort();
+}
+
+function pages(sorted: SortedNames, prefix: string, separators: readonly string[], limit: number): string[] {
+  const found: string[] = [];
+  for (let after: string | null | undefined; after !== null; ) {
+    const page = sorted.tree({ prefix, separators, after: after ?? undefined, limit });
+    expect(page.nodes.length).toBeLessThanOrEqual(limit);
+    for (const node of page.nodes) {
+      found.push(node.kind === 'group' ? `group ${node.prefix} ${node.count}` : `item ${node.name} 1`);
+      expect(node.kind === 'group' ? node.prefix : node.name).toBe(prefix + node.label);
+    }
+    after = page.next;
+  }
+  return found;
+}
+
+test('the pages of a tree have every group and name once', () => {
+  fc.assert(
+    fc.property(
+      names,
+      fc.constantFrom('', 'a', ':', 'trip', 'trip:'),
+      fc.integer({ min: 1, max: 7 }),
+      (all, prefix, limit) => {
+        const sorted = new SortedNames([...all].sort(compareNames));
+        for (const separators of [[':'], [':', '/'], []]) {
+          expect(pages(sorted, prefix, separators, limit).sort()).toEqual(modelled(all, prefix, separators));
+        }
+      },
+    ),
+    fcOptions(200),
+  );
+});
+
+test('a search finds every name once, in order', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      names,
+      fc.constantFrom('a', 'TRIP', ':'),
+      fc.integer({ min: 1, max: 7 }),
+      async (all, q, limit) => {
+        const sorted = new SortedNames([...all].sort(compareNames));
+        const found: string[] = [];
+        for (let after: string | null | undefined; after !== null; ) {
+          const turns = new Turns(systemClock);
+          const page = await sorted.search({ prefix: '', after: after ?? undefined, limit }, q, turns);
+          for (const node of page.nodes) if (node.kind === 'item') found.push(node.name);
+          after = page.next;
+        }
+        expect(found).toEqual(sorted.names.filter((name) => name.toLowerCase().includes(q.toLowerCase())));
+      },
+    ),
+    fcOptions(50),
+  );
+});
+
+describe('sorting in turns', () => {
+  test('gives what sorting gives, and lets others in between', async () => {
+    const many = Array.from({ length: 50_000 }, (_, index) => (index * 7_919) % 50_021);
+    let turns = 0;
+    const tick = () => {
+      turns += 1;
+      timer = setImmediate(tick);
+    };
+    let timer = setImmediate(tick);
+    const sorted = await sortInTurns(many, (a, b) => a - b, new Turns(systemClock));
+    clearImmediate(timer);
+    expect(sorted).toEqual([...many].sort((a, b) => a - b));
+    expect(turns).toBeGreaterThan(0);
+    expect(await sortInTurns([], () => 0, new Turns(systemClock))).toEqual([]);
+  });
+
+  test('ends with its signal', async () => {
+    const ended = AbortSignal.abort(new Error('gone'));
+    let now = 0;
+    const tick = () => {
+      now += 5;
+      return now;
+    };
+    const late = { now: tick, setTimeout: () => 0, clearTimeout: () => {} };
+    await expect(sortInTurns([2, 1], (a, b) => a - b, new Turns(late, ended))).rejects.toThrow('gone');
+  });
+});
+
+test('a pattern means what an expression with .* means', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 8 });
+  fc.assert(
+    fc.property(text, text, (pattern, candidate) => {
+      const parts = pattern.split('*').map((part) => part.replace(/[^ab]/g, ''));
+      expect(glob(pattern)(candidate)).toBe(new RegExp(`^${parts.join('.*')}$`, 's').test(candidate));
+    }),
+    fcOptions(1000),
+  );
+});
