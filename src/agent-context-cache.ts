@@ -390,8 +390,8 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
-    await this.inspection.shutDown();
-    const report = await this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
+    const ended = this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
+    const [report] = await Promise.all([ended, this.inspection.shutDown()]);
     this.#writer.giveUp();
     return report;
   }
