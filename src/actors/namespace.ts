@@ -106,13 +106,24 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
       value: (snapshot: MachineSnapshot, event: NamespaceEvent, scope: Scope) => {
         // A drop ends the actor, which is the machine's business.
         if (inLane && event instanceof Request && event.type !== 'context.drop' && snapshot.value === 'ready') {
-          executor.execute(snapshot.context.state, event, scope.emit);
+          executor.execute(snapshot.context.state, event, isHeard(scope) ? scope.emit : unheard);
           return snapshot;
         }
         return machine.transition(snapshot, event as never, scope as never);
       },
     },
   });
+}
+
+const unheard: Emit = () => {};
+
+/**
+ * Whether anybody listens to what the actor emits. XState looks for itself, but only once there is an event to look
+ * with, which is a tenth of what a `set` takes. Where it keeps its listeners elsewhere one day, this says yes.
+ */
+function isHeard({ self }: Scope): boolean {
+  const { eventListeners } = self as unknown as { readonly eventListeners?: ReadonlyMap<string, unknown> };
+  return eventListeners?.size !== 0;
 }
 
 function unreadable(cause: unknown): ContextCacheError {
@@ -297,7 +308,7 @@ class Executor {
   #applyAll(state: NamespaceState, updates: readonly PendingUpdate[], emit: Emit): void {
     for (const update of updates) {
       this.#apply(state, this.#primary === undefined || update.operation !== 'set' ? update : withoutValue(update));
-      emit({ type: 'context.updated', update });
+      if (emit !== unheard) emit({ type: 'context.updated', update });
     }
   }
 }

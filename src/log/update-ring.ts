@@ -32,15 +32,13 @@ export function weigh(update: Update): number {
   return update.bytes + OVERHEAD_BYTES;
 }
 
-/** The numbers of an update, beside one another. */
-const NUMBERS = 6;
-const VERSION = 0;
-const AT = 1;
-/** `Infinity`: never. */
-const EXPIRES_AT = 2;
-const REPLACED = 3;
-const BYTES = 4;
-const DROP = 5;
+/** What of an update lies beside one another: three values, and four numbers. */
+const VALUES = 3;
+const NUMBERS = 4;
+
+const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'evict', 'touch'];
+/** Added to the number of the operation. */
+const DROP = 8;
 
 /**
  * The latest updates, found by position. Its owner takes the oldest out while it is overfull.
@@ -53,12 +51,15 @@ export class UpdateRing {
   readonly #capacityBytes: number;
   /** Length of the columns, a power of two: a position's slot is its low bits, because positions have no gaps. */
   #length = 64;
-  #namespaces: string[] = new Array(64).fill('');
-  #operations: Operation[] = new Array(64).fill('set');
-  #keys: (string | null)[] = new Array(64).fill(null);
-  #values: JsonValue[] = new Array(64).fill(null);
-  #agents: (string | null)[] = new Array(64).fill(null);
+  /** Namespace, key and value. */
+  #values: JsonValue[] = new Array(64 * VALUES).fill(null);
+  /** Version, instant, version replaced, bytes. */
   #numbers = new Float64Array(64 * NUMBERS);
+  #kinds = new Uint8Array(64);
+  /** Made once there is an agent. */
+  #agents: (string | null)[] | undefined;
+  /** Made once something expires; `Infinity`: never. */
+  #expiries: Float64Array | undefined;
   #first: number;
   #next: number;
   #bytes = 0;
@@ -84,19 +85,20 @@ export class UpdateRing {
   push(update: Update): void {
     if (this.#next - this.#first === this.#length) this.#grow();
     const slot = this.#next & (this.#length - 1);
-    this.#namespaces[slot] = update.namespace;
-    this.#operations[slot] = update.operation;
-    this.#keys[slot] = update.key;
-    this.#values[slot] = update.value;
-    this.#agents[slot] = update.agent;
+    const values = this.#values;
+    const value = slot * VALUES;
+    values[value] = update.namespace;
+    values[value + 1] = update.key;
+    values[value + 2] = update.value;
     const numbers = this.#numbers;
-    const at = slot * NUMBERS;
-    numbers[at + VERSION] = update.version;
-    numbers[at + AT] = update.at;
-    numbers[at + EXPIRES_AT] = update.expiresAt ?? Number.POSITIVE_INFINITY;
-    numbers[at + REPLACED] = update.replaced;
-    numbers[at + BYTES] = update.bytes;
-    numbers[at + DROP] = update.drop ? 1 : 0;
+    const number = slot * NUMBERS;
+    numbers[number] = update.version;
+    numbers[number + 1] = update.at;
+    numbers[number + 2] = update.replaced;
+    numbers[number + 3] = update.bytes;
+    this.#kinds[slot] = kindOf(update);
+    if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
+    if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
     this.#bytes += update.bytes + OVERHEAD_BYTES;
   }
@@ -105,9 +107,9 @@ export class UpdateRing {
   drop(): void {
     if (this.#next === this.#first) throw new ContextCacheError('INVARIANT', 'The ring of updates is empty.');
     const slot = this.#first & (this.#length - 1);
-    this.#values[slot] = null;
+    this.#values[slot * VALUES + 2] = null;
     this.#first += 1;
-    this.#bytes -= (this.#numbers[slot * NUMBERS + BYTES] as number) + OVERHEAD_BYTES;
+    this.#bytes -= (this.#numbers[slot * NUMBERS + 3] as number) + OVERHEAD_BYTES;
   }
 
   /** The update at a position that is here. */
@@ -116,21 +118,24 @@ export class UpdateRing {
       throw new ContextCacheError('INVARIANT', `The ring has lost position ${position}.`);
     }
     const slot = position & (this.#length - 1);
+    const values = this.#values;
+    const value = slot * VALUES;
     const numbers = this.#numbers;
-    const at = slot * NUMBERS;
-    const expiresAt = numbers[at + EXPIRES_AT] as number;
+    const number = slot * NUMBERS;
+    const kind = this.#kinds[slot] as number;
+    const expiresAt = this.#expiries?.[slot] ?? Number.POSITIVE_INFINITY;
     const update = createUpdate(
-      this.#namespaces[slot] as string,
-      numbers[at + VERSION] as number,
-      this.#operations[slot] as Operation,
-      this.#keys[slot] as string | null,
-      this.#values[slot] as JsonValue,
-      numbers[at + AT] as number,
-      this.#agents[slot] as string | null,
+      values[value] as string,
+      numbers[number] as number,
+      OPERATIONS[kind & (DROP - 1)] as Operation,
+      values[value + 1] as string | null,
+      values[value + 2] as JsonValue,
+      numbers[number + 1] as number,
+      this.#agents?.[slot] ?? null,
       expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
-      numbers[at + REPLACED] as number,
-      numbers[at + DROP] === 1,
-      numbers[at + BYTES] as number,
+      numbers[number + 2] as number,
+      kind >= DROP,
+      numbers[number + 3] as number,
     );
     update.position = position;
     return update;
@@ -150,23 +155,40 @@ export class UpdateRing {
     this.#next = position + 1;
   }
 
+  #setAgent(slot: number, agent: string | null): void {
+    this.#agents ??= new Array(this.#length).fill(null);
+    this.#agents[slot] = agent;
+  }
+
+  #setExpiry(slot: number, expiresAt: number | null): void {
+    this.#expiries ??= new Float64Array(this.#length).fill(Number.POSITIVE_INFINITY);
+    this.#expiries[slot] = expiresAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** A slot that has one more bit from now on stays or goes up by the old length: both halves begin as copies. */
   #grow(): void {
-    const before = this.#length;
-    this.#length = before * 2;
-    // A slot that has one more bit now goes up by the old length or stays: both halves begin as copies.
-    this.#namespaces = this.#namespaces.concat(this.#namespaces);
-    this.#operations = this.#operations.concat(this.#operations);
-    this.#keys = this.#keys.concat(this.#keys);
+    this.#length *= 2;
     this.#values = this.#values.concat(this.#values);
-    this.#agents = this.#agents.concat(this.#agents);
-    const numbers = new Float64Array(this.#length * NUMBERS);
-    numbers.set(this.#numbers);
-    numbers.set(this.#numbers, before * NUMBERS);
-    this.#numbers = numbers;
+    this.#agents = this.#agents?.concat(this.#agents);
+    this.#numbers = twice(this.#numbers);
+    this.#kinds = twice(this.#kinds);
+    this.#expiries = this.#expiries && twice(this.#expiries);
     for (let position = this.#first; position < this.#next; position += 1) {
-      this.#values[(position & (this.#length - 1)) ^ before] = null;
+      this.#values[((position & (this.#length - 1)) ^ (this.#length / 2)) * VALUES + 2] = null;
     }
   }
+}
+
+function kindOf({ operation, drop }: Update): number {
+  const kind = operation === 'set' ? 0 : OPERATIONS.indexOf(operation);
+  return drop ? kind + DROP : kind;
+}
+
+function twice<Numbers extends Float64Array | Uint8Array>(numbers: Numbers): Numbers {
+  const both = new (numbers.constructor as new (length: number) => Numbers)(numbers.length * 2);
+  both.set(numbers);
+  both.set(numbers, numbers.length);
+  return both;
 }
 
 function atLeastOne(name: string, value: number): number {
