@@ -4,12 +4,13 @@ export { decodePart, encodeRow, PartBuilder } from '../../dist/src/backup/snapsh
 export { decode, encode } from '../../dist/src/core/codec.js';
 export { decodeEntry } from '../../dist/src/core/entry-codec.js';
 export { createUpdate } from '../../dist/src/core/update.js';
-export { admit } from '../../dist/src/core/value.js';
+export { ValueDoor } from '../../dist/src/core/value.js';
 export {
   AgentContextCache,
   ContextUpdateProcessor,
   DirectorySnapshotStore,
   replay,
+  startInspector,
 } from '../../dist/src/index.js';
 export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/log/block-codec.js';
 export { decodePage, STATE_RANGE } from '../../dist/src/log/state-records.js';
