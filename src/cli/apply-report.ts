@@ -9,7 +9,9 @@ import {
   systemClock,
 } from '../index.ts';
 import { EXIT } from './failure.ts';
-import { type Output, shownCount } from './output.ts';
+import type { Output } from './output.ts';
+import { Progress } from './progress.ts';
+import { shownCount } from './shown.ts';
 
 /** How the command of a line has ended, here or in the process that serves the directory. */
 export interface LineOutcome {
@@ -23,14 +25,13 @@ export interface ApplyReportOptions {
   readonly output: Output;
   readonly acknowledges: boolean;
   readonly keepGoing: boolean;
+  /** How much of the input has been read, from 0 to 1; `undefined` where that cannot be known. */
+  readonly fraction?: () => number | undefined;
   readonly clock?: Clock;
 }
 
-/** Between two progress lines. */
-const PROGRESS_MS = 200;
-
 /** What `apply` tells while it runs and at its end. */
-export class ApplyReport {
+export class ApplyReport implements Disposable {
   readonly acknowledges: boolean;
   readonly keepGoing: boolean;
   /** Nobody reads the acknowledgements any more. */
@@ -38,17 +39,19 @@ export class ApplyReport {
   readonly #output: Output;
   readonly #clock: Clock;
   readonly #startedAt: number;
-  #shownAt: number;
+  readonly #progress: Progress;
+  readonly #fraction: () => number | undefined;
   #firstFailure: WireError | undefined;
   #undelivered = false;
 
-  constructor({ output, acknowledges, keepGoing, clock = systemClock }: ApplyReportOptions) {
+  constructor({ output, acknowledges, keepGoing, fraction, clock = systemClock }: ApplyReportOptions) {
     this.acknowledges = acknowledges;
     this.keepGoing = keepGoing;
     this.#output = output;
     this.#clock = clock;
     this.#startedAt = clock.now();
-    this.#shownAt = this.#startedAt;
+    this.#progress = new Progress(output, 'Applying', clock);
+    this.#fraction = fraction ?? (() => undefined);
   }
 
   /** Outcomes in the order of the lines. */
@@ -59,10 +62,7 @@ export class ApplyReport {
       else if (this.acknowledges) acknowledgements += `{"line":${line},"position":${position}}\n`;
     }
     if (acknowledgements !== '') await this.#output.write(acknowledgements);
-    const now = this.#clock.now();
-    if (now - this.#shownAt < PROGRESS_MS) return;
-    this.#shownAt = now;
-    this.#output.progress(`${shownCount(outcomes.at(-1)?.line ?? 0)} lines …`);
+    this.#progress.count(outcomes.at(-1)?.line ?? 0, 'lines', this.#fraction());
   }
 
   /** All commands are done, and others are still to get what they made. */
@@ -70,11 +70,12 @@ export class ApplyReport {
     const behind = followers.filter(({ name, lag }) => name !== 'checkpointer' && lag > 0);
     if (behind.length === 0) return;
     const names = behind.map(({ name, lag }) => `${name} (${shownCount(lag)} updates to go)`);
-    this.#output.progress(`Waiting for ${names.join(', ')}; Ctrl-C twice leaves them to the log …`);
+    this.#progress.turnTo(`Waiting for ${names.join(', ')}; Ctrl-C twice leaves them to the log`);
   }
 
   /** The end: what it came to. */
   async finish(summary: ApplySummary | undefined, undelivered: ShutdownReport['undelivered']): Promise<void> {
+    this.#progress[Symbol.dispose]();
     const seconds = Math.max(0, this.#clock.now() - this.#startedAt) / 1_000;
     this.#undelivered = undelivered.length > 0;
     if (summary !== undefined) {
@@ -88,6 +89,10 @@ export class ApplyReport {
       const text = `The ${follower} has not delivered ${shownCount(updates)} updates in time. ${remedy}${why}`;
       this.#output.error(new ContextCacheError('UNREACHABLE', text));
     }
+  }
+
+  [Symbol.dispose](): void {
+    this.#progress[Symbol.dispose]();
   }
 
   exitCode(interrupted: boolean): number {

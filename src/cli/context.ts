@@ -10,6 +10,8 @@ export interface Context<Options> {
   readonly options: Options;
   /** The positional arguments, as they were declared. */
   readonly args: readonly (string | undefined)[];
+  /** Whether an option was given on the command line, and not by the environment or a file. */
+  readonly isFlag: (name: keyof Options & string) => boolean;
 }
 
 /** Carries out a command; gives the exit code where it is not 0. */
@@ -27,11 +29,21 @@ export function does<Options>(session: Session, command: Command, action: Action
     const options = command.optsWithGlobals() as Options & { dataDir: string };
     const args = command.processedArgs as (string | undefined)[];
     const { output } = session;
-    session.exitCode = (await action({ output, dataDir: options.dataDir, options, args })) ?? EXIT.ok;
+    const isFlag = (name: string) => command.getOptionValueSourceWithGlobals(name) === 'cli';
+    session.exitCode = (await action({ output, dataDir: options.dataDir, options, args, isFlag })) ?? EXIT.ok;
   });
 }
 
-/** Shows how the command is used. */
-export function example(command: Command, line: string): Command {
-  return command.addHelpText('after', `\nExample:\n  $ context-cache ${line}\n`);
+const examples = new WeakMap<Command, readonly string[]>();
+
+/** Shows how the command is used: each a line as it is typed behind `context-cache`. */
+export function example(command: Command, ...lines: readonly string[]): Command {
+  examples.set(command, lines);
+  const shown = lines.map((line) => `  $ context-cache ${line}`('\n');
+  return command.addHelpText('after', `\nExamples:\n${shown}\n`);
+}
+
+/** The lines that {@link example} was given. */
+export function examplesOf(command: Command): readonly string[] {
+  return examples.get(command) ?? [];
 }

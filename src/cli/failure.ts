@@ -17,6 +17,9 @@ export const EXIT = {
 /** The command line was not understood; the message says how to write it. */
 export class UsageError extends Error {}
 
+/** Somebody was asked and said no. */
+export class Declined extends Error {}
+
 /** Nobody reads what is written any more (`| head`): no failure, but the end. */
 export class OutputClosed extends Error {}
 

@@ -1,14 +1,10 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import ms, { type StringValue } from 'ms';
 import { type PastMoment, parseMoment } from '../adapters/moment.ts';
+import { CliOption, collect } from './cli-option.ts';
 import { UsageError } from './failure.ts';
 
 /** Options that several commands share, and what their texts mean. */
-
-/** For `--option VALUE` that may be given several times. */
-export function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
 
 /** An integer from 0. */
 export function integer(text: string): number {
@@ -45,40 +41,78 @@ export function durationOrMs(text: string): number | string {
   return /^\d+$/.test(text) ? Number(text) : text;
 }
 
-/** `--namespace NS`. */
-export function namespaceOption(): Option {
-  return new Option('-n, --namespace <name>', 'the namespace').default('default');
+/** `--namespace NS`: where it happens. */
+export function namespaceOption(): CliOption {
+  return new CliOption('-n, --namespace <name>', 'the namespace').default('default') as CliOption;
+}
+
+/** `--namespace NS`: of everything there is, only this. */
+export function onlyNamespaceOption(): CliOption {
+  return narrowing('-n, --namespace <name>', 'only of this namespace');
+}
+
+/** `--namespace NS` that may be given several times. */
+export function onlyNamespacesOption(): CliOption {
+  const option = narrowing('-n, --namespace <name>', 'only of this namespace (may be repeated)');
+  option.argParser(collect);
+  return option;
+}
+
+function narrowing(flags: string, description: string): CliOption {
+  const option = new CliOption(flags, description);
+  option.inFile = 'section';
+  return option;
+}
+
+/** `--yes`: nobody is to be asked. */
+export function yesOption(): CliOption {
+  const option = new CliOption('-y, --yes', 'do it without asking');
+  option.inFile = 'never';
+  return option;
+}
+
+/** `--agent NAME`. */
+export function agentOption(what: string): CliOption {
+  return new CliOption('--agent <name>', what);
+}
+
+/** `--topic SUBJECT`. */
+export function topicOption(): CliOption {
+  const what = 'broadcast to this topic (may be repeated; replaces the topics there are)';
+  return new CliOption('--topic <subject>', what).argParser(collect) as CliOption;
+}
+
+/** `--subject-id ID`. */
+export function subjectIdOption(): CliOption {
+  return new CliOption('--subject-id <id>', 'who sends, in what is broadcast').env('SUBJECT_ID') as CliOption;
+}
+
+/** `--backup-dir DIR`. */
+export function backupDirOption(what: string): CliOption {
+  return new CliOption('--backup-dir <dir>', what);
 }
 
 /** `--nats [URL]`: without a URL the environment's, or the local one. */
-export function natsOption(what: string): Option {
-  return new Option('--nats [url]', `${what} (without a URL: NATS_URL, or nats://127.0.0.1:4222)`);
+export function natsOption(what: string): CliOption {
+  const local = 'nats://127.0.0.1:4222';
+  const option = new CliOption('--nats [url]', `${what} (without a URL: NATS_URL, or ${local})`);
+  const isUrl = (text: string) => /^(nats|tls):\/\//.test(text) || /:\d+(,|$)/.test(text);
+  option.server = { env: 'NATS_URL', local, isUrl };
+  return option;
 }
 
 /** `--redis [URL]`: without a URL the environment's, or the local one. */
-export function redisOption(what: string): Option {
-  return new Option('--redis [url]', `${what} (without a URL: REDIS_URL, or redis://127.0.0.1:6379)`);
+export function redisOption(what: string): CliOption {
+  const local = 'redis://127.0.0.1:6379';
+  const option = new CliOption('--redis [url]', `${what} (without a URL: REDIS_URL, or ${local})`);
+  option.server = { env: 'REDIS_URL', local, isUrl: (text) => /^rediss?:\/\//.test(text) };
+  return option;
 }
 
-/** The NATS that is asked for; `undefined` where none is. */
-export function natsUrl(given: string | true | undefined, topics: readonly string[] | undefined): string | undefined {
-  const asked = given === undefined && topics !== undefined ? true : given;
-  if (asked === undefined) return undefined;
+/** The NATS to broadcast to; `undefined` where none is asked for. Topics need one. */
+export function natsFor(url: string | undefined, topics: readonly string[] | undefined): string | undefined {
+  if (url !== undefined || topics === undefined) return url;
   const fromEnvironment = process.env.NATS_URL;
-  if (asked === true) {
-    if (given === undefined && !fromEnvironment) {
-      throw new UsageError('--topic needs to know where to publish: add --nats nats://host:4222, or set NATS_URL.');
-    }
-    return fromEnvironment || 'nats://127.0.0.1:4222';
-  }
-  if (/^(nats|tls):\/\//.test(asked) || /:\d+(,|$)/.test(asked)) return asked;
-  throw new UsageError('--nats takes a URL such as nats://host:4222. Put a file before it, or write --nats=URL.');
-}
-
-/** The Redis that is asked for; `undefined` where none is. */
-export function redisUrl(given: string | true | undefined): string | undefined {
-  if (given === undefined) return undefined;
-  if (given === true) return process.env.REDIS_URL || 'redis://127.0.0.1:6379';
-  if (/^rediss?:\/\//.test(given)) return given;
-  throw new UsageError('--redis takes a URL such as redis://host:6379. Put a file before it, or write --redis=URL.');
+  if (fromEnvironment) return fromEnvironment;
+  throw new UsageError('--topic needs to know where to publish: add --nats nats://host:4222, or set NATS_URL.');
 }

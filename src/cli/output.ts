@@ -1,15 +1,48 @@
+import { type Paint, paintFor } from './color.ts';
 import { describe, OutputClosed } from './failure.ts';
+import { Progress } from './progress.ts';
 
 /** Where a command's output goes: data to stdout, everything else to stderr. */
 export class Output {
-  /** Everything is for programs. */
-  readonly json: boolean;
+  #json: boolean;
+  /** Colours for data. */
+  #paint: Paint;
+  /** Colours for messages. */
+  #paintMessages: Paint;
   /** Why nothing more can be written. */
   #failure: Error | undefined;
   #progress = false;
 
-  constructor(json: boolean) {
-    this.json = json;
+  /**
+   * @param json everything is for programs.
+   * @param colours whether there are colours. Default: as the surroundings say.
+   */
+  constructor(json: boolean, colours?: boolean) {
+    this.#json = json;
+    this.#paint = paintFor(process.stdout, colours);
+    this.#paintMessages = paintFor(process.stderr, colours);
+  }
+
+  /** Everything is for programs. */
+  get json(): boolean {
+    return this.#json;
+  }
+
+  /** Puts colours on data where there are any. */
+  get paint(): Paint {
+    return this.#paint;
+  }
+
+  /** Somebody sees how far it has come. */
+  get showsProgress(): boolean {
+    return !this.json && process.stderr.isTTY === true;
+  }
+
+  /** What the constructor takes, once all is known that says it. */
+  configure(json: boolean, colours: boolean | undefined): void {
+    this.#json = json;
+    this.#paint = paintFor(process.stdout, colours);
+    this.#paintMessages = paintFor(process.stderr, colours);
   }
 
   /** Notices from here on that a reader has gone, or a disk is full. */
@@ -53,9 +86,15 @@ export class Output {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Chunks of data, one after the other. */
-  async writeAll(chunks: AsyncIterable<string | Uint8Array>): Promise<void> {
-    for await (const chunk of chunks) await this.write(chunk);
+  /** Chunks of data, one after the other; how much it is shows where the data itself goes elsewhere. */
+  async writeAll(chunks: AsyncIterable<string | Uint8Array>, what = 'Writing'): Promise<void> {
+    using progress = process.stdout.isTTY === true ? undefined : new Progress(this, what);
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      await this.write(chunk);
+      bytes += chunk.length;
+      progress?.count(Math.floor(bytes / 1_024), 'KiB');
+    }
   }
 
   /** A value as one line of JSON. */
@@ -77,35 +116,38 @@ export class Output {
   /** Something that does not end the command. */
   warning(error: unknown): void {
     const { code, message } = describe(error);
-    this.#tell(this.json ? JSON.stringify({ warning: { code, message } }) : `warning: ${message}`);
+    this.#tell(
+      this.json
+        ? JSON.stringify({ warning: { code, message } })
+        : `${this.#paintMessages('yellow', 'warning:')} ${message}`,
+    );
   }
 
   /** Why the command fails; `more` only for programs. */
   error(error: unknown, more: Readonly<Record<string, unknown>> = {}): void {
     const { code, message } = describe(error);
-    this.#tell(this.json ? JSON.stringify({ error: { code, message, ...more } }) : `error: ${message}`);
+    this.#tell(
+      this.json
+        ? JSON.stringify({ error: { code, message, ...more } })
+        : `${this.#paintMessages('red', 'error:')} ${message}`,
+    );
   }
 
   /** A line that the next one replaces; on a terminal only. */
   progress(text: string): void {
-    if (this.json || !process.stderr.isTTY) return;
+    if (!this.showsProgress) return;
     this.#progress = true;
-    process.stderr.write(`\r\u{1b}[K${text}`);
+    process.stderr.write(`\r\u{1b}[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
+  }
+
+  /** Takes that line away. */
+  clearProgress(): void {
+    if (this.#progress) process.stderr.write('\r\u{1b}[K');
+    this.#progress = false;
   }
 
   #tell(text: string): void {
-    if (this.#progress) process.stderr.write('\r\u{1b}[K');
-    this.#progress = false;
+    this.clearProgress();
     process.stderr.write(`${text}\n`);
   }
-}
-
-/** A name on a line of its own: as it is, or, where that would not be clear, as JSON. */
-export function shownName(name: string): string {
-  return /^"|^\s|\s$|[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
-}
-
-/** `12,345`. */
-export function shownCount(count: number): string {
-  return count.toLocaleString('en-US');
 }

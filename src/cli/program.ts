@@ -1,8 +1,11 @@
 import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
+import { CliOption } from './cli-option.ts';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
+import { addClear } from './commands/clear.ts';
 import { addCompact } from './commands/compact.ts';
+import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
 import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
@@ -14,6 +17,7 @@ import { addValues } from './commands/values.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWatch } from './commands/watch.ts';
 import { example, type Session } from './context.ts';
+import { applySettings } from './settings.ts';
 
 /** The whole command line. */
 export function createProgram(session: Session): Command {
@@ -22,14 +26,24 @@ export function createProgram(session: Session): Command {
     .version(versionOfPackage())
     .option('--json', 'output, warnings and errors for programs')
     .addOption(new Option('--data-dir <dir>', 'the data directory').env('CONTEXT_CACHE_DIR').default('.context-cache'))
+    .addOption(
+      onCommandLineOnly('--config <file>', 'the configuration file (default: context-cache.config.js or .json, here)'),
+    )
+    .addOption(onCommandLineOnly('--no-color', 'no colours, as with NO_COLOR'))
     // These three are inherited by the commands that are added below. Errors are told in one place, see main.ts.
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })
-    .exitOverride();
-  example(program, 'serve        and, in another terminal:  context-cache set plan \'["search"]\'');
+    .exitOverride()
+    .hook('preAction', async (_, command) => {
+      await applySettings(program, command);
+      const { json = false, color } = program.opts<{ json?: boolean; color: boolean }>();
+      session.output.configure(json, color ? undefined : false);
+    });
+  example(program, 'set plan \'["search"]\' --namespace trip', 'get plan --namespace trip', 'serve');
   addServe(program, session);
   addApply(program, session);
   addValues(program, session);
+  addClear(program, session);
   addRead(program, session);
   addPast(program, session);
   addCompact(program, session);
@@ -40,7 +54,14 @@ export function createProgram(session: Session): Command {
   addReplay(program, session);
   addVerify(program, session);
   addDemo(program, session);
+  addConfig(program, session);
   return program;
+}
+
+function onCommandLineOnly(flags: string, description: string): CliOption {
+  const option = new CliOption(flags, description);
+  option.inFile = 'never';
+  return option;
 }
 
 function versionOfPackage(): string {

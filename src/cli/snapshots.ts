@@ -6,12 +6,33 @@ import {
   type SnapshotInfo,
   type SnapshotStore,
 } from '../index.ts';
+import type { Context } from './context.ts';
+import { UsageError } from './failure.ts';
 
 /** Where snapshots are kept: in a Redis, in a directory, or else beside the data. */
 export interface SnapshotPlace {
   readonly dataDir: string;
   readonly redis?: string | undefined;
   readonly backupDir?: string | undefined;
+}
+
+/** The options that name a place. */
+export interface PlaceFlags {
+  readonly redis?: string;
+  readonly backupDir?: string;
+}
+
+/**
+ * The place that is meant. What is typed comes before what environment and file say.
+ *
+ * @throws {UsageError} where two are typed.
+ */
+export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): SnapshotPlace {
+  const { redis, backupDir } = options;
+  if (redis === undefined || backupDir === undefined) return { dataDir, redis, backupDir };
+  if (!isFlag('redis')) return { dataDir, backupDir };
+  if (!isFlag('backupDir')) return { dataDir, redis };
+  throw new UsageError('Give --redis or --backup-dir, not both.');
 }
 
 /** The store of a place. Its user closes it. */

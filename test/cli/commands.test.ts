@@ -191,7 +191,7 @@ describe('exit codes', () => {
     const helps = await Promise.all(commands.map((command) => run(['help', command])));
     for (const help of helps) {
       expect(help.code).toBe(0);
-      expect(help.stdout).toMatch(/Example:\n {2}\$ context-cache /);
+      expect(help.stdout).toMatch(/Examples:\n {2}\$ context-cache /);
     }
     const { version } = JSON.parse(await readFile(join(import.meta.dirname, '../../package.json'), 'utf8'));
     expect(await run(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n` });

@@ -23,11 +23,11 @@ describe('compact', () => {
       const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
       const before = await on('dump');
       await using _server = where === 'on a directory' ? undefined : await serve(dataDir);
-      expect(await on('compact')).toMatchObject({
+      expect(await on('compact', '--yes')).toMatchObject({
         code: 2,
         stderr: expect.stringContaining('Nothing says what to keep'),
       });
-      const report = JSON.parse((await on('compact', '--keep-updates', '3', '--json')).stdout);
+      const report = JSON.parse((await on('compact', '--keep-updates', '3', '--yes', '--json')).stdout);
       expect(report).toEqual({ first: expect.any(Number), removed: report.first - 1 });
       expect(report.first).toBeGreaterThanOrEqual(11);
       expect(await on('dump')).toEqual(before);
@@ -36,11 +36,11 @@ describe('compact', () => {
       expect(await on('log', '--from', '1')).toMatchObject({ code: 1, stderr: expect.stringContaining('Read from') });
       expect(jsonLines((await on('log')).stdout).at(-1)).toMatchObject({ position: 20 });
       expect(jsonLines((await on('history', 'k4')).stdout)).toMatchObject([{ position: 20 }]);
-      expect(await on('compact', '--keep-updates', '0')).toMatchObject({
+      expect(await on('compact', '--keep-updates', '0', '-y')).toMatchObject({
         code: 0,
         stdout: expect.stringContaining('the log begins at position 21'),
       });
-      expect(await on('compact', '--keep', '1d', '--forget', 'mirror')).toMatchObject({ code: 3 });
+      expect(await on('compact', '--keep', '1d', '--forget', 'mirror', '--yes')).toMatchObject({ code: 3 });
       expect(await on('compact', '--keep', 'long')).toMatchObject({ code: 2 });
       expect(await on('dump')).toEqual(before);
     },
@@ -49,7 +49,7 @@ describe('compact', () => {
   test('what is left can be replayed', async () => {
     const dataDir = await filledDir(20);
     const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
-    expect(await on('compact', '--keep-updates', '6')).toMatchObject({ code: 0 });
+    expect(await on('compact', '--keep-updates', '6', '--yes')).toMatchObject({ code: 0 });
     const again = `${dataDir}-again`;
     expect(await run(['replay', dataDir, '--data-dir', again, '--until', '13'])).toMatchObject({ code: 1 });
     expect(await run(['replay', dataDir, '--data-dir', again, '--until', '17'])).toMatchObject({ code: 0 });

@@ -10,16 +10,17 @@ import { type AgentContextCache, ContextCacheError, type OpenOptions, type Shutd
 import { ApplyReport } from '../apply-report.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { OutputClosed, UsageError } from '../failure.ts';
-import { collect, duration, natsOption, natsUrl, redisOption, redisUrl } from '../options.ts';
+import { duration, natsFor, natsOption, redisOption, subjectIdOption, topicOption } from '../options.ts';
 import { interruption } from '../signals.ts';
 import { openOrConnect } from '../target.ts';
 
 interface ApplyFlags {
   readonly ack?: boolean;
   readonly keepGoing?: boolean;
-  readonly nats?: string | true;
+  readonly nats?: string;
   readonly topic?: string[];
-  readonly redis?: string | true;
+  readonly redis?: string;
+  readonly subjectId?: string;
   readonly durability?: 'log' | 'memory';
   readonly drainTimeout: number;
 }
@@ -35,27 +36,33 @@ export function addApply(program: Command, session: Session): void {
     .option('--ack', 'print {"line", "position"} for each command once it is durable')
     .option('--keep-going', 'go on after a line that fails')
     .addOption(natsOption('broadcast to this NATS'))
-    .option('--topic <subject>', 'broadcast to this topic (may be repeated; replaces the topics there are)', collect)
+    .addOption(topicOption())
     .addOption(redisOption('mirror to this Redis'))
+    .addOption(subjectIdOption())
     .addOption(
       new Option('--durability <when>', 'when a command counts as done').choices(['log', 'memory']).default('log'),
     )
     .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 60_000);
-  example(apply, 'apply commands.ndjson --data-dir .context-cache --keep-going');
+  example(
+    apply,
+    'apply commands.ndjson --keep-going',
+    'apply commands.ndjson --redis redis://127.0.0.1:6379 --nats nats://127.0.0.1:4222 --topic agents.context',
+    'apply commands.ndjson --ack --json',
+  );
   does<ApplyFlags>(session, apply, runApply);
 }
 
 async function runApply(context: Context<ApplyFlags>): Promise<number> {
   const { output, dataDir, options, args } = context;
   const cache = cacheOptions(options);
-  const input = await openInput(args[0] ?? '-');
+  const { input, fraction } = await openInput(args[0] ?? '-');
   using interrupted = interruption();
   const { ack = false, keepGoing = false } = options;
-  const report = new ApplyReport({ output, acknowledges: ack, keepGoing });
+  using report = new ApplyReport({ output, acknowledges: ack, keepGoing, fraction });
   try {
     const opened = await openOrConnect({ dataDir, output, create: true, cache });
     if (opened instanceof HttpClient) {
-      mustHaveNothingOfItsOwn(opened, options);
+      mustHaveNothingOfItsOwn(opened, context);
       await report.finish(await applyServed(opened, input, report, interrupted.signal), []);
     } else {
       const { summary, undelivered } = await applyHere(opened, input, report, options, interrupted.signal);
@@ -67,20 +74,22 @@ async function runApply(context: Context<ApplyFlags>): Promise<number> {
   return report.exitCode(interrupted.signal.aborted);
 }
 
-function cacheOptions({ nats, topic, redis, durability }: ApplyFlags): Omit<OpenOptions, 'dataDir' | 'onError'> {
-  return { natsUrl: natsUrl(nats, topic) ?? null, redisUrl: redisUrl(redis), durability };
+function cacheOptions(flags: ApplyFlags): Omit<OpenOptions, 'dataDir' | 'onError'> {
+  const { nats, topic, redis, subjectId, durability } = flags;
+  return { natsUrl: natsFor(nats, topic) ?? null, redisUrl: redis, subjectId, durability };
 }
 
 /** Before anything is made for it, a file must be there. */
-async function openInput(file: string): Promise<Readable> {
-  if (file === '-') return process.stdin;
+async function openInput(file: string): Promise<{ input: Readable; fraction: () => number | undefined }> {
+  if (file === '-') return { input: process.stdin, fraction: () => undefined };
   const found = await stat(file).catch((cause) => {
     throw new ContextCacheError('NOT_FOUND', `${file} cannot be read (${cause.code}). Name a file of commands.`, {
       cause,
     });
   });
   if (found.isDirectory()) throw new UsageError(`${file} is a directory. Name a file of commands.`);
-  return createReadStream(file, { highWaterMark: 256 * 1024 });
+  const input = createReadStream(file, { highWaterMark: 256 * 1024 });
+  return { input, fraction: () => (found.size === 0 ? undefined : input.bytesRead / found.size) };
 }
 
 async function applyHere(
@@ -145,9 +154,9 @@ async function applyServed(
   return summary;
 }
 
-function mustHaveNothingOfItsOwn(client: HttpClient, { nats, topic, redis, durability }: ApplyFlags): void {
-  const own = nats !== undefined || topic !== undefined || redis !== undefined || durability === 'memory';
-  if (!own) return;
+function mustHaveNothingOfItsOwn(client: HttpClient, { isFlag }: Context<ApplyFlags>): void {
+  const own = (['nats', 'topic', 'redis', 'subjectId', 'durability'] as const).filter(isFlag);
+  if (own.length === 0) return;
   client.close();
   throw new UsageError(
     'A running "context-cache serve" has the directory; NATS, topics, Redis and durability are its own. Give --nats, --topic and --redis to serve, or stop it.',

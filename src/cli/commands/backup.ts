@@ -1,18 +1,15 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BackupSettings, BackupStatus, SnapshotInfo } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { integer, redisOption, redisUrl } from '../options.ts';
-import { type Output, shownCount } from '../output.ts';
-import { listSnapshots, storeOf } from '../snapshots.ts';
+import { backupDirOption, integer, redisOption } from '../options.ts';
+import type { Output } from '../output.ts';
+import { Progress } from '../progress.ts';
+import { shownCount } from '../shown.ts';
+import { listSnapshots, onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
 
-interface Place {
-  readonly redis?: string | true;
-  readonly backupDir?: string;
-}
-
-interface Settings extends Place {
+interface Settings extends PlaceFlags {
   readonly interval?: number;
   readonly mode?: BackupSettings['mode'];
   readonly keep?: number;
@@ -24,23 +21,24 @@ export function addBackup(program: Command, session: Session): void {
     .command('backup')
     .description('take snapshots, or set when they are taken; kept in Redis, a directory, or beside the data')
     .addOption(redisOption('keep them in this Redis'))
-    .option('--backup-dir <dir>', 'keep them in this directory (default: "backups" in the data directory)');
+    .addOption(backupDirOption('keep them in this directory (default: "backups" in the data directory)'));
   const now = backup.command('now', { isDefault: true }).description('take a snapshot now');
   const enable = withSettings(backup.command('enable')).description('let the serving process take snapshots by itself');
   const disable = backup.command('disable').description('no snapshots but those that are asked for');
   const status = backup.command('status').description('print how the backup stands');
   const list = backup.command('list').description('print the stored snapshots, newest first');
   const settings = withSettings(backup.command('settings')).description('print the settings, or change some');
-  example(backup, 'backup now --backup-dir /var/backups/agents');
-  example(now, 'backup now');
+  example(backup, 'backup now --backup-dir ./snapshots', 'backup enable --mode on_change --interval 60');
+  example(now, 'backup now', 'backup now --redis redis://127.0.0.1:6379');
   example(enable, 'backup enable --mode on_change --interval 60');
   example(disable, 'backup disable');
   example(status, 'backup status --json');
   example(list, 'backup list --redis redis://127.0.0.1:6379');
   example(settings, 'backup settings --keep 10');
 
-  does<Place>(session, now, async (context) => {
+  does<PlaceFlags>(session, now, async (context) => {
     await using target = await open(context);
+    using _progress = new Progress(context.output, 'Taking a snapshot');
     const info = (await target.ask({ type: 'context.backup' })) as SnapshotInfo;
     await context.output.result(info, snapshotLine(info));
   });
@@ -49,11 +47,11 @@ export function addBackup(program: Command, session: Session): void {
     const answer = await target.ask({ type: 'backup.enable', settings: settingsOf(context.options) });
     await printSettings(context.output, answer as BackupSettings);
   });
-  does<Place>(session, disable, async (context) => {
+  does<PlaceFlags>(session, disable, async (context) => {
     await using target = await open(context);
     await printSettings(context.output, (await target.ask({ type: 'backup.disable' })) as BackupSettings);
   });
-  does<Place>(session, status, async (context) => {
+  does<PlaceFlags>(session, status, async (context) => {
     await using target = await open(context);
     const answer = (await target.ask({ type: 'backup.status' })) as BackupStatus;
     await context.output.result(answer, JSON.stringify(answer, null, 2));
@@ -62,7 +60,7 @@ export function addBackup(program: Command, session: Session): void {
     await using target = await open(context);
     await printSettings(context.output, await changeSettings(target, settingsOf(context.options)));
   });
-  does<Place>(session, list, async (context) => {
+  does<PlaceFlags>(session, list, async (context) => {
     const infos = await stored(context);
     await context.output.result(infos, infos.map(snapshotLine).join('\n'));
   });
@@ -71,7 +69,7 @@ export function addBackup(program: Command, session: Session): void {
 function withSettings(command: Command): Command {
   return command
     .option('--interval <seconds>', 'seconds between two snapshots', seconds)
-    .option('--mode <mode>', 'periodic, on_change or manual')
+    .addOption(new Option('--mode <mode>', 'when they are taken').choices(['periodic', 'on_change', 'manual']))
     .option('--keep <count>', 'how many snapshots stay', integer);
 }
 
@@ -93,27 +91,24 @@ async function changeSettings(target: Target, changes: Partial<BackupSettings>):
 }
 
 /** A served cache keeps its snapshots where it was told to; here the place may be named. */
-async function open({ dataDir, output, options }: Context<Place>): Promise<Target> {
-  const place = placeOf(dataDir, options);
+async function open(context: Context<PlaceFlags>): Promise<Target> {
+  const { dataDir, output, isFlag } = context;
+  const place = onePlace(context);
+  if (isFlag('redis') || isFlag('backupDir')) await mustNotBeServed(dataDir);
   if (!isNamed(place)) return openTarget({ dataDir, output, cache: { backup: {} } });
-  await mustNotBeServed(dataDir);
   return openTarget({ dataDir, output, cache: { backup: { store: storeOf(place) } } });
 }
 
 /** A named place is looked into whoever has the data directory, and whether there is one. */
-async function stored({ dataDir, output, options }: Context<Place>): Promise<SnapshotInfo[]> {
-  const place = placeOf(dataDir, options);
+async function stored(context: Context<PlaceFlags>): Promise<SnapshotInfo[]> {
+  const { dataDir, output } = context;
+  const place = onePlace(context);
   if (isNamed(place)) return listSnapshots(place);
   await using target = await openTarget({ dataDir, output });
   return await target.snapshots();
 }
 
-function placeOf(dataDir: string, { redis, backupDir }: Place) {
-  if (redis !== undefined && backupDir !== undefined) throw new UsageError('Give --redis or --backup-dir, not both.');
-  return { dataDir, redis: redisUrl(redis), backupDir };
-}
-
-function isNamed({ redis, backupDir }: ReturnType<typeof placeOf>): boolean {
+function isNamed({ redis, backupDir }: SnapshotPlace): boolean {
   return redis !== undefined || backupDir !== undefined;
 }
 

@@ -1,8 +1,11 @@
 import type { Command } from 'commander';
 import type { CompactReport, LogOptions } from '../../index.ts';
+import { collect } from '../cli-option.ts';
+import { mayDestroy, type YesFlag } from '../confirm.ts';
 import { does, example, type Session } from '../context.ts';
-import { collect, duration, integer } from '../options.ts';
-import { shownCount } from '../output.ts';
+import { duration, integer, yesOption } from '../options.ts';
+import { Progress } from '../progress.ts';
+import { shownCount } from '../shown.ts';
 import { openTarget } from '../target.ts';
 
 /** What of the past is to be kept. */
@@ -36,10 +39,15 @@ export function addCompact(program: Command, session: Session): void {
     program
       .command('compact')
       .description('let go of the updates and moments that are not to be kept; never the present'),
-  ).option('--forget <follower>', 'do not wait for this follower, which is not running (may be repeated)', collect);
-  example(compact, 'compact --keep 30d --keep-updates 1000000');
-  does<KeepFlags & { forget?: string[] }>(session, compact, async ({ output, dataDir, options }) => {
+  )
+    .option('--forget <follower>', 'do not wait for this follower, which is not running (may be repeated)', collect)
+    .addOption(yesOption());
+  example(compact, 'compact --keep 30d --keep-updates 1000000', 'compact --keep-updates 0 --yes');
+  does<KeepFlags & YesFlag & { forget?: string[] }>(session, compact, async (context) => {
+    const { output, dataDir, options } = context;
+    await mayDestroy(context, 'compact lets go of what is not to be kept of the log and the past, for good');
     await using target = await openTarget({ dataDir, output });
+    using _progress = new Progress(output, 'Compacting');
     const forget = options.forget === undefined ? {} : { forget: options.forget };
     const answer = await target.ask({ type: 'cache.compact', ...keepOf(options), ...forget });
     const { first, removed, heldBy } = answer as CompactReport;

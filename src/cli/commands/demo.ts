@@ -4,8 +4,8 @@ import { systemClock } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { DemoAgents } from '../demo-agents.ts';
 import { duration, integer } from '../options.ts';
-import { shownCount } from '../output.ts';
 import { Serving } from '../serving.ts';
+import { shownCount } from '../shown.ts';
 import { interruption } from '../signals.ts';
 import { listSnapshots } from '../snapshots.ts';
 import { tellLeftOver } from './serve.ts';
@@ -22,7 +22,7 @@ export function addDemo(program: Command, session: Session): void {
     .description('serve the data directory and let a few example agents share context in it, until Ctrl-C')
     .option('--every <duration>', 'between two steps', duration, 2_000)
     .option('--trips <count>', 'end after so many trips', integer);
-  example(demo, 'demo --every 5s');
+  example(demo, 'demo', 'demo --every 1ms --trips 2');
   does<DemoFlags>(session, demo, runDemo);
 }
 

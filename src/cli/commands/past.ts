@@ -8,7 +8,8 @@ import type { PastMoment } from '../../adapters/moment.ts';
 import type { CacheView, MaybePromise } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { EXIT, UsageError } from '../failure.ts';
-import { moment, namespaceOption } from '../options.ts';
+import { moment, namespaceOption, onlyNamespaceOption } from '../options.ts';
+import { Progress } from '../progress.ts';
 import { CLOSE_MS, openOrConnect, openTarget } from '../target.ts';
 
 /** `history`, `diff` and `bisect`: how it came to be as it is. */
@@ -24,10 +25,10 @@ function addHistory(program: Command, session: Session): void {
     .description('print what became of an entry, a version of it a line of JSON, newest first')
     .argument('<key>', 'the key')
     .addOption(namespaceOption());
-  example(history, 'history plan --namespace trip | jq .agent');
+  example(history, 'history plan --namespace trip', 'history plan -n trip | head -n 1');
   does<{ namespace: string }>(session, history, async ({ output, dataDir, options, args }) => {
     await using target = await openTarget({ dataDir, output });
-    await output.writeAll(target.history(args[0] ?? '', options.namespace));
+    await output.writeAll(target.history(args[0] ?? '', options.namespace), 'Reading');
   });
 }
 
@@ -37,12 +38,12 @@ function addDiff(program: Command, session: Session): void {
     .description('print what was added, changed and removed between two moments, an entry a line of JSON')
     .argument('<a>', 'a position, or a time (2026-01-31T12:00:00Z)')
     .argument('<b>', 'a position, or a time')
-    .option('-n, --namespace <name>', 'only of this namespace');
-  example(diff, 'diff 100 200 --namespace trip');
+    .addOption(onlyNamespaceOption());
+  example(diff, 'diff 0 3', 'diff 1 3 --namespace trip', 'diff 2026-01-31T12:00:00Z 3');
   does<{ namespace?: string }>(session, diff, async ({ output, dataDir, options, args }) => {
     const [a, b] = [moment(args[0] ?? ''), moment(args[1] ?? '')];
     await using target = await openTarget({ dataDir, output });
-    await output.writeAll(target.diff({ a, b, namespace: options.namespace }));
+    await output.writeAll(target.diff({ a, b, namespace: options.namespace }), 'Comparing');
   });
 }
 
@@ -61,7 +62,7 @@ function addBisect(program: Command, session: Session): void {
     .requiredOption('--module <file>', 'a JavaScript module; its default export is view => boolean')
     .option('--from <moment>', 'begin with this position or time, where it is still true', moment)
     .option('--to <moment>', 'end with this position or time', moment);
-  example(bisect, 'bisect --module has-a-plan.js --from 100');
+  example(bisect, 'bisect --module has-a-plan.js --from 1');
   does<BisectFlags>(session, bisect, runBisect);
 }
 
@@ -74,6 +75,7 @@ async function runBisect({ output, dataDir, options }: Context<BisectFlags>): Pr
     throw new UsageError('bisect does not work on a directory that is served. Stop the server, or use a copy.');
   }
   try {
+    using _progress = new Progress(output, 'Searching');
     const culprit = await cache.bisect(holds, { from, to });
     if (culprit === undefined) {
       output.message('It is never false.');

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { DumpRange } from '../../adapters/json-lines.ts';
 import { does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { integer, moment } from '../options.ts';
+import { integer, moment, onlyNamespaceOption } from '../options.ts';
 import { openTarget } from '../target.ts';
 
 /** `dump`, `log` and `health`: everything there is. */
@@ -16,12 +16,12 @@ function addDump(program: Command, session: Session): void {
   const dump = program
     .command('dump')
     .description('print every entry, a line of JSON each, sorted by namespace and key')
-    .option('-n, --namespace <name>', 'only of this namespace')
+    .addOption(onlyNamespaceOption())
     .option('--at <moment>', 'as they were at this position, or at this time (2026-01-31T12:00:00Z)', moment);
-  example(dump, 'dump --data-dir .context-cache --namespace trip | jq .value');
+  example(dump, 'dump', 'dump --namespace trip > trip.ndjson', 'dump --at 2', 'dump --at 2026-01-31T12:00:00Z');
   does<DumpRange>(session, dump, async ({ output, dataDir, options }) => {
     await using target = await openTarget({ dataDir, output });
-    await output.writeAll(target.dump({ at: options.at, namespace: options.namespace }));
+    await output.writeAll(target.dump({ at: options.at, namespace: options.namespace }), 'Dumping');
   });
 }
 
@@ -37,8 +37,8 @@ function addLog(program: Command, session: Session): void {
     .description('print every update, a line of JSON each, oldest first')
     .option('--from <position>', 'begin with this position', integer)
     .option('--to <position>', 'end with this position', integer)
-    .option('-n, --namespace <name>', 'only of this namespace');
-  example(log, 'log --from 100 --to 200');
+    .addOption(onlyNamespaceOption());
+  example(log, 'log > run.ndjson', 'log --from 1 --to 100 --namespace trip');
   does<LogOptions>(session, log, async ({ output, dataDir, options }) => {
     const { from, to, namespace } = options;
     if (from !== undefined && to !== undefined && from > to) throw new UsageError('--from must not be beyond --to.');
@@ -48,13 +48,13 @@ function addLog(program: Command, session: Session): void {
       ...(to === undefined ? {} : { to }),
       ...(namespace === undefined ? {} : { namespace }),
     };
-    await output.writeAll(target.log(range));
+    await output.writeAll(target.log(range), 'Reading the log');
   });
 }
 
 function addHealth(program: Command, session: Session): void {
   const health = program.command('health').description('print how the cache is doing');
-  example(health, 'health --json');
+  example(health, 'health', 'health --json');
   does(session, health, async ({ output, dataDir }) => {
     await using target = await openTarget({ dataDir, output });
     const answer = await target.ask({ type: 'cache.health' });

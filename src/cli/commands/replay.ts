@@ -4,7 +4,9 @@ import { type ReplayReport, type ReplaySource, replay, systemClock } from '../..
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
 import { moment } from '../options.ts';
-import { type Output, shownCount } from '../output.ts';
+import type { Output } from '../output.ts';
+import { Progress } from '../progress.ts';
+import { shownCount } from '../shown.ts';
 import { interruption } from '../signals.ts';
 
 interface ReplayFlags {
@@ -14,8 +16,6 @@ interface ReplayFlags {
   readonly subject?: string;
 }
 
-/** Between two progress lines. */
-const PROGRESS_MS = 200;
 /** How long the new directory may take to be left as it should be. */
 const CLOSE_MS = 5_000;
 
@@ -29,7 +29,13 @@ export function addReplay(program: Command, session: Session): void {
     .option('--repair', 'use what can be used of a log that is not whole, and tell what was left out')
     .option('--stream <name>', 'with a nats:// URL as the source: the JetStream stream that holds the messages')
     .option('--subject <subject>', "with --stream: only this subject's messages");
-  example(command, 'replay run.ndjson --data-dir replayed --until 2026-01-31T12:00:00Z');
+  example(
+    command,
+    'replay run.ndjson --data-dir replayed',
+    'replay run.ndjson --data-dir until-3 --until 3',
+    'replay .context-cache --data-dir copy',
+    'replay nats://127.0.0.1:4222 --stream AGENTS --data-dir captured',
+  );
   does<ReplayFlags>(session, command, runReplay);
 }
 
@@ -38,21 +44,16 @@ async function runReplay({ output, dataDir, options, args }: Context<ReplayFlags
   const { until, repair } = options;
   using interrupted = interruption();
   const startedAt = systemClock.now();
-  let shownAt = startedAt;
+  using progress = new Progress(output, 'Replaying');
   const { cache, report } = await replay(sourceOf(place, options), {
     dataDir,
     ...{ until, repair, signal: interrupted.signal },
     ...{ natsUrl: null, backup: { enabled: false }, passivateAfterMs: 0 },
     onError: (error) => output.warning(error),
-    onProgress: ({ position, fraction }) => {
-      const now = systemClock.now();
-      if (now - shownAt < PROGRESS_MS) return;
-      shownAt = now;
-      const share = fraction === undefined ? '' : ` (${Math.floor(100 * fraction)} %)`;
-      output.progress(`Position ${shownCount(position)}${share} …`);
-    },
+    onProgress: ({ position, fraction }) => progress.count(position, 'updates', fraction),
   });
   await cache.shutdown({ timeoutMs: CLOSE_MS });
+  progress[Symbol.dispose]();
   await tell(output, report, resolve(dataDir), (systemClock.now() - startedAt) / 1_000);
   return undefined;
 }

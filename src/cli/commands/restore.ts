@@ -2,16 +2,16 @@ import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { AgentContextCache, ContextCacheError, replay, type SnapshotStore } from '../../index.ts';
-import { does, example, type Session } from '../context.ts';
+import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { redisOption, redisUrl } from '../options.ts';
-import { shownCount } from '../output.ts';
-import { storeOf } from '../snapshots.ts';
+import { backupDirOption, redisOption } from '../options.ts';
+import type { Output } from '../output.ts';
+import { Progress } from '../progress.ts';
+import { shownCount } from '../shown.ts';
+import { onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
 
-interface RestoreOptions {
-  readonly redis?: string | true;
-  readonly backupDir?: string;
+interface RestoreFlags extends PlaceFlags {
   readonly log?: string;
 }
 
@@ -21,42 +21,84 @@ export function addRestore(program: Command, session: Session): void {
     .command('restore')
     .description('fill an empty data directory with the newest whole snapshot')
     .addOption(redisOption('take it from this Redis'))
-    .option('--backup-dir <dir>', 'take it from this directory; of a data directory also what its log has after it')
+    .addOption(backupDirOption('take it from this directory; of a data directory also what its log has after it'))
     .option(
       '--log <source>',
       'then replay what this has after it: as the source of "replay", or another data directory',
     );
-  example(restore, 'restore --data-dir restored --backup-dir /var/backups/agents');
-  does<RestoreOptions>(session, restore, async ({ output, dataDir, options }) => {
-    const { backupDir } = options;
-    const redis = redisUrl(options.redis);
-    if ((redis === undefined) === (backupDir === undefined)) {
-      throw new UsageError('Say where the snapshot is: --redis redis://host:6379 or --backup-dir DIR.');
-    }
-    await mustNotBeServed(dataDir);
-    const isData = backupDir !== undefined && (await isDataDirectory(backupDir));
-    const whole = isData && options.log === undefined;
-    const store = storeOf({ dataDir, redis, backupDir: isData ? join(backupDir, 'backups') : backupDir });
-    try {
-      if (!whole) await mustHoldSomething(store);
-      const open = {
-        dataDir,
-        restoreFrom: whole ? backupDir : store,
-        natsUrl: null,
-        backup: { enabled: false },
-        onError: (error: Error) => output.warning(error),
-      };
-      const { log } = options;
-      await using cache = log === undefined ? await AgentContextCache.open(open) : (await replay(log, open)).cache;
-      const { position } = cache;
-      const namespaces = cache.listNamespaces().length;
-      const text = `Restored ${resolve(dataDir)}: ${shownCount(namespaces)} namespaces, position ${shownCount(position)}.`;
-      if (output.json) await output.writeJson({ position, namespaces });
-      else output.message(text);
-    } finally {
-      await store.close();
-    }
-  });
+  example(
+    restore,
+    'restore --data-dir restored --backup-dir ./snapshots',
+    'restore --data-dir restored-from-redis --redis redis://127.0.0.1:6379',
+    'restore --data-dir restored-with-log --backup-dir ./snapshots --log run.ndjson',
+  );
+  does<RestoreFlags>(session, restore, runRestore);
+}
+
+async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
+  const { output, dataDir, options } = context;
+  const place = onePlace(context);
+  if (place.redis === undefined && place.backupDir === undefined) {
+    throw new UsageError('Say where the snapshot is: --redis redis://host:6379 or --backup-dir DIR.');
+  }
+  await mustNotBeServed(dataDir);
+  using progress = new Progress(output, 'Restoring');
+  const { position, namespaces } = await restored(output, dataDir, place, options.log, progress);
+  progress[Symbol.dispose]();
+  if (output.json) await output.writeJson({ position, namespaces });
+  else {
+    const counts = `${shownCount(namespaces)} namespaces, position ${shownCount(position)}`;
+    output.message(`Restored ${resolve(dataDir)}: ${counts}.`);
+  }
+  return undefined;
+}
+
+async function restored(
+  output: Output,
+  dataDir: string,
+  place: SnapshotPlace,
+  log: string | undefined,
+  progress: Progress,
+): Promise<{ position: number; namespaces: number }> {
+  const { backupDir } = place;
+  const isData = backupDir !== undefined && (await isDataDirectory(backupDir));
+  const whole = isData && log === undefined;
+  const store = storeOf({ ...place, ...(isData ? { backupDir: join(backupDir, 'backups') } : {}) });
+  try {
+    if (!whole) await mustHoldSomething(store);
+    const open = {
+      dataDir,
+      restoreFrom: whole ? backupDir : counting(store, progress),
+      natsUrl: null,
+      backup: { enabled: false },
+      onError: (error: Error) => output.warning(error),
+    };
+    const onProgress = ({ position }: { position: number }) => progress.count(position, 'updates');
+    await using cache =
+      log === undefined ? await AgentContextCache.open(open) : (await replay(log, { ...open, onProgress })).cache;
+    return { position: cache.position, namespaces: cache.listNamespaces().length };
+  } finally {
+    await store.close();
+  }
+}
+
+/** The same store; what is read of it shows. */
+function counting(store: SnapshotStore, progress: Progress): SnapshotStore {
+  let bytes = 0;
+  return {
+    description: store.description,
+    put: (name, blob, signal) => store.put(name, blob, signal),
+    get: async (name, signal) => {
+      const blob = await store.get(name, signal);
+      bytes += blob?.length ?? 0;
+      progress.count(Math.floor(bytes / 1_024), 'KiB read');
+      return blob;
+    },
+    has: (names, signal) => store.has(names, signal),
+    list: (prefix, signal) => store.list(prefix, signal),
+    remove: (names, signal) => store.remove(names, signal),
+    close: () => store.close(),
+  };
 }
 
 function isDataDirectory(path: string): Promise<boolean> {

@@ -3,19 +3,30 @@ import type { Command } from 'commander';
 import type { CacheHealth, ShutdownReport } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { collect, duration, natsOption, natsUrl, port, redisOption, redisUrl } from '../options.ts';
-import { type Output, shownCount } from '../output.ts';
+import {
+  backupDirOption,
+  duration,
+  natsFor,
+  natsOption,
+  port,
+  redisOption,
+  subjectIdOption,
+  topicOption,
+} from '../options.ts';
+import type { Output } from '../output.ts';
 import { Serving } from '../serving.ts';
+import { shownCount } from '../shown.ts';
 import { aborted, interruption } from '../signals.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
 import { type KeepFlags, keepOf, withKeep } from './compact.ts';
 
 interface ServeFlags extends KeepFlags {
   readonly port?: number;
-  readonly nats?: string | true;
+  readonly nats?: string;
   readonly commandsSubject: string;
   readonly topic?: string[];
-  readonly redis?: string | true;
+  readonly redis?: string;
+  readonly subjectId?: string;
   readonly backupDir?: string;
   readonly drainTimeout: number;
 }
@@ -28,19 +39,24 @@ export function addServe(program: Command, session: Session): void {
     .option('--port <port>', 'the HTTP port (default: a free one)', port)
     .addOption(natsOption('broadcast to this NATS and take commands from it'))
     .option('--commands-subject <subject>', 'where commands are taken from NATS', 'context-cache.commands')
-    .option('--topic <subject>', 'broadcast to this topic (may be repeated; replaces the topics there are)', collect)
+    .addOption(topicOption())
+    .addOption(subjectIdOption())
     .addOption(redisOption('mirror to this Redis, and keep snapshots there'))
-    .option('--backup-dir <dir>', 'keep snapshots in this directory (default: the Redis, or "backups" with the data)')
+    .addOption(backupDirOption('keep snapshots in this directory (default: the Redis, or "backups" with the data)'))
     .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 5_000);
   withKeep(serve);
-  example(serve, 'serve --data-dir .context-cache --nats nats://127.0.0.1:4222 --topic agents.context');
+  example(
+    serve,
+    'serve',
+    'serve --redis redis://127.0.0.1:6379 --nats nats://127.0.0.1:4222 --topic agents.context',
+    'serve --backup-dir ./snapshots --keep 30d',
+  );
   does<ServeFlags>(session, serve, runServe);
 }
 
 async function runServe({ output, dataDir, options }: Context<ServeFlags>): Promise<undefined> {
-  const { backupDir, topic, commandsSubject: subject } = options;
-  const nats = natsUrl(options.nats, topic);
-  const redis = redisUrl(options.redis);
+  const { backupDir, topic, redis, subjectId, commandsSubject: subject } = options;
+  const nats = natsFor(options.nats, topic);
   if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject)) throw new UsageError('--commands-subject takes one NATS subject.');
   const place = { dataDir, redis, backupDir };
   using interrupted = interruption();
@@ -51,7 +67,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     commands: nats === undefined ? undefined : { url: nats, subject },
     cache: {
       ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) } },
-      ...{ passivateAfterMs: undefined, log: keepOf(options) },
+      ...{ passivateAfterMs: undefined, subjectId, log: keepOf(options) },
     },
     snapshots: () => listSnapshots(place),
   });

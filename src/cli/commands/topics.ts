@@ -16,8 +16,8 @@ export function addTopics(program: Command, session: Session): void {
     .argument('[topics...]');
   const add = topics.command('add').description('add a topic; it gets what comes from now on').argument('<topic>');
   const remove = topics.command('remove').description('remove a topic').argument('<topic>');
-  example(topics, 'topics add agents.context');
-  example(list, 'topics list --json');
+  example(topics, 'topics', 'topics add agents.context');
+  example(list, 'topics list', 'topics list --json');
   example(set, 'topics set agents.context audit.context');
   example(add, 'topics add agents.context');
   example(remove, 'topics remove agents.context');

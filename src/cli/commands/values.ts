@@ -3,8 +3,9 @@ import { decodeUtf8, MAX_LINE_BYTES } from '../../adapters/lines.ts';
 import { type Acknowledgement, ContextCacheError, compareNames, type DataCommand } from '../../index.ts';
 import { does, example, type Session } from '../context.ts';
 import { UsageError } from '../failure.ts';
-import { durationOrMs, integer, namespaceOption } from '../options.ts';
-import { type Output, shownCount, shownName } from '../output.ts';
+import { agentOption, durationOrMs, integer, namespaceOption } from '../options.ts';
+import type { Output } from '../output.ts';
+import { shownCount, shownName } from '../shown.ts';
 import { openTarget } from '../target.ts';
 
 /** `get`, `set`, `delete`, `keys` and `namespaces`. */
@@ -27,7 +28,7 @@ function addGet(program: Command, session: Session): void {
     .argument('<key>')
     .addOption(namespaceOption())
     .option('--entry', 'the whole entry: value, version, instants and agent');
-  example(get, 'get plan --namespace trip');
+  example(get, 'get plan --namespace trip', 'get plan -n trip --entry');
   does<InNamespace & { entry?: boolean }>(session, get, async ({ output, dataDir, options, args: [key = ''] }) => {
     const { namespace, entry = false } = options;
     await using target = await openTarget({ dataDir, output });
@@ -57,8 +58,14 @@ function addSet(program: Command, session: Session): void {
     .option('--string', 'take the value as text, not as JSON')
     .option('--ttl <duration>', "time to live: '10m', '1.5h', or milliseconds", durationOrMs)
     .option('--if-version <version>', 'only if the entry has this version; 0: only if there is none', integer)
-    .option('--agent <name>', 'who writes');
-  example(set, `set plan '["search", "book"]' --namespace trip --ttl 1h`);
+    .addOption(agentOption('who writes'));
+  example(
+    set,
+    `set plan '["search", "book"]' --namespace trip --ttl 1h`,
+    `set note --string 'as it is'`,
+    `set plan '[]' -n trip --if-version 4 --agent me`,
+    `set page - --string < page.html`,
+  );
   does<SetOptions>(session, set, async ({ output, dataDir, options, args: [key = '', text = ''] }) => {
     const { namespace, string = false, ttl, ifVersion, agent } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
@@ -74,8 +81,8 @@ function addDelete(program: Command, session: Session): void {
     .argument('<key>')
     .addOption(namespaceOption())
     .option('--if-version <version>', 'only if the entry has this version', integer)
-    .option('--agent <name>', 'who removes');
-  example(remove, 'delete plan --namespace trip');
+    .addOption(agentOption('who removes'));
+  example(remove, 'delete plan --namespace trip', 'delete plan -n trip --if-version 4');
   does<SetOptions>(session, remove, async ({ output, dataDir, options, args: [key = ''] }) => {
     const { namespace, ifVersion, agent } = options;
     await using target = await openTarget({ dataDir, output });
@@ -88,7 +95,7 @@ function addKeys(program: Command, session: Session): void {
     .command('keys')
     .description('print the keys of a namespace, sorted')
     .addOption(namespaceOption());
-  example(keys, 'keys --namespace trip');
+  example(keys, 'keys --namespace trip', 'keys -n trip --json');
   does<InNamespace>(session, keys, async ({ output, dataDir, options: { namespace } }) => {
     await using target = await openTarget({ dataDir, output });
     const names = (await target.ask({ type: 'context.keys', namespace })) as string[];
@@ -98,7 +105,7 @@ function addKeys(program: Command, session: Session): void {
 
 function addNamespaces(program: Command, session: Session): void {
   const namespaces = program.command('namespaces').description('print the namespaces, sorted');
-  example(namespaces, 'namespaces --json');
+  example(namespaces, 'namespaces', 'namespaces --json');
   does(session, namespaces, async ({ output, dataDir }) => {
     await using target = await openTarget({ dataDir, output });
     await printNames(output, (await target.ask({ type: 'context.namespaces' })) as string[]);
@@ -110,7 +117,8 @@ export function printNames(output: Output, names: readonly string[]): Promise<vo
   return output.result(names, names.map(shownName).join('\n'));
 }
 
-async function change(
+/** Has a change made, and tells what came of it. */
+export async function change(
   output: Output,
   target: { ask(command: DataCommand): Promise<unknown> },
   command: DataCommand,
@@ -119,7 +127,7 @@ async function change(
   const { version, position, changed } = acknowledgement;
   if (output.json) await output.writeJson(acknowledgement);
   else if (changed) output.message(`Done: version ${shownCount(version)}, position ${shownCount(position)}.`);
-  else output.message('Nothing to do: there is no such key.');
+  else output.message('Nothing to do: it is not there.');
 }
 
 function parseValue(text: string, string: boolean): unknown {

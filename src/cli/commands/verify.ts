@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { systemClock, type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
+import { type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { EXIT, exitCodeOf } from '../failure.ts';
-import { type Output, shownCount, shownName } from '../output.ts';
+import type { Output } from '../output.ts';
+import { Progress } from '../progress.ts';
+import { shownCount, shownName } from '../shown.ts';
 import { interruption } from '../signals.ts';
 import { connectServed } from '../target.ts';
 
@@ -11,16 +13,13 @@ interface VerifyFlags {
   readonly against?: string;
 }
 
-/** Between two progress lines. */
-const PROGRESS_MS = 200;
-
 /** `verify`: whether everything is as it was written. */
 export function addVerify(program: Command, session: Session): void {
   const verify = program
     .command('verify')
     .description('look whether everything is as it was written, and where it is not')
     .option('--against <place>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
-  example(verify, 'verify --data-dir .context-cache --against redis://127.0.0.1:6379');
+  example(verify, 'verify', 'verify --against ./snapshots', 'verify --against redis://127.0.0.1:6379 --json');
   does<VerifyFlags>(session, verify, runVerify);
 }
 
@@ -38,6 +37,7 @@ async function runVerify({ output, dataDir, options }: Context<VerifyFlags>): Pr
 }
 
 async function verified(output: Output, dataDir: string, against: string | undefined): Promise<VerifyReport> {
+  using progress = new Progress(output, 'Verifying');
   const client = await connectServed(dataDir);
   if (client !== undefined) {
     try {
@@ -49,16 +49,10 @@ async function verified(output: Output, dataDir: string, against: string | undef
     }
   }
   using interrupted = interruption();
-  let shownAt = systemClock.now();
   return await verifyDirectory(dataDir, {
     against,
     signal: interrupted.signal,
-    onProgress: ({ stage, done }) => {
-      const now = systemClock.now();
-      if (now - shownAt < PROGRESS_MS) return;
-      shownAt = now;
-      output.progress(`Looking at ${stage}: ${shownCount(done)} …`);
-    },
+    onProgress: ({ stage, done }) => progress.count(done, stage),
   });
 }
 

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { ContextCacheError } from '../../index.ts';
+import { collect } from '../cli-option.ts';
 import { does, example, type Session } from '../context.ts';
-import { collect, integer } from '../options.ts';
+import { integer, onlyNamespacesOption } from '../options.ts';
 import { interruption } from '../signals.ts';
 import { connectServed, mustExist } from '../target.ts';
 
@@ -17,11 +18,11 @@ export function addWatch(program: Command, session: Session): void {
   const watch = program
     .command('watch')
     .description('print updates as they come, a line of JSON each, until Ctrl-C; of a directory that is served')
-    .option('-n, --namespace <name>', 'only of this namespace (may be repeated)', collect)
+    .addOption(onlyNamespacesOption())
     .option('-k, --key <key>', 'only of this key (may be repeated)', collect)
     .option('--since <position>', 'first the updates after this position', integer)
     .option('--snapshot', 'first the entries as they are, with "snapshot": true');
-  example(watch, 'watch --namespace trip --snapshot');
+  example(watch, 'watch', 'watch --namespace trip --snapshot', 'watch -k plan --since 2');
   does<WatchFlags>(session, watch, async ({ output, dataDir, options }) => {
     const { namespace: namespaces = [], key: keys = [], since, snapshot = false } = options;
     const client = await connectServed(dataDir);

@@ -1,0 +1,47 @@
+import { type Command, CommanderError } from 'commander';
+import type { Session } from './context.ts';
+import { Declined, EXIT, exitCodeOf, OutputClosed } from './failure.ts';
+import { Output } from './output.ts';
+import { createProgram } from './program.ts';
+
+/** Runs the command line; gives the exit code. */
+export async function run(args: readonly string[]): Promise<number> {
+  // Mistakes in what is typed must be told as it was asked for, before it has been understood.
+  const end = args.indexOf('--');
+  const options = end < 0 ? args : args.slice(0, end);
+  const output = new Output(options.includes('--json'), options.includes('--no-color') ? false : undefined);
+  output.listen();
+  const session: Session = { output, exitCode: EXIT.ok };
+  const program = createProgram(session);
+  try {
+    if (args.length === 0) program.help({ error: true });
+    await program.parseAsync(args, { from: 'user' });
+    await output.flush();
+    return session.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    if (error instanceof CommanderError && error.code === 'commander.help') return EXIT.usage;
+    // The command may have ended before it showed that nobody reads what it wrote.
+    if (error instanceof OutputClosed) return session.exitCode;
+    if (error instanceof Declined) {
+      output.message(error.message);
+      return EXIT.failure;
+    }
+    output.error(error);
+    if (error instanceof CommanderError) output.message(`See "context-cache${pathOf(program, args)} --help".`);
+    return exitCodeOf(error);
+  }
+}
+
+/** The command that was meant, as far as it was understood: ` backup enable`. */
+function pathOf(program: Command, args: readonly string[]): string {
+  let path = '';
+  let current = program;
+  for (const arg of args) {
+    const next = current.commands.find((command) => command.name() === arg || command.aliases().includes(arg));
+    if (next === undefined) continue;
+    path += ` ${next.name()}`;
+    current = next;
+  }
+  return path;
+}

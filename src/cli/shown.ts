@@ -1,0 +1,9 @@
+/** A name on a line of its own: as it is, or, where that would not be clear, as JSON. */
+export function shownName(name: string): string {
+  return /^"|^\s|\s$|[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
+}
+
+/** `12,345`. */
+export function shownCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
