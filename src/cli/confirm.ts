@@ -17,7 +17,9 @@ export interface YesFlag {
 export async function mayDestroy({ output, options }: Context<YesFlag>, what: string): Promise<void> {
   if (options.yes === true) return;
   if (output.json || !process.stdin.isTTY || !process.stderr.isTTY) {
-    throw new UsageError(`${what}. Add --yes if that is meant, or run it at a terminal, where it asks. Nothing has changed.`);
+    throw new UsageError(
+      `${what}. Add --yes if that is meant, or run it at a terminal, where it asks. Nothing has changed.`,
+    );
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));

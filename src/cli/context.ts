@@ -39,7 +39,7 @@ const examples = new WeakMap<Command, readonly string[]>();
 /** Shows how the command is used: each a line as it is typed behind `context-cache`. */
 export function example(command: Command, ...lines: readonly string[]): Command {
   examples.set(command, lines);
-  const shown = lines.map((line) => `  $ context-cache ${line}`('\n');
+  const shown = lines.map((line) => `  $ context-cache ${line}`).join('\n');
   return command.addHelpText('after', `\nExamples:\n${shown}\n`);
 }
 

@@ -17,6 +17,9 @@ export const EXIT = {
 /** The command line was not understood; the message says how to write it. */
 export class UsageError extends Error {}
 
+/** Ctrl-C, or being told to end, before the work was done. */
+export class Interrupted extends Error {}
+
 /** Somebody was asked and said no. */
 export class Declined extends Error {}
 
@@ -37,6 +40,7 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
 /** The exit code that an error ends the program with. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof CommanderError) return EXIT.usage;
+  if (error instanceof Interrupted) return EXIT.interrupted;
   if (error instanceof ContextCacheError) return EXIT_OF[error.code] ?? EXIT.failure;
   return EXIT.failure;
 }
@@ -45,6 +49,7 @@ export function exitCodeOf(error: unknown): number {
 export function describe(error: unknown): { code: string; message: string } {
   if (error instanceof ContextCacheError) return { code: error.code, message: error.message };
   if (error instanceof CommanderError) return { code: 'USAGE', message: error.message.replace(/^error: /, '') };
+  if (error instanceof Interrupted) return { code: 'INTERRUPTED', message: error.message };
   if (error instanceof UsageError) return { code: 'USAGE', message: error.message };
   const failed = error instanceof Error ? error : new Error(String(error));
   const code = (failed as NodeJS.ErrnoException).code;

@@ -3,10 +3,13 @@ import { Command, Option } from 'commander';
 import { CliOption } from './cli-option.ts';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
+import { addBench } from './commands/bench.ts';
 import { addClear } from './commands/clear.ts';
 import { addCompact } from './commands/compact.ts';
+import { addCompletion, ignoresSettings } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
@@ -35,6 +38,7 @@ export function createProgram(session: Session): Command {
     .configureOutput({ outputError: () => {} })
     .exitOverride()
     .hook('preAction', async (_, command) => {
+      if (ignoresSettings(command)) return;
       await applySettings(program, command);
       const { json = false, color } = program.opts<{ json?: boolean; color: boolean }>();
       session.output.configure(json, color ? undefined : false);
@@ -55,6 +59,9 @@ export function createProgram(session: Session): Command {
   addVerify(program, session);
   addDemo(program, session);
   addConfig(program, session);
+  addDoctor(program, session);
+  addBench(program, session);
+  addCompletion(program, session);
   return program;
 }
 

@@ -86,29 +86,45 @@ const SOURCE = { flag: 'cli', environment: 'env', file: 'config', default: 'defa
 /** The settings of all commands: those that are the same everywhere once. */
 export async function allSettings(program: Command): Promise<NamedSetting[]> {
   const file = await ConfigFile.find(program, program.opts().config as string | undefined);
-  const commands = withSubcommands(program).filter((command) => isListed(command) && command.name() !== 'help');
-  const byName = new Map<string, Map<string | undefined, Setting>>();
-  for (const command of commands) {
-    for (const option of command.options.filter((each) => inFile(each) !== 'never')) {
-      const name = option.attributeName();
-      const flag = program === command && command.getOptionValueSource(name) === 'cli';
-      const setting = settle(
-        option,
-        flag ? { value: command.getOptionValue(name) } : undefined,
-        file?.entryOf(command, option),
-      );
-      const ofName = byName.get(name) ?? new Map();
-      byName.set(name, ofName.set(sectionOf(command), setting));
-    }
-  }
-  return [...byName].flatMap(([name, settings]) => merged(name, settings));
+  const commands = withSubcommands(program).filter((command) => isListed(command));
+  const all = commands.flatMap((command) =>
+    command.options
+      .filter((option) => inFile(option) !== 'never')
+      .map((option) => {
+        const name = option.attributeName();
+        const isFlag = command === program && command.getOptionValueSource(name) === 'cli';
+        const flag = isFlag ? { value: command.getOptionValue(name) } : undefined;
+        const shared = inFile(option) === 'anywhere' ? name : `${sectionOf(command)}.${name}`;
+        return {
+          shared,
+          section: sectionOf(command),
+          name,
+          setting: settle(option, flag, file?.entryOf(command, option)),
+        };
+      }),
+  );
+  const names = new Set(all.map(({ shared }) => shared));
+  return [...names].flatMap((name) =>
+    merged(
+      name,
+      all.filter(({ shared }) => shared === name),
+    ),
+  );
 }
 
-function merged(name: string, settings: ReadonlyMap<string | undefined, Setting>): NamedSetting[] {
-  const [first] = settings.values();
-  const same = [...settings.values()].every((setting) => JSON.stringify(setting) === JSON.stringify(first));
-  if (same && first !== undefined) return [{ name, ...first }];
-  return [...settings].map(([section, setting]) => ({
+/** An option of a command, as it is settled there. */
+interface OfCommand {
+  readonly section: string | undefined;
+  readonly name: string;
+  readonly setting: Setting;
+}
+
+/** One setting where all commands agree, else that of each. */
+function merged(shared: string, alike: readonly OfCommand[]): NamedSetting[] {
+  const bySection = new Map(alike.map((each) => [each.section, each]));
+  const different = new Set(alike.map(({ setting }) => JSON.stringify(setting)));
+  if (different.size === 1) return alike.slice(0, 1).map(({ setting }) => ({ name: shared, ...setting }));
+  return [...bySection].map(([section, { name, setting }]) => ({
     name: section === undefined ? name : `${section}.${name}`,
     ...setting,
   }));

@@ -1,4 +1,4 @@
-import { EXIT } from './failure.ts';
+import { EXIT, Interrupted } from './failure.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -13,7 +13,7 @@ export function interruption(): Interruption {
   const controller = new AbortController();
   const onSignal = () => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);
-    controller.abort(new Error('Interrupted.'));
+    controller.abort(new Interrupted('Interrupted.'));
   };
   for (const signal of SIGNALS) process.on(signal, onSignal);
   return {

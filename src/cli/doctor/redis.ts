@@ -1,0 +1,61 @@
+import { systemClock } from '../../index.ts';
+import { withoutSecrets } from '../settings.ts';
+import { type AskedServer, type Finding, inTime, isOlder, notThere } from './finding.ts';
+
+/** The scripts of the mirror ask for the time and write, which older ones refuse. */
+const OLDEST = [5, 0];
+/** Beyond this, entries expire at visibly different times here and there. */
+const CLOCK_SKEW_MS = 2_000;
+
+/** Whether Redis is there, which one it is, and whether it keeps what it is given. */
+export async function lookAtRedis(server: AskedServer): Promise<Finding[]> {
+  const shown = String(withoutSecrets(server.url));
+  const { Redis } = await import('ioredis');
+  const client = new Redis(server.url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+  let lastError: unknown;
+  client.on('error', (error) => {
+    lastError = error;
+  });
+  try {
+    await inTime(client.connect());
+    const info = infoOf(await inTime(client.info()));
+    const [seconds, microseconds] = (await inTime(client.time())) as unknown as [number, number];
+    const skew = Number(seconds) * 1_000 + Number(microseconds) / 1_000 - systemClock.now();
+    return judge(shown, info, skew);
+  } catch (error) {
+    return [notThere('redis', lastError ?? error, shown, server)];
+  } finally {
+    client.disconnect();
+  }
+}
+
+function infoOf(text: string): ReadonlyMap<string, string> {
+  const pairs = text.split(/\r?\n/).map((line): [string, string] => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1)];
+  });
+  return new Map(pairs);
+}
+
+function judge(shown: string, info: ReadonlyMap<string, string>, skewMs: number): Finding[] {
+  const version = info.get('redis_version') ?? 'unknown';
+  const found: Finding[] = [];
+  const add = (status: Finding['status'], message: string, remedy: string) =>
+    found.push({ check: 'redis', status, message, remedy });
+  if (isOlder(version, OLDEST)) {
+    add('problem', `${shown}: Redis ${version} is too old to mirror to`, `Use Redis ${OLDEST.join('.')} or newer.`);
+  }
+  const policy = info.get('maxmemory_policy') ?? 'noeviction';
+  if (Number(info.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction') {
+    const remedy = 'Set maxmemory-policy noeviction, or give the cache a Redis of its own.';
+    add('warning', `${shown} throws keys away when it is full (${policy}), of the mirror and of snapshots`, remedy);
+  }
+  if (info.get('role') === 'slave') {
+    add('problem', `${shown} is a replica, which takes no writes`, 'Name the primary.');
+  }
+  if (Math.abs(skewMs) > CLOCK_SKEW_MS) {
+    const message = `its clock is ${(Math.abs(skewMs) / 1_000).toFixed(1)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
+    add('warning', `${shown}: ${message}, so that entries expire there at another time`, 'Set both clocks by NTP.');
+  }
+  return found.length > 0 ? found : [{ check: 'redis', status: 'ok', message: `${shown}: Redis ${version}` }];
+}
