@@ -16,6 +16,8 @@ export interface Ran {
 export interface RunOptions {
   readonly input?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where it runs. */
+  readonly cwd?: string;
   /** Arguments of Node itself. */
   readonly execArgv?: readonly string[];
 }
@@ -29,12 +31,15 @@ process.on('exit', () => {
 });
 
 /** Starts the built command line. What the surroundings set for it is left out. */
-export function start(args: readonly string[], { env = {}, execArgv = [] }: RunOptions = {}): Child {
+export function start(args: readonly string[], options: RunOptions = {}): Child {
+  return startProgram(process.execPath, [...(options.execArgv ?? []), cliPath, ...args], options);
+}
+
+/** Starts any program in the surroundings of a test. */
+function startProgram(program: string, args: readonly string[], { env = {}, cwd }: RunOptions): Child {
   const { REDIS_URL, NATS_URL, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } = process.env;
-  const child = spawn(process.execPath, [...execArgv, cliPath, ...args], {
-    env: { ...rest, ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const { NO_COLOR, FORCE_COLOR, ...plain } = rest;
+  const child = spawn(program, args, { env: { ...plain, ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   // It may have ended without reading its input.
   child.stdin.on('error', () => {});
   running.add(child);
@@ -47,6 +52,40 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   const child = start(args, options);
   child.stdin.end(options.input ?? '');
   return ended(child);
+}
+
+/** Runs a line of the shell to its end; `context-cache` is the built one. */
+export function runLine(line: string, options: RunOptions = {}): Promise<Ran> {
+  const child = startProgram('bash', ['-c', withCommand(line)], options);
+  child.stdin.end(options.input ?? '');
+  return ended(child);
+}
+
+/**
+ * Runs a line of the shell at a terminal, where `input` is typed once something like `prompt` has come. What it prints is
+ * all in `stdout`, as the terminal gets it.
+ */
+export function runAtTerminal(line: string, options: RunOptions & { prompt?: RegExp } = {}): Promise<Ran> {
+  const { input = '', prompt = /\[y\/N\] / } = options;
+  const args = ['-qec', `bash -c ${quoted(withCommand(line))}`, '/dev/null'];
+  const child = startProgram('script', args, { ...options, env: { TERM: 'xterm-256color', ...options.env } });
+  let shown = '';
+  let typed = false;
+  child.stdout.on('data', (chunk) => {
+    shown += chunk;
+    if (typed || !prompt.test(shown)) return;
+    typed = true;
+    child.stdin.write(input);
+  });
+  return ended(child);
+}
+
+function withCommand(line: string): string {
+  return `context-cache() { ${quoted(process.execPath)} ${quoted(cliPath)} "$@"; }; set -o pipefail; ${line}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** What a process has printed until it ended. */

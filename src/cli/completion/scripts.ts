@@ -21,12 +21,15 @@ complete -F _context_cache context-cache
 
 const zsh = `# Put this into ~/.zshrc, behind compinit:  source <(context-cache completion zsh)
 _context_cache() {
-  local line place
+  local line place means
   local -a candidates
   while IFS= read -r line; do
     case $line in
       $'\\t'*) place=\${line#$'\\t'} ;;
-      *) candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}") ;;
+      *)
+        means=\${line#*$'\\t'}
+        candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}\${means:+:$means}")
+        ;;
     esac
   done < <("\${words[1]}" complete -- "\${(@Q)words[2,CURRENT]}" 2>/dev/null)
   case $place in
