@@ -309,7 +309,7 @@ export class Composition {
   #createSecondary(): BaseContextCache | undefined {
     const { secondaryCache, useDefault, redisUrl } = this.#options;
     if (secondaryCache !== undefined) return secondaryCache;
-    const url = redisUrl ?? (useDefault ? (process.env.REDIS_URL ?? DEFAULT_REDIS_URL) : undefined);
+    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
     return url === undefined ? undefined : new RedisContextCache({ url, clock: this.clock });
   }
 
@@ -320,7 +320,7 @@ export class Composition {
       processor: new ContextUpdateProcessor({ log: this.log.id, subjectId }),
       pusher: new ContextUpdateEventPusher({
         // With `null` nothing is ever published; see `#syncBroadcaster`.
-        url: natsUrl ?? process.env.NATS_URL ?? DEFAULT_NATS_URL,
+        url: (natsUrl === undefined ? process.env.NATS_URL : natsUrl) || DEFAULT_NATS_URL,
         connection: natsConnection,
         clock: this.clock,
         openLink: this.#options.internals?.openLink,
@@ -361,7 +361,7 @@ export class Composition {
 
   #defaultStore(): SnapshotStore | undefined {
     const { redisUrl, useDefault, dataDir } = this.#options;
-    const url = redisUrl ?? (useDefault ? (process.env.REDIS_URL ?? DEFAULT_REDIS_URL) : undefined);
+    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
     if (url !== undefined) return new RedisSnapshotStore({ url, clock: this.clock });
     return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
   }

@@ -10,7 +10,10 @@ export type Paint = (style: Style, text: string) => string;
  * What colours a stream gets: those of `--no-color`, else of `NO_COLOR` and `FORCE_COLOR`, else those that its terminal
  * has. An empty variable says nothing.
  */
-export function paintFor(stream: { isTTY?: boolean; hasColors?: (env: object) => boolean }, asked: boolean | undefined): Paint {
+export function paintFor(
+  stream: { isTTY?: boolean; hasColors?: (env: object) => boolean },
+  asked: boolean | undefined,
+): Paint {
   // Of NO_COLOR Node asks only whether it is there.
   const { NO_COLOR, ...env } = process.env;
   const colours = asked ?? fromEnvironment() ?? (stream.isTTY === true && stream.hasColors?.(env) === true);

@@ -54,6 +54,12 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   return ended(child);
 }
 
+/** Starts a line that begins with `context-cache`, so that it gets the signals. */
+export function startLine(line: string, options: RunOptions = {}): Child {
+  const own = `exec ${quoted(process.execPath)} ${quoted(cliPath)}`;
+  return startProgram('bash', ['-c', line.replace(/^context-cache/, own)], options);
+}
+
 /** Runs a line of the shell to its end; `context-cache` is the built one. */
 export function runLine(line: string, options: RunOptions = {}): Promise<Ran> {
   const child = startProgram('bash', ['-c', withCommand(line)], options);

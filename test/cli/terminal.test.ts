@@ -43,7 +43,7 @@ describe('what is gone for good', () => {
     ['Ctrl-C', '\u0003'],
   ])('the answer %s leaves everything as it is', async (_, input) => {
     const { code, stdout } = await runAtTerminal('context-cache drop trip', { cwd, input });
-    expect(stdout).toMatch(/drop removes.* trip\. Go on\? \[y\/N\] [^]*Nothing has changed\./);
+    expect(stdout).toMatch(/drop removes.* trip\. Go on\? \[y\/N\] .*Nothing has changed\./s);
     expect(code).toBe(1);
     expect(await keysOf(cwd)).toBe(ALL);
   });
@@ -85,14 +85,17 @@ describe('progress', () => {
     const input = `${setLine('a', 1)}\u0004`;
     const { code, stdout } = await runAtTerminal('context-cache apply', { cwd, input, prompt: /Applying … \d+ s/ });
     expect(code).toBe(0);
-    expect(stdout).toMatch(/\r\u{1b}\[KApplying … .*\r\u{1b}\[K1 lines: 1 updates/su);
+    const drawn = stdout.split('\r\u{1b}[K');
+    expect(drawn[1]).toMatch(/^Applying … \d+ s/);
+    expect(drawn.at(-1)).toMatch(/^1 lines: 1 updates/);
   });
 
   test('does not show where messages go elsewhere, nor for programs', async () => {
     const cwd = await tempDir('terminal');
     const { stdout, stderr } = await runLine(slow, { cwd });
     expect(stdout).toBe('');
-    expect(stderr).toMatch(/^2 lines: 2 updates[^\r\u{1b}]*\n$/u);
+    expect(stderr).toMatch(/^2 lines: 2 updates[^\r]*\n$/);
+    expect(stderr).not.toContain('\u{1b}');
     const json = await runAtTerminal(`${slow} --json`, { cwd });
     expect(json.stdout).not.toContain('\u{1b}');
   });

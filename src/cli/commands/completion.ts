@@ -10,7 +10,12 @@ export function addCompletion(program: Command, session: Session): void {
     .command('completion')
     .description('print what teaches a shell to complete commands, options and names at Tab')
     .addArgument(new Argument('<shell>', 'which one').choices(Object.keys(SCRIPTS)));
-  example(completion, 'completion bash >> ~/.bashrc', 'completion zsh >> ~/.zshrc', 'completion fish | source');
+  example(
+    completion,
+    'completion bash >> ~/.bashrc',
+    'completion zsh >> ~/.zshrc',
+    'completion fish > ~/.config/fish/completions/context-cache.fish',
+  );
   does(session, completion, async ({ output, args: [shell] }) => {
     await output.write(SCRIPTS[shell as Shell]);
     return undefined;

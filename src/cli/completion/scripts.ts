@@ -41,7 +41,7 @@ _context_cache() {
 compdef _context_cache context-cache
 `;
 
-const fish = `# Put this into ~/.config/fish/config.fish:  context-cache completion fish | source
+const fish = `# Put this into a file:  context-cache completion fish > ~/.config/fish/completions/context-cache.fish
 function __context_cache_complete
   set -l words (commandline -opc)
   set -l current (commandline -ct)

@@ -1,0 +1,151 @@
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isListed, withSubcommands } from '../../src/cli/config-file.ts';
+import { examplesOf } from '../../src/cli/context.ts';
+import { EXIT } from '../../src/cli/failure.ts';
+import { Output } from '../../src/cli/output.ts';
+import { createProgram } from '../../src/cli/program.ts';
+import { projectRoot } from '../support/dist.ts';
+import { startNats, startRedis, type TestServer } from '../support/servers.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { ended, type Ran, run, runAtTerminal, runLine, serve, setLine, startLine, waitFor } from './support.ts';
+
+const newProgram = () => createProgram({ output: new Output(true), exitCode: EXIT.ok });
+const commands = withSubcommands(newProgram()).filter((command) => isListed(command));
+
+/** `backup enable`; nothing for the program. */
+function pathOf(command: Command): string {
+  return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim();
+}
+
+/** Commands that go on until they are told to end. */
+const ENDLESS = /^(serve|watch|inspect|demo$)/;
+/** What an example shows that is not done: 0 unless it says so here. */
+const ENDS_WITH: Readonly<Record<string, number>> = { 'bisect --module never-false.js': EXIT.notFound };
+
+describe('the examples of the help', () => {
+  /** Holds a mirror and a snapshot of the folder that is copied. */
+  let redis: TestServer;
+  /** Is written to by the examples. */
+  let scratch: TestServer;
+  let nats: TestServer;
+  let world: string;
+  let env: Record<string, string>;
+
+  beforeAll(async () => {
+    [redis, scratch, nats] = await Promise.all([startRedis(), startRedis(), startNats()]);
+    env = { REDIS_URL: redis.url, NATS_URL: nats.url };
+    world = await tempDir('examples');
+    await makeStream(nats.url);
+    const commands = [
+      ...[1, 2, 3, 4].map((step) => setLine('plan', { step }, { namespace: 'trip' })),
+      setLine('late', true, { namespace: 'trip' }),
+      setLine('note', 'as it is'),
+    ];
+    await writeFile(join(world, 'commands.ndjson'), commands.join(''));
+    await writeFile(join(world, 'page.html'), '<p>');
+    await writeFile(join(world, 'package.json'), '{"type":"module"}');
+    await writeFile(join(world, 'has-a-plan.js'), `export default (view) => !view.has('late', 'trip');`);
+    await mkdir(join(world, '.config/fish/completions'), { recursive: true });
+    const made = await runLine(
+      `context-cache apply commands.ndjson --nats --redis --topic agents.context && context-cache log > run.ndjson &&
+       context-cache backup now --redis && context-cache backup now --backup-dir snapshots`,
+      { cwd: world, env },
+    );
+    expect(made).toMatchObject({ code: 0 });
+  });
+  afterAll(async () => {
+    await Promise.all([redis, scratch, nats].map((server) => server[Symbol.asyncDispose]()));
+  });
+
+  /** Each in a copy of its own. */
+  async function runExample(example: string): Promise<Ran> {
+    const cwd = await tempDir('example');
+    await cp(world, cwd, { recursive: true });
+    const { url } = /^(verify|restore)/.test(example) ? redis : scratch;
+    const line = (example === 'bench' ? 'bench --round 5ms' : example)
+      .replaceAll('redis://127.0.0.1:6379', url)
+      .replaceAll('nats://127.0.0.1:4222', nats.url);
+    const options = { cwd, env: { ...env, HOME: cwd } };
+    const command = commands.find((each) => pathOf(each) === example.split(' ')[0]);
+    const asks = command?.options.some(({ long }) => long === '--yes') && !/--yes/.test(line);
+    if (asks) return runAtTerminal(`context-cache ${line}`, { ...options, input: 'y\r' });
+    if (!ENDLESS.test(line)) return runLine(`context-cache ${line}`, options);
+    await using _server = line.startsWith('watch') ? await serve(join(cwd, '.context-cache')) : undefined;
+    const child = startLine(`context-cache ${line}`, options);
+    const all = ended(child);
+    if (line.startsWith('watch')) await waitFor(async () => expect(await watchersOf(cwd)).toBe(1));
+    else await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data'), all]);
+    child.kill('SIGINT');
+    return all;
+  }
+
+  test.each(commands.map((command) => [pathOf(command), command] as const))('of "%s" run', async (_, command) => {
+    const examples = examplesOf(command);
+    expect(examples.length).toBeGreaterThan(0);
+    for (const example of examples) {
+      expect(example.startsWith(pathOf(command)), example).toBe(true);
+      const { code, stdout, stderr } = await runExample(example);
+      expect({ example, code, stdout, stderr }).toMatchObject({ code: ENDS_WITH[example] ?? 0 });
+    }
+  });
+});
+
+async function watchersOf(cwd: string): Promise<number> {
+  return JSON.parse((await run(['health', '--json'], { cwd })).stdout).watchers;
+}
+
+async function makeStream(url: string): Promise<void> {
+  const { connect } = await import('@nats-io/transport-node');
+  const { jetstreamManager } = await import('@nats-io/jetstream');
+  const connection = await connect({ servers: url });
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ name: 'AGENTS', subjects: ['agents.context'] });
+  await connection.close();
+}
+
+describe('what is written about the command line', () => {
+  const docs = ['README.md', ...readdirSync(join(projectRoot, 'docs')).map((name) => `docs/${name}`)]
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => [path, readFileSync(join(projectRoot, path), 'utf8')] as const);
+  const cliPage = docs.find(([path]) => path === 'docs/cli.md')?.[1] ?? '';
+
+  test('docs/cli.md tells of every command and every option', () => {
+    const named = commands.map(pathOf).filter(Boolean);
+    const missing = named.filter((path) => !cliPage.includes(path));
+    const options = commands.flatMap((command) => command.options.map(({ long, flags }) => long ?? flags));
+    const untold = [...new Set(options)].filter((long) => !cliPage.includes(long));
+    expect({ missing, untold }).toEqual({ missing: [], untold: [] });
+  });
+
+  test('what docs/cli.md names is there', () => {
+    const known = new Set([...commands.flatMap(({ options }) => options.map(({ long }) => long)), '--help', '--raw']);
+    const named = [...cliPage.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)].map(([flag]) => flag);
+    expect(named.filter((flag) => !known.has(flag))).toEqual([]);
+  });
+
+  const LINES = docs.flatMap(([path, text]) => linesOf(text).map((line) => [path, line] as const));
+
+  test.each(LINES)('%s: %s is understood', async (_, line) => {
+    const words = (await runLine(`context-cache() { printf '%s\\0' "$@"; }; ${line}`)).stdout.split('\0').slice(0, -1);
+    await expect(understood(words)).resolves.toBeDefined();
+  });
+});
+
+/** Lines of code that begin with the command, up to where the shell goes on with something else. */
+function linesOf(markdown: string): string[] {
+  const blocks = [...markdown.matchAll(/^[ ]*```sh\n([\s\S]*?)^[ ]*```/gm)].map(([, text = '']) => text);
+  const lines = blocks.flatMap((text) => text.split('\n'));
+  return lines.flatMap((line) => /(?:^|[|;] ?)\s*(context-cache [^|;#>]+)/.exec(line)?.[1]?.trim() ?? []);
+}
+
+/** Parses and does nothing. */
+async function understood(words: readonly string[]): Promise<Command> {
+  const program = newProgram();
+  for (const command of withSubcommands(program)) command.action(() => {});
+  return program.parseAsync([...words], { from: 'user' });
+}
