@@ -57,7 +57,8 @@ export function addServe(program: Command, session: Session): void {
 async function runServe({ output, dataDir, options }: Context<ServeFlags>): Promise<undefined> {
   const { backupDir, topic, redis, subjectId, commandsSubject: subject } = options;
   const nats = natsFor(options.nats, topic);
-  if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject)) throw new UsageError('--commands-subject takes one NATS subject.');
+  if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject))
+    throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
   const place = { dataDir, redis, backupDir };
   using interrupted = interruption();
   const serving = await Serving.start({
