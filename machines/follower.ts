@@ -38,10 +38,12 @@ export const followerMachine = setup({
     noteSuccess: assign({ attempts: 0 }),
     reportFailure: () => {},
     reportStalled: () => {},
+    /** Sees to it that what has not gathered to a batch is delivered as well, a little later. */
+    gather: () => {},
   },
   guards: {
-    /** The log holds more than has been delivered. */
-    hasMore: () => false,
+    /** The log holds more than has been delivered, and so much of it has gathered that it is due. */
+    isDue: () => false,
     mustResync: ({ event }) => 'output' in event && event.output === 'resync',
     /** So many failures in a row that somebody should look. */
     isStalled: () => false,
@@ -75,18 +77,18 @@ export const followerMachine = setup({
       invoke: {
         src: 'deliver',
         onDone: [
-          { guard: 'hasMore', actions: 'noteSuccess', target: 'catchingUp', reenter: true },
+          { guard: 'isDue', actions: 'noteSuccess', target: 'catchingUp', reenter: true },
           { target: 'following' },
         ],
         onError: { actions: 'noteFailure', target: 'failed' },
       },
     },
     following: {
-      description: 'Everything committed is delivered.',
-      entry: 'noteSuccess',
-      always: { guard: 'hasMore', target: 'catchingUp' },
+      description: 'Everything committed is delivered, or gathers for a little while.',
+      entry: ['noteSuccess', 'gather'],
+      always: { guard: 'isDue', target: 'catchingUp' },
       on: {
-        'log.advanced': { guard: 'hasMore', target: 'catchingUp' },
+        'log.advanced': { guard: 'isDue', target: 'catchingUp' },
         'sink.lost': { actions: 'noteFailure', target: 'failed' },
       },
     },

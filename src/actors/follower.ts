@@ -1,8 +1,10 @@
 import { type ActorRefFrom, type AnyActorRef, createActor, fromPromise, waitFor } from 'xstate';
 import { type Connected, followerMachine } from '../../machines/follower.ts';
 import type { Clock } from '../core/clock.ts';
+import type { Update } from '../core/update.ts';
 import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
 import type { LogFollower, UpdateLog } from '../log/update-log.ts';
+import { weigh } from '../log/update-ring.ts';
 import type { Report } from './report.ts';
 
 /** How long a follower waits between two tries. */
@@ -48,6 +50,8 @@ export interface FollowerDeps {
   readonly start: number;
   /** Milliseconds to gather updates before a batch that is not full is delivered; 0: none. */
   readonly lingerMs: number;
+  /** Estimated bytes that are delivered without lingering any longer. */
+  readonly lingerBytes: number;
 }
 
 /** A follower actor: the machine, its place in the log, and the sink it delivers to. */
@@ -60,6 +64,10 @@ export class Follower {
   #delivered = 0;
   #skipped = 0;
   #lingering: unknown;
+  /** Everything committed up to here has gathered long enough. */
+  #due = 0;
+  /** Estimated bytes of what was committed since the last batch. */
+  #gathered = 0;
   /**
    * Whether the log began later than this follower: after a restored snapshot, say. Who can copy the whole state does
    * so, others begin where the log does. Once registered, a follower is never left behind.
@@ -72,7 +80,7 @@ export class Follower {
     this.#place = deps.log.follower(deps.name, deps.start);
     this.#tooLate = this.#place.tooLate;
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
-    this.#stopListening = deps.log.onCommit(() => this.#wake());
+    this.#stopListening = deps.log.onCommit((updates) => this.#wake(updates));
     deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));
     this.actor.start();
   }
@@ -111,7 +119,7 @@ export class Follower {
   async caughtUp(signal: AbortSignal, orAway = false): Promise<void> {
     const { committed } = this.#deps.log;
     this.actor.send({ type: 'follower.retry' });
-    this.actor.send({ type: 'log.advanced' });
+    this.#gatherNoMore();
     const isDone = ({ value }: { readonly value: unknown }) => {
       if (this.#place.checkpoint < committed) return false;
       return value === 'following' || (orAway && (value === 'backingOff' || value === 'stalled'));
@@ -134,17 +142,28 @@ export class Follower {
     await this.#place.remove();
   }
 
-  #wake(): void {
+  #wake(updates: readonly Update[]): void {
+    if (this.#deps.lingerMs > 0) for (const update of updates) this.#gathered += weigh(update);
     if (this.actor.getSnapshot().value !== 'following') return;
-    const { clock, lingerMs, sink } = this.#deps;
-    if (lingerMs === 0 || this.lag >= sink.batchSize) {
-      this.actor.send({ type: 'log.advanced' });
-    } else {
-      this.#lingering ??= clock.setTimeout(() => {
-        this.#lingering = undefined;
-        this.actor.send({ type: 'log.advanced' });
-      }, lingerMs);
-    }
+    if (this.#isDue()) this.actor.send({ type: 'log.advanced' });
+    else this.#gather();
+  }
+
+  #isDue(): boolean {
+    const { lag } = this;
+    const { lingerMs, lingerBytes, sink } = this.#deps;
+    if (lag === 0 || lingerMs === 0) return lag > 0;
+    return lag >= sink.batchSize || this.#gathered >= lingerBytes || this.#place.checkpoint < this.#due;
+  }
+
+  #gather(): void {
+    if (this.lag === 0) return;
+    this.#lingering ??= this.#deps.clock.setTimeout(() => this.#gatherNoMore(), this.#deps.lingerMs);
+  }
+
+  #gatherNoMore(): void {
+    this.#due = this.#deps.log.committed;
+    this.actor.send({ type: 'log.advanced' });
   }
 
   #machine(): typeof followerMachine {
@@ -157,7 +176,7 @@ export class Follower {
         disconnect: fromPromise(() => sink.disconnect()),
       },
       guards: {
-        hasMore: () => this.#deps.log.committed > this.#place.checkpoint,
+        isDue: () => this.#isDue(),
         isStalled: ({ context }) => context.attempts >= backOff.stalledAfter,
       },
       delays: {
@@ -165,6 +184,7 @@ export class Follower {
           Math.min(backOff.maximumMs, backOff.initialMs * 2 ** Math.min(20, context.attempts - 1)),
       },
       actions: {
+        gather: () => this.#gather(),
         // The first failure of a row is told; the others show in the health.
         reportFailure: ({ context }) => {
           if (context.attempts === 1 && context.lastError) report(context.lastError, { source: this.name });
@@ -201,7 +221,10 @@ export class Follower {
   }
 
   async #deliver(signal: AbortSignal): Promise<void> {
-    const { sink } = this.#deps;
+    const { sink, clock } = this.#deps;
+    clock.clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+    this.#gathered = 0;
     const batch = await this.#place.read(sink.batchSize);
     if (batch === undefined) return;
     await sink.deliver(batch.updates, batch.through, signal);

@@ -8,17 +8,20 @@ export interface Undelivered {
   readonly lastError: string | undefined;
 }
 
+type Defaults = Pick<FollowerDeps, 'start' | 'lingerMs' | 'lingerBytes'>;
+const DEFAULTS: Defaults = { start: 0, lingerMs: 0, lingerBytes: Number.POSITIVE_INFINITY };
+
 /** The followers of one cache. */
 export class Followers {
-  readonly #deps: Omit<FollowerDeps, 'name' | 'sink' | 'start' | 'lingerMs'>;
+  readonly #deps: Omit<FollowerDeps, 'name' | 'sink' | keyof Defaults>;
   readonly #followers = new Map<string, Follower>();
 
-  constructor(deps: Omit<FollowerDeps, 'name' | 'sink' | 'start' | 'lingerMs'>) {
+  constructor(deps: Omit<FollowerDeps, 'name' | 'sink' | keyof Defaults>) {
     this.#deps = deps;
   }
 
-  add(follower: Pick<FollowerDeps, 'name' | 'sink'> & Partial<Pick<FollowerDeps, 'start' | 'lingerMs'>>): Follower {
-    const added = new Follower({ start: 0, lingerMs: 0, ...this.#deps, ...follower });
+  add(follower: Pick<FollowerDeps, 'name' | 'sink'> & Partial<Defaults>): Follower {
+    const added = new Follower({ ...DEFAULTS, ...this.#deps, ...follower });
     this.#followers.set(added.name, added);
     return added;
   }

@@ -60,7 +60,7 @@ export interface BackupNowOptions {
  */
 export class BackupSink implements FollowerSink {
   /** Delivering costs nothing, so that the largest batches are the best. */
-  readonly batchSize: number = 4_096;
+  readonly batchSize: number = 65_536;
   readonly #options: BackupSinkOptions;
   readonly #manager: BackupManager;
   readonly #initiator: BackupInitiator;

@@ -59,8 +59,10 @@ export const FOLLOWER = {
 /** How long somebody waits for the state table. */
 const CHECKPOINT_MS = 30_000;
 
-/** The state table is written at most this often while little changes. */
-const CHECKPOINT_LINGER_MS = 500;
+/** The state table is written at most this often while little changes, … */
+const CHECKPOINT_LINGER_MS = 2_000;
+/** … or after so many bytes, a quarter of what the log keeps in memory: read from there it costs much less. */
+const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 
 /** The backup only wants to know that something changed; telling it of every commit would cost each one a write. */
 const BACKUP_LINGER_MS = 100;
@@ -288,7 +290,12 @@ export class Composition {
 
   #startFollowers(checkpointer: FollowerSink | undefined): void {
     if (checkpointer !== undefined) {
-      this.followers.add({ name: FOLLOWER.checkpointer, sink: checkpointer, lingerMs: CHECKPOINT_LINGER_MS });
+      this.followers.add({
+        name: FOLLOWER.checkpointer,
+        sink: checkpointer,
+        lingerMs: CHECKPOINT_LINGER_MS,
+        lingerBytes: CHECKPOINT_LINGER_BYTES,
+      });
     }
     if (this.secondary !== undefined) {
       const { mirrorTimeoutMs = 5_000 } = this.#options;
