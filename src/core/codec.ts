@@ -1,26 +1,19 @@
-import { Packr, Unpackr } from 'msgpackr';
+import { Unpackr } from 'msgpackr';
+import { MessageWriter } from './message-writer.ts';
 import { type JsonValue, setOwn } from './value.ts';
 
-/**
- * MessagePack as any reader opens it: no record extension, no shared structures.
- * See https://github.com/msgpack/msgpack/blob/master/spec.md
- */
-const packr = new Packr({
-  useRecords: false,
-  variableMapToObject: true,
-  // A value's own property `toJSON` is data; without this the packer would call it.
-  useToJSON: false,
-} as ConstructorParameters<typeof Packr>[0]);
+const writer = new MessageWriter();
 const fastUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 const exactUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: false });
 
 /** The fast decoder renames a property `__proto__`; bytes that may hold one take the exact way. */
 const RENAMED = Buffer.from('__proto__');
 
-/** Encodes a JSON value (or an array or plain object of them) as MessagePack. */
+/** Encodes a JSON value (or an array or plain object of them, and of `Uint8Array`s) as MessagePack. */
 export function encode(value: unknown): Buffer {
-  // The packer hands out slices of a pool that it reuses after a few calls only when told so; a copy is not needed.
-  return packr.pack(value);
+  writer.begin();
+  writer.value(value);
+  return writer.end();
 }
 
 /** The inverse of {@link encode}. The result is not frozen. */

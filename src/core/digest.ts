@@ -1,6 +1,7 @@
 import { createHash, hash } from 'node:crypto';
 import { encode } from './codec.ts';
 import { encodeEntry, type StoredEntry } from './entry-codec.ts';
+import { MessageWriter } from './message-writer.ts';
 import { compareNames } from './names.ts';
 import type { EntryRecord, NamespaceState } from './namespace-state.ts';
 
@@ -9,6 +10,8 @@ import type { EntryRecord, NamespaceState } from './namespace-state.ts';
  * and the hash of what is there now, however large the namespace is. It finds damage and mistakes; it is no proof
  * against one who makes up entries until their sums agree. Part of the format: `docs/formats.md`.
  */
+
+const writer = new MessageWriter();
 
 /** 32-bit words of a SHA-256. */
 const LANES = 8;
@@ -91,9 +94,14 @@ export class NamespaceDigest {
   }
 }
 
-/** No two entries have the same bytes: a MessagePack array tells where it ends. */
+/** No two entries have the same bytes: a MessagePack array tells where it ends. To be used at once. */
 function entryBytes(key: string, { expiresAt, bytes }: StoredEntry): Uint8Array {
-  return Buffer.concat([encode([key, expiresAt]), bytes]);
+  writer.begin();
+  writer.array(2);
+  writer.text(key);
+  writer.value(expiresAt);
+  writer.raw(bytes);
+  return writer.peek();
 }
 
 /** The digest of a state that does not change meanwhile. */

@@ -1,6 +1,9 @@
-import { decode, encode, freezeDeep } from './codec.ts';
+import { decode, freezeDeep } from './codec.ts';
+import { MessageWriter } from './message-writer.ts';
 import type { EntryRecord } from './namespace-state.ts';
 import type { JsonValue } from './value.ts';
+
+const writer = new MessageWriter();
 
 /** An entry as it is stored and hashed: encoded, so that it is moved and compared without decoding its value. */
 export interface StoredEntry {
@@ -11,8 +14,15 @@ export interface StoredEntry {
 /** The value comes last, and is left out where it is kept elsewhere. Equal entries give equal bytes. */
 export function encodeEntry(entry: EntryRecord): StoredEntry {
   const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
-  const fields = [version, createdAt, updatedAt - createdAt, agent, bytes];
-  return { expiresAt, bytes: encode(value === undefined ? fields : [...fields, value]) };
+  writer.begin();
+  writer.array(value === undefined ? 5 : 6);
+  writer.number(version);
+  writer.number(createdAt);
+  writer.number(updatedAt - createdAt);
+  writer.value(agent);
+  writer.number(bytes);
+  if (value !== undefined) writer.value(value);
+  return { expiresAt, bytes: writer.end() };
 }
 
 /** The inverse of {@link encodeEntry}. */

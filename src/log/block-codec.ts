@@ -1,7 +1,7 @@
 import { freezeDeep } from '../core/codec.ts';
 import { createUpdate, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import { corrupt, seal, unseal } from './sealed.ts';
+import { corrupt, sealWritten, unseal } from './sealed.ts';
 
 /** A block of the log: consecutive updates stored as one record under the first one's position. */
 export interface Block {
@@ -39,7 +39,7 @@ export const OPERATIONS: readonly Operation[] = [
 /** The code of a drop. */
 export const DROP = 6;
 /** The codes of the others. */
-export const OPERATION_CODES: ReadonlyMap<Operation, number> = new Map(
+const OPERATION_CODES: ReadonlyMap<Operation, number> = new Map(
   OPERATIONS.slice(0, DROP).map((operation, code) => [operation, code] as const),
 );
 
@@ -63,22 +63,34 @@ export function* encodeBlocks(updates: readonly Update[]): Generator<Block> {
 function encodeBlock(updates: readonly Update[]): Block {
   const { position, at: base } = updates[0] as Update;
   const names = new Names();
-  const fields: unknown[] = [];
-  for (const update of updates) {
-    fields.push(
-      names.index(update.namespace),
-      update.version,
-      update.drop ? DROP : OPERATION_CODES.get(update.operation),
-      update.key,
-      update.value,
-      update.at - base,
-      update.agent === null ? -1 : names.index(update.agent),
-      update.expiresAt,
-      update.replaced,
-      update.bytes,
-    );
-  }
-  return { key: blockKey(position), bytes: seal([position, names.all, base, fields]) };
+  const namespaces = Int32Array.from(updates, ({ namespace }) => names.index(namespace));
+  const agents = Int32Array.from(updates, ({ agent }) => (agent === null ? -1 : names.index(agent)));
+  const bytes = sealWritten((to) => {
+    to.array(4);
+    to.number(position);
+    to.value(names.all);
+    to.number(base);
+    to.array(FIELDS * updates.length);
+    for (let i = 0; i < updates.length; i += 1) {
+      const update = updates[i] as Update;
+      to.number(namespaces[i] as number);
+      to.number(update.version);
+      to.number(codeOf(update));
+      to.value(update.key);
+      to.value(update.value);
+      to.number(update.at - base);
+      to.number(agents[i] as number);
+      to.value(update.expiresAt);
+      to.number(update.replaced);
+      to.number(update.bytes);
+    }
+  });
+  return { key: blockKey(position), bytes };
+}
+
+/** What was done, as a number. */
+export function codeOf({ operation, drop }: Update): number {
+  return drop ? DROP : (OPERATION_CODES.get(operation) as number);
 }
 
 class Names {

@@ -6,7 +6,6 @@ import {
   chunkKey,
   chunkWrite,
   decodeChunk,
-  encodePastUpdate,
   type PastSummary,
   pastWrite,
 } from './past-records.ts';
@@ -18,13 +17,15 @@ const OVERHEAD_BYTES = 256;
 /** Births and drops that are remembered; older ones are looked up among the updates. */
 const MAX_LIVES = 64;
 
+const EMPTY: Chunk = { positions: [], updates: [] };
+
 /** Some updates of one namespace on their way into its past. */
 export class PastFold {
   /** The namespace's past with the updates. */
   summary: PastSummary;
   readonly #updates: readonly Update[];
   readonly #before: number;
-  #last: Chunk = { positions: [], updates: [] };
+  #last = EMPTY;
 
   constructor(base: StoredNamespace, known: PastSummary | undefined, updates: readonly Update[]) {
     const before = known ?? beginning(base);
@@ -76,16 +77,13 @@ export class PastFold {
   *writes(): Generator<StorageWrite> {
     const { name } = this.summary;
     let index = Math.floor(this.#before / CHUNK_UPDATES);
-    let { positions, updates } = this.#last;
-    for (const update of this.#updates) {
-      positions.push(update.position);
-      updates.push(encodePastUpdate(update));
-      if (updates.length < CHUNK_UPDATES) continue;
-      yield chunkWrite(name, index, { positions, updates });
-      index += 1;
-      [positions, updates] = [[], []];
+    let chunk = this.#last;
+    for (let next = 0; next < this.#updates.length; index += 1) {
+      const room = CHUNK_UPDATES - chunk.updates.length;
+      yield chunkWrite(name, index, chunk, this.#updates.slice(next, next + room));
+      next += room;
+      chunk = EMPTY;
     }
-    if (updates.length > 0) yield chunkWrite(name, index, { positions, updates });
     yield pastWrite(this.summary);
   }
 }

@@ -1,9 +1,10 @@
-import { decode, encode, freezeDeep } from '../core/codec.ts';
+import { decode, freezeDeep } from '../core/codec.ts';
+import { MessageWriter } from '../core/message-writer.ts';
 import { createUpdate, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import { DROP, OPERATION_CODES, OPERATIONS } from './block-codec.ts';
+import { codeOf, DROP, OPERATIONS } from './block-codec.ts';
 import type { KeyRange, StorageWrite } from './level-storage.ts';
-import { seal, unseal } from './sealed.ts';
+import { seal, sealWritten, unseal } from './sealed.ts';
 
 /**
  * How the past lies in storage. A namespace's updates over all its incarnations are counted: 0, 1, 2, … is their
@@ -11,6 +12,8 @@ import { seal, unseal } from './sealed.ts';
  * namespace's pages as they were before an ordinal. Where the beginning has been let go of, a keyframe may stand for it:
  * the folded state as it was before an ordinal.
  */
+
+const writer = new MessageWriter();
 
 /** Updates in a chunk. Small, because the last one is written again with every batch. */
 export const CHUNK_UPDATES = 32;
@@ -156,8 +159,23 @@ export function decodeFrame(record: Uint8Array): Frame {
   return frameOf(unseal(record, () => 'A frame of the past of a namespace') as FrameFields);
 }
 
-export function chunkWrite(name: string, index: number, { positions, updates }: Chunk): StorageWrite {
-  return { type: 'put', key: chunkKey(name, index), value: seal([positions, updates]) };
+/** Those of a chunk, encoded already, and the ones that come after them: all that are in the chunk then. */
+export function chunkWrite(
+  name: string,
+  index: number,
+  { positions, updates }: Chunk,
+  more: readonly Update[] = [],
+): StorageWrite {
+  const value = sealWritten((to) => {
+    to.array(2);
+    to.array(positions.length + more.length);
+    for (const position of positions) to.number(position);
+    for (const { position } of more) to.number(position);
+    to.array(updates.length + more.length);
+    for (const update of updates) to.binary(update);
+    for (const update of more) to.nested(() => writePastUpdate(to, update));
+  });
+  return { type: 'put', key: chunkKey(name, index), value };
 }
 
 /** The inverse of {@link chunkWrite}. */
@@ -169,9 +187,22 @@ export function decodeChunk(record: Uint8Array): Chunk {
 
 /** What an update says beside its namespace and position. */
 export function encodePastUpdate(update: Update): Uint8Array {
-  const { version, operation, key: of, value, at, agent, expiresAt, replaced, drop, bytes } = update;
-  const code = drop ? DROP : OPERATION_CODES.get(operation);
-  return encode([version, code, of, value, at, agent, expiresAt, replaced, bytes]);
+  writer.begin();
+  writePastUpdate(writer, update);
+  return writer.end();
+}
+
+function writePastUpdate(to: MessageWriter, update: Update): void {
+  to.array(9);
+  to.number(update.version);
+  to.number(codeOf(update));
+  to.value(update.key);
+  to.value(update.value);
+  to.number(update.at);
+  to.value(update.agent);
+  to.value(update.expiresAt);
+  to.number(update.replaced);
+  to.number(update.bytes);
 }
 
 /** The inverse of {@link encodePastUpdate}. */

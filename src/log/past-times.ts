@@ -1,9 +1,10 @@
+import type { MessageWriter } from '../core/message-writer.ts';
 import { firstWhere } from '../core/search.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
 import { timesKey } from './past-records.ts';
-import { corrupt, seal, unseal } from './sealed.ts';
+import { corrupt, sealWritten, unseal } from './sealed.ts';
 import { weigh } from './update-ring.ts';
 
 /** Updates in a record. */
@@ -120,8 +121,18 @@ function copyOf({ at, bytes }: Times): Times {
 export function timesWrite(record: number, { at, bytes }: Times): StorageWrite {
   const [first = 0] = at;
   const [least = 0] = bytes;
-  const fields = [first, at.map((each) => each - first), least, bytes.map((each) => each - least)];
-  return { type: 'put', key: timesKey(record), value: seal(fields) };
+  const value = sealWritten((to) => {
+    to.array(4);
+    writeDistances(to, at, first);
+    writeDistances(to, bytes, least);
+  });
+  return { type: 'put', key: timesKey(record), value };
+}
+
+function writeDistances(to: MessageWriter, values: readonly number[], from: number): void {
+  to.number(from);
+  to.array(values.length);
+  for (const value of values) to.number(value - from);
 }
 
 /** The inverse of {@link timesWrite}; older records say nothing of bytes. */

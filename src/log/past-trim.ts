@@ -177,7 +177,11 @@ export class PastTrim {
     }
     let pages = 0;
     for (const entries of pagesOf(state)) {
-      await writer.add({ type: 'put', key: keyframePageKey(name, generation, pages), value: encodePage(entries) });
+      await writer.add({
+        type: 'put',
+        key: keyframePageKey(name, generation, pages),
+        value: encodePage(new Map(entries)),
+      });
       pages += 1;
       await this.#pause();
     }

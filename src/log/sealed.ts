@@ -1,15 +1,23 @@
 import { crc32 } from 'node:zlib';
-import { decode, encode } from '../core/codec.ts';
+import { decode } from '../core/codec.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { MessageWriter } from '../core/message-writer.ts';
 
 const CHECKSUM_BYTES = 4;
 
+const writer = new MessageWriter();
+
 /** A stored record: CRC-32 of the rest, little-endian, then the content as MessagePack. */
 export function seal(content: unknown): Uint8Array {
-  const body = encode(content);
-  const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + body.length);
-  bytes.writeUInt32LE(crc32(body), 0);
-  body.copy(bytes, CHECKSUM_BYTES);
+  return sealWritten((to) => to.value(content));
+}
+
+/** As {@link seal}, of what `write` writes: one piece. It may encode, but not seal, while it does. */
+export function sealWritten(write: (to: MessageWriter) => void): Uint8Array {
+  writer.begin(CHECKSUM_BYTES);
+  write(writer);
+  const bytes = writer.end();
+  bytes.writeUInt32LE(crc32(bytes.subarray(CHECKSUM_BYTES)), 0);
   return bytes;
 }
 

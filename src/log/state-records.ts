@@ -1,6 +1,6 @@
 import type { StoredEntry } from '../core/entry-codec.ts';
 import type { StorageWrite } from './level-storage.ts';
-import { seal, unseal } from './sealed.ts';
+import { seal, sealWritten, unseal } from './sealed.ts';
 import type { NamespaceSummary } from './state-source.ts';
 
 /** How the state lies in storage: one record for each namespace, one for each page of its entries. */
@@ -55,10 +55,15 @@ export function pageWrite(name: string, page: number, entries: Page): StorageWri
 }
 
 /** The record of a page. */
-export function encodePage(entries: Iterable<readonly [string, StoredEntry]>): Uint8Array {
-  const rows: unknown[] = [];
-  for (const [entryKey, { expiresAt, bytes }] of entries) rows.push(entryKey, expiresAt, bytes);
-  return seal(rows);
+export function encodePage(entries: ReadonlyMap<string, StoredEntry>): Uint8Array {
+  return sealWritten((to) => {
+    to.array(3 * entries.size);
+    for (const [entryKey, { expiresAt, bytes }] of entries) {
+      to.text(entryKey);
+      to.value(expiresAt);
+      to.binary(bytes);
+    }
+  });
 }
 
 /** The inverse of {@link encodePage}. */
