@@ -15,8 +15,8 @@ import type { StateTable } from './state-table.ts';
 export class Checkpointer implements FollowerSink {
   /** The name of its follower in the log. */
   static readonly follower = 'checkpointer';
-  /** Large, so that a key or page that changes often is written once for many updates. */
-  readonly batchSize = 65_536;
+  /** Large, so that a key or page that changes often is written once for many updates. The log's memory holds more. */
+  readonly batchSize = 32_768;
   readonly #table: StateTable;
 
   constructor(table: StateTable) {

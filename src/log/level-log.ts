@@ -26,7 +26,10 @@ import { removeBlocks } from './log-trim.ts';
 import type { FollowerPlace, LogFollower, LogStatus, UpdateLog } from './update-log.ts';
 import { type RingCapacity, UpdateRing } from './update-ring.ts';
 
-/** Options of {@link LevelLog.open}. The capacities are those of the latest updates kept in memory for followers. */
+/**
+ * Options of {@link LevelLog.open}. The capacities are those of the latest updates kept in memory for followers; where
+ * `capacityUpdates` is not given, 16,384 and up to 131,072 that a follower has still to get.
+ */
 export interface LevelLogOptions extends RingCapacity {
   /** Where everything is kept. Made (mode 0700) where it is not there; one process at a time. */
   readonly dataDir: string;
@@ -54,6 +57,10 @@ interface Opened {
 }
 
 const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
+/** So many of the latest updates are kept in memory for whoever comes; … */
+const KEPT_UPDATES = 16_384;
+/** … and so many where a follower has still to get them: to read them again from disk costs it ten times as much. */
+const FOLLOWED_UPDATES = 8 * KEPT_UPDATES;
 /** How many updates `read` yields at a time. */
 const READ_GROUP = 4096;
 
@@ -84,6 +91,8 @@ export class LevelLog implements UpdateLog {
   readonly #writer: GroupWriter;
   /** Committed updates only. */
   readonly #tail: UpdateRing;
+  /** How many of them stay in it that every follower has got. */
+  readonly #kept: number;
   readonly #followers = new Map<string, LevelFollower>();
   #blocks: BlockIndex | undefined;
   #status: LogStatus = 'ready';
@@ -100,7 +109,9 @@ export class LevelLog implements UpdateLog {
     this.#signals = new LogSignals(options.onError ?? throwOutside);
     this.#head = opened.head;
     this.#committed = opened.head;
-    this.#tail = new UpdateRing(opened.head, options);
+    const { capacityUpdates = FOLLOWED_UPDATES, capacityBytes } = options;
+    this.#tail = new UpdateRing(opened.head, { capacityUpdates, capacityBytes });
+    this.#kept = Math.min(capacityUpdates, KEPT_UPDATES);
     this.#writer = new GroupWriter({
       directory: opened.directory,
       clock: options.clock ?? systemClock,
@@ -307,10 +318,18 @@ export class LevelLog implements UpdateLog {
       while (this.#tail.overfull) this.#tail.drop();
     }
     this.#committed = group.last;
+    this.#forgetDelivered();
     this.#checkpoints.committed = group.last;
     this.#blocks?.add(group.blocks);
     group.commit();
     this.#signals.commit.emit(group.updates);
+  }
+
+  #forgetDelivered(): void {
+    let end = this.#committed - this.#kept;
+    if (this.#tail.first > end) return;
+    for (const { checkpoint } of this.#followers.values()) end = Math.min(end, checkpoint);
+    while (this.#tail.first <= end) this.#tail.shift();
   }
 
   #changeStatus(status: LogStatus, cause?: Error): void {

@@ -27,6 +27,8 @@ export class NamespaceFold {
   readonly given: readonly Update[];
   /** What counts: a clear makes all before it superfluous. */
   readonly #updates: readonly Update[];
+  /** Those they change, each once. */
+  readonly #keys: ReadonlySet<string>;
   readonly #cleared: boolean;
   readonly #keepValues: boolean;
   readonly #pages = new Map<number, Page>();
@@ -46,6 +48,7 @@ export class NamespaceFold {
     this.#summary = base;
     this.#cleared = clear !== -1;
     this.#updates = this.#cleared ? updates.slice(clear) : updates;
+    this.#keys = keysOf(this.#updates);
     this.#keepValues = keepValues;
     this.#pageCount = this.#cleared ? 1 : base.pages;
     const empty = this.#cleared || base.count === 0;
@@ -55,7 +58,7 @@ export class NamespaceFold {
     else if (base.digest !== undefined) this.#digest = new NamespaceDigest(base.digest, base.version);
     this.#needed = empty
       ? []
-      : new Set(this.#digest ? this.#keys().map((key) => pageOf(key, base.pages)) : upTo(base.pages));
+      : new Set(this.#digest ? Array.from(this.#keys, (key) => pageOf(key, base.pages)) : upTo(base.pages));
   }
 
   get name(): string {
@@ -79,7 +82,7 @@ export class NamespaceFold {
   /** Applies the updates to the entries they touch, and finds how many pages there must be. */
   fold(): void {
     const { name, count, bytes, pages } = this.base;
-    const keys = this.#keys();
+    const keys = this.#keys;
     const digest = this.#digest ?? this.#digestOfPages();
     this.#digest = digest;
     const state = new NamespaceState(name);
@@ -123,10 +126,6 @@ export class NamespaceFold {
     for (let page = gone; page < pages; page += 1) {
       if (page >= kept || !this.#dirty.has(page)) yield { type: 'del', key: pageKey(name, page) };
     }
-  }
-
-  #keys(): string[] {
-    return [...new Set(this.#updates.map((update) => update.key))].filter((key) => key !== null);
   }
 
   #page(page: number): Page {
@@ -203,6 +202,12 @@ export class NamespaceFold {
     }
     return this.#summary.count === 0 || next === Number.POSITIVE_INFINITY ? null : next;
   }
+}
+
+function keysOf(updates: readonly Update[]): Set<string> {
+  const keys = new Set<string>();
+  for (const { key } of updates) if (key !== null) keys.add(key);
+  return keys;
 }
 
 function upTo(count: number): number[] {
