@@ -1,10 +1,13 @@
-import { decode, encode, freezeDeep } from '../core/codec.ts';
+import { decode, freezeDeep } from '../core/codec.ts';
+import { MessageWriter } from '../core/message-writer.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 
 /** Of a MessagePack array with a length of 32 bits: a tag and the length. */
 const HEADER_BYTES = 5;
 const ARRAY_32 = 0xdd;
+
+const writer = new MessageWriter();
 
 /**
  * Collects entries into a part: a MessagePack array of
@@ -45,8 +48,17 @@ export class PartBuilder {
 /** An entry as it stands in a part. */
 export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
   const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
-  const head = [key, version, createdAt, updatedAt, expiresAt, agent, bytes];
-  return encode(value === undefined ? head : [...head, value]);
+  writer.begin();
+  writer.array(value === undefined ? 7 : 8);
+  writer.text(key);
+  writer.number(version);
+  writer.number(createdAt);
+  writer.number(updatedAt);
+  writer.value(expiresAt);
+  writer.value(agent);
+  writer.number(bytes);
+  if (value !== undefined) writer.value(value);
+  return writer.end();
 }
 
 type Row = [string, number, number, number, number | null, string | null, number, JsonValue?];
