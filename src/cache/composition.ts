@@ -293,7 +293,7 @@ export class Composition {
       this.followers.add({
         name: FOLLOWER.checkpointer,
         sink: checkpointer,
-        lingerMs: CHECKPOINT_LINGER_MS,
+        lingerMs: this.#options.internals?.checkpointMs ?? CHECKPOINT_LINGER_MS,
         lingerBytes: CHECKPOINT_LINGER_BYTES,
       });
     }

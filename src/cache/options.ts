@@ -78,6 +78,8 @@ export interface Internals extends Pick<NamespaceDeps, 'apply' | 'lane'> {
   readonly openStorage?: OpenStorage | undefined;
   /** How a connection to NATS is opened. Default: by its client. */
   readonly openLink?: OpenLink | undefined;
+  /** Milliseconds between two batches of the state table while little changes. Default 2,000. */
+  readonly checkpointMs?: number | undefined;
 }
 
 /**

@@ -28,7 +28,8 @@ const cache = await AgentContextCache.open({
   ...(topic === undefined ? {} : { topics: [topic] }),
   ...(mirror === undefined ? {} : { secondaryCache: new FileContextCache({ path: mirror }) }),
   backup: { mode: 'manual', keep: 3 },
-  ...(unsynced ? { internals: { openStorage: await withoutSync() } } : {}),
+  // The state table is written often, so that it is killed at that, too.
+  internals: { checkpointMs: 50, ...(unsynced ? { openStorage: await withoutSync() } : {}) },
   onError: (error, { source }) => say(`error ${source}: ${error.message}`),
 });
 say('open');

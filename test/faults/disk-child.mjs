@@ -45,7 +45,10 @@ async function open() {
   try {
     const secondaryCache = mirror && new FileContextCache({ path: mirror });
     const backOff = { initialMs: 20 };
-    return await AgentContextCache.open({ dataDir, durability, secondaryCache, natsUrl: null, backOff, onError() {} });
+    // The state table is written often, so that the disk fails at that, too.
+    const internals = { checkpointMs: 50 };
+    const own = { natsUrl: null, backOff, onError() {}, internals };
+    return await AgentContextCache.open({ dataDir, durability, secondaryCache, ...own });
   } catch (error) {
     say(`refused ${error.code} ${error.message}`);
   }

@@ -59,6 +59,7 @@ export class Driver {
       internals: {
         openStorage: this.#disk.openFor(this.#process, () => {}),
         apply: (state, update) => this.#fold(state, update),
+        checkpointMs: 500,
       },
       ...(this.durable ? { dataDir: '/simulated' } : {}),
       ...options,

@@ -112,6 +112,8 @@ export class SimProcess implements Living {
         openStorage: disk.openFor(this, this.#reached),
         openLink: linksTo(broker, to(broker), this.clock),
         apply: (state, update) => this.#fold(state, update),
+        // Often, so that much can go wrong with it.
+        checkpointMs: 100,
         ...sabotage.internals,
       },
       onError: (error) => this.#report(error),
