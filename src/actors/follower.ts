@@ -3,7 +3,7 @@ import { type Connected, followerMachine } from '../../machines/follower.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Update } from '../core/update.ts';
 import type { FollowerSink, StateCut } from '../log/follower-sink.ts';
-import type { LogFollower, UpdateLog } from '../log/update-log.ts';
+import type { LogFollower, UpdateBatch, UpdateLog } from '../log/update-log.ts';
 import { weigh } from '../log/update-ring.ts';
 import type { Report } from './report.ts';
 
@@ -142,6 +142,10 @@ export class Follower {
     await this.#place.remove();
   }
 
+  #allUnread(): UpdateBatch {
+    return { updates: [], through: this.#deps.log.committed, skipped: 0 };
+  }
+
   #wake(updates: readonly Update[]): void {
     if (this.#deps.lingerMs > 0) for (const update of updates) this.#gathered += weigh(update);
     if (this.actor.getSnapshot().value !== 'following') return;
@@ -225,12 +229,13 @@ export class Follower {
     clock.clearTimeout(this.#lingering);
     this.#lingering = undefined;
     this.#gathered = 0;
-    const batch = await this.#place.read(sink.batchSize);
+    const before = this.#place.checkpoint;
+    const batch = sink.ignoresUpdates ? this.#allUnread() : await this.#place.read(sink.batchSize);
     if (batch === undefined) return;
     await sink.deliver(batch.updates, batch.through, signal);
     if (signal.aborted) return;
     await this.#place.save(batch.through);
-    this.#delivered += batch.updates.length;
+    this.#delivered += batch.through - before - batch.skipped;
     this.#skipped += batch.skipped;
   }
 }

@@ -59,8 +59,8 @@ export interface BackupNowOptions {
  * ```
  */
 export class BackupSink implements FollowerSink {
-  /** Delivering costs nothing, so that the largest batches are the best. */
-  readonly batchSize: number = 65_536;
+  readonly batchSize: number = Number.POSITIVE_INFINITY;
+  readonly ignoresUpdates = true;
   readonly #options: BackupSinkOptions;
   readonly #manager: BackupManager;
   readonly #initiator: BackupInitiator;

@@ -63,8 +63,13 @@ export function* encodeBlocks(updates: readonly Update[]): Generator<Block> {
 function encodeBlock(updates: readonly Update[]): Block {
   const { position, at: base } = updates[0] as Update;
   const names = new Names();
-  const namespaces = Int32Array.from(updates, ({ namespace }) => names.index(namespace));
-  const agents = Int32Array.from(updates, ({ agent }) => (agent === null ? -1 : names.index(agent)));
+  // All names come first.
+  const namespaces: number[] = [];
+  const agents: number[] = [];
+  for (const { namespace, agent } of updates) {
+    namespaces.push(names.index(namespace));
+    agents.push(agent === null ? -1 : names.index(agent));
+  }
   const bytes = sealWritten((to) => {
     to.array(4);
     to.number(position);

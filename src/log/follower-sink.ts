@@ -35,6 +35,8 @@ export type ConnectOutcome = 'resume' | 'resync' | { readonly position: number }
 export interface FollowerSink {
   /** At most this many updates in one `deliver`. */
   readonly batchSize: number;
+  /** Where `deliver` only looks how far the log is: it gets no updates, and is told once for all there are. */
+  readonly ignoresUpdates?: boolean;
   /** Makes ready to deliver. `checkpoint`: the last position this follower is known to have finished. */
   connect(checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome>;
   /** Delivers; resolves only when the destination has it. `through` as in `UpdateBatch`. */
