@@ -16,7 +16,7 @@ export class Checkpointer implements FollowerSink {
   /** The name of its follower in the log. */
   static readonly follower = 'checkpointer';
   /** Large, so that a key or page that changes often is written once for many updates. The log's memory holds more. */
-  readonly batchSize = 65_536;
+  readonly batchSize = 32_768;
   readonly #table: StateTable;
 
   constructor(table: StateTable) {

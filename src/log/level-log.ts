@@ -28,7 +28,7 @@ import { type RingCapacity, UpdateRing } from './update-ring.ts';
 
 /**
  * Options of {@link LevelLog.open}. The capacities are those of the latest updates kept in memory for followers; where
- * `capacityUpdates` is not given, 16,384 and up to 131,072 that a follower has still to get.
+ * `capacityUpdates` is not given, 16,384 and up to 65,536 that a follower has still to get.
  */
 export interface LevelLogOptions extends RingCapacity {
   /** Where everything is kept. Made (mode 0700) where it is not there; one process at a time. */
@@ -60,7 +60,7 @@ const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
 /** So many of the latest updates are kept in memory for whoever comes; … */
 const KEPT_UPDATES = 16_384;
 /** … and so many where a follower has still to get them: to read them again from disk costs it ten times as much. */
-const FOLLOWED_UPDATES = 8 * KEPT_UPDATES;
+const FOLLOWED_UPDATES = 4 * KEPT_UPDATES;
 /** How many updates `read` yields at a time. */
 const READ_GROUP = 4096;
 
@@ -329,7 +329,7 @@ export class LevelLog implements UpdateLog {
     let end = this.#committed - this.#kept;
     if (this.#tail.first > end) return;
     for (const { checkpoint } of this.#followers.values()) end = Math.min(end, checkpoint);
-    while (this.#tail.first <= end) this.#tail.shift();
+    while (this.#tail.first <= end) this.#tail.drop();
   }
 
   #changeStatus(status: LogStatus, cause?: Error): void {
