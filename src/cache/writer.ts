@@ -37,6 +37,9 @@ export class Writer {
   /** Requests that wait for an asynchronous primary or a restart. */
   readonly #unsettled = new Set<Request>();
   #whenSettled: (() => void) | undefined;
+  /** What the latest writes wait for, and their promises. */
+  #commit: Promise<void> | undefined;
+  #acknowledged: Promise<Acknowledgement>[] = [];
   #closed = false;
   readonly #making = new Map<string, Promise<JsonValue>>();
 
@@ -186,10 +189,28 @@ export class Writer {
       return this.#fail(error ?? new Error('The request ended without an outcome.'), request, quiet);
     const committed = this.#deps.awaitCommit ? this.#deps.log.whenCommitted(result.position) : undefined;
     if (committed === undefined) return Promise.resolve(result);
+    if (committed !== this.#commit) this.#awaitCommit(committed);
     const acknowledged = committed.then(() => result);
-    // The log itself reports why it could not commit.
-    acknowledged.catch(ignore);
+    this.#acknowledged.push(acknowledged);
     return acknowledged;
+  }
+
+  /**
+   * The log itself reports why it could not commit. Only then does each promise get a handler: a second promise for each
+   * write is a tenth of what a write takes where thousands are in flight.
+   */
+  #awaitCommit(committed: Promise<void>): void {
+    const acknowledged: Promise<Acknowledgement>[] = [];
+    this.#commit = committed;
+    this.#acknowledged = acknowledged;
+    committed.then(
+      () => {
+        acknowledged.length = 0;
+      },
+      () => {
+        for (const each of acknowledged) each.catch(ignore);
+      },
+    );
   }
 
   #fail(error: Error, request: Request, quiet: boolean): Promise<never> {

@@ -96,6 +96,9 @@ export const openUnproven: OpenStorage = async (location, create) => {
         unswept = 0;
         void files.sweep();
       }
+      const [only] = writes;
+      // Which a group of the log is, as a rule; a batch of one takes half as long again.
+      if (writes.length === 1 && only?.type === 'put') return turns.take(() => db.put(only.key, only.value, { sync }));
       if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
       const batch = db.batch();
       try {
