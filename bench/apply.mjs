@@ -9,7 +9,7 @@ import { bytesInLog, updateOf } from './lib/updates.mjs';
 import { VALUES } from './lib/values.mjs';
 
 const CLI = join(import.meta.dirname, '../dist/src/cli/main.js');
-/** As many as the command line lets gather before it waits for the disk. */
+/** Half of what the command line has in flight: one half is being written while the other gathers. */
 const GROUP = 4_096;
 const placeOf = (i) => [`agent/${i % 100}`, `key-${i % 10_000}`];
 

@@ -5,8 +5,8 @@ export interface Slot<Outcome> {
   outcome: Outcome | undefined;
 }
 
-/** Commands in flight at the most. */
-const MAX_COMMANDS = 4_096;
+/** Commands in flight at the most: while the disk has one half, the other is read and carried out. */
+export const MAX_COMMANDS = 8_192;
 /** Bytes of their lines at the most; a larger line goes alone. */
 const MAX_BYTES = 8 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { applyLines, type Outcome } from '../../src/adapters/apply-lines.ts';
+import { MAX_COMMANDS } from '../../src/adapters/command-window.ts';
 import { parseLine, splitLines } from '../../src/adapters/lines.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { fcOptions } from '../support/property.ts';
@@ -70,7 +71,7 @@ describe('commands in flight', () => {
   }
 
   test.each([
-    ['in number', 10, 4_096],
+    ['in number', 10, MAX_COMMANDS],
     ['in bytes', 1024 * 1024, 8],
   ])('are bounded %s, and come out in the order of their lines', async (_, size, bound) => {
     const { cache, held } = heldCache();
@@ -112,10 +113,10 @@ describe('commands in flight', () => {
           take = () => reject(new Error('The reader has gone.'));
         }),
     });
-    await waitFor(() => expect(held.length).toBe(4_096));
+    await waitFor(() => expect(held.length).toBe(MAX_COMMANDS));
     for (const release of held) release();
     await new Promise((resolve) => setImmediate(resolve));
-    expect(held.length).toBe(4_096);
+    expect(held.length).toBe(MAX_COMMANDS);
     take();
     await expect(applied).rejects.toThrow('The reader has gone.');
   });

@@ -111,8 +111,9 @@ async function applyHere(
       cancel: () => input.destroy(),
       onOutcomes: (outcomes) =>
         report.take(
-          outcomes.map(({ error, ...outcome }) => ({
-            ...outcome,
+          outcomes.map(({ line, position, error }) => ({
+            line,
+            position,
             error: error === undefined ? undefined : wireError(error),
           })),
         ),
