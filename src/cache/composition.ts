@@ -219,8 +219,8 @@ export class Composition {
   health(closed: boolean): CacheHealth {
     const { log, registry, supervisor } = this;
     const followers = this.followers.health();
-    const gaveUp = [...registry.records()].filter(({ status }) => status === 'failed').map(({ name }) => name);
-    const failed = [...gaveUp, ...registry.unreadable];
+    const failed = [...registry.unreadable];
+    for (const { name, status } of registry.records()) if (status === 'failed') failed.push(name);
     const ok = log.status === 'ready' && failed.length === 0 && followers.every(({ attempts }) => attempts === 0);
     return {
       status: closed ? 'closed' : ok ? 'ok' : 'degraded',

@@ -10,6 +10,7 @@ import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { NamespaceSummary } from '../log/state-source.ts';
 import type { Composition } from './composition.ts';
+import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { andThen } from './reader.ts';
 import type { Storage } from './storage.ts';
@@ -106,12 +107,29 @@ export class Inspection {
     return this.#describe(name, registry.inMemory(name));
   }
 
+  /** As in `health()`, at no cost however many namespaces there are; so are the next three. */
+  get log(): CacheHealth['log'] {
+    const { id, durable, status, head, committed, first } = this.#parts.log;
+    return { id, durable, status, head, committed, first };
+  }
+
+  /** The oldest position of which the state can be looked at. */
+  get begin(): number {
+    return this.#storage.retained.begin;
+  }
+
+  /** How many namespaces there are, and are in memory. */
+  get namespaceCounts(): { readonly total: number; readonly resident: number } {
+    const { size, resident } = this.#parts.registry;
+    return { total: size, resident };
+  }
+
   /** Restarts so far, of all namespaces. */
   get restarts(): number {
     return this.#parts.supervisor.restarts;
   }
 
-  /** Those of `health()`, and nothing else of it: cheap however many namespaces there are. */
+  /** Those of `health()`, and nothing else of it. */
   followers(): FollowerHealth[] {
     return this.#parts.followers.health();
   }

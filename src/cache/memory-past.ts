@@ -23,6 +23,9 @@ export interface MemoryPastParts {
   readonly ancestors?: Lineage | undefined;
 }
 
+/** Updates read at once on the way back. */
+const BACKWARDS = 1_024;
+
 /**
  * The past of a cache in memory: of the log, while that still holds everything since it began, or what it lets go of is
  * folded into the state that it begins with. Else only the present can be seen. A moment has all that it shows.
@@ -107,8 +110,12 @@ export class MemoryPast implements PastSource {
   }
 
   *backwards(namespace: string): Generator<Update> {
-    const { first, head } = this.#log;
-    for (const update of this.#log.recent(first, head).reverse()) if (update.namespace === namespace) yield update;
+    const log = this.#log;
+    // What the log lets go of meanwhile is not there any more.
+    for (let to = log.head; to >= log.first; to -= BACKWARDS) {
+      const updates = log.recent(Math.max(log.first, to - BACKWARDS + 1), to);
+      for (const update of updates.reverse()) if (update.namespace === namespace) yield update;
+    }
   }
 
   updateAt(position: number): Promise<Update | undefined> {

@@ -60,7 +60,8 @@ export class Actors {
         total += 1;
         if (total > after && found.length < limit) found.push(info);
       }
-      await turns.next();
+      const turn = turns.next();
+      if (turn !== undefined) await turn;
     }
     const items = found.map(({ name }) => this.#namespaceNow(name, list)).filter((actor) => actor !== undefined);
     const next = after + found.length < total ? String(after + found.length) : null;

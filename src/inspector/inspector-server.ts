@@ -63,7 +63,7 @@ export class InspectorServer implements Inspector {
     if (!TOKEN.test(token)) {
       throw new ContextCacheError('INVALID_OPTION', 'token has at least 16 characters of A-Z, a-z, 0-9, - and _.');
     }
-    if (cache.health().status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
+    if (cache.inspection.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
     let server: InspectorServer | undefined;
     const { clock } = cache.inspection;
     const listener = await HttpListener.listen({

@@ -81,7 +81,7 @@ export class LiveSockets {
   }
 
   #page(socket: WebSocket): void {
-    const { id: logId, head: position } = this.#looked.cache.health().log;
+    const { id: logId, head: position } = this.#looked.cache.inspection.log;
     const connection = new LiveConnection({
       ...{ socket, clock: this.#clock, hello: { type: 'hello', logId, position } },
       feedOf: (subscription) => this.#looked.feedOf(subscription),

@@ -61,7 +61,7 @@ export class LookedAt {
 
   meta(allowWrite: boolean, foreignUrl: string): Meta {
     const { dataDir = null, branchOf = null } = this.cache.inspection;
-    const { id: logId, durable } = this.cache.health().log;
+    const { id: logId, durable } = this.cache.inspection.log;
     return {
       ...{ version: versionOfPackage(), logId, durable, dataDir, branchOf, allowWrite, foreignUrl },
       ...{ pid: process.pid, node: process.version, startedAt: this.#startedAt, now: this.#clock.now() },

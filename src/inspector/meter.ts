@@ -127,14 +127,15 @@ export class Meter {
     const now = this.#clock.now();
     const { position } = this.#cache;
     const seconds = Math.max(1, now - this.#lastAt) / 1_000;
-    const { namespaces, followers } = this.#cache.health();
+    const { namespaceCounts, restarts } = this.#cache.inspection;
+    const followers = this.#cache.inspection.followers();
     const loop = this.#measuring?.loop;
     const sample: OverviewSample = {
       ...{ at: now, position },
       updatesPerSecond: Math.max(0, position - this.#lastPosition) / seconds,
       commitP50Ms: this.#latencies.quantile(0.5),
       commitP99Ms: this.#latencies.quantile(0.99),
-      ...{ namespaces: namespaces.total, resident: namespaces.resident, restarts: namespaces.restarts },
+      ...{ namespaces: namespaceCounts.total, resident: namespaceCounts.resident, restarts },
       keys: this.#index.last?.keys ?? null,
       bytes: this.#index.last?.bytes ?? null,
       lag: Object.fromEntries(followers.map(({ name, lag }) => [name, lag])),

@@ -108,8 +108,8 @@ export class Moments {
 
   async detail(moment: number | Date): Promise<MomentDetail> {
     const position = this.position(moment);
-    const { retention, log } = this.#cache.health();
-    const [first, last] = [retention.begin, log.committed];
+    const { begin: first, log } = this.#cache.inspection;
+    const last = log.committed;
     const instants = await Promise.all([position, Math.max(first, 1), last].map((at) => this.#instant(at)));
     const [at = null, firstAt = null, lastAt = null] = instants;
     return { position, at, first, last, firstAt, lastAt };
@@ -117,8 +117,8 @@ export class Moments {
 
   /** When positions were asked for, evenly over what can be seen. */
   async timeline(points: number, signal: AbortSignal): Promise<{ position: number; at: number }[]> {
-    const { retention, log } = this.#cache.health();
-    const first = Math.max(1, retention.begin, log.first);
+    const { begin, log } = this.#cache.inspection;
+    const first = Math.max(1, begin, log.first);
     const found: { position: number; at: number }[] = [];
     const turns = new Turns(this.#clock, signal);
     const steps = Math.min(points - 1, Math.max(0, log.committed - first));

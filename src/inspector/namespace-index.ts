@@ -106,7 +106,8 @@ export class NamespaceIndex {
     const infos = new Map<string, NamespaceInfo>();
     for (const info of this.#cache.inspection.namespaces()) {
       infos.set(info.name, info);
-      await turns.next();
+      const turn = turns.next();
+      if (turn !== undefined) await turn;
     }
     const before = this.#list;
     const sorted = await this.#sorted(infos, before, turns);

@@ -17,7 +17,10 @@ export class Turns {
     this.#endsAt = clock.now() + SLICE_MS;
   }
 
-  /** Gives others a turn where it is time to; `undefined` where it is not. Rejects with the signal's reason. */
+  /**
+   * Gives others a turn where it is time to; `undefined` where it is not: whoever asks often awaits it only where it is
+   * one. Rejects with the signal's reason.
+   */
   next(): Promise<void> | undefined {
     return this.#clock.now() < this.#endsAt ? undefined : this.#pause();
   }

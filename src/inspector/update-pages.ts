@@ -47,7 +47,7 @@ export class UpdatePages {
   }
 
   async page({ filter, before, around, limit, signal }: PageQuestion): Promise<UpdatePage> {
-    const { first, committed } = this.#cache.health().log;
+    const { first, committed } = this.#cache.inspection.log;
     const matches = filterOf(filter);
     const turns = new Turns(this.#clock, signal);
     const newest =
@@ -79,7 +79,7 @@ export class UpdatePages {
   async one(position: number, signal: AbortSignal): Promise<UpdateDetail> {
     const update = await this.find(position);
     if (update === undefined) {
-      const { first, committed } = this.#cache.health().log;
+      const { first, committed } = this.#cache.inspection.log;
       const message = `The log holds no update at ${position}: it goes from ${first} to ${committed}.`;
       throw new ContextCacheError('NOT_FOUND', message);
     }
@@ -93,7 +93,7 @@ export class UpdatePages {
 
   /** The update at a position; `undefined` where the log holds none there. */
   async find(position: number): Promise<Update | undefined> {
-    const { first, committed } = this.#cache.health().log;
+    const { first, committed } = this.#cache.inspection.log;
     if (position < first || position > committed || position < 1) return undefined;
     for await (const update of this.#cache.readLog({ from: position, to: position })) return update;
     return undefined;
@@ -101,7 +101,7 @@ export class UpdatePages {
 
   /** The position at which there are so many matching updates from here on up. */
   async #upFrom(position: number, count: number, matches: (update: Update) => boolean, turns: Turns): Promise<number> {
-    const { first, committed } = this.#cache.health().log;
+    const { first, committed } = this.#cache.inspection.log;
     let [at, found, looked] = [Math.max(first, position) - 1, 0, 0];
     while (at < committed && found < count && looked < MAX_LOOKED) {
       for (const update of await this.#read(at + 1, Math.min(committed, at + FIRST_WINDOW), turns)) {
