@@ -55,7 +55,14 @@ function settleServer(
     typeof entry?.value === 'string' ? { value: entry.value, origin: 'file', from: entry.place } : undefined,
   ];
   const named = places.find((place) => place?.value !== undefined);
-  if (named === undefined) return { value: server.local, origin: 'default' };
+  if (named === undefined) {
+    // Who has switched it on.
+    const who =
+      flag === undefined
+        ? { origin: 'file' as const, from: entry?.place ?? '' }
+        : { origin: 'flag' as const, from: long };
+    return { value: server.local, ...who };
+  }
   if (!server.isUrl(String(named.value))) throw notAUrl(named, server.local);
   return named;
 }

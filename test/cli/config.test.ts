@@ -44,6 +44,7 @@ describe('flags over environment over file over defaults', () => {
       topic: 'one',
       serve: { keep: '30d', subjectId: 'file' },
       apply: { subjectId: 'file', redis: false },
+      doctor: { nats: true },
     });
     const fromFile = await settingsOf(cwd);
     expect(fromFile.get('dataDir')).toEqual({
@@ -59,6 +60,8 @@ describe('flags over environment over file over defaults', () => {
       from: `${FILE}: redis`,
     });
     expect(fromFile.get('apply.redis')).toEqual({ origin: 'file', from: `${FILE}: apply.redis` });
+    const local = { value: 'nats://127.0.0.1:4222', origin: 'file', from: `${FILE}: doctor.nats` };
+    expect(fromFile.get('doctor.nats')).toEqual(local);
     expect(fromFile.get('topic')).toEqual({ value: ['one'], origin: 'file', from: `${FILE}: topic` });
     expect(fromFile.get('serve.keep')).toMatchObject({ value: 30 * 24 * 3_600_000, from: `${FILE}: serve.keep` });
     expect(fromFile.get('backup.keep')).toEqual({ origin: 'default' });

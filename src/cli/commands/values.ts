@@ -35,7 +35,10 @@ function addGet(program: Command, session: Session): void {
     const found = await target.ask({ type: entry ? 'context.entry' : 'context.get', namespace, key });
     if (found === undefined) {
       const remedy = 'See "context-cache keys" and "context-cache namespaces" for what there is.';
-      throw new ContextCacheError('NOT_FOUND', `There is no such key in the namespace. ${remedy}`);
+      throw new ContextCacheError(
+        'NOT_FOUND',
+        `There is no such key in the namespace ${shownName(namespace)}. ${remedy}`,
+      );
     }
     await output.writeJson(found);
   });
