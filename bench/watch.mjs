@@ -8,6 +8,7 @@ import { makeStore } from './lib/stores.mjs';
 
 const BURST = 1_000;
 const ONE = '1 watcher, of all namespaces in use';
+const UNWATCHED = (namespaces) => `${namespaces.toLocaleString('en')} namespaces, none watched`;
 
 export default {
   order: 17,
@@ -16,6 +17,7 @@ export default {
   metrics: COST,
   cases: ({ quick }) => {
     const many = quick ? 200 : 10_000;
+    const namespaces = quick ? 100 : 1_000;
     const flat = { flat: 1.5, from: ONE, text: 'grows with those who match, not with all' };
     return [
       { name: ONE, namespaces: 1, watchersEach: 1, elsewhere: 0 },
@@ -30,13 +32,15 @@ export default {
       },
       { name: '100 watchers, all match', namespaces: 1, watchersEach: 100, elsewhere: 0 },
       { name: `${many.toLocaleString('en')} watchers, all match`, namespaces: 1, watchersEach: many, elsewhere: 0 },
+      { name: UNWATCHED(namespaces), namespaces, watchersEach: 0, elsewhere: 0 },
       {
-        name: `${quick ? '100' : '1,000'} namespaces, one watcher each`,
+        name: `${namespaces.toLocaleString('en')} namespaces, one watcher each`,
         headline: true,
-        namespaces: quick ? 100 : 1_000,
+        namespaces,
         watchersEach: 1,
         elsewhere: 0,
-        goals: [flat],
+        // Writing to many namespaces has a price of its own, watched or not.
+        goals: [{ ...flat, from: UNWATCHED(namespaces) }],
       },
     ];
   },
