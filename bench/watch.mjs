@@ -30,6 +30,14 @@ export default {
         elsewhere: many - 1,
         goals: [flat],
       },
+      {
+        name: `${many.toLocaleString('en')} watchers of other keys`,
+        namespaces: 1,
+        watchersEach: 1,
+        elsewhere: 0,
+        keys: many,
+        goals: [flat],
+      },
       { name: '100 watchers, all match', namespaces: 1, watchersEach: 100, elsewhere: 0 },
       { name: `${many.toLocaleString('en')} watchers, all match`, namespaces: 1, watchersEach: many, elsewhere: 0 },
       { name: UNWATCHED(namespaces), namespaces, watchersEach: 0, elsewhere: 0 },
@@ -48,12 +56,13 @@ export default {
     { name: 'nested Map and EventEmitter', role: 'limit' },
     { name: 'agent-context-cache', role: 'ours' },
   ],
-  async measure({ candidate, case: { namespaces, watchersEach, elsewhere }, scale, seed }) {
+  async measure({ candidate, case: { namespaces, watchersEach, elsewhere, keys = 0 }, scale, seed }) {
     const space = makeSpace({ keys: Math.max(1_000, namespaces), namespaces }, seed);
     const told = { count: 0, sum: 0 };
     const { store, watch, unwatched } = await WATCHED[candidate](told);
     for (const name of space.names) for (let i = 0; i < watchersEach; i += 1) watch(name);
     for (let i = 0; i < elsewhere; i += 1) watch(`elsewhere/${i}`);
+    for (let i = 0; i < keys; i += 1) watch(undefined, [`another key ${i}`]);
     let sum = 0;
     const burst = Math.max(16, Math.floor(BURST / Math.max(1, watchersEach / 100)));
     const run = (from, many) => {
@@ -81,14 +90,14 @@ const WATCHED = {
         emitter.emit(namespace, { namespace, key, value });
       },
     };
-    return { store, watch: (namespace) => emitter.on(namespace, (update) => tell(told, update)) };
+    return { store, watch: (namespace, keys) => emitter.on(namespace ?? keys[0], (update) => tell(told, update)) };
   },
 
   'agent-context-cache': async (told) => {
     const store = await makeStore('agent-context-cache', {});
     return {
       store,
-      watch: (namespace) => store.cache.subscribe((update) => tell(told, update), { namespace }),
+      watch: (namespace, keys) => store.cache.subscribe((update) => tell(told, update), { namespace, keys }),
       unwatched: () => store.cache.flush(),
     };
   },

@@ -13,7 +13,7 @@ export interface WatchFilter {
 
 type Offer = (update: Update) => void;
 
-/** Watchers of one namespace: those of all its keys, and those of some. */
+/** Watchers of one namespace, or of any: those of all its keys, and those of some. */
 interface Watched {
   readonly all: Set<Offer>;
   readonly byKey: Map<string, Set<Offer>>;
@@ -23,7 +23,7 @@ interface Watched {
  * Hands committed updates to whoever watches. What an update costs grows with the watchers it matches, not with all.
  */
 export class WatchHub {
-  readonly #everything = new Set<Offer>();
+  readonly #anywhere: Watched = { all: new Set(), byKey: new Map() };
   readonly #byNamespace = new Map<string, Watched>();
   readonly #report: Report;
   readonly #log: UpdateLog;
@@ -43,7 +43,8 @@ export class WatchHub {
 
   /** Calls `offer` with each matching update from now on. Returns how to stop. */
   add(filter: WatchFilter, offer: Offer): () => void {
-    const own = ownOffer(filter, offer);
+    // A function of its own for each watcher, as one listener may watch twice.
+    const own: Offer = (update) => offer(update);
     const places = this.#places(filter);
     for (const place of places) place.add(own);
     this.#count += 1;
@@ -77,11 +78,9 @@ export class WatchHub {
   }
 
   #places(filter: WatchFilter): Set<Offer>[] {
-    if (filter.namespace === undefined) return [this.#everything];
-    return [filter.namespace].flat().flatMap((name) => {
-      const watched = this.#watched(name);
-      return filter.keys === undefined ? [watched.all] : filter.keys.map((key) => ofKey(watched, key));
-    });
+    const { namespace, keys } = filter;
+    const watched = namespace === undefined ? [this.#anywhere] : [namespace].flat().map((name) => this.#watched(name));
+    return watched.flatMap((each) => (keys === undefined ? [each.all] : keys.map((key) => ofKey(each, key))));
   }
 
   #watched(name: string): Watched {
@@ -93,28 +92,30 @@ export class WatchHub {
     return watched;
   }
 
-  #prune(filter: WatchFilter): void {
-    for (const name of [filter.namespace ?? []].flat()) {
+  #prune({ namespace, keys = [] }: WatchFilter): void {
+    if (namespace === undefined) forgetKeys(this.#anywhere, keys);
+    for (const name of [namespace ?? []].flat()) {
       const watched = this.#byNamespace.get(name);
       if (watched === undefined) continue;
-      for (const key of filter.keys ?? []) if (watched.byKey.get(key)?.size === 0) watched.byKey.delete(key);
+      forgetKeys(watched, keys);
       if (watched.all.size === 0 && watched.byKey.size === 0) this.#byNamespace.delete(name);
     }
   }
 
   #publish(updates: readonly Update[]): void {
     for (const update of updates) {
-      for (const offer of this.#everything) this.#offer(offer, update);
+      this.#tell(this.#anywhere, update);
       const watched = this.#byNamespace.get(update.namespace);
-      if (watched === undefined) continue;
-      for (const offer of watched.all) this.#offer(offer, update);
-      if (update.key !== null) {
-        for (const offer of watched.byKey.get(update.key) ?? []) this.#offer(offer, update);
-      } else {
-        for (const offer of new Set([...watched.byKey.values()].flatMap((some) => [...some])))
-          this.#offer(offer, update);
-      }
+      if (watched !== undefined) this.#tell(watched, update);
     }
+  }
+
+  #tell({ all, byKey }: Watched, update: Update): void {
+    for (const offer of all) this.#offer(offer, update);
+    if (byKey.size === 0) return;
+    const some =
+      update.key === null ? new Set([...byKey.values()].flatMap((offers) => [...offers])) : byKey.get(update.key);
+    for (const offer of some ?? []) this.#offer(offer, update);
   }
 
   /** A listener that throws harms nobody else. */
@@ -136,14 +137,6 @@ function ofKey(watched: Watched, key: string): Set<Offer> {
   return some;
 }
 
-/**
- * A function of its own for each watcher, as one listener may watch twice. Keys in any namespace are looked at here:
- * rare enough to spare an index.
- */
-function ownOffer(filter: WatchFilter, offer: Offer): Offer {
-  if (filter.namespace !== undefined || filter.keys === undefined) return (update) => offer(update);
-  const keys = new Set(filter.keys);
-  return (update) => {
-    if (update.key === null || keys.has(update.key)) offer(update);
-  };
+function forgetKeys({ byKey }: Watched, keys: readonly string[]): void {
+  for (const key of keys) if (byKey.get(key)?.size === 0) byKey.delete(key);
 }
