@@ -10,6 +10,7 @@ import { addCompletion, ignoresSettings } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addInspect } from './commands/inspect.ts';
 import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
@@ -52,6 +53,7 @@ export function createProgram(session: Session): Command {
   addPast(program, session);
   addCompact(program, session);
   addWatch(program, session);
+  addInspect(program, session);
   addTopics(program, session);
   addBackup(program, session);
   addRestore(program, session);
