@@ -12,7 +12,7 @@ interface StatechartProps {
 }
 
 /** Where there is less room the picture is moved sideways: its words are to be read. */
-const LEAST_SCALE = 0.82;
+const LEAST_SCALE = 0.78;
 
 /** A statechart, drawn in layers; the present state is lit, and what has just been taken glows. */
 export function Statechart({ machine, current, taken }: StatechartProps): JSX.Element {
@@ -38,7 +38,16 @@ export function Statechart({ machine, current, taken }: StatechartProps): JSX.El
         aria-label={name}
       >
         <defs>
-          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+          <marker
+            id="arrow"
+            viewBox="0 0 8 8"
+            refX="7"
+            refY="4"
+            markerWidth="9"
+            markerHeight="9"
+            markerUnits="userSpaceOnUse"
+            orient="auto"
+          >
             <path class="arrow" d="M0 0.5 L8 4 L0 7.5 z" />
           </marker>
         </defs>

@@ -9,11 +9,20 @@ const CHARACTERS = 2_000;
 const OPEN_DEPTH = 2;
 const OPEN_CHILDREN = 30;
 
+/** What stands where the server has hidden something. */
+const HIDDEN = /^\[hidden [0-9a-f]+\]$/;
+
+interface JsonViewProps {
+  readonly value: unknown;
+  /** Whether parts of it are hidden. */
+  readonly hides?: boolean;
+}
+
 /** A JSON value as a tree that opens and closes. Whatever is in it is shown as text. */
-export function JsonView({ value, hidden }: { readonly value: unknown; readonly hidden?: string }): JSX.Element {
+export function JsonView({ value, hides = false }: JsonViewProps): JSX.Element {
   return (
     <div class="json">
-      <Line value={value} depth={0} hidden={hidden} />
+      <Line value={value} depth={0} hides={hides} />
     </div>
   );
 }
@@ -22,17 +31,16 @@ interface LineProps {
   readonly name?: string;
   readonly value: unknown;
   readonly depth: number;
-  /** What stands where something is hidden. */
-  readonly hidden: string | undefined;
+  readonly hides: boolean;
 }
 
-function Line({ name, value, depth, hidden }: LineProps): JSX.Element {
+function Line({ name, value, depth, hides }: LineProps): JSX.Element {
   const isBranch = typeof value === 'object' && value !== null && sizeOf(value) > 0;
-  if (isBranch) return <Branch name={name ?? ''} value={value} depth={depth} hidden={hidden} />;
+  if (isBranch) return <Branch name={name ?? ''} value={value} depth={depth} hides={hides} />;
   return (
     <div class="json-line">
       <Name name={name} />
-      <Leaf value={value} hidden={hidden} />
+      <Leaf value={value} hides={hides} />
     </div>
   );
 }
@@ -41,10 +49,10 @@ function Name({ name }: { readonly name: string | undefined }): JSX.Element | nu
   return name === undefined || name === '' ? null : <span class="json-key">{name}:</span>;
 }
 
-function Leaf({ value, hidden }: { readonly value: unknown; readonly hidden: string | undefined }): JSX.Element {
+function Leaf({ value, hides }: Pick<LineProps, 'value' | 'hides'>): JSX.Element {
   const [all, setAll] = useState(false);
   if (typeof value !== 'string') return <span class={classOf(value)}>{plainText(value)}</span>;
-  if (hidden !== undefined && value === hidden) return <span class="json-hidden">{value}</span>;
+  if (hides && HIDDEN.test(value)) return <span class="json-hidden">{value}</span>;
   const shown = all || value.length <= CHARACTERS ? value : value.slice(0, CHARACTERS);
   return (
     <span class="json-text">
@@ -58,7 +66,7 @@ function Leaf({ value, hidden }: { readonly value: unknown; readonly hidden: str
   );
 }
 
-function Branch({ name, value, depth, hidden }: LineProps & { readonly value: object }): JSX.Element {
+function Branch({ name, value, depth, hides }: LineProps & { readonly value: object }): JSX.Element {
   const children = Object.entries(value);
   const [open, setOpen] = useState(depth < OPEN_DEPTH && children.length <= OPEN_CHILDREN);
   const [shown, setShown] = useState(CHILDREN);
@@ -73,7 +81,7 @@ function Branch({ name, value, depth, hidden }: LineProps & { readonly value: ob
         <ul>
           {children.slice(0, shown).map(([key, child]) => (
             <li key={key}>
-              <Line name={key} value={child} depth={depth + 1} hidden={hidden} />
+              <Line name={key} value={child} depth={depth + 1} hides={hides} />
             </li>
           ))}
           {children.length > shown && (

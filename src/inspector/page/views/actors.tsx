@@ -164,7 +164,9 @@ function ActorRow({ row }: { readonly row: Row | undefined }): JSX.Element | nul
         <span class="ellipsis">{row.name}</span>
       </span>
       {actor.restarts > 0 && <Badge tone="warn">{actor.restarts}×</Badge>}
-      {actor.status !== 'resident' && <span class="muted small-text">{actor.status}</span>}
+      {(actor.status === 'restarting' || actor.status === 'failed') && (
+        <span class="muted small-text">{actor.status}</span>
+      )}
       <Load of={actor} />
     </>
   );

@@ -82,7 +82,7 @@ function EntryBody({ of, isPast }: { readonly of: EntryDetail; readonly isPast: 
           {of.hidden && <Badge tone="warn">partly hidden</Badge>}
           <CopyButton label="Copy the value" text={() => JSON.stringify(of.value, null, 2)} />
         </div>
-        <JsonView value={of.value} key={of.version} />
+        <JsonView value={of.value} hides={of.hidden} key={of.version} />
       </div>
     </div>
   );

@@ -104,7 +104,7 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
               </button>
             </div>
           )}
-          {whole && <JsonView value={of.value} />}
+          {whole && <JsonView value={of.value} hides={of.hidden} />}
         </div>
       )}
     </li>

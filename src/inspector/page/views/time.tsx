@@ -24,7 +24,7 @@ const positionOf = (text: string | undefined): number | undefined =>
 export function TimeView(): JSX.Element {
   const { params } = route.value;
   const wanted = positionOf(params.at);
-  const { value: range, error, reload } = useLoaded((signal) => get('GET /api/moment', {}, signal), ['range']);
+  const { value: range, error, reload } = useLoaded((signal) => get('GET /api/moment', { at: 0 }, signal), ['range']);
   const at = range === undefined ? wanted : clamp(wanted ?? range.last, range);
   // The slider moves at once; what it shows follows when it rests.
   const shown = useSettled(at, 120);

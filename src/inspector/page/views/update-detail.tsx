@@ -80,7 +80,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       {of.value !== undefined && (
         <section>
           <h3 class="label">Value</h3>
-          <JsonView value={of.value} />
+          <JsonView value={of.value} hides={of.hidden} />
         </section>
       )}
       {of.key !== null && (

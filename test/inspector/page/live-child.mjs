@@ -1,0 +1,36 @@
+// A process with a cache and its inspector, which does what its parent tells it.
+// fork(live-child.mjs, [DIST, OPTIONS of the cache as JSON, OPTIONS of the inspector as JSON])
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [dist, cacheOptions, inspectorOptions] = process.argv.slice(2);
+const { AgentContextCache, startInspector } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
+const cache = await AgentContextCache.open(JSON.parse(cacheOptions));
+const inspector = await startInspector(cache, JSON.parse(inspectorOptions));
+
+const actions = {
+  /** One command, or several at once. */
+  ask: (commands) => Promise.all([commands].flat().map((command) => cache.ask(command))),
+  /** The commands of a file, as far as `to`. */
+  async apply({ file, to = Number.POSITIVE_INFINITY }) {
+    const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean).slice(0, to);
+    await Promise.all(lines.map((line) => cache.ask(JSON.parse(line))));
+    return cache.position;
+  },
+  async shutdown() {
+    await cache.shutdown();
+    process.disconnect();
+  },
+};
+
+process.on('message', async ({ id, action, argument }) => {
+  try {
+    process.send({ id, answer: (await actions[action](argument)) ?? null });
+  } catch (error) {
+    // Without a channel nobody waits any more.
+    if (process.connected) process.send({ id, error: String(error?.message ?? error) });
+  }
+});
+process.on('disconnect', () => process.exit());
+process.send({ id: 0, answer: inspector.url });

@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { airlinePath, sharedDataMissing } from '../../support/airline.ts';
+import { buildDist } from '../../support/dist.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { keepScreen, type LiveProcess, type Opened, open, startBrowser, startLive, visit } from './support.ts';
+
+const ENTRY = 'ns=trip%3Alisbon&key=plan';
+
+/** What is to be seen of each view before its picture is taken. */
+const VIEWS: readonly (readonly [name: string, address: string, ready: string])[] = [
+  ['overview', '#/overview', 'canvas >> nth=3'],
+  ['actors', '#/actors?id=follower:checkpointer', '.is-current'],
+  ['updates', '#/updates?ns=trip:*', '.list-row >> nth=3'],
+  ['sequence', '#/updates?mode=sequence', '.arrow-row >> nth=5'],
+  ['data', `#/data?${ENTRY}`, '.history .difference'],
+  ['time', '#/time?at=4000&ns=airline/task-0/trial-0&key=message/0001', '.around [aria-current]'],
+  ['compare', '#/time?at=3900&b=4000', '.difference'],
+  ['health', '#/health', '.table'],
+];
+
+const SIZES = [
+  [1280, 800],
+  [390, 844],
+] as const;
+
+/** Whether anything is wider than the window or than what it stands in. */
+const overflows = (page: Page): Promise<string[]> =>
+  page.evaluate(() => {
+    const wide = (box: Element) => box.scrollWidth > box.clientWidth + 1;
+    const boxes = [document.documentElement, ...document.querySelectorAll('.main, .view, .card-head, .figure, .tools')];
+    return boxes.filter(wide).map((box) => `${box.tagName}.${box.className}`);
+  });
+
+describe.skipIf(sharedDataMissing !== undefined)('how it looks', () => {
+  let live: LiveProcess;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    await buildDist();
+    live = await startLive({
+      dataDir: join(await tempDir('page'), 'agent-memory'),
+      cache: { backup: { enabled: true } },
+    });
+    await live.apply(airlinePath);
+    const trip = (key: string, value: unknown, agent: string) => ({
+      ...{ type: 'context.set', namespace: 'trip:lisbon', key, value, agent },
+    });
+    await live.ask([
+      trip('plan', { steps: ['search', 'compare', 'book'], budget: 900 }, 'planner'),
+      trip('offer:1', { flight: 'TP 258', price: 780, seats: ['12A', '12B'] }, 'searcher'),
+      trip('offer:2', { flight: 'LH 1166', price: 812 }, 'searcher'),
+      trip('plan', { steps: ['book'], budget: 900, chosen: 'TP 258' }, 'planner'),
+    ]);
+    await live.ask({ type: 'context.backup' });
+    browser = await startBrowser();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await live?.[Symbol.asyncDispose]();
+  });
+
+  for (const [width, height] of SIZES) {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      test(`at ${width} pixels, ${colorScheme}: nothing sticks out, nothing is complained of`, async () => {
+        const options = { viewport: { width, height }, colorScheme };
+        const { page, problems }: Opened = await open(browser, live.url, options);
+        for (const [name, address, ready] of VIEWS) {
+          await visit(page, address);
+          await page.locator(ready).first().waitFor();
+          await page.locator('.spinner').first().waitFor({ state: 'detached' });
+          expect(await overflows(page), name).toEqual([]);
+          await keepScreen(page, `${name}-${width}-${colorScheme}`);
+        }
+        expect(problems).toEqual([]);
+        await page.context().close();
+      });
+    }
+  }
+
+  test('the switch chooses the colours, and the choice is kept', async () => {
+    const { page } = await open(browser, live.url, { colorScheme: 'light' });
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await background();
+    await page.locator('.side').getByRole('button', { name: 'Dark' }).click();
+    const dark = await background();
+    expect(dark).not.toBe(light);
+    await page.reload();
+    await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    expect(await background()).toBe(dark);
+  });
+});
+
+describe('an empty cache that may only be looked at', () => {
+  test('says so in each view, and offers no change', async () => {
+    await buildDist();
+    await using live = await startLive({ dataDir: join(await tempDir('page'), 'empty'), allowWrite: false });
+    const browser = await startBrowser();
+    try {
+      const { page, problems } = await open(browser, live.url, { viewport: { width: 390, height: 844 } });
+      await visit(page, '#/time');
+      await page.getByText('The log is empty').waitFor();
+      await keepScreen(page, 'empty-time-390');
+      await visit(page, '#/updates');
+      await page.getByText('No update has passed the filter').waitFor();
+      await visit(page, '#/health');
+      await page.getByText('No snapshots yet').or(page.getByText('Nowhere to keep snapshots')).waitFor();
+      expect(await page.getByRole('button', { name: 'Back up now' }).isDisabled()).toBe(true);
+      await live.ask({ type: 'context.set', key: 'a', value: 1 });
+      await visit(page, '#/data?ns=default&key=a');
+      await page.getByText('read only').first().waitFor();
+      await page.locator('.json-number').first().waitFor();
+      expect(await page.getByRole('button', { name: 'Edit' }).count()).toBe(0);
+      expect(problems).toEqual([]);
+    } finally {
+      await browser.close();
+    }
+  });
+});
