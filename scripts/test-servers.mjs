@@ -1,4 +1,4 @@
-// Makes sure that the tests find a real redis-server and a real nats-server. Silent where both are there; gets what is
+// Makes sure that the tests find a real redis-server, nats-server and Chromium. Silent where all are there; gets what is
 // missing where it can (Debian); says what to do where it cannot.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,6 +9,13 @@ const cache = fileURLToPath(new URL('../node_modules/.cache/test-servers', impor
 const servers = [
   { name: 'redis-server', variable: 'REDIS_SERVER' },
   { name: 'nats-server', variable: 'NATS_SERVER' },
+  // What is on PATH is a script that knows no other place than Debian's.
+  {
+    name: 'chromium',
+    variable: 'CHROMIUM',
+    unpacked: 'usr/lib/chromium/chromium',
+    proof: ['--no-sandbox', '--version'],
+  },
 ];
 
 function executable(path) {
@@ -93,14 +100,16 @@ function missingPackages(apt, names) {
 
 /** A start script that lets the unpacked program find the libraries unpacked beside it. */
 function wrap(name, tree) {
-  const program = ['usr/bin', 'usr/sbin'].map((folder) => join(tree, folder, name)).find(executable);
+  const { unpacked, proof = ['--version'] } = servers.find((server) => server.name === name);
+  const places = unpacked === undefined ? ['usr/bin', 'usr/sbin'].map((folder) => `${folder}/${name}`) : [unpacked];
+  const program = places.map((place) => join(tree, place)).find(executable);
   if (program === undefined) throw new Error(`The package ${name} does not hold a program of that name.`);
   const libraries = readdirSync(tree, { recursive: true, encoding: 'utf8' })
     .filter((path) => /\.so(\.\d+)*$/.test(path))
     .map((path) => join(tree, path, '..'));
   const script = `#!/bin/sh\nLD_LIBRARY_PATH='${[...new Set(libraries)].join(':')}' exec '${program}' "$@"\n`;
   writeFileSync(join(cache, 'bin', name), script, { mode: 0o755 });
-  run(join(cache, 'bin', name), ['--version']);
+  run(join(cache, 'bin', name), proof);
 }
 
 function main() {

@@ -18,6 +18,18 @@ const actions = {
     await Promise.all(lines.map((line) => cache.ask(JSON.parse(line))));
     return cache.position;
   },
+  /** Writes that nobody waits for, in bursts; ends when the last one is committed. */
+  async flood({ namespaces, updates, from = 0, bytes = 40 }) {
+    let last;
+    for (let number = from; number < from + updates; number += 1) {
+      const value = { number, text: 'x'.repeat(bytes) };
+      const namespace = `load:${String(number % namespaces).padStart(6, '0')}`;
+      last = cache.set(`key:${number % 50}`, value, namespace, { agent: `agent-${number % 7}` });
+      if (number % 500 === 499) await new Promise(setImmediate);
+    }
+    await last;
+    return cache.position;
+  },
   async shutdown() {
     await cache.shutdown();
     process.disconnect();

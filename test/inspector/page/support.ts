@@ -24,6 +24,8 @@ export interface LiveProcess extends AsyncDisposable {
   ask(command: object | readonly object[]): Promise<unknown>;
   /** The commands of a file, as far as line `to`; the position after them. */
   apply(file: string, to?: number): Promise<number>;
+  /** So many writes, each into the next one of the namespaces, as fast as it can. */
+  flood(options: { readonly namespaces: number; readonly updates: number; readonly from?: number }): Promise<number>;
   /** Ends it in order. */
   shutdown(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export async function startLive({ dataDir, port, allowWrite = true, cache = {} }
     port: place,
     ask: (command) => tell('ask', command),
     apply: (file, to) => tell('apply', { file, to }) as Promise<number>,
+    flood: (options) => tell('flood', options) as Promise<number>,
     shutdown: async () => {
       const gone = once(child, 'exit');
       child.send({ id: -1, action: 'shutdown' });

@@ -52,13 +52,24 @@ export function Difference({ before, after }: DifferenceProps): JSX.Element {
   return (
     <ul class="difference" aria-label="Differences">
       {changes.map((change) => (
-        <li key={change.path} class={change.kind}>
-          {change.path !== '' && <span class="json-key">{change.path} </span>}
-          {change.kind !== 'added' && <del>{inline(change.before, 400)}</del>}
-          {change.kind === 'changed' && <span class="muted"> → </span>}
-          {change.kind !== 'removed' && <ins>{inline(change.after, 400)}</ins>}
-        </li>
+        <ChangeLine key={change.path} change={change} />
       ))}
     </ul>
+  );
+}
+
+/** Values longer than this stand below each other. */
+const LONG = 60;
+
+function ChangeLine({ change: { path, kind, before, after } }: { readonly change: Change }): JSX.Element {
+  const [was, is] = [inline(before, 400), inline(after, 400)];
+  const isLong = kind === 'changed' && was.length + is.length > LONG;
+  return (
+    <li class={isLong ? `${kind} long` : kind}>
+      {path !== '' && <span class="json-key">{path} </span>}
+      {kind !== 'added' && <del>{was}</del>}
+      {kind === 'changed' && <span class="muted"> → </span>}
+      {kind !== 'removed' && <ins>{is}</ins>}
+    </li>
   );
 }

@@ -20,7 +20,7 @@ interface VirtualListProps {
   readonly onKey?: (event: KeyboardEvent, index: number) => boolean;
   /** So many rows have come at the top in all: who has scrolled down goes on seeing the same rows. */
   readonly prepended?: number;
-  /** Told which rows are in sight, so that they can be fetched. */
+  /** Told, whenever the list is drawn, which rows are in sight, so that they can be fetched. */
   readonly onSight?: (first: number, last: number) => void;
 }
 
@@ -43,7 +43,8 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
 
   const first = Math.max(0, Math.floor(top / rowHeight) - SPARE);
   const last = Math.min(count, Math.ceil((top + height) / rowHeight) + SPARE);
-  useLayoutEffect(() => onSight?.(first, last), [first, last, count]);
+  // With each drawing: what could not be fetched while something else was, is asked for again.
+  useLayoutEffect(() => onSight?.(first, last));
 
   const reveal = (index: number) => {
     const list = box.current;

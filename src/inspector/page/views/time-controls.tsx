@@ -92,6 +92,7 @@ export function TimeControls({ range, at, other, onMove, onGrow }: ControlsProps
         step={1}
         value={at}
         aria-label="Position in the log"
+        style={{ '--filled': `${(100 * (at - first)) / Math.max(1, last - first)}%` }}
         onInput={(event) => onMove(Number(event.currentTarget.value))}
         onKeyDown={onKeyDown}
       />
