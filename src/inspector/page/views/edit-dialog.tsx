@@ -89,6 +89,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
     <Dialog title={`Edit ${key}`} onClose={onClose}>
       <p class="muted">
         {namespace} · it is stored only if the entry is still at version {count(base.version)}.
+        {base.hidden && ' What is hidden stays as it is where you leave it so.'}
       </p>
       <textarea
         class="input"

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { EntryVersionDetail, Paged } from '../../data-protocol.ts';
 import { get } from '../api.ts';
-import { count, dateTime } from '../format.ts';
+import { count, dateTime, time } from '../format.ts';
 import { usePages } from '../pages.ts';
 import { hrefOf } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
@@ -79,7 +79,10 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
           <span class="num history-version">v{count(of.version)}</span>
           <Op of={of.operation} />
           <span class="ellipsis soft grow">{of.agent ?? ''}</span>
-          <span class="muted small-text num">{dateTime(of.at)}</span>
+          <span class="muted small-text num" title={dateTime(of.at)}>
+            <span class="wide-only">{dateTime(of.at)}</span>
+            <span class="narrow-only">{time(of.at)}</span>
+          </span>
         </button>
         <a
           class="num small-text"

@@ -49,15 +49,9 @@ export function Sequence({ rows: all, chosen, onSelect }: SequenceProps): JSX.El
     ...namespaces.map((lane) => ({ lane, isAgent: false })),
   ];
   return (
-    <div class="sequence-frame" ref={frame}>
-      <svg
-        class="sequence"
-        viewBox={`0 0 ${width} ${height}`}
-        width={width}
-        height={height}
-        role="img"
-        aria-label={`Who sent the last ${rows.length} updates to which namespaces`}
-      >
+    <section class="sequence-frame" ref={frame} aria-label={`Who sent the last ${rows.length} updates to whom`}>
+      {/* biome-ignore lint/a11y/noSvgWithoutTitle: the section is named; a title would follow the pointer everywhere */}
+      <svg class="sequence" viewBox={`0 0 ${width} ${height}`} width={width} height={height}>
         {heads.map(({ lane, isAgent }) => (
           <LaneHead key={`${isAgent}${lane.name}`} lane={lane} isAgent={isAgent} bottom={height} room={step} />
         ))}
@@ -73,7 +67,7 @@ export function Sequence({ rows: all, chosen, onSelect }: SequenceProps): JSX.El
           />
         ))}
       </svg>
-    </div>
+    </section>
   );
 }
 

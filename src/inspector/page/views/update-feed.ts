@@ -62,7 +62,7 @@ export class UpdateFeed {
     this.#giveUp.abort();
   }
 
-  /** Fetches the newest of the log; also what was sampled away, as far as a page goes. */
+  /** Fetches the newest of the log. */
   async begin(): Promise<void> {
     await this.#fetch(undefined, ({ rows }, older) => joined(rows, older));
   }
@@ -79,9 +79,9 @@ export class UpdateFeed {
     this.#change({ waiting: 0 });
   }
 
-  /** Shows the newest again. */
+  /** Shows the newest again, as the log has them: without a gap, also where some had been sampled away. */
   async resume(): Promise<void> {
-    this.#change({ waiting: undefined, rows: [], prepended: 0 });
+    this.#change({ waiting: undefined, rows: [], prepended: 0, sampledAway: 0, loaded: false });
     await this.begin();
   }
 

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
 import type { UpdateFilter, UpdateRow } from '../../data-protocol.ts';
 import { count, plural } from '../format.ts';
-import { epoch } from '../live.ts';
+import { epoch, meta } from '../live.ts';
 import { route, setParams } from '../router.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Empty, Failed, Loading, Op, Segments } from '../ui/parts.tsx';
@@ -19,7 +19,9 @@ export function UpdatesView(): JSX.Element {
   const { params } = route.value;
   const wanted = filterOf(params);
   const key = useSettled(JSON.stringify(wanted), 250);
-  const feed = useMemo(() => new UpdateFeed(JSON.parse(key) as UpdateFilter), [key]);
+  // Positions mean something else in another log.
+  const logId = meta.value?.logId;
+  const feed = useMemo(() => new UpdateFeed(JSON.parse(key) as UpdateFilter), [key, logId]);
   const connection = epoch.value;
   useEffect(() => () => feed.close(), [feed]);
   useEffect(() => {
@@ -132,7 +134,7 @@ function Counts({ state: { counts, sampledAway }, feed }: FeedProps): JSX.Elemen
       {sampledAway > 0 && (
         <>
           <Badge tone="warn">{count(sampledAway)} sampled away</Badge>
-          <button type="button" class="button small" onClick={() => void feed.begin()}>
+          <button type="button" class="button small" onClick={() => void feed.resume()}>
             Fetch the newest from the log
           </button>
         </>
