@@ -1,10 +1,4 @@
-import {
-  type AgentContextCache,
-  type Clock,
-  ContextCacheError,
-  type FollowerHealth,
-  type NamespaceInfo,
-} from '../index.ts';
+import { type AgentContextCache, type Clock, ContextCacheError, type FollowerHealth } from '../index.ts';
 import type { NamespaceIndex, NamespaceList, NamespaceOrder } from './namespace-index.ts';
 import type { Actor, ActorList } from './protocol.ts';
 import { Turns } from './turns.ts';
@@ -46,29 +40,17 @@ export class Actors {
     return this.#cache.inspection.followers().map((follower) => this.#follower(follower));
   }
 
-  async list({ q, status, sort, after, limit, signal }: ActorsQuestion): Promise<ActorList> {
+  async list(question: ActorsQuestion): Promise<ActorList> {
+    const { after, limit } = question;
     const list = await this.#index.list();
-    const infos = sort === 'name' ? byName(list) : await list.sortedBy(sort, this.#clock);
-    const wanted = q.toLowerCase();
-    const turns = new Turns(this.#clock, signal);
-    const byStatus = { resident: 0, passivated: 0, restarting: 0, failed: 0 };
-    const found: NamespaceInfo[] = [];
-    let total = 0;
-    for (const info of infos) {
-      byStatus[info.status] += 1;
-      if ((status === undefined || info.status === status) && info.name.toLowerCase().includes(wanted)) {
-        total += 1;
-        if (total > after && found.length < limit) found.push(info);
-      }
-      const turn = turns.next();
-      if (turn !== undefined) await turn;
-    }
-    const items = found.map(({ name }) => this.#namespaceNow(name, list)).filter((actor) => actor !== undefined);
-    const next = after + found.length < total ? String(after + found.length) : null;
+    const names = await this.#matching(list, question);
+    const found = names.slice(after, after + limit);
+    const items = found.map((name) => this.#namespaceNow(name, list)).filter((actor) => actor !== undefined);
+    const next = after + found.length < names.length ? String(after + found.length) : null;
     return {
       supervisor: this.supervisor(),
       followers: this.followers(),
-      namespaces: { items, next, total, byStatus },
+      namespaces: { items, next, total: names.length, byStatus: list.byStatus },
     };
   }
 
@@ -84,6 +66,22 @@ export class Actors {
     if (id === 'supervisor') return this.supervisor();
     if (id.startsWith(NAMESPACE)) return this.#namespaceNow(id.slice(NAMESPACE.length), this.#index.last);
     return this.followers().find((follower) => follower.id === id);
+  }
+
+  /** All of them where nothing narrows it; else each is looked at, with turns for others in between. */
+  async #matching(list: NamespaceList, { q, status, sort, signal }: ActorsQuestion): Promise<readonly string[]> {
+    const names = await list.sortedBy(sort, this.#clock);
+    if (q === '' && status === undefined) return names;
+    const wanted = q.toLowerCase();
+    const turns = new Turns(this.#clock, signal);
+    const found: string[] = [];
+    for (const name of names) {
+      const isOf = status === undefined || list.infos.get(name)?.status === status;
+      if (isOf && name.toLowerCase().includes(wanted)) found.push(name);
+      const turn = turns.next();
+      if (turn !== undefined) await turn;
+    }
+    return found;
   }
 
   #follower(follower: FollowerHealth): Actor {
@@ -123,10 +121,3 @@ const PLAIN = {
   namespace: null,
   follower: null,
 } as const;
-
-function* byName({ names, infos }: NamespaceList): Generator<NamespaceInfo> {
-  for (const name of names.names) {
-    const info = infos.get(name);
-    if (info !== undefined) yield info;
-  }
-}

@@ -18,6 +18,8 @@ const KEPT = 3;
 /** What nobody has asked for since is let go of: a view holds retention back. */
 const IDLE_MS = 30_000;
 
+const MAX_INSTANTS = 2_000;
+
 /** A change between two moments, as the cache tells it. */
 interface Change {
   readonly change: DiffItem['change'];
@@ -81,6 +83,8 @@ export class Moments {
   readonly #presenter: Presenter;
   readonly #views = new Map<number, KeptView>();
   #difference: { readonly id: string; readonly changes: Promise<readonly Change[]> } | undefined;
+  /** When positions were, which stays as it is; to find out, a block of the log is read. */
+  readonly #instants = new Map<number, number>();
   #idle: unknown;
 
   constructor(cache: AgentContextCache, clock: Clock, updates: UpdatePages, presenter: Presenter) {
@@ -115,17 +119,18 @@ export class Moments {
     return { position, at, first, last, firstAt, lastAt };
   }
 
-  /** When positions were asked for, evenly over what can be seen. */
+  /** When positions were asked for, about so many of all that can be seen. The same ones as the log grows. */
   async timeline(points: number, signal: AbortSignal): Promise<{ position: number; at: number }[]> {
     const { begin, log } = this.#cache.inspection;
     const first = Math.max(1, begin, log.first);
     const found: { position: number; at: number }[] = [];
     const turns = new Turns(this.#clock, signal);
-    const steps = Math.min(points - 1, Math.max(0, log.committed - first));
-    for (let step = 0; step <= steps && first <= log.committed; step += 1) {
-      const position = steps === 0 ? first : first + Math.round(((log.committed - first) * step) / steps);
-      const at = await this.#instant(position);
-      if (at !== null) found.push({ position, at });
+    for (const position of spread(first, log.committed, points)) {
+      const at = this.#instants.get(position) ?? (await this.#instant(position));
+      if (at === null) continue;
+      found.push({ position, at });
+      if (this.#instants.size >= MAX_INSTANTS) this.#instants.clear();
+      this.#instants.set(position, at);
       await turns.next();
     }
     return found;
@@ -197,6 +202,15 @@ export class Moments {
       ...(after === undefined ? {} : { after: this.#presenter.entry(after) }),
     };
   }
+}
+
+/** First, last, and the multiples of a power of two in between: no more than so many. */
+function* spread(first: number, last: number, points: number): Generator<number> {
+  if (first > last) return;
+  yield first;
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2((last - first) / Math.max(1, points - 1))));
+  for (let at = (Math.floor(first / step) + 1) * step; at < last; at += step) yield at;
+  if (last > first) yield last;
 }
 
 function changesOf({ added, changed, removed }: Difference): Change[] {

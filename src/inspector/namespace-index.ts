@@ -15,21 +15,25 @@ export class NamespaceList {
   readonly at: number;
   readonly keys: number;
   readonly bytes: number;
+  readonly byStatus: Readonly<Record<NamespaceInfo['status'], number>>;
   readonly #before: { readonly infos: Infos; readonly at: number } | undefined;
-  readonly #sorted = new Map<NamespaceOrder, Promise<NamespaceInfo[]>>();
+  readonly #sorted = new Map<NamespaceOrder, Promise<string[]>>();
 
   constructor(names: SortedNames, infos: Infos, at: number, before: { infos: Infos; at: number } | undefined) {
     this.names = names;
     this.infos = infos;
     this.at = at;
     this.#before = before;
+    const byStatus = { resident: 0, passivated: 0, restarting: 0, failed: 0 };
     let [keys, bytes] = [0, 0];
     for (const info of infos.values()) {
       keys += info.keys;
       bytes += info.bytes;
+      byStatus[info.status] += 1;
     }
     this.keys = keys;
     this.bytes = bytes;
+    this.byStatus = byStatus;
   }
 
   /** Updates a second since the walk before; `null` where there was none. */
@@ -41,15 +45,19 @@ export class NamespaceList {
     return (updates * 1_000) / (this.at - this.#before.at);
   }
 
-  /** The most first; one order as long as this list is used. */
-  sortedBy(order: NamespaceOrder, clock: Clock): Promise<NamespaceInfo[]> {
+  /** The most first (of names, the first); one order as long as this list is used. */
+  async sortedBy(order: NamespaceOrder | 'name', clock: Clock): Promise<readonly string[]> {
+    if (order === 'name') return this.names.names;
     let sorted = this.#sorted.get(order);
     if (sorted === undefined) {
       const measure = (info: NamespaceInfo) => {
         if (order === 'load') return this.load(info) ?? 0;
         return order === 'restarts' ? info.crashes : info[order];
       };
-      sorted = sortInTurns([...this.infos.values()], (a, b) => measure(b) - measure(a), new Turns(clock));
+      const byMeasure = (a: NamespaceInfo, b: NamespaceInfo) => measure(b) - measure(a);
+      sorted = sortInTurns([...this.infos.values()], byMeasure, new Turns(clock)).then((infos) =>
+        infos.map(({ name }) => name),
+      );
       this.#sorted.set(order, sorted);
     }
     return sorted;

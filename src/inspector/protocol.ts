@@ -70,7 +70,8 @@ export interface Addresses {
   'POST /api/delete': Acknowledgement;
   /** `at`: which position it is, and what the log holds of the past. */
   'GET /api/moment': MomentDetail;
-  /** `points` (default 60, at most 200): when positions were, evenly over what can be seen, for the slider's scale. */
+  /** `points` (default 60, at most 200): when positions were, spread over what can be seen, for the
+   * slider's scale. */
   'GET /api/timeline': { readonly points: readonly { readonly position: number; readonly at: number }[] };
   /** `a`, `b`, `namespace`, `after`, `limit`: what was added, changed and removed, by namespace and key. */
   'GET /api/diff': DiffPage;
