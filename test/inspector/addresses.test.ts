@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { AgentContextCache, type JsonValue } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
 import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { look, lookAt } from './support.ts';
@@ -219,6 +219,27 @@ test('health of a data directory: its size, its snapshots, and whether it is who
   expect(verify).toMatchObject({ running: null, last: { ok: true, at: expect.any(Number) } });
   expect(await looking.refused('POST /api/verify', { against: 'mirror' })).toMatchObject({ code: 'INVALID_OPTION' });
   expect(await looking.refused('POST /api/verify', { against: 'moon' })).toMatchObject({ code: 'INVALID_OPTION' });
+});
+
+test('a mirror that is not the same is found out', async () => {
+  const secondaryCache = new InMemoryContextCache();
+  const { cache, looking } = await look({}, { secondaryCache });
+  await filled(cache);
+  await cache.synced();
+  expect(await looking.ask('POST /api/verify', { against: 'mirror' })).toMatchObject({
+    ok: true,
+    checked: { compared: 4 },
+  });
+  secondaryCache.set('plan', 'other', 'trip:1');
+  secondaryCache.delete('c', 'other');
+  const report = await looking.ask('POST /api/verify', { against: 'mirror' });
+  expect(report.problems.map(({ kind, where }) => [kind, where.namespace, where.key]).sort()).toEqual([
+    ['different', 'trip:1', 'plan'],
+    ['missing', 'other', 'c'],
+  ]);
+  expect(await looking.ask('GET /api/health')).toMatchObject({
+    ...{ mirror: 'InMemoryContextCache', verify: { last: { ok: false } } },
+  });
 });
 
 test('an address that is none, and a method that is not taken', async () => {
