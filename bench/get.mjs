@@ -3,7 +3,7 @@ import { check, checkSame } from './lib/check.mjs';
 import { fill } from './lib/fill.mjs';
 import { COST, nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
 import { makeSpace } from './lib/space.mjs';
-import { makeStore, storesAsCandidates } from './lib/stores.mjs';
+import { IN_MEMORY, makeStore, sizes, storesAsCandidates } from './lib/stores.mjs';
 
 const BURST = 10_000;
 
@@ -16,25 +16,8 @@ export default {
     { ofLimit: 1.5, text: 'within 1.5× of a nested Map' },
     { ahead: 1, traits: ['namespaces', 'isolates'], text: 'ahead of all with namespaces and isolation' },
   ],
-  cases: ({ quick }) =>
-    quick
-      ? [{ name: '1,000 keys in 10 namespaces', keys: 1_000, namespaces: 10 }]
-      : [
-          { name: '10 thousand keys, 1 namespace', headline: true, keys: 10_000, namespaces: 1 },
-          { name: '1 million keys, 100 namespaces', headline: true, keys: 1_000_000, namespaces: 100 },
-          { name: '1 million keys, 100 thousand namespaces', keys: 1_000_000, namespaces: 100_000 },
-        ],
-  candidates: storesAsCandidates(
-    'nested Map',
-    'agent-context-cache',
-    'lru-cache',
-    'keyv',
-    'cacheable',
-    'node-cache',
-    'unstorage',
-    'LangGraph InMemoryStore',
-    '@xstate/store',
-  ),
+  cases: sizes,
+  candidates: storesAsCandidates(...IN_MEMORY, '@xstate/store'),
   async measure({ candidate, case: { keys, namespaces }, scale, seed }) {
     const space = makeSpace({ keys, namespaces }, seed);
     const store = await makeStore(candidate, { keys, namespaces, space });

@@ -6,7 +6,7 @@ import { fill } from './lib/fill.mjs';
 import { AgentContextCache } from './lib/ours.mjs';
 import { collect } from './lib/passes.mjs';
 import { makeSpace } from './lib/space.mjs';
-import { makeStore, storesAsCandidates } from './lib/stores.mjs';
+import { IN_MEMORY, makeStore, storesAsCandidates } from './lib/stores.mjs';
 
 const PASSIVATED = 'passivated';
 
@@ -47,16 +47,7 @@ export default {
       },
     ];
   },
-  candidates: storesAsCandidates(
-    'nested Map',
-    'agent-context-cache',
-    'lru-cache',
-    'keyv',
-    'cacheable',
-    'node-cache',
-    'unstorage',
-    'LangGraph InMemoryStore',
-  ).map((candidate) => ({
+  candidates: storesAsCandidates(...IN_MEMORY).map((candidate) => ({
     ...candidate,
     suits: (oneCase) => candidate.suits(oneCase) && (!oneCase[PASSIVATED] || candidate.role === 'ours'),
   })),

@@ -1,6 +1,6 @@
 // What a write costs whose caller waits for its end before the next. The limit is a nested Map and a resolved promise.
 import { COST } from './lib/passes.mjs';
-import { storesAsCandidates } from './lib/stores.mjs';
+import { IN_MEMORY, storesAsCandidates } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';
 import { measureWrites } from './lib/writes.mjs';
 
@@ -17,16 +17,7 @@ export default {
     quick
       ? [{ name: '1,000 keys in 10 namespaces', keys: 1_000, namespaces: 10 }]
       : [{ name: '10 thousand keys, 100 namespaces', headline: true, keys: 10_000, namespaces: 100 }],
-  candidates: storesAsCandidates(
-    'nested Map',
-    'agent-context-cache',
-    'lru-cache',
-    'keyv',
-    'cacheable',
-    'node-cache',
-    'unstorage',
-    'LangGraph InMemoryStore',
-  ),
+  candidates: storesAsCandidates(...IN_MEMORY),
   async measure(context) {
     const { result, store } = await measureWrites(context, { make: VALUES.number, awaited: true });
     await store.close?.();

@@ -198,6 +198,28 @@ export const STORES = {
   },
 };
 
+/** What every question about keys in memory is asked of. */
+export const IN_MEMORY = [
+  'nested Map',
+  'agent-context-cache',
+  'lru-cache',
+  'keyv',
+  'cacheable',
+  'node-cache',
+  'unstorage',
+  'LangGraph InMemoryStore',
+];
+
+/** The sizes at which reading and writing are measured. */
+export function sizes({ quick }) {
+  if (quick) return [{ name: '1,000 keys in 10 namespaces', keys: 1_000, namespaces: 10 }];
+  return [
+    { name: '10 thousand keys, 1 namespace', headline: true, keys: 10_000, namespaces: 1 },
+    { name: '1 million keys, 100 namespaces', headline: true, keys: 1_000_000, namespaces: 100 },
+    { name: '1 million keys, 100 thousand namespaces', keys: 1_000_000, namespaces: 100_000 },
+  ];
+}
+
 /** Candidates for a question, by name; one that cannot do a case in sensible time is not asked. */
 export function storesAsCandidates(...names) {
   return names.map((name) => {
