@@ -6,8 +6,8 @@ import { buildDist } from '../../support/dist.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { times } from '../support.ts';
 
-const NAMESPACES = times(30_000, 100_000);
-const UPDATES = times(150_000, 1_000_000);
+const NAMESPACES = times(20_000, 100_000);
+const UPDATES = times(50_000, 1_000_000);
 const LONGEST_TASK_MS = 200;
 /** A busy machine stretches this task or that one; what is slow is so each time. */
 const PASSES = 3;

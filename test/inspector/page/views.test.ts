@@ -1,10 +1,12 @@
 import { join } from 'node:path';
+import { createWebSocketInspector } from '@statelyai/inspect';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createActor, createMachine } from 'xstate';
 import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { type LiveProcess, type Opened, open, startBrowser, startLive, visit } from './support.ts';
+import { type LiveProcess, type Opened, open, startBrowser, startLive, TOKEN, visit } from './support.ts';
 
 const HALF = 5_000;
 const SECRET = 'sk-live-0123456789abcdef0123456789';
@@ -186,6 +188,26 @@ describe.skipIf(sharedDataMissing !== undefined)(
       await page.getByRole('button', { name: 'Verify', exact: true }).click();
       await shows(page, 'everything is whole');
       await shows(page, 'No mirror');
+    });
+
+    test('actors of other programs are shown with their statechart', async () => {
+      const traffic = createMachine({
+        id: 'traffic',
+        initial: 'red',
+        states: {
+          red: { on: { next: 'green' } },
+          green: { initial: 'walking', states: { walking: { on: { next: 'waiting' } }, waiting: {} } },
+        },
+      });
+      const inspector = createWebSocketInspector({ url: `ws://127.0.0.1:${live.port}/api/foreign?token=${TOKEN}` });
+      const actor = createActor(traffic, { inspect: inspector.inspect }).start();
+      actor.send({ type: 'next' });
+      await page.getByRole('link', { name: 'Actors' }).click();
+      await page.getByRole('img', { name: 'Statechart traffic; now in green.walking' }).waitFor();
+      actor.send({ type: 'next' });
+      await page.locator('[data-state="green.waiting"].is-current').waitFor();
+      actor.stop();
+      inspector.stop();
     });
 
     test('all of it by keyboard: the tree opens with the arrow keys', async () => {
