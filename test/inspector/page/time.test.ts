@@ -2,13 +2,16 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { jsonLines, run } from '../../cli/support.ts';
-import { airlinePath, sharedDataMissing } from '../../support/airline.ts';
+import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { type LiveProcess, type Opened, open, startBrowser, startLive } from './support.ts';
 
 const PAST = 5_000;
 const NAMESPACE = 'airline/task-0/trial-0';
+
+const LATER = ['message/0001', 'message/0002', 'message/0003', 'message/0004'];
+const LAST = AIRLINE_UPDATES + LATER.length;
 
 const CHANGES = ['added', 'changed', 'removed'] as const;
 
@@ -38,6 +41,8 @@ describe.skipIf(sharedDataMissing !== undefined)('time travel', () => {
     dataDir = join(await tempDir('page'), 'data');
     live = await startLive({ dataDir });
     await live.apply(airlinePath);
+    // What was then is not what is now.
+    await live.ask(LATER.map((key) => ({ type: 'context.set', namespace: NAMESPACE, key, value: 'later' })));
     browser = await startBrowser();
     opened = await open(browser, live.url, { permissions: ['clipboard-read', 'clipboard-write'] });
     page = opened.page;
@@ -91,7 +96,7 @@ describe.skipIf(sharedDataMissing !== undefined)('time travel', () => {
     await isAt(8_900);
     await page.getByRole('combobox', { name: 'Speed, updates a second' }).selectOption('1000');
     await page.getByRole('button', { name: 'Play' }).click();
-    await isAt(8_941);
+    await isAt(LAST);
     await page.getByRole('button', { name: 'Play' }).waitFor();
   });
 
