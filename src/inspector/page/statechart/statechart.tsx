@@ -12,7 +12,7 @@ interface StatechartProps {
 }
 
 /** Where there is less room the picture is moved sideways: its words are to be read. */
-const LEAST_SCALE = 0.78;
+const LEAST_SCALE = 0.62;
 
 /** A statechart, drawn in layers; the present state is lit, and what has just been taken glows. */
 export function Statechart({ machine, current, taken }: StatechartProps): JSX.Element {
