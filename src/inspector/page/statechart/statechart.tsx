@@ -1,7 +1,15 @@
 import type { JSX } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { MachineGraph } from '../../protocol.ts';
 import { type Box, type Edge, linesOfRoot, pictureOf } from './layout.ts';
+
+/** Moves the picture sideways where the present state would be out of sight. */
+function reveal(frame: HTMLElement | null): void {
+  const lit = frame?.querySelector('.is-current')?.getBoundingClientRect();
+  if (frame === null || lit === undefined) return;
+  const { left, right } = frame.getBoundingClientRect();
+  if (lit.left < left || lit.right > right) frame.scrollLeft += (lit.left + lit.right - left - right) / 2;
+}
 
 interface StatechartProps {
   readonly machine: MachineGraph;
@@ -20,9 +28,11 @@ export function Statechart({ machine, current, taken }: StatechartProps): JSX.El
   const always = linesOfRoot(machine);
   const isCurrent = (id: string) => current.some((path) => path === id || path.startsWith(`${id}.`));
   const { width, height } = picture;
+  const frame = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => reveal(frame.current), [machine, current.join()]);
   const name = `Statechart ${machine.id}; ${current.length === 0 ? 'no actor' : `now in ${current.join(', ')}`}`;
   return (
-    <div class="statechart-frame">
+    <div class="statechart-frame" ref={frame}>
       {always.length > 0 && (
         <p class="muted statechart-always">
           In any state: <code>{always.join(' · ')}</code>
