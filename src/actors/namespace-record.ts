@@ -9,6 +9,8 @@ import type { NamespaceLogic } from './namespace.ts';
  */
 export type NamespaceStatus = 'resident' | 'restarting' | 'failed';
 
+const NONE: readonly number[] = [];
+
 /** What the supervisor keeps of a namespace that is in memory. */
 export class NamespaceRecord {
   readonly name: string;
@@ -20,7 +22,7 @@ export class NamespaceRecord {
   /** When the supervisor will look at its expiries; `Infinity`: not at all. */
   wakeAt = Number.POSITIVE_INFINITY;
   /** Instants of its crashes. */
-  crashes: readonly number[] = [];
+  crashes: readonly number[] = NONE;
   lastError: Error | undefined = undefined;
   /** Commands that came while it was `restarting`. */
   readonly held: Request[] = [];

@@ -34,9 +34,9 @@ interface Block {
   /** How many places are taken. */
   count: number;
   /** `undefined`: the place is free. */
-  readonly keys: (string | undefined)[];
-  readonly values: (JsonValue | undefined)[];
-  readonly numbers: number[];
+  keys: (string | undefined)[];
+  values: (JsonValue | undefined)[];
+  numbers: number[];
   /** Made once somebody gives an agent. */
   agents: (string | null)[] | undefined;
   /** Places that were given up, by their index here. */
@@ -149,14 +149,20 @@ export class EntryTable {
 
   /** In no particular order; may be changed while it is walked. */
   *keys(): Generator<string> {
-    for (const block of this.#blocks) for (const key of block?.keys ?? []) if (key !== undefined) yield key;
+    for (const block of this.#blocks) {
+      for (let index = 0; block !== undefined && index < block.keys.length; index += 1) {
+        const key = block.keys[index];
+        if (key !== undefined) yield key;
+      }
+    }
   }
 
   /** In no particular order; may be changed while it is walked. */
   *[Symbol.iterator](): Generator<readonly [string, EntryRecord]> {
     for (const block of this.#blocks) {
-      for (const [index, key] of block?.keys.entries() ?? []) {
-        if (key !== undefined) yield [key, recordIn(block as Block, index)];
+      for (let index = 0; block !== undefined && index < block.keys.length; index += 1) {
+        const key = block.keys[index];
+        if (key !== undefined) yield [key, recordIn(block, index)];
       }
     }
   }
@@ -187,6 +193,7 @@ export class EntryTable {
       block.values.push(value);
       block.numbers.push(version, createdAt, updatedAt, expiresAt, bytes);
       block.agents?.push(null);
+      if (index === PLACES - 1) trim(block);
     }
     if (agent !== null) setAgent(block, index, agent);
     block.count += 1;
@@ -243,6 +250,13 @@ function newBlock(key: string, value: JsonValue | undefined, numbers: number[]):
   const values: (JsonValue | undefined)[] = [null];
   values[0] = value;
   return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: false };
+}
+
+/** An array that grew has room to spare, a fifth of a key's memory here; a copy has none. */
+function trim(block: Block): void {
+  block.keys = block.keys.slice();
+  block.values = block.values.slice();
+  block.numbers = block.numbers.slice();
 }
 
 function setAgent(block: Block, index: number, agent: string | null): void {

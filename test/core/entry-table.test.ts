@@ -88,27 +88,31 @@ describe('a table of entries', () => {
 
   it('meets every entry that nobody touches exactly once, however slowly it is walked', () => {
     const action = fc.oneof(
-      fc.record({ put: fc.nat(3_000), n: fc.nat(1000) }),
-      fc.record({ delete: fc.nat(3_000), upTo: fc.nat(1_500) }),
-      fc.record({ step: fc.nat(900) }),
+      fc.record({ put: fc.nat(3_000), many: fc.nat(200), n: fc.nat(1000) }),
+      fc.record({ delete: fc.nat(2_000), upTo: fc.nat(300) }),
+      fc.record({ step: fc.nat(500) }),
     );
     fc.assert(
       fc.property(fc.array(action, { maxLength: 40, size: 'max' }), (actions) => {
         const table = new EntryTable();
-        for (let n = 0; n < 2_500; n += 1) put(table, `k${n}`, record(n));
+        for (let n = 0; n < 1_000; n += 1) put(table, `k${n}`, record(n));
         const untouched = new Set(table.keys());
         const walk = table[Symbol.iterator]();
         const met: string[] = [];
         const step = () => {
           const { value, done } = walk.next();
-          if (!done) met.push(value[0]);
-          return !done;
+          if (done) return false;
+          met.push(value[0]);
+          expect(table.get(value[0])).toEqual(value[1]);
+          return true;
         };
         for (const one of actions) {
           if ('step' in one) for (let i = 0; i < one.step; i += 1) step();
           else if ('put' in one) {
-            put(table, `k${one.put}`, record(one.n));
-            untouched.delete(`k${one.put}`);
+            for (let n = one.put; n < one.put + one.many; n += 1) {
+              put(table, `k${n}`, record(one.n));
+              untouched.delete(`k${n}`);
+            }
           } else {
             for (let n = one.delete; n < one.delete + one.upTo; n += 1) {
               const place = table.find(`k${n}`);
