@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Clock, ContextCacheError, systemClock } from '../index.ts';
@@ -33,6 +34,8 @@ export class HttpListener {
     this.server = server;
     this.port = (server.address() as AddressInfo).port;
     server.on('request', (request, response) => this.#take(request, response));
+    // One for each request under way: more than Node's ten are no leak.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /**

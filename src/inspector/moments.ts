@@ -110,9 +110,10 @@ export class Moments {
     return this.#at(moment).view;
   }
 
-  async detail(moment: number | Date): Promise<MomentDetail> {
-    const position = this.position(moment);
+  /** `undefined`: now. */
+  async detail(moment: number | Date | undefined): Promise<MomentDetail> {
     const { begin: first, log } = this.#cache.inspection;
+    const position = moment === undefined ? log.committed : this.position(moment);
     const last = log.committed;
     const instants = await Promise.all([position, Math.max(first, 1), last].map((at) => this.#instant(at)));
     const [at = null, firstAt = null, lastAt = null] = instants;

@@ -171,6 +171,7 @@ test('moments, the time line, and what is different between two', async () => {
   expect(moment).toMatchObject({ position: 5, first: 0, last: 12, at: expect.any(Number) });
   const later = await looking.ask('GET /api/moment', { at: new Date(Date.now() + 1000).toISOString() });
   expect(later.position).toBe(12);
+  expect(await looking.ask('GET /api/moment', {})).toEqual(later);
   expect(await looking.refused('GET /api/moment', { at: 13 })).toMatchObject({ status: 410 });
   const { points } = await looking.ask('GET /api/timeline', { points: 4 });
   expect(points.map(({ position }) => position)).toEqual([1, 4, 8, 12]);
