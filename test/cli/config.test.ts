@@ -197,7 +197,7 @@ describe('names', () => {
   test('every option is known to config, but those that are no setting', async () => {
     const shown = [...(await settingsOf(await tempDir('config'))).keys()].map((name) => name.split('.').at(-1));
     const missing = new Set(names.filter((name) => !shown.includes(name)));
-    expect(missing).toEqual(new Set(['version', 'config', 'color', 'yes', 'module']));
+    expect(missing).toEqual(new Set(['version', 'config', 'color', 'yes', 'module', 'allowWrite']));
   });
 
   test('the nearest one is found', () => {

@@ -38,7 +38,8 @@ export function start(args: readonly string[], options: RunOptions = {}): Child 
 /** Starts any program in the surroundings of a test. */
 function startProgram(program: string, args: readonly string[], { env = {}, cwd }: RunOptions): Child {
   const { REDIS_URL, NATS_URL, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } = process.env;
-  const { NO_COLOR, FORCE_COLOR, ...plain } = rest;
+  // On a CI Node gives a terminal no colours.
+  const { NO_COLOR, FORCE_COLOR, CI, ...plain } = rest;
   const child = spawn(program, args, { env: { ...plain, ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   // It may have ended without reading its input.
   child.stdin.on('error', () => {});
