@@ -63,6 +63,7 @@ function introduction(dataDir: string, { port, cache }: Serving, trips: number):
     ['log', 'every update there was'],
     [`get plan -n trip-${trips + 1}`, 'one value'],
     [`set hint '"window seat"' -n trip-${trips + 1}`, 'take part'],
+    ['inspect', 'all of it in the browser'],
     ['--help', 'everything else'],
   ] as const;
   const typed = commands.map(([command]) => `${program} ${command}${place}`);
