@@ -71,6 +71,16 @@ describe('MemoryLog', () => {
     expect(small.first).toBe(21);
   });
 
+  it('tells a listener of every update of a turn, although the ring has let go of most of them', async () => {
+    const log = new MemoryLog({ capacityUpdates: 4 });
+    const heard: number[] = [];
+    log.onCommit((updates) => heard.push(...positions(updates)));
+    for (const update of someSets(30)) log.append([update]);
+    expect(log.first).toBe(27);
+    await log.flush();
+    expect(heard).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
+  });
+
   it('refuses a capacity of nothing', () => {
     expect(() => new MemoryLog({ capacityUpdates: 0 })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
