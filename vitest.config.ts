@@ -12,6 +12,8 @@ export default defineConfig({
     // A file's servers and timers are its own, and end with its process.
     pool: 'forks',
     maxWorkers: 2,
+    // One large value must not hide the other failures in what a run prints.
+    diff: { truncateThreshold: 40 },
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
 });
