@@ -11,7 +11,7 @@ import {
 import { EXIT } from './failure.ts';
 import type { Output } from './output.ts';
 import { Progress } from './progress.ts';
-import { shownCount } from './shown.ts';
+import { shownAmount, shownCount } from './shown.ts';
 
 /** How the command of a line has ended, here or in the process that serves the directory. */
 export interface LineOutcome {
@@ -69,7 +69,7 @@ export class ApplyReport implements Disposable {
   draining(followers: readonly FollowerHealth[]): void {
     const behind = followers.filter(({ name, lag }) => name !== 'checkpointer' && lag > 0);
     if (behind.length === 0) return;
-    const names = behind.map(({ name, lag }) => `${name} (${shownCount(lag)} updates to go)`);
+    const names = behind.map(({ name, lag }) => `${name} (${shownAmount(lag, 'update')} to go)`);
     this.#progress.turnTo(`Waiting for ${names.join(', ')}; Ctrl-C twice leaves them to the log`);
   }
 
@@ -86,7 +86,7 @@ export class ApplyReport implements Disposable {
     for (const { follower, updates, lastError } of undelivered) {
       const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
       const remedy = 'The log keeps them: run again with the same options, or serve, once it can be reached.';
-      const text = `The ${follower} has not delivered ${shownCount(updates)} updates in time. ${remedy}${why}`;
+      const text = `The ${follower} has not delivered ${shownAmount(updates, 'update')} in time. ${remedy}${why}`;
       this.#output.error(new ContextCacheError('UNREACHABLE', text));
     }
   }
@@ -114,6 +114,6 @@ export class ApplyReport implements Disposable {
 
 function summaryText(summary: ApplySummary, seconds: number): string {
   const { lines, updates, unchanged, failed, position } = summary;
-  const counts = `${shownCount(updates)} updates, ${shownCount(unchanged)} unchanged, ${shownCount(failed)} failed`;
-  return `${shownCount(lines)} lines: ${counts}. The log is at position ${shownCount(position)}. ${seconds.toFixed(1)} s.`;
+  const counts = `${shownAmount(updates, 'update')}, ${shownCount(unchanged)} unchanged, ${shownCount(failed)} failed`;
+  return `${shownAmount(lines, 'line')}: ${counts}. The log is at position ${shownCount(position)}. ${seconds.toFixed(1)} s.`;
 }

@@ -7,3 +7,8 @@ export function shownName(name: string): string {
 export function shownCount(count: number): string {
   return count.toLocaleString('en-US');
 }
+
+/** `1 update`, `12,345 updates`. */
+export function shownAmount(count: number, one: string, several = `${one}s`): string {
+  return `${shownCount(count)} ${count === 1 ? one : several}`;
+}

@@ -256,9 +256,18 @@ export interface HealthDetail {
   /** Newest first; `null`: there is nowhere to keep them. */
   readonly snapshots: readonly SnapshotInfo[] | null;
   readonly backup: BackupStatus | null;
-  /** A verification that is under way, and the last report. */
-  readonly verify: { readonly running: VerifyProgress | null; readonly last: (VerifyReport & { at: number }) | null };
+  /** A verification that is under way, and the last one's report. */
+  readonly verify: { readonly running: VerifyProgress | null; readonly last: LastVerification | null };
 }
+
+/** When a verification ended, and what it found. */
+export interface LastVerification extends VerifyReport {
+  readonly at: number;
+  readonly against: VerifyAgainst;
+}
+
+/** What a verification compares the cache with, besides looking at it by itself. */
+export type VerifyAgainst = 'nothing' | 'mirror';
 
 /** An actor of another program. */
 export interface ForeignActor {

@@ -98,7 +98,7 @@ export const ROUTES: Routes = {
   'POST /api/verify': ({ looked, body, signal }) => {
     const { against = 'nothing' } = body;
     if (against !== 'nothing' && against !== 'mirror') throw invalid('against is "nothing" or "mirror".');
-    return looked.verification.run(against === 'mirror', signal);
+    return looked.verification.run(against, signal);
   },
   'GET /api/foreign': ({ looked }) => looked.foreign.list(),
 };

@@ -5,6 +5,7 @@ import {
   type VerifyProgress,
   type VerifyReport,
 } from '../index.ts';
+import type { LastVerification, VerifyAgainst } from './protocol.ts';
 
 /** Verifies the cache, one verification at a time, and tells how far it is. */
 export class Verification {
@@ -13,7 +14,7 @@ export class Verification {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
   #running: VerifyProgress | undefined;
-  #last: (VerifyReport & { readonly at: number }) | undefined;
+  #last: LastVerification | undefined;
 
   constructor(cache: AgentContextCache, clock: Clock) {
     this.#cache = cache;
@@ -26,7 +27,7 @@ export class Verification {
   }
 
   /** The last report. */
-  get last(): (VerifyReport & { readonly at: number }) | undefined {
+  get last(): LastVerification | undefined {
     return this.#last;
   }
 
@@ -42,12 +43,12 @@ export class Verification {
    * @throws {ContextCacheError} `OVERLOADED` while one is under way, `INVALID_OPTION` without a mirror, and what
    *   `verify` throws.
    */
-  async run(withMirror: boolean, signal: AbortSignal): Promise<VerifyReport> {
+  async run(what: VerifyAgainst, signal: AbortSignal): Promise<VerifyReport> {
     if (this.#running !== undefined) {
       throw new ContextCacheError('OVERLOADED', 'A verification is under way. Wait for its end.');
     }
-    const against = withMirror ? this.#cache.inspection.mirror : undefined;
-    if (withMirror && against === undefined) {
+    const against = what === 'mirror' ? this.#cache.inspection.mirror : undefined;
+    if (what === 'mirror' && against === undefined) {
       const message = 'The cache has no mirror. Give it a secondaryCache or a redisUrl, or verify without.';
       throw new ContextCacheError('INVALID_OPTION', message);
     }
@@ -58,7 +59,7 @@ export class Verification {
         signal: AbortSignal.any([signal, this.#closing.signal]),
         onProgress: (progress) => this.#progress(progress),
       });
-      this.#last = { ...report, at: this.#clock.now() };
+      this.#last = { ...report, at: this.#clock.now(), against: what };
       return report;
     } finally {
       this.#progress(undefined);

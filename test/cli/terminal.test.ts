@@ -87,7 +87,7 @@ describe('progress', () => {
     expect(code).toBe(0);
     const drawn = stdout.split('\r\u{1b}[K');
     expect(drawn[1]).toMatch(/^Applying … \d+ s/);
-    expect(drawn.at(-1)).toMatch(/^1 lines: 1 updates/);
+    expect(drawn.at(-1)).toMatch(/^1 line: 1 update, 0 unchanged/);
   });
 
   test('does not show where messages go elsewhere, nor for programs', async () => {

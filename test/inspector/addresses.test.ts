@@ -217,7 +217,7 @@ test('health of a data directory: its size, its snapshots, and whether it is who
   expect((await looking.ask('GET /api/health')).snapshots).toMatchObject([{ id: snapshot.id, position: 12 }]);
   expect(await looking.ask('POST /api/verify')).toMatchObject({ ok: true, position: 12 });
   const { verify } = await looking.ask('GET /api/health');
-  expect(verify).toMatchObject({ running: null, last: { ok: true, at: expect.any(Number) } });
+  expect(verify).toMatchObject({ running: null, last: { ok: true, at: expect.any(Number), against: 'nothing' } });
   expect(await looking.refused('POST /api/verify', { against: 'mirror' })).toMatchObject({ code: 'INVALID_OPTION' });
   expect(await looking.refused('POST /api/verify', { against: 'moon' })).toMatchObject({ code: 'INVALID_OPTION' });
 });
@@ -239,7 +239,7 @@ test('a mirror that is not the same is found out', async () => {
     ['missing', 'other', 'c'],
   ]);
   expect(await looking.ask('GET /api/health')).toMatchObject({
-    ...{ mirror: 'InMemoryContextCache', verify: { last: { ok: false } } },
+    ...{ mirror: 'InMemoryContextCache', verify: { last: { ok: false, against: 'mirror' } } },
   });
 });
 

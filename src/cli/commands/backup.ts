@@ -5,7 +5,7 @@ import { UsageError } from '../failure.ts';
 import { backupDirOption, integer, redisOption } from '../options.ts';
 import type { Output } from '../output.ts';
 import { Progress } from '../progress.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { listSnapshots, onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
 
@@ -126,7 +126,7 @@ function printSettings(output: Output, { interval, mode, keep }: BackupSettings)
 }
 
 function snapshotLine({ id, at, position, namespaces, entries, bytes, whole, problem }: SnapshotInfo): string {
-  const what = `${shownCount(entries)} entries in ${shownCount(namespaces)} namespaces, ${shownCount(bytes)} bytes`;
+  const what = `${shownAmount(entries, 'entry', 'entries')} in ${shownAmount(namespaces, 'namespace')}, ${shownAmount(bytes, 'byte')}`;
   const state = whole ? '' : `, NOT WHOLE: ${problem ?? 'parts are missing'}`;
   return `${id}  ${new Date(at).toISOString()}  position ${shownCount(position)}, ${what}${state}`;
 }

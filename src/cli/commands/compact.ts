@@ -5,7 +5,7 @@ import { mayDestroy, type YesFlag } from '../confirm.ts';
 import { does, example, type Session } from '../context.ts';
 import { duration, integer, yesOption } from '../options.ts';
 import { Progress } from '../progress.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { openTarget } from '../target.ts';
 
 /** What of the past is to be kept. */
@@ -52,7 +52,7 @@ export function addCompact(program: Command, session: Session): void {
     const answer = await target.ask({ type: 'cache.compact', ...keepOf(options), ...forget });
     const { first, removed, heldBy } = answer as CompactReport;
     const held = heldBy === undefined ? '' : `; more is kept for ${heldBy}`;
-    const text = `${shownCount(removed)} updates gone, the log begins at position ${shownCount(first)}${held}`;
+    const text = `${shownAmount(removed, 'update')} gone, the log begins at position ${shownCount(first)}${held}`;
     await output.result({ first, removed, ...(heldBy === undefined ? {} : { heldBy }) }, text);
   });
 }

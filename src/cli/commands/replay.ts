@@ -6,7 +6,7 @@ import { UsageError } from '../failure.ts';
 import { moment } from '../options.ts';
 import type { Output } from '../output.ts';
 import { Progress } from '../progress.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { interruption } from '../signals.ts';
 
 interface ReplayFlags {
@@ -86,7 +86,7 @@ async function tell(output: Output, report: ReplayReport, dataDir: string, secon
       `From recorded position ${shownCount(renumberedFrom)} on, positions or versions are not the recorded ones.`,
     );
   }
-  if (repeated > 0) output.message(`${shownCount(repeated)} messages had come before.`);
-  const counts = `${shownCount(updates)} updates, ${shownCount(namespaces)} namespaces, position ${shownCount(position)}`;
+  if (repeated > 0) output.message(`${shownAmount(repeated, 'message')} had come before.`);
+  const counts = `${shownAmount(updates, 'update')}, ${shownAmount(namespaces, 'namespace')}, position ${shownCount(position)}`;
   output.message(`Replayed into ${dataDir}: ${counts}. ${seconds.toFixed(1)} s.`);
 }

@@ -7,7 +7,7 @@ import { UsageError } from '../failure.ts';
 import { backupDirOption, redisOption } from '../options.ts';
 import type { Output } from '../output.ts';
 import { Progress } from '../progress.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
 
@@ -47,7 +47,7 @@ async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
   progress[Symbol.dispose]();
   if (output.json) await output.writeJson({ position, namespaces });
   else {
-    const counts = `${shownCount(namespaces)} namespaces, position ${shownCount(position)}`;
+    const counts = `${shownAmount(namespaces, 'namespace')}, position ${shownCount(position)}`;
     output.message(`Restored ${resolve(dataDir)}: ${counts}.`);
   }
   return undefined;

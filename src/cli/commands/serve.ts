@@ -15,7 +15,7 @@ import {
 } from '../options.ts';
 import type { Output } from '../output.ts';
 import { Serving } from '../serving.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { aborted, interruption } from '../signals.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
 import { type KeepFlags, keepOf, withKeep } from './compact.ts';
@@ -93,7 +93,7 @@ async function announce(output: Output, dataDir: string, { port, cache }: Servin
 function stateOf({ log, namespaces, topics, backup }: CacheHealth): string {
   const broadcast = topics.length === 0 ? 'no topics' : `topics ${topics.join(', ')}`;
   const backups = backup?.enabled ? `snapshots ${backup.settings.mode}` : 'no snapshots by itself';
-  return `${shownCount(namespaces.total)} namespaces, position ${shownCount(log.head)}, ${broadcast}, ${backups}.`;
+  return `${shownAmount(namespaces.total, 'namespace')}, position ${shownCount(log.head)}, ${broadcast}, ${backups}.`;
 }
 
 /** What a shutdown has left to the next start. */
@@ -101,7 +101,7 @@ export function tellLeftOver(output: Output, { undelivered, unfinishedCommands, 
   for (const { follower, updates, lastError } of undelivered) {
     if (follower === 'checkpointer') continue;
     const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
-    const text = `The ${follower} has still to deliver ${shownCount(updates)} updates; the next start goes on there.${why}`;
+    const text = `The ${follower} has still to deliver ${shownAmount(updates, 'update')}; the next start goes on there.${why}`;
     output.warning(new Error(text));
   }
   if (unfinishedCommands) output.warning(new Error('Some commands had not ended.'));

@@ -5,7 +5,7 @@ import { type Context, does, example, type Session } from '../context.ts';
 import { EXIT, exitCodeOf } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { Progress } from '../progress.ts';
-import { shownCount, shownName } from '../shown.ts';
+import { shownAmount, shownCount, shownName } from '../shown.ts';
 import { interruption } from '../signals.ts';
 import { connectServed } from '../target.ts';
 
@@ -63,11 +63,11 @@ async function tell(output: Output, report: VerifyReport, dataDir: string): Prom
   }
   const { ok, position, digest, checked, problems, moreProblems, notes } = report;
   for (const problem of problems) await output.write(`${problemLine(problem)}\n`);
-  if (moreProblems > 0) await output.write(`… and ${shownCount(moreProblems)} more problems\n`);
+  if (moreProblems > 0) await output.write(`… and ${shownAmount(moreProblems, 'more problem')}\n`);
   const counts = Object.entries(checked).filter(([, count]) => count > 0);
   output.message(`Looked at: ${counts.map(([what, count]) => `${shownCount(count)} ${what}`).join(', ')}.`);
   for (const note of notes) output.message(`Note: ${note}`);
-  const found = ok ? 'is whole' : `has ${shownCount(problems.length + moreProblems)} problems`;
+  const found = ok ? 'is whole' : `has ${shownAmount(problems.length + moreProblems, 'problem')}`;
   output.message(`${dataDir} ${found}: position ${shownCount(position)}, digest ${digest}.`);
 }
 

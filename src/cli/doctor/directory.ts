@@ -4,7 +4,7 @@ import { readServeFile } from '../../adapters/serve-file.ts';
 import { type CacheHealth, ContextCacheError } from '../../index.ts';
 import { describe } from '../failure.ts';
 import type { Output } from '../output.ts';
-import { shownCount } from '../shown.ts';
+import { shownAmount, shownCount } from '../shown.ts';
 import { openTarget, type Target } from '../target.ts';
 import type { Finding } from './finding.ts';
 
@@ -98,7 +98,7 @@ async function lookInside(
 }
 
 function judge(what: string, { status, log, namespaces, followers, errors }: CacheHealth): Finding {
-  const counts = `${shownCount(namespaces.total)} namespaces, position ${shownCount(log.head)}`;
+  const counts = `${shownAmount(namespaces.total, 'namespace')}, position ${shownCount(log.head)}`;
   if (status === 'ok') return { check: 'directory', status: 'ok', message: `${what}, ${counts}` };
   const failing = followers.filter(({ lastError }) => lastError !== undefined).map(({ name }) => name);
   const parts = [...failing, ...namespaces.failed.map((name) => `namespace ${name}`)].join(', ');

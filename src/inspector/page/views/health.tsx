@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { SnapshotInfo } from '../../../index.ts';
-import type { HealthDetail } from '../../protocol.ts';
+import type { HealthDetail, LastVerification } from '../../protocol.ts';
 import { get, post } from '../api.ts';
 import { ago, bytes, count, dateTime, plural } from '../format.ts';
 import { meta } from '../live.ts';
@@ -113,19 +113,24 @@ function MirrorCard({ of: { health, mirror, verify } }: OfHealth): JSX.Element {
       </Card>
     );
   }
-  const differences = verify.last?.problems.filter(({ kind }) => MIRROR_PROBLEMS.includes(kind)).length ?? 0;
   return (
     <Card title="Mirror" side={follower && <Badge tone={follower.lag === 0 ? 'ok' : 'accent'}>{follower.state}</Badge>}>
       <Facts
         of={[
           ['Mirrors to', mirror ?? undefined],
           ['Behind', follower && (follower.lag === 0 ? 'nothing' : plural(follower.lag, 'update'))],
-          ['Differences', differences === 0 ? 'none known' : count(differences)],
+          ['Differences', differencesIn(verify.last)],
           ['Last error', follower?.lastError && <span class="error-text">{follower.lastError}</span>],
         ]}
       />
     </Card>
   );
+}
+
+function differencesIn(last: LastVerification | null): string {
+  if (last?.against !== 'mirror') return 'not compared by the last verify';
+  const differences = last.problems.filter(({ kind }) => MIRROR_PROBLEMS.includes(kind)).length;
+  return differences === 0 ? 'none' : count(differences);
 }
 
 function SnapshotsCard({

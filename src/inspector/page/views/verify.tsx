@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { VerifyProgress, VerifyReport } from '../../../index.ts';
-import type { HealthDetail } from '../../protocol.ts';
+import type { VerifyProgress } from '../../../index.ts';
+import type { HealthDetail, LastVerification, VerifyAgainst } from '../../protocol.ts';
 import { post } from '../api.ts';
 import { ago, count, plural } from '../format.ts';
 import { subscribe } from '../live.ts';
@@ -30,7 +30,7 @@ export function VerifyCard({ of: { verify, mirror }, onDone }: VerifyProps): JSX
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | undefined>(undefined);
   useEffect(() => subscribe({ feed: 'verify' }, (message) => setProgress(message.progress)), []);
-  const begin = async (against: 'nothing' | 'mirror') => {
+  const begin = async (against: VerifyAgainst) => {
     setBusy(true);
     setError(undefined);
     await post('POST /api/verify', { against }).then(onDone, (failed: Error) => setError(failed.message));
@@ -85,7 +85,7 @@ function Running({ progress }: { readonly progress: VerifyProgress | null }): JS
   );
 }
 
-function Report({ of }: { readonly of: VerifyReport & { readonly at: number } }): JSX.Element {
+function Report({ of }: { readonly of: LastVerification }): JSX.Element {
   const now = useNow();
   const { checked, problems, moreProblems, notes } = of;
   const looked = Object.entries(checked).filter(([, number]) => number > 0);
@@ -97,6 +97,7 @@ function Report({ of }: { readonly of: VerifyReport & { readonly at: number } })
         </Badge>
         <span class="muted">
           as of position {count(of.position)}, {ago(of.at, now)}
+          {of.against === 'mirror' ? ', with the mirror' : ''}
         </span>
       </p>
       <p class="row wrap small-text soft">
