@@ -97,6 +97,27 @@ describe('LevelLog', () => {
     await log.close();
   });
 
+  it('keeps in memory what a follower has still to get, up to a bound, and less once all have got it', async () => {
+    const { log } = await open();
+    const value = Object.freeze({ the: 'same' });
+    const put = async (count: number) => {
+      const version = log.head + 1;
+      const set = (_: unknown, i: number) =>
+        createUpdate('n', version + i, 'set', 'k', value, 5, null, null, 0, false, 30);
+      log.append(Array.from({ length: count }, set));
+      await log.flush();
+    };
+    /** What comes from disk is a copy. */
+    const isInMemory = async (position: number) => (await all(log.read(position, position)))[0]?.value === value;
+    const follower = log.follower('slow');
+    for (let i = 0; i < 7; i += 1) await put(10_000);
+    expect([await isInMemory(70_000 - 65_536), await isInMemory(70_001 - 65_536)]).toEqual([false, true]);
+    await follower.save(70_000);
+    await put(1);
+    expect([await isInMemory(70_001 - 16_384), await isInMemory(70_002 - 16_384)]).toEqual([false, true]);
+    await log.close();
+  });
+
   it('keeps the checkpoints of its followers, and forgets those of removed ones', async () => {
     const { log, dataDir } = await open();
     await append(log, 9);
