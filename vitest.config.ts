@@ -7,8 +7,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['**/node_modules/**', 'test/faults/**'],
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Only what hangs may come to it: a busy machine takes ten times as long as a quiet one.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     // A file's servers and timers are its own, and end with its process.
     pool: 'forks',
     maxWorkers: 2,

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { buildDist, projectRoot } from './support/dist.ts';
 import { startNats, startRedis } from './support/servers.ts';
 
-beforeAll(buildDist, 120_000);
+beforeAll(buildDist);
 
 /** A line of each example's output that is there only if it did what it shows. */
 const SHOWS: Readonly<Record<string, string>> = {
@@ -30,7 +30,7 @@ describe('the examples', () => {
     const env = { ...process.env, REDIS_URL: redis.url, NATS_URL: nats.url };
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(projectRoot, 'examples', name)], {
       env,
-      timeout: 30_000,
+      timeout: 120_000,
     });
     expect(stderr).toBe('');
     expect(stdout).toContain(SHOWS[name] ?? 'nothing is expected of this example yet: add a line to SHOWS');

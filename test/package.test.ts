@@ -75,7 +75,7 @@ function install(): Promise<string> {
 /** What the program prints; rejects with all it printed where it fails. */
 async function outputOf(program: string, args: readonly string[], cwd: string): Promise<string> {
   try {
-    return (await run(program, args, { cwd, timeout: 30_000 })).stdout;
+    return (await run(program, args, { cwd, timeout: 120_000 })).stdout;
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
     throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });

@@ -47,10 +47,13 @@ function act(
 
 async function checkpointed(cache: AgentContextCache, clock: ManualClock): Promise<void> {
   await cache.flush();
-  await vi.waitFor(() => {
-    clock.advance(600);
-    expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
-  });
+  await vi.waitFor(
+    () => {
+      clock.advance(600);
+      expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
+    },
+    { timeout: 30_000 },
+  );
 }
 
 const plan = fc.array(fc.array(anyStep, { maxLength: 40 }), { minLength: 1, maxLength: 5 });
@@ -138,7 +141,7 @@ describe('the digest of a cache', () => {
       removeTempDir(dataDir);
     });
     await fc.assert(scenario, fcOptions(25));
-  }, 120_000);
+  });
 
   it('does not know positions, nor an empty default namespace', async () => {
     const clock = new ManualClock();

@@ -9,24 +9,27 @@ import {
 } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { open, stateOf } from './durable-support.ts';
-import { codeOf, historyOf, LateCache, logOf } from './support.ts';
+import { codeOf, historyOf, LateCache, logOf, START } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
 describe('passivation', () => {
   it('by command takes a namespace out of memory; reads do not bring it back, writes do, with the right version', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable') });
-    await cache.set('a', { x: 1 }, 'n', { agent: 'x', ttl: 5_000 });
+    await cache.set('a', { x: 1 }, 'n', { agent: 'x', ttl: 5_000_000 });
     await cache.set('b', 2, 'n');
     const before = cache.entries('n');
     const passivated = cache.ask({ type: 'namespace.passivate', namespace: 'n' });
-    await vi.waitFor(() => {
-      clock.increment(500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
+    await vi.waitFor(
+      () => {
+        clock.increment(500);
+        expect(cache.health().namespaces.resident).toBe(0);
+      },
+      { timeout: 30_000 },
+    );
     expect(await passivated).toBe(true);
-    const passed = clock.now();
-    expect(passed).toBeLessThan(1_005_000);
+    // However long the disk has taken, in the time of which the waiting above has let the clock go on.
+    expect(clock.now()).toBeLessThan(START + 5_000_000);
     expect(cache.get('a', 'n')).toEqual({ x: 1 });
     expect(cache.entry('a', 'n')).toEqual(before[0]);
     expect(cache.entries('n')).toEqual(before);
@@ -45,13 +48,16 @@ describe('passivation', () => {
 
   it('does not keep an entry from expiring', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable') });
-    await cache.set('a', 1, 'n', { ttl: 50_000 });
+    await cache.set('a', 1, 'n', { ttl: 5_000_000 });
     void cache.ask({ type: 'namespace.passivate', namespace: 'n' });
-    await vi.waitFor(() => {
-      clock.increment(500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
-    clock.increment(60_000);
+    await vi.waitFor(
+      () => {
+        clock.increment(500);
+        expect(cache.health().namespaces.resident).toBe(0);
+      },
+      { timeout: 30_000 },
+    );
+    clock.increment(5_000_000);
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
   });
 
@@ -69,7 +75,7 @@ describe('passivation', () => {
         await cache.set('a', 1, `more${clock.now()}`);
         expect(cache.health().namespaces.resident).toBeLessThanOrEqual(8);
       },
-      { timeout: 10_000 },
+      { timeout: 30_000 },
     );
     for (let i = 0; i < 40; i += 1) expect(cache.entry('a', `n${i}`)).toMatchObject({ value: 200 + i, version: 3 });
   });
@@ -77,10 +83,13 @@ describe('passivation', () => {
   it('takes idle ones out after their time, and leaves no timer once nothing is in memory', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable'), passivateAfterMs: 10_000 });
     await cache.set('a', 1, 'n');
-    await vi.waitFor(() => {
-      clock.increment(2_500);
-      expect(cache.health().namespaces.resident).toBe(0);
-    });
+    await vi.waitFor(
+      () => {
+        clock.increment(2_500);
+        expect(cache.health().namespaces.resident).toBe(0);
+      },
+      { timeout: 30_000 },
+    );
     expect(cache.get('a', 'n')).toBe(1);
     expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 2 });
   });

@@ -145,7 +145,7 @@ describe('a data directory', () => {
     const outcome = await codeOf(first.cache.set('deep', deep, 'n'));
     expect([undefined, 'INVALID_VALUE']).toContain(outcome);
     await first.cache.set('a', 1, 'n');
-    await first.cache.synced({ timeoutMs: 5_000 });
+    await first.cache.synced();
     await first.cache.shutdown();
     const { cache } = await open({ dataDir, limits });
     expect(cache.get('a', 'n')).toBe(1);
@@ -191,7 +191,7 @@ describe('a data directory', () => {
     primaryCache.set('old', 1, 'n');
     const first = await open({ dataDir, primaryCache });
     await first.cache.set('a', 1, 'n');
-    await expect(first.cache.synced({ signal: AbortSignal.timeout(2_000) })).resolves.toBeUndefined();
+    await expect(first.cache.synced({ signal: AbortSignal.timeout(30_000) })).resolves.toBeUndefined();
     await first.cache.shutdown({ timeoutMs: 500 });
     const { cache } = await open({ dataDir, primaryCache });
     expect(cache.get('old', 'n')).toBe(1);
@@ -210,11 +210,15 @@ describe('a crash over a durable log', () => {
     const clock = simulatedClock();
     const { cache } = await open({ dataDir, clock, internals: { apply: fold } });
     await cache.set('a', 1, 'n', { agent: 'x' });
-    const flushed = cache.synced();
-    await vi.waitFor(() => {
-      clock.increment(500);
-      expect(cache.health().followers.every(({ lag }) => lag === 0)).toBe(true);
-    });
+    // A slow disk lets far more simulated time pass below than the default allows.
+    const flushed = cache.synced({ timeoutMs: 1e9 });
+    await vi.waitFor(
+      () => {
+        clock.increment(500);
+        expect(cache.health().followers.every(({ lag }) => lag === 0)).toBe(true);
+      },
+      { timeout: 30_000 },
+    );
     await flushed;
     await cache.set('b', 2, 'n');
     const before = cache.entries('n');

@@ -7,14 +7,14 @@ import { buildDist, projectRoot } from '../support/dist.ts';
 import { startNats, startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-beforeAll(buildDist, 120_000);
+beforeAll(buildDist);
 
 /** Runs a program on the built package in a process of its own, which must end by itself. */
 async function run(body: string): Promise<string> {
   const file = join(await tempDir(), 'program.mjs');
   const index = JSON.stringify(join(projectRoot, 'dist/src/index.js'));
   await writeFile(file, `import { AgentContextCache } from ${index};\n${body}`);
-  const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 30_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { timeout: 120_000 });
   return stdout;
 }
 
@@ -33,6 +33,19 @@ describe('a process with a cache', () => {
   it('is held by nothing while a cache in memory is idle', async () => {
     const program = `const cache = new AgentContextCache();
       for (let i = 0; i < 1000; i += 1) cache.set('k' + i, i);
+      await new Promise((resolve) => setImmediate(resolve));
+      console.log(${HELD});`;
+    expect(await run(program)).toBe('\n');
+  });
+
+  it('is held by nothing after the shutdown of a cache in memory that was watched', async () => {
+    const program = `const cache = new AgentContextCache({ backup: {} });
+      await cache.set('a', 1, 'default', { ttl: '1h' });
+      void cache.watch();
+      const stop = cache.subscribe(() => {});
+      await cache.synced();
+      stop();
+      await cache.shutdown();
       await new Promise((resolve) => setImmediate(resolve));
       console.log(${HELD});`;
     expect(await run(program)).toBe('\n');

@@ -96,8 +96,11 @@ export async function expectDifferences(
 
 /** Lets the state table get as far as the log. */
 export async function checkpointed(cache: AgentContextCache, clock: ManualClock): Promise<void> {
-  await vi.waitFor(() => {
-    clock.advance(600);
-    expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
-  });
+  await vi.waitFor(
+    () => {
+      clock.advance(600);
+      expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
+    },
+    { timeout: 30_000 },
+  );
 }

@@ -77,7 +77,7 @@ describe('any moment again', () => {
       removeTempDir(dataDir);
     });
     await fc.assert(scenario, fcOptions(25));
-  }, 120_000);
+  });
 
   it('finds the first update after which a predicate fails, by halving', async () => {
     const scenario = fc.asyncProperty(
@@ -106,5 +106,5 @@ describe('any moment again', () => {
       },
     );
     await fc.assert(scenario, fcOptions(25));
-  }, 60_000);
+  });
 });

@@ -71,7 +71,7 @@ describe('what is kept of the past', () => {
       removeTempDir(dataDir);
     });
     await fc.assert(scenario, fcOptions(15));
-  }, 180_000);
+  });
 
   it('is in memory as if nothing had been let go of, too', async () => {
     const scenario = fc.asyncProperty(plan, fc.integer({ min: 20, max: 200 }), async (rounds, capacity) => {
@@ -92,5 +92,5 @@ describe('what is kept of the past', () => {
       await cache.shutdown();
     });
     await fc.assert(scenario, fcOptions(40));
-  }, 60_000);
+  });
 });

@@ -6,7 +6,7 @@ import {
   MemorySnapshotStore,
 } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { codeOf, makeCache, outcomeNow, turns } from './support.ts';
+import { codeOf, makeCache, outcomeNow } from './support.ts';
 
 describe('shutdown', () => {
   it('twice is fine and gives the same; commands after it are refused, reads go on', async () => {
@@ -47,27 +47,6 @@ describe('shutdown', () => {
     void cache.set('a', 1);
     await cache.shutdown();
     expect(heard).toEqual(['a']);
-  });
-
-  it('leaves no timer and no listener of the process', async () => {
-    await turns();
-    const before = process.getActiveResourcesInfo();
-    const cache = new AgentContextCache({ backup: {} });
-    await cache.set('a', 1, 'default', { ttl: '1h' });
-    void cache.watch();
-    const stop = cache.subscribe(() => {});
-    await cache.synced();
-    stop();
-    await cache.shutdown();
-    await turns();
-    // Some of them are the test runner's, and may have ended meanwhile.
-    for (const kind of process.getActiveResourcesInfo()) {
-      const count = (resources: string[]) => resources.filter((resource) => resource === kind).length;
-      expect([kind, count(process.getActiveResourcesInfo())]).toEqual([
-        kind,
-        Math.min(count(before), count(process.getActiveResourcesInfo())),
-      ]);
-    }
   });
 
   it('refuses control commands afterwards, so that nothing is started again', async () => {

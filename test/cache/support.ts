@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach } from 'vitest';
 import { SimulatedClock } from 'xstate';
@@ -39,9 +40,9 @@ afterEach(async () => {
   const ending = Promise.all(open.splice(0).map((cache) => cache.shutdown({ timeoutMs: 0 }))).then(() => {
     ended = true;
   });
-  // Time goes on, so that deadlines come.
-  for (let i = 0; i < 1_000 && !ended; i += 1) {
-    await turns(1);
+  // Time goes on, so that deadlines come; also those that are only set once the disk has answered.
+  for (let i = 0; !ended; i += 1) {
+    await (i < 1_000 ? turns(1) : sleep(1));
     for (const clock of clocks) clock.increment(10);
   }
   clocks.clear();

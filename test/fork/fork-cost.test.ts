@@ -128,11 +128,14 @@ describe('what a branch holds of its parent', () => {
     const collect = runInNewContext('gc') as () => void;
     await (async () => expect(cache.at(cache.position).get('k0', 'n0')).toBe(0))();
     expect(await looksOf(() => cache.set('k1', 'x', 'n1'))).toHaveProperty('capture');
-    await vi.waitFor(async () => {
-      collect();
-      await turns();
-      expect(await looksOf(() => cache.set('k2', 'x', `n${cache.position}`))).not.toHaveProperty('capture');
-    });
+    await vi.waitFor(
+      async () => {
+        collect();
+        await turns();
+        expect(await looksOf(() => cache.set('k2', 'x', `n${cache.position}`))).not.toHaveProperty('capture');
+      },
+      { timeout: 30_000 },
+    );
   });
 
   it('does not grow with the parent’s writes to a large namespace but by what they change', async () => {

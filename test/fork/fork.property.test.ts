@@ -96,10 +96,13 @@ async function make(given: typeof scenario extends fc.Arbitrary<infer T> ? T : n
 
 async function checkpoint(cache: AgentContextCache, clock: ManualClock): Promise<void> {
   await cache.flush();
-  await vi.waitFor(() => {
-    clock.advance(600);
-    expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
-  });
+  await vi.waitFor(
+    () => {
+      clock.advance(600);
+      expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
+    },
+    { timeout: 30_000 },
+  );
 }
 
 const sorted = (entries: readonly Entry[]) => [...entries].sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -144,7 +147,7 @@ describe('a branch', () => {
         for (const name of NAMES) expect(sorted(view.entries(name))).toEqual(folded.entries(name));
       }
     }, 60);
-  }, 120_000);
+  });
 
   it('differs from its parent in what is different', async () => {
     await whatever(async ({ cache, branch }) => {
@@ -164,7 +167,7 @@ describe('a branch', () => {
         new Map([...theirs].filter(([key]) => ours.has(key) && !same(key))),
       );
     }, 40);
-  }, 120_000);
+  });
 
   it('is merged as a model is', async () => {
     await whatever(async ({ cache, branch, clock, models, past, at, isForgetful }, { policy }) => {
@@ -194,5 +197,5 @@ describe('a branch', () => {
       expect(begin.length).toBeLessThanOrEqual(at);
       expectFold(cache, [...begin, ...log], now);
     }, 80);
-  }, 120_000);
+  });
 });

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ContextUpdateProcessor as Processor } from '../../src/broadcast/public-message.ts';
 import { AgentContextCache, type ContextUpdateProcessor, replay, type Update } from '../../src/index.ts';
-import { closing, logOf } from '../cache/support.ts';
+import { closing, logOf, simulatedClock } from '../cache/support.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
 import { type RawMessage, subscribeRaw } from '../support/nats-wire.ts';
 import { fcOptions } from '../support/property.ts';
@@ -287,15 +287,19 @@ describe('a stream', () => {
     await cache.setTopicsList([]);
     for (const stop of [() => nats.pause(), () => nats.kill()]) {
       const { pid } = nats;
-      let stopped: unknown;
+      const clock = simulatedClock();
+      let ticking: NodeJS.Timeout | undefined;
       const onProgress = () => {
-        stopped ??= stop() ?? true;
+        if (ticking === undefined) void stop();
+        // Its time is over soon, and not before: whoever is slow until here is no reason for a time-out.
+        ticking ??= setInterval(() => clock.increment(10_000), 10);
         // A signal takes a while to reach every thread, and the rest of the stream no longer.
         while (isAtWork(pid));
       };
-      const source = { natsUrl: nats.url, stream: 'S', timeoutMs: 1_000 };
-      const error = await replay(source, { onProgress }).catch((thrown) => thrown);
-      expect(stopped).toBeDefined();
+      const source = { natsUrl: nats.url, stream: 'S', timeoutMs: 30_000 };
+      const error = await replay(source, { clock, onProgress }).catch((thrown) => thrown);
+      expect(ticking).toBeDefined();
+      clearInterval(ticking);
       expect(['TIMED_OUT', 'UNREACHABLE']).toContain(error.code);
       nats.resume();
     }

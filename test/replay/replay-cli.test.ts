@@ -11,7 +11,7 @@ import { buildDist } from '../support/dist.ts';
 import { startNats } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-beforeAll(buildDist, 120_000);
+beforeAll(buildDist);
 
 /** Runs, and must end well. */
 async function ok(args: readonly string[], input?: string): Promise<string> {

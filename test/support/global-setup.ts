@@ -12,7 +12,7 @@ const NEEDS_DIST = /cli|package|example|bench|readme|inspector/i;
 const RUN_PREFIX = 'context-cache-run-';
 
 /** How long a server that was told to end may take. */
-const END_TIMEOUT_MS = 5_000;
+const END_TIMEOUT_MS = 60_000;
 
 /** Makes sure that servers and build are there, and after the run that no server and no directory of it is left. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {

@@ -120,8 +120,14 @@ export async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): P
 export function freeze(child: ChildProcess): boolean {
   if (!child.kill('SIGSTOP')) return false;
   const tasks = `/proc/${child.pid}/task`;
-  const runs = (task: string) => !/\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
-  while (existsSync(tasks) && readdirSync(tasks).some(runs));
+  for (let atWork = true; atWork; ) {
+    try {
+      atWork = readdirSync(tasks).some((task) => !/\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8')));
+    } catch {
+      // A thread has ended while it was looked at, or all of them.
+      atWork = existsSync(tasks);
+    }
+  }
   return true;
 }
 

@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { AIRLINE_UPDATES, airlineLines, foldCommands, sharedDataMissing } from './airline.ts';
 import { subscribeRaw } from './nats-wire.ts';
 import { fcOptions } from './property.ts';
-import { freePort } from './server-process.ts';
 import { startNats, startRedis } from './servers.ts';
 
 afterEach(() => {
@@ -83,21 +82,28 @@ describe('startNats and subscribeRaw', () => {
   });
 
   test('headers and payload are told apart, wherever the bytes are split', async () => {
-    const wire = Buffer.from(
-      'INFO {}\r\nPONG\r\nHMSG s 1 18 23\r\nNATS/1.0\r\nA: 1\r\n\r\nä\r\nx\r\nMSG s 1 r 2\r\nok\r\nPONG\r\n',
-    );
-    const port = await freePort();
+    // Each part is sent when the client has asked for it: to a PONG that comes before its PING nobody listens.
+    const parts = [
+      'INFO {}\r\nPONG\r\n',
+      'HMSG s 1 18 23\r\nNATS/1.0\r\nA: 1\r\n\r\nä\r\nx\r\nMSG s 1 r 2\r\nok\r\nPONG\r\n',
+    ];
     const server = createServer((socket) => {
       socket.on('error', () => {});
       socket.setNoDelay(true);
-      void (async () => {
-        for (const byte of wire) {
-          socket.write(Buffer.from([byte]));
-          await new Promise((resolve) => setImmediate(resolve));
+      let heard = '';
+      socket.on('data', async (chunk) => {
+        heard += chunk.toString();
+        while (heard.includes('PING\r\n')) {
+          heard = heard.replace('PING\r\n', '');
+          for (const byte of Buffer.from(parts.shift() ?? '')) {
+            socket.write(Buffer.from([byte]));
+            await new Promise((resolve) => setImmediate(resolve));
+          }
         }
-      })();
+      });
     });
-    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
     const client = await subscribeRaw(`nats://127.0.0.1:${port}`, ['s']);
     await client.flush();
     expect(client.messages).toEqual([

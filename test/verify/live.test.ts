@@ -1,10 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { fill, open, told } from './support.ts';
 
-/** Writes as fast as the log takes it, until it is told to stop; gives how much. */
-function writing(cache: AgentContextCache): () => Promise<number> {
+/** Writes as fast as the log takes it, until it is told to stop. */
+function writing(cache: AgentContextCache): { readonly written: () => number; readonly stop: () => Promise<void> } {
   let goes = true;
   let i = 0;
   const done = (async () => {
@@ -22,10 +22,12 @@ function writing(cache: AgentContextCache): () => Promise<number> {
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
   })();
-  return async () => {
-    goes = false;
-    await done;
-    return i;
+  return {
+    written: () => i,
+    stop: async () => {
+      goes = false;
+      await done;
+    },
   };
 }
 
@@ -33,35 +35,38 @@ describe('verify while writers go on', () => {
   it('finds nothing in a data directory', async () => {
     const cache = await open({ dataDir: await tempDir('live'), maxResidentNamespaces: 6, passivateAfterMs: 20 });
     await fill(cache);
-    const stop = writing(cache);
+    const writer = writing(cache);
+    let residents = 0;
     const positions: number[] = [];
-    for (let round = 0; round < 6; round += 1) {
+    // A machine that stands still for a while lets all of them become idle: then there is one more round.
+    for (let round = 0; round < 6 || writer.written() <= 200 || residents === 0; round += 1) {
       const stages = new Set<string>();
       const report = await cache.verify({ onProgress: ({ stage }) => stages.add(stage) });
       expect(told(report.problems)).toEqual([]);
-      expect(report.checked.resident).toBeGreaterThan(0);
+      residents += report.checked.resident;
       expect(stages).toContain('log');
       positions.push(report.position);
       if (round === 3) await cache.backup();
+      await vi.waitFor(() => expect(cache.position).toBeGreaterThan(report.position), { timeout: 30_000 });
     }
-    expect(await stop()).toBeGreaterThan(200);
+    await writer.stop();
     expect(positions).toEqual([...new Set(positions)].sort((a, b) => a - b));
     const last = await cache.verify();
     expect(told(last.problems)).toEqual([]);
     expect(last.digest).toBe(await cache.digest());
-  }, 60_000);
+  });
 
   it('finds nothing in memory', async () => {
     const cache = await open({ log: { capacityUpdates: 1_000_000 } });
     await fill(cache);
-    const stop = writing(cache);
-    for (let round = 0; round < 6; round += 1) {
+    const writer = writing(cache);
+    for (let round = 0; round < 6 || writer.written() <= 50; round += 1) {
       const report = await cache.verify();
       expect(told(report.problems)).toEqual([]);
       expect(report.notes).toEqual([]);
     }
-    expect(await stop()).toBeGreaterThan(50);
-  }, 60_000);
+    await writer.stop();
+  });
 
   it('is ended by its signal, and holds nothing up', async () => {
     const cache = await open({ dataDir: await tempDir('ended') });

@@ -88,7 +88,7 @@ describe('the records of a database', () => {
         else expect(problems.join('\n'), key).toContain(JSON.stringify(key));
       }
     }
-  }, 120_000);
+  });
 
   it('are found to be missing', async () => {
     const mayGo = /^!(meta!checkpoint|config)/;
@@ -97,7 +97,7 @@ describe('the records of a database', () => {
       if (mayGo.test(key)) expect(problems).toEqual([]);
       else expect(problems, key).not.toEqual([]);
     }
-  }, 120_000);
+  });
 
   it('are found to be more than there should be', async () => {
     const strange = [
@@ -119,7 +119,7 @@ describe('the records of a database', () => {
       const problems = await found((storage) => put(storage, key, record));
       expect(problems.join('\n'), key).toContain(JSON.stringify(key));
     }
-  }, 60_000);
+  });
 });
 
 /** Changes that leave every checksum right. */
