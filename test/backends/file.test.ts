@@ -1,10 +1,11 @@
 import { watch } from 'node:fs';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
 import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from '../../src/testing/awkward.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { eventually } from '../support/waiting.ts';
 import { failureOf, never, updateAt } from './support.ts';
 
 let directory: string;
@@ -85,7 +86,7 @@ describe('the file', () => {
     });
     try {
       await Promise.all(Array.from({ length: 300 }, (_, i) => cache.set(`k${i}`, i, 'space')));
-      await vi.waitFor(() => expect(replaced).toBeGreaterThan(0));
+      await eventually(() => expect(replaced).toBeGreaterThan(0));
       expect(replaced).toBeLessThanOrEqual(3);
     } finally {
       watcher.close();

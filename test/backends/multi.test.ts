@@ -7,6 +7,7 @@ import { RedisContextCache } from '../../src/backends/redis-context-cache.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 import { fcOptions } from '../support/property.ts';
 import { startRedis } from '../support/servers.ts';
+import { eventually } from '../support/waiting.ts';
 import { failureOf } from './support.ts';
 
 /** A secondary that fails while it is told to, and remembers what it was asked. */
@@ -130,13 +131,13 @@ describe('the secondary', () => {
     pair.set('a', 1, 'space');
     pair.set('b', 2, 'space');
     for (const [index, delayMs] of [100, 200, 350, 350].entries()) {
-      await vi.waitFor(() => expect(errors).toHaveLength(index + 1));
+      await eventually(() => expect(errors).toHaveLength(index + 1));
       clock.increment(delayMs - 1);
       await new Promise(setImmediate);
       expect(errors).toHaveLength(index + 1);
       clock.increment(1);
     }
-    await vi.waitFor(() => expect(errors).toHaveLength(5));
+    await eventually(() => expect(errors).toHaveLength(5));
     expect(pair.pending).toBe(2);
     secondary.broken = false;
     const flushed = pair.flush();
@@ -154,7 +155,7 @@ describe('the secondary', () => {
     expect(pair.pending).toBeLessThanOrEqual(51);
     for (let i = 0; i < 500; i += 1) pair.set(`more ${i}`, i, 'space');
     expect(pair.pending).toBeGreaterThanOrEqual(520);
-    await vi.waitFor(() => expect(errors).toHaveLength(1));
+    await eventually(() => expect(errors).toHaveLength(1));
     secondary.broken = false;
     const flushed = pair.flush();
     clock.increment(100);
@@ -240,7 +241,7 @@ describe('closing', () => {
     const { pair, secondary, clock, errors } = pairOf({ closeTimeoutMs: 50 });
     secondary.broken = true;
     pair.set('key', 1, 'space');
-    await vi.waitFor(() => expect(errors).toHaveLength(1));
+    await eventually(() => expect(errors).toHaveLength(1));
     const flushed = failureOf(() => pair.flush());
     const closing = pair.close();
     clock.increment(50);
@@ -265,7 +266,7 @@ it('a listener that throws does not stop the changes', async () => {
   });
   secondary.broken = true;
   pair.set('key', 1, 'space');
-  await vi.waitFor(() => expect(warned).toHaveBeenCalled());
+  await eventually(() => expect(warned).toHaveBeenCalled());
   secondary.broken = false;
   clock.increment(100);
   await pair.flush();

@@ -2,10 +2,12 @@ import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { SimulatedClock } from 'xstate';
 import { MirrorMismatchError } from '../../src/backends/mirror-position.ts';
 import { RedisContextCache, type RedisContextCacheOptions } from '../../src/backends/redis-context-cache.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
+import { eventually, passing } from '../support/waiting.ts';
 import { failureOf, LATER, never, updateAt } from './support.ts';
 
 let server: TestServer;
@@ -34,7 +36,8 @@ const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind ===
 
 describe('a server that hangs', () => {
   it('makes every call reject at its deadline, and is used again once it goes on', async () => {
-    const cache = open({ commandTimeoutMs: 100, connectTimeoutMs: 100 });
+    const clock = new SimulatedClock();
+    const cache = open({ clock });
     await cache.set('key', 'before', 'space');
     server.pause();
     try {
@@ -47,7 +50,7 @@ describe('a server that hangs', () => {
         () => cache.connect(),
       ];
       // One after another: each makes a connection that is never greeted.
-      for (const call of calls) expect(await failureOf(call)).toMatchObject({ code: 'TIMED_OUT' });
+      for (const call of calls) expect(await passing(clock, failureOf(call))).toMatchObject({ code: 'TIMED_OUT' });
     } finally {
       server.resume();
     }
@@ -56,11 +59,13 @@ describe('a server that hangs', () => {
   });
 
   it('rejects all that is in flight on the connection that is given up', async () => {
-    const cache = open({ commandTimeoutMs: 100 });
+    const clock = new SimulatedClock();
+    const cache = open({ clock });
     await cache.connect();
     server.pause();
     try {
-      const failures = await Promise.all([failureOf(() => cache.get('a', 's')), failureOf(() => cache.get('b', 's'))]);
+      const calls = Promise.all([failureOf(() => cache.get('a', 's')), failureOf(() => cache.get('b', 's'))]);
+      const failures = await passing(clock, calls);
       expect(failures.map((failure) => 'code' in failure && failure.code).sort()).toEqual(['TIMED_OUT', 'UNREACHABLE']);
     } finally {
       server.resume();
@@ -69,10 +74,13 @@ describe('a server that hangs', () => {
 
   it('takes nothing after newer calls that was given up before them', async () => {
     await using network = await SlowNetwork.to(server.port);
-    const cache = open({ commandTimeoutMs: 100, url: `redis://127.0.0.1:${network.port}` });
+    const clock = new SimulatedClock();
+    const cache = open({ clock, url: `redis://127.0.0.1:${network.port}` });
     await cache.set('key', 'first', 'space');
     network.hold();
-    expect(await failureOf(() => cache.set('key', 'given up', 'space'))).toMatchObject({ code: 'TIMED_OUT' });
+    const givenUp = failureOf(() => cache.set('key', 'given up', 'space'));
+    await eventually(() => expect(network.holds).toBe(true));
+    expect(await passing(clock, givenUp)).toMatchObject({ code: 'TIMED_OUT' });
     await cache.set('key', 'newer', 'space');
     await network.deliverHeld();
     expect(await cache.get('key', 'space')).toBe('newer');
@@ -87,7 +95,7 @@ describe('a server that hangs', () => {
       const call = failureOf(() => cache.applyUpdates([updateAt(1, 'set')], mark(0), controller.signal));
       controller.abort(new Error('enough'));
       expect(await call).toMatchObject({ code: 'TIMED_OUT', cause: controller.signal.reason });
-      await expect.poll(sockets).toBe(0);
+      await eventually(() => expect(sockets()).toBe(0));
     } finally {
       server.resume();
     }
@@ -99,10 +107,10 @@ describe('a server that hangs', () => {
     try {
       const controller = new AbortController();
       const call = failureOf(() => cache.connect(controller.signal));
-      await vi.waitFor(() => expect(sockets()).toBe(1));
+      await eventually(() => expect(sockets()).toBe(1));
       controller.abort();
       expect(await call).toMatchObject({ code: 'UNREACHABLE' });
-      await expect.poll(sockets).toBe(0);
+      await eventually(() => expect(sockets()).toBe(0));
     } finally {
       server.resume();
     }
@@ -116,7 +124,7 @@ describe('a server that hangs', () => {
       const call = failureOf(() => cache.get('key', 'space'));
       cache.close();
       expect(await call).toMatchObject({ code: 'CLOSED' });
-      await expect.poll(sockets).toBe(0);
+      await eventually(() => expect(sockets()).toBe(0));
     } finally {
       server.resume();
     }
@@ -130,7 +138,7 @@ describe('a server that goes away', () => {
     cache.onLost((cause) => lost.push(cause));
     await cache.connect();
     await server.stop();
-    await vi.waitFor(() => expect(lost).toHaveLength(1));
+    await eventually(() => expect(lost).toHaveLength(1));
     expect(await failureOf(() => cache.get('key', 'space'))).toMatchObject({ code: 'UNREACHABLE' });
     await server.restart();
     expect(await cache.get('key', 'space')).toBeUndefined();
@@ -153,11 +161,15 @@ describe('a server that goes away', () => {
   });
 
   it('between sending and answering leaves a batch that can come again', async () => {
-    const cache = open({ commandTimeoutMs: 100 });
+    const clock = new SimulatedClock();
+    const cache = open({ clock });
     await cache.applyUpdates([updateAt(1, 'set', { value: 1 })], mark(0), never);
     server.pause();
     const second = [updateAt(2, 'set', { value: 2 })];
-    const failure = await failureOf(() => cache.applyUpdates(second, mark(1), never));
+    const failure = await passing(
+      clock,
+      failureOf(() => cache.applyUpdates(second, mark(1), never)),
+    );
     server.resume();
     expect(failure).toMatchObject({ code: 'TIMED_OUT' });
     await cache.applyUpdates(second, mark(1), never);
@@ -175,7 +187,7 @@ describe('a server that goes away', () => {
     const connecting = failureOf(() => late.connect());
     late.close();
     expect(await connecting).toMatchObject({ code: 'CLOSED' });
-    await expect.poll(sockets).toBe(0);
+    await eventually(() => expect(sockets()).toBe(0));
   });
 });
 
@@ -262,7 +274,7 @@ describe('a server that evicts', () => {
     await using admin = new AdminClient(small.url);
     const cache = open({ url: small.url });
     const large = 'x'.repeat(100_000);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       for (let i = 0; i < 20; i += 1) await admin.redis.set(`filler ${i}`, large);
       expect(await admin.redis.info('stats')).toMatch(/evicted_keys:[1-9]/);
     });
@@ -305,6 +317,11 @@ class SlowNetwork implements AsyncDisposable {
   hold(): void {
     const upstream = this.#upstreams[0];
     if (upstream !== undefined) this.#held = { upstream, bytes: [] };
+  }
+
+  /** Whether something is held back. */
+  get holds(): boolean {
+    return (this.#held?.bytes.length ?? 0) > 0;
   }
 
   /** Until the server has answered, or has closed the connection. */

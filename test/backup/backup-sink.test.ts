@@ -8,6 +8,7 @@ import { RedisSnapshotStore } from '../../src/backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../../src/backup/snapshot-store.ts';
 import type { BackupSettings } from '../../src/core/command.ts';
 import { startRedis } from '../support/servers.ts';
+import { eventually } from '../support/waiting.ts';
 import { CountingStore, contentsOf, World } from './support.ts';
 
 const sinks: BackupSink[] = [];
@@ -107,7 +108,7 @@ describe('BackupSink', () => {
     store.beforePut = () => gate;
     await set('first');
     const first = sink.backupNow();
-    await vi.waitFor(() => expect(sink.status().running).toBe(true));
+    await eventually(() => expect(sink.status().running).toBe(true));
     await set('second');
     const waiting = [sink.backupNow(), sink.backupNow()];
     release();
@@ -175,7 +176,7 @@ describe('BackupSink', () => {
       });
     const stop = new AbortController();
     const drained = sink.drain(stop.signal);
-    await vi.waitFor(() => expect(sink.status().running).toBe(true));
+    await eventually(() => expect(sink.status().running).toBe(true));
     stop.abort(new Error('no more time'));
     await expect(drained).rejects.toThrow('no more time');
     release();

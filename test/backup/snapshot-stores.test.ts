@@ -1,6 +1,5 @@
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
@@ -10,6 +9,7 @@ import { RedisSnapshotStore } from '../../src/backup/redis-snapshot-store.ts';
 import { snapshotStoreSuite } from '../../src/testing/snapshot-store-suite.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { passing } from '../support/waiting.ts';
 
 const blob = Uint8Array.from([1, 2, 3]);
 
@@ -169,16 +169,3 @@ describe('RedisSnapshotStore', () => {
     expect(() => new RedisSnapshotStore({ url: 's3cret' })).not.toThrow(/s3cret/);
   });
 });
-
-/** The outcome, with the clock going on in the meantime. */
-async function passing<Result>(clock: SimulatedClock, outcome: Promise<Result>): Promise<Result> {
-  let settled = false;
-  void outcome.finally(() => {
-    settled = true;
-  });
-  while (!settled) {
-    clock.increment(1_000);
-    await nextTurn();
-  }
-  return await outcome;
-}

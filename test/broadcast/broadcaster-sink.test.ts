@@ -1,11 +1,11 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { SimulatedClock } from 'xstate';
 import { parsePublicMessage } from '../../src/broadcast/parse-public-message.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { freePort } from '../support/server-process.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';
-import { firstSeen, LOG, paused, positionsOn, type Rig, range, rig, updateOf, updatesFrom } from './fixtures.ts';
-
-const SHORT_MS = 300;
+import { eventually, passing } from '../support/waiting.ts';
+import { firstSeen, LOG, positionsOn, type Rig, range, rig, updateOf, updatesFrom } from './fixtures.ts';
 
 async function server(options: NatsOptions = {}): Promise<TestServer> {
   const nats = await startNats({ jetstream: false, ...options });
@@ -124,17 +124,17 @@ describe('a server that fails', () => {
   it('paused: the batch fails at its deadline; resumed, a receiver that drops repeats has all in order', async () => {
     const nats = await server();
     const raw = await subscriber(nats.url, ['a']);
-    const options = { url: nats.url, flushTimeoutMs: SHORT_MS, connectTimeoutMs: SHORT_MS };
-    const { sink, connect, deliver } = using(rig(['a'], options));
+    const clock = new SimulatedClock();
+    const { sink, connect, deliver } = using(rig(['a'], { url: nats.url, clock }));
     await connect();
     await deliver(updatesFrom(1, 700));
-    await paused(nats);
-    await expect(deliver(updatesFrom(701, 2000))).rejects.toMatchObject({ code: 'TIMED_OUT' });
+    nats.pause();
+    await expect(passing(clock, deliver(updatesFrom(701, 2000)))).rejects.toMatchObject({ code: 'TIMED_OUT' });
     await sink.disconnect();
-    await expect(connect()).rejects.toMatchObject({ code: 'TIMED_OUT' });
+    await expect(passing(clock, connect())).rejects.toMatchObject({ code: 'TIMED_OUT' });
     await sink.disconnect();
     nats.resume();
-    await vi.waitFor(connect, 10_000);
+    await eventually(connect);
     await deliver(updatesFrom(701, 2000));
     await deliver(updatesFrom(2001, 2100));
     await raw.flush();
@@ -229,5 +229,5 @@ it('an idle connection that breaks is told', async () => {
   sink.onLost(lost);
   await connect();
   await nats.kill();
-  await vi.waitFor(() => expect(lost).toHaveBeenCalledTimes(1), 10_000);
+  await eventually(() => expect(lost).toHaveBeenCalledTimes(1));
 });

@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { vi } from 'vitest';
 import { BroadcasterSink, type BroadcasterSinkOptions } from '../../src/broadcast/broadcaster-sink.ts';
 import { ContextUpdateEventPusher, type ContextUpdateEventPusherOptions } from '../../src/broadcast/event-pusher.ts';
 import { ContextUpdateProcessor } from '../../src/broadcast/public-message.ts';
@@ -7,7 +5,6 @@ import { TopicsListConfig } from '../../src/broadcast/topics.ts';
 import { createUpdate, type Operation, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 import type { RawSubscription } from '../support/nats-wire.ts';
-import type { TestServer } from '../support/servers.ts';
 
 export const LOG = 'log-7';
 
@@ -78,17 +75,4 @@ export function firstSeen(positions: readonly number[]): number[] {
 
 export function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-}
-
-/** Pauses a server and waits until none of its threads runs: the signal is not obeyed at once. */
-export async function paused(nats: TestServer): Promise<void> {
-  nats.pause();
-  if (process.platform !== 'linux') return;
-  const tasks = `/proc/${nats.pid}/task`;
-  await vi.waitFor(() => {
-    for (const task of readdirSync(tasks)) {
-      const state = /\) (\S)/.exec(readFileSync(`${tasks}/${task}/stat`, 'utf8'))?.[1];
-      if (state !== 'T') throw new Error(`A thread of the server is in state ${state}.`);
-    }
-  }, 10_000);
 }

@@ -138,7 +138,7 @@ describe('where a stream listens', () => {
     const nats = await server();
     const manager = await managerOf(nats.url);
     await addStream(manager, { name: 'S', subjects: ['a'], no_ack: true });
-    const { connect, deliver } = using(rig(['a'], { url: nats.url, flushTimeoutMs: 2_000 }));
+    const { connect, deliver } = using(rig(['a'], { url: nats.url }));
     await connect();
     await deliver(updatesFrom(1, 3));
     expect((await stored(manager, 'S')).map(([, position]) => position)).toEqual([1, 2, 3]);
@@ -148,7 +148,7 @@ describe('where a stream listens', () => {
     const nats = await server();
     const manager = await managerOf(nats.url);
     await addStream(manager, { name: 'S', subjects: ['a'] });
-    const { sink, connect, deliver } = using(rig(['a'], { url: nats.url, flushTimeoutMs: 2_000 }));
+    const { sink, connect, deliver } = using(rig(['a'], { url: nats.url }));
     await connect();
     await deliver(updatesFrom(1, 3));
     await manager.streams.delete('S');

@@ -1,9 +1,10 @@
-// Appends groups of random size as fast as they are committed and says how far that is, until it is killed.
-// node crash-child.mjs DIST DATA_DIR SEED
+// Appends groups of random size as fast as they are committed and says how far that is, until it is killed. After
+// MOST commits it appends no more: whoever is to kill it may be held up, and the log must not grow meanwhile.
+// node crash-child.mjs DIST DATA_DIR SEED MOST
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [dist, dataDir, seed] = process.argv.slice(2);
+const [dist, dataDir, seed, most] = process.argv.slice(2);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
 const { LevelLog } = await load('src/log/level-log.js');
 const { StateTable } = await load('src/log/state-table.js');
@@ -18,16 +19,20 @@ const upTo = (limit) => {
 const log = await LevelLog.open({ dataDir });
 const table = await StateTable.open(log);
 const follower = log.follower('checkpointer');
-log.onCommit(() => process.stdout.write(`${log.committed}\n`));
+let commits = 0;
+log.onCommit(() => {
+  commits += 1;
+  process.stdout.write(`${log.committed}\n`);
+});
 keepTable();
 
 for (let inFlight = 0; inFlight < 20; inFlight += 1) write();
 
 async function write() {
-  for (;;) {
+  while (commits < Number(most)) {
     // The namespace is never cleared, so that its version is the position; a group is told by its size in `agent`.
     const size = 1 + upTo(9);
-    const bytes = upTo(50) === 0 ? 200_000 : upTo(200);
+    const bytes = upTo(200) === 0 ? 200_000 : upTo(200);
     const updates = Array.from({ length: size }, (_, index) => {
       const version = log.head + 1 + index;
       const value = `${version}:`.padEnd(bytes, 'x');

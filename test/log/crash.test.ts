@@ -13,10 +13,13 @@ import { all } from './support.ts';
 
 const dist = join(projectRoot, 'dist');
 
+/** How many commits a child may be ahead of who kills it. */
+const AHEAD = 100;
+
 /** Runs the child until it has acknowledged so many positions, kills it, and returns the last one it acknowledged. */
 async function killAfter(dataDir: string, seed: number, acknowledgements: number): Promise<number> {
   const script = join(import.meta.dirname, 'crash-child.mjs');
-  const child = spawn(process.execPath, [script, dist, dataDir, String(seed)], {
+  const child = spawn(process.execPath, [script, dist, dataDir, String(seed), String(acknowledgements + AHEAD)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'close');
@@ -62,5 +65,5 @@ describe('a process that is killed while it writes', () => {
       reached = log.head;
       await log.close();
     }
-  });
+  }, 240_000);
 });

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { blockKey } from '../../src/log/block-codec.ts';
 import { LevelLog } from '../../src/log/level-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { eventually } from '../support/waiting.ts';
 import { FaultStorage, isBlock } from './fault-storage.ts';
 import { ManualClock } from './manual-clock.ts';
 import { all, positions, someSets } from './support.ts';
@@ -35,11 +36,11 @@ function once(storage: FaultStorage, fate: 'lost' | 'unknown', meanwhile = () =>
 }
 
 async function degraded(log: LevelLog): Promise<void> {
-  await vi.waitFor(() => expect(log.status).toBe('degraded'));
+  await eventually(() => expect(log.status).toBe('degraded'));
 }
 
 async function mended(log: LevelLog, clock: ManualClock): Promise<void> {
-  await vi.waitFor(() => {
+  await eventually(() => {
     clock.advance(5000);
     expect(log.status).toBe('ready');
   });
@@ -84,7 +85,7 @@ describe('when a write of the log fails', () => {
     log.append(someSets(1, 3));
     await degraded(log);
     for (const delay of [100, 200, 400, 800, 1600, 3200, 5000, 5000]) {
-      await vi.waitFor(() => expect(clock.pending).toEqual([delay]));
+      await eventually(() => expect(clock.pending).toEqual([delay]));
       clock.advance(delay);
     }
     expect(storage.opened).toBe(1);
@@ -163,7 +164,7 @@ describe('when a write of the log fails', () => {
     log.append(someSets(2, 3));
     await degraded(log);
     clock.advance(100);
-    await vi.waitFor(() => expect(clock.pending).toEqual([200]));
+    await eventually(() => expect(clock.pending).toEqual([200]));
     expect(states.at(-1)).toContain('ends at position 0 where 2 was committed');
     await expect(log.close()).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
     const db = new ClassicLevel(join(dataDir, 'db'));

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/core/digest.ts';
 import type { EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
 import { createUpdate, type PendingUpdate } from '../../src/core/update.ts';
@@ -9,6 +9,7 @@ import { pageOf, pagesFor, parentOf } from '../../src/log/state-hash.ts';
 import { StateTable, type StateTableOptions } from '../../src/log/state-table.ts';
 import { fcOptions } from '../support/property.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
+import { eventually } from '../support/waiting.ts';
 import { FaultStorage } from './fault-storage.ts';
 import { ManualClock } from './manual-clock.ts';
 import { aSet, aStep, Cache, someSets } from './support.ts';
@@ -261,7 +262,7 @@ describe('a table whose storage fails', () => {
       expect([table.checkpoint, table.hydrate('a')?.entries.size]).toEqual([50, 50]);
       expect(log.status).toBe('degraded');
       await expect(table.applyUpdates(more, log.head)).rejects.toThrow(anError('LOG_UNAVAILABLE'));
-      await vi.waitFor(() => {
+      await eventually(() => {
         clock.advance(5000);
         expect(log.status).toBe('ready');
       });
