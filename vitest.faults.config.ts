@@ -9,7 +9,7 @@ export default defineConfig({
     ...base.test,
     include: ['test/faults/**/*.test.ts'],
     exclude: ['**/node_modules/**'],
-    testTimeout: long ? 7_200_000 : 240_000,
+    testTimeout: long ? 7_200_000 : 600_000,
     hookTimeout: 120_000,
   },
 });

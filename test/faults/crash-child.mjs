@@ -13,7 +13,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 const options = JSON.parse(process.argv[2]);
-const { dist, dataDir, from, upTo, inFlight, durability, sync, unsynced, mirror, natsUrl, topic } = options;
+const { dist, dataDir, from, upTo, inFlight, durability, sync, unsynced, mirror, natsUrl, topic, dieAt } = options;
 const say = (line) => writeSync(1, `${line}\n`);
 const load = (file) => import(pathToFileURL(join(dist, file)).href);
 const { AgentContextCache, FileContextCache } = await load('src/index.js');
@@ -35,6 +35,7 @@ const cache = await AgentContextCache.open({
 say('open');
 
 let next = from;
+let acknowledged = 0;
 await Promise.all(Array.from({ length: inFlight }, work));
 say('shutdown');
 const { undelivered, logError } = await cache.shutdown({ timeoutMs: 20_000 });
@@ -56,7 +57,10 @@ async function carryOut(index, command) {
   if (command.type === 'context.backup') say(`backup ${index}`);
   try {
     const { position, changed } = await asked;
-    if (position !== undefined && changed !== undefined) say(`a ${index} ${position} ${Number(changed)}`);
+    if (position === undefined || changed === undefined) return;
+    say(`a ${index} ${position} ${Number(changed)}`);
+    acknowledged += 1;
+    if (acknowledged === dieAt) process.kill(process.pid, 'SIGKILL');
   } catch (error) {
     say(`e ${index} ${error.code}`);
   }

@@ -26,6 +26,8 @@ export interface ChildOptions {
   readonly mirror?: string | undefined;
   readonly natsUrl?: string | undefined;
   readonly topic?: string | undefined;
+  /** It kills itself in the turn in which it says so many acknowledgements. */
+  readonly dieAt?: number | undefined;
 }
 
 /** When a child is killed: so long after it has said so many lines that begin so. */

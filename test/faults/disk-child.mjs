@@ -6,12 +6,13 @@
 //   refused CODE MESSAGE                     the directory could not be opened; it is tried again
 //   a INDEX POSITION CHANGED STATUS STRUCK   the log's status then; whether the log's file had failed before it was asked
 //   e INDEX CODE STATUS
-//   armed N, hit N FILE, degraded N MS, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: a fault's course
+//   armed N, hit N FILE, degraded N, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: a fault's course
 import { readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { DiskControl } from './disk-control.mjs';
+import { HeldClock } from './held-clock.mjs';
 
 const { dist, dataDir, mirror, durability, faults, opening, upTo, ...options } = JSON.parse(process.argv[2]);
 const say = (line) => writeSync(1, `${line}\n`);
@@ -21,6 +22,11 @@ const control = new DiskControl(options.control);
 
 let fault = -1;
 let struck = false;
+/** From a failure on until it has been told and looked at. */
+let unseen = false;
+// What is degraded must not be mended before it has been looked at, however long this process is held up; and that it is
+// degraded is told without a timer.
+const clock = new HeldClock(() => unseen && look(faults[fault]) !== undefined);
 
 if (opening !== undefined) control.arm(opening);
 let cache = await open();
@@ -47,7 +53,7 @@ async function open() {
     const backOff = { initialMs: 20 };
     // The state table is written often, so that the disk fails at that, too.
     const internals = { checkpointMs: 50 };
-    const own = { natsUrl: null, backOff, onError() {}, internals };
+    const own = { natsUrl: null, backOff, onError() {}, internals, clock };
     return await AgentContextCache.open({ dataDir, durability, secondaryCache, ...own });
   } catch (error) {
     say(`refused ${error.code} ${error.message}`);
@@ -58,6 +64,7 @@ async function open() {
 async function suffer(kind) {
   struck = false;
   if (kind.full !== true) control.arm(kind);
+  unseen = true;
   say(`armed ${fault}`);
   for (let bursts = 0; look(kind) === undefined; bursts += 1) {
     if (bursts >= 20 + 8 * kind.n || next >= commands.length) {
@@ -66,20 +73,22 @@ async function suffer(kind) {
     }
     await burst();
   }
-  const { file, at } = look(kind);
+  const { file } = look(kind);
   say(`hit ${fault} ${file}`);
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 30_000;
   const degraded = () => cache.health().status === 'degraded';
   for (let turn = 0; !degraded() && performance.now() < deadline; turn += 1) await (turn % 10 ? nextTurn() : burst());
   if (!degraded()) return say(`unnoticed ${fault}`);
-  say(`degraded ${fault} ${Math.round(Number(process.hrtime.bigint() - at) / 1e6)}`);
+  say(`degraded ${fault}`);
   await burst();
   say(`reads ${fault} ${read()}`);
   if (options.stayAtReads) await pause(60_000);
+  unseen = false;
+  clock.thaw();
   if (kind.forever) await pause(250);
   if (kind.forever || kind.full) lift(kind);
   say(`lifted ${fault}`);
-  const patience = performance.now() + 20_000;
+  const patience = performance.now() + 60_000;
   while (degraded() && performance.now() < patience) await pause(2);
   if (degraded()) {
     say(`stuck ${fault} ${cache.health().errors.last?.message}`);
@@ -132,7 +141,7 @@ function noticeStrike() {
 
 /** The first failure since it was armed; `undefined`: none yet. */
 function look({ full }) {
-  if (full) return cache.health().log.status === 'ready' ? undefined : { file: '?', at: process.hrtime.bigint() };
+  if (full) return cache.health().log.status === 'ready' ? undefined : { file: '?' };
   return control.firstFailure();
 }
 

@@ -3,7 +3,7 @@ import { openSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 
 /** As `struct control` there. */
-const SIZE = 32 + 2 * 256;
+const SIZE = 24 + 2 * 256;
 const KINDS = { write: 1, sync: 2, rename: 4 };
 const FATES = { lost: 0, torn: 1, done: 2 };
 
@@ -20,7 +20,7 @@ export class DiskControl {
     bytes.writeInt32LE(constants.errno[error], 8);
     bytes.writeInt32LE(Number(forever), 12);
     bytes.writeInt32LE(FATES[fate], 16);
-    bytes.write(directory, 288);
+    bytes.write(directory, 280);
     writeSync(this.#file, bytes, 0, SIZE, 0);
     const mask = kinds.reduce((sum, kind) => sum + KINDS[kind], 0);
     bytes.writeInt32LE(mask, 0);
@@ -32,11 +32,11 @@ export class DiskControl {
     writeSync(this.#file, Buffer.alloc(4), 0, 4, 0);
   }
 
-  /** The first failure since it was armed: the file, and when (as `process.hrtime.bigint()`); `undefined`: none yet. */
+  /** The first failure since it was armed: the file; `undefined`: none yet. */
   firstFailure() {
     const bytes = Buffer.alloc(SIZE);
     readSync(this.#file, bytes, 0, SIZE, 0);
     if (bytes.readInt32LE(20) === 0) return undefined;
-    return { file: bytes.toString('utf8', 32, 288).replace(/\0.*$/s, ''), at: bytes.readBigInt64LE(24) };
+    return { file: bytes.toString('utf8', 24, 280).replace(/\0.*$/s, '') };
   }
 }

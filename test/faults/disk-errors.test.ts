@@ -55,9 +55,6 @@ describe.skipIf(missing !== undefined)(
             expect(said.wrong).toEqual([]);
             for (const course of said.courses(some.length))
               expect(course).toBe('armed hit degraded reads lifted ready');
-            // Each is told within 100 ms on a machine that has nothing else to do; here the quickest must be.
-            const latencies = said.told('degraded').map((line) => Number(line.split(' ')[1]));
-            expect(Math.min(...latencies)).toBeLessThan(100);
             expect(said.told('reads').filter((line) => !line.endsWith(' 42 1'))).toEqual([]);
             expect(said.counts.get('done')).toBe(1);
             await disk.check(said, random);

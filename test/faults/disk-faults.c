@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #undef fwrite_unlocked /* a macro where the compiler optimizes */
@@ -28,8 +27,7 @@ struct control {
   int forever;   /* whether all after it fail, too */
   int fate;
   int hits;      /* how many have failed */
-  long long hit_at;    /* when the first did, CLOCK_MONOTONIC in nanoseconds */
-  char file[256];      /* and on which file */
+  char file[256];      /* on which file the first did */
   char directory[256]; /* files whose path begins so */
 };
 
@@ -50,12 +48,7 @@ static int fails(int kind, const char *path) {
   if (strncmp(path, control->directory, strlen(control->directory)) != 0) return 0;
   int left = __sync_sub_and_fetch(&control->countdown, 1);
   if (left > 0 || (left < 0 && !control->forever)) return 0;
-  if (__sync_fetch_and_add(&control->hits, 1) == 0) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    control->hit_at = now.tv_sec * 1000000000LL + now.tv_nsec;
-    strncpy(control->file, path, sizeof control->file - 1);
-  }
+  if (__sync_fetch_and_add(&control->hits, 1) == 0) strncpy(control->file, path, sizeof control->file - 1);
   errno = control->error;
   return 1;
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
+import { eventually } from '../support/waiting.ts';
 import { FaultProxy } from './proxy.ts';
 
 /** A server that says back what it hears, a proxy before it, and what has come to either end. */
@@ -48,7 +49,7 @@ it('passes everything, until it is told to cut: then so many bytes and no more, 
   expect([heard(), second.said]).toEqual(['a wholebcd', 'bc']);
   const third = client();
   third.socket.write('efg');
-  await expect.poll(() => third.said).toBe('efg');
+  await eventually(() => expect(third.said).toBe('efg'));
   expect(proxy.accepted).toBe(3);
 });
 
@@ -58,10 +59,10 @@ it('passes nothing while it stalls, and then what has come, though its sender ha
   const { socket, said, closed } = client();
   await once(socket, 'connect');
   socket.end('late');
-  await expect.poll(() => proxy.accepted).toBe(1);
+  await eventually(() => expect(proxy.accepted).toBe(1));
   expect([heard(), said]).toEqual(['', '']);
   proxy.heal();
-  await expect.poll(heard).toBe('late');
+  await eventually(() => expect(heard()).toBe('late'));
   await closed;
 });
 
@@ -69,11 +70,11 @@ it('refuses, and serves again', async () => {
   const { proxy, client } = await echo();
   const there = client();
   there.socket.write('x');
-  await expect.poll(() => there.said).toBe('x');
+  await eventually(() => expect(there.said).toBe('x'));
   proxy.refuse();
   await Promise.all([there.closed, client().closed]);
   proxy.heal();
   const again = client();
   again.socket.write('y');
-  await expect.poll(() => again.said).toBe('y');
+  await eventually(() => expect(again.said).toBe('y'));
 });

@@ -113,6 +113,6 @@ describe('a compaction that a crash interrupts', () => {
       }
       expect(crashes).toBeGreaterThan(12);
     },
-    120_000,
+    240_000,
   );
 });
