@@ -6,11 +6,14 @@ const [, , dist, dataDir, what] = process.argv;
 const { AgentContextCache } = await import(pathToFileURL(`${dist}/src/index.js`).href);
 await import('classic-level');
 
+// Who is refused waits for nothing: no timer fires. What is measured is the processor's time, as the machine may be busy.
+const timeless = { now: () => Date.now(), setTimeout: () => undefined, clearTimeout() {} };
+
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 if (what === 'fill') process.umask(0);
-const began = performance.now();
+const began = process.cpuUsage();
 try {
-  const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+  const cache = await AgentContextCache.open({ dataDir, natsUrl: null, ...(what === 'try' && { clock: timeless }) });
   if (what === 'fill') {
     for (let i = 0; i < 60; i += 1) {
       await cache.setMany(Array.from({ length: 20 }, (_, k) => [`${i}/${k}`, `${Math.random()}`.repeat(400)]));
@@ -22,5 +25,6 @@ try {
   if (what !== 'try') for await (const _ of createInterface(process.stdin)) break;
   await cache.shutdown();
 } catch (error) {
-  say({ code: error.code, message: error.message, ms: performance.now() - began });
+  const { user, system } = process.cpuUsage(began);
+  say({ code: error.code, message: error.message, ms: (user + system) / 1_000 });
 }

@@ -10,7 +10,7 @@ import { buildDist, projectRoot } from '../support/dist.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const NOBODY = 65_534;
-/** A refusal takes no longer than this; the best of some tries, because the machine may be busy. */
+/** A refusal takes no more of the processor's time than this, and waits for no timer; the best of some tries. */
 const REFUSED_MS = 1_000;
 const TRIES = 5;
 
