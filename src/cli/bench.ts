@@ -118,7 +118,9 @@ async function measure({ roundMs, onQuestion, signal }: BenchOptions, question: 
 }
 
 function rateOf(count: number, elapsedMs: number): number {
-  return Math.round((count / Math.max(1, elapsedMs)) * 1_000);
+  const rate = (count / Math.max(1, elapsedMs)) * 1_000;
+  // Even on the slowest machine there are some.
+  return rate < 100 ? Number(rate.toPrecision(3)) : Math.round(rate);
 }
 
 function summary(question: string, rates: readonly number[]): Measured {

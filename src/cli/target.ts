@@ -42,7 +42,7 @@ export interface OpenRequest {
 }
 
 /** How long another command that has the directory open for a moment is waited for. */
-const LOCK_WAIT_MS = 2_000;
+const LOCK_WAIT_MS = 5_000;
 const LOCK_LOOK_MS = 50;
 /** How long a command may take to leave the directory as it should be. */
 export const CLOSE_MS = 5_000;

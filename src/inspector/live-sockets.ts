@@ -23,6 +23,7 @@ export class LiveSockets {
   readonly #guard: HttpGuard;
   readonly #clock: Clock;
   readonly #server: WebSocketServer;
+  #closing = false;
 
   constructor(looked: LookedAt, guard: HttpGuard, clock: Clock) {
     this.#looked = looked;
@@ -54,6 +55,7 @@ export class LiveSockets {
 
   /** Says goodbye to all. */
   async close(): Promise<void> {
+    this.#closing = true;
     const sockets = [...this.#server.clients];
     const gone = sockets.map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
     for (const socket of sockets) socket.close(GOING_AWAY, 'The process ends.');
@@ -76,6 +78,8 @@ export class LiveSockets {
     // A page sends it as a protocol; a producer of other programs knows an address only.
     const token = path === LIVE_PATH ? tokenIn(request) : (query.get('token') ?? undefined);
     if (!this.#guard.holds(token)) return { status: 401, message: 'The token is missing or wrong.' };
+    // A page that was told goodbye comes back at once: nobody would tell it again, and the port would never be free.
+    if (this.#closing) return { status: 503, message: 'The process ends.' };
     const isFull = this.#server.clients.size >= MAX_SOCKETS;
     return isFull ? { status: 503, message: 'Too many pages are open. Close some.' } : undefined;
   }

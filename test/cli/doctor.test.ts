@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isOlder } from '../../src/cli/doctor/finding.ts';
 import { lookAtClock, lookAtNode } from '../../src/cli/doctor/machine.ts';
+import { skewOf } from '../../src/cli/doctor/redis.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { startNats, startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -139,6 +140,11 @@ test('an old Node, and a clock that can not be right', () => {
     message: expect.stringContaining('last update'),
   });
   expect(lookAtClock(now, now).status).toBe('ok');
+});
+
+test('a clock elsewhere is off by what a slow answer does not explain', () => {
+  expect([skewOf(5_000, 1_000, 9_000), skewOf(1_000, 1_000, 9_000), skewOf(9_000, 1_000, 9_000)]).toEqual([0, 0, 0]);
+  expect([skewOf(9_500, 1_000, 9_000), skewOf(700, 1_000, 9_000)]).toEqual([500, -300]);
 });
 
 test('bench measures each question, with the median between least and most, and leaves nothing', async () => {

@@ -23,7 +23,7 @@ function pathOf(command: Command): string {
 }
 
 /** Commands that go on until they are told to end. */
-const ENDLESS = /^(serve|watch|inspect|demo$)/;
+const ENDLESS = /^(serve|watch|inspect(?!.*--json)|demo$)/;
 /** What an example shows that is not done: 0 unless it says so here. */
 const ENDS_WITH: Readonly<Record<string, number>> = { 'bisect --module never-false.js': EXIT.notFound };
 
@@ -67,7 +67,8 @@ describe('the examples of the help', () => {
     const cwd = await tempDir('example');
     await cp(world, cwd, { recursive: true });
     const { url } = /^(verify|restore)/.test(example) ? redis : scratch;
-    const line = (example === 'bench' ? 'bench --round 5ms' : example)
+    const line = example
+      .replace(/^bench(?: --round 1s)?/, 'bench --round 5ms')
       .replaceAll('redis://127.0.0.1:6379', url)
       .replaceAll('nats://127.0.0.1:4222', nats.url);
     const options = { cwd, env: { ...env, HOME: cwd } };

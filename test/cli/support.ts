@@ -22,6 +22,9 @@ export interface RunOptions {
   readonly execArgv?: readonly string[];
 }
 
+// A test here starts up to sixty processes one after another, each a second or more where the machine is slow.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
+
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 const running = new Set<Child>();
@@ -177,5 +180,5 @@ export function expectedDump(
 
 /** Tries until it holds; the machine may be busy. */
 export function waitFor<Result>(attempt: () => Result | Promise<Result>): Promise<Result> {
-  return vi.waitFor(attempt, { timeout: 20_000, interval: 50 });
+  return vi.waitFor(attempt, { timeout: 60_000, interval: 50 });
 }

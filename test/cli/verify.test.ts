@@ -20,7 +20,7 @@ describe('context-cache verify', () => {
     const served = await run(['verify', '--data-dir', dataDir, '--json']);
     expect(served).toMatchObject({ code: 0, stderr: '' });
     expect(JSON.parse(served.stdout)).toMatchObject({ ok: true, digest: report.digest });
-  }, 60_000);
+  });
 
   it('prints each problem with its place, and ends with 1', async () => {
     const dataDir = await filledDirectory();
@@ -35,7 +35,7 @@ describe('context-cache verify', () => {
     const served = await run(['verify', '--data-dir', dataDir, '--json']);
     expect(served.code).toBe(1);
     expect(JSON.parse(served.stdout)).toMatchObject({ ok: false });
-  }, 60_000);
+  });
 
   it('compares with a backup, and says where it could not look', async () => {
     const dataDir = await filledDirectory();
@@ -57,5 +57,5 @@ describe('context-cache verify', () => {
     const locked = await run(['verify', '--data-dir', dataDir]);
     await cache.shutdown();
     expect(locked).toMatchObject({ code: 2, stderr: expect.stringContaining('in use by another process') });
-  }, 90_000);
+  });
 });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { hidesSecrets, type JsonValue, type ShownPlace } from '../../src/index.ts';
 import { Redactor } from '../../src/inspector/redactor.ts';
 import { fcOptions } from '../support/property.ts';
-import { look } from './support.ts';
+import { look, waitFor } from './support.ts';
 
 const hides = (name: string, value: JsonValue) =>
   hidesSecrets({ namespace: 'n', key: 'k', path: [name], value } satisfies ShownPlace);
@@ -134,10 +134,12 @@ describe('whatever the value', () => {
     const { cache, looking } = await look({ redact: holds, allowWrite: true });
     const live = await looking.live();
     live.send({ type: 'subscribe', id: 'u', feed: 'updates' });
-    await vi.waitFor(() => expect(cache.health().watchers).toBe(1));
+    await waitFor(() => expect(cache.health().watchers).toBe(1));
     await cache.set('k', { a: SECRET, deep: [{ token: SECRET }] }, 'n');
     await cache.set('k', [SECRET, 1], 'n');
-    const told = await live.next('updates', ({ rows }) => rows.some(({ position }) => position === 2));
+    // In one batch or in two.
+    const told = [await live.next('updates')];
+    if (told[0]?.position === 1) told.push(await live.next('updates'));
     const where = { namespace: 'n', key: 'k' };
     const answers = await Promise.all([
       looking.answer('GET /api/entry', where),
@@ -154,7 +156,7 @@ describe('whatever the value', () => {
       looking.answer('GET /api/overview', {}),
       looking.answer('GET /api/health', {}),
     ]);
-    const all = JSON.stringify([answers, told]);
+    const all = JSON.stringify([answers, ...told]);
     expect(all.match(/\[hidden /g)?.length).toBeGreaterThan(12);
     expect(all).not.toContain('hunter2');
   });

@@ -1,4 +1,4 @@
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import {
   AgentContextCache,
@@ -9,6 +9,9 @@ import {
 } from '../../src/index.ts';
 import { type ClientMessage, LIVE_PROTOCOL, type ServerMessage } from '../../src/inspector/live-protocol.ts';
 import type { Addresses, ErrorAnswer } from '../../src/inspector/protocol.ts';
+
+// Some ask hundreds of questions, each with its share of a slow machine.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** An inspector, and what a page does with it. */
 export class Looking {
@@ -125,6 +128,11 @@ export async function look(
   const cache = new AgentContextCache(cacheOptions);
   onTestFinished(async () => void (await cache.shutdown()));
   return { cache, looking: await lookAt(cache, options) };
+}
+
+/** Tries until it holds; the machine may be busy. */
+export function waitFor<Result>(attempt: () => Result | Promise<Result>): Promise<Result> {
+  return vi.waitFor(attempt, { timeout: 40_000, interval: 20 });
 }
 
 /** Looks at a cache. */

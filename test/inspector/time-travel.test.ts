@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { dumpChunks } from '../../src/adapters/json-lines.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { type Looking, lookAt } from './support.ts';
+import { type Looking, lookAt, waitFor } from './support.ts';
 
 /** What `dump --at` prints, put together of the pages that the data view asks for. */
 async function shownAt(looking: Looking, at: number): Promise<string> {
@@ -48,7 +48,7 @@ describe.skipIf(sharedDataMissing)('the recorded agent runs', () => {
     await using cache = await AgentContextCache.open({ dataDir, log, natsUrl: null });
     for (const line of airlineLines()) void cache.ask(JSON.parse(line));
     await cache.flush();
-    await vi.waitFor(() => expect(cache.position).toBe(AIRLINE_UPDATES));
+    await waitFor(() => expect(cache.position).toBe(AIRLINE_UPDATES));
     const looking = await lookAt(cache, { redact: false });
     for (const at of [0, 1, 300, 900]) {
       const dump = await dumpAt(cache, at);

@@ -13,9 +13,11 @@ export async function lookAtNats(server: AskedServer): Promise<Finding[]> {
     shown = address.shown;
     const request = { address, settings: {}, name: 'context-cache doctor', timeoutMs: TIMEOUT_MS };
     const connection = await connectNats({ ...request, clock: systemClock, signals: [] });
+    // Only the server is to answer in time.
+    const { jetstreamManager } = await import('@nats-io/jetstream');
     try {
       const { version = 'unknown', jetstream = false } = connection.info ?? {};
-      return [judge(shown, version, jetstream ? await inTime(jetStreamOf(connection)) : 'off')];
+      return [judge(shown, version, jetstream ? await inTime(jetStreamOf(connection, jetstreamManager)) : 'off')];
     } finally {
       await connection.close();
     }
@@ -25,9 +27,9 @@ export async function lookAtNats(server: AskedServer): Promise<Finding[]> {
 }
 
 type Connection = Awaited<ReturnType<typeof connectNats>>;
+type JetStreamManagerOf = typeof import('@nats-io/jetstream').jetstreamManager;
 
-async function jetStreamOf(connection: Connection): Promise<string> {
-  const { jetstreamManager } = await import('@nats-io/jetstream');
+async function jetStreamOf(connection: Connection, jetstreamManager: JetStreamManagerOf): Promise<string> {
   try {
     const manager = await jetstreamManager(connection, { timeout: TIMEOUT_MS });
     const { streams } = await manager.getAccountInfo();

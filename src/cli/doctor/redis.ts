@@ -19,9 +19,10 @@ export async function lookAtRedis(server: AskedServer): Promise<Finding[]> {
   try {
     await inTime(client.connect());
     const info = infoOf(await inTime(client.info()));
+    const before = systemClock.now();
     const [seconds, microseconds] = (await inTime(client.time())) as unknown as [number, number];
-    const skew = Number(seconds) * 1_000 + Number(microseconds) / 1_000 - systemClock.now();
-    return judge(shown, info, skew);
+    const there = Number(seconds) * 1_000 + Number(microseconds) / 1_000;
+    return judge(shown, info, skewOf(there, before, systemClock.now()));
   } catch (error) {
     return [notThere('redis', lastError ?? error, shown, server)];
   } finally {
@@ -35,6 +36,11 @@ function infoOf(text: string): ReadonlyMap<string, string> {
     return [line.slice(0, colon), line.slice(colon + 1)];
   });
   return new Map(pairs);
+}
+
+/** By how much the clock there is certainly off: it may have been read at any moment from asking to the answer. */
+export function skewOf(there: number, asked: number, answered: number): number {
+  return there > answered ? there - answered : Math.min(0, there - asked);
 }
 
 function judge(shown: string, info: ReadonlyMap<string, string>, skewMs: number): Finding[] {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { waitFor } from '../support.ts';
 import { keepScreen, type LiveProcess, type Opened, open, startBrowser, startLive, visit } from './support.ts';
 
 const ENTRY = 'ns=trip%3Alisbon&key=plan';
@@ -70,7 +71,8 @@ describe.skipIf(sharedDataMissing !== undefined)('how it looks', () => {
           await visit(page, address);
           await page.locator(ready).first().waitFor();
           await page.locator('.spinner').first().waitFor({ state: 'detached' });
-          expect(await overflows(page), name).toEqual([]);
+          // What is drawn to measure finds its size only once it is there.
+          await waitFor(async () => expect(await overflows(page), name).toEqual([]));
           await keepScreen(page, `${name}-${width}-${colorScheme}`);
         }
         expect(problems).toEqual([]);

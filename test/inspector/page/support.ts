@@ -3,12 +3,17 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { vi } from 'vitest';
 import { projectRoot } from '../../support/dist.ts';
 import { findProgram, freePort } from '../../support/server-process.ts';
 
 /** Pictures of the page are kept here until the next run. */
 const SCREENS = join(projectRoot, 'node_modules/.cache/inspector-screens');
 export const TOKEN = 'token-of-the-tests-0123456789';
+
+// What is waited for must come, however slow the machine is: the page may wait long, and a test for several such things.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
+const PATIENCE_MS = 60_000;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -102,7 +107,7 @@ export function startBrowser(): Promise<Browser> {
   if (executablePath === undefined) {
     throw new Error('chromium was not found: run "node scripts/test-servers.mjs", or set CHROMIUM to its path.');
   }
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  return chromium.launch({ executablePath, timeout: PATIENCE_MS, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
 /** A page, and whatever it complained of. */
@@ -110,24 +115,26 @@ export interface Opened {
   readonly page: Page;
   /** Errors and warnings of the console, what was thrown, what the content security policy refused. */
   readonly problems: string[];
-  /** Everything that the process has told the page. */
-  readonly received: string[];
+  /** Everything that the process has told the page so far. */
+  received(): Promise<string>;
 }
 
 /** Opens an address in a window of its own, with its own storage. */
 export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(PATIENCE_MS);
   const problems: string[] = [];
-  const received: string[] = [];
+  const received: Promise<string>[] = [];
   page.on('pageerror', (error) => problems.push(String(error.stack)));
   page.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) problems.push(message.text());
   });
-  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => received.push(String(payload))));
-  page.on('response', async (response) => {
-    if (response.url().includes('/api/')) received.push(await response.text().catch(() => ''));
+  page.on('websocket', (socket) =>
+    socket.on('framereceived', ({ payload }) => received.push(Promise.resolve(String(payload)))),
+  );
+  page.on('response', (response) => {
+    if (response.url().includes('/api/')) received.push(response.text().catch(() => ''));
   });
   await page.addInitScript(() => {
     addEventListener('securitypolicyviolation', (event) => {
@@ -135,7 +142,7 @@ export async function open(browser: Browser, url: string, options: BrowserContex
     });
   });
   await page.goto(url);
-  return { page, problems, received };
+  return { page, problems, received: async () => (await Promise.all(received)).join('\n') };
 }
 
 /** Goes to another place of the page, as a link does. */

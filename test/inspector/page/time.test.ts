@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { jsonLines, run } from '../../cli/support.ts';
 import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
@@ -20,6 +20,19 @@ interface Line {
   readonly key: string;
   readonly value: unknown;
   readonly version: number;
+}
+
+/** It is said for a moment only, which may be over before one looks: the page itself looks at every change. */
+function saysCopied(page: Page): Promise<JSHandle<{ readonly said: Promise<void> }>> {
+  return page.evaluateHandle(() => {
+    const said = new Promise<void>((resolve) => {
+      const observer = new MutationObserver(() => {
+        if (document.querySelector('button[aria-label="Copied"]') !== null) resolve();
+      });
+      observer.observe(document.body, { attributes: true, childList: true, subtree: true });
+    });
+    return { said };
+  });
 }
 
 describe.skipIf(sharedDataMissing !== undefined)('time travel', () => {
@@ -78,8 +91,9 @@ describe.skipIf(sharedDataMissing !== undefined)('time travel', () => {
       await page.getByRole('treeitem', { name: new RegExp(`^${label}`) }).click();
       const card = page.locator('.card', { has: page.getByRole('heading', { name: `${NAMESPACE} message/${label}` }) });
       const version = await card.locator('.facts > div', { hasText: 'Version' }).locator('dd').textContent();
+      const copied = await saysCopied(page);
       await card.getByRole('button', { name: 'Copy the value' }).click();
-      await card.getByRole('button', { name: 'Copied' }).waitFor();
+      await copied.evaluate(({ said }) => said);
       const value: unknown = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
       shown.push({ namespace: NAMESPACE, key: `message/${label}`, value, version: Number(version) });
     }

@@ -6,6 +6,7 @@ import { createActor, createMachine } from 'xstate';
 import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { tempDir } from '../../support/temp-dir.ts';
+import { waitFor } from '../support.ts';
 import { type LiveProcess, type Opened, open, startBrowser, startLive, TOKEN, visit } from './support.ts';
 
 const HALF = 5_000;
@@ -72,7 +73,14 @@ describe.skipIf(sharedDataMissing !== undefined)(
       await page.getByRole('textbox', { name: 'Namespace' }).fill('filter:*');
       await page.getByRole('textbox', { name: 'Key' }).fill('wanted/*');
       await page.getByRole('textbox', { name: 'Agent' }).fill('agent-a');
+      // A part of the filter is asked for as well where it is typed slowly; no update passes that either.
+      const whole = page.waitForResponse((response) => {
+        const { pathname, searchParams } = new URL(response.url());
+        const given = ['operation', 'namespace', 'key', 'agent'].map((name) => searchParams.get(name));
+        return pathname === '/api/updates' && given.join(' ') === 'delete filter:* wanted/* agent-a';
+      });
       await page.getByRole('button', { name: 'delete', exact: true }).click();
+      await whole;
       await shows(page, 'No update has passed the filter');
       const at = (namespace: string, key: string, agent: string) => [
         { type: 'context.set', namespace, key, value: 1, agent },
@@ -141,19 +149,26 @@ describe.skipIf(sharedDataMissing !== undefined)(
       expect(await page.locator('.main b:text("bold"), .main img').count()).toBe(0);
       expect(await page.title()).toContain('Data');
       const differences = page.getByRole('list', { name: 'Differences' });
+      await differences.getByText('more true').waitFor();
       expect(await differences.getByRole('listitem').allInnerTexts()).toEqual(['count 1 → 2', 'more true']);
     });
 
     test('a secret never reaches the page', async () => {
       await page.locator('.json-hidden').first().waitFor();
-      expect(opened.received.join('\n')).toContain('[hidden ');
-      expect(opened.received.join('\n')).not.toContain(SECRET);
+      const received = await waitFor(async () => {
+        const text = await opened.received();
+        expect(text).toContain('[hidden ');
+        return text;
+      });
+      expect(received).not.toContain(SECRET);
       expect(await page.content()).not.toContain(SECRET);
     });
 
     test('an edit is stored with the version check, and a conflict shows both', async () => {
-      await visit(page, '#/data?ns=page:entry&key=plan');
       await live.ask({ type: 'context.set', namespace: 'page:entry', key: 'plan', value: { step: 1 }, agent: 'first' });
+      await visit(page, '#/data?ns=page:entry&key=plan');
+      // The entry that was shown before has such a button, too.
+      await page.getByRole('heading', { name: 'page:entry plan' }).waitFor();
       await page.getByRole('button', { name: 'Edit' }).click();
       const dialog = page.getByRole('dialog', { name: 'Edit plan' });
       const text = dialog.getByRole('textbox', { name: 'Value as JSON' });
@@ -175,6 +190,8 @@ describe.skipIf(sharedDataMissing !== undefined)(
       await dialog.getByRole('button', { name: /^Replace version/ }).click();
       await dialog.waitFor({ state: 'detached' });
       expect(await live.ask({ type: 'context.get', namespace: 'page:entry', key: 'plan' })).toEqual([{ step: 2 }]);
+      // What is deleted is the version that is shown.
+      await page.locator('.facts', { hasText: /Version\s*5/ }).waitFor();
       await page.getByRole('button', { name: 'Delete', exact: true }).click();
       await page.getByRole('dialog').getByRole('button', { name: 'Delete', exact: true }).click();
       await shows(page, 'There is no such entry now');

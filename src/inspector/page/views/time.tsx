@@ -29,7 +29,9 @@ export function TimeView(): JSX.Element {
   // The slider moves at once; what it shows follows when it rests.
   const shown = useSettled(at, 120);
   useEffect(() => {
-    if (at !== undefined && at !== wanted) setParams({ at });
+    // Effects run after the frame: the slider may have been moved since.
+    const isStillWanted = positionOf(route.peek().params.at) === wanted;
+    if (at !== undefined && at !== wanted && isStillWanted) setParams({ at });
   }, [at, wanted]);
   if (range === undefined || at === undefined) {
     return (
