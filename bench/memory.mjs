@@ -71,13 +71,17 @@ export default {
   },
 };
 
+/** Once nothing more goes: what a closed database holds is let go of by one collection after another. */
 async function heap() {
-  for (let i = 0; i < 3; i += 1) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let inVain = 0; inVain < 3; ) {
     await sleep(20);
     collect();
+    const { heapUsed, external } = process.memoryUsage();
+    inVain = heapUsed + external < 0.999 * least ? 0 : inVain + 1;
+    least = Math.min(least, heapUsed + external);
   }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
+  return least;
 }
 
 /** All namespaces on disk, and opened again: none is in memory. */

@@ -1,4 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
+import { NameSet, NameTable } from '../core/name-table.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -13,8 +14,10 @@ export type BeforeChange = (record: NamespaceRecord) => void;
  * children costs more with every child (measured: 75 s for 16,000, here 0.2 s).
  */
 export class NamespaceRegistry {
-  /** `null`: out of memory; its entries are in the source. */
-  readonly #records = new Map<string, NamespaceRecord | null>();
+  /** In memory. */
+  readonly #records = new Map<string, NamespaceRecord>();
+  /** In memory or out of it, but for what nobody has asked the base for. The entries of those out of it are in the source. */
+  readonly #known: NameSet;
   readonly #source: StateSource | undefined;
   /** The source, where it never changes: its namespaces are known only once they are asked for. */
   readonly #base: UnchangingSource | undefined;
@@ -22,14 +25,14 @@ export class NamespaceRegistry {
   readonly #dropped = new Set<string>();
   readonly #watchers = new Set<BeforeChange>();
   readonly #unreadable = new Set<string>();
-  #resident = 0;
   #grown: () => void = () => {};
 
   /** Of the namespaces of a state that follows the log, or that a branch begins with and that costs nothing now. */
   constructor(source?: StateSource, base?: UnchangingSource) {
     this.#source = source ?? base;
     this.#base = base;
-    if (source !== undefined) for (const name of source.names()) this.#records.set(name, null);
+    this.#known = new NameSet(source?.nameTable ?? new NameTable());
+    if (source !== undefined) for (const name of source.names()) this.#known.add(name);
   }
 
   /** Whether namespaces are known only once they are asked for. */
@@ -38,12 +41,12 @@ export class NamespaceRegistry {
   }
 
   get resident(): number {
-    return this.#resident;
+    return this.#records.size;
   }
 
   /** How many namespaces are known; of a branch whose parent is shut down, how many it has touched. */
   get size(): number {
-    let size = this.#records.size;
+    let size = this.#known.size;
     if (this.#base?.isOpen) for (const _ of this.#untouched()) size += 1;
     return size;
   }
@@ -75,7 +78,7 @@ export class NamespaceRegistry {
 
   /** The record where it is in memory. */
   inMemory(name: string): NamespaceRecord | undefined {
-    return this.#records.get(name) ?? undefined;
+    return this.#records.get(name);
   }
 
   /** Names of namespaces that could not be brought to memory when that was last tried. */
@@ -91,24 +94,20 @@ export class NamespaceRegistry {
   /** Puts a state in memory. */
   put(name: string, state: NamespaceState): NamespaceRecord {
     const record = new NamespaceRecord(name, state);
-    const grows = !this.#records.get(name);
+    const grows = !this.#records.has(name);
     this.#records.set(name, record);
-    if (grows) {
-      this.#resident += 1;
-      this.#grown();
-    }
+    this.#known.add(name);
+    if (grows) this.#grown();
     return record;
   }
 
   /** Takes the record out of memory: to the source where that holds the namespace, else altogether. */
   release(record: NamespaceRecord): void {
     if (this.#records.get(record.name) !== record) return;
-    this.#resident -= 1;
-    if (record.state.version > 0 && this.#source !== undefined) this.#records.set(record.name, null);
-    else {
-      this.#records.delete(record.name);
-      if (this.#base !== undefined) this.#dropped.add(record.name);
-    }
+    this.#records.delete(record.name);
+    if (record.state.version > 0 && this.#source !== undefined) return;
+    this.#known.delete(record.name);
+    if (this.#base !== undefined) this.#dropped.add(record.name);
   }
 
   /** How far the source has come; `undefined` without one that follows the log. */
@@ -176,17 +175,17 @@ export class NamespaceRegistry {
 
   /** Names that are listed: `default`, and whatever has been written and not been dropped. */
   names(): string[] {
-    const names = this.#records.has(DEFAULT_NAMESPACE) ? [] : [DEFAULT_NAMESPACE];
-    for (const [name, record] of this.#records) {
-      if (record === null || record.state.version > 0 || name === DEFAULT_NAMESPACE) names.push(name);
+    const names = this.#known.has(DEFAULT_NAMESPACE) ? [] : [DEFAULT_NAMESPACE];
+    for (const name of this.#known.names()) {
+      if (this.#records.get(name)?.state.version !== 0 || name === DEFAULT_NAMESPACE) names.push(name);
     }
     for (const name of this.#untouched()) if (name !== DEFAULT_NAMESPACE) names.push(name);
     return names;
   }
 
-  /** Records in memory. */
-  *records(): Generator<NamespaceRecord> {
-    for (const record of this.#records.values()) if (record !== null) yield record;
+  /** Records in memory. Do not keep it over an `await`: what leaves memory and comes back comes up again. */
+  records(): IterableIterator<NamespaceRecord> {
+    return this.#records.values();
   }
 
   /** Every name and, where it is in memory, its record; may be changed while it is walked. */
@@ -196,7 +195,9 @@ export class NamespaceRegistry {
       const record = this.#lookUp(name);
       if (record !== undefined) yield [name, record];
     }
-    for (const entry of this.#records) if (!this.#base?.has(entry[0])) yield entry;
+    for (const name of this.#known.names()) {
+      if (!this.#base?.has(name)) yield [name, this.#records.get(name) ?? null];
+    }
   }
 
   /** For whoever changes a namespace: call it before. */
@@ -211,14 +212,16 @@ export class NamespaceRegistry {
 
   #lookUp(name: string): NamespaceRecord | null | undefined {
     const record = this.#records.get(name);
-    if (record !== undefined || this.#base === undefined || this.#dropped.has(name)) return record;
-    return this.#base.has(name) ? null : undefined;
+    if (record !== undefined) return record;
+    // Where all are in memory there is none to be looked up.
+    if (this.#known.size > this.#records.size && this.#known.has(name)) return null;
+    return this.#base !== undefined && !this.#dropped.has(name) && this.#base.has(name) ? null : undefined;
   }
 
   /** Names of the base that nobody has asked for, or that have left memory as they were. */
   *#untouched(): Generator<string> {
     for (const name of this.#base?.names() ?? []) {
-      if (!this.#records.has(name) && !this.#dropped.has(name)) yield name;
+      if (!this.#known.has(name) && !this.#dropped.has(name)) yield name;
     }
   }
 

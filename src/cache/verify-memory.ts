@@ -45,17 +45,18 @@ export class ResidentCheck {
 
   async run(): Promise<void> {
     await this.#compareNames();
-    const records = this.#registry.records();
-    for (;;) {
+    const names = Array.from(this.#registry.records(), ({ name }) => name);
+    for (let next = 0; next < names.length; ) {
       // From here to the last capture nothing else happens: all are of one moment.
       const captures: Capture[] = [];
-      for (let entries = 0; captures.length < GROUP_NAMESPACES && entries < GROUP_ENTRIES; ) {
-        const { value, done } = records.next();
-        if (done) break;
-        captures.push(value.state.capture());
-        entries += value.state.entries.size;
+      let entries = 0;
+      while (next < names.length && captures.length < GROUP_NAMESPACES && entries < GROUP_ENTRIES) {
+        const state = this.#registry.stateInMemory(names[next] as string);
+        next += 1;
+        if (state === undefined) continue;
+        captures.push(state.capture());
+        entries += state.entries.size;
       }
-      if (captures.length === 0) return;
       const storage = this.#log.directory.pin();
       try {
         const after = this.#recentOf(storage, captures);

@@ -55,7 +55,7 @@ export class KeyIndex {
 }
 
 /** FNV-1a over the UTF-16 units, mixed once more so that the low bits depend on all of them. */
-function hashOf(key: string): number {
+export function hashOf(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i += 1) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
   return Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 3;

@@ -124,7 +124,7 @@ export class DurableMoment implements Moment, Pinned {
   *names(): Generator<string> {
     const { after, updates } = this.#beyond();
     for (const name of this.#table.names()) {
-      if (this.#table.past.summary(name) === undefined && !updates.has(name)) yield name;
+      if (this.#table.past.last(name) === undefined && !updates.has(name)) yield name;
     }
     for (const summary of this.#table.past.summaries()) {
       if (!updates.has(summary.name) && this.#isThere(summary, after)) yield summary.name;
@@ -144,8 +144,8 @@ export class DurableMoment implements Moment, Pinned {
   finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
     const { after, updates } = this.#beyond();
     if (updates.has(namespace) || !this.#table.keepsValues) return undefined;
-    const summary = this.#table.past.summary(namespace);
-    if (summary !== undefined && summary.last > after) return undefined;
+    const last = this.#table.past.last(namespace);
+    if (last !== undefined && last > after) return undefined;
     return (key) => this.#table.get(namespace, key);
   }
 

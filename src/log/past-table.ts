@@ -1,8 +1,10 @@
+import { filled, type NameTable } from '../core/name-table.ts';
 import { firstWhere } from '../core/search.ts';
 import type { Update } from '../core/update.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageSnapshot, StorageWrite } from './level-storage.ts';
+import { PastColumns } from './past-columns.ts';
 import { PastFold } from './past-fold.ts';
 import {
   CHUNK_UPDATES,
@@ -53,6 +55,8 @@ export interface PastTableOptions {
   readonly keepFrames: boolean;
   /** What readers see while a batch is on its way. */
   readonly view: () => StorageSnapshot | undefined;
+  /** Where names are kept, for this and for others. */
+  readonly names: NameTable;
 }
 
 /** A frame or keyframe, and how its pages are found. */
@@ -69,22 +73,22 @@ export class PastTable {
   readonly times: PastTimes;
   readonly #directory: LevelDirectory;
   readonly #options: PastTableOptions;
-  #summaries = new Map<string, PastSummary>();
+  #summaries: PastColumns;
 
   constructor(directory: LevelDirectory, options: PastTableOptions) {
     this.times = new PastTimes(directory, options.view);
     this.#directory = directory;
     this.#options = options;
+    this.#summaries = new PastColumns(options.names);
   }
 
   /** Reads what there is, anew; `timed`: how many updates it goes over. */
   async load(timed: number): Promise<void> {
-    const summaries = new Map<string, PastSummary>();
-    for await (const [, record] of readAll(this.#directory, PAST_RANGE)) {
-      const summary = decodePast(record);
-      summaries.set(summary.name, summary);
-    }
-    await this.times.load(timed);
+    const summaries = await filled(new PastColumns(this.#options.names), async (columns) => {
+      for await (const [, record] of readAll(this.#directory, PAST_RANGE)) columns.set(decodePast(record));
+      await this.times.load(timed);
+    });
+    this.#summaries.clear();
     this.#summaries = summaries;
   }
 
@@ -97,15 +101,25 @@ export class PastTable {
     return this.#summaries.get(name);
   }
 
-  /** Every namespace that has had an update. */
+  /** Position of the namespace's last update; `undefined` where it has no past. */
+  last(name: string): number | undefined {
+    return this.#summaries.last(name);
+  }
+
+  /** Every namespace that has had an update. Do not keep it over an `await`. */
   summaries(): Iterable<PastSummary> {
     return this.#summaries.values();
+  }
+
+  /** The names of those. */
+  names(): Iterable<string> {
+    return this.#summaries.names();
   }
 
   /** What is in memory follows what was written: for {@link PastTrim}. `undefined`: nothing is kept of it. */
   replace(name: string, summary: PastSummary | undefined): void {
     if (summary === undefined) this.#summaries.delete(name);
-    else this.#summaries.set(name, summary);
+    else this.#summaries.set(summary);
   }
 
   /**
@@ -146,7 +160,7 @@ export class PastTable {
     return {
       writes,
       done: () => {
-        for (const { summary } of folds) this.#summaries.set(summary.name, summary);
+        for (const { summary } of folds) this.#summaries.set(summary);
         times.done();
       },
     };

@@ -60,7 +60,7 @@ export class PastTrim {
   }
 
   async run(): Promise<void> {
-    for (const name of Array.from(this.#table.past.summaries(), (summary) => summary.name)) {
+    for (const name of [...this.#table.past.names()]) {
       await this.#trim(name);
       await this.#pause();
     }

@@ -1,9 +1,11 @@
 import { NamespaceDigest } from '../core/digest.ts';
 import { encodeEntry } from '../core/entry-codec.ts';
+import { filled, type NameTable } from '../core/name-table.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import type { StorageWrite } from './level-storage.ts';
+import { StateColumns } from './state-columns.ts';
 import { pageOf, pagesFor } from './state-hash.ts';
 import { encodeSummary, type Page, pageWrite, STATE_RANGE, type StoredNamespace, summaryKey } from './state-records.ts';
 import type { TimeSlice } from './time-slice.ts';
@@ -45,19 +47,17 @@ export class BatchWriter {
 }
 
 /** Stores namespaces that are not there yet; returns what they are. */
-export async function adoptNamespaces(
+export function adoptNamespaces(
   directory: LevelDirectory,
   namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,
   slice: TimeSlice,
-): Promise<Map<string, StoredNamespace>> {
-  const summaries = new Map<string, StoredNamespace>();
-  const writer = new BatchWriter(directory);
-  for await (const namespace of namespaces) {
-    const summary = await adoptNamespace(writer, namespace, slice);
-    summaries.set(summary.name, summary);
-  }
-  await writer.flush();
-  return summaries;
+  names: NameTable,
+): Promise<StateColumns> {
+  return filled(new StateColumns(names), async (summaries) => {
+    const writer = new BatchWriter(directory);
+    for await (const namespace of namespaces) summaries.set(await adoptNamespace(writer, namespace, slice));
+    await writer.flush();
+  });
 }
 
 async function adoptNamespace(

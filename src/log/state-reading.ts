@@ -1,12 +1,13 @@
+import { filled, type NameTable } from '../core/name-table.ts';
 import type { LevelDirectory } from './level-directory.ts';
 import { readAll } from './level-records.ts';
 import { corrupt } from './sealed.ts';
+import { StateColumns } from './state-columns.ts';
 import {
   decodeProgress,
   decodeSummary,
   PROGRESS_KEY,
   type Progress,
-  type StoredNamespace,
   SUMMARY_RANGE,
   summaryKey,
 } from './state-records.ts';
@@ -18,21 +19,18 @@ export async function readProgress(directory: LevelDirectory): Promise<Progress>
 }
 
 /** The namespaces in it. Throws `LOG_CORRUPT` where one is missing. */
-export async function readSummaries(
-  directory: LevelDirectory,
-  progress: Progress,
-): Promise<Map<string, StoredNamespace>> {
-  const summaries = new Map<string, StoredNamespace>();
-  for await (const [key, record] of readAll(directory, SUMMARY_RANGE)) {
-    const summary = decodeSummary(record);
-    if (key !== summaryKey(summary.name)) {
-      throw corrupt(`The record of a namespace in ${directory.path} is in the place of another one`);
+export function readSummaries(directory: LevelDirectory, progress: Progress, names: NameTable): Promise<StateColumns> {
+  return filled(new StateColumns(names), async (summaries) => {
+    for await (const [key, record] of readAll(directory, SUMMARY_RANGE)) {
+      const summary = decodeSummary(record);
+      if (key !== summaryKey(summary.name)) {
+        throw corrupt(`The record of a namespace in ${directory.path} is in the place of another one`);
+      }
+      summaries.set(summary);
     }
-    summaries.set(summary.name, summary);
-  }
-  const { namespaces } = progress;
-  if (namespaces !== undefined && namespaces !== summaries.size) {
-    throw corrupt(`The state in ${directory.path} has ${summaries.size} namespaces in place of ${namespaces}`);
-  }
-  return summaries;
+    const { namespaces } = progress;
+    if (namespaces !== undefined && namespaces !== summaries.size) {
+      throw corrupt(`The state in ${directory.path} has ${summaries.size} namespaces in place of ${namespaces}`);
+    }
+  });
 }

@@ -1,6 +1,6 @@
 import type { StoredEntry } from '../core/entry-codec.ts';
 import type { StorageWrite } from './level-storage.ts';
-import { seal, sealWritten, unseal } from './sealed.ts';
+import { corrupt, seal, sealWritten, unseal } from './sealed.ts';
 import type { NamespaceSummary } from './state-source.ts';
 
 /** How the state lies in storage: one record for each namespace, one for each page of its entries. */
@@ -33,6 +33,8 @@ export function pageKey(name: string, page: number): string {
   return `${PREFIX}p/${name.length}:${name}/${page.toString(16)}`;
 }
 
+const DIGEST = /^[0-9a-f]{64}$/;
+
 /** A namespace's record. */
 export function encodeSummary(summary: StoredNamespace): Uint8Array {
   const { name, version, position, count, bytes, pages, nextExpiryAt, digest } = summary;
@@ -46,6 +48,8 @@ export function decodeSummary(record: Uint8Array): StoredNamespace {
     record,
     () => 'The record of a namespace in the state table',
   ) as [string, number, number, number, number, number, number | null, string?];
+  if (digest !== undefined && !DIGEST.test(digest))
+    throw corrupt('The digest of a namespace in the state table is not one');
   return { name, version, position, count, bytes, pages, nextExpiryAt, digest };
 }
 

@@ -1,3 +1,4 @@
+import type { NameTable } from '../core/name-table.ts';
 import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 
 /** What is known of a namespace without reading its entries. */
@@ -19,6 +20,8 @@ export interface NamespaceSummary {
 export interface StateSource {
   /** The state is the fold of the log up to this position. */
   readonly checkpoint: number;
+  /** Where it keeps names, for one who keeps the same ones. */
+  readonly nameTable?: NameTable;
   /** The namespaces there are. */
   names(): Iterable<string>;
   summary(namespace: string): NamespaceSummary | undefined;

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { NamespaceDigest } from '../core/digest.ts';
 import { decodeEntry } from '../core/entry-codec.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { NameTable } from '../core/name-table.ts';
 import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import { emptySummary, finishFolds, groupByNamespace } from './fold-updates.ts';
@@ -11,6 +12,7 @@ import { NamespaceFold } from './namespace-fold.ts';
 import { type PastBatch, PastTable } from './past-table.ts';
 import { corrupt } from './sealed.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
+import { type Paged, StateColumns } from './state-columns.ts';
 import { pageOf } from './state-hash.ts';
 import { readProgress, readSummaries } from './state-reading.ts';
 import {
@@ -60,11 +62,12 @@ const LOAD_PAGES = 1024;
 export class StateTable implements StateSource {
   /** Every update up to the checkpoint, by namespace. */
   readonly past: PastTable;
+  readonly nameTable: NameTable;
   readonly #directory: LevelDirectory;
   readonly #clock: Clock;
   readonly #keepValues: boolean;
   #progress: Progress;
-  #summaries: Map<string, StoredNamespace>;
+  #summaries: StateColumns;
   /** While a batch is on its way readers see the storage as it was before. */
   #view: StorageSnapshot | undefined;
   /** What is being let go of cannot be seen any more, whatever is written down. */
@@ -80,12 +83,14 @@ export class StateTable implements StateSource {
     directory: LevelDirectory,
     options: StateTableOptions,
     progress: Progress,
-    summaries: Map<string, StoredNamespace>,
+    names: NameTable,
+    summaries: StateColumns,
   ) {
     this.#directory = directory;
     this.#clock = options.clock ?? systemClock;
     this.#keepValues = options.keepValues ?? true;
-    this.past = new PastTable(directory, { keepFrames: this.#keepValues, view: () => this.#view });
+    this.past = new PastTable(directory, { keepFrames: this.#keepValues, view: () => this.#view, names });
+    this.nameTable = names;
     this.#progress = progress;
     this.#summaries = summaries;
     directory.onReopened(() => this.#reload());
@@ -109,7 +114,9 @@ export class StateTable implements StateSource {
         `The state in ${directory.path} is as of position ${checkpoint}, but the log goes from ${log.first} to ${log.head}`,
       );
     }
-    const table = new StateTable(directory, options, progress, await readSummaries(directory, progress));
+    const names = new NameTable();
+    const summaries = await readSummaries(directory, progress, names);
+    const table = new StateTable(directory, options, progress, names, summaries);
     await table.#loadPast();
     table.#readOnce();
     return table;
@@ -137,7 +144,7 @@ export class StateTable implements StateSource {
 
   /** The namespaces there are as of the checkpoint. Do not keep it over an `await`. */
   names(): Iterable<string> {
-    return this.#summaries.keys();
+    return this.#summaries.names();
   }
 
   /**
@@ -159,8 +166,8 @@ export class StateTable implements StateSource {
    * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the storage is being opened again, `LOG_CORRUPT`, `CLOSED`.
    */
   get(namespace: string, key: string): EntryRecord | undefined {
-    const summary = this.#summaries.get(namespace);
-    const stored = summary && this.#readPage(summary, pageOf(key, summary.pages)).get(key);
+    const paged = this.#summaries.paged(namespace);
+    const stored = paged && this.#readPage(paged, pageOf(key, paged.pages)).get(key);
     return stored && decodeEntry(stored);
   }
 
@@ -240,7 +247,12 @@ export class StateTable implements StateSource {
       }
       await this.#directory.write([progressWrite({ ...NO_PROGRESS, adopting: true, namespaces: 0 })], true);
       this.#leftovers = true;
-      const summaries = await adoptNamespaces(this.#directory, namespaces, new TimeSlice(this.#clock, signal));
+      const summaries = await adoptNamespaces(
+        this.#directory,
+        namespaces,
+        new TimeSlice(this.#clock, signal),
+        this.nameTable,
+      );
       const at = { checkpoint: position, adopted: position, begins: position, since: position };
       const progress = { ...NO_PROGRESS, ...at, namespaces: summaries.size };
       await this.#write([progressWrite(progress)], true, generation, () => {
@@ -324,7 +336,7 @@ export class StateTable implements StateSource {
 
   #setSummary(name: string, summary: StoredNamespace | undefined): void {
     if (summary === undefined) this.#summaries.delete(name);
-    else this.#summaries.set(name, summary);
+    else this.#summaries.set(summary);
   }
 
   #countAfter(folds: readonly NamespaceFold[]): number {
@@ -335,10 +347,11 @@ export class StateTable implements StateSource {
 
   /** What is read first has the code for it compiled, a millisecond that is better spent while everybody waits. */
   #readOnce(): void {
-    for (const summary of this.#summaries.values()) {
-      if (summary.count === 0) continue;
+    for (const name of this.#summaries.names()) {
+      const paged = this.#summaries.paged(name);
+      if (paged === undefined || paged.count === 0) continue;
       try {
-        for (const key of this.#readPage(summary, 0).keys()) return void this.get(summary.name, key);
+        for (const key of this.#readPage(paged, 0).keys()) return void this.get(name, key);
       } catch {
         // Whoever asks for it is told.
       }
@@ -346,7 +359,7 @@ export class StateTable implements StateSource {
     }
   }
 
-  #readPage({ name, count, pages }: StoredNamespace, index: number): Page {
+  #readPage({ name, count, pages }: Paged, index: number): Page {
     if (count === 0) return new Map();
     const page = decodePage(this.#assertPage(this.#directory.getSync(pageKey(name, index), this.#view)));
     const [key] = page.keys();
@@ -365,8 +378,8 @@ export class StateTable implements StateSource {
   /** The past is as far as the table: it holds the last update of every namespace, but for what has been let go of. */
   async #loadPast(): Promise<void> {
     await this.past.load(this.checkpoint - this.begins);
-    for (const { name, position } of this.#summaries.values()) {
-      if (position > this.since && this.past.summary(name)?.last !== position) {
+    for (const [name, position] of this.#summaries.positions()) {
+      if (position > this.since && this.past.last(name) !== position) {
         throw corrupt(`The past of a namespace in ${this.#directory.path} does not end where the namespace does`);
       }
     }
@@ -374,11 +387,13 @@ export class StateTable implements StateSource {
 
   async #reload(): Promise<void> {
     const found = await readProgress(this.#directory);
-    const summaries = found.adopting ? new Map() : await readSummaries(this.#directory, found);
+    const names = this.nameTable;
+    const summaries = found.adopting ? new StateColumns(names) : await readSummaries(this.#directory, found, names);
     this.#view = undefined;
     this.#generation += 1;
     this.#leftovers = found.adopting;
     this.#progress = found.adopting ? NO_PROGRESS : found;
+    this.#summaries.clear();
     this.#summaries = summaries;
     await this.#loadPast();
   }
