@@ -24,7 +24,7 @@ const PLACE_BITS = 10;
  */
 const FEW_KEYS = 4;
 
-const NO_BLOCKS: (Block | undefined)[] = [];
+const NO_MORE: (Block | undefined)[] = [];
 
 /** The numbers of an entry, beside one another. */
 const NUMBERS = 5;
@@ -63,7 +63,10 @@ export class EntryTable {
   #size = 0;
   /** Made once there are more than a few keys, and kept. Until then all are in the first block, in as many places. */
   #index: KeyIndex | undefined;
-  #blocks: (Block | undefined)[] = NO_BLOCKS;
+  /** Block 0. Most namespaces have no more, and need no array of them (50 bytes). */
+  #first: Block | undefined;
+  /** Block 1 and so on. */
+  #more: (Block | undefined)[] = NO_MORE;
   /** Blocks in which a place was given up and that may have it still, and numbers that have no block any more. */
   #roomy: number[] | undefined;
 
@@ -74,7 +77,7 @@ export class EntryTable {
   /** The place of a key; -1 where it is absent. Good until the next change. */
   find(key: string): number {
     if (this.#index !== undefined) return this.#index.get(key) ?? -1;
-    return this.#blocks[0]?.keys.indexOf(key) ?? -1;
+    return this.#first?.keys.indexOf(key) ?? -1;
   }
 
   has(key: string): boolean {
@@ -152,13 +155,13 @@ export class EntryTable {
       this.#roomy.push(number);
       block.listed = true;
     }
-    if (block.count === 0) this.#blocks[number] = undefined;
+    if (block.count === 0) this.#place(number, undefined);
   }
 
   /** In no particular order; may be changed while it is walked. */
   *keys(): Generator<string> {
-    for (const block of this.#blocks) {
-      for (let index = 0; block !== undefined && index < block.keys.length; index += 1) {
+    for (const block of this.#blocks()) {
+      for (let index = 0; index < block.keys.length; index += 1) {
         const key = block.keys[index];
         if (key !== undefined) yield key;
       }
@@ -167,8 +170,8 @@ export class EntryTable {
 
   /** In no particular order; may be changed while it is walked. */
   *[Symbol.iterator](): Generator<readonly [string, EntryRecord]> {
-    for (const block of this.#blocks) {
-      for (let index = 0; block !== undefined && index < block.keys.length; index += 1) {
+    for (const block of this.#blocks()) {
+      for (let index = 0; index < block.keys.length; index += 1) {
         const key = block.keys[index];
         if (key !== undefined) yield [key, recordIn(block, index)];
       }
@@ -186,11 +189,11 @@ export class EntryTable {
     bytes: number,
   ): void {
     const number = this.#room();
-    let block = this.#blocks[number];
+    let block = this.#block(number);
     let index = 0;
     if (block === undefined) {
       block = newBlock(key, value, [version, createdAt, updatedAt, expiresAt, bytes]);
-      this.#blocks[number] = block;
+      this.#place(number, block);
     } else if (block.free !== undefined && block.free.length > 0) {
       index = block.free.pop() as number;
       block.keys[index] = key;
@@ -213,19 +216,33 @@ export class EntryTable {
   /** The number of a block that has room, or that is to be made. The last one has, where nothing was ever deleted. */
   #room(): number {
     for (let listed = this.#roomy?.at(-1); listed !== undefined; listed = this.#roomy?.at(-1)) {
-      const block = this.#blocks[listed];
+      const block = this.#block(listed);
       if (block !== undefined && block.count < PLACES) return listed;
       this.#roomy?.pop();
       if (block === undefined) return listed;
       block.listed = false;
     }
-    const last = this.#blocks.length - 1;
-    const block = this.#blocks[last];
-    if (block !== undefined && block.count < PLACES) return last;
-    // Made with room for one, as most namespaces need.
-    if (last < 0) this.#blocks = [undefined];
-    else this.#blocks.push(undefined);
-    return last + 1;
+    const last = this.#more.length;
+    const block = this.#block(last);
+    return block === undefined || block.count < PLACES ? last : last + 1;
+  }
+
+  #block(number: number): Block | undefined {
+    return number === 0 ? this.#first : this.#more[number - 1];
+  }
+
+  #place(number: number, block: Block | undefined): void {
+    if (number === 0) this.#first = block;
+    else if (this.#more === NO_MORE) this.#more = [block];
+    else this.#more[number - 1] = block;
+  }
+
+  /** May be changed while it is walked. */
+  *#blocks(): Generator<Block> {
+    for (let number = 0; number <= this.#more.length; number += 1) {
+      const block = this.#block(number);
+      if (block !== undefined) yield block;
+    }
   }
 
   #fill(
@@ -246,7 +263,7 @@ export class EntryTable {
   }
 
   #blockOf(place: number): Block {
-    return this.#blocks[place >> PLACE_BITS] as Block;
+    return this.#block(place >> PLACE_BITS) as Block;
   }
 
   #number(place: number, which: number): number {
