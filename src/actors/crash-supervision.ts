@@ -50,7 +50,7 @@ export class CrashSupervision {
   /** A command for a namespace that is not there at the moment. */
   hold(record: NamespaceRecord, request: Request): void {
     if (record.status === 'failed') request.fail(unavailable(record));
-    else if (record.held.length < this.#deps.maxWaiting) record.held.push(request);
+    else if (record.held.length < this.#deps.maxWaiting) record.hold(request);
     else
       request.fail(
         new ContextCacheError('OVERLOADED', 'Too many commands wait for this namespace, which is being restarted.'),
@@ -75,8 +75,7 @@ export class CrashSupervision {
       'CLOSED',
       'The cache is shut down; its namespace had crashed. Nothing was done.',
     );
-    for (const record of this.#deps.registry.records())
-      for (const request of record.held.splice(0)) request.fail(closed);
+    for (const record of this.#deps.registry.records()) for (const request of record.takeHeld()) request.fail(closed);
   }
 
   #rebuildIn(record: NamespaceRecord, delayMs: number): void {
@@ -113,7 +112,7 @@ export class CrashSupervision {
   /** The log can not tell the state while its storage is being mended. That is no crash, and the log comes back by itself. */
   #tryLater(record: NamespaceRecord, error: Error): void {
     record.lastError = error;
-    for (const request of record.held.splice(0)) request.fail(error);
+    for (const request of record.takeHeld()) request.fail(error);
     this.#rebuildIn(record, STORAGE_RETRY_MS);
   }
 
@@ -138,7 +137,7 @@ export class CrashSupervision {
   #giveUp(record: NamespaceRecord, error: Error): void {
     record.status = 'failed';
     record.lastError = error;
-    for (const request of record.held.splice(0)) request.fail(unavailable(record));
+    for (const request of record.takeHeld()) request.fail(unavailable(record));
     this.#deps.report(unavailable(record), { source: 'namespace', namespace: record.name });
   }
 }

@@ -9,7 +9,7 @@ import type { NamespaceLogic } from './namespace.ts';
  */
 export type NamespaceStatus = 'resident' | 'restarting' | 'failed';
 
-const NONE: readonly number[] = [];
+const NONE: readonly never[] = [];
 
 /** What the supervisor keeps of a namespace that is in memory. */
 export class NamespaceRecord {
@@ -19,16 +19,32 @@ export class NamespaceRecord {
   actor: ActorRefFrom<NamespaceLogic> | undefined = undefined;
   /** Touched since the last look for idle namespaces. */
   used = true;
-  /** When the supervisor will look at its expiries; `Infinity`: not at all. */
-  wakeAt = Number.POSITIVE_INFINITY;
+  /** When the supervisor will look at its expiries; `undefined`: not at all. */
+  wakeAt: number | undefined = undefined;
   /** Instants of its crashes. */
   crashes: readonly number[] = NONE;
   lastError: Error | undefined = undefined;
-  /** Commands that came while it was `restarting`. */
-  readonly held: Request[] = [];
+  #held: Request[] | undefined = undefined;
 
   constructor(name: string, state: NamespaceState) {
     this.name = name;
     this.state = state;
+  }
+
+  /** Commands that came while it was `restarting`. */
+  get held(): readonly Request[] {
+    return this.#held ?? NONE;
+  }
+
+  hold(request: Request): void {
+    this.#held ??= [];
+    this.#held.push(request);
+  }
+
+  /** Hands over what is held. */
+  takeHeld(): readonly Request[] {
+    const held = this.held;
+    this.#held = undefined;
+    return held;
   }
 }

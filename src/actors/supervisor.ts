@@ -253,12 +253,12 @@ export class Supervisor {
     record.status = 'resident';
     // It crashed at its drop, which counts: there is no such namespace any more, and what has waited begins anew.
     if (state.version === 0) this.registry.release(record);
-    for (const request of record.held.splice(0)) this.#route(request);
+    for (const request of record.takeHeld()) this.#route(request);
     this.#lookAtExpiry(record);
   }
 
   #lookAtExpiry(record: NamespaceRecord, at = record.state.nextExpiryAt()): void {
-    if (at >= record.wakeAt) return;
+    if (at >= (record.wakeAt ?? Number.POSITIVE_INFINITY)) return;
     record.wakeAt = at;
     this.#expiries.add(record.name, at);
   }
@@ -279,7 +279,7 @@ export class Supervisor {
       return;
     }
     if (record === undefined) return;
-    record.wakeAt = Number.POSITIVE_INFINITY;
+    record.wakeAt = undefined;
     if (record.status === 'resident' && record.state.nextExpiryAt() <= at) {
       this.registry.aboutToChange(record);
       (record.actor ?? this.#spawn(record)).send({ type: 'namespace.expire', at });
