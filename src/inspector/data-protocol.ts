@@ -47,8 +47,10 @@ export interface TreePage<Item> extends Paged<TreeGroup | TreeItem<Item>> {
   readonly prefix: string;
   /** Names below the prefix (or that contain `q`) in all. */
   readonly total: number;
-  /** The moment that is shown. */
+  /** The moment whose names are listed; of now, what is said of them may be newer. */
   readonly position: number;
+  /** Whether nothing has happened since that may have changed the list: of many names it is not made at every look. */
+  readonly current: boolean;
 }
 
 export interface TreeGroup {

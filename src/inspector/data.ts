@@ -16,7 +16,7 @@ import type {
   TreePage,
 } from './data-protocol.ts';
 import type { Moments } from './moments.ts';
-import type { NamespaceIndex } from './namespace-index.ts';
+import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
 import type { Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
 import { type Branching, type NamePage, SortedNames, type TreeQuestion } from './sorted-names.ts';
@@ -26,7 +26,7 @@ import { sortInTurns, Turns } from './turns.ts';
 const AGENT = 'inspector';
 /** Keys of so many namespaces are kept in order for the next page. */
 const KEPT_LISTS = 4;
-/** A list of keys is good for so long though the namespace changes. */
+/** A list of keys is good for as long as it would be of namespaces, but no longer than this, though the namespace changes. */
 const FRESH_MS = 2_000;
 
 /** Names below a prefix, of now or of a moment. */
@@ -50,7 +50,8 @@ export interface DataParts {
 interface KeyList {
   readonly names: SortedNames;
   readonly version: number | undefined;
-  readonly at: number;
+  readonly position: number;
+  readonly freshUntil: number;
 }
 
 /** Namespaces, keys and entries, now and then, and changing them. */
@@ -68,11 +69,11 @@ export class Data {
     if (at !== undefined) {
       const position = moments.position(at);
       const page = await this.#names(await moments.names(position, undefined), question);
-      return treePage(page, question, position, (name) => ({ ...UNTOLD, name }));
+      return treePage(page, question, { position, current: true }, (name) => ({ ...UNTOLD, name }));
     }
-    const list = await index.list();
-    const page = await this.#names(list.names, question);
-    return treePage(page, question, cache.position, (name) => {
+    const { names, position } = await index.list();
+    const page = await this.#names(names, question);
+    return treePage(page, question, { position, current: position === cache.position }, (name) => {
       const info = cache.inspection.namespace(name);
       if (info === undefined) return undefined;
       const { version, position, keys, bytes } = info;
@@ -83,7 +84,10 @@ export class Data {
   async keys(namespace: string, question: NamesQuestion): Promise<TreePage<EntrySummary>> {
     const { moments, presenter, cache } = this.#parts;
     const at = question.at === undefined ? undefined : moments.position(question.at);
-    const names = at === undefined ? await this.#keysNow(namespace) : await moments.names(at, namespace);
+    const { names, position, version } =
+      at === undefined
+        ? await this.#keysNow(namespace)
+        : { names: await moments.names(at, namespace), position: at, version: undefined };
     const page = await this.#names(names, question);
     const entries = new Map<string, Entry>();
     for (const node of page.nodes) {
@@ -91,7 +95,8 @@ export class Data {
       const entry = await this.#read(namespace, node.name, at);
       if (entry !== undefined) entries.set(node.name, entry);
     }
-    return treePage(page, question, at ?? cache.position, (key) => {
+    const current = at !== undefined || version === cache.inspection.namespace(namespace)?.version;
+    return treePage(page, question, { position, current }, (key) => {
       const entry = entries.get(key);
       return entry && presenter.entrySummary(entry);
     });
@@ -155,18 +160,21 @@ export class Data {
     return at === undefined ? cache.inspection.entry(key, namespace) : moments.view(at).entry(key, namespace);
   }
 
-  async #keysNow(namespace: string): Promise<SortedNames> {
+  async #keysNow(namespace: string): Promise<KeyList> {
     const { cache, clock } = this.#parts;
+    const { position } = cache;
     const version = cache.inspection.namespace(namespace)?.version;
     const known = this.#keys.get(namespace);
-    const now = clock.now();
-    if (known !== undefined && (known.version === version || now < known.at + FRESH_MS)) return known.names;
+    const begun = clock.now();
+    if (known !== undefined && (known.version === version || begun < known.freshUntil)) return known;
     const keys = await cache.listKeys(namespace);
     const names = new SortedNames(await sortInTurns(keys, compareNames, new Turns(clock)));
+    const now = clock.now();
+    const list = { names, version, position, freshUntil: now + Math.min(FRESH_MS, (now - begun) * FRESH_FACTOR) };
     this.#keys.delete(namespace);
-    this.#keys.set(namespace, { names, version, at: now });
+    this.#keys.set(namespace, list);
     for (const oldest of this.#keys.keys()) if (this.#keys.size > KEPT_LISTS) this.#keys.delete(oldest);
-    return names;
+    return list;
   }
 
   #names(
@@ -183,7 +191,7 @@ const UNTOLD = { version: null, position: null, keys: null, bytes: null };
 function treePage<Item>(
   { nodes, next, total }: NamePage<Branching>,
   { prefix }: NamesQuestion,
-  position: number,
+  listed: Pick<TreePage<Item>, 'position' | 'current'>,
   itemOf: (name: string) => Item | undefined,
 ): TreePage<Item> {
   const items = nodes.flatMap((node): TreePage<Item>['items'] => {
@@ -191,5 +199,5 @@ function treePage<Item>(
     const item = itemOf(node.name);
     return item === undefined ? [] : [{ kind: 'item', label: node.label, item }];
   });
-  return { items, next, prefix, total, position };
+  return { items, next, prefix, total, ...listed };
 }

@@ -7,22 +7,31 @@ export type NamespaceOrder = 'load' | 'keys' | 'bytes' | 'restarts';
 
 type Infos = ReadonlyMap<string, NamespaceInfo>;
 
+/** What load is measured from. */
+interface Mark {
+  readonly infos: Infos;
+  readonly at: number;
+}
+
 /** All namespaces as they were when they were walked. */
 export class NamespaceList {
   readonly names: SortedNames;
   readonly infos: Infos;
-  /** When the walk began. */
+  /** When the walk began, … */
   readonly at: number;
+  /** … and at which position. */
+  readonly position: number;
   readonly keys: number;
   readonly bytes: number;
   readonly byStatus: Readonly<Record<NamespaceInfo['status'], number>>;
-  readonly #before: { readonly infos: Infos; readonly at: number } | undefined;
+  readonly #before: Mark | undefined;
   readonly #sorted = new Map<NamespaceOrder, Promise<string[]>>();
 
-  constructor(names: SortedNames, infos: Infos, at: number, before: { infos: Infos; at: number } | undefined) {
+  constructor(names: SortedNames, infos: Infos, begun: { at: number; position: number }, before: Mark | undefined) {
     this.names = names;
     this.infos = infos;
-    this.at = at;
+    this.at = begun.at;
+    this.position = begun.position;
     this.#before = before;
     const byStatus = { resident: 0, passivated: 0, restarting: 0, failed: 0 };
     let [keys, bytes] = [0, 0];
@@ -36,7 +45,7 @@ export class NamespaceList {
     this.byStatus = byStatus;
   }
 
-  /** Updates a second since the walk before; `null` where there was none. */
+  /** Updates a second since an earlier walk; `null` where there was none. */
   load({ name, version }: NamespaceInfo): number | null {
     if (this.#before === undefined || this.at <= this.#before.at) return null;
     const earlier = this.#before.infos.get(name)?.version ?? 0;
@@ -64,19 +73,25 @@ export class NamespaceList {
   }
 }
 
-/** A list is good for so long, … */
-const FRESH_MS = 1_000;
-/** … and for so many times what it took to make, so that no more than this part of the time goes into it. */
-const FRESH_FACTOR = 20;
+/** A list is good for so many times what it took to make, so that no more than this part of the time goes into it. */
+export const FRESH_FACTOR = 20;
+/** Load is measured over this at least. */
+const LOAD_MS = 1_000;
 /** A list that nobody asks for is let go of. */
 const IDLE_MS = 60_000;
 
-/** Walks the namespaces when somebody asks for them, with turns for others in between, and not too often. */
+/**
+ * Walks the namespaces when somebody asks for them, with turns for others in between, and not too often: of many
+ * namespaces the list may be older than the last update, which its position tells.
+ */
 export class NamespaceIndex {
   readonly #cache: AgentContextCache;
   readonly #clock: Clock;
   #list: NamespaceList | undefined;
   #freshUntil = 0;
+  /** The last walk that was `LOAD_MS` after the one before, and that one. */
+  #mark: Mark | undefined;
+  #markBefore: Mark | undefined;
   #walking: Promise<NamespaceList> | undefined;
   #idle: unknown;
 
@@ -107,9 +122,12 @@ export class NamespaceIndex {
   close(): void {
     this.#clock.clearTimeout(this.#idle);
     this.#list = undefined;
+    this.#mark = undefined;
+    this.#markBefore = undefined;
   }
 
   async #walk(at: number): Promise<NamespaceList> {
+    const { position } = this.#cache;
     const turns = new Turns(this.#clock);
     const infos = new Map<string, NamespaceInfo>();
     for (const info of this.#cache.inspection.namespaces()) {
@@ -117,12 +135,15 @@ export class NamespaceIndex {
       const turn = turns.next();
       if (turn !== undefined) await turn;
     }
-    const before = this.#list;
-    const sorted = await this.#sorted(infos, before, turns);
-    const list = new NamespaceList(sorted, infos, at, before && { infos: before.infos, at: before.at });
+    const sorted = await this.#sorted(infos, this.#list, turns);
+    if (this.#mark === undefined || at - this.#mark.at >= LOAD_MS) {
+      this.#markBefore = this.#mark;
+      this.#mark = { infos, at };
+    }
+    const list = new NamespaceList(sorted, infos, { at, position }, this.#markBefore);
     this.#list = list;
     const now = this.#clock.now();
-    this.#freshUntil = now + Math.max(FRESH_MS, (now - at) * FRESH_FACTOR);
+    this.#freshUntil = now + (now - at) * FRESH_FACTOR;
     return list;
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { SimulatedClock } from 'xstate';
 import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
 import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -146,6 +147,40 @@ test('names are a tree, then and now', async () => {
   const now = await looking.ask('GET /api/keys', { namespace: 'trip:2', separator: '' });
   expect(now.items).toMatchObject([{ label: 'notes' }, { label: 'plan:a', item: { key: 'plan:a', version: 1 } }]);
   expect((await looking.ask('GET /api/keys', { namespace: 'none' })).items).toEqual([]);
+});
+
+test('a list of names is made anew where that is quick, and says where it is older than the last update', async () => {
+  const clock = new SimulatedClock();
+  let lookTakesMs = 0;
+  const ticking = {
+    setTimeout: clock.setTimeout.bind(clock),
+    clearTimeout: clock.clearTimeout.bind(clock),
+    now: () => {
+      clock.increment(lookTakesMs);
+      return clock.now();
+    },
+  };
+  const { cache, looking } = await look({}, { clock: ticking as never });
+  const names = () => looking.ask('GET /api/namespaces', { prefix: 'n:' });
+  const keys = () => looking.ask('GET /api/keys', { namespace: 'n:1' });
+  for (let n = 1; n < 4; n += 1) {
+    await cache.set(`k${n}`, n, 'n:1');
+    await cache.set('k', n, `n:${n + 1}`);
+    expect(await names()).toMatchObject({ total: n + 1, position: 2 * n, current: true });
+    expect(await keys()).toMatchObject({ total: n, position: 2 * n, current: true });
+  }
+  lookTakesMs = 5;
+  await cache.set('k4', 4, 'n:1');
+  expect(await names()).toMatchObject({ total: 4, position: 7, current: true });
+  expect(await keys()).toMatchObject({ total: 4, position: 7, current: true });
+  lookTakesMs = 0;
+  await cache.set('k5', 5, 'n:1');
+  await cache.set('k', 5, 'n:5');
+  expect(await names()).toMatchObject({ total: 4, position: 7, current: false });
+  expect(await keys()).toMatchObject({ total: 4, position: 7, current: false });
+  clock.increment(10_000);
+  expect(await names()).toMatchObject({ total: 5, position: 9, current: true });
+  expect(await keys()).toMatchObject({ total: 5, position: 9, current: true });
 });
 
 test('an entry, and what became of it', async () => {

@@ -153,7 +153,24 @@ describe.skipIf(sharedDataMissing !== undefined)(
       expect(await differences.getByRole('listitem').allInnerTexts()).toEqual(['count 1 → 2', 'more true']);
     });
 
+    test('a list that updates had overtaken when it came is asked for again', async () => {
+      await visit(page, '#/overview');
+      await page.route(
+        (url) => url.pathname === '/api/namespaces',
+        async (asked) => {
+          const response = await asked.fetch();
+          const list = await response.json();
+          await asked.fulfill({ response, json: { ...list, items: [], total: 0, current: false } });
+        },
+        { times: 1 },
+      );
+      await visit(page, '#/data');
+      await shows(page, 'Nothing is stored');
+      await page.getByRole('treeitem', { name: /^page:/ }).waitFor();
+    });
+
     test('a secret never reaches the page', async () => {
+      await visit(page, '#/data?ns=page:entry&key=profile/one');
       await page.locator('.json-hidden').first().waitFor();
       const received = await waitFor(async () => {
         const text = await opened.received();

@@ -51,6 +51,8 @@ const idOf = ({ namespace, prefix }: Branch): string =>
 export class DataTreeStore {
   readonly rows = signal<readonly TreeRow[] | undefined>(undefined);
   readonly total = signal<number | undefined>(undefined);
+  /** Called when what was told had been overtaken by updates already. */
+  onOvertaken: () => void = () => {};
   readonly #at: number | undefined;
   readonly #q: string;
   readonly #open = new Map<string, Branch>();
@@ -126,6 +128,7 @@ export class DataTreeStore {
       const next = isLonger && page.next !== null ? had.next : page.next;
       const items = [...rest, ...page.items, ...(page.next === null ? [] : tail)];
       this.#fetched.set(id, { items, next, total: page.total });
+      if (!page.current) this.onOvertaken();
     } catch (error) {
       if (this.#giveUp.signal.aborted) return;
       const message = error instanceof Error ? error.message : String(error);

@@ -55,14 +55,18 @@ export function DataTree({ at, namespace, entryKey, onSelect }: DataTreeProps): 
 /** Looks again when something has changed; every update is heard of, but none is told. */
 function follow(store: DataTreeStore): () => void {
   let wait: (() => void) | undefined;
-  const stop = subscribe({ feed: 'updates', limit: 1 }, ({ counts }) => {
-    if (wait !== undefined || Object.keys(counts).length === 0) return;
-    wait = clock.after(REFRESH_MS, () => {
+  const lookLater = () => {
+    wait ??= clock.after(REFRESH_MS, () => {
       wait = undefined;
       void store.refresh();
     });
+  };
+  store.onOvertaken = lookLater;
+  const stop = subscribe({ feed: 'updates', limit: 1 }, ({ counts }) => {
+    if (Object.keys(counts).length > 0) lookLater();
   });
   return () => {
+    store.onOvertaken = () => {};
     stop();
     wait?.();
   };
