@@ -7,6 +7,7 @@ import { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
 import { CrashSupervision } from './crash-supervision.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
+import { LeanActor } from './lean-actor.ts';
 import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
@@ -231,7 +232,7 @@ export class Supervisor {
 
   #spawn(record: NamespaceRecord): NonNullable<NamespaceRecord['actor']> {
     const { primary, clock } = this.#deps;
-    const actor = createActor(this.#namespaceLogic, {
+    const actor = new LeanActor(this.#namespaceLogic, {
       parent: this.actor,
       id: NAMESPACE_ID + record.name,
       input: { state: record.state, at: clock.now(), hydrated: primary === undefined || primary.synchronous === true },
