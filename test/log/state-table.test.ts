@@ -140,8 +140,7 @@ describe('StateTable', () => {
   });
 
   it('shows readers one state or the next while a batch is on its way, never a mixture', async () => {
-    // However quick the disk is, readers get many turns.
-    const { log, table } = await open(undefined, { clock: { ...new ManualClock(), now: countUp() } as never });
+    const { log, table } = await open();
     const cache = new Cache();
     const step = { namespace: 'a', value: 'v', expiresAt: null, kind: 'set' as const };
     let looks = 0;
