@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { SimulatedClock } from 'xstate';
 import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
 import { LiveConnection } from '../../src/inspector/live-connection.ts';
-import type { ActorTransition, ServerMessage } from '../../src/inspector/live-protocol.ts';
+import { type ActorTransition, LIVE_PROTOCOL, type ServerMessage } from '../../src/inspector/live-protocol.ts';
 import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { look, lookAt, waitFor } from './support.ts';
@@ -282,6 +283,24 @@ describe('the end', () => {
     expect((await closed)[0]).toBe(1001);
     await expect(looking.fetch('/api/meta')).rejects.toThrow();
     await expect(lookAt(cache)).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  test('lets no page in that comes back meanwhile: it would be told goodbye by nobody', async () => {
+    const clock = new SimulatedClock();
+    const { looking } = await look({}, { clock: clock as never });
+    const slow = await looking.live();
+    slow.socket.pause();
+    const closed = looking.inspector.close();
+    const back = new WebSocket(slow.socket.url, [LIVE_PROTOCOL, `token.${looking.inspector.token}`]);
+    back.on('error', () => {});
+    const status = await new Promise((resolve) => {
+      back.on('open', () => resolve(101));
+      back.on('unexpected-response', (_, response) => resolve(response.resume().statusCode));
+    });
+    expect(status).toBe(503);
+    clock.increment(500);
+    await closed;
+    slow.socket.resume();
   });
 
   test('of a process: the page connects again to the next one, and reads what it has missed', async () => {
