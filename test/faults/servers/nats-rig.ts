@@ -65,6 +65,22 @@ export class NatsRig extends Rig {
   }
 
   /**
+   * As {@link holdConnections}, with something under way on each. Until the caches go on nothing more is written: of what
+   * is under way the ring would let go, and only the last of each key would come again.
+   */
+  holdMessages(): Promise<void> {
+    return this.holdConnections(async () => {
+      for (const side of this.sides) {
+        await until(
+          () => side.health.lag > 0,
+          () => this.about(side, 'has nothing under way'),
+        );
+      }
+      this.pauseWriters();
+    });
+  }
+
+  /**
    * The server was killed while it was published to: what it had confirmed, and not passed on or stored, is no longer
    * the cache's to deliver. Call it once the failure has been noticed, as nothing is confirmed after that.
    */

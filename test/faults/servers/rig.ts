@@ -27,10 +27,14 @@ export abstract class Rig implements AsyncDisposable {
     }
   }
 
-  /** Leaves the connections there are hanging; resolves once both caches have given theirs up and go on with another. */
-  async holdConnections(): Promise<void> {
+  /**
+   * Leaves the connections there are hanging; resolves once both caches have given theirs up and go on with another.
+   * `held`: what to do when they hang.
+   */
+  async holdConnections(held: () => Promise<void> = async () => {}): Promise<void> {
     const before = this.proxy.accepted;
     this.proxy.hold();
+    await held();
     for (const side of this.sides) {
       await until(
         () => this.proxy.accepted >= before + this.sides.length && side.health.attempts === 0,
