@@ -38,7 +38,7 @@ describe('what looks for a difference between cache and subscriber', () => {
   it('finds none where there is none, repeated messages or not', async () => {
     const { cache, payloads } = await written();
     const reader = readerOf([...payloads.slice(0, 100), ...payloads.slice(50)]);
-    expect(reader.differences(cache)).toEqual([]);
+    expect(reader.differences(cache, false)).toEqual([]);
     expect(await reader.missing(cache)).toEqual([]);
     expect(reader.repeated).toBe(50);
     await cache.shutdown();
@@ -56,16 +56,27 @@ describe('what looks for a difference between cache and subscriber', () => {
   it('finds that the last message of a key was dropped, by the state alone', async () => {
     const { cache, payloads } = await written();
     const last = payloads.findLastIndex((payload) => payload.includes(`"key":"${COUNTER.key}"`));
-    expect(readerOf(payloads.toSpliced(last, 1)).differences(cache)).toHaveLength(1);
+    expect(readerOf(payloads.toSpliced(last, 1)).differences(cache, false)).toHaveLength(1);
     await cache.shutdown();
   });
 
   it('finds two messages that came in the wrong order, and one with another value', async () => {
     const { cache, payloads } = await written();
     const [first = '', second = '', ...rest] = payloads;
-    expect(readerOf([second, first, ...rest]).outOfOrder).toHaveLength(1);
+    expect(readerOf([second, first, ...rest]).outOfOrder(false)).toHaveLength(1);
     const forged = payloads.map((payload) => payload.replace('"value":7}', '"value":8}'));
     expect(await readerOf(forged).missing(cache)).toHaveLength(1);
+    await cache.shutdown();
+  });
+
+  it('finds a message that came too late, unless another has replaced it and the ring has let go of it', async () => {
+    const { cache, payloads } = await written();
+    const counts = payloads.filter((payload) => payload.includes(`"key":"${COUNTER.key}"`));
+    const late = (payload = '') => readerOf([...payloads.filter((each) => each !== payload), payload]);
+    expect(late(counts[7]).differences(cache, true)).toEqual([]);
+    expect(late(counts[7]).differences(cache, false)).toHaveLength(1);
+    // By its being late, and by what is not the case because of it.
+    expect(late(counts.at(-1)).differences(cache, true)).toHaveLength(2);
     await cache.shutdown();
   });
 });

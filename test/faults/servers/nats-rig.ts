@@ -121,12 +121,14 @@ export class NatsRig extends Rig {
   protected async compare(side: Side, index: number, when: string): Promise<void> {
     const topic = this.topics[index] as Topic;
     const excused = this.#excused[index] ?? 0;
+    const coalesced = side.name === 'in memory';
     const differences = await lastDifferences(async () => {
       await topic.collect();
-      return excused === 0 ? topic.reader.differences(side.cache) : topic.reader.outOfOrder;
+      if (excused === 0) return topic.reader.differences(side.cache, coalesced);
+      return topic.reader.outOfOrder(coalesced).map(String);
     });
     expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
-    if (side.name === 'in memory') return;
+    if (coalesced) return;
     const missing = (await topic.reader.missing(side.cache)).filter((position) => position > excused);
     expect(missing, this.about(side, `lacks positions ${when}`)).toEqual([]);
   }

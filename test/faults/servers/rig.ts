@@ -74,8 +74,8 @@ export abstract class Rig implements AsyncDisposable {
   }
 
   about(side: Side, what: string): string {
-    const { state, attempts, lag, lastError } = side.health;
-    return `${side.name}: ${what} (${JSON.stringify({ state, attempts, lag, lastError })}). FAULT_SEED=${this.seed}`;
+    const { state, attempts, lag, skipped, lastError } = side.health;
+    return `${side.name}: ${what} (${JSON.stringify({ state, attempts, lag, skipped, lastError })}). FAULT_SEED=${this.seed}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,20 +14,24 @@ export interface TopicMessage {
 }
 
 /**
- * What a subscriber that drops repeats makes of a topic's messages: the state they lead to, and whether they came in
- * order.
+ * What a subscriber that drops what is older than the last message makes of a topic's messages: the state they lead to,
+ * and whether they came in order.
  */
 export class TopicReader {
   readonly #values = new Map<string, Map<string, unknown>>();
   readonly #seen = new Map<number, TopicMessage>();
-  readonly #outOfOrder: string[] = [];
+  readonly #late: TopicMessage[] = [];
   #last = 0;
   /** Messages that came again. */
   repeated = 0;
 
-  /** Positions that came for the first time after later ones. */
-  get outOfOrder(): string[] {
-    return [...this.#outOfOrder];
+  /**
+   * Positions that came for the first time after later ones. `coalesced`: those alone that nothing has replaced. A ring
+   * that has let go of what was under way on a connection that was given up does not bring it again before what
+   * replaces it; so it may come late, by way of the old connection.
+   */
+  outOfOrder(coalesced: boolean): number[] {
+    return this.#late.filter((message) => !(coalesced && this.#isReplaced(message))).map(({ position }) => position);
   }
 
   take(payload: string): void {
@@ -38,13 +42,16 @@ export class TopicReader {
       return;
     }
     this.#seen.set(position, message);
-    if (position < this.#last) this.#outOfOrder.push(`position ${position} came after ${this.#last}`);
+    if (position < this.#last) {
+      this.#late.push(message);
+      return;
+    }
     this.#last = position;
     this.#fold(message);
   }
 
   /** How the state that the messages lead to differs from the cache, and what came in disorder. */
-  differences(cache: AgentContextCache): string[] {
+  differences(cache: AgentContextCache, coalesced: boolean): string[] {
     const wanted = new Map<string, unknown>();
     for (const namespace of cache.listNamespaces()) {
       for (const { key, value } of cache.entries(namespace)) wanted.set(`${namespace} ${key}`, value);
@@ -53,7 +60,8 @@ export class TopicReader {
     for (const [namespace, values] of this.#values) {
       for (const [key, value] of values) held.set(`${namespace} ${key}`, value);
     }
-    return [...this.#outOfOrder, ...differencesOf(held, wanted, 'the subscriber', 'the cache')];
+    const late = this.outOfOrder(coalesced).map((position) => `position ${position} came after later ones`);
+    return [...late, ...differencesOf(held, wanted, 'the subscriber', 'the cache')];
   }
 
   /** What the log says and no message did: none but touches may be missing. */
@@ -67,6 +75,13 @@ export class TopicReader {
       if (position % 5_000 === 0) await nextTurn();
     }
     return missing;
+  }
+
+  #isReplaced({ position, event_data: { namespace, key } }: TopicMessage): boolean {
+    for (const { position: other, event_data: later } of this.#seen.values()) {
+      if (other > position && later.namespace === namespace && (later.key === key || later.key === null)) return true;
+    }
+    return false;
   }
 
   #fold({ event_data: { operation, namespace, key, value } }: TopicMessage): void {
