@@ -99,7 +99,8 @@ export class StreamTopic implements Topic {
     });
     const { streams } = await this.#manager();
     try {
-      await streams.info(this.#name);
+      // What a server had not stored when it was killed is gone with its numbers, which others get then.
+      this.#read = Math.min(this.#read, (await streams.info(this.#name)).state.last_seq);
     } catch {
       this.#read = 0;
       await streams.add({ name: this.#name, subjects: [this.#subject] });
