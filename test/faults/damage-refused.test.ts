@@ -36,6 +36,8 @@ async function said(child: ChildProcess): Promise<Said> {
 
 async function end(child: ChildProcess): Promise<void> {
   const closed = once(child, 'close');
+  // It may have ended by itself.
+  child.stdin?.on('error', () => {});
   child.stdin?.end('\n');
   await closed;
 }
