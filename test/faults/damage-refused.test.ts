@@ -35,11 +35,10 @@ async function said(child: ChildProcess): Promise<Said> {
 }
 
 async function end(child: ChildProcess): Promise<void> {
-  const closed = once(child, 'close');
-  // It may have ended by itself.
+  // It may have ended by itself, also long ago.
   child.stdin?.on('error', () => {});
   child.stdin?.end('\n');
-  await closed;
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
 async function refusal(dataDir: string, uid?: number): Promise<Said> {

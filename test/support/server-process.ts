@@ -50,13 +50,30 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** A port that nobody listens on at this moment, outside of the range that outgoing connections use. */
+/**
+ * A port that nobody listens on at this moment, outside of the range that outgoing connections use. No other test of the
+ * run gets it: a server that is down for a while must find it free when it comes back.
+ */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
-    if (await isFree(port)) return port;
+    if (claim(port) && (await isFree(port))) return port;
   }
   throw new Error(`No free port found from ${FIRST_PORT} to ${FIRST_PORT + PORTS}.`);
+}
+
+/** Whether nobody of this run has had the port. */
+function claim(port: number): boolean {
+  if (process.env.CONTEXT_CACHE_TEST_RUN === undefined) return true;
+  const ports = join(runDirectory(), 'ports');
+  mkdirSync(ports, { recursive: true });
+  try {
+    writeFileSync(join(ports, String(port)), '', { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 function isFree(port: number): Promise<boolean> {
