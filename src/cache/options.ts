@@ -63,7 +63,8 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   /**
    * Shows the cache to a browser on this machine: a page with its actors, its data, each update and any moment of the
    * past. The address, with the token that it asks for, is written to stderr unless there is `onListening`. Costs nothing
-   * while nobody looks, but keeps the process running until the cache is shut down. Default false. Where it cannot begin, `onError` is told. See `startInspector`.
+   * while nobody looks, but keeps the process running until the cache is shut down. Default false. Where it cannot
+   * begin, `onError` is told. See `startInspector`.
    */
   readonly inspector?: boolean | InspectorOptions | undefined;
   /** Where time comes from. Default: the machine's clock. */
