@@ -3,7 +3,7 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Request } from '../core/request.ts';
 import { decideRestart } from '../core/restart-policy.ts';
-import type { NamespaceRecord } from './namespace-record.ts';
+import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** How long a namespace waits for storage that cannot be read, milliseconds. */

@@ -8,6 +8,7 @@ import {
   namespaceMachine,
 } from '../../machines/namespace.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import { adoption, unknownKeys, writeAllAtOnce, writeAllToPrimary } from '../backends/primary.ts';
 import { apply } from '../core/apply.ts';
 import { decide, expired } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
@@ -15,8 +16,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import { adoption, unknownKeys, writeAllAtOnce, writeAllToPrimary } from './primary.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 
 /** What a namespace actor works with. */
 export interface NamespaceDeps {

@@ -2,11 +2,11 @@ import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
+import type { Report } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
-import type { UpdateLog } from '../log/update-log.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 import type { NamespaceDeps } from './namespace.ts';
-import type { NamespaceRegistry } from './namespace-registry.ts';
-import type { Report } from './report.ts';
 
 /** What the supervisor works with. */
 export interface SupervisorDeps {

@@ -5,12 +5,12 @@ import type { ContextCommand } from '../core/command.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
+import type { NamespaceRecord } from '../storage/namespace-record.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { CrashSupervision } from './crash-supervision.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
 import { LeanActor } from './lean-actor.ts';
 import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
-import type { NamespaceRecord } from './namespace-record.ts';
-import type { NamespaceRegistry } from './namespace-registry.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** The supervisor's logic: the statechart, its hands, and the command lane. */

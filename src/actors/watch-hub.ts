@@ -1,7 +1,7 @@
 import { toError } from '../core/errors.ts';
+import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import type { Report } from './report.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 
 /** Which updates a watcher wants. */
 export interface WatchFilter {

@@ -2,9 +2,9 @@ import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { createUpdate, type Update } from '../core/update.ts';
-import { coalesce } from '../log/overflow.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import type { NamespaceRegistry } from './namespace-registry.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import { coalesce } from '../storage/overflow.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 import type { WatchFilter, WatchHub } from './watch-hub.ts';
 
 /** What is watched, and from when. */

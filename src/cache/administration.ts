@@ -1,15 +1,15 @@
-import type { BackupStatus } from '../backup/backup-sink.ts';
-import type { SnapshotInfo } from '../backup/snapshot-format.ts';
 import type { BackupSettings } from '../core/command.ts';
-import type { Digests } from './digests.ts';
-import type { History } from './history.ts';
-import type { Inspection } from './inspection.ts';
+import type { Inspection } from '../engine/inspection.ts';
+import type { Settings } from '../engine/settings.ts';
+import type { BackupStatus } from '../followers/backup/backup-sink.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
+import type { Digests } from '../past/digests.ts';
+import type { History } from '../past/history.ts';
+import type { CompactOptions, CompactReport, Retention } from '../storage/retention.ts';
+import type { Verifier } from '../verify/verify.ts';
+import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { PastReader } from './past-reader.ts';
-import type { CompactOptions, CompactReport, Retention } from './retention.ts';
-import type { Settings } from './settings.ts';
 import type { NamespaceOf, NamespaceTypes } from './types.ts';
-import type { Verifier } from './verify.ts';
-import type { VerifyOptions, VerifyReport } from './verify-report.ts';
 
 /** Those who look after what is stored. */
 interface Keepers {

@@ -2,12 +2,12 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
-import { type Composition, FOLLOWER } from './composition.ts';
-import type { CacheHealth } from './health.ts';
-import type { Reader } from './reader.ts';
-import type { Settings } from './settings.ts';
-import type { Verifier } from './verify.ts';
-import type { Writer } from './writer.ts';
+import { type Composition, FOLLOWER } from '../engine/engine.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { Reader } from '../engine/reader.ts';
+import type { Settings } from '../engine/settings.ts';
+import type { Writer } from '../engine/writer.ts';
+import type { Verifier } from '../verify/verify.ts';
 
 /** What commands are carried out with. */
 export interface ControlDeps {

@@ -2,13 +2,13 @@ import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
-import { ancestorsAt, type Lineage } from '../log/lineage.ts';
-import type { Moment } from '../log/past-source.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import type { History } from './history.ts';
-import type { Innards } from './innards.ts';
-import type { CacheOptions, OpenOptions } from './options.ts';
-import { branchStorage, ORIGIN, openStorage, type Storage } from './storage.ts';
+import type { Innards } from '../engine/internals.ts';
+import type { CacheOptions, OpenOptions } from '../engine/options.ts';
+import { branchStorage, ORIGIN, openStorage, type Storage } from '../engine/storage.ts';
+import type { History } from '../past/history.ts';
+import { ancestorsAt, type Lineage } from '../storage/lineage.ts';
+import type { Moment } from '../storage/past-source.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
  * How a branch is made. Its parent's `onError`, `clock`, `schemas`, `limits`, `log`, `restart` and `maxWaiting` are its
@@ -75,7 +75,7 @@ async function fillDirectory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   // Loaded only here: a cache in memory needs no storage engine.
-  const { StagedDirectory } = await import('../log/staged-directory.ts');
+  const { StagedDirectory } = await import('../storage/disk/staged-directory.ts');
   const staged = await StagedDirectory.create(dataDir, { clock, sync });
   try {
     // What a crash could still take from the parent must not be in the branch.

@@ -1,11 +1,11 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import type { Difference, DifferenceOptions } from './difference.ts';
-import type { BisectOptions, Culprit, EntryVersion, History, MomentInTime } from './history.ts';
-import { innardsOf } from './innards.ts';
-import { type MergeOptions, type MergeReport, merge } from './merge.ts';
+import { innardsOf } from '../engine/internals.ts';
+import type { Difference, DifferenceOptions } from '../past/difference.ts';
+import type { BisectOptions, Culprit, EntryVersion, History, MomentInTime } from '../past/history.ts';
+import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
+import type { CacheView } from '../past/view.ts';
 import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
-import type { CacheView } from './view.ts';
 
 /** What a cache tells of its past. */
 export abstract class PastReader<S extends NamespaceTypes> {

@@ -1,12 +1,12 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import type { BackupStatus } from '../backup/backup-sink.ts';
-import type { SnapshotInfo } from '../backup/snapshot-format.ts';
 import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { CacheHealth } from './health.ts';
-import type { CompactReport } from './retention.ts';
-import type { VerifyReport } from './verify-report.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { BackupStatus } from '../followers/backup/backup-sink.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
+import type { CompactReport } from '../storage/retention.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
 
 /**
  * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain

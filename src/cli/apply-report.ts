@@ -1,5 +1,3 @@
-import type { ApplySummary } from '../adapters/apply-lines.ts';
-import type { WireError } from '../adapters/wire-error.ts';
 import {
   type Clock,
   ContextCacheError,
@@ -8,10 +6,12 @@ import {
   type ShutdownReport,
   systemClock,
 } from '../index.ts';
-import { EXIT } from './failure.ts';
-import type { Output } from './output.ts';
-import { Progress } from './progress.ts';
-import { shownAmount, shownCount } from './shown.ts';
+import type { ApplySummary } from '../serve/apply-lines.ts';
+import type { WireError } from '../wire/wire-error.ts';
+import { EXIT } from './terminal/failure.ts';
+import { shownAmount, shownCount } from './terminal/format.ts';
+import type { Output } from './terminal/output.ts';
+import { Progress } from './terminal/progress.ts';
 
 /** How the command of a line has ended, here or in the process that serves the directory. */
 export interface LineOutcome {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { EXIT } from './failure.ts';
-import type { Output } from './output.ts';
+import { EXIT } from './terminal/failure.ts';
+import type { Output } from './terminal/output.ts';
 
 /** What a command works with. */
 export interface Context<Options> {

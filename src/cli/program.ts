@@ -1,6 +1,5 @@
 import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
-import { CliOption } from './cli-option.ts';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
@@ -20,8 +19,9 @@ import { addTopics } from './commands/topics.ts';
 import { addValues } from './commands/values.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWatch } from './commands/watch.ts';
+import { CliOption } from './config/cli-option.ts';
+import { applySettings } from './config/settings.ts';
 import { example, type Session } from './context.ts';
-import { applySettings } from './settings.ts';
 
 /** The whole command line. */
 export function createProgram(session: Session): Command {

@@ -1,8 +1,8 @@
 import { type Command, CommanderError } from 'commander';
 import type { Session } from './context.ts';
-import { Declined, EXIT, exitCodeOf, OutputClosed } from './failure.ts';
-import { Output } from './output.ts';
 import { createProgram } from './program.ts';
+import { Declined, EXIT, exitCodeOf, OutputClosed } from './terminal/failure.ts';
+import { Output } from './terminal/output.ts';
 
 /** Runs the command line; gives the exit code. */
 export async function run(args: readonly string[]): Promise<number> {

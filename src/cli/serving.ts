@@ -1,8 +1,4 @@
 import { resolve } from 'node:path';
-import { HttpClient } from '../adapters/http-client.ts';
-import { HttpServer } from '../adapters/http-server.ts';
-import { answerNatsCommands, type NatsCommands } from '../adapters/nats-commands.ts';
-import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../adapters/serve-file.ts';
 import {
   type AgentContextCache,
   ContextCacheError,
@@ -10,9 +6,13 @@ import {
   type ShutdownReport,
   type SnapshotInfo,
 } from '../index.ts';
-import { ATTACH, ATTACH_PATH } from '../inspector/attach-route.ts';
-import type { Output } from './output.ts';
+import { ATTACH, ATTACH_PATH } from '../serve/attach-route.ts';
+import { HttpClient } from '../serve/http-client.ts';
+import { HttpServer } from '../serve/http-server.ts';
+import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
+import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../serve/serve-file.ts';
 import { openOrConnect } from './target.ts';
+import type { Output } from './terminal/output.ts';
 
 /** What is served, and how. */
 export interface ServingOptions {

@@ -7,7 +7,7 @@ import {
   type SnapshotStore,
 } from '../index.ts';
 import type { Context } from './context.ts';
-import { UsageError } from './failure.ts';
+import { UsageError } from './terminal/failure.ts';
 
 /** Where snapshots are kept: in a Redis, in a directory, or else beside the data. */
 export interface SnapshotPlace {

@@ -1,16 +1,5 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { HttpClient } from '../adapters/http-client.ts';
-import {
-  type DiffRange,
-  type DumpRange,
-  diffChunks,
-  dumpChunks,
-  historyChunks,
-  type LogRange,
-  logChunks,
-} from '../adapters/json-lines.ts';
-import { readServeFile } from '../adapters/serve-file.ts';
 import {
   AgentContextCache,
   ContextCacheError,
@@ -19,8 +8,19 @@ import {
   type SnapshotInfo,
   systemClock,
 } from '../index.ts';
-import type { Output } from './output.ts';
+import { HttpClient } from '../serve/http-client.ts';
+import {
+  type DiffRange,
+  type DumpRange,
+  diffChunks,
+  dumpChunks,
+  historyChunks,
+  type LogRange,
+  logChunks,
+} from '../serve/json-lines.ts';
+import { readServeFile } from '../serve/serve-file.ts';
 import { listSnapshots } from './snapshots.ts';
+import type { Output } from './terminal/output.ts';
 
 /** The cache that a command is about: one that another process serves, or one that this process has opened. */
 export interface Target extends AsyncDisposable {

@@ -1,9 +1,9 @@
 import TinyQueue from 'tinyqueue';
-import { type EntryRecord, EntryTable } from './entry-table.ts';
 import { compareNames } from './names.ts';
+import { type EntryRecord, EntryTable } from './tables/entry-table.ts';
 import type { JsonValue } from './value.ts';
 
-export type { EntryRecord } from './entry-table.ts';
+export type { EntryRecord } from './tables/entry-table.ts';
 
 /** What others may do with the entries of a namespace. */
 export type Entries = Pick<

@@ -1,5 +1,5 @@
 import type { Update } from '../core/update.ts';
-import { weigh } from './update-ring.ts';
+import { weigh } from '../storage/update-ring.ts';
 
 /** Updates that are committed together, and whoever waits for that. */
 export class CommitGroup {

@@ -1,5 +1,5 @@
-import type { LevelDirectory } from './level-directory.ts';
-import type { StorageRange } from './level-storage.ts';
+import type { LevelDirectory } from '../storage/disk/leveldb/level-directory.ts';
+import type { StorageRange } from '../storage/disk/leveldb/level-storage.ts';
 
 /** Every record of a range, in order; holds about a mebibyte at a time. */
 export async function* readAll(

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { blockKey, blockPosition, LOG_RANGE } from './block-codec.ts';
-import type { LevelDirectory } from './level-directory.ts';
+import type { LevelDirectory } from '../storage/disk/leveldb/level-directory.ts';
+import { blockKey, blockPosition, LOG_RANGE } from '../storage/disk/records/block-codec.ts';
 
 /** Positions whose blocks are removed at once. */
 const POSITIONS = 65_536;

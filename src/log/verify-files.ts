@@ -1,5 +1,5 @@
-import { checkDatabaseFiles } from './level-files.ts';
-import type { Findings } from './verify-findings.ts';
+import { checkDatabaseFiles } from '../storage/disk/leveldb/proof/level-files.ts';
+import type { Findings } from '../verify/verify-findings.ts';
 
 /** Proves the checksums of the database's own files; `live`: while somebody writes there. */
 export async function verifyFiles(location: string, findings: Findings, live: boolean): Promise<void> {

@@ -1,10 +1,10 @@
-import type { CacheOptions } from '../cache/options.ts';
 import { systemClock } from '../core/clock.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
 import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
+import type { CacheOptions } from '../engine/options.ts';
 import { openSource } from './open-source.ts';
 import { ReplayRefusedError } from './problem.ts';
 import type { ReplayReport } from './report.ts';

@@ -1,7 +1,7 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { PendingUpdate } from '../core/update.ts';
-import type { UpdateLog } from '../log/update-log.ts';
-import { weigh } from '../log/update-ring.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+import { weigh } from '../storage/update-ring.ts';
 
 /** Updates appended as one unit, at the most. */
 const GROUP = 1024;

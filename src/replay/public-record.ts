@@ -1,7 +1,7 @@
-import { checkPublicMessage } from '../broadcast/parse-public-message.ts';
-import type { ContextUpdateMessage } from '../broadcast/public-message.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { ValueLimits } from '../core/value.ts';
+import { checkPublicMessage } from '../followers/broadcast/parse-public-message.ts';
+import type { ContextUpdateMessage } from '../followers/broadcast/public-message.ts';
 import type { ReadUpdate } from './candidate.ts';
 import { readRecord } from './record.ts';
 import type { RawRecord } from './upcast.ts';

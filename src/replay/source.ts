@@ -1,8 +1,8 @@
-import type { NatsConnectionSettings } from '../broadcast/nats-connect.ts';
 import type { Clock } from '../core/clock.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { ValueLimits } from '../core/value.ts';
+import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
 import type { CandidateBatch } from './candidate.ts';
 import type { RawRecord, RecordFormats } from './upcast.ts';
 

@@ -1,6 +1,6 @@
 import type { PendingUpdate, Update } from '../core/update.ts';
-import { StagedDirectory, type StagingSettings } from '../log/staged-directory.ts';
-import { weigh } from '../log/update-ring.ts';
+import { StagedDirectory, type StagingSettings } from '../storage/disk/staged-directory.ts';
+import { weigh } from '../storage/update-ring.ts';
 import type { ReplayTarget } from './fill.ts';
 import { LogWriter, WINDOW_BYTES } from './log-writer.ts';
 import type { ReplayBase } from './source.ts';

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { Consumer, JetStreamApiError, JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { parseNatsAddress } from '../broadcast/nats-address.ts';
-import { connectNats } from '../broadcast/nats-connect.ts';
 import { within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { parseNatsAddress } from '../followers/broadcast/nats-address.ts';
+import { connectNats } from '../followers/broadcast/nats-connect.ts';
 import type { Candidate, CandidateBatch } from './candidate.ts';
 import { readMessage } from './public-record.ts';
 import type { RecordSource, SourceSettings, StreamSource } from './source.ts';

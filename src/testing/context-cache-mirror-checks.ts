@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { BaseContextCache, LogMark } from '../backends/base-context-cache.ts';
 import { createUpdate, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './awkward.ts';
 import type { Check } from './check.ts';
+import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 
 /** A backend that takes batches of updates, or none where this one does not. */
 interface Mirror {

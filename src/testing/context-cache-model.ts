@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { JsonValue } from '../core/value.ts';
-import { AWKWARD_VALUES, sameValue } from './awkward.ts';
+import { AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 
 const NAMES = ['a', 'b', 'a:b', '%', '__proto__'];
 const CALLS = 60;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './awkward.ts';
 import type { Check } from './check.ts';
 import { mirrorChecks } from './context-cache-mirror-checks.ts';
 import { compareWithModel } from './context-cache-model.ts';
+import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 
 /** A backend under test. */
 export interface CacheUnderTest {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { SnapshotStore } from '../backup/snapshot-store.ts';
+import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 
 /** A store under test. */
 export interface StoreUnderTest {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
 import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
-import type { UpdateLog } from '../log/update-log.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 
 /** A log under test. */
 export interface LogUnderTest {

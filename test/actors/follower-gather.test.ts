@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { createActor, createMachine } from 'xstate';
-import { Follower } from '../../src/actors/follower.ts';
 import { createUpdate } from '../../src/core/update.ts';
-import type { FollowerSink } from '../../src/log/follower-sink.ts';
-import { MemoryLog } from '../../src/log/memory-log.ts';
+import { Follower } from '../../src/followers/follower.ts';
+import type { FollowerSink } from '../../src/storage/follower-sink.ts';
+import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { ManualClock } from '../log/manual-clock.ts';
 
 const LINGER = { lingerMs: 1_000, lingerBytes: 100_000 };

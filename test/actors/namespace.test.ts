@@ -6,7 +6,7 @@ import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
 import { DEFAULT_VALUE_LIMITS } from '../../src/core/value.ts';
 import { InMemoryContextCache } from '../../src/index.ts';
-import { MemoryLog } from '../../src/log/memory-log.ts';
+import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { LateCache } from '../cache/support.ts';
 
 afterEach(() => void vi.restoreAllMocks());

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
 import { InMemoryContextCache } from '../../src/backends/in-memory-context-cache.ts';
 import { MultiBackendContextCache } from '../../src/backends/multi-backend-context-cache.ts';
-import { RedisContextCache } from '../../src/backends/redis-context-cache.ts';
+import { RedisContextCache } from '../../src/backends/redis/redis-context-cache.ts';
 import { contextCacheSuite } from '../../src/testing/context-cache-suite.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';

@@ -5,7 +5,7 @@ import type { BaseContextCache } from '../../src/backends/base-context-cache.ts'
 import { changeOf, coalesce } from '../../src/backends/change.ts';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
 import { InMemoryContextCache } from '../../src/backends/in-memory-context-cache.ts';
-import { RedisContextCache } from '../../src/backends/redis-context-cache.ts';
+import { RedisContextCache } from '../../src/backends/redis/redis-context-cache.ts';
 import type { Update } from '../../src/core/update.ts';
 import { fcOptions } from '../support/property.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import { InMemoryContextCache } from '../../src/backends/in-memory-context-cache.ts';
 import { MultiBackendContextCache, type MultiBackendOptions } from '../../src/backends/multi-backend-context-cache.ts';
-import { RedisContextCache } from '../../src/backends/redis-context-cache.ts';
+import { RedisContextCache } from '../../src/backends/redis/redis-context-cache.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 import { fcOptions } from '../support/property.ts';
 import { startRedis } from '../support/servers.ts';

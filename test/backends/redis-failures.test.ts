@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import { MirrorMismatchError } from '../../src/backends/mirror-position.ts';
-import { RedisContextCache, type RedisContextCacheOptions } from '../../src/backends/redis-context-cache.ts';
+import { RedisContextCache, type RedisContextCacheOptions } from '../../src/backends/redis/redis-context-cache.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { eventually, passing } from '../support/waiting.ts';
 import { failureOf, LATER, never, updateAt } from './support.ts';

@@ -4,7 +4,7 @@ import { decode } from '@msgpack/msgpack';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MirrorMismatchError } from '../../src/backends/mirror-position.ts';
-import { RedisContextCache, type RedisContextCacheOptions } from '../../src/backends/redis-context-cache.ts';
+import { RedisContextCache, type RedisContextCacheOptions } from '../../src/backends/redis/redis-context-cache.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { failureOf, LATER, never, updateAt } from './support.ts';
 

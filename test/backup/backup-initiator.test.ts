@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { BackupInitiator } from '../../src/backup/backup-initiator.ts';
-import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from '../../src/backup/backup-settings.ts';
 import type { BackupSettings } from '../../src/core/command.ts';
+import { BackupInitiator } from '../../src/followers/backup/backup-initiator.ts';
+import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from '../../src/followers/backup/backup-settings.ts';
 
 /** A simulated clock that tells how many timers wait. */
 class CountingClock extends SimulatedClock {

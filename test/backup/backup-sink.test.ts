@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { BackupLoader } from '../../src/backup/backup-loader.ts';
-import { BackupManager } from '../../src/backup/backup-manager.ts';
-import { BackupSink, type BackupSinkOptions } from '../../src/backup/backup-sink.ts';
-import { MemorySnapshotStore } from '../../src/backup/memory-snapshot-store.ts';
-import { RedisSnapshotStore } from '../../src/backup/redis-snapshot-store.ts';
-import type { SnapshotStore } from '../../src/backup/snapshot-store.ts';
 import type { BackupSettings } from '../../src/core/command.ts';
+import { BackupLoader } from '../../src/followers/backup/backup-loader.ts';
+import { BackupManager } from '../../src/followers/backup/backup-manager.ts';
+import { BackupSink, type BackupSinkOptions } from '../../src/followers/backup/backup-sink.ts';
+import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
+import { RedisSnapshotStore } from '../../src/followers/backup/redis-snapshot-store.ts';
+import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts';
 import { startRedis } from '../support/servers.ts';
 import { eventually } from '../support/waiting.ts';
 import { CountingStore, contentsOf, World } from './support.ts';

@@ -1,12 +1,12 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { BackupLoader } from '../../src/backup/backup-loader.ts';
-import { BackupManager } from '../../src/backup/backup-manager.ts';
-import { DirectorySnapshotStore } from '../../src/backup/directory-snapshot-store.ts';
-import { sha256 } from '../../src/backup/snapshot-format.ts';
-import type { SnapshotStore } from '../../src/backup/snapshot-store.ts';
-import { encode } from '../../src/core/codec.ts';
+import { encode } from '../../src/core/encoding/codec.ts';
+import { BackupLoader } from '../../src/followers/backup/backup-loader.ts';
+import { BackupManager } from '../../src/followers/backup/backup-manager.ts';
+import { DirectorySnapshotStore } from '../../src/followers/backup/directory-snapshot-store.ts';
+import { sha256 } from '../../src/followers/backup/snapshot-format.ts';
+import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { change, contentsOf, flip, flipByte, setUp, World } from './support.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { BackupLoader } from '../../src/backup/backup-loader.ts';
-import { BackupManager } from '../../src/backup/backup-manager.ts';
-import { compress } from '../../src/backup/snapshot-transform.ts';
+import { BackupLoader } from '../../src/followers/backup/backup-loader.ts';
+import { BackupManager } from '../../src/followers/backup/backup-manager.ts';
+import { compress } from '../../src/followers/backup/snapshot-transform.ts';
 import { change, contentsOf, flipByte, setUp, World } from './support.ts';
 
 describe('incremental', () => {

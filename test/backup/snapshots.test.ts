@@ -1,11 +1,11 @@
 import { decode as foreignDecode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BackupLoader } from '../../src/backup/backup-loader.ts';
-import { BackupManager } from '../../src/backup/backup-manager.ts';
-import { MemorySnapshotStore } from '../../src/backup/memory-snapshot-store.ts';
-import { sha256 } from '../../src/backup/snapshot-format.ts';
-import { compress } from '../../src/backup/snapshot-transform.ts';
+import { BackupLoader } from '../../src/followers/backup/backup-loader.ts';
+import { BackupManager } from '../../src/followers/backup/backup-manager.ts';
+import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
+import { sha256 } from '../../src/followers/backup/snapshot-format.ts';
+import { compress } from '../../src/followers/backup/snapshot-transform.ts';
 import { fcOptions } from '../support/property.ts';
 import { anyName, anyValue, contentsOf, flip, setUp, World } from './support.ts';
 

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
-import { BackupLoader, type LoadedSnapshot } from '../../src/backup/backup-loader.ts';
-import { BackupManager, type BackupManagerOptions } from '../../src/backup/backup-manager.ts';
-import { MemorySnapshotStore } from '../../src/backup/memory-snapshot-store.ts';
-import type { SnapshotStore } from '../../src/backup/snapshot-store.ts';
-import type { SnapshotTransform } from '../../src/backup/snapshot-transform.ts';
 import { type EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
 import { admit, type JsonValue } from '../../src/core/value.ts';
-import type { StateCut } from '../../src/log/follower-sink.ts';
+import { BackupLoader, type LoadedSnapshot } from '../../src/followers/backup/backup-loader.ts';
+import { BackupManager, type BackupManagerOptions } from '../../src/followers/backup/backup-manager.ts';
+import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
+import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts';
+import type { SnapshotTransform } from '../../src/followers/backup/snapshot-transform.ts';
+import type { StateCut } from '../../src/storage/follower-sink.ts';
 
 /** A few namespaces and the place in a log they are at. */
 export class World {

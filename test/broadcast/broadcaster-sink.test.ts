@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { parsePublicMessage } from '../../src/broadcast/parse-public-message.ts';
+import { parsePublicMessage } from '../../src/followers/broadcast/parse-public-message.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { freePort } from '../support/server-process.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ContextBufferQueue } from '../../src/broadcast/buffer-queue.ts';
+import { ContextBufferQueue } from '../../src/followers/broadcast/buffer-queue.ts';
 
 /** A destination whose deliveries end when told. */
 function gate() {

@@ -3,8 +3,11 @@ import { type AddressInfo, createConnection, createServer, type Socket } from 'n
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { ContextUpdateEventPusher, type ContextUpdateEventPusherOptions } from '../../src/broadcast/event-pusher.ts';
-import type { TopicMessage } from '../../src/broadcast/wire-frames.ts';
+import {
+  ContextUpdateEventPusher,
+  type ContextUpdateEventPusherOptions,
+} from '../../src/followers/broadcast/event-pusher.ts';
+import type { TopicMessage } from '../../src/followers/broadcast/wire-frames.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { freePort } from '../support/server-process.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';

@@ -1,9 +1,12 @@
-import { BroadcasterSink, type BroadcasterSinkOptions } from '../../src/broadcast/broadcaster-sink.ts';
-import { ContextUpdateEventPusher, type ContextUpdateEventPusherOptions } from '../../src/broadcast/event-pusher.ts';
-import { ContextUpdateProcessor } from '../../src/broadcast/public-message.ts';
-import { TopicsListConfig } from '../../src/broadcast/topics.ts';
 import { createUpdate, type Operation, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
+import { BroadcasterSink, type BroadcasterSinkOptions } from '../../src/followers/broadcast/broadcaster-sink.ts';
+import {
+  ContextUpdateEventPusher,
+  type ContextUpdateEventPusherOptions,
+} from '../../src/followers/broadcast/event-pusher.ts';
+import { ContextUpdateProcessor } from '../../src/followers/broadcast/public-message.ts';
+import { TopicsListConfig } from '../../src/followers/broadcast/topics.ts';
 import type { RawSubscription } from '../support/nats-wire.ts';
 
 export const LOG = 'log-7';

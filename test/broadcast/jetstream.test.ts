@@ -1,8 +1,8 @@
 import { type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
 import { connect as connectClient } from '@nats-io/transport-node';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Acknowledgements } from '../../src/broadcast/acknowledgements.ts';
-import { ContextUpdateEventPusher } from '../../src/broadcast/event-pusher.ts';
+import { Acknowledgements } from '../../src/followers/broadcast/acknowledgements.ts';
+import { ContextUpdateEventPusher } from '../../src/followers/broadcast/event-pusher.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { type NatsOptions, startNats, type TestServer } from '../support/servers.ts';
 import { firstSeen, positionsOn, type Rig, range, rig, updateOf, updatesFrom } from './fixtures.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { parsePublicMessage } from '../../src/broadcast/parse-public-message.ts';
-import { ContextUpdateProcessor } from '../../src/broadcast/public-message.ts';
 import type { Update } from '../../src/core/update.ts';
 import { admit } from '../../src/core/value.ts';
+import { parsePublicMessage } from '../../src/followers/broadcast/parse-public-message.ts';
+import { ContextUpdateProcessor } from '../../src/followers/broadcast/public-message.ts';
 import { fcOptions } from '../support/property.ts';
 import { updateOf } from './fixtures.ts';
 

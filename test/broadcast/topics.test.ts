@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkTopic, TopicsListConfig } from '../../src/broadcast/topics.ts';
+import { checkTopic, TopicsListConfig } from '../../src/followers/broadcast/topics.ts';
 
 describe('checkTopic', () => {
   it.each([

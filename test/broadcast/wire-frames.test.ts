@@ -1,7 +1,7 @@
 import { headers } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { headerBytes, type TopicMessage, WireFrames } from '../../src/broadcast/wire-frames.ts';
+import { headerBytes, type TopicMessage, WireFrames } from '../../src/followers/broadcast/wire-frames.ts';
 import { fcOptions } from '../support/property.ts';
 
 function clientHeaders({ topic, id }: TopicMessage): Uint8Array {

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { theMoment } from '../../src/cache/view.ts';
-import { digestOf, digestOfAll } from '../../src/core/digest.ts';
+import { digestOf, digestOfAll } from '../../src/core/encoding/digest.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { AgentContextCache, type OpenOptions, replay, systemClock } from '../../src/index.ts';
+import { theMoment } from '../../src/past/view.ts';
 import { ManualClock } from '../log/manual-clock.ts';
 import { fcOptions } from '../support/property.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';

@@ -9,7 +9,7 @@ import {
   MemorySnapshotStore,
   systemClock,
 } from '../../src/index.ts';
-import { LevelLog } from '../../src/log/level-log.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { NAMESPACES, open, stateOf } from './durable-support.ts';

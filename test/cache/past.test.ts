@@ -7,10 +7,10 @@ import {
   MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
-import { LevelLog } from '../../src/log/level-log.ts';
-import { seal } from '../../src/log/sealed.ts';
-import { PROGRESS_KEY } from '../../src/log/state-records.ts';
-import { StateTable } from '../../src/log/state-table.ts';
+import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { PROGRESS_KEY } from '../../src/storage/disk/records/state-records.ts';
+import { StateTable } from '../../src/storage/disk/state/state-table.ts';
 import { ManualClock } from '../log/manual-clock.ts';
 import { airlineLines, foldCommands, sharedDataMissing } from '../support/airline.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import type { FailureSource } from '../../src/actors/report.ts';
-import { memoryStorage } from '../../src/cache/storage.ts';
+import type { FailureSource } from '../../src/core/report.ts';
+import { memoryStorage } from '../../src/engine/storage.ts';
 import {
   AgentContextCache,
   type BackendSetOptions,
@@ -15,7 +15,7 @@ import {
   type JsonValue,
   type Update,
 } from '../../src/index.ts';
-import type { MemoryLog } from '../../src/log/memory-log.ts';
+import type { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 
 /** Where simulated time begins. */
 export const START = 1_000_000;

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { applyLines, type Outcome } from '../../src/adapters/apply-lines.ts';
-import { MAX_COMMANDS } from '../../src/adapters/command-window.ts';
-import { parseLine, splitLines } from '../../src/adapters/lines.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { applyLines, type Outcome } from '../../src/serve/apply-lines.ts';
+import { MAX_COMMANDS } from '../../src/serve/command-window.ts';
+import { parseLine, splitLines } from '../../src/wire/lines.ts';
 import { fcOptions } from '../support/property.ts';
 import { waitFor } from './support.ts';
 

@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { wantedAt } from '../../src/cli/completion/candidates.ts';
-import { EXIT } from '../../src/cli/failure.ts';
-import { Output } from '../../src/cli/output.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { EXIT } from '../../src/cli/terminal/failure.ts';
+import { Output } from '../../src/cli/terminal/output.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { run, runLine, serve, setLine, waitFor } from './support.ts';
 

@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { ConfigFile, withSubcommands } from '../../src/cli/config-file.ts';
-import { EXIT } from '../../src/cli/failure.ts';
-import { nearest } from '../../src/cli/nearest.ts';
-import { Output } from '../../src/cli/output.ts';
+import { ConfigFile, withSubcommands } from '../../src/cli/config/config-file.ts';
+import { nearest } from '../../src/cli/config/nearest.ts';
+import { withoutSecrets } from '../../src/cli/config/settings.ts';
 import { createProgram } from '../../src/cli/program.ts';
-import { withoutSecrets } from '../../src/cli/settings.ts';
+import { EXIT } from '../../src/cli/terminal/failure.ts';
+import { Output } from '../../src/cli/terminal/output.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { run, serve, setLine } from './support.ts';

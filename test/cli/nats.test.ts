@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { answerNatsCommands, type NatsCommands } from '../../src/adapters/nats-commands.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { answerNatsCommands, type NatsCommands } from '../../src/serve/nats-commands.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { startNats, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';

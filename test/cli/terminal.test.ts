@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { Output } from '../../src/cli/output.ts';
-import { Progress, progressLine } from '../../src/cli/progress.ts';
+import { Output } from '../../src/cli/terminal/output.ts';
+import { Progress, progressLine } from '../../src/cli/terminal/progress.ts';
 import type { Clock } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { run, runAtTerminal, runLine, setLine } from './support.ts';

@@ -1,7 +1,7 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seal } from '../../src/log/sealed.ts';
+import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { filledDirectory, withRecords } from '../verify/support.ts';
 import { run, serve } from './support.ts';

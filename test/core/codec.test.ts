@@ -1,7 +1,7 @@
 import { decode as foreignDecode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decode, decodeValue, encode, freezeDeep } from '../../src/core/codec.ts';
+import { decode, decodeValue, encode, freezeDeep } from '../../src/core/encoding/codec.ts';
 import { fcOptions } from '../support/property.ts';
 
 /** JSON text whose names are such as codecs stumble over. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { digestOfAll, digestOfEntries, NamespaceDigest } from '../../src/core/digest.ts';
-import { decodeEntry, encodeEntry } from '../../src/core/entry-codec.ts';
+import { digestOfAll, digestOfEntries, NamespaceDigest } from '../../src/core/encoding/digest.ts';
+import { decodeEntry, encodeEntry } from '../../src/core/encoding/entry-codec.ts';
 import type { EntryRecord } from '../../src/core/namespace-state.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 import { fcOptions } from '../support/property.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type EntryRecord, EntryTable } from '../../src/core/entry-table.ts';
+import { type EntryRecord, EntryTable } from '../../src/core/tables/entry-table.ts';
 import { fcOptions } from '../support/property.ts';
 
 function record(n: number): EntryRecord {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
-import { decode, encode } from '../../src/core/codec.ts';
-import { MessageWriter } from '../../src/core/message-writer.ts';
+import { decode, encode } from '../../src/core/encoding/codec.ts';
+import { MessageWriter } from '../../src/core/encoding/message-writer.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 import { fcOptions } from '../support/property.ts';
 

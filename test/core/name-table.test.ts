@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { filled, NameSet, NameTable, NOWHERE } from '../../src/core/name-table.ts';
+import { filled, NameSet, NameTable, NOWHERE } from '../../src/core/tables/name-table.ts';
 import { fcOptions } from '../support/property.ts';
 
 describe('a table of names', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { NumberColumn } from '../../src/core/number-column.ts';
+import { NumberColumn } from '../../src/core/tables/number-column.ts';
 import { fcOptions } from '../support/property.ts';
 
 describe('a column of numbers', () => {

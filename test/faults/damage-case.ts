@@ -3,7 +3,7 @@ import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentContextCache, ContextCacheError } from '../../src/index.ts';
-import type { OpenStorage } from '../../src/log/level-storage.ts';
+import type { OpenStorage } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { Recorded } from './damage-model.ts';
 import type { Random } from './support.ts';

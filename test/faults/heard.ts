@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connect } from '@nats-io/transport-node';
-import { LevelLog } from '../../src/log/level-log.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 
 interface Message {
   readonly position: number;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { MemorySnapshotStore } from '../../src/backup/memory-snapshot-store.ts';
 import { apply } from '../../src/core/apply.ts';
+import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
 import { AgentContextCache, type OpenOptions, type SnapshotStore, type Update } from '../../src/index.ts';
 import { ManualClock } from '../log/manual-clock.ts';
 import { type Answer, type Logged, Model } from './model.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { MergeConflictError, type MergeOptions } from '../../src/index.ts';
-import { LevelDirectory } from '../../src/log/level-directory.ts';
-import { MemoryLog } from '../../src/log/memory-log.ts';
+import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
+import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { open } from '../cache/durable-support.ts';
 import { codeOf, logOf, makeCacheOn, turns } from '../cache/support.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -2,7 +2,7 @@ import { createWebSocketInspector } from '@statelyai/inspect';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { assign, createActor, setup } from 'xstate';
-import { machineGraph } from '../../src/inspector/machine-graph.ts';
+import { machineGraph } from '../../src/inspector/reads/machine-graph.ts';
 import { type Looking, look, waitFor } from './support.ts';
 
 const traffic = setup({

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compareNames, systemClock } from '../../src/index.ts';
 import { glob } from '../../src/inspector/glob.ts';
-import { SortedNames } from '../../src/inspector/sorted-names.ts';
+import { SortedNames } from '../../src/inspector/reads/sorted-names.ts';
 import { sortInTurns, Turns } from '../../src/inspector/turns.ts';
 import { fcOptions } from '../support/property.ts';
 

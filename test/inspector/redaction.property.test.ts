@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hidesSecrets, type JsonValue, type ShownPlace } from '../../src/index.ts';
-import { Redactor } from '../../src/inspector/redactor.ts';
+import { Redactor } from '../../src/inspector/reads/redactor.ts';
 import { fcOptions } from '../support/property.ts';
 import { look, waitFor } from './support.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { LIVE_PROTOCOL } from '../../src/inspector/live-protocol.ts';
 import type { Addresses } from '../../src/inspector/protocol.ts';
-import { ROUTES, WRITES } from '../../src/inspector/routes.ts';
+import { ROUTES, WRITES } from '../../src/inspector/server/routes.ts';
 import { type Looking, look } from './support.ts';
 
 /** `fetch` lets nobody choose the Host. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { dumpChunks } from '../../src/adapters/json-lines.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { dumpChunks } from '../../src/serve/json-lines.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type Looking, lookAt, waitFor } from './support.ts';

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { NameTable } from '../../src/core/name-table.ts';
-import { PastColumns } from '../../src/log/past-columns.ts';
-import type { PastSummary } from '../../src/log/past-records.ts';
-import { StateColumns } from '../../src/log/state-columns.ts';
-import type { StoredNamespace } from '../../src/log/state-records.ts';
+import { NameTable } from '../../src/core/tables/name-table.ts';
+import { PastColumns } from '../../src/storage/disk/past/past-columns.ts';
+import type { PastSummary } from '../../src/storage/disk/records/past-records.ts';
+import type { StoredNamespace } from '../../src/storage/disk/records/state-records.ts';
+import { StateColumns } from '../../src/storage/disk/state/state-columns.ts';
 import { fcOptions } from '../support/property.ts';
 
 const name = fc.nat(30).map((n) => `n${n}`);

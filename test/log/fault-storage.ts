@@ -1,4 +1,4 @@
-import { type OpenStorage, openClassicLevel, type StorageWrite } from '../../src/log/level-storage.ts';
+import { type OpenStorage, openClassicLevel, type StorageWrite } from '../../src/storage/disk/leveldb/level-storage.ts';
 
 /** What becomes of a write: done; refused before or reported as failed after it was done. */
 export type Fate = 'done' | 'lost' | 'unknown';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkDatabaseFiles, type FileDamage } from '../../src/log/level-files.ts';
+import { checkDatabaseFiles, type FileDamage } from '../../src/storage/disk/leveldb/proof/level-files.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { describe, expect, it } from 'vitest';
-import { blockKey } from '../../src/log/block-codec.ts';
-import { LevelLog } from '../../src/log/level-log.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { blockKey } from '../../src/storage/disk/records/block-codec.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';
 import { FaultStorage, isBlock } from './fault-storage.ts';

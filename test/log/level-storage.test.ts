@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { openClassicLevel } from '../../src/log/level-storage.ts';
+import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { createUpdate } from '../../src/core/update.ts';
-import type { MemoryFollower } from '../../src/log/memory-follower.ts';
-import { MemoryLog } from '../../src/log/memory-log.ts';
-import type { UpdateBatch } from '../../src/log/update-log.ts';
+import type { MemoryFollower } from '../../src/storage/memory/memory-follower.ts';
+import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
+import type { UpdateBatch } from '../../src/storage/update-log.ts';
 import { updateLogSuite } from '../../src/testing/update-log-suite.ts';
 import { fcOptions } from '../support/property.ts';
 import { all, aSet, aStep, Cache, Destination, NAMESPACES, positions, type Step, someSets } from './support.ts';

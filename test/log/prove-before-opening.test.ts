@@ -1,8 +1,8 @@
 import { chmod, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { LevelLog } from '../../src/log/level-log.ts';
-import { openUnproven } from '../../src/log/level-storage.ts';
+import { openUnproven } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { all, someSets } from './support.ts';
 

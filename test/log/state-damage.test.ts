@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { LevelLog } from '../../src/log/level-log.ts';
-import type { StorageWrite } from '../../src/log/level-storage.ts';
-import { seal, unseal } from '../../src/log/sealed.ts';
-import { pageOf } from '../../src/log/state-hash.ts';
-import { PROGRESS_KEY, pageKey, summaryKey } from '../../src/log/state-records.ts';
-import { StateTable } from '../../src/log/state-table.ts';
+import type { StorageWrite } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { seal, unseal } from '../../src/storage/disk/leveldb/sealed.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { PROGRESS_KEY, pageKey, summaryKey } from '../../src/storage/disk/records/state-records.ts';
+import { pageOf } from '../../src/storage/disk/state/state-hash.ts';
+import { StateTable } from '../../src/storage/disk/state/state-table.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { aSet, someSets } from './support.ts';
 

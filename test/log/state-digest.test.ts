@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/core/digest.ts';
+import { digestOf } from '../../src/core/encoding/digest.ts';
 import type { NamespaceState } from '../../src/core/namespace-state.ts';
 import type { PendingUpdate } from '../../src/core/update.ts';
-import { LevelLog } from '../../src/log/level-log.ts';
-import { decodeSummary, encodeSummary, pageKey, SUMMARY_RANGE, summaryKey } from '../../src/log/state-records.ts';
-import { StateTable } from '../../src/log/state-table.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import {
+  decodeSummary,
+  encodeSummary,
+  pageKey,
+  SUMMARY_RANGE,
+  summaryKey,
+} from '../../src/storage/disk/records/state-records.ts';
+import { StateTable } from '../../src/storage/disk/state/state-table.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Cache } from './support.ts';
 

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/core/digest.ts';
+import { digestOf } from '../../src/core/encoding/digest.ts';
 import type { EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
 import { createUpdate, type PendingUpdate } from '../../src/core/update.ts';
-import { Checkpointer } from '../../src/log/checkpointer.ts';
-import { LevelLog } from '../../src/log/level-log.ts';
-import { pageOf, pagesFor, parentOf } from '../../src/log/state-hash.ts';
-import { StateTable, type StateTableOptions } from '../../src/log/state-table.ts';
+import { Checkpointer } from '../../src/storage/disk/checkpointer.ts';
+import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { pageOf, pagesFor, parentOf } from '../../src/storage/disk/state/state-hash.ts';
+import { StateTable, type StateTableOptions } from '../../src/storage/disk/state/state-table.ts';
 import { fcOptions } from '../support/property.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createUpdate, type Update } from '../../src/core/update.ts';
-import { UpdateRing } from '../../src/log/update-ring.ts';
+import { UpdateRing } from '../../src/storage/update-ring.ts';
 import { fcOptions } from '../support/property.ts';
 
 const update = fc

@@ -3,7 +3,7 @@ import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectClient } from '@nats-io/transport-node';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ContextUpdateProcessor as Processor } from '../../src/broadcast/public-message.ts';
+import { ContextUpdateProcessor as Processor } from '../../src/followers/broadcast/public-message.ts';
 import { AgentContextCache, type ContextUpdateProcessor, replay, type Update } from '../../src/index.ts';
 import { closing, logOf, simulatedClock } from '../cache/support.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';

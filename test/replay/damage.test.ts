@@ -10,9 +10,9 @@ import {
   replay,
   type Update,
 } from '../../src/index.ts';
-import { LOG_RANGE } from '../../src/log/block-codec.ts';
-import { LevelDirectory } from '../../src/log/level-directory.ts';
-import { openClassicLevel } from '../../src/log/level-storage.ts';
+import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
+import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { LOG_RANGE } from '../../src/storage/disk/records/block-codec.ts';
 import { closing, logOf } from '../cache/support.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';

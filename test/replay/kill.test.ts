@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import { AgentContextCache, replay } from '../../src/index.ts';
-import { StagedDirectory } from '../../src/log/staged-directory.ts';
+import { StagedDirectory } from '../../src/storage/disk/staged-directory.ts';
 import { closing } from '../cache/support.ts';
 import { buildDist, projectRoot } from '../support/dist.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { logChunks } from '../../src/adapters/json-lines.ts';
 import { AgentContextCache, type ReplayOptions, type ReplaySource, replay } from '../../src/index.ts';
+import { logChunks } from '../../src/serve/json-lines.ts';
 import { anyStep, closing, logOf, makeCache, simulatedClock } from '../cache/support.ts';
 import { airlineLines } from '../support/airline.ts';
 

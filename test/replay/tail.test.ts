@@ -89,7 +89,7 @@ describe('A snapshot and the log after it', () => {
   });
 
   it('need no state of the old directory: its log is enough', async () => {
-    const { LevelLog } = await import('../../src/log/level-log.ts');
+    const { LevelLog } = await import('../../src/storage/disk/log/level-log.ts');
     const log = await LevelLog.open({ dataDir });
     const { readAll } = await import('../../src/log/level-records.ts');
     const keys: string[] = [];

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encode } from '../../src/core/codec.ts';
+import { encode } from '../../src/core/encoding/codec.ts';
 import {
   DirectorySnapshotStore,
   type JsonValue,

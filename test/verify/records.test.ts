@@ -1,8 +1,11 @@
 import { cp } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
-import { decodeBlock, encodeBlocks } from '../../src/log/block-codec.ts';
-import type { LevelStorage } from '../../src/log/level-storage.ts';
+import type { LevelStorage } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { PinnedStorage } from '../../src/storage/disk/leveldb/pinned-storage.ts';
+import { seal, unseal } from '../../src/storage/disk/leveldb/sealed.ts';
+import { decodeTimes, timesWrite } from '../../src/storage/disk/past/past-times.ts';
+import { decodeBlock, encodeBlocks } from '../../src/storage/disk/records/block-codec.ts';
 import {
   chunkKey,
   chunkWrite,
@@ -11,10 +14,7 @@ import {
   framePageKey,
   pastWrite,
   timesKey,
-} from '../../src/log/past-records.ts';
-import { decodeTimes, timesWrite } from '../../src/log/past-times.ts';
-import { PinnedStorage } from '../../src/log/pinned-storage.ts';
-import { seal, unseal } from '../../src/log/sealed.ts';
+} from '../../src/storage/disk/records/past-records.ts';
 import {
   decodePage,
   decodeSummary,
@@ -23,9 +23,9 @@ import {
   pageKey,
   pageWrite,
   summaryKey,
-} from '../../src/log/state-records.ts';
-import { verifyDatabase } from '../../src/log/verify-database.ts';
-import { Findings } from '../../src/log/verify-findings.ts';
+} from '../../src/storage/disk/records/state-records.ts';
+import { verifyDatabase } from '../../src/verify/disk/verify-database.ts';
+import { Findings } from '../../src/verify/verify-findings.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { allRecords, filledDirectory, told, withRecords } from './support.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { AgentContextCache, type OpenOptions, type VerifyProblem } from '../../src/index.ts';
-import { type LevelStorage, openClassicLevel } from '../../src/log/level-storage.ts';
+import { type LevelStorage, openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const opened: AgentContextCache[] = [];

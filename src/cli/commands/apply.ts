@@ -2,17 +2,17 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
-import { type ApplySummary, applyLines } from '../../adapters/apply-lines.ts';
-import { HttpClient } from '../../adapters/http-client.ts';
-import { splitLines } from '../../adapters/lines.ts';
-import { wireError } from '../../adapters/wire-error.ts';
 import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
+import { type ApplySummary, applyLines } from '../../serve/apply-lines.ts';
+import { HttpClient } from '../../serve/http-client.ts';
+import { splitLines } from '../../wire/lines.ts';
+import { wireError } from '../../wire/wire-error.ts';
 import { ApplyReport } from '../apply-report.ts';
+import { duration, natsFor, natsOption, redisOption, subjectIdOption, topicOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { OutputClosed, UsageError } from '../failure.ts';
-import { duration, natsFor, natsOption, redisOption, subjectIdOption, topicOption } from '../options.ts';
-import { interruption } from '../signals.ts';
 import { openOrConnect } from '../target.ts';
+import { OutputClosed, UsageError } from '../terminal/failure.ts';
+import { interruption } from '../terminal/signals.ts';
 
 interface ApplyFlags {
   readonly ack?: boolean;

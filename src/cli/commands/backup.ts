@@ -1,13 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BackupSettings, BackupStatus, SnapshotInfo } from '../../index.ts';
+import { backupDirOption, integer, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { backupDirOption, integer, redisOption } from '../options.ts';
-import type { Output } from '../output.ts';
-import { Progress } from '../progress.ts';
-import { shownAmount, shownCount } from '../shown.ts';
 import { listSnapshots, onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
+import { Progress } from '../terminal/progress.ts';
 
 interface Settings extends PlaceFlags {
   readonly interval?: number;

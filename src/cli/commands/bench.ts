@@ -2,12 +2,12 @@ import { cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { bench, type Measured } from '../bench.ts';
+import { duration } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { duration } from '../options.ts';
-import { Progress } from '../progress.ts';
-import { shownCount } from '../shown.ts';
-import { interruption } from '../signals.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownCount } from '../terminal/format.ts';
+import { Progress } from '../terminal/progress.ts';
+import { interruption } from '../terminal/signals.ts';
 
 interface BenchFlags {
   readonly round: number;

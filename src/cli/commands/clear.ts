@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { DataCommand } from '../../index.ts';
-import { mayDestroy, type YesFlag } from '../confirm.ts';
+import { agentOption, yesOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { agentOption, yesOption } from '../options.ts';
-import { shownName } from '../shown.ts';
 import { openTarget } from '../target.ts';
+import { mayDestroy, type YesFlag } from '../terminal/confirm.ts';
+import { shownName } from '../terminal/format.ts';
 import { change } from './values.ts';
 
 interface ClearFlags extends YesFlag {

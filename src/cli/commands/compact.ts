@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import type { CompactReport, LogOptions } from '../../index.ts';
-import { collect } from '../cli-option.ts';
-import { mayDestroy, type YesFlag } from '../confirm.ts';
+import { collect } from '../config/cli-option.ts';
+import { duration, integer, yesOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
-import { duration, integer, yesOption } from '../options.ts';
-import { Progress } from '../progress.ts';
-import { shownAmount, shownCount } from '../shown.ts';
 import { openTarget } from '../target.ts';
+import { mayDestroy, type YesFlag } from '../terminal/confirm.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import { Progress } from '../terminal/progress.ts';
 
 /** What of the past is to be kept. */
 export interface KeepFlags {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
+import { allSettings, type NamedSetting, withoutSecrets } from '../config/settings.ts';
 import { does, example, type Session } from '../context.ts';
-import { allSettings, type NamedSetting, withoutSecrets } from '../settings.ts';
 
 /** `config`: what every option is set to, and by whom. */
 export function addConfig(program: Command, session: Session): void {

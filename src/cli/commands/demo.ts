@@ -1,13 +1,13 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock } from '../../index.ts';
+import { duration, integer } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { DemoAgents } from '../demo-agents.ts';
-import { duration, integer } from '../options.ts';
 import { Serving } from '../serving.ts';
-import { shownCount } from '../shown.ts';
-import { interruption } from '../signals.ts';
 import { listSnapshots } from '../snapshots.ts';
+import { shownCount } from '../terminal/format.ts';
+import { interruption } from '../terminal/signals.ts';
 import { tellLeftOver } from './serve.ts';
 
 interface DemoFlags {

@@ -1,13 +1,13 @@
 import type { Command } from 'commander';
+import { natsOption, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { lookAtDirectory } from '../doctor/directory.ts';
 import type { AskedServer, Finding } from '../doctor/finding.ts';
 import { lookAtClock, lookAtNode } from '../doctor/machine.ts';
 import { lookAtNats } from '../doctor/nats.ts';
 import { lookAtRedis } from '../doctor/redis.ts';
-import { EXIT } from '../failure.ts';
-import { natsOption, redisOption } from '../options.ts';
-import { Progress } from '../progress.ts';
+import { EXIT } from '../terminal/failure.ts';
+import { Progress } from '../terminal/progress.ts';
 
 interface DoctorFlags {
   readonly nats?: string;

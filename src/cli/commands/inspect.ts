@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
-import type { HttpClient } from '../../adapters/http-client.ts';
 import { startInspector } from '../../index.ts';
-import type { AttachRequest } from '../../inspector/attach-route.ts';
-import { CliOption, collect } from '../cli-option.ts';
+import type { AttachRequest } from '../../serve/attach-route.ts';
+import type { HttpClient } from '../../serve/http-client.ts';
+import { CliOption, collect } from '../config/cli-option.ts';
+import { port } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { port } from '../options.ts';
-import type { Output } from '../output.ts';
 import { Serving } from '../serving.ts';
-import { aborted, interruption } from '../signals.ts';
 import { listSnapshots } from '../snapshots.ts';
 import { CLOSE_MS, connectServed, mustExist } from '../target.ts';
+import type { Output } from '../terminal/output.ts';
+import { aborted, interruption } from '../terminal/signals.ts';
 
 interface InspectFlags {
   readonly port?: number;

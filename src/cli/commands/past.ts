@@ -2,15 +2,15 @@ import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
-import { HttpClient } from '../../adapters/http-client.ts';
-import { updateLine } from '../../adapters/json-lines.ts';
-import type { PastMoment } from '../../adapters/moment.ts';
 import type { CacheView, MaybePromise } from '../../index.ts';
+import { HttpClient } from '../../serve/http-client.ts';
+import { updateLine } from '../../serve/json-lines.ts';
+import type { PastMoment } from '../../wire/moment.ts';
+import { moment, namespaceOption, onlyNamespaceOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { EXIT, UsageError } from '../failure.ts';
-import { moment, namespaceOption, onlyNamespaceOption } from '../options.ts';
-import { Progress } from '../progress.ts';
 import { CLOSE_MS, openOrConnect, openTarget } from '../target.ts';
+import { EXIT, UsageError } from '../terminal/failure.ts';
+import { Progress } from '../terminal/progress.ts';
 
 /** `history`, `diff` and `bisect`: how it came to be as it is. */
 export function addPast(program: Command, session: Session): void {

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import type { DumpRange } from '../../adapters/json-lines.ts';
+import type { DumpRange } from '../../serve/json-lines.ts';
+import { integer, moment, onlyNamespaceOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { integer, moment, onlyNamespaceOption } from '../options.ts';
 import { openTarget } from '../target.ts';
+import { UsageError } from '../terminal/failure.ts';
 
 /** `dump`, `log` and `health`: everything there is. */
 export function addRead(program: Command, session: Session): void {

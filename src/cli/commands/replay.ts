@@ -1,13 +1,13 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type ReplayReport, type ReplaySource, replay, systemClock } from '../../index.ts';
+import { moment } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { moment } from '../options.ts';
-import type { Output } from '../output.ts';
-import { Progress } from '../progress.ts';
-import { shownAmount, shownCount } from '../shown.ts';
-import { interruption } from '../signals.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
+import { Progress } from '../terminal/progress.ts';
+import { interruption } from '../terminal/signals.ts';
 
 interface ReplayFlags {
   readonly until?: number | Date;

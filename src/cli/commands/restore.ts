@@ -2,14 +2,14 @@ import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { AgentContextCache, ContextCacheError, replay, type SnapshotStore } from '../../index.ts';
+import { backupDirOption, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { backupDirOption, redisOption } from '../options.ts';
-import type { Output } from '../output.ts';
-import { Progress } from '../progress.ts';
-import { shownAmount, shownCount } from '../shown.ts';
 import { onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
+import { Progress } from '../terminal/progress.ts';
 
 interface RestoreFlags extends PlaceFlags {
   readonly log?: string;

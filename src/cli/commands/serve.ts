@@ -1,8 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { CacheHealth, ShutdownReport } from '../../index.ts';
-import { type Context, does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
 import {
   backupDirOption,
   duration,
@@ -12,12 +10,14 @@ import {
   redisOption,
   subjectIdOption,
   topicOption,
-} from '../options.ts';
-import type { Output } from '../output.ts';
+} from '../config/options.ts';
+import { type Context, does, example, type Session } from '../context.ts';
 import { Serving } from '../serving.ts';
-import { shownAmount, shownCount } from '../shown.ts';
-import { aborted, interruption } from '../signals.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
+import { aborted, interruption } from '../terminal/signals.ts';
 import { type KeepFlags, keepOf, withKeep } from './compact.ts';
 
 interface ServeFlags extends KeepFlags {

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import { decodeUtf8, MAX_LINE_BYTES } from '../../adapters/lines.ts';
 import { type Acknowledgement, ContextCacheError, compareNames, type DataCommand } from '../../index.ts';
+import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
+import { agentOption, durationOrMs, integer, namespaceOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
-import { UsageError } from '../failure.ts';
-import { agentOption, durationOrMs, integer, namespaceOption } from '../options.ts';
-import type { Output } from '../output.ts';
-import { shownCount, shownName } from '../shown.ts';
 import { openTarget } from '../target.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { shownCount, shownName } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
 
 /** `get`, `set`, `delete`, `keys` and `namespaces`. */
 export function addValues(program: Command, session: Session): void {

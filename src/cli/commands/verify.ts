@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { EXIT, exitCodeOf } from '../failure.ts';
-import type { Output } from '../output.ts';
-import { Progress } from '../progress.ts';
-import { shownAmount, shownCount, shownName } from '../shown.ts';
-import { interruption } from '../signals.ts';
 import { connectServed } from '../target.ts';
+import { EXIT, exitCodeOf } from '../terminal/failure.ts';
+import { shownAmount, shownCount, shownName } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
+import { Progress } from '../terminal/progress.ts';
+import { interruption } from '../terminal/signals.ts';
 
 interface VerifyFlags {
   readonly against?: string;

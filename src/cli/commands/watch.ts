@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { ContextCacheError } from '../../index.ts';
-import { collect } from '../cli-option.ts';
+import { collect } from '../config/cli-option.ts';
+import { integer, onlyNamespacesOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
-import { integer, onlyNamespacesOption } from '../options.ts';
-import { interruption } from '../signals.ts';
 import { connectServed, mustExist } from '../target.ts';
+import { interruption } from '../terminal/signals.ts';
 
 interface WatchFlags {
   readonly namespace?: string[];

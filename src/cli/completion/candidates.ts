@@ -1,5 +1,5 @@
 import type { Argument, Command, Option } from 'commander';
-import { kindOf, placeholderOf } from '../cli-option.ts';
+import { kindOf, placeholderOf } from '../config/cli-option.ts';
 
 /** What may stand where the cursor is. */
 export interface Candidate {

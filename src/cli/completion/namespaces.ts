@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { HttpClient } from '../../adapters/http-client.ts';
 import type { CacheHealth } from '../../index.ts';
 import { systemClock } from '../../index.ts';
-import { ConfigFile } from '../config-file.ts';
+import type { HttpClient } from '../../serve/http-client.ts';
+import { ConfigFile } from '../config/config-file.ts';
 import { connectServed } from '../target.ts';
 
 /** Nobody waits longer at a Tab. */

@@ -1,11 +1,11 @@
 import { access, constants, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { readServeFile } from '../../adapters/serve-file.ts';
 import { type CacheHealth, ContextCacheError } from '../../index.ts';
-import { describe } from '../failure.ts';
-import type { Output } from '../output.ts';
-import { shownAmount, shownCount } from '../shown.ts';
+import { readServeFile } from '../../serve/serve-file.ts';
 import { openTarget, type Target } from '../target.ts';
+import { describe } from '../terminal/failure.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+import type { Output } from '../terminal/output.ts';
 import type { Finding } from './finding.ts';
 
 const MIB = 1024 * 1024;

@@ -1,5 +1,5 @@
 import { ContextCacheError, systemClock } from '../../index.ts';
-import { describe } from '../failure.ts';
+import { describe } from '../terminal/failure.ts';
 
 /** What one look has found. */
 export interface Finding {

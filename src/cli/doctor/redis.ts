@@ -1,5 +1,5 @@
 import { systemClock } from '../../index.ts';
-import { withoutSecrets } from '../settings.ts';
+import { withoutSecrets } from '../config/settings.ts';
 import { type AskedServer, type Finding, inTime, isOlder, notThere } from './finding.ts';
 
 /** The scripts of the mirror ask for the time and write, which older ones refuse. */

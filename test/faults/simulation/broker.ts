@@ -1,9 +1,9 @@
-import type { Link, OpenLink } from '../../../src/broadcast/event-pusher.ts';
-import type { TopicRoute } from '../../../src/broadcast/topic-route.ts';
-import type { TopicMessage } from '../../../src/broadcast/wire-frames.ts';
 import type { Clock } from '../../../src/core/clock.ts';
 import { within } from '../../../src/core/deadline.ts';
 import { ContextCacheError } from '../../../src/core/errors.ts';
+import type { Link, OpenLink } from '../../../src/followers/broadcast/event-pusher.ts';
+import type { TopicRoute } from '../../../src/followers/broadcast/topic-route.ts';
+import type { TopicMessage } from '../../../src/followers/broadcast/wire-frames.ts';
 import { Server, type SimConnection } from './network.ts';
 
 /** A message as the subscriber gets it. */

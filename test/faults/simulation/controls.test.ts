@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { apply } from '../../../src/core/apply.ts';
-import type { StorageWrite } from '../../../src/log/level-storage.ts';
+import type { StorageWrite } from '../../../src/storage/disk/leveldb/level-storage.ts';
 import { faultSeed } from '../support.ts';
 import { simulate } from './simulate.ts';
 import type { Sabotage } from './world.ts';

@@ -1,6 +1,11 @@
 import { crc32 } from 'node:zlib';
 import { compareNames } from '../../../src/core/names.ts';
-import type { LevelStorage, OpenStorage, StorageSnapshot, StorageWrite } from '../../../src/log/level-storage.ts';
+import type {
+  LevelStorage,
+  OpenStorage,
+  StorageSnapshot,
+  StorageWrite,
+} from '../../../src/storage/disk/leveldb/level-storage.ts';
 import type { Random } from '../support.ts';
 import type { Timeline } from './timeline.ts';
 

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { MemorySnapshotStore } from '../../../src/backup/memory-snapshot-store.ts';
+import { MemorySnapshotStore } from '../../../src/followers/backup/memory-snapshot-store.ts';
 import { AgentContextCache, type Entry, type SnapshotStore } from '../../../src/index.ts';
 import type { Random } from '../support.ts';
 import { ProcessClock } from './timeline.ts';

@@ -1,7 +1,7 @@
-import { MemorySnapshotStore } from '../../../src/backup/memory-snapshot-store.ts';
-import type { SnapshotStore } from '../../../src/backup/snapshot-store.ts';
 import type { Clock } from '../../../src/core/clock.ts';
 import { withDeadline } from '../../../src/core/deadline.ts';
+import { MemorySnapshotStore } from '../../../src/followers/backup/memory-snapshot-store.ts';
+import type { SnapshotStore } from '../../../src/followers/backup/snapshot-store.ts';
 import { Server, type SimConnection } from './network.ts';
 
 /** Where snapshots lie; loses nothing it has taken. */

@@ -3,9 +3,9 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { clock } from '../clock.ts';
 import { count, plural, short } from '../format.ts';
 import { epoch, subscribe } from '../live.ts';
+import { useSettled } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Empty, Loading, Search } from '../ui/parts.tsx';
-import { useSettled } from '../ui/use-later.ts';
 import { VirtualList } from '../ui/virtual-list.tsx';
 import { type Branch, DataTreeStore, type TreeRow } from './data-tree-store.ts';
 

@@ -6,9 +6,9 @@ import { get, post } from '../api.ts';
 import { ago, bytes, count, dateTime, plural } from '../format.ts';
 import { meta } from '../live.ts';
 import { useLoaded } from '../load.ts';
+import { useEvery, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
-import { useEvery, useNow } from '../ui/use-later.ts';
 import { StatusBadge } from './overview.tsx';
 import { VerifyCard } from './verify.tsx';
 

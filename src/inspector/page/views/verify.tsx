@@ -5,9 +5,9 @@ import type { HealthDetail, LastVerification, VerifyAgainst } from '../../protoc
 import { post } from '../api.ts';
 import { ago, count, plural } from '../format.ts';
 import { subscribe } from '../live.ts';
+import { useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty } from '../ui/parts.tsx';
-import { useNow } from '../ui/use-later.ts';
 
 const STAGES: Readonly<Record<VerifyProgress['stage'], string>> = {
   files: 'the files',

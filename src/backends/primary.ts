@@ -1,0 +1,141 @@
+import { ContextCacheError } from '../core/errors.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
+import { admit, type JsonValue } from '../core/value.ts';
+import type { BaseContextCache, MaybePromise } from './base-context-cache.ts';
+
+/** Carries one update to a primary. */
+export function writeToPrimary(primary: BaseContextCache, update: Update): MaybePromise<unknown> {
+  const { namespace, key } = update;
+  if (key === null) return update.drop ? primary.dropNamespace(namespace) : primary.clearNamespace(namespace);
+  switch (update.operation) {
+    case 'set':
+      return primary.set(key, update.value, namespace, { expiresAt: update.expiresAt });
+    case 'touch':
+      return primary.touch(key, namespace, update.expiresAt);
+    default:
+      return primary.delete(key, namespace);
+  }
+}
+
+/**
+ * Carries the updates of one command to an asynchronous primary, all or none: where one of several is refused, what
+ * the earlier ones changed is put back.
+ *
+ * @throws {ContextCacheError} `BACKEND_FAILED` where nothing has changed, `OUTCOME_UNKNOWN` where putting back failed.
+ */
+export async function writeAllToPrimary(primary: BaseContextCache, updates: readonly Update[]): Promise<void> {
+  const before = updates.length > 1 ? await valuesBefore(primary, updates) : undefined;
+  for (const [index, update] of updates.entries()) {
+    try {
+      await writeToPrimary(primary, update);
+    } catch (cause) {
+      if (before !== undefined) await putBack(primary, updates.slice(0, index + 1), before, cause);
+      throw refused(cause);
+    }
+  }
+}
+
+/**
+ * As {@link writeAllToPrimary}, with a primary that answers at once.
+ *
+ * @throws {ContextCacheError} as there.
+ */
+export function writeAllAtOnce(primary: BaseContextCache, updates: readonly Update[]): void {
+  const before = new Map<Update, JsonValue | undefined>();
+  for (const update of updates) {
+    const { key, namespace } = update;
+    try {
+      if (updates.length > 1 && key !== null) before.set(update, primary.get(key, namespace) as JsonValue | undefined);
+      writeToPrimary(primary, update);
+    } catch (cause) {
+      putBackAtOnce(primary, before, cause);
+      throw refused(cause);
+    }
+  }
+}
+
+function putBackAtOnce(
+  primary: BaseContextCache,
+  before: ReadonlyMap<Update, JsonValue | undefined>,
+  cause: unknown,
+): void {
+  try {
+    for (const [{ key, namespace }, value] of [...before].reverse()) {
+      // What was refused, and all after it, is as it was.
+      if (primary.get(key as string, namespace) === value) continue;
+      if (value === undefined) primary.delete(key as string, namespace);
+      else primary.set(key as string, value, namespace);
+    }
+  } catch (undoing) {
+    throw notPutBack(cause, undoing);
+  }
+}
+
+function notPutBack(cause: unknown, undoing: unknown): ContextCacheError {
+  return new ContextCacheError(
+    'OUTCOME_UNKNOWN',
+    'The primary refused one write of a batch, and putting back the earlier ones failed. Compare it with the log.',
+    { cause: new AggregateError([cause, undoing]) },
+  );
+}
+
+function refused(cause: unknown): ContextCacheError {
+  return new ContextCacheError('BACKEND_FAILED', 'The primary refused the write; nothing has changed. See the cause.', {
+    cause,
+  });
+}
+
+type Before = ReadonlyMap<string, JsonValue | undefined>;
+
+async function valuesBefore(primary: BaseContextCache, updates: readonly Update[]): Promise<Before> {
+  const keys = [...new Set(updates.flatMap((update) => (update.key === null ? [] : [update.key])))];
+  try {
+    const values = await primary.getMany(keys, updates[0]?.namespace ?? '');
+    return new Map(keys.map((key, index) => [key, values[index]]));
+  } catch (cause) {
+    throw refused(cause);
+  }
+}
+
+async function putBack(
+  primary: BaseContextCache,
+  updates: readonly Update[],
+  before: Before,
+  cause: unknown,
+): Promise<void> {
+  try {
+    for (const { key, namespace } of updates) {
+      if (key === null) continue;
+      const value = before.get(key);
+      await (value === undefined ? primary.delete(key, namespace) : primary.set(key, value, namespace));
+    }
+  } catch (undoing) {
+    throw notPutBack(cause, undoing);
+  }
+}
+
+/** Keys that a primary holds and the state does not know: it held them before the cache wrote to the namespace. */
+export function unknownKeys(state: NamespaceState, held: readonly string[]): string[] {
+  return held.filter((key) => !state.entries.has(key));
+}
+
+/**
+ * Updates that take over what a primary held before the cache knew of it, as `set`s by nobody: the log, and so
+ * everything that follows it, then has them too.
+ */
+export function adoption(
+  state: NamespaceState,
+  keys: readonly string[],
+  values: readonly (JsonValue | undefined)[],
+  at: number,
+): PendingUpdate[] {
+  const updates: PendingUpdate[] = [];
+  for (const [index, key] of keys.entries()) {
+    if (values[index] === undefined) continue;
+    const { value, bytes } = admit(values[index]);
+    const version = state.version + updates.length + 1;
+    updates.push(createUpdate(state.name, version, 'set', key, value, at, null, null, 0, false, bytes));
+  }
+  return updates;
+}

@@ -1,0 +1,197 @@
+import { decodeValue, encode } from '../../core/encoding/codec.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { decodeNamespace, encodeNamespace } from '../../core/names.ts';
+import type { Update } from '../../core/update.ts';
+import type { JsonValue } from '../../core/value.ts';
+import { type BackendSetOptions, BaseContextCache, type LogMark } from '../base-context-cache.ts';
+import { RedisConnection, type RedisConnectionOptions } from './redis-connection.ts';
+import { instantOf, RedisLayout } from './redis-layout.ts';
+import { positionOf, RedisMirror } from './redis-mirror.ts';
+import { CLEAR, DELETE, LIST, runScript, type Script, SET } from './redis-scripts.ts';
+
+/** Options of {@link RedisContextCache}. */
+export interface RedisContextCacheOptions extends RedisConnectionOptions {
+  /**
+   * What every key begins with, as it is: end it in a separator. Default: nothing. Two caches in one database need
+   * prefixes neither of which begins with the other.
+   */
+  readonly prefix?: string;
+}
+
+/** Names in one MGET. */
+const CHUNK_KEYS = 1000;
+
+/**
+ * Values in Redis, as MessagePack under `<prefix><namespace>:<key>`; in the namespace `%` and `:` are percent-encoded,
+ * so that the first colon ends it. Beside them, and never in their way because an encoded namespace is not empty and
+ * has no colon, lie `<prefix>:namespaces` (a set), `<prefix>:keys:<namespace>` (a set of names for each namespace, so
+ * that listing and clearing touch nothing else) and `<prefix>:positions` (a hash: the log mirrored here and how far).
+ *
+ * Every change is one step for Redis. An entry with `expiresAt` also expires by Redis's own clock, in case this
+ * process is gone by then. Needs Redis 5 or later, not a Cluster. It connects at the first call and, after a loss, at
+ * the next; no call hangs. Calls reject with `UNREACHABLE`, `TIMED_OUT` (whether it was done is not known),
+ * `BACKEND_FAILED` or `CLOSED`.
+ *
+ * @example
+ * ```ts
+ * await using backend = new RedisContextCache({ url: 'redis://localhost:6379', prefix: 'agents:' });
+ * await backend.set('token', 't-1', 'auth'); // redis-cli: GET agents:auth:token
+ * ```
+ */
+export class RedisContextCache extends BaseContextCache implements AsyncDisposable {
+  readonly #connection: RedisConnection;
+  readonly #layout: RedisLayout;
+  readonly #mirror: RedisMirror;
+
+  constructor(options: RedisContextCacheOptions) {
+    super();
+    this.#connection = new RedisConnection(options);
+    const { prefix = '' } = options;
+    if (!prefix.isWellFormed())
+      throw new ContextCacheError('INVALID_OPTION', 'The prefix must be well-formed Unicode.');
+    this.#layout = new RedisLayout(prefix);
+    this.#mirror = new RedisMirror(this.#connection, this.#layout);
+  }
+
+  /** For messages: the URL without user and password. */
+  get description(): string {
+    return this.#connection.description;
+  }
+
+  override async get(key: string, namespace: string): Promise<JsonValue | undefined> {
+    const bytes = await this.#connection.run((client) => client.getBuffer(this.#layout.value(namespace, key)));
+    return this.#decode(bytes);
+  }
+
+  override async set(key: string, value: JsonValue, namespace: string, options?: BackendSetOptions): Promise<void> {
+    const { expiresAt = null } = options ?? {};
+    const keys = [this.#layout.value(namespace, key), this.#layout.index(namespace), this.#layout.namespaces];
+    await this.#run(SET, keys, [
+      encode(value),
+      expiresAt === null ? '' : instantOf(expiresAt),
+      key,
+      encodeNamespace(namespace),
+    ]);
+  }
+
+  override async delete(key: string, namespace: string): Promise<boolean> {
+    return (await this.#run(DELETE, [this.#layout.value(namespace, key), this.#layout.index(namespace)], [key])) === 1;
+  }
+
+  /** Read page by page: a key that is set or deleted meanwhile may be in it or not. */
+  override async listKeys(namespace: string): Promise<string[]> {
+    const names = new Set<string>();
+    let cursor = '0';
+    do {
+      const page = await this.#run(LIST, [this.#layout.index(namespace)], [cursor, this.#layout.space(namespace)]);
+      const [next, live] = page as [string, string[]];
+      for (const name of live) names.add(name);
+      cursor = next;
+    } while (cursor !== '0');
+    return [...names];
+  }
+
+  /** Empties the namespace, which stays listed. */
+  override async clearNamespace(namespace: string): Promise<void> {
+    await this.#clear(namespace, '0');
+  }
+
+  override async dropNamespace(namespace: string): Promise<void> {
+    await this.#clear(namespace, '1');
+  }
+
+  /** Read page by page, like {@link listKeys}. */
+  override async listNamespaces(): Promise<string[]> {
+    const names = new Set<string>();
+    let cursor = '0';
+    do {
+      const [next, page] = await this.#connection.run((client) =>
+        client.sscan(this.#layout.namespaces, cursor, 'COUNT', CHUNK_KEYS),
+      );
+      for (const name of page) names.add(decodeNamespace(name));
+      cursor = next;
+    } while (cursor !== '0');
+    return [...names];
+  }
+
+  override async getMany(keys: readonly string[], namespace: string): Promise<(JsonValue | undefined)[]> {
+    const values: (JsonValue | undefined)[] = [];
+    for (let i = 0; i < keys.length; i += CHUNK_KEYS) {
+      const names = keys.slice(i, i + CHUNK_KEYS).map((key) => this.#layout.value(namespace, key));
+      const found = await this.#connection.run((client) => client.mgetBuffer(names));
+      values.push(...found.map((bytes) => this.#decode(bytes)));
+    }
+    return values;
+  }
+
+  override async touch(key: string, namespace: string, expiresAt: number | null): Promise<void> {
+    const name = this.#layout.value(namespace, key);
+    await this.#connection.run((client) =>
+      expiresAt === null ? client.persist(name) : client.call('PEXPIREAT', [name, instantOf(expiresAt)]),
+    );
+  }
+
+  /**
+   * Takes the updates and the position in one step; in several, each of which moves the position, where they are more
+   * than about a megabyte. Those that a first try has brought already are left out. Where `after` and `through` are
+   * the same, the updates are taken at that position. A log that nothing is known of is at position 0.
+   *
+   * @throws {MirrorMismatchError} where they do not follow on what Redis holds, or where an entry that they touch has
+   *   expired in Redis before they came; the position is forgotten then.
+   */
+  override applyUpdates(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
+    return this.#mirror.apply(updates, mark, signal);
+  }
+
+  override async appliedPosition(log: string, signal: AbortSignal): Promise<number | undefined> {
+    return positionOf(await this.#connection.run((client) => client.hget(this.#layout.positions, log), signal));
+  }
+
+  override async resetPosition(log: string, position: number, signal: AbortSignal): Promise<void> {
+    await this.#connection.run((client) => client.hset(this.#layout.positions, log, String(position)), signal);
+  }
+
+  /** Whether another log than `log` has written here too: that of an earlier process without a directory, say. */
+  override async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
+    const logs = await this.#connection.run((client) => client.hkeys(this.#layout.positions), signal);
+    return logs.some((name) => name !== log);
+  }
+
+  /** Connects where it is not connected, and makes sure that Redis answers. */
+  override connect(signal?: AbortSignal): Promise<void> {
+    return this.#connection.connect(signal);
+  }
+
+  /** Calls `lost` when an established connection breaks by itself, idle or not. Returns how to stop. */
+  override onLost(lost: (cause: Error) => void): () => void {
+    return this.#connection.onLost(lost);
+  }
+
+  /** Ends the connection; calls in flight reject with `CLOSED`, a later call connects anew. Twice is fine. */
+  override close(): void {
+    this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async #clear(namespace: string, drop: '0' | '1'): Promise<void> {
+    const keys = [this.#layout.index(namespace), this.#layout.namespaces];
+    await this.#run(CLEAR, keys, [this.#layout.space(namespace), encodeNamespace(namespace), drop]);
+  }
+
+  #run(script: Script, keys: readonly string[], rest: readonly (string | Buffer)[]): Promise<unknown> {
+    return this.#connection.run((client) => runScript(client, script, keys, rest));
+  }
+
+  #decode(bytes: Buffer | null): JsonValue | undefined {
+    if (bytes === null) return undefined;
+    try {
+      return decodeValue(bytes);
+    } catch (cause) {
+      const message = `Redis at ${this.description} holds something that is not MessagePack. Remove it, or choose another prefix.`;
+      throw new ContextCacheError('BACKEND_FAILED', message, { cause });
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import { encodeNamespace } from '../../core/names.ts';
+
+/** Where what is in Redis. */
+export class RedisLayout {
+  /** What every key begins with. */
+  readonly prefix: string;
+  /** A set: the namespaces, encoded. */
+  readonly namespaces: string;
+  /** A hash: log → position. */
+  readonly positions: string;
+
+  constructor(prefix: string) {
+    this.prefix = prefix;
+    this.namespaces = `${prefix}:namespaces`;
+    this.positions = `${prefix}:positions`;
+  }
+
+  /** What the value keys of a namespace begin with. */
+  space(namespace: string): string {
+    return `${this.prefix}${encodeNamespace(namespace)}:`;
+  }
+
+  value(namespace: string, key: string): string {
+    return this.space(namespace) + key;
+  }
+
+  /** A set: the keys of the namespace. */
+  index(namespace: string): string {
+    return `${this.prefix}:keys:${encodeNamespace(namespace)}`;
+  }
+}
+
+/** Redis takes whole milliseconds in plain digits. */
+export function instantOf(expiresAt: number): string {
+  return String(Math.min(Math.max(Math.ceil(expiresAt), 1), Number.MAX_SAFE_INTEGER));
+}

@@ -1,0 +1,126 @@
+import { access, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { digestOfAll } from '../core/encoding/digest.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { CacheOptions } from '../engine/options.ts';
+import { verifyFiles } from '../log/verify-files.ts';
+import { copyDatabase } from '../storage/disk/leveldb/database-copy.ts';
+import { openUnproven } from '../storage/disk/leveldb/level-storage.ts';
+import { PinnedStorage } from '../storage/disk/leveldb/pinned-storage.ts';
+import { assertUnheld } from '../storage/disk/leveldb/proof/prove-before-opening.ts';
+import { type DatabaseVerdict, verifyDatabase } from '../verify/disk/verify-database.ts';
+import { verifyBackupsOf } from '../verify/verify.ts';
+import { Findings } from '../verify/verify-findings.ts';
+import { reportOf, type VerifyOptions, type VerifyReport } from '../verify/verify-report.ts';
+import { AgentContextCache } from './agent-context-cache.ts';
+
+/** Options of {@link verifyDirectory}. */
+export interface VerifyDirectoryOptions extends VerifyOptions {
+  /** What snapshots in the directory were written with, for what is encrypted. */
+  readonly transforms?: NonNullable<CacheOptions['backup']>['transforms'];
+  readonly clock?: Clock | undefined;
+}
+
+/**
+ * Verifies a data directory that no process has open, also one that `AgentContextCache.open` refuses, as `cache.verify()`
+ * does a running cache. Changes nothing in it: what is read is a copy (of links, for the most part) that is made in the
+ * directory and removed. With `against` it is
+ * opened, as it is for any other use, where it can be.
+ *
+ * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, and of `against` what
+ *   `cache.verify()` throws.
+ *
+ * @example
+ * ```ts
+ * const { ok, problems } = await verifyDirectory('./agent-memory');
+ * ```
+ */
+export async function verifyDirectory(dataDir: string, options: VerifyDirectoryOptions = {}): Promise<VerifyReport> {
+  const { signal, onProgress, transforms, clock = systemClock } = options;
+  const path = resolve(dataDir);
+  const location = join(path, 'db');
+  await mustExist(path, location);
+  await mustBeUnlocked(path, location);
+  const findings = new Findings(clock, signal, onProgress);
+  if (options.against !== undefined) {
+    const report = await verifyOpened(path, options, findings);
+    if (report !== undefined) return report;
+  }
+  const verdict = await verifyStored(path, location, findings);
+  // What was changed while it was looked at is no damage.
+  await mustBeUnlocked(path, location);
+  await verifyBackupsOf(path, transforms, findings);
+  return reportOf(findings, verdict.position, verdict.digest);
+}
+
+/** To be compared with another, it must be a whole one. */
+async function verifyOpened(
+  path: string,
+  { against, signal, onProgress, transforms, clock }: VerifyDirectoryOptions,
+  findings: Findings,
+): Promise<VerifyReport | undefined> {
+  const backup = { enabled: false, transforms };
+  try {
+    await using cache = await AgentContextCache.open({
+      ...{ dataDir: path, natsUrl: null, passivateAfterMs: 0, clock, backup },
+      onError: () => {},
+    });
+    return await cache.verify({ against, signal, onProgress });
+  } catch (error) {
+    if (!(error instanceof ContextCacheError) || error.code !== 'LOG_CORRUPT') throw error;
+    findings.notes.push(`Nothing was compared, because the directory can not be opened: ${error.message}`);
+    return undefined;
+  }
+}
+
+async function mustExist(path: string, location: string): Promise<void> {
+  try {
+    await access(location);
+  } catch (cause) {
+    const remedy = 'Name a directory that a cache was opened with.';
+    throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${path}. ${remedy}`, { cause });
+  }
+}
+
+async function mustBeUnlocked(path: string, location: string): Promise<void> {
+  try {
+    await assertUnheld(location);
+  } catch (cause) {
+    const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
+    throw new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
+  }
+}
+
+async function verifyStored(path: string, location: string, findings: Findings): Promise<DatabaseVerdict> {
+  const nothing = { position: 0, digest: digestOfAll([]) };
+  await using copy = await copyDatabase(location, path);
+  await verifyFiles(copy.location, findings, false);
+  try {
+    const storage = await openUnproven(copy.location, false);
+    try {
+      const pinned = new PinnedStorage(storage, path);
+      return await verifyDatabase(pinned, findings, path).finally(() => pinned.close());
+    } finally {
+      await storage.close();
+    }
+  } catch (error) {
+    const isForeign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
+    if (isForeign && findings.problems.length === 0) throw error;
+    findings.addError('file', { file: await strictlyRead(copy.location) }, reasonOf(error));
+    findings.notes.push('Not every record could be read: the database can not be opened.');
+    return nothing;
+  }
+}
+
+/** What LevelDB reads, and lets nothing pass in, when it opens a database whose files are all there: its manifest. */
+async function strictlyRead(location: string): Promise<string> {
+  const named = await readFile(join(location, 'CURRENT'), 'latin1').catch(() => '');
+  return join('db', named.trim());
+}
+
+/** What LevelDB says, in place of that it could not be opened. */
+function reasonOf(error: unknown): unknown {
+  const { cause } = toError(error);
+  return error instanceof ContextCacheError || cause === undefined ? error : cause;
+}

@@ -1,0 +1,118 @@
+import { InvalidArgumentError } from 'commander';
+import ms, { type StringValue } from 'ms';
+import { type PastMoment, parseMoment } from '../../wire/moment.ts';
+import { UsageError } from '../terminal/failure.ts';
+import { CliOption, collect } from './cli-option.ts';
+
+/** Options that several commands share, and what their texts mean. */
+
+/** An integer from 0. */
+export function integer(text: string): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError('Give an integer from 0.');
+  return number;
+}
+
+/** A position, or a time. */
+export function moment(text: string): PastMoment {
+  const parsed = parseMoment(text);
+  if (parsed === undefined) throw new InvalidArgumentError('Give a position, or a time such as 2026-01-31T12:00:00Z.');
+  return parsed;
+}
+
+/** A port; 0 is any free one. */
+export function port(text: string): number {
+  const number = integer(text);
+  if (number > 65_535) throw new InvalidArgumentError('Give a port from 0 to 65535.');
+  return number;
+}
+
+/** A duration in milliseconds, from `60s`, `5m` or a number of milliseconds. */
+export function duration(text: string): number {
+  const parsed = /^\d+$/.test(text) ? Number(text) : text.length <= 100 ? ms(text as StringValue) : undefined;
+  if (parsed === undefined || !(parsed >= 0)) {
+    throw new InvalidArgumentError("Give a duration such as '60s' or '5m', or milliseconds.");
+  }
+  return parsed;
+}
+
+/** A duration as the cache takes it: milliseconds where it is only digits. */
+export function durationOrMs(text: string): number | string {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+/** `--namespace NS`: where it happens. */
+export function namespaceOption(): CliOption {
+  return new CliOption('-n, --namespace <name>', 'the namespace').default('default') as CliOption;
+}
+
+/** `--namespace NS`: of everything there is, only this. */
+export function onlyNamespaceOption(): CliOption {
+  return narrowing('-n, --namespace <name>', 'only of this namespace');
+}
+
+/** `--namespace NS` that may be given several times. */
+export function onlyNamespacesOption(): CliOption {
+  const option = narrowing('-n, --namespace <name>', 'only of this namespace (may be repeated)');
+  option.argParser(collect);
+  return option;
+}
+
+function narrowing(flags: string, description: string): CliOption {
+  const option = new CliOption(flags, description);
+  option.inFile = 'section';
+  return option;
+}
+
+/** `--yes`: nobody is to be asked. */
+export function yesOption(): CliOption {
+  const option = new CliOption('-y, --yes', 'do it without asking');
+  option.inFile = 'never';
+  return option;
+}
+
+/** `--agent NAME`. */
+export function agentOption(what: string): CliOption {
+  return new CliOption('--agent <name>', what);
+}
+
+/** `--topic SUBJECT`. */
+export function topicOption(): CliOption {
+  const what = 'broadcast to this topic (may be repeated; replaces the topics there are)';
+  return new CliOption('--topic <subject>', what).argParser(collect) as CliOption;
+}
+
+/** `--subject-id ID`. */
+export function subjectIdOption(): CliOption {
+  return new CliOption('--subject-id <id>', 'who sends, in what is broadcast').env('SUBJECT_ID') as CliOption;
+}
+
+/** `--backup-dir DIR`. */
+export function backupDirOption(what: string): CliOption {
+  return new CliOption('--backup-dir <dir>', what);
+}
+
+/** `--nats [URL]`: without a URL the environment's, or the local one. */
+export function natsOption(what: string): CliOption {
+  const local = 'nats://127.0.0.1:4222';
+  const option = new CliOption('--nats [url]', `${what} (without a URL: NATS_URL, or ${local})`);
+  const isUrl = (text: string) => /^(nats|tls):\/\//.test(text) || /:\d+(,|$)/.test(text);
+  option.server = { env: 'NATS_URL', local, isUrl };
+  return option;
+}
+
+/** `--redis [URL]`: without a URL the environment's, or the local one. */
+export function redisOption(what: string): CliOption {
+  const local = 'redis://127.0.0.1:6379';
+  const option = new CliOption('--redis [url]', `${what} (without a URL: REDIS_URL, or ${local})`);
+  option.server = { env: 'REDIS_URL', local, isUrl: (text) => /^rediss?:\/\//.test(text) };
+  return option;
+}
+
+/** The NATS to broadcast to; `undefined` where none is asked for. Topics need one. */
+export function natsFor(url: string | undefined, topics: readonly string[] | undefined): string | undefined {
+  if (url !== undefined || topics === undefined) return url;
+  const fromEnvironment = process.env.NATS_URL;
+  if (fromEnvironment) return fromEnvironment;
+  throw new UsageError('--topic needs to know where to publish: add --nats nats://host:4222, or set NATS_URL.');
+}

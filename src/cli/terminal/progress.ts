@@ -1,0 +1,89 @@
+import { type Clock, systemClock } from '../../index.ts';
+import { shownCount } from './format.ts';
+
+/** Where the line is drawn; see `Output`. */
+export interface ProgressLine {
+  readonly showsProgress: boolean;
+  progress(text: string): void;
+  clearProgress(): void;
+}
+
+/** Between two drawings. */
+const DRAW_MS = 200;
+/** What is done sooner needs no bar. */
+const PATIENCE_MS = 400;
+const WIDTH = 24;
+
+/**
+ * Shows on a terminal how far some long work has come; nothing where messages go elsewhere. With a known share of the
+ * work a bar, otherwise what is counted and the time.
+ */
+export class Progress implements Disposable {
+  readonly #output: ProgressLine;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  #what: string;
+  #detail = '';
+  #fraction: number | undefined;
+  #dueAt: number;
+  #timer: unknown;
+
+  constructor(output: ProgressLine, what: string, clock: Clock = systemClock) {
+    this.#output = output;
+    this.#what = what;
+    this.#clock = clock;
+    this.#startedAt = clock.now();
+    this.#dueAt = this.#startedAt + PATIENCE_MS;
+    if (output.showsProgress) this.#wait();
+  }
+
+  /** How much there is by now: `12,345 lines`; and the share of all, from 0 to 1, where that is known. */
+  count(count: number, unit: string, fraction?: number): void {
+    this.#detail = `${shownCount(count)} ${unit}`;
+    this.#fraction = fraction;
+    this.#drawIfDue();
+  }
+
+  /** Something else is being done now. */
+  turnTo(what: string): void {
+    this.#what = what;
+    this.#detail = '';
+    this.#fraction = undefined;
+    this.#drawIfDue();
+  }
+
+  /** It is over; the line is taken away. */
+  [Symbol.dispose](): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#dueAt = Number.POSITIVE_INFINITY;
+    this.#output.clearProgress();
+  }
+
+  /** Time passes while nothing is counted. */
+  #wait(): void {
+    this.#timer = this.#clock.setTimeout(() => {
+      this.#drawIfDue();
+      this.#wait();
+    }, DRAW_MS);
+    this.#clock.unref?.(this.#timer);
+  }
+
+  #drawIfDue(): void {
+    const now = this.#clock.now();
+    if (now < this.#dueAt || !this.#output.showsProgress) return;
+    this.#dueAt = now + DRAW_MS;
+    this.#output.progress(progressLine(this.#what, this.#detail, this.#fraction, now - this.#startedAt));
+  }
+}
+
+/** `Replaying [############------------]  50 % 1,000 updates, 3 s`. */
+export function progressLine(what: string, detail: string, fraction: number | undefined, elapsedMs: number): string {
+  const seconds = `${Math.floor(elapsedMs / 1_000)} s`;
+  const after = detail === '' ? seconds : `${detail}, ${seconds}`;
+  if (fraction === undefined) return `${what} … ${after}`;
+  const share = Math.min(1, Math.max(0, fraction));
+  const full = Math.floor(share * WIDTH);
+  const percent = String(Math.floor(share * 100)).padStart(3);
+  return `${what} [${'#'.repeat(full)}${'-'.repeat(WIDTH - full)}] ${percent} % ${after}`;
+}

@@ -1,0 +1,44 @@
+import { Unpackr } from 'msgpackr';
+import { type JsonValue, setOwn } from '../value.ts';
+import { MessageWriter } from './message-writer.ts';
+
+const writer = new MessageWriter();
+const fastUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
+const exactUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: false });
+
+/** The fast decoder renames a property `__proto__`; bytes that may hold one take the exact way. */
+const RENAMED = Buffer.from('__proto__');
+
+/** Encodes a JSON value (or an array or plain object of them, and of `Uint8Array`s) as MessagePack. */
+export function encode(value: unknown): Buffer {
+  writer.begin();
+  writer.value(value);
+  return writer.end();
+}
+
+/** The inverse of {@link encode}. The result is not frozen. */
+export function decode(bytes: Uint8Array): unknown {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.includes(RENAMED) ? mapsToObjects(exactUnpackr.unpack(buffer)) : fastUnpackr.unpack(buffer);
+}
+
+/** Decodes a stored value and freezes it deeply, as every value in the cache is. */
+export function decodeValue(bytes: Uint8Array): JsonValue {
+  return freezeDeep(decode(bytes) as JsonValue);
+}
+
+/** Freezes a value that this process has made itself. A list of the properties would take twice as long. */
+export function freezeDeep<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) for (let i = 0; i < value.length; i += 1) freezeDeep(value[i]);
+  else for (const name in value) freezeDeep(value[name]);
+  return Object.freeze(value);
+}
+
+function mapsToObjects(decoded: unknown): unknown {
+  if (Array.isArray(decoded)) return decoded.map(mapsToObjects);
+  if (!(decoded instanceof Map)) return decoded;
+  const object = {};
+  for (const [name, inner] of decoded) setOwn(object, String(name), mapsToObjects(inner));
+  return object;
+}

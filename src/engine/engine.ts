@@ -1,0 +1,400 @@
+import { Passivation } from '../actors/passivation.ts';
+import { Supervisor } from '../actors/supervisor.ts';
+import { WatchHub } from '../actors/watch-hub.ts';
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import { RedisContextCache } from '../backends/redis/redis-context-cache.ts';
+import { Admission } from '../core/admission.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import type { BackupSettings, ContextCommand } from '../core/command.ts';
+import { withDeadline } from '../core/deadline.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import type { FailureSource } from '../core/report.ts';
+import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
+import { createValueCheck } from '../core/schemas.ts';
+import type { Update } from '../core/update.ts';
+import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
+import { BackupManager } from '../followers/backup/backup-manager.ts';
+import { BackupSink } from '../followers/backup/backup-sink.ts';
+import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
+import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
+import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
+import { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
+import { ContextUpdateEventPusher } from '../followers/broadcast/event-pusher.ts';
+import { ContextUpdateProcessor } from '../followers/broadcast/public-message.ts';
+import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
+import { DEFAULT_BACK_OFF } from '../followers/follower.ts';
+import { Followers, type Undelivered } from '../followers/followers.ts';
+import { MirrorSink } from '../followers/mirror/mirror-sink.ts';
+import type { ConfigStore } from '../storage/config-store.ts';
+import type { FollowerSink, StateCut } from '../storage/follower-sink.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import { Retention } from '../storage/retention.ts';
+import { takeCut } from '../storage/state-cut.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+import type { CacheHealth } from './health.ts';
+import type { CacheOptions, OpenOptions } from './options.ts';
+import type { Storage } from './storage.ts';
+
+/** What a shutdown could not do. */
+export interface ShutdownReport {
+  /** Followers that have not got everything; empty where all have. A durable log keeps it for the next start. */
+  readonly undelivered: readonly Undelivered[];
+  /** Whether commands were still waiting for an asynchronous primary. */
+  readonly unfinishedCommands: boolean;
+  /** Why the final snapshot failed, where one was due. */
+  readonly backupError: Error | undefined;
+  /** Why the log could not write what was left, where it could not: that is lost with the process. */
+  readonly logError: Error | undefined;
+}
+
+/** Names of the followers, as health and warnings show them. */
+export const FOLLOWER = {
+  mirror: 'mirror',
+  broadcaster: 'broadcaster',
+  backup: 'backup',
+  checkpointer: 'checkpointer',
+} as const;
+
+/** How long somebody waits for the state table. */
+const CHECKPOINT_MS = 30_000;
+
+/** The state table is written at most this often while little changes, … */
+const CHECKPOINT_LINGER_MS = 2_000;
+/** … or after so many bytes, a quarter of what the log keeps in memory: read from there it costs much less. */
+const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
+
+/** The backup only wants to know that something changed; telling it of every commit would cost each one a write. */
+const BACKUP_LINGER_MS = 100;
+
+const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
+const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
+
+/** Which updates of the log. */
+export interface LogRange {
+  /** First position. Default: the oldest the log holds. */
+  readonly from?: number | undefined;
+  /** Last position. Default: the last committed one. */
+  readonly to?: number | undefined;
+  /** Only of this namespace. Default: all. */
+  readonly namespace?: string | undefined;
+}
+
+/** The parts of a cache, wired. */
+export class Composition {
+  readonly clock: Clock;
+  readonly log: UpdateLog;
+  readonly config: ConfigStore;
+  readonly registry: NamespaceRegistry;
+  readonly admission: Admission;
+  readonly supervisor: Supervisor;
+  readonly followers: Followers;
+  readonly watchers: WatchHub;
+  readonly topics: TopicsListConfig;
+  readonly broadcaster: BroadcasterSink;
+  readonly backup: BackupSink | undefined;
+  readonly primary: BaseContextCache | undefined;
+  readonly retention: Retention;
+  /** What is mirrored to. */
+  readonly secondary: BaseContextCache | undefined;
+  readonly #options: CacheOptions & Partial<OpenOptions>;
+  #passivation: Passivation | undefined;
+  #broadcasterSynced: Promise<void> = Promise.resolve();
+  #errors: CacheHealth['errors'] = { count: 0, last: undefined };
+  #closed = false;
+
+  constructor(options: CacheOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
+    this.#options = options;
+    this.clock = options.clock ?? systemClock;
+    this.log = storage.log;
+    this.config = storage.config;
+    this.primary = options.primaryCache;
+    this.admission = new Admission({ ...DEFAULT_VALUE_LIMITS, ...options.limits }, createValueCheck(options.schemas));
+    this.registry = storage.registry;
+    this.supervisor = new Supervisor({
+      ...options.internals,
+      clock: this.clock,
+      log: this.log,
+      admission: this.admission,
+      registry: this.registry,
+      primary: this.primary,
+      restartPolicy: { ...DEFAULT_RESTART_POLICY, ...options.restart },
+      maxWaiting: options.maxWaiting ?? 10_000,
+      report: this.report,
+      control,
+    });
+    this.followers = new Followers({
+      log: this.log,
+      clock: this.clock,
+      parent: this.supervisor.actor,
+      backOff: { ...DEFAULT_BACK_OFF, ...options.backOff },
+      takeCut: this.takeCut,
+      report: this.report,
+    });
+    this.watchers = new WatchHub(this.log, this.report);
+    this.log.onStatus((status, cause) => {
+      if (cause !== undefined) this.report(cause, { source: `log ${status}` });
+    });
+    this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
+    this.broadcaster = this.#createBroadcaster();
+    this.backup = this.#createBackup();
+    this.secondary = this.#createSecondary();
+    this.#startFollowers(storage.checkpointer);
+    const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = this.#options;
+    if (storage.checkpointer !== undefined) {
+      this.#passivation = new Passivation(this.supervisor, { clock: this.clock, afterMs, maxResident });
+    }
+    this.supervisor.scheduleAll();
+    this.retention = new Retention({
+      ...{ retained: storage.retained, log: this.log, clock: this.clock, report: this.report },
+      bounds: options.log ?? {},
+      // Those that only linger; whoever delivers to another system may take for ever.
+      caughtUp: (signal) => this.caughtUp([FOLLOWER.checkpointer, FOLLOWER.backup], signal),
+    });
+  }
+
+  /** Resolves once these followers, where there are such, have what is committed by now. */
+  caughtUp(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    const caughtUp = async (limited: AbortSignal) => {
+      await Promise.all(names.map((name) => this.followers.get(name)?.caughtUp(limited)));
+    };
+    return withDeadline(caughtUp, { what: 'The state table', timeoutMs: CHECKPOINT_MS, clock: this.clock, signal });
+  }
+
+  /** All namespaces as they are now. */
+  readonly takeCut = (): StateCut =>
+    takeCut(
+      this.registry,
+      this.log,
+      this.clock.now(),
+      this.primary === undefined ? undefined : (state) => this.#readValues(state),
+    );
+
+  async *readLog({ from = this.log.first, to, namespace }: LogRange): AsyncGenerator<Update> {
+    for await (const updates of this.log.read(from, to)) {
+      for (const update of updates) if (namespace === undefined || update.namespace === namespace) yield update;
+    }
+  }
+
+  /** Where failures go that nobody may be waiting for. */
+  readonly report = (error: Error, source: FailureSource): void => {
+    const code = error instanceof ContextCacheError ? error.code : error.name;
+    this.#errors = { count: this.#errors.count + 1, last: { code, message: error.message, at: this.clock.now() } };
+    const { onError } = this.#options;
+    if (onError === undefined) {
+      if (code !== 'VERSION_CONFLICT')
+        process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
+      return;
+    }
+    try {
+      onError(error, source);
+    } catch (thrown) {
+      process.emitWarning(`onError itself threw: ${String(thrown)}`, 'ContextCacheWarning');
+    }
+  };
+
+  get errors(): CacheHealth['errors'] {
+    return this.#errors;
+  }
+
+  /** Keeps the topics, and begins or ends the broadcast where the list has become non-empty or empty. */
+  async topicsChanged(): Promise<void> {
+    this.#assertOpen();
+    await this.config.set(
+      'topics',
+      this.topics.entries().map(({ topic, since }) => ({ topic, since })),
+    );
+    // One after another: a follower that is being removed has its name still.
+    this.#broadcasterSynced = this.#broadcasterSynced.then(() => this.#syncBroadcaster());
+    await this.#broadcasterSynced;
+  }
+
+  /** Keeps whether and how snapshots are taken. */
+  async backupChanged(): Promise<void> {
+    this.#assertOpen();
+    if (this.backup === undefined) return;
+    await this.config.set('backup', { enabled: this.backup.isEnabled(), settings: { ...this.backup.getSettings() } });
+  }
+
+  health(closed: boolean): CacheHealth {
+    const { log, registry, supervisor } = this;
+    const followers = this.followers.health();
+    const failed = [...registry.unreadable];
+    for (const { name, status } of registry.records()) if (status === 'failed') failed.push(name);
+    const ok = log.status === 'ready' && failed.length === 0 && followers.every(({ attempts }) => attempts === 0);
+    return {
+      status: closed ? 'closed' : ok ? 'ok' : 'degraded',
+      log: {
+        id: log.id,
+        durable: log.durable,
+        status: log.status,
+        head: log.head,
+        committed: log.committed,
+        first: log.first,
+      },
+      retention: this.retention.health(),
+      namespaces: { total: registry.size, resident: registry.resident, failed, restarts: supervisor.restarts },
+      followers,
+      topics: this.topics.list(),
+      backup: this.backup?.status(),
+      watchers: this.watchers.size,
+      errors: this.#errors,
+    };
+  }
+
+  /** Ends everything, in the direction of the flow. `idle`: resolves once no command is under way. */
+  async shutdown(timeoutMs: number, idle: () => Promise<void>): Promise<ShutdownReport> {
+    this.#closed = true;
+    const deadline = new AbortController();
+    const timer = this.clock.setTimeout(
+      () => deadline.abort(new ContextCacheError('TIMED_OUT', 'The time for the shutdown is over.')),
+      timeoutMs,
+    );
+    this.#passivation?.stop();
+    const compacted = this.retention.stop();
+    try {
+      this.supervisor.drain();
+      const unfinishedCommands = !(await inTime(idle(), deadline.signal));
+      await inTime(this.log.flush(), deadline.signal);
+      const undelivered = await this.followers.drain(deadline.signal);
+      const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
+      await compacted;
+      await this.#letGo('followers', () => this.followers.stop());
+      await this.#letGo(FOLLOWER.backup, () => this.backup?.close());
+      this.watchers.close();
+      this.supervisor.stop();
+      const logError = await this.log.close().then(() => undefined, toError);
+      await inTime(
+        this.#letGo('primary', () => this.primary?.close?.()),
+        deadline.signal,
+      );
+      return { undelivered, unfinishedCommands, backupError, logError };
+    } finally {
+      this.clock.clearTimeout(timer);
+    }
+  }
+
+  /** Whoever cannot let go must not keep the log from being closed. */
+  async #letGo(source: string, close: () => unknown): Promise<void> {
+    try {
+      await close();
+    } catch (error) {
+      this.report(toError(error), { source });
+    }
+  }
+
+  /** What was let go of must not be started again. */
+  #assertOpen(): void {
+    if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
+  }
+
+  #startFollowers(checkpointer: FollowerSink | undefined): void {
+    if (checkpointer !== undefined) {
+      this.followers.add({
+        name: FOLLOWER.checkpointer,
+        sink: checkpointer,
+        lingerMs: this.#options.internals?.checkpointMs ?? CHECKPOINT_LINGER_MS,
+        lingerBytes: CHECKPOINT_LINGER_BYTES,
+      });
+    }
+    if (this.secondary !== undefined) {
+      const { mirrorTimeoutMs = 5_000 } = this.#options;
+      const sink = new MirrorSink(this.secondary, this.log.id, this.clock, mirrorTimeoutMs);
+      this.followers.add({ name: FOLLOWER.mirror, sink });
+    }
+    if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
+    this.#broadcasterSynced = this.#syncBroadcaster();
+    if (this.backup !== undefined)
+      this.followers.add({
+        name: FOLLOWER.backup,
+        sink: this.backup,
+        start: this.log.head,
+        lingerMs: BACKUP_LINGER_MS,
+      });
+  }
+
+  #createSecondary(): BaseContextCache | undefined {
+    const { secondaryCache, useDefault, redisUrl } = this.#options;
+    if (secondaryCache !== undefined) return secondaryCache;
+    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
+    return url === undefined ? undefined : new RedisContextCache({ url, clock: this.clock });
+  }
+
+  #createBroadcaster(): BroadcasterSink {
+    const { natsUrl, natsConnection, subjectId } = this.#options;
+    return new BroadcasterSink({
+      topics: this.topics,
+      processor: new ContextUpdateProcessor({ log: this.log.id, subjectId }),
+      pusher: new ContextUpdateEventPusher({
+        // With `null` nothing is ever published; see `#syncBroadcaster`.
+        url: (natsUrl === undefined ? process.env.NATS_URL : natsUrl) || DEFAULT_NATS_URL,
+        connection: natsConnection,
+        clock: this.clock,
+        openLink: this.#options.internals?.openLink,
+      }),
+      onError: (error) => this.report(error, { source: FOLLOWER.broadcaster }),
+    });
+  }
+
+  /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
+  async #syncBroadcaster(): Promise<void> {
+    if (this.#options.natsUrl === null) return;
+    const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
+    if (this.topics.size > 0 && !running) {
+      const oldest = Math.min(...this.topics.entries().map(({ since }) => since));
+      this.followers.add({ name: FOLLOWER.broadcaster, sink: this.broadcaster, start: oldest });
+    } else if (this.topics.size === 0 && running) {
+      await this.followers.remove(FOLLOWER.broadcaster);
+    }
+  }
+
+  #createBackup(): BackupSink | undefined {
+    const { backup = {} } = this.#options;
+    const store = backup.store ?? this.#defaultStore();
+    if (store === undefined) return undefined;
+    const kept = (this.config.get('backup') ?? {}) as { enabled?: boolean; settings?: Partial<BackupSettings> };
+    const { interval, mode, keep, transforms } = backup;
+    const given = Object.fromEntries(
+      Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined),
+    );
+    return new BackupSink({
+      manager: new BackupManager({ store, settings: { ...kept.settings, ...given }, transforms, clock: this.clock }),
+      takeCut: this.takeCut,
+      clock: this.clock,
+      enabled: backup.enabled ?? kept.enabled ?? false,
+      onError: (error) => this.report(error, { source: FOLLOWER.backup }),
+    });
+  }
+
+  #defaultStore(): SnapshotStore | undefined {
+    const { redisUrl, useDefault, dataDir } = this.#options;
+    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
+    if (url !== undefined) return new RedisSnapshotStore({ url, clock: this.clock });
+    return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
+  }
+
+  async #readValues(state: NamespaceState): Promise<NamespaceState> {
+    const keys = [...state.entries.keys()];
+    const values = (await this.primary?.getMany(keys, state.name)) ?? [];
+    for (const [index, key] of keys.entries()) {
+      const entry = state.entries.get(key);
+      const value = values[index];
+      if (entry === undefined) continue;
+      if (value === undefined) state.remove(key);
+      else state.put(key, { ...entry, value });
+    }
+    return state;
+  }
+}
+
+/** Whether the work was done before the signal. A failure of it is told elsewhere. */
+function inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(false), { once: true });
+    if (signal.aborted) resolve(false);
+    work.then(
+      () => resolve(true),
+      () => resolve(true),
+    );
+  });
+}

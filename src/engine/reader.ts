@@ -1,0 +1,144 @@
+import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import type { Clock } from '../core/clock.ts';
+import { publicEntry } from '../core/decide.ts';
+import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+
+/**
+ * Answers reads: at once from memory or the state table, or as the primary of the user's own does. Never creates a
+ * namespace.
+ */
+export class Reader {
+  readonly #registry: NamespaceRegistry;
+  readonly #primary: BaseContextCache | undefined;
+  readonly #now: () => number;
+  /** Makes sure that what the primary held before is known. */
+  readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
+
+  constructor(
+    registry: NamespaceRegistry,
+    primary: BaseContextCache | undefined,
+    clock: Clock,
+    hydrate: (namespace: string) => MaybePromise<unknown>,
+  ) {
+    this.#registry = registry;
+    this.#primary = primary;
+    this.#now = () => clock.now();
+    this.#hydrate = hydrate;
+  }
+
+  get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    if (this.#primary !== undefined) return this.#getFromPrimary(key, namespace);
+    const value = this.#registry.value(namespace, key, this.#now);
+    if (value !== undefined) return value;
+    checkName('namespace', namespace);
+    checkName('key', key);
+    return undefined;
+  }
+
+  getMany(keys: readonly string[], namespace: string): MaybePromise<(JsonValue | undefined)[]> {
+    const values = keys.map((key) => this.get(key, namespace));
+    return values.some((value) => value instanceof Promise)
+      ? Promise.all(values)
+      : (values as (JsonValue | undefined)[]);
+  }
+
+  has(key: string, namespace: string): MaybePromise<boolean> {
+    return andThen(this.get(key, namespace), (value) => value !== undefined);
+  }
+
+  entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
+    checkName('namespace', namespace);
+    checkName('key', key);
+    if (this.#primary === undefined) return this.#known(key, namespace);
+    return andThen(this.#hydrate(namespace), () =>
+      andThen(this.#getFromPrimary(key, namespace), (value) => {
+        const entry = this.#known(key, namespace);
+        return entry === undefined || value === undefined ? undefined : Object.freeze({ ...entry, value });
+      }),
+    );
+  }
+
+  /** In no particular order. */
+  entries(namespace: string): MaybePromise<Entry[]> {
+    checkName('namespace', namespace);
+    if (this.#primary === undefined) return this.#knownEntries(namespace);
+    return andThen(this.#hydrate(namespace), () => {
+      const known = this.#knownEntries(namespace);
+      const keys = known.map(({ key }) => key);
+      return andThen(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
+        known.flatMap((entry, index) => {
+          const value = values[index];
+          return value === undefined ? [] : [Object.freeze({ ...entry, value })];
+        }),
+      );
+    });
+  }
+
+  /** In no particular order. */
+  keys(namespace: string): MaybePromise<string[]> {
+    checkName('namespace', namespace);
+    if (this.#primary === undefined) return this.#knownKeys(namespace);
+    return andThen(this.#primary.listKeys(namespace), (keys) =>
+      keys.filter((key) => !this.#hasExpired(key, namespace)),
+    );
+  }
+
+  /** Sorted by code point. */
+  namespaces(): MaybePromise<string[]> {
+    const known = this.#registry.names();
+    if (this.#primary === undefined) return known.sort(compareNames);
+    return andThen(this.#primary.listNamespaces(), (held) =>
+      [...new Set([DEFAULT_NAMESPACE, ...known, ...held])].sort(compareNames),
+    );
+  }
+
+  #getFromPrimary(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    checkName('namespace', namespace);
+    checkName('key', key);
+    if (this.#hasExpired(key, namespace)) return this.#primary?.synchronous ? undefined : Promise.resolve(undefined);
+    return this.#primary?.get(key, namespace);
+  }
+
+  /** The expiry is taken out of the primary when its turn comes; readers see it at once. */
+  #hasExpired(key: string, namespace: string): boolean {
+    const entry = this.#registry.stateInMemory(namespace)?.entries.get(key);
+    return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= this.#now();
+  }
+
+  #known(key: string, namespace: string): Entry | undefined {
+    const entry = this.#registry.entry(namespace, key, this.#now);
+    return entry === undefined ? undefined : publicEntry(namespace, key, entry);
+  }
+
+  #knownKeys(namespace: string): string[] {
+    const state = this.#state(namespace);
+    if (state === undefined) return [];
+    const now = this.#now();
+    if (state.nextExpiryAt() > now) return [...state.entries.keys()];
+    return [...state.entries.keys()].filter((key) => state.isLive(key, now));
+  }
+
+  #knownEntries(namespace: string): Entry[] {
+    const state = this.#state(namespace);
+    const entries: Entry[] = [];
+    const now = this.#now();
+    for (const [key, entry] of state?.entries ?? []) {
+      if (state?.isLive(key, now)) entries.push(publicEntry(namespace, key, entry));
+    }
+    return entries;
+  }
+
+  /** A namespace that is out of memory stays out of it. */
+  #state(namespace: string): NamespaceState | undefined {
+    if (!this.#registry.has(namespace)) return undefined;
+    return this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
+  }
+}
+
+/** Goes on at once where the value is there at once. */
+export function andThen<A, B>(value: MaybePromise<A>, next: (value: A) => MaybePromise<B>): MaybePromise<B> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}

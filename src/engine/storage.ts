@@ -1,0 +1,168 @@
+import { isDeepStrictEqual } from 'node:util';
+import { apply } from '../core/apply.ts';
+import { systemClock } from '../core/clock.ts';
+import { NamespaceState } from '../core/namespace-state.ts';
+import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
+import { type ConfigStore, MemoryConfigStore } from '../storage/config-store.ts';
+import type { LevelLog } from '../storage/disk/log/level-log.ts';
+import type { StateTable } from '../storage/disk/state/state-table.ts';
+import type { FollowerSink } from '../storage/follower-sink.ts';
+import { ancestorsAt, type Lineage } from '../storage/lineage.ts';
+import { BranchPast } from '../storage/memory/branch-past.ts';
+import { ForkPoint } from '../storage/memory/fork-point.ts';
+import { MemoryLog } from '../storage/memory/memory-log.ts';
+import { MemoryPast } from '../storage/memory/memory-past.ts';
+import { MemoryRetained } from '../storage/memory/memory-retained.ts';
+import { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import type { Moment, PastSource } from '../storage/past-source.ts';
+import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
+import type { StateSource } from '../storage/state-source.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+import { capacityFor } from '../storage/update-ring.ts';
+import type { CacheOptions, OpenOptions } from './options.ts';
+import { restore, stateOf } from './restore.ts';
+
+/** The setting of a data directory that says what its log was forked from. */
+export const ORIGIN = 'origin';
+
+/** What a cache stands on: in memory, or on a durable log. */
+export interface Storage {
+  readonly log: UpdateLog;
+  readonly config: ConfigStore;
+  /** The namespaces, as of the log's head. */
+  readonly registry: NamespaceRegistry;
+  /** What has been. */
+  readonly past: PastSource;
+  /** The same, for retention. */
+  readonly retained: Retained;
+  /** Lets the state on disk trail the log. */
+  readonly checkpointer?: FollowerSink | undefined;
+  /** What is on disk, where there is a data directory. */
+  readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
+}
+
+/** Storage that is gone with the process. */
+export function memoryStorage(
+  options: CacheOptions,
+  log: MemoryLog = memoryLog(options),
+  registry: NamespaceRegistry = new NamespaceRegistry(),
+): Storage {
+  const past = new MemoryPast({ log, registry, keepsValues: options.primaryCache === undefined });
+  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, past) };
+}
+
+function memoryLog({ log = {} }: CacheOptions): MemoryLog {
+  checkBounds(log);
+  return new MemoryLog(capacityFor(log));
+}
+
+/** The window that is promised goes back as far as the ring does. */
+function retainedOf({ log: bounds = {} }: CacheOptions, log: MemoryLog, past: MemoryPast): Retained {
+  if (isBounded(bounds)) past.foldWhatGoes();
+  return new MemoryRetained(log, past);
+}
+
+/** Where a branch in memory comes from. */
+export interface BranchOrigin {
+  /** What it begins with; let go of when the branch is shut down. */
+  readonly moment: Moment;
+  readonly past: PastSource;
+  readonly log: UpdateLog;
+  readonly madeAt: number;
+}
+
+/** Storage that shares with a parent what it does not change. */
+export async function branchStorage(options: CacheOptions, origin: BranchOrigin): Promise<Storage> {
+  const point = new ForkPoint(origin.moment, origin.log);
+  const log = memoryLog(options);
+  await log.beginAfter(point.position);
+  log.onStatus((status) => {
+    if (status === 'closed') point.letGo();
+  });
+  const registry = new NamespaceRegistry(undefined, point);
+  const ancestors = ancestorsAt(point.position, point.lineage);
+  const own = new MemoryPast({ log, registry, keepsValues: true, base: point, ancestors });
+  const past = new BranchPast(own, point, origin.past, origin.madeAt);
+  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, own) };
+}
+
+/** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
+export async function openStorage(options: OpenOptions): Promise<Storage> {
+  return options.dataDir === undefined ? restoredInMemory(options) : openDirectory(options, options.dataDir);
+}
+
+async function restoredInMemory(options: OpenOptions): Promise<Storage> {
+  const log = memoryLog(options);
+  const registry = new NamespaceRegistry();
+  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
+    for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
+    await log.beginAfter(position);
+  };
+  if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+  return memoryStorage(options, log, registry);
+}
+
+async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
+  checkBounds(options.log ?? {});
+  // Loaded only here: a cache in memory needs no storage engine.
+  const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }, { DurableRetained }] = await Promise.all([
+    import('../storage/disk/log/level-log.ts'),
+    import('../storage/disk/state/state-table.ts'),
+    import('../storage/disk/checkpointer.ts'),
+    import('../storage/disk/durable-past.ts'),
+    import('../storage/disk/durable-retained.ts'),
+  ]);
+  const { clock = systemClock, sync } = options;
+  const keepValues = options.primaryCache === undefined;
+  const { openStorage: openEngine } = options.internals ?? {};
+  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync, openStorage: openEngine });
+  try {
+    const table = await StateTable.open(log, { clock, keepValues });
+    const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
+      await table.adopt(namespaces, position);
+      await log.beginAfter(position);
+    };
+    if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    if (options.topics !== undefined) await keepTopics(log, options.topics);
+    await log.keepRecent(() => table.checkpoint);
+    const registry = new NamespaceRegistry(table);
+    await catchUp(registry, log, table, keepValues);
+    const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
+    const retained = new DurableRetained(log, table, past, clock);
+    const database = { log, table };
+    return { log, config: log.configStore, registry, past, retained, checkpointer: new Checkpointer(table), database };
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+}
+
+/**
+ * From where on a topic is broadcast to is known before there is anything to broadcast: else a process that is killed
+ * would take with it what it had not announced yet, as the next one would take its topics for new ones.
+ */
+async function keepTopics(log: LevelLog, wanted: readonly string[]): Promise<void> {
+  const topics = new TopicsListConfig((log.configStore.get('topics') ?? []) as unknown as TopicEntry[]);
+  const before = topics.entries();
+  topics.set(wanted, log.head);
+  const entries = topics.entries().map(({ topic, since }) => ({ topic, since }));
+  if (!isDeepStrictEqual(entries, before)) await log.configStore.set('topics', entries);
+}
+
+/** Folds in what the log holds beyond the state table. */
+async function catchUp(
+  registry: NamespaceRegistry,
+  log: UpdateLog,
+  source: StateSource,
+  keepValues: boolean,
+): Promise<void> {
+  for await (const updates of log.read(source.checkpoint + 1)) {
+    for (const update of updates) {
+      const { namespace } = update;
+      const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
+      apply(state, keepValues ? update : { ...update, value: undefined as unknown as null });
+    }
+  }
+  // A namespace that was dropped in the meantime is none.
+  for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
+}

@@ -1,0 +1,249 @@
+import type { Supervisor } from '../actors/supervisor.ts';
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Admission } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Acknowledgement, WriteOptions } from '../core/command.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { FailureSource } from '../core/report.ts';
+import type { Request } from '../core/request.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+import { andThen } from './reader.ts';
+
+/** What {@link Writer} works with. */
+export interface WriterDeps {
+  readonly supervisor: Supervisor;
+  readonly admission: Admission;
+  readonly log: UpdateLog;
+  readonly clock: Clock;
+  /** Whether a write is acknowledged only once it is committed. */
+  readonly awaitCommit: boolean;
+  readonly readEntry: (key: string, namespace: string) => MaybePromise<Entry | undefined>;
+  /** The entry's value where a primary of the user's own keeps it. */
+  readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
+  readonly report: (error: Error, source: FailureSource) => void;
+}
+
+/** Tries of an `update` whose entry others keep changing. */
+const MAX_TRIES = 1_000;
+
+const ignore = (): void => {};
+
+/** Sends requests through the supervisor and turns their ends into promises that nobody has to await. */
+export class Writer {
+  readonly #deps: WriterDeps;
+  /** Requests that wait for an asynchronous primary or a restart. */
+  readonly #unsettled = new Set<Request>();
+  #whenSettled: (() => void) | undefined;
+  /** What the latest writes wait for, and their promises. */
+  #commit: Promise<void> | undefined;
+  #acknowledged: Promise<Acknowledgement>[] = [];
+  #closed = false;
+  readonly #making = new Map<string, Promise<JsonValue>>();
+
+  constructor(deps: WriterDeps) {
+    this.#deps = deps;
+  }
+
+  /** As {@link write}, of the command that comes most often. */
+  set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
+    const { admission, clock } = this.#deps;
+    let request: Request;
+    try {
+      request = admission.set(clock.now(), namespace, key, value, options);
+    } catch (error) {
+      return this.#reject(toError(error), { source: 'command' });
+    }
+    return this.execute(request);
+  }
+
+  /** Makes a request and executes it; a refusal at the door is a rejection as well. */
+  write(make: (admission: Admission, at: number) => Request): Promise<Acknowledgement> {
+    let request: Request;
+    try {
+      request = make(this.#deps.admission, this.#deps.clock.now());
+    } catch (error) {
+      return this.#reject(toError(error), { source: 'command' });
+    }
+    return this.execute(request);
+  }
+
+  /** `quiet`: a refusal is the caller's business alone. */
+  execute(request: Request, quiet = false): Promise<Acknowledgement> {
+    if (this.#closed) return this.#fail(new ContextCacheError('CLOSED', 'The cache is shut down.'), request, quiet);
+    this.#deps.supervisor.dispatch(request);
+    if (request.settled) return this.#end(request, quiet);
+    this.#unsettled.add(request);
+    const settled = new Promise<Acknowledgement>((resolve) => {
+      request.whenSettled(() => {
+        this.#unsettled.delete(request);
+        if (this.#unsettled.size === 0) this.#whenSettled?.();
+        resolve(this.#end(request, quiet));
+      });
+    });
+    settled.catch(ignore);
+    return settled;
+  }
+
+  /** Read, change, write; again from the start where somebody else wrote in between. */
+  update(
+    key: string,
+    change: (value: JsonValue | undefined) => MaybePromise<unknown>,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<Acknowledgement> {
+    const attempt = (tries: number): MaybePromise<Acknowledgement> =>
+      andThen(this.#deps.readEntry(key, namespace), (entry) =>
+        andThen(change(entry?.value), (next) => {
+          const { admission, clock, supervisor } = this.#deps;
+          if (next === undefined) {
+            const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
+            return { version, position, changed: false };
+          }
+          const condition = { ...options, ifVersion: options?.ifVersion ?? entry?.version ?? 0 };
+          const request = admission.set(clock.now(), namespace, key, next, condition);
+          return this.execute(request, true).catch((error) => {
+            const again =
+              error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
+            if (!again) throw error;
+            return attempt(tries + 1);
+          });
+        }),
+      );
+    return this.#guarded(() => attempt(1));
+  }
+
+  /** The value, made by `make` where there is none. Calls for the same key at the same time make it once. */
+  getOrSet(
+    key: string,
+    make: () => MaybePromise<unknown>,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<JsonValue> {
+    const id = JSON.stringify([namespace, key]);
+    const making = this.#making.get(id);
+    if (making !== undefined) return making;
+    const made = this.#guarded(() => this.#getOrSet(key, make, namespace, options));
+    this.#making.set(id, made);
+    const forget = () => this.#making.delete(id);
+    made.then(forget, forget);
+    return made;
+  }
+
+  /** Resolves when no request is waiting any more. */
+  idle(): Promise<void> {
+    if (this.#unsettled.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenSettled = resolve;
+    });
+  }
+
+  /** Refuses requests from here on. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Ends the requests that still wait: nobody will carry them out any more. */
+  giveUp(): void {
+    const unknown = 'The cache was shut down before this command was done; the primary may or may not have taken it.';
+    for (const request of this.#unsettled) request.fail(new ContextCacheError('OUTCOME_UNKNOWN', unknown));
+  }
+
+  async #getOrSet(
+    key: string,
+    make: () => MaybePromise<unknown>,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<JsonValue> {
+    const present = await this.#deps.readEntry(key, namespace);
+    if (present !== undefined) return present.value;
+    const value = await make();
+    const { admission, clock } = this.#deps;
+    const request = admission.set(clock.now(), namespace, key, value, { ...options, ifVersion: 0 });
+    try {
+      await this.execute(request, true);
+      return request.value;
+    } catch (error) {
+      if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
+      throw error;
+    }
+  }
+
+  /** Runs at once; whatever it throws becomes a rejection that needs no handler. */
+  #guarded<T>(run: () => MaybePromise<T>): Promise<T> {
+    let outcome: Promise<T>;
+    try {
+      outcome = Promise.resolve(run());
+    } catch (error) {
+      outcome = Promise.reject(toError(error));
+    }
+    outcome.catch((error) => this.#deps.report(toError(error), { source: 'command' }));
+    return outcome;
+  }
+
+  #end(request: Request, quiet: boolean): Promise<Acknowledgement> {
+    const { result, error } = request;
+    if (result === undefined)
+      return this.#fail(error ?? new Error('The request ended without an outcome.'), request, quiet);
+    const committed = this.#deps.awaitCommit ? this.#deps.log.whenCommitted(result.position) : undefined;
+    if (committed === undefined) return Promise.resolve(result);
+    if (committed !== this.#commit) this.#awaitCommit(committed);
+    const acknowledged = committed.then(() => result);
+    this.#acknowledged.push(acknowledged);
+    return acknowledged;
+  }
+
+  /**
+   * The log itself reports why it could not commit. Only then does each promise get a handler: a second promise for each
+   * write is a tenth of what a write takes where thousands are in flight.
+   */
+  #awaitCommit(committed: Promise<void>): void {
+    const acknowledged: Promise<Acknowledgement>[] = [];
+    this.#commit = committed;
+    this.#acknowledged = acknowledged;
+    committed.then(
+      () => {
+        acknowledged.length = 0;
+      },
+      () => {
+        for (const each of acknowledged) each.catch(ignore);
+      },
+    );
+  }
+
+  #fail(error: Error, request: Request, quiet: boolean): Promise<never> {
+    const { readFromPrimary } = this.#deps;
+    if (readFromPrimary !== undefined && error instanceof VersionConflictError && error.current !== undefined) {
+      const { namespace, key, expected, current } = error;
+      const complete = Promise.resolve(readFromPrimary(key, namespace)).then((value): never => {
+        throw new VersionConflictError(
+          namespace,
+          key,
+          expected,
+          value === undefined ? undefined : { ...current, value },
+        );
+      });
+      complete.catch(ignore);
+      return complete;
+    }
+    if (quiet) {
+      const rejected = Promise.reject(error);
+      rejected.catch(ignore);
+      return rejected;
+    }
+    return this.#reject(error, sourceOf(request));
+  }
+
+  #reject(error: Error, source: FailureSource): Promise<never> {
+    this.#deps.report(error, source);
+    const rejected = Promise.reject(error);
+    rejected.catch(ignore);
+    return rejected;
+  }
+}
+
+function sourceOf(request: Request): FailureSource {
+  return { source: 'command', command: request.type, namespace: request.namespace };
+}

@@ -1,0 +1,195 @@
+import { type Clock, systemClock } from '../../core/clock.ts';
+import type { BackupSettings } from '../../core/command.ts';
+
+/** Options of {@link BackupInitiator}. */
+export interface BackupInitiatorOptions {
+  readonly settings: BackupSettings;
+  /** Called when a snapshot should be taken; answer with `started`, then `succeeded` or `failed`. Must not throw. */
+  readonly due: () => void;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
+  /** `on_change`: how long after the first change, in milliseconds, so that a burst is one snapshot. Default 1,000; never more than the interval. */
+  readonly settleMs?: number | undefined;
+  /** First pause after a failure in milliseconds; doubles with each further one. Default 1,000. */
+  readonly retryMs?: number | undefined;
+  /** Longest pause after a failure in milliseconds. Default 60,000. */
+  readonly maxRetryMs?: number | undefined;
+}
+
+/** A timer cannot be set for longer at once; 30 days take two. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+/**
+ * Decides when a snapshot is taken, and does nothing else. Holds at most one timer, and none while nothing can become
+ * due: disabled, `manual`, a snapshot under way, or nothing changed since the last one.
+ *
+ * - `periodic`: at every full interval since it was enabled or the last snapshot, if something has changed by then.
+ * - `on_change`: soon after a change, but at least an interval after the last snapshot.
+ * - `manual`: never.
+ *
+ * After a failure it tries again with a growing pause until a snapshot has been taken.
+ *
+ * @example
+ * ```ts
+ * const initiator = new BackupInitiator({ settings, due: () => void backup() });
+ * initiator.enable();
+ * initiator.updated(42);
+ * ```
+ */
+export class BackupInitiator {
+  readonly #clock: Clock;
+  readonly #due: () => void;
+  readonly #settleMs: number;
+  readonly #retryMs: number;
+  readonly #maxRetryMs: number;
+  #settings: BackupSettings;
+  #enabled = false;
+  #stopped = false;
+  #running = false;
+  /** The log has advanced to here. */
+  #latest = 0;
+  /** The last snapshot has everything up to here. */
+  #saved = 0;
+  /** When the first change after the last snapshot was told of. */
+  #changedAt = 0;
+  /** Where the intervals are counted from. */
+  #anchorAt = 0;
+  /** When the last snapshot was begun. */
+  #startedAt = Number.NEGATIVE_INFINITY;
+  /** How often in a row a snapshot that was due could not be taken. */
+  #failures = 0;
+  /** Not before this, after a failure. */
+  #retryAt = 0;
+  #timer: { readonly handle: unknown; readonly at: number } | undefined;
+
+  constructor(options: BackupInitiatorOptions) {
+    this.#settings = options.settings;
+    this.#due = options.due;
+    this.#clock = options.clock ?? systemClock;
+    this.#settleMs = options.settleMs ?? 1_000;
+    this.#retryMs = options.retryMs ?? 1_000;
+    this.#maxRetryMs = options.maxRetryMs ?? 60_000;
+  }
+
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
+  /** Whether something has changed since the last snapshot. */
+  get changed(): boolean {
+    return this.#latest > this.#saved;
+  }
+
+  /** Whether a snapshot will be due by itself, now or later: it is enabled, not `manual`, and something has changed. */
+  get pending(): boolean {
+    return this.#enabled && this.#settings.mode !== 'manual' && this.changed;
+  }
+
+  enable(): void {
+    if (this.#enabled) return;
+    this.#enabled = true;
+    this.#anchorAt = this.#clock.now();
+    this.#changedAt = this.#anchorAt;
+    this.#failures = 0;
+    this.#arm();
+  }
+
+  disable(): void {
+    this.#enabled = false;
+    this.#arm();
+  }
+
+  /** Nothing becomes due any more; `pending` still tells what would have. For good. */
+  stop(): void {
+    this.#stopped = true;
+    this.#arm();
+  }
+
+  /** Takes effect at once: what is waiting is set anew. */
+  setSettings(settings: BackupSettings): void {
+    this.#settings = settings;
+    this.#arm();
+  }
+
+  /** The log has advanced to `position`. Cheap; may be called for every batch. */
+  updated(position: number): void {
+    if (position <= this.#latest) return;
+    const changedBefore = this.changed;
+    this.#latest = position;
+    if (changedBefore || !this.changed) return;
+    this.#changedAt = this.#clock.now();
+    this.#arm();
+  }
+
+  /** A snapshot is being taken. */
+  started(): void {
+    this.#running = true;
+    this.#startedAt = this.#clock.now();
+    this.#arm();
+  }
+
+  /** A snapshot was taken that has everything up to `position`. */
+  succeeded(position: number): void {
+    this.#running = false;
+    this.#saved = Math.max(this.#saved, position);
+    this.#anchorAt = this.#startedAt;
+    // What is not in it came while it was taken.
+    if (this.changed) this.#changedAt = this.#clock.now();
+    this.#failures = 0;
+    this.#arm();
+  }
+
+  /** The snapshot could not be taken. One that nobody but the caller wanted is not tried again. */
+  failed(): void {
+    this.#running = false;
+    if (this.pending) {
+      const pauseMs = Math.min(this.#maxRetryMs, this.#retryMs * 2 ** this.#failures);
+      this.#failures += 1;
+      this.#retryAt = this.#clock.now() + pauseMs;
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    const at = this.#stopped || this.#running || !this.pending ? undefined : this.#dueAt();
+    if (at === this.#timer?.at) return;
+    this.#clearTimer();
+    if (at !== undefined) this.#setTimer(at, Math.max(0, at - this.#clock.now()));
+  }
+
+  #setTimer(at: number, delayMs: number): void {
+    const handle = this.#clock.setTimeout(
+      () => {
+        this.#timer = undefined;
+        // What is left is counted, not read off the clock: that may have been put back meanwhile.
+        if (delayMs > LONGEST_DELAY_MS) this.#setTimer(at, delayMs - LONGEST_DELAY_MS);
+        else this.#due();
+      },
+      Math.min(delayMs, LONGEST_DELAY_MS),
+    );
+    this.#timer = { handle, at };
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer.handle);
+    this.#timer = undefined;
+  }
+
+  #dueAt(): number {
+    if (this.#failures > 0) return this.#retryAt;
+    const intervalMs = this.#settings.interval * 1_000;
+    const at = this.#settings.mode === 'periodic' ? this.#nextTick(intervalMs) : this.#soon(intervalMs);
+    // A clock that was put back must not put the snapshot off by as much.
+    return Math.min(at, this.#clock.now() + intervalMs);
+  }
+
+  #soon(intervalMs: number): number {
+    return Math.max(this.#changedAt + Math.min(this.#settleMs, intervalMs), this.#startedAt + intervalMs);
+  }
+
+  /** The end of the interval, counted from the anchor, in which the change came. */
+  #nextTick(intervalMs: number): number {
+    const elapsedMs = Math.max(0, this.#changedAt - this.#anchorAt);
+    return this.#anchorAt + (Math.floor(elapsedMs / intervalMs) + 1) * intervalMs;
+  }
+}

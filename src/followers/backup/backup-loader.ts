@@ -1,0 +1,162 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { EntryRecord } from '../../core/namespace-state.ts';
+import {
+  infoOf,
+  type Manifest,
+  type ManifestNamespace,
+  partIds,
+  SnapshotCorruptError,
+  type SnapshotInfo,
+} from './snapshot-format.ts';
+import { decodePart } from './snapshot-part.ts';
+import { isDamage, readManifest, readPart, snapshotIds } from './snapshot-reader.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
+import { type SnapshotTransform, Transforms } from './snapshot-transform.ts';
+
+/** Options of {@link BackupLoader}. */
+export interface BackupLoaderOptions {
+  /** Where the snapshots are. The loader does not close it. */
+  readonly store: SnapshotStore;
+  /** Those the snapshots were written with, in any order; `gzip` need not be named. */
+  readonly transforms?: readonly SnapshotTransform[] | undefined;
+  /** Told of each snapshot that {@link BackupLoader.newest} passes over because it is damaged. */
+  readonly onDamaged?: ((id: string, error: ContextCacheError) => void) | undefined;
+}
+
+/** A namespace of a stored snapshot. */
+export interface LoadedNamespace {
+  readonly name: string;
+  readonly version: number;
+  /** Position of its last update. */
+  readonly position: number;
+  /** Values are deep-frozen. */
+  readonly entries: Map<string, EntryRecord>;
+}
+
+/** A stored snapshot, read as it is walked. */
+export interface LoadedSnapshot {
+  readonly info: SnapshotInfo;
+  /**
+   * Every namespace once, one in memory at a time. Checks each part before it hands anything of it out.
+   *
+   * @throws {SnapshotCorruptError} where a part is missing or damaged.
+   */
+  namespaces(signal?: AbortSignal): AsyncIterable<LoadedNamespace>;
+}
+
+/**
+ * Finds and reads stored snapshots. Changes nothing in the store.
+ *
+ * @example
+ * ```ts
+ * const loader = new BackupLoader({ store, onDamaged: (id, error) => console.error(error.message) });
+ * const snapshot = await loader.newest();
+ * for await (const { name, entries } of snapshot?.namespaces() ?? []) console.log(name, entries.size);
+ * ```
+ */
+export class BackupLoader {
+  readonly #store: SnapshotStore;
+  readonly #transforms: Transforms;
+  readonly #onDamaged: (id: string, error: ContextCacheError) => void;
+
+  constructor(options: BackupLoaderOptions) {
+    this.#store = options.store;
+    this.#transforms = new Transforms(options.transforms);
+    this.#onDamaged = options.onDamaged ?? (() => {});
+  }
+
+  /**
+   * The newest snapshot of which every part has been read and found as it was written; `undefined` where none is
+   * stored. Damaged ones are named to `onDamaged` and passed over.
+   *
+   * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` where there are snapshots and all are damaged. `FORMAT_UNSUPPORTED`
+   *   or `INVALID_OPTION` where the newest can only be read by a newer version or with another transform: an older one
+   *   is not taken silently. What the store rejects with.
+   */
+  async newest(signal?: AbortSignal): Promise<LoadedSnapshot | undefined> {
+    const ids = await snapshotIds(this.#store, signal);
+    let first: ContextCacheError | undefined;
+    for (const id of ids) {
+      try {
+        return this.#open(await this.#verified(id, signal));
+      } catch (error) {
+        if (!isDamage(error) && !isMissing(error)) throw error;
+        first ??= error;
+        this.#onDamaged(id, error);
+      }
+    }
+    if (first === undefined) return undefined;
+    const message = `None of the ${ids.length} stored snapshots is whole (${this.#store.description}). The newest: ${first.message}`;
+    throw new ContextCacheError('SNAPSHOT_CORRUPT', message, { cause: first });
+  }
+
+  /**
+   * One snapshot by its id. Looks that all parts are there; their checksums are checked as they are read.
+   *
+   * @throws {ContextCacheError} `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `FORMAT_UNSUPPORTED`, `INVALID_OPTION`.
+   */
+  async load(id: string, signal?: AbortSignal): Promise<LoadedSnapshot> {
+    const manifest = await readManifest(this.#store, id, this.#transforms, signal);
+    const parts = partIds(manifest);
+    const there = await this.#store.has(parts, signal);
+    const missing = parts.find((_, index) => !there[index]);
+    if (missing !== undefined) throw new SnapshotCorruptError(id, missing, 'is missing');
+    return this.#open(manifest);
+  }
+
+  /**
+   * Reads every part of a snapshot, one at a time, and checks it.
+   *
+   * @throws {ContextCacheError} as {@link BackupLoader.load}.
+   */
+  async verify(id: string, signal?: AbortSignal): Promise<SnapshotInfo> {
+    return infoOf(await this.#verified(id, signal), 0);
+  }
+
+  async #verified(id: string, signal: AbortSignal | undefined): Promise<Manifest> {
+    const manifest = await readManifest(this.#store, id, this.#transforms, signal);
+    const checked = new Set<string>();
+    for (const part of manifest.namespaces.flatMap(({ parts }) => parts)) {
+      if (checked.has(part.id)) continue;
+      await readPart(this.#store, id, part, signal);
+      checked.add(part.id);
+      await nextTurn();
+    }
+    return manifest;
+  }
+
+  #open(manifest: Manifest): LoadedSnapshot {
+    const read = (namespace: ManifestNamespace, signal?: AbortSignal) => this.#read(manifest, namespace, signal);
+    return {
+      info: infoOf(manifest, 0),
+      async *namespaces(signal) {
+        for (const namespace of manifest.namespaces) yield await read(namespace, signal);
+      },
+    };
+  }
+
+  async #read(
+    manifest: Manifest,
+    namespace: ManifestNamespace,
+    signal: AbortSignal | undefined,
+  ): Promise<LoadedNamespace> {
+    const { name, version, position, count } = namespace;
+    const entries = new Map<string, EntryRecord>();
+    for (const part of namespace.parts) {
+      const bytes = await readPart(this.#store, manifest.id, part, signal);
+      const what = `Part ${part.id} of snapshot ${manifest.id}`;
+      decodePart(await this.#transforms.decode(bytes, manifest.transforms, what), entries);
+      await nextTurn();
+    }
+    if (entries.size !== count) {
+      const problem = `has a namespace of ${entries.size} entries that should have ${count}`;
+      throw new SnapshotCorruptError(manifest.id, undefined, problem);
+    }
+    return { name, version, position, entries };
+  }
+}
+
+function isMissing(error: unknown): error is ContextCacheError {
+  return error instanceof ContextCacheError && error.code === 'NOT_FOUND';
+}

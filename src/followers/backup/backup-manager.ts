@@ -1,0 +1,216 @@
+import { type Clock, systemClock } from '../../core/clock.ts';
+import type { BackupSettings } from '../../core/command.ts';
+import { ContextCacheError, toError } from '../../core/errors.ts';
+import type { StateCut } from '../../storage/follower-sink.ts';
+import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from './backup-settings.ts';
+import { infoOf, type Manifest, parseSnapshotId, partIds, type SnapshotInfo, snapshotId } from './snapshot-format.ts';
+import { prune } from './snapshot-pruning.ts';
+import { isDamage, isUnreadable, readManifest, readPart, snapshotIds } from './snapshot-reader.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
+import { type SnapshotTransform, Transforms } from './snapshot-transform.ts';
+import { type SnapshotBase, SnapshotWriter, type Written } from './snapshot-writer.ts';
+
+/** Options of {@link BackupManager}. */
+export interface BackupManagerOptions {
+  /** Where snapshots are kept. The manager must be its only writer; {@link BackupManager.close} closes it. */
+  readonly store: SnapshotStore;
+  /** Default: every 300 seconds, `periodic`, 5 snapshots kept. */
+  readonly settings?: Partial<BackupSettings> | undefined;
+  /** Applied to everything that is stored, in this order. Default: none. */
+  readonly transforms?: readonly SnapshotTransform[] | undefined;
+  /** About how large a part may be before the transforms, in bytes. Default 1 MiB. */
+  readonly partBytes?: number | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
+}
+
+/** How a backup is taken. */
+export interface BackupOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Write everything again, whatever is stored already. Default false. */
+  readonly full?: boolean | undefined;
+}
+
+/** A snapshot that was taken, and how much of it had to be written. */
+export interface BackupResult extends SnapshotInfo {
+  readonly written: Readonly<Written>;
+}
+
+/**
+ * Takes, lists and prunes snapshots in a store. Decides nothing about when: see `BackupInitiator`.
+ *
+ * Only namespaces that have changed since the newest stored snapshot are written; the parts of the others are referred
+ * to. The first backup of a manager reads those parts to be sure that they are undamaged, later ones look whether they
+ * are there.
+ *
+ * @example
+ * ```ts
+ * const manager = new BackupManager({ store: new DirectorySnapshotStore('./backups'), settings: { keep: 10 } });
+ * const { id } = await manager.backup(cut);
+ * ```
+ */
+export class BackupManager {
+  readonly #store: SnapshotStore;
+  readonly #transforms: Transforms;
+  readonly #writer: SnapshotWriter;
+  #settings: BackupSettings;
+  /** One backup at a time: the end of the last one asked for. */
+  #last: Promise<unknown> = Promise.resolve();
+  /** Whether this manager has made sure that the stored parts are undamaged. */
+  #trusted = false;
+  /** Whether parts may be stored that no manifest refers to. */
+  #untidy = true;
+
+  /** @throws {ContextCacheError} `INVALID_OPTION`. */
+  constructor(options: BackupManagerOptions) {
+    const { store, settings, transforms, partBytes, clock = systemClock } = options;
+    if (partBytes !== undefined && !(Number.isInteger(partBytes) && partBytes > 0)) {
+      throw new ContextCacheError('INVALID_OPTION', `partBytes is a positive integer, not ${partBytes}.`);
+    }
+    this.#store = store;
+    this.#settings = mergeBackupSettings(DEFAULT_BACKUP_SETTINGS, settings);
+    this.#transforms = new Transforms(transforms);
+    const size = partBytes === undefined ? {} : { partBytes };
+    this.#writer = new SnapshotWriter({ store, transforms: this.#transforms, clock, ...size });
+  }
+
+  /** For messages: where the snapshots are. */
+  get description(): string {
+    return this.#store.description;
+  }
+
+  getSettings(): BackupSettings {
+    return this.#settings;
+  }
+
+  /**
+   * Changes some settings; `keep` holds from the next backup on.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then.
+   */
+  setSettings(changes: Partial<BackupSettings>): BackupSettings {
+    this.#settings = mergeBackupSettings(this.#settings, changes);
+    return this.#settings;
+  }
+
+  /**
+   * Stores the cut as a snapshot, then removes old ones down to `keep`. Closes the cut in any case. Where the newest
+   * stored snapshot is at the same position of the same log and its parts are there, nothing is written and that one
+   * is returned. One at a time: a second call waits for the first.
+   *
+   * @throws {ContextCacheError} what the store rejects with. There is no new snapshot then, unless the message says
+   *   that only old ones could not be removed.
+   */
+  backup(cut: StateCut, options: BackupOptions = {}): Promise<BackupResult> {
+    const result = this.#last.then(() => this.#backup(cut, options)).finally(() => cut.close());
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** All stored snapshots, newest first, those that are not whole included. */
+  async list(signal?: AbortSignal): Promise<SnapshotInfo[]> {
+    const infos: SnapshotInfo[] = [];
+    for (const id of await snapshotIds(this.#store, signal)) infos.push(await this.#describe(id, signal));
+    return infos;
+  }
+
+  /** Waits for the backups under way, then closes the store. Twice is fine. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.#store.close();
+  }
+
+  async #backup(cut: StateCut, { signal, full = false }: BackupOptions): Promise<BackupResult> {
+    signal?.throwIfAborted();
+    const ids = await snapshotIds(this.#store, signal);
+    const base = full ? undefined : await this.#base(ids, signal);
+    const result = (base && this.#same(base, cut, ids)) ?? (await this.#write(cut, ids, base, signal));
+    this.#trusted = true;
+    await this.#prune(result, ids, signal);
+    return result;
+  }
+
+  async #write(
+    cut: StateCut,
+    ids: readonly string[],
+    base: SnapshotBase | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<BackupResult> {
+    const newest = ids[0] === undefined ? undefined : parseSnapshotId(ids[0]);
+    const id = snapshotId(Math.max(Math.trunc(cut.at), (newest?.at ?? -1) + 1), cut.position);
+    const untidy = this.#untidy;
+    this.#untidy = true;
+    const { manifest, written } = await this.#writer.write(id, cut, base, signal);
+    this.#untidy = untidy;
+    return { ...infoOf(manifest, 0), written };
+  }
+
+  /** The newest snapshot whose manifest can be read, and which of its parts are there. */
+  async #base(ids: readonly string[], signal: AbortSignal | undefined): Promise<SnapshotBase | undefined> {
+    for (const id of ids) {
+      try {
+        const manifest = await readManifest(this.#store, id, this.#transforms, signal);
+        const parts = this.#trusted ? await this.#present(manifest, signal) : await this.#undamaged(manifest, signal);
+        return { manifest, parts };
+      } catch (error) {
+        // One that cannot be read is no base; what the loader says of it is the place to report it.
+        if (!isUnreadable(error)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  async #present(manifest: Manifest, signal: AbortSignal | undefined): Promise<Set<string>> {
+    const ids = partIds(manifest);
+    const there = await this.#store.has(ids, signal);
+    return new Set(ids.filter((_, index) => there[index]));
+  }
+
+  async #undamaged(manifest: Manifest, signal: AbortSignal | undefined): Promise<Set<string>> {
+    const sound = new Set<string>();
+    for (const part of manifest.namespaces.flatMap(({ parts }) => parts)) {
+      if (sound.has(part.id)) continue;
+      try {
+        await readPart(this.#store, manifest.id, part, signal);
+        sound.add(part.id);
+      } catch (error) {
+        // It is written again.
+        if (!isDamage(error)) throw error;
+      }
+    }
+    return sound;
+  }
+
+  /** The base itself, where it is newest, whole and of the same moment as the cut. */
+  #same({ manifest, parts }: SnapshotBase, cut: StateCut, ids: readonly string[]): BackupResult | undefined {
+    const same = manifest.log === cut.log && manifest.position === cut.position && manifest.id === ids[0];
+    const alike = manifest.transforms.join() === this.#transforms.names.join();
+    if (!same || !alike || !partIds(manifest).every((id) => parts.has(id))) return undefined;
+    return { ...infoOf(manifest, 0), written: { namespaces: 0, parts: 0, bytes: 0 } };
+  }
+
+  async #prune(result: BackupResult, before: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    const ids = before.includes(result.id) ? before : [result.id, ...before];
+    if (!this.#untidy && ids.length <= this.#settings.keep) return;
+    try {
+      this.#untidy = true;
+      await prune(this.#store, this.#transforms, ids, this.#settings.keep, signal);
+      this.#untidy = false;
+    } catch (cause) {
+      const message = `Snapshot ${result.id} is stored and whole, but old ones could not be removed: ${toError(cause).message}`;
+      throw new ContextCacheError('BACKEND_FAILED', message, { cause });
+    }
+  }
+
+  async #describe(id: string, signal: AbortSignal | undefined): Promise<SnapshotInfo> {
+    try {
+      const manifest = await readManifest(this.#store, id, this.#transforms, signal);
+      const present = await this.#present(manifest, signal);
+      return infoOf(manifest, partIds(manifest).length - present.size);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      const { at, position } = parseSnapshotId(id) ?? { at: 0, position: 0 };
+      return { id, position, at, log: '', namespaces: 0, entries: 0, bytes: 0, whole: false, problem: error.message };
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import { checkBlobName } from '../../backup/blob-name.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
+
+/**
+ * Keeps snapshots in this process: for tests, and the implementation to read first. Everything is gone with the
+ * object; {@link MemorySnapshotStore.close} refuses further calls.
+ *
+ * @example
+ * ```ts
+ * const manager = new BackupManager({ store: new MemorySnapshotStore() });
+ * ```
+ */
+export class MemorySnapshotStore implements SnapshotStore {
+  readonly description: string = 'snapshots in memory';
+  readonly #blobs = new Map<string, Uint8Array>();
+  #closed = false;
+
+  /** Stores a copy. */
+  async put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    this.#check([name], signal);
+    this.#blobs.set(name, bytes.slice());
+  }
+
+  /** A copy of the blob. */
+  async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    this.#check([name], signal);
+    return this.#blobs.get(name)?.slice();
+  }
+
+  async has(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
+    this.#check(names, signal);
+    return names.map((name) => this.#blobs.has(name));
+  }
+
+  async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
+    this.#check([], signal);
+    return [...this.#blobs.keys()].filter((name) => name.startsWith(prefix)).sort();
+  }
+
+  async remove(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    this.#check(names, signal);
+    for (const name of names) this.#blobs.delete(name);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #check(names: readonly string[], signal: AbortSignal | undefined): void {
+    if (this.#closed) throw new ContextCacheError('CLOSED', 'The snapshot store is closed. Make a new one.');
+    signal?.throwIfAborted();
+    for (const name of names) checkBlobName(name);
+  }
+}

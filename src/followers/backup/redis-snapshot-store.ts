@@ -1,0 +1,142 @@
+import type { ChainableCommander, Redis } from 'ioredis';
+import { RedisConnection } from '../../backends/redis/redis-connection.ts';
+import { checkBlobName } from '../../backup/blob-name.ts';
+import { type Clock, systemClock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
+
+/** Options of {@link RedisSnapshotStore}. */
+export interface RedisSnapshotStoreOptions {
+  /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. */
+  readonly url: string;
+  /** Before every key. Default `:backup:`. The keys of a mirror never begin with `:`, so that both may share a database. */
+  readonly prefix?: string | undefined;
+  /** Longest time for one call, and for connecting before it, in milliseconds. Default 10,000; more than 0. */
+  readonly commandTimeoutMs?: number | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** Names in one round trip. */
+const GROUP = 1_000;
+
+/**
+ * Keeps snapshots in Redis: a blob at `<prefix><name>`, and the names in one sorted set, `<prefix>:index`, so that
+ * nothing ever walks the database. A blob and its name are written in one transaction. Meant for one cache; several
+ * need a prefix each. A Redis that evicts keys (`maxmemory-policy` other than `noeviction`) may take parts of a
+ * snapshot away; the loader notices.
+ *
+ * @example
+ * ```ts
+ * const store = new RedisSnapshotStore({ url: 'redis://localhost:6379' });
+ * const manager = new BackupManager({ store });
+ * ```
+ */
+export class RedisSnapshotStore implements SnapshotStore {
+  readonly description: string;
+  readonly #connection: RedisConnection;
+  readonly #prefix: string;
+  readonly #index: string;
+  #closed = false;
+
+  /** @throws {ContextCacheError} `INVALID_OPTION`. Connects at the first call only. */
+  constructor(options: RedisSnapshotStoreOptions) {
+    const { url, prefix = ':backup:', commandTimeoutMs = DEFAULT_TIMEOUT_MS, clock = systemClock } = options;
+    if (typeof prefix !== 'string' || prefix === '') {
+      throw new ContextCacheError('INVALID_OPTION', 'The prefix of a RedisSnapshotStore must be a non-empty string.');
+    }
+    this.#connection = new RedisConnection({ url, commandTimeoutMs, connectTimeoutMs: commandTimeoutMs, clock });
+    this.#prefix = prefix;
+    this.#index = `${prefix}:index`;
+    this.description = `snapshots in Redis at ${this.#connection.description} under ${prefix}`;
+  }
+
+  /** @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED` or `CLOSED`; so do the other methods. */
+  async put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    checkBlobName(name);
+    const blob = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    await this.#run(signal, (redis) =>
+      commit(
+        redis
+          .multi()
+          .set(this.#prefix + name, blob)
+          .zadd(this.#index, 0, name),
+      ),
+    );
+  }
+
+  async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    checkBlobName(name);
+    return await this.#run(signal, async (redis) => {
+      return (await redis.getBuffer(this.#prefix + name)) ?? undefined;
+    });
+  }
+
+  async has(names: readonly string[], signal?: AbortSignal): Promise<boolean[]> {
+    names.forEach(checkBlobName);
+    const there: boolean[] = [];
+    for (const group of inGroups(names)) {
+      const counts = await this.#run(signal, (redis) => {
+        const pipeline = redis.pipeline();
+        for (const name of group) pipeline.exists(this.#prefix + name);
+        return commit(pipeline);
+      });
+      there.push(...counts.map((count) => count === 1));
+    }
+    return there;
+  }
+
+  async list(prefix: string, signal?: AbortSignal): Promise<string[]> {
+    const names: string[] = [];
+    // Every character of a name sorts before DEL.
+    const end = `(${prefix}\x7f`;
+    for (let start = `[${prefix}`; ; start = `(${names.at(-1)}`) {
+      const page = await this.#run(signal, (redis) => redis.zrangebylex(this.#index, start, end, 'LIMIT', 0, GROUP));
+      names.push(...page);
+      if (page.length < GROUP) return names;
+    }
+  }
+
+  async remove(names: readonly string[], signal?: AbortSignal): Promise<void> {
+    names.forEach(checkBlobName);
+    for (const group of inGroups(names)) {
+      const keys = group.map((name) => this.#prefix + name);
+      await this.#run(signal, (redis) =>
+        commit(
+          redis
+            .multi()
+            .del(...keys)
+            .zrem(this.#index, ...group),
+        ),
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#connection.close();
+  }
+
+  async #run<Result>(signal: AbortSignal | undefined, work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    if (this.#closed)
+      throw new ContextCacheError('CLOSED', `The store of ${this.description} is closed. Make a new one.`);
+    signal?.throwIfAborted();
+    return await this.#connection.run(work, signal);
+  }
+}
+
+function* inGroups(names: readonly string[]): Generator<string[]> {
+  for (let start = 0; start < names.length; start += GROUP) yield names.slice(start, start + GROUP);
+}
+
+/** Runs a transaction or pipeline; the answers, or the first error among them. */
+async function commit(commands: ChainableCommander): Promise<unknown[]> {
+  const answers = await commands.exec();
+  if (answers === null) throw new ContextCacheError('BACKEND_FAILED', 'Redis discarded a transaction. Try again.');
+  return answers.map(([error, answer]) => {
+    if (error !== null) throw error;
+    return answer;
+  });
+}

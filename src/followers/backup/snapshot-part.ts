@@ -1,0 +1,72 @@
+import { decode, freezeDeep } from '../../core/encoding/codec.ts';
+import { MessageWriter } from '../../core/encoding/message-writer.ts';
+import type { EntryRecord } from '../../core/namespace-state.ts';
+import type { JsonValue } from '../../core/value.ts';
+
+/** Of a MessagePack array with a length of 32 bits: a tag and the length. */
+const HEADER_BYTES = 5;
+const ARRAY_32 = 0xdd;
+
+const writer = new MessageWriter();
+
+/**
+ * Collects entries into a part: a MessagePack array of
+ * `[key, version, createdAt, updatedAt, expiresAt, agent, bytes, value]`, without the value where there is none.
+ * Entries are encoded one by one, so that nobody is held up for a whole part.
+ */
+export class PartBuilder {
+  #rows: Uint8Array[] = [];
+  #bytes = HEADER_BYTES;
+
+  /** Bytes so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get empty(): boolean {
+    return this.#rows.length === 0;
+  }
+
+  /** Adds an encoded entry, see {@link encodeRow}. */
+  add(row: Uint8Array): void {
+    this.#rows.push(row);
+    this.#bytes += row.length;
+  }
+
+  /** The part; the builder begins another one. */
+  take(): Uint8Array {
+    const header = Buffer.alloc(HEADER_BYTES);
+    header[0] = ARRAY_32;
+    header.writeUInt32BE(this.#rows.length, 1);
+    const part = Buffer.concat([header, ...this.#rows], this.#bytes);
+    this.#rows = [];
+    this.#bytes = HEADER_BYTES;
+    return part;
+  }
+}
+
+/** An entry as it stands in a part. */
+export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
+  const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
+  writer.begin();
+  writer.array(value === undefined ? 7 : 8);
+  writer.text(key);
+  writer.number(version);
+  writer.number(createdAt);
+  writer.number(updatedAt);
+  writer.value(expiresAt);
+  writer.value(agent);
+  writer.number(bytes);
+  if (value !== undefined) writer.value(value);
+  return writer.end();
+}
+
+type Row = [string, number, number, number, number | null, string | null, number, JsonValue?];
+
+/** Puts the entries of a part into `entries`, values deep-frozen. An entry that comes twice is the same both times. */
+export function decodePart(part: Uint8Array, entries: Map<string, EntryRecord>): void {
+  for (const row of decode(part) as Row[]) {
+    const [key, version, createdAt, updatedAt, expiresAt, agent, bytes, value] = row;
+    entries.set(key, { value: freezeDeep(value), version, createdAt, updatedAt, expiresAt, agent, bytes });
+  }
+}

@@ -1,0 +1,223 @@
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Update } from '../../core/update.ts';
+import type { ConnectOutcome, FollowerSink } from '../../storage/follower-sink.ts';
+import { ContextBufferQueue } from './buffer-queue.ts';
+import type { ContextUpdateEventPusher } from './event-pusher.ts';
+import type { ContextUpdateProcessor, EncodedMessage } from './public-message.ts';
+import type { TopicsListConfig } from './topics.ts';
+import type { TopicMessage } from './wire-frames.ts';
+
+/** The parts a {@link BroadcasterSink} ties together. */
+export interface BroadcasterSinkOptions {
+  readonly topics: TopicsListConfig;
+  readonly processor: ContextUpdateProcessor;
+  readonly pusher: ContextUpdateEventPusher;
+  /** Gets what does not stop the broadcast: an update that could not be announced at all. */
+  readonly onError?: ((error: Error) => void) | undefined;
+  /** At most this many updates in one `deliver`. Default 4096. */
+  readonly batchSize?: number | undefined;
+}
+
+/** What is confirmed at a time. */
+interface Chunk {
+  /** How many of the batch's updates are in it or before it. */
+  end: number;
+  messages: number;
+  /** Of the payloads, about: a UTF-16 unit counts as one. */
+  bytes: number;
+  /** Positions of updates announced without their value, and of those that could not be announced. */
+  readonly omitted: Set<number>;
+  readonly undeliverable: Set<number>;
+  readonly lastOf: Map<string, number>;
+}
+
+/** A chunk that has been sent. */
+interface Sent {
+  readonly chunk: Chunk;
+  readonly confirmed: Promise<void>;
+}
+
+type ForTopic = EncodedMessage & TopicMessage;
+
+/** A chunk ends once it has this much; the next ones, up to three, are sent before the server has confirmed it. */
+const CHUNK_MESSAGES = 512;
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * Follows the log and publishes each update to the topics of the list. A batch is published whole or fails whole, and
+ * then comes again (at least once, in order). Without topics there is no connection and everything is delivered at
+ * once; a topic that is added gets what comes after.
+ *
+ * @example
+ * ```ts
+ * const sink = new BroadcasterSink({ topics, processor: new ContextUpdateProcessor({ log: log.id }), pusher });
+ * await sink.connect(0, signal);
+ * await sink.deliver(updates, updates.at(-1)?.position ?? 0, signal);
+ * ```
+ */
+export class BroadcasterSink implements FollowerSink {
+  readonly batchSize: number;
+  readonly #topics: TopicsListConfig;
+  readonly #processor: ContextUpdateProcessor;
+  readonly #pusher: ContextUpdateEventPusher;
+  readonly #onError: (error: Error) => void;
+  readonly #lastPublished = new Map<string, number>();
+  #published = 0;
+  #valuesOmitted = 0;
+  #undeliverable = 0;
+  /** Up to here updates are counted: those that come again are not counted again. */
+  #countedTo = 0;
+  #delivering = false;
+  #stopListening: (() => void) | undefined;
+
+  constructor(options: BroadcasterSinkOptions) {
+    this.batchSize = options.batchSize ?? 4096;
+    if (!Number.isInteger(this.batchSize) || this.batchSize < 1) {
+      throw new ContextCacheError('INVALID_OPTION', `"batchSize" must be an integer from 1, not ${this.batchSize}.`);
+    }
+    this.#topics = options.topics;
+    this.#processor = options.processor;
+    this.#pusher = options.pusher;
+    this.#onError = options.onError ?? (() => {});
+  }
+
+  /** Messages published and confirmed: one for each topic of an update, those that came again included. */
+  get published(): number {
+    return this.#published;
+  }
+
+  /** Updates announced without their value on at least one topic, as it was too large. */
+  get valuesOmitted(): number {
+    return this.#valuesOmitted;
+  }
+
+  /** Updates too large for at least one topic even without their value; `onError` was told of each. */
+  get undeliverable(): number {
+    return this.#undeliverable;
+  }
+
+  /** For each topic, the position of the last update published to it. */
+  get lastPublished(): ReadonlyMap<string, number> {
+    return this.#lastPublished;
+  }
+
+  /** Connects where there are topics. */
+  async connect(_checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome> {
+    this.#stopListening ??= this.#topics.onChange(() => this.#leaveIfUnneeded());
+    if (this.#topics.size > 0) await this.#ready(signal);
+    return 'resume';
+  }
+
+  /** Publishes; resolves once every message is confirmed. Connects first where the topics came after `connect`. */
+  async deliver(updates: readonly Update[], _through: number, signal: AbortSignal): Promise<void> {
+    this.#delivering = true;
+    try {
+      if (this.#topics.size > 0) await this.#publishAll(updates, signal);
+    } finally {
+      this.#delivering = false;
+    }
+    this.#leaveIfUnneeded();
+  }
+
+  /** Closes the connection; never rejects. */
+  async disconnect(): Promise<void> {
+    this.#stopListening?.();
+    this.#stopListening = undefined;
+    await this.#pusher.disconnect();
+  }
+
+  /** Calls `lost` when the connection breaks while nothing is being delivered. */
+  onLost(lost: (cause: Error) => void): void {
+    this.#pusher.onLost(lost);
+  }
+
+  async #ready(signal: AbortSignal): Promise<void> {
+    await this.#pusher.connect(signal);
+    await this.#pusher.prepare(this.#topics.list(), signal);
+  }
+
+  #leaveIfUnneeded(): void {
+    if (this.#topics.size === 0 && !this.#delivering) void this.#pusher.disconnect();
+  }
+
+  async #publishAll(updates: readonly Update[], signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
+    const queue = new ContextBufferQueue<Sent>({ deliver: (sent) => this.#finish(sent) });
+    try {
+      for (let sent = this.#send(updates, 0, signal); ; sent = this.#send(updates, sent.chunk.end, signal)) {
+        await queue.push(sent);
+        if (sent.chunk.end === updates.length) break;
+      }
+    } catch (error) {
+      // Where a chunk failed before, that is the cause.
+      await queue.onIdle();
+      throw error;
+    }
+    await queue.onIdle();
+  }
+
+  #send(updates: readonly Update[], start: number, signal: AbortSignal): Sent {
+    const chunk = emptyChunk(start);
+    const confirmed = this.#pusher.send(this.#messages(updates, chunk), signal);
+    // Nobody awaits it where one before it fails.
+    confirmed.catch(() => {});
+    return { chunk, confirmed };
+  }
+
+  async #finish({ chunk, confirmed }: Sent): Promise<void> {
+    await confirmed;
+    this.#published += chunk.messages;
+    for (const [topic, position] of chunk.lastOf) this.#lastPublished.set(topic, position);
+    const isNew = (position: number) => position > this.#countedTo;
+    const undeliverable = [...chunk.undeliverable].filter(isNew);
+    this.#valuesOmitted += [...chunk.omitted].filter(isNew).length;
+    this.#undeliverable += undeliverable.length;
+    this.#countedTo = Math.max(this.#countedTo, ...chunk.lastOf.values(), ...chunk.undeliverable);
+    for (const position of undeliverable) this.#tellUndeliverable(position);
+  }
+
+  #tellUndeliverable(position: number): void {
+    const message = `The update at position ${position} is too large for a topic even without its value and was not announced there. Raise max_payload at the NATS server at ${this.#pusher.description}.`;
+    this.#onError(new ContextCacheError('BACKEND_FAILED', message));
+  }
+
+  /** The chunk's messages, each made when it is sent: none of them lives longer than that. */
+  *#messages(updates: readonly Update[], chunk: Chunk): Iterable<TopicMessage> {
+    while (chunk.messages < CHUNK_MESSAGES && chunk.bytes < CHUNK_BYTES) {
+      const update = updates[chunk.end];
+      if (update === undefined) return;
+      chunk.end += 1;
+      const topics = this.#topics.at(update.position);
+      const whole = topics.length === 0 ? undefined : this.#processor.process(update);
+      if (whole === undefined) continue;
+      for (const topic of topics) {
+        const message = this.#fitting(topic, update, whole);
+        note(chunk, update.position, topic, message);
+        if (message !== undefined) yield message;
+      }
+    }
+  }
+
+  /** The message, without its value where the topic does not take it; `undefined` where it does not even take that. */
+  #fitting(topic: string, update: Update, { id, payload, valueOmitted }: EncodedMessage): ForTopic | undefined {
+    const whole = { topic, id, payload, valueOmitted };
+    if (this.#pusher.takes(whole)) return whole;
+    const small = { topic, ...(this.#processor.withoutValue(update) ?? whole) };
+    return this.#pusher.takes(small) ? small : undefined;
+  }
+}
+
+function emptyChunk(end: number): Chunk {
+  return { end, messages: 0, bytes: 0, omitted: new Set(), undeliverable: new Set(), lastOf: new Map() };
+}
+
+function note(chunk: Chunk, position: number, topic: string, message: ForTopic | undefined): void {
+  if (message === undefined) {
+    chunk.undeliverable.add(position);
+    return;
+  }
+  if (message.valueOmitted) chunk.omitted.add(position);
+  chunk.messages += 1;
+  chunk.bytes += message.payload.length;
+  chunk.lastOf.set(topic, position);
+}

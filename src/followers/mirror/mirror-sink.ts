@@ -1,0 +1,140 @@
+import type { BaseContextCache, LogMark } from '../../backends/base-context-cache.ts';
+import { writeToPrimary } from '../../backends/primary.ts';
+import type { Clock } from '../../core/clock.ts';
+import { withDeadline } from '../../core/deadline.ts';
+import type { Capture } from '../../core/namespace-state.ts';
+import { createUpdate, type Update } from '../../core/update.ts';
+import type { ConnectOutcome, FollowerSink, StateCut } from '../../storage/follower-sink.ts';
+
+/** Estimated bytes of what one call of the secondary is given, about, so that it can be done in time. */
+const CALL_BYTES = 32 * 1024 * 1024;
+
+/** Carries the updates to the secondary backend. */
+export class MirrorSink implements FollowerSink {
+  readonly batchSize = 8192;
+  readonly #secondary: BaseContextCache;
+  readonly #log: string;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  /** Where the secondary is, as far as is known: the next batch follows on it. */
+  #position = 0;
+
+  /** `timeoutMs`: how long one call of the secondary may take before it counts as failed. */
+  constructor(secondary: BaseContextCache, log: string, clock: Clock, timeoutMs: number) {
+    this.#secondary = secondary;
+    this.#log = log;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /**
+   * A secondary that keeps its position says itself where it is. One that has lost it, though this log has written to
+   * it before, has been emptied or put back: the whole state is copied to it.
+   */
+  async connect(checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome> {
+    await this.#call(async (limited) => this.#secondary.connect?.(limited), signal);
+    this.#position = checkpoint;
+    if (this.#secondary.appliedPosition === undefined) return 'resume';
+    const applied = await this.#call(async (limited) => this.#secondary.appliedPosition?.(this.#log, limited), signal);
+    if ((applied ?? 0) < checkpoint) return 'resync';
+    this.#position = applied ?? 0;
+    return { position: this.#position };
+  }
+
+  async deliver(updates: readonly Update[], through: number, signal: AbortSignal): Promise<void> {
+    await this.#write(updates, { after: this.#position, through }, signal);
+    this.#position = through;
+  }
+
+  /**
+   * Makes the secondary equal to the cut. Namespaces that are not in it are dropped, unless another cache mirrors to the
+   * same place.
+   */
+  async resync(cut: StateCut, signal: AbortSignal): Promise<void> {
+    // Until the end the secondary counts as empty: cut short, this begins anew.
+    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, 0, limited), signal);
+    const unknown = new Set(await this.#call(async () => this.#secondary.listNamespaces(), signal));
+    for await (const capture of cut.namespaces()) {
+      signal.throwIfAborted();
+      unknown.delete(capture.name);
+      await this.#copy(capture, signal);
+    }
+    const { otherLogs } = this.#secondary;
+    const shared =
+      otherLogs === undefined ||
+      (await this.#call((limited) => otherLogs.call(this.#secondary, this.#log, limited), signal));
+    if (!shared) {
+      for (const name of unknown) await this.#call(async () => this.#secondary.dropNamespace(name), signal);
+    }
+    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, cut.position, limited), signal);
+    this.#position = cut.position;
+  }
+
+  /** Whoever cannot let go in time, or at all, is left: the next call of it tells how it is. */
+  async disconnect(): Promise<void> {
+    const { signal } = new AbortController();
+    await this.#call(async () => this.#secondary.close?.(), signal).catch(() => {});
+  }
+
+  onLost(lost: (cause: Error) => void): void {
+    this.#secondary.onLost?.(lost);
+  }
+
+  async #copy(capture: Capture, signal: AbortSignal): Promise<void> {
+    const { name } = capture;
+    const stale = new Set(await this.#call(async () => this.#secondary.listKeys(name), signal));
+    let group: Update[] = [];
+    if (capture.count === 0) {
+      // Has no key to be listed by.
+      group.push(createUpdate(name, capture.version, 'clear_namespace', null, null, 0, null, null, 0, false, 0));
+    }
+    const write = async () => {
+      await this.#write(group, { after: 0, through: 0 }, signal);
+      group = [];
+    };
+    for (const [key, { value, version, updatedAt, agent, expiresAt, bytes }] of capture.entries()) {
+      stale.delete(key);
+      group.push(createUpdate(name, version, 'set', key, value ?? null, updatedAt, agent, expiresAt, 0, false, bytes));
+      if (group.length >= this.batchSize) await write();
+    }
+    for (const key of stale) {
+      group.push(createUpdate(name, capture.version, 'delete', key, null, 0, null, null, 0, false, 0));
+      if (group.length >= this.batchSize) await write();
+    }
+    await write();
+  }
+
+  async #write(updates: readonly Update[], place: Omit<LogMark, 'log'>, signal: AbortSignal): Promise<void> {
+    let rest = updates;
+    let { after } = place;
+    do {
+      const some = firstOf(rest);
+      rest = rest.slice(some.length);
+      const through = rest.length === 0 ? place.through : Math.max(after, some.at(-1)?.position ?? after);
+      await this.#writeSome(some, { log: this.#log, after, through }, signal);
+      after = through;
+    } while (rest.length > 0);
+  }
+
+  async #writeSome(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
+    if (this.#secondary.applyUpdates !== undefined) {
+      await this.#call(async (limited) => this.#secondary.applyUpdates?.(updates, mark, limited), signal);
+    } else {
+      for (const update of updates) await this.#call(async () => writeToPrimary(this.#secondary, update), signal);
+    }
+  }
+
+  #call<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    return withDeadline(work, { what: 'The secondary', timeoutMs: this.#timeoutMs, clock: this.#clock, signal });
+  }
+}
+
+/** As many updates from the front as go into one call; one at the least. */
+function firstOf(updates: readonly Update[]): readonly Update[] {
+  let bytes = 0;
+  const end = updates.findIndex((update, i) => {
+    bytes += update.bytes;
+    return i > 0 && bytes > CALL_BYTES;
+  });
+  return end === -1 ? updates : updates.slice(0, end);
+}

@@ -1,0 +1,156 @@
+import type { AgentContextCache, Clock, ObservedActor } from '../../index.ts';
+import type { ActorTransition, ServerMessage } from '../live-protocol.ts';
+import type { MachineGraph } from '../protocol.ts';
+import type { Actors } from '../reads/actors.ts';
+import type { Feed, StartFeed } from './feed.ts';
+
+/** How often supervisor and followers, and which actor is behind an id, are looked at. */
+const LOOK_MS = 200;
+/** Transitions of one batch. */
+const MAX_TRANSITIONS = 200;
+
+/** What actors are watched with. */
+export interface ActorFeedParts {
+  readonly cache: AgentContextCache;
+  readonly clock: Clock;
+  readonly actors: Actors;
+  readonly graphs: readonly MachineGraph[];
+}
+
+/** Looks every `LOOK_MS` whether there is news, until it is stopped. */
+function looking(clock: Clock, isNews: () => boolean, changed: () => void): () => void {
+  let timer: unknown;
+  const look = () => {
+    try {
+      if (isNews()) changed();
+    } catch {
+      // What fails is told when it is collected.
+      changed();
+    }
+  };
+  const wait = () => {
+    timer = clock.setTimeout(() => {
+      look();
+      wait();
+    }, LOOK_MS);
+    clock.unref?.(timer);
+  };
+  wait();
+  return () => clock.clearTimeout(timer);
+}
+
+/** Supervisor and followers: told at once, and then when they have changed. */
+export function actorsFeed({ clock, actors }: ActorFeedParts): StartFeed {
+  return (id, changed) => {
+    let told = '';
+    const now = () => ({ supervisor: actors.supervisor(), followers: actors.followers() });
+    const stop = looking(clock, () => JSON.stringify(now()) !== told, changed);
+    changed();
+    return {
+      collect: () => {
+        const present = now();
+        told = JSON.stringify(present);
+        return { type: 'actors', id, ...present };
+      },
+      stop,
+    };
+  };
+}
+
+/** One actor's transitions, as they happen. */
+export function actorFeed(parts: ActorFeedParts, actor: string): StartFeed {
+  return (id, changed) => new ActorFeed(parts, actor, id, changed);
+}
+
+class ActorFeed implements Feed {
+  readonly #parts: ActorFeedParts;
+  readonly #actor: string;
+  readonly #id: string;
+  readonly #changed: () => void;
+  readonly #stopLooking: () => void;
+  #observed: ObservedActor | undefined;
+  #unsubscribe: () => void = () => {};
+  #state: string | undefined;
+  #transitions: ActorTransition[] = [];
+  #stayed = 0;
+  #sampledAway = 0;
+  #told: string | undefined;
+
+  constructor(parts: ActorFeedParts, actor: string, id: string, changed: () => void) {
+    this.#parts = parts;
+    this.#actor = actor;
+    this.#id = id;
+    this.#changed = changed;
+    this.#observe();
+    this.#stopLooking = looking(parts.clock, () => this.#look(), changed);
+    changed();
+  }
+
+  collect(): ServerMessage | undefined {
+    const actor = this.#parts.actors.find(this.#actor) ?? null;
+    const text = JSON.stringify(actor);
+    if (text === this.#told && this.#stayed === 0 && this.#transitions.length === 0) return undefined;
+    this.#told = text;
+    const [transitions, stayed, sampledAway] = [this.#transitions, this.#stayed, this.#sampledAway];
+    this.#transitions = [];
+    this.#stayed = 0;
+    this.#sampledAway = 0;
+    return { type: 'actor', id: this.#id, actor, transitions, stayed, sampledAway };
+  }
+
+  stop(): void {
+    this.#stopLooking();
+    this.#unsubscribe();
+  }
+
+  /** A namespace gets another actor after a restart, or when it comes back to memory. */
+  #look(): boolean {
+    if (this.#parts.cache.inspection.actor(this.#actor) !== this.#observed) this.#observe();
+    return JSON.stringify(this.#parts.actors.find(this.#actor) ?? null) !== this.#told;
+  }
+
+  #observe(): void {
+    this.#unsubscribe();
+    this.#unsubscribe = () => {};
+    const observed = this.#parts.cache.inspection.actor(this.#actor);
+    this.#observed = observed;
+    this.#enter(stateOf(observed?.getSnapshot()));
+    if (observed === undefined) return;
+    const subscription = observed.subscribe({
+      next: (snapshot) => this.#enter(stateOf(snapshot)),
+      error: () => this.#changed(),
+      complete: () => this.#changed(),
+    });
+    this.#unsubscribe = () => subscription.unsubscribe();
+  }
+
+  #enter(to: string | undefined): void {
+    const from = this.#state;
+    this.#state = to;
+    if (to === undefined || from === undefined) return;
+    this.#changed();
+    if (to === from) {
+      this.#stayed += 1;
+      return;
+    }
+    if (this.#transitions.length >= MAX_TRANSITIONS) {
+      this.#transitions.shift();
+      this.#sampledAway += 1;
+    }
+    const at = this.#parts.clock.now();
+    this.#transitions.push({ at, from, to, transitions: this.#between(from, to) });
+  }
+
+  #between(from: string, to: string): string[] {
+    const machine = this.#actor.split(':', 1)[0];
+    const graph = this.#parts.graphs.find(({ id }) => id === machine);
+    const leads = graph?.transitions.filter(
+      ({ source, target }) => target === to && (source === from || source === ''),
+    );
+    return (leads ?? []).map(({ id }) => id);
+  }
+}
+
+function stateOf(snapshot: { readonly value?: unknown } | undefined): string | undefined {
+  return typeof snapshot?.value === 'string' ? snapshot.value : undefined;
+}

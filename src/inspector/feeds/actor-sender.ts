@@ -1,0 +1,127 @@
+import { WebSocket } from 'ws';
+import { type AgentContextCache, type Clock, ContextCacheError } from '../../index.ts';
+import type { Redactor } from '../reads/redactor.ts';
+
+/** After the connection was lost or refused. */
+const RETRY_MS = 5_000;
+/** What the receiver has not read yet, bytes; with more than this it is told nothing. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+/** Of the protocol. */
+const VERSION = '0.7.2';
+
+/** As much of an XState actor and of its inspection events as is told. */
+interface Ref {
+  readonly sessionId: string;
+  readonly id?: string;
+  readonly logic?: { readonly config?: unknown };
+  readonly _parent?: Ref;
+  getSnapshot(): unknown;
+}
+interface InspectionEvent {
+  readonly type: string;
+  readonly actorRef: Ref;
+  readonly rootId?: string;
+  readonly sourceRef?: Ref;
+  readonly event?: Readonly<Record<string, unknown>>;
+  readonly snapshot?: unknown;
+}
+
+/**
+ * Sends what the cache's actors do to a WebSocket receiver of `@statelyai/inspect` (its `createInspectorServer`, or another
+ * inspector of this package): states, and the events with their names, namespaces and keys; of values what is not hidden.
+ */
+export class ActorSender {
+  readonly #url: string;
+  readonly #clock: Clock;
+  readonly #redactor: Redactor;
+  readonly #stopInspecting: () => void;
+  /** Actors that this connection has been told of. */
+  #told = new WeakSet<Ref>();
+  #socket: WebSocket | undefined;
+  #timer: unknown;
+  #closed = false;
+
+  /** @throws {ContextCacheError} `INVALID_OPTION` for what is no `ws://` address. */
+  constructor(cache: AgentContextCache, clock: Clock, redactor: Redactor, url: string) {
+    if (!/^wss?:\/\/\S+$/.test(url)) {
+      throw new ContextCacheError('INVALID_OPTION', 'sendTo is a WebSocket address such as ws://127.0.0.1:8080.');
+    }
+    this.#url = url;
+    this.#clock = clock;
+    this.#redactor = redactor;
+    this.#stopInspecting = cache.inspection.inspectActors((event) => this.#take(event as InspectionEvent));
+    this.#connect();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopInspecting();
+    this.#clock.clearTimeout(this.#timer);
+    this.#socket?.terminate();
+  }
+
+  #connect(): void {
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    this.#told = new WeakSet();
+    // The close that follows says it all.
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      if (this.#closed) return;
+      this.#timer = this.#clock.setTimeout(() => this.#connect(), RETRY_MS);
+      this.#clock.unref?.(this.#timer);
+    });
+  }
+
+  #take({ type, actorRef, sourceRef, rootId, event, snapshot }: InspectionEvent): void {
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN || socket.bufferedAmount > MAX_WAITING_BYTES) return;
+    this.#introduce(actorRef, rootId);
+    const common = { ...this.#common(rootId), sessionId: actorRef.sessionId };
+    if (type === '@xstate.event')
+      this.#send({ ...common, type, event: this.#event(event), sourceId: sourceRef?.sessionId });
+    if (type === '@xstate.snapshot') {
+      this.#send({ ...common, type, event: this.#event(event), snapshot: stateOf(snapshot) });
+    }
+  }
+
+  /** An actor that was there before anybody listened is told of when it is first heard of. */
+  #introduce(actor: Ref, rootId: string | undefined): void {
+    if (this.#told.has(actor)) return;
+    this.#told.add(actor);
+    if (actor._parent !== undefined) this.#introduce(actor._parent, rootId);
+    const config = actor.logic?.config;
+    this.#send({
+      ...this.#common(rootId),
+      ...{ type: '@xstate.actor', sessionId: actor.sessionId, name: actor.id ?? actor.sessionId },
+      ...{ parentId: actor._parent?.sessionId, snapshot: stateOf(actor.getSnapshot()) },
+      definition: config === undefined ? undefined : JSON.stringify(config, namedFunctions),
+    });
+  }
+
+  #event(event: Readonly<Record<string, unknown>> = {}): unknown {
+    const { type, namespace, key, value } = event;
+    const told = { type: String(type), ...(typeof namespace === 'string' ? { namespace } : {}) };
+    if (typeof key !== 'string') return told;
+    const shown = this.#redactor.show(String(namespace ?? 'default'), key, JSON.parse(JSON.stringify(value ?? null)));
+    return { ...told, key, value: shown.value };
+  }
+
+  #common(rootId: string | undefined) {
+    return { rootId, createdAt: String(this.#clock.now()), id: null, _version: VERSION };
+  }
+
+  #send(message: object): void {
+    this.#socket?.send(JSON.stringify(message));
+  }
+}
+
+/** A namespace's context is its data, which is not told. */
+function stateOf(snapshot: unknown): { status: unknown; value: unknown; context: object } {
+  const { status, value } = (snapshot ?? {}) as { status?: unknown; value?: unknown };
+  return { status: status ?? 'active', value, context: {} };
+}
+
+function namedFunctions(_: string, value: unknown): unknown {
+  return typeof value === 'function' ? { type: value.name } : value;
+}

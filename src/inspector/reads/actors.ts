@@ -1,0 +1,123 @@
+import { type AgentContextCache, type Clock, ContextCacheError, type FollowerHealth } from '../../index.ts';
+import type { Actor, ActorList } from '../protocol.ts';
+import { Turns } from '../turns.ts';
+import type { NamespaceIndex, NamespaceList, NamespaceOrder } from './namespace-index.ts';
+
+const NAMESPACE = 'namespace:';
+const FOLLOWER = 'follower:';
+
+/** Which namespaces' actors. */
+export interface ActorsQuestion {
+  /** Part of the name; empty: all. */
+  readonly q: string;
+  readonly status: Actor['status'] | undefined;
+  readonly sort: NamespaceOrder | 'name';
+  /** How many come before. */
+  readonly after: number;
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}
+
+/** The actors of a cache, told from what it knows of them anyway. */
+export class Actors {
+  readonly #cache: AgentContextCache;
+  readonly #clock: Clock;
+  readonly #index: NamespaceIndex;
+
+  constructor(cache: AgentContextCache, clock: Clock, index: NamespaceIndex) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#index = index;
+  }
+
+  supervisor(): Actor {
+    const { value } = this.#cache.supervisor.getSnapshot();
+    const restarts = this.#cache.inspection.restarts;
+    return { ...PLAIN, id: 'supervisor', kind: 'supervisor', machine: 'supervisor', state: String(value), restarts };
+  }
+
+  followers(): Actor[] {
+    return this.#cache.inspection.followers().map((follower) => this.#follower(follower));
+  }
+
+  async list(question: ActorsQuestion): Promise<ActorList> {
+    const { after, limit } = question;
+    const list = await this.#index.list();
+    const names = await this.#matching(list, question);
+    const found = names.slice(after, after + limit);
+    const items = found.map((name) => this.#namespaceNow(name, list)).filter((actor) => actor !== undefined);
+    const next = after + found.length < names.length ? String(after + found.length) : null;
+    return {
+      supervisor: this.supervisor(),
+      followers: this.followers(),
+      namespaces: { items, next, total: names.length, byStatus: list.byStatus },
+    };
+  }
+
+  /** @throws {ContextCacheError} `NOT_FOUND`. */
+  one(id: string): Actor {
+    const actor = this.find(id);
+    if (actor !== undefined) return actor;
+    const message = 'There is no such actor. Ids are supervisor, follower:NAME and namespace:NAME.';
+    throw new ContextCacheError('NOT_FOUND', message);
+  }
+
+  find(id: string): Actor | undefined {
+    if (id === 'supervisor') return this.supervisor();
+    if (id.startsWith(NAMESPACE)) return this.#namespaceNow(id.slice(NAMESPACE.length), this.#index.last);
+    return this.followers().find((follower) => follower.id === id);
+  }
+
+  /** All of them where nothing narrows it; else each is looked at, with turns for others in between. */
+  async #matching(list: NamespaceList, { q, status, sort, signal }: ActorsQuestion): Promise<readonly string[]> {
+    const names = await list.sortedBy(sort, this.#clock);
+    if (q === '' && status === undefined) return names;
+    const wanted = q.toLowerCase();
+    const turns = new Turns(this.#clock, signal);
+    const found: string[] = [];
+    for (const name of names) {
+      const isOf = status === undefined || list.infos.get(name)?.status === status;
+      if (isOf && name.toLowerCase().includes(wanted)) found.push(name);
+      const turn = turns.next();
+      if (turn !== undefined) await turn;
+    }
+    return found;
+  }
+
+  #follower(follower: FollowerHealth): Actor {
+    const { name, attempts, lag, lastError } = follower;
+    const id = FOLLOWER + name;
+    const { value } = this.#cache.inspection.actor(id)?.getSnapshot() ?? {};
+    const state = typeof value === 'string' ? value : null;
+    return {
+      ...PLAIN,
+      ...{ id, state, follower, kind: 'follower', machine: 'follower' },
+      ...{ restarts: attempts, waiting: lag, lastError: lastError ?? null },
+    };
+  }
+
+  #namespaceNow(name: string, list: NamespaceList | undefined): Actor | undefined {
+    const info = this.#cache.inspection.namespace(name);
+    if (info === undefined) return undefined;
+    const { status, state, version, position, keys, bytes, crashes, lastError, waiting } = info;
+    const walked = list?.infos.get(name);
+    return {
+      ...PLAIN,
+      ...{ id: NAMESPACE + name, kind: 'namespace', machine: 'namespace', status, waiting, restarts: crashes },
+      state: status === 'passivated' ? 'passivated' : (state ?? null),
+      lastError: lastError ?? null,
+      load: walked === undefined ? null : (list?.load(walked) ?? null),
+      namespace: { name, version, position, keys, bytes },
+    };
+  }
+}
+
+const PLAIN = {
+  status: 'resident',
+  restarts: 0,
+  lastError: null,
+  waiting: 0,
+  load: null,
+  namespace: null,
+  follower: null,
+} as const;

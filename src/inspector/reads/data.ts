@@ -1,0 +1,203 @@
+import {
+  type Acknowledgement,
+  type AgentContextCache,
+  type Clock,
+  ContextCacheError,
+  compareNames,
+  type Entry,
+} from '../../index.ts';
+import type {
+  EditRequest,
+  EntryDetail,
+  EntrySummary,
+  EntryVersionDetail,
+  NamespaceSummary,
+  Paged,
+  TreePage,
+} from '../data-protocol.ts';
+import { sortInTurns, Turns } from '../turns.ts';
+import type { Moments } from './moments.ts';
+import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
+import type { Presenter } from './presenter.ts';
+import type { Redactor } from './redactor.ts';
+import { type Branching, type NamePage, SortedNames, type TreeQuestion } from './sorted-names.ts';
+
+/** Who writes, in the updates of an edit. */
+const AGENT = 'inspector';
+/** Keys of so many namespaces are kept in order for the next page. */
+const KEPT_LISTS = 4;
+/** A list of keys is good for as long as it would be of namespaces, but no longer than this, though the namespace changes. */
+const FRESH_MS = 2_000;
+
+/** Names below a prefix, of now or of a moment. */
+export interface NamesQuestion extends TreeQuestion {
+  /** Part of a name; empty: a tree. */
+  readonly q: string;
+  readonly at: number | Date | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** What data is looked at with. */
+export interface DataParts {
+  readonly cache: AgentContextCache;
+  readonly clock: Clock;
+  readonly index: NamespaceIndex;
+  readonly moments: Moments;
+  readonly redactor: Redactor;
+  readonly presenter: Presenter;
+}
+
+interface KeyList {
+  readonly names: SortedNames;
+  readonly version: number | undefined;
+  readonly position: number;
+  readonly freshUntil: number;
+}
+
+/** Namespaces, keys and entries, now and then, and changing them. */
+export class Data {
+  readonly #parts: DataParts;
+  readonly #keys = new Map<string, KeyList>();
+
+  constructor(parts: DataParts) {
+    this.#parts = parts;
+  }
+
+  async namespaces(question: NamesQuestion): Promise<TreePage<NamespaceSummary>> {
+    const { at } = question;
+    const { moments, index, cache } = this.#parts;
+    if (at !== undefined) {
+      const position = moments.position(at);
+      const page = await this.#names(await moments.names(position, undefined), question);
+      return treePage(page, question, { position, current: true }, (name) => ({ ...UNTOLD, name }));
+    }
+    const { names, position } = await index.list();
+    const page = await this.#names(names, question);
+    return treePage(page, question, { position, current: position === cache.position }, (name) => {
+      const info = cache.inspection.namespace(name);
+      if (info === undefined) return undefined;
+      const { version, position, keys, bytes } = info;
+      return { name, version, position, keys, bytes };
+    });
+  }
+
+  async keys(namespace: string, question: NamesQuestion): Promise<TreePage<EntrySummary>> {
+    const { moments, presenter, cache } = this.#parts;
+    const at = question.at === undefined ? undefined : moments.position(question.at);
+    const { names, position, version } =
+      at === undefined
+        ? await this.#keysNow(namespace)
+        : { names: await moments.names(at, namespace), position: at, version: undefined };
+    const page = await this.#names(names, question);
+    const entries = new Map<string, Entry>();
+    for (const node of page.nodes) {
+      if (node.kind === 'group') continue;
+      const entry = await this.#read(namespace, node.name, at);
+      if (entry !== undefined) entries.set(node.name, entry);
+    }
+    const current = at !== undefined || version === cache.inspection.namespace(namespace)?.version;
+    return treePage(page, question, { position, current }, (key) => {
+      const entry = entries.get(key);
+      return entry && presenter.entrySummary(entry);
+    });
+  }
+
+  /** @throws {ContextCacheError} `NOT_FOUND`. */
+  async entry(namespace: string, key: string, at: number | Date | undefined): Promise<EntryDetail> {
+    const entry = await this.#read(namespace, key, at);
+    if (entry !== undefined) return this.#parts.presenter.entry(entry);
+    const when = at === undefined ? 'is' : 'was';
+    throw new ContextCacheError(
+      'NOT_FOUND',
+      `There ${when} no entry of this key. It may have expired or been removed.`,
+    );
+  }
+
+  async history(
+    namespace: string,
+    key: string,
+    { before, limit, signal }: { before: number | undefined; limit: number; signal: AbortSignal },
+  ): Promise<Paged<EntryVersionDetail>> {
+    const items: EntryVersionDetail[] = [];
+    for await (const version of this.#parts.cache.history(key, namespace)) {
+      signal.throwIfAborted();
+      if (before !== undefined && version.position >= before) continue;
+      if (items.length === limit) return { items, next: String(items.at(-1)?.position) };
+      items.push(this.#parts.presenter.version(namespace, key, version));
+    }
+    return { items, next: null };
+  }
+
+  /**
+   * Stores an edited value over the version that was looked at.
+   *
+   * @throws {ContextCacheError} `VERSION_CONFLICT`, and what `set` throws.
+   */
+  async set({ namespace, key, value, ifVersion, expiresAt }: EditRequest): Promise<Acknowledgement> {
+    const { cache, redactor } = this.#parts;
+    const current = await cache.inspection.entry(key, namespace);
+    // Of another version nothing can be put back; the condition fails then.
+    const known = current?.version === ifVersion ? current : undefined;
+    const conflicts = (current?.version ?? 0) !== ifVersion;
+    const meant = conflicts ? value : redactor.restore(namespace, key, value, known?.value);
+    const expiry = expiresAt === undefined ? (known?.expiresAt ?? null) : expiresAt;
+    const command = { type: 'context.set', namespace, key, value: meant, ifVersion, agent: AGENT } as const;
+    return cache.ask(expiry === null ? command : { ...command, expiresAt: expiry });
+  }
+
+  /** @throws {ContextCacheError} `VERSION_CONFLICT`, and what `delete` throws. */
+  delete({ namespace, key, ifVersion }: Omit<EditRequest, 'value'>): Promise<Acknowledgement> {
+    return this.#parts.cache.ask({ type: 'context.delete', namespace, key, ifVersion, agent: AGENT });
+  }
+
+  /** Lets go of what it holds. */
+  close(): void {
+    this.#keys.clear();
+  }
+
+  async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
+    const { cache, moments } = this.#parts;
+    return at === undefined ? cache.inspection.entry(key, namespace) : moments.view(at).entry(key, namespace);
+  }
+
+  async #keysNow(namespace: string): Promise<KeyList> {
+    const { cache, clock } = this.#parts;
+    const { position } = cache;
+    const version = cache.inspection.namespace(namespace)?.version;
+    const known = this.#keys.get(namespace);
+    const begun = clock.now();
+    if (known !== undefined && (known.version === version || begun < known.freshUntil)) return known;
+    const keys = await cache.listKeys(namespace);
+    const names = new SortedNames(await sortInTurns(keys, compareNames, new Turns(clock)));
+    const now = clock.now();
+    const list = { names, version, position, freshUntil: now + Math.min(FRESH_MS, (now - begun) * FRESH_FACTOR) };
+    this.#keys.delete(namespace);
+    this.#keys.set(namespace, list);
+    for (const oldest of this.#keys.keys()) if (this.#keys.size > KEPT_LISTS) this.#keys.delete(oldest);
+    return list;
+  }
+
+  #names(
+    names: SortedNames,
+    { q, signal, ...question }: NamesQuestion,
+  ): NamePage<Branching> | Promise<NamePage<Branching>> {
+    return q === '' ? names.tree(question) : names.search(question, q, new Turns(this.#parts.clock, signal));
+  }
+}
+
+const UNTOLD = { version: null, position: null, keys: null, bytes: null };
+
+/** A name whose item has gone meanwhile is left out. */
+function treePage<Item>(
+  { nodes, next, total }: NamePage<Branching>,
+  { prefix }: NamesQuestion,
+  listed: Pick<TreePage<Item>, 'position' | 'current'>,
+  itemOf: (name: string) => Item | undefined,
+): TreePage<Item> {
+  const items = nodes.flatMap((node): TreePage<Item>['items'] => {
+    if (node.kind === 'group') return [node];
+    const item = itemOf(node.name);
+    return item === undefined ? [] : [{ kind: 'item', label: node.label, item }];
+  });
+  return { items, next, prefix, total, ...listed };
+}

@@ -1,0 +1,158 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import type { AgentContextCache, Clock } from '../../index.ts';
+import { Latencies } from '../latencies.ts';
+import type { Overview, OverviewSample } from '../protocol.ts';
+import type { NamespaceIndex } from './namespace-index.ts';
+
+const SECOND_MS = 1_000;
+/** Ten minutes. */
+const KEPT_SAMPLES = 600;
+/** How long somebody who has asked once counts as looking. */
+const GLANCE_MS = 5_000;
+/** Namespaces are counted at most so often. */
+const COUNT_MS = 5_000;
+const LOOP_RESOLUTION_MS = 10;
+
+/** Measures, once a second, while somebody looks. */
+export class Meter {
+  readonly #cache: AgentContextCache;
+  readonly #clock: Clock;
+  readonly #index: NamespaceIndex;
+  readonly #listeners = new Set<() => void>();
+  readonly #latencies = new Latencies();
+  #samples: OverviewSample[] = [];
+  #measuring: { readonly stop: () => void; readonly loop: IntervalHistogram } | undefined;
+  #timer: unknown;
+  #lastAt = 0;
+  #lastPosition = 0;
+  #glanceUntil = 0;
+  #countAt = 0;
+
+  constructor(cache: AgentContextCache, clock: Clock, index: NamespaceIndex) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#index = index;
+  }
+
+  /** Whether anything is attached to the cache. */
+  get isMeasuring(): boolean {
+    return this.#measuring !== undefined;
+  }
+
+  /** The newest sample. */
+  get last(): OverviewSample | undefined {
+    return this.#samples.at(-1);
+  }
+
+  /** Calls back after each sample from now on. Returns how to stop. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    this.#begin();
+    return () => {
+      this.#listeners.delete(listener);
+      if (!this.#isLookedAt) this.#end();
+    };
+  }
+
+  async overview(): Promise<Overview> {
+    this.#glanceUntil = this.#clock.now() + GLANCE_MS;
+    this.#begin();
+    if (this.#index.last === undefined) await this.#index.list();
+    const health = this.#cache.health();
+    const { status, log, namespaces, followers, topics, watchers, errors } = health;
+    const { rss, heapUsed } = process.memoryUsage();
+    return {
+      ...{ status, log, followers, topics, errors },
+      namespaces: { total: namespaces.total, resident: namespaces.resident, failed: namespaces.failed.length },
+      keys: this.#index.last?.keys ?? null,
+      bytes: this.#index.last?.bytes ?? null,
+      restarts: namespaces.restarts,
+      watchers: watchers - (this.isMeasuring ? 1 : 0),
+      process: { pid: process.pid, uptimeMs: process.uptime() * 1_000, rssBytes: rss, heapBytes: heapUsed },
+      now: this.#samples.at(-1) ?? null,
+      samples: this.#samples,
+    };
+  }
+
+  /** Ends measuring, whoever looks. */
+  close(): void {
+    this.#listeners.clear();
+    this.#end();
+  }
+
+  #begin(): void {
+    if (this.#measuring !== undefined) return;
+    const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+    loop.enable();
+    const stop = this.#cache.subscribe(({ at }) => {
+      if (this.#latencies.wants()) this.#latencies.add(this.#clock.now() - at);
+    });
+    this.#measuring = { stop, loop };
+    this.#latencies.clear();
+    this.#lastAt = this.#clock.now();
+    this.#lastPosition = this.#cache.position;
+    this.#count();
+    this.#wait();
+  }
+
+  #end(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#measuring?.stop();
+    this.#measuring?.loop.disable();
+    this.#measuring = undefined;
+  }
+
+  #wait(): void {
+    this.#timer = this.#clock.setTimeout(() => this.#tick(), SECOND_MS);
+    this.#clock.unref?.(this.#timer);
+  }
+
+  get #isLookedAt(): boolean {
+    return this.#listeners.size > 0 || this.#clock.now() < this.#glanceUntil;
+  }
+
+  #tick(): void {
+    if (!this.#isLookedAt) {
+      this.#end();
+      return;
+    }
+    const sample = this.#sample();
+    this.#samples = [...this.#samples.slice(1 - KEPT_SAMPLES), sample];
+    if (this.#clock.now() >= this.#countAt) this.#count();
+    this.#wait();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #sample(): OverviewSample {
+    const now = this.#clock.now();
+    const { position } = this.#cache;
+    const seconds = Math.max(1, now - this.#lastAt) / 1_000;
+    const { namespaceCounts, restarts } = this.#cache.inspection;
+    const followers = this.#cache.inspection.followers();
+    const loop = this.#measuring?.loop;
+    const sample: OverviewSample = {
+      ...{ at: now, position },
+      updatesPerSecond: Math.max(0, position - this.#lastPosition) / seconds,
+      commitP50Ms: this.#latencies.quantile(0.5),
+      commitP99Ms: this.#latencies.quantile(0.99),
+      ...{ namespaces: namespaceCounts.total, resident: namespaceCounts.resident, restarts },
+      keys: this.#index.last?.keys ?? null,
+      bytes: this.#index.last?.bytes ?? null,
+      lag: Object.fromEntries(followers.map(({ name, lag }) => [name, lag])),
+      heapBytes: process.memoryUsage().heapUsed,
+      // What is measured is the time between two looks, the resolution included.
+      loopMs: Math.max(0, (loop?.max ?? 0) / 1e6 - LOOP_RESOLUTION_MS),
+    };
+    loop?.reset();
+    this.#latencies.clear();
+    this.#lastAt = now;
+    this.#lastPosition = position;
+    return sample;
+  }
+
+  /** What fails here is seen where it is asked for. */
+  #count(): void {
+    this.#countAt = this.#clock.now() + COUNT_MS;
+    this.#index.list().catch(() => undefined);
+  }
+}

@@ -1,0 +1,226 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import {
+  type AgentContextCache,
+  type CacheView,
+  type Clock,
+  compareNames,
+  type Difference,
+  type Entry,
+} from '../../index.ts';
+import type { DiffItem, DiffPage, MomentDetail } from '../data-protocol.ts';
+import { sortInTurns, Turns } from '../turns.ts';
+import type { Presenter } from './presenter.ts';
+import { SortedNames } from './sorted-names.ts';
+import type { UpdatePages } from './update-pages.ts';
+
+/** Views that are kept for the next question: those of a slider that stands still, and of two moments compared. */
+const KEPT = 3;
+/** What nobody has asked for since is let go of: a view holds retention back. */
+const IDLE_MS = 30_000;
+
+const MAX_INSTANTS = 2_000;
+
+/** A change between two moments, as the cache tells it. */
+interface Change {
+  readonly change: DiffItem['change'];
+  readonly namespace: string;
+  readonly key: string;
+  readonly before?: Entry;
+  readonly after?: Entry;
+}
+
+/** Which page of a difference. */
+export interface DiffQuestion {
+  readonly a: number;
+  readonly b: number;
+  readonly namespace: string | undefined;
+  /** How many come before. */
+  readonly after: number;
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}
+
+/** A moment, and the names in it that have been asked for. */
+class KeptView implements Disposable {
+  readonly view: CacheView;
+  readonly #clock: Clock;
+  readonly #names = new Map<string, Promise<SortedNames>>();
+
+  constructor(view: CacheView, clock: Clock) {
+    this.view = view;
+    this.#clock = clock;
+  }
+
+  /** Of the keys of a namespace, or of all namespaces. */
+  names(namespace: string | undefined): Promise<SortedNames> {
+    const id = namespace === undefined ? '' : `:${namespace}`;
+    let names = this.#names.get(id);
+    if (names === undefined) {
+      names = this.#read(namespace);
+      names.catch(() => this.#names.delete(id));
+      this.#names.set(id, names);
+    }
+    return names;
+  }
+
+  async #read(namespace: string | undefined): Promise<SortedNames> {
+    await nextTurn();
+    if (namespace === undefined) return new SortedNames(this.view.listNamespaces());
+    const keys = this.view.listKeys(namespace);
+    return new SortedNames(await sortInTurns(keys, compareNames, new Turns(this.#clock)));
+  }
+
+  [Symbol.dispose](): void {
+    this.view[Symbol.dispose]();
+  }
+}
+
+/** Looks at moments of the past, and keeps the last ones for the next question. */
+export class Moments {
+  readonly #cache: AgentContextCache;
+  readonly #clock: Clock;
+  readonly #updates: UpdatePages;
+  readonly #presenter: Presenter;
+  readonly #views = new Map<number, KeptView>();
+  #difference: { readonly id: string; readonly changes: Promise<readonly Change[]> } | undefined;
+  /** When positions were, which stays as it is; to find out, a block of the log is read. */
+  readonly #instants = new Map<number, number>();
+  #idle: unknown;
+
+  constructor(cache: AgentContextCache, clock: Clock, updates: UpdatePages, presenter: Presenter) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#updates = updates;
+    this.#presenter = presenter;
+  }
+
+  /** The position of a moment. Throws as `at` of the cache does. */
+  position(moment: number | Date): number {
+    using view = this.#cache.at(moment);
+    return view.position;
+  }
+
+  /** Names of a moment: of the keys of a namespace, or of all namespaces. */
+  names(moment: number | Date, namespace: string | undefined): Promise<SortedNames> {
+    return this.#at(moment).names(namespace);
+  }
+
+  /** The view of a moment, for use at once. */
+  view(moment: number | Date): CacheView {
+    return this.#at(moment).view;
+  }
+
+  /** `undefined`: now. */
+  async detail(moment: number | Date | undefined): Promise<MomentDetail> {
+    const { begin: first, log } = this.#cache.inspection;
+    const position = moment === undefined ? log.committed : this.position(moment);
+    const last = log.committed;
+    const instants = await Promise.all([position, Math.max(first, 1), last].map((at) => this.#instant(at)));
+    const [at = null, firstAt = null, lastAt = null] = instants;
+    return { position, at, first, last, firstAt, lastAt };
+  }
+
+  /** When positions were asked for, about so many of all that can be seen. The same ones as the log grows. */
+  async timeline(points: number, signal: AbortSignal): Promise<{ position: number; at: number }[]> {
+    const { begin, log } = this.#cache.inspection;
+    const first = Math.max(1, begin, log.first);
+    const found: { position: number; at: number }[] = [];
+    const turns = new Turns(this.#clock, signal);
+    for (const position of spread(first, log.committed, points)) {
+      const at = this.#instants.get(position) ?? (await this.#instant(position));
+      if (at === null) continue;
+      found.push({ position, at });
+      if (this.#instants.size >= MAX_INSTANTS) this.#instants.clear();
+      this.#instants.set(position, at);
+      await turns.next();
+    }
+    return found;
+  }
+
+  /** What is different between two positions, sorted by namespace and key. */
+  async difference({ a, b, namespace, after, limit, signal }: DiffQuestion): Promise<DiffPage> {
+    this.#touch();
+    const id = JSON.stringify([a, b, namespace]);
+    if (this.#difference?.id !== id) {
+      const changes = this.#changes(a, b, namespace);
+      this.#difference = { id, changes };
+      changes.catch(() => {
+        if (this.#difference?.id === id) this.#difference = undefined;
+      });
+    }
+    const changes = await this.#difference.changes;
+    signal.throwIfAborted();
+    const counts = { added: 0, changed: 0, removed: 0 };
+    for (const { change } of changes) counts[change] += 1;
+    const items = changes.slice(after, after + limit).map((change) => this.#item(change));
+    return { a, b, ...counts, items, next: after + limit < changes.length ? String(after + limit) : null };
+  }
+
+  /** Lets go of everything that is kept. */
+  close(): void {
+    this.#clock.clearTimeout(this.#idle);
+    for (const view of this.#views.values()) view[Symbol.dispose]();
+    this.#views.clear();
+    this.#difference = undefined;
+  }
+
+  #at(moment: number | Date): KeptView {
+    this.#touch();
+    const position = this.position(moment);
+    let kept = this.#views.get(position);
+    this.#views.delete(position);
+    kept ??= new KeptView(this.#cache.at(position), this.#clock);
+    this.#views.set(position, kept);
+    for (const [oldest, view] of this.#views) {
+      if (this.#views.size <= KEPT) break;
+      this.#views.delete(oldest);
+      view[Symbol.dispose]();
+    }
+    return kept;
+  }
+
+  #touch(): void {
+    this.#clock.clearTimeout(this.#idle);
+    this.#idle = this.#clock.setTimeout(() => this.close(), IDLE_MS);
+    this.#clock.unref?.(this.#idle);
+  }
+
+  async #instant(position: number): Promise<number | null> {
+    return (await this.#updates.find(position))?.at ?? null;
+  }
+
+  async #changes(a: number, b: number, namespace: string | undefined): Promise<readonly Change[]> {
+    const difference = await this.#cache.diff(a, b, { namespace });
+    const byName = (one: Change, other: Change) =>
+      compareNames(one.namespace, other.namespace) || compareNames(one.key, other.key);
+    return sortInTurns(changesOf(difference), byName, new Turns(this.#clock));
+  }
+
+  #item({ change, namespace, key, before, after }: Change): DiffItem {
+    return {
+      ...{ change, namespace, key },
+      ...(before === undefined ? {} : { before: this.#presenter.entry(before) }),
+      ...(after === undefined ? {} : { after: this.#presenter.entry(after) }),
+    };
+  }
+}
+
+/** First, last, and the multiples of a power of two in between: no more than so many. */
+function* spread(first: number, last: number, points: number): Generator<number> {
+  if (first > last) return;
+  yield first;
+  const step = 2 ** Math.max(0, Math.ceil(Math.log2((last - first) / Math.max(1, points - 1))));
+  for (let at = (Math.floor(first / step) + 1) * step; at < last; at += step) yield at;
+  if (last > first) yield last;
+}
+
+function changesOf({ added, changed, removed }: Difference): Change[] {
+  return [
+    ...added.map((after): Change => ({ change: 'added', namespace: after.namespace, key: after.key, after })),
+    ...changed.map(({ before, after }): Change => {
+      const { namespace, key } = after;
+      return { change: 'changed', namespace, key, before, after };
+    }),
+    ...removed.map((before): Change => ({ change: 'removed', namespace: before.namespace, key: before.key, before })),
+  ];
+}

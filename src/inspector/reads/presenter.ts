@@ -1,0 +1,120 @@
+import type { Entry, EntryVersion, JsonValue, Update } from '../../index.ts';
+import type {
+  EntryDetail,
+  EntrySummary,
+  EntryVersionDetail,
+  Preview,
+  UpdateDetail,
+  UpdateRow,
+} from '../data-protocol.ts';
+import type { Redactor } from './redactor.ts';
+
+/** Characters of a preview. */
+const PREVIEW = 200;
+
+/** Makes what is told of entries and updates: the only way by which a value leaves. */
+export class Presenter {
+  readonly #redactor: Redactor;
+
+  constructor(redactor: Redactor) {
+    this.#redactor = redactor;
+  }
+
+  entry({ namespace, key, value, version, createdAt, updatedAt, expiresAt, agent }: Entry): EntryDetail {
+    const shown = this.#redactor.show(namespace, key, value);
+    return { namespace, key, ...shown, version, createdAt, updatedAt, expiresAt, agent };
+  }
+
+  entrySummary({ namespace, key, value, version, updatedAt, expiresAt, agent }: Entry): EntrySummary {
+    return { key, version, updatedAt, expiresAt, agent, preview: this.#preview(namespace, key, value) };
+  }
+
+  version(namespace: string, key: string, entry: EntryVersion): EntryVersionDetail {
+    const { operation, value, version, position, at, agent, expiresAt } = entry;
+    const shown = value === undefined ? { hidden: false } : this.#redactor.show(namespace, key, value);
+    return { operation, version, position, at, agent, expiresAt, ...shown };
+  }
+
+  row(update: Update): UpdateRow {
+    const { namespace, key, value, operation } = update;
+    const preview = operation === 'set' && key !== null ? this.#preview(namespace, key, value) : null;
+    return { ...head(update), preview };
+  }
+
+  update(update: Update, before: EntryVersionDetail | null): UpdateDetail {
+    const { namespace, key, value, operation } = update;
+    const shown = operation === 'set' && key !== null ? this.#redactor.show(namespace, key, value) : { hidden: false };
+    return { ...head(update), before, ...shown };
+  }
+
+  #preview(namespace: string, key: string, value: JsonValue): Preview {
+    const writer = new PreviewWriter(PREVIEW + 1, (part, path) =>
+      this.#redactor.mark({ namespace, key, path, value: part }),
+    );
+    writer.write(value, []);
+    const { text } = writer;
+    if (text.length <= PREVIEW) return { text, cut: false };
+    return { text: text.slice(0, PREVIEW).toWellFormed(), cut: true };
+  }
+}
+
+function head({ position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes }: Update) {
+  return { position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes };
+}
+
+type Path = readonly (string | number)[];
+
+/** Writes JSON text until there is enough of it: of a large value no more is looked at than is shown. */
+class PreviewWriter {
+  text = '';
+  readonly #enough: number;
+  readonly #mark: (part: JsonValue, path: Path) => string | undefined;
+
+  constructor(enough: number, mark: (part: JsonValue, path: Path) => string | undefined) {
+    this.#enough = enough;
+    this.#mark = mark;
+  }
+
+  write(part: JsonValue, path: Path): void {
+    if (this.#isFull) return;
+    const value = this.#mark(part, path) ?? part;
+    if (typeof value === 'string') this.#string(value);
+    else if (typeof value !== 'object' || value === null) this.text += JSON.stringify(value);
+    else if (Array.isArray(value)) this.#array(value, path);
+    else this.#object(value as Readonly<Record<string, JsonValue>>, path);
+  }
+
+  get #isFull(): boolean {
+    return this.text.length >= this.#enough;
+  }
+
+  #string(value: string): void {
+    const isLong = value.length > this.#enough;
+    this.text += JSON.stringify(isLong ? value.slice(0, this.#enough).toWellFormed() : value);
+  }
+
+  #array(items: readonly JsonValue[], path: Path): void {
+    this.text += '[';
+    for (const [index, item] of items.entries()) {
+      if (this.#isFull) return;
+      if (index > 0) this.text += ',';
+      this.write(item, [...path, index]);
+    }
+    this.text += ']';
+  }
+
+  #object(value: Readonly<Record<string, JsonValue>>, path: Path): void {
+    this.text += '{';
+    let first = true;
+    for (const name in value) {
+      if (this.#isFull) return;
+      if (!Object.hasOwn(value, name)) continue;
+      if (!first) this.text += ',';
+      first = false;
+      this.#string(name);
+      this.text += ':';
+      this.write(value[name] as JsonValue, [...path, name]);
+    }
+    this.text += '}';
+  }
+}

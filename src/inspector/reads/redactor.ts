@@ -1,0 +1,139 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { ContextCacheError, hidesSecrets, type JsonValue, type Redact, type ShownPlace, wordsOf } from '../../index.ts';
+
+/** A value as it may be shown. */
+export interface Shown {
+  readonly value: JsonValue;
+  /** Whether any of it is hidden. */
+  readonly hidden: boolean;
+}
+
+type Path = readonly (string | number)[];
+type Replace = (value: JsonValue, path: Path) => JsonValue | undefined;
+
+const MARK = /\[hidden [0-9a-f]{8}\]/;
+
+/** Hides what must not leave the process. */
+export class Redactor {
+  readonly redacts: boolean;
+  readonly #hides: (place: ShownPlace) => boolean;
+  /** Nobody who does not have it can try out what is behind a mark. */
+  readonly #secret = randomBytes(32);
+
+  constructor(redact: Redact | undefined) {
+    this.redacts = redact !== false;
+    this.#hides = predicateOf(redact);
+  }
+
+  /** The value, with marks in place of what is hidden. The same mark in the same place: the same value. */
+  show(namespace: string, key: string, value: JsonValue): Shown {
+    if (!this.redacts) return { value, hidden: false };
+    const shown = replaced(value, [], (part, path) => this.mark({ namespace, key, path, value: part }));
+    return { value: shown, hidden: shown !== value };
+  }
+
+  /** What stands for a part of a value that is hidden; `undefined` where it is not. What cannot be judged is hidden. */
+  mark(place: ShownPlace): string | undefined {
+    if (!this.redacts) return undefined;
+    try {
+      if (!this.#hides(place)) return undefined;
+    } catch {
+      // As if it had said yes.
+    }
+    const { namespace, key, path, value } = place;
+    const hmac = createHmac('sha256', this.#secret).update(JSON.stringify([namespace, key, path, value]));
+    return `[hidden ${hmac.digest('hex').slice(0, 8)}]`;
+  }
+
+  /**
+   * The value that is meant by one that was shown and edited: marks are what they stand for in `current`.
+   *
+   * @throws {ContextCacheError} `INVALID_VALUE` for a mark of something else, or one where it would not be hidden again.
+   */
+  restore(namespace: string, key: string, edited: JsonValue, current: JsonValue | undefined): JsonValue {
+    if (!this.redacts) return edited;
+    const known = current === undefined ? new Map<string, JsonValue>() : this.#marksIn(namespace, key, current);
+    const restoredAt: Path[] = [];
+    const restored = replaced(edited, [], (part, path) => {
+      if (typeof part !== 'string' || !MARK.test(part)) return undefined;
+      const value = known.get(part);
+      if (value === undefined) throw stale();
+      restoredAt.push(path);
+      return value;
+    });
+    const again = this.show(namespace, key, restored).value;
+    for (const path of restoredAt) if (!isMarked(again, path)) throw misplaced();
+    return restored;
+  }
+
+  #marksIn(namespace: string, key: string, value: JsonValue): Map<string, JsonValue> {
+    const marks = new Map<string, JsonValue>();
+    replaced(value, [], (part, path) => {
+      const mark = this.mark({ namespace, key, path, value: part });
+      if (mark !== undefined) marks.set(mark, part);
+      return mark;
+    });
+    return marks;
+  }
+}
+
+function predicateOf(redact: Redact | undefined): (place: ShownPlace) => boolean {
+  if (redact === false) return () => false;
+  if (redact === undefined) return hidesSecrets;
+  if (typeof redact === 'function') return redact;
+  const patterns = redact.map((pattern) => (typeof pattern === 'string' ? wordPattern(pattern) : matches(pattern)));
+  return (place) => hidesSecrets(place) || namesOf(place).some((name) => patterns.some((pattern) => pattern(name)));
+}
+
+function namesOf({ namespace, key, path }: ShownPlace): readonly string[] {
+  const last = path.at(-1);
+  if (last === undefined) return [namespace, key];
+  return typeof last === 'string' ? [last] : [];
+}
+
+function wordPattern(pattern: string): (name: string) => boolean {
+  const wanted = ` ${wordsOf(pattern).join(' ')} `;
+  return (name) => ` ${wordsOf(name).join(' ')} `.includes(wanted);
+}
+
+/** Independent of where an expression with the flag `g` has stopped. */
+function matches(pattern: RegExp): (name: string) => boolean {
+  return (name) => name.search(pattern) >= 0;
+}
+
+/** The value with parts of it replaced, from outside in; itself where none is. */
+function replaced(value: JsonValue, path: Path, replace: Replace): JsonValue {
+  const other = replace(value, path);
+  if (other !== undefined) return other;
+  if (typeof value !== 'object' || value === null) return value;
+  let changed = false;
+  const inner = (part: JsonValue, name: string | number) => {
+    const result = replaced(part, [...path, name], replace);
+    changed ||= result !== part;
+    return result;
+  };
+  const copy = Array.isArray(value)
+    ? value.map(inner)
+    : Object.fromEntries(Object.entries(value).map(([name, part]) => [name, inner(part, name)]));
+  return changed ? copy : value;
+}
+
+/** Whether what is at the path is hidden, or what it is in. */
+function isMarked(value: JsonValue, path: Path): boolean {
+  let part: JsonValue | undefined = value;
+  for (const name of path) {
+    if (typeof part === 'string') break;
+    part = (part as Record<string | number, JsonValue> | null)?.[name];
+  }
+  return typeof part === 'string' && MARK.test(part);
+}
+
+function stale(): ContextCacheError {
+  const message = 'A "[hidden …]" in the value is none of this entry as it is. Read the entry again, then change it.';
+  return new ContextCacheError('INVALID_VALUE', message);
+}
+
+function misplaced(): ContextCacheError {
+  const message = 'A "[hidden …]" was moved to where it would be shown. Leave it where it was, or write a value there.';
+  return new ContextCacheError('INVALID_VALUE', message);
+}

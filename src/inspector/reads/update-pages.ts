@@ -1,0 +1,136 @@
+import { type AgentContextCache, type Clock, ContextCacheError, type EntryVersion, type Update } from '../../index.ts';
+import type { UpdateDetail, UpdateFilter, UpdatePage } from '../data-protocol.ts';
+import { glob } from '../glob.ts';
+import { Turns } from '../turns.ts';
+import type { Presenter } from './presenter.ts';
+
+/** Updates that one question looks at, at the most. */
+const MAX_LOOKED = 50_000;
+/** Read at once; grows while nothing is found. */
+const FIRST_WINDOW = 256;
+const LAST_WINDOW = 4_096;
+
+/** Which page of the log. */
+export interface PageQuestion {
+  readonly filter: UpdateFilter;
+  /** Only updates before this position. */
+  readonly before?: number | undefined;
+  /** As many before as after this position. */
+  readonly around?: number | undefined;
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}
+
+/** Whether an update is one of those that are wanted. */
+export function filterOf({ operation, namespace, key, agent }: UpdateFilter): (update: Update) => boolean {
+  const operations = operation === undefined || operation.length === 0 ? undefined : new Set<string>(operation);
+  const [isNamespace, isKey, isAgent] = [namespace, key, agent].map((pattern) =>
+    pattern === undefined || pattern === '' || pattern === '*' ? undefined : glob(pattern),
+  );
+  return (update) =>
+    (operations === undefined || operations.has(update.operation)) &&
+    (isNamespace === undefined || isNamespace(update.namespace)) &&
+    (isKey === undefined || (update.key !== null && isKey(update.key))) &&
+    (isAgent === undefined || (update.agent !== null && isAgent(update.agent)));
+}
+
+/** Reads the log by pages, newest first. */
+export class UpdatePages {
+  readonly #cache: AgentContextCache;
+  readonly #clock: Clock;
+  readonly #presenter: Presenter;
+
+  constructor(cache: AgentContextCache, clock: Clock, presenter: Presenter) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#presenter = presenter;
+  }
+
+  async page({ filter, before, around, limit, signal }: PageQuestion): Promise<UpdatePage> {
+    const { first, committed } = this.#cache.inspection.log;
+    const matches = filterOf(filter);
+    const turns = new Turns(this.#clock, signal);
+    const newest =
+      around === undefined ? (before ?? committed + 1) - 1 : await this.#upFrom(around, limit >> 1, matches, turns);
+    const found: Update[] = [];
+    let down = Math.min(newest, committed) + 1;
+    let looked = 0;
+    for (let size = FIRST_WINDOW; down > first && found.length < limit && looked < MAX_LOOKED; ) {
+      const to = down - 1;
+      const window = await this.#read(Math.max(first, to - size + 1), to, turns);
+      for (const update of window.reverse()) {
+        looked += 1;
+        down = update.position;
+        if (matches(update)) found.push(update);
+        if (found.length >= limit) break;
+      }
+      size = Math.min(LAST_WINDOW, size * 2);
+      await turns.next();
+    }
+    const items = found.map((update) => this.#presenter.row(update));
+    return { items, next: down > first ? String(down) : null, looked, down };
+  }
+
+  /**
+   * One update.
+   *
+   * @throws {ContextCacheError} `NOT_FOUND` where the log holds none there.
+   */
+  async one(position: number, signal: AbortSignal): Promise<UpdateDetail> {
+    const update = await this.find(position);
+    if (update === undefined) {
+      const { first, committed } = this.#cache.inspection.log;
+      const message = `The log holds no update at ${position}: it goes from ${first} to ${committed}.`;
+      throw new ContextCacheError('NOT_FOUND', message);
+    }
+    const before = await this.#before(update, signal);
+    const { namespace, key } = update;
+    return this.#presenter.update(
+      update,
+      before && key !== null ? this.#presenter.version(namespace, key, before) : null,
+    );
+  }
+
+  /** The update at a position; `undefined` where the log holds none there. */
+  async find(position: number): Promise<Update | undefined> {
+    const { first, committed } = this.#cache.inspection.log;
+    if (position < first || position > committed || position < 1) return undefined;
+    for await (const update of this.#cache.readLog({ from: position, to: position })) return update;
+    return undefined;
+  }
+
+  /** The position at which there are so many matching updates from here on up. */
+  async #upFrom(position: number, count: number, matches: (update: Update) => boolean, turns: Turns): Promise<number> {
+    const { first, committed } = this.#cache.inspection.log;
+    let [at, found, looked] = [Math.max(first, position) - 1, 0, 0];
+    while (at < committed && found < count && looked < MAX_LOOKED) {
+      for (const update of await this.#read(at + 1, Math.min(committed, at + FIRST_WINDOW), turns)) {
+        looked += 1;
+        at = update.position;
+        if (matches(update)) found += 1;
+        if (found >= count) break;
+      }
+    }
+    return at;
+  }
+
+  async #read(from: number, to: number, turns: Turns): Promise<Update[]> {
+    const updates: Update[] = [];
+    for await (const update of this.#cache.readLog({ from, to })) updates.push(update);
+    await turns.next();
+    return updates;
+  }
+
+  /** What the entry held before the update. */
+  async #before(
+    { namespace, key, position, replaced }: Update,
+    signal: AbortSignal,
+  ): Promise<EntryVersion | undefined> {
+    if (key === null || replaced === 0) return undefined;
+    for await (const version of this.#cache.history(key, namespace)) {
+      signal.throwIfAborted();
+      if (version.position < position) return version.value === undefined ? undefined : version;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { refuse } from '../../wire/http-response.ts';
+
+/** The page as it is built. From the sources, what was built of them last is taken. */
+const BUILT = import.meta.url.endsWith('.ts') ? '../../dist/src/inspector/page/' : './page/';
+
+const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string }> = new Map([
+  ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
+  ['/app.js', { file: 'app.js', type: 'text/javascript; charset=utf-8' }],
+  ['/app.css', { file: 'app.css', type: 'text/css; charset=utf-8' }],
+]);
+
+/** Whether there is something to serve at the path without a token: the page holds no data. */
+export function isAsset(path: string): boolean {
+  return ASSETS.has(path);
+}
+
+/** Nothing from elsewhere, nothing inline, in no other page's frame; connections to where it came from. */
+function policy(host: string): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    // Not every browser takes 'self' for a WebSocket of the same host.
+    `connect-src 'self' ws://${host}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}
+
+/** Answers with a file of the page. `request` is one whose Host has been checked. */
+export async function sendAsset(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  const asset = ASSETS.get(path);
+  if (asset === undefined) return;
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET');
+    return refuse(response, 405, 'INVALID_COMMAND', `${path} takes GET.`);
+  }
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(fileURLToPath(new URL(BUILT + asset.file, import.meta.url)));
+  } catch {
+    return refuse(response, 503, 'NOT_FOUND', 'The page is not built. Run: npm run build');
+  }
+  response.writeHead(200, {
+    'content-type': asset.type,
+    'content-length': bytes.length,
+    'cache-control': 'no-cache',
+    'content-security-policy': policy(request.headers.host ?? ''),
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+  });
+  response.end(request.method === 'HEAD' ? undefined : bytes);
+}

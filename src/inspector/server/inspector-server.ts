@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type AgentContextCache,
+  ContextCacheError,
+  type Inspector,
+  type InspectorOptions,
+  VersionConflictError,
+} from '../../index.ts';
+import { HttpGuard } from '../../wire/http-guard.ts';
+import { HttpListener } from '../../wire/http-listener.ts';
+import { readJson } from '../../wire/http-query.ts';
+import { refuse, sendJson } from '../../wire/http-response.ts';
+import { statusOf, wireError } from '../../wire/wire-error.ts';
+import { ActorSender } from '../feeds/actor-sender.ts';
+import type { Branch, ErrorAnswer } from '../protocol.ts';
+import { isAsset, sendAsset } from './assets.ts';
+import { FOREIGN_PATH, LIVE_PATH, LiveSockets } from './live-sockets.ts';
+import { type Asked, ROUTES, WRITES } from './routes.ts';
+import { LookedAt } from './services.ts';
+
+const LOOPBACK = '127.0.0.1';
+const TOKEN = /^[A-Za-z0-9_-]{16,}$/;
+/** Branches that are looked at, at the same time. */
+const MAX_BRANCHES = 4;
+const JSON_BODY = /^application\/json\s*(;|$)/i;
+
+/** Serves the page, what it shows as JSON, and what happens over a WebSocket; see `protocol.ts`. */
+export class InspectorServer implements Inspector {
+  readonly port: number;
+  readonly token: string;
+  readonly url: string;
+  readonly #options: InspectorOptions;
+  readonly #listener: HttpListener;
+  readonly #guard: HttpGuard;
+  readonly #looked: LookedAt;
+  readonly #sockets: LiveSockets;
+  readonly #sender: ActorSender | undefined;
+  readonly #stopListening: () => void;
+  readonly #branches = new Set<{ readonly cache: AgentContextCache; readonly inspector: Inspector }>();
+  #forking = 0;
+  #closed: Promise<void> | undefined;
+
+  private constructor(cache: AgentContextCache, options: InspectorOptions, listener: HttpListener, token: string) {
+    const { host = LOOPBACK, sendTo } = options;
+    const { clock } = cache.inspection;
+    this.#options = options;
+    this.#listener = listener;
+    this.port = listener.port;
+    this.token = token;
+    this.url = `http://${hostInUrl(host)}:${this.port}/#token=${token}`;
+    this.#guard = new HttpGuard({ port: this.port, host, token, from: 'the address that was printed' });
+    this.#looked = new LookedAt(cache, options);
+    this.#sockets = new LiveSockets(this.#looked, this.#guard, clock);
+    listener.server.on('upgrade', (request, socket, head) => this.#sockets.upgrade(request, socket, head));
+    this.#sender = sendTo === undefined ? undefined : new ActorSender(cache, clock, this.#looked.redactor, sendTo);
+    this.#stopListening = cache.inspection.onShutdown(() => this.close());
+  }
+
+  /** As `startInspector`. */
+  static async start(cache: AgentContextCache, options: InspectorOptions): Promise<InspectorServer> {
+    const { port, host = LOOPBACK, token = randomBytes(32).toString('base64url') } = options;
+    if (!TOKEN.test(token)) {
+      throw new ContextCacheError('INVALID_OPTION', 'token has at least 16 characters of A-Z, a-z, 0-9, - and _.');
+    }
+    if (cache.inspection.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
+    let server: InspectorServer | undefined;
+    const { clock } = cache.inspection;
+    const listener = await HttpListener.listen({
+      ...{ port, host, clock },
+      answer: async (request, response, signal) => server?.answer(request, response, signal),
+    });
+    try {
+      server = new InspectorServer(cache, options, listener, token);
+    } catch (error) {
+      await listener.close();
+      throw error;
+    }
+    options.onListening?.(server.url);
+    return server;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal */
+  async answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#answer(request, response, signal);
+    } catch (error) {
+      if (response.destroyed) return;
+      const body = this.#errorAnswer(error);
+      sendJson(response, statusOf(body.error), body);
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const stranger = this.#guard.stranger(request);
+    if (stranger !== undefined) return refuse(response, stranger.status, stranger.code, stranger.message);
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
+    if (isAsset(pathname)) return sendAsset(request, response, pathname);
+    const refusal = this.#guard.refusal(request);
+    if (refusal !== undefined) return refuse(response, refusal.status, refusal.code, refusal.message);
+    const address = `${request.method} ${pathname}`;
+    if (!Object.hasOwn(ROUTES, address)) return refuseAddress(response, pathname);
+    const { allowWrite = false } = this.#options;
+    if (WRITES.has(address) && !allowWrite) {
+      const message =
+        'This inspector only shows. Start it with --allow-write, or allowWrite in code, to change anything.';
+      return refuse(response, 403, 'FORBIDDEN', message);
+    }
+    const body = request.method === 'POST' ? await bodyOf(request) : {};
+    const route = ROUTES[address as keyof typeof ROUTES] as (asked: Asked) => unknown;
+    const answer = await route({
+      ...{ looked: this.#looked, query: searchParams, body, allowWrite, signal },
+      foreignUrl: `ws://${request.headers.host}${FOREIGN_PATH}?token=${this.token}`,
+      fork: (at) => this.#fork(at),
+    });
+    sendJson(response, 200, answer);
+  }
+
+  /** What a conflict tells of the entry as it is goes the same way as everything else. */
+  #errorAnswer(error: unknown): ErrorAnswer {
+    const { code, message } = wireError(error);
+    if (!(error instanceof VersionConflictError)) return { error: { code, message } };
+    const { current } = error;
+    return { error: { code, message, current: current === undefined ? null : this.#looked.presenter.entry(current) } };
+  }
+
+  async #fork(at: number): Promise<Branch> {
+    if (this.#branches.size + this.#forking >= MAX_BRANCHES) {
+      const message = `${MAX_BRANCHES} branches are looked at already. They end with this inspector.`;
+      throw new ContextCacheError('OVERLOADED', message);
+    }
+    this.#forking += 1;
+    try {
+      const { redact, host } = this.#options;
+      const cache = await this.#looked.cache.fork({ at });
+      const inspector = await InspectorServer.start(cache, { redact, host, allowWrite: true });
+      this.#branches.add({ cache, inspector });
+      return { url: inspector.url, position: at };
+    } finally {
+      this.#forking -= 1;
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#stopListening();
+    this.#sender?.close();
+    this.#looked.close();
+    await this.#sockets.close();
+    await this.#listener.close();
+    // Branches read from the cache: they end first.
+    await Promise.all([...this.#branches].map(({ cache }) => cache.shutdown()));
+  }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Asked['body']> {
+  if (!JSON_BODY.test(request.headers['content-type'] ?? '')) {
+    throw new ContextCacheError('INVALID_COMMAND', 'Send "Content-Type: application/json".');
+  }
+  const body = await readJson(request);
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Asked['body'];
+  throw new ContextCacheError('INVALID_COMMAND', 'The body is one JSON object.');
+}
+
+function refuseAddress(response: ServerResponse, pathname: string): void {
+  const allowed = ['GET', 'POST'].filter((method) => Object.hasOwn(ROUTES, `${method} ${pathname}`)).join(', ');
+  if (allowed === '') {
+    const message = `There is no ${pathname}. See docs/inspector.md; ${LIVE_PATH} is a WebSocket.`;
+    refuse(response, 404, 'NOT_FOUND', message);
+  } else {
+    response.setHeader('allow', allowed);
+    refuse(response, 405, 'INVALID_COMMAND', `${pathname} takes ${allowed}.`);
+  }
+}
+
+/** Where all addresses are listened on, this machine's own is one of them. */
+function hostInUrl(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return LOOPBACK;
+  return host.includes(':') ? `[${host}]` : host;
+}

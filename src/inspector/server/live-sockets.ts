@@ -1,0 +1,120 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Clock } from '../../index.ts';
+import type { HttpGuard, Refusal } from '../../wire/http-guard.ts';
+import { LIVE_PROTOCOL } from '../live-protocol.ts';
+import { LiveConnection } from './live-connection.ts';
+import type { LookedAt } from './services.ts';
+
+export const LIVE_PATH = '/api/live';
+export const FOREIGN_PATH = '/api/foreign';
+
+const MAX_MESSAGE_BYTES = 1024 * 1024;
+/** Pages and producers together. */
+const MAX_SOCKETS = 64;
+const GOING_AWAY = 1001;
+/** How long the other side may take to say goodbye. */
+const GOODBYE_MS = 500;
+
+/** WebSockets: of pages that look, and of other programs' actors. */
+export class LiveSockets {
+  readonly #looked: LookedAt;
+  readonly #guard: HttpGuard;
+  readonly #clock: Clock;
+  readonly #server: WebSocketServer;
+  #closing = false;
+
+  constructor(looked: LookedAt, guard: HttpGuard, clock: Clock) {
+    this.#looked = looked;
+    this.#guard = guard;
+    this.#clock = clock;
+    this.#server = new WebSocketServer({
+      noServer: true,
+      maxPayload: MAX_MESSAGE_BYTES,
+      // The token came as a protocol as well, and is none.
+      handleProtocols: (protocols) => (protocols.has(LIVE_PROTOCOL) ? LIVE_PROTOCOL : false),
+    });
+  }
+
+  /** Lets the request become a WebSocket, or refuses it before that. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
+    const refusal = this.#refusal(request, pathname, searchParams);
+    if (refusal !== undefined) {
+      refuse(socket, refusal.status, refusal.message);
+      return;
+    }
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => {
+      webSocket.on('error', () => webSocket.terminate());
+      if (pathname === LIVE_PATH) this.#page(webSocket);
+      else this.#producer(webSocket);
+    });
+  }
+
+  /** Says goodbye to all. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const sockets = [...this.#server.clients];
+    const gone = sockets.map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
+    for (const socket of sockets) socket.close(GOING_AWAY, 'The process ends.');
+    const timer = this.#clock.setTimeout(() => {
+      for (const socket of sockets) socket.terminate();
+    }, GOODBYE_MS);
+    await Promise.all(gone);
+    this.#clock.clearTimeout(timer);
+    this.#server.close();
+  }
+
+  #refusal(
+    request: IncomingMessage,
+    path: string,
+    query: URLSearchParams,
+  ): Pick<Refusal, 'status' | 'message'> | undefined {
+    const stranger = this.#guard.stranger(request);
+    if (stranger !== undefined) return stranger;
+    if (path !== LIVE_PATH && path !== FOREIGN_PATH) return { status: 404, message: 'There is no such WebSocket.' };
+    // A page sends it as a protocol; a producer of other programs knows an address only.
+    const token = path === LIVE_PATH ? tokenIn(request) : (query.get('token') ?? undefined);
+    if (!this.#guard.holds(token)) return { status: 401, message: 'The token is missing or wrong.' };
+    // A page that was told goodbye comes back at once: nobody would tell it again, and the port would never be free.
+    if (this.#closing) return { status: 503, message: 'The process ends.' };
+    const isFull = this.#server.clients.size >= MAX_SOCKETS;
+    return isFull ? { status: 503, message: 'Too many pages are open. Close some.' } : undefined;
+  }
+
+  #page(socket: WebSocket): void {
+    const { id: logId, head: position } = this.#looked.cache.inspection.log;
+    const connection = new LiveConnection({
+      ...{ socket, clock: this.#clock, hello: { type: 'hello', logId, position } },
+      feedOf: (subscription) => this.#looked.feedOf(subscription),
+    });
+    socket.on('message', (data) => connection.receive(String(data)));
+    socket.on('close', () => connection.close());
+  }
+
+  #producer(socket: WebSocket): void {
+    const take = this.#looked.foreign.producer();
+    socket.on('message', (data) => take(String(data)));
+  }
+}
+
+function tokenIn({ headers }: IncomingMessage): string | undefined {
+  const protocols = (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
+  return protocols.find((protocol) => protocol.startsWith('token.'))?.slice('token.'.length);
+}
+
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  503: 'Service Unavailable',
+};
+
+function refuse(socket: Duplex, status: number, message: string): void {
+  const head = `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? 'Refused'}`;
+  const body = `${message}\n`;
+  const headers = `Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}`;
+  socket.end(`${head}\r\n${headers}\r\n\r\n${body}`);
+}

@@ -1,0 +1,186 @@
+import { type Acknowledgement, ContextCacheError, type Operation } from '../../index.ts';
+import { moment, position } from '../../wire/http-query.ts';
+import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
+import type { Addresses, Branch } from '../protocol.ts';
+import type { ActorsQuestion } from '../reads/actors.ts';
+import type { NamesQuestion } from '../reads/data.ts';
+import { GRAPHS, type LookedAt } from './services.ts';
+
+/** Something that is asked, and what it is answered with. */
+export interface Asked {
+  readonly looked: LookedAt;
+  readonly query: URLSearchParams;
+  /** Of a POST. */
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly allowWrite: boolean;
+  /** Where producers of other programs connect to. */
+  readonly foreignUrl: string;
+  readonly fork: (at: number) => Promise<Branch>;
+  readonly signal: AbortSignal;
+}
+
+type Routes = {
+  readonly [Address in keyof Addresses]: (asked: Asked) => Addresses[Address] | Promise<Addresses[Address]>;
+};
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 500;
+const DEFAULT_POINTS = 60;
+const MAX_POINTS = 200;
+const SEPARATORS = [':', '/', '.'];
+const OPERATIONS: readonly string[] = [
+  'set',
+  'delete',
+  'clear_namespace',
+  'expire',
+  'evict',
+  'touch',
+] satisfies Operation[];
+const STATUSES: readonly string[] = [
+  'resident',
+  'passivated',
+  'restarting',
+  'failed',
+] satisfies ActorsQuestion['status'][];
+const SORTS: readonly string[] = ['name', 'load', 'keys', 'bytes', 'restarts'] satisfies ActorsQuestion['sort'][];
+
+/** What changes the cache or what is stored of it. A branch changes nothing but itself, and verifying reads. */
+export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
+  'POST /api/set',
+  'POST /api/delete',
+  'POST /api/backup',
+]);
+
+/** How each address is answered. */
+export const ROUTES: Routes = {
+  'GET /api/meta': ({ looked, allowWrite, foreignUrl }) => looked.meta(allowWrite, foreignUrl),
+  'GET /api/overview': ({ looked }) => looked.meter.overview(),
+  'GET /api/machines': () => ({ machines: GRAPHS }),
+  'GET /api/actors': ({ looked, query, signal }) =>
+    looked.actors.list({
+      q: query.get('q') ?? '',
+      status: oneOf(query, 'status', STATUSES) as ActorsQuestion['status'],
+      sort: (oneOf(query, 'sort', SORTS) ?? 'name') as ActorsQuestion['sort'],
+      ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
+    }),
+  'GET /api/actor': ({ looked, query }) => looked.actors.one(text(query, 'id')),
+  'GET /api/updates': ({ looked, query, signal }) =>
+    looked.updates.page({
+      ...{ filter: filterIn(query), limit: limitOf(query), signal },
+      ...{ before: position(query, 'before'), around: position(query, 'around') },
+    }),
+  'GET /api/update': ({ looked, query, signal }) => looked.updates.one(positionOf(query, 'position'), signal),
+  'GET /api/namespaces': ({ looked, query, signal }) => looked.data.namespaces(names(query, signal)),
+  'GET /api/keys': ({ looked, query, signal }) => looked.data.keys(text(query, 'namespace'), names(query, signal)),
+  'GET /api/entry': ({ looked, query }) =>
+    looked.data.entry(text(query, 'namespace'), text(query, 'key'), moment(query, 'at')),
+  'GET /api/history': ({ looked, query, signal }) =>
+    looked.data.history(text(query, 'namespace'), text(query, 'key'), {
+      ...{ before: position(query, 'after'), limit: limitOf(query), signal },
+    }),
+  'POST /api/set': ({ looked, body }) => set(looked, body),
+  'POST /api/delete': ({ looked, body }) => looked.data.delete(editOf(body)),
+  'GET /api/moment': ({ looked, query }) => looked.moments.detail(moment(query, 'at')),
+  'GET /api/timeline': async ({ looked, query, signal }) => {
+    const points = numberOf(query, 'points', DEFAULT_POINTS, MAX_POINTS);
+    return { points: await looked.moments.timeline(points, signal) };
+  },
+  'GET /api/diff': ({ looked, query, signal }) =>
+    looked.moments.difference({
+      a: looked.moments.position(momentOf(query, 'a')),
+      b: looked.moments.position(momentOf(query, 'b')),
+      namespace: query.get('namespace') ?? undefined,
+      ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
+    }),
+  'POST /api/fork': ({ body, fork }) => fork(integer(body, 'at')),
+  'GET /api/health': ({ looked }) => looked.health(),
+  'POST /api/backup': ({ looked }) => looked.cache.ask({ type: 'context.backup' }),
+  'POST /api/verify': ({ looked, body, signal }) => {
+    const { against = 'nothing' } = body;
+    if (against !== 'nothing' && against !== 'mirror') throw invalid('against is "nothing" or "mirror".');
+    return looked.verification.run(against, signal);
+  },
+  'GET /api/foreign': ({ looked }) => looked.foreign.list(),
+};
+
+function set(looked: LookedAt, body: Asked['body']): Promise<Acknowledgement> {
+  const { value, expiresAt } = body;
+  if (value === undefined) throw invalid('value is missing: what is to be stored.');
+  if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number') {
+    throw invalid('expiresAt is epoch milliseconds, or null.');
+  }
+  const edit = { ...editOf(body), value } as EditRequest;
+  return looked.data.set(expiresAt === undefined ? edit : { ...edit, expiresAt });
+}
+
+function editOf(body: Asked['body']): Omit<EditRequest, 'value'> {
+  const { namespace, key } = body;
+  if (typeof namespace !== 'string') throw invalid('namespace is missing.');
+  if (typeof key !== 'string') throw invalid('key is missing.');
+  return { namespace, key, ifVersion: integer(body, 'ifVersion') };
+}
+
+function integer(body: Asked['body'], name: string): number {
+  const value = body[name];
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw invalid(`${name} is an integer from 0.`);
+}
+
+function names(query: URLSearchParams, signal: AbortSignal): NamesQuestion {
+  const separators = query.getAll('separator').filter((separator) => separator !== '');
+  return {
+    prefix: query.get('prefix') ?? '',
+    separators: query.has('separator') ? separators : SEPARATORS,
+    q: query.get('q') ?? '',
+    ...{ at: moment(query, 'at'), after: query.get('after') ?? undefined, limit: limitOf(query), signal },
+  };
+}
+
+function filterIn(query: URLSearchParams): UpdateFilter {
+  const operation = query.getAll('operation');
+  const other = operation.find((name) => !OPERATIONS.includes(name));
+  if (other !== undefined) throw invalid(`operation is one of ${OPERATIONS.join(', ')}.`);
+  const patterns = ['namespace', 'key', 'agent'].flatMap((name) => {
+    const pattern = query.get(name);
+    return pattern === null ? [] : [[name, pattern] as const];
+  });
+  return { operation: operation as Operation[], ...Object.fromEntries(patterns) };
+}
+
+function text(query: URLSearchParams, name: string): string {
+  const value = query.get(name);
+  if (value !== null) return value;
+  throw invalid(`${name} is missing.`);
+}
+
+function positionOf(query: URLSearchParams, name: string): number {
+  const value = position(query, name);
+  if (value !== undefined) return value;
+  throw invalid(`${name} is missing: a position of the log.`);
+}
+
+function momentOf(query: URLSearchParams, name: string): number | Date {
+  const value = moment(query, name);
+  if (value !== undefined) return value;
+  throw invalid(`${name} is missing: a position of the log, or a time.`);
+}
+
+function oneOf(query: URLSearchParams, name: string, allowed: readonly string[]): string | undefined {
+  const value = query.get(name);
+  if (value === null || allowed.includes(value)) return value ?? undefined;
+  throw invalid(`${name} is one of ${allowed.join(', ')}.`);
+}
+
+function limitOf(query: URLSearchParams): number {
+  return numberOf(query, 'limit', DEFAULT_LIMIT, MAX_LIMIT);
+}
+
+function numberOf(query: URLSearchParams, name: string, otherwise: number, most: number): number {
+  const value = position(query, name) ?? otherwise;
+  if (value >= 1 && value <= most) return value;
+  throw invalid(`${name} is 1 to ${most}.`);
+}
+
+function invalid(message: string): ContextCacheError {
+  return new ContextCacheError('INVALID_OPTION', message);
+}

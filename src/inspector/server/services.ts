@@ -1,0 +1,152 @@
+import { createRequire } from 'node:module';
+import { followerMachine, namespaceMachine, supervisorMachine } from '../../../machines/index.ts';
+import { type AgentContextCache, type Clock, ContextCacheError, type InspectorOptions } from '../../index.ts';
+import { actorFeed, actorsFeed } from '../feeds/actor-feeds.ts';
+import type { StartFeed } from '../feeds/feed.ts';
+import { ForeignActors } from '../feeds/foreign-actors.ts';
+import { updatesFeed } from '../feeds/updates-feed.ts';
+import type { Subscription } from '../live-protocol.ts';
+import type { HealthDetail, MachineGraph, Meta } from '../protocol.ts';
+import { Actors } from '../reads/actors.ts';
+import { Data } from '../reads/data.ts';
+import { machineGraph } from '../reads/machine-graph.ts';
+import { Meter } from '../reads/meter.ts';
+import { Moments } from '../reads/moments.ts';
+import { NamespaceIndex } from '../reads/namespace-index.ts';
+import { Presenter } from '../reads/presenter.ts';
+import { Redactor } from '../reads/redactor.ts';
+import { UpdatePages } from '../reads/update-pages.ts';
+import { Verification } from '../reads/verification.ts';
+
+const MAX_ROWS = 500;
+const DEFAULT_ROWS = 100;
+
+/** Statecharts of the cache's own actors. */
+export const GRAPHS: readonly MachineGraph[] = [supervisorMachine, namespaceMachine, followerMachine]
+  .map(({ config }) => machineGraph(config))
+  .filter((graph) => graph !== undefined);
+
+/** A cache that is looked at, and all that looks. Until somebody does, nothing is attached to the cache. */
+export class LookedAt {
+  readonly cache: AgentContextCache;
+  readonly actors: Actors;
+  readonly data: Data;
+  readonly moments: Moments;
+  readonly updates: UpdatePages;
+  readonly meter: Meter;
+  readonly verification: Verification;
+  readonly foreign: ForeignActors;
+  readonly presenter: Presenter;
+  readonly redactor: Redactor;
+  readonly #clock: Clock;
+  readonly #index: NamespaceIndex;
+  readonly #startedAt: number;
+
+  constructor(cache: AgentContextCache, { redact }: InspectorOptions) {
+    this.cache = cache;
+    this.#clock = cache.inspection.clock;
+    this.#startedAt = this.#clock.now();
+    this.redactor = new Redactor(redact);
+    this.presenter = new Presenter(this.redactor);
+    this.#index = new NamespaceIndex(cache, this.#clock);
+    this.updates = new UpdatePages(cache, this.#clock, this.presenter);
+    this.moments = new Moments(cache, this.#clock, this.updates, this.presenter);
+    this.actors = new Actors(cache, this.#clock, this.#index);
+    this.meter = new Meter(cache, this.#clock, this.#index);
+    this.verification = new Verification(cache, this.#clock);
+    this.foreign = new ForeignActors(this.redactor, this.#clock);
+    const { redactor, presenter, moments } = this;
+    this.data = new Data({ cache, clock: this.#clock, index: this.#index, moments, redactor, presenter });
+  }
+
+  meta(allowWrite: boolean, foreignUrl: string): Meta {
+    const { dataDir = null, branchOf = null } = this.cache.inspection;
+    const { id: logId, durable } = this.cache.inspection.log;
+    return {
+      ...{ version: versionOfPackage(), logId, durable, dataDir, branchOf, allowWrite, foreignUrl },
+      ...{ pid: process.pid, node: process.version, startedAt: this.#startedAt, now: this.#clock.now() },
+      redacts: this.redactor.redacts,
+    };
+  }
+
+  async health(): Promise<HealthDetail> {
+    const { inspection } = this.cache;
+    const health = this.cache.health();
+    const broadcaster = health.followers.find(({ name }) => name === 'broadcaster');
+    const [diskBytes = null, snapshots = null] = await Promise.all([inspection.diskBytes(), inspection.snapshots()]);
+    return {
+      ...{ health, diskBytes, snapshots },
+      lastPublished: broadcaster?.checkpoint ?? null,
+      mirror: inspection.mirror === undefined ? null : inspection.mirror.constructor.name,
+      backup: health.backup ?? null,
+      verify: { running: this.verification.running ?? null, last: this.verification.last ?? null },
+    };
+  }
+
+  /**
+   * How to begin what is subscribed to.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`.
+   */
+  feedOf(subscription: Subscription): StartFeed {
+    const parts = { cache: this.cache, clock: this.#clock, actors: this.actors, graphs: GRAPHS };
+    switch (subscription.feed) {
+      case 'overview':
+        return this.#overviewFeed();
+      case 'updates': {
+        const { filter = {}, limit = DEFAULT_ROWS } = subscription;
+        if (!Number.isInteger(limit) || limit < 1 || limit > MAX_ROWS) throw invalid(`limit is 1 to ${MAX_ROWS}.`);
+        return updatesFeed(this.cache, this.presenter, filter, limit);
+      }
+      case 'actors':
+        return actorsFeed(parts);
+      case 'actor':
+        if (typeof subscription.actor !== 'string') throw invalid('actor is the id of an actor.');
+        return actorFeed(parts, subscription.actor);
+      case 'verify':
+        return this.#verifyFeed();
+      case 'foreign':
+        return this.foreign.feed();
+      default:
+        throw invalid('feed is overview, updates, actors, actor, verify or foreign.');
+    }
+  }
+
+  close(): void {
+    this.verification.close();
+    this.meter.close();
+    this.moments.close();
+    this.data.close();
+    this.#index.close();
+  }
+
+  #overviewFeed(): StartFeed {
+    return (id, changed) => {
+      const stop = this.meter.listen(changed);
+      return {
+        collect: () => {
+          const sample = this.meter.last;
+          return sample && { type: 'overview', id, sample };
+        },
+        stop,
+      };
+    };
+  }
+
+  #verifyFeed(): StartFeed {
+    return (id, changed) => {
+      const stop = this.verification.listen(changed);
+      changed();
+      return { collect: () => ({ type: 'verify', id, progress: this.verification.running ?? null }), stop };
+    };
+  }
+}
+
+function invalid(message: string): ContextCacheError {
+  return new ContextCacheError('INVALID_OPTION', message);
+}
+
+function versionOfPackage(): string {
+  const { version } = createRequire(import.meta.url)('agent-context-cache/package.json') as { version: string };
+  return version;
+}

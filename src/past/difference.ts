@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { publicEntry } from '../core/decide.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { checkName } from '../core/names.ts';
+import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { TimeSlice } from '../core/time-slice.ts';
+import { innardsOf } from '../engine/internals.ts';
+import { sharedPosition } from '../storage/lineage.ts';
+import type { Moment } from '../storage/past-source.ts';
+import { CacheView, theMoment } from './view.ts';
+
+/** What of a difference. */
+export interface DifferenceOptions<Namespace extends string = string> {
+  /** Only of this namespace. Default: of all. */
+  readonly namespace?: Namespace | undefined;
+}
+
+/** What is different between two moments, by namespace in the order of their names, and in no particular order in it. */
+export interface Difference {
+  readonly added: readonly Entry[];
+  /** Entries that were there before and after, and not the same: value, version, instants or agent. */
+  readonly changed: readonly { readonly before: Entry; readonly after: Entry }[];
+  readonly removed: readonly Entry[];
+}
+
+/**
+ * What was added, changed and removed from `a` to `b`: caches (as they are now) and views, of one log, of branches and
+ * their parents, or of logs that have nothing to do with each other.
+ *
+ * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `CLOSED`.
+ *
+ * @example
+ * ```ts
+ * const { added, changed, removed } = await diff(cache, branch, { namespace: 'trip' });
+ * ```
+ */
+export async function diff(
+  a: Disposable | AsyncDisposable,
+  b: Disposable | AsyncDisposable,
+  { namespace }: DifferenceOptions = {},
+): Promise<Difference> {
+  const [before, after] = [shownBy(a), shownBy(b)];
+  if (before === undefined || after === undefined) {
+    const message = 'diff compares caches and views. For positions ask the cache: cache.diff(a, b).';
+    throw new ContextCacheError('INVALID_OPTION', message);
+  }
+  try {
+    return await differences(before, after, namespace, systemClock);
+  } finally {
+    release(a, before);
+    release(b, after);
+  }
+}
+
+/** Lets go of a moment that nobody else has. */
+export function release(shown: unknown, moment: Moment): void {
+  if (!(shown instanceof CacheView)) moment.release?.();
+}
+
+/** What a cache or a view shows now; `undefined` for what is neither. */
+export function shownBy(candidate: unknown): Moment | undefined {
+  if (candidate instanceof CacheView) return theMoment(candidate);
+  const inside = innardsOf(candidate);
+  if (inside === undefined) return undefined;
+  if (inside.parts.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
+  return inside.past.present();
+}
+
+/** Namespaces that may not be the same in both. */
+export function* changedNamespaces(before: Moment, after: Moment, names: Iterable<string>): Generator<string> {
+  // Beyond what the two have in common the same position means something else in each.
+  const shared = sharedPosition(before.lineage, after.lineage) ?? 0;
+  for (const name of names) {
+    const last = before.lastChange(name);
+    if (last === 0 || last > shared || last !== after.lastChange(name)) yield name;
+  }
+}
+
+/** Compares two moments, namespace by namespace with turns for others in between. */
+export async function differences(
+  before: Moment,
+  after: Moment,
+  only: string | undefined,
+  clock: Clock,
+): Promise<Difference> {
+  if (only !== undefined) checkName('namespace', only);
+  const names = only === undefined ? [...new Set([...before.names(), ...after.names()])].sort() : [only];
+  const difference = { added: [], changed: [], removed: [] } satisfies Difference;
+  const slice = new TimeSlice(clock);
+  for (const name of changedNamespaces(before, after, names)) {
+    if (slice.over) await slice.pause();
+    compare(name, before.state(name), after.state(name), difference);
+  }
+  return difference;
+}
+
+interface Found {
+  readonly added: Entry[];
+  readonly changed: { readonly before: Entry; readonly after: Entry }[];
+  readonly removed: Entry[];
+}
+
+function compare(
+  name: string,
+  before: NamespaceState | undefined,
+  after: NamespaceState | undefined,
+  { added, changed, removed }: Found,
+): void {
+  for (const [key, entry] of after?.entries ?? []) {
+    const earlier = before?.entries.get(key);
+    if (earlier === undefined) added.push(publicEntry(name, key, entry));
+    else if (!isDeepStrictEqual(earlier, entry)) {
+      changed.push({ before: publicEntry(name, key, earlier), after: publicEntry(name, key, entry) });
+    }
+  }
+  for (const [key, entry] of before?.entries ?? []) {
+    if (!after?.entries.has(key)) removed.push(publicEntry(name, key, entry));
+  }
+}

@@ -1,0 +1,287 @@
+import type { Clock } from '../core/clock.ts';
+import { type MergeConflict, MergeConflictError } from '../core/conflict.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { NamespaceState } from '../core/namespace-state.ts';
+import { Request } from '../core/request.ts';
+import { TimeSlice } from '../core/time-slice.ts';
+import type { JsonValue } from '../core/value.ts';
+import { type Innards, letGo, type MergeMark } from '../engine/internals.ts';
+import { sharedPosition } from '../storage/lineage.ts';
+import type { Moment, PastSource } from '../storage/past-source.ts';
+import { changedNamespaces } from './difference.ts';
+import {
+  type NamespacePlan,
+  type Policy,
+  planNamespace,
+  type Resolution,
+  type ResolvedConflict,
+  resolutionOf,
+} from './merge-plan.ts';
+
+/** How a branch is merged. */
+export interface MergeOptions {
+  /**
+   * What becomes of a key that both have changed since the branch began, and not to the same: `fail`, and nothing is
+   * merged; the one or the other; or what a function says of each, `{ value }` being a new value. The function only
+   * decides; it may be asked again where somebody writes meanwhile. Default `fail`.
+   */
+  readonly onConflict?: 'fail' | 'ours' | 'theirs' | ((conflict: MergeConflict) => Resolution) | undefined;
+  /** Who merges: the agent of updates that the branch names none for. */
+  readonly agent?: string | undefined;
+  /** Ends the merge before anything has been applied. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a merge has done. */
+export interface MergeReport {
+  /** How many updates it took; 0: everything was there already. */
+  readonly updates: number;
+  /** Namespaces that were changed, sorted. */
+  readonly namespaces: readonly string[];
+  /** Position of the cache that was merged into, afterwards. */
+  readonly position: number;
+  /** Keys that both had changed, and what became of them. */
+  readonly conflicts: readonly ResolvedConflict[];
+}
+
+/** Plans are made with turns for others in between so many times; then at once, where writers keep overtaking them. */
+const PATIENT_TRIES = 3;
+const MAX_TRIES = 100;
+
+/** Merges into a cache come one after the other. */
+const underWay = new WeakMap<Innards, Promise<unknown>>();
+
+/** Brings what has changed in `from` back to `into`; for `merge` of that. */
+export function merge(
+  into: Innards | undefined,
+  from: Innards | undefined,
+  options: MergeOptions,
+): Promise<MergeReport> {
+  const to = mergeable(into, from);
+  const run = () => mergeNow(to.into, to.from, options);
+  const merged = (underWay.get(to.into) ?? Promise.resolve()).then(run, run);
+  underWay.set(to.into, merged);
+  merged.catch(() => undefined);
+  return merged;
+}
+
+async function mergeNow(into: Innards, from: Innards, options: MergeOptions): Promise<MergeReport> {
+  const { signal, agent } = options;
+  signal?.throwIfAborted();
+  assertOpen(into, from);
+  const { clock, admission } = into.parts;
+  // Refuses an agent that cannot be one.
+  const by = admission.batch(clock.now(), DEFAULT_NAMESPACE, [], agent).agent;
+  const policy = policyOf(into, from, options);
+  const before = commonMoments(into, from);
+  const theirs = from.past.present();
+  const plans = new Plans({ into, before, theirs, policy, clock, signal });
+  let mark: MergeMark | undefined;
+  try {
+    const { acknowledged, report } = await plans.whenCurrent((current) => {
+      const applied = applyAll(into, current, by);
+      mark = { into: into.past.present(), from: theirs };
+      return applied;
+    });
+    await Promise.all(acknowledged);
+    remember(from, into.parts.log.id, mark);
+    return report;
+  } catch (error) {
+    mark?.into.release?.();
+    theirs.release?.();
+    throw error;
+  }
+}
+
+function mergeable(into: Innards | undefined, from: Innards | undefined): { into: Innards; from: Innards } {
+  if (into === undefined || from === undefined || from === into) {
+    throw new ContextCacheError('INVALID_OPTION', 'merge takes a branch: another cache, that fork has made.');
+  }
+  if (into.parts.primary === undefined) return { into, from };
+  throw new ContextCacheError(
+    'INVALID_OPTION',
+    'A primary of your own could refuse half of a merge. Write what cache.diff tells you, key by key.',
+  );
+}
+
+function assertOpen(...caches: readonly Innards[]): void {
+  if (caches.every(({ parts }) => parts.log.status !== 'closed')) return;
+  throw new ContextCacheError('CLOSED', 'Of the two caches to be merged one is shut down.');
+}
+
+/** What the two had in common last: where one was forked, or when it was merged. */
+function commonMoments(into: Innards, from: Innards): MergeMark {
+  const mark = from.merged.get(into.parts.log.id);
+  if (mark !== undefined) return mark;
+  const position = sharedPosition(into.past.lineage, from.past.lineage);
+  if (position === undefined) {
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      'The two caches have no past in common. Merge a branch into the cache it was forked from, or into another branch ' +
+        'of that; of any other cache write what diff tells you.',
+    );
+  }
+  const common = momentOf(from.past, into.past, position);
+  return { into: common, from: common };
+}
+
+/** Either may have let go of it. */
+function momentOf(one: PastSource, other: PastSource, position: number): Moment {
+  try {
+    return one.at(position);
+  } catch (error) {
+    if (!(error instanceof ContextCacheError && error.code === 'POSITION_UNAVAILABLE')) throw error;
+    return other.at(position);
+  }
+}
+
+function policyOf(into: Innards, from: Innards, { onConflict = 'fail' }: MergeOptions): Policy {
+  if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
+  const { admission, clock } = into.parts;
+  // What has been let in under the same rules is not looked at again: a schema may change a value each time.
+  const isAdmitted = into.options.schemas === from.options.schemas && into.options.limits === from.options.limits;
+  return {
+    resolve: (conflict) => {
+      if (onConflict === 'fail') return undefined;
+      return resolutionOf(typeof onConflict === 'function' ? onConflict(conflict) : onConflict);
+    },
+    set: (namespace, key, value, { expiresAt, ifVersion, agent, entry }) => {
+      const given = { operation: 'set', key, expiresAt, ifVersion } as const;
+      if (isAdmitted && entry !== undefined) {
+        return { ...given, value: entry.value as JsonValue, bytes: entry.bytes, agent };
+      }
+      const { steps } = admission.batch(clock.now(), namespace, [{ ...given, value }], undefined);
+      const [step] = steps ?? [];
+      if (step === undefined) throw new ContextCacheError('INVARIANT', 'A batch of one step has none.');
+      return { ...step, agent };
+    },
+  };
+}
+
+interface PlansInput {
+  readonly into: Innards;
+  readonly before: MergeMark;
+  readonly theirs: Moment;
+  readonly policy: Policy;
+  readonly clock: Clock;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What is to be done to each namespace, kept up to date while others write. */
+class Plans {
+  readonly #input: PlansInput;
+  readonly #plans = new Map<string, { readonly plan: NamespacePlan; readonly lastChange: number }>();
+
+  constructor(input: PlansInput) {
+    this.#input = input;
+  }
+
+  /** Calls back in a turn in which all plans are as of now. */
+  async whenCurrent<Result>(apply: (plans: NamespacePlan[]) => Result): Promise<Result> {
+    const { before, theirs, clock, signal } = this.#input;
+    const slice = new TimeSlice(clock, signal);
+    const names = new Set([...before.from.names(), ...theirs.names()]);
+    for (const name of changedNamespaces(before.from, theirs, names)) await this.#make(name, slice);
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      signal?.throwIfAborted();
+      const stale = this.#stale();
+      if (stale.length === 0) return apply(Array.from(this.#plans.values(), ({ plan }) => plan));
+      for (const name of stale) {
+        if (tries < PATIENT_TRIES) await this.#make(name, slice);
+        else this.#makeAtOnce(name);
+      }
+    }
+    const message = 'onConflict changes what it is asked about, each time that it is asked. Let it only decide.';
+    throw new ContextCacheError('INVALID_OPTION', message);
+  }
+
+  #stale(): string[] {
+    const { into, clock } = this.#input;
+    const now = clock.now();
+    const isStale = (name: string, lastChange: number, { validUntil }: NamespacePlan) =>
+      now >= validUntil || into.parts.registry.lastChange(name) !== lastChange;
+    return [...this.#plans]
+      .filter(([name, { plan, lastChange }]) => isStale(name, lastChange, plan))
+      .map(([name]) => name);
+  }
+
+  async #make(name: string, slice: TimeSlice): Promise<void> {
+    const { planning, lastChange } = this.#begin(name);
+    for (;;) {
+      if (slice.over) await slice.pause();
+      const { done, value } = planning.next();
+      if (done === true) {
+        this.#plans.set(name, { plan: value, lastChange });
+        return;
+      }
+    }
+  }
+
+  #makeAtOnce(name: string): void {
+    const { planning, lastChange } = this.#begin(name);
+    let step = planning.next();
+    while (step.done !== true) step = planning.next();
+    this.#plans.set(name, { plan: step.value, lastChange });
+  }
+
+  #begin(name: string) {
+    const { into, before, theirs, policy, clock } = this.#input;
+    const { registry } = into.parts;
+    const lastChange = registry.lastChange(name);
+    const theirsBefore = before.from.state(name);
+    const oursBefore = before.into === before.from ? theirsBefore : before.into.state(name);
+    const sides = { name, theirsBefore, oursBefore, theirs: theirs.state(name), ours: stateNow(into, name) };
+    return { planning: planNamespace(sides, clock.now(), policy), lastChange };
+  }
+}
+
+function stateNow({ parts: { registry } }: Innards, name: string): NamespaceState | undefined {
+  if (!registry.has(name)) return undefined;
+  const state = registry.stateInMemory(name) ?? registry.stateOnDisk(name);
+  return state === undefined || state.version === 0 ? undefined : state;
+}
+
+/** Applies all of it in this turn, or, where that is known before, nothing. */
+function applyAll(
+  into: Innards,
+  plans: readonly NamespacePlan[],
+  by: string | null,
+): { acknowledged: Promise<unknown>[]; report: MergeReport } {
+  const unresolved = plans.flatMap((plan) => plan.unresolved);
+  if (unresolved.length > 0) throw new MergeConflictError(unresolved);
+  const { registry, log, clock } = into.parts;
+  const changing = plans.filter(({ drop, steps }) => drop || steps.length > 0);
+  for (const { name } of changing) {
+    const status = registry.inMemory(name)?.status ?? 'resident';
+    if (status !== 'resident') throw unavailable(name);
+  }
+  // Throws where the log takes nothing at the moment.
+  log.append([]);
+  const now = clock.now();
+  const acknowledged = changing.map(({ name, drop, steps }) => {
+    const request = drop
+      ? Request.ofWhole('context.drop', name, now, by)
+      : Request.ofWhole('context.batch', name, now, by, steps);
+    return into.writer.execute(request, true);
+  });
+  const report = {
+    updates: changing.reduce((sum, { drop, steps }) => sum + (drop ? 1 : steps.length), 0),
+    namespaces: changing.map(({ name }) => name).sort(),
+    position: log.head,
+    conflicts: plans.flatMap(({ resolved }) => resolved),
+  };
+  return { acknowledged, report };
+}
+
+function unavailable(name: string): ContextCacheError {
+  const message = `Namespace ${JSON.stringify(name)} has crashed and takes no commands now; nothing was merged. Try again.`;
+  return new ContextCacheError('NAMESPACE_UNAVAILABLE', message);
+}
+
+function remember(from: Innards, log: string, mark: MergeMark | undefined): void {
+  if (mark === undefined) return;
+  const earlier = from.merged.get(log);
+  from.merged.set(log, mark);
+  if (earlier !== undefined) letGo(earlier);
+}

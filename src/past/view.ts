@@ -1,0 +1,118 @@
+import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../cache/types.ts';
+import { publicEntry } from '../core/decide.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type Entry, NamespaceState } from '../core/namespace-state.ts';
+import type { Moment } from '../storage/past-source.ts';
+import { StateCache } from '../storage/state-cache.ts';
+
+type DefaultNamespace = typeof DEFAULT_NAMESPACE;
+
+/** What one moment of a cache looks like from inside the package. */
+const momentOf = new WeakMap<object, Moment>();
+
+/**
+ * All namespaces of a cache as they were when its log ended at {@link CacheView.position}: read as the cache itself is,
+ * at once. It holds nothing up and never changes, however long writers go on. An entry whose time was over but which had
+ * not been taken out yet is still there: a view is what the log says.
+ *
+ * With a data directory reading throws `LOG_UNAVAILABLE` while that is being opened again after a failure, `LOG_CORRUPT`
+ * where it is damaged, and `CLOSED` after the cache's end.
+ *
+ * @example
+ * ```ts
+ * using before = cache.at(position - 1);
+ * before.get('plan', 'trip');
+ * ```
+ */
+export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
+  /** The last update that is in it; 0: none, the empty cache. */
+  readonly position: number;
+  readonly #kept = new StateCache();
+
+  /** @internal */
+  constructor(moment: Moment) {
+    this.position = moment.position;
+    momentOf.set(this, moment);
+  }
+
+  /** The value; `undefined` where there was none. Deeply frozen. */
+  get<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(key: K, namespace: N): ValueOf<S, N, K> | undefined;
+  get<K extends KeyOf<S, DefaultNamespace>>(key: K): ValueOf<S, DefaultNamespace, K> | undefined;
+  get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    checkName('key', key);
+    return this.#state(namespace).entries.get(key)?.value;
+  }
+
+  /** Values of several keys, in their order; `undefined` where there was none. */
+  getMany<N extends NamespaceOf<S> = DefaultNamespace>(
+    keys: readonly KeyOf<S, N>[],
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): (ValueOf<S, N, KeyOf<S, N>> | undefined)[] {
+    return keys.map((key) => this.get(key, namespace));
+  }
+
+  /** Whether there was a value. */
+  has<N extends NamespaceOf<S> = DefaultNamespace>(key: KeyOf<S, N>, namespace: N = DEFAULT_NAMESPACE as N): boolean {
+    checkName('key', key);
+    return this.#state(namespace).entries.has(key);
+  }
+
+  /** The value with its version, instants and agent. */
+  entry<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
+    key: K,
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Entry<ValueOf<S, N, K>> | undefined {
+    checkName('key', key);
+    const entry = this.#state(namespace).entries.get(key);
+    return entry && (publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, K>>);
+  }
+
+  /** Every entry of a namespace, in no particular order. */
+  entries<N extends NamespaceOf<S> = DefaultNamespace>(
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): Entry<ValueOf<S, N, KeyOf<S, N>>>[] {
+    const { entries } = this.#state(namespace);
+    return Array.from(
+      entries,
+      ([key, entry]) => publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, KeyOf<S, N>>>,
+    );
+  }
+
+  /** Keys of a namespace, in no particular order; empty where there was no such namespace. */
+  listKeys<N extends NamespaceOf<S> = DefaultNamespace>(namespace: N = DEFAULT_NAMESPACE as N): KeyOf<S, N>[] {
+    return [...this.#state(namespace).entries.keys()] as KeyOf<S, N>[];
+  }
+
+  /** Namespaces that there were, sorted by code point; `default` always was. */
+  listNamespaces(): NamespaceOf<S>[] {
+    const names = new Set([DEFAULT_NAMESPACE, ...theMoment(this).names()]);
+    return [...names].sort(compareNames) as NamespaceOf<S>[];
+  }
+
+  /**
+   * Lets go of what it has read, and of its moment, which retention leaves as it is until then; it cannot be used any
+   * more. Garbage collection does it as well.
+   */
+  [Symbol.dispose](): void {
+    momentOf.get(this)?.release?.();
+    momentOf.delete(this);
+    this.#kept.clear();
+  }
+
+  #state(namespace: string): NamespaceState {
+    const kept = this.#kept.get(namespace);
+    if (kept !== undefined) return kept;
+    checkName('namespace', namespace);
+    const state = theMoment(this).state(namespace) ?? new NamespaceState(namespace);
+    this.#kept.keep(state);
+    return state;
+  }
+}
+
+/** What a view shows. */
+export function theMoment(view: object): Moment {
+  const moment = momentOf.get(view);
+  if (moment !== undefined) return moment;
+  throw new ContextCacheError('CLOSED', 'The view has been disposed of. Ask the cache for another.');
+}

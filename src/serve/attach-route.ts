@@ -1,0 +1,52 @@
+import { type AgentContextCache, ContextCacheError, type Inspector, startInspector } from '../index.ts';
+import { readJson } from '../wire/http-query.ts';
+import { beginLines, writeText } from '../wire/http-response.ts';
+import type { Exchange, Route } from './http-routes.ts';
+
+/** What another program of this user may choose of an inspector in the process that serves. */
+export interface AttachRequest {
+  readonly port?: number | undefined;
+  readonly allowWrite?: boolean | undefined;
+  /** Names whose values are hidden as well; see `redact` of the inspector. */
+  readonly redact?: readonly string[] | undefined;
+}
+
+/** The path that {@link ATTACH} is served at. */
+export const ATTACH_PATH = '/v1/inspect';
+
+/**
+ * Begins an inspector in the process that serves the cache, and tells its address in the first line of the answer. It ends
+ * when the request does, so that nothing is left of it once nobody looks.
+ */
+export const ATTACH: Route = { method: 'POST', answer: attach };
+
+async function attach({ cache, request, response, signal }: Exchange): Promise<void> {
+  const inspector = await begin(cache, await readJson(request));
+  const stopListening = cache.inspection.onShutdown(async () => void response.end());
+  try {
+    signal.throwIfAborted();
+    beginLines(response);
+    await writeText(response, `${JSON.stringify({ url: inspector.url })}\n`);
+    await ended(signal);
+    if (!response.writableEnded) response.end();
+  } finally {
+    stopListening();
+    await inspector.close();
+  }
+}
+
+function begin(cache: AgentContextCache, body: unknown): Promise<Inspector> {
+  const { port, allowWrite, redact } = (body ?? {}) as Record<string, unknown>;
+  const isPort = port === undefined || (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535);
+  const isList = redact === undefined || (Array.isArray(redact) && redact.every((word) => typeof word === 'string'));
+  const isFlag = allowWrite === undefined || typeof allowWrite === 'boolean';
+  if (isPort && isList && isFlag) return startInspector(cache, { port, allowWrite, redact } as AttachRequest);
+  throw new ContextCacheError('INVALID_COMMAND', 'Send { port, allowWrite, redact }: a port, true or false, words.');
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
+}

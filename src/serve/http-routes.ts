@@ -1,0 +1,139 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { PassThrough } from 'node:stream';
+import { type AgentContextCache, ContextCacheError, type ContextCommand, type SnapshotInfo } from '../index.ts';
+import { flag, moment, position, readJson } from '../wire/http-query.ts';
+import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
+import { splitLines } from '../wire/lines.ts';
+import { wireAnswer, wireError } from '../wire/wire-error.ts';
+import { applyLines, type Outcome } from './apply-lines.ts';
+import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
+
+/** A request and what it is answered with. */
+export interface Exchange {
+  readonly cache: AgentContextCache;
+  /** The snapshots that are stored. */
+  readonly snapshots: () => Promise<SnapshotInfo[]>;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly query: URLSearchParams;
+  /** The other side has gone, or the server is being closed. */
+  readonly signal: AbortSignal;
+}
+
+/** What answers requests of one method and path. */
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly answer: (exchange: Exchange) => Promise<void>;
+}
+
+/** All there is, by path. */
+export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/v1/command', { method: 'POST', answer: command }],
+  ['/v1/apply', { method: 'POST', answer: apply }],
+  ['/v1/dump', { method: 'GET', answer: dump }],
+  ['/v1/log', { method: 'GET', answer: log }],
+  ['/v1/history', { method: 'GET', answer: history }],
+  ['/v1/diff', { method: 'GET', answer: diff }],
+  ['/v1/watch', { method: 'GET', answer: watch }],
+  ['/v1/health', { method: 'GET', answer: health }],
+  ['/v1/snapshots', { method: 'GET', answer: snapshots }],
+]);
+
+async function command({ cache, request, response }: Exchange): Promise<void> {
+  const body = (await readJson(request)) as ContextCommand;
+  const answer: unknown = await cache.ask(body);
+  sendJson(response, 200, wireAnswer(body.type, answer));
+}
+
+async function apply({ cache, request, response, query, signal }: Exchange): Promise<void> {
+  const keepGoing = flag(query, 'keepGoing');
+  const acknowledges = query.get('acks') !== 'false';
+  const body = bodyOf(request);
+  beginLines(response);
+  const summary = await applyLines({
+    cache,
+    lines: splitLines(body),
+    keepGoing,
+    signal,
+    cancel: () => {
+      request.unpipe(body);
+      body.destroy();
+    },
+    onOutcomes: (outcomes) => {
+      const text = outcomes.map((outcome) => outcomeLine(outcome, acknowledges)).join('');
+      return text === '' ? undefined : writeText(response, text);
+    },
+  });
+  if (signal.aborted) throw signal.reason;
+  response.end(`${JSON.stringify({ summary })}\n`);
+}
+
+/** The body as a stream that may be let go of while the answer is still to come. */
+function bodyOf(request: IncomingMessage): PassThrough {
+  const body = new PassThrough();
+  request.once('close', () => {
+    // The line that was cut off is none.
+    if (!request.readableEnded) body.destroy(new ClientGone());
+  });
+  return request.pipe(body);
+}
+
+function outcomeLine({ line, position, error }: Outcome, acknowledges: boolean): string {
+  if (error !== undefined) return `${JSON.stringify({ line, error: wireError(error) })}\n`;
+  return acknowledges ? `{"line":${line},"position":${position}}\n` : '';
+}
+
+async function dump({ cache, response, query }: Exchange): Promise<void> {
+  const range = { at: moment(query, 'at'), namespace: query.get('namespace') ?? undefined };
+  await sendChunks(response, dumpChunks(cache, range));
+}
+
+async function log({ cache, response, query }: Exchange): Promise<void> {
+  const from = position(query, 'from');
+  const to = position(query, 'to');
+  const namespace = query.get('namespace');
+  const range = {
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+    ...(namespace === null ? {} : { namespace }),
+  };
+  await sendChunks(response, logChunks(cache, range));
+}
+
+async function history({ cache, response, query }: Exchange): Promise<void> {
+  const key = query.get('key');
+  if (key === null)
+    throw new ContextCacheError('INVALID_OPTION', 'key is missing: the key whose history is asked for.');
+  await sendChunks(response, historyChunks(cache, key, query.get('namespace') ?? undefined));
+}
+
+async function diff({ cache, response, query }: Exchange): Promise<void> {
+  const a = moment(query, 'a');
+  const b = moment(query, 'b');
+  if (a === undefined || b === undefined) {
+    throw new ContextCacheError('INVALID_OPTION', 'a or b is missing: the two moments that are compared.');
+  }
+  await sendChunks(response, diffChunks(cache, { a, b, namespace: query.get('namespace') ?? undefined }));
+}
+
+async function watch({ cache, response, query, signal }: Exchange): Promise<void> {
+  const namespaces = query.getAll('namespace');
+  const keys = query.getAll('key');
+  const updates = cache.watch({
+    signal,
+    include: flag(query, 'snapshot') ? 'snapshot' : 'updates',
+    since: position(query, 'since'),
+    namespace: namespaces.length === 0 ? undefined : namespaces,
+    keys: keys.length === 0 ? undefined : keys,
+  });
+  beginLines(response);
+  await sendChunks(response, watchLines(updates));
+}
+
+async function health({ cache, response }: Exchange): Promise<void> {
+  sendJson(response, 200, cache.health());
+}
+
+async function snapshots({ response, snapshots }: Exchange): Promise<void> {
+  sendJson(response, 200, await snapshots());
+}

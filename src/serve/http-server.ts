@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AgentContextCache, Clock, SnapshotInfo } from '../index.ts';
+import { HttpGuard } from '../wire/http-guard.ts';
+import { HttpListener } from '../wire/http-listener.ts';
+import { refuse } from '../wire/http-response.ts';
+import { ROUTES, type Route } from './http-routes.ts';
+
+/** How a cache is served over HTTP. */
+export interface HttpServerOptions {
+  readonly cache: AgentContextCache;
+  /** Default 0: a free one. */
+  readonly port?: number | undefined;
+  /** The snapshots that are stored. Default: none are. */
+  readonly snapshots?: (() => Promise<SnapshotInfo[]>) | undefined;
+  /** Answered besides those below. Default: none. */
+  readonly routes?: ReadonlyMap<string, Route> | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
+}
+
+const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
+
+/**
+ * Serves a cache to other programs of the same user, on 127.0.0.1. Every request needs the token
+ * (`Authorization: Bearer …`); bodies are JSON (`Content-Type: application/json`) or JSON lines
+ * (`application/x-ndjson`). Nothing is logged.
+ *
+ * | request | answer |
+ * |---|---|
+ * | `POST /v1/command`, one command | `{"ok": answer}` (and `"found": false` for a key that is not there), or `{"error": {"code", "message"}}` with a fitting status |
+ * | `POST /v1/apply`, a command a line; `?keepGoing`, `?acks=false` | `{"line", "position"}` for each once it is durable, `{"line", "error"}`, at the end `{"summary"}` |
+ * | `GET /v1/dump`, `?namespace=&at=` (a position or an ISO time; so are `a` and `b`) | an entry a line |
+ * | `GET /v1/history`, `?key=&namespace=` | a version of the entry a line, newest first |
+ * | `GET /v1/diff`, `?a=&b=&namespace=` | an entry that was added, changed or removed a line |
+ * | `GET /v1/log`, `?from=&to=&namespace=` | an update a line |
+ * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (several of the first two) | an update a line, as they come |
+ * | `GET /v1/health` | how the cache is doing |
+ * | `GET /v1/snapshots` | the stored snapshots |
+ *
+ * An error after the answer has begun is its last line.
+ *
+ * @example
+ * ```ts
+ * const server = await HttpServer.listen({ cache });
+ * await fetch(`http://127.0.0.1:${server.port}/v1/command`, {
+ *   method: 'POST',
+ *   headers: { authorization: `Bearer ${server.token}`, 'content-type': 'application/json' },
+ *   body: JSON.stringify({ type: 'context.set', key: 'plan', value: ['search', 'book'] }),
+ * });
+ * ```
+ */
+export class HttpServer {
+  readonly port: number;
+  /** 32 random bytes. */
+  readonly token: string;
+  readonly #listener: HttpListener;
+
+  private constructor(listener: HttpListener, token: string) {
+    this.port = listener.port;
+    this.token = token;
+    this.#listener = listener;
+  }
+
+  /**
+   * Begins to serve.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` where the port is taken or may not be used.
+   */
+  static async listen(options: HttpServerOptions): Promise<HttpServer> {
+    const { port, clock } = options;
+    const token = randomBytes(32).toString('base64url');
+    let guard: HttpGuard | undefined;
+    const listener = await HttpListener.listen({
+      port,
+      clock,
+      answer: async (request, response, signal) => {
+        guard ??= new HttpGuard({ port: listener.port, token, from: 'serve.json in the data directory' });
+        await route(options, guard, { request, response, signal });
+      },
+    });
+    return new HttpServer(listener, token);
+  }
+
+  /** Takes no more requests, ends streams, and waits a moment for what is being answered. */
+  close(): Promise<void> {
+    return this.#listener.close();
+  }
+}
+
+interface Asked {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly signal: AbortSignal;
+}
+
+async function route(options: HttpServerOptions, guard: HttpGuard, asked: Asked): Promise<void> {
+  const { cache, snapshots = async () => [], routes } = options;
+  const { request, response } = asked;
+  const refusal = guard.refusal(request);
+  if (refusal !== undefined) return refuse(response, refusal.status, refusal.code, refusal.message);
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
+  const found = ROUTES.get(pathname) ?? routes?.get(pathname);
+  if (found === undefined) {
+    const there = [...ROUTES.keys()].join(', ');
+    return refuse(response, 404, 'NOT_FOUND', `There is no ${pathname}; there are ${there}.`);
+  }
+  if (request.method !== found.method) {
+    response.setHeader('allow', found.method);
+    return refuse(response, 405, 'INVALID_COMMAND', `${pathname} takes ${found.method}.`);
+  }
+  if (found.method === 'POST' && !BODY_TYPE.test(request.headers['content-type'] ?? '')) {
+    const message = 'Send "Content-Type: application/json" or "application/x-ndjson".';
+    return refuse(response, 415, 'INVALID_COMMAND', message);
+  }
+  await found.answer({ ...asked, cache, snapshots, query: searchParams });
+}

@@ -1,0 +1,254 @@
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import {
+  type AgentContextCache,
+  type Clock,
+  ContextCacheError,
+  type ContextCommand,
+  connectNats,
+  type NatsConnectionSettings,
+  parseNatsAddress,
+  systemClock,
+} from '../index.ts';
+import { decodeUtf8, parseJson } from '../wire/lines.ts';
+import { wireAnswer, wireError } from '../wire/wire-error.ts';
+
+/** How commands are taken from NATS. Either `url` or `connection`. */
+export interface NatsCommandsOptions {
+  readonly cache: AgentContextCache;
+  /** Connects, and connects again whenever the connection is lost, until closed. */
+  readonly url?: string | readonly string[] | undefined;
+  /** Credentials and TLS, beside the URL's. */
+  readonly credentials?: NatsConnectionSettings | undefined;
+  /** An open connection of your own: it is used and left open; mending it is yours. */
+  readonly connection?: NatsConnection | undefined;
+  /** Default `context-cache.commands`. */
+  readonly subject?: string | undefined;
+  /** Of several that name the same queue, each command reaches one. Default: none. */
+  readonly queue?: string | undefined;
+  /**
+   * What a reply subject must begin with. An answer that anybody could send anywhere would let strangers write into
+   * subjects and streams in this program's name. Default `_INBOX.`.
+   */
+  readonly replyPrefix?: string | undefined;
+  /** Commands under way at the most; others are refused with `OVERLOADED`. Default 1,024. */
+  readonly maxInFlight?: number | undefined;
+  /** Told of lost connections and refused messages. Default: nobody is. */
+  readonly onError?: ((error: Error) => void) | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock | undefined;
+}
+
+/** Commands that are taken from NATS until this is closed. */
+export interface NatsCommands {
+  /** Resolves once commands are taken for the first time. Never rejects. */
+  readonly ready: Promise<void>;
+  /** Takes no more, answers what is under way, and leaves nothing behind. Twice is fine. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_SUBJECT = 'context-cache.commands';
+const CONNECT_TIMEOUT_MS = 5_000;
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5_000;
+/** How long commands under way, and a server that stalls, may take at the end. */
+const LAST_ANSWERS_MS = 2_000;
+
+/**
+ * Answers typed commands that come as NATS requests: JSON on a subject, so that a program in any language can use the
+ * cache. The answer is `{"ok": …}` (with `"found": false` for a key that is not there) or `{"error": {"code",
+ * "message"}}`. A message without a reply subject is carried out and not answered; one whose reply subject lies
+ * outside `replyPrefix` is neither.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`.
+ *
+ * @example
+ * ```ts
+ * const commands = answerNatsCommands({ cache, url: 'nats://127.0.0.1:4222' });
+ * // nats request context-cache.commands '{"type":"context.get","key":"plan"}'
+ * await commands.close();
+ * ```
+ */
+export function answerNatsCommands(options: NatsCommandsOptions): NatsCommands {
+  const { url, connection } = options;
+  if ((url === undefined) === (connection === undefined)) {
+    throw new ContextCacheError('INVALID_OPTION', 'Give either a url or a connection to take commands from.');
+  }
+  return new Responder(options);
+}
+
+class Responder implements NatsCommands {
+  readonly ready: Promise<void>;
+  readonly #options: NatsCommandsOptions;
+  readonly #clock: Clock;
+  readonly #closing = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #closed: Promise<void>;
+  readonly #inFlight = new Set<Promise<void>>();
+  #isReady = (): void => {};
+  /** Tries to take commands that have failed, in a row. */
+  #failures = 0;
+
+  constructor(options: NatsCommandsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.ready = new Promise((resolve) => {
+      this.#isReady = resolve;
+    });
+    this.#closed = new Promise((resolve) => {
+      this.#closing.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    const { connection, url = [] } = options;
+    // Checked here, so that a mistake in the URL is the caller's to see.
+    const connect = connection === undefined ? this.#connector(url) : undefined;
+    this.#running =
+      connect === undefined
+        ? this.#serve(connection as NatsConnection).catch((error) => this.#report(error))
+        : this.#keepServing(connect);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new ContextCacheError('CLOSED', 'No more commands are taken.'));
+    await this.#running;
+  }
+
+  #connector(url: string | readonly string[]): () => Promise<NatsConnection> {
+    const address = parseNatsAddress(url);
+    const { credentials = {} } = this.#options;
+    return () =>
+      connectNats({
+        address,
+        settings: credentials,
+        name: 'agent-context-cache commands',
+        timeoutMs: CONNECT_TIMEOUT_MS,
+        clock: this.#clock,
+        signals: [this.#closing.signal],
+      });
+  }
+
+  /** A lost connection is replaced, so that credentials are read anew and no old state is left. */
+  async #keepServing(connect: () => Promise<NatsConnection>): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        const connection = await connect();
+        try {
+          await this.#serve(connection);
+        } finally {
+          await connection.close();
+        }
+      } catch (error) {
+        if (this.#failures === 0) this.#report(error);
+        this.#failures += 1;
+      }
+      await this.#pause(Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10)));
+    }
+  }
+
+  /** Until the connection ends or this is closed. */
+  async #serve(connection: NatsConnection): Promise<void> {
+    const { subject = DEFAULT_SUBJECT, queue } = this.#options;
+    const subscription = connection.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (error, message) => {
+        if (error === null) this.#take(connection, message);
+        else this.#report(error);
+      },
+    });
+    const ended = Promise.race([connection.closed(), subscription.closed, this.#closed]);
+    // A subscription that is refused has ended before the server confirms that it has heard of it.
+    const taken = connection.flush().then(() => {
+      if (subscription.isClosed()) return;
+      this.#failures = 0;
+      this.#isReady();
+    });
+    await Promise.race([taken.catch(() => {}), ended]);
+    const reason = await ended;
+    if (!connection.isClosed()) await this.#within(LAST_ANSWERS_MS, this.#finish(connection, subscription));
+    if (reason instanceof Error) throw reason;
+  }
+
+  async #finish(connection: NatsConnection, subscription: Subscription): Promise<void> {
+    try {
+      if (!subscription.isClosed()) await subscription.drain();
+      await Promise.all(this.#inFlight);
+      await connection.flush();
+    } catch {
+      // The connection is gone, and with it those who wait for answers.
+    }
+  }
+
+  #take(connection: NatsConnection, message: Msg): void {
+    const { replyPrefix = '_INBOX.', maxInFlight = 1_024 } = this.#options;
+    const { reply } = message;
+    if (reply && !reply.startsWith(replyPrefix)) {
+      const problem = `A command was ignored: its reply subject does not begin with ${replyPrefix}.`;
+      this.#report(new ContextCacheError('INVALID_COMMAND', problem));
+      return;
+    }
+    if (this.#inFlight.size >= maxInFlight) {
+      const full = `${maxInFlight} commands are under way. Nothing has changed; try again.`;
+      this.#reply(connection, message, { error: wireError(new ContextCacheError('OVERLOADED', full)) });
+      return;
+    }
+    const handling = this.#handle(connection, message).finally(() => this.#inFlight.delete(handling));
+    this.#inFlight.add(handling);
+  }
+
+  async #handle(connection: NatsConnection, message: Msg): Promise<void> {
+    try {
+      const command = parseJson(decodeUtf8(message.data)) as ContextCommand;
+      mustStayHere(command);
+      const answer: unknown = await this.#options.cache.ask(command);
+      this.#reply(connection, message, wireAnswer(command.type, answer));
+    } catch (error) {
+      if (message.reply) this.#reply(connection, message, { error: wireError(error) });
+      else this.#report(error);
+    }
+  }
+
+  #reply(connection: NatsConnection, message: Msg, answer: unknown): void {
+    if (!message.reply || connection.isClosed()) return;
+    const payload = Buffer.from(JSON.stringify(answer));
+    const limit = connection.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    if (payload.length <= limit) {
+      message.respond(payload);
+      return;
+    }
+    const problem = `The answer has ${payload.length} bytes, and the NATS server takes ${limit}. Ask over HTTP.`;
+    message.respond(JSON.stringify({ error: wireError(new ContextCacheError('BACKEND_FAILED', problem)) }));
+  }
+
+  #report(error: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    this.#options.onError?.(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** Resolves when the work is done, or the time is over. */
+  async #within(ms: number, work: Promise<void>): Promise<void> {
+    let timer: unknown;
+    const late = new Promise<void>((resolve) => {
+      timer = this.#clock.setTimeout(resolve, ms);
+    });
+    await Promise.race([work, late]);
+    this.#clock.clearTimeout(timer);
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#closing.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#clock.clearTimeout(timer);
+        this.#closing.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.#clock.setTimeout(done, ms);
+      this.#closing.signal.addEventListener('abort', done);
+    });
+  }
+}
+
+/** Whoever may publish must not be able to make this program connect to a place, or read a directory, of his choice. */
+function mustStayHere(command: ContextCommand | null): void {
+  if (command?.type !== 'cache.verify' || command.against === undefined) return;
+  const problem = 'cache.verify takes no "against" here. Ask over HTTP, or run context-cache verify --against.';
+  throw new ContextCacheError('INVALID_COMMAND', problem);
+}

@@ -1,0 +1,211 @@
+import { apply } from '../../core/apply.ts';
+import { type EntryRecord, NamespaceState } from '../../core/namespace-state.ts';
+import type { Update } from '../../core/update.ts';
+import { type Pinned, Pins } from '../../log/pins.ts';
+import { readUpdate } from '../../log/read-update.ts';
+import { type Lineage, lineageOf } from '../lineage.ts';
+import { beforeThePast, beyondTheLog, tooEarly } from '../log-errors.ts';
+import type { Moment, PastSource } from '../past-source.ts';
+import type { LevelLog } from './log/level-log.ts';
+import { stateAfter, wholly } from './past/past-state.ts';
+import { CHUNK_UPDATES, type PastSummary } from './records/past-records.ts';
+import type { StateTable } from './state/state-table.ts';
+
+/** What a moment needs of the log of its directory; a `LevelLog` that keeps what is recent is one. */
+interface RecentLog {
+  /** What is beyond the state table's checkpoint. */
+  recent(from: number, to: number): Update[];
+}
+
+/** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
+export class DurablePast implements PastSource {
+  readonly lineage: Lineage;
+  readonly #table: StateTable;
+  readonly #log: LevelLog;
+  readonly #pins = new Pins();
+
+  /** `log`: of the same directory, told to keep what is beyond the table's checkpoint; `ancestors`: of that log. */
+  constructor(table: StateTable, log: LevelLog, ancestors: Lineage = []) {
+    this.lineage = lineageOf(log.id, ancestors);
+    this.#table = table;
+    this.#log = log;
+  }
+
+  get first(): number {
+    return this.#table.since;
+  }
+
+  get pinned(): number | undefined {
+    return this.#pins.oldest;
+  }
+
+  at(position: number): Moment {
+    if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
+    if (position < this.first) throw beforeThePast(position, this.first);
+    return new DurableMoment(this.#table, this.#log, position, this.lineage, this.#pins);
+  }
+
+  present(): Moment {
+    return this.at(this.#log.head);
+  }
+
+  positionAt(instant: number): number {
+    const { past, begins, since, checkpoint } = this.#table;
+    // The last update that is gone is looked at, too: what comes before it cannot be seen.
+    const gone = since - begins;
+    const count = past.times.countUntil(instant, Math.max(0, gone - 1));
+    if (count < gone) throw tooEarly(instant, since);
+    if (begins + count < checkpoint) return begins + count;
+    const later = this.#log.recent(checkpoint + 1, this.#log.head).find(({ at }) => at > instant);
+    return later === undefined ? this.#log.head : later.position - 1;
+  }
+
+  *backwards(namespace: string): Generator<Update> {
+    const { past, checkpoint } = this.#table;
+    const moment = this.at(this.first);
+    try {
+      const recent = this.#log.recent(checkpoint + 1, this.#log.head);
+      const { count, firstChunk } = past.summary(namespace) ?? { count: 0, firstChunk: 0 };
+      let reached = Number.POSITIVE_INFINITY;
+      for (const update of recent.reverse()) {
+        if (update.namespace !== namespace) continue;
+        yield update;
+        reached = update.position;
+      }
+      const chunks = past.reader();
+      for (let ordinal = count - 1; ordinal >= firstChunk * CHUNK_UPDATES; ordinal -= 1) {
+        // While the reader takes its time all of a namespace may be let go of that has no update since the moment, and
+        // what is recent now may be counted anew from 0.
+        if (ordinal >= (past.summary(namespace)?.count ?? 0)) return;
+        const update = past.updateAt(namespace, ordinal, chunks);
+        if (update.position <= moment.position || update.position >= reached) return;
+        yield update;
+        reached = update.position;
+      }
+    } finally {
+      moment.release?.();
+    }
+  }
+
+  updateAt(position: number): Promise<Update | undefined> {
+    return readUpdate(this.#log, position);
+  }
+}
+
+/** What had come after the state on disk when it was looked at first. */
+interface Beyond {
+  readonly after: number;
+  readonly updates: ReadonlyMap<string, readonly Update[]>;
+}
+
+/** What the state table, and the log for what that does not have yet, tell of a position. */
+export class DurableMoment implements Moment, Pinned {
+  readonly position: number;
+  readonly lineage: Lineage;
+  readonly release: () => void;
+  readonly #table: StateTable;
+  readonly #log: RecentLog;
+  #known: Beyond | undefined;
+
+  constructor(table: StateTable, log: RecentLog, position: number, lineage: Lineage, pins: Pins) {
+    this.lineage = lineage;
+    this.#table = table;
+    this.#log = log;
+    this.position = position;
+    this.release = pins.add(this);
+  }
+
+  get needs(): number {
+    // Once the table has got there it tells all of it, and nothing from before is needed.
+    if (this.#table.checkpoint >= this.position) this.#known = undefined;
+    return this.#known?.after ?? this.position;
+  }
+
+  *names(): Generator<string> {
+    const { after, updates } = this.#beyond();
+    for (const name of this.#table.names()) {
+      if (this.#table.past.last(name) === undefined && !updates.has(name)) yield name;
+    }
+    for (const summary of this.#table.past.summaries()) {
+      if (!updates.has(summary.name) && this.#isThere(summary, after)) yield summary.name;
+    }
+    for (const [name, own] of updates) if (own.at(-1)?.drop === false) yield name;
+  }
+
+  has(namespace: string): boolean {
+    const { after, updates } = this.#beyond();
+    const last = updates.get(namespace)?.at(-1);
+    if (last !== undefined) return !last.drop;
+    const summary = this.#table.past.summary(namespace);
+    return summary === undefined ? this.#table.has(namespace) : this.#isThere(summary, after);
+  }
+
+  /** In the state table, where the namespace has not changed since. */
+  finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
+    const { after, updates } = this.#beyond();
+    if (updates.has(namespace) || !this.#table.keepsValues) return undefined;
+    const last = this.#table.past.last(namespace);
+    if (last !== undefined && last > after) return undefined;
+    return (key) => this.#table.get(namespace, key);
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    const { after, updates } = this.#beyond();
+    const own = updates.get(namespace);
+    let state = this.#stateAt(namespace, after);
+    if (own !== undefined) {
+      state ??= new NamespaceState(namespace);
+      for (const update of own) apply(state, update);
+    }
+    return state === undefined || state.version === 0 ? undefined : state;
+  }
+
+  lastChange(namespace: string): number {
+    const { after, updates } = this.#beyond();
+    const last = updates.get(namespace)?.at(-1);
+    if (last !== undefined) return last.position;
+    const { past } = this.#table;
+    const summary = past.summary(namespace);
+    // It has not changed since the past can be seen.
+    if (summary === undefined) return this.#table.summary(namespace)?.position ?? 0;
+    const chunks = past.reader();
+    const count = past.countAt(summary, after, chunks);
+    if (count === 0) return past.frameAt(summary, 0)?.position ?? 0;
+    return past.updateAt(namespace, count - 1, chunks).position;
+  }
+
+  /** Looked at once: the checkpoint goes on, and what is before it now stays readable there. */
+  #beyond(): Beyond {
+    if (this.#known !== undefined) return this.#known;
+    const after = Math.min(this.#table.checkpoint, this.position);
+    const updates = new Map<string, Update[]>();
+    for (const update of after < this.position ? this.#log.recent(after + 1, this.position) : []) {
+      const own = updates.get(update.namespace);
+      if (own === undefined) updates.set(update.namespace, [update]);
+      else own.push(update);
+    }
+    this.#known = { after, updates };
+    return this.#known;
+  }
+
+  #isThere(summary: PastSummary, position: number): boolean {
+    const { name, lives, livedBefore } = summary;
+    const ended = lives.findIndex((at) => at > position);
+    const passed = ended === -1 ? lives.length : ended;
+    if (passed > 0 || !livedBefore) return passed % 2 === 1;
+    const { past } = this.#table;
+    const chunks = past.reader();
+    const count = past.countAt(summary, position, chunks);
+    return count > 0 && !past.updateAt(name, count - 1, chunks).drop;
+  }
+
+  /** As of a position that the table has got to. */
+  #stateAt(namespace: string, position: number): NamespaceState | undefined {
+    const { past, keepsValues } = this.#table;
+    const summary = past.summary(namespace);
+    const isNow = summary === undefined || summary.last <= position;
+    if (isNow && keepsValues) return this.#table.hydrate(namespace);
+    if (summary === undefined) return undefined;
+    return wholly(stateAfter(past, summary, past.countAt(summary, position, past.reader())));
+  }
+}

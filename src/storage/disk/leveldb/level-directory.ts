@@ -1,0 +1,277 @@
+import { mkdir, open, readdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ContextCacheError, toError } from '../../../core/errors.ts';
+import { Listeners, throwOutside } from '../../log-signals.ts';
+import { createLog, identityWrite, type LogIdentity, readIdentity } from './level-identity.ts';
+import type {
+  KeyRange,
+  LevelStorage,
+  OpenStorage,
+  StorageRange,
+  StorageSnapshot,
+  StorageWrite,
+} from './level-storage.ts';
+import { PinnedStorage } from './pinned-storage.ts';
+import { corrupt } from './sealed.ts';
+
+/** `entries` stops after so many bytes, so that nobody holds more than one large record beyond it. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * The storage of one data directory, which may fail and be opened again underneath those who use it. Once a write has
+ * failed nothing more is written on that handle; reads that the change of handles interrupts are done again.
+ */
+export class LevelDirectory {
+  /** The data directory, absolute. */
+  readonly path: string;
+  /** Called when a write has failed: from now on writes are refused until {@link LevelDirectory.reopen}. */
+  readonly onBroken = new Listeners<[cause: Error]>(throwOutside);
+  readonly #openStorage: OpenStorage;
+  readonly #reopened: (() => Promise<void>)[] = [];
+  #identity: LogIdentity;
+  /** Absent between two handles. */
+  #storage: LevelStorage | undefined;
+  #broken: Error | undefined;
+  #closed = false;
+  /** Those who wait for the next handle. */
+  #waiting: (() => void)[] = [];
+
+  private constructor(path: string, openStorage: OpenStorage, storage: LevelStorage, identity: LogIdentity) {
+    this.path = path;
+    this.#openStorage = openStorage;
+    this.#storage = storage;
+    this.#identity = identity;
+  }
+
+  /**
+   * Opens, or makes with mode 0700, the data directory.
+   *
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
+   */
+  static async open(dataDir: string, openStorage: OpenStorage): Promise<LevelDirectory> {
+    const path = resolve(dataDir);
+    const location = join(path, 'db');
+    const create = await (openStorage.prepare ?? prepare)(path, location);
+    const storage = await openStorage(location, create).catch((cause) => {
+      throw explain(path, cause);
+    });
+    try {
+      const identity = (await readIdentity(storage, path)) ?? (await createLog(storage));
+      return new LevelDirectory(path, openStorage, storage, identity);
+    } catch (error) {
+      await storage.close();
+      throw error instanceof ContextCacheError ? error : explain(path, error);
+    }
+  }
+
+  /** What tells this log from any other, and where it begins. */
+  get identity(): LogIdentity {
+    return this.#identity;
+  }
+
+  /** Why writes are refused now, if they are. */
+  get broken(): Error | undefined {
+    return this.#broken;
+  }
+
+  /** Writes all or nothing. A failure is reported to `onBroken` before this rejects with `OUTCOME_UNKNOWN`. */
+  write(writes: readonly StorageWrite[], sync: boolean): Promise<void> {
+    return this.#writing((storage) => storage.batch(writes, sync));
+  }
+
+  /** Removes the range's records, not all at once; fails as {@link LevelDirectory.write} does. */
+  clear(range: KeyRange): Promise<void> {
+    return this.#writing((storage) => storage.clear(range));
+  }
+
+  /** Gives back to the disk what the range's removed records still take; fails as {@link LevelDirectory.write} does. */
+  compact(range: KeyRange): Promise<void> {
+    return this.#writing((storage) => storage.compact(range));
+  }
+
+  async #writing(change: (storage: LevelStorage) => Promise<void>): Promise<void> {
+    const storage = this.#storage;
+    if (this.#closed) throw this.#closedError();
+    if (storage === undefined || this.#broken !== undefined) throw this.#unavailable();
+    try {
+      await change(storage);
+    } catch (thrown) {
+      const cause = toError(thrown);
+      if (this.#storage === storage) this.fail(cause);
+      throw new ContextCacheError('OUTCOME_UNKNOWN', `Writing to ${this.path} failed: ${cause.message}`, { cause });
+    }
+  }
+
+  /** Refuses writes from now on. */
+  fail(cause: Error): void {
+    if (this.#broken !== undefined || this.#closed) return;
+    this.#broken = cause;
+    this.onBroken.emit(cause);
+  }
+
+  /** Stores who this log is and where it begins. */
+  async beginAfter(position: number): Promise<void> {
+    const identity = { ...this.#identity, begin: position };
+    await createLog({ batch: (writes, sync) => this.write(writes, sync) }, identity);
+    this.#identity = identity;
+  }
+
+  /**
+   * The log begins after `position` from the call on, in memory at once; `writes` go with it. Where it fails the storage
+   * may say that it begins earlier.
+   */
+  async raiseBegin(position: number, writes: readonly StorageWrite[]): Promise<void> {
+    this.#identity = { ...this.#identity, begin: Math.max(position, this.#identity.begin) };
+    await this.write([identityWrite(this.#identity), ...writes], true);
+  }
+
+  getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined {
+    if (this.#storage === undefined) throw this.#closed ? this.#closedError() : this.#unavailable();
+    try {
+      return this.#storage.getSync(key, snapshot);
+    } catch (cause) {
+      throw explain(this.path, cause);
+    }
+  }
+
+  /** `undefined` where there is no handle to take one of. */
+  snapshot(): StorageSnapshot | undefined {
+    return this.#storage?.snapshot();
+  }
+
+  /**
+   * The storage as it is at this moment, whatever is written later. Close it.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` between two handles, `CLOSED`.
+   */
+  pin(): PinnedStorage {
+    if (this.#storage === undefined) throw this.#closed ? this.#closedError() : this.#unavailable();
+    return new PinnedStorage(this.#storage, this.path);
+  }
+
+  getMany(keys: readonly string[]): Promise<readonly (Uint8Array | undefined)[]> {
+    return this.#reading((storage) => storage.getMany(keys));
+  }
+
+  /** The range's first entries: about a mebibyte of them at the most, but one at least if there is one. */
+  entries(range: StorageRange): Promise<(readonly [string, Uint8Array])[]> {
+    return this.#reading(async (storage) => {
+      const entries: (readonly [string, Uint8Array])[] = [];
+      let bytes = 0;
+      for await (const entry of storage.entries(range)) {
+        entries.push(entry);
+        bytes += entry[1].length;
+        if (bytes >= CHUNK_BYTES) break;
+      }
+      return entries;
+    });
+  }
+
+  /** `task` is awaited after each {@link LevelDirectory.reopen}, before anybody writes again. */
+  onReopened(task: () => Promise<void>): void {
+    this.#reopened.push(task);
+  }
+
+  /** Closes the failed handle and opens a new one. */
+  async reopen(): Promise<void> {
+    const failed = this.#storage;
+    this.#storage = undefined;
+    await failed?.close();
+    if (this.#closed) throw this.#closedError();
+    const storage = await this.#openStorage(join(this.path, 'db'), false).catch((cause) => {
+      throw explain(this.path, cause);
+    });
+    if (this.#closed) {
+      await storage.close();
+      throw this.#closedError();
+    }
+    this.#storage = storage;
+    this.#release();
+    const identity = await readIdentity(storage, this.path);
+    if (identity?.id !== this.#identity.id) throw corrupt(`${this.path} holds another log than before`);
+    for (const task of this.#reopened) await task();
+    this.#broken = undefined;
+  }
+
+  /** Twice is fine. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const storage = this.#storage;
+    this.#storage = undefined;
+    this.#release();
+    await storage?.close();
+  }
+
+  async #reading<Result>(read: (storage: LevelStorage) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      if (this.#closed) throw this.#closedError();
+      const storage = this.#storage;
+      if (storage === undefined) {
+        await new Promise<void>((release) => this.#waiting.push(release));
+        continue;
+      }
+      try {
+        return await read(storage);
+      } catch (cause) {
+        if (this.#storage === storage) throw explain(this.path, cause);
+      }
+    }
+  }
+
+  #release(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const release of waiting) release();
+  }
+
+  #unavailable(): ContextCacheError {
+    const why = this.#broken?.message ?? 'it is being opened again';
+    const message = `${this.path} takes no writes now: ${why}. It is tried again by itself; see to the disk.`;
+    return new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#broken });
+  }
+
+  #closedError(): ContextCacheError {
+    return new ContextCacheError('CLOSED', `${this.path} has been closed. Open it again.`);
+  }
+}
+
+/** Makes the directories; says whether there is a database to be made. */
+async function prepare(path: string, location: string): Promise<boolean> {
+  try {
+    const made = await mkdir(location, { recursive: true, mode: 0o700 });
+    // A file that is synced is lost all the same where the directory that names it is not.
+    if (made !== undefined) for (const directory of [path, dirname(path)]) await syncDirectory(directory);
+    const files = await readdir(location);
+    if (files.includes('CURRENT')) return false;
+    // LevelDB would take this for a new database and remove what is left of the old one.
+    if (files.some((file) => /\.(ldb|sst|log)$/.test(file))) throw corrupt(`${location} has lost its file CURRENT`);
+    return true;
+  } catch (error) {
+    throw error instanceof ContextCacheError ? error : explain(path, error);
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function explain(path: string, thrown: unknown): ContextCacheError {
+  if (thrown instanceof ContextCacheError) return thrown;
+  const error = toError(thrown);
+  const cause = error.cause === undefined ? error : toError(error.cause);
+  const code = (cause as { code?: unknown }).code;
+  if (code === 'LEVEL_LOCKED') {
+    const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
+    return new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
+  }
+  const fileMissing = code === 'LEVEL_IO_ERROR' && cause.message.includes('No such file');
+  if (code === 'LEVEL_CORRUPTION' || fileMissing)
+    return corrupt(`The database in ${path} is damaged (${cause.message})`, cause);
+  const remedy = 'See to the disk, the permissions and the path.';
+  return new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be used: ${cause.message}. ${remedy}`, { cause });
+}

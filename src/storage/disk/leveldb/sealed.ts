@@ -1,0 +1,49 @@
+import { crc32 } from 'node:zlib';
+import { decode } from '../../../core/encoding/codec.ts';
+import { MessageWriter } from '../../../core/encoding/message-writer.ts';
+import { ContextCacheError } from '../../../core/errors.ts';
+
+const CHECKSUM_BYTES = 4;
+
+const writer = new MessageWriter();
+
+/** A stored record: CRC-32 of the rest, little-endian, then the content as MessagePack. */
+export function seal(content: unknown): Uint8Array {
+  return sealWritten((to) => to.value(content));
+}
+
+/** As {@link seal}, of what `write` writes: one piece. It may encode, but not seal, while it does. */
+export function sealWritten(write: (to: MessageWriter) => void): Uint8Array {
+  writer.begin(CHECKSUM_BYTES);
+  write(writer);
+  const bytes = writer.end();
+  bytes.writeUInt32LE(crc32(bytes.subarray(CHECKSUM_BYTES)), 0);
+  return bytes;
+}
+
+/**
+ * The inverse of {@link seal}. `what` says which record it is.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` where the bytes are not as they were written.
+ */
+export function unseal(bytes: Uint8Array, what: () => string): unknown {
+  const body = bytes.subarray(CHECKSUM_BYTES);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length <= CHECKSUM_BYTES || view.getUint32(0, true) !== crc32(body)) {
+    throw corrupt(`${what()} does not match its checksum`);
+  }
+  try {
+    return decode(body);
+  } catch (cause) {
+    throw corrupt(`${what()} cannot be decoded`, cause);
+  }
+}
+
+/** What is stored is not what was written. Nothing is repaired or overwritten. */
+export function corrupt(problem: string, cause?: unknown): ContextCacheError {
+  return new ContextCacheError(
+    'LOG_CORRUPT',
+    `${problem}. Nothing was changed. Check the disk, keep a copy of the directory, and restore a backup into a new one.`,
+    cause === undefined ? undefined : { cause },
+  );
+}

@@ -1,0 +1,160 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../../../core/clock.ts';
+import { ContextCacheError, toError } from '../../../core/errors.ts';
+import type { Update } from '../../../core/update.ts';
+import { type CommitGroup, GroupQueue } from '../../../log/commit-group.ts';
+import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import type { StorageWrite } from '../leveldb/level-storage.ts';
+import { corrupt } from '../leveldb/sealed.ts';
+import { blockPosition, encodeBlocks } from '../records/block-codec.ts';
+import { lastPosition } from './block-reader.ts';
+import { RetryLoop } from './retry-loop.ts';
+
+/** What a {@link GroupWriter} works with, and whom it tells. */
+export interface GroupWriterOptions {
+  readonly directory: LevelDirectory;
+  readonly clock: Clock;
+  readonly sync: boolean;
+  committed(): number;
+  onCommit(group: CommitGroup): void;
+  onStatus(status: 'ready' | 'degraded', cause?: Error): void;
+}
+
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5000;
+
+/**
+ * Writes groups of updates to the log on disk, one group at a time and in order, and mends the storage after a failure.
+ *
+ * Invariant: a group leaves the queue only when it is committed. So after a failure the first one is the one in doubt,
+ * and the queue is all that may be missing on disk.
+ */
+export class GroupWriter {
+  readonly queue = new GroupQueue();
+  readonly #options: GroupWriterOptions;
+  #degraded: Error | undefined;
+  #writing: Promise<void> | undefined;
+  #recovery: RetryLoop | undefined;
+  #closing = false;
+
+  constructor(options: GroupWriterOptions) {
+    this.#options = options;
+    options.directory.onBroken.add((cause) => this.#degrade(cause));
+  }
+
+  /** Why nothing can be written now; `undefined` while all is well. */
+  get degraded(): Error | undefined {
+    return this.#degraded;
+  }
+
+  /** Takes updates as one unit. */
+  add(updates: readonly Update[]): void {
+    this.queue.add(updates);
+    this.#writing ??= this.#writeAll();
+  }
+
+  /** Writes what is left, trying once more where the storage has failed. Rejects where that cannot be done. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#writing;
+    await this.#recovery?.stop();
+    if (this.#degraded === undefined || this.queue.count === 0) return;
+    try {
+      await this.#recover();
+    } catch (thrown) {
+      const cause = toError(thrown);
+      const lost = `${this.queue.count} updates could not be written to ${this.#options.directory.path}`;
+      throw new ContextCacheError('OUTCOME_UNKNOWN', `${lost}: ${cause.message}`, { cause });
+    }
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      // A turn before each write, so that all who were waiting for the last one are in the next, together.
+      for (await nextTurn(); this.queue.first !== undefined && this.#degraded === undefined; await nextTurn()) {
+        await this.#write(this.queue.first);
+      }
+    } catch (thrown) {
+      // Known already where it was the storage.
+      this.#options.directory.fail(toError(thrown));
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  async #write(group: CommitGroup): Promise<void> {
+    group.sealed = true;
+    const writes: StorageWrite[] = [];
+    const blocks: number[] = [];
+    for (const block of encodeBlocks(group.updates)) {
+      if (writes.length > 0) await nextTurn();
+      writes.push({ type: 'put', key: block.key, value: block.bytes });
+      blocks.push(blockPosition(block.key));
+    }
+    group.blocks = blocks;
+    await this.#options.directory.write(writes, this.#options.sync);
+    this.#commit(group);
+  }
+
+  #commit(group: CommitGroup): void {
+    this.queue.shift();
+    this.#options.onCommit(group);
+  }
+
+  #degrade(cause: Error): void {
+    if (this.#degraded !== undefined) return;
+    this.#degraded = cause;
+    this.queue.fail(
+      new ContextCacheError(
+        'OUTCOME_UNKNOWN',
+        `The log failed while this was to be written (${cause.message}). It is visible in memory and is written as ` +
+          'soon as the storage works again; a crash before that loses it.',
+        { cause },
+      ),
+    );
+    this.#options.onStatus('degraded', cause);
+    if (this.#closing) return;
+    this.#recovery = new RetryLoop({
+      clock: this.#options.clock,
+      attempt: () => this.#recover(),
+      onFailure: (again) => this.#failAgain(again),
+      firstDelayMs: FIRST_RETRY_MS,
+      longestDelayMs: LONGEST_RETRY_MS,
+    });
+    this.#recovery.start();
+  }
+
+  /** Says so where it fails for another reason than before. */
+  #failAgain(cause: Error): void {
+    if (this.#degraded?.message === cause.message) return;
+    this.#degraded = cause;
+    this.#options.onStatus('degraded', cause);
+  }
+
+  async #recover(): Promise<void> {
+    // The loop ends by itself: its write has failed, or it sees `degraded`.
+    await this.#writing;
+    await this.#options.directory.reopen();
+    await this.#settleDoubt();
+    while (this.queue.first !== undefined) await this.#write(this.queue.first);
+    // Somebody else's write may have failed on the new handle meanwhile.
+    if (this.#options.directory.broken !== undefined) throw this.#options.directory.broken;
+    this.#degraded = undefined;
+    this.#recovery = undefined;
+    this.#options.onStatus('ready');
+  }
+
+  /** Whether the group in doubt is on disk. A batch of the storage is there whole or not at all. */
+  async #settleDoubt(): Promise<void> {
+    const { directory } = this.#options;
+    const doubted = this.queue.first;
+    const committed = this.#options.committed();
+    // Of a log that has been trimmed to its end no block need be left.
+    const last = Math.max((await lastPosition(directory)) ?? 0, directory.identity.begin);
+    if (last === committed) return;
+    if (doubted === undefined || doubted.last !== last) {
+      throw corrupt(`The log in ${directory.path} ends at position ${last} where ${committed} was committed`);
+    }
+    this.#commit(doubted);
+  }
+}

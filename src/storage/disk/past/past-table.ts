@@ -1,0 +1,279 @@
+import { firstWhere } from '../../../core/search.ts';
+import { filled, type NameTable } from '../../../core/tables/name-table.ts';
+import type { TimeSlice } from '../../../core/time-slice.ts';
+import type { Update } from '../../../core/update.ts';
+import { readAll } from '../../../log/level-records.ts';
+import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import type { StorageSnapshot, StorageWrite } from '../leveldb/level-storage.ts';
+import { corrupt } from '../leveldb/sealed.ts';
+import {
+  CHUNK_UPDATES,
+  type Chunk,
+  chunkKey,
+  decodeChunk,
+  decodeFrame,
+  decodePast,
+  decodePastUpdate,
+  type Frame,
+  frameKey,
+  framePageKey,
+  frameWrite,
+  keyframePageKey,
+  PAST_RANGE,
+  type PastSummary,
+} from '../records/past-records.ts';
+import { decodePage, type Page, pageKey, type StoredNamespace } from '../records/state-records.ts';
+import { BatchWriter } from '../state/state-adoption.ts';
+import { PastColumns } from './past-columns.ts';
+import { PastFold } from './past-fold.ts';
+import { PastTimes } from './past-times.ts';
+
+/** A frame is due after so many updates at the earliest, … */
+const FRAME_UPDATES = 1024;
+/** … and once to fold them takes so many times what it takes to read the namespace. */
+const FRAME_SHARE = 2;
+/** What an entry or an update weighs beside its value. */
+const OVERHEAD_BYTES = 256;
+/** Pages copied at once. */
+const COPY_PAGES = 256;
+
+/** What changes in memory once a batch is written. */
+export interface PastBatch {
+  readonly writes: readonly StorageWrite[];
+  done(): void;
+}
+
+/** A namespace whose next updates are about to be folded, as it is in the state table now. */
+export interface FoldedNamespace {
+  readonly base: StoredNamespace;
+  readonly given: readonly Update[];
+}
+
+/** How a past is kept. */
+export interface PastTableOptions {
+  /** Whether the state table keeps values; without them a copy of its pages is no state. */
+  readonly keepFrames: boolean;
+  /** What readers see while a batch is on its way. */
+  readonly view: () => StorageSnapshot | undefined;
+  /** Where names are kept, for this and for others. */
+  readonly names: NameTable;
+}
+
+/** A frame or keyframe, and how its pages are found. */
+export interface FoundFrame extends Frame {
+  readonly key: (page: number) => string;
+}
+
+/**
+ * The past beside the state table: every update of a namespace in its order, and now and then a frame, a copy of the
+ * namespace's pages, so that a state of long ago is a frame and some updates. Written in the same batch as the state,
+ * and added to at the end; what is taken away at the beginning ({@link PastTrim}) nobody looks at any more.
+ */
+export class PastTable {
+  readonly times: PastTimes;
+  readonly #directory: LevelDirectory;
+  readonly #options: PastTableOptions;
+  #summaries: PastColumns;
+
+  constructor(directory: LevelDirectory, options: PastTableOptions) {
+    this.times = new PastTimes(directory, options.view);
+    this.#directory = directory;
+    this.#options = options;
+    this.#summaries = new PastColumns(options.names);
+  }
+
+  /** Reads what there is, anew; `timed`: how many updates it goes over. */
+  async load(timed: number): Promise<void> {
+    const summaries = await filled(new PastColumns(this.#options.names), async (columns) => {
+      for await (const [, record] of readAll(this.#directory, PAST_RANGE)) columns.set(decodePast(record));
+      await this.times.load(timed);
+    });
+    this.#summaries.clear();
+    this.#summaries = summaries;
+  }
+
+  /** Whether the pages of the state table are a state, so that a frame may be copied of them. */
+  get keepsFrames(): boolean {
+    return this.#options.keepFrames;
+  }
+
+  summary(name: string): PastSummary | undefined {
+    return this.#summaries.get(name);
+  }
+
+  /** Position of the namespace's last update; `undefined` where it has no past. */
+  last(name: string): number | undefined {
+    return this.#summaries.last(name);
+  }
+
+  /** Every namespace that has had an update. Do not keep it over an `await`. */
+  summaries(): Iterable<PastSummary> {
+    return this.#summaries.values();
+  }
+
+  /** The names of those. */
+  names(): Iterable<string> {
+    return this.#summaries.names();
+  }
+
+  /** What is in memory follows what was written: for {@link PastTrim}. `undefined`: nothing is kept of it. */
+  replace(name: string, summary: PastSummary | undefined): void {
+    if (summary === undefined) this.#summaries.delete(name);
+    else this.#summaries.set(summary);
+  }
+
+  /**
+   * Prepares the writes that go with a batch of the state table, whose pages are still as they were before. `timed`: how
+   * many updates there are with these, counted from where the past begins.
+   */
+  async prepare(
+    folded: readonly FoldedNamespace[],
+    all: readonly Update[],
+    timed: number,
+    slice: TimeSlice,
+  ): Promise<PastBatch> {
+    const copies = new BatchWriter(this.#directory);
+    const folds: PastFold[] = [];
+    const writes: StorageWrite[] = [];
+    for (const { base, given } of folded) {
+      const known = this.#summaries.get(base.name);
+      const fold = new PastFold(base, known, given);
+      if (this.#isFrameDue(base, known)) {
+        const { version, position, pages, count: entries } = base;
+        const frame = { ordinal: fold.count, version, position, pages, entries };
+        await this.#copyPages(copies, base, fold.frames);
+        writes.push(frameWrite(base.name, fold.frames, frame));
+        fold.framed();
+      }
+      folds.push(fold);
+    }
+    await copies.flush();
+    await this.#loadLastChunks(folds);
+    for (const fold of folds) {
+      for (const write of fold.writes()) {
+        writes.push(write);
+        if (slice.over) await slice.pause();
+      }
+    }
+    const times = this.times.after(all, timed);
+    writes.push(...times.writes);
+    return {
+      writes,
+      done: () => {
+        for (const { summary } of folds) this.#summaries.set(summary);
+        times.done();
+      },
+    };
+  }
+
+  /** For one pass over chunks. */
+  reader(): ChunkReader {
+    return new ChunkReader((key) => this.#read(key));
+  }
+
+  /** The update of this ordinal. */
+  updateAt(name: string, ordinal: number, chunks: ChunkReader): Update {
+    const { positions, updates } = chunks.of(name, ordinal);
+    const index = ordinal % CHUNK_UPDATES;
+    const position = positions[index];
+    const stored = updates[index];
+    if (position === undefined || stored === undefined) throw corrupt('The past of a namespace has a gap');
+    return decodePastUpdate(name, position, stored);
+  }
+
+  /** How many updates of the namespace are at or before the position. */
+  countAt({ name, count, last, firstChunk }: PastSummary, position: number, chunks: ChunkReader): number {
+    if (position >= last) return count;
+    return firstWhere(firstChunk * CHUNK_UPDATES, count, (ordinal) => {
+      const at = chunks.of(name, ordinal).positions[ordinal % CHUNK_UPDATES];
+      return at === undefined || at > position;
+    });
+  }
+
+  /** The last frame or keyframe with at most `count` updates in it. */
+  frameAt(summary: PastSummary, count: number): FoundFrame | undefined {
+    const { name, keyframe } = summary;
+    const index = this.lastFrame(summary, count);
+    const frame = index < summary.firstFrame ? undefined : this.#frame(name, index);
+    if (keyframe !== undefined && keyframe.ordinal <= count && keyframe.ordinal > (frame?.ordinal ?? -1)) {
+      return { ...keyframe, key: (page) => keyframePageKey(name, keyframe.generation, page) };
+    }
+    return frame && { ...frame, key: (page) => framePageKey(name, index, page) };
+  }
+
+  /** The number of the last frame with at most `count` updates in it; less than `firstFrame` where there is none. */
+  lastFrame({ name, firstFrame, frames }: PastSummary, count: number): number {
+    return firstWhere(firstFrame, frames, (index) => this.#frame(name, index).ordinal > count) - 1;
+  }
+
+  /** A page of a frame. */
+  framePage(frame: FoundFrame, page: number): Page {
+    return decodePage(this.#read(frame.key(page)));
+  }
+
+  /** The keys of a frame and its pages. */
+  *frameKeys(name: string, index: number): Generator<string> {
+    const { pages } = this.#frame(name, index);
+    yield frameKey(name, index);
+    for (let page = 0; page < pages; page += 1) yield framePageKey(name, index, page);
+  }
+
+  #frame(name: string, index: number): Frame {
+    const record = this.#read(frameKey(name, index));
+    if (record === undefined) throw corrupt('A frame of the past of a namespace is missing');
+    return decodeFrame(record);
+  }
+
+  #read(key: string): Uint8Array | undefined {
+    return this.#directory.getSync(key, this.#options.view());
+  }
+
+  /** A namespace that was there before its past is kept begins with a frame. */
+  #isFrameDue(base: StoredNamespace, known: PastSummary | undefined): boolean {
+    if (!this.keepsFrames || base.version === 0) return false;
+    if (known === undefined) return true;
+    const { count, framedAt, weight } = known;
+    return count - framedAt >= FRAME_UPDATES && weight >= FRAME_SHARE * (base.count * OVERHEAD_BYTES + base.bytes);
+  }
+
+  async #copyPages(copies: BatchWriter, { name, pages }: StoredNamespace, frame: number): Promise<void> {
+    for (let first = 0; first < pages; first += COPY_PAGES) {
+      const some = Array.from({ length: Math.min(COPY_PAGES, pages - first) }, (_, index) => first + index);
+      const records = await this.#directory.getMany(some.map((page) => pageKey(name, page)));
+      for (const [index, page] of some.entries()) {
+        const value = records[index];
+        const key = framePageKey(name, frame, page);
+        // What a batch that failed has left under this key must not be taken for the page.
+        await copies.add(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
+      }
+    }
+  }
+
+  async #loadLastChunks(folds: readonly PastFold[]): Promise<void> {
+    const needed = folds.filter((fold) => fold.needed !== undefined);
+    const records = await this.#directory.getMany(needed.map((fold) => fold.needed ?? ''));
+    for (const [index, fold] of needed.entries()) fold.load(records[index]);
+  }
+}
+
+/** Reads chunks. Keeps the last one, for one who reads on in it; for use within one turn. */
+export class ChunkReader {
+  readonly #read: (key: string) => Uint8Array | undefined;
+  #key = '';
+  #chunk: Chunk = { positions: [], updates: [] };
+
+  constructor(read: (key: string) => Uint8Array | undefined) {
+    this.#read = read;
+  }
+
+  /** The chunk that holds the ordinal. */
+  of(name: string, ordinal: number): Chunk {
+    const key = chunkKey(name, Math.floor(ordinal / CHUNK_UPDATES));
+    if (key === this.#key) return this.#chunk;
+    const record = this.#read(key);
+    if (record === undefined) throw corrupt('Updates in the past of a namespace are missing');
+    this.#chunk = decodeChunk(record);
+    this.#key = key;
+    return this.#chunk;
+  }
+}

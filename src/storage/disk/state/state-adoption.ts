@@ -1,0 +1,112 @@
+import { NamespaceDigest } from '../../../core/encoding/digest.ts';
+import { encodeEntry } from '../../../core/encoding/entry-codec.ts';
+import type { EntryRecord } from '../../../core/namespace-state.ts';
+import { filled, type NameTable } from '../../../core/tables/name-table.ts';
+import type { TimeSlice } from '../../../core/time-slice.ts';
+import { readAll } from '../../../log/level-records.ts';
+import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import type { StorageWrite } from '../leveldb/level-storage.ts';
+import {
+  encodeSummary,
+  type Page,
+  pageWrite,
+  STATE_RANGE,
+  type StoredNamespace,
+  summaryKey,
+} from '../records/state-records.ts';
+import { StateColumns } from './state-columns.ts';
+import { pageOf, pagesFor } from './state-hash.ts';
+
+/** A namespace of a snapshot. */
+export interface AdoptedNamespace {
+  readonly name: string;
+  readonly version: number;
+  readonly position: number;
+  /** All entries; the same one twice is fine. */
+  readonly entries: Iterable<readonly [string, EntryRecord]>;
+}
+
+/** Bytes that one batch writes, about. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+/** Writes in batches of a bounded size, each synced: what is not may be lost in a power cut though a later one is kept. */
+export class BatchWriter {
+  readonly #directory: LevelDirectory;
+  #writes: StorageWrite[] = [];
+  #bytes = 0;
+
+  constructor(directory: LevelDirectory) {
+    this.#directory = directory;
+  }
+
+  async add(write: StorageWrite): Promise<void> {
+    this.#writes.push(write);
+    this.#bytes += 64 + (write.type === 'put' ? write.value.length : 0);
+    if (this.#bytes >= BATCH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const writes = this.#writes;
+    this.#writes = [];
+    this.#bytes = 0;
+    if (writes.length > 0) await this.#directory.write(writes, true);
+  }
+}
+
+/** Stores namespaces that are not there yet; returns what they are. */
+export function adoptNamespaces(
+  directory: LevelDirectory,
+  namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,
+  slice: TimeSlice,
+  names: NameTable,
+): Promise<StateColumns> {
+  return filled(new StateColumns(names), async (summaries) => {
+    const writer = new BatchWriter(directory);
+    for await (const namespace of namespaces) summaries.set(await adoptNamespace(writer, namespace, slice));
+    await writer.flush();
+  });
+}
+
+async function adoptNamespace(
+  writer: BatchWriter,
+  { name, version, position, entries }: AdoptedNamespace,
+  slice: TimeSlice,
+): Promise<StoredNamespace> {
+  const all = new Map(entries);
+  const { bytes, nextExpiryAt } = measure(all);
+  const pages = pagesFor(1, all.size, bytes);
+  const digest = new NamespaceDigest();
+  for (const [page, content] of distribute(all, pages).entries()) {
+    const stored: Page = new Map(Array.from(content, ([key, entry]) => [key, encodeEntry(entry)]));
+    for (const [key, entry] of stored) digest.add(key, entry);
+    await writer.add(pageWrite(name, page, stored));
+    if (slice.over) await slice.pause();
+  }
+  const measures = { count: all.size, bytes, pages, nextExpiryAt, digest: digest.at(version) };
+  const summary = { name, version, position, ...measures };
+  await writer.add({ type: 'put', key: summaryKey(name), value: encodeSummary(summary) });
+  return summary;
+}
+
+function measure(entries: ReadonlyMap<string, EntryRecord>): { bytes: number; nextExpiryAt: number | null } {
+  let bytes = 0;
+  let next = Number.POSITIVE_INFINITY;
+  for (const entry of entries.values()) {
+    bytes += entry.bytes;
+    if (entry.expiresAt !== null) next = Math.min(next, entry.expiresAt);
+  }
+  return { bytes, nextExpiryAt: next === Number.POSITIVE_INFINITY ? null : next };
+}
+
+function distribute(entries: ReadonlyMap<string, EntryRecord>, count: number): Map<string, EntryRecord>[] {
+  const pages = Array.from({ length: count }, () => new Map<string, EntryRecord>());
+  for (const [key, entry] of entries) pages[pageOf(key, count)]?.set(key, entry);
+  return pages;
+}
+
+/** Removes the whole state. */
+export async function wipeState(directory: LevelDirectory): Promise<void> {
+  const writer = new BatchWriter(directory);
+  for await (const [key] of readAll(directory, STATE_RANGE)) await writer.add({ type: 'del', key });
+  await writer.flush();
+}

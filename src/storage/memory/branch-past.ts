@@ -1,0 +1,78 @@
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Update } from '../../core/update.ts';
+import type { Lineage } from '../lineage.ts';
+import type { Moment, PastSource } from '../past-source.ts';
+import type { ForkPoint } from './fork-point.ts';
+import type { MemoryPast } from './memory-past.ts';
+
+/** The past of a branch: its own, and before that its parent's up to where the branch begins. */
+export class BranchPast implements PastSource {
+  readonly #own: MemoryPast;
+  readonly #point: ForkPoint;
+  readonly #parent: PastSource;
+  /** When the branch was made. */
+  readonly #madeAt: number;
+
+  constructor(own: MemoryPast, point: ForkPoint, parent: PastSource, madeAt: number) {
+    this.#own = own;
+    this.#point = point;
+    this.#parent = parent;
+    this.#madeAt = madeAt;
+  }
+
+  get lineage(): Lineage {
+    return this.#own.lineage;
+  }
+
+  /** What it begins with it holds itself. */
+  readonly pinned = undefined;
+
+  get first(): number {
+    if (!this.#ownIsWhole) return this.#own.first;
+    return this.#parentIsSeen ? this.#parent.first : this.#point.position;
+  }
+
+  at(position: number): Moment {
+    if (position > this.#point.position) return this.#own.at(position);
+    this.#point.assertOpen();
+    return position === this.#point.position ? this.#point : this.#parent.at(position);
+  }
+
+  present(): Moment {
+    return this.#own.present();
+  }
+
+  positionAt(instant: number): number {
+    const { position } = this.#point;
+    if (this.#parentIsSeen) {
+      const before = this.#parent.positionAt(instant);
+      if (before < position) return before;
+    } else if (instant < this.#madeAt) {
+      throw new ContextCacheError(
+        'POSITION_UNAVAILABLE',
+        'What was before the branch can not be told: its parent no longer has it. Name a moment of the branch.',
+      );
+    }
+    return this.#own.positionAt(instant);
+  }
+
+  *backwards(namespace: string): Generator<Update> {
+    yield* this.#own.backwards(namespace);
+    if (!this.#ownIsWhole || !this.#parentIsSeen) return;
+    for (const update of this.#parent.backwards(namespace)) if (update.position <= this.#point.position) yield update;
+  }
+
+  updateAt(position: number): Promise<Update | undefined> {
+    return (position > this.#point.position ? this.#own : this.#parent).updateAt(position);
+  }
+
+  /** Whether nothing of the branch has been let go of. */
+  get #ownIsWhole(): boolean {
+    return this.#own.isWhole && this.#own.first === this.#point.position;
+  }
+
+  /** Whether the parent can be asked for what comes before the branch. */
+  get #parentIsSeen(): boolean {
+    return this.#point.isOpen && this.#parent.first <= this.#point.position;
+  }
+}

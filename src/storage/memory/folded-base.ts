@@ -1,0 +1,98 @@
+import { apply } from '../../core/apply.ts';
+import { copyOf, type EntryRecord, NamespaceState } from '../../core/namespace-state.ts';
+import type { Update } from '../../core/update.ts';
+import type { Lineage } from '../lineage.ts';
+import type { Moment } from '../past-source.ts';
+
+/** Namespaces that have changed; `undefined`: there is none any more. */
+type Changed = ReadonlyMap<string, NamespaceState | undefined>;
+
+/** The state that a log in memory begins with; goes on with what the log lets go of. */
+export class FoldedBase {
+  /** The latest instant of what was folded in. */
+  latest = Number.NEGATIVE_INFINITY;
+  readonly #below: Moment;
+  #position: number;
+  #changed = new Map<string, NamespaceState | undefined>();
+  /** Nobody else has these, so that they may be changed. */
+  readonly #own = new Set<string>();
+  /** Somebody has the map: it must stay as it is. */
+  #shared = false;
+
+  constructor(below: Moment) {
+    this.#below = below;
+    this.#position = below.position;
+  }
+
+  /** As it is now. */
+  moment(): Moment {
+    this.#shared = true;
+    return new ChangedMoment(this.#position, this.#below, this.#changed);
+  }
+
+  fold(update: Update): void {
+    const { namespace, at, drop, position } = update;
+    this.latest = Math.max(this.latest, at);
+    this.#position = position;
+    if (this.#shared) {
+      this.#changed = new Map(this.#changed);
+      this.#own.clear();
+      this.#shared = false;
+    }
+    apply(this.#ownState(namespace), update);
+    if (!drop) return;
+    this.#changed.set(namespace, undefined);
+    this.#own.delete(namespace);
+  }
+
+  #ownState(namespace: string): NamespaceState {
+    const known = this.#changed.get(namespace);
+    if (known !== undefined && this.#own.has(namespace)) return known;
+    const before = this.#changed.has(namespace) ? known && copyOf(known) : this.#below.state(namespace);
+    const state = before ?? new NamespaceState(namespace);
+    this.#changed.set(namespace, state);
+    this.#own.add(namespace);
+    return state;
+  }
+}
+
+/** A moment, and namespaces that have changed since. */
+class ChangedMoment implements Moment {
+  readonly position: number;
+  readonly lineage: Lineage;
+  readonly #below: Moment;
+  readonly #changed: Changed;
+
+  constructor(position: number, below: Moment, changed: Changed) {
+    this.position = position;
+    this.lineage = below.lineage;
+    this.#below = below;
+    this.#changed = changed;
+  }
+
+  *names(): Generator<string> {
+    for (const name of this.#below.names()) if (!this.#changed.has(name)) yield name;
+    for (const [name, state] of this.#changed) if (state !== undefined) yield name;
+  }
+
+  has(namespace: string): boolean {
+    return this.#changed.has(namespace) ? this.#changed.get(namespace) !== undefined : this.#below.has(namespace);
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    if (!this.#changed.has(namespace)) return this.#below.state(namespace);
+    const state = this.#changed.get(namespace);
+    return state && copyOf(state);
+  }
+
+  finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
+    if (!this.#changed.has(namespace)) return this.#below.finder(namespace);
+    const entries = this.#changed.get(namespace)?.entries;
+    return (key) => entries?.get(key);
+  }
+
+  lastChange(namespace: string): number {
+    if (!this.#changed.has(namespace)) return this.#below.lastChange(namespace);
+    return this.#changed.get(namespace)?.position ?? 0;
+  }
+}

@@ -1,0 +1,101 @@
+import type { Update } from '../../core/update.ts';
+import { assertLimit, assertReached } from '../log-errors.ts';
+import { Overflow } from '../overflow.ts';
+import type { LogFollower, UpdateBatch } from '../update-log.ts';
+import type { UpdateRing } from '../update-ring.ts';
+
+/** What a follower needs of its memory log. */
+export interface FollowedRing {
+  readonly ring: UpdateRing;
+  head(): number;
+  committed(): number;
+  assertOpen(): void;
+  remove(): void;
+}
+
+/** A follower of a ring in memory: what the ring had to let go first, coalesced, then the ring. */
+export class MemoryFollower implements LogFollower {
+  readonly name: string;
+  readonly tooLate: boolean;
+  readonly #log: FollowedRing;
+  readonly #overflow = new Overflow();
+  #checkpoint: number;
+  /** Everything up to here may have reached the destination, delivered or not. */
+  #given: number;
+
+  /** `start`: where it asks to begin; `begin`: the log has let go of everything up to here. */
+  constructor(name: string, start: number, begin: number, log: FollowedRing) {
+    const checkpoint = Math.max(start, begin);
+    this.name = name;
+    this.tooLate = start < begin;
+    this.#checkpoint = checkpoint;
+    this.#given = checkpoint;
+    this.#log = log;
+  }
+
+  get checkpoint(): number {
+    return this.#checkpoint;
+  }
+
+  /** How many updates are kept for this follower beside the ring. */
+  get kept(): number {
+    return this.#overflow.size;
+  }
+
+  async read(limit: number): Promise<UpdateBatch | undefined> {
+    this.#log.assertOpen();
+    assertLimit(limit);
+    const committed = this.#log.committed();
+    if (this.#checkpoint >= committed) return undefined;
+    const updates = this.#overflow.give(limit);
+    const through =
+      updates.length < this.#overflow.size ? lastPosition(updates) : this.#readRing(updates, committed, limit);
+    this.#given = Math.max(this.#given, through);
+    return { updates, through, skipped: through - this.#checkpoint - updates.length };
+  }
+
+  async save(position: number): Promise<void> {
+    this.#log.assertOpen();
+    assertReached(this.name, position, this.#log.head());
+    if (position <= this.#checkpoint) return;
+    // Delivered by another way than `read`, as a resync does.
+    if (position > this.#given) this.expose(position);
+    this.#checkpoint = position;
+    this.#overflow.deliveredThrough(position);
+  }
+
+  expose(position: number): void {
+    this.#given = Math.max(this.#given, position);
+    this.#overflow.giveAll();
+  }
+
+  async remove(): Promise<void> {
+    this.#log.remove();
+  }
+
+  /** For the log: the ring lets go of this update. */
+  keep(update: Update): void {
+    if (update.position > this.#checkpoint) this.#overflow.add(update, update.position <= this.#given);
+  }
+
+  /** For the log, which was empty until now. */
+  beginAfter(position: number): void {
+    this.#checkpoint = Math.max(this.#checkpoint, position);
+    this.#given = Math.max(this.#given, position);
+  }
+
+  /** Adds what the ring has; returns how far that reaches. */
+  #readRing(updates: Update[], committed: number, limit: number): number {
+    const from = Math.max(this.#checkpoint + 1, this.#log.ring.first);
+    const added = this.#log.ring.slice(from, committed, limit - updates.length);
+    if (added.length === 0) return from - 1;
+    // They may be of a namespace of which the overflow believes that the follower has never heard.
+    this.#overflow.giveAll();
+    updates.push(...added);
+    return lastPosition(added);
+  }
+}
+
+function lastPosition(updates: readonly Update[]): number {
+  return updates.at(-1)?.position ?? 0;
+}

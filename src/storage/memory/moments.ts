@@ -1,0 +1,187 @@
+import { apply } from '../../core/apply.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { type Capture, copyOf, type EntryRecord, NamespaceState, stateOfCapture } from '../../core/namespace-state.ts';
+import type { Update } from '../../core/update.ts';
+import type { Lineage } from '../lineage.ts';
+import type { NamespaceRecord } from '../namespace-record.ts';
+import type { NamespaceRegistry } from '../namespace-registry.ts';
+import type { Moment } from '../past-source.ts';
+
+type Finder = (key: string) => EntryRecord | undefined;
+
+/** States that are given. */
+export class GivenMoment implements Moment {
+  readonly position: number;
+  readonly lineage: Lineage;
+  readonly #states: ReadonlyMap<string, NamespaceState>;
+
+  constructor(position: number, lineage: Lineage, states: ReadonlyMap<string, NamespaceState>) {
+    this.position = position;
+    this.lineage = lineage;
+    this.#states = states;
+  }
+
+  names(): Iterable<string> {
+    return this.#states.keys();
+  }
+
+  has(namespace: string): boolean {
+    return this.#states.has(namespace);
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    const state = this.#states.get(namespace);
+    return state && copyOf(state);
+  }
+
+  finder(namespace: string): Finder {
+    const entries = this.#states.get(namespace)?.entries;
+    return (key) => entries?.get(key);
+  }
+
+  lastChange(namespace: string): number {
+    return this.#states.get(namespace)?.position ?? 0;
+  }
+}
+
+/** A moment and what came after it. */
+export class FoldedMoment implements Moment {
+  readonly position: number;
+  readonly lineage: Lineage;
+  readonly #base: Moment;
+  #read: (() => readonly Update[]) | undefined;
+  #updates: readonly Update[] = [];
+  #grouped: Map<string, Update[]> | undefined;
+
+  /** `read`: the updates from the base up to the position; asked for once, when they are wanted or about to go. */
+  constructor(position: number, lineage: Lineage, base: Moment, read: () => readonly Update[]) {
+    this.position = position;
+    this.lineage = lineage;
+    this.#base = base;
+    this.#read = read;
+  }
+
+  *names(): Generator<string> {
+    const updates = this.#byNamespace();
+    for (const name of this.#base.names()) if (!updates.has(name)) yield name;
+    for (const [name, own] of updates) if (own.at(-1)?.drop === false) yield name;
+  }
+
+  has(namespace: string): boolean {
+    const last = this.#byNamespace().get(namespace)?.at(-1);
+    return last === undefined ? this.#base.has(namespace) : !last.drop;
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    const state = this.#base.state(namespace) ?? new NamespaceState(namespace);
+    for (const update of this.#byNamespace().get(namespace) ?? []) apply(state, update);
+    return state.version === 0 ? undefined : state;
+  }
+
+  finder(namespace: string): Finder | undefined {
+    return this.#byNamespace().has(namespace) ? undefined : this.#base.finder(namespace);
+  }
+
+  lastChange(namespace: string): number {
+    return this.#byNamespace().get(namespace)?.at(-1)?.position ?? this.#base.lastChange(namespace);
+  }
+
+  /** Takes the updates, which will not be there any more. */
+  hold(): void {
+    if (this.#read === undefined) return;
+    this.#updates = this.#read();
+    this.#read = undefined;
+  }
+
+  #byNamespace(): ReadonlyMap<string, readonly Update[]> {
+    if (this.#grouped !== undefined) return this.#grouped;
+    this.hold();
+    const grouped = new Map<string, Update[]>();
+    for (const update of this.#updates) {
+      const own = grouped.get(update.namespace);
+      if (own === undefined) grouped.set(update.namespace, [update]);
+      else own.push(update);
+    }
+    this.#updates = [];
+    this.#grouped = grouped;
+    return grouped;
+  }
+}
+
+/** Nobody has to say that a moment is no longer wanted: what is kept for it is let go of when it is garbage. */
+const abandoned = new FinalizationRegistry<() => void>((letGo) => letGo());
+
+/** The present, kept: a namespace is captured before it changes for the first time. */
+export class PresentMoment implements Moment {
+  readonly position: number;
+  readonly lineage: Lineage;
+  readonly #registry: NamespaceRegistry;
+  /** Those that have changed since; version 0: there was none. */
+  readonly #kept = new Map<string, Capture>();
+  readonly #letGo: () => void;
+  #released = false;
+
+  constructor(position: number, lineage: Lineage, registry: NamespaceRegistry) {
+    this.position = position;
+    this.lineage = lineage;
+    this.#registry = registry;
+    // Must not refer to the moment itself.
+    const kept = this.#kept;
+    const stop = registry.beforeChange(({ name, state }: NamespaceRecord) => {
+      if (!kept.has(name)) kept.set(name, state.capture());
+    });
+    this.#letGo = () => {
+      stop();
+      for (const capture of kept.values()) capture.close();
+      kept.clear();
+    };
+    abandoned.register(this, this.#letGo, this);
+  }
+
+  *names(): Generator<string> {
+    this.#assertHeld();
+    for (const [name, { version }] of this.#kept) if (version > 0) yield name;
+    for (const [name, record] of this.#registry.entries()) {
+      if (!this.#kept.has(name) && (record === null || record.state.version > 0)) yield name;
+    }
+  }
+
+  has(namespace: string): boolean {
+    this.#assertHeld();
+    const kept = this.#kept.get(namespace);
+    if (kept !== undefined) return kept.version > 0;
+    const live = this.#registry.stateInMemory(namespace);
+    return live === undefined ? this.#registry.has(namespace) : live.version > 0;
+  }
+
+  state(namespace: string): NamespaceState | undefined {
+    if (!this.has(namespace)) return undefined;
+    const kept = this.#kept.get(namespace);
+    if (kept !== undefined) return stateOfCapture(kept);
+    const live = this.#registry.stateInMemory(namespace);
+    return live === undefined ? this.#registry.stateOnDisk(namespace) : copyOf(live);
+  }
+
+  finder(namespace: string): Finder {
+    this.#assertHeld();
+    const kept = this.#kept.get(namespace);
+    if (kept !== undefined) return (key) => kept.get(key);
+    return (key) => this.#registry.record(namespace, key);
+  }
+
+  lastChange(namespace: string): number {
+    return this.has(namespace) ? (this.#kept.get(namespace)?.position ?? this.#registry.lastChange(namespace)) : 0;
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    abandoned.unregister(this);
+    this.#letGo();
+  }
+
+  #assertHeld(): void {
+    if (this.#released)
+      throw new ContextCacheError('CLOSED', 'The moment has been let go of. Ask the cache for another.');
+  }
+}

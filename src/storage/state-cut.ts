@@ -1,0 +1,88 @@
+import { type Capture, type NamespaceState, stateOfCapture } from '../core/namespace-state.ts';
+import type { StateCut } from './follower-sink.ts';
+import type { NamespaceRecord } from './namespace-record.ts';
+import type { NamespaceRegistry } from './namespace-registry.ts';
+import type { UpdateLog } from './update-log.ts';
+
+/** Values of a namespace whose primary keeps them; see {@link takeCut}. */
+export type ReadValues = (state: NamespaceState) => Promise<NamespaceState>;
+
+/**
+ * Cuts through all namespaces at the log's head. Nothing is copied now: a namespace is captured when its turn comes,
+ * or just before it changes for the first time. The last namespace is given out only once the cut's position is
+ * committed, so that nothing is kept that a crash could take back.
+ *
+ * With `readValues` (a primary of the user's own keeps the values) a namespace's values are those of the moment its
+ * turn comes: consistent by namespace, not across them.
+ */
+export function takeCut(registry: NamespaceRegistry, log: UpdateLog, at: number, readValues?: ReadValues): StateCut {
+  return new LiveCut(registry, log, at, readValues);
+}
+
+class LiveCut implements StateCut {
+  readonly position: number;
+  readonly at: number;
+  readonly log: string;
+  readonly #registry: NamespaceRegistry;
+  readonly #updateLog: UpdateLog;
+  readonly #readValues: ReadValues | undefined;
+  /** By namespace; `undefined`: given out, or not in the cut. */
+  readonly #captures = new Map<string, Capture | undefined>();
+  readonly #stopWatching: () => void;
+
+  constructor(registry: NamespaceRegistry, log: UpdateLog, at: number, readValues: ReadValues | undefined) {
+    this.position = log.head;
+    this.at = at;
+    this.log = log.id;
+    this.#registry = registry;
+    this.#updateLog = log;
+    this.#readValues = readValues;
+    this.#stopWatching = registry.beforeChange((record) => this.#keep(record));
+  }
+
+  async *namespaces(): AsyncGenerator<Capture> {
+    await this.#updateLog.whenCommitted(this.position);
+    for (const [name, record] of this.#registry.entries()) {
+      if (this.#captures.has(name)) continue;
+      if (record === null) yield* this.#giveCold(name);
+      else this.#keep(record);
+      yield* this.#give(name);
+    }
+    // What was kept because it was about to change, and then dropped.
+    for (const name of this.#captures.keys()) yield* this.#give(name);
+  }
+
+  close(): void {
+    this.#stopWatching();
+    for (const capture of this.#captures.values()) capture?.close();
+    this.#captures.clear();
+  }
+
+  #keep(record: NamespaceRecord): void {
+    if (this.#captures.has(record.name)) return;
+    const wasThere = record.state.version > 0 && record.state.position <= this.position;
+    this.#captures.set(record.name, wasThere ? record.state.capture() : undefined);
+  }
+
+  /** A namespace that is out of memory stays out of it. */
+  *#giveCold(name: string): Generator<Capture> {
+    const state = this.#registry.stateOnDisk(name);
+    this.#captures.set(name, undefined);
+    if (state === undefined || state.version === 0) return;
+    const capture = state.capture();
+    yield capture;
+    capture.close();
+  }
+
+  async *#give(name: string): AsyncGenerator<Capture> {
+    const capture = this.#captures.get(name);
+    if (capture === undefined) return;
+    this.#captures.set(name, undefined);
+    try {
+      if (this.#readValues === undefined) yield capture;
+      else yield (await this.#readValues(stateOfCapture(capture))).capture();
+    } finally {
+      capture.close();
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { digestOfAll } from '../../core/encoding/digest.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { type LogIdentity, readIdentity } from '../../storage/disk/leveldb/level-identity.ts';
+import type { PinnedStorage } from '../../storage/disk/leveldb/pinned-storage.ts';
+import { corrupt } from '../../storage/disk/leveldb/sealed.ts';
+import { blockPosition, LOG_RANGE } from '../../storage/disk/records/block-codec.ts';
+import {
+  decodeProgress,
+  PROGRESS_KEY,
+  type Progress,
+  SUMMARY_RANGE,
+} from '../../storage/disk/records/state-records.ts';
+import type { Findings } from '../verify-findings.ts';
+import { LogCheck } from './verify-log.ts';
+import { NamespacesCheck, readNamespaceRecords } from './verify-namespaces.ts';
+import { RecordsCheck } from './verify-records.ts';
+
+/** What is stored, as far as it could be read. */
+export interface DatabaseVerdict {
+  /** The state was verified as of this position. */
+  readonly position: number;
+  /** Of all namespaces in the state table. */
+  readonly digest: string;
+}
+
+/**
+ * Verifies all records of a database at one moment: reads each, proves its checksum and that it has its place; reads the
+ * log without a gap; folds the past of each namespace again and holds frames and state against that; and holds the past
+ * against the log.
+ *
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`, `LOG_UNAVAILABLE`; the signal's reason.
+ */
+export async function verifyDatabase(
+  storage: PinnedStorage,
+  findings: Findings,
+  path: string,
+): Promise<DatabaseVerdict> {
+  const begin = await readBegin(storage, findings, path);
+  const progress = await readStoredProgress(storage, findings);
+  const { begins = 0, since = 0, checkpoint: through = 0 } = progress ?? {};
+  const overlap = { begins, after: Math.max(since, begin), through };
+  const log = await new LogCheck(storage, findings, begin + 1, overlap).run();
+  if (progress === undefined) {
+    findings.notes.push('State and past were not looked at: how far they go is not known.');
+    return { position: 0, digest: digestOfAll([]) };
+  }
+  const { checkpoint } = progress;
+  if (checkpoint > log.head && log.whole) {
+    const message = `The state is as of position ${checkpoint}, but the log ends at ${log.head}.`;
+    findings.add('log', { position: checkpoint }, message);
+  }
+  if (progress.adopting) findings.notes.push('A restore was interrupted; the next start undoes it.');
+  const records = await readNamespaceRecords(storage, findings);
+  const digest = await new NamespacesCheck(storage, findings, log, progress, overlap).run(records);
+  const bounds = { ...records, head: log.head, timed: checkpoint - begins, gone: since - begins };
+  await new RecordsCheck(storage, findings, bounds).run();
+  return { position: checkpoint, digest };
+}
+
+/** The position that the log begins after. */
+async function readBegin(storage: PinnedStorage, findings: Findings, path: string): Promise<number> {
+  let identity: LogIdentity | undefined;
+  try {
+    identity = await readIdentity(storage, path);
+    return identity?.begin ?? 0;
+  } catch (error) {
+    const [format] = await storage.getMany(['!meta!format']).catch(() => []);
+    const foreign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
+    if (foreign && format !== undefined) throw error;
+    findings.addError('record', { record: '!meta!' }, error);
+  }
+  for await (const [key] of storage.entries({ ...LOG_RANGE, limit: 1 })) return blockPosition(key) - 1;
+  return 0;
+}
+
+async function readStoredProgress(storage: PinnedStorage, findings: Findings): Promise<Progress | undefined> {
+  try {
+    const [record] = await storage.getMany([PROGRESS_KEY]);
+    if (record === undefined) {
+      for await (const _ of storage.entries({ ...SUMMARY_RANGE, limit: 1 })) {
+        throw corrupt('The checkpoint of the state table is missing');
+      }
+    }
+    return decodeProgress(record);
+  } catch (error) {
+    findings.addError('record', { record: PROGRESS_KEY }, error);
+    return undefined;
+  }
+}

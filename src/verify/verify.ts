@@ -1,0 +1,111 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { withDeadline } from '../core/deadline.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import { type Composition, FOLLOWER } from '../engine/engine.ts';
+import type { Storage } from '../engine/storage.ts';
+import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
+import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
+import { verifyAgainst } from './verify-against.ts';
+import { verifyBackups } from './verify-backups.ts';
+import { Findings } from './verify-findings.ts';
+import { ResidentCheck, verifyMemory } from './verify-memory.ts';
+import { reportOf, type VerifyOptions, type VerifyReport } from './verify-report.ts';
+
+/** How long followers are waited for. What they have not got by then is looked at without it. */
+const SYNC_MS = 10_000;
+
+/** Verifies a running cache. */
+export class Verifier {
+  readonly #parts: Composition;
+  readonly #storage: Storage;
+  readonly #transforms: readonly SnapshotTransform[] | undefined;
+
+  constructor(parts: Composition, storage: Storage, transforms: readonly SnapshotTransform[] | undefined) {
+    this.#parts = parts;
+    this.#storage = storage;
+    this.#transforms = transforms;
+  }
+
+  async verify({ against, signal, onProgress }: VerifyOptions): Promise<VerifyReport> {
+    const { log, clock } = this.#parts;
+    if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
+    signal?.throwIfAborted();
+    const findings = new Findings(clock, signal, onProgress);
+    const { position, digest } = await (this.#storage.database === undefined
+      ? this.#verifyMemory(findings)
+      : this.#verifyDirectory(this.#storage.database, findings));
+    if (against !== undefined) await this.#compare(against, findings);
+    return reportOf(findings, position, digest);
+  }
+
+  #verifyMemory(findings: Findings): Promise<{ position: number; digest: string }> {
+    const { registry, log, clock, primary } = this.#parts;
+    const keepsValues = primary === undefined;
+    return verifyMemory({ registry, log, past: this.#storage.past, now: clock.now(), keepsValues }, findings);
+  }
+
+  async #verifyDirectory(
+    { log, table }: NonNullable<Storage['database']>,
+    findings: Findings,
+  ): Promise<{ position: number; digest: string }> {
+    const [{ verifyDatabase }, { verifyFiles }] = await Promise.all([
+      import('./disk/verify-database.ts'),
+      import('../log/verify-files.ts'),
+    ]);
+    const { path } = log.directory;
+    await this.#sync(findings, [FOLLOWER.checkpointer]);
+    await verifyFiles(join(path, 'db'), findings, true);
+    const storage = log.directory.pin();
+    const verdict = await verifyDatabase(storage, findings, path).finally(() => storage.close());
+    await new ResidentCheck(this.#parts.registry, log, table, findings).run();
+    await verifyBackupsOf(path, this.#transforms, findings);
+    return verdict;
+  }
+
+  async #compare(against: NonNullable<VerifyOptions['against']>, findings: Findings): Promise<void> {
+    const { log, clock, primary } = this.#parts;
+    const keepsValues = primary === undefined;
+    const synced = () => this.#sync(findings);
+    const compared = { log, past: this.#storage.past, clock, synced };
+    await verifyAgainst({ against, transforms: this.#transforms, keepsValues }, compared, findings);
+  }
+
+  /** Waits for followers (default: all of them), but not for ever. */
+  async #sync(findings: Findings, names?: readonly string[]): Promise<void> {
+    const { clock, followers, log } = this.#parts;
+    const { signal } = findings;
+    const caughtUp = async (limited: AbortSignal) => {
+      await log.flush();
+      if (names === undefined) await followers.caughtUp(limited);
+      else await Promise.all(names.map((name) => followers.get(name)?.caughtUp(limited)));
+    };
+    try {
+      await withDeadline(caughtUp, { what: 'A follower', timeoutMs: SYNC_MS, clock, signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      const note = `Not everything has reached its place yet: ${toError(error).message}`;
+      if (!findings.notes.includes(note)) findings.notes.push(note);
+    }
+  }
+}
+
+/** Snapshots that lie in the data directory. */
+export async function verifyBackupsOf(
+  dataDir: string,
+  transforms: readonly SnapshotTransform[] | undefined,
+  findings: Findings,
+): Promise<void> {
+  const path = join(dataDir, 'backups');
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return;
+  const store = new DirectorySnapshotStore(path);
+  try {
+    await verifyBackups(store, transforms, findings);
+  } finally {
+    await store.close();
+  }
+}
