@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { apply } from '../../src/core/apply.ts';
 import { type CacheOptions, ContextCacheError, InMemoryContextCache, type Update } from '../../src/index.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
-import { codeOf, historyOf, LateCache, logOf, makeCache, makeCacheOn, outcomeNow, turns } from '../cache/support.ts';
+import { codeOf, historyOf, LateCache, logOf, makeCache, makeCacheOn, outcomeNow, turns } from '../support/cache.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AgentContextCache, type DataCommand, type Entry, InMemoryContextCache, type Update } from '../../src/index.ts';
-import { anyStep, logOf, simulatedClock } from '../cache/support.ts';
+import { anyStep, logOf, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 
 // Without the lane the supervisor's machine makes actors within an action, of which XState's development build warns.

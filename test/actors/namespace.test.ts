@@ -7,7 +7,7 @@ import { createValueCheck } from '../../src/core/schemas.ts';
 import { DEFAULT_VALUE_LIMITS } from '../../src/core/value.ts';
 import { InMemoryContextCache } from '../../src/index.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
-import { LateCache } from '../cache/support.ts';
+import { LateCache } from '../support/cache.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { ContextCacheError } from '../../src/index.ts';
-import { makeCache, outcomeNow, turns } from '../cache/support.ts';
+import { makeCache, outcomeNow, turns } from '../support/cache.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 

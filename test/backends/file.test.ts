@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
 import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from '../../src/testing/edge-cases.ts';
+import { failureOf, never, updateAt } from '../support/backends.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';
-import { failureOf, never, updateAt } from './support.ts';
 
 let directory: string;
 let path: string;

@@ -5,10 +5,10 @@ import { InMemoryContextCache } from '../../src/backends/in-memory-context-cache
 import { MultiBackendContextCache, type MultiBackendOptions } from '../../src/backends/multi-backend-context-cache.ts';
 import { RedisContextCache } from '../../src/backends/redis/redis-context-cache.ts';
 import type { JsonValue } from '../../src/core/value.ts';
+import { failureOf } from '../support/backends.ts';
 import { fcOptions } from '../support/property.ts';
 import { startRedis } from '../support/servers.ts';
 import { eventually } from '../support/waiting.ts';
-import { failureOf } from './support.ts';
 
 /** A secondary that fails while it is told to, and remembers what it was asked. */
 class Unsteady extends InMemoryContextCache {

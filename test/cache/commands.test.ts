@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentContextCache, type ContextCacheError } from '../../src/index.ts';
-import { codeOf, makeCache, START, turns } from './support.ts';
+import { codeOf, makeCache, START, turns } from '../support/cache.ts';
 
 const unhandled: unknown[] = [];
 const note = (reason: unknown) => void unhandled.push(reason);

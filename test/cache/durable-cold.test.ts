@@ -7,9 +7,9 @@ import {
   MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
+import { codeOf, historyOf, LateCache, logOf, START } from '../support/cache.ts';
+import { open, stateOf } from '../support/durable.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { open, stateOf } from './durable-support.ts';
-import { codeOf, historyOf, LateCache, logOf, START } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 

@@ -10,10 +10,10 @@ import {
   systemClock,
 } from '../../src/index.ts';
 import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { anyStep, codeOf, historyOf, logOf, simulatedClock } from '../support/cache.ts';
+import { NAMESPACES, open, stateOf } from '../support/durable.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { NAMESPACES, open, stateOf } from './durable-support.ts';
-import { anyStep, codeOf, historyOf, logOf, simulatedClock } from './support.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 

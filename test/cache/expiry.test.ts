@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { codeOf, historyOf, logOf, makeCache, START } from './support.ts';
+import { codeOf, historyOf, logOf, makeCache, START } from '../support/cache.ts';
 
 describe('expiry', () => {
   it.each<[string, object, number | null]>([

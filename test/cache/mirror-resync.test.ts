@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AgentContextCache, MemorySnapshotStore } from '../../src/index.ts';
-import { backOff, catchUp, mirrored } from './mirror-support.ts';
-import { closing, foldValues, LateCache, logOf, makeCache, turns } from './support.ts';
+import { closing, foldValues, LateCache, logOf, makeCache, turns } from '../support/cache.ts';
+import { backOff, catchUp, mirrored } from '../support/mirror.ts';
 
 describe('the whole state is copied to the mirror', () => {
   it('is given the whole state where the cache begins with a restored snapshot', async () => {

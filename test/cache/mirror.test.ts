@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { anyDataCommand, foldValues, outcomeNow, turns } from '../support/cache.ts';
+import { catchUp, mirror, mirrored } from '../support/mirror.ts';
 import { fcOptions } from '../support/property.ts';
-import { catchUp, mirror, mirrored } from './mirror-support.ts';
-import { anyDataCommand, foldValues, outcomeNow, turns } from './support.ts';
 
 describe('the mirror', () => {
   it('gets every update in order; nobody waits for it', async () => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InMemoryContextCache, type JsonValue, type VersionConflictError } from '../../src/index.ts';
+import { anyDataCommand, codeOf, foldValues, historyOf, logOf, makeCache, START } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
-import { anyDataCommand, codeOf, foldValues, historyOf, logOf, makeCache, START } from './support.ts';
 
 describe('a synchronous primary', () => {
   it('answers at once, and holds the values', async () => {

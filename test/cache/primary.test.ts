@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AgentContextCache, type JsonValue, MemorySnapshotStore, type VersionConflictError } from '../../src/index.ts';
-import { fcOptions } from '../support/property.ts';
 import {
   anyDataCommand,
   closing,
@@ -13,7 +12,8 @@ import {
   makeCache,
   outcomeNow,
   turns,
-} from './support.ts';
+} from '../support/cache.ts';
+import { fcOptions } from '../support/property.ts';
 
 describe('an asynchronous primary', () => {
   it('is awaited: value and update are there once the promise resolves', async () => {

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AgentContextCache, type OpenOptions } from '../../src/index.ts';
-import { ManualClock } from '../log/manual-clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { foldTo } from '../support/past.ts';
+import { checkpointed, command, expectFold } from '../support/past-commands.ts';
 import { fcOptions } from '../support/property.ts';
+import { expectWindow, Recording } from '../support/retention.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
-import { checkpointed, command, expectFold } from './past-commands.ts';
-import { foldTo } from './past-support.ts';
-import { expectWindow, Recording } from './retention-support.ts';
 
 const opened: AgentContextCache[] = [];
 

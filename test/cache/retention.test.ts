@@ -2,9 +2,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
+import { codeOf, makeCache } from '../support/cache.ts';
+import { open, stateOf } from '../support/durable.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { open, stateOf } from './durable-support.ts';
-import { codeOf, makeCache } from './support.ts';
 
 async function bytesOf(dataDir: string): Promise<number> {
   const files = await readdir(join(dataDir, 'db'));

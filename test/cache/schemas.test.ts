@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { codeOf, makeCache, turns } from './support.ts';
+import { codeOf, makeCache, turns } from '../support/cache.ts';
 
 const session = z.object({ user: z.string(), visits: z.number().default(1) });
 

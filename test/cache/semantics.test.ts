@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type AgentContextCache, ContextCacheError, VersionConflictError } from '../../src/index.ts';
-import { codeOf, historyOf, logOf, makeCache, START } from './support.ts';
+import { codeOf, historyOf, logOf, makeCache, START } from '../support/cache.ts';
 
 describe('set, get and their kin', () => {
   it('are positional, with the namespace default', async () => {

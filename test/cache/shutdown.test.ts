@@ -5,8 +5,8 @@ import {
   InMemoryContextCache,
   MemorySnapshotStore,
 } from '../../src/index.ts';
+import { codeOf, makeCache, outcomeNow } from '../support/cache.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { codeOf, makeCache, outcomeNow } from './support.ts';
 
 describe('shutdown', () => {
   it('twice is fine and gives the same; commands after it are refused, reads go on', async () => {
@@ -70,7 +70,7 @@ describe('shutdown', () => {
   });
 
   it('settles a command that comes while it lets go of the last things', async () => {
-    const { LateCache } = await import('./support.ts');
+    const { LateCache } = await import('../support/cache.ts');
     const primary = new LateCache();
     const { cache } = makeCache({ primaryCache: primary });
     let late: Promise<unknown> | undefined;

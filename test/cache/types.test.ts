@@ -11,7 +11,7 @@ import {
   type JsonValue,
   type RedisContextCache,
 } from '../../src/index.ts';
-import { LateCache } from './support.ts';
+import { LateCache } from '../support/cache.ts';
 
 type Spaces = {
   auth: { session_token: string; attempts: number };

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { JsonValue } from '../../src/index.ts';
-import { codeOf, makeCache, START, turns } from './support.ts';
+import { codeOf, makeCache, START, turns } from '../support/cache.ts';
 
 describe('update', () => {
   it('applies a synchronous function at once', async () => {

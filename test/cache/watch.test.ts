@@ -2,8 +2,17 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AgentContextCache, ContextCacheError, JsonValue, WatchedUpdate } from '../../src/index.ts';
+import {
+  anyDataCommand,
+  codeOf,
+  foldValues,
+  LateCache,
+  logOf,
+  makeCache,
+  outcomeNow,
+  turns,
+} from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
-import { anyDataCommand, codeOf, foldValues, LateCache, logOf, makeCache, outcomeNow, turns } from './support.ts';
 
 /** The next updates, in short. */
 async function take(watch: AsyncIterator<WatchedUpdate>, count: number): Promise<string[]> {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { foldCommands } from '../support/airline.ts';
+import { expectedDump, jsonLines, line, run, serve, setLine, start } from '../support/cli.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { expectedDump, jsonLines, line, run, serve, setLine, start } from './support.ts';
 
 const newDir = async () => join(await tempDir('cli'), 'data');
 

@@ -3,9 +3,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
+import { jsonLines, run, serve, setLine, start } from '../support/cli.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { jsonLines, run, serve, setLine, start } from './support.ts';
 
 const newDir = async () => join(await tempDir('cli'), 'data');
 

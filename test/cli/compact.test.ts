@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { jsonLines, run, serve, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { jsonLines, run, serve, setLine } from './support.ts';
 
 /** A directory with so many updates, each committed by itself. */
 async function filledDir(count: number): Promise<string> {

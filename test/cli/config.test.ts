@@ -7,9 +7,9 @@ import { withoutSecrets } from '../../src/cli/config/settings.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { EXIT } from '../../src/cli/terminal/failure.ts';
 import { Output } from '../../src/cli/terminal/output.ts';
+import { run, serve, setLine } from '../support/cli.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { run, serve, setLine } from './support.ts';
 
 const program = () => createProgram({ output: new Output(true), exitCode: EXIT.ok });
 

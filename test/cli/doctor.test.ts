@@ -5,9 +5,9 @@ import { isOlder } from '../../src/cli/doctor/finding.ts';
 import { lookAtClock, lookAtNode } from '../../src/cli/doctor/machine.ts';
 import { skewOf } from '../../src/cli/doctor/redis.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { run, serve } from '../support/cli.ts';
 import { startNats, startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { run, serve } from './support.ts';
 
 interface Finding {
   readonly check: string;

@@ -1,8 +1,8 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { run, serve, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { run, serve, setLine } from './support.ts';
 
 /** What is typed, the exit code, and what the message must say: what is wrong, and what to do. */
 type Case = readonly [args: string, code: number, message: RegExp];

@@ -9,10 +9,10 @@ import { examplesOf } from '../../src/cli/context.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { EXIT } from '../../src/cli/terminal/failure.ts';
 import { Output } from '../../src/cli/terminal/output.ts';
+import { ended, type Ran, run, runAtTerminal, runLine, serve, setLine, startLine, waitFor } from '../support/cli.ts';
 import { projectRoot } from '../support/dist.ts';
 import { startNats, startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { ended, type Ran, run, runAtTerminal, runLine, serve, setLine, startLine, waitFor } from './support.ts';
 
 const newProgram = () => createProgram({ output: new Output(true), exitCode: EXIT.ok });
 const commands = withSubcommands(newProgram()).filter((command) => isListed(command));

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { ended, run, serve, start } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { ended, run, serve, start } from './support.ts';
 
 /** A page's requests to the address that was printed. */
 function asking(url: string) {

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { expectedDump, jsonLines, line, type Ran, run, serve, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { expectedDump, jsonLines, line, type Ran, run, serve, setLine } from './support.ts';
 
 interface LogLine {
   readonly position: number;

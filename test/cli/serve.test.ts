@@ -4,8 +4,8 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ended, jsonLines, line, run, type Served, serve, setLine, start, waitFor } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { ended, jsonLines, line, run, type Served, serve, setLine, start, waitFor } from './support.ts';
 
 const newDir = async () => join(await tempDir('cli'), 'data');
 

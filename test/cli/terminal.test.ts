@@ -3,8 +3,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Output } from '../../src/cli/terminal/output.ts';
 import { Progress, progressLine } from '../../src/cli/terminal/progress.ts';
 import type { Clock } from '../../src/index.ts';
+import { run, runAtTerminal, runLine, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { run, runAtTerminal, runLine, setLine } from './support.ts';
 
 /** A folder with a data directory of three keys in `trip`. */
 async function filledFolder(): Promise<string> {

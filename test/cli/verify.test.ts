@@ -2,9 +2,9 @@ import { appendFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
+import { run, serve } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { filledDirectory, withRecords } from '../verify/support.ts';
-import { run, serve } from './support.ts';
+import { filledDirectory, withRecords } from '../support/verify.ts';
 
 describe('context-cache verify', () => {
   it('says of a directory that it is whole, unserved and served', async () => {

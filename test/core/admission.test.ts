@@ -5,7 +5,7 @@ import type { DataCommand, WriteOptions } from '../../src/core/command.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
 import { fcOptions } from '../support/property.ts';
-import { door } from './request-support.ts';
+import { door } from '../support/request.ts';
 
 const codeOf = (run: () => unknown): string | undefined => {
   try {

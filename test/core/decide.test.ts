@@ -8,7 +8,7 @@ import { NamespaceState } from '../../src/core/namespace-state.ts';
 import type { PendingUpdate, Update } from '../../src/core/update.ts';
 import { createUpdate } from '../../src/core/update.ts';
 import { fcOptions } from '../support/property.ts';
-import { door } from './request-support.ts';
+import { door } from '../support/request.ts';
 
 interface ModelEntry {
   value: unknown;

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { apply } from '../../src/core/apply.ts';
 import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
 import { AgentContextCache, type OpenOptions, type SnapshotStore, type Update } from '../../src/index.ts';
-import { ManualClock } from '../log/manual-clock.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { type Answer, type Logged, Model } from './model.ts';
 import { SimDisk } from './simulation/disk.ts';
 import { Timeline, Trace } from './simulation/timeline.ts';

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyDirectory } from '../../src/index.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
-import { fill, open, told } from '../verify/support.ts';
+import { fill, open, told } from '../support/verify.ts';
 import { faultSeed, Random, times } from './support.ts';
 
 /** The last write before the end is that of a follower's checkpoint, which is no longer than this. */

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
 import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
+import { look, lookAt } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { look, lookAt } from './support.ts';
 
 /** Twelve updates in three namespaces. */
 async function filled(cache: AgentContextCache): Promise<void> {

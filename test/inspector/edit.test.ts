@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { look } from './support.ts';
+import { look } from '../support/inspector.ts';
 
 const where = { namespace: 'auth', key: 'session' };
 

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { assign, createActor, setup } from 'xstate';
 import { machineGraph } from '../../src/inspector/reads/machine-graph.ts';
-import { type Looking, look, waitFor } from './support.ts';
+import { type Looking, look, waitFor } from '../support/inspector.ts';
 
 const traffic = setup({
   types: { context: {} as { rounds: number; apiKey: string }, events: {} as { type: 'next' } },

@@ -5,9 +5,9 @@ import { SimulatedClock } from 'xstate';
 import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
 import { type ActorTransition, LIVE_PROTOCOL, type ServerMessage } from '../../src/inspector/live-protocol.ts';
 import { LiveConnection } from '../../src/inspector/server/live-connection.ts';
+import { look, lookAt, waitFor } from '../support/inspector.ts';
 import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { look, lookAt, waitFor } from './support.ts';
 
 const watchers = (cache: AgentContextCache, count: number) =>
   waitFor(() => expect(cache.health().watchers).toBe(count));

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hidesSecrets, type JsonValue, type ShownPlace } from '../../src/index.ts';
 import { Redactor } from '../../src/inspector/reads/redactor.ts';
+import { look, waitFor } from '../support/inspector.ts';
 import { fcOptions } from '../support/property.ts';
-import { look, waitFor } from './support.ts';
 
 const hides = (name: string, value: JsonValue) =>
   hidesSecrets({ namespace: 'n', key: 'k', path: [name], value } satisfies ShownPlace);

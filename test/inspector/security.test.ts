@@ -5,7 +5,7 @@ import { WebSocket } from 'ws';
 import { LIVE_PROTOCOL } from '../../src/inspector/live-protocol.ts';
 import type { Addresses } from '../../src/inspector/protocol.ts';
 import { ROUTES, WRITES } from '../../src/inspector/server/routes.ts';
-import { type Looking, look } from './support.ts';
+import { type Looking, look } from '../support/inspector.ts';
 
 /** `fetch` lets nobody choose the Host. */
 async function status(looking: Looking, path: string, headers: Record<string, string>): Promise<number | undefined> {

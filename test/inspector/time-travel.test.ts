@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
 import { dumpChunks } from '../../src/serve/json-lines.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
+import { type Looking, lookAt, waitFor } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { type Looking, lookAt, waitFor } from './support.ts';
 
 /** What `dump --at` prints, put together of the pages that the data view asks for. */
 async function shownAt(looking: Looking, at: number): Promise<string> {

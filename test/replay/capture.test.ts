@@ -5,12 +5,12 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ContextUpdateProcessor as Processor } from '../../src/followers/broadcast/public-message.ts';
 import { AgentContextCache, type ContextUpdateProcessor, replay, type Update } from '../../src/index.ts';
-import { closing, logOf, simulatedClock } from '../cache/support.ts';
 import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
+import { closing, logOf, simulatedClock } from '../support/cache.ts';
 import { type RawMessage, subscribeRaw } from '../support/nats-wire.ts';
 import { fcOptions } from '../support/property.ts';
+import { anyPast, cacheWith, everythingOf, replayed, smallCache } from '../support/replay.ts';
 import { startNats } from '../support/servers.ts';
-import { anyPast, cacheWith, everythingOf, replayed, smallCache } from './support.ts';
 
 async function server() {
   const nats = await startNats();

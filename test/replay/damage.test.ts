@@ -13,10 +13,10 @@ import {
 import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
 import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { LOG_RANGE } from '../../src/storage/disk/records/block-codec.ts';
-import { closing, logOf } from '../cache/support.ts';
+import { closing, logOf } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
+import { anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from './support.ts';
 
 /** The small log as lines, changed. */
 async function changed(change: (lines: string[]) => readonly (string | Uint8Array)[]) {

@@ -7,10 +7,10 @@ import { beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import { AgentContextCache, replay } from '../../src/index.ts';
 import { StagedDirectory } from '../../src/storage/disk/staged-directory.ts';
-import { closing } from '../cache/support.ts';
+import { closing } from '../support/cache.ts';
 import { buildDist, projectRoot } from '../support/dist.ts';
+import { replayed } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { replayed } from './support.ts';
 
 const UPDATES = 40_000;
 

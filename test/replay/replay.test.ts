@@ -3,11 +3,20 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AgentContextCache, DirectorySnapshotStore, type ReplayProgress, replay } from '../../src/index.ts';
-import { closing, logOf, simulatedClock } from '../cache/support.ts';
 import { AIRLINE_UPDATES, sharedDataMissing } from '../support/airline.ts';
+import { closing, logOf, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
+import {
+  airlineCache,
+  anyPast,
+  cacheWith,
+  everythingOf,
+  exported,
+  linesOf,
+  replayed,
+  smallCache,
+} from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { airlineCache, anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from './support.ts';
 
 async function newDir(): Promise<string> {
   return join(await tempDir('replay'), 'new');

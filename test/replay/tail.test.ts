@@ -2,9 +2,9 @@ import { cp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AgentContextCache, type ContextCacheError, MemorySnapshotStore } from '../../src/index.ts';
-import { closing, simulatedClock } from '../cache/support.ts';
+import { closing, simulatedClock } from '../support/cache.ts';
+import { everythingOf, exported, linesOf, replayed } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { everythingOf, exported, linesOf, replayed } from './support.ts';
 
 const clock = simulatedClock();
 let dataDir: string;

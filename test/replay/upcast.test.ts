@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type RawRecord, RECORD_FORMATS, RecordFormats, type Upcast } from '../../src/replay/upcast.ts';
-import { logOf } from '../cache/support.ts';
-import { exported, linesOf, replayed, smallCache } from './support.ts';
+import { logOf } from '../support/cache.ts';
+import { exported, linesOf, replayed, smallCache } from '../support/replay.ts';
 
 /** Formats that there never were: 0 wrote `ns`, -1 wrote seconds. */
 const formats = new RecordFormats(

@@ -8,10 +8,10 @@ import {
   RedisContextCache,
   verifyDirectory,
 } from '../../src/index.ts';
-import { LateCache } from '../cache/support.ts';
+import { LateCache } from '../support/cache.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { fill, open, told } from './support.ts';
+import { fill, open, told } from '../support/verify.ts';
 
 let redis: TestServer;
 let client: import('ioredis').Redis;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { apply } from '../../src/core/apply.ts';
 import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { open, told } from './support.ts';
+import { open, told } from '../support/verify.ts';
 
 /** A fold that loses one update: what a verification must find. */
 function dropping(at: number): typeof apply {

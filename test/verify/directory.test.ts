@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyDirectory } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { filledDirectory, open, told } from './support.ts';
+import { filledDirectory, open, told } from '../support/verify.ts';
 
 let whole = '';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { fill, open, told } from './support.ts';
+import { fill, open, told } from '../support/verify.ts';
 
 /** Writes as fast as the log takes it, until it is told to stop. */
 function writing(cache: AgentContextCache): { readonly written: () => number; readonly stop: () => Promise<void> } {

@@ -27,7 +27,7 @@ import {
 import { verifyDatabase } from '../../src/verify/disk/verify-database.ts';
 import { Findings } from '../../src/verify/verify-findings.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { allRecords, filledDirectory, told, withRecords } from './support.ts';
+import { allRecords, filledDirectory, told, withRecords } from '../support/verify.ts';
 
 let whole = '';
 

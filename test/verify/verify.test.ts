@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fill, filledDirectory, open, told } from './support.ts';
+import { fill, filledDirectory, open, told } from '../support/verify.ts';
 
 describe('verify', () => {
   it('finds nothing in a whole directory, and looks at everything', async () => {

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Browser, CDPSession, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type LiveProcess, open, startBrowser, startLive, visit } from '../../inspector/page/support.ts';
 import { buildDist } from '../../support/dist.ts';
+import { type LiveProcess, open, startBrowser, startLive, visit } from '../../support/inspector-page.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { times } from '../support.ts';
 

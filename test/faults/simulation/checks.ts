@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { AgentContextCache, type Update } from '../../../src/index.ts';
-import { foldTo } from '../../cache/past-support.ts';
+import { foldTo } from '../../support/past.ts';
 import { byKey, KEYS, NAMESPACES } from './scenario.ts';
 import type { World } from './world.ts';
 

@@ -3,9 +3,17 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
+import { waitFor } from '../../support/inspector.ts';
+import {
+  keepScreen,
+  type LiveProcess,
+  type Opened,
+  open,
+  startBrowser,
+  startLive,
+  visit,
+} from '../../support/inspector-page.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { waitFor } from '../support.ts';
-import { keepScreen, type LiveProcess, type Opened, open, startBrowser, startLive, visit } from './support.ts';
 
 const ENTRY = 'ns=trip%3Alisbon&key=plan';
 

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Browser, JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { jsonLines, run } from '../../cli/support.ts';
 import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
+import { jsonLines, run } from '../../support/cli.ts';
 import { buildDist } from '../../support/dist.ts';
+import { type LiveProcess, type Opened, open, startBrowser, startLive } from '../../support/inspector-page.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { type LiveProcess, type Opened, open, startBrowser, startLive } from './support.ts';
 
 const PAST = 5_000;
 const NAMESPACE = 'airline/task-0/trial-0';

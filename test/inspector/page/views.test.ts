@@ -5,9 +5,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createActor, createMachine } from 'xstate';
 import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
+import { waitFor } from '../../support/inspector.ts';
+import {
+  type LiveProcess,
+  type Opened,
+  open,
+  startBrowser,
+  startLive,
+  TOKEN,
+  visit,
+} from '../../support/inspector-page.ts';
 import { tempDir } from '../../support/temp-dir.ts';
-import { waitFor } from '../support.ts';
-import { type LiveProcess, type Opened, open, startBrowser, startLive, TOKEN, visit } from './support.ts';
 
 const HALF = 5_000;
 const SECRET = 'sk-live-0123456789abcdef0123456789';

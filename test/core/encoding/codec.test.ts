@@ -1,0 +1,89 @@
+import { decode as foreignDecode } from '@msgpack/msgpack';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decode, decodeValue, encode, freezeDeep } from '../../../src/core/encoding/codec.ts';
+import { fcOptions } from '../../support/property.ts';
+
+/** JSON text whose names are such as codecs stumble over. */
+function awkwardText(names: readonly string[]): fc.Arbitrary<string> {
+  const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value));
+  const integer = fc.maxSafeInteger().map(String);
+  const text = fc
+    .string({ unit: 'binary' })
+    .filter((value) => value.isWellFormed())
+    .map((value) => JSON.stringify(value));
+  const edge = fc.constantFrom(
+    'null',
+    'true',
+    '4294967296',
+    '-2147483649',
+    '9007199254740993',
+    '18446744073709551615',
+    '1e308',
+    '5e-324',
+    '-0.1',
+    '"__proto__"',
+  );
+  return fc.letrec((tie) => ({
+    node: fc.oneof({ maxDepth: 4 }, edge, number, integer, text, tie('object'), tie('array')),
+    object: fc
+      .array(fc.tuple(fc.oneof(fc.constantFrom(...names), fc.string()), tie('node')), { maxLength: 5 })
+      .map((pairs) => `{${pairs.map(([name, value]) => `${JSON.stringify(name)}:${value}`)}}`),
+    array: fc.array(tie('node'), { maxLength: 5 }).map((values) => `[${values}]`),
+  })).node as fc.Arbitrary<string>;
+}
+
+const NAMES = ['constructor', 'toJSON', 'toString', 'valueOf', 'then', 'length', '', '0', 'a', '__proto_', 'size'];
+
+describe('codec', () => {
+  it('gives back every JSON value as it was, __proto__ included', () => {
+    fc.assert(
+      fc.property(awkwardText([...NAMES, '__proto__']), (text) => {
+        const value = JSON.parse(text);
+        const back = decode(encode(value));
+        expect(JSON.stringify(back)).toBe(JSON.stringify(value));
+        expect(back).toEqual(value);
+      }),
+      fcOptions(500),
+    );
+  });
+
+  it('is read by another MessagePack reader', () => {
+    fc.assert(
+      fc.property(awkwardText(NAMES), (text) => {
+        const value = JSON.parse(text);
+        expect(foreignDecode(encode(value))).toEqual(value);
+      }),
+      fcOptions(300),
+    );
+  });
+
+  it('never treats toJSON as more than a name', () => {
+    const value = { constructor: 1, toJSON: 'x' };
+    expect(decode(encode(value))).toEqual(value);
+  });
+
+  it('is not confused by bytes that are part of a larger buffer', () => {
+    const bytes = encode({ a: [1, '__proto__'] });
+    const larger = Buffer.concat([Buffer.from('xx'), bytes, Buffer.from('__proto__')]);
+    expect(decode(larger.subarray(2, 2 + bytes.length))).toEqual({ a: [1, '__proto__'] });
+  });
+
+  it('keeps what it has encoded when it encodes again', () => {
+    const encoded = Array.from({ length: 2_000 }, (_, index) => ({
+      index,
+      bytes: encode({ index, text: 'x'.repeat(index % 50) }),
+    }));
+    for (const { index, bytes } of encoded) expect(decode(bytes)).toMatchObject({ index });
+  });
+
+  it('freezes what is stored', () => {
+    const value = decodeValue(encode({ a: [{ b: 1 }] })) as { a: { b: number }[] };
+    expect(Object.isFrozen(value) && Object.isFrozen(value.a) && Object.isFrozen(value.a[0])).toBe(true);
+    expect(freezeDeep(null)).toBeNull();
+  });
+
+  it('refuses bytes that are cut off', () => {
+    expect(() => decode(encode('a long enough text').subarray(0, 5))).toThrow();
+  });
+});

@@ -1,0 +1,171 @@
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { digestOf, digestOfAll } from '../../src/core/encoding/digest.ts';
+import { NamespaceState } from '../../src/core/namespace-state.ts';
+import { AgentContextCache, type OpenOptions, replay, systemClock } from '../../src/index.ts';
+import { theMoment } from '../../src/past/view.ts';
+import { anyStep } from '../support/cache.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { fcOptions } from '../support/property.ts';
+import { removeTempDir, tempDir } from '../support/temp-dir.ts';
+
+const opened: AgentContextCache[] = [];
+
+async function open(options: OpenOptions): Promise<AgentContextCache> {
+  const cache = await AgentContextCache.open({ sync: false, durability: 'memory', onError: () => {}, ...options });
+  opened.push(cache);
+  return cache;
+}
+
+afterEach(async () => {
+  for (const cache of opened.splice(0)) await cache.shutdown({ timeoutMs: 5_000 });
+});
+
+/** Every namespace's digest, from nothing, of the state that the log tells. */
+function fromScratch(cache: AgentContextCache, position = cache.position): Map<string, string> {
+  const moment = theMoment(cache.at(position));
+  return new Map([...moment.names()].map((name) => [name, digestOf(moment.state(name) ?? new NamespaceState(name))]));
+}
+
+async function expectDigests(cache: AgentContextCache): Promise<string> {
+  const expected = fromScratch(cache);
+  const whole = await cache.digest();
+  expect(whole).toBe(digestOfAll(expected));
+  for (const [name, digest] of expected) expect(await cache.digest(name)).toBe(digest);
+  return whole;
+}
+
+function act(
+  cache: AgentContextCache,
+  clock: ManualClock,
+  step: typeof anyStep extends fc.Arbitrary<infer S> ? S : never,
+): void {
+  if ('wait' in step) clock.advance(step.wait);
+  else cache.supervisor.send(step);
+}
+
+async function checkpointed(cache: AgentContextCache, clock: ManualClock): Promise<void> {
+  await cache.flush();
+  await vi.waitFor(
+    () => {
+      clock.advance(600);
+      expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
+    },
+    { timeout: 30_000 },
+  );
+}
+
+const plan = fc.array(fc.array(anyStep, { maxLength: 40 }), { minLength: 1, maxLength: 5 });
+
+describe('the digest of a cache', () => {
+  it('is in memory what a walk over everything gives, whenever it is asked for', async () => {
+    const scenario = fc.asyncProperty(plan, fc.array(fc.boolean(), { maxLength: 8 }), async (batches, asks) => {
+      const clock = new ManualClock();
+      const cache = await open({ clock });
+      for (const [index, batch] of batches.entries()) {
+        for (const [at, step] of batch.entries()) {
+          // Asked for in the midst of it, and not waited for.
+          if (asks[at % 8]) void cache.digest();
+          act(cache, clock, step);
+        }
+        if (asks[index] !== false) await expectDigests(cache);
+      }
+      await expectDigests(cache);
+      await cache.shutdown();
+    });
+    await fc.assert(scenario, fcOptions(100));
+  });
+
+  it('is that of the moment of the question while writers go on', async () => {
+    let now = 1_000;
+    // Each look at the clock is later than a slice lasts: others get a turn after every entry.
+    const clock = { ...systemClock, now: () => (now += 10) };
+    const cache = await open({ clock });
+    let i = 0;
+    const write = () => {
+      i += 1;
+      void cache.set(`k${i % 50}`, i, `n${i % 9}`);
+      if (i % 7 === 0) void cache.delete(`k${(i + 9) % 50}`, `n${i % 9}`);
+      if (i % 61 === 0) void cache.clearNamespace(`n${i % 9}`);
+      if (i % 97 === 0) void cache.dropNamespace(`n${i % 9}`);
+    };
+    while (i < 300) write();
+    for (let round = 0; round < 6; round += 1) {
+      let done = false;
+      const asked = cache.digest().finally(() => {
+        done = true;
+      });
+      await Promise.resolve();
+      const { position } = cache;
+      const began = i;
+      while (!done) {
+        await new Promise((resolve) => setImmediate(resolve));
+        write();
+      }
+      if (round === 0) expect(i - began).toBeGreaterThan(100);
+      expect(await asked).toBe(digestOfAll(fromScratch(cache, position)));
+    }
+  });
+
+  it('is the same for a cache that is reopened, replayed, restored, forked, or seen from later', async () => {
+    const scenario = fc.asyncProperty(plan, fc.boolean(), async (batches, passivates) => {
+      const clock = new ManualClock();
+      const dataDir = await tempDir('digest');
+      const options = { clock, dataDir, ...(passivates ? { passivateAfterMs: 50 } : {}) };
+      let cache = await open(options);
+      for (const batch of batches) {
+        for (const step of batch) act(cache, clock, step);
+        await expectDigests(cache);
+        await checkpointed(cache, clock);
+        await expectDigests(cache);
+      }
+      const digest = await cache.digest();
+      const seen = cache.at(cache.position);
+      await cache.backup();
+      await cache.shutdown();
+      cache = await open(options);
+      expect(await cache.digest()).toBe(digest);
+      const branch = await cache.fork();
+      opened.push(branch);
+      await cache.set('later', 1, 'another');
+      expect(await branch.digest()).toBe(digest);
+      await branch.shutdown();
+      expect(digestOfAll(fromScratch(cache, seen.position))).toBe(digest);
+      await cache.shutdown();
+      const restored = await open({ clock, restoreFrom: join(dataDir, 'backups') });
+      expect(await restored.digest()).toBe(digest);
+      const { cache: replayed } = await replay(dataDir, { clock, until: seen.position });
+      opened.push(replayed);
+      expect(await replayed.digest()).toBe(digest);
+      removeTempDir(dataDir);
+    });
+    await fc.assert(scenario, fcOptions(25));
+  });
+
+  it('does not know positions, nor an empty default namespace', async () => {
+    const clock = new ManualClock();
+    const [one, other] = [await open({ clock }), await open({ clock })];
+    expect(await one.digest()).toBe(await other.digest());
+    await expect(one.set('k', 1, 'default', { ifVersion: 7 })).rejects.toMatchObject({ code: 'VERSION_CONFLICT' });
+    expect(await one.digest()).toBe(await other.digest());
+    expect(await one.digest()).toBe(await one.digest());
+    await other.set('k', 1, 'gone');
+    await other.dropNamespace('gone');
+    await one.set('k', 1, 'n');
+    await other.set('k', 1, 'n');
+    expect(one.position).not.toBe(other.position);
+    expect(await one.digest()).toBe(await other.digest());
+    expect(await one.digest('n')).toBe(await other.digest('n'));
+    expect(await one.digest('never')).toBe(await one.digest('default'));
+    await one.clearNamespace('n');
+    expect(await one.digest('n')).not.toBe(await one.digest('never'));
+  });
+
+  it('is told of nothing after the end, and refuses a bad name', async () => {
+    const cache = await open({});
+    await expect(cache.digest('')).rejects.toMatchObject({ code: 'INVALID_NAME' });
+    await cache.shutdown();
+    await expect(cache.digest()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+});

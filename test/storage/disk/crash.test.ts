@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { apply } from '../../../src/core/apply.ts';
+import { NamespaceState } from '../../../src/core/namespace-state.ts';
+import { LevelLog } from '../../../src/storage/disk/log/level-log.ts';
+import { StateTable } from '../../../src/storage/disk/state/state-table.ts';
+import { buildDist, projectRoot } from '../../support/dist.ts';
+import { all } from '../../support/log.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const dist = join(projectRoot, 'dist');
+
+/** How many commits a child may be ahead of who kills it. */
+const AHEAD = 100;
+
+/** Runs the child until it has acknowledged so many positions, kills it, and returns the last one it acknowledged. */
+async function killAfter(dataDir: string, seed: number, acknowledgements: number): Promise<number> {
+  const script = join(import.meta.dirname, 'crash-child.mjs');
+  const child = spawn(process.execPath, [script, dist, dataDir, String(seed), String(acknowledgements + AHEAD)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(child, 'close');
+  let acknowledged = 0;
+  let lines = 0;
+  for await (const line of createInterface(child.stdout)) {
+    acknowledged = Number(line);
+    lines += 1;
+    if (lines === acknowledgements) child.kill('SIGKILL');
+  }
+  const [, signal] = await ended;
+  expect(signal).toBe('SIGKILL');
+  return acknowledged;
+}
+
+describe('a process that is killed while it writes', () => {
+  beforeAll(buildDist);
+
+  it('leaves whole groups without a gap, everything acknowledged among them, and state that fits', async () => {
+    const dataDir = await tempDir('crash');
+    let reached = 0;
+    for (const [round, acknowledgements] of [1, 60, 7, 250, 25].entries()) {
+      const acknowledged = await killAfter(dataDir, round + 1, acknowledgements);
+      expect(acknowledged).toBeGreaterThan(reached);
+      const log = await LevelLog.open({ dataDir });
+      expect(log.head).toBeGreaterThanOrEqual(acknowledged);
+      const updates = await all(log.read(1));
+      expect(updates.length).toBe(log.head);
+      const state = new NamespaceState('n');
+      const table = await StateTable.open(log);
+      for (const [index, update] of updates.entries()) {
+        expect(update.position).toBe(index + 1);
+        expect((update.value as string).startsWith(`${update.position}:`)).toBe(true);
+        if (update.position <= table.checkpoint) apply(state, update);
+      }
+      const [last, size] = (updates.at(-1)?.agent ?? '').split('/').map(Number);
+      expect(last).toBe((size ?? 0) - 1);
+      if (table.checkpoint > 0) expect(new Map(table.hydrate('n')?.entries)).toEqual(new Map(state.entries));
+      const chunks = table.past.reader();
+      const past = updates.slice(0, table.checkpoint).map((_, ordinal) => table.past.updateAt('n', ordinal, chunks));
+      expect(past).toEqual(updates.slice(0, table.checkpoint));
+      expect(table.past.summary('n')?.count ?? 0).toBe(table.checkpoint);
+      reached = log.head;
+      await log.close();
+    }
+  }, 240_000);
+});

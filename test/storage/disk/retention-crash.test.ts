@@ -1,0 +1,118 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { apply } from '../../../src/core/apply.ts';
+import { type Clock, systemClock } from '../../../src/core/clock.ts';
+import { NamespaceState } from '../../../src/core/namespace-state.ts';
+import type { Update } from '../../../src/core/update.ts';
+import { DurablePast } from '../../../src/storage/disk/durable-past.ts';
+import { DurableRetained } from '../../../src/storage/disk/durable-retained.ts';
+import type { OpenStorage } from '../../../src/storage/disk/leveldb/level-storage.ts';
+import { LevelLog } from '../../../src/storage/disk/log/level-log.ts';
+import { LOG_RANGE } from '../../../src/storage/disk/records/block-codec.ts';
+import { StateTable } from '../../../src/storage/disk/state/state-table.ts';
+import { type Fate, FaultStorage } from '../../support/fault-storage.ts';
+import { all, aStep, Cache } from '../../support/log.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const never = new AbortController().signal;
+const clock: Clock = systemClock;
+
+async function open(dataDir: string, openStorage?: OpenStorage) {
+  const log = await LevelLog.open({ dataDir, sync: false, openStorage });
+  const table = await StateTable.open(log);
+  await log.keepRecent(() => table.checkpoint);
+  const past = new DurablePast(table, log);
+  return { log, table, past, retained: new DurableRetained(log, table, past, clock) };
+}
+
+type Opened = Awaited<ReturnType<typeof open>>;
+
+/** Writes in small blocks, and lets the table follow. */
+async function write({ log, table }: Opened, updates: readonly Update[]): Promise<void> {
+  for (let i = 0; i < updates.length; i += 7) {
+    log.append(updates.slice(i, i + 7));
+    await log.flush();
+    if (i % 70 === 0) await table.applyUpdates(updates.slice(0, i + 7), Math.min(i + 7, updates.length));
+  }
+  await table.applyUpdates(updates, updates.length);
+}
+
+/** Everything from the oldest moment on is as the updates say. */
+async function expectWhole({ log, past }: Opened, updates: readonly Update[]): Promise<void> {
+  expect(await all(log.read(log.first))).toEqual(updates.slice(log.first - 1));
+  const states = new Map<string, NamespaceState>();
+  for (let position = 0; position <= updates.length; position += 1) {
+    const update = updates[position - 1];
+    if (update !== undefined) {
+      const state = states.get(update.namespace) ?? new NamespaceState(update.namespace);
+      apply(state, update);
+      if (update.drop) states.delete(update.namespace);
+      else states.set(update.namespace, state);
+    }
+    if (position < past.first) continue;
+    const moment = past.at(position);
+    expect([...moment.names()].sort()).toEqual([...states.keys()].sort());
+    for (const [name, state] of states) {
+      expect(new Map(moment.state(name)?.entries)).toEqual(new Map(state.entries));
+      expect(moment.lastChange(name)).toBe(state.position);
+    }
+    moment.release?.();
+  }
+}
+
+/** Trims, and lets the process end at the `nth` write; gives back whether there was such a one. */
+async function crashAt(dataDir: string, position: number, nth: number, fate: Fate): Promise<boolean> {
+  const storage = new FaultStorage();
+  const opened = await open(dataDir, storage.open);
+  let left = nth;
+  const isDue = () => {
+    left -= 1;
+    return left === -1;
+  };
+  storage.decide = () => (isDue() ? fate : 'done');
+  storage.beforeClear = async () => {
+    if (isDue()) throw new Error('injected: I/O error');
+  };
+  await opened.retained.trim(position, true, never).catch(() => undefined);
+  await opened.log.close();
+  return left < 0;
+}
+
+const steps =
+  fc.sample(fc.array(aStep(6), { minLength: 420, maxLength: 420, size: 'max' }), { numRuns: 1, seed: 7 })[0] ?? [];
+
+describe('a compaction that a crash interrupts', () => {
+  it.each<Fate>(['lost', 'unknown'])(
+    'at any write (%s) leaves everything that is to be kept',
+    async (fate) => {
+      const updates = new Cache().takeAll(steps) as Update[];
+      expect(updates.length).toBeGreaterThan(250);
+      let crashes = 0;
+      for (const keep of [150, 20, 0]) {
+        const position = updates.length - keep;
+        for (let nth = 0; ; nth += 1) {
+          const dataDir = await tempDir('retention-crash');
+          const first = await open(dataDir);
+          await write(first, updates);
+          await first.log.close();
+          const crashed = await crashAt(dataDir, position, nth, fate);
+          const again = await open(dataDir);
+          expect([0, position]).toContain(again.past.first);
+          await expectWhole(again, updates);
+          await again.retained.trim(position, true, never);
+          expect(again.past.first).toBe(position);
+          await expectWhole(again, updates);
+          const [oldest] = await again.log.directory.entries({ ...LOG_RANGE, limit: 1 });
+          expect(oldest === undefined ? undefined : again.log.first).toBe(
+            oldest && Number.parseInt(oldest[0].slice(5), 16),
+          );
+          await again.log.close();
+          if (!crashed) break;
+          crashes += 1;
+        }
+      }
+      expect(crashes).toBeGreaterThan(12);
+    },
+    240_000,
+  );
+});
