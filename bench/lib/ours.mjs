@@ -1,8 +1,8 @@
 // What was built, as the bench uses it; the parts are for limits that do the same work without the cache around it.
 
-export { decodePart, encodeRow, PartBuilder } from '../../dist/src/backup/snapshot-part.js';
-export { decode, encode } from '../../dist/src/core/codec.js';
-export { decodeEntry } from '../../dist/src/core/entry-codec.js';
+export { decodePart, encodeRow, PartBuilder } from '../../dist/src/followers/backup/snapshot-part.js';
+export { decode, encode } from '../../dist/src/core/encoding/codec.js';
+export { decodeEntry } from '../../dist/src/core/encoding/entry-codec.js';
 export { createUpdate } from '../../dist/src/core/update.js';
 export { ValueDoor } from '../../dist/src/core/value.js';
 export {
@@ -12,5 +12,5 @@ export {
   replay,
   startInspector,
 } from '../../dist/src/index.js';
-export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/log/block-codec.js';
-export { decodePage, STATE_RANGE } from '../../dist/src/log/state-records.js';
+export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/storage/disk/records/block-codec.js';
+export { decodePage, STATE_RANGE } from '../../dist/src/storage/disk/records/state-records.js';

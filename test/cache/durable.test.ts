@@ -182,7 +182,7 @@ describe('a data directory', () => {
     expect(await cache.set('a', 3, 'n', { ifVersion: 1 })).toMatchObject({ version: 3 });
   });
 
-  // DEFECT: `adoptKeys` (src/actors/primary.ts) raises the namespace's version outside the log, so that the first update
+  // DEFECT: `adoptKeys` (src/backends/primary.ts) raises the namespace's version outside the log, so that the first update
   // has version 2. The state table and a start fold the log alone and find a gap: the checkpointer stalls for good with
   // INVARIANT, and the directory cannot be opened again.
   it('with a primary that held keys before can be opened again, and its state table keeps up', async () => {

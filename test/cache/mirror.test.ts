@@ -155,7 +155,7 @@ describe('the mirror', () => {
 
   // DEFECT: `backingOff` and `stalled` (machines/follower.ts) invoke `disconnect` and may leave for `connecting` before it
   // has ended, with `follower.retry` (that is, `synced()` and `shutdown()`) or a back-off that is shorter. The contract
-  // in src/log/follower-sink.ts says: never two calls at a time.
+  // in src/storage/follower-sink.ts says: never two calls at a time.
   it('is never called again before it has let go', async () => {
     const { cache, clock, secondary } = mirrored();
     let closing = 0;

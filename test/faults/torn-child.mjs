@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { DiskControl } from './disk-control.mjs';
 
 const { dist, location, ...options } = JSON.parse(process.argv[2]);
-const { openClassicLevel } = await import(pathToFileURL(join(dist, 'src/log/level-storage.js')).href);
+const { openClassicLevel } = await import(pathToFileURL(join(dist, 'src/storage/disk/leveldb/level-storage.js')).href);
 const control = new DiskControl(options.control);
 const put = (key) => [{ type: 'put', key, value: Buffer.alloc(1_000, key) }];
 

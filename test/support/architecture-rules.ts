@@ -30,10 +30,10 @@ const PUBLIC_SURFACE = 'src/index.ts';
 
 /** What the published conformance suites are about. */
 const CONTRACTS: readonly string[] = [
-  'src/log/update-log.ts',
-  'src/log/follower-sink.ts',
+  'src/storage/update-log.ts',
+  'src/storage/follower-sink.ts',
   'src/backends/base-context-cache.ts',
-  'src/backup/snapshot-store.ts',
+  'src/followers/backup/snapshot-store.ts',
 ];
 
 /** The layer of a file; `undefined` for a folder that nobody has given a place yet. */
