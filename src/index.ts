@@ -43,7 +43,7 @@ export type { JsonValue, ValueLimits } from './core/value.ts';
 export type { ShutdownReport } from './engine/engine.ts';
 export type { CacheHealth } from './engine/health.ts';
 export type { Inspection, NamespaceInfo, ObservedActor } from './engine/inspection.ts';
-export type { Inspector, InspectorOptions, Redact, ShownPlace } from './engine/inspector-options.ts';
+export type { Inspector, InspectorOptions, Redact, ValuePath } from './engine/inspector-options.ts';
 export type { BackupOptionsOfCache, CacheOptions, LogOptions, OpenOptions } from './engine/options.ts';
 export { BackupInitiator, type BackupInitiatorOptions } from './followers/backup/backup-initiator.ts';
 export {
@@ -81,7 +81,7 @@ export type { BackOff, FollowerHealth } from './followers/follower.ts';
 export type { Undelivered } from './followers/followers.ts';
 export { hidesSecrets, wordsOf } from './inspector/reads/hides-secrets.ts';
 export { type Difference, type DifferenceOptions, diff } from './past/difference.ts';
-export type { BisectOptions, Culprit, EntryVersion, MomentInTime } from './past/history.ts';
+export type { BisectOptions, Culprit, EntryVersion, PositionOrDate } from './past/history.ts';
 export type { MergeOptions, MergeReport } from './past/merge.ts';
 export type { Resolution, ResolvedConflict } from './past/merge-plan.ts';
 export { CacheView } from './past/view.ts';
@@ -95,7 +95,7 @@ export type { CompactOptions, CompactReport, RetentionHealth } from './storage/r
 export type { LogStatus } from './storage/update-log.ts';
 export type {
   VerifyCounts,
-  VerifyPlace,
+  VerifyLocation,
   VerifyProblem,
   VerifyProblemKind,
   VerifyProgress,

@@ -1,10 +1,10 @@
 // What was built, as the bench uses it; the parts are for limits that do the same work without the cache around it.
 
-export { decodePart, encodeRow, PartBuilder } from '../../dist/src/followers/backup/snapshot-part.js';
 export { decode, encode } from '../../dist/src/core/encoding/codec.js';
 export { decodeEntry } from '../../dist/src/core/encoding/entry-codec.js';
 export { createUpdate } from '../../dist/src/core/update.js';
 export { ValueDoor } from '../../dist/src/core/value.js';
+export { decodePart, encodeRow, PartBuilder } from '../../dist/src/followers/backup/snapshot-part.js';
 export {
   AgentContextCache,
   ContextUpdateProcessor,

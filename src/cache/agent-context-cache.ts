@@ -9,7 +9,7 @@ import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import { Composition, type LogRange, type ShutdownReport } from '../engine/engine.ts';
+import { Engine, type LogRange, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
 import { type Innards, reveal } from '../engine/internals.ts';
@@ -59,7 +59,7 @@ export class AgentContextCache<
   S extends NamespaceTypes = AnyNamespaces,
   P extends BaseContextCache = InMemoryContextCache,
 > extends Administration<S> {
-  readonly #parts: Composition;
+  readonly #parts: Engine;
   readonly #reader: Reader;
   readonly #writer: Writer;
   readonly #control: ControlDeps;
@@ -74,7 +74,7 @@ export class AgentContextCache<
   constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
   constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
     let ask: AgentContextCache['ask'];
-    const parts = new Composition(options, storage, (command) => ask(command));
+    const parts = new Engine(options, storage, (command) => ask(command));
     const settings = new Settings(parts);
     const history = new History(storage.past, storage.log, parts.clock);
     const digests = new Digests(parts.registry, parts.log, parts.clock);

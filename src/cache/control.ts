@@ -2,7 +2,7 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
-import { type Composition, FOLLOWER } from '../engine/engine.ts';
+import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { Settings } from '../engine/settings.ts';
@@ -11,7 +11,7 @@ import type { Verifier } from '../verify/verify.ts';
 
 /** What commands are carried out with. */
 export interface ControlDeps {
-  readonly parts: Composition;
+  readonly parts: Engine;
   readonly reader: Reader;
   readonly writer: Writer;
   readonly settings: Settings;
@@ -99,7 +99,7 @@ function placeOf(against: unknown): string | undefined {
 }
 
 /** Whether the namespace is out of memory now. */
-async function passivate(parts: Composition, namespace: string): Promise<boolean> {
+async function passivate(parts: Engine, namespace: string): Promise<boolean> {
   checkName('namespace', namespace);
   if (!parts.registry.has(namespace)) return false;
   if (parts.registry.stateInMemory(namespace) === undefined) return true;

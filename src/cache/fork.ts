@@ -7,7 +7,7 @@ import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { branchStorage, ORIGIN, openStorage, type Storage } from '../engine/storage.ts';
 import type { History } from '../past/history.ts';
 import { ancestorsAt, type Lineage } from '../storage/lineage.ts';
-import type { Moment } from '../storage/past-source.ts';
+import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
@@ -63,14 +63,14 @@ function optionsOfBranch(parent: CacheOptions, { at: _, signal: __, ...own }: Fo
 }
 
 /** Nothing is read or copied. */
-async function inMemory({ past, parts }: Innards, moment: Moment, options: OpenOptions): Promise<Storage> {
+async function inMemory({ past, parts }: Innards, moment: StateView, options: OpenOptions): Promise<Storage> {
   return branchStorage(options, { moment, past, log: parts.log, madeAt: parts.clock.now() });
 }
 
 /** Makes a data directory of the moment: whenever the process ends, there is a whole one or none. */
 async function fillDirectory(
   log: UpdateLog,
-  moment: Moment,
+  moment: StateView,
   { dataDir = '', clock = systemClock, sync }: OpenOptions,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -96,7 +96,7 @@ function plain({ log, until }: Lineage[number]): JsonValue {
   return { log, until };
 }
 
-function* statesOf(moment: Moment, signal: AbortSignal | undefined): Generator<NamespaceState> {
+function* statesOf(moment: StateView, signal: AbortSignal | undefined): Generator<NamespaceState> {
   // All at once: others have their turns in between, and names are only listed for the turn.
   for (const name of [...moment.names()]) {
     signal?.throwIfAborted();

@@ -2,7 +2,7 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { innardsOf } from '../engine/internals.ts';
 import type { Difference, DifferenceOptions } from '../past/difference.ts';
-import type { BisectOptions, Culprit, EntryVersion, History, MomentInTime } from '../past/history.ts';
+import type { BisectOptions, Culprit, EntryVersion, History, PositionOrDate } from '../past/history.ts';
 import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
 import type { CacheView } from '../past/view.ts';
 import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
@@ -39,7 +39,7 @@ export abstract class PastReader<S extends NamespaceTypes> {
    * What was added, changed and removed from moment `a` to moment `b`, of which each may be a cache as it is now:
    * `parent.diff(parent, branch)`. Throws (as a rejection) as {@link at}.
    */
-  diff(a: MomentInTime, b: MomentInTime, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
+  diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
     return this.#history.diff(a, b, options.namespace);
   }
 

@@ -10,7 +10,7 @@ import type { Context } from './context.ts';
 import { UsageError } from './terminal/failure.ts';
 
 /** Where snapshots are kept: in a Redis, in a directory, or else beside the data. */
-export interface SnapshotPlace {
+export interface SnapshotTarget {
   readonly dataDir: string;
   readonly redis?: string | undefined;
   readonly backupDir?: string | undefined;
@@ -27,7 +27,7 @@ export interface PlaceFlags {
  *
  * @throws {UsageError} where two are typed.
  */
-export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): SnapshotPlace {
+export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): SnapshotTarget {
   const { redis, backupDir } = options;
   if (redis === undefined || backupDir === undefined) return { dataDir, redis, backupDir };
   if (!isFlag('redis')) return { dataDir, backupDir };
@@ -36,7 +36,7 @@ export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): Sna
 }
 
 /** The store of a place. Its user closes it. */
-export function storeOf({ dataDir, redis, backupDir }: SnapshotPlace): SnapshotStore {
+export function storeOf({ dataDir, redis, backupDir }: SnapshotTarget): SnapshotStore {
   if (backupDir !== undefined) return new DirectorySnapshotStore(backupDir);
   return redis === undefined
     ? new DirectorySnapshotStore(join(dataDir, 'backups'))
@@ -44,7 +44,7 @@ export function storeOf({ dataDir, redis, backupDir }: SnapshotPlace): SnapshotS
 }
 
 /** What is stored, newest first. */
-export async function listSnapshots(place: SnapshotPlace): Promise<SnapshotInfo[]> {
+export async function listSnapshots(place: SnapshotTarget): Promise<SnapshotInfo[]> {
   const manager = new BackupManager({ store: storeOf(place) });
   try {
     return await manager.list();

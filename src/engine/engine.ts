@@ -27,10 +27,10 @@ import { DEFAULT_BACK_OFF } from '../followers/follower.ts';
 import { Followers, type Undelivered } from '../followers/followers.ts';
 import { MirrorSink } from '../followers/mirror/mirror-sink.ts';
 import type { ConfigStore } from '../storage/config-store.ts';
-import type { FollowerSink, StateCut } from '../storage/follower-sink.ts';
+import type { FollowerSink, StateCapture } from '../storage/follower-sink.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { Retention } from '../storage/retention.ts';
-import { takeCut } from '../storage/state-cut.ts';
+import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
@@ -81,7 +81,7 @@ export interface LogRange {
 }
 
 /** The parts of a cache, wired. */
-export class Composition {
+export class Engine {
   readonly clock: Clock;
   readonly log: UpdateLog;
   readonly config: ConfigStore;
@@ -128,7 +128,7 @@ export class Composition {
       clock: this.clock,
       parent: this.supervisor.actor,
       backOff: { ...DEFAULT_BACK_OFF, ...options.backOff },
-      takeCut: this.takeCut,
+      captureState: this.captureState,
       report: this.report,
     });
     this.watchers = new WatchHub(this.log, this.report);
@@ -162,8 +162,8 @@ export class Composition {
   }
 
   /** All namespaces as they are now. */
-  readonly takeCut = (): StateCut =>
-    takeCut(
+  readonly captureState = (): StateCapture =>
+    captureState(
       this.registry,
       this.log,
       this.clock.now(),
@@ -359,7 +359,7 @@ export class Composition {
     );
     return new BackupSink({
       manager: new BackupManager({ store, settings: { ...kept.settings, ...given }, transforms, clock: this.clock }),
-      takeCut: this.takeCut,
+      captureState: this.captureState,
       clock: this.clock,
       enabled: backup.enabled ?? kept.enabled ?? false,
       onError: (error) => this.report(error, { source: FOLLOWER.backup }),

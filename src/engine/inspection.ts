@@ -9,7 +9,7 @@ import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceSummary } from '../storage/state-source.ts';
-import type { Composition } from './engine.ts';
+import type { Engine } from './engine.ts';
 import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { andThen } from './reader.ts';
@@ -54,7 +54,7 @@ export interface ObservedActor {
  * ```
  */
 export class Inspection {
-  readonly #parts: Composition;
+  readonly #parts: Engine;
   readonly #options: CacheOptions & Partial<OpenOptions>;
   readonly #storage: Storage;
   /** Of what a branch has not touched, which never changes and is read whole to tell. */
@@ -63,7 +63,7 @@ export class Inspection {
   #shutDown: Promise<unknown> | undefined;
 
   /** @internal */
-  constructor(parts: Composition, storage: Storage, options: CacheOptions) {
+  constructor(parts: Engine, storage: Storage, options: CacheOptions) {
     this.#parts = parts;
     this.#storage = storage;
     this.#options = options;

@@ -1,7 +1,7 @@
 import type { JsonValue } from '../core/value.ts';
 
 /** A value in the cache, or a part of one: what may have to be hidden. */
-export interface ShownPlace {
+export interface ValuePath {
   readonly namespace: string;
   readonly key: string;
   /** From the entry's value to the part; empty: the whole value. */
@@ -10,7 +10,7 @@ export interface ShownPlace {
 }
 
 /** What is hidden from everybody who looks. */
-export type Redact = readonly (string | RegExp)[] | ((place: ShownPlace) => boolean) | false;
+export type Redact = readonly (string | RegExp)[] | ((place: ValuePath) => boolean) | false;
 
 /** How the inspector shows a cache. */
 export interface InspectorOptions {

@@ -1,20 +1,20 @@
-import type { Moment, PastSource } from '../storage/past-source.ts';
-import type { Composition } from './engine.ts';
+import type { PastSource, StateView } from '../storage/past-source.ts';
+import type { Engine } from './engine.ts';
 import type { CacheOptions } from './options.ts';
 import type { Writer } from './writer.ts';
 
 /** What was alike in two caches once one had been merged into the other. */
 export interface MergeMark {
   /** Of the cache that was merged into, with what came. */
-  readonly into: Moment;
+  readonly into: StateView;
   /** Of the cache that was merged. */
-  readonly from: Moment;
+  readonly from: StateView;
 }
 
 /** What is inside a cache, for others of this package that its user hands it to. */
 export interface Innards {
   readonly past: PastSource;
-  readonly parts: Composition;
+  readonly parts: Engine;
   readonly options: CacheOptions;
   readonly writer: Writer;
   /** How far this cache has been merged, by the id of the log that it was merged into. */

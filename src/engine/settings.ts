@@ -1,13 +1,13 @@
 import type { BackupSettings } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { BackupSink, BackupStatus } from '../followers/backup/backup-sink.ts';
-import type { Composition } from './engine.ts';
+import type { Engine } from './engine.ts';
 
 /** What is changed while the cache runs, and kept in its data directory: topics and backup. */
 export class Settings {
-  readonly #parts: Composition;
+  readonly #parts: Engine;
 
-  constructor(parts: Composition) {
+  constructor(parts: Engine) {
     this.#parts = parts;
   }
 

@@ -14,7 +14,7 @@ import { MemoryLog } from '../storage/memory/memory-log.ts';
 import { MemoryPast } from '../storage/memory/memory-past.ts';
 import { MemoryRetained } from '../storage/memory/memory-retained.ts';
 import { NamespaceRegistry } from '../storage/namespace-registry.ts';
-import type { Moment, PastSource } from '../storage/past-source.ts';
+import type { PastSource, StateView } from '../storage/past-source.ts';
 import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
 import type { StateSource } from '../storage/state-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -65,7 +65,7 @@ function retainedOf({ log: bounds = {} }: CacheOptions, log: MemoryLog, past: Me
 /** Where a branch in memory comes from. */
 export interface BranchOrigin {
   /** What it begins with; let go of when the branch is shut down. */
-  readonly moment: Moment;
+  readonly moment: StateView;
   readonly past: PastSource;
   readonly log: UpdateLog;
   readonly madeAt: number;

@@ -3,7 +3,7 @@ import { type Connected, followerMachine } from '../../machines/follower.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
-import type { FollowerSink, StateCut } from '../storage/follower-sink.ts';
+import type { FollowerSink, StateCapture } from '../storage/follower-sink.ts';
 import type { LogFollower, UpdateBatch, UpdateLog } from '../storage/update-log.ts';
 import { weigh } from '../storage/update-ring.ts';
 
@@ -44,7 +44,7 @@ export interface FollowerDeps {
   readonly clock: Clock;
   readonly parent: AnyActorRef;
   readonly backOff: BackOff;
-  readonly takeCut: () => StateCut;
+  readonly captureState: () => StateCapture;
   readonly report: Report;
   /** Where a follower that is new to the log begins. */
   readonly start: number;
@@ -213,7 +213,7 @@ export class Follower {
   }
 
   async #resync(signal: AbortSignal): Promise<void> {
-    const cut = this.#deps.takeCut();
+    const cut = this.#deps.captureState();
     this.#place.expose(cut.position);
     try {
       await this.#deps.sink.resync?.(cut, signal);

@@ -149,7 +149,7 @@ export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {
   readonly hidden: boolean;
 }
 
-export interface MomentDetail {
+export interface ViewDetail {
   readonly position: number;
   /** When its update was asked for; `null` for 0, and where the log has let go of it. */
   readonly at: number | null;

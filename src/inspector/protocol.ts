@@ -13,12 +13,12 @@ import type {
   EntryDetail,
   EntrySummary,
   EntryVersionDetail,
-  MomentDetail,
   NamespaceSummary,
   Paged,
   TreePage,
   UpdateDetail,
   UpdatePage,
+  ViewDetail,
 } from './data-protocol.ts';
 
 /**
@@ -33,7 +33,7 @@ import type {
  * - **Names and values.** Every value has been through `redact` before it is here. A hidden one is the string
  *   `[hidden 1a2b3c4d]`; the same hidden value at the same place has the same digits until the inspector ends, so that
  *   versions can be compared. See `EditRequest` for writing back.
- * - **Moments.** `at`, `a` and `b` are a position (`120`) or an ISO time (`2026-01-31T12:00:00Z`). Without `at`: now.
+ * - **Views.** `at`, `a` and `b` are a position (`120`) or an ISO time (`2026-01-31T12:00:00Z`). Without `at`: now.
  * - **Pages.** Lists have `limit` (default 100, at most 500) and go on with the `next` of the page before: send it as
  *   `after`. `next` is `null` at the end.
  * - **Errors.** Status 400 and up with an {@link ErrorAnswer}. `UNAUTHORIZED` (401): the token is missing or another
@@ -69,7 +69,7 @@ export interface Addresses {
   /** An `EditRequest` without its value. Needs `allowWrite`. */
   'POST /api/delete': Acknowledgement;
   /** `at`: which position it is, and what the log holds of the past. */
-  'GET /api/moment': MomentDetail;
+  'GET /api/view': ViewDetail;
   /** `points` (default 60, at most 200): when positions were, spread over what can be seen, for the
    * slider's scale. */
   'GET /api/timeline': { readonly points: readonly { readonly position: number; readonly at: number }[] };

@@ -7,8 +7,8 @@ import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { innardsOf } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
-import type { Moment } from '../storage/past-source.ts';
-import { CacheView, theMoment } from './view.ts';
+import type { StateView } from '../storage/past-source.ts';
+import { CacheView, stateViewOf } from './view.ts';
 
 /** What of a difference. */
 export interface DifferenceOptions<Namespace extends string = string> {
@@ -54,13 +54,13 @@ export async function diff(
 }
 
 /** Lets go of a moment that nobody else has. */
-export function release(shown: unknown, moment: Moment): void {
+export function release(shown: unknown, moment: StateView): void {
   if (!(shown instanceof CacheView)) moment.release?.();
 }
 
 /** What a cache or a view shows now; `undefined` for what is neither. */
-export function shownBy(candidate: unknown): Moment | undefined {
-  if (candidate instanceof CacheView) return theMoment(candidate);
+export function shownBy(candidate: unknown): StateView | undefined {
+  if (candidate instanceof CacheView) return stateViewOf(candidate);
   const inside = innardsOf(candidate);
   if (inside === undefined) return undefined;
   if (inside.parts.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
@@ -68,7 +68,7 @@ export function shownBy(candidate: unknown): Moment | undefined {
 }
 
 /** Namespaces that may not be the same in both. */
-export function* changedNamespaces(before: Moment, after: Moment, names: Iterable<string>): Generator<string> {
+export function* changedNamespaces(before: StateView, after: StateView, names: Iterable<string>): Generator<string> {
   // Beyond what the two have in common the same position means something else in each.
   const shared = sharedPosition(before.lineage, after.lineage) ?? 0;
   for (const name of names) {
@@ -79,8 +79,8 @@ export function* changedNamespaces(before: Moment, after: Moment, names: Iterabl
 
 /** Compares two moments, namespace by namespace with turns for others in between. */
 export async function differences(
-  before: Moment,
-  after: Moment,
+  before: StateView,
+  after: StateView,
   only: string | undefined,
   clock: Clock,
 ): Promise<Difference> {

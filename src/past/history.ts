@@ -5,13 +5,13 @@ import { checkName } from '../core/names.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { Moment, PastSource } from '../storage/past-source.ts';
+import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { type Difference, differences, release, shownBy } from './difference.ts';
 import { CacheView } from './view.ts';
 
 /** A moment: a position of the log, an instant, a view, or a cache as it is now. */
-export type MomentInTime = number | Date | Disposable | AsyncDisposable;
+export type PositionOrDate = number | Date | Disposable | AsyncDisposable;
 
 /** What an update made of an entry. */
 export interface EntryVersion<Value = JsonValue> {
@@ -96,7 +96,7 @@ export class History {
     for (const touch of touches) yield versionOf(touch, before?.value);
   }
 
-  async diff(a: MomentInTime, b: MomentInTime, only: string | undefined): Promise<Difference> {
+  async diff(a: PositionOrDate, b: PositionOrDate, only: string | undefined): Promise<Difference> {
     const [before, after] = [this.moment(a), this.moment(b)];
     try {
       return await differences(before, after, only, this.#clock);
@@ -146,7 +146,7 @@ export class History {
   }
 
   /** The moment a branch begins with, for that alone; let go of it. Throws as `at` of the cache does. */
-  begin(at: number | Date | undefined): Moment {
+  begin(at: number | Date | undefined): StateView {
     if (at !== undefined && typeof at !== 'number' && !(at instanceof Date)) {
       throw new ContextCacheError('INVALID_OPTION', 'A branch begins at a position or a Date.');
     }
@@ -156,7 +156,7 @@ export class History {
   }
 
   /** A moment to look at; throws as `at` of the cache does. */
-  moment(moment: MomentInTime): Moment {
+  moment(moment: PositionOrDate): StateView {
     if (this.#log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
     const shown = shownBy(moment);
     if (shown !== undefined) return shown;

@@ -8,7 +8,7 @@ import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type Innards, letGo, type MergeMark } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
-import type { Moment, PastSource } from '../storage/past-source.ts';
+import type { PastSource, StateView } from '../storage/past-source.ts';
 import { changedNamespaces } from './difference.ts';
 import {
   type NamespacePlan,
@@ -74,7 +74,7 @@ async function mergeNow(into: Innards, from: Innards, options: MergeOptions): Pr
   // Refuses an agent that cannot be one.
   const by = admission.batch(clock.now(), DEFAULT_NAMESPACE, [], agent).agent;
   const policy = policyOf(into, from, options);
-  const before = commonMoments(into, from);
+  const before = commonViews(into, from);
   const theirs = from.past.present();
   const plans = new Plans({ into, before, theirs, policy, clock, signal });
   let mark: MergeMark | undefined;
@@ -111,7 +111,7 @@ function assertOpen(...caches: readonly Innards[]): void {
 }
 
 /** What the two had in common last: where one was forked, or when it was merged. */
-function commonMoments(into: Innards, from: Innards): MergeMark {
+function commonViews(into: Innards, from: Innards): MergeMark {
   const mark = from.merged.get(into.parts.log.id);
   if (mark !== undefined) return mark;
   const position = sharedPosition(into.past.lineage, from.past.lineage);
@@ -127,7 +127,7 @@ function commonMoments(into: Innards, from: Innards): MergeMark {
 }
 
 /** Either may have let go of it. */
-function momentOf(one: PastSource, other: PastSource, position: number): Moment {
+function momentOf(one: PastSource, other: PastSource, position: number): StateView {
   try {
     return one.at(position);
   } catch (error) {
@@ -162,7 +162,7 @@ function policyOf(into: Innards, from: Innards, { onConflict = 'fail' }: MergeOp
 interface PlansInput {
   readonly into: Innards;
   readonly before: MergeMark;
-  readonly theirs: Moment;
+  readonly theirs: StateView;
   readonly policy: Policy;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;

@@ -3,13 +3,13 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Entry, NamespaceState } from '../core/namespace-state.ts';
-import type { Moment } from '../storage/past-source.ts';
+import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
 /** What one moment of a cache looks like from inside the package. */
-const momentOf = new WeakMap<object, Moment>();
+const momentOf = new WeakMap<object, StateView>();
 
 /**
  * All namespaces of a cache as they were when its log ended at {@link CacheView.position}: read as the cache itself is,
@@ -31,7 +31,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   readonly #kept = new StateCache();
 
   /** @internal */
-  constructor(moment: Moment) {
+  constructor(moment: StateView) {
     this.position = moment.position;
     momentOf.set(this, moment);
   }
@@ -86,7 +86,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
 
   /** Namespaces that there were, sorted by code point; `default` always was. */
   listNamespaces(): NamespaceOf<S>[] {
-    const names = new Set([DEFAULT_NAMESPACE, ...theMoment(this).names()]);
+    const names = new Set([DEFAULT_NAMESPACE, ...stateViewOf(this).names()]);
     return [...names].sort(compareNames) as NamespaceOf<S>[];
   }
 
@@ -104,14 +104,14 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
     const kept = this.#kept.get(namespace);
     if (kept !== undefined) return kept;
     checkName('namespace', namespace);
-    const state = theMoment(this).state(namespace) ?? new NamespaceState(namespace);
+    const state = stateViewOf(this).state(namespace) ?? new NamespaceState(namespace);
     this.#kept.keep(state);
     return state;
   }
 }
 
 /** What a view shows. */
-export function theMoment(view: object): Moment {
+export function stateViewOf(view: object): StateView {
   const moment = momentOf.get(view);
   if (moment !== undefined) return moment;
   throw new ContextCacheError('CLOSED', 'The view has been disposed of. Ask the cache for another.');

@@ -4,7 +4,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { readAll } from '../log/level-records.ts';
 import { Pins } from '../log/pins.ts';
-import { DurableMoment } from '../storage/disk/durable-past.ts';
+import { DurableView } from '../storage/disk/durable-past.ts';
 import { LevelDirectory } from '../storage/disk/leveldb/level-directory.ts';
 import { type KeyRange, openUnproven } from '../storage/disk/leveldb/level-storage.ts';
 import { lastPosition } from '../storage/disk/log/block-reader.ts';
@@ -75,7 +75,7 @@ async function readBase(directory: LevelDirectory, first: number | undefined): P
   // Blocks may be missing; then only the last state is of use.
   const position = first !== undefined && first <= table.since + 1 ? table.since : table.checkpoint;
   const log = { recent: () => [] };
-  const moment = new DurableMoment(table, log, position, lineageOf(directory.identity.id), new Pins());
+  const moment = new DurableView(table, log, position, lineageOf(directory.identity.id), new Pins());
   const states: NamespaceState[] = [];
   for (const name of [...moment.names()]) {
     const state = moment.state(name);

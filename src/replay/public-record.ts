@@ -7,7 +7,7 @@ import { readRecord } from './record.ts';
 import type { RawRecord } from './upcast.ts';
 
 /** Where a message was found. */
-export interface MessagePlace {
+export interface MessageOrigin {
   readonly line: number;
   /** Stands in for the instant of a message that has none, epoch milliseconds. */
   readonly at: number;
@@ -22,7 +22,7 @@ const BARE = { event_id: '-', position: 1, version: 1 };
  *
  * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`.
  */
-export function readMessage(candidate: RawRecord, limits: ValueLimits, place: MessagePlace): ReadUpdate {
+export function readMessage(candidate: RawRecord, limits: ValueLimits, place: MessageOrigin): ReadUpdate {
   const bare = ['event_id', 'position', 'version', 'at'].every((field) => candidate[field] === undefined);
   const message = checkPublicMessage(bare ? { ...candidate, ...BARE, at: place.at } : candidate);
   const update = readRecord(recordOf(message), limits);

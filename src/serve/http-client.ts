@@ -9,7 +9,7 @@ import {
   systemClock,
 } from '../index.ts';
 import { decodeUtf8, parseJson, splitLines } from '../wire/lines.ts';
-import { momentText } from '../wire/moment.ts';
+import { momentText } from '../wire/position.ts';
 import { errorOf, type WireAnswer, type WireError } from '../wire/wire-error.ts';
 import type { ApplySummary } from './apply-lines.ts';
 import type { DiffRange, DumpRange, LogRange } from './json-lines.ts';

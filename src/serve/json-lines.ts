@@ -8,7 +8,7 @@ import {
   type Update,
   type WatchedUpdate,
 } from '../index.ts';
-import type { PastMoment } from '../wire/moment.ts';
+import type { PositionOrDate } from '../wire/position.ts';
 
 /** What a log is read from, to (inclusive) and of which namespace. */
 export interface LogRange {
@@ -19,14 +19,14 @@ export interface LogRange {
 
 /** Of which moment (default: the present) and of which namespace (default: of all) entries are read. */
 export interface DumpRange {
-  readonly at?: PastMoment | undefined;
+  readonly at?: PositionOrDate | undefined;
   readonly namespace?: string | undefined;
 }
 
 /** Between which moments, and of which namespace (default: of all). */
 export interface DiffRange {
-  readonly a: PastMoment;
-  readonly b: PastMoment;
+  readonly a: PositionOrDate;
+  readonly b: PositionOrDate;
   readonly namespace?: string | undefined;
 }
 

@@ -6,7 +6,7 @@ import type { Lineage } from './lineage.ts';
  * All namespaces as they were when the log ended at one position. Nothing that happens later changes it. As long as it
  * is held and has not been released, retention lets go of nothing that it needs.
  */
-export interface Moment {
+export interface StateView {
   readonly position: number;
   /** Whose positions these are. */
   readonly lineage: Lineage;
@@ -43,12 +43,12 @@ export interface PastSource {
    *
    * @throws {ContextCacheError} `POSITION_UNAVAILABLE`.
    */
-  at(position: number): Moment;
+  at(position: number): StateView;
   /**
    * The state at the log's head, for one who keeps it for long and releases it: it costs nothing now, and later no more
    * than what changes meanwhile. Throws as {@link PastSource.at}.
    */
-  present(): Moment;
+  present(): StateView;
   /**
    * The last position before the first update that was asked for after the instant.
    *

@@ -41,7 +41,7 @@ export interface LogFollower {
 }
 
 /** Where a follower stands. */
-export interface FollowerPlace {
+export interface FollowerCheckpoint {
   readonly name: string;
   readonly checkpoint: number;
   /** Whether it is registered now; else it has left its checkpoint in a durable log. */
@@ -107,7 +107,7 @@ export interface UpdateLog {
   follower(name: string, start?: number): LogFollower;
 
   /** Where the followers stand that are registered, and those that have left a checkpoint here. */
-  places(): readonly FollowerPlace[];
+  places(): readonly FollowerCheckpoint[];
 
   /**
    * Removes the checkpoint that a follower has left here: the log need keep nothing for it any longer.

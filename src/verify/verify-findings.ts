@@ -20,7 +20,7 @@ export type VerifyProblemKind =
   | 'different';
 
 /** Where a problem is, as closely as is known. */
-export interface VerifyPlace {
+export interface VerifyLocation {
   /** A file, from the data directory on, and the byte in it. */
   readonly file?: string;
   readonly offset?: number;
@@ -37,7 +37,7 @@ export interface VerifyPlace {
 /** Something that is not as it should be. */
 export interface VerifyProblem {
   readonly kind: VerifyProblemKind;
-  readonly where: VerifyPlace;
+  readonly where: VerifyLocation;
   /** For people. Holds no value. */
   readonly message: string;
 }
@@ -99,13 +99,13 @@ export class Findings {
     this.#onProgress = onProgress;
   }
 
-  add(kind: VerifyProblemKind, where: VerifyPlace, message: string): void {
+  add(kind: VerifyProblemKind, where: VerifyLocation, message: string): void {
     if (this.problems.length < MAX_PROBLEMS) this.problems.push({ kind, where, message });
     else this.more += 1;
   }
 
   /** As {@link add}, where something was found by that reading it failed. What is no finding is thrown on. */
-  addError(kind: VerifyProblemKind, where: VerifyPlace, thrown: unknown): void {
+  addError(kind: VerifyProblemKind, where: VerifyLocation, thrown: unknown): void {
     this.signal?.throwIfAborted();
     const error = toError(thrown);
     if (error instanceof ContextCacheError && !FOUND.has(error.code)) throw error;

@@ -18,7 +18,7 @@ import { NamespaceFold } from '../storage/disk/state/namespace-fold.ts';
 import type { StateTable } from '../storage/disk/state/state-table.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource } from '../storage/past-source.ts';
-import { takeCut } from '../storage/state-cut.ts';
+import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { digestOfFold } from './disk/verify-frames.ts';
 import type { Findings } from './verify-findings.ts';
@@ -158,7 +158,7 @@ export async function verifyMemory(
   { registry, log, past, now, keepsValues }: MemoryParts,
   findings: Findings,
 ): Promise<{ readonly position: number; readonly digest: string }> {
-  const cut = takeCut(registry, log, now);
+  const cut = captureState(registry, log, now);
   const { position } = cut;
   const isWhole = past.first === log.first - 1;
   const moment = isWhole ? past.at(position) : undefined;

@@ -6,7 +6,7 @@ import { compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { Moment, PastSource } from '../storage/past-source.ts';
+import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Findings } from './verify-findings.ts';
 
@@ -30,7 +30,7 @@ const MAX_SUSPECTS = 10_000;
 
 /** A stretch of the log that the mirror went through while it was read. */
 interface Stretch {
-  readonly moment: Moment;
+  readonly moment: StateView;
   readonly updates: readonly Update[];
 }
 
@@ -108,7 +108,7 @@ export class MirrorCheck {
   }
 
   /** Not every backend lists a namespace without keys; one that keeps a position does. */
-  async #unlessEmpty(names: readonly string[], moment: Moment): Promise<string[]> {
+  async #unlessEmpty(names: readonly string[], moment: StateView): Promise<string[]> {
     const strict = this.#mirror.appliedPosition !== undefined;
     return names.filter((name) => strict || (moment.state(name)?.entries.size ?? 0) > 0);
   }

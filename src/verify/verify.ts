@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { type Composition, FOLLOWER } from '../engine/engine.ts';
+import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { Storage } from '../engine/storage.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
@@ -17,11 +17,11 @@ const SYNC_MS = 10_000;
 
 /** Verifies a running cache. */
 export class Verifier {
-  readonly #parts: Composition;
+  readonly #parts: Engine;
   readonly #storage: Storage;
   readonly #transforms: readonly SnapshotTransform[] | undefined;
 
-  constructor(parts: Composition, storage: Storage, transforms: readonly SnapshotTransform[] | undefined) {
+  constructor(parts: Engine, storage: Storage, transforms: readonly SnapshotTransform[] | undefined) {
     this.#parts = parts;
     this.#storage = storage;
     this.#transforms = transforms;

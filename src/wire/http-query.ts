@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ContextCacheError } from '../index.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
-import { type PastMoment, parseMoment } from './moment.ts';
+import { type PositionOrDate, parsePosition } from './position.ts';
 
 /** What is asked for in a query, or sent as a body. Bad input throws `INVALID_OPTION` or `INVALID_COMMAND`. */
 
@@ -23,10 +23,10 @@ export function position(query: URLSearchParams, name: string): number | undefin
 }
 
 /** A position or an ISO time. */
-export function moment(query: URLSearchParams, name: string): PastMoment | undefined {
+export function moment(query: URLSearchParams, name: string): PositionOrDate | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
-  const parsed = parseMoment(text);
+  const parsed = parsePosition(text);
   if (parsed !== undefined) return parsed;
   throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log, or a time (2026-01-31T12:00:00Z).`);
 }

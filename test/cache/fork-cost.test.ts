@@ -8,7 +8,7 @@ import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import { PastTable } from '../../src/storage/disk/past/past-table.ts';
 import { StateTable } from '../../src/storage/disk/state/state-table.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
-import { FoldedMoment, PresentMoment } from '../../src/storage/memory/moments.ts';
+import { FoldedView, PresentView } from '../../src/storage/memory/views.ts';
 import { NamespaceRegistry } from '../../src/storage/namespace-registry.ts';
 import { UpdateRing } from '../../src/storage/update-ring.ts';
 import { turns } from '../support/cache.ts';
@@ -22,8 +22,8 @@ const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] 
     ['entries', 'names', 'records', 'find', 'has', 'record', 'value', 'summary', 'stateOnDisk'],
   ],
   [NamespaceState.prototype, ['put', 'set', 'capture']],
-  [PresentMoment.prototype, ['names', 'has', 'state', 'finder', 'lastChange']],
-  [FoldedMoment.prototype, ['names', 'has', 'state', 'finder', 'lastChange', 'hold']],
+  [PresentView.prototype, ['names', 'has', 'state', 'finder', 'lastChange']],
+  [FoldedView.prototype, ['names', 'has', 'state', 'finder', 'lastChange', 'hold']],
   [UpdateRing.prototype, ['slice']],
   [MemoryLog.prototype, ['recent', 'read']],
   [LevelLog.prototype, ['recent', 'read']],

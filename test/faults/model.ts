@@ -9,7 +9,7 @@ interface Space {
   readonly entries: ReadonlyMap<string, Entry>;
 }
 /** All namespaces at one position. */
-type Moment = ReadonlyMap<string, Space>;
+type StateView = ReadonlyMap<string, Space>;
 
 export interface Step {
   readonly operation: 'set' | 'delete' | 'touch';
@@ -34,7 +34,7 @@ export class Model {
   /** For a control: a rule that is another one. */
   rule: (update: Logged) => Logged = (update) => update;
   readonly log: Logged[] = [];
-  readonly #moments: Moment[] = [new Map()];
+  readonly #moments: StateView[] = [new Map()];
 
   get head(): number {
     return this.log.length;
@@ -143,15 +143,15 @@ export class Model {
     return this.#at(position).get(namespace) ?? NONE;
   }
 
-  #at(position: number): Moment {
-    return this.#moments[position] as Moment;
+  #at(position: number): StateView {
+    return this.#moments[position] as StateView;
   }
 }
 
 function fold(
-  before: Moment,
+  before: StateView,
   { namespace, operation, key, value, version, position, at, agent, expiresAt, drop }: Logged,
-): Moment {
+): StateView {
   const after = new Map(before);
   const entries = new Map(before.get(namespace)?.entries);
   const old = key === null ? undefined : entries.get(key);

@@ -28,7 +28,7 @@ function follow(linger = LINGER) {
   const follower = new Follower({
     ...{ name: 'f', log, sink, clock, parent, start: 0, ...linger },
     ...{ backOff: { initialMs: 1, maximumMs: 1, stalledAfter: 1 }, report: () => {} },
-    takeCut: () => {
+    captureState: () => {
       throw new Error('no cut');
     },
   });

@@ -202,12 +202,12 @@ test('an entry, and what became of it', async () => {
 
 test('moments, the time line, and what is different between two', async () => {
   const { looking } = await filledAndLookedAt();
-  const moment = await looking.ask('GET /api/moment', { at: 5 });
+  const moment = await looking.ask('GET /api/view', { at: 5 });
   expect(moment).toMatchObject({ position: 5, first: 0, last: 12, at: expect.any(Number) });
-  const later = await looking.ask('GET /api/moment', { at: new Date(Date.now() + 1000).toISOString() });
+  const later = await looking.ask('GET /api/view', { at: new Date(Date.now() + 1000).toISOString() });
   expect(later.position).toBe(12);
-  expect(await looking.ask('GET /api/moment', {})).toEqual(later);
-  expect(await looking.refused('GET /api/moment', { at: 13 })).toMatchObject({ status: 410 });
+  expect(await looking.ask('GET /api/view', {})).toEqual(later);
+  expect(await looking.refused('GET /api/view', { at: 13 })).toMatchObject({ status: 410 });
   const { points } = await looking.ask('GET /api/timeline', { points: 4 });
   expect(points.map(({ position }) => position)).toEqual([1, 4, 8, 12]);
   const first = await looking.ask('GET /api/diff', { a: 4, b: 12, limit: 2 });

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { hidesSecrets, type JsonValue, type ShownPlace } from '../../src/index.ts';
+import { hidesSecrets, type JsonValue, type ValuePath } from '../../src/index.ts';
 import { Redactor } from '../../src/inspector/reads/redactor.ts';
 import { look, waitFor } from '../support/inspector.ts';
 import { fcOptions } from '../support/property.ts';
 
 const hides = (name: string, value: JsonValue) =>
-  hidesSecrets({ namespace: 'n', key: 'k', path: [name], value } satisfies ShownPlace);
+  hidesSecrets({ namespace: 'n', key: 'k', path: [name], value } satisfies ValuePath);
 
 describe('by default', () => {
   test.each([
@@ -101,7 +101,7 @@ const { value: anyValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
   ),
 }));
 /** Everything that holds the secret, and nothing but by what it is. */
-const holds = ({ value }: ShownPlace) => value === SECRET;
+const holds = ({ value }: ValuePath) => value === SECRET;
 
 describe('whatever the value', () => {
   test('what is hidden is in no text, and the rest as it was', () => {

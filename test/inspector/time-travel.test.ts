@@ -55,7 +55,7 @@ describe.skipIf(sharedDataMissing)('the recorded agent runs', () => {
       expect(dump.split('\n').length).toBeGreaterThan(Math.min(at, 40));
       expect(await shownAt(looking, at)).toBe(dump);
     }
-    const moment = await looking.ask('GET /api/moment', { at: 4_000 });
+    const moment = await looking.ask('GET /api/view', { at: 4_000 });
     expect(moment).toMatchObject({ position: 4_000, first: 0, last: AIRLINE_UPDATES });
     const { items } = await looking.ask('GET /api/updates', { around: 4_000, limit: 10 });
     expect(items.map(({ position }) => position)).toEqual(Array.from({ length: 10 }, (_, i) => 4_004 - i));

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, digestOfAll } from '../../src/core/encoding/digest.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { AgentContextCache, type OpenOptions, replay, systemClock } from '../../src/index.ts';
-import { theMoment } from '../../src/past/view.ts';
+import { stateViewOf } from '../../src/past/view.ts';
 import { anyStep } from '../support/cache.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { fcOptions } from '../support/property.ts';
@@ -24,7 +24,7 @@ afterEach(async () => {
 
 /** Every namespace's digest, from nothing, of the state that the log tells. */
 function fromScratch(cache: AgentContextCache, position = cache.position): Map<string, string> {
-  const moment = theMoment(cache.at(position));
+  const moment = stateViewOf(cache.at(position));
   return new Map([...moment.names()].map((name) => [name, digestOf(moment.state(name) ?? new NamespaceState(name))]));
 }
 

@@ -6,7 +6,7 @@ import { BackupManager, type BackupManagerOptions } from '../../src/followers/ba
 import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
 import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../../src/followers/backup/snapshot-transform.ts';
-import type { StateCut } from '../../src/storage/follower-sink.ts';
+import type { StateCapture } from '../../src/storage/follower-sink.ts';
 
 /** A few namespaces and the place in a log they are at. */
 export class World {
@@ -41,7 +41,7 @@ export class World {
 
   /** A cut of this moment. `open` counts those that are not closed. */
   open = 0;
-  cut(): StateCut {
+  cut(): StateCapture {
     const captures = [...this.states.values()].map((state) => state.capture());
     const { position, at, log } = this;
     this.open += 1;

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BackupSettings, BackupStatus, SnapshotInfo } from '../../index.ts';
 import { backupDirOption, integer, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { listSnapshots, onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
+import { listSnapshots, onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
@@ -108,7 +108,7 @@ async function stored(context: Context<PlaceFlags>): Promise<SnapshotInfo[]> {
   return await target.snapshots();
 }
 
-function isNamed({ redis, backupDir }: SnapshotPlace): boolean {
+function isNamed({ redis, backupDir }: SnapshotTarget): boolean {
   return redis !== undefined || backupDir !== undefined;
 }
 

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { CacheView, MaybePromise } from '../../index.ts';
 import { HttpClient } from '../../serve/http-client.ts';
 import { updateLine } from '../../serve/json-lines.ts';
-import type { PastMoment } from '../../wire/moment.ts';
+import type { PositionOrDate } from '../../wire/position.ts';
 import { moment, namespaceOption, onlyNamespaceOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { CLOSE_MS, openOrConnect, openTarget } from '../target.ts';
@@ -51,8 +51,8 @@ type Predicate = (view: CacheView) => MaybePromise<boolean>;
 
 interface BisectFlags {
   readonly module: string;
-  readonly from?: PastMoment;
-  readonly to?: PastMoment;
+  readonly from?: PositionOrDate;
+  readonly to?: PositionOrDate;
 }
 
 function addBisect(program: Command, session: Session): void {

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { AgentContextCache, ContextCacheError, replay, type SnapshotStore } from '../../index.ts';
 import { backupDirOption, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { onePlace, type PlaceFlags, type SnapshotPlace, storeOf } from '../snapshots.ts';
+import { onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
@@ -56,7 +56,7 @@ async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
 async function restored(
   output: Output,
   dataDir: string,
-  place: SnapshotPlace,
+  place: SnapshotTarget,
   log: string | undefined,
   progress: Progress,
 ): Promise<{ position: number; namespaces: number }> {

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 
 /** A server that an option switches on. */
-export interface ServerPlace {
+export interface ServerOption {
   /** The environment variable that says where it is. */
   readonly env: string;
   /** Where it is unless somebody says. */
@@ -12,7 +12,7 @@ export interface ServerPlace {
 /** An option, and what besides its help the configuration file and the completions need to know of it. */
 export class CliOption extends Option {
   /** For an option that takes a URL or nothing: `--redis`. */
-  server: ServerPlace | undefined;
+  server: ServerOption | undefined;
   /**
    * Where a configuration file may name it: `anywhere`, for all commands that have it; in the `section` of its command
    * only, where it narrows what is shown; `never`, where it is somebody's consent.

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 import ms, { type StringValue } from 'ms';
-import { type PastMoment, parseMoment } from '../../wire/moment.ts';
+import { type PositionOrDate, parsePosition } from '../../wire/position.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { CliOption, collect } from './cli-option.ts';
 
@@ -14,8 +14,8 @@ export function integer(text: string): number {
 }
 
 /** A position, or a time. */
-export function moment(text: string): PastMoment {
-  const parsed = parseMoment(text);
+export function moment(text: string): PositionOrDate {
+  const parsed = parsePosition(text);
   if (parsed === undefined) throw new InvalidArgumentError('Give a position, or a time such as 2026-01-31T12:00:00Z.');
   return parsed;
 }

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
 import type { BackupSettings } from '../../core/command.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
-import type { StateCut } from '../../storage/follower-sink.ts';
+import type { StateCapture } from '../../storage/follower-sink.ts';
 import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from './backup-settings.ts';
 import { infoOf, type Manifest, parseSnapshotId, partIds, type SnapshotInfo, snapshotId } from './snapshot-format.ts';
 import { prune } from './snapshot-pruning.ts';
@@ -101,7 +101,7 @@ export class BackupManager {
    * @throws {ContextCacheError} what the store rejects with. There is no new snapshot then, unless the message says
    *   that only old ones could not be removed.
    */
-  backup(cut: StateCut, options: BackupOptions = {}): Promise<BackupResult> {
+  backup(cut: StateCapture, options: BackupOptions = {}): Promise<BackupResult> {
     const result = this.#last.then(() => this.#backup(cut, options)).finally(() => cut.close());
     this.#last = result.catch(() => undefined);
     return result;
@@ -120,7 +120,7 @@ export class BackupManager {
     await this.#store.close();
   }
 
-  async #backup(cut: StateCut, { signal, full = false }: BackupOptions): Promise<BackupResult> {
+  async #backup(cut: StateCapture, { signal, full = false }: BackupOptions): Promise<BackupResult> {
     signal?.throwIfAborted();
     const ids = await snapshotIds(this.#store, signal);
     const base = full ? undefined : await this.#base(ids, signal);
@@ -131,7 +131,7 @@ export class BackupManager {
   }
 
   async #write(
-    cut: StateCut,
+    cut: StateCapture,
     ids: readonly string[],
     base: SnapshotBase | undefined,
     signal: AbortSignal | undefined,
@@ -182,7 +182,7 @@ export class BackupManager {
   }
 
   /** The base itself, where it is newest, whole and of the same moment as the cut. */
-  #same({ manifest, parts }: SnapshotBase, cut: StateCut, ids: readonly string[]): BackupResult | undefined {
+  #same({ manifest, parts }: SnapshotBase, cut: StateCapture, ids: readonly string[]): BackupResult | undefined {
     const same = manifest.log === cut.log && manifest.position === cut.position && manifest.id === ids[0];
     const alike = manifest.transforms.join() === this.#transforms.names.join();
     if (!same || !alike || !partIds(manifest).every((id) => parts.has(id))) return undefined;

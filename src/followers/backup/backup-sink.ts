@@ -3,7 +3,7 @@ import type { BackupSettings } from '../../core/command.ts';
 import { untilAborted } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import type { Update } from '../../core/update.ts';
-import type { ConnectOutcome, FollowerSink, StateCut } from '../../storage/follower-sink.ts';
+import type { ConnectOutcome, FollowerSink, StateCapture } from '../../storage/follower-sink.ts';
 import { BackupInitiator, type BackupInitiatorOptions } from './backup-initiator.ts';
 import type { BackupManager, BackupResult } from './backup-manager.ts';
 import type { SnapshotInfo } from './snapshot-format.ts';
@@ -13,7 +13,7 @@ export interface BackupSinkOptions extends Pick<BackupInitiatorOptions, 'settleM
   /** Takes and keeps the snapshots, and owns the settings. */
   readonly manager: BackupManager;
   /** All namespaces as they are at this moment. The sink sees to it that the cut is closed. */
-  readonly takeCut: () => StateCut | Promise<StateCut>;
+  readonly captureState: () => StateCapture | Promise<StateCapture>;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
   /** Whether snapshots are taken by themselves from the start. Default false. */
@@ -54,7 +54,7 @@ export interface BackupNowOptions {
  *
  * @example
  * ```ts
- * const sink = new BackupSink({ manager, takeCut: () => cutOfAllNamespaces() });
+ * const sink = new BackupSink({ manager, captureState: () => cutOfAllNamespaces() });
  * sink.enable({ mode: 'on_change', interval: 60 });
  * ```
  */
@@ -227,7 +227,7 @@ export class BackupSink implements FollowerSink {
 
   async #store(full: boolean): Promise<BackupResult> {
     try {
-      const cut = await this.#options.takeCut();
+      const cut = await this.#options.captureState();
       return await this.#manager.backup(cut, { signal: this.#stop.signal, full });
     } catch (thrown) {
       throw this.#fail(toError(thrown));

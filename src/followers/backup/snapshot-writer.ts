@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { toError } from '../../core/errors.ts';
 import type { Capture } from '../../core/namespace-state.ts';
-import type { StateCut } from '../../storage/follower-sink.ts';
+import type { StateCapture } from '../../storage/follower-sink.ts';
 import { Pace } from './pace.ts';
 import {
   type Manifest,
@@ -74,7 +74,7 @@ export class SnapshotWriter {
    */
   async write(
     id: string,
-    cut: StateCut,
+    cut: StateCapture,
     base: SnapshotBase | undefined,
     signal?: AbortSignal,
   ): Promise<{ manifest: Manifest; written: Written }> {
@@ -122,7 +122,7 @@ class Run {
     for (const namespace of base.manifest.namespaces) this.#before.set(namespace.name, namespace);
   }
 
-  async namespaces(cut: StateCut): Promise<ManifestNamespace[]> {
+  async namespaces(cut: StateCapture): Promise<ManifestNamespace[]> {
     const namespaces: ManifestNamespace[] = [];
     try {
       for await (const capture of cut.namespaces()) {
@@ -141,7 +141,7 @@ class Run {
   }
 
   /** The namespace as the stored snapshot has it, unless it has changed since or a part of it is gone. */
-  #unchanged(capture: Capture, cut: StateCut): ManifestNamespace | undefined {
+  #unchanged(capture: Capture, cut: StateCapture): ManifestNamespace | undefined {
     const before = this.#before.get(capture.name);
     if (before === undefined || this.#log !== cut.log) return undefined;
     const same = before.version === capture.version && before.position === capture.position;

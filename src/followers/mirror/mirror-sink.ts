@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock.ts';
 import { withDeadline } from '../../core/deadline.ts';
 import type { Capture } from '../../core/namespace-state.ts';
 import { createUpdate, type Update } from '../../core/update.ts';
-import type { ConnectOutcome, FollowerSink, StateCut } from '../../storage/follower-sink.ts';
+import type { ConnectOutcome, FollowerSink, StateCapture } from '../../storage/follower-sink.ts';
 
 /** Estimated bytes of what one call of the secondary is given, about, so that it can be done in time. */
 const CALL_BYTES = 32 * 1024 * 1024;
@@ -50,7 +50,7 @@ export class MirrorSink implements FollowerSink {
    * Makes the secondary equal to the cut. Namespaces that are not in it are dropped, unless another cache mirrors to the
    * same place.
    */
-  async resync(cut: StateCut, signal: AbortSignal): Promise<void> {
+  async resync(cut: StateCapture, signal: AbortSignal): Promise<void> {
     // Until the end the secondary counts as empty: cut short, this begins anew.
     await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, 0, limited), signal);
     const unknown = new Set(await this.#call(async () => this.#secondary.listNamespaces(), signal));

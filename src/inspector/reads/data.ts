@@ -16,11 +16,11 @@ import type {
   TreePage,
 } from '../data-protocol.ts';
 import { sortInTurns, Turns } from '../turns.ts';
-import type { Moments } from './moments.ts';
 import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
 import type { Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
 import { type Branching, type NamePage, SortedNames, type TreeQuestion } from './sorted-names.ts';
+import type { Views } from './views.ts';
 
 /** Who writes, in the updates of an edit. */
 const AGENT = 'inspector';
@@ -42,7 +42,7 @@ export interface DataParts {
   readonly cache: AgentContextCache;
   readonly clock: Clock;
   readonly index: NamespaceIndex;
-  readonly moments: Moments;
+  readonly moments: Views;
   readonly redactor: Redactor;
   readonly presenter: Presenter;
 }

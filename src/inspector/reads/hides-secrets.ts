@@ -1,4 +1,4 @@
-import type { ShownPlace } from '../../engine/inspector-options.ts';
+import type { ValuePath } from '../../engine/inspector-options.ts';
 
 /** A word of a name that says: this is secret. Some are written together (`authtoken`). */
 const SECRET =
@@ -24,7 +24,7 @@ export function wordsOf(name: string): string[] {
  * await startInspector(cache, { redact: (place) => hidesSecrets(place) || place.namespace === 'patients' });
  * ```
  */
-export function hidesSecrets({ namespace, key, path, value }: ShownPlace): boolean {
+export function hidesSecrets({ namespace, key, path, value }: ValuePath): boolean {
   if (value === null || typeof value === 'boolean') return false;
   if (typeof value === 'string' && LOOKS_SECRET.test(value)) return true;
   const last = path.at(-1);

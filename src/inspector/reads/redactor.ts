@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { ContextCacheError, hidesSecrets, type JsonValue, type Redact, type ShownPlace, wordsOf } from '../../index.ts';
+import { ContextCacheError, hidesSecrets, type JsonValue, type Redact, type ValuePath, wordsOf } from '../../index.ts';
 
 /** A value as it may be shown. */
 export interface Shown {
@@ -16,7 +16,7 @@ const MARK = /\[hidden [0-9a-f]{8}\]/;
 /** Hides what must not leave the process. */
 export class Redactor {
   readonly redacts: boolean;
-  readonly #hides: (place: ShownPlace) => boolean;
+  readonly #hides: (place: ValuePath) => boolean;
   /** Nobody who does not have it can try out what is behind a mark. */
   readonly #secret = randomBytes(32);
 
@@ -33,7 +33,7 @@ export class Redactor {
   }
 
   /** What stands for a part of a value that is hidden; `undefined` where it is not. What cannot be judged is hidden. */
-  mark(place: ShownPlace): string | undefined {
+  mark(place: ValuePath): string | undefined {
     if (!this.redacts) return undefined;
     try {
       if (!this.#hides(place)) return undefined;
@@ -77,7 +77,7 @@ export class Redactor {
   }
 }
 
-function predicateOf(redact: Redact | undefined): (place: ShownPlace) => boolean {
+function predicateOf(redact: Redact | undefined): (place: ValuePath) => boolean {
   if (redact === false) return () => false;
   if (redact === undefined) return hidesSecrets;
   if (typeof redact === 'function') return redact;
@@ -85,7 +85,7 @@ function predicateOf(redact: Redact | undefined): (place: ShownPlace) => boolean
   return (place) => hidesSecrets(place) || namesOf(place).some((name) => patterns.some((pattern) => pattern(name)));
 }
 
-function namesOf({ namespace, key, path }: ShownPlace): readonly string[] {
+function namesOf({ namespace, key, path }: ValuePath): readonly string[] {
   const last = path.at(-1);
   if (last === undefined) return [namespace, key];
   return typeof last === 'string' ? [last] : [];

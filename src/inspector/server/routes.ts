@@ -80,7 +80,7 @@ export const ROUTES: Routes = {
     }),
   'POST /api/set': ({ looked, body }) => set(looked, body),
   'POST /api/delete': ({ looked, body }) => looked.data.delete(editOf(body)),
-  'GET /api/moment': ({ looked, query }) => looked.moments.detail(moment(query, 'at')),
+  'GET /api/view': ({ looked, query }) => looked.moments.detail(moment(query, 'at')),
   'GET /api/timeline': async ({ looked, query, signal }) => {
     const points = numberOf(query, 'points', DEFAULT_POINTS, MAX_POINTS);
     return { points: await looked.moments.timeline(points, signal) };

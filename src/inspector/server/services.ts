@@ -11,12 +11,12 @@ import { Actors } from '../reads/actors.ts';
 import { Data } from '../reads/data.ts';
 import { machineGraph } from '../reads/machine-graph.ts';
 import { Meter } from '../reads/meter.ts';
-import { Moments } from '../reads/moments.ts';
 import { NamespaceIndex } from '../reads/namespace-index.ts';
 import { Presenter } from '../reads/presenter.ts';
 import { Redactor } from '../reads/redactor.ts';
 import { UpdatePages } from '../reads/update-pages.ts';
 import { Verification } from '../reads/verification.ts';
+import { Views } from '../reads/views.ts';
 
 const MAX_ROWS = 500;
 const DEFAULT_ROWS = 100;
@@ -31,7 +31,7 @@ export class LookedAt {
   readonly cache: AgentContextCache;
   readonly actors: Actors;
   readonly data: Data;
-  readonly moments: Moments;
+  readonly moments: Views;
   readonly updates: UpdatePages;
   readonly meter: Meter;
   readonly verification: Verification;
@@ -50,7 +50,7 @@ export class LookedAt {
     this.presenter = new Presenter(this.redactor);
     this.#index = new NamespaceIndex(cache, this.#clock);
     this.updates = new UpdatePages(cache, this.#clock, this.presenter);
-    this.moments = new Moments(cache, this.#clock, this.updates, this.presenter);
+    this.moments = new Views(cache, this.#clock, this.updates, this.presenter);
     this.actors = new Actors(cache, this.#clock, this.#index);
     this.meter = new Meter(cache, this.#clock, this.#index);
     this.verification = new Verification(cache, this.#clock);

@@ -5,7 +5,7 @@ import { type Pinned, Pins } from '../../log/pins.ts';
 import { readUpdate } from '../../log/read-update.ts';
 import { type Lineage, lineageOf } from '../lineage.ts';
 import { beforeThePast, beyondTheLog, tooEarly } from '../log-errors.ts';
-import type { Moment, PastSource } from '../past-source.ts';
+import type { PastSource, StateView } from '../past-source.ts';
 import type { LevelLog } from './log/level-log.ts';
 import { stateAfter, wholly } from './past/past-state.ts';
 import { CHUNK_UPDATES, type PastSummary } from './records/past-records.ts';
@@ -39,13 +39,13 @@ export class DurablePast implements PastSource {
     return this.#pins.oldest;
   }
 
-  at(position: number): Moment {
+  at(position: number): StateView {
     if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
     if (position < this.first) throw beforeThePast(position, this.first);
-    return new DurableMoment(this.#table, this.#log, position, this.lineage, this.#pins);
+    return new DurableView(this.#table, this.#log, position, this.lineage, this.#pins);
   }
 
-  present(): Moment {
+  present(): StateView {
     return this.at(this.#log.head);
   }
 
@@ -99,7 +99,7 @@ interface Beyond {
 }
 
 /** What the state table, and the log for what that does not have yet, tell of a position. */
-export class DurableMoment implements Moment, Pinned {
+export class DurableView implements StateView, Pinned {
   readonly position: number;
   readonly lineage: Lineage;
   readonly release: () => void;

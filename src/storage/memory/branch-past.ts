@@ -1,7 +1,7 @@
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Update } from '../../core/update.ts';
 import type { Lineage } from '../lineage.ts';
-import type { Moment, PastSource } from '../past-source.ts';
+import type { PastSource, StateView } from '../past-source.ts';
 import type { ForkPoint } from './fork-point.ts';
 import type { MemoryPast } from './memory-past.ts';
 
@@ -32,13 +32,13 @@ export class BranchPast implements PastSource {
     return this.#parentIsSeen ? this.#parent.first : this.#point.position;
   }
 
-  at(position: number): Moment {
+  at(position: number): StateView {
     if (position > this.#point.position) return this.#own.at(position);
     this.#point.assertOpen();
     return position === this.#point.position ? this.#point : this.#parent.at(position);
   }
 
-  present(): Moment {
+  present(): StateView {
     return this.#own.present();
   }
 

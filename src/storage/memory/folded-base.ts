@@ -2,7 +2,7 @@ import { apply } from '../../core/apply.ts';
 import { copyOf, type EntryRecord, NamespaceState } from '../../core/namespace-state.ts';
 import type { Update } from '../../core/update.ts';
 import type { Lineage } from '../lineage.ts';
-import type { Moment } from '../past-source.ts';
+import type { StateView } from '../past-source.ts';
 
 /** Namespaces that have changed; `undefined`: there is none any more. */
 type Changed = ReadonlyMap<string, NamespaceState | undefined>;
@@ -11,7 +11,7 @@ type Changed = ReadonlyMap<string, NamespaceState | undefined>;
 export class FoldedBase {
   /** The latest instant of what was folded in. */
   latest = Number.NEGATIVE_INFINITY;
-  readonly #below: Moment;
+  readonly #below: StateView;
   #position: number;
   #changed = new Map<string, NamespaceState | undefined>();
   /** Nobody else has these, so that they may be changed. */
@@ -19,15 +19,15 @@ export class FoldedBase {
   /** Somebody has the map: it must stay as it is. */
   #shared = false;
 
-  constructor(below: Moment) {
+  constructor(below: StateView) {
     this.#below = below;
     this.#position = below.position;
   }
 
   /** As it is now. */
-  moment(): Moment {
+  moment(): StateView {
     this.#shared = true;
-    return new ChangedMoment(this.#position, this.#below, this.#changed);
+    return new ChangedView(this.#position, this.#below, this.#changed);
   }
 
   fold(update: Update): void {
@@ -57,13 +57,13 @@ export class FoldedBase {
 }
 
 /** A moment, and namespaces that have changed since. */
-class ChangedMoment implements Moment {
+class ChangedView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
-  readonly #below: Moment;
+  readonly #below: StateView;
   readonly #changed: Changed;
 
-  constructor(position: number, below: Moment, changed: Changed) {
+  constructor(position: number, below: StateView, changed: Changed) {
     this.position = position;
     this.lineage = below.lineage;
     this.#below = below;

@@ -1,7 +1,7 @@
 import { ContextCacheError } from '../../core/errors.ts';
 import { copyOf, type EntryRecord, type NamespaceState } from '../../core/namespace-state.ts';
 import type { Lineage } from '../lineage.ts';
-import type { Moment } from '../past-source.ts';
+import type { StateView } from '../past-source.ts';
 import { StateCache } from '../state-cache.ts';
 import type { NamespaceSummary, UnchangingSource } from '../state-source.ts';
 import type { UpdateLog } from '../update-log.ts';
@@ -10,16 +10,16 @@ import type { UpdateLog } from '../update-log.ts';
  * The moment of its parent that a branch begins with, and reads whatever it has not touched from. Held until the branch
  * lets go of it; readable as long as the parent is not shut down.
  */
-export class ForkPoint implements Moment, UnchangingSource {
+export class ForkPoint implements StateView, UnchangingSource {
   readonly position: number;
   readonly lineage: Lineage;
   readonly #parent: UpdateLog;
-  #moment: Moment | undefined;
+  #moment: StateView | undefined;
   #names: ReadonlySet<string> | undefined;
   /** Of namespaces that can only be read whole. */
   readonly #states = new StateCache();
 
-  constructor(moment: Moment, parent: UpdateLog) {
+  constructor(moment: StateView, parent: UpdateLog) {
     this.position = moment.position;
     this.lineage = moment.lineage;
     this.#moment = moment;
@@ -94,7 +94,7 @@ export class ForkPoint implements Moment, UnchangingSource {
     this.#open();
   }
 
-  #open(): Moment {
+  #open(): StateView {
     if (this.#moment === undefined) throw new ContextCacheError('CLOSED', 'The branch is shut down.');
     if (this.#parent.status !== 'closed') return this.#moment;
     const message =

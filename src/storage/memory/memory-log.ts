@@ -1,7 +1,7 @@
 import type { PendingUpdate, Update } from '../../core/update.ts';
 import { closed, isFollowed, noSuchPlace, notAppended, notEmpty, notHeld } from '../log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from '../log-signals.ts';
-import type { FollowerPlace, LogFollower, LogStatus, UpdateLog } from '../update-log.ts';
+import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../update-log.ts';
 import { type RingCapacity, UpdateRing } from '../update-ring.ts';
 import { MemoryFollower } from './memory-follower.ts';
 
@@ -143,7 +143,7 @@ export class MemoryLog implements UpdateLog {
     return follower;
   }
 
-  places(): FollowerPlace[] {
+  places(): FollowerCheckpoint[] {
     return Array.from(this.#followers.values(), ({ name, checkpoint }) => ({ name, checkpoint, registered: true }));
   }
 

@@ -5,10 +5,10 @@ import { readUpdate } from '../../log/read-update.ts';
 import { type Lineage, lineageOf } from '../lineage.ts';
 import { beforeThePast, beyondTheLog, tooEarly } from '../log-errors.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
-import type { Moment, PastSource } from '../past-source.ts';
+import type { PastSource, StateView } from '../past-source.ts';
 import { FoldedBase } from './folded-base.ts';
 import type { MemoryLog } from './memory-log.ts';
-import { FoldedMoment, GivenMoment, PresentMoment } from './moments.ts';
+import { FoldedView, GivenView, PresentView } from './views.ts';
 
 /** What a {@link MemoryPast} is made of. */
 export interface MemoryPastParts {
@@ -18,7 +18,7 @@ export interface MemoryPastParts {
   /** Whether the registry holds the values, which a primary of the user's own else does. */
   readonly keepsValues: boolean;
   /** The state at the log's head. Default: a copy of what is in the registry. */
-  readonly base?: Moment | undefined;
+  readonly base?: StateView | undefined;
   /** What the log was forked from. Default: nothing. */
   readonly ancestors?: Lineage | undefined;
 }
@@ -39,11 +39,11 @@ export class MemoryPast implements PastSource {
   /** The log's begin: where it was empty, or what a restored snapshot held, or how far it was folded. */
   #begin: number;
   /** The state there; `undefined` once the log has let go of what comes after it. */
-  #base: Moment | undefined;
+  #base: StateView | undefined;
   /** Goes on with what the log lets go of, once that is wanted. */
   #folded: FoldedBase | undefined;
   /** Those that have not taken their updates out of the log yet. */
-  #lazy: WeakRef<FoldedMoment>[] = [];
+  #lazy: WeakRef<FoldedView>[] = [];
   #sweepAt = 64;
 
   constructor({ log, registry, keepsValues, base, ancestors }: MemoryPastParts) {
@@ -53,7 +53,7 @@ export class MemoryPast implements PastSource {
     this.#keepsValues = keepsValues;
     this.#begin = log.head;
     const states = () => new Map(Array.from(registry.records(), ({ name, state }) => [name, copyOf(state)]));
-    this.#base = base ?? new GivenMoment(log.head, this.lineage, states());
+    this.#base = base ?? new GivenView(log.head, this.lineage, states());
     log.onLettingGo(() => this.#holdAll());
   }
 
@@ -85,7 +85,7 @@ export class MemoryPast implements PastSource {
     return this.#log.first === this.#begin + 1;
   }
 
-  at(position: number): Moment {
+  at(position: number): StateView {
     const { head } = this.#log;
     if (position > head) throw beyondTheLog(position, head);
     if (position < this.#begin) throw beforeThePast(position, this.#begin);
@@ -94,9 +94,9 @@ export class MemoryPast implements PastSource {
     throw this.#gone(position);
   }
 
-  present(): Moment {
+  present(): StateView {
     const { head } = this.#log;
-    return this.#keepsValues ? new PresentMoment(head, this.lineage, this.#registry) : this.at(head);
+    return this.#keepsValues ? new PresentView(head, this.lineage, this.#registry) : this.at(head);
   }
 
   positionAt(instant: number): number {
@@ -123,8 +123,8 @@ export class MemoryPast implements PastSource {
   }
 
   /** Costs nothing until it is read. */
-  #foldedAt(position: number, base: Moment): Moment {
-    const moment = new FoldedMoment(position, this.lineage, base, () => this.#log.recent(this.#begin + 1, position));
+  #foldedAt(position: number, base: StateView): StateView {
+    const moment = new FoldedView(position, this.lineage, base, () => this.#log.recent(this.#begin + 1, position));
     this.#lazy.push(new WeakRef(moment));
     if (this.#lazy.length >= this.#sweepAt) {
       this.#lazy = this.#lazy.filter((each) => each.deref() !== undefined);

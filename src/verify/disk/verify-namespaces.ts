@@ -12,7 +12,7 @@ import {
   SUMMARY_RANGE,
 } from '../../storage/disk/records/state-records.ts';
 import { pageOf } from '../../storage/disk/state/state-hash.ts';
-import type { Findings, VerifyPlace } from '../verify-findings.ts';
+import type { Findings, VerifyLocation } from '../verify-findings.ts';
 import { digestOfFold } from './verify-frames.ts';
 import type { LogVerdict, Overlap } from './verify-log.ts';
 import { PastCheck } from './verify-past.ts';
@@ -151,7 +151,7 @@ export class NamespacesCheck {
   /** Which keys are not what the updates lead to; some of them. */
   async #tellKeys(state: NamespaceState, { name, pages }: StoredNamespace, valued: boolean): Promise<void> {
     let found = 0;
-    const tell = (where: VerifyPlace, message: string) => {
+    const tell = (where: VerifyLocation, message: string) => {
       found += 1;
       if (found <= TOLD_KEYS) this.#findings.add('state', where, message);
     };

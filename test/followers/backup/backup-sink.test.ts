@@ -27,7 +27,7 @@ function setUp(
   const errors: Error[] = [];
   const sink = new BackupSink({
     manager: new BackupManager({ store: counting, settings, clock }),
-    takeCut: () => world.cut(),
+    captureState: () => world.cut(),
     clock,
     onError: (error) => errors.push(error),
     ...more,
@@ -84,7 +84,7 @@ describe('BackupSink', () => {
     const first = setUp({ interval: 10 });
     await first.set(1);
     await first.sink.backupNow();
-    const again = setUp({ interval: 10 }, first.store, { takeCut: () => first.world.cut() });
+    const again = setUp({ interval: 10 }, first.store, { captureState: () => first.world.cut() });
     again.sink.enable();
     await again.sink.connect(first.world.position);
     again.clock.increment(10_000);
@@ -100,7 +100,7 @@ describe('BackupSink', () => {
 
   test('a backup asked for while one is under way has what was written before the asking', async () => {
     const { sink, store, set, loader, world } = setUp();
-    const takeCut = vi.spyOn(world, 'cut');
+    const captureState = vi.spyOn(world, 'cut');
     let release = () => {};
     const gate = new Promise<void>((resolve) => {
       release = resolve;
@@ -114,7 +114,7 @@ describe('BackupSink', () => {
     release();
     expect(await first).toMatchObject({ position: 1 });
     expect(await Promise.all(waiting)).toMatchObject([{ position: 2 }, { position: 2 }]);
-    expect(takeCut).toHaveBeenCalledTimes(2);
+    expect(captureState).toHaveBeenCalledTimes(2);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
 
@@ -131,10 +131,10 @@ describe('BackupSink', () => {
   });
 
   test('a cut that cannot be made is a failure like any other', async () => {
-    const takeCut = () => {
+    const captureState = () => {
       throw new Error('not now');
     };
-    const { sink, errors, set } = setUp({}, undefined, { takeCut });
+    const { sink, errors, set } = setUp({}, undefined, { captureState });
     await set(1);
     await expect(sink.backupNow()).rejects.toThrow('not now');
     expect(errors).toHaveLength(1);

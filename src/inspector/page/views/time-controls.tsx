@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { MomentDetail } from '../../data-protocol.ts';
+import type { ViewDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
 import { clock } from '../clock.ts';
 import { count, dateTime, time } from '../format.ts';
@@ -18,7 +18,7 @@ const FRAME_MS = 100;
 const BARS = 120;
 
 interface ControlsProps {
-  readonly range: MomentDetail;
+  readonly range: ViewDetail;
   readonly at: number;
   readonly other: number | undefined;
   readonly onMove: (to: number) => void;
@@ -157,7 +157,7 @@ function CompareButton({ at, other }: { readonly at: number; readonly other: num
 }
 
 /** How busy it was: the higher a bar, the more updates a second there were in its part of the log. */
-function Timeline({ range }: { readonly range: MomentDetail }): JSX.Element {
+function Timeline({ range }: { readonly range: ViewDetail }): JSX.Element {
   const { value } = useLoaded((signal) => get('GET /api/timeline', { points: BARS }, signal), ['timeline']);
   const points = value?.points ?? [];
   const rates = points.slice(1).map((point, place) => {

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
-import type { MomentDetail } from '../../data-protocol.ts';
+import type { ViewDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
 import { count, dateTime } from '../format.ts';
 import { meta } from '../live.ts';
@@ -24,7 +24,7 @@ const positionOf = (text: string | undefined): number | undefined =>
 export function TimeView(): JSX.Element {
   const { params } = route.value;
   const wanted = positionOf(params.at);
-  const { value: range, error, reload } = useLoaded((signal) => get('GET /api/moment', { at: 0 }, signal), ['range']);
+  const { value: range, error, reload } = useLoaded((signal) => get('GET /api/view', { at: 0 }, signal), ['range']);
   const at = range === undefined ? wanted : clamp(wanted ?? range.last, range);
   // The slider moves at once; what it shows follows when it rests.
   const shown = useSettled(at, 120);
@@ -62,10 +62,10 @@ export function TimeView(): JSX.Element {
   );
 }
 
-const clamp = (position: number, { first, last }: MomentDetail): number => Math.max(first, Math.min(last, position));
+const clamp = (position: number, { first, last }: ViewDetail): number => Math.max(first, Math.min(last, position));
 
 interface TravelProps {
-  readonly range: MomentDetail;
+  readonly range: ViewDetail;
   /** Where the slider is, and what is shown. */
   readonly at: number;
   readonly shown: number;
@@ -93,7 +93,7 @@ function Then({ at }: { readonly at: number }): JSX.Element {
         {at > 0 && <UpdateDetailCard position={at} />}
       </div>
       <h2 class="section-title">
-        Data at position {count(at)} <MomentTime at={at} />
+        Data at position {count(at)} <PositionTime at={at} />
       </h2>
       <div class="split time-data">
         <DataTree
@@ -118,7 +118,7 @@ function Then({ at }: { readonly at: number }): JSX.Element {
   );
 }
 
-function MomentTime({ at }: { readonly at: number }): JSX.Element | null {
-  const { value } = useLoaded((signal) => get('GET /api/moment', { at }, signal), ['moment', at]);
+function PositionTime({ at }: { readonly at: number }): JSX.Element | null {
+  const { value } = useLoaded((signal) => get('GET /api/view', { at }, signal), ['moment', at]);
   return value?.at == null ? null : <span class="muted">· {dateTime(value.at)}</span>;
 }

@@ -15,7 +15,7 @@ import {
   unavailable,
 } from '../../log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from '../../log-signals.ts';
-import type { FollowerPlace, LogFollower, LogStatus, UpdateLog } from '../../update-log.ts';
+import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../../update-log.ts';
 import { type RingCapacity, UpdateRing } from '../../update-ring.ts';
 import { LevelConfigStore } from '../leveldb/level-config-store.ts';
 import { LevelDirectory } from '../leveldb/level-directory.ts';
@@ -239,7 +239,7 @@ export class LevelLog implements UpdateLog {
     return follower;
   }
 
-  places(): FollowerPlace[] {
+  places(): FollowerCheckpoint[] {
     const places = Array.from(this.#followers.values(), ({ name, checkpoint }) => ({
       name,
       checkpoint,

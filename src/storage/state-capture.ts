@@ -1,10 +1,10 @@
 import { type Capture, type NamespaceState, stateOfCapture } from '../core/namespace-state.ts';
-import type { StateCut } from './follower-sink.ts';
+import type { StateCapture } from './follower-sink.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
 import type { UpdateLog } from './update-log.ts';
 
-/** Values of a namespace whose primary keeps them; see {@link takeCut}. */
+/** Values of a namespace whose primary keeps them; see {@link captureState}. */
 export type ReadValues = (state: NamespaceState) => Promise<NamespaceState>;
 
 /**
@@ -15,11 +15,16 @@ export type ReadValues = (state: NamespaceState) => Promise<NamespaceState>;
  * With `readValues` (a primary of the user's own keeps the values) a namespace's values are those of the moment its
  * turn comes: consistent by namespace, not across them.
  */
-export function takeCut(registry: NamespaceRegistry, log: UpdateLog, at: number, readValues?: ReadValues): StateCut {
-  return new LiveCut(registry, log, at, readValues);
+export function captureState(
+  registry: NamespaceRegistry,
+  log: UpdateLog,
+  at: number,
+  readValues?: ReadValues,
+): StateCapture {
+  return new LiveCapture(registry, log, at, readValues);
 }
 
-class LiveCut implements StateCut {
+class LiveCapture implements StateCapture {
   readonly position: number;
   readonly at: number;
   readonly log: string;

@@ -7,7 +7,7 @@ import {
   type Difference,
   type Entry,
 } from '../../index.ts';
-import type { DiffItem, DiffPage, MomentDetail } from '../data-protocol.ts';
+import type { DiffItem, DiffPage, ViewDetail } from '../data-protocol.ts';
 import { sortInTurns, Turns } from '../turns.ts';
 import type { Presenter } from './presenter.ts';
 import { SortedNames } from './sorted-names.ts';
@@ -76,7 +76,7 @@ class KeptView implements Disposable {
 }
 
 /** Looks at moments of the past, and keeps the last ones for the next question. */
-export class Moments {
+export class Views {
   readonly #cache: AgentContextCache;
   readonly #clock: Clock;
   readonly #updates: UpdatePages;
@@ -111,7 +111,7 @@ export class Moments {
   }
 
   /** `undefined`: now. */
-  async detail(moment: number | Date | undefined): Promise<MomentDetail> {
+  async detail(moment: number | Date | undefined): Promise<ViewDetail> {
     const { begin: first, log } = this.#cache.inspection;
     const position = moment === undefined ? log.committed : this.position(moment);
     const last = log.committed;

@@ -5,12 +5,12 @@ import type { Update } from '../../core/update.ts';
 import type { Lineage } from '../lineage.ts';
 import type { NamespaceRecord } from '../namespace-record.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
-import type { Moment } from '../past-source.ts';
+import type { StateView } from '../past-source.ts';
 
 type Finder = (key: string) => EntryRecord | undefined;
 
 /** States that are given. */
-export class GivenMoment implements Moment {
+export class GivenView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
   readonly #states: ReadonlyMap<string, NamespaceState>;
@@ -45,16 +45,16 @@ export class GivenMoment implements Moment {
 }
 
 /** A moment and what came after it. */
-export class FoldedMoment implements Moment {
+export class FoldedView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
-  readonly #base: Moment;
+  readonly #base: StateView;
   #read: (() => readonly Update[]) | undefined;
   #updates: readonly Update[] = [];
   #grouped: Map<string, Update[]> | undefined;
 
   /** `read`: the updates from the base up to the position; asked for once, when they are wanted or about to go. */
-  constructor(position: number, lineage: Lineage, base: Moment, read: () => readonly Update[]) {
+  constructor(position: number, lineage: Lineage, base: StateView, read: () => readonly Update[]) {
     this.position = position;
     this.lineage = lineage;
     this.#base = base;
@@ -112,7 +112,7 @@ export class FoldedMoment implements Moment {
 const abandoned = new FinalizationRegistry<() => void>((letGo) => letGo());
 
 /** The present, kept: a namespace is captured before it changes for the first time. */
-export class PresentMoment implements Moment {
+export class PresentView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
   readonly #registry: NamespaceRegistry;
