@@ -5,7 +5,7 @@ import type { ContextCommand } from '../core/command.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
-import type { NamespaceRecord } from '../storage/namespace-record.ts';
+import type { NamespaceActor, NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { CrashSupervision } from './crash-supervision.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
@@ -230,7 +230,7 @@ export class Supervisor {
     }
   }
 
-  #spawn(record: NamespaceRecord): NonNullable<NamespaceRecord['actor']> {
+  #spawn(record: NamespaceRecord): NamespaceActor {
     const { primary, clock } = this.#deps;
     const actor = new LeanActor(this.#namespaceLogic, {
       parent: this.actor,
@@ -239,7 +239,7 @@ export class Supervisor {
     } as never);
     // A primary that answers at once has been asked what it holds; where it could not say, that is the actor's error.
     if (actor.getSnapshot().status === 'error') throw actor.getSnapshot().error;
-    record.actor = actor as NonNullable<NamespaceRecord['actor']>;
+    record.actor = actor as NamespaceActor;
     actor.start();
     // XState looks at them no more, and keeps them in an object whose shape is its own (measured: 390 bytes).
     actor.options = this.#started;

@@ -1,25 +1,43 @@
-import type { ActorRefFrom } from 'xstate';
-import type { NamespaceLogic } from '../actors/namespace.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Request } from '../core/request.ts';
 
 /**
- * `resident`: in memory, maybe without an actor yet. `restarting`: its actor has crashed and is being brought back;
- * commands wait, reads go on. `failed`: given up; `namespace.restart` tries again.
+ * Status of a namespace in memory. `resident`: usable, possibly without an actor yet. `restarting`: its actor crashed and
+ * is being restarted; commands wait, reads continue. `failed`: given up until `namespace.restart` is sent.
  */
 export type NamespaceStatus = 'resident' | 'restarting' | 'failed';
 
+/** The actor of a namespace, as far as those that keep its record need it: a part of an XState actor reference. */
+export interface NamespaceActor {
+  send(
+    event:
+      | Request
+      | { readonly type: 'namespace.expire'; readonly at: number }
+      | { readonly type: 'namespace.passivate' },
+  ): void;
+  getSnapshot(): {
+    readonly value: unknown;
+    readonly status: 'active' | 'done' | 'error' | 'stopped';
+    readonly error: unknown;
+    readonly context: { readonly waiting: readonly unknown[] };
+  };
+  /** Calls `next` after each event that the actor has taken. */
+  subscribe(observer: { next(snapshot: { readonly value?: unknown }): void; error(): void; complete(): void }): {
+    unsubscribe(): void;
+  };
+}
+
 const NONE: readonly never[] = [];
 
-/** What the supervisor keeps of a namespace that is in memory. */
+/** A namespace in memory: its state, its actor if it has one, and its crashes. */
 export class NamespaceRecord {
   readonly name: string;
   state: NamespaceState;
   status: NamespaceStatus = 'resident';
-  actor: ActorRefFrom<NamespaceLogic> | undefined = undefined;
-  /** Touched since the last look for idle namespaces. */
+  actor: NamespaceActor | undefined = undefined;
+  /** Whether it was used since the last scan for idle namespaces. */
   used = true;
-  /** When the supervisor will look at its expiries; `undefined`: not at all. */
+  /** Instant of the next scheduled expiry, epoch milliseconds; `undefined` if none is scheduled. */
   wakeAt: number | undefined = undefined;
   /** Instants of its crashes. */
   crashes: readonly number[] = NONE;
@@ -31,7 +49,7 @@ export class NamespaceRecord {
     this.state = state;
   }
 
-  /** Commands that came while it was `restarting`. */
+  /** Commands that arrived while the namespace was `restarting`. */
   get held(): readonly Request[] {
     return this.#held ?? NONE;
   }
@@ -41,7 +59,7 @@ export class NamespaceRecord {
     this.#held.push(request);
   }
 
-  /** Hands over what is held. */
+  /** Returns the held commands and holds them no longer. */
   takeHeld(): readonly Request[] {
     const held = this.held;
     this.#held = undefined;

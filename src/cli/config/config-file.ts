@@ -2,9 +2,9 @@ import { access, readFile } from 'node:fs/promises';
 import { dirname, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command, Option } from 'commander';
+import { nearest } from '../../core/nearest.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { inFile, kindOf, placeholderOf } from './cli-option.ts';
-import { nearest } from './nearest.ts';
 
 /** Files that are looked for in the working directory. */
 const NAMES = ['context-cache.config.js', 'context-cache.config.json'] as const;
