@@ -132,3 +132,10 @@ export interface UpdateLog {
   /** Commits what was appended, then lets go of the storage. Twice is fine. */
   close(): Promise<void>;
 }
+
+/** The update at a position of a log, once it is committed. */
+export async function readUpdate(log: UpdateLog, position: number): Promise<Update | undefined> {
+  await log.whenCommitted(position);
+  for await (const [update] of log.read(position, position)) return update;
+  return undefined;
+}

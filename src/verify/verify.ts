@@ -49,10 +49,7 @@ export class Verifier {
     { log, table }: NonNullable<Storage['database']>,
     findings: Findings,
   ): Promise<{ position: number; digest: string }> {
-    const [{ verifyDatabase }, { verifyFiles }] = await Promise.all([
-      import('./disk/verify-database.ts'),
-      import('../log/verify-files.ts'),
-    ]);
+    const { verifyDatabase, verifyFiles } = await import('./disk/verify-database.ts');
     const { path } = log.directory;
     await this.#sync(findings, [FOLLOWER.checkpointer]);
     await verifyFiles(join(path, 'db'), findings, true);

@@ -91,7 +91,7 @@ describe('A snapshot and the log after it', () => {
   it('need no state of the old directory: its log is enough', async () => {
     const { LevelLog } = await import('../../src/storage/disk/log/level-log.ts');
     const log = await LevelLog.open({ dataDir });
-    const { readAll } = await import('../../src/log/level-records.ts');
+    const { readAll } = await import('../../src/storage/disk/leveldb/level-directory.ts');
     const keys: string[] = [];
     for await (const [key] of readAll(log.directory, { gte: '!state!', lt: '!state"' })) keys.push(key);
     await log.directory.write(

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { checkBlobName } from '../../backup/blob-name.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { SnapshotStore } from './snapshot-store.ts';
+import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /** Behind every blob's name, so that no name can be `.`, `..` or that of an unfinished file. */
 const SUFFIX = '.blob';

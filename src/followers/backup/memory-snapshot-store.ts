@@ -1,6 +1,5 @@
-import { checkBlobName } from '../../backup/blob-name.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { SnapshotStore } from './snapshot-store.ts';
+import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /**
  * Keeps snapshots in this process: for tests, and the implementation to read first. Everything is gone with the

@@ -1,9 +1,8 @@
 import type { ChainableCommander, Redis } from 'ioredis';
 import { RedisConnection } from '../../backends/redis/redis-connection.ts';
-import { checkBlobName } from '../../backup/blob-name.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { SnapshotStore } from './snapshot-store.ts';
+import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /** Options of {@link RedisSnapshotStore}. */
 export interface RedisSnapshotStoreOptions {

@@ -1,3 +1,5 @@
+import { ContextCacheError } from '../../core/errors.ts';
+
 /**
  * Where snapshots are kept: named blobs, nothing more. Names consist of `[A-Za-z0-9._-]`, at most 128 characters.
  */
@@ -16,4 +18,18 @@ export interface SnapshotStore {
   remove(names: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Gives back connections. Twice is fine. */
   close(): Promise<void>;
+}
+
+/**
+ * Checks the name of a blob in a snapshot store: 1 to 128 characters of `[A-Za-z0-9._-]`.
+ *
+ * @throws {ContextCacheError} `INVALID_NAME`.
+ */
+export function checkBlobName(name: string): void {
+  if (/^[A-Za-z0-9._-]{1,128}$/.test(name)) return;
+  const shown = JSON.stringify(name.slice(0, 40));
+  throw new ContextCacheError(
+    'INVALID_NAME',
+    `A blob's name has 1 to 128 characters of A-Z a-z 0-9 . _ -; ${shown} has not.`,
+  );
 }

@@ -1,11 +1,11 @@
 import { ContextCacheError } from '../../core/errors.ts';
 import { copyOf } from '../../core/namespace-state.ts';
 import type { Update } from '../../core/update.ts';
-import { readUpdate } from '../../log/read-update.ts';
 import { type Lineage, lineageOf } from '../lineage.ts';
 import { beforeThePast, beyondTheLog, tooEarly } from '../log-errors.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
 import type { PastSource, StateView } from '../past-source.ts';
+import { readUpdate } from '../update-log.ts';
 import { FoldedBase } from './folded-base.ts';
 import type { MemoryLog } from './memory-log.ts';
 import { FoldedView, GivenView, PresentView } from './views.ts';

@@ -2,6 +2,7 @@ import { digestOfAll } from '../../core/encoding/digest.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { type LogIdentity, readIdentity } from '../../storage/disk/leveldb/level-identity.ts';
 import type { PinnedStorage } from '../../storage/disk/leveldb/pinned-storage.ts';
+import { checkDatabaseFiles } from '../../storage/disk/leveldb/proof/level-files.ts';
 import { corrupt } from '../../storage/disk/leveldb/sealed.ts';
 import { blockPosition, LOG_RANGE } from '../../storage/disk/records/block-codec.ts';
 import {
@@ -85,5 +86,14 @@ async function readStoredProgress(storage: PinnedStorage, findings: Findings): P
   } catch (error) {
     findings.addError('record', { record: PROGRESS_KEY }, error);
     return undefined;
+  }
+}
+
+/** Proves the checksums of the database's own files; `live`: while somebody writes there. */
+export async function verifyFiles(location: string, findings: Findings, live: boolean): Promise<void> {
+  const options = { live, ...(findings.signal === undefined ? {} : { signal: findings.signal }) };
+  for await (const { file, offset, problem } of checkDatabaseFiles(location, options)) {
+    findings.add('file', { file: `db/${file}`, offset }, `${file} ${problem} (byte ${offset}).`);
+    await findings.step('files', findings.problems.length);
   }
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { WriteTurns } from '../../../src/log/write-turns.ts';
+import { WriteTurns } from '../../../src/storage/disk/leveldb/level-storage.ts';
 
 it('lets writes through one after the other, and none after one that has failed', async () => {
   const turns = new WriteTurns();

@@ -1,8 +1,7 @@
 import { freezeDeep } from '../../../core/encoding/codec.ts';
 import type { JsonValue } from '../../../core/value.ts';
-import { readAll } from '../../../log/level-records.ts';
 import type { ConfigStore } from '../../config-store.ts';
-import type { LevelDirectory } from './level-directory.ts';
+import { type LevelDirectory, readAll } from './level-directory.ts';
 import { seal, unseal } from './sealed.ts';
 
 const PREFIX = '!config!';

@@ -275,3 +275,18 @@ function explain(path: string, thrown: unknown): ContextCacheError {
   const remedy = 'See to the disk, the permissions and the path.';
   return new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be used: ${cause.message}. ${remedy}`, { cause });
 }
+
+/** Every record of a range, in order; holds about a mebibyte at a time. */
+export async function* readAll(
+  directory: LevelDirectory,
+  range: Pick<StorageRange, 'gte' | 'lt'>,
+): AsyncGenerator<readonly [string, Uint8Array]> {
+  let { gte } = range;
+  for (;;) {
+    const entries = await directory.entries({ gte, lt: range.lt });
+    yield* entries;
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    gte = `${last[0]}\0`;
+  }
+}

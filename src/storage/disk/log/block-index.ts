@@ -1,7 +1,6 @@
 import { firstWhere } from '../../../core/search.ts';
 import type { Update } from '../../../core/update.ts';
-import { readAll } from '../../../log/level-records.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import { corrupt } from '../leveldb/sealed.ts';
 import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../records/block-codec.ts';
 

@@ -1,5 +1,4 @@
-import { readAll } from '../../../log/level-records.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import type { StorageWrite } from '../leveldb/level-storage.ts';
 import { corrupt, seal, unseal } from '../leveldb/sealed.ts';
 

@@ -1,7 +1,5 @@
 import { type Clock, systemClock } from '../../../core/clock.ts';
 import type { PendingUpdate, Update } from '../../../core/update.ts';
-import type { CommitGroup } from '../../../log/commit-group.ts';
-import { removeBlocks } from '../../../log/log-trim.ts';
 import type { ConfigStore } from '../../config-store.ts';
 import {
   closed,
@@ -21,9 +19,9 @@ import { LevelConfigStore } from '../leveldb/level-config-store.ts';
 import { LevelDirectory } from '../leveldb/level-directory.ts';
 import { type OpenStorage, openClassicLevel } from '../leveldb/level-storage.ts';
 import { BlockIndex } from './block-index.ts';
-import { BlockReader, blockBegin, findHead } from './block-reader.ts';
+import { BlockReader, blockBegin, findHead, removeBlocks } from './block-reader.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { GroupWriter } from './group-writer.ts';
+import { type CommitGroup, GroupWriter } from './group-writer.ts';
 import { LevelFollower } from './level-follower.ts';
 
 /**

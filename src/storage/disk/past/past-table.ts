@@ -2,10 +2,10 @@ import { firstWhere } from '../../../core/search.ts';
 import { filled, type NameTable } from '../../../core/tables/name-table.ts';
 import type { TimeSlice } from '../../../core/time-slice.ts';
 import type { Update } from '../../../core/update.ts';
-import { readAll } from '../../../log/level-records.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import type { StorageSnapshot, StorageWrite } from '../leveldb/level-storage.ts';
 import { corrupt } from '../leveldb/sealed.ts';
+import { BatchWriter } from '../records/batch-writer.ts';
 import {
   CHUNK_UPDATES,
   type Chunk,
@@ -23,7 +23,6 @@ import {
   type PastSummary,
 } from '../records/past-records.ts';
 import { decodePage, type Page, pageKey, type StoredNamespace } from '../records/state-records.ts';
-import { BatchWriter } from '../state/state-adoption.ts';
 import { PastColumns } from './past-columns.ts';
 import { PastFold } from './past-fold.ts';
 import { PastTimes } from './past-times.ts';

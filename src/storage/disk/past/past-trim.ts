@@ -1,10 +1,10 @@
 import { encodeEntry, type StoredEntry } from '../../../core/encoding/entry-codec.ts';
 import type { NamespaceState } from '../../../core/namespace-state.ts';
 import type { TimeSlice } from '../../../core/time-slice.ts';
-import { readAll } from '../../../log/level-records.ts';
 import type { NamespaceSummary } from '../../state-source.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import type { StorageWrite } from '../leveldb/level-storage.ts';
+import { BatchWriter } from '../records/batch-writer.ts';
 import {
   CHUNK_UPDATES,
   chunkKey,
@@ -16,7 +16,6 @@ import {
   pastWrite,
 } from '../records/past-records.ts';
 import { encodePage } from '../records/state-records.ts';
-import { BatchWriter } from '../state/state-adoption.ts';
 import { stateAfter } from './past-state.ts';
 import type { PastBatch, PastTable } from './past-table.ts';
 

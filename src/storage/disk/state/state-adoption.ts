@@ -3,9 +3,8 @@ import { encodeEntry } from '../../../core/encoding/entry-codec.ts';
 import type { EntryRecord } from '../../../core/namespace-state.ts';
 import { filled, type NameTable } from '../../../core/tables/name-table.ts';
 import type { TimeSlice } from '../../../core/time-slice.ts';
-import { readAll } from '../../../log/level-records.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
-import type { StorageWrite } from '../leveldb/level-storage.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
+import { BatchWriter } from '../records/batch-writer.ts';
 import {
   encodeSummary,
   type Page,
@@ -24,33 +23,6 @@ export interface AdoptedNamespace {
   readonly position: number;
   /** All entries; the same one twice is fine. */
   readonly entries: Iterable<readonly [string, EntryRecord]>;
-}
-
-/** Bytes that one batch writes, about. */
-const BATCH_BYTES = 4 * 1024 * 1024;
-
-/** Writes in batches of a bounded size, each synced: what is not may be lost in a power cut though a later one is kept. */
-export class BatchWriter {
-  readonly #directory: LevelDirectory;
-  #writes: StorageWrite[] = [];
-  #bytes = 0;
-
-  constructor(directory: LevelDirectory) {
-    this.#directory = directory;
-  }
-
-  async add(write: StorageWrite): Promise<void> {
-    this.#writes.push(write);
-    this.#bytes += 64 + (write.type === 'put' ? write.value.length : 0);
-    if (this.#bytes >= BATCH_BYTES) await this.flush();
-  }
-
-  async flush(): Promise<void> {
-    const writes = this.#writes;
-    this.#writes = [];
-    this.#bytes = 0;
-    if (writes.length > 0) await this.#directory.write(writes, true);
-  }
 }
 
 /** Stores namespaces that are not there yet; returns what they are. */

@@ -1,6 +1,5 @@
 import { filled, type NameTable } from '../../../core/tables/name-table.ts';
-import { readAll } from '../../../log/level-records.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import { corrupt } from '../leveldb/sealed.ts';
 import {
   decodeProgress,

@@ -1,0 +1,29 @@
+import type { LevelDirectory } from '../leveldb/level-directory.ts';
+import type { StorageWrite } from '../leveldb/level-storage.ts';
+
+/** Bytes that one batch writes, about. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+/** Writes in batches of a bounded size, each synced: what is not may be lost in a power cut though a later one is kept. */
+export class BatchWriter {
+  readonly #directory: LevelDirectory;
+  #writes: StorageWrite[] = [];
+  #bytes = 0;
+
+  constructor(directory: LevelDirectory) {
+    this.#directory = directory;
+  }
+
+  async add(write: StorageWrite): Promise<void> {
+    this.#writes.push(write);
+    this.#bytes += 64 + (write.type === 'put' ? write.value.length : 0);
+    if (this.#bytes >= BATCH_BYTES) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const writes = this.#writes;
+    this.#writes = [];
+    this.#bytes = 0;
+    if (writes.length > 0) await this.#directory.write(writes, true);
+  }
+}
