@@ -68,7 +68,7 @@ async function carryOut(index, command) {
 
 /** The storage engine of one who has forgotten to sync, anywhere. */
 async function withoutSync() {
-  const { openClassicLevel } = await load('src/log/level-storage.js');
+  const { openClassicLevel } = await load('src/storage/disk/leveldb/level-storage.js');
   return async (location, create) => {
     const storage = await openClassicLevel(location, create);
     return { ...storage, batch: (writes) => storage.batch(writes, false) };

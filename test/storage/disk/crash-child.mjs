@@ -6,8 +6,8 @@ import { pathToFileURL } from 'node:url';
 
 const [dist, dataDir, seed, most] = process.argv.slice(2);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
-const { LevelLog } = await load('src/log/level-log.js');
-const { StateTable } = await load('src/log/state-table.js');
+const { LevelLog } = await load('src/storage/disk/log/level-log.js');
+const { StateTable } = await load('src/storage/disk/state/state-table.js');
 const { createUpdate } = await load('src/core/update.js');
 
 let random = Number(seed) >>> 0;
