@@ -58,7 +58,7 @@ function memoryLog({ log = {} }: CacheOptions): MemoryLog {
 
 /** The window that is promised goes back as far as the ring does. */
 function retainedOf({ log: bounds = {} }: CacheOptions, log: MemoryLog, past: MemoryPast): Retained {
-  if (isBounded(bounds)) past.foldWhatGoes();
+  if (isBounded(bounds)) past.foldReleased();
   return new MemoryRetained(log, past);
 }
 
@@ -77,7 +77,7 @@ export async function branchStorage(options: CacheOptions, origin: BranchOrigin)
   const log = memoryLog(options);
   await log.beginAfter(point.position);
   log.onStatus((status) => {
-    if (status === 'closed') point.letGo();
+    if (status === 'closed') point.close();
   });
   const registry = new NamespaceRegistry(undefined, point);
   const ancestors = ancestorsAt(point.position, point.lineage);

@@ -42,7 +42,7 @@ export interface FollowerSink {
   /** Delivers; resolves only when the destination has it. `through` as in `UpdateBatch`. */
   deliver(updates: readonly Update[], through: number, signal: AbortSignal): Promise<void>;
   /** Makes the destination equal to the cut. Needed where `connect` may say `resync`. */
-  resync?(cut: StateCapture, signal: AbortSignal): Promise<void>;
+  resync?(capture: StateCapture, signal: AbortSignal): Promise<void>;
   /** Lets go of the connection; never rejects, never hangs. Called after a failure and at the end. */
   disconnect(): Promise<void>;
   /** The sink calls `lost` when an idle connection breaks, so that it is mended before it is needed. */

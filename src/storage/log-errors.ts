@@ -41,7 +41,7 @@ export function isFollowed(name: string): ContextCacheError {
 }
 
 /** The checkpoint of a follower was to be forgotten that has none. */
-export function noSuchPlace(name: string): ContextCacheError {
+export function noSuchCheckpoint(name: string): ContextCacheError {
   return new ContextCacheError('NOT_FOUND', `No follower of the name ${name} has left a checkpoint. See health().`);
 }
 

@@ -131,10 +131,10 @@ export class NamespaceRegistry {
     if (!record) return record === null ? this.entry(name, key, now)?.value : undefined;
     record.used = true;
     const { entries } = record.state;
-    const place = entries.find(key);
-    if (place < 0) return undefined;
-    const expiresAt = entries.expiresAt(place);
-    return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= now() ? undefined : entries.valueAt(place);
+    const slot = entries.find(key);
+    if (slot < 0) return undefined;
+    const expiresAt = entries.expiresAt(slot);
+    return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= now() ? undefined : entries.valueAt(slot);
   }
 
   /** The entry, from memory or from the source, unless it has expired. */

@@ -107,7 +107,7 @@ export interface UpdateLog {
   follower(name: string, start?: number): LogFollower;
 
   /** Where the followers stand that are registered, and those that have left a checkpoint here. */
-  places(): readonly FollowerCheckpoint[];
+  checkpoints(): readonly FollowerCheckpoint[];
 
   /**
    * Removes the checkpoint that a follower has left here: the log need keep nothing for it any longer.
@@ -118,7 +118,7 @@ export interface UpdateLog {
 
   /**
    * Lets go of the updates up to `position`, about: some of them may stay, and a durable log never lets go of what one of
-   * {@link UpdateLog.places} has still to get. From the call on `first` says what is left. A follower of a log in memory
+   * {@link UpdateLog.checkpoints} has still to get. From the call on `first` says what is left. A follower of a log in memory
    * that is behind still gets the last update of every key.
    *
    * @throws {ContextCacheError} `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` where the storage has failed: what could not be

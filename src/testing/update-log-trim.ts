@@ -51,18 +51,18 @@ export function trimming(check: Check): void {
   check('it is known where followers stand, and one that runs is not forgotten', async (log, { reopen }) => {
     await fill(log, 5);
     await log.follower('f').save(3);
-    assert.deepEqual(log.places(), [{ name: 'f', checkpoint: 3, registered: true }]);
+    assert.deepEqual(log.checkpoints(), [{ name: 'f', checkpoint: 3, registered: true }]);
     await refuses('INVALID_OPTION', () => log.forget('f'));
     await refuses('NOT_FOUND', () => log.forget('g'));
     if (reopen === undefined) return;
     await log.close();
     const again = await reopen();
     try {
-      assert.deepEqual(again.places(), [{ name: 'f', checkpoint: 3, registered: false }]);
+      assert.deepEqual(again.checkpoints(), [{ name: 'f', checkpoint: 3, registered: false }]);
       await again.trim(5);
       assert.ok(again.first <= 4, `first is ${again.first}`);
       await again.forget('f');
-      assert.deepEqual(again.places(), []);
+      assert.deepEqual(again.checkpoints(), []);
       await again.trim(5);
       assert.equal(again.first, 6);
     } finally {

@@ -92,11 +92,11 @@ async function compareBackup(
     findings.add('different', { snapshot: id, position }, message);
     return;
   }
-  const moment = past.at(position);
-  const missing = new Set(moment.names());
+  const view = past.at(position);
+  const missing = new Set(view.names());
   for await (const namespace of snapshot.namespaces(findings.signal)) {
     missing.delete(namespace.name);
-    const state = moment.state(namespace.name);
+    const state = view.state(namespace.name);
     if (state === undefined) tellExtra(id, namespace, findings);
     else await compareNamespace(id, state, namespace, keepsValues, findings);
   }

@@ -158,28 +158,28 @@ export async function verifyMemory(
   { registry, log, past, now, keepsValues }: MemoryParts,
   findings: Findings,
 ): Promise<{ readonly position: number; readonly digest: string }> {
-  const cut = captureState(registry, log, now);
-  const { position } = cut;
+  const captured = captureState(registry, log, now);
+  const { position } = captured;
   const isWhole = past.first === log.first - 1;
-  const moment = isWhole ? past.at(position) : undefined;
-  const expected = new Set(moment?.names());
+  const view = isWhole ? past.at(position) : undefined;
+  const expected = new Set(view?.names());
   const digests: [name: string, digest: string][] = [];
   try {
-    for await (const capture of cut.namespaces()) {
+    for await (const capture of captured.namespaces()) {
       const digest = await digestOfCapture(capture, findings.slice);
       digests.push([capture.name, digest]);
       findings.counts.namespaces += 1;
       findings.counts.entries += capture.count;
-      if (moment === undefined) continue;
+      if (view === undefined) continue;
       expected.delete(capture.name);
-      const state = moment.state(capture.name);
+      const state = view.state(capture.name);
       findings.counts.resident += 1;
       const folded = state && (keepsValues ? digestOf(state) : await digestOfFold(state, findings, false));
       if (folded === digest) continue;
       findings.add('memory', { namespace: capture.name, position }, 'The namespace is not what its updates lead to.');
     }
   } finally {
-    cut.close();
+    captured.close();
   }
   for (const namespace of expected) findings.add('memory', { namespace, position }, 'The namespace is missing.');
   if (isWhole) findings.counts.updates += position - past.first;

@@ -30,7 +30,7 @@ const MAX_SUSPECTS = 10_000;
 
 /** A stretch of the log that the mirror went through while it was read. */
 interface Stretch {
-  readonly moment: StateView;
+  readonly view: StateView;
   readonly updates: readonly Update[];
 }
 
@@ -85,13 +85,13 @@ export class MirrorCheck {
   async #compareNamespaces(): Promise<string[]> {
     for (let look = 1; ; look += 1) {
       const { value: theirs, before, after } = await this.#reading(() => this.#mirror.listNamespaces());
-      const { moment, updates } = await this.#stretch(before, after);
+      const { view, updates } = await this.#stretch(before, after);
       const moving = new Set(updates.map(({ namespace }) => namespace));
-      const ours = new Set(moment.names());
+      const ours = new Set(view.names());
       const known = new Set(theirs);
       const missing = [...ours].filter((name) => !known.has(name) && !moving.has(name));
       const extra = theirs.filter((name) => !ours.has(name) && !moving.has(name));
-      const wrong = [...(await this.#unlessEmpty(missing, moment)), ...(await this.#unlessEmptyThere(extra))];
+      const wrong = [...(await this.#unlessEmpty(missing, view)), ...(await this.#unlessEmptyThere(extra))];
       if (wrong.length === 0 || look === LOOKS) {
         this.#tellNamespaces(wrong, ours);
         return theirs.filter((name) => ours.has(name) || moving.has(name)).sort(compareNames);
@@ -108,9 +108,9 @@ export class MirrorCheck {
   }
 
   /** Not every backend lists a namespace without keys; one that keeps a position does. */
-  async #unlessEmpty(names: readonly string[], moment: StateView): Promise<string[]> {
+  async #unlessEmpty(names: readonly string[], view: StateView): Promise<string[]> {
     const strict = this.#mirror.appliedPosition !== undefined;
-    return names.filter((name) => strict || (moment.state(name)?.entries.size ?? 0) > 0);
+    return names.filter((name) => strict || (view.state(name)?.entries.size ?? 0) > 0);
   }
 
   async #unlessEmptyThere(names: readonly string[]): Promise<string[]> {
@@ -135,8 +135,8 @@ export class MirrorCheck {
       return new Map(keys.map((key, index) => [key, values[index]] as const));
     });
     const now = this.#with.clock.now();
-    const { moment, updates } = await this.#stretch(before, after);
-    const entries = moment.state(name)?.entries ?? new Map<string, EntryRecord>();
+    const { view, updates } = await this.#stretch(before, after);
+    const entries = view.state(name)?.entries ?? new Map<string, EntryRecord>();
     const between = updates.filter(({ namespace }) => namespace === name);
     for (const key of only ?? new Set([...entries.keys(), ...theirs.keys()])) {
       if (only === undefined) this.#findings.counts.compared += 1;
@@ -178,7 +178,7 @@ export class MirrorCheck {
     const { log, past } = this.#with;
     // What the past does not go back to is compared as it is now; what has changed since is looked at again.
     const position = before >= past.first && before <= log.head ? before : log.head;
-    const moment = past.at(position);
+    const view = past.at(position);
     const updates: Update[] = [];
     const from = Math.max(Math.min(before, position) + 1, log.first);
     const to = Math.max(Math.min(after, log.head), position);
@@ -186,7 +186,7 @@ export class MirrorCheck {
       await log.whenCommitted(to);
       for await (const group of log.read(from, to)) updates.push(...group);
     }
-    return { moment, updates };
+    return { view, updates };
   }
 
   #position(): Promise<number | undefined> {

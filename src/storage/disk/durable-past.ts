@@ -98,7 +98,7 @@ export class DurablePast implements PastSource {
 
   *backwards(namespace: string): Generator<Update> {
     const { past, checkpoint } = this.#table;
-    const moment = this.at(this.first);
+    const view = this.at(this.first);
     try {
       const recent = this.#log.recent(checkpoint + 1, this.#log.head);
       const { count, firstChunk } = past.summary(namespace) ?? { count: 0, firstChunk: 0 };
@@ -114,12 +114,12 @@ export class DurablePast implements PastSource {
         // what is recent now may be counted anew from 0.
         if (ordinal >= (past.summary(namespace)?.count ?? 0)) return;
         const update = past.updateAt(namespace, ordinal, chunks);
-        if (update.position <= moment.position || update.position >= reached) return;
+        if (update.position <= view.position || update.position >= reached) return;
         yield update;
         reached = update.position;
       }
     } finally {
-      moment.release?.();
+      view.release?.();
     }
   }
 

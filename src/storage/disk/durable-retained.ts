@@ -44,7 +44,7 @@ export class DurableRetained implements Retained {
 
   *holders(): Generator<Holder> {
     yield { name: 'the state table', position: this.#table.checkpoint };
-    for (const { name, checkpoint, registered } of this.#log.places()) {
+    for (const { name, checkpoint, registered } of this.#log.checkpoints()) {
       yield { name: `follower ${name}${registered ? '' : ' (not running)'}`, position: checkpoint };
     }
     const { pinned } = this.#past;

@@ -25,7 +25,7 @@ export class FoldedBase {
   }
 
   /** As it is now. */
-  moment(): StateView {
+  view(): StateView {
     this.#shared = true;
     return new ChangedView(this.#position, this.#below, this.#changed);
   }

@@ -14,20 +14,20 @@ export class ForkPoint implements StateView, UnchangingSource {
   readonly position: number;
   readonly lineage: Lineage;
   readonly #parent: UpdateLog;
-  #moment: StateView | undefined;
+  #view: StateView | undefined;
   #names: ReadonlySet<string> | undefined;
   /** Of namespaces that can only be read whole. */
   readonly #states = new StateCache();
 
-  constructor(moment: StateView, parent: UpdateLog) {
-    this.position = moment.position;
-    this.lineage = moment.lineage;
-    this.#moment = moment;
+  constructor(view: StateView, parent: UpdateLog) {
+    this.position = view.position;
+    this.lineage = view.lineage;
+    this.#view = view;
     this.#parent = parent;
   }
 
   get isOpen(): boolean {
-    return this.#moment !== undefined && this.#parent.status !== 'closed';
+    return this.#view !== undefined && this.#parent.status !== 'closed';
   }
 
   get checkpoint(): number {
@@ -35,8 +35,8 @@ export class ForkPoint implements StateView, UnchangingSource {
   }
 
   names(): Iterable<string> {
-    const moment = this.#open();
-    this.#names ??= new Set(moment.names());
+    const view = this.#open();
+    this.#names ??= new Set(view.names());
     return this.#names;
   }
 
@@ -45,9 +45,9 @@ export class ForkPoint implements StateView, UnchangingSource {
   }
 
   state(namespace: string): NamespaceState | undefined {
-    const moment = this.#open();
+    const view = this.#open();
     const known = this.#states.get(namespace);
-    return known === undefined ? moment.state(namespace) : copyOf(known);
+    return known === undefined ? view.state(namespace) : copyOf(known);
   }
 
   hydrate(namespace: string): NamespaceState | undefined {
@@ -55,12 +55,12 @@ export class ForkPoint implements StateView, UnchangingSource {
   }
 
   get(namespace: string, key: string): EntryRecord | undefined {
-    const moment = this.#open();
+    const view = this.#open();
     const known = this.#states.get(namespace);
     if (known !== undefined) return known.entries.get(key);
-    const find = moment.finder(namespace);
+    const find = view.finder(namespace);
     if (find !== undefined) return find(key);
-    const state = moment.state(namespace);
+    const state = view.state(namespace);
     if (state !== undefined) this.#states.keep(state);
     return state?.entries.get(key);
   }
@@ -82,9 +82,9 @@ export class ForkPoint implements StateView, UnchangingSource {
   }
 
   /** The branch is shut down. */
-  letGo(): void {
-    this.#moment?.release?.();
-    this.#moment = undefined;
+  close(): void {
+    this.#view?.release?.();
+    this.#view = undefined;
     this.#names = undefined;
     this.#states.clear();
   }
@@ -95,8 +95,8 @@ export class ForkPoint implements StateView, UnchangingSource {
   }
 
   #open(): StateView {
-    if (this.#moment === undefined) throw new ContextCacheError('CLOSED', 'The branch is shut down.');
-    if (this.#parent.status !== 'closed') return this.#moment;
+    if (this.#view === undefined) throw new ContextCacheError('CLOSED', 'The branch is shut down.');
+    if (this.#parent.status !== 'closed') return this.#view;
     const message =
       'The cache that this branch was forked from is shut down, and with it what the branch has not touched. ' +
       'Shut the branch down first, or fork into a data directory of its own (dataDir).';

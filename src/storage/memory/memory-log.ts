@@ -1,5 +1,5 @@
 import type { PendingUpdate, Update } from '../../core/update.ts';
-import { closed, isFollowed, noSuchPlace, notAppended, notEmpty, notHeld } from '../log-errors.ts';
+import { closed, isFollowed, noSuchCheckpoint, notAppended, notEmpty, notHeld } from '../log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from '../log-signals.ts';
 import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../update-log.ts';
 import { type RingCapacity, UpdateRing } from '../update-ring.ts';
@@ -47,7 +47,7 @@ export class MemoryLog implements UpdateLog {
   #scheduled = false;
   #settled: Promise<void> | undefined;
   #settle: (() => void) | undefined;
-  #lettingGo: (() => boolean) | undefined;
+  #aboutToRelease: (() => boolean) | undefined;
   readonly #commitSoon = () => this.#commit();
 
   constructor(options: MemoryLogOptions = {}) {
@@ -88,7 +88,7 @@ export class MemoryLog implements UpdateLog {
       if (heard) this.#pending.push(update);
     }
     // What nobody has been told of yet goes as well: those who follow keep what they need of it.
-    while (this.#ring.overfull) this.#letGo();
+    while (this.#ring.overfull) this.#releaseOldest();
   }
 
   whenCommitted(position: number): Promise<void> | undefined {
@@ -125,8 +125,8 @@ export class MemoryLog implements UpdateLog {
   }
 
   /** Calls back before the log lets go of updates, as long as the listener says that it wants to know. One listener. */
-  onLettingGo(listener: () => boolean): void {
-    this.#lettingGo = listener;
+  beforeRelease(listener: () => boolean): void {
+    this.#aboutToRelease = listener;
   }
 
   follower(name: string, start = 0): LogFollower {
@@ -143,22 +143,22 @@ export class MemoryLog implements UpdateLog {
     return follower;
   }
 
-  places(): FollowerCheckpoint[] {
+  checkpoints(): FollowerCheckpoint[] {
     return Array.from(this.#followers.values(), ({ name, checkpoint }) => ({ name, checkpoint, registered: true }));
   }
 
   async forget(name: string): Promise<void> {
-    throw this.#followers.has(name) ? isFollowed(name) : noSuchPlace(name);
+    throw this.#followers.has(name) ? isFollowed(name) : noSuchCheckpoint(name);
   }
 
   async trim(position: number): Promise<void> {
     this.#assertOpen();
     const last = Math.min(position, this.#committed);
-    while (this.#ring.first <= last) this.#letGo();
+    while (this.#ring.first <= last) this.#releaseOldest();
   }
 
   /** Called with each update, in order, when it is let go of. What it does must not fail. */
-  onLetGo(listener: (update: Update) => void): void {
+  onRelease(listener: (update: Update) => void): void {
     this.#leaving.add(listener);
   }
 
@@ -195,8 +195,8 @@ export class MemoryLog implements UpdateLog {
     commit.emit(updates);
   }
 
-  #letGo(): void {
-    if (this.#lettingGo?.() === false) this.#lettingGo = undefined;
+  #releaseOldest(): void {
+    if (this.#aboutToRelease?.() === false) this.#aboutToRelease = undefined;
     if (this.#followers.size > 0 || this.#leaving.size > 0) {
       const update = this.#ring.at(this.#ring.first);
       for (const follower of this.#followers.values()) follower.keep(update);

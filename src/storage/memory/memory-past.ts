@@ -54,16 +54,16 @@ export class MemoryPast implements PastSource {
     this.#begin = log.head;
     const states = () => new Map(Array.from(registry.records(), ({ name, state }) => [name, copyOf(state)]));
     this.#base = base ?? new GivenView(log.head, this.lineage, states());
-    log.onLettingGo(() => this.#holdAll());
+    log.beforeRelease(() => this.#holdAll());
   }
 
   /** From now on the past goes back as far as the log does, where it did until now. */
-  foldWhatGoes(): void {
+  foldReleased(): void {
     const base = this.#base;
     if (this.#folded !== undefined || base === undefined || !this.isWhole) return;
     const folded = new FoldedBase(base);
     this.#folded = folded;
-    this.#log.onLetGo((update) => {
+    this.#log.onRelease((update) => {
       if (this.#base === undefined) return;
       try {
         folded.fold(update);
@@ -89,7 +89,7 @@ export class MemoryPast implements PastSource {
     const { head } = this.#log;
     if (position > head) throw beyondTheLog(position, head);
     if (position < this.#begin) throw beforeThePast(position, this.#begin);
-    if (this.#base !== undefined && this.isWhole) return this.#foldedAt(position, this.#folded?.moment() ?? this.#base);
+    if (this.#base !== undefined && this.isWhole) return this.#foldedAt(position, this.#folded?.view() ?? this.#base);
     if (position === head && this.#keepsValues) return this.present();
     throw this.#gone(position);
   }
@@ -124,13 +124,13 @@ export class MemoryPast implements PastSource {
 
   /** Costs nothing until it is read. */
   #foldedAt(position: number, base: StateView): StateView {
-    const moment = new FoldedView(position, this.lineage, base, () => this.#log.recent(this.#begin + 1, position));
-    this.#lazy.push(new WeakRef(moment));
+    const view = new FoldedView(position, this.lineage, base, () => this.#log.recent(this.#begin + 1, position));
+    this.#lazy.push(new WeakRef(view));
     if (this.#lazy.length >= this.#sweepAt) {
       this.#lazy = this.#lazy.filter((each) => each.deref() !== undefined);
       this.#sweepAt = Math.max(64, 2 * this.#lazy.length);
     }
-    return moment;
+    return view;
   }
 
   /** Says whether it wants to be told the next time, too. */

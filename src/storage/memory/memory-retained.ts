@@ -44,11 +44,12 @@ export class MemoryRetained implements Retained {
   }
 
   *holders(): Generator<Holder> {
-    for (const { name, checkpoint } of this.#log.places()) yield { name: `follower ${name}`, position: checkpoint };
+    for (const { name, checkpoint } of this.#log.checkpoints())
+      yield { name: `follower ${name}`, position: checkpoint };
   }
 
   async trim(position: number): Promise<void> {
-    this.#past.foldWhatGoes();
+    this.#past.foldReleased();
     await this.#log.trim(position);
   }
 }

@@ -109,7 +109,7 @@ export class FoldedView implements StateView {
 }
 
 /** Nobody has to say that a moment is no longer wanted: what is kept for it is let go of when it is garbage. */
-const abandoned = new FinalizationRegistry<() => void>((letGo) => letGo());
+const abandoned = new FinalizationRegistry<() => void>((free) => free());
 
 /** The present, kept: a namespace is captured before it changes for the first time. */
 export class PresentView implements StateView {
@@ -118,7 +118,7 @@ export class PresentView implements StateView {
   readonly #registry: NamespaceRegistry;
   /** Those that have changed since; version 0: there was none. */
   readonly #kept = new Map<string, Capture>();
-  readonly #letGo: () => void;
+  readonly #free: () => void;
   #released = false;
 
   constructor(position: number, lineage: Lineage, registry: NamespaceRegistry) {
@@ -130,12 +130,12 @@ export class PresentView implements StateView {
     const stop = registry.beforeChange(({ name, state }: NamespaceRecord) => {
       if (!kept.has(name)) kept.set(name, state.capture());
     });
-    this.#letGo = () => {
+    this.#free = () => {
       stop();
       for (const capture of kept.values()) capture.close();
       kept.clear();
     };
-    abandoned.register(this, this.#letGo, this);
+    abandoned.register(this, this.#free, this);
   }
 
   *names(): Generator<string> {
@@ -177,7 +177,7 @@ export class PresentView implements StateView {
     if (this.#released) return;
     this.#released = true;
     abandoned.unregister(this);
-    this.#letGo();
+    this.#free();
   }
 
   #assertHeld(): void {

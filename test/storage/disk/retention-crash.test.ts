@@ -50,13 +50,13 @@ async function expectWhole({ log, past }: Opened, updates: readonly Update[]): P
       else states.set(update.namespace, state);
     }
     if (position < past.first) continue;
-    const moment = past.at(position);
-    expect([...moment.names()].sort()).toEqual([...states.keys()].sort());
+    const view = past.at(position);
+    expect([...view.names()].sort()).toEqual([...states.keys()].sort());
     for (const [name, state] of states) {
-      expect(new Map(moment.state(name)?.entries)).toEqual(new Map(state.entries));
-      expect(moment.lastChange(name)).toBe(state.position);
+      expect(new Map(view.state(name)?.entries)).toEqual(new Map(state.entries));
+      expect(view.lastChange(name)).toBe(state.position);
     }
-    moment.release?.();
+    view.release?.();
   }
 }
 

@@ -4,7 +4,7 @@ import type { ConfigStore } from '../../config-store.ts';
 import {
   closed,
   isFollowed,
-  noSuchPlace,
+  noSuchCheckpoint,
   notAppended,
   notAtHand,
   notEmpty,
@@ -237,22 +237,22 @@ export class LevelLog implements UpdateLog {
     return follower;
   }
 
-  places(): FollowerCheckpoint[] {
-    const places = Array.from(this.#followers.values(), ({ name, checkpoint }) => ({
+  checkpoints(): FollowerCheckpoint[] {
+    const checkpoints = Array.from(this.#followers.values(), ({ name, checkpoint }) => ({
       name,
       checkpoint,
       registered: true,
     }));
     for (const [name, checkpoint] of this.#checkpoints.entries()) {
-      if (!this.#followers.has(name)) places.push({ name, checkpoint, registered: false });
+      if (!this.#followers.has(name)) checkpoints.push({ name, checkpoint, registered: false });
     }
-    return places;
+    return checkpoints;
   }
 
   async forget(name: string): Promise<void> {
     this.#assertOpen();
     if (this.#followers.has(name)) throw isFollowed(name);
-    if (this.#checkpoints.get(name) === undefined) throw noSuchPlace(name);
+    if (this.#checkpoints.get(name) === undefined) throw noSuchCheckpoint(name);
     this.#checkpoints.delete(name);
     await this.#checkpoints.flush();
   }
@@ -270,7 +270,7 @@ export class LevelLog implements UpdateLog {
 
   /** How far the log may let go. */
   #mayGo(position: number): number {
-    const least = Math.min(position, this.#committed, ...this.places().map(({ checkpoint }) => checkpoint));
+    const least = Math.min(position, this.#committed, ...this.checkpoints().map(({ checkpoint }) => checkpoint));
     return Math.max(least, this.directory.identity.begin);
   }
 

@@ -27,42 +27,42 @@ export class PastColumns {
   }
 
   get(name: string): PastSummary | undefined {
-    const place = this.#names.find(name);
-    return place === NOWHERE ? undefined : this.#at(place, name);
+    const slot = this.#names.find(name);
+    return slot === NOWHERE ? undefined : this.#at(slot, name);
   }
 
   set(summary: PastSummary): void {
-    const place = this.#names.add(summary.name);
-    this.#count.set(place, summary.count);
-    this.#last.set(place, summary.last);
-    this.#frames.set(place, summary.frames);
-    this.#framedAt.set(place, summary.framedAt);
-    this.#weight.set(place, summary.weight);
-    this.#firstChunk.set(place, summary.firstChunk);
-    this.#firstFrame.set(place, summary.firstFrame);
+    const slot = this.#names.add(summary.name);
+    this.#count.set(slot, summary.count);
+    this.#last.set(slot, summary.last);
+    this.#frames.set(slot, summary.frames);
+    this.#framedAt.set(slot, summary.framedAt);
+    this.#weight.set(slot, summary.weight);
+    this.#firstChunk.set(slot, summary.firstChunk);
+    this.#firstFrame.set(slot, summary.firstFrame);
     const { lives, livedBefore, keyframe } = summary;
     const [born = 0] = lives;
     const isPlain = lives.length === 1 && !livedBefore && keyframe === undefined;
-    this.#born.set(place, isPlain ? born : 0);
-    if (isPlain) this.#rarely.delete(place);
-    else this.#rarely.set(place, { lives, livedBefore, keyframe });
+    this.#born.set(slot, isPlain ? born : 0);
+    if (isPlain) this.#rarely.delete(slot);
+    else this.#rarely.set(slot, { lives, livedBefore, keyframe });
   }
 
   delete(name: string): void {
-    const place = this.#names.delete(name);
-    if (place !== NOWHERE) this.#forget(place);
+    const slot = this.#names.delete(name);
+    if (slot !== NOWHERE) this.#forget(slot);
   }
 
   /** Lets go of all. Call it once nobody uses this any more: the names are shared. */
   clear(): void {
-    for (const place of this.#names.places()) this.#forget(place);
+    for (const slot of this.#names.places()) this.#forget(slot);
     this.#names.clear();
   }
 
   /** Position of the namespace's last update; `undefined` where it has no past. */
   last(name: string): number | undefined {
-    const place = this.#names.find(name);
-    return place === NOWHERE ? undefined : this.#last.get(place);
+    const slot = this.#names.find(name);
+    return slot === NOWHERE ? undefined : this.#last.get(slot);
   }
 
   /** In no particular order. */
@@ -72,39 +72,39 @@ export class PastColumns {
 
   /** In no particular order. */
   *values(): Generator<PastSummary> {
-    for (const place of this.#names.places()) yield this.#at(place, this.#names.table.nameAt(place));
+    for (const slot of this.#names.places()) yield this.#at(slot, this.#names.table.nameAt(slot));
   }
 
-  #at(place: number, name: string): PastSummary {
-    const { lives, livedBefore, keyframe } = this.#rarely.get(place) ?? this.#plain(place);
+  #at(slot: number, name: string): PastSummary {
+    const { lives, livedBefore, keyframe } = this.#rarely.get(slot) ?? this.#plain(slot);
     return {
       name,
-      count: this.#count.get(place),
-      last: this.#last.get(place),
-      frames: this.#frames.get(place),
-      framedAt: this.#framedAt.get(place),
-      weight: this.#weight.get(place),
+      count: this.#count.get(slot),
+      last: this.#last.get(slot),
+      frames: this.#frames.get(slot),
+      framedAt: this.#framedAt.get(slot),
+      weight: this.#weight.get(slot),
       lives,
       livedBefore,
-      firstChunk: this.#firstChunk.get(place),
-      firstFrame: this.#firstFrame.get(place),
+      firstChunk: this.#firstChunk.get(slot),
+      firstFrame: this.#firstFrame.get(slot),
       keyframe,
     };
   }
 
-  #plain(place: number): Rarely {
-    return { lives: [this.#born.get(place)], livedBefore: false, keyframe: undefined };
+  #plain(slot: number): Rarely {
+    return { lives: [this.#born.get(slot)], livedBefore: false, keyframe: undefined };
   }
 
-  #forget(place: number): void {
-    this.#count.set(place, 0);
-    this.#last.set(place, 0);
-    this.#frames.set(place, 0);
-    this.#framedAt.set(place, 0);
-    this.#weight.set(place, 0);
-    this.#firstChunk.set(place, 0);
-    this.#firstFrame.set(place, 0);
-    this.#born.set(place, 0);
-    this.#rarely.delete(place);
+  #forget(slot: number): void {
+    this.#count.set(slot, 0);
+    this.#last.set(slot, 0);
+    this.#frames.set(slot, 0);
+    this.#framedAt.set(slot, 0);
+    this.#weight.set(slot, 0);
+    this.#firstChunk.set(slot, 0);
+    this.#firstFrame.set(slot, 0);
+    this.#born.set(slot, 0);
+    this.#rarely.delete(slot);
   }
 }

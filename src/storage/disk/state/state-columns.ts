@@ -33,47 +33,47 @@ export class StateColumns {
   }
 
   get(name: string): StoredNamespace | undefined {
-    const place = this.#names.find(name);
-    if (place === NOWHERE) return undefined;
-    const nextExpiryAt = this.#nextExpiryAt.get(place);
+    const slot = this.#names.find(name);
+    if (slot === NOWHERE) return undefined;
+    const nextExpiryAt = this.#nextExpiryAt.get(slot);
     return {
       name,
-      version: this.#version.get(place),
-      position: this.#position.get(place),
-      count: this.#count.get(place),
-      bytes: this.#bytes.get(place),
-      pages: this.#pages.get(place),
+      version: this.#version.get(slot),
+      position: this.#position.get(slot),
+      count: this.#count.get(slot),
+      bytes: this.#bytes.get(slot),
+      pages: this.#pages.get(slot),
       nextExpiryAt: nextExpiryAt === Number.POSITIVE_INFINITY ? null : nextExpiryAt,
-      digest: this.#digests.get(place),
+      digest: this.#digests.get(slot),
     };
   }
 
   /** As {@link get}, for one who only reads an entry. */
   paged(name: string): Paged | undefined {
-    const place = this.#names.find(name);
-    if (place === NOWHERE) return undefined;
-    return { name, count: this.#count.get(place), pages: this.#pages.get(place) };
+    const slot = this.#names.find(name);
+    if (slot === NOWHERE) return undefined;
+    return { name, count: this.#count.get(slot), pages: this.#pages.get(slot) };
   }
 
   set({ name, version, position, count, bytes, pages, nextExpiryAt, digest }: StoredNamespace): void {
-    const place = this.#names.add(name);
-    this.#version.set(place, version);
-    this.#position.set(place, position);
-    this.#count.set(place, count);
-    this.#bytes.set(place, bytes);
-    this.#pages.set(place, pages);
-    this.#nextExpiryAt.set(place, nextExpiryAt ?? Number.POSITIVE_INFINITY);
-    this.#digests.set(place, digest);
+    const slot = this.#names.add(name);
+    this.#version.set(slot, version);
+    this.#position.set(slot, position);
+    this.#count.set(slot, count);
+    this.#bytes.set(slot, bytes);
+    this.#pages.set(slot, pages);
+    this.#nextExpiryAt.set(slot, nextExpiryAt ?? Number.POSITIVE_INFINITY);
+    this.#digests.set(slot, digest);
   }
 
   delete(name: string): void {
-    const place = this.#names.delete(name);
-    if (place !== NOWHERE) this.#forget(place);
+    const slot = this.#names.delete(name);
+    if (slot !== NOWHERE) this.#forget(slot);
   }
 
   /** Lets go of all. Call it once nobody uses this any more: the names are shared. */
   clear(): void {
-    for (const place of this.#names.places()) this.#forget(place);
+    for (const slot of this.#names.places()) this.#forget(slot);
     this.#names.clear();
   }
 
@@ -84,17 +84,17 @@ export class StateColumns {
 
   /** Of every namespace the position of its last update, in no particular order. */
   *positions(): Generator<readonly [name: string, position: number]> {
-    for (const place of this.#names.places()) yield [this.#names.table.nameAt(place), this.#position.get(place)];
+    for (const slot of this.#names.places()) yield [this.#names.table.nameAt(slot), this.#position.get(slot)];
   }
 
-  #forget(place: number): void {
-    this.#version.set(place, 0);
-    this.#position.set(place, 0);
-    this.#count.set(place, 0);
-    this.#bytes.set(place, 0);
-    this.#pages.set(place, 1);
-    this.#nextExpiryAt.set(place, Number.POSITIVE_INFINITY);
-    this.#digests.set(place, undefined);
+  #forget(slot: number): void {
+    this.#version.set(slot, 0);
+    this.#position.set(slot, 0);
+    this.#count.set(slot, 0);
+    this.#bytes.set(slot, 0);
+    this.#pages.set(slot, 1);
+    this.#nextExpiryAt.set(slot, Number.POSITIVE_INFINITY);
+    this.#digests.set(slot, undefined);
   }
 }
 
@@ -107,17 +107,17 @@ class DigestColumn {
   readonly #chunks: Buffer[] = [];
   readonly #there = new NumberColumn();
 
-  get(place: number): string | undefined {
-    if (this.#there.get(place) === 0) return undefined;
-    const at = (place % DIGESTS) * DIGEST_BYTES;
-    return this.#chunks[Math.floor(place / DIGESTS)]?.toString('hex', at, at + DIGEST_BYTES);
+  get(slot: number): string | undefined {
+    if (this.#there.get(slot) === 0) return undefined;
+    const at = (slot % DIGESTS) * DIGEST_BYTES;
+    return this.#chunks[Math.floor(slot / DIGESTS)]?.toString('hex', at, at + DIGEST_BYTES);
   }
 
-  set(place: number, digest: string | undefined): void {
-    this.#there.set(place, digest === undefined ? 0 : 1);
+  set(slot: number, digest: string | undefined): void {
+    this.#there.set(slot, digest === undefined ? 0 : 1);
     if (digest === undefined) return;
-    const index = Math.floor(place / DIGESTS);
+    const index = Math.floor(slot / DIGESTS);
     while (this.#chunks.length <= index) this.#chunks.push(Buffer.alloc(DIGESTS * DIGEST_BYTES));
-    this.#chunks[index]?.write(digest, (place % DIGESTS) * DIGEST_BYTES, 'hex');
+    this.#chunks[index]?.write(digest, (slot % DIGESTS) * DIGEST_BYTES, 'hex');
   }
 }
