@@ -18,6 +18,7 @@ import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
 import { Writer } from '../engine/writer.ts';
+import type { Inspectable } from '../inspector/inspectable.ts';
 import { Digests } from '../past/digests.ts';
 import { History } from '../past/history.ts';
 import { Verifier } from '../verify/verify.ts';
@@ -56,9 +57,12 @@ type DefaultNamespace = typeof DEFAULT_NAMESPACE;
  * ```
  */
 export class AgentContextCache<
-  S extends NamespaceTypes = AnyNamespaces,
-  P extends BaseContextCache = InMemoryContextCache,
-> extends Administration<S> {
+    S extends NamespaceTypes = AnyNamespaces,
+    P extends BaseContextCache = InMemoryContextCache,
+  >
+  extends Administration<S>
+  implements Inspectable
+{
   readonly #parts: Engine;
   readonly #reader: Reader;
   readonly #writer: Writer;
@@ -99,7 +103,7 @@ export class AgentContextCache<
     this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
     reveal(this, this.#inside);
     this.#control = { parts, reader, writer, settings, verifier, health: () => this.health() };
-    if (options.inspector) startOwnInspector(this as unknown as AgentContextCache, options.inspector, report);
+    if (options.inspector) startOwnInspector(this, options.inspector, report);
   }
 
   /**

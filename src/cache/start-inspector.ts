@@ -1,7 +1,7 @@
 import { toError } from '../core/errors.ts';
 import type { Report } from '../core/report.ts';
 import type { Inspector, InspectorOptions } from '../engine/inspector-options.ts';
-import type { AgentContextCache } from './agent-context-cache.ts';
+import type { Inspectable } from '../inspector/inspectable.ts';
 
 /**
  * Shows a cache to a browser: a page with its actors, its data, each update and any moment of the past. Nothing is loaded,
@@ -15,13 +15,13 @@ import type { AgentContextCache } from './agent-context-cache.ts';
  * console.log(`Look at ${url}`);
  * ```
  */
-export async function startInspector(cache: AgentContextCache, options: InspectorOptions = {}): Promise<Inspector> {
+export async function startInspector(cache: Inspectable, options: InspectorOptions = {}): Promise<Inspector> {
   const { InspectorServer } = await import('../inspector/server/inspector-server.ts');
   return InspectorServer.start(cache, options);
 }
 
 /** For a cache that is opened with its inspector. */
-export function startOwnInspector(cache: AgentContextCache, options: true | InspectorOptions, report: Report): void {
+export function startOwnInspector(cache: Inspectable, options: true | InspectorOptions, report: Report): void {
   const given = options === true ? {} : options;
   const onListening = (url: string) => process.stderr.write(`Inspector: ${url}\n`);
   startInspector(cache, { onListening, ...given }).catch((error) => report(toError(error), { source: 'inspector' }));

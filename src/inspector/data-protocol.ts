@@ -1,4 +1,5 @@
-import type { JsonValue, Operation } from '../index.ts';
+import type { Operation } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
 
 /** What is told of namespaces, entries, updates and moments; see `protocol.ts` for where. */
 

@@ -1,4 +1,6 @@
-import type { JsonValue, Operation, VerifyProgress } from '../index.ts';
+import type { Operation } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { VerifyProgress } from '../verify/verify-findings.ts';
 import type { UpdateFilter, UpdateRow } from './data-protocol.ts';
 import type { Actor, ForeignActor, OverviewSample } from './protocol.ts';
 

@@ -1,13 +1,11 @@
-import type {
-  Acknowledgement,
-  BackupStatus,
-  CacheHealth,
-  FollowerHealth,
-  JsonValue,
-  SnapshotInfo,
-  VerifyProgress,
-  VerifyReport,
-} from '../index.ts';
+import type { Acknowledgement } from '../core/command.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { BackupStatus } from '../followers/backup/backup-sink.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
+import type { FollowerHealth } from '../followers/follower.ts';
+import type { VerifyProgress } from '../verify/verify-findings.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
 import type {
   DiffPage,
   EntryDetail,

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Clock, ContextCacheError, systemClock } from '../index.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { sendError } from './http-response.ts';
 
 /** How requests are listened for. */

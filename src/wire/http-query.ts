@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { ContextCacheError } from '../index.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
 import { type PositionOrDate, parsePosition } from './position.ts';
 

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { ContextCacheError } from '../index.ts';
+import { ContextCacheError } from '../core/errors.ts';
 
 /** Bytes a line may have at the most. */
 export const MAX_LINE_BYTES = 64 * 1024 * 1024;

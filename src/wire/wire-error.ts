@@ -1,4 +1,6 @@
-import { ContextCacheError, type Entry, type ErrorCode, VersionConflictError } from '../index.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
+import type { Entry } from '../core/namespace-state.ts';
 
 /** An error as other programs get it. */
 export interface WireError {

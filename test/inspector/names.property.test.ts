@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { sortInSlices, TimeSlice } from '../../src/core/time-slice.ts';
 import { compareNames, systemClock } from '../../src/index.ts';
-import { glob } from '../../src/inspector/glob.ts';
 import { SortedNames } from '../../src/inspector/reads/sorted-names.ts';
-import { sortInTurns, Turns } from '../../src/inspector/turns.ts';
+import { glob } from '../../src/inspector/reads/update-pages.ts';
 import { fcOptions } from '../support/property.ts';
 
 const piece = fc.constantFrom('a', 'b', ':', '/', 'trip', '\u{1f600}', '\u{ff5e}', 'z', '::');
@@ -70,8 +70,8 @@ test('a search finds every name once, in order', async () => {
         const sorted = new SortedNames([...all].sort(compareNames));
         const found: string[] = [];
         for (let after: string | null | undefined; after !== null; ) {
-          const turns = new Turns(systemClock);
-          const page = await sorted.search({ prefix: '', after: after ?? undefined, limit }, q, turns);
+          const slice = new TimeSlice(systemClock);
+          const page = await sorted.search({ prefix: '', after: after ?? undefined, limit }, q, slice);
           for (const node of page.nodes) if (node.kind === 'item') found.push(node.name);
           after = page.next;
         }
@@ -82,7 +82,7 @@ test('a search finds every name once, in order', async () => {
   );
 });
 
-describe('sorting in turns', () => {
+describe('sorting in slices', () => {
   test('gives what sorting gives, and lets others in between', async () => {
     const many = Array.from({ length: 50_000 }, (_, index) => (index * 7_919) % 50_021);
     let turns = 0;
@@ -91,11 +91,11 @@ describe('sorting in turns', () => {
       timer = setImmediate(tick);
     };
     let timer = setImmediate(tick);
-    const sorted = await sortInTurns(many, (a, b) => a - b, new Turns(systemClock));
+    const sorted = await sortInSlices(many, (a, b) => a - b, new TimeSlice(systemClock));
     clearImmediate(timer);
     expect(sorted).toEqual([...many].sort((a, b) => a - b));
     expect(turns).toBeGreaterThan(0);
-    expect(await sortInTurns([], () => 0, new Turns(systemClock))).toEqual([]);
+    expect(await sortInSlices([], () => 0, new TimeSlice(systemClock))).toEqual([]);
   });
 
   test('ends with its signal', async () => {
@@ -106,7 +106,7 @@ describe('sorting in turns', () => {
       return now;
     };
     const late = { now: tick, setTimeout: () => 0, clearTimeout: () => {} };
-    await expect(sortInTurns([2, 1], (a, b) => a - b, new Turns(late, ended))).rejects.toThrow('gone');
+    await expect(sortInSlices([2, 1], (a, b) => a - b, new TimeSlice(late, ended))).rejects.toThrow('gone');
   });
 });
 

@@ -1,4 +1,6 @@
-import type { AgentContextCache, Clock, ObservedActor } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { ObservedActor } from '../../engine/inspection.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { ActorTransition, ServerMessage } from '../live-protocol.ts';
 import type { MachineGraph } from '../protocol.ts';
 import type { Actors } from '../reads/actors.ts';
@@ -11,7 +13,7 @@ const MAX_TRANSITIONS = 200;
 
 /** What actors are watched with. */
 export interface ActorFeedParts {
-  readonly cache: AgentContextCache;
+  readonly cache: Inspectable;
   readonly clock: Clock;
   readonly actors: Actors;
   readonly graphs: readonly MachineGraph[];

@@ -1,5 +1,7 @@
 import { WebSocket } from 'ws';
-import { type AgentContextCache, type Clock, ContextCacheError } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { Redactor } from '../reads/redactor.ts';
 
 /** After the connection was lost or refused. */
@@ -42,7 +44,7 @@ export class ActorSender {
   #closed = false;
 
   /** @throws {ContextCacheError} `INVALID_OPTION` for what is no `ws://` address. */
-  constructor(cache: AgentContextCache, clock: Clock, redactor: Redactor, url: string) {
+  constructor(cache: Inspectable, clock: Clock, redactor: Redactor, url: string) {
     if (!/^wss?:\/\/\S+$/.test(url)) {
       throw new ContextCacheError('INVALID_OPTION', 'sendTo is a WebSocket address such as ws://127.0.0.1:8080.');
     }

@@ -1,4 +1,5 @@
-import type { Clock, JsonValue } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { JsonValue } from '../../core/value.ts';
 import type { ForeignEvent } from '../live-protocol.ts';
 import type { ForeignActor, ForeignList, MachineGraph } from '../protocol.ts';
 import { machineGraph } from '../reads/machine-graph.ts';

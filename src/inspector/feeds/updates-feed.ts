@@ -1,5 +1,6 @@
-import type { AgentContextCache, Operation, Update } from '../../index.ts';
+import type { Operation, Update } from '../../core/update.ts';
 import type { UpdateFilter } from '../data-protocol.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { ServerMessage } from '../live-protocol.ts';
 import type { Presenter } from '../reads/presenter.ts';
 import { filterOf } from '../reads/update-pages.ts';
@@ -9,12 +10,7 @@ import type { Feed, StartFeed } from './feed.ts';
  * Updates as they are committed: of those that pass the filter the newest are kept for the next batch, and the others
  * counted. What is not wanted costs no more than the look at it; with a namespace without `*` not even that.
  */
-export function updatesFeed(
-  cache: AgentContextCache,
-  presenter: Presenter,
-  filter: UpdateFilter,
-  limit: number,
-): StartFeed {
+export function updatesFeed(cache: Inspectable, presenter: Presenter, filter: UpdateFilter, limit: number): StartFeed {
   return (id, changed) => new UpdatesFeed(cache, presenter, filter, limit, { id, changed });
 }
 
@@ -29,7 +25,7 @@ class UpdatesFeed implements Feed {
   #counts: Partial<Record<Operation, number>> = {};
 
   constructor(
-    cache: AgentContextCache,
+    cache: Inspectable,
     presenter: Presenter,
     filter: UpdateFilter,
     limit: number,

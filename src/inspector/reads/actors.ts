@@ -1,6 +1,9 @@
-import { type AgentContextCache, type Clock, ContextCacheError, type FollowerHealth } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { TimeSlice } from '../../core/time-slice.ts';
+import type { FollowerHealth } from '../../followers/follower.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { Actor, ActorList } from '../protocol.ts';
-import { Turns } from '../turns.ts';
 import type { NamespaceIndex, NamespaceList, NamespaceOrder } from './namespace-index.ts';
 
 const NAMESPACE = 'namespace:';
@@ -20,11 +23,11 @@ export interface ActorsQuestion {
 
 /** The actors of a cache, told from what it knows of them anyway. */
 export class Actors {
-  readonly #cache: AgentContextCache;
+  readonly #cache: Inspectable;
   readonly #clock: Clock;
   readonly #index: NamespaceIndex;
 
-  constructor(cache: AgentContextCache, clock: Clock, index: NamespaceIndex) {
+  constructor(cache: Inspectable, clock: Clock, index: NamespaceIndex) {
     this.#cache = cache;
     this.#clock = clock;
     this.#index = index;
@@ -73,13 +76,12 @@ export class Actors {
     const names = await list.sortedBy(sort, this.#clock);
     if (q === '' && status === undefined) return names;
     const wanted = q.toLowerCase();
-    const turns = new Turns(this.#clock, signal);
+    const slice = new TimeSlice(this.#clock, signal);
     const found: string[] = [];
     for (const name of names) {
       const isOf = status === undefined || list.infos.get(name)?.status === status;
       if (isOf && name.toLowerCase().includes(wanted)) found.push(name);
-      const turn = turns.next();
-      if (turn !== undefined) await turn;
+      if (slice.over) await slice.pause();
     }
     return found;
   }

@@ -1,11 +1,9 @@
-import {
-  type Acknowledgement,
-  type AgentContextCache,
-  type Clock,
-  ContextCacheError,
-  compareNames,
-  type Entry,
-} from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Acknowledgement } from '../../core/command.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { compareNames } from '../../core/names.ts';
+import type { Entry } from '../../core/namespace-state.ts';
+import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type {
   EditRequest,
   EntryDetail,
@@ -15,7 +13,7 @@ import type {
   Paged,
   TreePage,
 } from '../data-protocol.ts';
-import { sortInTurns, Turns } from '../turns.ts';
+import type { Inspectable } from '../inspectable.ts';
 import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
 import type { Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
@@ -39,7 +37,7 @@ export interface NamesQuestion extends TreeQuestion {
 
 /** What data is looked at with. */
 export interface DataParts {
-  readonly cache: AgentContextCache;
+  readonly cache: Inspectable;
   readonly clock: Clock;
   readonly index: NamespaceIndex;
   readonly moments: Views;
@@ -157,7 +155,7 @@ export class Data {
 
   async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
     const { cache, moments } = this.#parts;
-    return at === undefined ? cache.inspection.entry(key, namespace) : moments.view(at).entry(key, namespace);
+    return at === undefined ? cache.inspection.entry(key, namespace) : moments.entry(at, namespace, key);
   }
 
   async #keysNow(namespace: string): Promise<KeyList> {
@@ -168,7 +166,7 @@ export class Data {
     const begun = clock.now();
     if (known !== undefined && (known.version === version || begun < known.freshUntil)) return known;
     const keys = await cache.listKeys(namespace);
-    const names = new SortedNames(await sortInTurns(keys, compareNames, new Turns(clock)));
+    const names = new SortedNames(await sortInSlices(keys, compareNames, new TimeSlice(clock)));
     const now = clock.now();
     const list = { names, version, position, freshUntil: now + Math.min(FRESH_MS, (now - begun) * FRESH_FACTOR) };
     this.#keys.delete(namespace);
@@ -181,7 +179,7 @@ export class Data {
     names: SortedNames,
     { q, signal, ...question }: NamesQuestion,
   ): NamePage<Branching> | Promise<NamePage<Branching>> {
-    return q === '' ? names.tree(question) : names.search(question, q, new Turns(this.#parts.clock, signal));
+    return q === '' ? names.tree(question) : names.search(question, q, new TimeSlice(this.#parts.clock, signal));
   }
 }
 

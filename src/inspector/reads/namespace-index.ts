@@ -1,5 +1,8 @@
-import { type AgentContextCache, type Clock, compareNames, type NamespaceInfo } from '../../index.ts';
-import { sortInTurns, Turns } from '../turns.ts';
+import type { Clock } from '../../core/clock.ts';
+import { compareNames } from '../../core/names.ts';
+import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
+import type { NamespaceInfo } from '../../engine/inspection.ts';
+import type { Inspectable } from '../inspectable.ts';
 import { SortedNames } from './sorted-names.ts';
 
 /** What namespaces may be sorted by besides their name: the most comes first. */
@@ -64,7 +67,7 @@ export class NamespaceList {
         return order === 'restarts' ? info.crashes : info[order];
       };
       const byMeasure = (a: NamespaceInfo, b: NamespaceInfo) => measure(b) - measure(a);
-      sorted = sortInTurns([...this.infos.values()], byMeasure, new Turns(clock)).then((infos) =>
+      sorted = sortInSlices([...this.infos.values()], byMeasure, new TimeSlice(clock)).then((infos) =>
         infos.map(({ name }) => name),
       );
       this.#sorted.set(order, sorted);
@@ -85,7 +88,7 @@ const IDLE_MS = 60_000;
  * namespaces the list may be older than the last update, which its position tells.
  */
 export class NamespaceIndex {
-  readonly #cache: AgentContextCache;
+  readonly #cache: Inspectable;
   readonly #clock: Clock;
   #list: NamespaceList | undefined;
   #freshUntil = 0;
@@ -95,7 +98,7 @@ export class NamespaceIndex {
   #walking: Promise<NamespaceList> | undefined;
   #idle: unknown;
 
-  constructor(cache: AgentContextCache, clock: Clock) {
+  constructor(cache: Inspectable, clock: Clock) {
     this.#cache = cache;
     this.#clock = clock;
   }
@@ -128,14 +131,13 @@ export class NamespaceIndex {
 
   async #walk(at: number): Promise<NamespaceList> {
     const { position } = this.#cache;
-    const turns = new Turns(this.#clock);
+    const slice = new TimeSlice(this.#clock);
     const infos = new Map<string, NamespaceInfo>();
     for (const info of this.#cache.inspection.namespaces()) {
       infos.set(info.name, info);
-      const turn = turns.next();
-      if (turn !== undefined) await turn;
+      if (slice.over) await slice.pause();
     }
-    const sorted = await this.#sorted(infos, this.#list, turns);
+    const sorted = await this.#sorted(infos, this.#list, slice);
     if (this.#mark === undefined || at - this.#mark.at >= LOAD_MS) {
       this.#markBefore = this.#mark;
       this.#mark = { infos, at };
@@ -148,10 +150,10 @@ export class NamespaceIndex {
   }
 
   /** Where nothing came or went, the names are in order already. */
-  async #sorted(infos: Infos, before: NamespaceList | undefined, turns: Turns): Promise<SortedNames> {
+  async #sorted(infos: Infos, before: NamespaceList | undefined, slice: TimeSlice): Promise<SortedNames> {
     if (before !== undefined && before.infos.size === infos.size) {
       if (before.names.names.every((name) => infos.has(name))) return before.names;
     }
-    return new SortedNames(await sortInTurns([...infos.keys()], compareNames, turns));
+    return new SortedNames(await sortInSlices([...infos.keys()], compareNames, slice));
   }
 }

@@ -1,4 +1,7 @@
-import type { Entry, EntryVersion, JsonValue, Update } from '../../index.ts';
+import type { Entry } from '../../core/namespace-state.ts';
+import type { Update } from '../../core/update.ts';
+import type { JsonValue } from '../../core/value.ts';
+import type { EntryVersion } from '../../past/history.ts';
 import type {
   EntryDetail,
   EntrySummary,
@@ -29,9 +32,9 @@ export class Presenter {
     return { key, version, updatedAt, expiresAt, agent, preview: this.#preview(namespace, key, value) };
   }
 
-  version(namespace: string, key: string, entry: EntryVersion): EntryVersionDetail {
+  version(namespace: string, key: string, entry: EntryVersion<unknown>): EntryVersionDetail {
     const { operation, value, version, position, at, agent, expiresAt } = entry;
-    const shown = value === undefined ? { hidden: false } : this.#redactor.show(namespace, key, value);
+    const shown = value === undefined ? { hidden: false } : this.#redactor.show(namespace, key, value as JsonValue);
     return { operation, version, position, at, agent, expiresAt, ...shown };
   }
 

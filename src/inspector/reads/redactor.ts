@@ -1,5 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { ContextCacheError, hidesSecrets, type JsonValue, type Redact, type ValuePath, wordsOf } from '../../index.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { JsonValue } from '../../core/value.ts';
+import type { Redact, ValuePath } from '../../engine/inspector-options.ts';
+import { hidesSecrets, wordsOf } from './hides-secrets.ts';
 
 /** A value as it may be shown. */
 export interface Shown {

@@ -1,5 +1,5 @@
-import { compareNames } from '../../index.ts';
-import type { Turns } from '../turns.ts';
+import { compareNames } from '../../core/names.ts';
+import type { TimeSlice } from '../../core/time-slice.ts';
 
 /** What part of a tree is asked for. */
 export interface TreeQuestion {
@@ -22,7 +22,7 @@ export interface NamePage<Node> {
   readonly total: number;
 }
 
-/** Looked at between two turns. */
+/** Looked at between two pauses. */
 const LOOKS = 4_096;
 
 /** Names in the order of `compareNames`, found by halving: what a question costs does not grow with their number. */
@@ -52,7 +52,7 @@ export class SortedNames {
   async search(
     { prefix, after, limit }: Omit<TreeQuestion, 'separators'>,
     text: string,
-    turns: Turns,
+    slice: TimeSlice,
   ): Promise<NamePage<Branching>> {
     const wanted = text.toLowerCase();
     const begin = this.#from(prefix);
@@ -62,7 +62,7 @@ export class SortedNames {
     let total = 0;
     let more = false;
     for (let at = begin; at < end; at += 1) {
-      if (at % LOOKS === 0) await turns.next();
+      if (at % LOOKS === 0 && slice.over) await slice.pause();
       const name = this.names[at] as string;
       if (!name.toLowerCase().includes(wanted)) continue;
       total += 1;

@@ -1,7 +1,10 @@
-import { type AgentContextCache, type Clock, ContextCacheError, type EntryVersion, type Update } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { TimeSlice } from '../../core/time-slice.ts';
+import type { Update } from '../../core/update.ts';
+import type { EntryVersion } from '../../past/history.ts';
 import type { UpdateDetail, UpdateFilter, UpdatePage } from '../data-protocol.ts';
-import { glob } from '../glob.ts';
-import { Turns } from '../turns.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { Presenter } from './presenter.ts';
 
 /** Updates that one question looks at, at the most. */
@@ -36,11 +39,11 @@ export function filterOf({ operation, namespace, key, agent }: UpdateFilter): (u
 
 /** Reads the log by pages, newest first. */
 export class UpdatePages {
-  readonly #cache: AgentContextCache;
+  readonly #cache: Inspectable;
   readonly #clock: Clock;
   readonly #presenter: Presenter;
 
-  constructor(cache: AgentContextCache, clock: Clock, presenter: Presenter) {
+  constructor(cache: Inspectable, clock: Clock, presenter: Presenter) {
     this.#cache = cache;
     this.#clock = clock;
     this.#presenter = presenter;
@@ -49,15 +52,15 @@ export class UpdatePages {
   async page({ filter, before, around, limit, signal }: PageQuestion): Promise<UpdatePage> {
     const { first, committed } = this.#cache.inspection.log;
     const matches = filterOf(filter);
-    const turns = new Turns(this.#clock, signal);
+    const slice = new TimeSlice(this.#clock, signal);
     const newest =
-      around === undefined ? (before ?? committed + 1) - 1 : await this.#upFrom(around, limit >> 1, matches, turns);
+      around === undefined ? (before ?? committed + 1) - 1 : await this.#upFrom(around, limit >> 1, matches, slice);
     const found: Update[] = [];
     let down = Math.min(newest, committed) + 1;
     let looked = 0;
     for (let size = FIRST_WINDOW; down > first && found.length < limit && looked < MAX_LOOKED; ) {
       const to = down - 1;
-      const window = await this.#read(Math.max(first, to - size + 1), to, turns);
+      const window = await this.#read(Math.max(first, to - size + 1), to, slice);
       for (const update of window.reverse()) {
         looked += 1;
         down = update.position;
@@ -65,7 +68,7 @@ export class UpdatePages {
         if (found.length >= limit) break;
       }
       size = Math.min(LAST_WINDOW, size * 2);
-      await turns.next();
+      if (slice.over) await slice.pause();
     }
     const items = found.map((update) => this.#presenter.row(update));
     return { items, next: down > first ? String(down) : null, looked, down };
@@ -100,11 +103,16 @@ export class UpdatePages {
   }
 
   /** The position at which there are so many matching updates from here on up. */
-  async #upFrom(position: number, count: number, matches: (update: Update) => boolean, turns: Turns): Promise<number> {
+  async #upFrom(
+    position: number,
+    count: number,
+    matches: (update: Update) => boolean,
+    slice: TimeSlice,
+  ): Promise<number> {
     const { first, committed } = this.#cache.inspection.log;
     let [at, found, looked] = [Math.max(first, position) - 1, 0, 0];
     while (at < committed && found < count && looked < MAX_LOOKED) {
-      for (const update of await this.#read(at + 1, Math.min(committed, at + FIRST_WINDOW), turns)) {
+      for (const update of await this.#read(at + 1, Math.min(committed, at + FIRST_WINDOW), slice)) {
         looked += 1;
         at = update.position;
         if (matches(update)) found += 1;
@@ -114,10 +122,10 @@ export class UpdatePages {
     return at;
   }
 
-  async #read(from: number, to: number, turns: Turns): Promise<Update[]> {
+  async #read(from: number, to: number, slice: TimeSlice): Promise<Update[]> {
     const updates: Update[] = [];
     for await (const update of this.#cache.readLog({ from, to })) updates.push(update);
-    await turns.next();
+    if (slice.over) await slice.pause();
     return updates;
   }
 
@@ -125,7 +133,7 @@ export class UpdatePages {
   async #before(
     { namespace, key, position, replaced }: Update,
     signal: AbortSignal,
-  ): Promise<EntryVersion | undefined> {
+  ): Promise<EntryVersion<unknown> | undefined> {
     if (key === null || replaced === 0) return undefined;
     for await (const version of this.#cache.history(key, namespace)) {
       signal.throwIfAborted();
@@ -133,4 +141,25 @@ export class UpdatePages {
     }
     return undefined;
   }
+}
+
+/**
+ * Whether a text is one of a pattern in which `*` stands for any text. Takes no longer for any pattern than looking for its
+ * pieces one after another.
+ */
+export function glob(pattern: string): (text: string) => boolean {
+  const [first = '', ...rest] = pattern.split('*');
+  const last = rest.pop();
+  if (last === undefined) return (text) => text === pattern;
+  const middle = rest.filter((piece) => piece !== '');
+  return (text) => {
+    if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false;
+    let at = first.length;
+    for (const piece of middle) {
+      const found = text.indexOf(piece, at);
+      if (found < 0) return false;
+      at = found + piece.length;
+    }
+    return at <= text.length - last.length;
+  };
 }

@@ -1,22 +1,20 @@
-import {
-  type AgentContextCache,
-  type Clock,
-  ContextCacheError,
-  type VerifyProgress,
-  type VerifyReport,
-} from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { VerifyProgress } from '../../verify/verify-findings.ts';
+import type { VerifyReport } from '../../verify/verify-report.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { LastVerification, VerifyAgainst } from '../protocol.ts';
 
 /** Verifies the cache, one verification at a time, and tells how far it is. */
 export class Verification {
-  readonly #cache: AgentContextCache;
+  readonly #cache: Inspectable;
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
   #running: VerifyProgress | undefined;
   #last: LastVerification | undefined;
 
-  constructor(cache: AgentContextCache, clock: Clock) {
+  constructor(cache: Inspectable, clock: Clock) {
     this.#cache = cache;
     this.#clock = clock;
   }

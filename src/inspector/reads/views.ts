@@ -1,14 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import {
-  type AgentContextCache,
-  type CacheView,
-  type Clock,
-  compareNames,
-  type Difference,
-  type Entry,
-} from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { compareNames } from '../../core/names.ts';
+import type { Entry } from '../../core/namespace-state.ts';
+import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
+import type { Difference } from '../../past/difference.ts';
 import type { DiffItem, DiffPage, ViewDetail } from '../data-protocol.ts';
-import { sortInTurns, Turns } from '../turns.ts';
+import type { Inspectable, InspectableView } from '../inspectable.ts';
 import type { Presenter } from './presenter.ts';
 import { SortedNames } from './sorted-names.ts';
 import type { UpdatePages } from './update-pages.ts';
@@ -42,11 +39,11 @@ export interface DiffQuestion {
 
 /** A moment, and the names in it that have been asked for. */
 class KeptView implements Disposable {
-  readonly view: CacheView;
+  readonly view: InspectableView;
   readonly #clock: Clock;
   readonly #names = new Map<string, Promise<SortedNames>>();
 
-  constructor(view: CacheView, clock: Clock) {
+  constructor(view: InspectableView, clock: Clock) {
     this.view = view;
     this.#clock = clock;
   }
@@ -67,7 +64,7 @@ class KeptView implements Disposable {
     await nextTurn();
     if (namespace === undefined) return new SortedNames(this.view.listNamespaces());
     const keys = this.view.listKeys(namespace);
-    return new SortedNames(await sortInTurns(keys, compareNames, new Turns(this.#clock)));
+    return new SortedNames(await sortInSlices(keys, compareNames, new TimeSlice(this.#clock)));
   }
 
   [Symbol.dispose](): void {
@@ -77,7 +74,7 @@ class KeptView implements Disposable {
 
 /** Looks at moments of the past, and keeps the last ones for the next question. */
 export class Views {
-  readonly #cache: AgentContextCache;
+  readonly #cache: Inspectable;
   readonly #clock: Clock;
   readonly #updates: UpdatePages;
   readonly #presenter: Presenter;
@@ -87,7 +84,7 @@ export class Views {
   readonly #instants = new Map<number, number>();
   #idle: unknown;
 
-  constructor(cache: AgentContextCache, clock: Clock, updates: UpdatePages, presenter: Presenter) {
+  constructor(cache: Inspectable, clock: Clock, updates: UpdatePages, presenter: Presenter) {
     this.#cache = cache;
     this.#clock = clock;
     this.#updates = updates;
@@ -105,9 +102,9 @@ export class Views {
     return this.#at(moment).names(namespace);
   }
 
-  /** The view of a moment, for use at once. */
-  view(moment: number | Date): CacheView {
-    return this.#at(moment).view;
+  /** The entry of a key at a position or an instant. */
+  entry(moment: number | Date, namespace: string, key: string): Entry | undefined {
+    return this.#at(moment).view.entry(key, namespace) as Entry | undefined;
   }
 
   /** `undefined`: now. */
@@ -125,14 +122,14 @@ export class Views {
     const { begin, log } = this.#cache.inspection;
     const first = Math.max(1, begin, log.first);
     const found: { position: number; at: number }[] = [];
-    const turns = new Turns(this.#clock, signal);
+    const slice = new TimeSlice(this.#clock, signal);
     for (const position of spread(first, log.committed, points)) {
       const at = this.#instants.get(position) ?? (await this.#instant(position));
       if (at === null) continue;
       found.push({ position, at });
       if (this.#instants.size >= MAX_INSTANTS) this.#instants.clear();
       this.#instants.set(position, at);
-      await turns.next();
+      if (slice.over) await slice.pause();
     }
     return found;
   }
@@ -193,7 +190,7 @@ export class Views {
     const difference = await this.#cache.diff(a, b, { namespace });
     const byName = (one: Change, other: Change) =>
       compareNames(one.namespace, other.namespace) || compareNames(one.key, other.key);
-    return sortInTurns(changesOf(difference), byName, new Turns(this.#clock));
+    return sortInSlices(changesOf(difference), byName, new TimeSlice(this.#clock));
   }
 
   #item({ change, namespace, key, before, after }: Change): DiffItem {

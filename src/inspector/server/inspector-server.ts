@@ -1,18 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  type AgentContextCache,
-  ContextCacheError,
-  type Inspector,
-  type InspectorOptions,
-  VersionConflictError,
-} from '../../index.ts';
+import { VersionConflictError } from '../../core/conflict.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Inspector, InspectorOptions } from '../../engine/inspector-options.ts';
 import { HttpGuard } from '../../wire/http-guard.ts';
 import { HttpListener } from '../../wire/http-listener.ts';
 import { readJson } from '../../wire/http-query.ts';
 import { refuse, sendJson } from '../../wire/http-response.ts';
 import { statusOf, wireError } from '../../wire/wire-error.ts';
 import { ActorSender } from '../feeds/actor-sender.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { Branch, ErrorAnswer } from '../protocol.ts';
 import { isAsset, sendAsset } from './assets.ts';
 import { FOREIGN_PATH, LIVE_PATH, LiveSockets } from './live-sockets.ts';
@@ -37,11 +34,11 @@ export class InspectorServer implements Inspector {
   readonly #sockets: LiveSockets;
   readonly #sender: ActorSender | undefined;
   readonly #stopListening: () => void;
-  readonly #branches = new Set<{ readonly cache: AgentContextCache; readonly inspector: Inspector }>();
+  readonly #branches = new Set<{ readonly cache: Inspectable; readonly inspector: Inspector }>();
   #forking = 0;
   #closed: Promise<void> | undefined;
 
-  private constructor(cache: AgentContextCache, options: InspectorOptions, listener: HttpListener, token: string) {
+  private constructor(cache: Inspectable, options: InspectorOptions, listener: HttpListener, token: string) {
     const { host = LOOPBACK, sendTo } = options;
     const { clock } = cache.inspection;
     this.#options = options;
@@ -58,7 +55,7 @@ export class InspectorServer implements Inspector {
   }
 
   /** As `startInspector`. */
-  static async start(cache: AgentContextCache, options: InspectorOptions): Promise<InspectorServer> {
+  static async start(cache: Inspectable, options: InspectorOptions): Promise<InspectorServer> {
     const { port, host = LOOPBACK, token = randomBytes(32).toString('base64url') } = options;
     if (!TOKEN.test(token)) {
       throw new ContextCacheError('INVALID_OPTION', 'token has at least 16 characters of A-Z, a-z, 0-9, - and _.');

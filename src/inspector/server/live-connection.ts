@@ -1,5 +1,6 @@
 import type { WebSocket } from 'ws';
-import { type Clock, ContextCacheError, systemClock } from '../../index.ts';
+import { type Clock, systemClock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
 import type { Feed, StartFeed } from '../feeds/feed.ts';
 import type { ServerMessage, Subscription } from '../live-protocol.ts';
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Clock } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
 import type { HttpGuard, Refusal } from '../../wire/http-guard.ts';
 import { LIVE_PROTOCOL } from '../live-protocol.ts';
 import { LiveConnection } from './live-connection.ts';

@@ -1,4 +1,6 @@
-import { type Acknowledgement, ContextCacheError, type Operation } from '../../index.ts';
+import type { Acknowledgement } from '../../core/command.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Operation } from '../../core/update.ts';
 import { moment, position } from '../../wire/http-query.ts';
 import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
 import type { Addresses, Branch } from '../protocol.ts';

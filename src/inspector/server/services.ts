@@ -1,10 +1,13 @@
 import { createRequire } from 'node:module';
 import { followerMachine, namespaceMachine, supervisorMachine } from '../../../machines/index.ts';
-import { type AgentContextCache, type Clock, ContextCacheError, type InspectorOptions } from '../../index.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { InspectorOptions } from '../../engine/inspector-options.ts';
 import { actorFeed, actorsFeed } from '../feeds/actor-feeds.ts';
 import type { StartFeed } from '../feeds/feed.ts';
 import { ForeignActors } from '../feeds/foreign-actors.ts';
 import { updatesFeed } from '../feeds/updates-feed.ts';
+import type { Inspectable } from '../inspectable.ts';
 import type { Subscription } from '../live-protocol.ts';
 import type { HealthDetail, MachineGraph, Meta } from '../protocol.ts';
 import { Actors } from '../reads/actors.ts';
@@ -28,7 +31,7 @@ export const GRAPHS: readonly MachineGraph[] = [supervisorMachine, namespaceMach
 
 /** A cache that is looked at, and all that looks. Until somebody does, nothing is attached to the cache. */
 export class LookedAt {
-  readonly cache: AgentContextCache;
+  readonly cache: Inspectable;
   readonly actors: Actors;
   readonly data: Data;
   readonly moments: Views;
@@ -42,7 +45,7 @@ export class LookedAt {
   readonly #index: NamespaceIndex;
   readonly #startedAt: number;
 
-  constructor(cache: AgentContextCache, { redact }: InspectorOptions) {
+  constructor(cache: Inspectable, { redact }: InspectorOptions) {
     this.cache = cache;
     this.#clock = cache.inspection.clock;
     this.#startedAt = this.#clock.now();

@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { JsonValue } from '../../../index.ts';
+import type { JsonValue } from '../../../core/value.ts';
 import type { EditRequest, EntryDetail } from '../../data-protocol.ts';
 import { post, RequestFailed } from '../api.ts';
 import { count } from '../format.ts';

@@ -6,12 +6,11 @@ import { ago, count, dateTime, until } from '../format.ts';
 import { meta } from '../live.ts';
 import { useLoaded } from '../load.ts';
 import { CopyButton } from '../ui/copy.tsx';
-import { useNow } from '../ui/hooks.ts';
+import { useChanges, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { JsonView } from '../ui/json-view.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
 import { DeleteDialog, EditDialog } from './edit-dialog.tsx';
-import { useChanges } from './use-changes.ts';
 
 interface EntryProps {
   readonly namespace: string;

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { SnapshotInfo } from '../../../index.ts';
+import type { SnapshotInfo } from '../../../followers/backup/snapshot-format.ts';
 import type { HealthDetail, LastVerification } from '../../protocol.ts';
 import { get, post } from '../api.ts';
 import { ago, bytes, count, dateTime, plural } from '../format.ts';

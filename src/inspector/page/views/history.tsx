@@ -6,10 +6,10 @@ import { count, dateTime, time } from '../format.ts';
 import { usePages } from '../pages.ts';
 import { hrefOf } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
+import { useChanges } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { JsonView } from '../ui/json-view.tsx';
 import { Card, Empty, Failed, Loading, Op } from '../ui/parts.tsx';
-import { useChanges } from './use-changes.ts';
 
 const PAGE = 50;
 

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { FollowerHealth } from '../../../index.ts';
+import type { FollowerHealth } from '../../../followers/follower.ts';
 import type { Actor, Overview, OverviewSample } from '../../protocol.ts';
 import { get } from '../api.ts';
 import { ago, bytes, count, duration, plural, short } from '../format.ts';

@@ -1,4 +1,4 @@
-import type { Operation } from '../../../index.ts';
+import type { Operation } from '../../../core/update.ts';
 import type { UpdateFilter } from '../../data-protocol.ts';
 
 export const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'touch', 'evict'];

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { VerifyProgress } from '../../../index.ts';
+import type { VerifyProgress } from '../../../verify/verify-findings.ts';
 import type { HealthDetail, LastVerification, VerifyAgainst } from '../../protocol.ts';
 import { post } from '../api.ts';
 import { ago, count, plural } from '../format.ts';

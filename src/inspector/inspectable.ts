@@ -1,0 +1,44 @@
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Acknowledgement, DataCommand } from '../core/command.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { Inspection } from '../engine/inspection.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
+import type { Difference } from '../past/difference.ts';
+import type { EntryVersion } from '../past/history.ts';
+import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
+
+/**
+ * Everything an inspector uses of a cache. `AgentContextCache` implements it; each member behaves as the method of the
+ * same name there. Values are `unknown` here because a typed cache narrows them; they are JSON in every cache.
+ */
+export interface Inspectable {
+  /** Position of the last update. */
+  readonly position: number;
+  /** Read access to the parts: namespaces, actors, followers, files. */
+  readonly inspection: Pick<Inspection, keyof Inspection>;
+  readonly supervisor: { getSnapshot(): { readonly value: unknown } };
+  /** Executes an edit, or takes a snapshot. */
+  ask(command: DataCommand): Promise<Acknowledgement>;
+  ask(command: { readonly type: 'context.backup' }): Promise<SnapshotInfo>;
+  at(position: number | Date): InspectableView;
+  diff(a: number, b: number, options: { readonly namespace?: string | undefined }): Promise<Difference>;
+  fork(options: { readonly at: number }): Promise<Inspectable>;
+  health(): CacheHealth;
+  history(key: string, namespace: string): AsyncIterable<EntryVersion<unknown>>;
+  listKeys(namespace: string): MaybePromise<readonly string[]>;
+  readLog(range: { readonly from: number; readonly to: number }): AsyncIterable<Update>;
+  shutdown(): Promise<unknown>;
+  /** Calls `listener` after each committed update. Returns how to stop. */
+  subscribe(listener: (update: Update) => void, filter?: { readonly namespace?: string }): () => void;
+  verify(options: VerifyOptions): Promise<VerifyReport>;
+}
+
+/** The parts of a `CacheView` that an inspector reads. */
+export interface InspectableView extends Disposable {
+  readonly position: number;
+  entry(key: string, namespace: string): Entry<unknown> | undefined;
+  listKeys(namespace: string): readonly string[];
+  listNamespaces(): readonly string[];
+}
