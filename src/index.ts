@@ -41,7 +41,7 @@ export type { NamespaceSchema, NamespaceSchemas } from './core/schemas.ts';
 export type { Operation, Update } from './core/update.ts';
 export type { JsonValue, ValueLimits } from './core/value.ts';
 export type { ShutdownReport } from './engine/engine.ts';
-export type { CacheHealth } from './engine/health.ts';
+export type { CacheHealth, ServerHealth } from './engine/health.ts';
 export type { Inspection, NamespaceInfo, ObservedActor } from './engine/inspection.ts';
 export type { Inspector, InspectorOptions, Redact, ValuePath } from './engine/inspector-options.ts';
 export type { BackupOptionsOfCache, CacheOptions, LogOptions, OpenOptions } from './engine/options.ts';
@@ -77,7 +77,7 @@ export {
   type ContextUpdateProcessorOptions,
 } from './followers/broadcast/public-message.ts';
 export { TopicsListConfig } from './followers/broadcast/topics.ts';
-export type { BackOff, FollowerHealth } from './followers/follower.ts';
+export type { BackOff, FollowerConnection, FollowerHealth } from './followers/follower.ts';
 export type { Undelivered } from './followers/followers.ts';
 export { hidesSecrets, wordsOf } from './inspector/reads/hides-secrets.ts';
 export { type Difference, type DifferenceOptions, diff } from './past/difference.ts';

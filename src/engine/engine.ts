@@ -2,10 +2,9 @@ import { Passivation } from '../actors/passivation.ts';
 import { Supervisor } from '../actors/supervisor.ts';
 import { WatchHub } from '../actors/watch-hub.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import { RedisContextCache } from '../backends/redis/redis-context-cache.ts';
 import { Admission } from '../core/admission.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
-import type { BackupSettings, ContextCommand } from '../core/command.ts';
+import type { ContextCommand } from '../core/command.ts';
 import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
@@ -14,11 +13,7 @@ import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
 import { createValueCheck } from '../core/schemas.ts';
 import type { Update } from '../core/update.ts';
 import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
-import { BackupManager } from '../followers/backup/backup-manager.ts';
 import { BackupSink } from '../followers/backup/backup-sink.ts';
-import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
-import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
-import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
 import { ContextUpdateEventPusher } from '../followers/broadcast/event-pusher.ts';
 import { ContextUpdateProcessor } from '../followers/broadcast/public-message.ts';
@@ -32,7 +27,8 @@ import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { Retention } from '../storage/retention.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import type { CacheHealth } from './health.ts';
+import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
+import { type CacheHealth, serverHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import type { Storage } from './storage.ts';
 
@@ -67,7 +63,6 @@ const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 /** The backup only wants to know that something changed; telling it of every commit would cost each one a write. */
 const BACKUP_LINGER_MS = 100;
 
-const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 
 /** Which updates of the log. */
@@ -138,7 +133,7 @@ export class Engine {
     this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
     this.broadcaster = this.#createBroadcaster();
     this.backup = this.#createBackup();
-    this.secondary = this.#createSecondary();
+    this.secondary = secondaryOf(options, this.clock);
     this.#startFollowers(storage.checkpointer);
     const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = this.#options;
     if (storage.checkpointer !== undefined) {
@@ -235,6 +230,8 @@ export class Engine {
       retention: this.retention.health(),
       namespaces: { total: registry.size, resident: registry.resident, failed, restarts: supervisor.restarts },
       followers,
+      redis: serverHealth(this.followers.get(FOLLOWER.mirror), redisIn(this.secondary)),
+      nats: serverHealth(this.followers.get(FOLLOWER.broadcaster), this.broadcaster),
       topics: this.topics.list(),
       backup: this.backup?.status(),
       watchers: this.watchers.size,
@@ -313,13 +310,6 @@ export class Engine {
       });
   }
 
-  #createSecondary(): BaseContextCache | undefined {
-    const { secondaryCache, useDefault, redisUrl } = this.#options;
-    if (secondaryCache !== undefined) return secondaryCache;
-    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
-    return url === undefined ? undefined : new RedisContextCache({ url, clock: this.clock });
-  }
-
   #createBroadcaster(): BroadcasterSink {
     const { natsUrl, natsConnection, subjectId } = this.#options;
     return new BroadcasterSink({
@@ -336,6 +326,18 @@ export class Engine {
     });
   }
 
+  #createBackup(): BackupSink | undefined {
+    const manager = backupManagerOf(this.#options, this.clock, this.config);
+    if (manager === undefined) return undefined;
+    return new BackupSink({
+      manager,
+      captureState: this.captureState,
+      clock: this.clock,
+      enabled: this.#options.backup?.enabled ?? keptBackup(this.config).enabled ?? false,
+      onError: (error) => this.report(error, { source: FOLLOWER.backup }),
+    });
+  }
+
   /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
   async #syncBroadcaster(): Promise<void> {
     if (this.#options.natsUrl === null) return;
@@ -346,31 +348,6 @@ export class Engine {
     } else if (this.topics.size === 0 && running) {
       await this.followers.remove(FOLLOWER.broadcaster);
     }
-  }
-
-  #createBackup(): BackupSink | undefined {
-    const { backup = {} } = this.#options;
-    const store = backup.store ?? this.#defaultStore();
-    if (store === undefined) return undefined;
-    const kept = (this.config.get('backup') ?? {}) as { enabled?: boolean; settings?: Partial<BackupSettings> };
-    const { interval, mode, keep, transforms } = backup;
-    const given = Object.fromEntries(
-      Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined),
-    );
-    return new BackupSink({
-      manager: new BackupManager({ store, settings: { ...kept.settings, ...given }, transforms, clock: this.clock }),
-      captureState: this.captureState,
-      clock: this.clock,
-      enabled: backup.enabled ?? kept.enabled ?? false,
-      onError: (error) => this.report(error, { source: FOLLOWER.backup }),
-    });
-  }
-
-  #defaultStore(): SnapshotStore | undefined {
-    const { redisUrl, useDefault, dataDir } = this.#options;
-    const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
-    if (url !== undefined) return new RedisSnapshotStore({ url, clock: this.clock });
-    return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
   }
 
   async #readValues(state: NamespaceState): Promise<NamespaceState> {

@@ -1,7 +1,13 @@
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
-import type { FollowerHealth } from '../followers/follower.ts';
+import type { Follower, FollowerConnection, FollowerHealth } from '../followers/follower.ts';
 import type { RetentionHealth } from '../storage/retention.ts';
 import type { LogStatus } from '../storage/update-log.ts';
+
+/** An outside server that the cache delivers to. */
+export interface ServerHealth extends FollowerConnection {
+  /** Its URL, or host and port, without user and password; several are separated by commas. */
+  readonly address: string;
+}
 
 /** How a cache is doing, all of it, at one moment. */
 export interface CacheHealth {
@@ -26,6 +32,10 @@ export interface CacheHealth {
     readonly restarts: number;
   };
   readonly followers: readonly FollowerHealth[];
+  /** The Redis that the cache mirrors to; `undefined` if it mirrors to none. */
+  readonly redis: ServerHealth | undefined;
+  /** The NATS that the cache broadcasts to; `undefined` while it has no topics, or may not broadcast. */
+  readonly nats: ServerHealth | undefined;
   readonly topics: readonly string[];
   readonly backup: BackupStatus | undefined;
   readonly watchers: number;
@@ -34,4 +44,13 @@ export interface CacheHealth {
     readonly count: number;
     readonly last: { readonly code: string; readonly message: string; readonly at: number } | undefined;
   };
+}
+
+/** The server behind a follower; `undefined` if the follower or its server does not exist. */
+export function serverHealth(
+  follower: Pick<Follower, 'connection'> | undefined,
+  server: { readonly description: string } | undefined,
+): ServerHealth | undefined {
+  if (follower === undefined || server === undefined) return undefined;
+  return { address: server.description, ...follower.connection };
 }

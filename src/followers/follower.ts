@@ -36,6 +36,22 @@ export interface FollowerHealth {
   readonly lastError: string | undefined;
 }
 
+/** The connection of a follower to the server that it delivers to. */
+export interface FollowerConnection {
+  /**
+   * - `connecting`: the first connection is being made.
+   * - `connected`: the server has answered.
+   * - `reconnecting`: an attempt has failed, or the connection was lost; the follower tries again with growing pauses.
+   * - `failed`: so many attempts in a row have failed that a person should look; the follower still tries.
+   * - `closed`: the follower has stopped.
+   */
+  readonly state: 'connecting' | 'connected' | 'reconnecting' | 'failed' | 'closed';
+  /** When this state began, epoch milliseconds; for `failed`, when the row of failures began. */
+  readonly since: number;
+  /** The last failure in this process, kept after the follower has recovered; `undefined` if there was none. */
+  readonly lastError: { readonly message: string; readonly at: number } | undefined;
+}
+
 /** What a follower works with. */
 export interface FollowerDeps {
   readonly name: string;
@@ -68,6 +84,9 @@ export class Follower {
   #due = 0;
   /** Estimated bytes of what was committed since the last batch. */
   #gathered = 0;
+  /** State of the connection while the follower runs, and since when. */
+  #connection: Pick<FollowerConnection, 'state' | 'since'>;
+  #lastFailure: FollowerConnection['lastError'];
   /**
    * Whether the log began later than this follower: after a restored snapshot, say. Who can copy the whole state does
    * so, others begin where the log does. Once registered, a follower is never left behind.
@@ -79,6 +98,7 @@ export class Follower {
     this.#deps = deps;
     this.#place = deps.log.follower(deps.name, deps.start);
     this.#tooLate = this.#place.tooLate;
+    this.#connection = { state: 'connecting', since: deps.clock.now() };
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
     this.#stopListening = deps.log.onCommit((updates) => this.#wake(updates));
     deps.sink.onLost?.((cause) => this.actor.send({ type: 'sink.lost', cause }));
@@ -105,6 +125,14 @@ export class Follower {
       skipped: this.#skipped,
       lastError: context.attempts > 0 ? context.lastError?.message : undefined,
     };
+  }
+
+  /** How the connection to the destination is. */
+  get connection(): FollowerConnection {
+    const { state, since } = this.#connection;
+    const stalled =
+      state === 'reconnecting' && this.actor.getSnapshot().context.attempts >= this.#deps.backOff.stalledAfter;
+    return { state: stalled ? 'failed' : state, since, lastError: this.#lastFailure };
   }
 
   /** Everything up to `position` counts as delivered, though this follower has not seen it. */
@@ -134,12 +162,17 @@ export class Follower {
     if (this.actor.getSnapshot().status !== 'active') return;
     this.actor.send({ type: 'follower.stop' });
     await waitFor(this.actor, (snapshot) => snapshot.status !== 'active', { timeout: Number.POSITIVE_INFINITY });
+    this.#noteConnection('closed');
   }
 
   /** As {@link stop}, and the log need keep nothing for it. */
   async remove(): Promise<void> {
     await this.stop();
     await this.#place.remove();
+  }
+
+  #noteConnection(state: FollowerConnection['state']): void {
+    if (this.#connection.state !== state) this.#connection = { state, since: this.#deps.clock.now() };
   }
 
   #allUnread(): UpdateBatch {
@@ -191,6 +224,8 @@ export class Follower {
         gather: () => this.#gather(),
         // The first failure of a row is told; the others show in the health.
         reportFailure: ({ context }) => {
+          this.#noteConnection('reconnecting');
+          if (context.lastError) this.#lastFailure = { message: context.lastError.message, at: this.#deps.clock.now() };
           if (context.attempts === 1 && context.lastError) report(context.lastError, { source: this.name });
         },
         reportStalled: ({ context }) => {
@@ -203,6 +238,7 @@ export class Follower {
 
   async #connect(signal: AbortSignal): Promise<Connected> {
     const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
+    if (!signal.aborted) this.#noteConnection('connected');
     if (outcome === 'resync') return 'resync';
     if (outcome !== 'resume') {
       if (outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);

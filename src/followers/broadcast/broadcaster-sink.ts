@@ -81,6 +81,11 @@ export class BroadcasterSink implements FollowerSink {
     this.#onError = options.onError ?? (() => {});
   }
 
+  /** Host and port of the NATS servers, without credentials. */
+  get description(): string {
+    return this.#pusher.description;
+  }
+
   /** Messages published and confirmed: one for each topic of an update, those that came again included. */
   get published(): number {
     return this.#published;

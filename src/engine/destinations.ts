@@ -1,0 +1,52 @@
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import { RedisContextCache } from '../backends/redis/redis-context-cache.ts';
+import type { Clock } from '../core/clock.ts';
+import type { BackupSettings } from '../core/command.ts';
+import { BackupManager } from '../followers/backup/backup-manager.ts';
+import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
+import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
+import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
+import type { ConfigStore } from '../storage/config-store.ts';
+import type { CacheOptions, OpenOptions } from './options.ts';
+
+const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
+
+/** The backend to mirror to; `undefined` if there is none. */
+export function secondaryOf(options: CacheOptions, clock: Clock): BaseContextCache | undefined {
+  if (options.secondaryCache !== undefined) return options.secondaryCache;
+  const url = redisUrlOf(options);
+  return url === undefined ? undefined : new RedisContextCache({ url, clock });
+}
+
+/** The backend as Redis, to show its address; `undefined` for any other backend. */
+export function redisIn(secondary: BaseContextCache | undefined): RedisContextCache | undefined {
+  return secondary instanceof RedisContextCache ? secondary : undefined;
+}
+
+/** Backup settings that an earlier process left in the data directory. */
+export function keptBackup(config: ConfigStore): { enabled?: boolean; settings?: Partial<BackupSettings> } {
+  return (config.get('backup') ?? {}) as { enabled?: boolean; settings?: Partial<BackupSettings> };
+}
+
+/** The manager of the snapshots; `undefined` if there is no store to keep them in. */
+export function backupManagerOf(
+  options: CacheOptions & Partial<OpenOptions>,
+  clock: Clock,
+  config: ConfigStore,
+): BackupManager | undefined {
+  const { store = defaultStoreOf(options, clock), interval, mode, keep, transforms } = options.backup ?? {};
+  if (store === undefined) return undefined;
+  const given = Object.fromEntries(Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined));
+  return new BackupManager({ store, settings: { ...keptBackup(config).settings, ...given }, transforms, clock });
+}
+
+function defaultStoreOf(options: CacheOptions & Partial<OpenOptions>, clock: Clock): SnapshotStore | undefined {
+  const { dataDir } = options;
+  const url = redisUrlOf(options);
+  if (url !== undefined) return new RedisSnapshotStore({ url, clock });
+  return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
+}
+
+function redisUrlOf({ redisUrl, useDefault }: CacheOptions): string | undefined {
+  return redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
+}
