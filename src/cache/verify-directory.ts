@@ -5,7 +5,9 @@ import { digestOfAll } from '../core/encoding/digest.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { CacheOptions } from '../engine/options.ts';
 import { copyDatabase } from '../storage/disk/leveldb/database-copy.ts';
+import { canonical } from '../storage/disk/leveldb/level-directory.ts';
 import { openUnproven } from '../storage/disk/leveldb/level-storage.ts';
+import { lockedError } from '../storage/disk/leveldb/locked.ts';
 import { PinnedStorage } from '../storage/disk/leveldb/pinned-storage.ts';
 import { assertUnheld } from '../storage/disk/leveldb/proof/prove-before-opening.ts';
 import { type DatabaseVerdict, verifyDatabase, verifyFiles } from '../verify/disk/verify-database.ts';
@@ -38,8 +40,8 @@ export interface VerifyDirectoryOptions extends VerifyOptions {
 export async function verifyDirectory(dataDir: string, options: VerifyDirectoryOptions = {}): Promise<VerifyReport> {
   const { signal, onProgress, transforms, clock = systemClock } = options;
   const path = resolve(dataDir);
-  const location = join(path, 'db');
-  await mustExist(path, location);
+  await mustExist(path, join(path, 'db'));
+  const location = await canonical(join(path, 'db'));
   await mustBeUnlocked(path, location);
   const findings = new Findings(clock, signal, onProgress);
   if (options.against !== undefined) {
@@ -85,9 +87,8 @@ async function mustExist(path: string, location: string): Promise<void> {
 async function mustBeUnlocked(path: string, location: string): Promise<void> {
   try {
     await assertUnheld(location);
-  } catch (cause) {
-    const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
-    throw new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
+  } catch (error) {
+    throw await lockedError(path, location, toError(toError(error).cause));
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir } from 'node:fs/promises';
+import { mkdir, open, readdir, realpath } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import { Listeners, throwOutside } from '../../log-signals.ts';
@@ -11,6 +11,7 @@ import type {
   StorageSnapshot,
   StorageWrite,
 } from './level-storage.ts';
+import { lockedError } from './locked.ts';
 import { PinnedStorage } from './pinned-storage.ts';
 import { corrupt } from './sealed.ts';
 
@@ -28,6 +29,8 @@ export class LevelDirectory {
   readonly onBroken = new Listeners<[cause: Error]>(throwOutside);
   readonly #openStorage: OpenStorage;
   readonly #reopened: (() => Promise<void>)[] = [];
+  /** The database, as {@link canonical} names it. */
+  readonly #location: string;
   #identity: LogIdentity;
   /** Absent between two handles. */
   #storage: LevelStorage | undefined;
@@ -36,8 +39,15 @@ export class LevelDirectory {
   /** Those who wait for the next handle. */
   #waiting: (() => void)[] = [];
 
-  private constructor(path: string, openStorage: OpenStorage, storage: LevelStorage, identity: LogIdentity) {
+  private constructor(
+    path: string,
+    location: string,
+    openStorage: OpenStorage,
+    storage: LevelStorage,
+    identity: LogIdentity,
+  ) {
     this.path = path;
+    this.#location = location;
     this.#openStorage = openStorage;
     this.#storage = storage;
     this.#identity = identity;
@@ -50,14 +60,14 @@ export class LevelDirectory {
    */
   static async open(dataDir: string, openStorage: OpenStorage): Promise<LevelDirectory> {
     const path = resolve(dataDir);
-    const location = join(path, 'db');
-    const create = await (openStorage.prepare ?? prepare)(path, location);
-    const storage = await openStorage(location, create).catch((cause) => {
-      throw explain(path, cause);
+    const create = await (openStorage.prepare ?? prepare)(path, join(path, 'db'));
+    const location = await canonical(join(path, 'db'));
+    const storage = await openStorage(location, create).catch(async (cause) => {
+      throw await explainOpening(path, location, cause);
     });
     try {
       const identity = (await readIdentity(storage, path)) ?? (await createLog(storage));
-      return new LevelDirectory(path, openStorage, storage, identity);
+      return new LevelDirectory(path, location, openStorage, storage, identity);
     } catch (error) {
       await storage.close();
       throw error instanceof ContextCacheError ? error : explain(path, error);
@@ -178,8 +188,8 @@ export class LevelDirectory {
     this.#storage = undefined;
     await failed?.close();
     if (this.#closed) throw this.#closedError();
-    const storage = await this.#openStorage(join(this.path, 'db'), false).catch((cause) => {
-      throw explain(this.path, cause);
+    const storage = await this.#openStorage(this.#location, false).catch(async (cause) => {
+      throw await explainOpening(this.path, this.#location, cause);
     });
     if (this.#closed) {
       await storage.close();
@@ -260,15 +270,26 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * Resolves symbolic links. LevelDB tells directories apart by their spelling, and the locks of the system do not separate
+ * two handles of one process: two caches of one process would write one database under two names.
+ */
+export function canonical(location: string): Promise<string> {
+  // A test may keep its storage elsewhere.
+  return realpath(location).catch(() => location);
+}
+
+/** As {@link explain}; a held lock names its holder. */
+async function explainOpening(path: string, location: string, thrown: unknown): Promise<ContextCacheError> {
+  const { cause } = thrown as { cause?: Error & { code?: unknown } };
+  return cause?.code === 'LEVEL_LOCKED' ? lockedError(path, location, cause) : explain(path, thrown);
+}
+
 function explain(path: string, thrown: unknown): ContextCacheError {
   if (thrown instanceof ContextCacheError) return thrown;
   const error = toError(thrown);
   const cause = error.cause === undefined ? error : toError(error.cause);
   const code = (cause as { code?: unknown }).code;
-  if (code === 'LEVEL_LOCKED') {
-    const remedy = 'Ask that process (the CLI does so by itself while `context-cache serve` runs), or stop it.';
-    return new ContextCacheError('DIRECTORY_LOCKED', `${path} is in use by another process. ${remedy}`, { cause });
-  }
   const fileMissing = code === 'LEVEL_IO_ERROR' && cause.message.includes('No such file');
   if (code === 'LEVEL_CORRUPTION' || fileMissing)
     return corrupt(`The database in ${path} is damaged (${cause.message})`, cause);
