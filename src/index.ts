@@ -15,7 +15,7 @@ export type { ForkOptions } from './cache/fork.ts';
 export type { NamespaceHandle } from './cache/namespace-handle.ts';
 export { type Replayed, type ReplayOptions, replay } from './cache/replay.ts';
 export { startInspector } from './cache/start-inspector.ts';
-export type { AnswerTo, AnyNamespaces, NamespaceTypes } from './cache/types.ts';
+export type { AnswerTo } from './cache/types.ts';
 export { type VerifyDirectoryOptions, verifyDirectory } from './cache/verify-directory.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';
@@ -35,6 +35,7 @@ export { type MergeConflict, MergeConflictError, VersionConflictError } from './
 export { ContextCacheError, type ErrorCode, InvalidValueError } from './core/errors.ts';
 export { compareNames, DEFAULT_NAMESPACE, MAX_NAME_BYTES } from './core/names.ts';
 export type { Entry } from './core/namespace-state.ts';
+export type { AnyNamespaces, NamespaceTypes } from './core/namespace-types.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema, NamespaceSchemas } from './core/schemas.ts';

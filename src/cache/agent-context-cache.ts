@@ -3,51 +3,55 @@ import type { SupervisorLogic } from '../actors/supervisor.ts';
 import { type WatchedUpdate, type WatchOptions, watchUpdates } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
-import type { Acknowledgement, ContextCommand, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  BackupSettings,
+  BatchOperation,
+  ContextCommand,
+  RemoveOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import { untilAborted, withDeadline } from '../core/deadline.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { Engine, type LogRange, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
-import { type Innards, reveal } from '../engine/internals.ts';
+import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
 import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
-import { Writer } from '../engine/writer.ts';
+import { type AgentOption, Writer } from '../engine/writer.ts';
+import type { BackupStatus } from '../followers/backup/backup-sink.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { Inspectable } from '../inspector/inspectable.ts';
+import type { Difference, DifferenceOptions } from '../past/difference.ts';
 import { Digests } from '../past/digests.ts';
-import { History } from '../past/history.ts';
+import { type BisectOptions, type Culprit, type EntryVersion, History, type PositionOrDate } from '../past/history.ts';
+import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
+import type { CacheView } from '../past/view.ts';
+import type { CompactOptions, CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
-import { Administration } from './administration.ts';
+import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
-import type {
-  Answer,
-  AnswerTo,
-  AnyNamespaces,
-  BatchOf,
-  KeyOf,
-  NamespaceOf,
-  NamespaceTypes,
-  ValueOf,
-  WaitOptions,
-} from './types.ts';
+import type { Answer, AnswerTo, BatchOf, WaitOptions } from './types.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
 /**
- * Shared memory for agents: keys and values by namespace, read at once, every change an update in a log that mirror,
- * broadcast, backup and watchers follow.
+ * Shared memory for agents: keys and values by namespace. Every change is an update in a log, and mirror, broadcast,
+ * backup and watchers follow that log.
  *
  * `S` types the namespaces, `P` is the primary backend. Reads answer at once unless the primary is asynchronous.
- * Writes are visible at once, and their promises need not be awaited: a failure also reaches `onError` and `health()`.
+ * Writes are visible at once and their promises need not be awaited: a failure also reaches `onError` and `health()`.
  *
  * @example
  * ```ts
@@ -57,61 +61,62 @@ type DefaultNamespace = typeof DEFAULT_NAMESPACE;
  * ```
  */
 export class AgentContextCache<
-    S extends NamespaceTypes = AnyNamespaces,
-    P extends BaseContextCache = InMemoryContextCache,
-  >
-  extends Administration<S>
-  implements Inspectable
+  S extends NamespaceTypes = AnyNamespaces,
+  P extends BaseContextCache = InMemoryContextCache,
+> implements Inspectable
 {
-  readonly #parts: Engine;
+  /** Reads for tools that show a cache. */
+  readonly inspection: Inspection;
+  readonly #engine: Engine;
   readonly #reader: Reader;
   readonly #writer: Writer;
-  readonly #control: ControlDeps;
-  readonly #supervisor: AgentContextCache['supervisor'];
   readonly #history: History;
-  readonly #inside: Innards;
+  readonly #digests: Digests;
+  readonly #settings: Settings;
+  readonly #verifier: Verifier;
+  readonly #control: ControlDeps;
+  readonly #internals: Internals;
+  readonly #supervisor: AgentContextCache['supervisor'];
   #shutdown: Promise<ShutdownReport> | undefined;
 
-  /** A cache in memory, ready at once. For one on a durable log see {@link AgentContextCache.open}. */
+  /** Creates a cache in memory, ready at once. {@link AgentContextCache.open} opens one on a durable log. */
   constructor(options?: CacheOptions<P>);
   /** @internal */
   constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
   constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
-    let ask: AgentContextCache['ask'];
-    const parts = new Engine(options, storage, (command) => ask(command));
-    const settings = new Settings(parts);
-    const history = new History(storage.past, storage.log, parts.clock);
-    const digests = new Digests(parts.registry, parts.log, parts.clock);
-    const verifier = new Verifier(parts, storage, options.backup?.transforms);
-    const inspection = new Inspection(parts, storage, options);
-    super(history, settings, { digests, verifier, inspection, retention: parts.retention });
-    ask = (command) => this.ask(command);
-    const { registry, primary, clock, supervisor, admission, log, report } = parts;
+    const engine = new Engine(options, storage, (command) => this.ask(command));
+    const { registry, primary, clock, supervisor, admission, log, report } = engine;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
+    const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
+    const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
+    const writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
+    this.#engine = engine;
+    this.#reader = reader;
+    this.#writer = writer;
+    this.#history = new History(storage.past, log, clock);
+    this.#digests = new Digests(registry, log, clock);
+    this.#settings = new Settings(engine);
+    this.#verifier = new Verifier(engine, storage, options.backup?.transforms);
+    this.#control = {
+      ...{ parts: engine, reader, writer, settings: this.#settings, verifier: this.#verifier },
+      health: () => this.health(),
+    };
+    this.#internals = createInternals({ past: storage.past, parts: engine, options, writer });
     this.#supervisor = {
       getSnapshot: () => supervisor.actor.getSnapshot(),
       subscribe: supervisor.actor.subscribe.bind(supervisor.actor),
       send: (command) => supervisor.accept(command),
     };
-    const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
-    const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
-    const writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
-    this.#parts = parts;
-    this.#reader = reader;
-    this.#writer = writer;
-    this.#history = history;
-    this.#inside = { past: storage.past, parts, options, writer, merged: new Map() };
-    reveal(this, this.#inside);
-    this.#control = { parts, reader, writer, settings, verifier, health: () => this.health() };
+    this.inspection = new Inspection(engine, storage, options);
     if (options.inspector) startOwnInspector(this, options.inspector, report);
   }
 
   /**
-   * A cache on a durable log in `dataDir`, as it was left there; or one that begins with a snapshot (`restoreFrom`).
+   * Opens a cache on the durable log in `dataDir`, or one that starts from a snapshot (`restoreFrom`).
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`; when
-   *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and what `replay` throws where the log of
-   *   a data directory is not whole.
+   *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and the errors of `replay` if the log of
+   *   a data directory is damaged.
    */
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
@@ -119,7 +124,7 @@ export class AgentContextCache<
     return AgentContextCache.over<S, P>(options, await storageOf(options));
   }
 
-  /** @internal A cache on this storage, which it closes. */
+  /** @internal Creates a cache on this storage, which the cache closes. */
   static async over<S extends NamespaceTypes, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
     storage: Storage,
@@ -132,9 +137,14 @@ export class AgentContextCache<
     }
   }
 
+  /** @internal */
+  get [INTERNALS](): Internals {
+    return this.#internals;
+  }
+
   /**
-   * The supervisor actor. `send` takes any {@link ContextCommand}; nobody waits for its end, so a failure reaches
-   * `onError`. For an answer use {@link ask}.
+   * The supervisor actor. `send` takes any {@link ContextCommand} and returns at once; a failure reaches `onError`.
+   * Use {@link ask} to get an answer.
    */
   get supervisor(): Pick<ActorRefFrom<SupervisorLogic>, 'getSnapshot' | 'subscribe'> & {
     send(command: ContextCommand): void;
@@ -144,17 +154,17 @@ export class AgentContextCache<
 
   /** Position of the last update. */
   get position(): number {
-    return this.#parts.log.head;
+    return this.#engine.log.head;
   }
 
-  /** The value; `undefined` where there is none or it has expired. Deeply frozen. */
+  /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
   get<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(key: K, namespace: N): Answer<P, ValueOf<S, N, K> | undefined>;
   get<K extends KeyOf<S, DefaultNamespace>>(key: K): Answer<P, ValueOf<S, DefaultNamespace, K> | undefined>;
   get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
     return this.#reader.get(key, namespace);
   }
 
-  /** Values of several keys, in their order; `undefined` where there is none. */
+  /** Returns the values of several keys in the order given, `undefined` for each that is missing. */
   getMany<N extends NamespaceOf<S> = DefaultNamespace>(
     keys: readonly KeyOf<S, N>[],
     namespace: N = DEFAULT_NAMESPACE as N,
@@ -162,7 +172,7 @@ export class AgentContextCache<
     return this.#reader.getMany(keys, namespace) as Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]>;
   }
 
-  /** Whether there is a value. */
+  /** Returns whether the key has a value. */
   has<N extends NamespaceOf<S> = DefaultNamespace>(
     key: KeyOf<S, N>,
     namespace: N = DEFAULT_NAMESPACE as N,
@@ -170,7 +180,7 @@ export class AgentContextCache<
     return this.#reader.has(key, namespace) as Answer<P, boolean>;
   }
 
-  /** The value with its version, instants and agent. */
+  /** Returns the value with its version, instants and agent. */
   entry<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
     namespace: N = DEFAULT_NAMESPACE as N,
@@ -178,27 +188,27 @@ export class AgentContextCache<
     return this.#reader.entry(key, namespace) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
   }
 
-  /** Every entry of a namespace as it is at this moment, in no particular order. */
+  /** Returns all entries of a namespace in no particular order. */
   entries<N extends NamespaceOf<S> = DefaultNamespace>(
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
     return this.#reader.entries(namespace) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
   }
 
-  /** Keys of a namespace, in no particular order; empty where there is no such namespace. */
+  /** Returns the keys of a namespace in no particular order; none if the namespace is missing. */
   listKeys<N extends NamespaceOf<S> = DefaultNamespace>(
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Answer<P, KeyOf<S, N>[]> {
     return this.#reader.keys(namespace) as Answer<P, KeyOf<S, N>[]>;
   }
 
-  /** Namespaces there are, sorted by code point: `default`, and those that were written to and not dropped. */
+  /** Returns `default` and every namespace that was written to and not dropped, sorted by code point. */
   listNamespaces(): Answer<P, NamespaceOf<S>[]> {
     return this.#reader.namespaces() as Answer<P, NamespaceOf<S>[]>;
   }
 
   /**
-   * Stores a value. The cache keeps a frozen copy: change yours as you like.
+   * Stores a value. The cache keeps a frozen copy, so the caller may go on changing its own.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_NAME`, `INVALID_VALUE`, `INVALID_COMMAND`,
    *   `SCHEMA_MISMATCH`, `VERSION_CONFLICT`, `BACKEND_FAILED`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `OVERLOADED`,
@@ -224,41 +234,37 @@ export class AgentContextCache<
   setMany<N extends NamespaceOf<S> = DefaultNamespace>(
     values: Partial<S[N]> | Iterable<readonly [KeyOf<S, N>, ValueOf<S, N, KeyOf<S, N>>]>,
     namespace: N = DEFAULT_NAMESPACE as N,
-    { agent, ...options }: Omit<WriteOptions, 'ifVersion'> = {},
+    options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => {
-      const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
-      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...options }));
-      return admission.batch(at, namespace, operations, agent);
-    });
+    return this.#writer.setMany(values, namespace, options);
   }
 
-  /** Removes a key; an update only where there was one. */
+  /** Removes a key. Writes no update if the key is missing. */
   delete<N extends NamespaceOf<S> = DefaultNamespace>(
     key: KeyOf<S, N>,
     namespace: N = DEFAULT_NAMESPACE as N,
     options?: RemoveOptions,
   ): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.delete(at, namespace, key, options));
+    return this.#writer.delete(key, namespace, options);
   }
 
-  /** Sets when an entry expires (`ttl` or `expiresAt`), and leaves its value. */
+  /** Sets when an entry expires (`ttl` or `expiresAt`) and keeps its value. */
   touch<N extends NamespaceOf<S>>(key: KeyOf<S, N>, namespace: N, options: WriteOptions): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.touch(at, namespace, key, options));
+    return this.#writer.touch(key, namespace, options);
   }
 
-  /** Several operations on one namespace, in order, all or none. Later ones see what earlier ones did. */
+  /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
   batch<N extends NamespaceOf<S> = DefaultNamespace>(
     operations: readonly BatchOf<S, N>[],
     namespace: N = DEFAULT_NAMESPACE as N,
-    options?: { readonly agent?: string | undefined },
+    options?: AgentOption,
   ): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.batch(at, namespace, operations, options?.agent));
+    return this.#writer.batch(operations as readonly BatchOperation[], namespace, options);
   }
 
   /**
-   * Atomic read-modify-write: `change` gets the value (`undefined` where there is none) and gives the new one, or
-   * `undefined` to leave it. It is called again where somebody else wrote in between.
+   * Reads, changes and writes a value atomically. `change` gets the value (`undefined` if the key is missing) and
+   * returns the new one, or `undefined` to leave it. It is called again if another writer changed the entry meanwhile.
    */
   update<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
@@ -269,7 +275,7 @@ export class AgentContextCache<
     return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
   }
 
-  /** The value, or, where there is none, what `make` gives, which is stored. Callers at the same time share one `make`. */
+  /** Returns the value; if the key is missing, stores the result of `make` first. Concurrent callers share one `make`. */
   getOrSet<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
     key: K,
     make: () => MaybePromise<ValueOf<S, N, K>>,
@@ -279,47 +285,57 @@ export class AgentContextCache<
     return this.#writer.getOrSet(key, make, namespace, options) as Promise<ValueOf<S, N, K>>;
   }
 
-  /** Removes every key of a namespace, which stays listed. */
+  /** Removes every key of a namespace. The namespace stays listed. */
   clearNamespace(
     namespace: NamespaceOf<S> = DEFAULT_NAMESPACE as NamespaceOf<S>,
-    options?: { readonly agent?: string },
+    options?: AgentOption,
   ): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.whole(at, 'context.clear', namespace, options?.agent));
+    return this.#writer.clear(namespace, options);
   }
 
-  /** Removes a namespace with its keys; written to again, it begins anew at version 1. */
-  dropNamespace(namespace: NamespaceOf<S>, options?: { readonly agent?: string }): Promise<Acknowledgement> {
-    return this.#writer.write((admission, at) => admission.whole(at, 'context.drop', namespace, options?.agent));
+  /** Removes a namespace with its keys. The next write to it restarts at version 1. */
+  dropNamespace(namespace: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.drop(namespace, options);
   }
 
-  /** All of this for one namespace, without naming it each time. */
+  /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */
   namespace<N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P> {
-    return new NamespaceHandle(this, name);
+    return new NamespaceHandle(name, {
+      ...{ reader: this.#reader, writer: this.#writer, history: this.#history },
+      watch: (options) => this.watch(options),
+      subscribe: (listener, filter) => this.subscribe(listener, filter),
+    });
   }
 
   /**
-   * Updates as they are committed, in order: `for await (const update of cache.watch({ namespace: 'trip' }))`. Begins
-   * with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
+   * Yields updates in order as they are committed: `for await (const update of cache.watch({ namespace: 'trip' }))`.
+   * Starts with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
    */
   watch(options: WatchOptions = {}): AsyncIterableIterator<WatchedUpdate> {
-    return watchUpdates(this.#parts, options);
-  }
-
-  /** As {@link watch}, as calls. What `listener` throws goes to `onError`. Returns how to stop. */
-  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
-    return this.#parts.watchers.add(filter, listener);
+    return watchUpdates(this.#engine, options);
   }
 
   /**
-   * Committed updates from position `from` (default: the oldest held) to `to` (default: the last one), oldest first.
-   *
-   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where the log no longer holds `from`.
+   * Calls `listener` with each update as it is committed. Returns a function that stops it. An error that `listener`
+   * throws goes to `onError`.
    */
-  readLog(options: LogRange = {}): AsyncGenerator<Update> {
-    return this.#parts.readLog(options);
+  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
+    return this.#engine.watchers.add(filter, listener);
   }
 
-  /** Answers a command; see {@link ContextCommand}. With `signal`, the waiting ends; the command may be done all the same. */
+  /**
+   * Yields committed updates, oldest first, from position `from` (default: the oldest kept) to `to` (default: the last).
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the log no longer holds `from`.
+   */
+  readLog(options: LogRange = {}): AsyncGenerator<Update> {
+    return this.#engine.readLog(options);
+  }
+
+  /**
+   * Executes a command and resolves with its answer; see {@link ContextCommand}. Aborting `signal` ends the wait, while
+   * the command may still take effect.
+   */
   async ask<C extends ContextCommand>(
     command: C,
     options: { readonly signal?: AbortSignal } = {},
@@ -329,9 +345,53 @@ export class AgentContextCache<
   }
 
   /**
-   * A branch: a writable cache that begins with this one as it is, or was at a moment, and never alters it. Without a
-   * data directory it takes no time however large this cache is, and shares with it what it does not change: shut it down
-   * before this one. Its positions go on from that moment.
+   * Returns a view of all namespaces at a position or an instant. An instant selects the last update before the first
+   * one that was asked for later. Position 0 is the empty cache. Costs nothing until it is read.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the position is no longer kept (in memory: once the log has
+   *   released its oldest updates) or not yet written; `INVALID_OPTION`, `CLOSED`.
+   */
+  at(moment: number | Date): CacheView<S> {
+    return this.#history.at(moment) as unknown as CacheView<S>;
+  }
+
+  /**
+   * Yields the versions of an entry, newest first, as far back as the past is kept: each `set` and `touch`, and the
+   * update that removed it.
+   */
+  history<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
+    key: K,
+    namespace: N = DEFAULT_NAMESPACE as N,
+  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
+    return this.#history.versions(key, namespace) as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  }
+
+  /**
+   * Returns the entries that were added, changed and removed from `a` to `b`. Each is a position, an instant, a view, or
+   * a cache in its present state: `parent.diff(parent, branch)`. Rejects with the errors of {@link at}.
+   */
+  diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
+    return this.#history.diff(a, b, options.namespace);
+  }
+
+  /**
+   * Finds the first position at which `holds` is false, and the update that made it so: `holds` is true at the position
+   * before. Halves the range, so it calls `holds` for the log₂ of the number of positions; if `holds` changes several
+   * times, the result is one of the positions at which it becomes false. Resolves with `undefined` if `holds` is true at
+   * `to`, and with `from` and no update if it is false there already. Rejects with the errors of {@link at} and those
+   * that `holds` throws.
+   */
+  bisect(
+    holds: (view: CacheView<S>) => MaybePromise<boolean>,
+    options: BisectOptions = {},
+  ): Promise<Culprit | undefined> {
+    return this.#history.bisect((view) => holds(view as unknown as CacheView<S>), options);
+  }
+
+  /**
+   * Creates a branch: a writable cache that starts with the state of this one, now or at a position, and never changes
+   * it. Positions of the branch continue from there. Without a data directory forking takes no time, however large this
+   * cache is: the branch shares what it does not change, so shut it down before this one.
    *
    * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE`, `INVALID_OPTION`, `CLOSED`; with a data
    *   directory `NOT_EMPTY`, `DIRECTORY_LOCKED`, `LOG_UNAVAILABLE`, and the signal's reason.
@@ -345,36 +405,167 @@ export class AgentContextCache<
    * ```
    */
   async fork(options: ForkOptions = {}): Promise<AgentContextCache<S>> {
-    const branch = await makeBranch(this.#inside, this.#history, options);
+    const branch = await makeBranch(this.#internals, this.#history, options);
     return AgentContextCache.over<S, InMemoryContextCache>(
       branch.options as OpenOptions<InMemoryContextCache>,
       branch.storage,
     );
   }
 
-  /** Resolves once everything written so far is committed. */
-  flush(): Promise<void> {
-    return this.#parts.log.flush();
+  /**
+   * Applies the changes of a branch to this cache as ordinary updates: the keys that differ from the branch's start, or
+   * from its last merge, unless they are equal here already. A key that changed here as well is a conflict. All changes
+   * are applied in one turn, so that no other writer of this process interleaves.
+   *
+   * `branch` may be any cache that shares a past with this one: a branch, a branch of a branch, a sibling, the parent.
+   *
+   * @throws {MergeConflictError} (as a rejection) with all `conflicts` if `onConflict` is `fail`; nothing has changed.
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION` for a cache that shares no past; `CLOSED`;
+   *   `POSITION_UNAVAILABLE` if neither cache keeps the state they shared any more; `NAMESPACE_UNAVAILABLE`,
+   *   `LOG_UNAVAILABLE`, and the signal's reason, before anything has changed; the errors of a write: `INVALID_VALUE`,
+   *   `SCHEMA_MISMATCH`, `OUTCOME_UNKNOWN`; `OVERLOADED` if the log cannot take all of it: merge again for the rest.
+   */
+  async merge(branch: AgentContextCache<S>, options: MergeOptions = {}): Promise<MergeReport> {
+    return merge(this.#internals, internalsOf(branch), options);
   }
 
   /**
-   * Resolves once every follower has delivered what is written by now.
+   * Returns the digest of a namespace, or of all namespaces at one position: 64 hexadecimal digits. Two caches with
+   * equal digests hold equal state: the same values (with properties in the same order), versions, instants, agents and
+   * expiries under the same keys. Positions do not count. An expired entry counts until its `expire` update is written,
+   * as in a view. Values that a primary backend holds do not count.
+   *
+   * In memory the first call hashes every entry, with pauses for other work. Later calls hash only the keys that have
+   * changed, and keep the earlier entry of each until then. In a data directory the checkpointer keeps the digests up to
+   * date. Rejects with `INVALID_NAME`, `CLOSED`, and the errors of reading a directory.
+   *
+   * @example
+   * ```ts
+   * if ((await cache.digest('trip')) !== (await replayed.digest('trip'))) console.error('not the same');
+   * ```
+   */
+  async digest(namespace?: NamespaceOf<S>): Promise<string> {
+    return namespace === undefined ? this.#digests.all() : this.#digests.of(namespace);
+  }
+
+  /**
+   * Checks that everything is stored as it was written, while writers go on. With a data directory it checks every file
+   * of the database and every record in it; that the log has no gap; that each namespace's updates, folded again, give
+   * the state on disk, the copies in the past, and the namespaces in memory; and the snapshots in the directory. In
+   * memory it folds the log again while the log is complete. With `against` it also compares a mirror or a backup, key
+   * by key, at the position that the other has reached.
+   *
+   * Changes and repairs nothing. Reads everything once or twice, and holds one namespace at a time in memory.
+   *
+   * @throws {ContextCacheError} (as a rejection) if the check is impossible: `LOG_UNAVAILABLE`, `CLOSED`; for `against`
+   *   `NOT_FOUND`, `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`, `POSITION_UNAVAILABLE`.
+   *
+   * @example
+   * ```ts
+   * const report = await cache.verify({ against: 'redis://127.0.0.1:6379' });
+   * for (const { message, where } of report.problems) console.error(message, where);
+   * ```
+   */
+  verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    return this.#verifier.verify(options);
+  }
+
+  /** Replaces the topics that updates are broadcast to. */
+  setTopicsList(topics: readonly string[]): Promise<void> {
+    return this.#settings.setTopicsList(topics);
+  }
+
+  /** Returns the topics that updates are broadcast to. */
+  getTopicsList(): string[] {
+    return this.#settings.getTopicsList();
+  }
+
+  /** Adds a topic. It gets the updates after this call. */
+  addTopic(topic: string): Promise<void> {
+    return this.#settings.addTopic(topic);
+  }
+
+  /** Removes a topic. */
+  removeTopic(topic: string): Promise<void> {
+    return this.#settings.removeTopic(topic);
+  }
+
+  /** Starts taking snapshots by the backup settings. */
+  enableBackup(settings?: Partial<BackupSettings>): Promise<void> {
+    return this.#settings.enableBackup(settings);
+  }
+
+  /** Stops taking snapshots. Those that are stored stay. */
+  disableBackup(): Promise<void> {
+    return this.#settings.disableBackup();
+  }
+
+  /** Returns whether snapshots are taken by the backup settings. */
+  isBackupEnabled(): boolean {
+    return this.#settings.isBackupEnabled();
+  }
+
+  /** Changes the settings that are given and keeps the others. */
+  setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
+    return this.#settings.setBackupSettings(settings);
+  }
+
+  /** Returns the backup settings in force. */
+  getBackupSettings(): BackupSettings {
+    return this.#settings.getBackupSettings();
+  }
+
+  /** Returns when the last snapshot was taken, whether it failed, and when the next is due. */
+  getBackupStatus(): BackupStatus {
+    return this.#settings.getBackupStatus();
+  }
+
+  /** Takes a snapshot now, whatever the settings are. */
+  backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+    return this.#settings.backup.backupNow(options);
+  }
+
+  /**
+   * Discards updates and views of the past beyond the bounds given here or, if none are, those of the `log` option, and
+   * returns their space to the disk. Keeps whatever a follower still needs or a view in use shows; the report names what
+   * holds it.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` (also if no bound is given anywhere), `NOT_FOUND` for a name in `forget`
+   *   that has no checkpoint, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `LOG_CORRUPT`, `TIMED_OUT`, `CLOSED`.
+   * @example
+   * ```ts
+   * const { first, removed, heldBy } = await cache.compact({ keepUpdates: 100_000 });
+   * ```
+   */
+  compact(options?: CompactOptions): Promise<CompactReport> {
+    return this.#engine.retention.compact(options);
+  }
+
+  /** Resolves once everything written so far is committed. */
+  flush(): Promise<void> {
+    return this.#engine.log.flush();
+  }
+
+  /**
+   * Resolves once every follower has delivered everything written so far.
    *
    * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` milliseconds (default 30,000); or the signal's reason.
    */
   async synced({ timeoutMs = 30_000, signal }: WaitOptions = {}): Promise<void> {
-    const { clock, followers } = this.#parts;
+    const { clock, followers } = this.#engine;
     await this.flush();
     await withDeadline((limited) => followers.caughtUp(limited), { what: 'A follower', timeoutMs, clock, signal });
   }
 
+  /** Returns the condition of the log, the namespaces and every follower. */
   health(): CacheHealth {
-    return this.#parts.health(this.#shutdown !== undefined);
+    return this.#engine.health(this.#shutdown !== undefined);
   }
 
   /**
-   * Takes no more commands, lets what is under way end and the followers deliver, for at most `timeoutMs` milliseconds
-   * (default 5,000), then lets go of everything. Tells what was left. Calling it again gives the same.
+   * Refuses further commands, waits at most `timeoutMs` milliseconds (default 5,000) for running commands and for the
+   * followers to deliver, then releases everything. Resolves with what could not be finished. Later calls return the
+   * same promise.
    */
   shutdown(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<ShutdownReport> {
     this.#shutdown ??= this.#end(options.timeoutMs ?? 5_000);
@@ -385,16 +576,16 @@ export class AgentContextCache<
     await this.shutdown();
   }
 
-  /** A command that changes nothing has the primary asked what it holds; one that answers at once has answered then. */
+  /** Loads what an asynchronous primary holds of a namespace, with a command that changes nothing. A synchronous one has answered by the return. */
   #hydrate(namespace: string): MaybePromise<unknown> {
-    const { admission, clock, primary } = this.#parts;
+    const { admission, clock, primary } = this.#engine;
     const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined), true);
     return primary?.synchronous ? undefined : hydrated;
   }
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
-    const ended = this.#parts.shutdown(timeoutMs, () => this.#writer.idle());
+    const ended = this.#engine.shutdown(timeoutMs, () => this.#writer.idle());
     const [report] = await Promise.all([ended, this.inspection.shutDown()]);
     this.#writer.giveUp();
     return report;

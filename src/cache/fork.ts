@@ -2,7 +2,7 @@ import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { Innards } from '../engine/internals.ts';
+import type { Internals } from '../engine/internals.ts';
 import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { branchStorage, ORIGIN, openStorage, type Storage } from '../engine/storage.ts';
 import type { History } from '../past/history.ts';
@@ -37,7 +37,7 @@ interface Branch {
 }
 
 /** Makes what a branch stands on; for its parent's `fork`. */
-export async function makeBranch(parent: Innards, history: History, given: ForkOptions): Promise<Branch> {
+export async function makeBranch(parent: Internals, history: History, given: ForkOptions): Promise<Branch> {
   const options = optionsOfBranch(parent.options, given);
   given.signal?.throwIfAborted();
   const moment = history.begin(given.at);
@@ -63,7 +63,7 @@ function optionsOfBranch(parent: CacheOptions, { at: _, signal: __, ...own }: Fo
 }
 
 /** Nothing is read or copied. */
-async function inMemory({ past, parts }: Innards, moment: StateView, options: OpenOptions): Promise<Storage> {
+async function inMemory({ past, parts }: Internals, moment: StateView, options: OpenOptions): Promise<Storage> {
   return branchStorage(options, { moment, past, log: parts.log, madeAt: parts.clock.now() });
 }
 

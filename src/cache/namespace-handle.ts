@@ -1,14 +1,27 @@
 import type { WatchedUpdate, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
-import type { EntryVersion } from '../past/history.ts';
-import type { AgentContextCache } from './agent-context-cache.ts';
-import type { Answer, BatchOf, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from './types.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { Reader } from '../engine/reader.ts';
+import type { AgentOption, Writer } from '../engine/writer.ts';
+import type { EntryVersion, History } from '../past/history.ts';
+import type { Answer, BatchOf } from './types.ts';
+
+/** The parts of a cache that a handle uses. */
+export interface HandleParts {
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly history: History;
+  watch(options: WatchOptions): AsyncIterableIterator<WatchedUpdate>;
+  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'>): () => void;
+}
 
 /**
- * One namespace of a cache. Each method is the cache's own of the same name. Making a handle makes no namespace.
+ * One namespace of a cache. Each method does what the method of the same name does on the cache. Creating a handle does
+ * not create the namespace.
  *
  * @example
  * ```ts
@@ -19,65 +32,64 @@ import type { Answer, BatchOf, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } fro
  */
 export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>, P extends BaseContextCache> {
   readonly name: N;
-  readonly #cache: AgentContextCache<S, P>;
+  readonly #parts: HandleParts;
 
-  constructor(cache: AgentContextCache<S, P>, name: N) {
-    this.#cache = cache;
+  /** @internal */
+  constructor(name: N, parts: HandleParts) {
     this.name = name;
+    this.#parts = parts;
   }
 
   get<K extends KeyOf<S, N>>(key: K): Answer<P, ValueOf<S, N, K> | undefined> {
-    return this.#cache.get(key, this.name);
+    return this.#parts.reader.get(key, this.name) as Answer<P, ValueOf<S, N, K> | undefined>;
   }
 
   getMany(keys: readonly KeyOf<S, N>[]): Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]> {
-    return this.#cache.getMany(keys, this.name);
+    return this.#parts.reader.getMany(keys, this.name) as Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]>;
   }
 
   has(key: KeyOf<S, N>): Answer<P, boolean> {
-    return this.#cache.has(key, this.name);
+    return this.#parts.reader.has(key, this.name) as Answer<P, boolean>;
   }
 
   entry<K extends KeyOf<S, N>>(key: K): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
-    return this.#cache.entry(key, this.name);
+    return this.#parts.reader.entry(key, this.name) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
   }
 
   entries(): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
-    return this.#cache.entries(this.name);
+    return this.#parts.reader.entries(this.name) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
   }
 
   listKeys(): Answer<P, KeyOf<S, N>[]> {
-    return this.#cache.listKeys(this.name);
+    return this.#parts.reader.keys(this.name) as Answer<P, KeyOf<S, N>[]>;
   }
 
   history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
-    return this.#cache.history(key, this.name);
+    const versions = this.#parts.history.versions(key, this.name);
+    return versions as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
   }
 
   set<K extends KeyOf<S, N>>(key: K, value: ValueOf<S, N, K>, options?: WriteOptions): Promise<Acknowledgement> {
-    return this.#cache.set(key, value, this.name, options);
+    return this.#parts.writer.set(key, value, this.name, options);
   }
 
   setMany(
     values: Partial<S[N]> | Iterable<readonly [KeyOf<S, N>, ValueOf<S, N, KeyOf<S, N>>]>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement> {
-    return this.#cache.setMany(values, this.name, options);
+    return this.#parts.writer.setMany(values, this.name, options);
   }
 
   delete(key: KeyOf<S, N>, options?: RemoveOptions): Promise<Acknowledgement> {
-    return this.#cache.delete(key, this.name, options);
+    return this.#parts.writer.delete(key, this.name, options);
   }
 
   touch(key: KeyOf<S, N>, options: WriteOptions): Promise<Acknowledgement> {
-    return this.#cache.touch(key, this.name, options);
+    return this.#parts.writer.touch(key, this.name, options);
   }
 
-  batch(
-    operations: readonly BatchOf<S, N>[],
-    options?: { readonly agent?: string | undefined },
-  ): Promise<Acknowledgement> {
-    return this.#cache.batch(operations, this.name, options);
+  batch(operations: readonly BatchOf<S, N>[], options?: AgentOption): Promise<Acknowledgement> {
+    return this.#parts.writer.batch(operations as readonly BatchOperation[], this.name, options);
   }
 
   update<K extends KeyOf<S, N>>(
@@ -85,7 +97,7 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
     change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueOf<S, N, K> | undefined>,
     options?: WriteOptions,
   ): Promise<Acknowledgement> {
-    return this.#cache.update(key, change, this.name, options);
+    return this.#parts.writer.update(key, change as (value: JsonValue | undefined) => unknown, this.name, options);
   }
 
   getOrSet<K extends KeyOf<S, N>>(
@@ -93,22 +105,22 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
     make: () => MaybePromise<ValueOf<S, N, K>>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<ValueOf<S, N, K>> {
-    return this.#cache.getOrSet(key, make, this.name, options);
+    return this.#parts.writer.getOrSet(key, make, this.name, options) as Promise<ValueOf<S, N, K>>;
   }
 
-  clear(options?: { readonly agent?: string }): Promise<Acknowledgement> {
-    return this.#cache.clearNamespace(this.name, options);
+  clear(options?: AgentOption): Promise<Acknowledgement> {
+    return this.#parts.writer.clear(this.name, options);
   }
 
-  drop(options?: { readonly agent?: string }): Promise<Acknowledgement> {
-    return this.#cache.dropNamespace(this.name, options);
+  drop(options?: AgentOption): Promise<Acknowledgement> {
+    return this.#parts.writer.drop(this.name, options);
   }
 
   watch(options: Omit<WatchOptions, 'namespace'> = {}): AsyncIterableIterator<WatchedUpdate> {
-    return this.#cache.watch({ ...options, namespace: this.name });
+    return this.#parts.watch({ ...options, namespace: this.name });
   }
 
   subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'keys'> = {}): () => void {
-    return this.#cache.subscribe(listener, { ...filter, namespace: this.name });
+    return this.#parts.subscribe(listener, { ...filter, namespace: this.name });
   }
 }

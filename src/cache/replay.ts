@@ -1,11 +1,11 @@
 import { ContextCacheError } from '../core/errors.ts';
+import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
 import type { OpenOptions } from '../engine/options.ts';
 import type { FillOptions } from '../replay/fill.ts';
 import { replayedStorage } from '../replay/replayed-storage.ts';
 import type { ReplayReport } from '../replay/report.ts';
 import type { ReplaySource } from '../replay/source.ts';
 import { AgentContextCache } from './agent-context-cache.ts';
-import type { AnyNamespaces, NamespaceTypes } from './types.ts';
 
 /** How a log is replayed; besides that, everything that the replayed cache is opened with. */
 export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache'>, FillOptions {

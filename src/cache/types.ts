@@ -1,28 +1,13 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { KeyOf } from '../core/namespace-types.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
-
-/**
- * What the namespaces of a cache hold, for the compiler: `{ auth: { token: string } }`. A plain
- * `AgentContextCache` takes any JSON value under any name.
- */
-export type NamespaceTypes = { readonly [namespace: string]: object };
-
-/** Namespaces of any name with any JSON value. */
-export type AnyNamespaces = { readonly [namespace: string]: { readonly [key: string]: JsonValue } };
-
-/** Names of the namespaces of `S`. */
-export type NamespaceOf<S> = keyof S & string;
-/** Keys of namespace `N`. */
-export type KeyOf<S, N extends keyof S> = keyof S[N] & string;
-/** The type of a value; any JSON value where `S` says nothing. */
-export type ValueOf<S, N extends keyof S, K extends keyof S[N]> = S[N][K];
 
 /** What a read gives: the thing itself over a synchronous primary, a promise of it over an asynchronous one. */
 export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] extends [PromiseLike<unknown>]

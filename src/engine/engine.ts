@@ -256,13 +256,13 @@ export class Engine {
       const undelivered = await this.followers.drain(deadline.signal);
       const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
       await compacted;
-      await this.#letGo('followers', () => this.followers.stop());
-      await this.#letGo(FOLLOWER.backup, () => this.backup?.close());
+      await this.#close('followers', () => this.followers.stop());
+      await this.#close(FOLLOWER.backup, () => this.backup?.close());
       this.watchers.close();
       this.supervisor.stop();
       const logError = await this.log.close().then(() => undefined, toError);
       await inTime(
-        this.#letGo('primary', () => this.primary?.close?.()),
+        this.#close('primary', () => this.primary?.close?.()),
         deadline.signal,
       );
       return { undelivered, unfinishedCommands, backupError, logError };
@@ -271,8 +271,8 @@ export class Engine {
     }
   }
 
-  /** Whoever cannot let go must not keep the log from being closed. */
-  async #letGo(source: string, close: () => unknown): Promise<void> {
+  /** Closes one part. A failure is reported and does not keep the log open. */
+  async #close(source: string, close: () => unknown): Promise<void> {
     try {
       await close();
     } catch (error) {

@@ -3,44 +3,46 @@ import type { Engine } from './engine.ts';
 import type { CacheOptions } from './options.ts';
 import type { Writer } from './writer.ts';
 
-/** What was alike in two caches once one had been merged into the other. */
+/** The state that two caches had in common when one was last merged into the other, as a view of each. */
 export interface MergeMark {
-  /** Of the cache that was merged into, with what came. */
+  /** View of the cache that was merged into, with the merge in it. */
   readonly into: StateView;
-  /** Of the cache that was merged. */
+  /** View of the cache that was merged. */
   readonly from: StateView;
 }
 
-/** What is inside a cache, for others of this package that its user hands it to. */
-export interface Innards {
+/** The parts of a cache that other modules of this package use when a user hands them the cache. */
+export interface Internals {
   readonly past: PastSource;
   readonly parts: Engine;
   readonly options: CacheOptions;
   readonly writer: Writer;
-  /** How far this cache has been merged, by the id of the log that it was merged into. */
+  /** The last merge of this cache into each other cache, by the log id of that cache. */
   readonly merged: Map<string, MergeMark>;
 }
 
-const innards = new WeakMap<object, Innards>();
+/** The property of a cache that holds its {@link Internals}. Not exported from the package. */
+export const INTERNALS: unique symbol = Symbol('internals');
 
-/** For a cache that has just been made. */
-export function reveal(cache: object, inside: Innards): void {
-  innards.set(cache, inside);
-  const { log } = inside.parts;
-  log.onStatus((status) => {
+/** Gathers the internals of a new cache. Its merge marks are released when its log closes. */
+export function createInternals(parts: Omit<Internals, 'merged'>): Internals {
+  const merged = new Map<string, MergeMark>();
+  parts.parts.log.onStatus((status) => {
     if (status !== 'closed') return;
-    for (const mark of inside.merged.values()) letGo(mark);
-    inside.merged.clear();
+    for (const mark of merged.values()) release(mark);
+    merged.clear();
   });
+  return { ...parts, merged };
 }
 
-/** `undefined` for what is not a cache. */
-export function innardsOf(candidate: unknown): Innards | undefined {
-  return typeof candidate === 'object' && candidate !== null ? innards.get(candidate) : undefined;
+/** Returns the internals of a cache, `undefined` for any other value. */
+export function internalsOf(candidate: unknown): Internals | undefined {
+  if (typeof candidate !== 'object' || candidate === null) return undefined;
+  return (candidate as { readonly [INTERNALS]?: Internals })[INTERNALS];
 }
 
-/** The moments are not wanted any more. */
-export function letGo({ into, from }: MergeMark): void {
+/** Releases both views of a mark. */
+export function release({ into, from }: MergeMark): void {
   into.release?.();
   from.release?.();
 }

@@ -70,11 +70,11 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   /** Where time comes from. Default: the machine's clock. */
   readonly clock?: Clock | undefined;
   /** For tests. */
-  readonly internals?: Internals | undefined;
+  readonly internals?: InternalOptions | undefined;
 }
 
 /** Parts that only tests replace. */
-export interface Internals extends Pick<NamespaceDeps, 'apply' | 'lane'> {
+export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
   /** The storage engine of a data directory. Default: LevelDB. */
   readonly openStorage?: OpenStorage | undefined;
   /** How a connection to NATS is opened. Default: by its client. */

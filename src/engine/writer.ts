@@ -2,7 +2,7 @@ import type { Supervisor } from '../actors/supervisor.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Acknowledgement, WriteOptions } from '../core/command.ts';
+import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -24,6 +24,12 @@ export interface WriterDeps {
   /** The entry's value where a primary of the user's own keeps it. */
   readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
   readonly report: (error: Error, source: FailureSource) => void;
+}
+
+/** The option of commands that concern several keys. */
+export interface AgentOption {
+  /** The agent that the updates name. Default: none. */
+  readonly agent?: string | undefined;
 }
 
 /** Tries of an `update` whose entry others keep changing. */
@@ -57,6 +63,43 @@ export class Writer {
       return this.#reject(toError(error), { source: 'command' });
     }
     return this.execute(request);
+  }
+
+  /** Sets several values of one namespace, all or none. */
+  setMany(
+    values: object | Iterable<readonly [string, unknown]>,
+    namespace: string,
+    { agent, ...options }: Omit<WriteOptions, 'ifVersion'> = {},
+  ): Promise<Acknowledgement> {
+    return this.write((admission, at) => {
+      const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
+      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...options }));
+      return admission.batch(at, namespace, operations, agent);
+    });
+  }
+
+  delete(key: string, namespace: string, options: RemoveOptions | undefined): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.delete(at, namespace, key, options));
+  }
+
+  touch(key: string, namespace: string, options: WriteOptions): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.touch(at, namespace, key, options));
+  }
+
+  batch(
+    operations: readonly BatchOperation[],
+    namespace: string,
+    options: AgentOption | undefined,
+  ): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.batch(at, namespace, operations, options?.agent));
+  }
+
+  clear(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.whole(at, 'context.clear', namespace, options?.agent));
+  }
+
+  drop(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.whole(at, 'context.drop', namespace, options?.agent));
   }
 
   /** Makes a request and executes it; a refusal at the door is a rejection as well. */

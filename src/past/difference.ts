@@ -5,7 +5,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import { TimeSlice } from '../core/time-slice.ts';
-import { innardsOf } from '../engine/internals.ts';
+import { internalsOf } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { CacheView, stateViewOf } from './view.ts';
@@ -61,7 +61,7 @@ export function release(shown: unknown, moment: StateView): void {
 /** What a cache or a view shows now; `undefined` for what is neither. */
 export function shownBy(candidate: unknown): StateView | undefined {
   if (candidate instanceof CacheView) return stateViewOf(candidate);
-  const inside = innardsOf(candidate);
+  const inside = internalsOf(candidate);
   if (inside === undefined) return undefined;
   if (inside.parts.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   return inside.past.present();

@@ -6,7 +6,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
-import { type Innards, letGo, type MergeMark } from '../engine/internals.ts';
+import { type Internals, type MergeMark, release } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import { changedNamespaces } from './difference.ts';
@@ -50,12 +50,12 @@ const PATIENT_TRIES = 3;
 const MAX_TRIES = 100;
 
 /** Merges into a cache come one after the other. */
-const underWay = new WeakMap<Innards, Promise<unknown>>();
+const underWay = new WeakMap<Internals, Promise<unknown>>();
 
 /** Brings what has changed in `from` back to `into`; for `merge` of that. */
 export function merge(
-  into: Innards | undefined,
-  from: Innards | undefined,
+  into: Internals | undefined,
+  from: Internals | undefined,
   options: MergeOptions,
 ): Promise<MergeReport> {
   const to = mergeable(into, from);
@@ -66,7 +66,7 @@ export function merge(
   return merged;
 }
 
-async function mergeNow(into: Innards, from: Innards, options: MergeOptions): Promise<MergeReport> {
+async function mergeNow(into: Internals, from: Internals, options: MergeOptions): Promise<MergeReport> {
   const { signal, agent } = options;
   signal?.throwIfAborted();
   assertOpen(into, from);
@@ -94,7 +94,7 @@ async function mergeNow(into: Innards, from: Innards, options: MergeOptions): Pr
   }
 }
 
-function mergeable(into: Innards | undefined, from: Innards | undefined): { into: Innards; from: Innards } {
+function mergeable(into: Internals | undefined, from: Internals | undefined): { into: Internals; from: Internals } {
   if (into === undefined || from === undefined || from === into) {
     throw new ContextCacheError('INVALID_OPTION', 'merge takes a branch: another cache, that fork has made.');
   }
@@ -105,13 +105,13 @@ function mergeable(into: Innards | undefined, from: Innards | undefined): { into
   );
 }
 
-function assertOpen(...caches: readonly Innards[]): void {
+function assertOpen(...caches: readonly Internals[]): void {
   if (caches.every(({ parts }) => parts.log.status !== 'closed')) return;
   throw new ContextCacheError('CLOSED', 'Of the two caches to be merged one is shut down.');
 }
 
 /** What the two had in common last: where one was forked, or when it was merged. */
-function commonViews(into: Innards, from: Innards): MergeMark {
+function commonViews(into: Internals, from: Internals): MergeMark {
   const mark = from.merged.get(into.parts.log.id);
   if (mark !== undefined) return mark;
   const position = sharedPosition(into.past.lineage, from.past.lineage);
@@ -136,7 +136,7 @@ function momentOf(one: PastSource, other: PastSource, position: number): StateVi
   }
 }
 
-function policyOf(into: Innards, from: Innards, { onConflict = 'fail' }: MergeOptions): Policy {
+function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: MergeOptions): Policy {
   if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
   const { admission, clock } = into.parts;
   // What has been let in under the same rules is not looked at again: a schema may change a value each time.
@@ -160,7 +160,7 @@ function policyOf(into: Innards, from: Innards, { onConflict = 'fail' }: MergeOp
 }
 
 interface PlansInput {
-  readonly into: Innards;
+  readonly into: Internals;
   readonly before: MergeMark;
   readonly theirs: StateView;
   readonly policy: Policy;
@@ -236,7 +236,7 @@ class Plans {
   }
 }
 
-function stateNow({ parts: { registry } }: Innards, name: string): NamespaceState | undefined {
+function stateNow({ parts: { registry } }: Internals, name: string): NamespaceState | undefined {
   if (!registry.has(name)) return undefined;
   const state = registry.stateInMemory(name) ?? registry.stateOnDisk(name);
   return state === undefined || state.version === 0 ? undefined : state;
@@ -244,7 +244,7 @@ function stateNow({ parts: { registry } }: Innards, name: string): NamespaceStat
 
 /** Applies all of it in this turn, or, where that is known before, nothing. */
 function applyAll(
-  into: Innards,
+  into: Internals,
   plans: readonly NamespacePlan[],
   by: string | null,
 ): { acknowledged: Promise<unknown>[]; report: MergeReport } {
@@ -279,9 +279,9 @@ function unavailable(name: string): ContextCacheError {
   return new ContextCacheError('NAMESPACE_UNAVAILABLE', message);
 }
 
-function remember(from: Innards, log: string, mark: MergeMark | undefined): void {
+function remember(from: Internals, log: string, mark: MergeMark | undefined): void {
   if (mark === undefined) return;
   const earlier = from.merged.get(log);
   from.merged.set(log, mark);
-  if (earlier !== undefined) letGo(earlier);
+  if (earlier !== undefined) release(earlier);
 }

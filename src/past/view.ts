@@ -1,15 +1,15 @@
-import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../cache/types.ts';
 import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Entry, NamespaceState } from '../core/namespace-state.ts';
+import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
 
 type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
-/** What one moment of a cache looks like from inside the package. */
-const momentOf = new WeakMap<object, StateView>();
+/** Reads the private state of a view; set by the class. */
+let stateOf: (view: CacheView) => StateView;
 
 /**
  * All namespaces of a cache as they were when its log ended at {@link CacheView.position}: read as the cache itself is,
@@ -29,11 +29,17 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   /** The last update that is in it; 0: none, the empty cache. */
   readonly position: number;
   readonly #kept = new StateCache();
+  /** `undefined` once the view is disposed of. */
+  #view: StateView | undefined;
 
   /** @internal */
-  constructor(moment: StateView) {
-    this.position = moment.position;
-    momentOf.set(this, moment);
+  constructor(view: StateView) {
+    this.position = view.position;
+    this.#view = view;
+  }
+
+  static {
+    stateOf = (view) => view.#state;
   }
 
   /** The value; `undefined` where there was none. Deeply frozen. */
@@ -41,7 +47,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   get<K extends KeyOf<S, DefaultNamespace>>(key: K): ValueOf<S, DefaultNamespace, K> | undefined;
   get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    return this.#state(namespace).entries.get(key)?.value;
+    return this.#namespace(namespace).entries.get(key)?.value;
   }
 
   /** Values of several keys, in their order; `undefined` where there was none. */
@@ -55,7 +61,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   /** Whether there was a value. */
   has<N extends NamespaceOf<S> = DefaultNamespace>(key: KeyOf<S, N>, namespace: N = DEFAULT_NAMESPACE as N): boolean {
     checkName('key', key);
-    return this.#state(namespace).entries.has(key);
+    return this.#namespace(namespace).entries.has(key);
   }
 
   /** The value with its version, instants and agent. */
@@ -64,7 +70,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Entry<ValueOf<S, N, K>> | undefined {
     checkName('key', key);
-    const entry = this.#state(namespace).entries.get(key);
+    const entry = this.#namespace(namespace).entries.get(key);
     return entry && (publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, K>>);
   }
 
@@ -72,7 +78,7 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   entries<N extends NamespaceOf<S> = DefaultNamespace>(
     namespace: N = DEFAULT_NAMESPACE as N,
   ): Entry<ValueOf<S, N, KeyOf<S, N>>>[] {
-    const { entries } = this.#state(namespace);
+    const { entries } = this.#namespace(namespace);
     return Array.from(
       entries,
       ([key, entry]) => publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, KeyOf<S, N>>>,
@@ -81,12 +87,12 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
 
   /** Keys of a namespace, in no particular order; empty where there was no such namespace. */
   listKeys<N extends NamespaceOf<S> = DefaultNamespace>(namespace: N = DEFAULT_NAMESPACE as N): KeyOf<S, N>[] {
-    return [...this.#state(namespace).entries.keys()] as KeyOf<S, N>[];
+    return [...this.#namespace(namespace).entries.keys()] as KeyOf<S, N>[];
   }
 
   /** Namespaces that there were, sorted by code point; `default` always was. */
   listNamespaces(): NamespaceOf<S>[] {
-    const names = new Set([DEFAULT_NAMESPACE, ...stateViewOf(this).names()]);
+    const names = new Set([DEFAULT_NAMESPACE, ...this.#state.names()]);
     return [...names].sort(compareNames) as NamespaceOf<S>[];
   }
 
@@ -95,24 +101,27 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
    * more. Garbage collection does it as well.
    */
   [Symbol.dispose](): void {
-    momentOf.get(this)?.release?.();
-    momentOf.delete(this);
+    this.#view?.release?.();
+    this.#view = undefined;
     this.#kept.clear();
   }
 
-  #state(namespace: string): NamespaceState {
+  get #state(): StateView {
+    if (this.#view !== undefined) return this.#view;
+    throw new ContextCacheError('CLOSED', 'The view has been disposed of. Ask the cache for another.');
+  }
+
+  #namespace(namespace: string): NamespaceState {
     const kept = this.#kept.get(namespace);
     if (kept !== undefined) return kept;
     checkName('namespace', namespace);
-    const state = stateViewOf(this).state(namespace) ?? new NamespaceState(namespace);
+    const state = this.#state.state(namespace) ?? new NamespaceState(namespace);
     this.#kept.keep(state);
     return state;
   }
 }
 
-/** What a view shows. */
-export function stateViewOf(view: object): StateView {
-  const moment = momentOf.get(view);
-  if (moment !== undefined) return moment;
-  throw new ContextCacheError('CLOSED', 'The view has been disposed of. Ask the cache for another.');
+/** Returns the state that a view shows. */
+export function stateViewOf(view: CacheView): StateView {
+  return stateOf(view);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import type { KeyOf, NamespaceOf } from '../../src/cache/types.ts';
+import type { KeyOf, NamespaceOf } from '../../src/core/namespace-types.ts';
 import {
   type Acknowledgement,
   AgentContextCache,

@@ -193,10 +193,18 @@ function isReference(node: ts.Identifier): boolean {
 
 export const MAX_LINES = 400;
 
+/** The files that may be longer, each with the reason. */
+const LONG: Readonly<Record<string, string>> = {
+  'src/cache/agent-context-cache.ts':
+    'the public class: one documented line of delegation per method, without base classes',
+};
+
 export function filesAreShort(sources: Sources): Violation[] {
   return [...sources].flatMap(([path, text]) => {
     const lines = text.trimEnd().split('\n').length;
-    return lines > MAX_LINES ? [`${path} has ${lines} lines; ${MAX_LINES} at the most`] : [];
+    return lines > MAX_LINES && LONG[path] === undefined
+      ? [`${path} has ${lines} lines; ${MAX_LINES} at the most`]
+      : [];
   });
 }
 
