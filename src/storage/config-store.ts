@@ -1,17 +1,17 @@
 import type { JsonValue } from '../core/value.ts';
 
 /**
- * Settings that are changed while running and kept: topics, backup. A place of its own: whatever an agent calls its
- * namespace, no command on data reaches it.
+ * Settings that can be changed at run time and survive a restart: topics, backup. Separate from the namespaces, so that
+ * no command on data can reach them.
  */
 export interface ConfigStore {
-  /** The value; `undefined` where there is none. */
+  /** Returns the value, or `undefined` if the setting does not exist. */
   get(name: string): JsonValue | undefined;
-  /** Resolves once it is kept, as durably as the store can. */
+  /** Stores a setting. Resolves when it is as durable as the store can make it. */
   set(name: string, value: JsonValue): Promise<void>;
-  /** A missing one is fine. */
+  /** Removes a setting. Does nothing if it does not exist. */
   delete(name: string): Promise<void>;
-  /** All names, sorted. */
+  /** Returns all names, sorted. */
   list(): readonly string[];
 }
 

@@ -1,50 +1,64 @@
 import type { Capture } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
 
-/** All namespaces as they are at one position, for whoever has to copy the whole state. Close it. */
+/**
+ * A capture of all namespaces at one position, for a follower that copies the whole state. Must be closed after use.
+ */
 export interface StateCapture {
-  /** The position of the cut: everything up to here is in it, nothing after. */
+  /** Everything up to this position is in the capture, nothing after it. */
   readonly position: number;
-  /** When it was made, epoch milliseconds. */
+  /** Instant of the capture, epoch milliseconds. */
   readonly at: number;
   /** Id of the log that `position` belongs to. */
   readonly log: string;
   /**
-   * Each namespace of the cut, once. May be consumed slowly while writers go on; close each capture (or the cut)
-   * when done with it.
+   * Yields each namespace once. May be consumed slowly while writes go on. Close each yielded capture when it is done,
+   * or close the whole one.
    */
   namespaces(): AsyncIterable<Capture>;
   close(): void;
 }
 
 /**
- * Where a follower stands when it has connected.
- * - `resume`: go on from the log's checkpoint.
- * - a position: the destination itself says that it has everything up to here; go on from the later of the two.
- * - `resync`: what the destination holds does not fit the log (it was emptied, or is too far behind): copy the whole
- *   state to it first.
+ * Result of `connect`: the position at which delivery continues.
+ * - `resume`: at the checkpoint that the log has for this follower.
+ * - a position: the destination itself reports that it has everything up to there; delivery continues at that position
+ *   or at the log's checkpoint, the later of the two.
+ * - `resync`: the destination does not fit the log, because it was emptied or is too far behind; the whole state is
+ *   copied to it first.
  */
 export type ConnectOutcome = 'resume' | 'resync' | { readonly position: number };
 
 /**
- * What a follower does with the updates it gets: the one contract behind mirror, broadcaster, backup and
- * checkpointer. The follower machine owns when each is called: never two calls at a time, `deliver` only after
- * `connect`, after any rejection `disconnect` and, when it has backed off, `connect` again. Batches may come again
- * after a failure: deliver at least once, in order.
+ * The contract of everything that follows the log: mirror, broadcaster, backup and checkpointer. The follower machine
+ * calls the methods one at a time: `deliver` only after `connect`; after any rejection `disconnect` and, after a
+ * back-off, `connect` again. A batch may be delivered again after a failure: delivery is in order and at least once.
  */
 export interface FollowerSink {
-  /** At most this many updates in one `deliver`. */
+  /** Greatest number of updates in one `deliver`; at least 1. */
   readonly batchSize: number;
-  /** Where `deliver` only looks how far the log is: it gets no updates, and is told once for all there are. */
+  /**
+   * Set by a sink that only needs to know how far the log has come. `deliver` is then called with no updates, once for
+   * everything that is committed. Default false.
+   */
   readonly ignoresUpdates?: boolean;
-  /** Makes ready to deliver. `checkpoint`: the last position this follower is known to have finished. */
+  /**
+   * Prepares for delivery. `checkpoint` is the last position that this follower is known to have finished, 0 for a new
+   * one. Rejects if the destination cannot be reached.
+   */
   connect(checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome>;
-  /** Delivers; resolves only when the destination has it. `through` as in `UpdateBatch`. */
+  /**
+   * Delivers a batch. Resolves only when the destination has it; `through` as in {@link UpdateBatch}. Rejects if any of
+   * it may be missing there, or with the signal's reason.
+   */
   deliver(updates: readonly Update[], through: number, signal: AbortSignal): Promise<void>;
-  /** Makes the destination equal to the cut. Needed where `connect` may say `resync`. */
+  /** Makes the destination equal to the capture. Required if `connect` may return `resync`. */
   resync?(capture: StateCapture, signal: AbortSignal): Promise<void>;
-  /** Lets go of the connection; never rejects, never hangs. Called after a failure and at the end. */
+  /** Releases the connection. Never rejects and never hangs. Called after a failure and at the end. */
   disconnect(): Promise<void>;
-  /** The sink calls `lost` when an idle connection breaks, so that it is mended before it is needed. */
+  /**
+   * Registers the callback that the sink calls when an idle connection breaks, so that it is restored before it is
+   * needed.
+   */
   onLost?(lost: (cause: Error) => void): void;
 }

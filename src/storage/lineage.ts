@@ -1,20 +1,20 @@
 /**
- * Whose positions these are: those of the first log without a bound, and up to `until` those of the logs that it was
- * forked from, nearest first.
+ * The logs that a position may belong to: the log itself, without a bound, then the logs that it was forked from,
+ * nearest first, each up to position `until`.
  */
 export type Lineage = readonly { readonly log: string; readonly until: number }[];
 
-/** Of a log that was forked from these (a fork of none: from nothing). */
+/** Returns the lineage of a log with the given ancestors (default: none). */
 export function lineageOf(log: string, ancestors: Lineage = []): Lineage {
   return [{ log, until: Number.POSITIVE_INFINITY }, ...ancestors];
 }
 
-/** The ancestors of a log that is forked at this position. */
+/** Returns the ancestors of a log that is forked from `parent` at a position. */
 export function ancestorsAt(position: number, parent: Lineage): Lineage {
   return parent.map(({ log, until }) => ({ log, until: Math.min(until, position) }));
 }
 
-/** Up to here positions mean the same in both; `undefined` where the two have nothing in common. */
+/** Returns the last position that means the same in both lineages, or `undefined` if they have no log in common. */
 export function sharedPosition(a: Lineage, b: Lineage): number | undefined {
   let shared: number | undefined;
   for (const { log, until } of a) {

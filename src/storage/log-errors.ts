@@ -1,61 +1,64 @@
 import { ContextCacheError } from '../core/errors.ts';
 
-/** The errors that the logs have in common. */
+/** Errors that the logs in memory and on disk share. */
 
 /** A closed log was used. */
 export function closed(): ContextCacheError {
   return new ContextCacheError('CLOSED', 'The log has been closed. Open it again.');
 }
 
-/** A position that the log no longer holds. */
+/** The log no longer holds this position. */
 export function notHeld(from: number, first: number): ContextCacheError {
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `The log does not hold position ${from}. Read from ${first} on, or begin with a snapshot of the state. ` +
-      'What is kept is set by log.keepUpdates, keepMs and keepBytes.',
+    `The log no longer holds position ${from}. Read from ${first} on, or start from a snapshot of the state. ` +
+      'Set log.keepUpdates, keepMs or keepBytes to keep more.',
   );
 }
 
-/** A position that nobody has been given. */
+/** The position has not been assigned yet. */
 export function notAppended(position: number, head: number): ContextCacheError {
   return new ContextCacheError(
     'INVARIANT',
-    `Position ${position} has not been appended: the log ends at ${head}. Wait only for what append has returned.`,
+    `Position ${position} has not been appended: the log ends at ${head}. Wait only for positions that append has assigned.`,
   );
 }
 
-/** A log that was asked to begin elsewhere has begun already. */
+/** A log with updates was to start at another position. */
 export function notEmpty(head: number): ContextCacheError {
   return new ContextCacheError(
     'NOT_EMPTY',
-    `The log already ends at position ${head}; only an empty one can begin elsewhere. Use a new log or data directory.`,
+    `The log already ends at position ${head}; only an empty log can start at another position. Use a new log or data directory.`,
   );
 }
 
-/** The checkpoint of a follower that runs was to be forgotten. */
+/** The checkpoint of a running follower was to be discarded. */
 export function isFollowed(name: string): ContextCacheError {
   return new ContextCacheError(
     'INVALID_OPTION',
-    `Follower ${name} is running, so that its checkpoint can not be forgotten. Open the cache without it.`,
+    `Follower ${name} is running, so its checkpoint cannot be discarded. Open the cache without it first.`,
   );
 }
 
-/** The checkpoint of a follower was to be forgotten that has none. */
+/** The follower whose checkpoint was to be discarded has none. */
 export function noSuchCheckpoint(name: string): ContextCacheError {
-  return new ContextCacheError('NOT_FOUND', `No follower of the name ${name} has left a checkpoint. See health().`);
+  return new ContextCacheError(
+    'NOT_FOUND',
+    `No follower named ${name} has a checkpoint. health() lists those that have.`,
+  );
 }
 
-/** The storage takes nothing now. */
+/** The storage accepts no updates at present. */
 export function unavailable(path: string, cause: Error | undefined): ContextCacheError {
-  const why = cause?.message ?? 'it is being made ready';
+  const why = cause?.message ?? 'it is recovering';
   return new ContextCacheError(
     'LOG_UNAVAILABLE',
-    `The log in ${path} takes no updates now: ${why}. Nothing has changed; try again when onStatus says ready.`,
+    `The log in ${path} accepts no updates at present: ${why}. Nothing has changed; try again when onStatus reports ready.`,
     cause && { cause },
   );
 }
 
-/** Too much waits for the disk. */
+/** Too many bytes wait to be written. */
 export function overloaded(maxPendingBytes: number): ContextCacheError {
   return new ContextCacheError(
     'OVERLOADED',
@@ -63,13 +66,13 @@ export function overloaded(maxPendingBytes: number): ContextCacheError {
   );
 }
 
-/** Refuses a batch without room. */
+/** Refuses a batch size below 1. */
 export function assertLimit(limit: number): void {
   if (!(limit >= 1))
-    throw new ContextCacheError('INVALID_OPTION', `A batch must have room for 1 update, not ${limit}.`);
+    throw new ContextCacheError('INVALID_OPTION', `The limit of a batch must be at least 1, not ${limit}.`);
 }
 
-/** Refuses a checkpoint that lies beyond the log, which belongs to another log or is a mistake. */
+/** Refuses a checkpoint beyond the head: it belongs to another log or is a mistake. */
 export function assertReached(name: string, position: number, head: number): void {
   if (position <= head) return;
   throw new ContextCacheError(
@@ -78,37 +81,37 @@ export function assertReached(name: string, position: number, head: number): voi
   );
 }
 
-/** A moment that lies before what is kept of the past. */
+/** The position is before the oldest one that is kept. */
 export function beforeThePast(position: number, first: number): ContextCacheError {
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `The state at position ${position} is not kept: the past goes back to position ${first}. Ask for a later one, or ` +
-      'keep more: log.keepUpdates, keepMs, keepBytes.',
+    `The state at position ${position} is no longer kept: the past goes back to position ${first}. Use a later position, or ` +
+      'keep more with log.keepUpdates, keepMs or keepBytes.',
   );
 }
 
-/** An instant that lies before what is kept of the past. */
+/** The instant is before the oldest position that is kept. */
 export function tooEarly(instant: number, first: number): ContextCacheError {
   const time = new Date(instant).toISOString();
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `The state at ${time} is not kept: the past goes back to position ${first}. Ask for a later moment, or keep more: ` +
-      'log.keepUpdates, keepMs, keepBytes.',
+    `The state at ${time} is no longer kept: the past goes back to position ${first}. Use a later time, or keep more ` +
+      'with log.keepUpdates, keepMs or keepBytes.',
   );
 }
 
-/** A moment that has not come yet. */
+/** The position has not been written yet. */
 export function beyondTheLog(position: number, head: number): ContextCacheError {
   return new ContextCacheError(
     'POSITION_UNAVAILABLE',
-    `Position ${position} has not been written yet: the log ends at ${head}. Ask for that one or an earlier one.`,
+    `Position ${position} has not been written yet: the log ends at ${head}. Use that position or an earlier one.`,
   );
 }
 
-/** Updates that should be readable at once and are not. */
+/** Updates that must be readable synchronously are not. */
 export function notAtHand(from: number, to: number): ContextCacheError {
   return new ContextCacheError(
     'INVARIANT',
-    `Not all updates from position ${from} to ${to} are at hand. The state on disk and the log do not belong together.`,
+    `Updates between positions ${from} and ${to} are missing. The state on disk and the log do not belong together.`,
   );
 }

@@ -2,10 +2,10 @@ import { toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
 import type { LogStatus } from './update-log.ts';
 
-/** Takes the error of a listener that threw; must not lose it. */
+/** Receives the error of a listener that threw, and must not swallow it. */
 export type ErrorHandler = (error: Error) => void;
 
-/** The default {@link ErrorHandler}: throws outside the log, where the process sees an uncaught exception. */
+/** The default {@link ErrorHandler}. Throws the error outside the log, as an uncaught exception of the process. */
 export const throwOutside: ErrorHandler = (error) => {
   queueMicrotask(() => {
     throw error;
@@ -14,7 +14,7 @@ export const throwOutside: ErrorHandler = (error) => {
 
 type Listener<Arguments extends readonly unknown[]> = (...values: Arguments) => void;
 
-/** Listeners of one kind. One that throws stops neither the others nor the caller. */
+/** Listeners for one kind of event. A listener that throws stops neither the others nor the caller. */
 export class Listeners<Arguments extends readonly unknown[]> {
   readonly #entries = new Set<{ readonly listener: Listener<Arguments> }>();
   readonly #onError: ErrorHandler;
@@ -27,14 +27,14 @@ export class Listeners<Arguments extends readonly unknown[]> {
     return this.#entries.size === 0;
   }
 
-  /** Registers; returns how to stop. The same function may be registered more than once. */
+  /** Adds a listener and returns a function that removes it. The same function may be added more than once. */
   add(listener: Listener<Arguments>): () => void {
     const entry = { listener };
     this.#entries.add(entry);
     return () => void this.#entries.delete(entry);
   }
 
-  /** Calls every listener, in the order they came. */
+  /** Calls every listener, in the order in which they were added. */
   emit(...values: Arguments): void {
     for (const { listener } of this.#entries) {
       try {
@@ -46,7 +46,7 @@ export class Listeners<Arguments extends readonly unknown[]> {
   }
 }
 
-/** What a log tells the others in its process. */
+/** The events of a log: groups of committed updates, and changes of status. */
 export class LogSignals {
   readonly commit: Listeners<[updates: readonly Update[]]>;
   readonly status: Listeners<[status: LogStatus, cause?: Error]>;

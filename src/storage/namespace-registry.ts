@@ -6,28 +6,34 @@ import type { JsonValue } from '../core/value.ts';
 import { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceSummary, StateSource, UnchangingSource } from './state-source.ts';
 
-/** Called before a namespace changes, so that a cut can keep what it was. */
+/** Called before a namespace changes, so that a capture or a view can keep the state before the change. */
 export type BeforeChange = (record: NamespaceRecord) => void;
 
 /**
- * The namespaces there are, in memory or not. The supervisor keeps it itself, because spawning into a machine's own
- * children costs more with every child (measured: 75 s for 16,000, here 0.2 s).
+ * All known namespaces, in memory or not. The supervisor keeps this table itself, because spawning actors as children
+ * of a machine costs more with every child (measured: 75 s for 16,000 namespaces, 0.2 s here).
  */
 export class NamespaceRegistry {
-  /** In memory. */
+  /** The namespaces in memory. */
   readonly #records = new Map<string, NamespaceRecord>();
-  /** In memory or out of it, but for what nobody has asked the base for. The entries of those out of it are in the source. */
+  /**
+   * All known names, in memory or not. Excludes names that exist only in a branch's base and were never looked up. The
+   * entries of a namespace that is not in memory are in the source.
+   */
   readonly #known: NameSet;
   readonly #source: StateSource | undefined;
-  /** The source, where it never changes: its namespaces are known only once they are asked for. */
+  /** The source if it never changes. Its namespaces become known only when they are looked up. */
   readonly #base: UnchangingSource | undefined;
-  /** Namespaces that were dropped; the base still has some of them. */
+  /** Dropped namespaces, some of which the base still contains. */
   readonly #dropped = new Set<string>();
   readonly #watchers = new Set<BeforeChange>();
   readonly #unreadable = new Set<string>();
   #grown: () => void = () => {};
 
-  /** Of the namespaces of a state that follows the log, or that a branch begins with and that costs nothing now. */
+  /**
+   * Starts with the namespaces of `source`, a state that follows the log, or with those of `base`, which a branch
+   * starts from and which costs nothing until it is read.
+   */
   constructor(source?: StateSource, base?: UnchangingSource) {
     this.#source = source ?? base;
     this.#base = base;
@@ -35,7 +41,7 @@ export class NamespaceRegistry {
     if (source !== undefined) for (const name of source.names()) this.#known.add(name);
   }
 
-  /** Whether namespaces are known only once they are asked for. */
+  /** `true` if namespaces become known only when they are looked up. */
   get isBranch(): boolean {
     return this.#base !== undefined;
   }
@@ -44,22 +50,22 @@ export class NamespaceRegistry {
     return this.#records.size;
   }
 
-  /** How many namespaces are known; of a branch whose parent is shut down, how many it has touched. */
+  /** Number of known namespaces. For a branch whose parent is shut down: the number of those it has touched. */
   get size(): number {
     let size = this.#known.size;
     if (this.#base?.isOpen) for (const _ of this.#untouched()) size += 1;
     return size;
   }
 
-  /** Whether the namespace is known, without bringing it to memory. */
+  /** Returns whether the namespace exists, without bringing it into memory. */
   has(name: string): boolean {
     return this.#lookUp(name) !== undefined;
   }
 
   /**
-   * The record, brought to memory where it is not; `undefined` where there is no such namespace.
+   * Returns the record, after bringing it into memory if needed; `undefined` if the namespace does not exist.
    *
-   * @throws {ContextCacheError} where the source cannot be read: `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
+   * @throws {ContextCacheError} `LOG_CORRUPT` or `LOG_UNAVAILABLE` if the source cannot be read.
    */
   find(name: string): NamespaceRecord | undefined {
     try {
@@ -69,29 +75,29 @@ export class NamespaceRegistry {
       this.#unreadable.delete(name);
       return found;
     } catch (error) {
-      // Storage that is being mended is no matter of this namespace's; the log says so itself, and when it is over.
+      // `LOG_UNAVAILABLE` is temporary and the log reports it, so the namespace is not marked unreadable.
       const passes = error instanceof ContextCacheError && error.code === 'LOG_UNAVAILABLE';
       if (!passes) this.#unreadable.add(name);
       throw error;
     }
   }
 
-  /** The record where it is in memory. */
+  /** Returns the record if it is in memory. */
   inMemory(name: string): NamespaceRecord | undefined {
     return this.#records.get(name);
   }
 
-  /** Names of namespaces that could not be brought to memory when that was last tried. */
+  /** Names of the namespaces whose last attempt to be brought into memory failed. */
   get unreadable(): ReadonlySet<string> {
     return this.#unreadable;
   }
 
-  /** The state where it is in memory. */
+  /** Returns the state if it is in memory. */
   stateInMemory(name: string): NamespaceState | undefined {
     return this.#records.get(name)?.state;
   }
 
-  /** Puts a state in memory. */
+  /** Puts a state into memory. */
   put(name: string, state: NamespaceState): NamespaceRecord {
     const record = new NamespaceRecord(name, state);
     const grows = !this.#records.has(name);
@@ -101,7 +107,7 @@ export class NamespaceRegistry {
     return record;
   }
 
-  /** Takes the record out of memory: to the source where that holds the namespace, else altogether. */
+  /** Takes the record out of memory. Forgets the namespace altogether if the source does not hold it. */
   release(record: NamespaceRecord): void {
     if (this.#records.get(record.name) !== record) return;
     this.#records.delete(record.name);
@@ -110,22 +116,22 @@ export class NamespaceRegistry {
     if (this.#base !== undefined) this.#dropped.add(record.name);
   }
 
-  /** How far the source has come; `undefined` without one that follows the log. */
+  /** Position up to which the source follows the log; `undefined` without such a source. */
   get checkpoint(): number | undefined {
     return this.#base === undefined ? this.#source?.checkpoint : undefined;
   }
 
-  /** What the source holds of a namespace that is out of memory; `undefined` without a source. */
+  /** Reads a namespace that is not in memory from the source; `undefined` without a source. */
   stateOnDisk(name: string): NamespaceState | undefined {
     return this.#source === undefined ? undefined : (this.#source.hydrate(name) ?? new NamespaceState(name));
   }
 
-  /** Whether the source holds everything of the namespace, so that memory may let go of it. */
+  /** Returns whether the source holds the namespace's latest state, so that the memory can be released. */
   isOnDisk(record: NamespaceRecord): boolean {
     return this.#source !== undefined && this.#source.checkpoint >= record.state.position;
   }
 
-  /** The value, from memory or from the source, unless it has expired. */
+  /** Returns the value, from memory or from the source, unless it has expired. */
   value(name: string, key: string, now: () => number): JsonValue | undefined {
     const record = this.#lookUp(name);
     if (!record) return record === null ? this.entry(name, key, now)?.value : undefined;
@@ -137,13 +143,13 @@ export class NamespaceRegistry {
     return expiresAt !== Number.POSITIVE_INFINITY && expiresAt <= now() ? undefined : entries.valueAt(slot);
   }
 
-  /** The entry, from memory or from the source, unless it has expired. */
+  /** Returns the entry, from memory or from the source, unless it has expired. */
   entry(name: string, key: string, now: () => number): EntryRecord | undefined {
     const entry = this.record(name, key);
     return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= now() ? undefined : entry;
   }
 
-  /** The entry, expired or not. */
+  /** Returns the entry, expired or not. */
   record(name: string, key: string): EntryRecord | undefined {
     const record = this.#lookUp(name);
     if (record === undefined) return undefined;
@@ -161,19 +167,19 @@ export class NamespaceRegistry {
     return { version, position, bytes, count: entries.size, nextExpiryAt: Number.isFinite(next) ? next : null };
   }
 
-  /** Position of the namespace's last update; 0 where none is known. */
+  /** Returns the position of the namespace's last update, or 0 if it is not known. */
   lastChange(name: string): number {
     const record = this.#lookUp(name);
     if (record === null && this.#base !== undefined) return this.#base.lastChange(name);
     return record?.state.position ?? this.summary(name)?.position ?? 0;
   }
 
-  /** What a source that follows the log knows of the namespace, as of {@link checkpoint}. */
+  /** Returns the source's metadata of the namespace as of {@link checkpoint}, if the source follows the log. */
   summaryOnDisk(name: string): NamespaceSummary | undefined {
     return this.#base === undefined ? this.#source?.summary(name) : undefined;
   }
 
-  /** Names that are listed: `default`, and whatever has been written and not been dropped. */
+  /** Returns the names that are listed: `default`, and every namespace that was written and not dropped. */
   names(): string[] {
     const names = this.#known.has(DEFAULT_NAMESPACE) ? [] : [DEFAULT_NAMESPACE];
     for (const name of this.#known.names()) {
@@ -183,14 +189,18 @@ export class NamespaceRegistry {
     return names;
   }
 
-  /** Records in memory. Do not keep it over an `await`: what leaves memory and comes back comes up again. */
+  /**
+   * Iterates over the records in memory. Must not be used across an `await`: a record that leaves memory and comes back
+   * would be visited again.
+   */
   records(): IterableIterator<NamespaceRecord> {
     return this.#records.values();
   }
 
-  /** Every name and, where it is in memory, its record; may be changed while it is walked. */
+  /** Iterates over every name, with its record if it is in memory. The registry may change meanwhile. */
   *entries(): Generator<readonly [string, NamespaceRecord | null]> {
-    // The base first: what of it is touched meanwhile is then met as it is, and what comes beside it is met last.
+    // Visits the base first: a namespace of the base that is touched meanwhile is still visited once, with its record,
+    // and a new one is visited last.
     for (const name of this.#base?.names() ?? []) {
       const record = this.#lookUp(name);
       if (record !== undefined) yield [name, record];
@@ -200,12 +210,12 @@ export class NamespaceRegistry {
     }
   }
 
-  /** For whoever changes a namespace: call it before. */
+  /** Must be called before a namespace is changed. */
   aboutToChange(record: NamespaceRecord): void {
     if (this.#watchers.size > 0) for (const watcher of this.#watchers) watcher(record);
   }
 
-  /** Calls back when one more namespace is in memory. One listener. */
+  /** Registers the only listener, called when one more namespace is in memory. */
   onGrown(listener: () => void): void {
     this.#grown = listener;
   }
@@ -213,19 +223,19 @@ export class NamespaceRegistry {
   #lookUp(name: string): NamespaceRecord | null | undefined {
     const record = this.#records.get(name);
     if (record !== undefined) return record;
-    // Where all are in memory there is none to be looked up.
+    // If all namespaces are in memory, this name is not among them.
     if (this.#known.size > this.#records.size && this.#known.has(name)) return null;
     return this.#base !== undefined && !this.#dropped.has(name) && this.#base.has(name) ? null : undefined;
   }
 
-  /** Names of the base that nobody has asked for, or that have left memory as they were. */
+  /** Names of the base that were never looked up, or that left memory unchanged. */
   *#untouched(): Generator<string> {
     for (const name of this.#base?.names() ?? []) {
       if (!this.#known.has(name) && !this.#dropped.has(name)) yield name;
     }
   }
 
-  /** Calls back before any namespace changes. Returns how to stop. */
+  /** Calls the watcher before any namespace changes. Returns a function that stops it. */
   beforeChange(watcher: BeforeChange): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);

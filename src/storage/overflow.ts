@@ -1,43 +1,47 @@
 import type { Update } from '../core/update.ts';
 
-/** The one update that stands for all that happened to a key (or, a clear, to a namespace). */
+/** The one update that stands for everything that happened to a key, or, if it is a clear, to a namespace. */
 interface Kept {
   update: Update;
-  /** The key was made by updates that the follower has never been given: should it go again, nothing need be said. */
+  /**
+   * `true` if only updates that the follower has not received created the key. If the key is removed again, the
+   * follower needs no update for it.
+   */
   unseen: boolean;
   readonly home: NamespaceOverflow;
 }
 
 interface NamespaceOverflow {
-  /** The namespace itself was made by updates that the follower has never been given. */
+  /** `true` if only updates that the follower has not received created the namespace. */
   unseen: boolean;
   clear: Kept | undefined;
   readonly keys: Map<string, Kept>;
 }
 
 /**
- * What a bounded log has let go of and a follower has still to get, coalesced per key: the last update of every key,
- * and the last clear of every namespace before the updates of its keys.
+ * The updates that a bounded log has released and a follower has not received yet, coalesced: the last update of every
+ * key, and the last clear of every namespace before the updates of its keys.
  *
- * A key that came and went without the follower being given any of it leaves nothing, and neither does such a
- * namespace; but of a namespace that is there, and empty, something is told. So there is at most one update for each
- * live key and each key given before, and two for each namespace: its last clear, and one that tells that it is there.
+ * A key that was added and removed without the follower receiving either leaves nothing, and so does such a namespace.
+ * A namespace that exists but is empty leaves an update that announces it. Hence there is at most one update for each
+ * live key and each key that was handed out before, and two for each namespace: its last clear, and one that announces
+ * it.
  *
- * Invariants: updates come in ascending positions, hence `#order` is sorted by position; each update in it is after
- * the follower's checkpoint.
+ * Invariants: updates arrive in ascending positions, so `#order` is sorted by position; every update in it is after the
+ * follower's checkpoint.
  */
 export class Overflow {
   readonly #namespaces = new Map<string, NamespaceOverflow>();
   readonly #order = new Map<number, Kept>();
 
-  /** How many updates there are to get. */
+  /** Number of updates that the follower has still to receive. */
   get size(): number {
     return this.#order.size;
   }
 
   /**
-   * Keeps an update. `given`: it has been handed out before, and may have been delivered. Then whatever was kept before
-   * it has been handed out, too, because all goes out in order.
+   * Adds an update that the log releases. `given`: it was handed out before and may have been delivered. Everything
+   * added earlier was then handed out too, because updates are handed out in order.
    */
   add(update: Update, given: boolean): void {
     let home = this.#namespaces.get(update.namespace);
@@ -49,7 +53,7 @@ export class Overflow {
     else this.#addOfKey(update, update.key, home, given);
   }
 
-  /** The first updates, at most `limit`, ascending; from now on they count as given. */
+  /** Returns the first updates, at most `limit`, in ascending order. They count as handed out from now on. */
   give(limit: number): Update[] {
     const updates: Update[] = [];
     for (const kept of this.#order.values()) {
@@ -61,7 +65,7 @@ export class Overflow {
     return updates;
   }
 
-  /** The follower may know everything up to the last update here, or more. */
+  /** Marks everything as handed out: the follower may know the last update here, or later ones. */
   giveAll(): void {
     for (const kept of this.#order.values()) kept.unseen = false;
     for (const [name, home] of this.#namespaces) {
@@ -70,7 +74,7 @@ export class Overflow {
     }
   }
 
-  /** Forgets what has been delivered: everything up to `position`. */
+  /** Removes everything up to `position`, which has been delivered. */
   deliveredThrough(position: number): void {
     for (const [at, { update, home }] of this.#order) {
       if (at > position) break;
@@ -78,7 +82,7 @@ export class Overflow {
       if (update.key !== null) home.keys.delete(update.key);
       else {
         home.clear = undefined;
-        // The destination does not have the namespace now, whatever it knew of the one before.
+        // After the drop the destination does not have the namespace, whatever it knew of an earlier one of that name.
         if (update.drop && home.keys.size > 0) home.unseen = [...home.keys.values()].every(({ unseen }) => unseen);
       }
       this.#tidy(update.namespace, home);
@@ -107,7 +111,7 @@ export class Overflow {
       return;
     }
     this.#order.delete(kept.update.position);
-    if (kept.unseen && removes(update) && isToldWithoutKey(home)) {
+    if (kept.unseen && removes(update) && isKnownWithoutKey(home)) {
       home.keys.delete(key);
       return;
     }
@@ -115,14 +119,14 @@ export class Overflow {
     this.#order.set(update.position, kept);
   }
 
-  /** An unseen namespace is remembered even when nothing of it is left, so that its drop need not be said. */
+  /** Keeps an unseen namespace even when it is empty, so that its drop can be left out. */
   #tidy(name: string, home: NamespaceOverflow): void {
     if (!home.unseen && home.clear === undefined && home.keys.size === 0) this.#namespaces.delete(name);
   }
 }
 
-/** Whether the destination learns, or knows, that the namespace is there even if nothing is told of this key. */
-function isToldWithoutKey({ unseen, clear, keys }: NamespaceOverflow): boolean {
+/** Returns whether the destination learns or knows that the namespace exists without an update for this key. */
+function isKnownWithoutKey({ unseen, clear, keys }: NamespaceOverflow): boolean {
   if (keys.size > 1) return true;
   return clear === undefined ? !unseen : !clear.update.drop;
 }
@@ -131,7 +135,7 @@ function removes({ operation }: Update): boolean {
   return operation === 'delete' || operation === 'expire' || operation === 'evict';
 }
 
-/** One update for two of the same key. A touch says nothing of the value, so that a set before it must live on in it. */
+/** Merges two updates of the same key into one. A touch carries no value, so an earlier set must survive in it. */
 export function coalesce(earlier: Update, later: Update): Update {
   if (later.operation !== 'touch' || earlier.operation !== 'set') return later;
   const { value, bytes, replaced } = earlier;

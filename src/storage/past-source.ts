@@ -3,60 +3,74 @@ import type { Update } from '../core/update.ts';
 import type { Lineage } from './lineage.ts';
 
 /**
- * All namespaces as they were when the log ended at one position. Nothing that happens later changes it. As long as it
- * is held and has not been released, retention lets go of nothing that it needs.
+ * All namespaces as they were when the log ended at `position`. Later writes do not change it. Until it is released or
+ * garbage-collected, retention keeps everything that it needs.
  */
 export interface StateView {
   readonly position: number;
-  /** Whose positions these are. */
+  /** The logs that the position belongs to. */
   readonly lineage: Lineage;
-  /** Namespaces that there were: written to and not dropped, in no particular order. Do not keep it over an `await`. */
+  /**
+   * Iterates over the namespaces that existed: written to and not dropped, in no particular order. Must not be used
+   * across an `await`.
+   */
   names(): Iterable<string>;
-  /** Whether it is one of those. */
+  /** Returns whether the namespace existed. */
   has(namespace: string): boolean;
-  /** A namespace in a state of the caller's own; `undefined` where there was none. */
+  /**
+   * Returns a copy of a namespace's state that the caller may change, or `undefined` if the namespace did not exist.
+   */
   state(namespace: string): NamespaceState | undefined;
   /**
-   * Finds single entries of a namespace without reading all of it; `undefined` where that is not possible now. For use
-   * at once: a turn later it may no longer be.
+   * Returns a function that finds single entries without reading the whole namespace, or `undefined` if that is not
+   * possible now. The function is valid only within the current turn of the event loop.
    */
   finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined;
-  /** Position of the namespace's last update; 0 where none is known. Where two moments agree they are the same for it. */
+  /**
+   * Returns the position of the namespace's last update, or 0 if it is not known. If two views return the same position
+   * other than 0, the namespace is the same in both.
+   */
   lastChange(namespace: string): number;
   /**
-   * Lets go of what is kept for it, and holds nothing back any longer; it cannot be read any more. Garbage collection does
-   * it as well.
+   * Releases what is kept for this view; it must not be read afterwards. Garbage collection does the
+   * same.
    */
   release?(): void;
 }
 
-/** The past of a cache, readable at once. */
+/** The past of a cache. All reads but `updateAt` are synchronous. */
 export interface PastSource {
-  /** Whose positions these are. */
+  /** The logs that its positions belong to. */
   readonly lineage: Lineage;
-  /** The oldest position of which the state can be seen; the one before it has gone, or has never been. */
+  /** The oldest position whose state can still be read. */
   readonly first: number;
-  /** Nothing from after this position may be let go of: a moment in use needs it. `undefined`: none does. */
+  /**
+   * Retention must keep everything after this position, because a view in use needs it. `undefined` if no view does.
+   */
   readonly pinned: number | undefined;
   /**
-   * The state at a position.
+   * Returns a view of the state at a position.
    *
-   * @throws {ContextCacheError} `POSITION_UNAVAILABLE`.
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the position is no longer kept or not written yet.
    */
   at(position: number): StateView;
   /**
-   * The state at the log's head, for one who keeps it for long and releases it: it costs nothing now, and later no more
-   * than what changes meanwhile. Throws as {@link PastSource.at}.
+   * Returns a view of the state at the head, for long use. Costs nothing now, and later only what changes in the
+   * meantime. The caller releases it.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` as {@link PastSource.at} does.
    */
   present(): StateView;
   /**
-   * The last position before the first update that was asked for after the instant.
+   * Returns the position before the first update whose instant is after `instant` (epoch milliseconds).
    *
-   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where that has been let go of.
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if that position is no longer kept.
    */
   positionAt(instant: number): number;
-  /** What has happened to a namespace by now, the last first, as far as the past goes back. */
+  /** Iterates over the updates of a namespace, latest first, back to the oldest one that is kept. */
   backwards(namespace: string): Iterable<Update>;
-  /** The update at a position, once it is committed; `undefined` where there is none. */
+  /**
+   * Resolves with the update at a position once it is committed, or with `undefined` if the position is not in the log.
+   */
   updateAt(position: number): Promise<Update | undefined>;
 }

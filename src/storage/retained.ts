@@ -1,42 +1,55 @@
 import { ContextCacheError } from '../core/errors.ts';
 
-/** How much of what has been is kept. What any one of them lets go of goes; where none is given, everything is kept. */
+/**
+ * Bounds on how much of the past is kept. An update is released when any bound says so; without bounds everything is
+ * kept.
+ */
 export interface RetentionBounds {
-  /** Keep the last so many updates: an integer from 0, which keeps only the present. */
+  /** Number of latest updates to keep: an integer from 0. 0 keeps only the present. */
   readonly keepUpdates?: number | undefined;
-  /** Keep the updates that were asked for within so many milliseconds, from 0. */
+  /** Age up to which updates are kept, in milliseconds, counted from the instant of the write: an integer from 0. */
   readonly keepMs?: number | undefined;
   /**
-   * Keep the last updates of so many estimated bytes, from 0: those of the values and 256 for each update. A value is on
-   * disk twice, in the log and in the past, before LevelDB compresses it.
+   * Estimated bytes of latest updates to keep: an integer from 0. Counts the bytes of each value plus 256 for each
+   * update. A value is on disk twice, in the log and in the past, before LevelDB compresses it.
    */
   readonly keepBytes?: number | undefined;
 }
 
-/** Somebody who still needs what comes after a position. */
+/** Something that still needs what comes after a position. */
 export interface Holder {
-  /** `follower mirror`, `a view` … */
+  /** For messages: `follower mirror`, `a view` … */
   readonly name: string;
   readonly position: number;
 }
 
-/** What has been, as far as it is kept: what retention works on. */
+/** The part of the past that is kept: the storage that retention works on. */
 export interface Retained {
-  /** Nothing from before this position is kept: the oldest state there is. */
+  /** The oldest position whose state is kept. Everything before it has been released. */
   readonly begin: number;
-  /** The position up to which the bounds let everything go; not before `begin`. */
+  /**
+   * Returns the position up to which the bounds allow everything to be released; not before `begin`. `now` is epoch
+   * milliseconds.
+   */
   limit(bounds: RetentionBounds, now: number): number;
-  /** The latest instant of the updates up to this position, which is beyond `begin`; `undefined` where it is not written. */
+  /**
+   * Returns the latest instant, epoch milliseconds, of all updates up to this position (which must be after `begin`),
+   * or `undefined` if the position is not written yet.
+   */
   instantAt(position: number): number | undefined;
   holders(): Iterable<Holder>;
   /**
-   * Lets go of everything up to `position`, which no holder is in the way of, in slices. `wholly`: gives back all of its
-   * place to the disk now, not by and by. Interrupted, it leaves everything after the position whole.
+   * Releases everything up to `position`, in slices. The caller has checked that no holder needs it. `wholly` returns
+   * all of its space to the disk now instead of gradually. An interruption leaves everything after `position` intact.
    */
   trim(position: number, wholly: boolean, signal: AbortSignal): Promise<void>;
 }
 
-/** @throws {ContextCacheError} `INVALID_OPTION`. */
+/**
+ * Checks that every bound is an integer from 0.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION` naming the bound.
+ */
 export function checkBounds(bounds: RetentionBounds): void {
   for (const name of ['keepUpdates', 'keepMs', 'keepBytes'] as const) {
     const value: unknown = bounds[name];
@@ -45,7 +58,7 @@ export function checkBounds(bounds: RetentionBounds): void {
   }
 }
 
-/** Whether they let anything go. */
+/** Returns whether any bound is set. */
 export function isBounded({ keepUpdates, keepMs, keepBytes }: RetentionBounds): boolean {
   return keepUpdates !== undefined || keepMs !== undefined || keepBytes !== undefined;
 }

@@ -4,67 +4,67 @@ import type { Report } from '../core/report.ts';
 import { checkBounds, isBounded, type Retained, type RetentionBounds } from './retained.ts';
 import type { UpdateLog } from './update-log.ts';
 
-/** What a compaction lets go of. */
+/** Options of a compaction: which updates to keep, and which followers to give up. */
 export interface CompactOptions extends RetentionBounds {
-  /** Followers that are not running, and are not waited for any longer: their checkpoints are removed. */
+  /** Followers that are not running and need nothing any longer. Their checkpoints are discarded. */
   readonly forget?: readonly string[] | undefined;
-  /** Gives up; what has gone by then has gone. */
+  /** Stops the compaction. What was released until then stays released. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a compaction has done. */
+/** Result of a compaction. */
 export interface CompactReport {
   /** Oldest position that the log still holds. */
   readonly first: number;
-  /** Updates that the log has let go of. */
+  /** Number of updates that the log has released. */
   readonly removed: number;
   /**
-   * For what more is kept than was asked for: `follower mirror`, `follower broadcaster (not running)`, `the state table`,
-   * `a view`.
+   * The holder that needs more than the bounds keep: `follower mirror`, `follower broadcaster (not running)`, `the
+   * state table`, `a view`. `undefined` if nothing does.
    */
   readonly heldBy: string | undefined;
 }
 
-/** How retention is doing. */
+/** State of retention, as `health()` reports it. */
 export interface RetentionHealth {
-  /** Oldest position of which the state is kept. */
+  /** Oldest position whose state is kept. */
   readonly begin: number;
-  /** For what more is kept than the bounds ask for; see {@link CompactReport}. */
+  /** The holder that needs more than the bounds keep; see {@link CompactReport}. */
   readonly heldBy: string | undefined;
   readonly running: boolean;
-  /** Why the last compaction failed, if it did; it is tried again. */
+  /** Message of the last compaction's failure; `undefined` if it succeeded. A failed compaction is retried. */
   readonly lastError: string | undefined;
 }
 
-/** What retention works with. */
+/** Dependencies of {@link Retention}. */
 export interface RetentionOptions {
   readonly retained: Retained;
   readonly log: UpdateLog;
   readonly clock: Clock;
   readonly report: Report;
-  /** What the cache was opened with. */
+  /** The bounds that the cache was opened with. */
   readonly bounds: RetentionBounds;
-  /** Resolves once the state table has what is committed by now. */
+  /** Resolves when the state table contains everything that is committed now. */
   readonly caughtUp: (signal: AbortSignal) => Promise<void>;
 }
 
-/** It begins by itself when so many updates may go, … */
+/** A compaction starts by itself when at least this many updates can be released, … */
 const ENOUGH_UPDATES = 1024;
-/** … and this part of what there is. */
+/** … and at least this part of what is kept. */
 const ENOUGH_PART = 1 / 8;
-/** What was in the way, or has failed, is tried again after this. */
+/** Milliseconds before a compaction that was held back or has failed is tried again. */
 const RETRY_MS = 10_000;
 
-/** Lets go of the past: when asked, and, where there are bounds, by itself beside the work. */
+/** Releases the past: on request, and, if bounds are set, by itself while the cache is in use. */
 export class Retention {
   readonly #options: RetentionOptions;
   readonly #stopping = new AbortController();
   readonly #stopListening: () => void;
   #timer: unknown;
-  /** The last of the compactions, one after another. */
+  /** The last compaction; they run one after another. */
   #turn: Promise<unknown> = Promise.resolve();
   #running = 0;
-  /** The log is looked at again once it is committed to here. */
+  /** Committed position at which the bounds are checked next. */
   #lookAt = 0;
   #lastError: string | undefined;
 
@@ -76,7 +76,7 @@ export class Retention {
   }
 
   /**
-   * Lets go of what the options, or else those that the cache was opened with, do not keep.
+   * Releases what neither the given options nor, if none are given, the bounds of the cache keep.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`, `NOT_FOUND`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `LOG_CORRUPT`,
    *   `TIMED_OUT`, `CLOSED`; or the signal's reason.
@@ -101,7 +101,7 @@ export class Retention {
     return { begin, heldBy: this.#heldBy(bounds), running: this.#running > 0, lastError: this.#lastError };
   }
 
-  /** Nothing begins any more; waits for what is under way, which gives up. */
+  /** Starts no further compaction and waits for the present one, which is aborted. */
   async stop(): Promise<void> {
     this.#stopListening();
     this.#options.clock.clearTimeout(this.#timer);
@@ -109,7 +109,7 @@ export class Retention {
     await this.#turn;
   }
 
-  /** The storage may be away just now. */
+  /** Returns nothing while the storage is unavailable. */
   #heldBy(bounds: RetentionBounds): string | undefined {
     try {
       return this.#target(bounds).heldBy;
@@ -118,7 +118,7 @@ export class Retention {
     }
   }
 
-  /** How far it may go, and what is in the way of more. */
+  /** Returns the position up to which everything can be released, and the holder that prevents more. */
   #target(bounds: RetentionBounds): { readonly position: number; readonly heldBy: string | undefined } {
     const { retained, clock } = this.#options;
     let position = retained.limit(bounds, clock.now());
@@ -135,7 +135,7 @@ export class Retention {
     if (this.#running === 0 && this.#options.log.committed >= this.#lookAt) this.#look();
   }
 
-  /** Begins where enough may go; else sees to it that it is looked at again when that may be so. */
+  /** Starts a compaction if enough can be released; otherwise schedules the next check for when that may be so. */
   #look(): void {
     const { retained, log, bounds, clock } = this.#options;
     clock.clearTimeout(this.#timer);
@@ -153,7 +153,7 @@ export class Retention {
     }
   }
 
-  /** Enough may go when the update at `position` has become so old. */
+  /** Schedules the check for when the update at `position` is older than `keepMs`. */
   #lookWhenOld(position: number, keepMs: number): void {
     const { retained, clock } = this.#options;
     const instant = retained.instantAt(position);
@@ -178,7 +178,7 @@ export class Retention {
     }
   }
 
-  /** The first of the same failures in a row is told. */
+  /** Reports the first of several equal failures in a row. */
   #failed(thrown: unknown): void {
     if (this.#stopping.signal.aborted) return;
     const error = toError(thrown);
@@ -209,10 +209,10 @@ export class Retention {
 function nothingToKeep(): ContextCacheError {
   return new ContextCacheError(
     'INVALID_OPTION',
-    'Nothing says what to keep. Give keepUpdates, keepMs or keepBytes, or open the cache with log: { keepUpdates, … }.',
+    'No bound is set. Give keepUpdates, keepMs or keepBytes, or open the cache with log: { keepUpdates, … }.',
   );
 }
 
 function notNames(): ContextCacheError {
-  return new ContextCacheError('INVALID_OPTION', 'forget must be an array of names of followers.');
+  return new ContextCacheError('INVALID_OPTION', 'forget must be an array of follower names.');
 }

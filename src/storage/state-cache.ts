@@ -1,10 +1,12 @@
 import type { NamespaceState } from '../core/namespace-state.ts';
 
-/** How much is kept at the most; always the namespace that was asked for last. */
+/**
+ * Upper bounds of what is kept, in entries and namespaces. The namespace kept last stays even if it alone exceeds them.
+ */
 const KEPT_ENTRIES = 100_000;
 const KEPT_NAMESPACES = 1_000;
 
-/** Namespaces of one moment that have been asked for, so that the next question is quick. */
+/** Keeps the states of namespaces that were read from one view, so that the next read of the same namespace is fast. */
 export class StateCache {
   readonly #kept = new Map<string, NamespaceState>();
   #entries = 0;
@@ -13,7 +15,7 @@ export class StateCache {
     return this.#kept.get(namespace);
   }
 
-  /** Keeps a state that is not here yet and will not change, and lets go of the oldest ones. */
+  /** Keeps a state that is not kept yet and will not change. Discards the oldest states beyond the bounds. */
   keep(state: NamespaceState): void {
     this.#kept.set(state.name, state);
     this.#entries += state.entries.size;

@@ -4,16 +4,16 @@ import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
 import type { UpdateLog } from './update-log.ts';
 
-/** Values of a namespace whose primary keeps them; see {@link captureState}. */
+/** Reads the values of a namespace that an external primary stores; see {@link captureState}. */
 export type ReadValues = (state: NamespaceState) => Promise<NamespaceState>;
 
 /**
- * Cuts through all namespaces at the log's head. Nothing is copied now: a namespace is captured when its turn comes,
- * or just before it changes for the first time. The last namespace is given out only once the cut's position is
- * committed, so that nothing is kept that a crash could take back.
+ * Captures all namespaces at the log's head. Copies nothing now: a namespace is captured when its turn comes, or just
+ * before it first changes. Yields nothing before the capture's position is committed, so that a copy never contains
+ * what a crash could revoke.
  *
- * With `readValues` (a primary of the user's own keeps the values) a namespace's values are those of the moment its
- * turn comes: consistent by namespace, not across them.
+ * With `readValues` (a primary of the user's own stores the values) the values of a namespace are those at the time its
+ * turn comes: consistent within a namespace, not across namespaces.
  */
 export function captureState(
   registry: NamespaceRegistry,
@@ -31,7 +31,7 @@ class LiveCapture implements StateCapture {
   readonly #registry: NamespaceRegistry;
   readonly #updateLog: UpdateLog;
   readonly #readValues: ReadValues | undefined;
-  /** By namespace; `undefined`: given out, or not in the cut. */
+  /** Captures by namespace; `undefined` for one that was already yielded or is not part of this capture. */
   readonly #captures = new Map<string, Capture | undefined>();
   readonly #stopWatching: () => void;
 
@@ -53,7 +53,7 @@ class LiveCapture implements StateCapture {
       else this.#keep(record);
       yield* this.#give(name);
     }
-    // What was kept because it was about to change, and then dropped.
+    // Namespaces that were captured before a change and then dropped.
     for (const name of this.#captures.keys()) yield* this.#give(name);
   }
 
@@ -69,7 +69,7 @@ class LiveCapture implements StateCapture {
     this.#captures.set(record.name, wasThere ? record.state.capture() : undefined);
   }
 
-  /** A namespace that is out of memory stays out of it. */
+  /** A namespace that is not in memory is read without being brought into memory. */
   *#giveCold(name: string): Generator<Capture> {
     const state = this.#registry.stateOnDisk(name);
     this.#captures.set(name, undefined);

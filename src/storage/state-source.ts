@@ -1,7 +1,7 @@
 import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { NameTable } from '../core/tables/name-table.ts';
 
-/** What is known of a namespace without reading its entries. */
+/** Metadata of a namespace, available without reading its entries. */
 export interface NamespaceSummary {
   readonly version: number;
   /** Position of its last update. */
@@ -10,31 +10,34 @@ export interface NamespaceSummary {
   readonly count: number;
   /** Estimated bytes of its values. */
   readonly bytes: number;
-  /** When its next entry expires, at the earliest; `null`: never. */
+  /** Earliest instant at which an entry expires, epoch milliseconds; `null` if none does. */
   readonly nextExpiryAt: number | null;
-  /** See `core/digest.ts`; `undefined` where it was written before there were digests and has not changed since. */
+  /**
+   * Digest of all entries, see `core/encoding/digest.ts`; `undefined` if the namespace has not changed since a version
+   * without digests wrote it.
+   */
   readonly digest?: string | undefined;
 }
 
-/** State on disk, as of `checkpoint`, readable at once: where namespaces that are out of memory come from. */
+/** State on disk as of `checkpoint`, read synchronously. Namespaces that are not in memory are read from it. */
 export interface StateSource {
   /** The state is the fold of the log up to this position. */
   readonly checkpoint: number;
-  /** Where it keeps names, for one who keeps the same ones. */
+  /** The table in which it keeps the names, for a user that shares them. */
   readonly nameTable?: NameTable;
-  /** The namespaces there are. */
+  /** Iterates over all namespaces. */
   names(): Iterable<string>;
   summary(namespace: string): NamespaceSummary | undefined;
   get(namespace: string, key: string): EntryRecord | undefined;
-  /** All of it, in a state of its own. */
+  /** Reads a whole namespace into a state that the caller owns; `undefined` if the namespace does not exist. */
   hydrate(namespace: string): NamespaceState | undefined;
 }
 
-/** A state that stays as it is, and whose namespaces need not all be known to use one: what a branch begins with. */
+/** A state that never changes and whose namespaces are looked up one by one: the base of a branch. */
 export interface UnchangingSource extends StateSource {
-  /** Whether it can be read now: what it is taken from may have been shut down. */
+  /** `false` once it can no longer be read, because the cache that it was taken from is shut down. */
   readonly isOpen: boolean;
   has(namespace: string): boolean;
-  /** Position of the namespace's last update; 0 where none is known. */
+  /** Returns the position of the namespace's last update, or 0 if it is not known. */
   lastChange(namespace: string): number;
 }

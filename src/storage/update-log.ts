@@ -1,139 +1,168 @@
 import type { PendingUpdate, Update } from '../core/update.ts';
 
-/** Some updates for a follower, in log order. */
+/** A batch of updates for one follower, in log order. */
 export interface UpdateBatch {
-  /** Ascending positions. Gaps only where `skipped` says so. */
+  /** Updates in ascending order of position. A gap between two positions is counted in `skipped`. */
   readonly updates: readonly Update[];
-  /** The place in the log that is reached once these are delivered. Not before the last update's position. */
+  /**
+   * The position that the follower has reached once these updates are delivered. Equal to or greater than the position
+   * of the last update.
+   */
   readonly through: number;
-  /** Updates that later ones of the same key (or a clear) made superfluous and that a bounded log has let go. */
+  /**
+   * Number of updates left out because a later update of the same key, or a clear, replaced them before a bounded log
+   * released them.
+   */
   readonly skipped: number;
 }
 
 /**
- * The place of one follower in the log. The log never lets go of what a registered follower has still to get: a
- * bounded log keeps the last update of every key for it.
+ * A follower's reader of the log. The log keeps what a registered follower has not received yet; a bounded log keeps at
+ * least the last update of every key for it.
  */
 export interface LogFollower {
   readonly name: string;
-  /** Everything up to here has been delivered. */
+  /** Everything up to this position has been delivered. */
   readonly checkpoint: number;
   /**
-   * Whether the log had let go of updates that this follower had still to get when it came: it is new to a log that does
-   * not go back as far as it asked. Who can copy the whole state does so, others begin where the log does.
+   * `true` if the log had already released updates after the requested `start` when this follower registered. A
+   * follower that can copy the whole state then does so; any other starts at the oldest update that the log still
+   * holds.
    */
   readonly tooLate: boolean;
   /**
-   * The next updates after the last saved checkpoint, at most `limit`; `undefined` where there is nothing committed
-   * beyond it. Reading again without saving gives them again.
+   * Resolves with the next committed updates after the last saved checkpoint, at most `limit` of them (at least 1), or
+   * with `undefined` if there are none. Reading again without a `save` returns the same updates again.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` if `limit` is less than 1, `CLOSED`.
    */
   read(limit: number): Promise<UpdateBatch | undefined>;
-  /** Everything up to `position` has been delivered. Kept with the log where the log is durable. */
+  /**
+   * Saves the checkpoint: everything up to `position` has been delivered. A durable log stores it. Ignores a position
+   * that is not beyond the present checkpoint.
+   *
+   * @throws {ContextCacheError} `INVARIANT` if `position` is beyond the head, `CLOSED`.
+   */
   save(position: number): Promise<void>;
   /**
-   * Everything up to `position` may reach the destination by another way than `read`: a resync is copying the state as
-   * it is there. Call it when the cut is made and before anything more is appended; else a bounded log may take a key
-   * that comes and goes meanwhile for one that the destination has never seen, and not speak of its end.
+   * Announces that everything up to `position` may reach the destination by another way than `read`, because a resync
+   * copies the state there. Must be called when the capture is made and before anything else is appended. Otherwise a
+   * bounded log could take a key that is added and removed in the meantime for one that the destination has never seen,
+   * and leave out its removal.
    */
   expose(position: number): void;
-  /** Forget this follower: the log need keep nothing for it any longer. */
+  /** Unregisters the follower and discards its checkpoint. The log keeps nothing for it any longer. */
   remove(): Promise<void>;
 }
 
-/** Where a follower stands. */
+/** The checkpoint of one follower. */
 export interface FollowerCheckpoint {
   readonly name: string;
   readonly checkpoint: number;
-  /** Whether it is registered now; else it has left its checkpoint in a durable log. */
+  /** `true` if the follower is registered now, `false` if only its checkpoint is stored in a durable log. */
   readonly registered: boolean;
 }
 
-/** `ready`: takes updates. `degraded`: storage has failed; reads go on, appends are refused. `closed`: for good. */
+/**
+ * Status of a log. `ready`: accepts updates. `degraded`: the storage has failed; reads continue, appends are refused
+ * until it recovers. `closed`: for good.
+ */
 export type LogStatus = 'ready' | 'degraded' | 'closed';
 
 /**
- * The log: every update in its one place. Appending is synchronous and gives the position; whether the update is
- * durable is known later. Followers and `onCommit` see an update only once it is committed, that is, once a crash can
- * no longer take it back (a memory log commits within the same turn of the event loop).
+ * The log: the ordered record of all updates. `append` is synchronous and assigns positions; durability follows later.
+ * Followers and `onCommit` receive an update only once it is committed, so that no crash can revoke it. A log in memory
+ * commits within the same turn of the event loop.
  */
 export interface UpdateLog {
-  /** Made when the log was created; tells its positions from those of any other log. */
+  /** Identifies the log, so that its positions are not confused with those of another one. Assigned at creation. */
   readonly id: string;
-  /** Whether it survives the process. */
+  /** `true` if the log survives the process. */
   readonly durable: boolean;
   readonly status: LogStatus;
   /** Position of the last appended update; 0 for an empty log. */
   readonly head: number;
-  /** Position of the last committed update. */
+  /** Position of the last committed update; 0 for an empty log. */
   readonly committed: number;
-  /** Oldest position that can still be read; `head + 1` where there is none. */
+  /** Oldest position that can still be read; `head + 1` if there is none. */
   readonly first: number;
 
   /**
-   * Appends updates as one unit: after a crash all of them are there or none is. Sets their positions.
+   * Appends updates as one unit and sets their positions. After a crash either all of them are in the log or none.
    *
-   * @throws {ContextCacheError} `LOG_UNAVAILABLE` where the storage has failed, `OVERLOADED` where too much waits to
-   *   be written, `CLOSED`. Nothing has been appended then.
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` if the storage has failed, `OVERLOADED` if too many bytes wait to be
+   *   written, `CLOSED`. Nothing has been appended in any of these cases.
    */
   append(updates: readonly PendingUpdate[]): void;
 
   /**
-   * Resolves once everything up to `position` is committed; `undefined` where it is already. Rejects with
-   * `OUTCOME_UNKNOWN` when the storage failed while writing it.
+   * Resolves when everything up to `position` is committed. Returns `undefined` if it is committed already. Rejects
+   * with `OUTCOME_UNKNOWN` if the storage fails while writing it.
+   *
+   * @throws {ContextCacheError} `INVARIANT` if `position` is beyond the head.
    */
   whenCommitted(position: number): Promise<void> | undefined;
 
-  /** Resolves once everything appended so far is committed. */
+  /** Resolves when everything appended so far is committed. */
   flush(): Promise<void>;
 
-  /** Called with each group of updates once it is committed, in order. Returns how to stop. */
+  /** Calls the listener with each group of updates once it is committed, in order. Returns a function that stops it. */
   onCommit(listener: (updates: readonly Update[]) => void): () => void;
 
-  /** Called when `status` changes, with the cause of a failure. Returns how to stop. */
+  /** Calls the listener when `status` changes, with the cause of a failure. Returns a function that stops it. */
   onStatus(listener: (status: LogStatus, cause?: Error) => void): () => void;
 
   /**
-   * Committed updates from position `from` to `to` (both inclusive, default: to the last committed one at the time of
-   * the call), oldest first, in groups of a convenient size.
+   * Reads committed updates from position `from` to `to`, both inclusive, oldest first, in groups of a convenient size.
+   * `to` defaults to the last position that is committed when `read` is called.
    *
-   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` where `from` is older than `first`.
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if `from` is before `first`, `CLOSED`.
    */
   read(from: number, to?: number): AsyncIterable<readonly Update[]>;
 
   /**
-   * The follower of this name: as it was left, or, where it is new, at `start` (default 0: everything the log holds).
-   * Names are unique while registered.
+   * Registers a follower. Continues at the stored checkpoint if the log has one under this name, and otherwise after
+   * position `start` (default 0: everything that the log holds). Names are unique while registered.
    */
   follower(name: string, start?: number): LogFollower;
 
-  /** Where the followers stand that are registered, and those that have left a checkpoint here. */
+  /** Lists the checkpoints of all registered followers, and those that unregistered ones have left in the log. */
   checkpoints(): readonly FollowerCheckpoint[];
 
   /**
-   * Removes the checkpoint that a follower has left here: the log need keep nothing for it any longer.
+   * Discards the stored checkpoint of a follower that is not registered. The log keeps nothing for it any longer.
    *
-   * @throws {ContextCacheError} `INVALID_OPTION` where it is registered, `NOT_FOUND` where there is none.
+   * @throws {ContextCacheError} `INVALID_OPTION` if the follower is registered, `NOT_FOUND` if it has no checkpoint.
    */
   forget(name: string): Promise<void>;
 
   /**
-   * Lets go of the updates up to `position`, about: some of them may stay, and a durable log never lets go of what one of
-   * {@link UpdateLog.checkpoints} has still to get. From the call on `first` says what is left. A follower of a log in memory
-   * that is behind still gets the last update of every key.
+   * Releases the updates up to about `position`; some may be kept, because storage is released in blocks. A durable log
+   * keeps what any follower listed by {@link UpdateLog.checkpoints} has not received yet; a log in memory keeps the
+   * last update of every key for it. `first` reflects the result as soon as `trim` has been called.
    *
-   * @throws {ContextCacheError} `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` where the storage has failed: what could not be
-   *   removed goes the next time; `CLOSED`; or the signal's reason.
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` if the storage has failed: the next call removes
+   *   what is left; `CLOSED`; or the signal's reason.
    */
   trim(position: number, signal?: AbortSignal): Promise<void>;
 
-  /** Begins an empty log after `position`, as a restored snapshot asks for it. Only while `head` is 0. */
+  /**
+   * Makes an empty log start after `position`, which restoring a snapshot needs.
+   *
+   * @throws {ContextCacheError} `NOT_EMPTY` if `head` is not 0.
+   */
   beginAfter(position: number): Promise<void>;
 
-  /** Commits what was appended, then lets go of the storage. Twice is fine. */
+  /** Commits what was appended, then releases the storage. A second call does nothing. */
   close(): Promise<void>;
 }
 
-/** The update at a position of a log, once it is committed. */
+/**
+ * Resolves with the update at a position once it is committed.
+ *
+ * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the log no longer holds it, `INVARIANT` if it is beyond the
+ *   head.
+ */
 export async function readUpdate(log: UpdateLog, position: number): Promise<Update | undefined> {
   await log.whenCommitted(position);
   for await (const [update] of log.read(position, position)) return update;

@@ -5,16 +5,19 @@ import type { RetentionBounds } from './retained.ts';
 
 /** Bounds of a ring. */
 export interface RingCapacity {
-  /** Updates it holds at the most. Default 16,384; at least 1. */
+  /** Greatest number of updates in the ring. Default 16,384; at least 1. */
   readonly capacityUpdates?: number | undefined;
-  /** Estimated bytes it holds at the most, values and a fixed overhead for each update. Default 64 MiB; at least 1. */
+  /**
+   * Greatest number of estimated bytes in the ring: values plus a fixed overhead for each update. Default 64 MiB; at
+   * least 1.
+   */
   readonly capacityBytes?: number | undefined;
 }
 
 const CAPACITY_UPDATES = 16_384;
 const CAPACITY_BYTES = 64 * 1024 * 1024;
 
-/** The capacity of a ring that is to hold what retention keeps. */
+/** Returns the capacity of a ring that can hold everything that retention keeps. */
 export function capacityFor({
   keepUpdates = 0,
   keepBytes = 0,
@@ -24,41 +27,41 @@ export function capacityFor({
   return { capacityUpdates, capacityBytes: capacityBytes ?? Math.max(CAPACITY_BYTES, keepBytes) };
 }
 
-/** What an update takes in memory beside its value: the object, its key and its place in the ring. */
+/** Bytes that an update takes in memory beside its value: the object, its key and its slot in the ring. */
 const OVERHEAD_BYTES = 256;
 
-/** Estimated bytes of an update in memory. */
+/** Returns the estimated bytes of an update in memory. */
 export function weigh(update: Update): number {
   return update.bytes + OVERHEAD_BYTES;
 }
 
-/** What of an update lies beside one another: three values, and four numbers. */
+/** Columns that one array holds for each update: three values, and four numbers. */
 const VALUES = 3;
 const NUMBERS = 4;
 
 const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'evict', 'touch'];
-/** Added to the number of the operation. */
+/** Added to the number of the operation if the update drops the namespace. */
 const DROP = 8;
 
 /**
- * The latest updates, found by position. Its owner takes the oldest out while it is overfull.
+ * The latest updates, found by position. The owner drops the oldest one while the ring is overfull.
  *
- * They lie in columns: thousands of objects that live just long enough to be copied are what the garbage collector
- * likes least (measured: a third of what a `set` took). Whoever reads gets objects.
+ * Stores updates in columns and builds objects only for readers. Thousands of objects that live just long enough to be
+ * promoted are the worst case for the garbage collector (measured: a third of the time of a `set`).
  */
 export class UpdateRing {
   readonly #capacityUpdates: number;
   readonly #capacityBytes: number;
-  /** Length of the columns, a power of two: a position's slot is its low bits, because positions have no gaps. */
+  /** Length of the columns, a power of two. Positions have no gaps, so the slot of a position is its low bits. */
   #length = 64;
   /** Namespace, key and value. */
   #values: JsonValue[] = new Array(64 * VALUES).fill(null);
-  /** Version, instant, version replaced, bytes. */
+  /** Version, instant, replaced version, bytes. */
   #numbers = new Float64Array(64 * NUMBERS);
   #kinds = new Uint8Array(64);
-  /** Made once there is an agent. */
+  /** Allocated with the first update that names an agent. */
   #agents: (string | null)[] | undefined;
-  /** Made once something expires; `Infinity`: never. */
+  /** Allocated with the first update that expires; `Infinity`: never. */
   #expiries: Float64Array | undefined;
   #first: number;
   #next: number;
@@ -71,12 +74,12 @@ export class UpdateRing {
     this.#next = after + 1;
   }
 
-  /** Oldest position here; that of the next update where it is empty. */
+  /** Oldest position in the ring; the position of the next update if the ring is empty. */
   get first(): number {
     return this.#first;
   }
 
-  /** Whether something has to go. */
+  /** `true` if the ring exceeds a bound and its oldest update must be dropped. */
   get overfull(): boolean {
     const count = this.#next - this.#first;
     return count > 0 && (count > this.#capacityUpdates || this.#bytes > this.#capacityBytes);
@@ -103,7 +106,7 @@ export class UpdateRing {
     this.#bytes += update.bytes + OVERHEAD_BYTES;
   }
 
-  /** Lets the oldest update go. */
+  /** Drops the oldest update. */
   drop(): void {
     if (this.#next === this.#first) throw new ContextCacheError('INVARIANT', 'The ring of updates is empty.');
     const slot = this.#first & (this.#length - 1);
@@ -112,10 +115,10 @@ export class UpdateRing {
     this.#bytes -= (this.#numbers[slot * NUMBERS + 3] as number) + OVERHEAD_BYTES;
   }
 
-  /** The update at a position that is here. */
+  /** Returns the update at a position that is in the ring. */
   at(position: number): Update {
     if (!(position >= this.#first && position < this.#next)) {
-      throw new ContextCacheError('INVARIANT', `The ring has lost position ${position}.`);
+      throw new ContextCacheError('INVARIANT', `The ring of updates does not hold position ${position}.`);
     }
     const slot = position & (this.#length - 1);
     const values = this.#values;
@@ -141,7 +144,7 @@ export class UpdateRing {
     return update;
   }
 
-  /** At most `limit` updates from position `from` (not before `first`) to `to` (inclusive). */
+  /** Returns at most `limit` updates from position `from` (not before `first`) to `to` (inclusive). */
   slice(from: number, to: number, limit: number): Update[] {
     const end = Math.min(to + 1, this.#next, from + limit);
     const updates: Update[] = [];
@@ -149,7 +152,7 @@ export class UpdateRing {
     return updates;
   }
 
-  /** Makes an empty ring begin after `position`. */
+  /** Makes an empty ring start after `position`. */
   beginAfter(position: number): void {
     this.#first = position + 1;
     this.#next = position + 1;
@@ -165,7 +168,10 @@ export class UpdateRing {
     this.#expiries[slot] = expiresAt ?? Number.POSITIVE_INFINITY;
   }
 
-  /** A slot that has one more bit from now on stays or goes up by the old length: both halves begin as copies. */
+  /**
+   * Doubles the columns. With one more bit a slot stays or moves up by the old length, so both halves start as copies
+   * of the old columns.
+   */
   #grow(): void {
     this.#length *= 2;
     this.#values = this.#values.concat(this.#values);

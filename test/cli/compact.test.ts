@@ -25,7 +25,7 @@ describe('compact', () => {
       await using _server = where === 'on a directory' ? undefined : await serve(dataDir);
       expect(await on('compact', '--yes')).toMatchObject({
         code: 2,
-        stderr: expect.stringContaining('Nothing says what to keep'),
+        stderr: expect.stringContaining('No bound is set'),
       });
       const report = JSON.parse((await on('compact', '--keep-updates', '3', '--yes', '--json')).stdout);
       expect(report).toEqual({ first: expect.any(Number), removed: report.first - 1 });

@@ -67,7 +67,7 @@ const TYPED_WRONG: readonly Case[] = [
   ['completion', 2, /missing required argument 'shell'/],
   ['clear trip', 2, /Add --yes if that is meant/],
   ['compact --keep-updates 0', 2, /Add --yes if that is meant/],
-  ['compact --yes', 2, /Nothing says what to keep/],
+  ['compact --yes', 2, /No bound is set/],
 ];
 
 const NOT_THERE: readonly Case[] = [
@@ -83,7 +83,7 @@ const NOT_THERE: readonly Case[] = [
 
 const REFUSED: readonly Case[] = [
   ['set k 1 --if-version 9', 4, /version/],
-  ['dump --at 99', 1, /the log ends at 2\. Ask for that one or an earlier one/],
+  ['dump --at 99', 1, /the log ends at 2\. Use that position or an earlier one/],
   ['watch', 5, /Start "context-cache serve" with the same --data-dir/],
   [
     'backup list --redis redis://127.0.0.1:1',

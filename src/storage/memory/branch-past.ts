@@ -5,12 +5,12 @@ import type { PastSource, StateView } from '../past-source.ts';
 import type { ForkPoint } from './fork-point.ts';
 import type { MemoryPast } from './memory-past.ts';
 
-/** The past of a branch: its own, and before that its parent's up to where the branch begins. */
+/** The past of a branch: its own updates, and before the fork the past of its parent. */
 export class BranchPast implements PastSource {
   readonly #own: MemoryPast;
   readonly #point: ForkPoint;
   readonly #parent: PastSource;
-  /** When the branch was made. */
+  /** Instant of the fork, epoch milliseconds. */
   readonly #madeAt: number;
 
   constructor(own: MemoryPast, point: ForkPoint, parent: PastSource, madeAt: number) {
@@ -24,7 +24,7 @@ export class BranchPast implements PastSource {
     return this.#own.lineage;
   }
 
-  /** What it begins with it holds itself. */
+  /** Always `undefined`: the branch itself holds the view that it started from. */
   readonly pinned = undefined;
 
   get first(): number {
@@ -50,7 +50,7 @@ export class BranchPast implements PastSource {
     } else if (instant < this.#madeAt) {
       throw new ContextCacheError(
         'POSITION_UNAVAILABLE',
-        'What was before the branch can not be told: its parent no longer has it. Name a moment of the branch.',
+        'The past before the fork is not available: the parent no longer holds it. Use a time after the fork.',
       );
     }
     return this.#own.positionAt(instant);
@@ -66,12 +66,12 @@ export class BranchPast implements PastSource {
     return (position > this.#point.position ? this.#own : this.#parent).updateAt(position);
   }
 
-  /** Whether nothing of the branch has been let go of. */
+  /** `true` if the branch has released none of its own updates. */
   get #ownIsWhole(): boolean {
     return this.#own.isWhole && this.#own.first === this.#point.position;
   }
 
-  /** Whether the parent can be asked for what comes before the branch. */
+  /** `true` if the parent's past can be read up to the fork. */
   get #parentIsSeen(): boolean {
     return this.#point.isOpen && this.#parent.first <= this.#point.position;
   }

@@ -4,19 +4,19 @@ import type { Update } from '../../core/update.ts';
 import type { Lineage } from '../lineage.ts';
 import type { StateView } from '../past-source.ts';
 
-/** Namespaces that have changed; `undefined`: there is none any more. */
+/** Namespaces that have changed; `undefined` for a dropped one. */
 type Changed = ReadonlyMap<string, NamespaceState | undefined>;
 
-/** The state that a log in memory begins with; goes on with what the log lets go of. */
+/** The state at the start of a log in memory. Folds in what the log releases. */
 export class FoldedBase {
-  /** The latest instant of what was folded in. */
+  /** Latest instant of the updates that were folded in, epoch milliseconds. */
   latest = Number.NEGATIVE_INFINITY;
   readonly #below: StateView;
   #position: number;
   #changed = new Map<string, NamespaceState | undefined>();
-  /** Nobody else has these, so that they may be changed. */
+  /** Namespaces whose state belongs to this object alone and can be changed in place. */
   readonly #own = new Set<string>();
-  /** Somebody has the map: it must stay as it is. */
+  /** `true` if a view uses `#changed`: it must then be copied before the next change. */
   #shared = false;
 
   constructor(below: StateView) {
@@ -24,7 +24,7 @@ export class FoldedBase {
     this.#position = below.position;
   }
 
-  /** As it is now. */
+  /** Returns a view of the present state. */
   view(): StateView {
     this.#shared = true;
     return new ChangedView(this.#position, this.#below, this.#changed);
@@ -56,7 +56,7 @@ export class FoldedBase {
   }
 }
 
-/** A moment, and namespaces that have changed since. */
+/** A view, and the namespaces that have changed since. */
 class ChangedView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;

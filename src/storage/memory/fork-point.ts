@@ -7,8 +7,8 @@ import type { NamespaceSummary, UnchangingSource } from '../state-source.ts';
 import type { UpdateLog } from '../update-log.ts';
 
 /**
- * The moment of its parent that a branch begins with, and reads whatever it has not touched from. Held until the branch
- * lets go of it; readable as long as the parent is not shut down.
+ * The view of the parent that a branch starts from. The branch reads what it has not touched from here. Held until the
+ * branch is shut down; readable until the parent is shut down.
  */
 export class ForkPoint implements StateView, UnchangingSource {
   readonly position: number;
@@ -16,7 +16,7 @@ export class ForkPoint implements StateView, UnchangingSource {
   readonly #parent: UpdateLog;
   #view: StateView | undefined;
   #names: ReadonlySet<string> | undefined;
-  /** Of namespaces that can only be read whole. */
+  /** States of namespaces that can only be read as a whole. */
   readonly #states = new StateCache();
 
   constructor(view: StateView, parent: UpdateLog) {
@@ -81,7 +81,10 @@ export class ForkPoint implements StateView, UnchangingSource {
     return this.#open().lastChange(namespace);
   }
 
-  /** The branch is shut down. */
+  /**
+   * Releases the view when the branch is shut down. Not named `release`, because readers of the branch's past get this
+   * object as a view.
+   */
   close(): void {
     this.#view?.release?.();
     this.#view = undefined;
@@ -89,7 +92,11 @@ export class ForkPoint implements StateView, UnchangingSource {
     this.#states.clear();
   }
 
-  /** @throws {ContextCacheError} `CLOSED` where it cannot be read any more. */
+  /**
+   * Checks that the view can be read.
+   *
+   * @throws {ContextCacheError} `CLOSED` if the branch or its parent is shut down.
+   */
   assertOpen(): void {
     this.#open();
   }
@@ -98,8 +105,8 @@ export class ForkPoint implements StateView, UnchangingSource {
     if (this.#view === undefined) throw new ContextCacheError('CLOSED', 'The branch is shut down.');
     if (this.#parent.status !== 'closed') return this.#view;
     const message =
-      'The cache that this branch was forked from is shut down, and with it what the branch has not touched. ' +
-      'Shut the branch down first, or fork into a data directory of its own (dataDir).';
+      'The cache that this branch was forked from is shut down, so what the branch has not touched cannot be read. ' +
+      'Shut the branch down first, or fork into its own data directory (dataDir).';
     throw new ContextCacheError('CLOSED', message);
   }
 }

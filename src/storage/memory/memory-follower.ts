@@ -4,7 +4,7 @@ import { Overflow } from '../overflow.ts';
 import type { LogFollower, UpdateBatch } from '../update-log.ts';
 import type { UpdateRing } from '../update-ring.ts';
 
-/** What a follower needs of its memory log. */
+/** The part of a memory log that a follower uses. */
 export interface FollowedRing {
   readonly ring: UpdateRing;
   head(): number;
@@ -13,17 +13,19 @@ export interface FollowedRing {
   remove(): void;
 }
 
-/** A follower of a ring in memory: what the ring had to let go first, coalesced, then the ring. */
+/** A follower of a log in memory. Reads first what the ring has released, coalesced, then the ring. */
 export class MemoryFollower implements LogFollower {
   readonly name: string;
   readonly tooLate: boolean;
   readonly #log: FollowedRing;
   readonly #overflow = new Overflow();
   #checkpoint: number;
-  /** Everything up to here may have reached the destination, delivered or not. */
+  /** Everything up to this position may have reached the destination, delivered or not. */
   #given: number;
 
-  /** `start`: where it asks to begin; `begin`: the log has let go of everything up to here. */
+  /**
+   * `start`: the position after which the follower asks to start. `begin`: the log has released everything up to here.
+   */
   constructor(name: string, start: number, begin: number, log: FollowedRing) {
     const checkpoint = Math.max(start, begin);
     this.name = name;
@@ -37,7 +39,7 @@ export class MemoryFollower implements LogFollower {
     return this.#checkpoint;
   }
 
-  /** How many updates are kept for this follower beside the ring. */
+  /** Number of updates kept for this follower outside the ring. */
   get kept(): number {
     return this.#overflow.size;
   }
@@ -73,23 +75,23 @@ export class MemoryFollower implements LogFollower {
     this.#log.remove();
   }
 
-  /** For the log: the ring lets go of this update. */
+  /** Called by the log before the ring drops this update. */
   keep(update: Update): void {
     if (update.position > this.#checkpoint) this.#overflow.add(update, update.position <= this.#given);
   }
 
-  /** For the log, which was empty until now. */
+  /** Called by the log, which was empty until now. */
   beginAfter(position: number): void {
     this.#checkpoint = Math.max(this.#checkpoint, position);
     this.#given = Math.max(this.#given, position);
   }
 
-  /** Adds what the ring has; returns how far that reaches. */
+  /** Appends what the ring holds; returns the position that is reached. */
   #readRing(updates: Update[], committed: number, limit: number): number {
     const from = Math.max(this.#checkpoint + 1, this.#log.ring.first);
     const added = this.#log.ring.slice(from, committed, limit - updates.length);
     if (added.length === 0) return from - 1;
-    // They may be of a namespace of which the overflow believes that the follower has never heard.
+    // These updates may belong to a namespace that the overflow takes for unknown to the follower.
     this.#overflow.giveAll();
     updates.push(...added);
     return lastPosition(added);

@@ -7,22 +7,22 @@ import { MemoryFollower } from './memory-follower.ts';
 
 /** Options of {@link MemoryLog}. */
 export interface MemoryLogOptions extends RingCapacity {
-  /** Id of this log, unlike that of any other. Default: a random UUID. */
+  /** Id of this log, different from that of any other. Default: a random UUID. */
   readonly id?: string | undefined;
-  /** Takes what a listener throws. Default: it is thrown outside the log, as an uncaught exception. */
+  /** Receives what a listener throws. Default: thrown outside the log, as an uncaught exception. */
   readonly onError?: ErrorHandler | undefined;
 }
 
 const RESOLVED = Promise.resolve();
 
-/** How many updates `read` yields at a time. */
+/** Number of updates that `read` yields at a time. */
 const READ_GROUP = 1024;
 
 /**
  * A log in memory: a bounded ring of the latest updates, gone with the process. Commits once per turn of the event
  * loop, in a microtask.
  *
- * A follower that falls behind the ring gets, in place of what the ring has let go, the last update of every key
+ * A follower that falls behind the ring receives the last update of every key instead of all that the ring has released
  * (`UpdateBatch.skipped` counts the others).
  *
  * @example
@@ -42,7 +42,7 @@ export class MemoryLog implements UpdateLog {
   #status: LogStatus = 'ready';
   #head = 0;
   #committed = 0;
-  /** What has been appended and not committed, where somebody listens for that. */
+  /** Appended and not yet committed updates, kept only if a listener needs them. */
   #pending: Update[] = [];
   #scheduled = false;
   #settled: Promise<void> | undefined;
@@ -77,7 +77,7 @@ export class MemoryLog implements UpdateLog {
     if (updates.length === 0) return;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      // A fifth of what queueMicrotask takes, which keeps an asynchronous context for it.
+      // Takes a fifth of the time of `queueMicrotask`, which preserves an asynchronous context.
       RESOLVED.then(this.#commitSoon);
     }
     const heard = !this.#signals.commit.isEmpty;
@@ -87,7 +87,7 @@ export class MemoryLog implements UpdateLog {
       this.#ring.push(update);
       if (heard) this.#pending.push(update);
     }
-    // What nobody has been told of yet goes as well: those who follow keep what they need of it.
+    // Releases updates even before they are committed: followers keep what they need of them.
     while (this.#ring.overfull) this.#releaseOldest();
   }
 
@@ -115,16 +115,16 @@ export class MemoryLog implements UpdateLog {
   read(from: number, to = this.#committed): AsyncIterable<readonly Update[]> {
     this.#assertOpen();
     if (from < this.first) throw notHeld(from, this.first);
-    // Taken at once: the ring may let go of it while the reader takes its time.
+    // Copied at once: the ring may drop these updates while the reader is slow.
     return inGroups(this.#ring.slice(from, Math.min(to, this.#committed), Number.POSITIVE_INFINITY));
   }
 
-  /** What has been appended, committed or not, from one position (not before `first`) to another, both inclusive. */
+  /** Returns what was appended, committed or not, from one position (not before `first`) to another, both inclusive. */
   recent(from: number, to: number): Update[] {
     return this.#ring.slice(from, to, Number.POSITIVE_INFINITY);
   }
 
-  /** Calls back before the log lets go of updates, as long as the listener says that it wants to know. One listener. */
+  /** Registers the only listener that is called before updates are released, until it returns `false`. */
   beforeRelease(listener: () => boolean): void {
     this.#aboutToRelease = listener;
   }
@@ -157,7 +157,7 @@ export class MemoryLog implements UpdateLog {
     while (this.#ring.first <= last) this.#releaseOldest();
   }
 
-  /** Called with each update, in order, when it is let go of. What it does must not fail. */
+  /** Calls the listener with each update that is released, in order. The listener must not throw. */
   onRelease(listener: (update: Update) => void): void {
     this.#leaving.add(listener);
   }
@@ -183,7 +183,7 @@ export class MemoryLog implements UpdateLog {
     const { commit } = this.#signals;
     const before = this.#committed;
     let updates = this.#pending;
-    // Somebody began to listen after the first of them.
+    // A listener was added after the first of these updates had been appended.
     if (!commit.isEmpty && updates.length < this.#head - before) {
       updates = this.#ring.slice(Math.max(before + 1, this.first), this.#head, Number.POSITIVE_INFINITY);
     }

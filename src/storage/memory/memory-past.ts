@@ -10,25 +10,26 @@ import { FoldedBase } from './folded-base.ts';
 import type { MemoryLog } from './memory-log.ts';
 import { FoldedView, GivenView, PresentView } from './views.ts';
 
-/** What a {@link MemoryPast} is made of. */
+/** Dependencies of {@link MemoryPast}. */
 export interface MemoryPastParts {
   readonly log: MemoryLog;
-  /** As of the log's head, before anything is appended. */
+  /** The registry as of the log's head, before anything is appended. */
   readonly registry: NamespaceRegistry;
-  /** Whether the registry holds the values, which a primary of the user's own else does. */
+  /** `true` if the registry holds the values, `false` if an external primary does. */
   readonly keepsValues: boolean;
   /** The state at the log's head. Default: a copy of what is in the registry. */
   readonly base?: StateView | undefined;
-  /** What the log was forked from. Default: nothing. */
+  /** The lineage of the log that this one was forked from. Default: none. */
   readonly ancestors?: Lineage | undefined;
 }
 
-/** Updates read at once on the way back. */
+/** Number of updates read at a time on the way back. */
 const BACKWARDS = 1_024;
 
 /**
- * The past of a cache in memory: of the log, while that still holds everything since it began, or what it lets go of is
- * folded into the state that it begins with. Else only the present can be seen. A moment has all that it shows.
+ * The past of a cache in memory. Every position can be read while the log holds everything since its start, or while
+ * what it releases is folded into the state at its start. Otherwise only the present can be read. A view owns what it
+ * shows.
  */
 export class MemoryPast implements PastSource {
   readonly lineage: Lineage;
@@ -36,13 +37,13 @@ export class MemoryPast implements PastSource {
   readonly #registry: NamespaceRegistry;
   readonly #keepsValues: boolean;
   readonly pinned = undefined;
-  /** The log's begin: where it was empty, or what a restored snapshot held, or how far it was folded. */
+  /** Start of the log: position 0, that of a restored snapshot, or the position up to which updates were folded. */
   #begin: number;
-  /** The state there; `undefined` once the log has let go of what comes after it. */
+  /** The state at the start; `undefined` once the log has released updates after it. */
   #base: StateView | undefined;
-  /** Goes on with what the log lets go of, once that is wanted. */
+  /** Folds in what the log releases, once that is asked for. */
   #folded: FoldedBase | undefined;
-  /** Those that have not taken their updates out of the log yet. */
+  /** Views that still read their updates from the log. */
   #lazy: WeakRef<FoldedView>[] = [];
   #sweepAt = 64;
 
@@ -57,7 +58,10 @@ export class MemoryPast implements PastSource {
     log.beforeRelease(() => this.#holdAll());
   }
 
-  /** From now on the past goes back as far as the log does, where it did until now. */
+  /**
+   * From now on folds what the log releases, so that the past goes back as far as the log. Requires that it does so
+   * now.
+   */
   foldReleased(): void {
     const base = this.#base;
     if (this.#folded !== undefined || base === undefined || !this.isWhole) return;
@@ -69,7 +73,7 @@ export class MemoryPast implements PastSource {
         folded.fold(update);
         this.#begin = update.position;
       } catch {
-        // What a branch begins with cannot be read any more, its parent being shut down: only the present is left.
+        // The base of a branch cannot be read after its parent is shut down, so only the present is left.
         this.#base = undefined;
         this.#folded = undefined;
       }
@@ -80,7 +84,7 @@ export class MemoryPast implements PastSource {
     return this.isWhole ? this.#begin : this.#log.head;
   }
 
-  /** Whether every position since the log's begin can be seen. */
+  /** `true` if every position since the start of the log can be read. */
   get isWhole(): boolean {
     return this.#log.first === this.#begin + 1;
   }
@@ -104,14 +108,14 @@ export class MemoryPast implements PastSource {
     const later = this.#log.recent(first, head).find(({ at }) => at > instant);
     if (this.isWhole && instant < (this.#folded?.latest ?? instant)) throw tooEarly(instant, this.#begin);
     if (later === undefined) return head;
-    // What the log has let go of may hold a later instant, too.
+    // The updates that the log has released may contain a later instant, too.
     if (!this.isWhole) throw this.#gone(later.position - 1);
     return later.position - 1;
   }
 
   *backwards(namespace: string): Generator<Update> {
     const log = this.#log;
-    // What the log lets go of meanwhile is not there any more.
+    // Skips what the log releases meanwhile.
     for (let to = log.head; to >= log.first; to -= BACKWARDS) {
       const updates = log.recent(Math.max(log.first, to - BACKWARDS + 1), to);
       for (const update of updates.reverse()) if (update.namespace === namespace) yield update;
@@ -133,7 +137,7 @@ export class MemoryPast implements PastSource {
     return view;
   }
 
-  /** Says whether it wants to be told the next time, too. */
+  /** Lets all lazy views take their updates. Returns whether to be called again next time. */
   #holdAll(): boolean {
     for (const each of this.#lazy) each.deref()?.hold();
     this.#lazy = [];
@@ -145,7 +149,7 @@ export class MemoryPast implements PastSource {
   #gone(position: number): ContextCacheError {
     return new ContextCacheError(
       'POSITION_UNAVAILABLE',
-      `The state at position ${position} can not be told any more: the log in memory has let go of what came before ` +
+      `The state at position ${position} is no longer kept: the log in memory has released everything before ` +
         `${this.#log.first}. Open the cache with a data directory (dataDir), or raise log.capacityUpdates.`,
     );
   }

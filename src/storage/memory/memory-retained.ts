@@ -3,7 +3,7 @@ import { weigh } from '../update-ring.ts';
 import type { MemoryLog } from './memory-log.ts';
 import type { MemoryPast } from './memory-past.ts';
 
-/** The ring of a log in memory, and the past that it is. Views have what they show, and hold nothing back. */
+/** The ring of a log in memory and its past. Views own what they show, so they hold nothing back. */
 export class MemoryRetained implements Retained {
   readonly #log: MemoryLog;
   readonly #past: MemoryPast;

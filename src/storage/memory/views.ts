@@ -9,7 +9,7 @@ import type { StateView } from '../past-source.ts';
 
 type Finder = (key: string) => EntryRecord | undefined;
 
-/** States that are given. */
+/** A view of given states. */
 export class GivenView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
@@ -44,7 +44,7 @@ export class GivenView implements StateView {
   }
 }
 
-/** A moment and what came after it. */
+/** A view and the updates after it. */
 export class FoldedView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
@@ -53,7 +53,10 @@ export class FoldedView implements StateView {
   #updates: readonly Update[] = [];
   #grouped: Map<string, Update[]> | undefined;
 
-  /** `read`: the updates from the base up to the position; asked for once, when they are wanted or about to go. */
+  /**
+   * `read` returns the updates from the base up to the position. Called once, when they are needed or about to be
+   * released.
+   */
   constructor(position: number, lineage: Lineage, base: StateView, read: () => readonly Update[]) {
     this.position = position;
     this.lineage = lineage;
@@ -86,7 +89,7 @@ export class FoldedView implements StateView {
     return this.#byNamespace().get(namespace)?.at(-1)?.position ?? this.#base.lastChange(namespace);
   }
 
-  /** Takes the updates, which will not be there any more. */
+  /** Copies the updates, which the log is about to release. */
   hold(): void {
     if (this.#read === undefined) return;
     this.#updates = this.#read();
@@ -108,15 +111,15 @@ export class FoldedView implements StateView {
   }
 }
 
-/** Nobody has to say that a moment is no longer wanted: what is kept for it is let go of when it is garbage. */
+/** Frees what a view keeps when the view is garbage, so that no caller has to release it. */
 const abandoned = new FinalizationRegistry<() => void>((free) => free());
 
-/** The present, kept: a namespace is captured before it changes for the first time. */
+/** A view of the present. Captures a namespace just before it changes for the first time. */
 export class PresentView implements StateView {
   readonly position: number;
   readonly lineage: Lineage;
   readonly #registry: NamespaceRegistry;
-  /** Those that have changed since; version 0: there was none. */
+  /** Captures of namespaces that have changed since; version 0 means that the namespace did not exist. */
   readonly #kept = new Map<string, Capture>();
   readonly #free: () => void;
   #released = false;
@@ -125,7 +128,7 @@ export class PresentView implements StateView {
     this.position = position;
     this.lineage = lineage;
     this.#registry = registry;
-    // Must not refer to the moment itself.
+    // Must not refer to the view itself, which could then never become garbage.
     const kept = this.#kept;
     const stop = registry.beforeChange(({ name, state }: NamespaceRecord) => {
       if (!kept.has(name)) kept.set(name, state.capture());
@@ -182,6 +185,6 @@ export class PresentView implements StateView {
 
   #assertHeld(): void {
     if (this.#released)
-      throw new ContextCacheError('CLOSED', 'The moment has been let go of. Ask the cache for another.');
+      throw new ContextCacheError('CLOSED', 'The view has been released. Ask the cache for a new one.');
   }
 }
