@@ -9,7 +9,7 @@ import {
   MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
-import { AIRLINE_UPDATES, airlineLines, foldCommands, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES, airlineLines, foldCommands } from '../support/airline.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { startNats, startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -51,7 +51,7 @@ function expected(lines: readonly string[]): Map<string, unknown> {
   return values;
 }
 
-describe.skipIf(sharedDataMissing !== undefined)('the airline file', () => {
+describe('the airline file', () => {
   it.each([['in memory'], ['on a durable log']])(
     'is mirrored to Redis and broadcast on two topics, %s',
     async (where) => {

@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { AIRLINE_UPDATES, airlineLines, airlinePath, foldCommands, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES, airlineLines, airlinePath, foldCommands } from '../support/airline.ts';
 import { expectedDump, jsonLines, run, serve } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-describe.skipIf(sharedDataMissing !== undefined)(`the recorded runs ${sharedDataMissing ?? ''}`, () => {
+describe('the recorded runs', () => {
   test('apply, then dump, is what an independent fold makes of the file; the log has every update once', async () => {
     const dataDir = join(await tempDir('cli'), 'data');
     const applied = await run(['apply', airlinePath, '--data-dir', dataDir, '--json']);

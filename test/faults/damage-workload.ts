@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentContextCache, type ContextCommand, type JsonValue, type Update } from '../../src/index.ts';
-import { airlineLines, sharedDataMissing } from '../support/airline.ts';
+import { airlineLines } from '../support/airline.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Recorded } from './damage-model.ts';
 import { Random, times } from './support.ts';
@@ -22,7 +22,7 @@ export interface Filled {
 export async function fillDirectory(seed: number): Promise<Filled> {
   const dataDir = await tempDir('damage-original');
   const random = new Random(seed);
-  const airline = sharedDataMissing === undefined ? airlineLines().slice(0, times(1_500, 9_000)) : [];
+  const airline = airlineLines().slice(0, times(1_500, 9_000));
   const older: string[] = [];
   const keepCopy = async () => {
     const copy = await tempDir('damage-older');

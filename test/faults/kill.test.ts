@@ -2,7 +2,6 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContextCommand } from '../../src/index.ts';
-import { sharedDataMissing } from '../support/airline.ts';
 import { buildDist } from '../support/dist.ts';
 import { startNats, type TestServer } from '../support/servers.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
@@ -29,7 +28,7 @@ const combinations = (['log', 'memory'] as const).flatMap((durability) =>
   [true, false].map((sync) => ({ durability, sync })),
 );
 
-describe.skipIf(sharedDataMissing !== undefined)(`killed while it works through the recorded runs`, () => {
+describe(`killed while it works through the recorded runs`, () => {
   for (const [index, settings] of combinations.entries()) {
     it(`durability ${settings.durability}, sync ${settings.sync}`, async () => {
       const random = new Random(seed + index);

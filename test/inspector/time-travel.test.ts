@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
 import { dumpChunks } from '../../src/serve/json-lines.ts';
-import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES, airlineLines } from '../support/airline.ts';
 import { type Looking, lookAt, waitFor } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -41,7 +41,7 @@ async function dumpAt(cache: AgentContextCache, at: number): Promise<string> {
   return text;
 }
 
-describe.skipIf(sharedDataMissing)('the recorded agent runs', () => {
+describe('the recorded agent runs', () => {
   test.each(['in memory', 'on disk'])('%s: the data view of a moment is what dump --at prints', async (where) => {
     const log = { keepUpdates: 20_000 };
     const dataDir = where === 'on disk' ? join(await tempDir('inspector-past'), 'data') : undefined;

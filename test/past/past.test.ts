@@ -11,7 +11,7 @@ import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
 import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import { PROGRESS_KEY } from '../../src/storage/disk/records/state-records.ts';
 import { StateTable } from '../../src/storage/disk/state/state-table.ts';
-import { airlineLines, foldCommands, sharedDataMissing } from '../support/airline.ts';
+import { airlineLines, foldCommands } from '../support/airline.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { foldTo, logOf } from '../support/past.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -317,7 +317,7 @@ describe('the past of a restored cache', () => {
   });
 });
 
-describe.skipIf(sharedDataMissing !== undefined)('the airline file', () => {
+describe('the airline file', () => {
   it('can be seen as it was at any position', async () => {
     const cache = await open({ dataDir: await tempDir('airline') });
     const lines = airlineLines();

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ContextUpdateProcessor as Processor } from '../../src/followers/broadcast/public-message.ts';
 import { AgentContextCache, type ContextUpdateProcessor, replay, type Update } from '../../src/index.ts';
-import { AIRLINE_UPDATES, airlineLines, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES, airlineLines } from '../support/airline.ts';
 import { closing, logOf, simulatedClock } from '../support/cache.ts';
 import { type RawMessage, subscribeRaw } from '../support/nats-wire.ts';
 import { fcOptions } from '../support/property.ts';
@@ -64,7 +64,7 @@ function bareOf(message: string): string {
 
 const hasNoTouch = (updates: readonly Update[]) => updates.every(({ operation }) => operation !== 'touch');
 
-describe.skipIf(sharedDataMissing !== undefined)('the recorded agent runs, broadcast on two topics', () => {
+describe('the recorded agent runs, broadcast on two topics', () => {
   it('and captured as nats sub prints them, and out of a stream, give the same cache', async () => {
     const nats = await server();
     const manager = await managerOf(nats.url);

@@ -4,7 +4,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectClient } from '@nats-io/transport-node';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
-import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES, airlinePath } from '../support/airline.ts';
 import { closing } from '../support/cache.ts';
 import { run, setLine } from '../support/cli.ts';
 import { buildDist } from '../support/dist.ts';
@@ -32,7 +32,7 @@ async function smallLog(): Promise<{ readonly dir: string; readonly log: string 
   return { dir, log: await ok(['log', '--data-dir', dir]) };
 }
 
-describe.skipIf(sharedDataMissing !== undefined)('the recorded agent runs', () => {
+describe('the recorded agent runs', () => {
   it('exported and replayed from a file, standard input or the directory give the same dump and the same log', async () => {
     const [recorded = '', file = '', ...others] = await places('recorded', 'run.ndjson', 'a', 'b', 'c');
     await ok(['apply', airlinePath, '--data-dir', recorded]);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AgentContextCache, DirectorySnapshotStore, type ReplayProgress, replay } from '../../src/index.ts';
-import { AIRLINE_UPDATES, sharedDataMissing } from '../support/airline.ts';
+import { AIRLINE_UPDATES } from '../support/airline.ts';
 import { closing, logOf, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 import {
@@ -29,7 +29,7 @@ async function fileOf(text: string): Promise<string> {
   return path;
 }
 
-describe.skipIf(sharedDataMissing !== undefined)('the recorded agent runs, exported and replayed', () => {
+describe('the recorded agent runs, exported and replayed', () => {
   it('give equal entries, versions, positions and updates, in memory, in a directory, and out of that directory', async () => {
     const original = await airlineCache();
     const path = await fileOf(await exported(original));

@@ -1,16 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** The recorded agent runs: 9,000 commands, which make 8,941 updates. */
-export const airlinePath = join(import.meta.dirname, '../../../shared/data/airline-agents.ndjson');
+export const airlinePath = join(import.meta.dirname, '../data/airline-agents.ndjson');
 
 /** How many updates the file makes. */
 export const AIRLINE_UPDATES = 8_941;
-
-/** Why tests on the recorded runs are skipped; `undefined` where the file is there. */
-export const sharedDataMissing: string | undefined = existsSync(airlinePath)
-  ? undefined
-  : '../shared/data/airline-agents.ndjson is not there (the recorded runs are not part of the package)';
 
 /** The file's lines, without the line ends. */
 export function airlineLines(): string[] {

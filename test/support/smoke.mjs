@@ -1,9 +1,10 @@
-// A quick check of what was built, run under other versions of Node than the tests': on a durable log and again after
-// it was opened anew.
+// A durable round trip with the built package, for runtimes other than the one that runs the tests: write, shut down,
+// open again, read.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { AgentContextCache } from '../../dist/src/index.js';
 
 const dataDir = await mkdtemp(join(tmpdir(), 'context-cache-smoke-'));
@@ -25,4 +26,6 @@ try {
 } finally {
   await rm(dataDir, { recursive: true, force: true });
 }
-process.stdout.write(`Node ${process.versions.node}: works\n`);
+const { bun, deno, node } = process.versions;
+const runtime = bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node ${node}`;
+process.stdout.write(`${runtime}: works\n`);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { airlinePath, sharedDataMissing } from '../../support/airline.ts';
+import { airlinePath } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { waitFor } from '../../support/inspector.ts';
 import {
@@ -42,7 +42,7 @@ const overflows = (page: Page): Promise<string[]> =>
     return boxes.filter(wide).map((box) => `${box.tagName}.${box.className}`);
   });
 
-describe.skipIf(sharedDataMissing !== undefined)('how it looks', () => {
+describe('how it looks', () => {
   let live: LiveProcess;
   let browser: Browser;
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Browser, JSHandle, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { AIRLINE_UPDATES, airlinePath, sharedDataMissing } from '../../support/airline.ts';
+import { AIRLINE_UPDATES, airlinePath } from '../../support/airline.ts';
 import { jsonLines, run } from '../../support/cli.ts';
 import { buildDist } from '../../support/dist.ts';
 import { type LiveProcess, type Opened, open, startBrowser, startLive } from '../../support/inspector-page.ts';
@@ -35,7 +35,7 @@ function saysCopied(page: Page): Promise<JSHandle<{ readonly said: Promise<void>
   });
 }
 
-describe.skipIf(sharedDataMissing !== undefined)('time travel', () => {
+describe('time travel', () => {
   let dataDir: string;
   let live: LiveProcess;
   let browser: Browser;
