@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { refuse } from '../../wire/http-response.ts';
 
 /** The page as it is built. From the sources, what was built of them last is taken. */
-const BUILT = import.meta.url.endsWith('.ts') ? '../../dist/src/inspector/page/' : './page/';
+const BUILT = import.meta.url.endsWith('.ts') ? '../../../dist/src/inspector/page/' : '../page/';
 
 const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string }> = new Map([
   ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
