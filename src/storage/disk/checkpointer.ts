@@ -3,21 +3,22 @@ import type { ConnectOutcome, FollowerSink } from '../follower-sink.ts';
 import type { StateTable } from './state/state-table.ts';
 
 /**
- * The follower that keeps the state on disk up to date. Its checkpoint lies in the state table itself, in the same
- * batch as the state.
+ * The follower that keeps the state on disk up to date. Its checkpoint is stored in the state table, in the same batch
+ * as the state.
  *
  * @example
  * ```ts
  * const table = await StateTable.open(log);
- * const checkpointer = new Checkpointer(table); // for the follower of the name Checkpointer.follower
+ * const checkpointer = new Checkpointer(table); // for the follower named Checkpointer.follower
  * ```
  */
 export class Checkpointer implements FollowerSink {
-  /** The name of its follower in the log. */
+  /** Name of its follower in the log. */
   static readonly follower = 'checkpointer';
   /**
-   * Large, so that a key or page that changes often is written once for many updates; but LevelDB keeps a batch in its own
-   * log, which is read at the next opening (measured: 32,768 make a start over a million keys twice as long).
+   * Large, so that a key or page that changes often is written once for many updates. Not larger, because LevelDB keeps
+   * each batch in its own log, which is read at the next opening (measured: 32,768 doubles the time of a start over a
+   * million keys).
    */
   readonly batchSize = 12_288;
   readonly #table: StateTable;

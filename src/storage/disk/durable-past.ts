@@ -10,21 +10,21 @@ import { stateAfter, wholly } from './past/past-state.ts';
 import { CHUNK_UPDATES, type PastSummary } from './records/past-records.ts';
 import type { StateTable } from './state/state-table.ts';
 
-/** Something in use that needs the past from a position on. */
+/** A user of the past: it needs every state from a position on. */
 export interface Pinned {
-  /** The oldest state that it reads. */
+  /** The oldest position whose state it reads. */
   readonly needs: number;
 }
 
-/** Dead references are looked for once there are twice as many as were alive the last time, and so many. */
+/** Dead references are removed when there are twice as many references as were alive last time, plus this number. */
 const SWEEP = 64;
 
-/** What is in use of the past. Nobody has to say that it no longer is: garbage pins nothing. */
+/** The present users of the past, held weakly: a user that has become garbage pins nothing. */
 export class Pins {
   readonly #refs = new Set<WeakRef<Pinned>>();
   #sweepAt = SWEEP;
 
-  /** Returns how to let go of it before it is garbage. */
+  /** Adds a user. Returns a function that removes it before it is garbage. */
   add(pinned: Pinned): () => void {
     const ref = new WeakRef(pinned);
     this.#refs.add(ref);
@@ -35,7 +35,7 @@ export class Pins {
     return () => void this.#refs.delete(ref);
   }
 
-  /** The oldest state that is needed; `undefined` where nothing is in use. */
+  /** The oldest position whose state is needed; `undefined` without a user. */
   get oldest(): number | undefined {
     let oldest: number | undefined;
     for (const ref of this.#refs) {
@@ -47,20 +47,25 @@ export class Pins {
   }
 }
 
-/** What a moment needs of the log of its directory; a `LevelLog` that keeps what is recent is one. */
+/** The part of a log that a view uses; a `LevelLog` with `keepRecent` fits. */
 interface RecentLog {
-  /** What is beyond the state table's checkpoint. */
+  /** Returns updates after the state table's checkpoint. */
   recent(from: number, to: number): Update[];
 }
 
-/** The past in a data directory: of the state table, and of the log for what the table does not have yet. */
+/**
+ * The past in a data directory: read from the state table, and from the log for what the table does not contain yet.
+ */
 export class DurablePast implements PastSource {
   readonly lineage: Lineage;
   readonly #table: StateTable;
   readonly #log: LevelLog;
   readonly #pins = new Pins();
 
-  /** `log`: of the same directory, told to keep what is beyond the table's checkpoint; `ancestors`: of that log. */
+  /**
+   * `log` belongs to the same directory and keeps what is after the table's checkpoint; `ancestors` are those of the
+   * log.
+   */
   constructor(table: StateTable, log: LevelLog, ancestors: Lineage = []) {
     this.lineage = lineageOf(log.id, ancestors);
     this.#table = table;
@@ -87,7 +92,7 @@ export class DurablePast implements PastSource {
 
   positionAt(instant: number): number {
     const { past, begins, since, checkpoint } = this.#table;
-    // The last update that is gone is looked at, too: what comes before it cannot be seen.
+    // Includes the last released update: the state before it can no longer be read.
     const gone = since - begins;
     const count = past.times.countUntil(instant, Math.max(0, gone - 1));
     if (count < gone) throw tooEarly(instant, since);
@@ -110,8 +115,8 @@ export class DurablePast implements PastSource {
       }
       const chunks = past.reader();
       for (let ordinal = count - 1; ordinal >= firstChunk * CHUNK_UPDATES; ordinal -= 1) {
-        // While the reader takes its time all of a namespace may be let go of that has no update since the moment, and
-        // what is recent now may be counted anew from 0.
+        // While the reader is slow, retention may remove the whole past of a namespace that has not changed since the
+        // view. Updates that follow are then numbered from 0 again.
         if (ordinal >= (past.summary(namespace)?.count ?? 0)) return;
         const update = past.updateAt(namespace, ordinal, chunks);
         if (update.position <= view.position || update.position >= reached) return;
@@ -128,13 +133,13 @@ export class DurablePast implements PastSource {
   }
 }
 
-/** What had come after the state on disk when it was looked at first. */
+/** The updates after the state on disk, as of the first read. */
 interface Beyond {
   readonly after: number;
   readonly updates: ReadonlyMap<string, readonly Update[]>;
 }
 
-/** What the state table, and the log for what that does not have yet, tell of a position. */
+/** A view of a position. Reads the state table, and the log for what the table does not contain yet. */
 export class DurableView implements StateView, Pinned {
   readonly position: number;
   readonly lineage: Lineage;
@@ -152,7 +157,7 @@ export class DurableView implements StateView, Pinned {
   }
 
   get needs(): number {
-    // Once the table has got there it tells all of it, and nothing from before is needed.
+    // Once the table has reached the position it contains everything, so nothing from before is needed.
     if (this.#table.checkpoint >= this.position) this.#known = undefined;
     return this.#known?.after ?? this.position;
   }
@@ -176,7 +181,7 @@ export class DurableView implements StateView, Pinned {
     return summary === undefined ? this.#table.has(namespace) : this.#isThere(summary, after);
   }
 
-  /** In the state table, where the namespace has not changed since. */
+  /** Reads from the state table if the namespace has not changed since. */
   finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
     const { after, updates } = this.#beyond();
     if (updates.has(namespace) || !this.#table.keepsValues) return undefined;
@@ -202,7 +207,7 @@ export class DurableView implements StateView, Pinned {
     if (last !== undefined) return last.position;
     const { past } = this.#table;
     const summary = past.summary(namespace);
-    // It has not changed since the past can be seen.
+    // The namespace has not changed since the start of the past.
     if (summary === undefined) return this.#table.summary(namespace)?.position ?? 0;
     const chunks = past.reader();
     const count = past.countAt(summary, after, chunks);
@@ -210,7 +215,7 @@ export class DurableView implements StateView, Pinned {
     return past.updateAt(namespace, count - 1, chunks).position;
   }
 
-  /** Looked at once: the checkpoint goes on, and what is before it now stays readable there. */
+  /** Computed once: the checkpoint moves on, but what is before it now stays readable in the table. */
   #beyond(): Beyond {
     if (this.#known !== undefined) return this.#known;
     const after = Math.min(this.#table.checkpoint, this.position);
@@ -235,7 +240,7 @@ export class DurableView implements StateView, Pinned {
     return count > 0 && !past.updateAt(name, count - 1, chunks).drop;
   }
 
-  /** As of a position that the table has got to. */
+  /** Reads the state at a position that the table has reached. */
   #stateAt(namespace: string, position: number): NamespaceState | undefined {
     const { past, keepsValues } = this.#table;
     const summary = past.summary(namespace);

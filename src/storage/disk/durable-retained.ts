@@ -7,7 +7,7 @@ import { PastTrim } from './past/past-trim.ts';
 import { PAST_KEYS } from './records/past-records.ts';
 import type { StateTable } from './state/state-table.ts';
 
-/** The log and the past of a data directory. */
+/** The log and the past of a data directory, as retention works on them. */
 export class DurableRetained implements Retained {
   readonly #log: LevelLog;
   readonly #table: StateTable;
@@ -51,14 +51,15 @@ export class DurableRetained implements Retained {
     if (pinned !== undefined) yield { name: 'a view', position: pinned };
   }
 
-  /** First nobody may see it any more; then it goes from the log, and from the past. */
+  /** Makes the old positions unreadable first, then removes them from the log, and from the past. */
   async trim(position: number, wholly: boolean, signal: AbortSignal): Promise<void> {
     await this.#table.raiseSince(position);
     await this.#log.trim(position, signal);
     const { directory } = this.#log;
     await new PastTrim(directory, this.#table, position, new TimeSlice(this.#clock, signal)).run();
     signal.throwIfAborted();
-    // What is left lies in between, and would be written again each time; LevelDB comes by here often enough.
+    // Removed records lie between kept ones and a compaction rewrites both, so it is done only on request. LevelDB
+    // compacts these records often enough by itself.
     if (wholly) await directory.compact(PAST_KEYS);
   }
 }

@@ -5,19 +5,19 @@ import { ContextCacheError, toError } from '../../core/errors.ts';
 import { LevelLog } from './log/level-log.ts';
 import { StateTable } from './state/state-table.ts';
 
-/** Beside the database of a data directory; holds one that is being made. */
+/** Folder beside the database of a data directory; holds a database that is being built. */
 const STAGING = 'replaying';
 
-/** How a staged directory is made. */
+/** Options of {@link StagedDirectory.create}. */
 export interface StagingSettings {
   readonly clock: Clock;
   readonly sync?: boolean | undefined;
 }
 
 /**
- * A data directory in the making. Everything is written to a place of its own inside the directory, and becomes its
- * database by one rename once it is whole: whenever the process ends, there is a whole database or none. What an
- * earlier one has left there when it was killed is removed.
+ * A data directory under construction. Everything is written to a separate folder inside the directory, which becomes
+ * its database by one rename when it is complete. Whenever the process ends, there is either a complete database or
+ * none. What a killed process has left there is removed.
  */
 export class StagedDirectory {
   readonly log: LevelLog;
@@ -31,8 +31,10 @@ export class StagedDirectory {
   }
 
   /**
-   * @throws {ContextCacheError} `NOT_EMPTY` where there is a database already, `DIRECTORY_LOCKED` where somebody else
-   *   is filling the directory, `LOG_UNAVAILABLE`.
+   * Prepares the folder.
+   *
+   * @throws {ContextCacheError} `NOT_EMPTY` if the directory already holds a database, `DIRECTORY_LOCKED` if another
+   *   process is filling it, `LOG_UNAVAILABLE`.
    */
   static async create(dataDir: string, { clock, sync }: StagingSettings): Promise<StagedDirectory> {
     const path = resolve(dataDir);
@@ -47,31 +49,31 @@ export class StagedDirectory {
     }
   }
 
-  /** Makes it the directory's database. */
+  /** Turns the folder into the directory's database. */
   async finish(): Promise<void> {
     await this.log.close();
     try {
       await rename(join(this.#path, STAGING, 'db'), join(this.#path, 'db'));
     } catch (cause) {
       if (await exists(join(this.#path, 'db'))) throw notEmpty(this.#path, cause);
-      const message = `${this.#path} cannot be used: ${toError(cause).message}. See to the disk and the permissions.`;
+      const message = `${this.#path} cannot be used: ${toError(cause).message}. Check the disk and the permissions.`;
       throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause });
     }
     await syncDirectory(this.#path);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
   }
 
-  /** Leaves the directory as it was. Twice, and after {@link StagedDirectory.finish}, is fine. */
+  /** Restores the directory to what it was. May be called twice, and after {@link StagedDirectory.finish}. */
   async discard(): Promise<void> {
-    // What could not be written is not wanted any more.
+    // A failure to write does not matter any more.
     await this.log.close().catch(() => undefined);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
-    // Not where it holds anything, which is not ours.
+    // Fails if the folder holds anything, which then belongs to the user.
     await rmdir(this.#path).catch(() => undefined);
   }
 }
 
-/** A lock that is held says that somebody is still at work there. */
+/** Removes what an earlier process has left. A held lock means that another process is still filling it. */
 async function removeLeftovers(path: string): Promise<void> {
   const leftovers = join(path, STAGING);
   if (!(await exists(leftovers))) return;
@@ -79,7 +81,7 @@ async function removeLeftovers(path: string): Promise<void> {
     const log = await LevelLog.open({ dataDir: leftovers });
     await log.close();
   } catch (error) {
-    // Whatever else is wrong with it, it is going to be removed.
+    // Any other fault does not matter: the folder is removed.
     if (error instanceof ContextCacheError && error.code === 'DIRECTORY_LOCKED') throw error;
   }
   await rm(leftovers, { recursive: true, force: true });

@@ -4,17 +4,17 @@ import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import { corrupt } from '../leveldb/sealed.ts';
 import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../records/block-codec.ts';
 
-/** Blocks that are no longer wanted are forgotten once there are so many. */
+/** Least number of outdated blocks that are dropped from the index together. */
 const FORGOTTEN_AT_ONCE = 1024;
 
 /**
- * Where the blocks of the log begin that are not in the state on disk yet, so that they can be read at once: the
- * storage finds a key synchronously, but not the next one.
+ * First positions of the log blocks that are not in the state on disk yet, so that those blocks can be read
+ * synchronously. The storage can look up a key synchronously, but not the next key.
  */
 export class BlockIndex {
   readonly #directory: LevelDirectory;
   readonly #trailed: () => number;
-  /** Ascending; blocks follow each other without a gap. */
+  /** In ascending order; the blocks follow each other without a gap. */
   #starts: number[] = [];
   #forgetAt = FORGOTTEN_AT_ONCE;
 
@@ -23,7 +23,10 @@ export class BlockIndex {
     this.#trailed = trailed;
   }
 
-  /** `trailed`: what is at or before this position is not asked for any more; only goes up. */
+  /**
+   * Reads the index from the log. `trailed` returns the position up to which nothing is read any more; it only
+   * increases.
+   */
   static async open(directory: LevelDirectory, trailed: () => number): Promise<BlockIndex> {
     const index = new BlockIndex(directory, trailed);
     const before = { gte: LOG_RANGE.gte, lt: blockKey(trailed() + 1), reverse: true, limit: 1 };
@@ -33,7 +36,7 @@ export class BlockIndex {
     return index;
   }
 
-  /** Takes the starts of the next blocks. */
+  /** Adds the first positions of the next blocks. */
   add(starts: readonly number[]): void {
     this.#starts.push(...starts);
     if (this.#starts.length < this.#forgetAt) return;
@@ -42,20 +45,20 @@ export class BlockIndex {
     this.#forgetAt = 2 * this.#starts.length + FORGOTTEN_AT_ONCE;
   }
 
-  /** Updates that are on disk, from one position to another, both inclusive. */
+  /** Reads the updates on disk between two positions, both inclusive. */
   read(from: number, to: number): Update[] {
     const updates: Update[] = [];
     for (let index = this.#holding(from); (this.#starts[index] ?? to + 1) <= to; index += 1) {
       const key = blockKey(this.#starts[index] as number);
       const bytes = this.#directory.getSync(key);
-      if (bytes === undefined) throw corrupt(`The log in ${this.#directory.path} has lost a block`);
+      if (bytes === undefined) throw corrupt(`The log in ${this.#directory.path} lacks a block`);
       for (const update of decodeBlock(key, bytes))
         if (update.position >= from && update.position <= to) updates.push(update);
     }
     return updates;
   }
 
-  /** The index of the block that holds the position. */
+  /** Returns the index of the block that holds the position. */
   #holding(position: number): number {
     const { length } = this.#starts;
     return firstWhere(0, length, (index) => (this.#starts[index] ?? position) > position) - 1;

@@ -4,30 +4,35 @@ import type { LevelDirectory } from '../leveldb/level-directory.ts';
 import { corrupt } from '../leveldb/sealed.ts';
 import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../records/block-codec.ts';
 
-/** Small blocks read at once: many, because a quiet log has one update in each. */
+/** Blocks read at a time. Many, because a quiet log has one update in each. */
 const BLOCKS = 512;
 
-/** Position of the last update on disk; `undefined` for a log without any. */
+/** Resolves with the position of the last update on disk, or `undefined` if the log has none. */
 export async function lastPosition(directory: LevelDirectory): Promise<number | undefined> {
   const [last] = await directory.entries({ ...LOG_RANGE, reverse: true, limit: 1 });
   return last && decodeBlock(...last).at(-1)?.position;
 }
 
 /**
- * Position of the last update; checks that the log begins and ends where it should. Blocks from before it begins are
- * what a trim has left behind that a crash has interrupted.
+ * Resolves with the position of the last update, after checking that the log starts where its identity says. Blocks
+ * before the start are left over from a trim that a crash interrupted.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` if the log starts elsewhere.
  */
 export async function findHead(directory: LevelDirectory): Promise<number> {
   const { begin } = directory.identity;
   const [first] = await directory.entries({ gte: blockKey(begin + 1), lt: LOG_RANGE.lt, limit: 1 });
   const position = first && decodeBlock(...first)[0]?.position;
   if (position !== undefined && position !== begin + 1) {
-    throw corrupt(`The log in ${directory.path} begins at position ${position} in place of ${begin + 1}`);
+    throw corrupt(`The log in ${directory.path} starts at position ${position} instead of ${begin + 1}`);
   }
   return position === undefined ? begin : ((await lastPosition(directory)) ?? begin);
 }
 
-/** The log may begin after this position and hold everything after `position`: the one before the block with the next. */
+/**
+ * Resolves with the greatest position after which the log can start so that it holds whole blocks and everything after
+ * `position`.
+ */
 export async function blockBegin(directory: LevelDirectory, position: number): Promise<number> {
   const before = { gte: LOG_RANGE.gte, lt: blockKey(position + 2), reverse: true, limit: 1 };
   const [holding] = await directory.entries(before);
@@ -36,7 +41,7 @@ export async function blockBegin(directory: LevelDirectory, position: number): P
   return last <= position ? position : blockPosition(holding[0]) - 1;
 }
 
-/** Reads the log on disk. Keeps what it decoded last, for one who reads on from there. */
+/** Reads the log on disk. Keeps the updates it decoded last for a reader that continues after them. */
 export class BlockReader {
   readonly #directory: LevelDirectory;
   #chunk: readonly Update[] = [];
@@ -46,7 +51,7 @@ export class BlockReader {
   }
 
   /**
-   * At most `limit` updates from position `from` on, which is on disk; at least one.
+   * Reads at most `limit` updates from position `from` on, which must be on disk; returns at least one.
    *
    * @throws {ContextCacheError} `LOG_CORRUPT` for a damaged block and for a gap.
    */
@@ -60,7 +65,7 @@ export class BlockReader {
     return this.#chunk.slice(offset, offset + limit);
   }
 
-  /** Lets go of what it keeps. */
+  /** Discards the updates it keeps. */
   forget(): void {
     this.#chunk = [];
   }
@@ -70,7 +75,7 @@ export class BlockReader {
     return offset >= 0 && offset < this.#chunk.length ? offset : undefined;
   }
 
-  /** From the block that holds `from`, some blocks. */
+  /** Loads a number of blocks, the first of which holds `from`. */
   async #load(from: number): Promise<Update[]> {
     const before = { gte: LOG_RANGE.gte, lt: blockKey(from + 1), reverse: true, limit: 1 };
     const [holding] = await this.#directory.entries(before);
@@ -88,12 +93,12 @@ export class BlockReader {
   }
 }
 
-/** Positions whose blocks are removed at once. */
+/** Number of positions whose blocks are removed at a time. */
 const POSITIONS = 65_536;
 
 /**
- * Removes the blocks from before the log begins, the oldest first, and gives their place back to the disk. Whatever is
- * left where it is interrupted is before the beginning still, and goes the next time.
+ * Removes the blocks before the start of the log, oldest first, and returns their space to the disk. An interruption
+ * leaves blocks before the start, which the next call removes.
  */
 export async function removeBlocks(directory: LevelDirectory, signal: AbortSignal | undefined): Promise<void> {
   const end = directory.identity.begin + 1;

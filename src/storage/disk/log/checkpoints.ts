@@ -6,18 +6,18 @@ const PREFIX = '!meta!checkpoint/';
 const RANGE = { gte: PREFIX, lt: '!meta!checkpoint0' } as const;
 
 /**
- * The followers' checkpoints in the data directory. Written behind and not synced: after a crash a follower gets a
- * few updates again, which it has to stand anyway.
+ * The followers' checkpoints in the data directory. Written in the background and not synced: after a crash a follower
+ * receives a few updates again, which it must tolerate anyway.
  *
- * What is stored is never beyond the committed position. So a stored checkpoint beyond the log's end tells that the
- * log has lost updates.
+ * A stored checkpoint is never beyond the committed position. Hence a stored checkpoint beyond the end of the log shows
+ * that the log has lost updates.
  */
 export class Checkpoints {
   readonly #directory: LevelDirectory;
-  /** The log's committed position. For the log. */
+  /** The log's committed position, set by the log. */
   committed: number;
   readonly #positions: Map<string, number>;
-  /** Names to be written. */
+  /** Names whose checkpoints must be written. */
   readonly #dirty = new Set<string>();
   #writing: Promise<void> | undefined;
 
@@ -27,26 +27,32 @@ export class Checkpoints {
     this.committed = committed;
   }
 
-  /** Reads all checkpoints of a log that ends at `head`. */
+  /**
+   * Reads all checkpoints of a log that ends at `head`.
+   *
+   * @throws {ContextCacheError} `LOG_CORRUPT` if a checkpoint is beyond `head`.
+   */
   static async open(directory: LevelDirectory, head: number): Promise<Checkpoints> {
     const positions = new Map<string, number>();
     for await (const [key, bytes] of readAll(directory, RANGE)) {
       const name = key.slice(PREFIX.length);
       const position = unseal(bytes, () => `The checkpoint of ${name} in ${directory.path}`) as number;
       if (position > head) {
-        throw corrupt(`The log in ${directory.path} ends at ${head}, but its follower ${name} has had ${position}`);
+        throw corrupt(
+          `The log in ${directory.path} ends at ${head}, but follower ${name} has already received ${position}`,
+        );
       }
       positions.set(name, position);
     }
     return new Checkpoints(directory, positions, head);
   }
 
-  /** All there are. */
+  /** Returns all checkpoints. */
   entries(): Iterable<readonly [name: string, position: number]> {
     return this.#positions;
   }
 
-  /** All of them as they are now, for a batch that must not be kept without them. */
+  /** Returns writes of all present checkpoints, for a batch that must not be stored without them. */
   writes(): StorageWrite[] {
     return Array.from(this.#positions.keys(), (name) => this.#record(name));
   }
@@ -67,13 +73,13 @@ export class Checkpoints {
     this.#write();
   }
 
-  /** Waits until all is written, or cannot be. */
+  /** Waits until everything is written, or cannot be written. */
   async flush(): Promise<void> {
     this.#write();
     await this.#writing;
   }
 
-  /** One write at a time; what changes meanwhile goes with the next. */
+  /** Runs one write at a time; later changes go with the next one. */
   #write(): void {
     if (this.#writing !== undefined || this.#dirty.size === 0) return;
     this.#writing = this.#writeDirty().finally(() => {
@@ -91,7 +97,8 @@ export class Checkpoints {
           false,
         );
       } catch {
-        // The directory has told the log, which reports it and opens it again; a later write takes these along.
+        // The directory has notified the log, which reports the failure and reopens; a later write includes these
+        // names.
         for (const name of names) this.#dirty.add(name);
         return;
       }

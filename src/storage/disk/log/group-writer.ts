@@ -10,14 +10,14 @@ import { blockPosition, encodeBlocks } from '../records/block-codec.ts';
 import { lastPosition } from './block-reader.ts';
 import { RetryLoop } from './retry-loop.ts';
 
-/** Updates that are committed together, and whoever waits for that. */
+/** Updates that are committed together, and the promise of those that wait for it. */
 export class CommitGroup {
   readonly updates: Update[] = [];
   /** Estimated bytes of the updates. */
   bytes = 0;
-  /** Positions at which its blocks begin, once it is being written. */
+  /** First positions of its blocks, set when it is written. */
   blocks: readonly number[] = [];
-  /** Being written: takes no more updates. */
+  /** `true` once it is being written: it then accepts no more updates. */
   sealed = false;
   #outcome: 'open' | 'committed' | Error = 'open';
   #settled: Promise<void> | undefined;
@@ -34,7 +34,7 @@ export class CommitGroup {
     this.bytes += weigh(update);
   }
 
-  /** Settles with the group; one promise for all who wait. Nobody need handle its rejection. */
+  /** Returns a promise that settles with the group; all waiters share it. Its rejection may stay unhandled. */
   whenSettled(): Promise<void> {
     if (this.#settled === undefined) {
       const outcome = this.#outcome;
@@ -44,7 +44,7 @@ export class CommitGroup {
         this.#resolve = resolve;
         this.#reject = reject;
       });
-      // The failure also reaches onStatus; a writer that does not wait must not end the process.
+      // The failure also reaches `onStatus`. A writer that does not wait must not crash the process.
       this.#settled.catch(() => undefined);
     }
     return this.#settled;
@@ -55,27 +55,29 @@ export class CommitGroup {
     this.#resolve?.();
   }
 
-  /** What becomes of it is not known; says so to those who wait, now and later. */
+  /** Rejects present and later waiters: the outcome of the group is not known. */
   fail(error: Error): void {
     if (this.#outcome === 'open') this.#outcome = error;
     this.#reject?.(error);
   }
 }
 
-/** A group is sealed by size too, so that no single write holds the event loop or the disk for long. */
+/**
+ * A group larger than this accepts no more updates, so that no single write blocks the event loop or the disk for long.
+ */
 const LARGE_GROUP_BYTES = 16 * 1024 * 1024;
 
-/** The groups that wait to be committed, oldest first. What is appended as one unit is never in two of them. */
+/** The groups that wait to be committed, oldest first. Updates appended as one unit are always in the same group. */
 export class GroupQueue {
   readonly #groups: CommitGroup[] = [];
   #bytes = 0;
 
-  /** Estimated bytes of all that waits. */
+  /** Estimated bytes of all waiting updates. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** How many updates wait. */
+  /** Number of waiting updates. */
   get count(): number {
     return this.#groups.reduce((sum, group) => sum + group.updates.length, 0);
   }
@@ -96,19 +98,19 @@ export class GroupQueue {
     this.#bytes += group.bytes - before;
   }
 
-  /** Takes the first group out. */
+  /** Removes the first group. */
   shift(): void {
     this.#bytes -= this.#groups.shift()?.bytes ?? 0;
   }
 
-  /** Everything that waits, from a position on. */
+  /** Iterates over the waiting updates from a position on. */
   *updatesFrom(position: number): Generator<Update> {
     for (const { last, updates } of this.#groups) {
       if (last >= position) for (const update of updates) if (update.position >= position) yield update;
     }
   }
 
-  /** The group that holds the position. */
+  /** Returns the group that holds the position. */
   holding(position: number): CommitGroup | undefined {
     return this.#groups.find((group) => position <= group.last);
   }
@@ -118,7 +120,7 @@ export class GroupQueue {
   }
 }
 
-/** What a {@link GroupWriter} works with, and whom it tells. */
+/** Dependencies and callbacks of a {@link GroupWriter}. */
 export interface GroupWriterOptions {
   readonly directory: LevelDirectory;
   readonly clock: Clock;
@@ -132,10 +134,10 @@ const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 
 /**
- * Writes groups of updates to the log on disk, one group at a time and in order, and mends the storage after a failure.
+ * Writes groups of updates to the log on disk, one at a time and in order, and recovers the storage after a failure.
  *
- * Invariant: a group leaves the queue only when it is committed. So after a failure the first one is the one in doubt,
- * and the queue is all that may be missing on disk.
+ * Invariant: a group leaves the queue only when it is committed. After a failure the first group is therefore the one
+ * whose outcome is not known, and the queue is all that can be missing on disk.
  */
 export class GroupWriter {
   readonly queue = new GroupQueue();
@@ -150,18 +152,22 @@ export class GroupWriter {
     options.directory.onBroken.add((cause) => this.#degrade(cause));
   }
 
-  /** Why nothing can be written now; `undefined` while all is well. */
+  /** The reason why nothing can be written at present; `undefined` if writing works. */
   get degraded(): Error | undefined {
     return this.#degraded;
   }
 
-  /** Takes updates as one unit. */
+  /** Adds updates as one unit. */
   add(updates: readonly Update[]): void {
     this.queue.add(updates);
     this.#writing ??= this.#writeAll();
   }
 
-  /** Writes what is left, trying once more where the storage has failed. Rejects where that cannot be done. */
+  /**
+   * Writes what is left, with one more attempt if the storage has failed.
+   *
+   * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if that fails.
+   */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#writing;
@@ -178,12 +184,12 @@ export class GroupWriter {
 
   async #writeAll(): Promise<void> {
     try {
-      // A turn before each write, so that all who were waiting for the last one are in the next, together.
+      // Waits one turn before each write, so that everything that waited for the last write is in the next one.
       for (await nextTurn(); this.queue.first !== undefined && this.#degraded === undefined; await nextTurn()) {
         await this.#write(this.queue.first);
       }
     } catch (thrown) {
-      // Known already where it was the storage.
+      // Does nothing if the storage itself failed: the directory then knows already.
       this.#options.directory.fail(toError(thrown));
     } finally {
       this.#writing = undefined;
@@ -215,7 +221,7 @@ export class GroupWriter {
     this.queue.fail(
       new ContextCacheError(
         'OUTCOME_UNKNOWN',
-        `The log failed while this was to be written (${cause.message}). It is visible in memory and is written as ` +
+        `The log failed while writing this update (${cause.message}). It is visible in memory and is written as ` +
           'soon as the storage works again; a crash before that loses it.',
         { cause },
       ),
@@ -232,7 +238,7 @@ export class GroupWriter {
     this.#recovery.start();
   }
 
-  /** Says so where it fails for another reason than before. */
+  /** Reports a failure whose reason differs from the last one. */
   #failAgain(cause: Error): void {
     if (this.#degraded?.message === cause.message) return;
     this.#degraded = cause;
@@ -240,28 +246,28 @@ export class GroupWriter {
   }
 
   async #recover(): Promise<void> {
-    // The loop ends by itself: its write has failed, or it sees `degraded`.
+    // The write loop ends by itself: its write has failed, or it sees `degraded`.
     await this.#writing;
     await this.#options.directory.reopen();
     await this.#settleDoubt();
     while (this.queue.first !== undefined) await this.#write(this.queue.first);
-    // Somebody else's write may have failed on the new handle meanwhile.
+    // A write of another user of the directory may have failed on the new handle meanwhile.
     if (this.#options.directory.broken !== undefined) throw this.#options.directory.broken;
     this.#degraded = undefined;
     this.#recovery = undefined;
     this.#options.onStatus('ready');
   }
 
-  /** Whether the group in doubt is on disk. A batch of the storage is there whole or not at all. */
+  /** Commits the first group if it is on disk after all. A batch is stored as a whole or not at all. */
   async #settleDoubt(): Promise<void> {
     const { directory } = this.#options;
     const doubted = this.queue.first;
     const committed = this.#options.committed();
-    // Of a log that has been trimmed to its end no block need be left.
+    // A log that was trimmed to its end may have no block.
     const last = Math.max((await lastPosition(directory)) ?? 0, directory.identity.begin);
     if (last === committed) return;
     if (doubted === undefined || doubted.last !== last) {
-      throw corrupt(`The log in ${directory.path} ends at position ${last} where ${committed} was committed`);
+      throw corrupt(`The log in ${directory.path} ends at position ${last} although ${committed} was committed`);
     }
     this.#commit(doubted);
   }

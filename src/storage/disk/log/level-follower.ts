@@ -4,27 +4,30 @@ import type { LogFollower, UpdateBatch } from '../../update-log.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { Checkpoints } from './checkpoints.ts';
 
-/** What a follower needs of its log. */
+/** The part of a log on disk that a follower uses. */
 export interface FollowedLog {
   readonly checkpoints: Checkpoints;
-  /** For what the memory no longer holds; the follower's own. */
+  /** Reads what is no longer in memory; belongs to this follower. */
   readonly reader: BlockReader;
   head(): number;
   committed(): number;
   assertOpen(): void;
-  /** At most `limit` committed updates from a position that is not beyond the committed one. */
+  /** Resolves with at most `limit` committed updates from a position that is committed. */
   slice(from: number, limit: number, reader: BlockReader): Promise<readonly Update[]>;
   remove(): void;
 }
 
-/** A follower of a log on disk: gets every update. */
+/** A follower of a log on disk. Receives every update. */
 export class LevelFollower implements LogFollower {
   readonly name: string;
   readonly tooLate: boolean;
   readonly #log: FollowedLog;
   #checkpoint: number;
 
-  /** `start`: where it was left, or asks to begin; `begin`: the log has let go of everything up to here. */
+  /**
+   * `start`: the checkpoint, or the position after which it asks to start. `begin`: the log has released everything up
+   * to here.
+   */
   constructor(name: string, start: number, begin: number, log: FollowedLog) {
     this.name = name;
     this.tooLate = start < begin;
@@ -52,7 +55,7 @@ export class LevelFollower implements LogFollower {
     this.#log.checkpoints.set(this.name, position);
   }
 
-  /** Nothing is coalesced here, so that nothing depends on what the destination has seen. */
+  /** Does nothing: updates are not coalesced here, so it does not matter what the destination has seen. */
   expose(): void {}
 
   async remove(): Promise<void> {
@@ -61,7 +64,7 @@ export class LevelFollower implements LogFollower {
     await this.#log.checkpoints.flush();
   }
 
-  /** For the log, which was empty until now. */
+  /** Called by the log, which was empty until now. */
   beginAfter(position: number): void {
     if (position <= this.#checkpoint) return;
     this.#checkpoint = position;

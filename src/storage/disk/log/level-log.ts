@@ -25,28 +25,28 @@ import { type CommitGroup, GroupWriter } from './group-writer.ts';
 import { LevelFollower } from './level-follower.ts';
 
 /**
- * Options of {@link LevelLog.open}. The capacities are those of the latest updates kept in memory for followers; where
- * `capacityUpdates` is not given, 16,384 and up to 65,536 that a follower has still to get.
+ * Options of {@link LevelLog.open}. The capacities bound the latest updates that are kept in memory for followers. If
+ * `capacityUpdates` is not given, 16,384 are kept, and up to 65,536 while a follower has not received them.
  */
 export interface LevelLogOptions extends RingCapacity {
-  /** Where everything is kept. Made (mode 0700) where it is not there; one process at a time. */
+  /** The data directory. Created with mode 0700 if it does not exist. Used by one process at a time. */
   readonly dataDir: string;
-  /** For the back-off after a failure. Default: the machine's. */
+  /** Times the back-off after a failure. Default: the system clock. */
   readonly clock?: Clock | undefined;
   /**
-   * Whether a group is committed only once it is on disk. Default true; with false it survives a crash of the process
-   * but not of the machine.
+   * `true` if a group counts as committed only when the disk has it. Default true. With false it survives a crash of
+   * the process but not of the machine.
    */
   readonly sync?: boolean | undefined;
   /** Estimated bytes that may wait to be written before `append` throws `OVERLOADED`. Default 256 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** Takes what a listener throws. Default: it is thrown outside the log, as an uncaught exception. */
+  /** Receives what a listener throws. Default: thrown outside the log, as an uncaught exception. */
   readonly onError?: ErrorHandler | undefined;
-  /** The storage engine. Default: LevelDB. */
+  /** Opens the storage engine. Default: LevelDB. */
   readonly openStorage?: OpenStorage | undefined;
 }
 
-/** What {@link LevelLog.open} has found. */
+/** Parts that {@link LevelLog.open} has read. */
 interface Opened {
   readonly directory: LevelDirectory;
   readonly configStore: ConfigStore;
@@ -55,19 +55,19 @@ interface Opened {
 }
 
 const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
-/** So many of the latest updates are kept in memory for whoever comes; … */
+/** Number of latest updates that are kept in memory for any follower; … */
 const KEPT_UPDATES = 16_384;
-/** … and so many where a follower has still to get them: to read them again from disk costs it ten times as much. */
+/** … and while a follower has not received them: reading them from disk costs ten times as much. */
 const FOLLOWED_UPDATES = 4 * KEPT_UPDATES;
-/** How many updates `read` yields at a time. */
+/** Number of updates that `read` yields at a time. */
 const READ_GROUP = 4096;
 
 /**
- * A log in a data directory. What is appended while a group is being written goes with the next one.
+ * A log in a data directory. Updates appended while a group is being written go with the next group.
  *
- * When a write fails, the log is `degraded`: what is not written yet rejects with `OUTCOME_UNKNOWN`, appends are
- * refused, reads go on. It closes the storage, opens it again, looks whether the group in doubt is there, writes what is
- * missing in order and is `ready` again.
+ * If a write fails, the log is `degraded`: what is not written yet rejects with `OUTCOME_UNKNOWN`, appends are refused,
+ * reads continue. The log closes the storage, reopens it, checks whether the group with the unknown outcome is there,
+ * writes what is missing in order and is `ready` again.
  *
  * @example
  * ```ts
@@ -79,7 +79,7 @@ const READ_GROUP = 4096;
  */
 export class LevelLog implements UpdateLog {
   readonly durable = true;
-  /** For the state table, which shares the storage. */
+  /** The directory, shared with the state table. */
   readonly directory: LevelDirectory;
   /** Topics, backup settings and the like. */
   readonly configStore: ConfigStore;
@@ -87,9 +87,9 @@ export class LevelLog implements UpdateLog {
   readonly #checkpoints: Checkpoints;
   readonly #signals: LogSignals;
   readonly #writer: GroupWriter;
-  /** Committed updates only. */
+  /** The latest committed updates. */
   readonly #tail: UpdateRing;
-  /** How many of them stay in it that every follower has got. */
+  /** Number of updates that stay in the tail even if every follower has received them. */
   readonly #kept: number;
   readonly #followers = new Map<string, LevelFollower>();
   #blocks: BlockIndex | undefined;
@@ -121,10 +121,10 @@ export class LevelLog implements UpdateLog {
   }
 
   /**
-   * Opens the log of a data directory, or makes it. Reads the end of the log only.
+   * Opens the log of a data directory, or creates it. Reads only the end of the log.
    *
-   * @throws {ContextCacheError} `DIRECTORY_LOCKED` where another process has it, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`,
-   *   `LOG_UNAVAILABLE` where the directory cannot be used.
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED` if another process uses it, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`,
+   *   `LOG_UNAVAILABLE` if the directory cannot be used.
    */
   static async open(options: LevelLogOptions): Promise<LevelLog> {
     const directory = await LevelDirectory.open(options.dataDir, options.openStorage ?? openClassicLevel);
@@ -197,16 +197,16 @@ export class LevelLog implements UpdateLog {
   }
 
   /**
-   * From now on {@link LevelLog.recent} can read at once what is beyond `trailed()`, which only goes up; call it before
-   * anything is appended.
+   * Makes {@link LevelLog.recent} work for everything after the position that `trailed()` returns, which only
+   * increases. Must be called before anything is appended.
    */
   async keepRecent(trailed: () => number): Promise<void> {
     this.#blocks = await BlockIndex.open(this.directory, trailed);
   }
 
   /**
-   * What has been appended, committed or not, from one position to another (both inclusive); `from` is beyond what
-   * {@link LevelLog.keepRecent} trails.
+   * Returns what was appended, committed or not, between two positions, both inclusive. `from` must be after the
+   * position that {@link LevelLog.keepRecent} trails.
    */
   recent(from: number, to: number): Update[] {
     const updates = from < this.#tail.first ? (this.#blocks?.read(from, Math.min(to, this.#tail.first - 1)) ?? []) : [];
@@ -257,18 +257,20 @@ export class LevelLog implements UpdateLog {
     await this.#checkpoints.flush();
   }
 
-  /** Lets go of whole blocks. What a trim before has left behind goes, too. */
+  /** Releases whole blocks, including what an interrupted trim has left behind. */
   async trim(position: number, signal?: AbortSignal): Promise<void> {
     this.#assertOpen();
     let begin = await blockBegin(this.directory, this.#mayGo(position));
-    // A follower may have come meanwhile. From here to where `first` is raised nobody else has a turn.
+    // A follower may have registered meanwhile. From here until `first` is raised there is no further turn of the event
+    // loop.
     while (begin > this.#mayGo(position)) begin = await blockBegin(this.directory, this.#mayGo(position));
-    // With the checkpoints that allow it: they are written behind, and a crash must not leave older ones.
+    // Written with the checkpoints that permit it: these are otherwise written in the background, and a crash must not
+    // leave older ones.
     await this.directory.raiseBegin(begin, this.#checkpoints.writes());
     await removeBlocks(this.directory, signal);
   }
 
-  /** How far the log may let go. */
+  /** Returns the position up to which the log may be released. */
   #mayGo(position: number): number {
     const least = Math.min(position, this.#committed, ...this.checkpoints().map(({ checkpoint }) => checkpoint));
     return Math.max(least, this.directory.identity.begin);
@@ -291,9 +293,10 @@ export class LevelLog implements UpdateLog {
   }
 
   /**
-   * Writes what was appended and lets go of the directory. Ends while the log is degraded, too: it tries once more.
+   * Writes what was appended and releases the directory. Also ends while the log is degraded, after one more attempt to
+   * write.
    *
-   * @throws {ContextCacheError} `OUTCOME_UNKNOWN` where updates could not be written.
+   * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if updates could not be written.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -336,7 +339,9 @@ export class LevelLog implements UpdateLog {
     else this.#signals.status.emit(status, cause);
   }
 
-  /** Updates from `from` to `to`, at most `limit`: from memory where it has them, else from disk. */
+  /**
+   * Resolves with at most `limit` updates between `from` and `to`: from memory if they are there, otherwise from disk.
+   */
   async #slice(from: number, to: number, limit: number, reader: BlockReader): Promise<readonly Update[]> {
     if (from < this.first) throw notHeld(from, this.first);
     if (from >= this.#tail.first) {
@@ -346,7 +351,7 @@ export class LevelLog implements UpdateLog {
     try {
       return await reader.read(from, Math.min(limit, to - from + 1));
     } catch (error) {
-      // Let go of while it was being read.
+      // Released while it was being read.
       throw from < this.first ? notHeld(from, this.first) : error;
     }
   }

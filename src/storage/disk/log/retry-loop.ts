@@ -4,16 +4,16 @@ import { toError } from '../../../core/errors.ts';
 /** Options of {@link RetryLoop}. */
 export interface RetryLoopOptions {
   readonly clock: Clock;
-  /** Rejects to be called again later. */
+  /** The attempt. A rejection schedules the next one. */
   readonly attempt: () => Promise<void>;
-  /** Takes why an attempt failed. */
+  /** Receives the reason of a failed attempt. */
   readonly onFailure: (cause: Error) => void;
-  /** Before the first attempt; doubles with each one that fails. */
+  /** Milliseconds before the first attempt. Doubles with every failure, up to `longestDelayMs`. */
   readonly firstDelayMs: number;
   readonly longestDelayMs: number;
 }
 
-/** Tries until it succeeds or is stopped, ever less often. */
+/** Repeats an attempt at growing intervals until it succeeds or is stopped. */
 export class RetryLoop {
   readonly #options: RetryLoopOptions;
   #timer: unknown;
@@ -28,7 +28,7 @@ export class RetryLoop {
     this.#schedule(this.#options.firstDelayMs);
   }
 
-  /** No attempt begins after this; waits for the one that is under way. */
+  /** Starts no further attempt and waits for the present one. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#options.clock.clearTimeout(this.#timer);
