@@ -18,6 +18,7 @@ const SHOWS: Readonly<Record<string, string>> = {
   'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
   'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',
   'time-travel.mjs': 'broken by upseller at position 3',
+  'trip-agents.mjs': 'conflict, the plan is at version 3',
   'typed-commands.mjs': '1 namespace in memory, 1 error',
 };
 

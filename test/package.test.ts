@@ -102,7 +102,8 @@ describe.skipIf(!hasEntry)(
     test('holds what is published and nothing else', async () => {
       const listing = await outputOf('tar', ['-tzf', await pack()], projectRoot);
       const files = listing.trim().split('\n');
-      const unexpected = /^package\/(?!dist\/(src|machines)\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/;
+      const unexpected =
+        /^package\/(?!dist\/(src|machines)\/|examples\/trip-agents\.mjs$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/;
       expect(files.filter((file) => unexpected.test(file))).toEqual([]);
       expect(files).toContain('package/dist/src/index.js');
       expect(files).toContain('package/dist/src/index.d.ts');
@@ -121,6 +122,11 @@ describe.skipIf(!hasEntry)(
     test('brings the command context-cache', async () => {
       const project = await install();
       expect(await outputOf('npx', ['--no-install', 'context-cache', '--help'], project)).toMatch(/apply[\s\S]*dump/);
+    });
+
+    test('runs its example agents with context-cache demo', async () => {
+      const args = ['--no-install', 'context-cache', 'demo', '--trips', '1', '--every', '1ms'];
+      expect(await outputOf('npx', args, await install())).toMatch(/planner: .*conflict.*booker: +booked/s);
     });
 
     test('every entry in "exports" can be imported', async () => {

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { Command, Option } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
@@ -22,12 +21,13 @@ import { addWatch } from './commands/watch.ts';
 import { CliOption } from './config/cli-option.ts';
 import { applySettings } from './config/settings.ts';
 import { example, type Session } from './context.ts';
+import { packageVersion } from './package-file.ts';
 
 /** The whole command line. */
 export function createProgram(session: Session): Command {
   const program = new Command('context-cache')
     .description('Shared, replayable memory for AI agents, from the command line.')
-    .version(versionOfPackage())
+    .version(packageVersion)
     .option('--json', 'output, warnings and errors for programs')
     .addOption(new Option('--data-dir <dir>', 'the data directory').env('CONTEXT_CACHE_DIR').default('.context-cache'))
     .addOption(
@@ -71,9 +71,4 @@ function onCommandLineOnly(flags: string, description: string): CliOption {
   const option = new CliOption(flags, description);
   option.inFile = 'never';
   return option;
-}
-
-function versionOfPackage(): string {
-  const { version } = createRequire(import.meta.url)('agent-context-cache/package.json') as { version: string };
-  return version;
 }

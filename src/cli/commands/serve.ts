@@ -79,7 +79,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     await aborted(interrupted.signal);
   } finally {
     output.message('Stopping …');
-    tellLeftOver(output, await serving.close(options.drainTimeout));
+    reportUnfinished(output, await serving.close(options.drainTimeout));
   }
 }
 
@@ -97,7 +97,10 @@ function stateOf({ log, namespaces, topics, backup }: CacheHealth): string {
 }
 
 /** What a shutdown has left to the next start. */
-export function tellLeftOver(output: Output, { undelivered, unfinishedCommands, backupError }: ShutdownReport): void {
+export function reportUnfinished(
+  output: Output,
+  { undelivered, unfinishedCommands, backupError }: ShutdownReport,
+): void {
   for (const { follower, updates, lastError } of undelivered) {
     if (follower === 'checkpointer') continue;
     const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
