@@ -1,0 +1,153 @@
+import { type Import, importsOf, type Sources, type Violation } from './architecture.ts';
+
+/** A permission to import a layer: everything of it, `type` for types alone, `lazy` for types and `await import()`. */
+type Permission = Layer | `type ${Layer}` | `lazy ${Layer}`;
+
+/** A folder below `src/`. A subfolder that is not named here belongs to the folder above it. */
+export type Layer =
+  | 'core'
+  | 'storage'
+  | 'storage/memory'
+  | 'storage/disk'
+  | 'backends'
+  | 'backends/redis'
+  | 'machines'
+  | 'followers'
+  | 'followers/backup'
+  | 'followers/broadcast'
+  | 'followers/mirror'
+  | 'actors'
+  | 'engine'
+  | 'past'
+  | 'verify'
+  | 'verify/disk'
+  | 'replay'
+  | 'wire'
+  | 'inspector'
+  | 'inspector/reads'
+  | 'inspector/feeds'
+  | 'inspector/server'
+  | 'inspector/page'
+  | 'cache'
+  | 'testing'
+  | 'index'
+  | 'serve'
+  | 'integrations'
+  | 'cli';
+
+const STORAGE = ['storage', 'storage/memory', 'storage/disk'] as const;
+const BACKENDS = ['backends', 'backends/redis'] as const;
+const FOLLOWERS = ['followers', 'followers/backup', 'followers/broadcast', 'followers/mirror'] as const;
+/** Types of the cache that the inspector's port is made of. */
+const SHOWN = [
+  'type backends',
+  'type engine',
+  'type followers',
+  'type followers/backup',
+  'type past',
+  'type verify',
+] as const;
+
+/** The layers that each layer may import besides itself, lowest layer first. `machines` is the folder beside `src/`. */
+const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
+  core: [],
+  wire: ['core'],
+  // The contract knows neither of its two engines, and they do not know each other.
+  storage: ['core'],
+  'storage/memory': ['core', 'storage'],
+  'storage/disk': ['core', 'storage'],
+  backends: ['core'],
+  'backends/redis': ['core', 'backends'],
+  machines: ['type core'],
+  // What every follower shares knows none of them, and they do not know each other.
+  followers: ['core', 'storage', 'machines'],
+  'followers/backup': ['core', 'storage', 'followers', ...BACKENDS],
+  'followers/broadcast': ['core', 'storage', 'followers'],
+  'followers/mirror': ['core', 'storage', 'followers', 'backends'],
+  actors: ['core', 'storage', 'machines', 'backends'],
+  engine: ['core', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
+  past: ['core', 'storage', 'type backends', 'engine'],
+  verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],
+  'verify/disk': ['core', 'storage', 'storage/disk', 'type verify'],
+  replay: ['core', ...STORAGE, 'followers/backup', 'followers/broadcast', 'engine'],
+  // The inspector knows types of the cache, and uses it through `inspectable.ts`.
+  inspector: ['type core', ...SHOWN],
+  'inspector/reads': ['core', 'inspector', ...SHOWN],
+  'inspector/feeds': ['core', 'inspector', 'inspector/reads', ...SHOWN],
+  'inspector/server': ['core', 'wire', 'machines', 'inspector', 'inspector/reads', 'inspector/feeds', ...SHOWN],
+  'inspector/page': ['type core', 'inspector', ...SHOWN],
+  cache: [
+    ...(['core', ...STORAGE, 'backends', 'followers/backup', 'actors', 'engine', 'past', 'replay'] as const),
+    ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
+  ],
+  testing: ['core'],
+  // `src/index.ts`, and the entry of each subpath beside it.
+  index: [
+    ...([
+      'core',
+      'storage',
+      ...BACKENDS,
+      ...FOLLOWERS,
+      'actors',
+      'engine',
+      'past',
+      'verify',
+      'replay',
+      'cache',
+    ] as const),
+    ...(['type inspector', 'inspector/reads'] as const),
+  ],
+  // These use a cache as any program does.
+  integrations: ['index'],
+  serve: ['index', 'wire'],
+  cli: ['index', 'wire', 'serve'],
+};
+
+/** Single files that a layer may import besides, with the reason. */
+const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
+  testing: {
+    'src/storage/update-log.ts': 'a contract that a suite is about',
+    'src/storage/follower-sink.ts': 'a contract that a suite is about',
+    'src/backends/base-context-cache.ts': 'a contract that a suite is about',
+    'src/followers/backup/snapshot-store.ts': 'a contract that a suite is about',
+  },
+  cli: { 'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do' },
+};
+
+/** Returns the layer of a file; `undefined` if no layer covers its folder. */
+export function layerOf(path: string): Layer | undefined {
+  if (path.startsWith('machines/')) return 'machines';
+  if (!path.startsWith('src/')) return undefined;
+  const folders = path.split('/').slice(1, -1);
+  if (folders.length === 0) return 'index';
+  for (let depth = folders.length; depth > 0; depth -= 1) {
+    const folder = folders.slice(0, depth).join('/');
+    if (folder !== 'index' && Object.hasOwn(MAY_IMPORT, folder)) return folder as Layer;
+  }
+  return undefined;
+}
+
+/** Returns whether a path lies in this project. */
+export const isOurs = (target: string) => target.startsWith('src/') || target.startsWith('machines/');
+
+/** Reports imports that do not point down the table of layers. */
+export function layers(sources: Sources): Violation[] {
+  return [...sources].flatMap(([path, text]) => {
+    const from = layerOf(path);
+    if (from === undefined) return [`${path} is in a folder that has no layer`];
+    const forbidden = importsOf(path, text).filter((each) => isOurs(each.target) && !mayImport(from, each));
+    return forbidden.map(
+      ({ target, kind }) => `${path} imports ${target} (${kind}), which its layer "${from}" must not`,
+    );
+  });
+}
+
+function mayImport(from: Layer, { target, kind }: Import): boolean {
+  const to = layerOf(target);
+  if (to === from || Object.hasOwn(FILES[from] ?? {}, target)) return true;
+  if (to === undefined) return false;
+  const allowed = MAY_IMPORT[from];
+  if (allowed.includes(to)) return true;
+  if (kind === 'static') return false;
+  return allowed.includes(`lazy ${to}`) || (kind === 'type' && allowed.includes(`type ${to}`));
+}
