@@ -65,12 +65,8 @@ function eachImport(sources: Sources, judge: Judge): Violation[] {
   });
 }
 
-/**
- * Files that import each other in a ring, types included: what cannot be read alone.
- *
- * @param allowed imports that stay, `from → to`, with the reason as the value.
- */
-export function noCycles(sources: Sources, allowed: Readonly<Record<string, string>> = {}): Violation[] {
+/** Reports files that import each other in a ring, types included: none of them can be read alone. */
+export function noCycles(sources: Sources): Violation[] {
   const found: Violation[] = [];
   const done = new Set<string>();
   const walk = (path: string, trail: readonly string[]) => {
@@ -80,7 +76,7 @@ export function noCycles(sources: Sources, allowed: Readonly<Record<string, stri
     const text = sources.get(path);
     if (text === undefined) return;
     for (const target of new Set(importsOf(path, text).map((each) => each.target))) {
-      if (allowed[`${path} → ${target}`] === undefined) walk(target, [...trail, path]);
+      walk(target, [...trail, path]);
     }
     done.add(path);
   };
