@@ -11,9 +11,11 @@ import type {
 } from './command.ts';
 import { ContextCacheError } from './errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
+import { nearest } from './nearest.ts';
 import { Request } from './request.ts';
 import type { ValueCheck } from './schemas.ts';
 import { ValueDoor, type ValueLimits } from './value.ts';
+import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
@@ -35,6 +37,22 @@ export class Admission {
   }
 
   set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
+    if (options !== undefined) SET_OPTIONS.check(options);
+    return this.#set(at, namespace, key, candidate, options);
+  }
+
+  delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
+    DELETE_OPTIONS.check(options);
+    return this.#delete(at, namespace, key, options);
+  }
+
+  touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
+    TOUCH_OPTIONS.check(options);
+    return this.#touch(at, namespace, key, options);
+  }
+
+  /** `options` may be a whole command, whose fields have been checked. */
+  #set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
     checkName('key', key);
     const agent = agentOf(options);
@@ -45,12 +63,12 @@ export class Admission {
     return new Request('context.set', namespace, at, agent, 'set', key, value, bytes, expiresAt, ifVersion, null);
   }
 
-  delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
+  #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
     checkName('namespace', namespace);
     return Request.ofStep('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
   }
 
-  touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
+  #touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
     return Request.ofStep('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
   }
@@ -74,11 +92,11 @@ export class Admission {
     const { namespace = DEFAULT_NAMESPACE } = command;
     switch (command.type) {
       case 'context.set':
-        return this.set(at, namespace, command.key, command.value, command);
+        return this.#set(at, namespace, command.key, command.value, command);
       case 'context.delete':
-        return this.delete(at, namespace, command.key, command);
+        return this.#delete(at, namespace, command.key, command);
       case 'context.touch':
-        return this.touch(at, namespace, command.key, command);
+        return this.#touch(at, namespace, command.key, command);
       case 'context.batch':
         return this.batch(at, namespace, command.operations, command.agent);
       default:
@@ -172,56 +190,75 @@ function checkAgent(agent: unknown): string | null {
 }
 
 function invalid(problem: string, cause?: unknown): ContextCacheError {
-  return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}.`, { cause });
+  const end = problem.endsWith('?') ? '' : '.';
+  return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}${end}`, { cause });
 }
 
-/** Fields of a command: those it must have, and those it may have. */
+/** Fields of a command or a step: which it must have and which it may have. The compiler holds the list to the type. */
+type FieldsOf<Command, Discriminator extends PropertyKey> = {
+  readonly [Name in Exclude<keyof Command, Discriminator>]-?: object extends Pick<Command, Name> ? 'may' : 'must';
+};
+
+/** The same, for looking up. */
 interface Fields {
   readonly must: readonly string[];
   /** These, and those it may have. */
   readonly known: ReadonlySet<string>;
 }
 
-function fieldsOf(must: readonly string[], may: readonly string[]): Fields {
-  return { must, known: new Set([...must, ...may]) };
+function lookUp(table: { readonly [name: string]: { readonly [field: string]: 'must' | 'may' } }): Map<string, Fields> {
+  return new Map(
+    Object.entries(table).map(([name, fields]) => {
+      const known = Object.keys(fields);
+      return [name, { must: known.filter((field) => fields[field] === 'must'), known: new Set(known) }];
+    }),
+  );
 }
 
-const WRITE = ['ttl', 'expiresAt', 'ifVersion'];
+const WRITE = { ttl: 'may', expiresAt: 'may', ifVersion: 'may' } as const;
 
-const BATCH_FIELDS: ReadonlyMap<string, Fields> = new Map([
-  ['set', fieldsOf(['key', 'value'], WRITE)],
-  ['delete', fieldsOf(['key'], ['ifVersion'])],
-  ['touch', fieldsOf(['key'], WRITE)],
-]);
+const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
+  set: { key: 'must', value: 'must', ...WRITE },
+  delete: { key: 'must', ifVersion: 'may' },
+  touch: { key: 'must', ...WRITE },
+} satisfies {
+  readonly [Name in BatchOperation['operation']]: FieldsOf<Extract<BatchOperation, { operation: Name }>, 'operation'>;
+});
 
-const COMMAND_FIELDS: ReadonlyMap<string, Fields> = new Map<ContextCommand['type'], Fields>([
-  ['context.set', fieldsOf(['key', 'value'], ['namespace', 'agent', ...WRITE])],
-  ['context.delete', fieldsOf(['key'], ['namespace', 'agent', 'ifVersion'])],
-  ['context.touch', fieldsOf(['key'], ['namespace', 'agent', ...WRITE])],
-  ['context.clear', fieldsOf([], ['namespace', 'agent'])],
-  ['context.drop', fieldsOf([], ['namespace', 'agent'])],
-  ['context.batch', fieldsOf(['operations'], ['namespace', 'agent'])],
-  ['context.get', fieldsOf(['key'], ['namespace'])],
-  ['context.has', fieldsOf(['key'], ['namespace'])],
-  ['context.entry', fieldsOf(['key'], ['namespace'])],
-  ['context.keys', fieldsOf([], ['namespace'])],
-  ['context.namespaces', fieldsOf([], [])],
-  ['topics.set', fieldsOf(['topics'], [])],
-  ['topics.add', fieldsOf(['topic'], [])],
-  ['topics.remove', fieldsOf(['topic'], [])],
-  ['topics.list', fieldsOf([], [])],
-  ['context.backup', fieldsOf([], [])],
-  ['backup.enable', fieldsOf([], ['settings'])],
-  ['backup.disable', fieldsOf([], [])],
-  ['backup.set', fieldsOf(['settings'], [])],
-  ['backup.status', fieldsOf([], [])],
-  ['namespace.passivate', fieldsOf(['namespace'], [])],
-  ['namespace.restart', fieldsOf(['namespace'], [])],
-  ['cache.compact', fieldsOf([], ['keepUpdates', 'keepMs', 'keepBytes', 'forget'])],
-  ['cache.flush', fieldsOf([], [])],
-  ['cache.health', fieldsOf([], [])],
-  ['cache.verify', fieldsOf([], ['against'])],
-]);
+const IN_NAMESPACE = { namespace: 'may' } as const;
+const OF_KEY = { key: 'must', ...IN_NAMESPACE } as const;
+const BY_AGENT = { agent: 'may', ...IN_NAMESPACE } as const;
+
+const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
+  'context.set': { value: 'must', ...OF_KEY, ...BY_AGENT, ...WRITE },
+  'context.delete': { ...OF_KEY, ...BY_AGENT, ifVersion: 'may' },
+  'context.touch': { ...OF_KEY, ...BY_AGENT, ...WRITE },
+  'context.clear': BY_AGENT,
+  'context.drop': BY_AGENT,
+  'context.batch': { operations: 'must', ...BY_AGENT },
+  'context.get': OF_KEY,
+  'context.has': OF_KEY,
+  'context.entry': OF_KEY,
+  'context.keys': IN_NAMESPACE,
+  'context.namespaces': {},
+  'topics.set': { topics: 'must' },
+  'topics.add': { topic: 'must' },
+  'topics.remove': { topic: 'must' },
+  'topics.list': {},
+  'context.backup': {},
+  'backup.enable': { settings: 'may' },
+  'backup.disable': {},
+  'backup.set': { settings: 'must' },
+  'backup.status': {},
+  'namespace.passivate': { namespace: 'must' },
+  'namespace.restart': { namespace: 'must' },
+  'cache.compact': { keepUpdates: 'may', keepMs: 'may', keepBytes: 'may', forget: 'may' },
+  'cache.flush': {},
+  'cache.health': {},
+  'cache.verify': { against: 'may' },
+} satisfies {
+  readonly [Type in ContextCommand['type']]: FieldsOf<Extract<ContextCommand, { type: Type }>, 'type'>;
+});
 
 const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
   'context.set',
@@ -273,17 +310,23 @@ function checkFields(
   const record = candidate as Record<string, unknown>;
   const name = Object.hasOwn(record, discriminator) ? record[discriminator] : undefined;
   const fields = typeof name === 'string' ? known.get(name) : undefined;
-  if (fields === undefined) {
-    throw invalid(
-      `${what} has no known ${discriminator}: ${typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : typeof name}; known are ${[...known.keys()].join(', ')}`,
-    );
-  }
+  if (fields === undefined) throw invalid(unknownKind(what, name, known, discriminator));
   for (const field of fields.must)
     if (!Object.hasOwn(record, field) || record[field] === undefined)
       throw invalid(`${what} ${String(name)} needs ${field}`);
   for (const field in record) {
     if (!fields.known.has(field) && field !== discriminator && Object.hasOwn(record, field)) {
-      throw invalid(`${what} ${String(name)} has no field ${JSON.stringify(field).slice(0, 60)}`);
+      const near = nearest(field, [...fields.known]);
+      const remedy =
+        near === undefined ? `It takes ${[...fields.known].join(', ') || 'none'}` : `Did you mean ${near}?`;
+      throw invalid(`${what} ${String(name)} has no field ${JSON.stringify(field).slice(0, 60)}. ${remedy}`);
     }
   }
+}
+
+function unknownKind(what: string, name: unknown, known: ReadonlyMap<string, Fields>, discriminator: string): string {
+  const given = typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : typeof name;
+  const near = typeof name === 'string' ? nearest(name, [...known.keys()]) : undefined;
+  const remedy = near === undefined ? `; known are ${[...known.keys()].join(', ')}` : `. Did you mean ${near}?`;
+  return `${what} has no known ${discriminator}: ${given}${remedy}`;
 }

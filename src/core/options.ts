@@ -1,0 +1,124 @@
+import { ContextCacheError } from './errors.ts';
+import { nearest } from './nearest.ts';
+
+/** The names of `Options`, each exactly once: `true`, or the names inside an option that is an object itself. */
+export type NamesOf<Options> = { readonly [Name in keyof Options]-?: true | OptionNames };
+
+/** More about an option object. */
+export interface OptionHints {
+  /** Option objects that a misplaced name may belong to, besides those nested in this one. */
+  readonly elsewhere?: (() => readonly OptionNames[]) | undefined;
+}
+
+/**
+ * The names that an option object may have; {@link optionNames} makes it. Refuses any other by name, with the nearest
+ * known one or with where it belongs: a mistyped option that is ignored silently does something else than asked.
+ */
+export class OptionNames {
+  /** What takes the options, as users write it: `watch`, `AgentContextCache.open`, `log`. */
+  readonly owner: string;
+  readonly #names: Readonly<Record<string, true | OptionNames>>;
+  readonly #elsewhere: () => readonly OptionNames[];
+
+  /** For {@link optionNames}, which holds `names` to a type. */
+  constructor(
+    owner: string,
+    names: Readonly<Record<string, true | OptionNames>>,
+    elsewhere: () => readonly OptionNames[],
+  ) {
+    this.owner = owner;
+    this.#names = names;
+    this.#elsewhere = elsewhere;
+  }
+
+  /**
+   * Checks the names of `options` and of the option objects inside it. An unknown name whose value is `undefined` is
+   * let pass, as it asks for nothing.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`.
+   */
+  check(options: unknown): void {
+    if (options === undefined) return;
+    if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+      const given = options === null ? 'null' : Array.isArray(options) ? 'an array' : `a ${typeof options}`;
+      throw invalid(`${this.owner} takes its options as an object, not as ${given}. ${this.#takes()}`);
+    }
+    for (const name in options) {
+      if (this.#names[name] !== true) this.#look(name, (options as Readonly<Record<string, unknown>>)[name]);
+    }
+  }
+
+  /** The option objects in which `name` is an option: this one, or one inside it. */
+  *ownersOf(name: string): Generator<OptionNames> {
+    if (Object.hasOwn(this.#names, name)) yield this;
+    for (const nested of this.#nested()) yield* nested.ownersOf(name);
+  }
+
+  /** All names of this object. */
+  list(): string[] {
+    return Object.keys(this.#names);
+  }
+
+  #look(name: string, value: unknown): void {
+    if (value === undefined) return;
+    const nested = Object.hasOwn(this.#names, name) ? this.#names[name] : undefined;
+    if (!(nested instanceof OptionNames))
+      throw invalid(`${this.owner} has no option ${shown(name)}${this.#remedy(name)}`);
+    if (typeof value === 'object' && value !== null) nested.check(value);
+  }
+
+  #remedy(name: string): string {
+    const others = [...this.#nested(), ...this.#elsewhere()];
+    for (const other of others) {
+      const owner = other.ownersOf(name).next().value;
+      if (owner !== undefined) return `: ${shown(name)} is an option of ${owner.owner}.`;
+    }
+    const own = nearest(name, this.list());
+    if (own !== undefined) return `. Did you mean ${own}?`;
+    for (const other of others) {
+      const near = nearest(name, other.list());
+      if (near !== undefined) return `. Did you mean ${near}, an option of ${other.owner}?`;
+    }
+    return `. ${this.#takes()}`;
+  }
+
+  #takes(): string {
+    return `It takes ${this.list().join(', ')}.`;
+  }
+
+  *#nested(): Generator<OptionNames> {
+    for (const name of this.list()) {
+      const nested = this.#names[name];
+      if (nested instanceof OptionNames) yield nested;
+    }
+  }
+}
+
+/**
+ * Makes the list of the names of `Options`, to which the compiler holds it: a name that is missing or one too many is an
+ * error.
+ *
+ * @param owner What takes the options, as users write it: `watch`, `AgentContextCache.open`, `log`.
+ *
+ * @example
+ * ```ts
+ * const WATCH = optionNames<WatchOptions>('watch', { namespace: true, keys: true, signal: true });
+ * WATCH.check({ namespaces: ['trip'] }); // INVALID_OPTION: watch has no option namespaces. Did you mean namespace?
+ * ```
+ */
+export function optionNames<Options>(
+  owner: string,
+  names: NamesOf<NoInfer<Options>>,
+  { elsewhere = () => [] }: OptionHints = {},
+): OptionNames {
+  return new OptionNames(owner, names as Readonly<Record<string, true | OptionNames>>, elsewhere);
+}
+
+/** A name from outside, short enough for a message. */
+function shown(name: string): string {
+  return /^\w{1,60}$/.test(name) ? name : JSON.stringify(name.slice(0, 60));
+}
+
+function invalid(problem: string): ContextCacheError {
+  return new ContextCacheError('INVALID_OPTION', problem);
+}

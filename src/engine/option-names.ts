@@ -1,0 +1,93 @@
+import { type NamesOf, optionNames } from '../core/options.ts';
+import type { RestartPolicy } from '../core/restart-policy.ts';
+import type { ValueLimits } from '../core/value.ts';
+import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
+import type { BackOff } from '../followers/follower.ts';
+import type { LogRange } from './engine.ts';
+import type { InspectorOptions } from './inspector-options.ts';
+import type { BackupOptionsOfCache, CacheOptions, Internals, LogOptions, OpenOptions } from './options.ts';
+
+/** Names of {@link InspectorOptions}, for `startInspector` and for `inspector` of the cache. */
+const INSPECTOR = {
+  port: true,
+  host: true,
+  token: true,
+  allowWrite: true,
+  redact: true,
+  sendTo: true,
+  onListening: true,
+} as const satisfies NamesOf<InspectorOptions>;
+
+const LOG = optionNames<LogOptions>('log', {
+  capacityUpdates: true,
+  capacityBytes: true,
+  keepUpdates: true,
+  keepMs: true,
+  keepBytes: true,
+});
+
+const BACKUP = optionNames<BackupOptionsOfCache>('backup', {
+  enabled: true,
+  store: true,
+  transforms: true,
+  interval: true,
+  mode: true,
+  keep: true,
+});
+
+const CACHE = {
+  primaryCache: true,
+  secondaryCache: true,
+  useDefault: true,
+  redisUrl: true,
+  natsUrl: true,
+  natsConnection: optionNames<NatsConnectionSettings>('natsConnection', {
+    user: true,
+    pass: true,
+    token: true,
+    credentials: true,
+    tls: true,
+    inboxPrefix: true,
+  }),
+  topics: true,
+  subjectId: true,
+  backup: BACKUP,
+  schemas: true,
+  limits: optionNames<ValueLimits>('limits', { maxDepth: true, maxBytes: true }),
+  log: LOG,
+  restart: optionNames<RestartPolicy>('restart', { intensity: true, periodMs: true, backOffMs: true }),
+  backOff: optionNames<BackOff>('backOff', { initialMs: true, maximumMs: true, stalledAfter: true }),
+  mirrorTimeoutMs: true,
+  maxWaiting: true,
+  onError: true,
+  inspector: optionNames<InspectorOptions>('inspector', INSPECTOR),
+  clock: true,
+  internals: optionNames<Internals>('internals', {
+    apply: true,
+    lane: true,
+    openStorage: true,
+    openLink: true,
+    checkpointMs: true,
+  }),
+} as const satisfies NamesOf<CacheOptions>;
+
+/** Names of {@link OpenOptions}. Everything else that takes the options of a cache takes most of these. */
+export const OPEN_NAMES = {
+  ...CACHE,
+  dataDir: true,
+  restoreFrom: true,
+  durability: true,
+  sync: true,
+  passivateAfterMs: true,
+  maxResidentNamespaces: true,
+} as const satisfies NamesOf<OpenOptions>;
+
+export const OPEN_OPTIONS = optionNames<OpenOptions>('AgentContextCache.open', OPEN_NAMES);
+
+export const CACHE_OPTIONS = optionNames<CacheOptions>('new AgentContextCache', CACHE, {
+  elsewhere: () => [OPEN_OPTIONS],
+});
+
+export const INSPECTOR_OPTIONS = optionNames<InspectorOptions>('startInspector', INSPECTOR);
+
+export const LOG_RANGE = optionNames<LogRange>('readLog', { from: true, to: true, namespace: true });
