@@ -1,4 +1,5 @@
 import { toError } from '../core/errors.ts';
+import type { NamesOf } from '../core/options.ts';
 import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -10,6 +11,9 @@ export interface WatchFilter {
   /** Only of these keys (and whatever clears the namespace). Default: all. */
   readonly keys?: readonly string[] | undefined;
 }
+
+/** Names of {@link WatchFilter}. */
+export const FILTER_NAMES = { namespace: true, keys: true } as const satisfies NamesOf<WatchFilter>;
 
 type Offer = (update: Update) => void;
 

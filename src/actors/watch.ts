@@ -1,11 +1,12 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import { createUpdate, type Update } from '../core/update.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import type { WatchFilter, WatchHub } from './watch-hub.ts';
+import { FILTER_NAMES, type WatchFilter, type WatchHub } from './watch-hub.ts';
 
 /** What is watched, and from when. */
 export interface WatchOptions extends WatchFilter {
@@ -21,6 +22,14 @@ export interface WatchOptions extends WatchFilter {
   /** Updates that may wait for a slow reader before they are coalesced. Default 4,096. */
   readonly bufferSize?: number | undefined;
 }
+
+export const WATCH_OPTIONS = optionNames<WatchOptions>('watch', {
+  ...FILTER_NAMES,
+  include: true,
+  since: true,
+  signal: true,
+  bufferSize: true,
+});
 
 /** What a watch works with. */
 export interface WatchDeps {
@@ -118,6 +127,7 @@ export class WatchBuffer {
 /** Begins to watch; see {@link WatchOptions}. */
 export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncIterableIterator<WatchedUpdate> {
   const { log, watchers } = deps;
+  WATCH_OPTIONS.check(options);
   const { since, signal, include = 'updates', bufferSize = 4_096 } = options;
   if (since !== undefined && include === 'snapshot') {
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");

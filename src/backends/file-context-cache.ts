@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type BackendSetOptions, BaseContextCache, type LogMark } from './base-context-cache.ts';
@@ -13,6 +14,8 @@ export interface FileContextCacheOptions {
   /** The file. Made at the first change, with its directories, readable by its owner only. */
   readonly path: string;
 }
+
+const OPTIONS = optionNames<FileContextCacheOptions>('FileContextCache', { path: true });
 
 /** What tells one state of a file from another; `undefined` where there is no file. */
 type Trace = string | undefined;
@@ -58,8 +61,9 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
   #writing: Round | undefined;
   #writer: Promise<void> | undefined;
 
-  constructor({ path }: FileContextCacheOptions) {
+  constructor(options: FileContextCacheOptions) {
     super();
+    const { path } = OPTIONS.checked(options);
     if (typeof path !== 'string' || path === '') {
       throw new ContextCacheError('INVALID_OPTION', 'FileContextCache needs a path: the file to keep the values in.');
     }

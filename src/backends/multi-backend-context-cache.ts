@@ -1,6 +1,7 @@
 import PQueue from 'p-queue';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type BackendSetOptions, BaseContextCache, type MaybePromise } from './base-context-cache.ts';
 import { type Change, coalesce } from './change.ts';
@@ -26,6 +27,18 @@ export interface MultiBackendOptions {
   /** Default: the machine's. */
   readonly clock?: Clock;
 }
+
+const OPTIONS = optionNames<MultiBackendOptions>('MultiBackendContextCache', {
+  primary: true,
+  secondary: true,
+  onError: true,
+  maxPending: true,
+  batchSize: true,
+  minBackoffMs: true,
+  maxBackoffMs: true,
+  closeTimeoutMs: true,
+  clock: true,
+});
 
 interface Waiter {
   readonly place: number;
@@ -71,6 +84,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
 
   constructor(options: MultiBackendOptions) {
     super();
+    OPTIONS.check(options);
     this.#primary = options.primary;
     this.#secondary = options.secondary;
     this.synchronous = options.primary.synchronous === true;

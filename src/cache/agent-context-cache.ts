@@ -17,15 +17,17 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { AgentOption } from '../core/write-options.ts';
 import { Engine, type LogRange, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
 import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
+import { CACHE_OPTIONS, OPEN_OPTIONS } from '../engine/option-names.ts';
 import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
-import { type AgentOption, Writer } from '../engine/writer.ts';
+import { Writer } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { Inspectable } from '../inspector/inspectable.ts';
@@ -40,6 +42,7 @@ import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
+import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SUBSCRIBE_FILTER, SYNCED_OPTIONS } from './option-names.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
 import type { Answer, AnswerTo, BatchOf, WaitOptions } from './types.ts';
@@ -83,7 +86,11 @@ export class AgentContextCache<
   constructor(options?: CacheOptions<P>);
   /** @internal */
   constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
-  constructor(options: CacheOptions<P> = {}, storage: Storage = memoryStorage(options), awaitCommit = false) {
+  constructor(
+    options: CacheOptions<P> = {},
+    storage: Storage = memoryStorage(CACHE_OPTIONS.checked(options)),
+    awaitCommit = false,
+  ) {
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { registry, primary, clock, supervisor, admission, log, report } = engine;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
@@ -121,7 +128,7 @@ export class AgentContextCache<
   static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P>,
   ): Promise<AgentContextCache<S, P>> {
-    return AgentContextCache.over<S, P>(options, await storageOf(options));
+    return AgentContextCache.over<S, P>(options, await storageOf(OPEN_OPTIONS.checked(options)));
   }
 
   /** @internal Creates a cache on this storage, which the cache closes. */
@@ -320,6 +327,7 @@ export class AgentContextCache<
    * throws goes to `onError`.
    */
   subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
+    SUBSCRIBE_FILTER.check(filter);
     return this.#engine.watchers.add(filter, listener);
   }
 
@@ -340,6 +348,7 @@ export class AgentContextCache<
     command: C,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<AnswerTo<C>> {
+    ASK_OPTIONS.check(options);
     options.signal?.throwIfAborted();
     return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
   }
@@ -371,7 +380,7 @@ export class AgentContextCache<
    * a cache in its present state: `parent.diff(parent, branch)`. Rejects with the errors of {@link at}.
    */
   diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
-    return this.#history.diff(a, b, options.namespace);
+    return this.#history.diff(a, b, options);
   }
 
   /**
@@ -521,7 +530,8 @@ export class AgentContextCache<
   }
 
   /** Takes a snapshot now, whatever the settings are. */
-  backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+  async backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+    BACKUP_NOW_OPTIONS.check(options);
     return this.#settings.backup.backupNow(options);
   }
 
@@ -551,7 +561,8 @@ export class AgentContextCache<
    *
    * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` milliseconds (default 30,000); or the signal's reason.
    */
-  async synced({ timeoutMs = 30_000, signal }: WaitOptions = {}): Promise<void> {
+  async synced(options: WaitOptions = {}): Promise<void> {
+    const { timeoutMs = 30_000, signal } = SYNCED_OPTIONS.checked(options);
     const { clock, followers } = this.#engine;
     await this.flush();
     await withDeadline((limited) => followers.caughtUp(limited), { what: 'A follower', timeoutMs, clock, signal });
@@ -568,6 +579,11 @@ export class AgentContextCache<
    * same promise.
    */
   shutdown(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<ShutdownReport> {
+    try {
+      SHUTDOWN_OPTIONS.check(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#shutdown ??= this.#end(options.timeoutMs ?? 5_000);
     return this.#shutdown;
   }

@@ -1,8 +1,10 @@
 import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
+import { optionNames } from '../core/options.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Internals } from '../engine/internals.ts';
+import { OPEN_NAMES } from '../engine/option-names.ts';
 import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { branchStorage, ORIGIN, openStorage, type Storage } from '../engine/storage.ts';
 import type { History } from '../past/history.ts';
@@ -28,6 +30,10 @@ export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restore
   readonly signal?: AbortSignal | undefined;
 }
 
+const { primaryCache: _primary, restoreFrom: _restore, ...BRANCH_NAMES } = OPEN_NAMES;
+
+const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
+
 const INHERITED = ['onError', 'clock', 'schemas', 'limits', 'log', 'restart', 'maxWaiting', 'internals'] as const;
 
 /** A branch before it is made a cache. */
@@ -39,6 +45,7 @@ interface Branch {
 /** Makes what a branch stands on; for its parent's `fork`. */
 export async function makeBranch(parent: Internals, history: History, given: ForkOptions): Promise<Branch> {
   const options = optionsOfBranch(parent.options, given);
+  FORK_OPTIONS.check(given);
   given.signal?.throwIfAborted();
   const moment = history.begin(given.at);
   if (options.dataDir === undefined) return { options, storage: await inMemory(parent, moment, options) };

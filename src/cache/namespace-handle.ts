@@ -5,9 +5,11 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { AgentOption } from '../core/write-options.ts';
 import type { Reader } from '../engine/reader.ts';
-import type { AgentOption, Writer } from '../engine/writer.ts';
+import type { Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
+import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
 import type { Answer, BatchOf } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
@@ -117,10 +119,10 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
   }
 
   watch(options: Omit<WatchOptions, 'namespace'> = {}): AsyncIterableIterator<WatchedUpdate> {
-    return this.#parts.watch({ ...options, namespace: this.name });
+    return this.#parts.watch({ ...HANDLE_WATCH_OPTIONS.checked(options), namespace: this.name });
   }
 
   subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'keys'> = {}): () => void {
-    return this.#parts.subscribe(listener, { ...filter, namespace: this.name });
+    return this.#parts.subscribe(listener, { ...HANDLE_SUBSCRIBE_FILTER.checked(filter), namespace: this.name });
   }
 }

@@ -1,5 +1,7 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
+import { optionNames } from '../core/options.ts';
+import { OPEN_NAMES } from '../engine/option-names.ts';
 import type { OpenOptions } from '../engine/options.ts';
 import type { FillOptions } from '../replay/fill.ts';
 import { replayedStorage } from '../replay/replayed-storage.ts';
@@ -15,6 +17,17 @@ export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache'>, FillOp
    */
   readonly restoreFrom?: OpenOptions['restoreFrom'];
 }
+
+const { primaryCache: _, ...REPLAYED_NAMES } = OPEN_NAMES;
+
+const REPLAY_OPTIONS = optionNames<ReplayOptions>('replay', {
+  ...REPLAYED_NAMES,
+  until: true,
+  repair: true,
+  signal: true,
+  onProgress: true,
+  formats: true,
+});
 
 /** A replayed cache, ready to be used, and how it came about. */
 export interface Replayed<S extends NamespaceTypes = AnyNamespaces> {
@@ -48,6 +61,7 @@ export async function replay<S extends NamespaceTypes = AnyNamespaces>(
   options: ReplayOptions = {},
 ): Promise<Replayed<S>> {
   mustBeAlone(options);
+  REPLAY_OPTIONS.check(options);
   const { report, open } = await replayedStorage(source, options);
   return { cache: await AgentContextCache.over<S>(options, await open()), report };
 }

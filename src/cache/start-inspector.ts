@@ -1,6 +1,7 @@
 import { toError } from '../core/errors.ts';
 import type { Report } from '../core/report.ts';
 import type { Inspector, InspectorOptions } from '../engine/inspector-options.ts';
+import { INSPECTOR_OPTIONS } from '../engine/option-names.ts';
 import type { Inspectable } from '../inspector/inspectable.ts';
 
 /**
@@ -16,6 +17,7 @@ import type { Inspectable } from '../inspector/inspectable.ts';
  * ```
  */
 export async function startInspector(cache: Inspectable, options: InspectorOptions = {}): Promise<Inspector> {
+  INSPECTOR_OPTIONS.check(options);
   const { InspectorServer } = await import('../inspector/server/inspector-server.ts');
   return InspectorServer.start(cache, options);
 }

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { digestOfAll } from '../core/encoding/digest.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import type { CacheOptions } from '../engine/options.ts';
 import { copyDatabase } from '../storage/disk/leveldb/database-copy.ts';
 import { canonical } from '../storage/disk/leveldb/level-directory.ts';
@@ -13,7 +14,7 @@ import { assertUnheld } from '../storage/disk/leveldb/proof/prove-before-opening
 import { type DatabaseVerdict, verifyDatabase, verifyFiles } from '../verify/disk/verify-database.ts';
 import { verifyBackupsOf } from '../verify/verify.ts';
 import { Findings } from '../verify/verify-findings.ts';
-import { reportOf, type VerifyOptions, type VerifyReport } from '../verify/verify-report.ts';
+import { reportOf, VERIFY_NAMES, type VerifyOptions, type VerifyReport } from '../verify/verify-report.ts';
 import { AgentContextCache } from './agent-context-cache.ts';
 
 /** Options of {@link verifyDirectory}. */
@@ -22,6 +23,12 @@ export interface VerifyDirectoryOptions extends VerifyOptions {
   readonly transforms?: NonNullable<CacheOptions['backup']>['transforms'];
   readonly clock?: Clock | undefined;
 }
+
+const VERIFY_DIRECTORY_OPTIONS = optionNames<VerifyDirectoryOptions>('verifyDirectory', {
+  ...VERIFY_NAMES,
+  transforms: true,
+  clock: true,
+});
 
 /**
  * Verifies a data directory that no process has open, also one that `AgentContextCache.open` refuses, as `cache.verify()`
@@ -38,7 +45,7 @@ export interface VerifyDirectoryOptions extends VerifyOptions {
  * ```
  */
 export async function verifyDirectory(dataDir: string, options: VerifyDirectoryOptions = {}): Promise<VerifyReport> {
-  const { signal, onProgress, transforms, clock = systemClock } = options;
+  const { signal, onProgress, transforms, clock = systemClock } = VERIFY_DIRECTORY_OPTIONS.checked(options);
   const path = resolve(dataDir);
   await mustExist(path, join(path, 'db'));
   const location = await canonical(join(path, 'db'));

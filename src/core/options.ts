@@ -48,6 +48,12 @@ export class OptionNames {
     }
   }
 
+  /** Returns the options after {@link check}. */
+  checked<Options>(options: Options): Options {
+    this.check(options);
+    return options;
+  }
+
   /** The option objects in which `name` is an option: this one, or one inside it. */
   *ownersOf(name: string): Generator<OptionNames> {
     if (Object.hasOwn(this.#names, name)) yield this;

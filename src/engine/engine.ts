@@ -29,6 +29,7 @@ import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
+import { LOG_RANGE } from './option-names.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import type { Storage } from './storage.ts';
 
@@ -165,7 +166,8 @@ export class Engine {
       this.primary === undefined ? undefined : (state) => this.#readValues(state),
     );
 
-  async *readLog({ from = this.log.first, to, namespace }: LogRange): AsyncGenerator<Update> {
+  async *readLog(range: LogRange): AsyncGenerator<Update> {
+    const { from = this.log.first, to, namespace } = LOG_RANGE.checked(range);
     for await (const updates of this.log.read(from, to)) {
       for (const update of updates) if (namespace === undefined || update.namespace === namespace) yield update;
     }

@@ -1,11 +1,11 @@
 import { type NamesOf, optionNames } from '../core/options.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { ValueLimits } from '../core/value.ts';
-import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
+import { NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { BackOff } from '../followers/follower.ts';
 import type { LogRange } from './engine.ts';
 import type { InspectorOptions } from './inspector-options.ts';
-import type { BackupOptionsOfCache, CacheOptions, Internals, LogOptions, OpenOptions } from './options.ts';
+import type { BackupOptionsOfCache, CacheOptions, InternalOptions, LogOptions, OpenOptions } from './options.ts';
 
 /** Names of {@link InspectorOptions}, for `startInspector` and for `inspector` of the cache. */
 const INSPECTOR = {
@@ -41,14 +41,7 @@ const CACHE = {
   useDefault: true,
   redisUrl: true,
   natsUrl: true,
-  natsConnection: optionNames<NatsConnectionSettings>('natsConnection', {
-    user: true,
-    pass: true,
-    token: true,
-    credentials: true,
-    tls: true,
-    inboxPrefix: true,
-  }),
+  natsConnection: NATS_CONNECTION,
   topics: true,
   subjectId: true,
   backup: BACKUP,
@@ -62,7 +55,7 @@ const CACHE = {
   onError: true,
   inspector: optionNames<InspectorOptions>('inspector', INSPECTOR),
   clock: true,
-  internals: optionNames<Internals>('internals', {
+  internals: optionNames<InternalOptions>('internals', {
     apply: true,
     lane: true,
     openStorage: true,

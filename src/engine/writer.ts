@@ -9,6 +9,15 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import type { JsonValue } from '../core/value.ts';
+import {
+  type AgentOption,
+  BATCH_OPTIONS,
+  CLEAR_OPTIONS,
+  DROP_OPTIONS,
+  GET_OR_SET_OPTIONS,
+  SET_MANY_OPTIONS,
+  UPDATE_OPTIONS,
+} from '../core/write-options.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { andThen } from './reader.ts';
 
@@ -24,12 +33,6 @@ export interface WriterDeps {
   /** The entry's value where a primary of the user's own keeps it. */
   readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
   readonly report: (error: Error, source: FailureSource) => void;
-}
-
-/** The option of commands that concern several keys. */
-export interface AgentOption {
-  /** The agent that the updates name. Default: none. */
-  readonly agent?: string | undefined;
 }
 
 /** Tries of an `update` whose entry others keep changing. */
@@ -69,11 +72,12 @@ export class Writer {
   setMany(
     values: object | Iterable<readonly [string, unknown]>,
     namespace: string,
-    { agent, ...options }: Omit<WriteOptions, 'ifVersion'> = {},
+    options: Omit<WriteOptions, 'ifVersion'> = {},
   ): Promise<Acknowledgement> {
     return this.write((admission, at) => {
+      const { agent, ...given } = SET_MANY_OPTIONS.checked(options);
       const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
-      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...options }));
+      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
       return admission.batch(at, namespace, operations, agent);
     });
   }
@@ -91,15 +95,21 @@ export class Writer {
     namespace: string,
     options: AgentOption | undefined,
   ): Promise<Acknowledgement> {
-    return this.write((admission, at) => admission.batch(at, namespace, operations, options?.agent));
+    return this.write((admission, at) =>
+      admission.batch(at, namespace, operations, BATCH_OPTIONS.checked(options)?.agent),
+    );
   }
 
   clear(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.write((admission, at) => admission.whole(at, 'context.clear', namespace, options?.agent));
+    return this.write((admission, at) =>
+      admission.whole(at, 'context.clear', namespace, CLEAR_OPTIONS.checked(options)?.agent),
+    );
   }
 
   drop(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.write((admission, at) => admission.whole(at, 'context.drop', namespace, options?.agent));
+    return this.write((admission, at) =>
+      admission.whole(at, 'context.drop', namespace, DROP_OPTIONS.checked(options)?.agent),
+    );
   }
 
   /** Makes a request and executes it; a refusal at the door is a rejection as well. */
@@ -155,7 +165,10 @@ export class Writer {
           });
         }),
       );
-    return this.#guarded(() => attempt(1));
+    return this.#guarded(() => {
+      UPDATE_OPTIONS.check(options);
+      return attempt(1);
+    });
   }
 
   /** The value, made by `make` where there is none. Calls for the same key at the same time make it once. */
@@ -165,6 +178,11 @@ export class Writer {
     namespace: string,
     options: WriteOptions | undefined,
   ): Promise<JsonValue> {
+    try {
+      GET_OR_SET_OPTIONS.check(options);
+    } catch (error) {
+      return this.#reject(toError(error), { source: 'command' });
+    }
     const id = JSON.stringify([namespace, key]);
     const making = this.#making.get(id);
     if (making !== undefined) return making;

@@ -4,6 +4,7 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { optionNames } from '../core/options.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { internalsOf } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
@@ -15,6 +16,9 @@ export interface DifferenceOptions<Namespace extends string = string> {
   /** Only of this namespace. Default: of all. */
   readonly namespace?: Namespace | undefined;
 }
+
+/** For `diff` here and of a cache. */
+export const DIFF_OPTIONS = optionNames<DifferenceOptions>('diff', { namespace: true });
 
 /** What is different between two moments, by namespace in the order of their names, and in no particular order in it. */
 export interface Difference {
@@ -38,8 +42,9 @@ export interface Difference {
 export async function diff(
   a: Disposable | AsyncDisposable,
   b: Disposable | AsyncDisposable,
-  { namespace }: DifferenceOptions = {},
+  options: DifferenceOptions = {},
 ): Promise<Difference> {
+  const { namespace } = DIFF_OPTIONS.checked(options);
   const [before, after] = [shownBy(a), shownBy(b)];
   if (before === undefined || after === undefined) {
     const message = 'diff compares caches and views. For positions ask the cache: cache.diff(a, b).';

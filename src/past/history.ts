@@ -2,12 +2,13 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
+import { optionNames } from '../core/options.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { type Difference, differences, release, shownBy } from './difference.ts';
+import { DIFF_OPTIONS, type Difference, type DifferenceOptions, differences, release, shownBy } from './difference.ts';
 import { CacheView } from './view.ts';
 
 /** A moment: a position of the log, an instant, a view, or a cache as it is now. */
@@ -45,6 +46,8 @@ export interface BisectOptions {
   readonly to?: number | Date | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+const BISECT_OPTIONS = optionNames<BisectOptions>('bisect', { from: true, to: true, signal: true });
 
 /** Answers questions about the past. */
 export class History {
@@ -96,10 +99,11 @@ export class History {
     for (const touch of touches) yield versionOf(touch, before?.value);
   }
 
-  async diff(a: PositionOrDate, b: PositionOrDate, only: string | undefined): Promise<Difference> {
+  async diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions): Promise<Difference> {
+    DIFF_OPTIONS.check(options);
     const [before, after] = [this.moment(a), this.moment(b)];
     try {
-      return await differences(before, after, only, this.#clock);
+      return await differences(before, after, options.namespace, this.#clock);
     } finally {
       release(a, before);
       release(b, after);
@@ -108,8 +112,9 @@ export class History {
 
   async bisect(
     predicate: (view: CacheView) => MaybePromise<boolean>,
-    { from = this.#past.first, to = this.#log.head, signal }: BisectOptions,
+    options: BisectOptions,
   ): Promise<Culprit | undefined> {
+    const { from = this.#past.first, to = this.#log.head, signal } = BISECT_OPTIONS.checked(options);
     let views = 0;
     const holds = async (position: number) => {
       signal?.throwIfAborted();

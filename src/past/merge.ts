@@ -3,6 +3,7 @@ import { type MergeConflict, MergeConflictError } from '../core/conflict.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
+import { optionNames } from '../core/options.ts';
 import { Request } from '../core/request.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -33,6 +34,8 @@ export interface MergeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const MERGE_OPTIONS = optionNames<MergeOptions>('merge', { onConflict: true, agent: true, signal: true });
+
 /** What a merge has done. */
 export interface MergeReport {
   /** How many updates it took; 0: everything was there already. */
@@ -58,6 +61,7 @@ export function merge(
   from: Internals | undefined,
   options: MergeOptions,
 ): Promise<MergeReport> {
+  MERGE_OPTIONS.check(options);
   const to = mergeable(into, from);
   const run = () => mergeNow(to.into, to.from, options);
   const merged = (underWay.get(to.into) ?? Promise.resolve()).then(run, run);

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import type { Report } from '../core/report.ts';
 import { checkBounds, isBounded, type Retained, type RetentionBounds } from './retained.ts';
 import type { UpdateLog } from './update-log.ts';
@@ -11,6 +12,14 @@ export interface CompactOptions extends RetentionBounds {
   /** Stops the compaction. What was released until then stays released. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const COMPACT_OPTIONS = optionNames<CompactOptions>('compact', {
+  keepUpdates: true,
+  keepMs: true,
+  keepBytes: true,
+  forget: true,
+  signal: true,
+});
 
 /** Result of a compaction. */
 export interface CompactReport {
@@ -81,7 +90,8 @@ export class Retention {
    * @throws {ContextCacheError} `INVALID_OPTION`, `NOT_FOUND`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `LOG_CORRUPT`,
    *   `TIMED_OUT`, `CLOSED`; or the signal's reason.
    */
-  async compact({ forget = [], signal, ...given }: CompactOptions = {}): Promise<CompactReport> {
+  async compact(options: CompactOptions = {}): Promise<CompactReport> {
+    const { forget = [], signal, ...given } = COMPACT_OPTIONS.checked(options);
     const { log, bounds: own, caughtUp } = this.#options;
     checkBounds(given);
     const bounds = isBounded(given) ? given : own;

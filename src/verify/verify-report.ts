@@ -1,4 +1,5 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import { type NamesOf, optionNames } from '../core/options.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { Findings, VerifyCounts, VerifyProblem, VerifyProgress } from './verify-findings.ts';
 
@@ -14,6 +15,10 @@ export interface VerifyOptions {
   /** Told every few milliseconds what is looked at. */
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
 }
+
+export const VERIFY_NAMES = { against: true, signal: true, onProgress: true } as const satisfies NamesOf<VerifyOptions>;
+
+export const VERIFY_OPTIONS = optionNames<VerifyOptions>('verify', VERIFY_NAMES);
 
 /** What a verification has found. */
 export interface VerifyReport {

@@ -10,7 +10,7 @@ import { verifyAgainst } from './verify-against.ts';
 import { verifyBackups } from './verify-backups.ts';
 import { Findings } from './verify-findings.ts';
 import { ResidentCheck, verifyMemory } from './verify-memory.ts';
-import { reportOf, type VerifyOptions, type VerifyReport } from './verify-report.ts';
+import { reportOf, VERIFY_OPTIONS, type VerifyOptions, type VerifyReport } from './verify-report.ts';
 
 /** How long followers are waited for. What they have not got by then is looked at without it. */
 const SYNC_MS = 10_000;
@@ -27,7 +27,8 @@ export class Verifier {
     this.#transforms = transforms;
   }
 
-  async verify({ against, signal, onProgress }: VerifyOptions): Promise<VerifyReport> {
+  async verify(options: VerifyOptions): Promise<VerifyReport> {
+    const { against, signal, onProgress } = VERIFY_OPTIONS.checked(options);
     const { log, clock } = this.#parts;
     if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
     signal?.throwIfAborted();

@@ -1,6 +1,7 @@
 import { decodeValue, encode } from '../../core/encoding/codec.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { decodeNamespace, encodeNamespace } from '../../core/names.ts';
+import { optionNames } from '../../core/options.ts';
 import type { Update } from '../../core/update.ts';
 import type { JsonValue } from '../../core/value.ts';
 import { type BackendSetOptions, BaseContextCache, type LogMark } from '../base-context-cache.ts';
@@ -17,6 +18,15 @@ export interface RedisContextCacheOptions extends RedisConnectionOptions {
    */
   readonly prefix?: string;
 }
+
+const OPTIONS = optionNames<RedisContextCacheOptions>('RedisContextCache', {
+  url: true,
+  connectTimeoutMs: true,
+  commandTimeoutMs: true,
+  tls: true,
+  clock: true,
+  prefix: true,
+});
 
 /** Names in one MGET. */
 const CHUNK_KEYS = 1000;
@@ -45,6 +55,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
 
   constructor(options: RedisContextCacheOptions) {
     super();
+    OPTIONS.check(options);
     this.#connection = new RedisConnection(options);
     const { prefix = '' } = options;
     if (!prefix.isWellFormed())

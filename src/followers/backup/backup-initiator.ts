@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
 import type { BackupSettings } from '../../core/command.ts';
+import { optionNames } from '../../core/options.ts';
 
 /** Options of {@link BackupInitiator}. */
 export interface BackupInitiatorOptions {
@@ -15,6 +16,15 @@ export interface BackupInitiatorOptions {
   /** Longest pause after a failure in milliseconds. Default 60,000. */
   readonly maxRetryMs?: number | undefined;
 }
+
+const OPTIONS = optionNames<BackupInitiatorOptions>('BackupInitiator', {
+  settings: true,
+  due: true,
+  clock: true,
+  settleMs: true,
+  retryMs: true,
+  maxRetryMs: true,
+});
 
 /** A timer cannot be set for longer at once; 30 days take two. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
@@ -63,6 +73,7 @@ export class BackupInitiator {
   #timer: { readonly handle: unknown; readonly at: number } | undefined;
 
   constructor(options: BackupInitiatorOptions) {
+    OPTIONS.check(options);
     this.#settings = options.settings;
     this.#due = options.due;
     this.#clock = options.clock ?? systemClock;

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
+import { optionNames } from '../../core/options.ts';
 import {
   infoOf,
   type Manifest,
@@ -23,6 +24,8 @@ export interface BackupLoaderOptions {
   /** Told of each snapshot that {@link BackupLoader.newest} passes over because it is damaged. */
   readonly onDamaged?: ((id: string, error: ContextCacheError) => void) | undefined;
 }
+
+const OPTIONS = optionNames<BackupLoaderOptions>('BackupLoader', { store: true, transforms: true, onDamaged: true });
 
 /** A namespace of a stored snapshot. */
 export interface LoadedNamespace {
@@ -61,6 +64,7 @@ export class BackupLoader {
   readonly #onDamaged: (id: string, error: ContextCacheError) => void;
 
   constructor(options: BackupLoaderOptions) {
+    OPTIONS.check(options);
     this.#store = options.store;
     this.#transforms = new Transforms(options.transforms);
     this.#onDamaged = options.onDamaged ?? (() => {});

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
 import type { BackupSettings } from '../../core/command.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 import type { StateCapture } from '../../storage/follower-sink.ts';
 import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from './backup-settings.ts';
 import { infoOf, type Manifest, parseSnapshotId, partIds, type SnapshotInfo, snapshotId } from './snapshot-format.ts';
@@ -23,6 +24,14 @@ export interface BackupManagerOptions {
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
 }
+
+const OPTIONS = optionNames<BackupManagerOptions>('BackupManager', {
+  store: true,
+  settings: true,
+  transforms: true,
+  partBytes: true,
+  clock: true,
+});
 
 /** How a backup is taken. */
 export interface BackupOptions {
@@ -63,7 +72,7 @@ export class BackupManager {
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. */
   constructor(options: BackupManagerOptions) {
-    const { store, settings, transforms, partBytes, clock = systemClock } = options;
+    const { store, settings, transforms, partBytes, clock = systemClock } = OPTIONS.checked(options);
     if (partBytes !== undefined && !(Number.isInteger(partBytes) && partBytes > 0)) {
       throw new ContextCacheError('INVALID_OPTION', `partBytes is a positive integer, not ${partBytes}.`);
     }

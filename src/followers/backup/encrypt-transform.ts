@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { ContextCacheError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 import type { SnapshotTransform } from './snapshot-transform.ts';
 
 /** Options of {@link encrypt}. */
@@ -7,6 +8,8 @@ export interface EncryptOptions {
   /** 32 random bytes: as they are, as 64 hex digits, or as base64 (also base64url). A passphrase is no key. */
   readonly key: Uint8Array | string;
 }
+
+const OPTIONS = optionNames<EncryptOptions>('encrypt', { key: true });
 
 /**
  * A blob is `format (1 byte) | key's fingerprint (8) | nonce (12) | ciphertext | tag (16)`. Format and fingerprint are
@@ -39,7 +42,8 @@ const LABEL = 'agent-context-cache snapshot key\n';
  * const cache = await AgentContextCache.open({ dataDir: './data', backup: { enabled: true, transforms } });
  * ```
  */
-export function encrypt({ key }: EncryptOptions): SnapshotTransform {
+export function encrypt(options: EncryptOptions): SnapshotTransform {
+  const { key } = OPTIONS.checked(options);
   const secret = keyBytes(key);
   const head = Buffer.concat([Buffer.of(FORMAT), fingerprint(secret)]);
   return {

@@ -2,6 +2,7 @@ import type { ChainableCommander, Redis } from 'ioredis';
 import { RedisConnection } from '../../backends/redis/redis-connection.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /** Options of {@link RedisSnapshotStore}. */
@@ -15,6 +16,13 @@ export interface RedisSnapshotStoreOptions {
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
 }
+
+const OPTIONS = optionNames<RedisSnapshotStoreOptions>('RedisSnapshotStore', {
+  url: true,
+  prefix: true,
+  commandTimeoutMs: true,
+  clock: true,
+});
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
@@ -42,7 +50,12 @@ export class RedisSnapshotStore implements SnapshotStore {
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. Connects at the first call only. */
   constructor(options: RedisSnapshotStoreOptions) {
-    const { url, prefix = ':backup:', commandTimeoutMs = DEFAULT_TIMEOUT_MS, clock = systemClock } = options;
+    const {
+      url,
+      prefix = ':backup:',
+      commandTimeoutMs = DEFAULT_TIMEOUT_MS,
+      clock = systemClock,
+    } = OPTIONS.checked(options);
     if (typeof prefix !== 'string' || prefix === '') {
       throw new ContextCacheError('INVALID_OPTION', 'The prefix of a RedisSnapshotStore must be a non-empty string.');
     }

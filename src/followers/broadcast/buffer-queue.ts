@@ -1,5 +1,6 @@
 import PQueue from 'p-queue';
 import { ContextCacheError, toError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 
 /** Settings of {@link ContextBufferQueue}. */
 export interface ContextBufferQueueOptions<Batch> {
@@ -8,6 +9,11 @@ export interface ContextBufferQueueOptions<Batch> {
   /** How many batches may be in the queue, the one being delivered included. Default 2, at least 1. */
   readonly capacity?: number | undefined;
 }
+
+const OPTIONS = optionNames<ContextBufferQueueOptions<unknown>>('ContextBufferQueue', {
+  deliver: true,
+  capacity: true,
+});
 
 interface Waiting<Batch> {
   readonly batch: Batch;
@@ -41,7 +47,7 @@ export class ContextBufferQueue<Batch> {
   #era = 0;
 
   constructor(options: ContextBufferQueueOptions<Batch>) {
-    const { capacity = 2 } = options;
+    const { capacity = 2 } = OPTIONS.checked(options);
     if (!Number.isInteger(capacity) || capacity < 1) {
       throw new ContextCacheError('INVALID_OPTION', `"capacity" must be an integer from 1, not ${capacity}.`);
     }

@@ -1,8 +1,9 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { type Bounds, within } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 import { type NatsAddress, parseNatsAddress } from './nats-address.ts';
-import { type ConnectRequest, connectNats, type NatsConnectionSettings } from './nats-connect.ts';
+import { type ConnectRequest, connectNats, NATS_CONNECTION, type NatsConnectionSettings } from './nats-connect.ts';
 import { type LinkOptions, NatsLink } from './nats-link.ts';
 import { checkTopic } from './topics.ts';
 import { headerBytes, type TopicMessage } from './wire-frames.ts';
@@ -31,6 +32,21 @@ export interface ContextUpdateEventPusherOptions {
   /** For tests: what opens a connection. Default: the client of NATS. */
   readonly openLink?: OpenLink | undefined;
 }
+
+const OPTIONS = optionNames<ContextUpdateEventPusherOptions>('ContextUpdateEventPusher', {
+  url: true,
+  connection: NATS_CONNECTION,
+  name: true,
+  connectTimeoutMs: true,
+  flushTimeoutMs: true,
+  jetstream: true,
+  window: optionNames<NonNullable<ContextUpdateEventPusherOptions['window']>>('window', {
+    messages: true,
+    bytes: true,
+  }),
+  clock: true,
+  openLink: true,
+});
 
 /** What is asked of a connection while it lasts. */
 export type Link = Pick<NatsLink, 'maxPayload' | 'down' | 'route' | 'unknown' | 'learn' | 'send' | 'close'>;
@@ -77,6 +93,7 @@ export class ContextUpdateEventPusher {
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. Does not connect. */
   constructor(options: ContextUpdateEventPusherOptions) {
+    OPTIONS.check(options);
     this.#address = parseNatsAddress(options.url);
     this.#options = options;
     this.#clock = options.clock ?? systemClock;

@@ -6,6 +6,7 @@ import type { Authenticator, NatsConnection, NodeConnectionOptions } from '@nats
 import type { Clock } from '../../core/clock.ts';
 import { within } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
+import { optionNames } from '../../core/options.ts';
 import type { NatsAddress } from './nats-address.ts';
 
 /** How to log in and encrypt. What is absent is taken from the URL. */
@@ -20,6 +21,15 @@ export interface NatsConnectionSettings {
   /** What the subjects of answers begin with, where permissions demand it. Default `_INBOX`. */
   readonly inboxPrefix?: string;
 }
+
+export const NATS_CONNECTION = optionNames<NatsConnectionSettings>('the connection to NATS', {
+  user: true,
+  pass: true,
+  token: true,
+  credentials: true,
+  tls: true,
+  inboxPrefix: true,
+});
 
 /** One attempt to connect. */
 export interface ConnectRequest {

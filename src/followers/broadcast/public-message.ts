@@ -1,3 +1,4 @@
+import { optionNames } from '../../core/options.ts';
 import type { Update } from '../../core/update.ts';
 
 /** What the message on a topic says: the documented fields first, then additions beside them. */
@@ -53,6 +54,8 @@ export interface ContextUpdateProcessorOptions {
   readonly log: string;
 }
 
+const OPTIONS = optionNames<ContextUpdateProcessorOptions>('ContextUpdateProcessor', { subjectId: true, log: true });
+
 /** The public word for an operation; `undefined` where there is none and so no message. */
 const WORD: Readonly<Record<Update['operation'], ContextUpdateMessage['event_data']['operation'] | undefined>> = {
   set: 'set',
@@ -85,6 +88,7 @@ export class ContextUpdateProcessor {
   #namespaceJson = '""';
 
   constructor(options: ContextUpdateProcessorOptions) {
+    OPTIONS.check(options);
     const subjectId = options.subjectId === undefined ? process.env.SUBJECT_ID || null : options.subjectId;
     this.#log = options.log;
     this.#opening = `{"event_type":"context_update","sender_subject_id":${JSON.stringify(subjectId)},"event_data":{"operation":"`;
