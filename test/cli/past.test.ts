@@ -197,15 +197,3 @@ test.each(['dump --at 1', 'history k', 'diff 0 1'])('3 for %s where there is no 
   const args = [...command.split(' '), '--data-dir', `${dataDir}-none`];
   expect(await run(args)).toMatchObject({ code: 3, stdout: '' });
 });
-
-test('a request without what it needs is a bad request', async () => {
-  await using server = await serve(dataDir);
-  const ask = (path: string) =>
-    fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${server.token}` } });
-  for (const path of ['/v1/history', '/v1/diff?a=1', '/v1/diff?a=1&b=x', '/v1/dump?at=', '/v1/dump?at=x']) {
-    const response = await ask(path);
-    expect({ path, status: response.status }).toEqual({ path, status: 400 });
-    expect(await response.json()).toMatchObject({ error: { code: 'INVALID_OPTION' } });
-  }
-  expect((await ask('/v1/dump?at=999')).status).toBe(410);
-});
