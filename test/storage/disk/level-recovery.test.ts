@@ -165,7 +165,7 @@ describe('when a write of the log fails', () => {
     await degraded(log);
     clock.advance(100);
     await eventually(() => expect(clock.pending).toEqual([200]));
-    expect(states.at(-1)).toContain('ends at position 0 where 2 was committed');
+    expect(states.at(-1)).toContain('ends at position 0 although 2 was committed');
     await expect(log.close()).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
     const db = new ClassicLevel(join(dataDir, 'db'));
     expect(await db.keys({ gte: '!log!', lt: '!log"' }).all()).toEqual([]);

@@ -2,12 +2,12 @@ import { NameSet, type NameTable, NOWHERE } from '../../../core/tables/name-tabl
 import { NumberColumn } from '../../../core/tables/number-column.ts';
 import type { PastSummary } from '../records/past-records.ts';
 
-/** What few namespaces have: another past than being there since one birth, with nothing let go of. */
+/** Fields that few namespaces need: all but those that exist since their only birth and have released nothing. */
 type Rarely = Pick<PastSummary, 'lives' | 'livedBefore' | 'keyframe'>;
 
 /**
- * The pasts of namespaces, as a Map of {@link PastSummary}s would hold them, in a fifth of the room. The objects are
- * made for whoever asks for one.
+ * The pasts of namespaces, in columns. Takes a fifth of the memory of a `Map` of {@link PastSummary}s; objects are
+ * created only for readers.
  */
 export class PastColumns {
   readonly #names: NameSet;
@@ -18,7 +18,7 @@ export class PastColumns {
   readonly #weight = new NumberColumn();
   readonly #firstChunk = new NumberColumn();
   readonly #firstFrame = new NumberColumn();
-  /** The only birth, of those that have nothing in `#rarely`. */
+  /** The only birth of a namespace that has nothing in `#rarely`. */
   readonly #born = new NumberColumn();
   readonly #rarely = new Map<number, Rarely>();
 
@@ -53,24 +53,24 @@ export class PastColumns {
     if (slot !== NOWHERE) this.#forget(slot);
   }
 
-  /** Lets go of all. Call it once nobody uses this any more: the names are shared. */
+  /** Forgets all namespaces. Nothing may use this object afterwards, because the names are shared. */
   clear(): void {
     for (const slot of this.#names.places()) this.#forget(slot);
     this.#names.clear();
   }
 
-  /** Position of the namespace's last update; `undefined` where it has no past. */
+  /** Returns the position of the namespace's last update, or `undefined` if it has no past. */
   last(name: string): number | undefined {
     const slot = this.#names.find(name);
     return slot === NOWHERE ? undefined : this.#last.get(slot);
   }
 
-  /** In no particular order. */
+  /** Iterates over the names, in no particular order. */
   names(): Iterable<string> {
     return this.#names.names();
   }
 
-  /** In no particular order. */
+  /** Iterates over the summaries, in no particular order. */
   *values(): Generator<PastSummary> {
     for (const slot of this.#names.places()) yield this.#at(slot, this.#names.table.nameAt(slot));
   }

@@ -12,16 +12,16 @@ import {
 } from '../records/past-records.ts';
 import type { StoredNamespace } from '../records/state-records.ts';
 
-/** What an update weighs beside its value. */
+/** Weight of an update in bytes, without its value. */
 const OVERHEAD_BYTES = 256;
-/** Births and drops that are remembered; older ones are looked up among the updates. */
+/** Number of births and drops that are remembered; older ones are looked up among the updates. */
 const MAX_LIVES = 64;
 
 const EMPTY: Chunk = { positions: [], updates: [] };
 
-/** Some updates of one namespace on their way into its past. */
+/** Folds updates of one namespace into its past. */
 export class PastFold {
-  /** The namespace's past with the updates. */
+  /** The namespace's past including the updates. */
   summary: PastSummary;
   readonly #updates: readonly Update[];
   readonly #before: number;
@@ -33,7 +33,7 @@ export class PastFold {
     this.#updates = updates;
     const weight = updates.reduce((sum, { bytes }) => sum + OVERHEAD_BYTES + bytes, before.weight);
     const lives = livesAfter(before.lives, base.version > 0, updates);
-    // In pairs, so that the first one is always a birth.
+    // Drops pairs, so that the first one is always a birth.
     const forgotten = 2 * Math.ceil(Math.max(0, lives.length - MAX_LIVES) / 2);
     this.summary = {
       ...before,
@@ -45,7 +45,7 @@ export class PastFold {
     };
   }
 
-  /** Updates and frames before these. */
+  /** Number of updates before these. */
   get count(): number {
     return this.#before;
   }
@@ -54,13 +54,13 @@ export class PastFold {
     return this.summary.frames;
   }
 
-  /** Says that a frame comes before these updates. */
+  /** Records that a frame precedes these updates. */
   framed(): void {
     const weight = this.#updates.reduce((sum, { bytes }) => sum + OVERHEAD_BYTES + bytes, 0);
     this.summary = { ...this.summary, frames: this.summary.frames + 1, framedAt: this.#before, weight };
   }
 
-  /** Key of the chunk that is to be filled up. */
+  /** Key of the incomplete chunk that must be loaded; `undefined` if there is none. */
   get needed(): string | undefined {
     if (this.#before % CHUNK_UPDATES === 0) return undefined;
     return chunkKey(this.summary.name, Math.floor(this.#before / CHUNK_UPDATES));
@@ -69,8 +69,8 @@ export class PastFold {
   load(record: Uint8Array | undefined): void {
     const { positions, updates } = record === undefined ? this.#last : decodeChunk(record);
     const held = this.#before % CHUNK_UPDATES;
-    if (updates.length < held) throw corrupt('The past of a namespace does not end where it should');
-    // What is beyond is of a batch that is not known to be there.
+    if (updates.length < held) throw corrupt('The past of a namespace ends too early');
+    // Updates beyond belong to a batch whose outcome was not known.
     this.#last = { positions: positions.slice(0, held), updates: updates.slice(0, held) };
   }
 
@@ -99,7 +99,7 @@ function livesAfter(before: readonly number[], wasThere: boolean, updates: reado
   let isThere = wasThere;
   for (const { position, drop } of updates) {
     if (!isThere || drop) lives.push(position);
-    // A drop of what was not there is a life of one update.
+    // The drop of a namespace that did not exist is a life of one update.
     if (!isThere && drop) lives.push(position);
     isThere = !drop;
   }

@@ -5,14 +5,14 @@ import { corrupt } from '../leveldb/sealed.ts';
 import type { PastSummary } from '../records/past-records.ts';
 import type { PastTable } from './past-table.ts';
 
-/** Updates folded at once. */
+/** Number of updates folded at a time. */
 const FOLD = 256;
 
 /**
- * A namespace as it was after so many updates: the frame before that, and what came in between. Yields after each piece
- * of work, for one who has to give others a turn.
+ * Computes a namespace after its first `count` updates: the frame before that, plus the updates in between. Yields
+ * after each piece of work, so that the caller can give other tasks a turn.
  *
- * @throws {ContextCacheError} `LOG_CORRUPT`.
+ * @throws {ContextCacheError} `LOG_CORRUPT` if the past is damaged.
  */
 export function* stateAfter(past: PastTable, summary: PastSummary, count: number): Generator<void, NamespaceState> {
   const state = new NamespaceState(summary.name);
@@ -24,7 +24,7 @@ export function* stateAfter(past: PastTable, summary: PastSummary, count: number
   if (frame !== undefined) {
     const { entries = state.entries.size, version, position } = frame;
     if (state.entries.size !== entries) {
-      throw corrupt(`A frame of the past of a namespace has ${state.entries.size} entries in place of ${entries}`);
+      throw corrupt(`A frame of the past of a namespace has ${state.entries.size} entries instead of ${entries}`);
     }
     state.version = version;
     state.position = position;
@@ -37,7 +37,7 @@ export function* stateAfter(past: PastTable, summary: PastSummary, count: number
   return state;
 }
 
-/** All of it at once. */
+/** Runs all of the work at once. */
 export function wholly<Result>(work: Generator<void, Result>): Result {
   for (;;) {
     const { done, value } = work.next();

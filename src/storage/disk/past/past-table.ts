@@ -27,16 +27,16 @@ import { PastColumns } from './past-columns.ts';
 import { PastFold } from './past-fold.ts';
 import { PastTimes } from './past-times.ts';
 
-/** A frame is due after so many updates at the earliest, … */
+/** Least number of updates between two frames, … */
 const FRAME_UPDATES = 1024;
-/** … and once to fold them takes so many times what it takes to read the namespace. */
+/** … and folding those must take at least this many times as long as reading the namespace. */
 const FRAME_SHARE = 2;
-/** What an entry or an update weighs beside its value. */
+/** Weight of an entry or update in bytes, without its value. */
 const OVERHEAD_BYTES = 256;
-/** Pages copied at once. */
+/** Number of pages copied at a time. */
 const COPY_PAGES = 256;
 
-/** What changes in memory once a batch is written. */
+/** Writes of a batch, and the change in memory once it is written. */
 export interface PastBatch {
   readonly writes: readonly StorageWrite[];
   done(): void;
@@ -48,25 +48,25 @@ export interface FoldedNamespace {
   readonly given: readonly Update[];
 }
 
-/** How a past is kept. */
+/** Options of {@link PastTable}. */
 export interface PastTableOptions {
-  /** Whether the state table keeps values; without them a copy of its pages is no state. */
+  /** `false` if the state table keeps no values: a copy of its pages is then not a state. */
   readonly keepFrames: boolean;
-  /** What readers see while a batch is on its way. */
+  /** Returns the snapshot that readers use while a batch is being written. */
   readonly view: () => StorageSnapshot | undefined;
-  /** Where names are kept, for this and for others. */
+  /** The shared table of names. */
   readonly names: NameTable;
 }
 
-/** A frame or keyframe, and how its pages are found. */
+/** A frame or keyframe, with the keys of its pages. */
 export interface FoundFrame extends Frame {
   readonly key: (page: number) => string;
 }
 
 /**
- * The past beside the state table: every update of a namespace in its order, and now and then a frame, a copy of the
- * namespace's pages, so that a state of long ago is a frame and some updates. Written in the same batch as the state,
- * and added to at the end; what is taken away at the beginning ({@link PastTrim}) nobody looks at any more.
+ * The past beside the state table: every update of a namespace in order, and from time to time a frame, which is a copy
+ * of the namespace's pages. An old state is a frame plus some updates. The past is written in the same batch as the
+ * state and only grows at its end; what {@link PastTrim} removes at its start is no longer readable.
  */
 export class PastTable {
   readonly times: PastTimes;
@@ -81,7 +81,7 @@ export class PastTable {
     this.#summaries = new PastColumns(options.names);
   }
 
-  /** Reads what there is, anew; `timed`: how many updates it goes over. */
+  /** Reads everything again; `timed` is the number of updates that the instants cover. */
   async load(timed: number): Promise<void> {
     const summaries = await filled(new PastColumns(this.#options.names), async (columns) => {
       for await (const [, record] of readAll(this.#directory, PAST_RANGE)) columns.set(decodePast(record));
@@ -91,7 +91,7 @@ export class PastTable {
     this.#summaries = summaries;
   }
 
-  /** Whether the pages of the state table are a state, so that a frame may be copied of them. */
+  /** `true` if the pages of the state table contain the values, so that frames can be copied from them. */
   get keepsFrames(): boolean {
     return this.#options.keepFrames;
   }
@@ -100,30 +100,30 @@ export class PastTable {
     return this.#summaries.get(name);
   }
 
-  /** Position of the namespace's last update; `undefined` where it has no past. */
+  /** Returns the position of the namespace's last update, or `undefined` if it has no past. */
   last(name: string): number | undefined {
     return this.#summaries.last(name);
   }
 
-  /** Every namespace that has had an update. Do not keep it over an `await`. */
+  /** Iterates over the summaries of all namespaces with updates. Must not be used across an `await`. */
   summaries(): Iterable<PastSummary> {
     return this.#summaries.values();
   }
 
-  /** The names of those. */
+  /** Iterates over the names of all namespaces with updates. */
   names(): Iterable<string> {
     return this.#summaries.names();
   }
 
-  /** What is in memory follows what was written: for {@link PastTrim}. `undefined`: nothing is kept of it. */
+  /** Lets the memory follow what {@link PastTrim} has written. `undefined`: nothing of the namespace is kept. */
   replace(name: string, summary: PastSummary | undefined): void {
     if (summary === undefined) this.#summaries.delete(name);
     else this.#summaries.set(summary);
   }
 
   /**
-   * Prepares the writes that go with a batch of the state table, whose pages are still as they were before. `timed`: how
-   * many updates there are with these, counted from where the past begins.
+   * Prepares the writes that go with a batch of the state table, whose pages are still as they were before it. `timed`
+   * is the number of updates including these, counted from the start of the past.
    */
   async prepare(
     folded: readonly FoldedNamespace[],
@@ -165,12 +165,12 @@ export class PastTable {
     };
   }
 
-  /** For one pass over chunks. */
+  /** Returns a reader for one pass over the chunks. */
   reader(): ChunkReader {
     return new ChunkReader((key) => this.#read(key));
   }
 
-  /** The update of this ordinal. */
+  /** Returns the update with this ordinal. */
   updateAt(name: string, ordinal: number, chunks: ChunkReader): Update {
     const { positions, updates } = chunks.of(name, ordinal);
     const index = ordinal % CHUNK_UPDATES;
@@ -180,7 +180,7 @@ export class PastTable {
     return decodePastUpdate(name, position, stored);
   }
 
-  /** How many updates of the namespace are at or before the position. */
+  /** Returns the number of the namespace's updates at or before the position. */
   countAt({ name, count, last, firstChunk }: PastSummary, position: number, chunks: ChunkReader): number {
     if (position >= last) return count;
     return firstWhere(firstChunk * CHUNK_UPDATES, count, (ordinal) => {
@@ -189,7 +189,7 @@ export class PastTable {
     });
   }
 
-  /** The last frame or keyframe with at most `count` updates in it. */
+  /** Returns the last frame or keyframe that contains at most `count` updates. */
   frameAt(summary: PastSummary, count: number): FoundFrame | undefined {
     const { name, keyframe } = summary;
     const index = this.lastFrame(summary, count);
@@ -200,17 +200,17 @@ export class PastTable {
     return frame && { ...frame, key: (page) => framePageKey(name, index, page) };
   }
 
-  /** The number of the last frame with at most `count` updates in it; less than `firstFrame` where there is none. */
+  /** Returns the number of the last frame with at most `count` updates; less than `firstFrame` if there is none. */
   lastFrame({ name, firstFrame, frames }: PastSummary, count: number): number {
     return firstWhere(firstFrame, frames, (index) => this.#frame(name, index).ordinal > count) - 1;
   }
 
-  /** A page of a frame. */
+  /** Returns a page of a frame. */
   framePage(frame: FoundFrame, page: number): Page {
     return decodePage(this.#read(frame.key(page)));
   }
 
-  /** The keys of a frame and its pages. */
+  /** Iterates over the keys of a frame and its pages. */
   *frameKeys(name: string, index: number): Generator<string> {
     const { pages } = this.#frame(name, index);
     yield frameKey(name, index);
@@ -227,7 +227,7 @@ export class PastTable {
     return this.#directory.getSync(key, this.#options.view());
   }
 
-  /** A namespace that was there before its past is kept begins with a frame. */
+  /** Returns whether a frame is due. A namespace that existed before its past is kept starts with a frame. */
   #isFrameDue(base: StoredNamespace, known: PastSummary | undefined): boolean {
     if (!this.keepsFrames || base.version === 0) return false;
     if (known === undefined) return true;
@@ -242,7 +242,7 @@ export class PastTable {
       for (const [index, page] of some.entries()) {
         const value = records[index];
         const key = framePageKey(name, frame, page);
-        // What a batch that failed has left under this key must not be taken for the page.
+        // A failed batch may have left something under this key, which must not be taken for the page.
         await copies.add(value === undefined ? { type: 'del', key } : { type: 'put', key, value });
       }
     }
@@ -255,7 +255,7 @@ export class PastTable {
   }
 }
 
-/** Reads chunks. Keeps the last one, for one who reads on in it; for use within one turn. */
+/** Reads chunks and keeps the last one for a reader that continues in it. Valid within one turn of the event loop. */
 export class ChunkReader {
   readonly #read: (key: string) => Uint8Array | undefined;
   #key = '';
@@ -265,7 +265,7 @@ export class ChunkReader {
     this.#read = read;
   }
 
-  /** The chunk that holds the ordinal. */
+  /** Returns the chunk that holds the ordinal. */
   of(name: string, ordinal: number): Chunk {
     const key = chunkKey(name, Math.floor(ordinal / CHUNK_UPDATES));
     if (key === this.#key) return this.#chunk;

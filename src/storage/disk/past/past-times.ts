@@ -7,20 +7,20 @@ import type { StorageSnapshot, StorageWrite } from '../leveldb/level-storage.ts'
 import { corrupt, sealWritten, unseal } from '../leveldb/sealed.ts';
 import { timesKey } from '../records/past-records.ts';
 
-/** Updates in a record. */
+/** Number of updates in a record. */
 export const TIMES = 1024;
 
-/** Of some consecutive updates: none of the numbers is lower than the one before it. */
+/** Running values of consecutive updates; neither array ever decreases. */
 export interface Times {
-  /** The latest instant by then. */
+  /** Latest instant up to each update, epoch milliseconds. */
   readonly at: number[];
-  /** Estimated bytes of all updates by then; 0 as long as that was not written down. */
+  /** Estimated bytes of all updates up to each one; 0 for updates of a version that did not record them. */
   readonly bytes: number[];
 }
 
 /**
- * When updates were asked for and how large they were, by their number from where the past begins. Kept as running
- * maximum and running sum, so that both are searched by halving.
+ * Instants and sizes of updates, numbered from the start of the past. Stored as running maximum and running sum, so
+ * that both can be searched by bisection.
  */
 export class PastTimes {
   readonly #directory: LevelDirectory;
@@ -29,20 +29,20 @@ export class PastTimes {
   #last: Times = { at: [], bytes: [] };
   #count = 0;
 
-  /** `view`: what readers see while a batch is on its way. */
+  /** `view` returns the snapshot that readers use while a batch is being written. */
   constructor(directory: LevelDirectory, view: () => StorageSnapshot | undefined) {
     this.#directory = directory;
     this.#view = view;
   }
 
-  /** Reads what there is, anew; `count`: how many updates it goes over. */
+  /** Reads everything again; `count` is the number of updates that it covers. */
   async load(count: number): Promise<void> {
     const [record] = await this.#directory.getMany([timesKey(lastRecord(count))]);
     this.#last = decodeTimes(record);
     this.#count = count;
   }
 
-  /** The latest instant of the updates up to the one of this number, and what they weigh. */
+  /** Returns the latest instant and the total bytes of the updates up to the one with this number. */
   upTo(index: number): { readonly at: number; readonly bytes: number } {
     const record = Math.floor(index / TIMES);
     const isLast = record === lastRecord(this.#count);
@@ -52,20 +52,20 @@ export class PastTimes {
     return { at, bytes: times.bytes[index % TIMES] ?? 0 };
   }
 
-  /** How many updates, at least `from`, come before the first one that was asked for after this instant. */
+  /** Returns how many updates, at least `from`, precede the first one after this instant. */
   countUntil(instant: number, from: number): number {
     return firstWhere(from, this.#count, (index) => this.upTo(index).at > instant);
   }
 
-  /** How many updates, at least `from`, have to go for the others to weigh no more than this. */
+  /** Returns how many updates, at least `from`, must be released so that the rest takes at most this many bytes. */
   countBeyond(bytes: number, from: number): number {
     if (this.#count === 0) return 0;
     const most = this.upTo(this.#count - 1).bytes - bytes;
-    // Of none gone nothing is less; beyond the last one nothing is left.
+    // Releasing none keeps everything; releasing the last one keeps nothing.
     return most <= 0 ? from : firstWhere(from, this.#count, (gone) => gone > 0 && this.upTo(gone - 1).bytes >= most);
   }
 
-  /** Prepares what is written with `updates`; there are `count` then. */
+  /** Prepares the writes for `updates`; `count` is the number of updates including these. */
   after(updates: readonly Update[], count: number): { readonly writes: StorageWrite[]; done(): void } {
     let last = this.#count % TIMES === 0 ? { at: [], bytes: [] } : copyOf(this.#last);
     let at = this.#last.at.at(-1) ?? 0;
@@ -96,8 +96,8 @@ export class PastTimes {
   }
 
   /**
-   * What is no longer needed once `gone` updates cannot be seen; `before`: so many could not until now. The last of them
-   * stays: it tells which instants are too early.
+   * Returns the writes that remove what is not needed once `gone` updates are released; `before` is the number that was
+   * released already. Keeps the last released update: it determines which instants are too early.
    */
   trim(before: number, gone: number): StorageWrite[] {
     const writes: StorageWrite[] = [];
@@ -108,7 +108,7 @@ export class PastTimes {
   }
 }
 
-/** The record that the last of so many updates is in. */
+/** Returns the number of the record that holds the last of `count` updates. */
 export function lastRecord(count: number): number {
   return Math.floor(Math.max(0, count - 1) / TIMES);
 }
@@ -117,7 +117,7 @@ function copyOf({ at, bytes }: Times): Times {
   return { at: [...at], bytes: [...bytes] };
 }
 
-/** The first number, and what each is beyond it. */
+/** Encodes the first number and each distance from it. */
 export function timesWrite(record: number, { at, bytes }: Times): StorageWrite {
   const [first = 0] = at;
   const [least = 0] = bytes;
@@ -135,7 +135,7 @@ function writeDistances(to: MessageWriter, values: readonly number[], from: numb
   for (const value of values) to.number(value - from);
 }
 
-/** The inverse of {@link timesWrite}; older records say nothing of bytes. */
+/** Decodes what {@link timesWrite} has encoded. Older records contain no bytes. */
 export function decodeTimes(record: Uint8Array | undefined): Times {
   if (record === undefined) return { at: [], bytes: [] };
   const [first, at, least = 0, bytes = at.map(() => 0)] = unseal(record, () => 'The instants of updates') as [

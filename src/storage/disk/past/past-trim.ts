@@ -19,22 +19,25 @@ import { encodePage } from '../records/state-records.ts';
 import { stateAfter } from './past-state.ts';
 import type { PastBatch, PastTable } from './past-table.ts';
 
-/** What a trim needs of the state table. */
+/** The part of the state table that a trim uses. */
 export interface TrimmedTable {
   readonly past: PastTable;
   summary(namespace: string): NamespaceSummary | undefined;
   changePast(prepare: () => PastBatch | undefined): Promise<void>;
 }
 
-/** A keyframe is worth its while where it lets so many updates go, and half as many as it has entries. */
+/**
+ * Least number of updates that a keyframe must make superfluous to be written. It must also be at least half of the
+ * namespace's entries.
+ */
 const KEYFRAME_UPDATES = 32;
-/** Records removed in one batch, about. */
+/** Approximate number of records removed in one batch. */
 const MANY = 2048;
-/** Entries and bytes in a page of a keyframe. */
+/** Upper bounds of a page of a keyframe, in entries and bytes. */
 const PAGE_ENTRIES = 64;
 const PAGE_BYTES = 64 * 1024;
 
-/** What stays of the past of a namespace. */
+/** What is kept of the past of a namespace. */
 interface Plan {
   readonly firstChunk: number;
   readonly firstFrame: number;
@@ -42,8 +45,8 @@ interface Plan {
 }
 
 /**
- * Lets go of the past before a position, namespace by namespace; each change is a batch, so that what is left is whole
- * whenever it is interrupted. Nobody may look at a moment before the position any more.
+ * Removes the past before a position, namespace by namespace. Each change is one batch, so that an interruption leaves
+ * a whole past. No view before the position may be in use.
  */
 export class PastTrim {
   readonly #directory: LevelDirectory;
@@ -78,13 +81,16 @@ export class PastTrim {
     }
   }
 
-  /** Whether nothing of it need be kept: its state has not changed since, and a frame is copied before it does. */
+  /**
+   * Returns whether the whole past of a namespace can be removed: its state has not changed since the position, and a
+   * frame will be copied before it does.
+   */
   #mayGo({ name, last }: PastSummary): boolean {
     if (last > this.#position) return false;
     return this.#table.past.keepsFrames || this.#table.summary(name) === undefined;
   }
 
-  /** `undefined` where nothing has to go but, maybe, all of it. */
+  /** Returns `undefined` if nothing must be removed, or only everything at once. */
   async #plan(summary: PastSummary): Promise<Plan | undefined> {
     const { past } = this.#table;
     const { name, count, last, firstChunk, firstFrame, keyframe } = summary;
@@ -100,7 +106,7 @@ export class PastTrim {
     }
     const isKeyframe = keyframe !== undefined && keyframe.ordinal === base;
     const plan = {
-      // The last update that is gone stays: it tells when the namespace was changed before, and whether it was there.
+      // Keeps the last released update: it tells when the namespace last changed before, and whether it existed.
       firstChunk: Math.max(firstChunk, Math.floor(Math.min(base, gone - 1) / CHUNK_UPDATES)),
       firstFrame: isKeyframe ? Math.max(firstFrame, frame + 1) : Math.max(firstFrame, frame),
       keyframe: isKeyframe ? keyframe : undefined,
@@ -128,8 +134,8 @@ export class PastTrim {
   }
 
   /**
-   * A bounded part of the plan. First what the states from now on are made of, then frames, then chunks: as long as a
-   * frame is there, so is everything after it.
+   * Returns a bounded step of the plan and the summary after it. Puts the new keyframe in place first, then removes
+   * frames, then chunks: while a frame is there, so is everything after it.
    */
   #step(summary: PastSummary, plan: Plan): [PastBatch, PastSummary] {
     const { name } = summary;
@@ -145,7 +151,7 @@ export class PastTrim {
     return [this.#batch(name, gone, after), after];
   }
 
-  /** All of it, where that still may go. */
+  /** Removes everything if that is still permitted. */
   #remove(name: string): PastBatch | undefined {
     const summary = this.#table.past.summary(name);
     if (summary === undefined || !this.#mayGo(summary)) return undefined;
@@ -165,7 +171,7 @@ export class PastTrim {
     return { writes, done: () => this.#table.past.replace(name, after) };
   }
 
-  /** Its pages are on disk before anything refers to them. */
+  /** Stores the pages of a keyframe before anything refers to them. */
   async #makeKeyframe(summary: PastSummary, count: number): Promise<Keyframe> {
     const { name, keyframe } = summary;
     const state = await this.#fold(summary, count);
@@ -224,11 +230,11 @@ function* pagesOf({ entries }: NamespaceState): Generator<[string, StoredEntry][
   if (page.length > 0) yield page;
 }
 
-/** Of what came and went before the position nothing is left but whether it is there. */
+/** Reduces the lives before the position to whether the namespace existed. */
 function livesSince({ lives, livedBefore }: PastSummary, position: number): Pick<PastSummary, 'lives' | 'livedBefore'> {
   const later = lives.findIndex((at) => at > position);
   const passed = later === -1 ? lives.length : later;
   if (passed === 0) return { lives, livedBefore };
-  // In pairs, so that the first one is a birth.
+  // Drops pairs, so that the first one is a birth.
   return { lives: lives.slice(passed - (passed % 2)), livedBefore: false };
 }

@@ -4,12 +4,12 @@ import type { StorageWrite } from '../leveldb/level-storage.ts';
 import type { StoredNamespace } from '../records/state-records.ts';
 import type { NamespaceFold } from './namespace-fold.ts';
 
-/** A namespace that there is not yet. */
+/** Returns the metadata of a namespace that does not exist yet. */
 export function emptySummary(name: string): StoredNamespace {
   return { name, version: 0, position: 0, count: 0, bytes: 0, pages: 1, nextExpiryAt: null };
 }
 
-/** Each namespace's own, in their order. */
+/** Groups updates by namespace and keeps their order. */
 export function groupByNamespace(updates: readonly Update[]): Map<string, Update[]> {
   const groups = new Map<string, Update[]>();
   for (const update of updates) {
@@ -20,7 +20,7 @@ export function groupByNamespace(updates: readonly Update[]): Map<string, Update
   return groups;
 }
 
-/** What is written of them. */
+/** Finishes the folds and returns their writes. */
 export async function finishFolds(folds: readonly NamespaceFold[], slice: TimeSlice): Promise<StorageWrite[]> {
   const writes: StorageWrite[] = [];
   for (const fold of folds) {

@@ -17,17 +17,17 @@ import {
 import { pageOf, pagesFor, parentOf } from './state-hash.ts';
 
 /**
- * Some updates of one namespace on their way into its pages. In order: `needed` pages are loaded, `fold`, what is
- * `needed` now is loaded, `finish`, `writes`.
+ * Folds updates of one namespace into its pages. Call in this order: load the `needed` pages, `fold`, load the pages
+ * that are `needed` now, `finish`, `writes`.
  */
 export class NamespaceFold {
   /** The namespace before the updates. */
   readonly base: StoredNamespace;
-  /** All the updates. */
+  /** All updates. */
   readonly given: readonly Update[];
-  /** What counts: a clear makes all before it superfluous. */
+  /** The updates that matter: those from the last clear on. */
   readonly #updates: readonly Update[];
-  /** Those they change, each once. */
+  /** The keys that these updates change, each once. */
   readonly #keys: ReadonlySet<string>;
   readonly #cleared: boolean;
   readonly #keepValues: boolean;
@@ -36,10 +36,14 @@ export class NamespaceFold {
   #needed: Iterable<number>;
   #summary: StoredNamespace;
   #digest: NamespaceDigest | undefined;
-  /** Pages the entries lie in while they are moved. */
+  /** Number of pages that the entries lie in while they are moved. */
   #pageCount: number;
 
-  /** `updates`: all of one namespace, in order; throws `INVARIANT` where they do not follow the base. */
+  /**
+   * `updates` are all of one namespace, in order.
+   *
+   * @throws {ContextCacheError} `INVARIANT` if they do not follow the base.
+   */
   constructor(base: StoredNamespace, updates: readonly Update[], keepValues: boolean) {
     checkVersions(base.version, updates);
     const clear = updates.findLastIndex((update) => update.key === null);
@@ -53,7 +57,7 @@ export class NamespaceFold {
     this.#pageCount = this.#cleared ? 1 : base.pages;
     const empty = this.#cleared || base.count === 0;
     if (empty) this.#pages.set(0, new Map());
-    // A namespace of before there were digests gets one now, which takes all of it.
+    // A namespace without a digest, written by an earlier version, gets one now. That requires all of its pages.
     if (empty) this.#digest = new NamespaceDigest();
     else if (base.digest !== undefined) this.#digest = new NamespaceDigest(base.digest, base.version);
     this.#needed = empty
@@ -65,12 +69,12 @@ export class NamespaceFold {
     return this.base.name;
   }
 
-  /** The namespace after the updates; `undefined` where it has been dropped. */
+  /** The namespace after the updates; `undefined` if it was dropped. */
   get summary(): StoredNamespace | undefined {
     return this.#summary.version === 0 ? undefined : this.#summary;
   }
 
-  /** Keys in storage of the pages to be loaded next. */
+  /** Iterates over the pages to be loaded next, with their storage keys. */
   *needed(): Generator<readonly [key: string, page: number]> {
     for (const page of this.#needed) if (!this.#pages.has(page)) yield [pageKey(this.base.name, page), page];
   }
@@ -79,7 +83,7 @@ export class NamespaceFold {
     this.#pages.set(page, decodePage(record));
   }
 
-  /** Applies the updates to the entries they touch, and finds how many pages there must be. */
+  /** Applies the updates to the entries they touch and computes the new number of pages. */
   fold(): void {
     const { name, count, bytes, pages } = this.base;
     const keys = this.#keys;
@@ -121,7 +125,7 @@ export class NamespaceFold {
     if (left === undefined) yield { type: 'del', key: summaryKey(name) };
     else yield { type: 'put', key: summaryKey(name), value: encodeSummary(left) };
     for (const page of this.#dirty) if (page < kept) yield pageWrite(name, page, this.#page(page));
-    // A clear leaves no page as it was, loaded or not.
+    // A clear leaves no page unchanged, loaded or not.
     const gone = this.#cleared ? 0 : kept;
     for (let page = gone; page < pages; page += 1) {
       if (page >= kept || !this.#dirty.has(page)) yield { type: 'del', key: pageKey(name, page) };
@@ -149,14 +153,14 @@ export class NamespaceFold {
     digest.add(key, stored);
   }
 
-  /** Of a namespace all of whose pages are loaded. */
+  /** Computes the digest of a namespace whose pages are all loaded. */
   #digestOfPages(): NamespaceDigest {
     const digest = new NamespaceDigest();
     for (const page of this.#pages.values()) for (const [key, entry] of page) digest.add(key, entry);
     return digest;
   }
 
-  /** The pages that entries will be moved from or to. */
+  /** Iterates over the pages that entries are moved from or to. */
   *#moving(): Generator<number> {
     for (let page = this.#pageCount; page < this.#summary.pages; page += 1) {
       const parent = parentOf(page);
@@ -192,7 +196,7 @@ export class NamespaceFold {
     this.#pageCount = removed;
   }
 
-  /** Exact where every page is at hand, which a small namespace's are; else a lower bound. */
+  /** Exact if every page is loaded, which holds for a small namespace; otherwise a lower bound. */
   #nextExpiryAt(): number | null {
     const whole = this.#cleared || this.#pages.size === this.#summary.pages;
     let next = whole ? Number.POSITIVE_INFINITY : (this.base.nextExpiryAt ?? Number.POSITIVE_INFINITY);
@@ -224,7 +228,7 @@ function checkVersions(base: number, updates: readonly Update[]): void {
     if (update.version !== version + 1) {
       throw new ContextCacheError(
         'INVARIANT',
-        `Update ${update.position} has version ${update.version} of its namespace where ${version + 1} is due. ` +
+        `The update at position ${update.position} has version ${update.version} instead of ${version + 1}. ` +
           'The log and the state table do not belong together.',
       );
     }

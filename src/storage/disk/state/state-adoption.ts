@@ -21,11 +21,11 @@ export interface AdoptedNamespace {
   readonly name: string;
   readonly version: number;
   readonly position: number;
-  /** All entries; the same one twice is fine. */
+  /** All entries. The same entry may occur twice. */
   readonly entries: Iterable<readonly [string, EntryRecord]>;
 }
 
-/** Stores namespaces that are not there yet; returns what they are. */
+/** Stores namespaces that do not exist yet. Resolves with their metadata. */
 export function adoptNamespaces(
   directory: LevelDirectory,
   namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,

@@ -1,16 +1,16 @@
 /**
- * Linear hashing: the entries of a namespace lie in pages 0 … n-1, and n changes one page at a time. A page that is
- * added takes its entries from one other page only, its parent; a page that is removed gives them back to it.
+ * Linear hashing: the entries of a namespace lie in pages 0 … n-1, and n changes one page at a time. An added page
+ * takes its entries from exactly one other page, its parent; a removed page returns them to it.
  */
 
-/** Entries in a page, on the average, above which a page is added. */
+/** A page is added when the average number of entries in a page exceeds this. */
 const ENTRIES_A_PAGE = 16;
-/** Bytes of values in a page, on the average, above which a page is added. */
+/** A page is added when the average number of value bytes in a page exceeds this. */
 const BYTES_A_PAGE = 64 * 1024;
-/** Pages are removed only well below, so that a namespace at the border does not go to and fro. */
+/** Pages are removed only well below the limit, so that a namespace at the limit does not alternate. */
 const SHRINK = 4;
 
-/** Hash of a key: FNV-1a over its UTF-16 units, mixed so that the low bits depend on all of it. Part of the format. */
+/** Hashes a key: FNV-1a over its UTF-16 units, mixed so that the low bits depend on all of it. Part of the format. */
 export function hashKey(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i += 1) {
@@ -23,26 +23,26 @@ export function hashKey(key: string): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** The page of a key among `pages` pages. */
+/** Returns the page of a key among `pages` pages. */
 export function pageOf(key: string, pages: number): number {
   const hash = hashKey(key);
   const wide = hash % powerAbove(pages);
   return wide < pages ? wide : wide - powerAbove(pages) / 2;
 }
 
-/** The page that page `page` (not 0) takes its entries from, or gives them back to. */
+/** Returns the page that page `page` (not 0) takes its entries from, or returns them to. */
 export function parentOf(page: number): number {
   return page - powerAbove(page + 1) / 2;
 }
 
-/** How many pages a namespace of so many entries and bytes has, coming from `pages`; at least 1. */
+/** Returns the new number of pages, at least 1, of a namespace that has `pages` pages now. */
 export function pagesFor(pages: number, count: number, bytes: number): number {
   const wanted = Math.min(count, Math.max(count / ENTRIES_A_PAGE, bytes / BYTES_A_PAGE));
   const most = Math.min(count, SHRINK * wanted);
   return Math.max(1, Math.min(Math.max(pages, Math.ceil(wanted)), Math.floor(most)));
 }
 
-/** The smallest power of two that is not below `n`. */
+/** Returns the smallest power of two that is at least `n`. */
 function powerAbove(n: number): number {
   return n <= 1 ? 1 : 2 ** (32 - Math.clz32(n - 1));
 }

@@ -29,13 +29,13 @@ import { readProgress, readSummaries } from './state-reading.ts';
 
 /** Options of {@link StateTable.open}. */
 export interface StateTableOptions {
-  /** Measures the slices of work between which others get a turn. Default: the machine's. */
+  /** Measures the slices of work between which other tasks get a turn. Default: the system clock. */
   readonly clock?: Clock | undefined;
-  /** Whether values are kept. Default true; false where a primary of the user's own keeps them. */
+  /** `false` if an external primary keeps the values. Default true. */
   readonly keepValues?: boolean | undefined;
 }
 
-/** What the table needs of its log; a `LevelLog` is one. */
+/** The part of a log that the table uses; a `LevelLog` fits. */
 export interface TrailedLog {
   readonly directory: LevelDirectory;
   readonly head: number;
@@ -43,12 +43,13 @@ export interface TrailedLog {
   beginAfter(position: number): Promise<void>;
 }
 
-/** Pages asked for at once. */
+/** Number of pages read at a time. */
 const LOAD_PAGES = 1024;
 
 /**
- * The state on disk, trailing the log: always exactly the fold of the log up to {@link StateTable.checkpoint}, because
- * each batch of updates is written together with the checkpoint. Namespaces are found and read synchronously.
+ * The state on disk, which trails the log. It is always exactly the fold of the log up to {@link
+ * StateTable.checkpoint}, because each batch of updates is written together with the checkpoint. Namespaces are read
+ * synchronously.
  *
  * @example
  * ```ts
@@ -68,15 +69,15 @@ export class StateTable implements StateSource {
   readonly #keepValues: boolean;
   #progress: Progress;
   #summaries: StateColumns;
-  /** While a batch is on its way readers see the storage as it was before. */
+  /** While a batch is being written, readers use this snapshot of the storage from before it. */
   #view: StorageSnapshot | undefined;
-  /** What is being let go of cannot be seen any more, whatever is written down. */
+  /** Positions before this one are unreadable at once, before that is stored. */
   #floor = 0;
-  /** The last of those who change the table, one after another. */
+  /** The last task that changes the table; such tasks run one after another. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** An adoption has failed half-way: what it wrote has to go before anything else is written. */
+  /** An adoption has failed half-way. What it wrote must be removed before anything else is written. */
   #leftovers = false;
-  /** Raised when the storage was opened again and everything in memory read anew. */
+  /** Increases when the storage was reopened and everything in memory was read again. */
   #generation = 0;
 
   private constructor(
@@ -97,10 +98,10 @@ export class StateTable implements StateSource {
   }
 
   /**
-   * Reads the list of namespaces, not their entries. A restore that was interrupted is undone, or finished where only
-   * the log's beginning was missing.
+   * Reads the metadata of the namespaces, not their entries. Undoes a restore that was interrupted, or finishes it if
+   * only the start of the log was missing.
    *
-   * @throws {ContextCacheError} `LOG_CORRUPT`, also where the log and the table do not fit.
+   * @throws {ContextCacheError} `LOG_CORRUPT` for damage, and if the log and the table do not fit.
    */
   static async open(log: TrailedLog, options: StateTableOptions = {}): Promise<StateTable> {
     const { directory } = log;
@@ -111,7 +112,7 @@ export class StateTable implements StateSource {
     if (log.head === 0 && checkpoint > 0 && adopted === checkpoint) await log.beginAfter(checkpoint);
     if (checkpoint > log.head || checkpoint < log.first - 1) {
       throw corrupt(
-        `The state in ${directory.path} is as of position ${checkpoint}, but the log goes from ${log.first} to ${log.head}`,
+        `The state in ${directory.path} is that of position ${checkpoint}, but the log holds positions ${log.first} to ${log.head}`,
       );
     }
     const names = new NameTable();
@@ -122,48 +123,45 @@ export class StateTable implements StateSource {
     return table;
   }
 
-  /** The table is the fold of the log up to here. */
+  /** The table is the fold of the log up to this position. */
   get checkpoint(): number {
     return this.#progress.checkpoint;
   }
 
-  /** Where the past began: the instants of updates are counted from here. */
+  /** Start of the past: the instants of updates are numbered from here. */
   get begins(): number {
     return this.#progress.begins;
   }
 
-  /** The oldest state that can be seen. */
+  /** The oldest position whose state can be read. */
   get since(): number {
     return Math.max(this.#progress.since, this.#floor);
   }
 
-  /** Whether values are in it; else a primary of the user's own keeps them. */
+  /** `false` if an external primary keeps the values. */
   get keepsValues(): boolean {
     return this.#keepValues;
   }
 
-  /** The namespaces there are as of the checkpoint. Do not keep it over an `await`. */
+  /** Iterates over the namespaces as of the checkpoint. Must not be used across an `await`. */
   names(): Iterable<string> {
     return this.#summaries.names();
   }
 
-  /**
-   * What is known of a namespace without reading its entries. Of a namespace of more than a page `nextExpiryAt` may be
-   * earlier than its next entry's expiry, never later.
-   */
+  /** Returns the metadata. `nextExpiryAt` is exact for a namespace of one page, otherwise a lower bound. */
   summary(namespace: string): NamespaceSummary | undefined {
     return this.#summaries.get(namespace);
   }
 
-  /** Whether there is such a namespace, even an empty one. */
+  /** Returns whether the namespace exists, even if it is empty. */
   has(namespace: string): boolean {
     return this.#summaries.has(namespace);
   }
 
   /**
-   * An entry as of the checkpoint, expired or not.
+   * Returns an entry as of the checkpoint, expired or not.
    *
-   * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the storage is being opened again, `LOG_CORRUPT`, `CLOSED`.
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the storage is being reopened, `LOG_CORRUPT`, `CLOSED`.
    */
   get(namespace: string, key: string): EntryRecord | undefined {
     const paged = this.#summaries.paged(namespace);
@@ -171,7 +169,10 @@ export class StateTable implements StateSource {
     return stored && decodeEntry(stored);
   }
 
-  /** The whole namespace as of the checkpoint; `undefined` where there is none. Throws as {@link StateTable.get}. */
+  /**
+   * Returns the namespace as of the checkpoint; `undefined` if it does not exist. Throws as {@link StateTable.get}
+   * does.
+   */
   hydrate(namespace: string): NamespaceState | undefined {
     const summary = this.#summaries.get(namespace);
     if (summary === undefined) return undefined;
@@ -184,11 +185,11 @@ export class StateTable implements StateSource {
       }
     }
     const found = digest.at(summary.version);
-    // Each page may be as it was written, but not all of them at the same time.
+    // Every page may be intact, but not all of them of the same checkpoint.
     if (state.entries.size !== summary.count || found !== (summary.digest ?? found)) {
       throw corrupt(
         `Namespace ${JSON.stringify(namespace)} in ${this.#directory.path} is not what was written last ` +
-          `(${state.entries.size} entries, ${summary.count} expected); "context-cache verify" tells more`,
+          `(${state.entries.size} entries, ${summary.count} expected); run "context-cache verify" for details`,
       );
     }
     state.version = summary.version;
@@ -197,12 +198,12 @@ export class StateTable implements StateSource {
   }
 
   /**
-   * Folds the log's next updates in: all up to `through`, in order. Those at or before the checkpoint are passed over.
-   * Rejects where it could not be written; the table is then as it was, or as it should be.
+   * Folds in the log's next updates, all up to `through`, in order. Skips those at or before the checkpoint. Rejects if
+   * the batch could not be written; the table is then in its state before or after the batch.
    *
-   * The batch is synced although the log could make up for it: LevelDB begins a new file for its own log now and then, and
-   * after a power cut the end of the old one may be missing while the new one is there. A batch that is lost below one
-   * that is kept would leave pages that are silently old.
+   * Syncs the batch, although the log could replace it: LevelDB starts a new file for its own log from time to time,
+   * and after a power cut the end of the old file may be missing while the new one is there. A batch that is lost below
+   * one that is kept would leave outdated pages that nothing detects.
    */
   async applyUpdates(updates: readonly Update[], through: number, signal?: AbortSignal): Promise<void> {
     await this.#exclusively(async (generation) => {
@@ -228,10 +229,10 @@ export class StateTable implements StateSource {
   }
 
   /**
-   * Fills the empty table from a restored snapshot taken at `position`. Then call the log's `beginAfter(position)`; the
-   * next `open` does so where the process ends in between. An adoption that fails leaves an empty table.
+   * Fills the empty table from a restored snapshot taken at `position`. Then call the log's `beginAfter(position)`; if
+   * the process ends in between, the next `open` does it. A failed adoption leaves an empty table.
    *
-   * @throws {ContextCacheError} `NOT_EMPTY`.
+   * @throws {ContextCacheError} `NOT_EMPTY` if the table holds state.
    */
   async adopt(
     namespaces: AsyncIterable<AdoptedNamespace> | Iterable<AdoptedNamespace>,
@@ -242,7 +243,7 @@ export class StateTable implements StateSource {
       if (this.checkpoint !== 0 || this.#summaries.size > 0) {
         throw new ContextCacheError(
           'NOT_EMPTY',
-          `${this.#directory.path} already holds state. Restore into a new one.`,
+          `${this.#directory.path} already holds state. Restore into a new directory.`,
         );
       }
       await this.#directory.write([progressWrite({ ...NO_PROGRESS, adopting: true, namespaces: 0 })], true);
@@ -263,7 +264,7 @@ export class StateTable implements StateSource {
     });
   }
 
-  /** From the call on nothing from before this position can be seen. Not beyond the checkpoint. */
+  /** Makes everything before this position unreadable from the call on. Not beyond the checkpoint. */
   async raiseSince(position: number): Promise<void> {
     this.#floor = Math.max(this.#floor, Math.min(position, this.checkpoint));
     await this.#exclusively(async (generation) => {
@@ -276,10 +277,7 @@ export class StateTable implements StateSource {
     });
   }
 
-  /**
-   * Changes the past between two batches; `prepare` says how. Not synced: what a power cut takes back of it is only more
-   * than need be.
-   */
+  /** Changes the past between two batches. Not synced: a power cut that revokes it only leaves more than needed. */
   async changePast(prepare: () => PastBatch | undefined): Promise<void> {
     await this.#exclusively(async (generation) => {
       const batch = prepare();
@@ -287,7 +285,7 @@ export class StateTable implements StateSource {
     });
   }
 
-  /** One after another, in the order of the calls. */
+  /** Runs tasks one after another, in the order of the calls. */
   #exclusively(task: (generation: number) => Promise<void>): Promise<void> {
     const turn = this.#turn.then(async () => {
       if (this.#leftovers) await wipeState(this.#directory);
@@ -317,16 +315,16 @@ export class StateTable implements StateSource {
     }
   }
 
-  /** `done` changes what is in memory; until then readers go on seeing what was there before. */
+  /** Writes a batch. `done` updates the memory; until then readers see what was there before. */
   async #write(writes: readonly StorageWrite[], sync: boolean, generation: number, done: () => void): Promise<void> {
     if (generation !== this.#generation) {
       throw new ContextCacheError(
         'LOG_UNAVAILABLE',
-        `${this.#directory.path} has been opened again meanwhile. Try again.`,
+        `${this.#directory.path} was reopened in the meantime. Try again.`,
       );
     }
     this.#view ??= this.#directory.snapshot();
-    // After a failure the view stays until the storage has been opened again: whether the batch is there is not known.
+    // After a failure the snapshot stays until the storage is reopened, because the outcome of the batch is not known.
     await this.#directory.write(writes, sync);
     const view = this.#view;
     this.#view = undefined;
@@ -345,7 +343,9 @@ export class StateTable implements StateSource {
     return count;
   }
 
-  /** What is read first has the code for it compiled, a millisecond that is better spent while everybody waits. */
+  /**
+   * Reads one entry, so that the code is compiled while the opening is awaited. Saves a millisecond of the first read.
+   */
   #readOnce(): void {
     for (const name of this.#summaries.names()) {
       const paged = this.#summaries.paged(name);
@@ -353,7 +353,7 @@ export class StateTable implements StateSource {
       try {
         for (const key of this.#readPage(paged, 0).keys()) return void this.get(name, key);
       } catch {
-        // Whoever asks for it is told.
+        // The first reader of this page gets the error.
       }
       return;
     }
@@ -364,18 +364,18 @@ export class StateTable implements StateSource {
     const page = decodePage(this.#assertPage(this.#directory.getSync(pageKey(name, index), this.#view)));
     const [key] = page.keys();
     if (key !== undefined && pageOf(key, pages) !== index) {
-      throw corrupt(`A page of the state table in ${this.#directory.path} is in the place of another one`);
+      throw corrupt(`A page of the state table in ${this.#directory.path} is stored under the key of another one`);
     }
     return page;
   }
 
-  /** Every page of a namespace with entries is stored. */
+  /** Checks that the page is there: every page of a namespace with entries is stored. */
   #assertPage(record: Uint8Array | undefined): Uint8Array | undefined {
     if (record !== undefined || !this.#progress.allPages) return record;
     throw corrupt(`A page of the state table in ${this.#directory.path} is missing`);
   }
 
-  /** The past is as far as the table: it holds the last update of every namespace, but for what has been let go of. */
+  /** Loads the past, which must reach as far as the table: to the last update of every namespace that is still kept. */
   async #loadPast(): Promise<void> {
     await this.past.load(this.checkpoint - this.begins);
     for (const [name, position] of this.#summaries.positions()) {
