@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AgentContextCache, DirectorySnapshotStore } from 'agent-context-cache';
+import { AgentContextCache } from 'agent-context-cache';
+import { DirectorySnapshotStore } from 'agent-context-cache/backup';
 
 const directory = await mkdtemp(join(tmpdir(), 'context-cache-'));
 

@@ -42,6 +42,16 @@ function toJavaScript(code: string): string {
   return outputText;
 }
 
+/** The part of a report of `attw` that the test reads. */
+interface TypesReport {
+  readonly analysis: {
+    readonly problems: readonly { readonly kind: string; readonly resolutionKind?: string }[];
+    readonly entrypoints: Readonly<
+      Record<string, { readonly resolutions: Readonly<Record<string, { resolution?: { isTypeScript: boolean } }>> }>
+    >;
+  };
+}
+
 const readme = join(projectRoot, 'README.md');
 const EXAMPLE_RUNS = 'runs the first example of the README in an empty project';
 const hasEntry = existsSync(join(projectRoot, 'src/index.ts'));
@@ -146,10 +156,16 @@ describe.skipIf(!hasEntry)(
       expect(output).toContain('All good');
     });
 
-    test('its types resolve for whoever imports it', async () => {
+    test('its types resolve in every entry of "exports"', async () => {
       const attw = join(projectRoot, 'node_modules/@arethetypeswrong/cli/dist/index.js');
-      const args = [attw, await pack(), '--profile', 'esm-only', '--format', 'ascii', '--no-emoji', '--no-color'];
-      expect(await outputOf(process.execPath, args, projectRoot)).toContain('node16 (from ESM): OK (ESM)');
+      const args = [attw, await pack(), '--profile', 'esm-only', '--format', 'json'];
+      const { analysis } = JSON.parse(await outputOf(process.execPath, args, projectRoot)) as TypesReport;
+      expect(analysis.problems.filter(({ resolutionKind }) => resolutionKind === 'node16-esm')).toEqual([]);
+      const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
+      const typed = Object.entries(analysis.entrypoints).filter(
+        ([entry, { resolutions }]) => entry.endsWith('.json') || resolutions['node16-esm']?.resolution?.isTypeScript,
+      );
+      expect(typed.map(([entry]) => entry).sort()).toEqual(Object.keys(exports).sort());
     });
   },
 );

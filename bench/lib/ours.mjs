@@ -1,16 +1,12 @@
 // What was built, as the bench uses it; the parts are for limits that do the same work without the cache around it.
 
+export { DirectorySnapshotStore } from '../../dist/src/backup.js';
 export { decode, encode } from '../../dist/src/core/encoding/codec.js';
 export { decodeEntry } from '../../dist/src/core/encoding/entry-codec.js';
 export { createUpdate } from '../../dist/src/core/update.js';
 export { ValueDoor } from '../../dist/src/core/value.js';
 export { decodePart, encodeRow, PartBuilder } from '../../dist/src/followers/backup/snapshot-part.js';
-export {
-  AgentContextCache,
-  ContextUpdateProcessor,
-  DirectorySnapshotStore,
-  replay,
-  startInspector,
-} from '../../dist/src/index.js';
+export { AgentContextCache, ContextUpdateProcessor, replay } from '../../dist/src/index.js';
+export { startInspector } from '../../dist/src/inspector.js';
 export { decodeBlock, encodeBlocks, LOG_RANGE } from '../../dist/src/storage/disk/records/block-codec.js';
 export { decodePage, STATE_RANGE } from '../../dist/src/storage/disk/records/state-records.js';

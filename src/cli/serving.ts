@@ -1,11 +1,6 @@
 import { resolve } from 'node:path';
-import {
-  type AgentContextCache,
-  ContextCacheError,
-  type OpenOptions,
-  type ShutdownReport,
-  type SnapshotInfo,
-} from '../index.ts';
+import type { SnapshotInfo } from '../backup.ts';
+import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../index.ts';
 import { ATTACH, ATTACH_PATH } from '../serve/attach-route.ts';
 import { HttpClient } from '../serve/http-client.ts';
 import { HttpServer } from '../serve/http-server.ts';

@@ -1,11 +1,6 @@
 import { join } from 'node:path';
-import {
-  BackupManager,
-  DirectorySnapshotStore,
-  RedisSnapshotStore,
-  type SnapshotInfo,
-  type SnapshotStore,
-} from '../index.ts';
+import { DirectorySnapshotStore, RedisSnapshotStore, type SnapshotInfo, type SnapshotStore } from '../backup.ts';
+import { BackupManager } from '../index.ts';
 import type { Context } from './context.ts';
 import { UsageError } from './terminal/failure.ts';
 

@@ -1,13 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import {
-  AgentContextCache,
-  ContextCacheError,
-  type ContextCommand,
-  type OpenOptions,
-  type SnapshotInfo,
-  systemClock,
-} from '../index.ts';
+import type { SnapshotInfo } from '../backup.ts';
+import { AgentContextCache, ContextCacheError, type ContextCommand, type OpenOptions, systemClock } from '../index.ts';
 import { HttpClient } from '../serve/http-client.ts';
 import {
   type DiffRange,

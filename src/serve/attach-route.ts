@@ -1,4 +1,5 @@
-import { type AgentContextCache, ContextCacheError, type Inspector, startInspector } from '../index.ts';
+import { type AgentContextCache, ContextCacheError } from '../index.ts';
+import { type Inspector, startInspector } from '../inspector.ts';
 import { readJson } from '../wire/http-query.ts';
 import { beginLines, writeText } from '../wire/http-response.ts';
 import type { Exchange, Route } from './http-routes.ts';

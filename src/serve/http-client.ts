@@ -1,13 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as sendRequest } from 'node:http';
 import { pipeline, Readable } from 'node:stream';
-import {
-  type CacheHealth,
-  type Clock,
-  ContextCacheError,
-  type ContextCommand,
-  type SnapshotInfo,
-  systemClock,
-} from '../index.ts';
+import type { SnapshotInfo } from '../backup.ts';
+import { type CacheHealth, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { decodeUtf8, parseJson, splitLines } from '../wire/lines.ts';
 import { momentText } from '../wire/position.ts';
 import { errorOf, type WireAnswer, type WireError } from '../wire/wire-error.ts';

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
-import { type AgentContextCache, ContextCacheError, type ContextCommand, type SnapshotInfo } from '../index.ts';
+import type { SnapshotInfo } from '../backup.ts';
+import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
 import { flag, moment, position, readJson } from '../wire/http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AgentContextCache, Clock, SnapshotInfo } from '../index.ts';
+import type { SnapshotInfo } from '../backup.ts';
+import type { AgentContextCache, Clock } from '../index.ts';
 import { HttpGuard } from '../wire/http-guard.ts';
 import { HttpListener } from '../wire/http-listener.ts';
 import { refuse } from '../wire/http-response.ts';

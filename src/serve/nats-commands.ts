@@ -1,14 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
-import {
-  type AgentContextCache,
-  type Clock,
-  ContextCacheError,
-  type ContextCommand,
-  connectNats,
-  type NatsConnectionSettings,
-  parseNatsAddress,
-  systemClock,
-} from '../index.ts';
+import { type AgentContextCache, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
+import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../nats.ts';
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
 

@@ -1,10 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { DirectorySnapshotStore, MemorySnapshotStore } from '../../src/backup.ts';
 import {
   AgentContextCache,
   type ContextCacheError,
-  DirectorySnapshotStore,
   type InMemoryContextCache,
-  MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
 import { codeOf, historyOf, LateCache, logOf, START } from '../support/cache.ts';

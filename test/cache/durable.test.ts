@@ -1,14 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MemorySnapshotStore } from '../../src/backup.ts';
 import type { apply } from '../../src/core/apply.ts';
 import { apply as realApply } from '../../src/core/apply.ts';
-import {
-  AgentContextCache,
-  InMemoryContextCache,
-  type JsonValue,
-  MemorySnapshotStore,
-  systemClock,
-} from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache, type JsonValue, systemClock } from '../../src/index.ts';
 import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import { anyStep, codeOf, historyOf, logOf, simulatedClock } from '../support/cache.ts';
 import { NAMESPACES, open, stateOf } from '../support/durable.ts';

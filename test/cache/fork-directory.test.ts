@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { diff, MemorySnapshotStore } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { diff } from '../../src/index.ts';
 import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
 import type { AdoptedNamespace } from '../../src/storage/disk/state/state-adoption.ts';
 import { StateTable } from '../../src/storage/disk/state/state-table.ts';

@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { MemorySnapshotStore } from '../../src/backup.ts';
 import { apply } from '../../src/core/apply.ts';
-import {
-  type AgentContextCache,
-  diff,
-  InMemoryContextCache,
-  MemorySnapshotStore,
-  type OpenOptions,
-} from '../../src/index.ts';
+import { type AgentContextCache, diff, InMemoryContextCache, type OpenOptions } from '../../src/index.ts';
 import { codeOf, logOf, turns } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { durableKinds } from '../support/fork.ts';

@@ -2,13 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { decode } from '@msgpack/msgpack';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import {
-  AgentContextCache,
-  type ContextCommand,
-  type JsonValue,
-  MemorySnapshotStore,
-  type OpenOptions,
-} from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache, type ContextCommand, type JsonValue, type OpenOptions } from '../../src/index.ts';
 import { AIRLINE_UPDATES, airlineLines, foldCommands } from '../support/airline.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
 import { startNats, startRedis } from '../support/servers.ts';

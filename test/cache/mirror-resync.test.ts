@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { AgentContextCache, MemorySnapshotStore } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache } from '../../src/index.ts';
 import { closing, foldValues, LateCache, logOf, makeCache, turns } from '../support/cache.ts';
 import { backOff, catchUp, mirrored } from '../support/mirror.ts';
 

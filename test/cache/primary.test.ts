@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AgentContextCache, type JsonValue, MemorySnapshotStore, type VersionConflictError } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache, type JsonValue, type VersionConflictError } from '../../src/index.ts';
 import {
   anyDataCommand,
   closing,

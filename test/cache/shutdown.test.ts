@@ -1,10 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  AgentContextCache,
-  type ContextCacheError,
-  InMemoryContextCache,
-  MemorySnapshotStore,
-} from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache, type ContextCacheError, InMemoryContextCache } from '../../src/index.ts';
 import { codeOf, makeCache, outcomeNow } from '../support/cache.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SnapshotStore } from '../../src/backup.ts';
 import { apply } from '../../src/core/apply.ts';
 import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
-import { AgentContextCache, type OpenOptions, type SnapshotStore, type Update } from '../../src/index.ts';
+import { AgentContextCache, type OpenOptions, type Update } from '../../src/index.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { type Answer, type Logged, Model } from './model.ts';
 import { SimDisk } from './simulation/disk.ts';

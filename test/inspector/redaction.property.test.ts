@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { hidesSecrets, type JsonValue, type ValuePath } from '../../src/index.ts';
+import type { JsonValue } from '../../src/index.ts';
 import { Redactor } from '../../src/inspector/reads/redactor.ts';
+import { hidesSecrets, type ValuePath } from '../../src/inspector.ts';
 import { look, waitFor } from '../support/inspector.ts';
 import { fcOptions } from '../support/property.ts';
 

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MemorySnapshotStore } from '../../src/backup.ts';
 import {
   AgentContextCache,
   type CacheView,
   type ContextCommand,
   InMemoryContextCache,
-  MemorySnapshotStore,
   type OpenOptions,
 } from '../../src/index.ts';
 import { seal } from '../../src/storage/disk/leveldb/sealed.ts';

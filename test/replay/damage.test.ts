@@ -2,14 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  AgentContextCache,
-  type RawRecord,
-  type ReplayOptions,
-  ReplayRefusedError,
-  replay,
-  type Update,
-} from '../../src/index.ts';
+import { AgentContextCache, type ReplayOptions, ReplayRefusedError, replay, type Update } from '../../src/index.ts';
+import type { RawRecord } from '../../src/replay/upcast.ts';
 import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
 import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { LOG_RANGE } from '../../src/storage/disk/records/block-codec.ts';

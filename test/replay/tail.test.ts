@@ -1,7 +1,8 @@
 import { cp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { AgentContextCache, type ContextCacheError, MemorySnapshotStore } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache, type ContextCacheError } from '../../src/index.ts';
 import { closing, simulatedClock } from '../support/cache.ts';
 import { everythingOf, exported, linesOf, replayed } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import type { AgentContextCache, JsonValue, MergeConflict } from '../../src/index.ts';
+import type { MergeConflict } from '../../src/core/conflict.ts';
+import type { AgentContextCache, JsonValue } from '../../src/index.ts';
 import type { ManualClock } from './manual-clock.ts';
 
 export const NAMES = ['default', 'a', 'b', '__proto__'];

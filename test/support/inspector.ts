@@ -1,14 +1,9 @@
 import { onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import {
-  AgentContextCache,
-  type CacheOptions,
-  type Inspector,
-  type InspectorOptions,
-  startInspector,
-} from '../../src/index.ts';
+import { AgentContextCache, type CacheOptions } from '../../src/index.ts';
 import { type ClientMessage, LIVE_PROTOCOL, type ServerMessage } from '../../src/inspector/live-protocol.ts';
 import type { Addresses, ErrorAnswer } from '../../src/inspector/protocol.ts';
+import { type Inspector, type InspectorOptions, startInspector } from '../../src/inspector.ts';
 
 // Some ask hundreds of questions, each with its share of a slow machine.
 vi.setConfig({ testTimeout: 240_000 });

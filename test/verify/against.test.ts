@@ -1,13 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DirectorySnapshotStore, MemorySnapshotStore } from '../../src/backup.ts';
 import { encode } from '../../src/core/encoding/codec.ts';
-import {
-  DirectorySnapshotStore,
-  type JsonValue,
-  MemorySnapshotStore,
-  RedisContextCache,
-  verifyDirectory,
-} from '../../src/index.ts';
+import { type JsonValue, RedisContextCache, verifyDirectory } from '../../src/index.ts';
 import { LateCache } from '../support/cache.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';

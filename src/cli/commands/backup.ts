@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { BackupSettings, BackupStatus, SnapshotInfo } from '../../index.ts';
+import type { BackupStatus, SnapshotInfo } from '../../backup.ts';
+import type { BackupSettings } from '../../index.ts';
 import { backupDirOption, integer, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { listSnapshots, onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';

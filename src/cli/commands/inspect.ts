@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { startInspector } from '../../index.ts';
+import { startInspector } from '../../inspector.ts';
 import type { AttachRequest } from '../../serve/attach-route.ts';
 import type { HttpClient } from '../../serve/http-client.ts';
 import { CliOption, collect } from '../config/cli-option.ts';

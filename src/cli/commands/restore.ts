@@ -1,7 +1,8 @@
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { AgentContextCache, ContextCacheError, replay, type SnapshotStore } from '../../index.ts';
+import type { SnapshotStore } from '../../backup.ts';
+import { AgentContextCache, ContextCacheError, replay } from '../../index.ts';
 import { backupDirOption, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';

@@ -1,4 +1,5 @@
-import { connectNats, parseNatsAddress, systemClock } from '../../index.ts';
+import { systemClock } from '../../index.ts';
+import { connectNats, parseNatsAddress } from '../../nats.ts';
 import { type AskedServer, type Finding, inTime, isOlder, notThere } from './finding.ts';
 
 /** Of the servers that this is tested with, the oldest one. */

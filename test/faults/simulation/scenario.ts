@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { SnapshotStore } from '../../../src/backup.ts';
 import { MemorySnapshotStore } from '../../../src/followers/backup/memory-snapshot-store.ts';
-import { AgentContextCache, type Entry, type SnapshotStore } from '../../../src/index.ts';
+import { AgentContextCache, type Entry } from '../../../src/index.ts';
 import type { Random } from '../support.ts';
 import { ProcessClock } from './timeline.ts';
 import type { World } from './world.ts';

@@ -1,4 +1,5 @@
-import type { AgentContextCache, CacheOptions, OpenOptions, SnapshotStore, Update } from '../../../src/index.ts';
+import type { SnapshotStore } from '../../../src/backup.ts';
+import type { AgentContextCache, CacheOptions, OpenOptions, Update } from '../../../src/index.ts';
 import { Random } from '../support.ts';
 import { BrokerServer } from './broker.ts';
 import { type DiskSabotage, SimDisk } from './disk.ts';

@@ -1,0 +1,12 @@
+export type { BackupOptionsOfCache } from './engine/options.ts';
+export type { BackupInitiatorOptions } from './followers/backup/backup-initiator.ts';
+export type { BackupLoaderOptions, LoadedNamespace, LoadedSnapshot } from './followers/backup/backup-loader.ts';
+export type { BackupManagerOptions, BackupOptions, BackupResult } from './followers/backup/backup-manager.ts';
+export type { BackupStatus } from './followers/backup/backup-sink.ts';
+export { DirectorySnapshotStore } from './followers/backup/directory-snapshot-store.ts';
+export { type EncryptOptions, encrypt } from './followers/backup/encrypt-transform.ts';
+export { MemorySnapshotStore } from './followers/backup/memory-snapshot-store.ts';
+export { RedisSnapshotStore, type RedisSnapshotStoreOptions } from './followers/backup/redis-snapshot-store.ts';
+export { SnapshotCorruptError, type SnapshotInfo } from './followers/backup/snapshot-format.ts';
+export type { SnapshotStore } from './followers/backup/snapshot-store.ts';
+export { compress, type SnapshotTransform } from './followers/backup/snapshot-transform.ts';
