@@ -16,7 +16,7 @@ const SPECIFIED = [
   ...['AgentContextCache', 'InMemoryContextCache', 'RedisContextCache', 'MultiBackendContextCache', 'BaseContextCache'],
   ...['ContextBufferQueue', 'ContextUpdateProcessor', 'TopicsListConfig', 'ContextUpdateEventPusher'],
   ...['FileContextCache', 'BackupManager', 'BackupInitiator', 'BackupLoader'],
-] as const;
+];
 
 /** Names that an entry exports, types included. */
 function namesOf(entry: string): string[] {
@@ -32,7 +32,8 @@ function namesOf(entry: string): string[] {
 
 describe('the public surface', () => {
   it('exports every class of the specification from the main entry', () => {
-    expect(SPECIFIED.filter((name) => typeof main[name] !== 'function')).toEqual([]);
+    const exported = new Map<string, unknown>(Object.entries(main));
+    expect(SPECIFIED.filter((name) => typeof exported.get(name) !== 'function')).toEqual([]);
   });
 
   it('exports no name from two entries', () => {
