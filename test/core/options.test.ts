@@ -2,6 +2,7 @@ import { mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { encrypt, MemorySnapshotStore, RedisSnapshotStore } from '../../src/backup.ts';
 import {
   AgentContextCache,
   BackupInitiator,
@@ -12,17 +13,14 @@ import {
   ContextUpdateEventPusher,
   ContextUpdateProcessor,
   diff,
-  encrypt,
   FileContextCache,
   InMemoryContextCache,
-  MemorySnapshotStore,
   MultiBackendContextCache,
   RedisContextCache,
-  RedisSnapshotStore,
   replay,
-  startInspector,
   verifyDirectory,
 } from '../../src/index.ts';
+import { startInspector } from '../../src/inspector.ts';
 
 type Cache = AgentContextCache;
 /** Options that the compiler would refuse. */
