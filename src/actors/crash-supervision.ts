@@ -3,6 +3,7 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Request } from '../core/request.ts';
 import { decideRestart } from '../core/restart-policy.ts';
+import type { Update } from '../core/update.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
@@ -19,11 +20,18 @@ export class CrashSupervision {
   readonly #resume: (record: NamespaceRecord, state: NamespaceState) => void;
   readonly #timers = new Map<NamespaceRecord, unknown>();
   readonly #rebuilding = new Map<NamespaceRecord, Promise<boolean>>();
+  /** Updates that the log has taken and the state of a crashed namespace does not show yet. */
+  readonly #unapplied = new Map<NamespaceRecord, readonly Update[]>();
   #stopped = false;
 
   constructor(deps: SupervisorDeps, resume: (record: NamespaceRecord, state: NamespaceState) => void) {
     this.#deps = deps;
     this.#resume = resume;
+  }
+
+  /** Keeps what the namespace's actor, which is about to fail, has appended and could not apply. */
+  leftUnapplied(record: NamespaceRecord, updates: readonly Update[]): void {
+    this.#unapplied.set(record, updates);
   }
 
   /** The namespace's actor has failed. */
@@ -98,6 +106,7 @@ export class CrashSupervision {
   async #rebuildNow(record: NamespaceRecord): Promise<boolean> {
     try {
       const state = await this.#stateFromLog(record);
+      this.#unapplied.delete(record);
       this.restarts += 1;
       this.#resume(record, state);
       return true;
@@ -117,16 +126,22 @@ export class CrashSupervision {
   }
 
   /**
-   * With a state table: what it holds, and the log's updates since. Without: the state that the crashed actor left,
-   * whose every change was applied whole or not at all, and the updates of the log that it has not seen.
+   * With a state table: what it holds, and the log's updates since. In memory: the state that the crashed actor left,
+   * whose every change was applied whole or not at all, and the updates that it could not apply. Those are not read from
+   * the log: it may have released them meanwhile, and what it still holds may be from an earlier life of the namespace.
    */
   async #stateFromLog(record: NamespaceRecord): Promise<NamespaceState> {
     const { log, registry } = this.#deps;
     await log.flush();
-    const onDisk = registry.checkpoint === undefined ? undefined : registry.stateOnDisk(record.name);
-    const state = onDisk ?? record.state;
-    const from = Math.max(log.first, (registry.checkpoint ?? state.position) + 1);
-    for await (const updates of log.read(from)) {
+    const { checkpoint } = registry;
+    if (checkpoint === undefined) {
+      for (const update of this.#unapplied.get(record) ?? []) {
+        if (update.position > record.state.position) apply(record.state, update);
+      }
+      return record.state;
+    }
+    const state = registry.stateOnDisk(record.name) ?? record.state;
+    for await (const updates of log.read(Math.max(log.first, checkpoint + 1))) {
       for (const update of updates) {
         if (update.namespace === record.name && update.position > state.position) apply(state, update);
       }

@@ -1,35 +1,63 @@
 import TinyQueue from 'tinyqueue';
 import type { Clock } from '../core/clock.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 
 interface Wake {
   readonly name: string;
   readonly at: number;
 }
 
-/** One timer for the expiries of all namespaces; none where nothing will expire. */
+/** Wakes that are not needed any more are looked for once there are this many more than twice the namespaces. */
+const SPARE_WAKES = 64;
+
+/** One timer for the expiries of all namespaces; none if nothing will expire. */
 export class ExpirySchedule {
   readonly #clock: Clock;
   readonly #wake: (name: string, at: number) => void;
-  readonly #queue = new TinyQueue<Wake>([], (a, b) => a.at - b.at);
+  readonly #registry: NamespaceRegistry;
+  #queue = new TinyQueue<Wake>([], earliestFirst);
   #timer: unknown;
   #timerAt = Number.POSITIVE_INFINITY;
   #stopped = false;
 
-  constructor(clock: Clock, wake: (name: string, at: number) => void) {
+  constructor(clock: Clock, wake: (name: string, at: number) => void, registry: NamespaceRegistry) {
     this.#clock = clock;
     this.#wake = wake;
+    this.#registry = registry;
+  }
+
+  /** How many wakes are kept. */
+  get size(): number {
+    return this.#queue.length;
   }
 
   /** The namespace wants to be woken at this instant. A namespace may be in here several times. */
   add(name: string, at: number): void {
     if (this.#stopped || at === Number.POSITIVE_INFINITY) return;
     this.#queue.push({ name, at });
+    if (this.#queue.length > SPARE_WAKES + 2 * this.#registry.known) this.#tidy();
     this.#arm();
   }
 
   stop(): void {
     this.#stopped = true;
     this.#clock.clearTimeout(this.#timer);
+  }
+
+  /**
+   * Discards the wakes of namespaces that were dropped or have an earlier one: with a long TTL they would pile up until
+   * it is over. Keeps at most one for each namespace.
+   */
+  #tidy(): void {
+    const kept = new Map<string, Wake>();
+    for (const wake of this.#queue.data) {
+      if (!this.#registry.isKnown(wake.name)) continue;
+      const wakeAt = this.#registry.inMemory(wake.name)?.wakeAt;
+      if (wakeAt !== undefined && wakeAt !== wake.at) continue;
+      const other = kept.get(wake.name);
+      if (other === undefined || wake.at < other.at) kept.set(wake.name, wake);
+    }
+    this.#queue = new TinyQueue([...kept.values()], earliestFirst);
   }
 
   #arm(): void {
@@ -51,4 +79,8 @@ export class ExpirySchedule {
     }
     this.#arm();
   }
+}
+
+function earliestFirst(a: Wake, b: Wake): number {
+  return a.at - b.at;
 }

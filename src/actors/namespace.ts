@@ -29,6 +29,11 @@ export interface NamespaceDeps {
   readonly aboutToChange?: ((namespace: string) => void) | undefined;
   /** Told that entries of a namespace have new deadlines, where that was not known when the command was handed over. */
   readonly deadlinesChanged?: ((namespace: string) => void) | undefined;
+  /**
+   * Called just before an actor crashes while it applies updates that the log has taken, with those that the state does
+   * not show yet.
+   */
+  readonly leftUnapplied?: ((namespace: string, updates: readonly Update[]) => void) | undefined;
   /** The fold; replaced only by tests that need a namespace to crash. */
   readonly apply?: typeof apply | undefined;
   /** Whether data commands skip the machine while it is `ready`. Default true; the tests hold both against each other. */
@@ -177,6 +182,7 @@ class Executor {
   readonly #apply: typeof apply;
   readonly #aboutToChange: (namespace: string) => void;
   readonly #deadlinesChanged: (namespace: string) => void;
+  readonly #leftUnapplied: NonNullable<NamespaceDeps['leftUnapplied']>;
 
   constructor(deps: NamespaceDeps) {
     this.#log = deps.log;
@@ -185,6 +191,7 @@ class Executor {
     this.#apply = deps.apply ?? apply;
     this.#aboutToChange = deps.aboutToChange ?? (() => {});
     this.#deadlinesChanged = deps.deadlinesChanged ?? (() => {});
+    this.#leftUnapplied = deps.leftUnapplied ?? (() => {});
     this.asynchronous = deps.primary !== undefined && deps.primary.synchronous !== true;
   }
 
@@ -330,10 +337,24 @@ class Executor {
   }
 
   #applyAll(state: NamespaceState, updates: readonly PendingUpdate[], emit: Emit): void {
-    for (const update of updates) {
-      this.#apply(state, this.#primary === undefined || update.operation !== 'set' ? update : withoutValue(update));
-      if (emit !== unheard) emit({ type: 'context.updated', update });
+    try {
+      for (const update of updates) {
+        this.#apply(state, this.#shown(update));
+        if (emit !== unheard) emit({ type: 'context.updated', update });
+      }
+    } catch (error) {
+      const left = updates.filter(({ position }) => position > state.position);
+      this.#leftUnapplied(
+        state.name,
+        left.map((update) => this.#shown(update)),
+      );
+      throw error;
     }
+  }
+
+  /** The update as the state keeps it. */
+  #shown(update: Update): Update {
+    return this.#primary === undefined || update.operation !== 'set' ? update : withoutValue(update);
   }
 }
 
@@ -348,7 +369,7 @@ function decided(state: NamespaceState, request: Request): PendingUpdate[] | und
 }
 
 /** The primary keeps the values, the state everything else. */
-function withoutValue(update: PendingUpdate): Update {
+function withoutValue(update: Update): Update {
   return { ...update, value: undefined as unknown as null };
 }
 

@@ -57,6 +57,16 @@ export class NamespaceRegistry {
     return size;
   }
 
+  /** Number of known namespaces; of a branch, of those it has touched. */
+  get known(): number {
+    return this.#known.size;
+  }
+
+  /** Returns whether {@link NamespaceRegistry.known} counts the namespace. */
+  isKnown(name: string): boolean {
+    return this.#known.has(name);
+  }
+
   /** Returns whether the namespace exists, without bringing it into memory. */
   has(name: string): boolean {
     return this.#lookUp(name) !== undefined;
@@ -113,7 +123,8 @@ export class NamespaceRegistry {
     this.#records.delete(record.name);
     if (record.state.version > 0 && this.#source !== undefined) return;
     this.#known.delete(record.name);
-    if (this.#base !== undefined) this.#dropped.add(record.name);
+    // Only a namespace of the base could reappear. A closed base cannot be asked.
+    if (this.#base !== undefined && (!this.#base.isOpen || this.#base.has(record.name))) this.#dropped.add(record.name);
   }
 
   /** Position up to which the source follows the log; `undefined` without such a source. */

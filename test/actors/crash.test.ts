@@ -133,6 +133,38 @@ describe('a namespace that crashes', () => {
     expect(await cache.set('b', 2, 'm')).toMatchObject({ version: 1 });
   });
 
+  it('comes back with its write when the log holds only the end of its earlier life', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart });
+    await cache.set('a', 1, 'n');
+    await cache.set('a', 2, 'n');
+    await cache.compact({ keepUpdates: 1 });
+    await cache.dropNamespace('n');
+    expect(await codeOf(cache.set('bad', 3, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    control.broken = false;
+    clock.increment(0);
+    await turns();
+    expect(cache.health().namespaces.failed).toEqual([]);
+    expect(cache.listNamespaces()).toEqual(['default', 'n']);
+    expect(cache.entries('n')).toMatchObject([{ key: 'bad', value: 3, version: 1 }]);
+  });
+
+  it('comes back with its write when the log has released that meanwhile', async () => {
+    const { control, internals } = fragile('bad');
+    const { cache, clock } = makeCache({ internals, restart, log: { capacityUpdates: 2 } });
+    await cache.set('a', 1, 'n');
+    expect(await codeOf(cache.set('bad', 2, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    for (let i = 0; i < 3; i += 1) await cache.set('a', i, 'sibling');
+    control.broken = false;
+    clock.increment(0);
+    await turns();
+    expect(cache.entries('n').map(({ key, version }) => [key, version])).toEqual([
+      ['a', 1],
+      ['bad', 2],
+    ]);
+    expect(await cache.set('c', 3, 'n')).toMatchObject({ version: 3 });
+  });
+
   it('holds only so many commands', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart, maxWaiting: 2 });

@@ -41,7 +41,9 @@ export class FoldedBase {
     }
     apply(this.#ownState(namespace), update);
     if (!drop) return;
-    this.#changed.set(namespace, undefined);
+    // A dropped namespace leaves a mark only if it would show through from below.
+    if (this.#below.has(namespace)) this.#changed.set(namespace, undefined);
+    else this.#changed.delete(namespace);
     this.#own.delete(namespace);
   }
 
