@@ -1,5 +1,6 @@
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { Owner } from './owner.ts';
 
 /** A backend may answer at once or later. */
 export type MaybePromise<T> = T | Promise<T>;
@@ -90,6 +91,18 @@ export abstract class BaseContextCache {
 
   /** Declares the backend to be at `position` of `log`, after its content has been made equal. */
   resetPosition?(log: string, position: number, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Makes the backend the mirror of one cache. The mirror calls it after each {@link connect} and before it reads a
+   * position or writes. A claim that is lost later goes to the listeners of {@link onLost}. Default: every cache may
+   * mirror here.
+   *
+   * @throws {OwnedByAnotherError} if the backend belongs to another cache. Nothing has changed then.
+   */
+  claim?(owner: Owner, signal: AbortSignal): Promise<void>;
+
+  /** Gives the claim up because the cache shuts down. Must not connect for it. Called before {@link close}. */
+  release?(): Promise<void>;
 
   /** Makes sure that the backend can be reached. Default: nothing to do. */
   connect?(signal: AbortSignal): Promise<void>;

@@ -1,7 +1,9 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { Owner } from '../backends/owner.ts';
 import { RedisContextCache } from '../backends/redis/redis-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettings } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { BackupManager } from '../followers/backup/backup-manager.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
@@ -13,9 +15,9 @@ const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 
 /** The backend to mirror to; `undefined` if there is none. */
 export function secondaryOf(options: CacheOptions, clock: Clock): BaseContextCache | undefined {
-  if (options.secondaryCache !== undefined) return options.secondaryCache;
   const url = redisUrlOf(options);
-  return url === undefined ? undefined : new RedisContextCache({ url, clock });
+  if (options.secondaryCache !== undefined) return options.secondaryCache;
+  return url === undefined ? undefined : new RedisContextCache({ url, prefix: options.redisPrefix, clock });
 }
 
 /** The backend as Redis, to show its address; `undefined` for any other backend. */
@@ -33,20 +35,24 @@ export function backupManagerOf(
   options: CacheOptions & Partial<OpenOptions>,
   clock: Clock,
   config: ConfigStore,
+  owner: Owner,
 ): BackupManager | undefined {
   const { store = defaultStoreOf(options, clock), interval, mode, keep, transforms } = options.backup ?? {};
   if (store === undefined) return undefined;
   const given = Object.fromEntries(Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined));
-  return new BackupManager({ store, settings: { ...keptBackup(config).settings, ...given }, transforms, clock });
+  return new BackupManager({ store, settings: { ...keptBackup(config).settings, ...given }, transforms, clock, owner });
 }
 
 function defaultStoreOf(options: CacheOptions & Partial<OpenOptions>, clock: Clock): SnapshotStore | undefined {
   const { dataDir } = options;
   const url = redisUrlOf(options);
-  if (url !== undefined) return new RedisSnapshotStore({ url, clock });
+  if (url !== undefined) return new RedisSnapshotStore({ url, prefix: options.redisPrefix, clock });
   return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
 }
 
-function redisUrlOf({ redisUrl, useDefault }: CacheOptions): string | undefined {
-  return redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
+/** @throws {ContextCacheError} `INVALID_OPTION` if there is a prefix and no Redis. */
+function redisUrlOf({ redisUrl, useDefault, redisPrefix }: CacheOptions): string | undefined {
+  const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
+  if (url !== undefined || redisPrefix === undefined) return url;
+  throw new ContextCacheError('INVALID_OPTION', 'redisPrefix needs a Redis: give redisUrl or useDefault as well.');
 }

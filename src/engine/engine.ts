@@ -2,6 +2,7 @@ import { Passivation } from '../actors/passivation.ts';
 import { Supervisor } from '../actors/supervisor.ts';
 import { WatchHub } from '../actors/watch-hub.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { Owner } from '../backends/owner.ts';
 import { Admission } from '../core/admission.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
@@ -31,7 +32,7 @@ import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destination
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE } from './option-names.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
-import type { Storage } from './storage.ts';
+import { ancestorsOf, type Storage } from './storage.ts';
 
 /** What a shutdown could not do. */
 export interface ShutdownReport {
@@ -94,6 +95,7 @@ export class Engine {
   /** What is mirrored to. */
   readonly secondary: BaseContextCache | undefined;
   readonly #options: CacheOptions & Partial<OpenOptions>;
+  readonly #owner: Owner;
   #passivation: Passivation | undefined;
   #broadcasterSynced: Promise<void> = Promise.resolve();
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
@@ -105,6 +107,7 @@ export class Engine {
     this.log = storage.log;
     this.config = storage.config;
     this.primary = options.primaryCache;
+    this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
     this.admission = new Admission({ ...DEFAULT_VALUE_LIMITS, ...options.limits }, createValueCheck(options.schemas));
     this.registry = storage.registry;
     this.supervisor = new Supervisor({
@@ -298,7 +301,7 @@ export class Engine {
     }
     if (this.secondary !== undefined) {
       const { mirrorTimeoutMs = 5_000 } = this.#options;
-      const sink = new MirrorSink(this.secondary, this.log.id, this.clock, mirrorTimeoutMs);
+      const sink = new MirrorSink(this.secondary, this.#owner, this.clock, mirrorTimeoutMs);
       this.followers.add({ name: FOLLOWER.mirror, sink });
     }
     if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
@@ -329,7 +332,7 @@ export class Engine {
   }
 
   #createBackup(): BackupSink | undefined {
-    const manager = backupManagerOf(this.#options, this.clock, this.config);
+    const manager = backupManagerOf(this.#options, this.clock, this.config, this.#owner);
     if (manager === undefined) return undefined;
     return new BackupSink({
       manager,

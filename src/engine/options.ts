@@ -26,8 +26,17 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   readonly secondaryCache?: BaseContextCache | undefined;
   /** Mirror to the Redis at `redisUrl`, or at `REDIS_URL`, or at `redis://127.0.0.1:6379`. Default false. */
   readonly useDefault?: boolean | undefined;
-  /** Redis to mirror to, and to back up to. Default: none. */
+  /**
+   * Redis to mirror to and to keep snapshots in: `redis://[user:password@]host[:port][/db][?prefix=text]`, or
+   * `rediss://` for TLS. Default: none. A Redis database with one prefix belongs to one cache: see `redisPrefix`.
+   */
   readonly redisUrl?: string | undefined;
+  /**
+   * What every key of this cache in Redis begins with, as `team-a:`; the same as `?prefix=` in the URL. Default: none.
+   * Give each cache its own prefix if several use one database; no prefix may begin with another one. A second cache
+   * with the prefix of a running one is refused: its mirror fails with `OWNED_BY_ANOTHER`, and local work goes on.
+   */
+  readonly redisPrefix?: string | undefined;
   /**
    * NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. `null`: this process
    * does not broadcast; in a data directory the next one that does goes on where the last one stopped.

@@ -17,15 +17,18 @@ export interface RestoreTarget {
 }
 
 /**
- * Begins an empty log and state with the newest whole snapshot.
+ * Begins an empty log and state with the newest whole snapshot. Resolves with the id of the log that it was taken of.
  *
  * @throws {ContextCacheError} `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, `INVALID_OPTION`.
  */
-export async function restore({ log, adopt }: RestoreTarget, options: OpenOptions): Promise<void> {
+export async function restore({ log, adopt }: RestoreTarget, options: OpenOptions): Promise<string> {
   if (log.head > 0) {
     throw new ContextCacheError('NOT_EMPTY', 'The data directory already holds a log. Restore into an empty one.');
   }
-  await newestSnapshot(options, (snapshot) => adopt(snapshot.namespaces(), snapshot.info.position));
+  return newestSnapshot(options, async (snapshot) => {
+    await adopt(snapshot.namespaces(), snapshot.info.position);
+    return snapshot.info.log;
+  });
 }
 
 /** Hands over the newest whole snapshot of `restoreFrom`. Throws as {@link restore}. */

@@ -25,6 +25,20 @@ import { restore, stateOf } from './restore.ts';
 /** The setting of a data directory that says what its log was forked from. */
 export const ORIGIN = 'origin';
 
+/** The setting that names the logs whose state the cache was restored or replayed from. */
+const CONTINUES = 'continues';
+
+/** Notes that the cache goes on where another log stopped, so that it may take over the mirror and the snapshots. */
+export async function noteContinues(config: ConfigStore, log: string | undefined): Promise<void> {
+  if (log !== undefined && log !== '') await config.set(CONTINUES, [log]);
+}
+
+/** Ids of the logs that a cache was restored, replayed or forked from. */
+export function ancestorsOf(config: ConfigStore): string[] {
+  const forkedFrom = (config.get(ORIGIN) ?? []) as unknown as Lineage;
+  return [...forkedFrom.map(({ log }) => log), ...((config.get(CONTINUES) ?? []) as string[])];
+}
+
 /** What a cache stands on: in memory, or on a durable log. */
 export interface Storage {
   readonly log: UpdateLog;
@@ -83,7 +97,9 @@ export async function branchStorage(options: CacheOptions, origin: BranchOrigin)
   const ancestors = ancestorsAt(point.position, point.lineage);
   const own = new MemoryPast({ log, registry, keepsValues: true, base: point, ancestors });
   const past = new BranchPast(own, point, origin.past, origin.madeAt);
-  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, own) };
+  const config = new MemoryConfigStore();
+  await noteContinues(config, point.lineage[0]?.log);
+  return { log, config, registry, past, retained: retainedOf(options, log, own) };
 }
 
 /** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
@@ -98,8 +114,10 @@ async function restoredInMemory(options: OpenOptions): Promise<Storage> {
     for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
     await log.beginAfter(position);
   };
-  if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
-  return memoryStorage(options, log, registry);
+  const from = options.restoreFrom === undefined ? undefined : await restore({ log, adopt }, options);
+  const storage = memoryStorage(options, log, registry);
+  await noteContinues(storage.config, from);
+  return storage;
 }
 
 async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
@@ -122,7 +140,7 @@ async function openDirectory(options: OpenOptions, dataDir: string): Promise<Sto
       await table.adopt(namespaces, position);
       await log.beginAfter(position);
     };
-    if (options.restoreFrom !== undefined) await restore({ log, adopt }, options);
+    if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
     await log.keepRecent(() => table.checkpoint);
     const registry = new NamespaceRegistry(table);

@@ -80,6 +80,7 @@ export class Follower {
   #delivered = 0;
   #skipped = 0;
   #lingering: unknown;
+  #stopping = false;
   /** Everything committed up to here has gathered long enough. */
   #due = 0;
   /** Estimated bytes of what was committed since the last batch. */
@@ -160,6 +161,7 @@ export class Follower {
     this.#stopListening();
     this.#deps.clock.clearTimeout(this.#lingering);
     if (this.actor.getSnapshot().status !== 'active') return;
+    this.#stopping = true;
     this.actor.send({ type: 'follower.stop' });
     await waitFor(this.actor, (snapshot) => snapshot.status !== 'active', { timeout: Number.POSITIVE_INFINITY });
     this.#noteConnection('closed');
@@ -210,7 +212,7 @@ export class Follower {
         connect: fromPromise(({ signal }) => this.#connect(signal)),
         resync: fromPromise(({ signal }) => this.#resync(signal)),
         deliver: fromPromise(({ signal }) => this.#deliver(signal)),
-        disconnect: fromPromise(() => sink.disconnect()),
+        disconnect: fromPromise(() => sink.disconnect(this.#stopping)),
       },
       guards: {
         isDue: () => this.#isDue(),

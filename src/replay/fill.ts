@@ -42,6 +42,8 @@ export interface FillOptions extends Pick<CacheOptions, 'clock' | 'limits'> {
 export interface ReplayTarget {
   /** The state it begins with; called at most once, first. */
   begin(base: ReplayBase): Promise<void>;
+  /** Notes the id of the log that is replayed; called after {@link begin}, if the source has an id. */
+  continues(log: string): Promise<void>;
   /** The next updates, which have their positions; some at a time. */
   write(updates: readonly PendingUpdate[]): Promise<void>;
   /** That was all; it comes to these namespaces. */
@@ -64,6 +66,8 @@ export async function fill(
   const repeats = () => records.repeats;
   const sequence = new Sequence({ base, repeats, until, repair: options.repair ?? false });
   if (base !== undefined) await target.begin(base);
+  const log = records.log ?? base?.log;
+  if (log !== undefined) await target.continues(log);
   await writeAll(records, sequence, target, options);
   await target.finish(sequence.states.values());
   return sequence.report();

@@ -5,7 +5,7 @@ import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
 import type { OpenOptions } from '../engine/options.ts';
 import { newestSnapshot, stateOf } from '../engine/restore.ts';
-import { memoryStorage, openStorage, type Storage } from '../engine/storage.ts';
+import { memoryStorage, noteContinues, openStorage, type Storage } from '../engine/storage.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { MemoryLog } from '../storage/memory/memory-log.ts';
 import { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -105,6 +105,10 @@ class MemoryTarget implements ReplayTarget {
     if (position > 0) await this.#log.beginAfter(position);
     // Now: from here on whoever folds the updates changes these states.
     this.#storage = memoryStorage(this.#options, this.#log, this.#registry);
+  }
+
+  continues(log: string): Promise<void> {
+    return noteContinues(this.#storage.config, log);
   }
 
   async write(updates: readonly PendingUpdate[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { PendingUpdate, Update } from '../core/update.ts';
+import { noteContinues } from '../engine/storage.ts';
 import { StagedDirectory, type StagingSettings } from '../storage/disk/staged-directory.ts';
 import { weigh } from '../storage/update-ring.ts';
 import type { ReplayTarget } from './fill.ts';
@@ -35,6 +36,10 @@ export class StagedReplay implements ReplayTarget {
     if (position === 0) return;
     await this.#staged.table.adopt(states, position, this.#signal);
     await this.#staged.log.beginAfter(position);
+  }
+
+  continues(log: string): Promise<void> {
+    return noteContinues(this.#staged.log.configStore, log);
   }
 
   async write(updates: readonly PendingUpdate[]): Promise<void> {

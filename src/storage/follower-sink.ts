@@ -54,8 +54,11 @@ export interface FollowerSink {
   deliver(updates: readonly Update[], through: number, signal: AbortSignal): Promise<void>;
   /** Makes the destination equal to the capture. Required if `connect` may return `resync`. */
   resync?(capture: StateCapture, signal: AbortSignal): Promise<void>;
-  /** Releases the connection. Never rejects and never hangs. Called after a failure and at the end. */
-  disconnect(): Promise<void>;
+  /**
+   * Releases the connection. Never rejects and never hangs. Called after a failure, and with `final` when the follower
+   * stops for good.
+   */
+  disconnect(final?: boolean): Promise<void>;
   /**
    * Registers the callback that the sink calls when an idle connection breaks, so that it is restored before it is
    * needed.

@@ -47,6 +47,16 @@ export class RedisConnection {
     this.#clock = options.clock ?? systemClock;
   }
 
+  /** Whether there is a connection that has not ended. */
+  get connected(): boolean {
+    return this.#opening === undefined && this.#link?.alive === true;
+  }
+
+  /** The prefix that the URL names; `undefined` if it names none. */
+  get prefix(): string | undefined {
+    return this.#address.prefix;
+  }
+
   /** Connects where there is no connection and makes sure that the one there is answers. */
   async connect(signal?: AbortSignal): Promise<void> {
     const closes = this.#closes;

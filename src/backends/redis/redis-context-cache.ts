@@ -1,3 +1,5 @@
+import type { Redis } from 'ioredis';
+import { systemClock } from '../../core/clock.ts';
 import { decodeValue, encode } from '../../core/encoding/codec.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { decodeNamespace, encodeNamespace } from '../../core/names.ts';
@@ -5,18 +7,22 @@ import { optionNames } from '../../core/options.ts';
 import type { Update } from '../../core/update.ts';
 import type { JsonValue } from '../../core/value.ts';
 import { type BackendSetOptions, BaseContextCache, type LogMark } from '../base-context-cache.ts';
+import { MirrorMismatchError } from '../mirror-position.ts';
+import type { Owner } from '../owner.ts';
 import { RedisConnection, type RedisConnectionOptions } from './redis-connection.ts';
 import { instantOf, RedisLayout } from './redis-layout.ts';
 import { positionOf, RedisMirror } from './redis-mirror.ts';
-import { CLEAR, DELETE, LIST, runScript, type Script, SET } from './redis-scripts.ts';
+import { RedisOwner } from './redis-owner.ts';
+import { CLEAR, DELETE, isShared, LIST, RESET, runScript, type Script, SET } from './redis-scripts.ts';
+import { prefixFrom, withPrefix } from './redis-url.ts';
 
 /** Options of {@link RedisContextCache}. */
 export interface RedisContextCacheOptions extends RedisConnectionOptions {
   /**
-   * What every key begins with, as it is: end it in a separator. Default: nothing. Two caches in one database need
-   * prefixes neither of which begins with the other.
+   * What every key begins with, as it is: end it with a separator, as in `team-a:`. Default: the `?prefix=` of the URL;
+   * none. Several caches in one database need prefixes of which none begins with another one.
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 const OPTIONS = optionNames<RedisContextCacheOptions>('RedisContextCache', {
@@ -52,21 +58,25 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   readonly #connection: RedisConnection;
   readonly #layout: RedisLayout;
   readonly #mirror: RedisMirror;
+  readonly #owner: RedisOwner;
+  readonly #lostListeners = new Set<(cause: Error) => void>();
 
   constructor(options: RedisContextCacheOptions) {
     super();
     OPTIONS.check(options);
     this.#connection = new RedisConnection(options);
-    const { prefix = '' } = options;
-    if (!prefix.isWellFormed())
-      throw new ContextCacheError('INVALID_OPTION', 'The prefix must be well-formed Unicode.');
-    this.#layout = new RedisLayout(prefix);
+    this.#layout = new RedisLayout(prefixFrom(options.prefix, this.#connection.prefix));
     this.#mirror = new RedisMirror(this.#connection, this.#layout);
+    this.#owner = new RedisOwner(this.#connection, options.clock ?? systemClock, {
+      key: this.#layout.owner,
+      positions: this.#layout.positions,
+      what: `The mirror in Redis at ${this.description} belongs`,
+    });
   }
 
-  /** For messages: the URL without user and password. */
+  /** The URL without user and password, for messages; it names the prefix, if there is one. */
   get description(): string {
-    return this.#connection.description;
+    return withPrefix(this.#connection.description, this.#layout.prefix);
   }
 
   override async get(key: string, namespace: string): Promise<JsonValue | undefined> {
@@ -158,14 +168,39 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     return positionOf(await this.#connection.run((client) => client.hget(this.#layout.positions, log), signal));
   }
 
+  /** @throws {MirrorMismatchError} if the mirror belongs to another log by now. */
   override async resetPosition(log: string, position: number, signal: AbortSignal): Promise<void> {
-    await this.#connection.run((client) => client.hset(this.#layout.positions, log, String(position)), signal);
+    const { positions, owner } = this.#layout;
+    const run = (client: Redis) => runScript(client, RESET, [positions, owner], [log, String(position)]);
+    if ((await this.#connection.run(run, signal)) === 1) return;
+    throw new MirrorMismatchError('The mirror belongs to another cache by now.', undefined);
   }
 
-  /** Whether another log than `log` has written here too: that of an earlier process without a directory, say. */
+  /**
+   * Whether a log that `log` does not continue has written here too: that of an earlier process without a data
+   * directory, for example.
+   */
   override async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
-    const logs = await this.#connection.run((client) => client.hkeys(this.#layout.positions), signal);
-    return logs.some((name) => name !== log);
+    const logs = await this.#connection.run((client) => client.hgetall(this.#layout.positions), signal);
+    return Object.entries(logs).some(([name, stored]) => name !== log && isShared(stored));
+  }
+
+  /**
+   * Makes the mirror that of one cache. It stays so while this process renews the claim, every 5 seconds; a cache with a
+   * data directory keeps it also while it does not run. Listeners of {@link onLost} learn when the claim is lost.
+   *
+   * @throws {OwnedByAnotherError} if the mirror belongs to a cache that runs, or may come back.
+   */
+  override claim(owner: Owner, signal: AbortSignal): Promise<void> {
+    const lost = (cause: Error) => {
+      for (const listener of [...this.#lostListeners]) listener(cause);
+    };
+    return this.#owner.claim(owner, lost, signal);
+  }
+
+  /** Gives the claim up, so that another cache need not wait until it ends. */
+  override release(): Promise<void> {
+    return this.#owner.release();
   }
 
   /** Connects where it is not connected, and makes sure that Redis answers. */
@@ -173,13 +208,19 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     return this.#connection.connect(signal);
   }
 
-  /** Calls `lost` when an established connection breaks by itself, idle or not. Returns how to stop. */
+  /** Calls `lost` when an idle connection breaks, or the claim is lost. Returns a function that removes the listener. */
   override onLost(lost: (cause: Error) => void): () => void {
-    return this.#connection.onLost(lost);
+    this.#lostListeners.add(lost);
+    const stop = this.#connection.onLost(lost);
+    return () => {
+      this.#lostListeners.delete(lost);
+      stop();
+    };
   }
 
-  /** Ends the connection; calls in flight reject with `CLOSED`, a later call connects anew. Twice is fine. */
+  /** Ends the connection; calls in flight reject with `CLOSED`, and a later call connects again. Twice is fine. */
   override close(): void {
+    this.#owner.stop();
     this.#connection.close();
   }
 

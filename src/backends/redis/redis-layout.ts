@@ -8,11 +8,14 @@ export class RedisLayout {
   readonly namespaces: string;
   /** A hash: log → position. */
   readonly positions: string;
+  /** A hash: the cache that the mirror belongs to. */
+  readonly owner: string;
 
   constructor(prefix: string) {
     this.prefix = prefix;
     this.namespaces = `${prefix}:namespaces`;
     this.positions = `${prefix}:positions`;
+    this.owner = `${prefix}:owner`;
   }
 
   /** What the value keys of a namespace begin with. */

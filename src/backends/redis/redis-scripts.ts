@@ -145,3 +145,77 @@ end
 redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
 return { 1 }
 `);
+
+/**
+ * First item of the reply of {@link OWN}. After `other` come the other's log, its process, milliseconds since it was
+ * active (-1 if it has shut down) and 1 if it counts as running. `gone`: the mark to renew does not exist.
+ */
+export const OWN_REPLY = { other: 0, owned: 1, gone: 2 } as const;
+
+/** Values of a log in the positions that is no longer the owner; neither is a position, so its writes are refused. */
+const TAKEN_OVER = { byDescendant: 'replaced', byStranger: 'lost' } as const;
+
+/** Whether a log in the positions has left content that its successor does not replace. */
+export function isShared(stored: string): boolean {
+  return stored !== TAKEN_OVER.byDescendant;
+}
+
+/**
+ * KEYS: the mark of the owner, and for a mirror its positions. ARGV: 'claim' or 'renew', log, token, '1' if the log is
+ * durable, process, lease in milliseconds, then the ancestors of the log.
+ *
+ * A claim that takes the mark over from another log, or finds none, fences the positions of all other logs: a process
+ * that was only paused finds its next write refused. The position of the claiming log stays unless another log was the
+ * owner; a new one is 0, so that there is something to fence.
+ */
+export const OWN = script(`
+local how, log, token, durable, holder, lease = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local held = redis.call('HMGET', KEYS[1], 'log', 'token', 'durable', 'holder', 'activeAt')
+local owner, activeAt = held[1], tonumber(held[5] or '0')
+local active = owner and now - activeAt < lease
+
+local function isAncestor(name)
+  for i = 7, #ARGV do if ARGV[i] == name then return true end end
+  return false
+end
+local function refuse()
+  local idle = -1
+  if activeAt > 0 then idle = now - activeAt end
+  return { 0, owner or '', held[4] or '', idle, active and 1 or 0 }
+end
+
+if how == 'renew' and not owner then return { 2 } end
+if how == 'renew' and held[2] ~= token then return refuse() end
+if how == 'claim' and owner and owner ~= log and (active or (held[3] == '1' and not isAncestor(owner))) then
+  return refuse()
+end
+if owner ~= log and KEYS[2] then
+  for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+    if name ~= log then
+      redis.call('HSET', KEYS[2], name, isAncestor(name) and '${TAKEN_OVER.byDescendant}' or '${TAKEN_OVER.byStranger}')
+    elseif owner or not string.match(redis.call('HGET', KEYS[2], name), '^%d+$') then
+      redis.call('HDEL', KEYS[2], name)
+    end
+  end
+end
+if KEYS[2] then redis.call('HSETNX', KEYS[2], log, '0') end
+redis.call('HSET', KEYS[1], 'log', log, 'token', token, 'durable', durable, 'holder', holder, 'activeAt', now)
+return { 1 }
+`);
+
+/** KEYS: the mark of the owner. ARGV: token. The mark stays, as of an owner that has shut down. */
+export const RELEASE = script(`
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'activeAt', '0')
+return 1
+`);
+
+/** KEYS: positions, the mark of the owner. ARGV: log, position. Refuses (0) if the mark names another log. */
+export const RESET = script(`
+local owner = redis.call('HGET', KEYS[2], 'log')
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+`);

@@ -1,3 +1,4 @@
+import type { Owner } from '../../backends/owner.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import type { BackupSettings } from '../../core/command.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
@@ -21,6 +22,8 @@ export interface BackupManagerOptions {
   readonly transforms?: readonly SnapshotTransform[] | undefined;
   /** About how large a part may be before the transforms, in bytes. Default 1 MiB. */
   readonly partBytes?: number | undefined;
+  /** The cache whose snapshots these are; the store is claimed for it. Default: the store is not claimed. */
+  readonly owner?: Owner | undefined;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
 }
@@ -62,6 +65,7 @@ export class BackupManager {
   readonly #store: SnapshotStore;
   readonly #transforms: Transforms;
   readonly #writer: SnapshotWriter;
+  readonly #owner: Owner | undefined;
   #settings: BackupSettings;
   /** One backup at a time: the end of the last one asked for. */
   #last: Promise<unknown> = Promise.resolve();
@@ -77,6 +81,7 @@ export class BackupManager {
       throw new ContextCacheError('INVALID_OPTION', `partBytes is a positive integer, not ${partBytes}.`);
     }
     this.#store = store;
+    this.#owner = options.owner;
     this.#settings = mergeBackupSettings(DEFAULT_BACKUP_SETTINGS, settings);
     this.#transforms = new Transforms(transforms);
     const size = partBytes === undefined ? {} : { partBytes };
@@ -131,6 +136,7 @@ export class BackupManager {
 
   async #backup(cut: StateCapture, { signal, full = false }: BackupOptions): Promise<BackupResult> {
     signal?.throwIfAborted();
+    if (this.#owner !== undefined) await this.#store.claim?.(this.#owner, signal);
     const ids = await snapshotIds(this.#store, signal);
     const base = full ? undefined : await this.#base(ids, signal);
     const result = (base && this.#same(base, cut, ids)) ?? (await this.#write(cut, ids, base, signal));

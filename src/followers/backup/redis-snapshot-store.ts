@@ -1,5 +1,8 @@
 import type { ChainableCommander, Redis } from 'ioredis';
+import type { Owner } from '../../backends/owner.ts';
 import { RedisConnection } from '../../backends/redis/redis-connection.ts';
+import { RedisOwner } from '../../backends/redis/redis-owner.ts';
+import { prefixFrom, withPrefix } from '../../backends/redis/redis-url.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
@@ -7,9 +10,12 @@ import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /** Options of {@link RedisSnapshotStore}. */
 export interface RedisSnapshotStoreOptions {
-  /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. */
+  /** `redis://[user:password@]host[:port][/db][?prefix=text]`, or `rediss://` for TLS. */
   readonly url: string;
-  /** Before every key. Default `:backup:`. The keys of a mirror never begin with `:`, so that both may share a database. */
+  /**
+   * The prefix of the cache, as in `RedisContextCache`: the keys of the snapshots begin with it and `:backup:`. Default:
+   * the `?prefix=` of the URL; none.
+   */
   readonly prefix?: string | undefined;
   /** Longest time for one call, and for connecting before it, in milliseconds. Default 10,000; more than 0. */
   readonly commandTimeoutMs?: number | undefined;
@@ -46,23 +52,23 @@ export class RedisSnapshotStore implements SnapshotStore {
   readonly #connection: RedisConnection;
   readonly #prefix: string;
   readonly #index: string;
+  readonly #owner: RedisOwner;
   #closed = false;
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. Connects at the first call only. */
   constructor(options: RedisSnapshotStoreOptions) {
-    const {
-      url,
-      prefix = ':backup:',
-      commandTimeoutMs = DEFAULT_TIMEOUT_MS,
-      clock = systemClock,
-    } = OPTIONS.checked(options);
-    if (typeof prefix !== 'string' || prefix === '') {
-      throw new ContextCacheError('INVALID_OPTION', 'The prefix of a RedisSnapshotStore must be a non-empty string.');
-    }
+    const { url, commandTimeoutMs = DEFAULT_TIMEOUT_MS, clock = systemClock } = OPTIONS.checked(options);
     this.#connection = new RedisConnection({ url, commandTimeoutMs, connectTimeoutMs: commandTimeoutMs, clock });
-    this.#prefix = prefix;
-    this.#index = `${prefix}:index`;
-    this.description = `snapshots in Redis at ${this.#connection.description} under ${prefix}`;
+    const prefix = prefixFrom(options.prefix, this.#connection.prefix);
+    const address = withPrefix(this.#connection.description, prefix);
+    this.#prefix = `${prefix}:backup:`;
+    this.#index = `${this.#prefix}:index`;
+    this.description = `snapshots in Redis at ${address}`;
+    this.#owner = new RedisOwner(this.#connection, clock, {
+      key: `${this.#prefix}:owner`,
+      positions: undefined,
+      what: `The snapshots in Redis at ${address} belong`,
+    });
   }
 
   /** @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED` or `CLOSED`; so do the other methods. */
@@ -126,14 +132,31 @@ export class RedisSnapshotStore implements SnapshotStore {
     }
   }
 
+  /**
+   * Claims the snapshots for one cache. A cache with a data directory keeps the claim also while it does not run.
+   *
+   * @throws {OwnedByAnotherError} if they belong to a cache that runs, or may come back.
+   */
+  async claim(owner: Owner, signal?: AbortSignal): Promise<void> {
+    this.#assertOpen();
+    // The next snapshot claims again, and fails then.
+    await this.#owner.claim(owner, () => {}, signal);
+  }
+
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
+    await this.#owner.release().catch(() => {});
     this.#connection.close();
   }
 
+  #assertOpen(): void {
+    if (!this.#closed) return;
+    throw new ContextCacheError('CLOSED', `The store of ${this.description} is closed. Make a new one.`);
+  }
+
   async #run<Result>(signal: AbortSignal | undefined, work: (redis: Redis) => Promise<Result>): Promise<Result> {
-    if (this.#closed)
-      throw new ContextCacheError('CLOSED', `The store of ${this.description} is closed. Make a new one.`);
+    this.#assertOpen();
     signal?.throwIfAborted();
     return await this.#connection.run(work, signal);
   }

@@ -1,3 +1,4 @@
+import type { Owner } from '../../backends/owner.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 
 /**
@@ -16,7 +17,14 @@ export interface SnapshotStore {
   list(prefix: string, signal?: AbortSignal): Promise<string[]>;
   /** Removes blobs; a missing one is fine. */
   remove(names: readonly string[], signal?: AbortSignal): Promise<void>;
-  /** Gives back connections. Twice is fine. */
+  /**
+   * Makes the store that of one cache. Called before each snapshot, so before anything is written or removed. Default:
+   * every cache may store here.
+   *
+   * @throws {OwnedByAnotherError} if the store belongs to another cache.
+   */
+  claim?(owner: Owner, signal?: AbortSignal): Promise<void>;
+  /** Releases a claim and connections. Twice is fine. */
   close(): Promise<void>;
 }
 

@@ -1,4 +1,5 @@
 import type { BaseContextCache, LogMark } from '../../backends/base-context-cache.ts';
+import type { Owner } from '../../backends/owner.ts';
 import { writeToPrimary } from '../../backends/primary.ts';
 import type { Clock } from '../../core/clock.ts';
 import { withDeadline } from '../../core/deadline.ts';
@@ -13,16 +14,16 @@ const CALL_BYTES = 32 * 1024 * 1024;
 export class MirrorSink implements FollowerSink {
   readonly batchSize = 8192;
   readonly #secondary: BaseContextCache;
-  readonly #log: string;
+  readonly #owner: Owner;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   /** Where the secondary is, as far as is known: the next batch follows on it. */
   #position = 0;
 
   /** `timeoutMs`: how long one call of the secondary may take before it counts as failed. */
-  constructor(secondary: BaseContextCache, log: string, clock: Clock, timeoutMs: number) {
+  constructor(secondary: BaseContextCache, owner: Owner, clock: Clock, timeoutMs: number) {
     this.#secondary = secondary;
-    this.#log = log;
+    this.#owner = owner;
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
   }
@@ -33,9 +34,13 @@ export class MirrorSink implements FollowerSink {
    */
   async connect(checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome> {
     await this.#call(async (limited) => this.#secondary.connect?.(limited), signal);
+    await this.#call(async (limited) => this.#secondary.claim?.(this.#owner, limited), signal);
     this.#position = checkpoint;
     if (this.#secondary.appliedPosition === undefined) return 'resume';
-    const applied = await this.#call(async (limited) => this.#secondary.appliedPosition?.(this.#log, limited), signal);
+    const applied = await this.#call(
+      async (limited) => this.#secondary.appliedPosition?.(this.#owner.log, limited),
+      signal,
+    );
     if ((applied ?? 0) < checkpoint) return 'resync';
     this.#position = applied ?? 0;
     return { position: this.#position };
@@ -52,7 +57,7 @@ export class MirrorSink implements FollowerSink {
    */
   async resync(cut: StateCapture, signal: AbortSignal): Promise<void> {
     // Until the end the secondary counts as empty: cut short, this begins anew.
-    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, 0, limited), signal);
+    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#owner.log, 0, limited), signal);
     const unknown = new Set(await this.#call(async () => this.#secondary.listNamespaces(), signal));
     for await (const capture of cut.namespaces()) {
       signal.throwIfAborted();
@@ -62,22 +67,32 @@ export class MirrorSink implements FollowerSink {
     const { otherLogs } = this.#secondary;
     const shared =
       otherLogs === undefined ||
-      (await this.#call((limited) => otherLogs.call(this.#secondary, this.#log, limited), signal));
+      (await this.#call((limited) => otherLogs.call(this.#secondary, this.#owner.log, limited), signal));
     if (!shared) {
-      for (const name of unknown) await this.#call(async () => this.#secondary.dropNamespace(name), signal);
+      for (const name of unknown) await this.#drop(name, signal);
     }
-    await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#log, cut.position, limited), signal);
+    await this.#call(
+      async (limited) => this.#secondary.resetPosition?.(this.#owner.log, cut.position, limited),
+      signal,
+    );
     this.#position = cut.position;
   }
 
-  /** Whoever cannot let go in time, or at all, is left: the next call of it tells how it is. */
-  async disconnect(): Promise<void> {
+  /** Releases the claim when the follower stops, and the connection. A secondary that fails here is left as it is. */
+  async disconnect(final = false): Promise<void> {
     const { signal } = new AbortController();
+    if (final) await this.#call(async () => this.#secondary.release?.(), signal).catch(() => {});
     await this.#call(async () => this.#secondary.close?.(), signal).catch(() => {});
   }
 
   onLost(lost: (cause: Error) => void): void {
     this.#secondary.onLost?.(lost);
+  }
+
+  /** Goes through the position if the secondary keeps one, so that a writer that lost its claim drops nothing. */
+  async #drop(name: string, signal: AbortSignal): Promise<void> {
+    const update = createUpdate(name, 0, 'clear_namespace', null, null, 0, null, null, 0, true, 0);
+    await this.#write([update], { after: 0, through: 0 }, signal);
   }
 
   async #copy(capture: Capture, signal: AbortSignal): Promise<void> {
@@ -111,7 +126,7 @@ export class MirrorSink implements FollowerSink {
       const some = firstOf(rest);
       rest = rest.slice(some.length);
       const through = rest.length === 0 ? place.through : Math.max(after, some.at(-1)?.position ?? after);
-      await this.#writeSome(some, { log: this.#log, after, through }, signal);
+      await this.#writeSome(some, { log: this.#owner.log, after, through }, signal);
       after = through;
     } while (rest.length > 0);
   }
