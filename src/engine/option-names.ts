@@ -40,6 +40,7 @@ const CACHE = {
   secondaryCache: true,
   useDefault: true,
   redisUrl: true,
+  redisPrefix: true,
   natsUrl: true,
   natsConnection: NATS_CONNECTION,
   topics: true,

@@ -33,6 +33,7 @@ const OPTIONS = optionNames<BackupManagerOptions>('BackupManager', {
   settings: true,
   transforms: true,
   partBytes: true,
+  owner: true,
   clock: true,
 });
 
