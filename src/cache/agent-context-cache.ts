@@ -96,7 +96,17 @@ export class AgentContextCache<
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
-    const writer = new Writer({ supervisor, admission, log, clock, awaitCommit, readEntry, readFromPrimary, report });
+    const writer = new Writer({
+      supervisor,
+      admission,
+      log,
+      clock,
+      awaitCommit,
+      readEntry,
+      readFromPrimary,
+      report,
+      conflicts: engine.conflicts,
+    });
     this.#engine = engine;
     this.#reader = reader;
     this.#writer = writer;

@@ -28,6 +28,7 @@ import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { Retention } from '../storage/retention.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE } from './option-names.ts';
@@ -87,6 +88,7 @@ export class Engine {
   readonly supervisor: Supervisor;
   readonly followers: Followers;
   readonly watchers: WatchHub;
+  readonly conflicts = new Conflicts();
   readonly topics: TopicsListConfig;
   readonly broadcaster: BroadcasterSink;
   readonly backup: BackupSink | undefined;

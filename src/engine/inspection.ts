@@ -9,6 +9,7 @@ import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceSummary } from '../storage/state-source.ts';
+import type { Conflicts } from './conflicts.ts';
 import type { Engine } from './engine.ts';
 import type { CacheHealth } from './health.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
@@ -127,6 +128,11 @@ export class Inspection {
   /** Restarts so far, of all namespaces. */
   get restarts(): number {
     return this.#parts.supervisor.restarts;
+  }
+
+  /** Writes refused since the cache started because their `ifVersion` did not hold. */
+  get conflicts(): Pick<Conflicts, 'count' | 'recent' | 'byAgent'> {
+    return this.#parts.conflicts;
   }
 
   /** Those of `health()`, and nothing else of it. */

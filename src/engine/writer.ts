@@ -19,6 +19,7 @@ import {
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import type { Conflicts } from './conflicts.ts';
 import { andThen } from './reader.ts';
 
 /** What {@link Writer} works with. */
@@ -33,6 +34,7 @@ export interface WriterDeps {
   /** The entry's value where a primary of the user's own keeps it. */
   readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
   readonly report: (error: Error, source: FailureSource) => void;
+  readonly conflicts: Conflicts;
 }
 
 /** Tries of an `update` whose entry others keep changing. */
@@ -275,7 +277,8 @@ export class Writer {
   }
 
   #fail(error: Error, request: Request, quiet: boolean): Promise<never> {
-    const { readFromPrimary } = this.#deps;
+    const { readFromPrimary, conflicts } = this.#deps;
+    if (error instanceof VersionConflictError) conflicts.add(request, error);
     if (readFromPrimary !== undefined && error instanceof VersionConflictError && error.current !== undefined) {
       const { namespace, key, expected, current } = error;
       const complete = Promise.resolve(readFromPrimary(key, namespace)).then((value): never => {

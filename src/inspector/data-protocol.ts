@@ -70,6 +70,22 @@ export interface TreeItem<Item> {
   readonly item: Item;
 }
 
+/** A name or a value that contains the text searched for. */
+export interface SearchHit {
+  readonly namespace: string;
+  /** `null`: the namespace itself. */
+  readonly key: string | null;
+  /** The first of these that contains the text. */
+  readonly found: 'namespace' | 'key' | 'value';
+  /** The beginning of the value, or what surrounds the match in it; `null` for a namespace. */
+  readonly preview: Preview | null;
+}
+
+export interface SearchPage extends Paged<SearchHit> {
+  /** Names and keys read for this page. A page may end before its limit, so that no question takes long. */
+  readonly looked: number;
+}
+
 export interface EntryDetail {
   readonly namespace: string;
   readonly key: string;
@@ -117,6 +133,8 @@ export interface UpdateFilter {
   readonly namespace?: string;
   readonly key?: string;
   readonly agent?: string;
+  /** A part, in any case, of the value's JSON text as it is shown; of its first 20,000 characters. */
+  readonly value?: string;
 }
 
 /** An update in a list. */

@@ -1,5 +1,6 @@
 import type { Acknowledgement } from '../core/command.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { RefusedWrite } from '../engine/conflicts.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
@@ -13,6 +14,7 @@ import type {
   EntryVersionDetail,
   NamespaceSummary,
   Paged,
+  SearchPage,
   TreePage,
   UpdateDetail,
   UpdatePage,
@@ -45,6 +47,10 @@ export interface Addresses {
   'GET /api/machines': { readonly machines: readonly MachineGraph[] };
   /** `q` (part of a name), `status`, `sort` (`name`, `load`, `keys`, `bytes`, `restarts`), `after`, `limit`: of namespaces. */
   'GET /api/actors': ActorList;
+  /** The same namespaces as a tree: `prefix`, `separator`, `after`, `limit` (see `TreePage`). */
+  'GET /api/actor-tree': TreePage<Actor>;
+  /** `limit`: who has written in the last 10,000 updates and since, and whose writes were refused. */
+  'GET /api/agents': AgentsDetail;
   /** `id`. */
   'GET /api/actor': Actor;
   /**
@@ -58,6 +64,8 @@ export interface Addresses {
   'GET /api/namespaces': TreePage<NamespaceSummary>;
   /** `namespace`, and as for namespaces. */
   'GET /api/keys': TreePage<EntrySummary>;
+  /** `q` (in any case), `at`, `after`, `limit`: namespaces, keys and values that contain a text. */
+  'GET /api/search': SearchPage;
   /** `namespace`, `key`, `at`. `NOT_FOUND` (404) where there is none. */
   'GET /api/entry': EntryDetail;
   /** `namespace`, `key`, `after`, `limit`: newest first. */
@@ -71,7 +79,10 @@ export interface Addresses {
   /** `points` (default 60, at most 200): when positions were, spread over what can be seen, for the
    * slider's scale. */
   'GET /api/timeline': { readonly points: readonly { readonly position: number; readonly at: number }[] };
-  /** `a`, `b`, `namespace`, `after`, `limit`: what was added, changed and removed, by namespace and key. */
+  /**
+   * `a`, `b`, `namespace` and `agent` (patterns; an entry's agent is the one that wrote it last), `after`, `limit`: what
+   * was added, changed and removed, by namespace and key.
+   */
   'GET /api/diff': DiffPage;
   /** `{ at }`: makes a branch in memory, with an inspector of its own in which everything may be changed. */
   'POST /api/fork': Branch;
@@ -133,6 +144,8 @@ export interface OverviewSample {
   readonly keys: number | null;
   readonly bytes: number | null;
   readonly restarts: number;
+  /** Writes refused since the cache started because their `ifVersion` did not hold. */
+  readonly conflicts: number;
   /** Updates still to be delivered, by follower. */
   readonly lag: Readonly<Record<string, number>>;
   readonly heapBytes: number;
@@ -148,6 +161,7 @@ export interface Overview {
   readonly keys: number | null;
   readonly bytes: number | null;
   readonly restarts: number;
+  readonly conflicts: number;
   readonly followers: readonly FollowerHealth[];
   readonly topics: readonly string[];
   readonly watchers: number;
@@ -225,6 +239,33 @@ export interface Actor {
   readonly namespace: NamespaceSummary | null;
   /** Of a follower. */
   readonly follower: FollowerHealth | null;
+}
+
+/** What an agent has done. */
+export interface AgentActivity {
+  /** `null`: writes without an agent. */
+  readonly agent: string | null;
+  /** From `from` to `to` of {@link AgentsDetail}. */
+  readonly updates: number;
+  /** Writes refused since the cache started because their `ifVersion` did not hold. */
+  readonly conflicts: number;
+  readonly last: {
+    readonly at: number;
+    readonly position: number;
+    readonly namespace: string;
+    readonly key: string | null;
+  } | null;
+}
+
+export interface AgentsDetail {
+  /** The one that wrote last comes first. */
+  readonly agents: readonly AgentActivity[];
+  readonly total: number;
+  /** Positions that `updates` counts. */
+  readonly from: number;
+  readonly to: number;
+  /** Of all agents; `recent` has the last 50, newest first. */
+  readonly conflicts: { readonly count: number; readonly recent: readonly RefusedWrite[] };
 }
 
 export interface ActorList {

@@ -45,7 +45,7 @@ test('overview counts what there is', async () => {
     now: null,
     samples: [],
   });
-  expect(overview.namespaces).toEqual({ total: 3, resident: 3, failed: 0 });
+  expect(overview.namespaces).toEqual({ total: 4, resident: 4, failed: 0 });
   expect(overview.log).toMatchObject({ head: 12, committed: 12, first: 1, durable: false });
   expect(overview.bytes).toBeGreaterThan(500);
 });

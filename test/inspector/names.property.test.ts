@@ -1,12 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { compareNames } from '../../src/core/names.ts';
 import { sortInSlices, TimeSlice } from '../../src/core/time-slice.ts';
-import { compareNames, systemClock } from '../../src/index.ts';
+import { systemClock } from '../../src/index.ts';
+import { compareNaturally } from '../../src/inspector/reads/natural-order.ts';
 import { SortedNames } from '../../src/inspector/reads/sorted-names.ts';
 import { glob } from '../../src/inspector/reads/update-pages.ts';
 import { fcOptions } from '../support/property.ts';
 
-const piece = fc.constantFrom('a', 'b', ':', '/', 'trip', '\u{1f600}', '\u{ff5e}', 'z', '::');
+const piece = fc.constantFrom('a', 'b', ':', '/', 'trip', '\u{1f600}', '\u{ff5e}', 'z', '::', '1', '2', '10', '01');
 const names = fc.uniqueArray(
   fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join('')),
   {
@@ -47,17 +49,53 @@ test('the pages of a tree have every group and name once', () => {
   fc.assert(
     fc.property(
       names,
-      fc.constantFrom('', 'a', ':', 'trip', 'trip:'),
+      fc.constantFrom('', 'a', ':', 'trip', 'trip:', '1', 'trip1'),
       fc.integer({ min: 1, max: 7 }),
       (all, prefix, limit) => {
-        const sorted = new SortedNames([...all].sort(compareNames));
-        for (const separators of [[':'], [':', '/'], []]) {
+        const sorted = new SortedNames([...all].sort(compareNaturally));
+        for (const separators of [[':'], [':', '/'], [], ['1'], ['/', '01']]) {
           expect(pages(sorted, prefix, separators, limit).sort()).toEqual(modelled(all, prefix, separators));
         }
       },
     ),
     fcOptions(200),
   );
+});
+
+/** A name as the comparison reads it: each number is one part. */
+const parts = (name: string): string[] => name.match(/\d+|[^\d]/gu) ?? [];
+
+function compareParts(a: string, b: string): number {
+  const [x, y] = [parts(a), parts(b)];
+  for (const [at, one] of x.entries()) {
+    const other = y[at];
+    if (other === undefined) return 1;
+    if (one === other) continue;
+    const areNumbers = /^\d/.test(one) && /^\d/.test(other);
+    if (!areNumbers) return compareNames(one, other);
+    return Number(one) - Number(other) || one.length - other.length;
+  }
+  return x.length - y.length;
+}
+
+describe('the natural order', () => {
+  test('reads digits as one number', () => {
+    const sorted = ['task-0', 'task-1/a', 'task-01', 'task-2', 'task-10', 'task-10/b', 'task-a', 'task2', 'tasks'];
+    expect(['task-01', ...sorted.filter((name) => name !== 'task-01')].sort(compareNaturally)).toEqual(sorted);
+  });
+
+  test('is that of a list of parts, for any two names', () => {
+    fc.assert(
+      fc.property(names, (all) => {
+        for (const a of all) {
+          for (const b of all) {
+            expect(Math.sign(compareNaturally(a, b)), `${a} ${b}`).toBe(Math.sign(compareParts(a, b)));
+          }
+        }
+      }),
+      fcOptions(100),
+    );
+  });
 });
 
 test('a search finds every name once, in order', async () => {
@@ -67,7 +105,7 @@ test('a search finds every name once, in order', async () => {
       fc.constantFrom('a', 'TRIP', ':'),
       fc.integer({ min: 1, max: 7 }),
       async (all, q, limit) => {
-        const sorted = new SortedNames([...all].sort(compareNames));
+        const sorted = new SortedNames([...all].sort(compareNaturally));
         const found: string[] = [];
         for (let after: string | null | undefined; after !== null; ) {
           const slice = new TimeSlice(systemClock);

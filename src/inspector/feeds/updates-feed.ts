@@ -36,7 +36,7 @@ class UpdatesFeed implements Feed {
     this.#id = id;
     const { namespace } = filter;
     const isOne = namespace !== undefined && namespace !== '' && !namespace.includes('*');
-    const matches = filterOf(filter);
+    const matches = filterOf(filter, presenter);
     const listener = (update: Update) => {
       if (!matches(update)) return;
       if (this.#count === 0) changed();

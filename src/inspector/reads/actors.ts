@@ -2,9 +2,11 @@ import type { Clock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { TimeSlice } from '../../core/time-slice.ts';
 import type { FollowerHealth } from '../../followers/follower.ts';
+import type { TreePage } from '../data-protocol.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { Actor, ActorList } from '../protocol.ts';
 import type { NamespaceIndex, NamespaceList, NamespaceOrder } from './namespace-index.ts';
+import type { TreeQuestion } from './sorted-names.ts';
 
 const NAMESPACE = 'namespace:';
 const FOLLOWER = 'follower:';
@@ -55,6 +57,19 @@ export class Actors {
       followers: this.followers(),
       namespaces: { items, next, total: names.length, byStatus: list.byStatus },
     };
+  }
+
+  /** Returns the namespaces below a prefix, as groups and actors. */
+  async tree(question: TreeQuestion): Promise<TreePage<Actor>> {
+    const list = await this.#index.list();
+    const { nodes, next, total } = list.names.tree(question);
+    const items = nodes.flatMap((node): TreePage<Actor>['items'] => {
+      if (node.kind === 'group') return [node];
+      const item = this.#namespaceNow(node.name, list);
+      return item === undefined ? [] : [{ kind: 'item', label: node.label, item }];
+    });
+    const { position } = list;
+    return { items, next, total, prefix: question.prefix, position, current: position === this.#cache.position };
   }
 
   /** @throws {ContextCacheError} `NOT_FOUND`. */

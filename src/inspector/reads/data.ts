@@ -1,7 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Acknowledgement } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import { compareNames } from '../../core/names.ts';
 import type { Entry } from '../../core/namespace-state.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type {
@@ -11,12 +10,15 @@ import type {
   EntryVersionDetail,
   NamespaceSummary,
   Paged,
+  SearchPage,
   TreePage,
 } from '../data-protocol.ts';
 import type { Inspectable } from '../inspectable.ts';
 import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
+import { compareNaturally } from './natural-order.ts';
 import type { Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
+import { type SearchQuestion, search } from './search.ts';
 import { type Branching, type NamePage, SortedNames, type TreeQuestion } from './sorted-names.ts';
 import type { Views } from './views.ts';
 
@@ -100,6 +102,19 @@ export class Data {
     });
   }
 
+  /** Finds a text in names of namespaces, in keys and in values. */
+  search(question: SearchQuestion): Promise<SearchPage> {
+    const { moments, index, presenter, clock } = this.#parts;
+    const at = question.at === undefined ? undefined : moments.position(question.at);
+    const searched = {
+      namespaces: async () => (at === undefined ? (await index.list()).names : moments.names(at, undefined)),
+      keys: async (namespace: string) =>
+        at === undefined ? (await this.#keysNow(namespace)).names : moments.names(at, namespace),
+      entry: (namespace: string, key: string) => this.#read(namespace, key, at),
+    };
+    return search(question, searched, { presenter, clock });
+  }
+
   /** @throws {ContextCacheError} `NOT_FOUND`. */
   async entry(namespace: string, key: string, at: number | Date | undefined): Promise<EntryDetail> {
     const entry = await this.#read(namespace, key, at);
@@ -166,7 +181,7 @@ export class Data {
     const begun = clock.now();
     if (known !== undefined && (known.version === version || begun < known.freshUntil)) return known;
     const keys = await cache.listKeys(namespace);
-    const names = new SortedNames(await sortInSlices(keys, compareNames, new TimeSlice(clock)));
+    const names = new SortedNames(await sortInSlices(keys, compareNaturally, new TimeSlice(clock)));
     const now = clock.now();
     const list = { names, version, position, freshUntil: now + Math.min(FRESH_MS, (now - begun) * FRESH_FACTOR) };
     this.#keys.delete(namespace);

@@ -2,7 +2,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Clock } from '../../core/clock.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { Overview, OverviewSample } from '../protocol.ts';
-import type { NamespaceIndex } from './namespace-index.ts';
+import type { NamespaceIndex, NamespaceList } from './namespace-index.ts';
 
 const SECOND_MS = 1_000;
 /** Ten minutes. */
@@ -74,6 +74,7 @@ export class Meter {
   #lastPosition = 0;
   #glanceUntil = 0;
   #countAt = 0;
+  #unlisted = { total: 0, resident: 0 };
 
   constructor(cache: Inspectable, clock: Clock, index: NamespaceIndex) {
     this.#cache = cache;
@@ -104,13 +105,14 @@ export class Meter {
   async overview(): Promise<Overview> {
     this.#glanceUntil = this.#clock.now() + GLANCE_MS;
     this.#begin();
-    if (this.#index.last === undefined) await this.#index.list();
+    if (this.#index.last === undefined) this.#compare(await this.#index.list());
     const health = this.#cache.health();
     const { status, log, namespaces, followers, topics, watchers, errors } = health;
     const { rss, heapUsed } = process.memoryUsage();
     return {
       ...{ status, log, followers, topics, errors },
-      namespaces: { total: namespaces.total, resident: namespaces.resident, failed: namespaces.failed.length },
+      namespaces: { ...this.#namespaceCounts(), failed: namespaces.failed.length },
+      conflicts: this.#cache.inspection.conflicts.count,
       keys: this.#index.last?.keys ?? null,
       bytes: this.#index.last?.bytes ?? null,
       restarts: namespaces.restarts,
@@ -174,7 +176,8 @@ export class Meter {
     const now = this.#clock.now();
     const { position } = this.#cache;
     const seconds = Math.max(1, now - this.#lastAt) / 1_000;
-    const { namespaceCounts, restarts } = this.#cache.inspection;
+    const { restarts } = this.#cache.inspection;
+    const { total, resident } = this.#namespaceCounts();
     const followers = this.#cache.inspection.followers();
     const loop = this.#measuring?.loop;
     const sample: OverviewSample = {
@@ -182,7 +185,7 @@ export class Meter {
       updatesPerSecond: Math.max(0, position - this.#lastPosition) / seconds,
       commitP50Ms: this.#latencies.quantile(0.5),
       commitP99Ms: this.#latencies.quantile(0.99),
-      ...{ namespaces: namespaceCounts.total, resident: namespaceCounts.resident, restarts },
+      ...{ namespaces: total, resident, restarts, conflicts: this.#cache.inspection.conflicts.count },
       keys: this.#index.last?.keys ?? null,
       bytes: this.#index.last?.bytes ?? null,
       lag: Object.fromEntries(followers.map(({ name, lag }) => [name, lag])),
@@ -197,9 +200,26 @@ export class Meter {
     return sample;
   }
 
-  /** What fails here is seen where it is asked for. */
+  /**
+   * Counts as the lists of namespaces do: they have `default` before its first write, and no namespace that is only
+   * watched. The registry's own counts are exact at any time, so only the difference is kept.
+   */
+  #namespaceCounts(): { readonly total: number; readonly resident: number } {
+    const { total, resident } = this.#cache.inspection.namespaceCounts;
+    return { total: total + this.#unlisted.total, resident: resident + this.#unlisted.resident };
+  }
+
+  /** An error here is reported to the caller that asks for the list. */
   #count(): void {
     this.#countAt = this.#clock.now() + COUNT_MS;
-    this.#index.list().catch(() => undefined);
+    this.#index.list().then(
+      (list) => this.#compare(list),
+      () => undefined,
+    );
+  }
+
+  #compare({ infos, byStatus }: NamespaceList): void {
+    const { total, resident } = this.#cache.inspection.namespaceCounts;
+    this.#unlisted = { total: infos.size - total, resident: byStatus.resident - resident };
   }
 }

@@ -1,8 +1,8 @@
 import type { Clock } from '../../core/clock.ts';
-import { compareNames } from '../../core/names.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type { NamespaceInfo } from '../../engine/inspection.ts';
 import type { Inspectable } from '../inspectable.ts';
+import { compareNaturally } from './natural-order.ts';
 import { SortedNames } from './sorted-names.ts';
 
 /** What namespaces may be sorted by besides their name: the most comes first. */
@@ -154,6 +154,6 @@ export class NamespaceIndex {
     if (before !== undefined && before.infos.size === infos.size) {
       if (before.names.names.every((name) => infos.has(name))) return before.names;
     }
-    return new SortedNames(await sortInSlices([...infos.keys()], compareNames, slice));
+    return new SortedNames(await sortInSlices([...infos.keys()], compareNaturally, slice));
   }
 }

@@ -14,6 +14,10 @@ import type { Redactor } from './redactor.ts';
 
 /** Characters of a preview. */
 const PREVIEW = 200;
+/** Characters of a value's JSON text that a search looks at. Bounds what a search costs for each large value. */
+const SEARCHED = 20_000;
+/** Characters shown before a match. */
+const BEFORE_MATCH = 40;
 
 /** Makes what is told of entries and updates: the only way by which a value leaves. */
 export class Presenter {
@@ -50,12 +54,31 @@ export class Presenter {
     return { ...head(update), before, ...shown };
   }
 
-  #preview(namespace: string, key: string, value: JsonValue): Preview {
-    const writer = new PreviewWriter(PREVIEW + 1, (part, path) =>
+  /**
+   * Finds a text, given in lower case, in the first 20,000 characters of a value's JSON text, with secrets hidden.
+   * Quotes match as they are and as they are written inside of strings. Returns the surroundings of the first match.
+   */
+  find(namespace: string, key: string, value: JsonValue, wanted: string): Preview | undefined {
+    const text = this.#text(namespace, key, value, SEARCHED);
+    const folded = text.toLowerCase();
+    const plain = folded.indexOf(wanted);
+    const at = plain < 0 ? folded.indexOf(JSON.stringify(wanted).slice(1, -1)) : plain;
+    if (at < 0) return undefined;
+    const from = Math.max(0, at - BEFORE_MATCH);
+    const shown = text.slice(from, from + PREVIEW).toWellFormed();
+    return { text: from > 0 ? `…${shown}` : shown, cut: from + PREVIEW < text.length };
+  }
+
+  #text(namespace: string, key: string, value: JsonValue, enough: number): string {
+    const writer = new PreviewWriter(enough, (part, path) =>
       this.#redactor.mark({ namespace, key, path, value: part }),
     );
     writer.write(value, []);
-    const { text } = writer;
+    return writer.text;
+  }
+
+  #preview(namespace: string, key: string, value: JsonValue): Preview {
+    const text = this.#text(namespace, key, value, PREVIEW + 1);
     if (text.length <= PREVIEW) return { text, cut: false };
     return { text: text.slice(0, PREVIEW).toWellFormed(), cut: true };
   }

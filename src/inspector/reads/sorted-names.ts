@@ -1,5 +1,6 @@
 import { compareNames } from '../../core/names.ts';
 import type { TimeSlice } from '../../core/time-slice.ts';
+import { compareNaturally, endsInNumber } from './natural-order.ts';
 
 /** What part of a tree is asked for. */
 export interface TreeQuestion {
@@ -25,17 +26,30 @@ export interface NamePage<Node> {
 /** Looked at between two pauses. */
 const LOOKS = 4_096;
 
-/** Names in the order of `compareNames`, found by halving: what a question costs does not grow with their number. */
+/**
+ * Names in natural order, found by halving: a question about a prefix costs the same however many names there are.
+ * Only a prefix or a separator that ends in a digit costs a look at every name.
+ */
 export class SortedNames {
   readonly names: readonly string[];
+  readonly #compare: (a: string, b: string) => number;
 
-  /** They must be sorted already. */
-  constructor(names: readonly string[]) {
+  /** The names must be sorted by `compare` already. */
+  constructor(names: readonly string[], compare: (a: string, b: string) => number = compareNaturally) {
     this.names = names;
+    this.#compare = compare;
   }
 
-  /** What is directly below a prefix: groups up to the next separator, and names. */
-  tree({ prefix, separators, after, limit }: TreeQuestion): NamePage<Branching> {
+  /** Returns what is directly below a prefix: groups up to the next separator, and names. */
+  tree(question: TreeQuestion): NamePage<Branching> {
+    const { prefix, separators, after, limit } = question;
+    const plain = this.#compare === compareNames;
+    if (!plain && separators.some(endsInNumber)) return this.#plain(prefix).tree(question);
+    if (!plain && endsInNumber(prefix)) return this.#below(prefix).#tree(question);
+    return this.#tree({ prefix, separators, after, limit });
+  }
+
+  #tree({ prefix, separators, after, limit }: TreeQuestion): NamePage<Branching> {
     const begin = this.#from(prefix);
     const end = this.#behind(prefix, begin);
     const nodes: Branching[] = [];
@@ -48,28 +62,44 @@ export class SortedNames {
     return { nodes, total: Math.max(0, end - begin), next: at < end ? cursorOf(nodes.at(-1)) : null };
   }
 
-  /** The names below a prefix that contain a text, whatever its case. All are looked at, with turns in between. */
+  /** Returns the names below a prefix that contain a text, in any case. Looks at all of them, with pauses. */
   async search(
     { prefix, after, limit }: Omit<TreeQuestion, 'separators'>,
     text: string,
     slice: TimeSlice,
   ): Promise<NamePage<Branching>> {
     const wanted = text.toLowerCase();
-    const begin = this.#from(prefix);
-    const end = this.#behind(prefix, begin);
-    const start = after === undefined ? begin : this.#resume(after);
+    const start = after === undefined ? 0 : this.#resume(after);
     const nodes: Branching[] = [];
     let total = 0;
     let more = false;
-    for (let at = begin; at < end; at += 1) {
-      if (at % LOOKS === 0 && slice.over) await slice.pause();
-      const name = this.names[at] as string;
-      if (!name.toLowerCase().includes(wanted)) continue;
+    for (const [at, name] of this.names.entries()) {
+      if (at % LOOKS === 0) await slice.pause();
+      if (!name.startsWith(prefix) || !name.toLowerCase().includes(wanted)) continue;
       total += 1;
       if (at >= start && nodes.length < limit) nodes.push({ kind: 'item', label: name.slice(prefix.length), name });
       else if (at >= start) more = true;
     }
     return { nodes, total, next: more ? cursorOf(nodes.at(-1)) : null };
+  }
+
+  /** The names below a prefix that ends in a digit: `task-1` has `task-10` below it, but `task-2` comes between. */
+  #below(prefix: string): SortedNames {
+    return new SortedNames(this.names.filter((name) => name.startsWith(prefix)));
+  }
+
+  #plain(prefix: string): SortedNames {
+    return new SortedNames(this.#below(prefix).names.toSorted(compareNames), compareNames);
+  }
+
+  /** Returns the index of the first name that is not before `name`. */
+  from(name: string): number {
+    return this.#from(name);
+  }
+
+  /** Returns the index of the first name behind `name`. */
+  after(name: string): number {
+    return this.#resume(`i${name}`);
   }
 
   #node(at: number, prefix: string, separators: readonly string[]): Branching {
@@ -84,12 +114,12 @@ export class SortedNames {
 
   /** Index of the first name that is not before `name`. */
   #from(name: string): number {
-    return this.#first(0, (other) => compareNames(other, name) >= 0);
+    return this.#first(0, (other) => this.#compare(other, name) >= 0);
   }
 
   /** Index of the first name behind those that begin with `prefix`, which are in one place. */
   #behind(prefix: string, from: number): number {
-    return this.#first(from, (other) => !other.startsWith(prefix) && compareNames(other, prefix) > 0);
+    return this.#first(from, (other) => !other.startsWith(prefix) && this.#compare(other, prefix) > 0);
   }
 
   #resume(cursor: string): number {

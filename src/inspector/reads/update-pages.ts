@@ -25,16 +25,26 @@ export interface PageQuestion {
 }
 
 /** Whether an update is one of those that are wanted. */
-export function filterOf({ operation, namespace, key, agent }: UpdateFilter): (update: Update) => boolean {
+export function filterOf(
+  { operation, namespace, key, agent, value }: UpdateFilter,
+  presenter: Presenter,
+): (update: Update) => boolean {
   const operations = operation === undefined || operation.length === 0 ? undefined : new Set<string>(operation);
   const [isNamespace, isKey, isAgent] = [namespace, key, agent].map((pattern) =>
     pattern === undefined || pattern === '' || pattern === '*' ? undefined : glob(pattern),
   );
+  const wanted = value?.toLowerCase() ?? '';
   return (update) =>
     (operations === undefined || operations.has(update.operation)) &&
     (isNamespace === undefined || isNamespace(update.namespace)) &&
     (isKey === undefined || (update.key !== null && isKey(update.key))) &&
-    (isAgent === undefined || (update.agent !== null && isAgent(update.agent)));
+    (isAgent === undefined || (update.agent !== null && isAgent(update.agent))) &&
+    (wanted === '' || hasValue(update, wanted, presenter));
+}
+
+function hasValue({ operation, namespace, key, value }: Update, wanted: string, presenter: Presenter): boolean {
+  if (operation !== 'set' || key === null) return false;
+  return presenter.find(namespace, key, value, wanted) !== undefined;
 }
 
 /** Reads the log by pages, newest first. */
@@ -51,7 +61,7 @@ export class UpdatePages {
 
   async page({ filter, before, around, limit, signal }: PageQuestion): Promise<UpdatePage> {
     const { first, committed } = this.#cache.inspection.log;
-    const matches = filterOf(filter);
+    const matches = filterOf(filter, this.#presenter);
     const slice = new TimeSlice(this.#clock, signal);
     const newest =
       around === undefined ? (before ?? committed + 1) - 1 : await this.#upFrom(around, limit >> 1, matches, slice);

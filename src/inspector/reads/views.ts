@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../core/clock.ts';
-import { compareNames } from '../../core/names.ts';
 import type { Entry } from '../../core/namespace-state.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type { Difference } from '../../past/difference.ts';
 import type { DiffItem, DiffPage, ViewDetail } from '../data-protocol.ts';
 import type { Inspectable, InspectableView } from '../inspectable.ts';
+import { compareNaturally } from './natural-order.ts';
 import type { Presenter } from './presenter.ts';
 import { SortedNames } from './sorted-names.ts';
-import type { UpdatePages } from './update-pages.ts';
+import { glob, type UpdatePages } from './update-pages.ts';
 
 /** Views that are kept for the next question: those of a slider that stands still, and of two moments compared. */
 const KEPT = 3;
@@ -30,7 +30,9 @@ interface Change {
 export interface DiffQuestion {
   readonly a: number;
   readonly b: number;
+  /** Patterns; an entry's agent is the one that wrote it last. `undefined`: all. */
   readonly namespace: string | undefined;
+  readonly agent: string | undefined;
   /** How many come before. */
   readonly after: number;
   readonly limit: number;
@@ -62,9 +64,8 @@ class KeptView implements Disposable {
 
   async #read(namespace: string | undefined): Promise<SortedNames> {
     await nextTurn();
-    if (namespace === undefined) return new SortedNames(this.view.listNamespaces());
-    const keys = this.view.listKeys(namespace);
-    return new SortedNames(await sortInSlices(keys, compareNames, new TimeSlice(this.#clock)));
+    const names = namespace === undefined ? this.view.listNamespaces() : this.view.listKeys(namespace);
+    return new SortedNames(await sortInSlices(names, compareNaturally, new TimeSlice(this.#clock)));
   }
 
   [Symbol.dispose](): void {
@@ -135,17 +136,19 @@ export class Views {
   }
 
   /** What is different between two positions, sorted by namespace and key. */
-  async difference({ a, b, namespace, after, limit, signal }: DiffQuestion): Promise<DiffPage> {
+  async difference({ a, b, namespace, agent, after, limit, signal }: DiffQuestion): Promise<DiffPage> {
     this.#touch();
-    const id = JSON.stringify([a, b, namespace]);
+    const one = namespace?.includes('*') ? undefined : namespace;
+    const id = JSON.stringify([a, b, one]);
     if (this.#difference?.id !== id) {
-      const changes = this.#changes(a, b, namespace);
+      const changes = this.#changes(a, b, one);
       this.#difference = { id, changes };
       changes.catch(() => {
         if (this.#difference?.id === id) this.#difference = undefined;
       });
     }
-    const changes = await this.#difference.changes;
+    const matches = matching(namespace, agent);
+    const changes = (await this.#difference.changes).filter(matches);
     signal.throwIfAborted();
     const counts = { added: 0, changed: 0, removed: 0 };
     for (const { change } of changes) counts[change] += 1;
@@ -189,7 +192,7 @@ export class Views {
   async #changes(a: number, b: number, namespace: string | undefined): Promise<readonly Change[]> {
     const difference = await this.#cache.diff(a, b, { namespace });
     const byName = (one: Change, other: Change) =>
-      compareNames(one.namespace, other.namespace) || compareNames(one.key, other.key);
+      compareNaturally(one.namespace, other.namespace) || compareNaturally(one.key, other.key);
     return sortInSlices(changesOf(difference), byName, new TimeSlice(this.#clock));
   }
 
@@ -200,6 +203,12 @@ export class Views {
       ...(after === undefined ? {} : { after: this.#presenter.entry(after) }),
     };
   }
+}
+
+function matching(namespace = '*', agent = '*'): (change: Change) => boolean {
+  const [isNamespace, isAgent] = [glob(namespace), glob(agent)];
+  return (change) =>
+    isNamespace(change.namespace) && (agent === '*' || isAgent((change.after ?? change.before)?.agent ?? ''));
 }
 
 /** First, last, and the multiples of a power of two in between: no more than so many. */

@@ -65,6 +65,8 @@ export const ROUTES: Routes = {
       sort: (oneOf(query, 'sort', SORTS) ?? 'name') as ActorsQuestion['sort'],
       ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
     }),
+  'GET /api/actor-tree': ({ looked, query, signal }) => looked.actors.tree(names(query, signal)),
+  'GET /api/agents': ({ looked, query }) => looked.agents.detail(limitOf(query)),
   'GET /api/actor': ({ looked, query }) => looked.actors.one(text(query, 'id')),
   'GET /api/updates': ({ looked, query, signal }) =>
     looked.updates.page({
@@ -74,6 +76,11 @@ export const ROUTES: Routes = {
   'GET /api/update': ({ looked, query, signal }) => looked.updates.one(positionOf(query, 'position'), signal),
   'GET /api/namespaces': ({ looked, query, signal }) => looked.data.namespaces(names(query, signal)),
   'GET /api/keys': ({ looked, query, signal }) => looked.data.keys(text(query, 'namespace'), names(query, signal)),
+  'GET /api/search': ({ looked, query, signal }) =>
+    looked.data.search({
+      ...{ q: text(query, 'q'), at: moment(query, 'at'), after: query.get('after') ?? undefined },
+      ...{ limit: limitOf(query), signal },
+    }),
   'GET /api/entry': ({ looked, query }) =>
     looked.data.entry(text(query, 'namespace'), text(query, 'key'), moment(query, 'at')),
   'GET /api/history': ({ looked, query, signal }) =>
@@ -91,7 +98,8 @@ export const ROUTES: Routes = {
     looked.moments.difference({
       a: looked.moments.position(momentOf(query, 'a')),
       b: looked.moments.position(momentOf(query, 'b')),
-      namespace: query.get('namespace') ?? undefined,
+      namespace: query.get('namespace') || undefined,
+      agent: query.get('agent') || undefined,
       ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
     }),
   'POST /api/fork': ({ body, fork }) => fork(integer(body, 'at')),
@@ -142,7 +150,7 @@ function filterIn(query: URLSearchParams): UpdateFilter {
   const operation = query.getAll('operation');
   const other = operation.find((name) => !OPERATIONS.includes(name));
   if (other !== undefined) throw invalid(`operation is one of ${OPERATIONS.join(', ')}.`);
-  const patterns = ['namespace', 'key', 'agent'].flatMap((name) => {
+  const patterns = ['namespace', 'key', 'agent', 'value'].flatMap((name) => {
     const pattern = query.get(name);
     return pattern === null ? [] : [[name, pattern] as const];
   });

@@ -11,6 +11,7 @@ import type { Inspectable } from '../inspectable.ts';
 import type { Subscription } from '../live-protocol.ts';
 import type { HealthDetail, MachineGraph, Meta } from '../protocol.ts';
 import { Actors } from '../reads/actors.ts';
+import { Agents } from '../reads/agents.ts';
 import { Data } from '../reads/data.ts';
 import { machineGraph } from '../reads/machine-graph.ts';
 import { Meter } from '../reads/meter.ts';
@@ -33,6 +34,7 @@ export const GRAPHS: readonly MachineGraph[] = [supervisorMachine, namespaceMach
 export class LookedAt {
   readonly cache: Inspectable;
   readonly actors: Actors;
+  readonly agents: Agents;
   readonly data: Data;
   readonly moments: Views;
   readonly updates: UpdatePages;
@@ -55,6 +57,7 @@ export class LookedAt {
     this.updates = new UpdatePages(cache, this.#clock, this.presenter);
     this.moments = new Views(cache, this.#clock, this.updates, this.presenter);
     this.actors = new Actors(cache, this.#clock, this.#index);
+    this.agents = new Agents(cache, this.#clock);
     this.meter = new Meter(cache, this.#clock, this.#index);
     this.verification = new Verification(cache, this.#clock);
     this.foreign = new ForeignActors(this.redactor, this.#clock);

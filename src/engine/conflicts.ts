@@ -1,0 +1,53 @@
+import type { VersionConflictError } from '../core/conflict.ts';
+import type { Request } from '../core/request.ts';
+
+/** A write that was refused because its `ifVersion` did not hold. */
+export interface RefusedWrite {
+  /** When it was asked for, epoch milliseconds. */
+  readonly at: number;
+  readonly namespace: string;
+  readonly key: string;
+  readonly agent: string | null;
+  /** The version that the writer expected; 0: no entry. */
+  readonly expected: number;
+  /** The version that the entry had; 0: there was no entry. */
+  readonly found: number;
+}
+
+/** Refused writes kept for {@link Conflicts.recent}. */
+const KEPT = 50;
+/** Agents counted apart. The agent whose last conflict is the oldest is forgotten first. */
+const MAX_AGENTS = 1_000;
+
+/**
+ * The writes refused since the cache started because another writer was faster, each attempt of an `update` included.
+ * A conflict is the caller's to handle and is reported nowhere else.
+ */
+export class Conflicts {
+  /** Number of refused writes. */
+  count = 0;
+  readonly #recent: RefusedWrite[] = [];
+  readonly #byAgent = new Map<string | null, number>();
+
+  /** The last 50, newest first. */
+  get recent(): readonly RefusedWrite[] {
+    return [...this.#recent].reverse();
+  }
+
+  /** Refused writes by agent. */
+  get byAgent(): ReadonlyMap<string | null, number> {
+    return this.#byAgent;
+  }
+
+  add({ at, agent }: Pick<Request, 'at' | 'agent'>, { namespace, key, expected, current }: VersionConflictError): void {
+    this.count += 1;
+    this.#recent.push({ at, namespace, key, agent, expected, found: current?.version ?? 0 });
+    if (this.#recent.length > KEPT) this.#recent.shift();
+    const before = this.#byAgent.get(agent) ?? 0;
+    this.#byAgent.delete(agent);
+    this.#byAgent.set(agent, before + 1);
+    if (this.#byAgent.size <= MAX_AGENTS) return;
+    const [oldest] = this.#byAgent.keys();
+    this.#byAgent.delete(oldest as string | null);
+  }
+}
