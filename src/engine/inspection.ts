@@ -180,8 +180,8 @@ export class Inspection {
   }
 
   /** The stored snapshots, newest first; `undefined` where there is nowhere to keep them. */
-  async snapshots(): Promise<SnapshotInfo[] | undefined> {
-    return this.#parts.backup?.list();
+  async snapshots(signal?: AbortSignal): Promise<SnapshotInfo[] | undefined> {
+    return this.#parts.backup?.list(signal);
   }
 
   /** Calls back when the cache is being shut down, which waits for it. Returns how to take it back. */

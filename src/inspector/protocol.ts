@@ -292,12 +292,20 @@ export interface HealthDetail {
   readonly mirror: string | null;
   /** All files of the data directory; `null` in memory. */
   readonly diskBytes: number | null;
-  /** Newest first; `null`: there is nowhere to keep them. */
-  readonly snapshots: readonly SnapshotInfo[] | null;
+  readonly snapshots: StoredSnapshots;
   readonly backup: BackupStatus | null;
   /** A verification that is under way, and the last one's report. */
   readonly verify: { readonly running: VerifyProgress | null; readonly last: LastVerification | null };
 }
+
+/** Stored snapshots. */
+export type StoredSnapshots =
+  /** The cache has no store for snapshots. */
+  | { readonly state: 'none' }
+  /** Newest first. */
+  | { readonly state: 'listed'; readonly items: readonly SnapshotInfo[] }
+  /** The store cannot be read now, for example because Redis is down. `code` is that of the cache's error. */
+  | { readonly state: 'unavailable'; readonly code: string; readonly reason: string };
 
 /** When a verification ended, and what it found. */
 export interface LastVerification extends VerifyReport {

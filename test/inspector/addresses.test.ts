@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache, type JsonValue, MemorySnapshotStore } from '../../src/index.ts';
 import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
-import { look, lookAt } from '../support/inspector.ts';
+import { SNAPSHOTS_MS } from '../../src/inspector/reads/health.ts';
+import { look, lookAt, waitFor } from '../support/inspector.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Twelve updates in three namespaces. */
@@ -245,16 +248,56 @@ test('health of a data directory: its size, its snapshots, and whether it is who
   const looking = await lookAt(cache, { allowWrite: true });
   expect(await looking.ask('GET /api/meta')).toMatchObject({ durable: true, dataDir });
   const before = await looking.ask('GET /api/health');
-  expect(before).toMatchObject({ lastPublished: null, mirror: null, snapshots: [], verify: { last: null } });
+  expect(before).toMatchObject({
+    lastPublished: null,
+    mirror: null,
+    snapshots: { state: 'listed', items: [] },
+    verify: { last: null },
+  });
   expect(before.diskBytes).toBeGreaterThan(1000);
   expect(before.health.followers.map(({ name }) => name)).toContain('checkpointer');
   const snapshot = await looking.ask('POST /api/backup');
-  expect((await looking.ask('GET /api/health')).snapshots).toMatchObject([{ id: snapshot.id, position: 12 }]);
+  expect((await looking.ask('GET /api/health')).snapshots).toMatchObject({
+    ...{ state: 'listed', items: [{ id: snapshot.id, position: 12 }] },
+  });
   expect(await looking.ask('POST /api/verify')).toMatchObject({ ok: true, position: 12 });
   const { verify } = await looking.ask('GET /api/health');
   expect(verify).toMatchObject({ running: null, last: { ok: true, at: expect.any(Number), against: 'nothing' } });
   expect(await looking.refused('POST /api/verify', { against: 'mirror' })).toMatchObject({ code: 'INVALID_OPTION' });
   expect(await looking.refused('POST /api/verify', { against: 'moon' })).toMatchObject({ code: 'INVALID_OPTION' });
+});
+
+test('health answers without Redis: the snapshots are unavailable, with the reason', async () => {
+  const port = await freePort();
+  const { cache, looking } = await look({}, { redisUrl: `redis://user:hush@127.0.0.1:${port}/0`, onError: () => {} });
+  await cache.set('plan', 1, 'trip');
+  const { health, snapshots, diskBytes, verify } = await looking.ask('GET /api/health');
+  expect(snapshots).toEqual({
+    state: 'unavailable',
+    code: 'UNREACHABLE',
+    reason: expect.stringContaining(`127.0.0.1:${port}`),
+  });
+  expect(JSON.stringify(snapshots)).not.toContain('hush');
+  expect(health).toMatchObject({ log: { head: 1 }, redis: { address: expect.stringContaining(String(port)) } });
+  expect({ diskBytes, verify }).toEqual({ diskBytes: null, verify: { running: null, last: null } });
+});
+
+test('health answers while the store of the snapshots is silent, and calls it once at a time', async () => {
+  const clock = new ManualClock();
+  let listings = 0;
+  const store = new MemorySnapshotStore();
+  store.list = () => {
+    listings += 1;
+    return new Promise(() => {});
+  };
+  const { looking } = await look({}, { clock, backup: { store } });
+  const [first, second] = [looking.ask('GET /api/health'), looking.ask('GET /api/health')];
+  await waitFor(() => expect(clock.pending).toContain(SNAPSHOTS_MS));
+  clock.advance(SNAPSHOTS_MS);
+  for (const answer of [first, second]) {
+    expect((await answer).snapshots).toMatchObject({ state: 'unavailable', code: 'TIMED_OUT' });
+  }
+  expect(listings).toBe(1);
 });
 
 test('a mirror that is not the same is found out', async () => {

@@ -103,7 +103,7 @@ export const ROUTES: Routes = {
       ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
     }),
   'POST /api/fork': ({ body, fork }) => fork(integer(body, 'at')),
-  'GET /api/health': ({ looked }) => looked.health(),
+  'GET /api/health': ({ looked }) => looked.health.detail(),
   'POST /api/backup': ({ looked }) => looked.cache.ask({ type: 'context.backup' }),
   'POST /api/verify': ({ looked, body, signal }) => {
     const { against = 'nothing' } = body;

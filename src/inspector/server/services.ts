@@ -9,10 +9,11 @@ import { ForeignActors } from '../feeds/foreign-actors.ts';
 import { updatesFeed } from '../feeds/updates-feed.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { Subscription } from '../live-protocol.ts';
-import type { HealthDetail, MachineGraph, Meta } from '../protocol.ts';
+import type { MachineGraph, Meta } from '../protocol.ts';
 import { Actors } from '../reads/actors.ts';
 import { Agents } from '../reads/agents.ts';
 import { Data } from '../reads/data.ts';
+import { HealthReads } from '../reads/health.ts';
 import { machineGraph } from '../reads/machine-graph.ts';
 import { Meter } from '../reads/meter.ts';
 import { NamespaceIndex } from '../reads/namespace-index.ts';
@@ -40,6 +41,7 @@ export class LookedAt {
   readonly updates: UpdatePages;
   readonly meter: Meter;
   readonly verification: Verification;
+  readonly health: HealthReads;
   readonly foreign: ForeignActors;
   readonly presenter: Presenter;
   readonly redactor: Redactor;
@@ -60,6 +62,7 @@ export class LookedAt {
     this.agents = new Agents(cache, this.#clock);
     this.meter = new Meter(cache, this.#clock, this.#index);
     this.verification = new Verification(cache, this.#clock);
+    this.health = new HealthReads(cache, this.#clock, this.verification);
     this.foreign = new ForeignActors(this.redactor, this.#clock);
     const { redactor, presenter, moments } = this;
     this.data = new Data({ cache, clock: this.#clock, index: this.#index, moments, redactor, presenter });
@@ -72,20 +75,6 @@ export class LookedAt {
       ...{ version: versionOfPackage(), logId, durable, dataDir, branchOf, allowWrite, foreignUrl },
       ...{ pid: process.pid, node: process.version, startedAt: this.#startedAt, now: this.#clock.now() },
       redacts: this.redactor.redacts,
-    };
-  }
-
-  async health(): Promise<HealthDetail> {
-    const { inspection } = this.cache;
-    const health = this.cache.health();
-    const broadcaster = health.followers.find(({ name }) => name === 'broadcaster');
-    const [diskBytes = null, snapshots = null] = await Promise.all([inspection.diskBytes(), inspection.snapshots()]);
-    return {
-      ...{ health, diskBytes, snapshots },
-      lastPublished: broadcaster?.checkpoint ?? null,
-      mirror: inspection.mirror === undefined ? null : inspection.mirror.constructor.name,
-      backup: health.backup ?? null,
-      verify: { running: this.verification.running ?? null, last: this.verification.last ?? null },
     };
   }
 

@@ -161,7 +161,7 @@ function SnapshotsCard({
           <button
             type="button"
             class="button small"
-            disabled={!mayWrite || isBusy || snapshots === null}
+            disabled={!mayWrite || isBusy || snapshots.state === 'none'}
             title={mayWrite ? undefined : 'The inspector was started without --allow-write'}
             onClick={() => void take()}
           >
@@ -180,13 +180,20 @@ function SnapshotsCard({
           {dateTime(backup.lastError.at)}: {backup.lastError.message}
         </p>
       )}
-      {snapshots === null && <Empty title="Nowhere to keep snapshots">Name a directory or a Redis for them.</Empty>}
-      {snapshots?.length === 0 && (
+      {snapshots.state === 'none' && (
+        <Empty title="Nowhere to keep snapshots">Name a directory or a Redis for them.</Empty>
+      )}
+      {snapshots.state === 'unavailable' && (
+        <p class="notice bad in-card" role="alert">
+          The snapshots cannot be listed: {snapshots.reason}
+        </p>
+      )}
+      {snapshots.state === 'listed' && snapshots.items.length === 0 && (
         <Empty title="No snapshots yet" icon="save">
           Each is a whole copy of the state at one position.
         </Empty>
       )}
-      {snapshots !== null && snapshots.length > 0 && <SnapshotTable of={snapshots} />}
+      {snapshots.state === 'listed' && snapshots.items.length > 0 && <SnapshotTable of={snapshots.items} />}
     </Card>
   );
 }
