@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import { AgentContextCache, InMemoryContextCache, type JsonValue, MemorySnapshotStore } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
 import type { UpdatePage } from '../../src/inspector/data-protocol.ts';
 import { SNAPSHOTS_MS } from '../../src/inspector/reads/health.ts';
 import { look, lookAt, waitFor } from '../support/inspector.ts';
