@@ -117,7 +117,7 @@ async function readAndWrite(
 /** `undefined` for a clear error: typed, naming the directory or the damage, with the remedy. */
 function problemOf(error: unknown, dataDir: string): string | undefined {
   if (!(error instanceof ContextCacheError)) return `it failed with ${error}`;
-  const clear = error.code === 'LOG_CORRUPT' && /restore a backup into a new one/.test(error.message);
+  const clear = error.code === 'LOG_CORRUPT' && /restore a backup into a new directory/.test(error.message);
   // LevelDB has come upon it while it moved tables about, and takes no more writes.
   const degraded = /^(OUTCOME_UNKNOWN|LOG_UNAVAILABLE)$/.test(error.code) && /Corruption: /.test(error.message);
   const known = clear || degraded || (error.code === 'FORMAT_UNSUPPORTED' && error.message.includes(dataDir));

@@ -105,7 +105,7 @@ describe('a directory is refused within a second, with the remedy,', () => {
     async () => {
       const dataDir = await filled();
       await chmod(join(dataDir, '..'), 0o755);
-      const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/See to the disk, the permissions/) };
+      const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/Check the disk, the permissions/) };
       expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
       // It can be read, but not written.
       for (const folder of [dataDir, join(dataDir, 'db')]) await chmod(folder, 0o755);
@@ -124,7 +124,7 @@ describe('a directory is refused within a second, with the remedy,', () => {
     const other = await tempDir('refused');
     await mkdir(join(other, 'db'));
     await changeDatabase(other, 'settings', 'of a browser');
-    const place = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/Name a directory of its own/) };
+    const place = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/Use a separate directory/) };
     expect(await refusal(other)).toMatchObject(place);
   });
 });

@@ -109,7 +109,7 @@ describe.skipIf(missing !== undefined)(
           const disk = await BadDisk.make(seed + index);
           const said = await disk.open(opening);
           refusals += said.told('refused').length;
-          for (const told of said.told('refused')) expect(told).toMatch(/^LOG_UNAVAILABLE .*See to the disk/);
+          for (const told of said.told('refused')) expect(told).toMatch(/^LOG_UNAVAILABLE .*Check the disk/);
           expect(said.counts.get('done')).toBe(1);
           await disk.check(said, random);
         });

@@ -137,7 +137,7 @@ describe('the files of a database', () => {
       footer.set(Buffer.concat([index, index]));
     };
     await overwrite(file, size - 48, rename, 48);
-    expect(await damages()).toEqual([{ file, offset: size - 48, problem: 'the footer is not as it was written' }]);
+    expect(await damages()).toEqual([{ file, offset: size - 48, problem: 'the footer is damaged' }]);
     await mend(file);
   });
 

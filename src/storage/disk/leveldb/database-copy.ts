@@ -1,19 +1,19 @@
 import { copyFile, link, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Tables of LevelDB, which are never changed: removed at the most. */
+/** LevelDB's tables, which never change and are only removed. */
 const TABLE = /\.(ldb|sst)$/;
-/** What else there is of a database. */
+/** The other files of a database. */
 const PART = /^(CURRENT|MANIFEST-\d+|\d+\.log)$/;
 
-/** A database that may be opened without a change to the one it was made from. */
+/** A copy of a database that can be opened without changing the original. */
 export interface DatabaseCopy extends AsyncDisposable {
   readonly location: string;
 }
 
 /**
- * A copy of a database that nobody has open, in a directory of its own in `parent`, removed on disposal. Tables are
- * linked, so that it takes next to no time and room.
+ * Copies a database that no process has open into a new directory in `parent`. Disposal removes the copy. Tables are
+ * linked, so the copy takes almost no time and space.
  */
 export async function copyDatabase(location: string, parent: string): Promise<DatabaseCopy> {
   const copy = await mkdtemp(join(parent, 'verify-'));

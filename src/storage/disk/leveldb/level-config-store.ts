@@ -7,7 +7,7 @@ import { seal, unseal } from './sealed.ts';
 const PREFIX = '!config!';
 const RANGE = { gte: PREFIX, lt: '!config"' } as const;
 
-/** Settings in the data directory, each change synced. All of them are in memory too. */
+/** Settings in the data directory. Each change is synced; all settings are in memory as well. */
 export class LevelConfigStore implements ConfigStore {
   readonly #directory: LevelDirectory;
   readonly #values: Map<string, JsonValue>;

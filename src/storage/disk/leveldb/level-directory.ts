@@ -15,28 +15,28 @@ import { lockedError } from './locked.ts';
 import { PinnedStorage } from './pinned-storage.ts';
 import { corrupt } from './sealed.ts';
 
-/** `entries` stops after so many bytes, so that nobody holds more than one large record beyond it. */
+/** `entries` stops after this many bytes, which bounds its memory to one large record more. */
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * The storage of one data directory, which may fail and be opened again underneath those who use it. Once a write has
- * failed nothing more is written on that handle; reads that the change of handles interrupts are done again.
+ * The storage of one data directory. It may fail and be reopened while others use it. After a failed write nothing more
+ * is written on that handle; reads that a change of handles interrupts are repeated.
  */
 export class LevelDirectory {
-  /** The data directory, absolute. */
+  /** Absolute path of the data directory. */
   readonly path: string;
-  /** Called when a write has failed: from now on writes are refused until {@link LevelDirectory.reopen}. */
+  /** Called when a write has failed. Writes are refused from then on until {@link LevelDirectory.reopen}. */
   readonly onBroken = new Listeners<[cause: Error]>(throwOutside);
   readonly #openStorage: OpenStorage;
   readonly #reopened: (() => Promise<void>)[] = [];
-  /** The database, as {@link canonical} names it. */
+  /** Path of the database, as returned by {@link canonical}. */
   readonly #location: string;
   #identity: LogIdentity;
-  /** Absent between two handles. */
+  /** `undefined` between two handles. */
   #storage: LevelStorage | undefined;
   #broken: Error | undefined;
   #closed = false;
-  /** Those who wait for the next handle. */
+  /** Callbacks of reads that wait for the next handle. */
   #waiting: (() => void)[] = [];
 
   private constructor(
@@ -54,7 +54,7 @@ export class LevelDirectory {
   }
 
   /**
-   * Opens, or makes with mode 0700, the data directory.
+   * Opens the data directory, or creates it with mode 0700.
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
    */
@@ -74,27 +74,31 @@ export class LevelDirectory {
     }
   }
 
-  /** What tells this log from any other, and where it begins. */
+  /** Id and start of the log. */
   get identity(): LogIdentity {
     return this.#identity;
   }
 
-  /** Why writes are refused now, if they are. */
+  /** The reason why writes are refused at present; `undefined` if they are not. */
   get broken(): Error | undefined {
     return this.#broken;
   }
 
-  /** Writes all or nothing. A failure is reported to `onBroken` before this rejects with `OUTCOME_UNKNOWN`. */
+  /**
+   * Writes a batch as a whole or not at all. Reports a failure to `onBroken` before it rejects.
+   *
+   * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if the write fails, `LOG_UNAVAILABLE`, `CLOSED`.
+   */
   write(writes: readonly StorageWrite[], sync: boolean): Promise<void> {
     return this.#writing((storage) => storage.batch(writes, sync));
   }
 
-  /** Removes the range's records, not all at once; fails as {@link LevelDirectory.write} does. */
+  /** Removes the records of a range, not all at once. Fails as {@link LevelDirectory.write} does. */
   clear(range: KeyRange): Promise<void> {
     return this.#writing((storage) => storage.clear(range));
   }
 
-  /** Gives back to the disk what the range's removed records still take; fails as {@link LevelDirectory.write} does. */
+  /** Returns the space of removed records in a range to the disk. Fails as {@link LevelDirectory.write} does. */
   compact(range: KeyRange): Promise<void> {
     return this.#writing((storage) => storage.compact(range));
   }
@@ -119,7 +123,7 @@ export class LevelDirectory {
     this.onBroken.emit(cause);
   }
 
-  /** Stores who this log is and where it begins. */
+  /** Stores the log's identity with a new start. */
   async beginAfter(position: number): Promise<void> {
     const identity = { ...this.#identity, begin: position };
     await createLog({ batch: (writes, sync) => this.write(writes, sync) }, identity);
@@ -127,8 +131,8 @@ export class LevelDirectory {
   }
 
   /**
-   * The log begins after `position` from the call on, in memory at once; `writes` go with it. Where it fails the storage
-   * may say that it begins earlier.
+   * Makes the log start after `position` from the call on, in memory at once. Stores `writes` in the same batch. If
+   * that fails, the storage may still have an earlier start.
    */
   async raiseBegin(position: number, writes: readonly StorageWrite[]): Promise<void> {
     this.#identity = { ...this.#identity, begin: Math.max(position, this.#identity.begin) };
@@ -144,13 +148,13 @@ export class LevelDirectory {
     }
   }
 
-  /** `undefined` where there is no handle to take one of. */
+  /** Returns `undefined` between two handles. */
   snapshot(): StorageSnapshot | undefined {
     return this.#storage?.snapshot();
   }
 
   /**
-   * The storage as it is at this moment, whatever is written later. Close it.
+   * Returns the storage as it is now, unaffected by later writes. The caller closes it.
    *
    * @throws {ContextCacheError} `LOG_UNAVAILABLE` between two handles, `CLOSED`.
    */
@@ -163,7 +167,7 @@ export class LevelDirectory {
     return this.#reading((storage) => storage.getMany(keys));
   }
 
-  /** The range's first entries: about a mebibyte of them at the most, but one at least if there is one. */
+  /** Reads the first entries of a range: about a mebibyte, and at least one entry if there is any. */
   entries(range: StorageRange): Promise<(readonly [string, Uint8Array])[]> {
     return this.#reading(async (storage) => {
       const entries: (readonly [string, Uint8Array])[] = [];
@@ -177,7 +181,7 @@ export class LevelDirectory {
     });
   }
 
-  /** `task` is awaited after each {@link LevelDirectory.reopen}, before anybody writes again. */
+  /** Adds a task that every {@link LevelDirectory.reopen} awaits before writes are possible again. */
   onReopened(task: () => Promise<void>): void {
     this.#reopened.push(task);
   }
@@ -198,12 +202,12 @@ export class LevelDirectory {
     this.#storage = storage;
     this.#release();
     const identity = await readIdentity(storage, this.path);
-    if (identity?.id !== this.#identity.id) throw corrupt(`${this.path} holds another log than before`);
+    if (identity?.id !== this.#identity.id) throw corrupt(`${this.path} holds a different log than before`);
     for (const task of this.#reopened) await task();
     this.#broken = undefined;
   }
 
-  /** Twice is fine. */
+  /** May be called twice. */
   async close(): Promise<void> {
     this.#closed = true;
     const storage = this.#storage;
@@ -235,8 +239,8 @@ export class LevelDirectory {
   }
 
   #unavailable(): ContextCacheError {
-    const why = this.#broken?.message ?? 'it is being opened again';
-    const message = `${this.path} takes no writes now: ${why}. It is tried again by itself; see to the disk.`;
+    const why = this.#broken?.message ?? 'it is being reopened';
+    const message = `${this.path} accepts no writes at present: ${why}. It recovers by itself; check the disk.`;
     return new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#broken });
   }
 
@@ -245,16 +249,16 @@ export class LevelDirectory {
   }
 }
 
-/** Makes the directories; says whether there is a database to be made. */
+/** Creates the directories. Returns whether a new database must be created. */
 async function prepare(path: string, location: string): Promise<boolean> {
   try {
     const made = await mkdir(location, { recursive: true, mode: 0o700 });
-    // A file that is synced is lost all the same where the directory that names it is not.
+    // A synced file is lost all the same if the directory that names it is not synced.
     if (made !== undefined) for (const directory of [path, dirname(path)]) await syncDirectory(directory);
     const files = await readdir(location);
     if (files.includes('CURRENT')) return false;
     // LevelDB would take this for a new database and remove what is left of the old one.
-    if (files.some((file) => /\.(ldb|sst|log)$/.test(file))) throw corrupt(`${location} has lost its file CURRENT`);
+    if (files.some((file) => /\.(ldb|sst|log)$/.test(file))) throw corrupt(`${location} has no file CURRENT`);
     return true;
   } catch (error) {
     throw error instanceof ContextCacheError ? error : explain(path, error);
@@ -271,15 +275,15 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 /**
- * Resolves symbolic links. LevelDB tells directories apart by their spelling, and the locks of the system do not separate
- * two handles of one process: two caches of one process would write one database under two names.
+ * Resolves symbolic links. LevelDB tells directories apart by their spelling, and the system's locks do not separate
+ * two handles of one process, so two caches of one process would write one database under two names.
  */
 export function canonical(location: string): Promise<string> {
   // A test may keep its storage elsewhere.
   return realpath(location).catch(() => location);
 }
 
-/** As {@link explain}; a held lock names its holder. */
+/** Explains an error as {@link explain} does; for a held lock the error names its holder. */
 async function explainOpening(path: string, location: string, thrown: unknown): Promise<ContextCacheError> {
   const { cause } = thrown as { cause?: Error & { code?: unknown } };
   return cause?.code === 'LEVEL_LOCKED' ? lockedError(path, location, cause) : explain(path, thrown);
@@ -293,11 +297,11 @@ function explain(path: string, thrown: unknown): ContextCacheError {
   const fileMissing = code === 'LEVEL_IO_ERROR' && cause.message.includes('No such file');
   if (code === 'LEVEL_CORRUPTION' || fileMissing)
     return corrupt(`The database in ${path} is damaged (${cause.message})`, cause);
-  const remedy = 'See to the disk, the permissions and the path.';
+  const remedy = 'Check the disk, the permissions and the path.';
   return new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be used: ${cause.message}. ${remedy}`, { cause });
 }
 
-/** Every record of a range, in order; holds about a mebibyte at a time. */
+/** Reads every record of a range, in order, about a mebibyte at a time. */
 export async function* readAll(
   directory: LevelDirectory,
   range: Pick<StorageRange, 'gte' | 'lt'>,

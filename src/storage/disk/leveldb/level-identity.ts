@@ -2,19 +2,19 @@ import { ContextCacheError } from '../../../core/errors.ts';
 import type { LevelStorage, StorageWrite } from './level-storage.ts';
 import { corrupt, seal, unseal } from './sealed.ts';
 
-/** Who a log is. */
+/** Identity of a log. */
 export interface LogIdentity {
-  /** Made when the log was made. */
+  /** Assigned when the log was created. */
   readonly id: string;
   /** The log's first position is the one after this. */
   readonly begin: number;
 }
 
-/** Raised with every change that an older version could not read. */
+/** Increases with every change that an older version cannot read. */
 const FORMAT = 1;
 const PRODUCT = 'agent-context-cache';
 
-/** Plain JSON, so that any later version of this program and anybody else can read it. */
+/** Plain JSON, so that any later version and any other program can read it. */
 const FORMAT_KEY = '!meta!format';
 const IDENTITY_KEY = '!meta!log';
 
@@ -28,15 +28,15 @@ export async function createLog(
   return identity;
 }
 
-/** Stores who the log is and where it begins. */
+/** Returns the write that stores the identity. */
 export function identityWrite({ id, begin }: LogIdentity): StorageWrite {
   return { type: 'put', key: IDENTITY_KEY, value: seal([id, begin]) };
 }
 
 /**
- * Who the log in this storage is; `undefined` where the storage is empty.
+ * Resolves with the identity of the log in a storage, or with `undefined` if the storage is empty.
  *
- * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` for what a newer version or another program has written.
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` if a newer version or another program wrote it, `LOG_CORRUPT`.
  */
 export async function readIdentity(
   storage: Pick<LevelStorage, 'getMany' | 'entries'>,
@@ -45,19 +45,19 @@ export async function readIdentity(
   const [format, identity] = await storage.getMany([FORMAT_KEY, IDENTITY_KEY]);
   if (format === undefined) {
     for await (const _ of storage.entries({ gte: '', lt: '\u{10ffff}', limit: 1 })) {
-      throw unsupported(`${path} holds the database of another program. Name a directory of its own.`);
+      throw unsupported(`${path} holds the database of another program. Use a separate directory.`);
     }
     return undefined;
   }
   checkFormat(format, path);
-  if (identity === undefined) throw corrupt(`${path} has lost the record of its log`);
+  if (identity === undefined) throw corrupt(`${path} has no record of its log`);
   const [id, begin] = unseal(identity, () => `The record of the log in ${path}`) as [string, number];
   return { id, begin };
 }
 
 function checkFormat(bytes: Uint8Array, path: string): void {
   const { product, format } = parse(bytes, path);
-  if (product !== PRODUCT) throw unsupported(`${path} was written by another program. Name a directory of its own.`);
+  if (product !== PRODUCT) throw unsupported(`${path} was written by another program. Use a separate directory.`);
   if (format === FORMAT) return;
   throw unsupported(
     `${path} has format ${format}; this version reads format ${FORMAT}. ` +
@@ -69,7 +69,7 @@ function parse(bytes: Uint8Array, path: string): { product?: unknown; format?: u
   try {
     return JSON.parse(Buffer.from(bytes).toString());
   } catch (cause) {
-    throw corrupt(`The record of the format of ${path} is not JSON`, cause);
+    throw corrupt(`The format record of ${path} is not JSON`, cause);
   }
 }
 

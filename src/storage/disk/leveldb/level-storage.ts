@@ -2,74 +2,77 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PrivateFiles } from './private-files.ts';
 import { proveBeforeOpening } from './proof/prove-before-opening.ts';
 
-/** One change of a batch. */
+/** One change in a batch. */
 export type StorageWrite =
   | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
   | { readonly type: 'del'; readonly key: string };
 
-/** The keys from `gte` to before `lt`. */
+/** The keys from `gte` (inclusive) to `lt` (exclusive). */
 export interface KeyRange {
   readonly gte: string;
   readonly lt: string;
 }
 
-/** Which keys to walk. */
+/** The keys to walk, and how. */
 export interface StorageRange extends KeyRange {
-  /** Last one first. Default false. */
+  /** Starts with the last key. Default false. */
   readonly reverse?: boolean;
-  /** At most so many. Default: all. */
+  /** Greatest number of entries. Default: all. */
   readonly limit?: number;
 }
 
-/** A moment of the storage that later writes do not change. */
+/** The storage at one time, unaffected by later writes. */
 export interface StorageSnapshot {
   close(): Promise<void>;
 }
 
 /**
- * The little that the log asks of its storage engine, an ordered map of keys (by their UTF-8 bytes) to bytes with
- * atomic batches. The seam where a test makes the disk fail.
+ * The part of a storage engine that the log uses: an ordered map from keys (compared by their UTF-8 bytes) to bytes,
+ * with atomic batches. Tests replace it to make the disk fail.
  */
 export interface LevelStorage {
-  /** Writes all or nothing; with `sync` only resolves once the disk has it. After one has failed all others do. */
+  /**
+   * Writes a batch as a whole or not at all. With `sync` it resolves only when the disk has it. After a failed batch
+   * all later ones fail.
+   */
   batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
   getMany(keys: readonly string[], snapshot?: StorageSnapshot): Promise<readonly (Uint8Array | undefined)[]>;
   entries(range: StorageRange, snapshot?: StorageSnapshot): AsyncIterable<readonly [string, Uint8Array]>;
   snapshot(): StorageSnapshot;
-  /** Removes the range's records, a few at a time and not synced; where it fails some of them may be gone. */
+  /** Removes the records of a range, a few at a time and not synced. After a failure some of them may be removed. */
   clear(range: KeyRange): Promise<void>;
-  /** Gives back to the disk what the range's removed records still take. */
+  /** Returns the space of removed records in a range to the disk. */
   compact(range: KeyRange): Promise<void>;
-  /** Waits for what is under way, then lets go of the files. */
+  /** Waits for operations in progress, then releases the files. */
   close(): Promise<void>;
 }
 
-/** Opens the storage in a directory; `create` where it is not there yet. */
+/** Opens the storage in a directory. `create` is `true` if it does not exist yet. */
 export interface OpenStorage {
   (location: string, create: boolean): Promise<LevelStorage>;
   /**
-   * Makes the place ready, and says whether there is storage to be made. Default: makes the directory on disk. For
-   * tests whose disk is none.
+   * Prepares the directory and returns whether the storage must be created. Default: creates the directory on disk.
+   * Replaced by tests that do not use the disk.
    */
   readonly prepare?: (dataDir: string, location: string) => Promise<boolean>;
 }
 
-/** A batch is copied into the storage at once; one of more writes than this, with turns for others in between. */
+/** A batch of more writes than this is copied into the storage with turns of the event loop in between. */
 const MANY_WRITES = 500;
 
-/** New files are looked for after so many bytes; LevelDB begins a log every four mebibytes. */
+/** Bytes written between two searches for new files. LevelDB starts a new log every four mebibytes. */
 const SWEEP_BYTES = 512 * 1024;
 
-/** LevelDB, through `classic-level`. Its files are proven before it takes them. */
+/** Opens LevelDB through `classic-level`, after checking its files. */
 export const openClassicLevel: OpenStorage = async (location, create) => {
   if (!create) await proveBeforeOpening(location);
   return openUnproven(location, create);
 };
 
 /**
- * Takes the files as they are. One write at a time, and after one that has failed none: else the next one would come to
- * lie behind half a record, and be lost with it.
+ * Opens LevelDB without checking its files. Runs one write at a time and none after a failed one, which would come to
+ * lie behind half a record and be lost with it.
  */
 export const openUnproven: OpenStorage = async (location, create) => {
   const { ClassicLevel } = await import('classic-level');
@@ -96,7 +99,7 @@ export const openUnproven: OpenStorage = async (location, create) => {
         void files.sweep();
       }
       const [only] = writes;
-      // Which a group of the log is, as a rule; a batch of one takes half as long again.
+      // The usual case for a group of the log. A batch of one write takes one and a half times as long.
       if (writes.length === 1 && only?.type === 'put') return turns.take(() => db.put(only.key, only.value, { sync }));
       if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
       const batch = db.batch();
@@ -113,8 +116,9 @@ export const openUnproven: OpenStorage = async (location, create) => {
       }
     },
     getSync: (key, snapshot) => {
-      // Not as a string: classic-level 3.0.0 writes that into a buffer it reuses, and where a character of several
-      // bytes does not fit at the buffer's end it looks up the key without it, which is not there.
+      // The key is not passed as a string: classic-level 3.0.0 encodes it into a buffer that it reuses, and if a
+      // multi-byte character does not fit at the end of that buffer, it looks up the key without it, which does not
+      // exist.
       const bytes = Buffer.from(key);
       const options = { keyEncoding: 'buffer', ...asOf(snapshot) } as const;
       return db.getSync<Buffer, Uint8Array>(bytes, options);
@@ -128,7 +132,7 @@ export const openUnproven: OpenStorage = async (location, create) => {
       return snapshot;
     },
     clear: ({ gte, lt }) => turns.take(() => db.clear({ gte, lt })),
-    // Not in turn: it takes long, and nobody need wait for it.
+    // Does not take a turn: it takes long, and no write has to wait for it.
     compact: async ({ gte, lt }) => {
       await db.compactRange(gte, lt);
       await files.sweep();
@@ -142,21 +146,21 @@ export const openUnproven: OpenStorage = async (location, create) => {
 };
 
 /**
- * Lets one write at a time through, in the order they were asked for, and none after one that has failed: it rejects
- * as that one did. LevelDB by itself goes on behind a record of which only a part got to the file, acknowledges what
- * follows, and passes over it when it is opened again.
+ * Runs writes one at a time, in the order of the calls. After a failed write it runs no more of them and rejects all
+ * with the same error. LevelDB itself would continue after a record that is only partly in the file, acknowledge what
+ * follows, and skip it at the next opening.
  */
 export class WriteTurns {
   #last: Promise<void> = Promise.resolve();
 
   take(write: () => Promise<void>): Promise<void> {
     this.#last = this.#last.then(write);
-    // Whoever asked handles it.
+    // The caller handles the rejection.
     this.#last.catch(() => undefined);
     return this.#last;
   }
 
-  /** Resolves once nothing is being written. */
+  /** Resolves when no write is running. */
   async idle(): Promise<void> {
     await this.#last.catch(() => undefined);
   }

@@ -1,12 +1,12 @@
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { LevelStorage, StorageRange, StorageSnapshot } from './level-storage.ts';
 
-/** What a handle that is gone says of itself, or of what was made with it. */
+/** Error codes of a handle that was closed, and of what was made with it. */
 const GONE = /^LEVEL_(DATABASE|ITERATOR|SNAPSHOT)_NOT_OPEN$/;
 
 /**
- * All records as they were at one moment, for one who reads for long. What it throws is about the record that was read,
- * but for `LOG_UNAVAILABLE`: the storage has been closed or opened again meanwhile.
+ * All records as they were at one time, for a long read. Errors concern the record that was read, except for
+ * `LOG_UNAVAILABLE`: the storage was closed or reopened in the meantime.
  */
 export class PinnedStorage {
   readonly #storage: LevelStorage;
@@ -35,7 +35,7 @@ export class PinnedStorage {
     }
   }
 
-  /** Every record of a range, in order. */
+  /** Iterates over every record of a range, in order. */
   async *entries(range: StorageRange): AsyncGenerator<readonly [string, Uint8Array]> {
     try {
       yield* this.#storage.entries(range, this.#snapshot);
@@ -44,7 +44,7 @@ export class PinnedStorage {
     }
   }
 
-  /** Twice is fine, also once the storage is gone. */
+  /** May be called twice, and after the storage was closed. */
   async close(): Promise<void> {
     await this.#snapshot.close().catch(() => {});
   }
@@ -53,7 +53,7 @@ export class PinnedStorage {
     const error = toError(thrown);
     const codes = [error, error.cause].map((each) => (each as { code?: unknown } | undefined)?.code);
     if (!codes.some((code) => typeof code === 'string' && GONE.test(code))) return error;
-    const message = `${this.#path} was closed or opened again while it was read. Try again.`;
+    const message = `${this.#path} was closed or reopened while it was being read. Try again.`;
     return new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });
   }
 }

@@ -2,9 +2,9 @@ import { chmod, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /**
- * Gives the files of a directory mode 0600. LevelDB makes its files as the process's umask says, in threads of its own
- * and for as long as it is open, and the umask of a whole process is not ours to change. The directory (0700) keeps others
- * out meanwhile.
+ * Gives the files of a directory mode 0600. LevelDB creates files with the umask of the process, in its own threads and
+ * for as long as it is open, and changing the umask of the whole process is not acceptable. The directory's mode (0700)
+ * protects the files meanwhile.
  */
 export class PrivateFiles {
   readonly #location: string;
@@ -15,7 +15,7 @@ export class PrivateFiles {
     this.#location = location;
   }
 
-  /** Sees to the files that are new. */
+  /** Changes the mode of new files. */
   sweep(): Promise<void> {
     this.#sweeping ??= this.#sweep().finally(() => {
       this.#sweeping = undefined;
@@ -27,7 +27,8 @@ export class PrivateFiles {
     const files = await readdir(this.#location).catch(() => []);
     const fresh = files.filter((file) => !this.#done.has(file));
     this.#done = new Set(files);
-    // It may be gone again, be another's, or lie in a file system without modes; the directory's mode is what is left.
+    // The file may be gone, belong to another user, or lie in a file system without modes. The directory's mode still
+    // protects it.
     await Promise.all(fresh.map((file) => chmod(join(this.#location, file), 0o600).catch(() => {})));
   }
 }

@@ -7,12 +7,12 @@ const CHECKSUM_BYTES = 4;
 
 const writer = new MessageWriter();
 
-/** A stored record: CRC-32 of the rest, little-endian, then the content as MessagePack. */
+/** Encodes a record: CRC-32 of the rest (little-endian), then the content as MessagePack. */
 export function seal(content: unknown): Uint8Array {
   return sealWritten((to) => to.value(content));
 }
 
-/** As {@link seal}, of what `write` writes: one piece. It may encode, but not seal, while it does. */
+/** Encodes a record whose content `write` writes as one value. `write` must not seal another record meanwhile. */
 export function sealWritten(write: (to: MessageWriter) => void): Uint8Array {
   writer.begin(CHECKSUM_BYTES);
   write(writer);
@@ -22,9 +22,9 @@ export function sealWritten(write: (to: MessageWriter) => void): Uint8Array {
 }
 
 /**
- * The inverse of {@link seal}. `what` says which record it is.
+ * Decodes what {@link seal} has encoded. `what` names the record for messages.
  *
- * @throws {ContextCacheError} `LOG_CORRUPT` where the bytes are not as they were written.
+ * @throws {ContextCacheError} `LOG_CORRUPT` if the bytes are not as they were written.
  */
 export function unseal(bytes: Uint8Array, what: () => string): unknown {
   const body = bytes.subarray(CHECKSUM_BYTES);
@@ -39,11 +39,11 @@ export function unseal(bytes: Uint8Array, what: () => string): unknown {
   }
 }
 
-/** What is stored is not what was written. Nothing is repaired or overwritten. */
+/** Creates the error for stored bytes that differ from what was written. Nothing is repaired or overwritten. */
 export function corrupt(problem: string, cause?: unknown): ContextCacheError {
   return new ContextCacheError(
     'LOG_CORRUPT',
-    `${problem}. Nothing was changed. Check the disk, keep a copy of the directory, and restore a backup into a new one.`,
+    `${problem}. Nothing was changed. Check the disk, keep a copy of the directory, and restore a backup into a new directory.`,
     cause === undefined ? undefined : { cause },
   );
 }

@@ -1,10 +1,13 @@
 import type { LevelDirectory } from '../leveldb/level-directory.ts';
 import type { StorageWrite } from '../leveldb/level-storage.ts';
 
-/** Bytes that one batch writes, about. */
+/** Approximate number of bytes in one batch. */
 const BATCH_BYTES = 4 * 1024 * 1024;
 
-/** Writes in batches of a bounded size, each synced: what is not may be lost in a power cut though a later one is kept. */
+/**
+ * Writes in batches of bounded size, each synced. A batch that is not synced could be lost in a power cut although a
+ * later one is kept.
+ */
 export class BatchWriter {
   readonly #directory: LevelDirectory;
   #writes: StorageWrite[] = [];

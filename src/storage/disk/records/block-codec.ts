@@ -3,7 +3,7 @@ import { createUpdate, type Operation, type Update } from '../../../core/update.
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt, sealWritten, unseal } from '../leveldb/sealed.ts';
 
-/** A block of the log: consecutive updates stored as one record under the first one's position. */
+/** A block of the log: consecutive updates in one record, under the position of the first. */
 export interface Block {
   readonly key: string;
   readonly bytes: Uint8Array;
@@ -16,17 +16,17 @@ const LOG_PREFIX = '!log!';
 /** All keys of the log's blocks. */
 export const LOG_RANGE = { gte: LOG_PREFIX, lt: '!log"' } as const;
 
-/** The key of the block that begins at the position; keys sort as positions do. */
+/** Returns the key of the block that starts at the position. Keys sort as positions do. */
 export function blockKey(position: number): string {
   return LOG_PREFIX + position.toString(16).padStart(16, '0');
 }
 
-/** The inverse of {@link blockKey}. */
+/** Returns the first position of a block from its key. */
 export function blockPosition(key: string): number {
   return Number.parseInt(key.slice(LOG_PREFIX.length), 16);
 }
 
-/** Codes are the index; the order is part of the format. The last one is a `clear_namespace` with `drop`. */
+/** Operations by code. The order is part of the format. The last one is a `clear_namespace` with `drop`. */
 export const OPERATIONS: readonly Operation[] = [
   'set',
   'delete',
@@ -36,17 +36,17 @@ export const OPERATIONS: readonly Operation[] = [
   'touch',
   'clear_namespace',
 ];
-/** The code of a drop. */
+/** Code of a drop. */
 export const DROP = 6;
-/** The codes of the others. */
+/** Codes of the other operations. */
 const OPERATION_CODES: ReadonlyMap<Operation, number> = new Map(
   OPERATIONS.slice(0, DROP).map((operation, code) => [operation, code] as const),
 );
 
-/** Fields an update has in a block. */
+/** Number of fields of an update in a block. */
 const FIELDS = 10;
 
-/** Encodes consecutive updates, in blocks of at most 4,096 updates and about 1 MiB. */
+/** Encodes consecutive updates in blocks of at most 4,096 updates and about 1 MiB. */
 export function* encodeBlocks(updates: readonly Update[]): Generator<Block> {
   let start = 0;
   let bytes = 0;
@@ -59,11 +59,11 @@ export function* encodeBlocks(updates: readonly Update[]): Generator<Block> {
   }
 }
 
-/** Names that come again are kept once: a block is `[first position, names, instant, fields of all updates]`. */
+/** Encodes a block as `[first position, names, instant, fields of all updates]`. Repeated names are stored once. */
 function encodeBlock(updates: readonly Update[]): Block {
   const { position, at: base } = updates[0] as Update;
   const names = new Names();
-  // All names come first.
+  // Collects all names first, because they precede the fields.
   const namespaces: number[] = [];
   const agents: number[] = [];
   for (const { namespace, agent } of updates) {
@@ -93,7 +93,7 @@ function encodeBlock(updates: readonly Update[]): Block {
   return { key: blockKey(position), bytes };
 }
 
-/** What was done, as a number. */
+/** Returns the code of the update's operation. */
 export function codeOf({ operation, drop }: Update): number {
   return drop ? DROP : (OPERATION_CODES.get(operation) as number);
 }
@@ -113,16 +113,16 @@ class Names {
 }
 
 /**
- * The updates of a stored block.
+ * Decodes the updates of a block.
  *
- * @throws {ContextCacheError} `LOG_CORRUPT` naming the block's position.
+ * @throws {ContextCacheError} `LOG_CORRUPT` naming the position of the block.
  */
 export function decodeBlock(key: string, bytes: Uint8Array): Update[] {
   const position = blockPosition(key);
   const what = () => `The log's block at position ${position}`;
   const [first, names, base, fields] = unseal(bytes, what) as [number, string[], number, unknown[]];
   const whole = first === position && Array.isArray(fields) && fields.length > 0 && fields.length % FIELDS === 0;
-  if (!whole) throw corrupt(`${what()} is not made as a block is`);
+  if (!whole) throw corrupt(`${what()} does not have the structure of a block`);
   const updates: Update[] = [];
   for (let i = 0; i < fields.length; i += FIELDS)
     updates.push(decodeUpdate(fields, i, names, base, first + i / FIELDS));

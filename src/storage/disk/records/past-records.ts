@@ -7,63 +7,63 @@ import { seal, sealWritten, unseal } from '../leveldb/sealed.ts';
 import { codeOf, DROP, OPERATIONS } from './block-codec.ts';
 
 /**
- * How the past lies in storage. A namespace's updates over all its incarnations are counted: 0, 1, 2, … is their
- * ordinal. They lie in chunks of {@link CHUNK_UPDATES}, so that a chunk is found by an ordinal; frames are copies of the
- * namespace's pages as they were before an ordinal. Where the beginning has been let go of, a keyframe may stand for it:
- * the folded state as it was before an ordinal.
+ * Format of the past in storage. The updates of a namespace, over all of its incarnations, are numbered 0, 1, 2, …:
+ * their ordinals. They lie in chunks of {@link CHUNK_UPDATES}, so that an ordinal gives the chunk. A frame is a copy of
+ * the namespace's pages as they were before an ordinal. If the start of the past was released, a keyframe may replace
+ * it: the folded state before an ordinal.
  */
 
 const writer = new MessageWriter();
 
-/** Updates in a chunk. Small, because the last one is written again with every batch. */
+/** Number of updates in a chunk. Small, because the last chunk is rewritten with every batch. */
 export const CHUNK_UPDATES = 32;
 const PREFIX = '!past!';
 /** All keys of the past. */
 export const PAST_KEYS = { gte: PREFIX, lt: '!past"' } as const;
-/** The records of the namespaces that there are or have been. */
+/** Keys of the records of namespaces, existing or dropped. */
 export const PAST_RANGE = { gte: `${PREFIX}d/`, lt: `${PREFIX}d0` } as const;
 
-/** What is known of the past of a namespace without reading it. */
+/** Metadata of the past of a namespace. */
 export interface PastSummary {
   readonly name: string;
-  /** How many updates it has had. */
+  /** Number of its updates. */
   readonly count: number;
-  /** Position of the last one. */
+  /** Position of its last update. */
   readonly last: number;
   readonly frames: number;
-  /** Ordinal of the last frame; 0 where there is none. */
+  /** Ordinal of the last frame; 0 if there is none. */
   readonly framedAt: number;
-  /** Estimated work to fold what has come since the last frame. */
+  /** Estimated work of folding the updates since the last frame. */
   readonly weight: number;
-  /** Positions at which it came into being and was dropped, in turns; the latest ones. 0: it was there before. */
+  /** Latest positions at which the namespace was created and dropped, in turns. 0: it existed before the past. */
   readonly lives: readonly number[];
-  /** Whether there were earlier ones. */
+  /** `true` if there were earlier lives than those in `lives`. */
   readonly livedBefore: boolean;
   /** The first chunk that is kept. */
   readonly firstChunk: number;
-  /** The first frame that is kept; `frames` where none is. */
+  /** The first frame that is kept; `frames` if none is. */
   readonly firstFrame: number;
   readonly keyframe: Keyframe | undefined;
 }
 
 /** A copy of a namespace's pages. */
 export interface Frame {
-  /** How many updates are in it. */
+  /** Number of updates that it contains. */
   readonly ordinal: number;
   readonly version: number;
   readonly position: number;
   readonly pages: number;
-  /** How many entries its pages hold; `undefined` where that was not written down. */
+  /** Number of entries in its pages; `undefined` in a frame of a version that did not record it. */
   readonly entries: number | undefined;
 }
 
-/** A frame that was folded when what came before it was let go of. */
+/** A frame that was folded when the past before it was released. */
 export interface Keyframe extends Frame {
-  /** Raised with each one, so that none is written over another that is still in use. */
+  /** Increases with each keyframe, so that none overwrites another that is still in use. */
   readonly generation: number;
 }
 
-/** Some consecutive updates of a namespace; each stays encoded until it is asked for. */
+/** Consecutive updates of a namespace. Each stays encoded until it is read. */
 export interface Chunk {
   readonly positions: number[];
   readonly updates: Uint8Array[];
@@ -93,7 +93,7 @@ export function keyframePageKey(name: string, generation: number, page: number):
   return `${key('k', name, generation)}/${page.toString(16)}`;
 }
 
-/** All pages of a keyframe, and whatever a crash has left of one of this generation. */
+/** Keys of the pages of a keyframe, including what a crash has left of this generation. */
 export function keyframeRange(name: string, generation: number): KeyRange {
   const prefix = key('k', name, generation);
   return { gte: `${prefix}/`, lt: `${prefix}0` };
@@ -104,7 +104,7 @@ export function timesKey(index: number): string {
   return `${PREFIX}t/${index.toString(16)}`;
 }
 
-/** Key of the record of the past of a namespace. */
+/** Key of the record of a namespace's past. */
 export function pastKey(name: string): string {
   return PAST_RANGE.gte + name;
 }
@@ -117,10 +117,10 @@ export function pastWrite(summary: PastSummary): StorageWrite {
   return { type: 'put', key: pastKey(name), value };
 }
 
-/** The inverse of {@link pastWrite}. */
+/** Decodes what {@link pastWrite} has encoded. */
 export function decodePast(record: Uint8Array): PastSummary {
   const fields = unseal(record, () => 'The record of the past of a namespace');
-  // The last three are not there in a directory from before anything was let go of.
+  // The last three fields are missing in a directory of a version without retention.
   const [name, count, last, frames, framedAt, weight, lives, livedBefore, ...kept] = fields as [
     string,
     number,
@@ -154,12 +154,12 @@ export function frameWrite(name: string, index: number, frame: Frame): StorageWr
   return { type: 'put', key: frameKey(name, index), value: seal(fieldsOf(frame)) };
 }
 
-/** The inverse of {@link frameWrite}. */
+/** Decodes what {@link frameWrite} has encoded. */
 export function decodeFrame(record: Uint8Array): Frame {
   return frameOf(unseal(record, () => 'A frame of the past of a namespace') as FrameFields);
 }
 
-/** Those of a chunk, encoded already, and the ones that come after them: all that are in the chunk then. */
+/** Encodes a chunk: the updates it already holds, still encoded, and those that follow. */
 export function chunkWrite(
   name: string,
   index: number,
@@ -178,14 +178,14 @@ export function chunkWrite(
   return { type: 'put', key: chunkKey(name, index), value };
 }
 
-/** The inverse of {@link chunkWrite}. */
+/** Decodes what {@link chunkWrite} has encoded. */
 export function decodeChunk(record: Uint8Array): Chunk {
   const fields = unseal(record, () => 'Updates in the past of a namespace');
   const [positions, updates] = fields as [number[], Uint8Array[]];
   return { positions, updates };
 }
 
-/** What an update says beside its namespace and position. */
+/** Encodes an update without its namespace and position. */
 export function encodePastUpdate(update: Update): Uint8Array {
   writer.begin();
   writePastUpdate(writer, update);
@@ -205,7 +205,7 @@ function writePastUpdate(to: MessageWriter, update: Update): void {
   to.number(update.bytes);
 }
 
-/** The inverse of {@link encodePastUpdate}. */
+/** Decodes what {@link encodePastUpdate} has encoded. */
 export function decodePastUpdate(namespace: string, position: number, stored: Uint8Array): Update {
   const [version, code, of, value, at, agent, expiresAt, replaced, bytes] = decode(stored) as [
     number,

@@ -3,24 +3,24 @@ import type { NamespaceSummary } from '../../state-source.ts';
 import type { StorageWrite } from '../leveldb/level-storage.ts';
 import { corrupt, seal, sealWritten, unseal } from '../leveldb/sealed.ts';
 
-/** How the state lies in storage: one record for each namespace, one for each page of its entries. */
+/** Format of the state in storage: one record for each namespace, one for each page of its entries. */
 
-/** What the table knows of a namespace without reading its entries. */
+/** Metadata of a namespace in the state table. */
 export interface StoredNamespace extends NamespaceSummary {
   readonly name: string;
-  /** Pages its entries lie in. */
+  /** Number of pages that its entries lie in. */
   readonly pages: number;
 }
 
-/** The entries of one page: encoded, so that it is changed without decoding what does not change. */
+/** The entries of one page, encoded, so that a change decodes only the entries that it concerns. */
 export type Page = Map<string, StoredEntry>;
 
 const PREFIX = '!state!';
 /** All keys of the state. */
 export const STATE_RANGE = { gte: PREFIX, lt: '!state"' } as const;
-/** The records of the namespaces. */
+/** Keys of the records of namespaces. */
 export const SUMMARY_RANGE = { gte: `${PREFIX}d/`, lt: `${PREFIX}d0` } as const;
-/** How far the table is. */
+/** Key of the table's progress. */
 export const PROGRESS_KEY = `${PREFIX}c`;
 
 /** Key of a namespace's record. */
@@ -28,37 +28,40 @@ export function summaryKey(name: string): string {
   return `${SUMMARY_RANGE.gte}${name}`;
 }
 
-/** A name may hold any character; its length in front keeps `a` + `b/0` and `a/b` + `0` apart. */
+/**
+ * Key of a page. The length before the name keeps `a` + `b/0` and `a/b` + `0` apart, because a name may contain any
+ * character.
+ */
 export function pageKey(name: string, page: number): string {
   return `${PREFIX}p/${name.length}:${name}/${page.toString(16)}`;
 }
 
 const DIGEST = /^[0-9a-f]{64}$/;
 
-/** A namespace's record. */
+/** Encodes a namespace's record. */
 export function encodeSummary(summary: StoredNamespace): Uint8Array {
   const { name, version, position, count, bytes, pages, nextExpiryAt, digest } = summary;
   const fields = [name, version, position, count, bytes, pages, nextExpiryAt];
   return seal(digest === undefined ? fields : [...fields, digest]);
 }
 
-/** The inverse of {@link encodeSummary}. */
+/** Decodes what {@link encodeSummary} has encoded. */
 export function decodeSummary(record: Uint8Array): StoredNamespace {
   const [name, version, position, count, bytes, pages, nextExpiryAt, digest] = unseal(
     record,
     () => 'The record of a namespace in the state table',
   ) as [string, number, number, number, number, number, number | null, string?];
   if (digest !== undefined && !DIGEST.test(digest))
-    throw corrupt('The digest of a namespace in the state table is not one');
+    throw corrupt('The digest of a namespace in the state table is malformed');
   return { name, version, position, count, bytes, pages, nextExpiryAt, digest };
 }
 
-/** A page as it is stored, its entries one after the other; an empty one too, so that it is told from a lost one. */
+/** Returns the write of a page. An empty page is stored as well, to distinguish it from a lost one. */
 export function pageWrite(name: string, page: number, entries: Page): StorageWrite {
   return { type: 'put', key: pageKey(name, page), value: encodePage(entries) };
 }
 
-/** The record of a page. */
+/** Encodes the entries of a page, one after the other. */
 export function encodePage(entries: ReadonlyMap<string, StoredEntry>): Uint8Array {
   return sealWritten((to) => {
     to.array(3 * entries.size);
@@ -70,7 +73,7 @@ export function encodePage(entries: ReadonlyMap<string, StoredEntry>): Uint8Arra
   });
 }
 
-/** The inverse of {@link encodePage}. */
+/** Decodes what {@link encodePage} has encoded. */
 export function decodePage(record: Uint8Array | undefined): Page {
   const page: Page = new Map();
   if (record === undefined) return page;
@@ -81,25 +84,25 @@ export function decodePage(record: Uint8Array | undefined): Page {
   return page;
 }
 
-/** How far the table is. */
+/** Progress of the state table. */
 export interface Progress {
-  /** Everything up to here is in the table. */
+  /** Everything up to this position is in the table. */
   readonly checkpoint: number;
-  /** Position of the restored snapshot that the table began with; 0 where it began empty. */
+  /** Position of the restored snapshot that the table started with; 0 if it started empty. */
   readonly adopted: number;
-  /** A snapshot was being taken over: what is in the table is not whole. */
+  /** `true` while a snapshot is being adopted: the table is then incomplete. */
   readonly adopting: boolean;
-  /** The past was kept from here on: the instants of updates are counted from this position. */
+  /** Start of the past: the instants of updates are numbered from this position. */
   readonly begins: number;
-  /** How many namespaces there are; `undefined` where nobody has counted them yet. */
+  /** Number of namespaces; `undefined` if a version that did not count them wrote the record. */
   readonly namespaces: number | undefined;
-  /** Whether a page that is not there is lost. Early versions did not store empty ones. */
+  /** `true` if a page that is not stored is lost. Early versions did not store empty pages. */
   readonly allPages: boolean;
-  /** What was before this position cannot be seen, or no longer. */
+  /** States before this position cannot be read: never kept, or released. */
   readonly since: number;
 }
 
-/** Of a table without anything in it. */
+/** Progress of an empty table. */
 export const NO_PROGRESS: Progress = {
   checkpoint: 0,
   adopted: 0,
@@ -110,17 +113,17 @@ export const NO_PROGRESS: Progress = {
   since: 0,
 };
 
-/** Goes with every batch. */
+/** Returns the write that goes with every batch. */
 export function progressWrite(progress: Progress & { readonly namespaces: number }): StorageWrite {
   const { checkpoint, adopted, adopting, begins, namespaces, allPages, since } = progress;
   const value = seal([checkpoint, adopted, adopting, begins, namespaces, allPages, since]);
   return { type: 'put', key: PROGRESS_KEY, value };
 }
 
-/** What {@link progressWrite} stored; the beginning where there is none. */
+/** Decodes what {@link progressWrite} has encoded. Without a record: the progress of an empty table. */
 export function decodeProgress(record: Uint8Array | undefined): Progress {
   if (record === undefined) return NO_PROGRESS;
-  // A directory that is older than the keeping of the past begins to keep it now.
+  // A directory of a version that did not keep the past starts to keep it now.
   const [checkpoint, adopted, adopting, begins = checkpoint, namespaces, allPages = false, since = begins] = unseal(
     record,
     () => 'The checkpoint of the state table',

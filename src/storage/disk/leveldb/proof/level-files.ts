@@ -5,10 +5,10 @@ import { LevelManifest } from './level-manifest.ts';
 import { findTableDamage } from './level-table.ts';
 import { SlicedFile } from './sliced-file.ts';
 
-/** Tables looked at side by side: what it takes to open one is mostly waiting. */
+/** Number of tables checked side by side. Opening one is mostly waiting. */
 const TABLES_AT_ONCE = 8;
 
-/** A place in a file of a database that is not as it was written. */
+/** Damage in a file of a database. */
 export interface FileDamage extends Damage {
   /** Name of the file in the directory. */
   readonly file: string;
@@ -16,24 +16,27 @@ export interface FileDamage extends Damage {
 
 /** Options of {@link checkDatabaseFiles}. */
 export interface CheckFilesOptions {
-  /** Whether a process is writing there: then a file may go away meanwhile, its content having gone into another one. */
+  /** `true` if a process is writing there. A file may then disappear because its content has gone into another one. */
   readonly live: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Where all tables together have more bytes than this, only their indexes are proven. Default: no bound. */
+  /**
+   * Greatest total size of tables, in bytes, that are checked as a whole; of larger ones only the indexes are. Default:
+   * no limit.
+   */
   readonly wholeTablesUpTo?: number | undefined;
 }
 
 /**
- * Proves the files that make up a LevelDB database, of which LevelDB itself checks little when it reads them: that
- * `CURRENT` names a manifest, that what this names is there, and every checksum in the manifest, the write-ahead logs and
- * the tables. Holds a few mebibytes or the largest indexes at a time. Files that are not part of the database any
- * more are passed over.
+ * Checks the files of a LevelDB database, which LevelDB itself checks little when it reads them: `CURRENT` names a
+ * manifest, all files that the manifest names exist, and every checksum in the manifest, the write-ahead logs and the
+ * tables matches. Holds a few mebibytes or the largest indexes in memory. Skips files that are no longer part of the
+ * database.
  *
- * A last record that is not whole is no damage: it was being written when everything stopped, and nobody was told that it
- * is there.
+ * An incomplete last record is no damage: it was being written when the process or machine stopped, and was never
+ * acknowledged.
  *
  * @param location the directory with the file `CURRENT`.
- * @throws what the file system says, and the signal's reason.
+ * @throws Errors of the file system, and the signal's reason.
  *
  * @example
  * ```ts
@@ -87,7 +90,7 @@ async function* checkManifest(
   }
 }
 
-/** A log is made before the manifest names it, and goes away after the manifest has named a later one. */
+/** A log is created before the manifest names it, and removed after the manifest has named a later one. */
 async function* checkLogs(
   location: string,
   manifestFile: string,
@@ -138,7 +141,7 @@ async function* checkTables(
         return {
           file,
           offset: Math.min(size, opened.size),
-          problem: `has ${opened.size} bytes in place of ${size}`,
+          problem: `has ${opened.size} bytes instead of ${size}`,
         };
       }
       const damage = await findTableDamage(opened, whole);
@@ -149,7 +152,7 @@ async function* checkTables(
   }
 }
 
-/** Tables of early versions have another ending. */
+/** Tables of early versions have another extension. */
 async function openTable(
   location: string,
   number: number,

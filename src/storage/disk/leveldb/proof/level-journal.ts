@@ -1,9 +1,9 @@
 import { maskedChecksum, type SlicedFile } from './sliced-file.ts';
 
 /**
- * LevelDB's files of records, the write-ahead log and the manifest: blocks of 32 KiB, in them fragments of records, each
- * behind a header of a masked CRC-32C (4 bytes), a length (2) and a kind (1). What is too short for a header at the end
- * of a block is zeros.
+ * Format of LevelDB's record files, the write-ahead log and the manifest: blocks of 32 KiB that hold fragments of
+ * records, each after a header of a masked CRC-32C (4 bytes), a length (2) and a kind (1). A rest of a block that is
+ * too short for a header is filled with zeros.
  */
 const BLOCK = 32 * 1024;
 const HEADER = 7;
@@ -12,14 +12,14 @@ const FIRST = 2;
 const MIDDLE = 3;
 const LAST = 4;
 
-/** A place in a file that is not as it was written. */
+/** Damage in a file. */
 export interface Damage {
-  /** In bytes from the file's beginning. */
+  /** In bytes from the start of the file. */
   readonly offset: number;
   readonly problem: string;
 }
 
-/** A whole record; its bytes where they are asked for. */
+/** A whole record, with its bytes if they were asked for. */
 export interface JournalRecord {
   readonly record: Buffer;
 }
@@ -31,8 +31,8 @@ interface Fragment {
 }
 
 /**
- * The records, and what is damaged between them. A bad place after which no whole record comes is the end: a record
- * that was being written when everything stopped, which nobody was told is there.
+ * Reads the records, and the damage between them. Damage that no whole record follows is the end of the file: a record
+ * that was being written when the process or machine stopped, and that was never acknowledged.
  */
 export async function* readJournal(file: SlicedFile, keep: boolean): AsyncGenerator<JournalRecord | Damage> {
   const assembler = new Assembler(keep);
@@ -45,11 +45,11 @@ export async function* readJournal(file: SlicedFile, keep: boolean): AsyncGenera
   }
 }
 
-/** Puts fragments together. */
+/** Joins fragments to records. */
 class Assembler {
   readonly #keep: boolean;
   #begun: { readonly offset: number; readonly parts: Buffer[] } | undefined;
-  /** The first bad place since the last whole record. */
+  /** The first damage since the last whole record. */
   #doubt: Damage | undefined;
 
   constructor(keep: boolean) {
@@ -93,7 +93,7 @@ function* piecesOf(block: Buffer, base: number): Generator<Fragment | Damage> {
     }
   }
   if (block.length === BLOCK && block.subarray(at).some((byte) => byte !== 0)) {
-    yield { offset: base + at, problem: 'the filling at the end of a block is not zeros' };
+    yield { offset: base + at, problem: 'the padding at the end of a block is not zero' };
   }
 }
 
@@ -104,19 +104,19 @@ function endOf(block: Buffer, at: number): number {
 function problemAt(block: Buffer, at: number): string | undefined {
   const end = endOf(block, at);
   const kind = block.readUInt8(at + 6);
-  if (kind === 0 && end === at + HEADER) return 'zeros in place of a record';
-  if (end > block.length) return 'a record goes beyond its block';
+  if (kind === 0 && end === at + HEADER) return 'zeros instead of a record';
+  if (end > block.length) return 'a record extends beyond its block';
   if (block.readUInt32LE(at) !== maskedChecksum(block.subarray(at + 6, end))) {
     return 'a record does not match its checksum';
   }
   return kind < FULL || kind > LAST ? 'a record of an unknown kind' : undefined;
 }
 
-/** Where the next record begins behind a place whose length cannot be relied on. */
+/** Returns where the next record starts after one whose length is not reliable. */
 function nextBeginning(block: Buffer, from: number): number {
   for (let at = from; block.length - at >= HEADER; at += 1) {
     const kind = block.readUInt8(at + 6);
-    // A record that goes on in the next block fills its own.
+    // A record that continues in the next block fills its own.
     const likely =
       kind === FULL ? endOf(block, at) <= block.length : kind === FIRST && endOf(block, at) === block.length;
     if (likely && problemAt(block, at) === undefined) return at;

@@ -1,16 +1,16 @@
 import { VarintReader } from './varints.ts';
 
-/** Which files make up the database, by their numbers. */
+/** The files that make up the database, by their numbers. */
 export class LevelManifest {
-  /** The oldest write-ahead log that is not in tables yet; 0 before there was one. */
+  /** The oldest write-ahead log whose content is not in tables yet; 0 before there was one. */
   logNumber = 0;
-  /** Sizes of the tables. */
+  /** Sizes of the tables in bytes. */
   readonly tables = new Map<number, number>();
 
   /**
-   * Takes a record of the manifest: what has changed, field by field, each behind its tag.
+   * Applies a record of the manifest: a list of changes, each after its tag.
    *
-   * @throws {RangeError} where it is none.
+   * @throws {RangeError} if the record is malformed.
    */
   take(record: Buffer): void {
     const fields = new VarintReader(record);
@@ -19,25 +19,25 @@ export class LevelManifest {
 
   #takeField(tag: number, fields: VarintReader): void {
     switch (tag) {
-      // The comparator's name.
+      // The name of the comparator.
       case 1:
         fields.string();
         return;
       case 2:
         this.logNumber = fields.integer();
         return;
-      // The next file's number, the last sequence number, the number of an earlier log.
+      // The number of the next file, the last sequence number, the number of an earlier log.
       case 3:
       case 4:
       case 9:
         fields.integer();
         return;
-      // Where the next compaction of a level begins.
+      // The start of the next compaction of a level.
       case 5:
         fields.integer();
         fields.string();
         return;
-      // A table that is gone from a level. One that only changes its level comes again in the same record.
+      // A table that leaves a level. One that only changes its level is added again by the same record.
       case 6:
         fields.integer();
         this.tables.delete(fields.integer());
@@ -50,7 +50,7 @@ export class LevelManifest {
         fields.string();
         return;
       default:
-        throw new RangeError(`A field of the unknown kind ${tag}`);
+        throw new RangeError(`A field of unknown kind ${tag}`);
     }
   }
 }

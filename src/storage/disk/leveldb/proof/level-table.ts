@@ -4,18 +4,18 @@ import type { SlicedFile } from './sliced-file.ts';
 import { VarintReader } from './varints.ts';
 
 /**
- * LevelDB's tables of sorted keys: blocks one after the other, each followed by how it is compressed (1 byte) and a
- * masked CRC-32C of both (4). First the blocks of data, then a filter, an index of the filter, an index of the data,
- * and a footer of a fixed size, which says where the two indexes are.
+ * Format of LevelDB's tables of sorted keys: blocks in sequence, each followed by its kind of compression (1 byte) and
+ * a masked CRC-32C of both (4). First the blocks of data, then a filter, an index of the filter, an index of the data,
+ * and a footer of fixed size that locates the two indexes.
  */
 const TRAILER = 5;
 const FOOTER = 48;
 const MAGIC = Buffer.from('57fb808b247547db', 'hex');
 const SNAPPY = 1;
 const FILTER = 'filter.';
-/** The end of a table is read in one piece; its indexes are there. */
+/** Bytes at the end of a table that are read together; the indexes lie there. */
 const END_BYTES = 64 * 1024;
-/** No index is larger, else its size is not what was written. */
+/** Greatest size of an index. A larger one has a damaged size. */
 const MAX_INDEX_BYTES = 1024 * 1024 * 1024;
 
 interface Handle {
@@ -23,7 +23,10 @@ interface Handle {
   readonly size: number;
 }
 
-/** Proves the footer, the indexes and the filter, and with `whole` every block of data: the first damage that is found. */
+/**
+ * Checks the footer, the indexes and the filter, and with `whole` every block of data. Resolves with the first damage
+ * found.
+ */
 export async function findTableDamage(file: SlicedFile, whole: boolean): Promise<Damage | undefined> {
   try {
     const data = await proveIndexes(file);
@@ -46,7 +49,7 @@ class TableDamage extends Error implements Damage {
   }
 }
 
-/** Where the blocks of data are. */
+/** Reads the location of the blocks of data. */
 async function proveIndexes(file: SlicedFile): Promise<Handle[]> {
   await file.read(Math.max(0, file.size - END_BYTES), Math.min(file.size, END_BYTES));
   const { filters, index } = await readFooter(file);
@@ -67,17 +70,16 @@ async function readFooter(file: SlicedFile): Promise<{ filters: Handle; index: H
   if (at < 0) throw new TableDamage(0, 'the file is shorter than a footer');
   const footer = Buffer.from(await file.read(at, FOOTER));
   const handles = footer.subarray(0, FOOTER - MAGIC.length);
-  if (!footer.subarray(handles.length).equals(MAGIC))
-    throw new TableDamage(at, 'the file does not end as a table does');
+  if (!footer.subarray(handles.length).equals(MAGIC)) throw new TableDamage(at, 'the file does not end like a table');
   const fields = new VarintReader(handles);
   try {
     const [filters, index] = [readHandle(fields), readHandle(fields)];
-    while (!fields.atEnd) if (fields.integer() !== 0) throw new RangeError('The filling is not zeros');
+    while (!fields.atEnd) if (fields.integer() !== 0) throw new RangeError('The padding is not zero');
     follow([filters, index], filters.offset, at, index);
     return { filters, index };
   } catch (error) {
     if (error instanceof RangeError || error instanceof TableDamage) {
-      throw new TableDamage(at, 'the footer is not as it was written');
+      throw new TableDamage(at, 'the footer is damaged');
     }
     throw error;
   }
@@ -87,7 +89,7 @@ function readHandle(fields: VarintReader): Handle {
   return { offset: fields.integer(), size: fields.integer() };
 }
 
-/** Nothing lies between the blocks: so what names them wrongly is found. */
+/** Checks that no bytes lie between the blocks, which detects a wrong location. */
 function follow(handles: readonly Handle[], from: number, to: number, index: Handle): void {
   let next = from;
   let together = true;
@@ -107,7 +109,9 @@ async function proveBlock(file: SlicedFile, { offset, size }: Handle, what: stri
   return trailer.readUInt8(0);
 }
 
-/** What an index leads to. A key is whole where it shares nothing with the one before it, as the first one does. */
+/**
+ * Reads the entries of an index. `key` is the part that is not shared with the key before, so the first one is whole.
+ */
 async function readIndex(file: SlicedFile, handle: Handle): Promise<{ key: Buffer; handle: Handle }[]> {
   const compression = await proveBlock(file, handle, 'an index');
   const stored = Buffer.from(await file.read(handle.offset, handle.size));
@@ -118,13 +122,13 @@ async function readIndex(file: SlicedFile, handle: Handle): Promise<{ key: Buffe
   }
 }
 
-/** Behind the entries come the offsets of some of them, and how many these are. */
+/** The offsets of some entries follow the entries, then their number. */
 function entriesOf(block: Buffer): { key: Buffer; handle: Handle }[] {
   const restarts = block.readUInt32LE(block.length - 4);
   const fields = new VarintReader(block.subarray(0, block.length - 4 * (1 + restarts)));
   const entries: { key: Buffer; handle: Handle }[] = [];
   while (!fields.atEnd) {
-    // How much of the key is that of the one before.
+    // The number of bytes that the key shares with the one before.
     fields.integer();
     const added = fields.integer();
     const length = fields.integer();

@@ -3,21 +3,22 @@ import { corrupt } from '../sealed.ts';
 import { checkDatabaseFiles, type FileDamage } from './level-files.ts';
 
 /**
- * Tables are proven whole where all together are no larger than this, which takes up to 50 ms; of larger ones the
- * indexes, which takes 20 ms for a million keys.
+ * Greatest total size of tables that are checked as a whole, which takes up to 50 ms. For larger ones only the indexes
+ * are checked, which takes 20 ms for a million keys.
  */
 const WHOLE_TABLES_BYTES = 32 * 1024 * 1024;
 
 /**
- * Proves a LevelDB database before LevelDB opens it, which would pass over a damaged record of its log without a word, and
- * remove what a damaged manifest does not name.
+ * Checks a LevelDB database before LevelDB opens it. LevelDB itself would silently skip a damaged record of its log,
+ * and remove files that a damaged manifest does not name.
  *
- * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset; as LevelDB does where another process has it.
+ * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset.
+ * @throws The error of LevelDB if another process has the database open.
  */
 export async function proveBeforeOpening(location: string, wholeTablesUpTo = WHOLE_TABLES_BYTES): Promise<void> {
   if ((await firstDamage(location, wholeTablesUpTo)) === undefined) return;
   await assertUnheld(location);
-  // Whoever had it until now may have changed it while it was looked at.
+  // A process that had the database open may have changed it while it was being checked.
   const damage = await firstDamage(location, wholeTablesUpTo);
   if (damage === undefined) return;
   const { file, offset, problem } = damage;
@@ -30,9 +31,9 @@ async function firstDamage(location: string, wholeTablesUpTo: number): Promise<F
 }
 
 /**
- * Has LevelDB take its lock and refuse all the rest, because the database is there.
+ * Lets LevelDB take its lock and then refuse to open, because the database exists.
  *
- * @throws as LevelDB does where another process has it.
+ * @throws The error of LevelDB if another process has the database open.
  */
 export async function assertUnheld(location: string): Promise<void> {
   const { ClassicLevel } = await import('classic-level');

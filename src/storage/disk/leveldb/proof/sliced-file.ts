@@ -1,11 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import crc32c from 'crc-32/crc32c.js';
 
-/** What is read at once where more is wanted. */
+/** Number of bytes read at a time from a longer range. */
 const SLICE_BYTES = 256 * 1024;
 const MASK_DELTA = 0xa282ead8;
 
-/** The CRC-32C of bytes as LevelDB stores it: turned by 15 bits, and a constant added. */
+/** Returns the CRC-32C of bytes as LevelDB stores it: rotated by 15 bits, plus a constant. */
 export function maskedChecksum(bytes: Uint8Array): number {
   return mask(crc32c.buf(bytes));
 }
@@ -14,9 +14,9 @@ function mask(checksum: number): number {
   return (((checksum >>> 15) | (checksum << 17)) + MASK_DELTA) >>> 0;
 }
 
-/** A file that is read a slice at a time. One call at a time; what a call has returned is overwritten by the next. */
+/** A file that is read in slices, one call at a time. Each call overwrites the bytes that the last one returned. */
 export class SlicedFile {
-  /** As it was when the file was opened. */
+  /** Size in bytes when the file was opened. */
   readonly size: number;
   readonly #handle: FileHandle;
   readonly #signal: AbortSignal | undefined;
@@ -40,7 +40,7 @@ export class SlicedFile {
     }
   }
 
-  /** Less than `length` bytes where the file ends before. */
+  /** Resolves with fewer than `length` bytes if the file ends earlier. */
   async read(offset: number, length: number): Promise<Buffer> {
     if (offset < this.#begin || offset + length > this.#begin + this.#slice.length) {
       await this.#fill(offset, Math.max(length, SLICE_BYTES));
@@ -48,7 +48,7 @@ export class SlicedFile {
     return this.#slice.subarray(offset - this.#begin, offset - this.#begin + length);
   }
 
-  /** The masked CRC-32C of a range, however long it is; `undefined` where the file ends before. */
+  /** Resolves with the masked CRC-32C of a range of any length; `undefined` if the file ends earlier. */
   async checksum(offset: number, length: number): Promise<number | undefined> {
     let checksum = 0;
     for (let done = 0; done < length; ) {
