@@ -7,9 +7,9 @@ import { installRivals } from './lib/install.mjs';
 import { machine, versions } from './lib/machine.mjs';
 import { endChildren } from './lib/measure.mjs';
 import { ask, questionNames } from './lib/question.mjs';
-import { readmeAgrees, writeReadme } from './lib/readme.mjs';
 import { plot } from './lib/svg.mjs';
 import { printed } from './lib/table.mjs';
+import { staleTables, writeTables } from './lib/tables.mjs';
 import { runDirectory } from './lib/temp.mjs';
 
 const bench = import.meta.dirname;
@@ -23,17 +23,20 @@ const { values: options, positionals: filters } = parseArgs({
     profile: { type: 'string' },
     case: { type: 'string' },
     list: { type: 'boolean', default: false },
-    'write-readme': { type: 'boolean', default: false },
-    'check-readme': { type: 'boolean', default: false },
+    'write-tables': { type: 'boolean', default: false },
+    'check-tables': { type: 'boolean', default: false },
     readme: { type: 'string', default: join(bench, '..', 'README.md') },
+    'bench-readme': { type: 'string', default: join(bench, 'README.md') },
   },
 });
 const kept = join(bench, 'results');
+/** The pages with the short and with the full table. */
+const pages = { readme: options.readme, bench: options['bench-readme'] };
 
 async function main() {
   const names = questionNames(readdirSync(bench)).filter(isMeant);
-  if (options['check-readme']) return checkReadme();
-  if (options['write-readme']) return writeReadme(options.readme, kept);
+  if (options['check-tables']) return checkTables();
+  if (options['write-tables']) return writeTables(pages, kept);
   if (options.list) return console.log(names.join('\n'));
   if (names.length === 0) throw new Error(`No question is called ${filters.join(' ')}: see --list.`);
   if (!(await build({ ifNeeded: true }))) throw new Error('The library could not be built.');
@@ -46,10 +49,11 @@ function isMeant(name, _, all) {
   return filters.length === 0 || filters.some((part) => (all.includes(part) ? name === part : name.includes(part)));
 }
 
-function checkReadme() {
-  if (readmeAgrees(options.readme, kept)) return;
-  console.error('README.md does not say what bench/results says. Run: node bench/run.mjs --write-readme');
-  process.exitCode = 1;
+function checkTables() {
+  for (const page of staleTables(pages, kept)) {
+    console.error(`${page} does not say what bench/results says. Run: node bench/run.mjs --write-tables`);
+    process.exitCode = 1;
+  }
 }
 
 async function askAll(names) {

@@ -10,7 +10,7 @@ export function printed(result) {
     lines.push(...aligned(rows).map((row) => `    ${row}`));
     // Nothing is warm in a quick run.
     for (const { text, shown, met } of result.quick ? [] : oneCase.verdicts) {
-      lines.push(`    asked: ${text} — ${met ? 'reached' : 'NOT reached'} (${shown})`);
+      lines.push(`    target: ${text} — ${met ? 'reached' : 'NOT reached'} (${shown})`);
     }
   }
   return lines.join('\n');

@@ -27,9 +27,8 @@ interface Numbers {
 /** The bench is plain JavaScript, so that every Node runs it. */
 const load = async (name: string): Promise<unknown> => import(pathToFileURL(join(bench, 'lib', `${name}.mjs`)).href);
 
-function checkReadme(readme: string): { readonly status: number | null; readonly stderr: string } {
-  const args = [join(bench, 'run.mjs'), '--check-readme', '--readme', readme];
-  return spawnSync(process.execPath, args, { encoding: 'utf8' });
+function checkTables(...args: string[]): { readonly status: number | null; readonly stderr: string } {
+  return spawnSync(process.execPath, [join(bench, 'run.mjs'), '--check-tables', ...args], { encoding: 'utf8' });
 }
 
 function questions(): string[] {
@@ -37,23 +36,24 @@ function questions(): string[] {
   return stdout.trim().split('\n');
 }
 
-describe('the README and the last results of the bench', () => {
-  const readme = join(projectRoot, 'README.md');
-
+describe('the tables and the last results of the bench', () => {
   test('agree', () => {
-    expect(checkReadme(readme)).toMatchObject({ status: 0, stderr: '' });
+    expect(checkTables()).toMatchObject({ status: 0, stderr: '' });
   });
 
-  test('a number that was changed by hand is found out', async () => {
-    const text = readFileSync(readme, 'utf8');
+  test.each([
+    ['--readme', 'README.md'],
+    ['--bench-readme', 'bench/README.md'],
+  ])('reports a number that was changed by hand in the page of %s', async (option, page) => {
+    const text = readFileSync(join(projectRoot, page), 'utf8');
     const table = text.slice(text.indexOf('<!-- bench:begin -->'));
     const number = /\d+(?=[.\d]* (?:ns|µs|ms|k\/s))/.exec(table)?.[0] ?? '';
     expect(number).not.toBe('');
     const changed = join(await tempDir('bench'), 'README.md');
     await writeFile(changed, text.replace(table, table.replace(number, `${number}1`)));
-    const { status, stderr } = checkReadme(changed);
+    const { status, stderr } = checkTables(option, changed);
     expect(status).toBe(1);
-    expect(stderr).toContain('--write-readme');
+    expect(stderr).toContain('--write-tables');
   });
 
   test('a result is a full one, of a question there is, and no candidate failed in it', () => {
