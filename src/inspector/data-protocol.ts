@@ -83,7 +83,7 @@ export interface SearchHit {
 
 export interface SearchPage extends Paged<SearchHit> {
   /** Names and keys read for this page. A page may end before its limit, so that no question takes long. */
-  readonly looked: number;
+  readonly scanned: number;
 }
 
 export interface EntryDetail {
@@ -155,9 +155,9 @@ export interface UpdateRow {
 
 export interface UpdatePage extends Paged<UpdateRow> {
   /** Updates of the log that were looked at: a page may end before its limit, so that no question takes long. */
-  readonly looked: number;
+  readonly scanned: number;
   /** The oldest position that was looked at. */
-  readonly down: number;
+  readonly oldest: number;
 }
 
 export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {

@@ -3,7 +3,7 @@ import { pipeline, Readable } from 'node:stream';
 import type { SnapshotInfo } from '../backup.ts';
 import { type CacheHealth, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { decodeUtf8, parseJson, splitLines } from '../wire/lines.ts';
-import { momentText } from '../wire/position.ts';
+import { positionText } from '../wire/position.ts';
 import { errorOf, type WireAnswer, type WireError } from '../wire/wire-error.ts';
 import type { ApplySummary } from './apply-lines.ts';
 import type { DiffRange, DumpRange, LogRange } from './json-lines.ts';
@@ -107,7 +107,7 @@ export class HttpClient {
 
   /** Entries, a line each, as bytes. */
   dump({ at, namespace }: DumpRange): AsyncIterable<Buffer> {
-    return this.#lines(`/v1/dump?${query({ at: at === undefined ? at : momentText(at), namespace })}`);
+    return this.#lines(`/v1/dump?${query({ at: at === undefined ? at : positionText(at), namespace })}`);
   }
 
   /** What became of an entry, a version a line, newest first, as bytes. */
@@ -117,7 +117,7 @@ export class HttpClient {
 
   /** What is different between two moments, an entry a line, as bytes. */
   diff({ a, b, namespace }: DiffRange): AsyncIterable<Buffer> {
-    return this.#lines(`/v1/diff?${query({ a: momentText(a), b: momentText(b), namespace })}`);
+    return this.#lines(`/v1/diff?${query({ a: positionText(a), b: positionText(b), namespace })}`);
   }
 
   /** Updates, a line each, as bytes. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import type { SnapshotInfo } from '../backup.ts';
 import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
-import { flag, moment, position, readJson } from '../wire/http-query.ts';
+import { flag, position, positionOrTime, readJson } from '../wire/http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
@@ -85,7 +85,7 @@ function outcomeLine({ line, position, error }: Outcome, acknowledges: boolean):
 }
 
 async function dump({ cache, response, query }: Exchange): Promise<void> {
-  const range = { at: moment(query, 'at'), namespace: query.get('namespace') ?? undefined };
+  const range = { at: positionOrTime(query, 'at'), namespace: query.get('namespace') ?? undefined };
   await sendChunks(response, dumpChunks(cache, range));
 }
 
@@ -109,8 +109,8 @@ async function history({ cache, response, query }: Exchange): Promise<void> {
 }
 
 async function diff({ cache, response, query }: Exchange): Promise<void> {
-  const a = moment(query, 'a');
-  const b = moment(query, 'b');
+  const a = positionOrTime(query, 'a');
+  const b = positionOrTime(query, 'b');
   if (a === undefined || b === undefined) {
     throw new ContextCacheError('INVALID_OPTION', 'a or b is missing: the two moments that are compared.');
   }

@@ -23,7 +23,7 @@ export function position(query: URLSearchParams, name: string): number | undefin
 }
 
 /** A position or an ISO time. */
-export function moment(query: URLSearchParams, name: string): PositionOrDate | undefined {
+export function positionOrTime(query: URLSearchParams, name: string): PositionOrDate | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
   const parsed = parsePosition(text);

@@ -12,6 +12,6 @@ export function parsePosition(text: string): PositionOrDate | undefined {
 }
 
 /** The text that {@link parsePosition} reads. */
-export function momentText(moment: PositionOrDate): string {
-  return typeof moment === 'number' ? String(moment) : moment.toISOString();
+export function positionText(at: PositionOrDate): string {
+  return typeof at === 'number' ? String(at) : at.toISOString();
 }

@@ -6,13 +6,13 @@ import type { TreePage } from '../data-protocol.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { Actor, ActorList } from '../protocol.ts';
 import type { NamespaceIndex, NamespaceList, NamespaceOrder } from './namespace-index.ts';
-import type { TreeQuestion } from './sorted-names.ts';
+import type { TreeQuery } from './sorted-names.ts';
 
 const NAMESPACE = 'namespace:';
 const FOLLOWER = 'follower:';
 
 /** Which namespaces' actors. */
-export interface ActorsQuestion {
+export interface ActorsQuery {
   /** Part of the name; empty: all. */
   readonly q: string;
   readonly status: Actor['status'] | undefined;
@@ -45,10 +45,10 @@ export class Actors {
     return this.#cache.inspection.followers().map((follower) => this.#follower(follower));
   }
 
-  async list(question: ActorsQuestion): Promise<ActorList> {
-    const { after, limit } = question;
+  async list(query: ActorsQuery): Promise<ActorList> {
+    const { after, limit } = query;
     const list = await this.#index.list();
-    const names = await this.#matching(list, question);
+    const names = await this.#matching(list, query);
     const found = names.slice(after, after + limit);
     const items = found.map((name) => this.#namespaceNow(name, list)).filter((actor) => actor !== undefined);
     const next = after + found.length < names.length ? String(after + found.length) : null;
@@ -60,16 +60,16 @@ export class Actors {
   }
 
   /** Returns the namespaces below a prefix, as groups and actors. */
-  async tree(question: TreeQuestion): Promise<TreePage<Actor>> {
+  async tree(query: TreeQuery): Promise<TreePage<Actor>> {
     const list = await this.#index.list();
-    const { nodes, next, total } = list.names.tree(question);
+    const { nodes, next, total } = list.names.tree(query);
     const items = nodes.flatMap((node): TreePage<Actor>['items'] => {
       if (node.kind === 'group') return [node];
       const item = this.#namespaceNow(node.name, list);
       return item === undefined ? [] : [{ kind: 'item', label: node.label, item }];
     });
     const { position } = list;
-    return { items, next, total, prefix: question.prefix, position, current: position === this.#cache.position };
+    return { items, next, total, prefix: query.prefix, position, current: position === this.#cache.position };
   }
 
   /** @throws {ContextCacheError} `NOT_FOUND`. */
@@ -87,7 +87,7 @@ export class Actors {
   }
 
   /** All of them where nothing narrows it; else each is looked at, with turns for others in between. */
-  async #matching(list: NamespaceList, { q, status, sort, signal }: ActorsQuestion): Promise<readonly string[]> {
+  async #matching(list: NamespaceList, { q, status, sort, signal }: ActorsQuery): Promise<readonly string[]> {
     const names = await list.sortedBy(sort, this.#clock);
     if (q === '' && status === undefined) return names;
     const wanted = q.toLowerCase();

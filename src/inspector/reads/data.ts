@@ -18,8 +18,8 @@ import { FRESH_FACTOR, type NamespaceIndex } from './namespace-index.ts';
 import { compareNaturally } from './natural-order.ts';
 import type { Presenter } from './presenter.ts';
 import type { Redactor } from './redactor.ts';
-import { type SearchQuestion, search } from './search.ts';
-import { type Branching, type NamePage, SortedNames, type TreeQuestion } from './sorted-names.ts';
+import { type SearchQuery, search } from './search.ts';
+import { type Branching, type NamePage, SortedNames, type TreeQuery } from './sorted-names.ts';
 import type { Views } from './views.ts';
 
 /** Who writes, in the updates of an edit. */
@@ -30,7 +30,7 @@ const KEPT_LISTS = 4;
 const FRESH_MS = 2_000;
 
 /** Names below a prefix, of now or of a moment. */
-export interface NamesQuestion extends TreeQuestion {
+export interface NamesQuery extends TreeQuery {
   /** Part of a name; empty: a tree. */
   readonly q: string;
   readonly at: number | Date | undefined;
@@ -42,7 +42,7 @@ export interface DataParts {
   readonly cache: Inspectable;
   readonly clock: Clock;
   readonly index: NamespaceIndex;
-  readonly moments: Views;
+  readonly views: Views;
   readonly redactor: Redactor;
   readonly presenter: Presenter;
 }
@@ -63,17 +63,17 @@ export class Data {
     this.#parts = parts;
   }
 
-  async namespaces(question: NamesQuestion): Promise<TreePage<NamespaceSummary>> {
-    const { at } = question;
-    const { moments, index, cache } = this.#parts;
+  async namespaces(query: NamesQuery): Promise<TreePage<NamespaceSummary>> {
+    const { at } = query;
+    const { views, index, cache } = this.#parts;
     if (at !== undefined) {
-      const position = moments.position(at);
-      const page = await this.#names(await moments.names(position, undefined), question);
-      return treePage(page, question, { position, current: true }, (name) => ({ ...UNTOLD, name }));
+      const position = views.position(at);
+      const page = await this.#names(await views.names(position, undefined), query);
+      return treePage(page, query, { position, current: true }, (name) => ({ ...UNTOLD, name }));
     }
     const { names, position } = await index.list();
-    const page = await this.#names(names, question);
-    return treePage(page, question, { position, current: position === cache.position }, (name) => {
+    const page = await this.#names(names, query);
+    return treePage(page, query, { position, current: position === cache.position }, (name) => {
       const info = cache.inspection.namespace(name);
       if (info === undefined) return undefined;
       const { version, position, keys, bytes } = info;
@@ -81,14 +81,14 @@ export class Data {
     });
   }
 
-  async keys(namespace: string, question: NamesQuestion): Promise<TreePage<EntrySummary>> {
-    const { moments, presenter, cache } = this.#parts;
-    const at = question.at === undefined ? undefined : moments.position(question.at);
+  async keys(namespace: string, query: NamesQuery): Promise<TreePage<EntrySummary>> {
+    const { views, presenter, cache } = this.#parts;
+    const at = query.at === undefined ? undefined : views.position(query.at);
     const { names, position, version } =
       at === undefined
         ? await this.#keysNow(namespace)
-        : { names: await moments.names(at, namespace), position: at, version: undefined };
-    const page = await this.#names(names, question);
+        : { names: await views.names(at, namespace), position: at, version: undefined };
+    const page = await this.#names(names, query);
     const entries = new Map<string, Entry>();
     for (const node of page.nodes) {
       if (node.kind === 'group') continue;
@@ -96,23 +96,23 @@ export class Data {
       if (entry !== undefined) entries.set(node.name, entry);
     }
     const current = at !== undefined || version === cache.inspection.namespace(namespace)?.version;
-    return treePage(page, question, { position, current }, (key) => {
+    return treePage(page, query, { position, current }, (key) => {
       const entry = entries.get(key);
       return entry && presenter.entrySummary(entry);
     });
   }
 
   /** Finds a text in names of namespaces, in keys and in values. */
-  search(question: SearchQuestion): Promise<SearchPage> {
-    const { moments, index, presenter, clock } = this.#parts;
-    const at = question.at === undefined ? undefined : moments.position(question.at);
+  search(query: SearchQuery): Promise<SearchPage> {
+    const { views, index, presenter, clock } = this.#parts;
+    const at = query.at === undefined ? undefined : views.position(query.at);
     const searched = {
-      namespaces: async () => (at === undefined ? (await index.list()).names : moments.names(at, undefined)),
+      namespaces: async () => (at === undefined ? (await index.list()).names : views.names(at, undefined)),
       keys: async (namespace: string) =>
-        at === undefined ? (await this.#keysNow(namespace)).names : moments.names(at, namespace),
+        at === undefined ? (await this.#keysNow(namespace)).names : views.names(at, namespace),
       entry: (namespace: string, key: string) => this.#read(namespace, key, at),
     };
-    return search(question, searched, { presenter, clock });
+    return search(query, searched, { presenter, clock });
   }
 
   /** @throws {ContextCacheError} `NOT_FOUND`. */
@@ -169,8 +169,8 @@ export class Data {
   }
 
   async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
-    const { cache, moments } = this.#parts;
-    return at === undefined ? cache.inspection.entry(key, namespace) : moments.entry(at, namespace, key);
+    const { cache, views } = this.#parts;
+    return at === undefined ? cache.inspection.entry(key, namespace) : views.entry(at, namespace, key);
   }
 
   async #keysNow(namespace: string): Promise<KeyList> {
@@ -190,11 +190,8 @@ export class Data {
     return list;
   }
 
-  #names(
-    names: SortedNames,
-    { q, signal, ...question }: NamesQuestion,
-  ): NamePage<Branching> | Promise<NamePage<Branching>> {
-    return q === '' ? names.tree(question) : names.search(question, q, new TimeSlice(this.#parts.clock, signal));
+  #names(names: SortedNames, { q, signal, ...query }: NamesQuery): NamePage<Branching> | Promise<NamePage<Branching>> {
+    return q === '' ? names.tree(query) : names.search(query, q, new TimeSlice(this.#parts.clock, signal));
   }
 }
 
@@ -203,7 +200,7 @@ const UNTOLD = { version: null, position: null, keys: null, bytes: null };
 /** A name whose item has gone meanwhile is left out. */
 function treePage<Item>(
   { nodes, next, total }: NamePage<Branching>,
-  { prefix }: NamesQuestion,
+  { prefix }: NamesQuery,
   listed: Pick<TreePage<Item>, 'position' | 'current'>,
   itemOf: (name: string) => Item | undefined,
 ): TreePage<Item> {

@@ -6,10 +6,10 @@ import type { Presenter } from './presenter.ts';
 import type { SortedNames } from './sorted-names.ts';
 
 /** Keys that one question reads. A page may end before its limit, so that no question takes long. */
-const MAX_LOOKED = 20_000;
+const MAX_SCANNED = 20_000;
 
 /** What to search for, and where to go on. */
-export interface SearchQuestion {
+export interface SearchQuery {
   readonly q: string;
   /** Position or instant of the view; `undefined`: now. */
   readonly at: number | Date | undefined;
@@ -31,7 +31,7 @@ export interface Searched {
  * is hidden cannot be found, so a search tells nothing about it.
  */
 export async function search(
-  { q, after, limit, signal }: SearchQuestion,
+  { q, after, limit, signal }: SearchQuery,
   { namespaces, keys, entry }: Searched,
   { presenter, clock }: { readonly presenter: Presenter; readonly clock: Clock },
 ): Promise<SearchPage> {
@@ -39,28 +39,28 @@ export async function search(
   const slice = new TimeSlice(clock, signal);
   const items: SearchHit[] = [];
   const cursor = after === undefined ? undefined : (JSON.parse(after) as [namespace: string, key: string | null]);
-  let looked = 0;
-  const isFull = () => items.length >= limit || looked >= MAX_LOOKED;
+  let scanned = 0;
+  const isFull = () => items.length >= limit || scanned >= MAX_SCANNED;
   const all = await namespaces();
   for (const namespace of all.names.slice(cursor === undefined ? 0 : all.from(cursor[0]))) {
     const resumed = cursor?.[0] === namespace ? cursor : undefined;
     if (resumed === undefined) {
-      looked += 1;
+      scanned += 1;
       if (namespace.toLowerCase().includes(wanted))
         items.push({ namespace, key: null, found: 'namespace', preview: null });
-      if (isFull()) return { items, looked, next: JSON.stringify([namespace, null]) };
+      if (isFull()) return { items, scanned, next: JSON.stringify([namespace, null]) };
     }
     const below = await keys(namespace);
     for (const key of below.names.slice(resumed?.[1] == null ? 0 : below.after(resumed[1]))) {
-      looked += 1;
+      scanned += 1;
       const hit = hitOf(namespace, key, await entry(namespace, key), wanted, presenter);
       if (hit !== undefined) items.push(hit);
-      if (isFull()) return { items, looked, next: JSON.stringify([namespace, key]) };
+      if (isFull()) return { items, scanned, next: JSON.stringify([namespace, key]) };
       if (slice.over) await slice.pause();
     }
     if (slice.over) await slice.pause();
   }
-  return { items, looked, next: null };
+  return { items, scanned, next: null };
 }
 
 function hitOf(

@@ -3,7 +3,7 @@ import type { TimeSlice } from '../../core/time-slice.ts';
 import { compareNaturally, endsInNumber } from './natural-order.ts';
 
 /** What part of a tree is asked for. */
-export interface TreeQuestion {
+export interface TreeQuery {
   readonly prefix: string;
   readonly separators: readonly string[];
   /** The `next` of the page before. */
@@ -41,15 +41,15 @@ export class SortedNames {
   }
 
   /** Returns what is directly below a prefix: groups up to the next separator, and names. */
-  tree(question: TreeQuestion): NamePage<Branching> {
-    const { prefix, separators, after, limit } = question;
+  tree(query: TreeQuery): NamePage<Branching> {
+    const { prefix, separators, after, limit } = query;
     const plain = this.#compare === compareNames;
-    if (!plain && separators.some(endsInNumber)) return this.#plain(prefix).tree(question);
-    if (!plain && endsInNumber(prefix)) return this.#below(prefix).#tree(question);
+    if (!plain && separators.some(endsInNumber)) return this.#plain(prefix).tree(query);
+    if (!plain && endsInNumber(prefix)) return this.#below(prefix).#tree(query);
     return this.#tree({ prefix, separators, after, limit });
   }
 
-  #tree({ prefix, separators, after, limit }: TreeQuestion): NamePage<Branching> {
+  #tree({ prefix, separators, after, limit }: TreeQuery): NamePage<Branching> {
     const begin = this.#from(prefix);
     const end = this.#behind(prefix, begin);
     const nodes: Branching[] = [];
@@ -64,7 +64,7 @@ export class SortedNames {
 
   /** Returns the names below a prefix that contain a text, in any case. Looks at all of them, with pauses. */
   async search(
-    { prefix, after, limit }: Omit<TreeQuestion, 'separators'>,
+    { prefix, after, limit }: Omit<TreeQuery, 'separators'>,
     text: string,
     slice: TimeSlice,
   ): Promise<NamePage<Branching>> {

@@ -8,13 +8,13 @@ import type { Inspectable } from '../inspectable.ts';
 import type { Presenter } from './presenter.ts';
 
 /** Updates that one question looks at, at the most. */
-const MAX_LOOKED = 50_000;
+const MAX_SCANNED = 50_000;
 /** Read at once; grows while nothing is found. */
 const FIRST_WINDOW = 256;
 const LAST_WINDOW = 4_096;
 
 /** Which page of the log. */
-export interface PageQuestion {
+export interface UpdatesQuery {
   readonly filter: UpdateFilter;
   /** Only updates before this position. */
   readonly before?: number | undefined;
@@ -59,21 +59,21 @@ export class UpdatePages {
     this.#presenter = presenter;
   }
 
-  async page({ filter, before, around, limit, signal }: PageQuestion): Promise<UpdatePage> {
+  async page({ filter, before, around, limit, signal }: UpdatesQuery): Promise<UpdatePage> {
     const { first, committed } = this.#cache.inspection.log;
     const matches = filterOf(filter, this.#presenter);
     const slice = new TimeSlice(this.#clock, signal);
     const newest =
       around === undefined ? (before ?? committed + 1) - 1 : await this.#upFrom(around, limit >> 1, matches, slice);
     const found: Update[] = [];
-    let down = Math.min(newest, committed) + 1;
-    let looked = 0;
-    for (let size = FIRST_WINDOW; down > first && found.length < limit && looked < MAX_LOOKED; ) {
-      const to = down - 1;
+    let oldest = Math.min(newest, committed) + 1;
+    let scanned = 0;
+    for (let size = FIRST_WINDOW; oldest > first && found.length < limit && scanned < MAX_SCANNED; ) {
+      const to = oldest - 1;
       const window = await this.#read(Math.max(first, to - size + 1), to, slice);
       for (const update of window.reverse()) {
-        looked += 1;
-        down = update.position;
+        scanned += 1;
+        oldest = update.position;
         if (matches(update)) found.push(update);
         if (found.length >= limit) break;
       }
@@ -81,7 +81,7 @@ export class UpdatePages {
       if (slice.over) await slice.pause();
     }
     const items = found.map((update) => this.#presenter.row(update));
-    return { items, next: down > first ? String(down) : null, looked, down };
+    return { items, next: oldest > first ? String(oldest) : null, scanned, oldest };
   }
 
   /**
@@ -120,10 +120,10 @@ export class UpdatePages {
     slice: TimeSlice,
   ): Promise<number> {
     const { first, committed } = this.#cache.inspection.log;
-    let [at, found, looked] = [Math.max(first, position) - 1, 0, 0];
-    while (at < committed && found < count && looked < MAX_LOOKED) {
+    let [at, found, scanned] = [Math.max(first, position) - 1, 0, 0];
+    while (at < committed && found < count && scanned < MAX_SCANNED) {
       for (const update of await this.#read(at + 1, Math.min(committed, at + FIRST_WINDOW), slice)) {
-        looked += 1;
+        scanned += 1;
         at = update.position;
         if (matches(update)) found += 1;
         if (found >= count) break;

@@ -27,7 +27,7 @@ interface Change {
 }
 
 /** Which page of a difference. */
-export interface DiffQuestion {
+export interface DiffQuery {
   readonly a: number;
   readonly b: number;
   /** Patterns; an entry's agent is the one that wrote it last. `undefined`: all. */
@@ -93,25 +93,25 @@ export class Views {
   }
 
   /** The position of a moment. Throws as `at` of the cache does. */
-  position(moment: number | Date): number {
-    using view = this.#cache.at(moment);
+  position(at: number | Date): number {
+    using view = this.#cache.at(at);
     return view.position;
   }
 
   /** Names of a moment: of the keys of a namespace, or of all namespaces. */
-  names(moment: number | Date, namespace: string | undefined): Promise<SortedNames> {
-    return this.#at(moment).names(namespace);
+  names(at: number | Date, namespace: string | undefined): Promise<SortedNames> {
+    return this.#at(at).names(namespace);
   }
 
   /** The entry of a key at a position or an instant. */
-  entry(moment: number | Date, namespace: string, key: string): Entry | undefined {
-    return this.#at(moment).view.entry(key, namespace) as Entry | undefined;
+  entry(at: number | Date, namespace: string, key: string): Entry | undefined {
+    return this.#at(at).view.entry(key, namespace) as Entry | undefined;
   }
 
   /** `undefined`: now. */
-  async detail(moment: number | Date | undefined): Promise<ViewDetail> {
+  async detail(of: number | Date | undefined): Promise<ViewDetail> {
     const { begin: first, log } = this.#cache.inspection;
-    const position = moment === undefined ? log.committed : this.position(moment);
+    const position = of === undefined ? log.committed : this.position(of);
     const last = log.committed;
     const instants = await Promise.all([position, Math.max(first, 1), last].map((at) => this.#instant(at)));
     const [at = null, firstAt = null, lastAt = null] = instants;
@@ -136,7 +136,7 @@ export class Views {
   }
 
   /** What is different between two positions, sorted by namespace and key. */
-  async difference({ a, b, namespace, agent, after, limit, signal }: DiffQuestion): Promise<DiffPage> {
+  async difference({ a, b, namespace, agent, after, limit, signal }: DiffQuery): Promise<DiffPage> {
     this.#touch();
     const one = namespace?.includes('*') ? undefined : namespace;
     const id = JSON.stringify([a, b, one]);
@@ -164,9 +164,9 @@ export class Views {
     this.#difference = undefined;
   }
 
-  #at(moment: number | Date): KeptView {
+  #at(at: number | Date): KeptView {
     this.#touch();
-    const position = this.position(moment);
+    const position = this.position(at);
     let kept = this.#views.get(position);
     this.#views.delete(position);
     kept ??= new KeptView(this.#cache.at(position), this.#clock);

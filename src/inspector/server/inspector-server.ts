@@ -13,8 +13,8 @@ import type { Inspectable } from '../inspectable.ts';
 import type { Branch, ErrorAnswer } from '../protocol.ts';
 import { isAsset, sendAsset } from './assets.ts';
 import { FOREIGN_PATH, LIVE_PATH, LiveSockets } from './live-sockets.ts';
-import { type Asked, ROUTES, WRITES } from './routes.ts';
-import { LookedAt } from './services.ts';
+import { ROUTES, type RouteRequest, WRITES } from './routes.ts';
+import { Services } from './services.ts';
 
 const LOOPBACK = '127.0.0.1';
 const TOKEN = /^[A-Za-z0-9_-]{16,}$/;
@@ -30,7 +30,7 @@ export class InspectorServer implements Inspector {
   readonly #options: InspectorOptions;
   readonly #listener: HttpListener;
   readonly #guard: HttpGuard;
-  readonly #looked: LookedAt;
+  readonly #services: Services;
   readonly #sockets: LiveSockets;
   readonly #sender: ActorSender | undefined;
   readonly #stopListening: () => void;
@@ -47,10 +47,10 @@ export class InspectorServer implements Inspector {
     this.token = token;
     this.url = `http://${hostInUrl(host)}:${this.port}/#token=${token}`;
     this.#guard = new HttpGuard({ port: this.port, host, token, from: 'the address that was printed' });
-    this.#looked = new LookedAt(cache, options);
-    this.#sockets = new LiveSockets(this.#looked, this.#guard, clock);
+    this.#services = new Services(cache, options);
+    this.#sockets = new LiveSockets(this.#services, this.#guard, clock);
     listener.server.on('upgrade', (request, socket, head) => this.#sockets.upgrade(request, socket, head));
-    this.#sender = sendTo === undefined ? undefined : new ActorSender(cache, clock, this.#looked.redactor, sendTo);
+    this.#sender = sendTo === undefined ? undefined : new ActorSender(cache, clock, this.#services.redactor, sendTo);
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
 
@@ -113,9 +113,9 @@ export class InspectorServer implements Inspector {
       return refuse(response, 403, 'FORBIDDEN', message);
     }
     const body = request.method === 'POST' ? await bodyOf(request) : {};
-    const route = ROUTES[address as keyof typeof ROUTES] as (asked: Asked) => unknown;
+    const route = ROUTES[address as keyof typeof ROUTES] as (request: RouteRequest) => unknown;
     const answer = await route({
-      ...{ looked: this.#looked, query: searchParams, body, allowWrite, signal },
+      ...{ services: this.#services, query: searchParams, body, allowWrite, signal },
       foreignUrl: `ws://${request.headers.host}${FOREIGN_PATH}?token=${this.token}`,
       fork: (at) => this.#fork(at),
     });
@@ -127,18 +127,20 @@ export class InspectorServer implements Inspector {
     const { code, message } = wireError(error);
     if (!(error instanceof VersionConflictError)) return { error: { code, message } };
     const { current } = error;
-    return { error: { code, message, current: current === undefined ? null : this.#looked.presenter.entry(current) } };
+    return {
+      error: { code, message, current: current === undefined ? null : this.#services.presenter.entry(current) },
+    };
   }
 
   async #fork(at: number): Promise<Branch> {
     if (this.#branches.size + this.#forking >= MAX_BRANCHES) {
-      const message = `${MAX_BRANCHES} branches are looked at already. They end with this inspector.`;
+      const message = `${MAX_BRANCHES} branches are open already. They end with this inspector.`;
       throw new ContextCacheError('OVERLOADED', message);
     }
     this.#forking += 1;
     try {
       const { redact, host } = this.#options;
-      const cache = await this.#looked.cache.fork({ at });
+      const cache = await this.#services.cache.fork({ at });
       const inspector = await InspectorServer.start(cache, { redact, host, allowWrite: true });
       this.#branches.add({ cache, inspector });
       return { url: inspector.url, position: at };
@@ -150,7 +152,7 @@ export class InspectorServer implements Inspector {
   async #close(): Promise<void> {
     this.#stopListening();
     this.#sender?.close();
-    this.#looked.close();
+    this.#services.close();
     await this.#sockets.close();
     await this.#listener.close();
     // Branches read from the cache: they end first.
@@ -158,12 +160,12 @@ export class InspectorServer implements Inspector {
   }
 }
 
-async function bodyOf(request: IncomingMessage): Promise<Asked['body']> {
+async function bodyOf(request: IncomingMessage): Promise<RouteRequest['body']> {
   if (!JSON_BODY.test(request.headers['content-type'] ?? '')) {
     throw new ContextCacheError('INVALID_COMMAND', 'Send "Content-Type: application/json".');
   }
   const body = await readJson(request);
-  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Asked['body'];
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as RouteRequest['body'];
   throw new ContextCacheError('INVALID_COMMAND', 'The body is one JSON object.');
 }
 

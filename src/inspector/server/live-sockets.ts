@@ -5,7 +5,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { HttpGuard, Refusal } from '../../wire/http-guard.ts';
 import { LIVE_PROTOCOL } from '../live-protocol.ts';
 import { LiveConnection } from './live-connection.ts';
-import type { LookedAt } from './services.ts';
+import type { Services } from './services.ts';
 
 export const LIVE_PATH = '/api/live';
 export const FOREIGN_PATH = '/api/foreign';
@@ -19,14 +19,14 @@ const GOODBYE_MS = 500;
 
 /** WebSockets: of pages that look, and of other programs' actors. */
 export class LiveSockets {
-  readonly #looked: LookedAt;
+  readonly #services: Services;
   readonly #guard: HttpGuard;
   readonly #clock: Clock;
   readonly #server: WebSocketServer;
   #closing = false;
 
-  constructor(looked: LookedAt, guard: HttpGuard, clock: Clock) {
-    this.#looked = looked;
+  constructor(services: Services, guard: HttpGuard, clock: Clock) {
+    this.#services = services;
     this.#guard = guard;
     this.#clock = clock;
     this.#server = new WebSocketServer({
@@ -85,17 +85,17 @@ export class LiveSockets {
   }
 
   #page(socket: WebSocket): void {
-    const { id: logId, head: position } = this.#looked.cache.inspection.log;
+    const { id: logId, head: position } = this.#services.cache.inspection.log;
     const connection = new LiveConnection({
       ...{ socket, clock: this.#clock, hello: { type: 'hello', logId, position } },
-      feedOf: (subscription) => this.#looked.feedOf(subscription),
+      feedOf: (subscription) => this.#services.feedOf(subscription),
     });
     socket.on('message', (data) => connection.receive(String(data)));
     socket.on('close', () => connection.close());
   }
 
   #producer(socket: WebSocket): void {
-    const take = this.#looked.foreign.producer();
+    const take = this.#services.foreign.producer();
     socket.on('message', (data) => take(String(data)));
   }
 }

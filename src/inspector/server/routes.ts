@@ -1,16 +1,16 @@
 import type { Acknowledgement } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Operation } from '../../core/update.ts';
-import { moment, position } from '../../wire/http-query.ts';
+import { position, positionOrTime } from '../../wire/http-query.ts';
 import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
 import type { Addresses, Branch } from '../protocol.ts';
-import type { ActorsQuestion } from '../reads/actors.ts';
-import type { NamesQuestion } from '../reads/data.ts';
-import { GRAPHS, type LookedAt } from './services.ts';
+import type { ActorsQuery } from '../reads/actors.ts';
+import type { NamesQuery } from '../reads/data.ts';
+import { GRAPHS, type Services } from './services.ts';
 
 /** Something that is asked, and what it is answered with. */
-export interface Asked {
-  readonly looked: LookedAt;
+export interface RouteRequest {
+  readonly services: Services;
   readonly query: URLSearchParams;
   /** Of a POST. */
   readonly body: Readonly<Record<string, unknown>>;
@@ -22,7 +22,7 @@ export interface Asked {
 }
 
 type Routes = {
-  readonly [Address in keyof Addresses]: (asked: Asked) => Addresses[Address] | Promise<Addresses[Address]>;
+  readonly [Address in keyof Addresses]: (request: RouteRequest) => Addresses[Address] | Promise<Addresses[Address]>;
 };
 
 const DEFAULT_LIMIT = 100;
@@ -43,8 +43,8 @@ const STATUSES: readonly string[] = [
   'passivated',
   'restarting',
   'failed',
-] satisfies ActorsQuestion['status'][];
-const SORTS: readonly string[] = ['name', 'load', 'keys', 'bytes', 'restarts'] satisfies ActorsQuestion['sort'][];
+] satisfies ActorsQuery['status'][];
+const SORTS: readonly string[] = ['name', 'load', 'keys', 'bytes', 'restarts'] satisfies ActorsQuery['sort'][];
 
 /** What changes the cache or what is stored of it. A branch changes nothing but itself, and verifying reads. */
 export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
@@ -55,94 +55,94 @@ export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
 
 /** How each address is answered. */
 export const ROUTES: Routes = {
-  'GET /api/meta': ({ looked, allowWrite, foreignUrl }) => looked.meta(allowWrite, foreignUrl),
-  'GET /api/overview': ({ looked }) => looked.meter.overview(),
+  'GET /api/meta': ({ services, allowWrite, foreignUrl }) => services.meta(allowWrite, foreignUrl),
+  'GET /api/overview': ({ services }) => services.meter.overview(),
   'GET /api/machines': () => ({ machines: GRAPHS }),
-  'GET /api/actors': ({ looked, query, signal }) =>
-    looked.actors.list({
+  'GET /api/actors': ({ services, query, signal }) =>
+    services.actors.list({
       q: query.get('q') ?? '',
-      status: oneOf(query, 'status', STATUSES) as ActorsQuestion['status'],
-      sort: (oneOf(query, 'sort', SORTS) ?? 'name') as ActorsQuestion['sort'],
+      status: oneOf(query, 'status', STATUSES) as ActorsQuery['status'],
+      sort: (oneOf(query, 'sort', SORTS) ?? 'name') as ActorsQuery['sort'],
       ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
     }),
-  'GET /api/actor-tree': ({ looked, query, signal }) => looked.actors.tree(names(query, signal)),
-  'GET /api/agents': ({ looked, query }) => looked.agents.detail(limitOf(query)),
-  'GET /api/actor': ({ looked, query }) => looked.actors.one(text(query, 'id')),
-  'GET /api/updates': ({ looked, query, signal }) =>
-    looked.updates.page({
+  'GET /api/actor-tree': ({ services, query, signal }) => services.actors.tree(names(query, signal)),
+  'GET /api/agents': ({ services, query }) => services.agents.detail(limitOf(query)),
+  'GET /api/actor': ({ services, query }) => services.actors.one(text(query, 'id')),
+  'GET /api/updates': ({ services, query, signal }) =>
+    services.updates.page({
       ...{ filter: filterIn(query), limit: limitOf(query), signal },
       ...{ before: position(query, 'before'), around: position(query, 'around') },
     }),
-  'GET /api/update': ({ looked, query, signal }) => looked.updates.one(positionOf(query, 'position'), signal),
-  'GET /api/namespaces': ({ looked, query, signal }) => looked.data.namespaces(names(query, signal)),
-  'GET /api/keys': ({ looked, query, signal }) => looked.data.keys(text(query, 'namespace'), names(query, signal)),
-  'GET /api/search': ({ looked, query, signal }) =>
-    looked.data.search({
-      ...{ q: text(query, 'q'), at: moment(query, 'at'), after: query.get('after') ?? undefined },
+  'GET /api/update': ({ services, query, signal }) => services.updates.one(positionOf(query, 'position'), signal),
+  'GET /api/namespaces': ({ services, query, signal }) => services.data.namespaces(names(query, signal)),
+  'GET /api/keys': ({ services, query, signal }) => services.data.keys(text(query, 'namespace'), names(query, signal)),
+  'GET /api/search': ({ services, query, signal }) =>
+    services.data.search({
+      ...{ q: text(query, 'q'), at: positionOrTime(query, 'at'), after: query.get('after') ?? undefined },
       ...{ limit: limitOf(query), signal },
     }),
-  'GET /api/entry': ({ looked, query }) =>
-    looked.data.entry(text(query, 'namespace'), text(query, 'key'), moment(query, 'at')),
-  'GET /api/history': ({ looked, query, signal }) =>
-    looked.data.history(text(query, 'namespace'), text(query, 'key'), {
+  'GET /api/entry': ({ services, query }) =>
+    services.data.entry(text(query, 'namespace'), text(query, 'key'), positionOrTime(query, 'at')),
+  'GET /api/history': ({ services, query, signal }) =>
+    services.data.history(text(query, 'namespace'), text(query, 'key'), {
       ...{ before: position(query, 'after'), limit: limitOf(query), signal },
     }),
-  'POST /api/set': ({ looked, body }) => set(looked, body),
-  'POST /api/delete': ({ looked, body }) => looked.data.delete(editOf(body)),
-  'GET /api/view': ({ looked, query }) => looked.moments.detail(moment(query, 'at')),
-  'GET /api/timeline': async ({ looked, query, signal }) => {
+  'POST /api/set': ({ services, body }) => set(services, body),
+  'POST /api/delete': ({ services, body }) => services.data.delete(editOf(body)),
+  'GET /api/view': ({ services, query }) => services.views.detail(positionOrTime(query, 'at')),
+  'GET /api/timeline': async ({ services, query, signal }) => {
     const points = numberOf(query, 'points', DEFAULT_POINTS, MAX_POINTS);
-    return { points: await looked.moments.timeline(points, signal) };
+    return { points: await services.views.timeline(points, signal) };
   },
-  'GET /api/diff': ({ looked, query, signal }) =>
-    looked.moments.difference({
-      a: looked.moments.position(momentOf(query, 'a')),
-      b: looked.moments.position(momentOf(query, 'b')),
+  'GET /api/diff': ({ services, query, signal }) =>
+    services.views.difference({
+      a: services.views.position(requiredPositionOrTime(query, 'a')),
+      b: services.views.position(requiredPositionOrTime(query, 'b')),
       namespace: query.get('namespace') || undefined,
       agent: query.get('agent') || undefined,
       ...{ after: position(query, 'after') ?? 0, limit: limitOf(query), signal },
     }),
   'POST /api/fork': ({ body, fork }) => fork(integer(body, 'at')),
-  'GET /api/health': ({ looked }) => looked.health.detail(),
-  'POST /api/backup': ({ looked }) => looked.cache.ask({ type: 'context.backup' }),
-  'POST /api/verify': ({ looked, body, signal }) => {
+  'GET /api/health': ({ services }) => services.health.detail(),
+  'POST /api/backup': ({ services }) => services.cache.ask({ type: 'context.backup' }),
+  'POST /api/verify': ({ services, body, signal }) => {
     const { against = 'nothing' } = body;
     if (against !== 'nothing' && against !== 'mirror') throw invalid('against is "nothing" or "mirror".');
-    return looked.verification.run(against, signal);
+    return services.verification.run(against, signal);
   },
-  'GET /api/foreign': ({ looked }) => looked.foreign.list(),
+  'GET /api/foreign': ({ services }) => services.foreign.list(),
 };
 
-function set(looked: LookedAt, body: Asked['body']): Promise<Acknowledgement> {
+function set(services: Services, body: RouteRequest['body']): Promise<Acknowledgement> {
   const { value, expiresAt } = body;
   if (value === undefined) throw invalid('value is missing: what is to be stored.');
   if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number') {
     throw invalid('expiresAt is epoch milliseconds, or null.');
   }
   const edit = { ...editOf(body), value } as EditRequest;
-  return looked.data.set(expiresAt === undefined ? edit : { ...edit, expiresAt });
+  return services.data.set(expiresAt === undefined ? edit : { ...edit, expiresAt });
 }
 
-function editOf(body: Asked['body']): Omit<EditRequest, 'value'> {
+function editOf(body: RouteRequest['body']): Omit<EditRequest, 'value'> {
   const { namespace, key } = body;
   if (typeof namespace !== 'string') throw invalid('namespace is missing.');
   if (typeof key !== 'string') throw invalid('key is missing.');
   return { namespace, key, ifVersion: integer(body, 'ifVersion') };
 }
 
-function integer(body: Asked['body'], name: string): number {
+function integer(body: RouteRequest['body'], name: string): number {
   const value = body[name];
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw invalid(`${name} is an integer from 0.`);
 }
 
-function names(query: URLSearchParams, signal: AbortSignal): NamesQuestion {
+function names(query: URLSearchParams, signal: AbortSignal): NamesQuery {
   const separators = query.getAll('separator').filter((separator) => separator !== '');
   return {
     prefix: query.get('prefix') ?? '',
     separators: query.has('separator') ? separators : SEPARATORS,
     q: query.get('q') ?? '',
-    ...{ at: moment(query, 'at'), after: query.get('after') ?? undefined, limit: limitOf(query), signal },
+    ...{ at: positionOrTime(query, 'at'), after: query.get('after') ?? undefined, limit: limitOf(query), signal },
   };
 }
 
@@ -169,8 +169,8 @@ function positionOf(query: URLSearchParams, name: string): number {
   throw invalid(`${name} is missing: a position of the log.`);
 }
 
-function momentOf(query: URLSearchParams, name: string): number | Date {
-  const value = moment(query, name);
+function requiredPositionOrTime(query: URLSearchParams, name: string): number | Date {
+  const value = positionOrTime(query, name);
   if (value !== undefined) return value;
   throw invalid(`${name} is missing: a position of the log, or a time.`);
 }

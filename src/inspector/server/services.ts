@@ -32,12 +32,12 @@ export const GRAPHS: readonly MachineGraph[] = [supervisorMachine, namespaceMach
   .filter((graph) => graph !== undefined);
 
 /** A cache that is looked at, and all that looks. Until somebody does, nothing is attached to the cache. */
-export class LookedAt {
+export class Services {
   readonly cache: Inspectable;
   readonly actors: Actors;
   readonly agents: Agents;
   readonly data: Data;
-  readonly moments: Views;
+  readonly views: Views;
   readonly updates: UpdatePages;
   readonly meter: Meter;
   readonly verification: Verification;
@@ -57,15 +57,15 @@ export class LookedAt {
     this.presenter = new Presenter(this.redactor);
     this.#index = new NamespaceIndex(cache, this.#clock);
     this.updates = new UpdatePages(cache, this.#clock, this.presenter);
-    this.moments = new Views(cache, this.#clock, this.updates, this.presenter);
+    this.views = new Views(cache, this.#clock, this.updates, this.presenter);
     this.actors = new Actors(cache, this.#clock, this.#index);
     this.agents = new Agents(cache, this.#clock);
     this.meter = new Meter(cache, this.#clock, this.#index);
     this.verification = new Verification(cache, this.#clock);
     this.health = new HealthReads(cache, this.#clock, this.verification);
     this.foreign = new ForeignActors(this.redactor, this.#clock);
-    const { redactor, presenter, moments } = this;
-    this.data = new Data({ cache, clock: this.#clock, index: this.#index, moments, redactor, presenter });
+    const { redactor, presenter, views } = this;
+    this.data = new Data({ cache, clock: this.#clock, index: this.#index, views, redactor, presenter });
   }
 
   meta(allowWrite: boolean, foreignUrl: string): Meta {
@@ -110,7 +110,7 @@ export class LookedAt {
   close(): void {
     this.verification.close();
     this.meter.close();
-    this.moments.close();
+    this.views.close();
     this.data.close();
     this.#index.close();
   }
