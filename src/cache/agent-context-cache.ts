@@ -354,13 +354,16 @@ export class AgentContextCache<
    * Executes a command and resolves with its answer; see {@link ContextCommand}. Aborting `signal` ends the wait, while
    * the command may still take effect.
    */
-  async ask<C extends ContextCommand>(
-    command: C,
-    options: { readonly signal?: AbortSignal } = {},
-  ): Promise<AnswerTo<C>> {
-    ASK_OPTIONS.check(options);
-    options.signal?.throwIfAborted();
-    return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
+  ask<C extends ContextCommand>(command: C, options: { readonly signal?: AbortSignal } = {}): Promise<AnswerTo<C>> {
+    const run = async () => {
+      ASK_OPTIONS.check(options);
+      options.signal?.throwIfAborted();
+      return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
+    };
+    return this.#writer.guard(run, {
+      source: 'command',
+      command: typeof command?.type === 'string' ? command.type : 'unknown',
+    });
   }
 
   /**
@@ -605,8 +608,11 @@ export class AgentContextCache<
   /** Loads what an asynchronous primary holds of a namespace, with a command that changes nothing. A synchronous one has answered by the return. */
   #hydrate(namespace: string): MaybePromise<unknown> {
     const { admission, clock, primary } = this.#engine;
-    const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined), true);
-    return primary?.synchronous ? undefined : hydrated;
+    const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined));
+    if (!primary?.synchronous) return hydrated;
+    // The read itself reports that the primary cannot be read.
+    hydrated.catch(() => {});
+    return undefined;
   }
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {

@@ -23,7 +23,7 @@ export interface ControlDeps {
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
   const { parts, writer, reader } = deps;
-  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command), true);
+  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command));
   return isQueryCommand(command) ? answerQuery(reader, command) : answerControl(deps, command as ControlCommand);
 }
 

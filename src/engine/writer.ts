@@ -20,6 +20,7 @@ import {
 } from '../core/write-options.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Conflicts } from './conflicts.ts';
+import { Outcomes } from './outcome.ts';
 import { andThen } from './reader.ts';
 
 /** What {@link Writer} works with. */
@@ -42,7 +43,7 @@ const MAX_TRIES = 1_000;
 
 const ignore = (): void => {};
 
-/** Sends requests through the supervisor and turns their ends into promises that nobody has to await. */
+/** Sends requests through the supervisor and returns promises of their results, which need not be awaited. */
 export class Writer {
   readonly #deps: WriterDeps;
   /** Requests that wait for an asynchronous primary or a restart. */
@@ -53,9 +54,11 @@ export class Writer {
   #acknowledged: Promise<Acknowledgement>[] = [];
   #closed = false;
   readonly #making = new Map<string, Promise<JsonValue>>();
+  readonly #outcomes: Outcomes;
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
+    this.#outcomes = new Outcomes(deps.report);
   }
 
   /** As {@link write}, of the command that comes most often. */
@@ -125,21 +128,23 @@ export class Writer {
     return this.execute(request);
   }
 
-  /** `quiet`: a refusal is the caller's business alone. */
-  execute(request: Request, quiet = false): Promise<Acknowledgement> {
-    if (this.#closed) return this.#fail(new ContextCacheError('CLOSED', 'The cache is shut down.'), request, quiet);
+  /** Sends a request. The promise rejects if the request is refused or fails. */
+  execute(request: Request): Promise<Acknowledgement> {
+    if (this.#closed)
+      return this.#reject(new ContextCacheError('CLOSED', 'The cache is shut down.'), sourceOf(request));
     this.#deps.supervisor.dispatch(request);
-    if (request.settled) return this.#end(request, quiet);
-    this.#unsettled.add(request);
-    const settled = new Promise<Acknowledgement>((resolve) => {
+    const { error, result } = request;
+    if (result !== undefined) return this.#acknowledge(result);
+    if (error !== undefined && !this.#mustComplete(error)) return this.#refuse(request, error);
+    return this.#outcomes.pending((resolve, reject) => {
+      this.#unsettled.add(request);
       request.whenSettled(() => {
         this.#unsettled.delete(request);
         if (this.#unsettled.size === 0) this.#whenSettled?.();
-        resolve(this.#end(request, quiet));
+        if (request.result !== undefined) resolve(this.#acknowledge(request.result));
+        else this.#complete(request).then(reject);
       });
-    });
-    settled.catch(ignore);
-    return settled;
+    }, sourceOf(request));
   }
 
   /** Read, change, write; again from the start where somebody else wrote in between. */
@@ -159,7 +164,7 @@ export class Writer {
           }
           const condition = { ...options, ifVersion: options?.ifVersion ?? entry?.version ?? 0 };
           const request = admission.set(clock.now(), namespace, key, next, condition);
-          return this.execute(request, true).catch((error) => {
+          return this.execute(request).catch((error) => {
             const again =
               error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
             if (!again) throw error;
@@ -167,7 +172,7 @@ export class Writer {
           });
         }),
       );
-    return this.#guarded(() => {
+    return this.guard(() => {
       UPDATE_OPTIONS.check(options);
       return attempt(1);
     });
@@ -188,10 +193,12 @@ export class Writer {
     const id = JSON.stringify([namespace, key]);
     const making = this.#making.get(id);
     if (making !== undefined) return making;
-    const made = this.#guarded(() => this.#getOrSet(key, make, namespace, options));
+    const made = this.guard(() =>
+      this.#getOrSet(key, make, namespace, options).finally(() => {
+        this.#making.delete(id);
+      }),
+    );
     this.#making.set(id, made);
-    const forget = () => this.#making.delete(id);
-    made.then(forget, forget);
     return made;
   }
 
@@ -226,7 +233,7 @@ export class Writer {
     const { admission, clock } = this.#deps;
     const request = admission.set(clock.now(), namespace, key, value, { ...options, ifVersion: 0 });
     try {
-      await this.execute(request, true);
+      await this.execute(request);
       return request.value;
     } catch (error) {
       if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
@@ -234,22 +241,21 @@ export class Writer {
     }
   }
 
-  /** Runs at once; whatever it throws becomes a rejection that needs no handler. */
-  #guarded<T>(run: () => MaybePromise<T>): Promise<T> {
-    let outcome: Promise<T>;
+  /** Runs at once. What `run` throws or rejects with becomes a rejection that needs no handler. */
+  guard<T>(run: () => MaybePromise<T>, source: FailureSource = { source: 'command' }): Promise<T> {
+    let result: MaybePromise<T>;
     try {
-      outcome = Promise.resolve(run());
+      result = run();
     } catch (error) {
-      outcome = Promise.reject(toError(error));
+      return this.#reject(toError(error), source);
     }
-    outcome.catch((error) => this.#deps.report(toError(error), { source: 'command' }));
-    return outcome;
+    if (!(result instanceof Promise)) return Promise.resolve(result);
+    return this.#outcomes.pending((resolve, reject) => {
+      result.then(resolve, (error) => reject(toError(error)));
+    }, source);
   }
 
-  #end(request: Request, quiet: boolean): Promise<Acknowledgement> {
-    const { result, error } = request;
-    if (result === undefined)
-      return this.#fail(error ?? new Error('The request ended without an outcome.'), request, quiet);
+  #acknowledge(result: Acknowledgement): Promise<Acknowledgement> {
     const committed = this.#deps.awaitCommit ? this.#deps.log.whenCommitted(result.position) : undefined;
     if (committed === undefined) return Promise.resolve(result);
     if (committed !== this.#commit) this.#awaitCommit(committed);
@@ -259,8 +265,8 @@ export class Writer {
   }
 
   /**
-   * The log itself reports why it could not commit. Only then does each promise get a handler: a second promise for each
-   * write is a tenth of what a write takes where thousands are in flight.
+   * Attaches handlers to the promises of a commit once it fails, not before: the log itself reports why it could not
+   * commit, and a second promise for each write is a tenth of what a write takes with thousands in flight.
    */
   #awaitCommit(committed: Promise<void>): void {
     const acknowledged: Promise<Acknowledgement>[] = [];
@@ -276,35 +282,35 @@ export class Writer {
     );
   }
 
-  #fail(error: Error, request: Request, quiet: boolean): Promise<never> {
-    const { readFromPrimary, conflicts } = this.#deps;
-    if (error instanceof VersionConflictError) conflicts.add(request, error);
-    if (readFromPrimary !== undefined && error instanceof VersionConflictError && error.current !== undefined) {
-      const { namespace, key, expected, current } = error;
-      const complete = Promise.resolve(readFromPrimary(key, namespace)).then((value): never => {
-        throw new VersionConflictError(
-          namespace,
-          key,
-          expected,
-          value === undefined ? undefined : { ...current, value },
-        );
-      });
-      complete.catch(ignore);
-      return complete;
+  /** Whether the error lacks the present value, which only the primary has. */
+  #mustComplete(error: Error): error is VersionConflictError {
+    return (
+      this.#deps.readFromPrimary !== undefined && error instanceof VersionConflictError && error.current !== undefined
+    );
+  }
+
+  /** Resolves with the request's error; a version conflict gets the value that the primary has. */
+  async #complete(request: Request): Promise<Error> {
+    const { error = new Error('The request ended without an outcome.') } = request;
+    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
+    if (!this.#mustComplete(error)) return error;
+    const { namespace, key, expected, current } = error;
+    try {
+      const value = await this.#deps.readFromPrimary?.(key, namespace);
+      const complete = value === undefined || current === undefined ? undefined : { ...current, value };
+      return new VersionConflictError(namespace, key, expected, complete);
+    } catch (thrown) {
+      return toError(thrown);
     }
-    if (quiet) {
-      const rejected = Promise.reject(error);
-      rejected.catch(ignore);
-      return rejected;
-    }
+  }
+
+  #refuse(request: Request, error: Error): Promise<never> {
+    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
     return this.#reject(error, sourceOf(request));
   }
 
   #reject(error: Error, source: FailureSource): Promise<never> {
-    this.#deps.report(error, source);
-    const rejected = Promise.reject(error);
-    rejected.catch(ignore);
-    return rejected;
+    return this.#outcomes.rejected(error, source);
   }
 }
 

@@ -267,7 +267,7 @@ function applyAll(
     const request = drop
       ? Request.ofWhole('context.drop', name, now, by)
       : Request.ofWhole('context.batch', name, now, by, steps);
-    return into.writer.execute(request, true);
+    return into.writer.execute(request);
   });
   const report = {
     updates: changing.reduce((sum, { drop, steps }) => sum + (drop ? 1 : steps.length), 0),

@@ -85,6 +85,9 @@ describe('an asynchronous primary', () => {
     expect(await Promise.all(done.map(codeOf))).toEqual([undefined, 'BACKEND_FAILED', undefined]);
     expect(primary.content()).toEqual({ n: { a: 1, b: 3 } });
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set b']);
+    expect(failures).toEqual([]);
+    void cache.set('bad', 4, 'n');
+    await turns();
     expect(failures).toMatchObject([{ error: { code: 'BACKEND_FAILED', cause: { message: 'refused' } } }]);
   });
 

@@ -63,14 +63,16 @@ describe('update', () => {
       }),
     ).rejects.toBe(failure);
     expect(cache.position).toBe(0);
-    expect(failures.map(({ error }) => error)).toEqual([failure, failure]);
+    await turns();
+    expect(failures).toEqual([]);
     void cache.update('a', () => {
       throw failure;
     });
     await turns();
+    expect(failures.map(({ error }) => error)).toEqual([failure]);
   });
 
-  it('tells a failure once, however often it had to try', async () => {
+  it('reports a failure that is not handled once, however often it tried', async () => {
     const { cache, failures } = makeCache();
     await cache.set('a', 0);
     let tries = 0;
@@ -80,7 +82,8 @@ describe('update', () => {
       void cache.set('a', tries);
       return -1;
     });
-    await expect(done).rejects.toThrow('enough');
+    void done;
+    await turns();
     expect(failures).toHaveLength(1);
   });
 
@@ -140,7 +143,8 @@ describe('getOrSet', () => {
         throw new Error('no');
       }),
     ).rejects.toThrow('no');
-    expect(failures).toHaveLength(1);
+    await turns();
+    expect(failures).toEqual([]);
     expect(await cache.getOrSet('a', () => 1, 'default', { ttl: 5 })).toBe(1);
     vi.spyOn(clock, 'now').mockReturnValue(START + 5);
     expect(await cache.getOrSet('a', () => 2)).toBe(2);

@@ -1,0 +1,87 @@
+import type { FailureSource, Report } from '../core/report.ts';
+
+const ignore = (): void => {};
+
+/**
+ * A promise that knows whether anything waits for it. `await`, `Promise.all` and returning it from an async function call
+ * `then` as well, because its constructor is not `Promise`. What `then` returns is an ordinary promise.
+ */
+class Outcome<Result> extends Promise<Result> {
+  isHandled = false;
+
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: the override of Promise's own
+  override then<Kept = Result, Caught = never>(
+    onFulfilled?: ((value: Result) => Kept | PromiseLike<Kept>) | null,
+    onRejected?: ((reason: unknown) => Caught | PromiseLike<Caught>) | null,
+  ): Promise<Kept | Caught> {
+    this.isHandled = true;
+    return super.then(onFulfilled, onRejected);
+  }
+}
+
+/** Attaches a handler that does not count, so that Node never takes the promise for an unhandled rejection. */
+function keepFromProcess(outcome: Outcome<unknown>): void {
+  Promise.prototype.then.call(outcome, undefined, ignore);
+}
+
+interface Failure {
+  readonly outcome: Outcome<unknown>;
+  readonly error: Error;
+  readonly source: FailureSource;
+}
+
+/**
+ * Makes rejections that need no handler. One that gets a handler by the end of the turn belongs to the caller; any other
+ * is reported. Costs nothing until something is rejected, but for promises that are pending when they are returned.
+ */
+export class Outcomes {
+  readonly #report: Report;
+  #failures: Failure[] = [];
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  /** Returns a promise rejected with `error`. */
+  rejected(error: Error, source: FailureSource): Promise<never> {
+    const outcome = Outcome.reject(error) as Outcome<never>;
+    keepFromProcess(outcome);
+    this.#failed({ outcome, error, source });
+    return outcome;
+  }
+
+  /**
+   * Returns a promise that settles when `settle` calls back: with a result, a promise of one, or an error. A promise of a
+   * result that rejects is not reported.
+   */
+  pending<Result>(
+    settle: (resolve: (result: Result | Promise<Result>) => void, reject: (error: Error) => void) => void,
+    source: FailureSource,
+  ): Promise<Result> {
+    const outcome = new Outcome<Result>((resolve, reject) => {
+      settle(resolve, (error) => {
+        reject(error);
+        // `settle` may call back before there is an outcome.
+        queueMicrotask(() => this.#failed({ outcome, error, source }));
+      });
+    });
+    keepFromProcess(outcome);
+    return outcome;
+  }
+
+  #failed(failure: Failure): void {
+    this.#failures.push(failure);
+    // After all microtasks, in which `await` attaches its handler.
+    if (this.#failures.length === 1) setImmediate(() => this.#reportUnhandled());
+  }
+
+  #reportUnhandled(): void {
+    const failures = this.#failures;
+    this.#failures = [];
+    for (const { outcome, error, source } of failures) if (!outcome.isHandled) this.#report(error, source);
+  }
+}
