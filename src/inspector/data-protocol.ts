@@ -1,25 +1,27 @@
 import type { Operation } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 
-/** What is told of namespaces, entries, updates and moments; see `protocol.ts` for where. */
+/** The JSON of namespaces, entries, updates and views; `protocol.ts` lists the addresses that answer with it. */
 
+/** One page of a list. */
 export interface Paged<Item> {
   readonly items: readonly Item[];
-  /** For `after`; `null`: this was the last page. */
+  /** Cursor for `after`; `null` on the last page. */
   readonly next: string | null;
 }
 
-/** All but the name are `null` in a view of the past, where telling them would mean reading all of it. */
+/** A namespace. In a view all fields but the name are `null`: counting them would read the whole view. */
 export interface NamespaceSummary {
   readonly name: string;
   readonly version: number | null;
-  /** Of its last update. */
+  /** Position of its last update. */
   readonly position: number | null;
   readonly keys: number | null;
-  /** Estimated, of its values. */
+  /** Estimated size of its values. */
   readonly bytes: number | null;
 }
 
+/** An entry in a list. */
 export interface EntrySummary {
   readonly key: string;
   readonly version: number;
@@ -31,41 +33,42 @@ export interface EntrySummary {
 
 /** The beginning of a value as JSON text. */
 export interface Preview {
-  /** At most 200 characters; not JSON where it is `cut`. */
+  /** At most 200 characters; not valid JSON if it is `cut`. */
   readonly text: string;
   readonly cut: boolean;
 }
 
 /**
- * Part of a tree of names. Below a `prefix` each name is cut at the next separator: what two or more share is one group.
- * A name can be an item and a group (`trip` beside `trip:1` and `trip:2`); the label of one that is the prefix itself is
- * empty. With `q` there are no groups: the names that contain it, whatever their case.
+ * Part of a tree of names. Below `prefix`, names are grouped by their text up to the next separator; a group has at
+ * least two names. A name can be an item beside a group (`trip` beside `trip:1` and `trip:2`); an item that equals the
+ * prefix has an empty label. With `q` there are no groups, only the names that contain it in any case.
  *
- * `separator` is any text; several alternatives are given several times. Default: `:`, `/` and `.` together, of which
- * the first that comes in a name cuts it.
+ * `separator` is any text, and may be given several times. Default: `:`, `/` and `.`; the first one in a name splits it.
  */
 export interface TreePage<Item> extends Paged<TreeGroup | TreeItem<Item>> {
   readonly prefix: string;
-  /** Names below the prefix (or that contain `q`) in all. */
+  /** Number of names below the prefix, or of those that contain `q`. */
   readonly total: number;
-  /** The moment whose names are listed; of now, what is said of them may be newer. */
+  /** Position of the list of names. Without `at`, the items themselves may be newer. */
   readonly position: number;
-  /** Whether nothing has happened since that may have changed the list: of many names it is not made at every look. */
+  /** True if the list is up to date. With very many names it is not rebuilt for every request. */
   readonly current: boolean;
 }
 
+/** Names with a common beginning. */
 export interface TreeGroup {
   readonly kind: 'group';
-  /** What comes after the prefix, with its separator: `trip:`. */
+  /** The text after the prefix, separator included: `trip:`. */
   readonly label: string;
-  /** For the next question. */
+  /** The `prefix` that lists the names of this group. */
   readonly prefix: string;
   readonly count: number;
 }
 
+/** One name. */
 export interface TreeItem<Item> {
   readonly kind: 'item';
-  /** What comes after the prefix. */
+  /** The text after the prefix. */
   readonly label: string;
   readonly item: Item;
 }
@@ -82,10 +85,11 @@ export interface SearchHit {
 }
 
 export interface SearchPage extends Paged<SearchHit> {
-  /** Names and keys read for this page. A page may end before its limit, so that no question takes long. */
+  /** Names and keys read for this page. A page may end before its limit, so that no request takes long. */
   readonly scanned: number;
 }
 
+/** An entry with its value, redacted. */
 export interface EntryDetail {
   readonly namespace: string;
   readonly key: string;
@@ -95,13 +99,14 @@ export interface EntryDetail {
   readonly updatedAt: number;
   readonly expiresAt: number | null;
   readonly agent: string | null;
-  /** Whether parts of the value, or all of it, are hidden. */
+  /** True if any part of the value is hidden. */
   readonly hidden: boolean;
 }
 
+/** One version in the history of an entry. */
 export interface EntryVersionDetail {
   readonly operation: Operation;
-  /** Absent where there was none any more. */
+  /** Absent if the update removed the entry. */
   readonly value?: JsonValue;
   readonly hidden: boolean;
   readonly version: number;
@@ -112,24 +117,24 @@ export interface EntryVersionDetail {
 }
 
 /**
- * `POST /api/set` and, without `value`, `POST /api/delete`. Where `value` holds a `[hidden …]` of the version that is
- * replaced, what is hidden there is kept; it may only stand where it would be hidden again.
+ * The body of `POST /api/set` and, without `value`, of `POST /api/delete`. A `[hidden …]` in `value` stands for the
+ * hidden part of the replaced version, and may only appear at a path that is hidden again.
  */
 export interface EditRequest {
   readonly namespace: string;
   readonly key: string;
   readonly value: JsonValue;
-  /** The version that was looked at; 0: there was none. Else `VERSION_CONFLICT` (409) with the entry as it is. */
+  /** The version that was shown; 0: no entry. `VERSION_CONFLICT` (409), with the current entry, if it has changed. */
   readonly ifVersion: number;
-  /** When it expires, epoch milliseconds; `null`: never. Default: as it was. */
+  /** Expiry in epoch milliseconds; `null`: never. Default: unchanged. */
   readonly expiresAt?: number | null;
 }
 
-/** Which updates: in the query as `operation`, `namespace`, `key`, `agent`; in a subscription as its `filter`. */
+/** A choice of updates: query parameters of the same names, or the `filter` of a subscription. */
 export interface UpdateFilter {
-  /** One of these; in the query several times. */
+  /** Any of these operations; repeated in a query. */
   readonly operation?: readonly Operation[];
-  /** Names, keys and agents are patterns: `*` stands for any text; without one all of it has to be the same. */
+  /** A pattern, like `key` and `agent`: `*` stands for any text; without `*` the whole text must match. */
   readonly namespace?: string;
   readonly key?: string;
   readonly agent?: string;
@@ -144,7 +149,7 @@ export interface UpdateRow {
   readonly version: number;
   readonly operation: Operation;
   readonly key: string | null;
-  /** Of a `set`. */
+  /** `null` unless the operation is `set`. */
   readonly preview: Preview | null;
   readonly at: number;
   readonly agent: string | null;
@@ -153,26 +158,29 @@ export interface UpdateRow {
   readonly bytes: number;
 }
 
+/** A page of the log. */
 export interface UpdatePage extends Paged<UpdateRow> {
-  /** Updates of the log that were looked at: a page may end before its limit, so that no question takes long. */
+  /** Updates read for this page. A page may end before its limit, so that no request takes long. */
   readonly scanned: number;
-  /** The oldest position that was looked at. */
+  /** The oldest position read. */
   readonly oldest: number;
 }
 
+/** An update with its value, redacted. */
 export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {
-  /** Of a `set`; absent otherwise. */
+  /** Absent unless the operation is `set`. */
   readonly value?: JsonValue;
-  /** What the entry held before; `null`: there was none, or it is not known any more. */
+  /** The version before; `null` if there was none, or if it is no longer kept. */
   readonly before: EntryVersionDetail | null;
   readonly hidden: boolean;
 }
 
+/** A view, and the range of positions that can be viewed. */
 export interface ViewDetail {
   readonly position: number;
-  /** When its update was asked for; `null` for 0, and where the log has let go of it. */
+  /** When its update was requested; `null` for position 0, and if the log has released the update. */
   readonly at: number | null;
-  /** The oldest position that can be looked at, and the newest. */
+  /** The oldest and the newest position that can be viewed. */
   readonly first: number;
   readonly last: number;
   readonly firstAt: number | null;

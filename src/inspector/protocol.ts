@@ -22,134 +22,134 @@ import type {
 } from './data-protocol.ts';
 
 /**
- * What the inspector's server and its page say to each other: every JSON address here (what is told of data in
- * `data-protocol.ts`), every message of the WebSocket in `live-protocol.ts`. Types only, so that the page takes nothing
- * of the server along.
+ * The protocol between the inspector's server and its page: every JSON address here, their data in `data-protocol.ts`,
+ * the messages of the WebSocket in `live-protocol.ts`. Types only, so that the page bundles nothing of the server.
  *
- * - **Token.** The printed address is `http://127.0.0.1:PORT/#token=TOKEN`. A fragment is not sent anywhere. The page
- *   takes it out of the address bar, keeps it in `sessionStorage` and sends it with each request:
- *   `Authorization: Bearer TOKEN`. No cookie: those are sent to every port of a host. Page, script and style hold
- *   no data and need no token.
- * - **Names and values.** Every value has been through `redact` before it is here. A hidden one is the string
- *   `[hidden 1a2b3c4d]`; the same hidden value at the same place has the same digits until the inspector ends, so that
- *   versions can be compared. See `EditRequest` for writing back.
- * - **Views.** `at`, `a` and `b` are a position (`120`) or an ISO time (`2026-01-31T12:00:00Z`). Without `at`: now.
- * - **Pages.** Lists have `limit` (default 100, at most 500) and go on with the `next` of the page before: send it as
- *   `after`. `next` is `null` at the end.
- * - **Errors.** Status 400 and up with an {@link ErrorAnswer}. `UNAUTHORIZED` (401): the token is missing or another
- *   process's. `FORBIDDEN` (403): host, origin, or a change without `allowWrite`.
+ * - **Token.** The printed address is `http://127.0.0.1:PORT/#token=TOKEN`. Browsers send a fragment nowhere. The page
+ *   removes it from the address bar, keeps it in `sessionStorage` and sends it with each request as
+ *   `Authorization: Bearer TOKEN`. There is no cookie, because browsers send cookies to every port of a host. Page,
+ *   script and style hold no data and need no token.
+ * - **Values.** Every value is redacted before it is sent. A hidden part is the string `[hidden 1a2b3c4d]`. The same
+ *   hidden value at the same path has the same digits until the inspector ends, so that versions can be compared.
+ *   `EditRequest` explains how to write it back.
+ * - **Views.** `at`, `a` and `b` are a position (`120`) or an ISO time (`2026-01-31T12:00:00Z`). Without `at`: the
+ *   present.
+ * - **Pages.** Lists take `limit` (default 100, at most 500). Send the `next` of a page as `after` to get the following
+ *   page; `next` is `null` on the last one.
+ * - **Errors.** A status of 400 or more with an {@link ErrorAnswer}. `UNAUTHORIZED` (401): the token is missing, or
+ *   belongs to another process. `FORBIDDEN` (403): wrong host or origin, or a change without `allowWrite`.
  */
 export interface Addresses {
-  /** What this inspector is and may do; ask first, and again after each reconnect. */
+  /** Identity and permissions of this inspector. Read it first, and again after each reconnect. */
   'GET /api/meta': Meta;
   'GET /api/overview': Overview;
-  /** The statecharts of the cache's own actors, by machine. They never change while the process runs. */
+  /** The statecharts of the cache's own actors. They never change while the process runs. */
   'GET /api/machines': { readonly machines: readonly MachineGraph[] };
-  /** `q` (part of a name), `status`, `sort` (`name`, `load`, `keys`, `bytes`, `restarts`), `after`, `limit`: of namespaces. */
+  /** For the namespaces: `q` (part of a name), `status`, `sort` (`name`, `load`, `keys`, `bytes`, `restarts`), `after`, `limit`. */
   'GET /api/actors': ActorList;
   /** The same namespaces as a tree: `prefix`, `separator`, `after`, `limit` (see `TreePage`). */
   'GET /api/actor-tree': TreePage<Actor>;
-  /** `limit`: who has written in the last 10,000 updates and since, and whose writes were refused. */
+  /** `limit`: agents that wrote among the last 10,000 updates or since, and agents whose writes were refused. */
   'GET /api/agents': AgentsDetail;
-  /** `id`. */
+  /** `id`: `supervisor`, `follower:NAME` or `namespace:NAME`. `NOT_FOUND` (404) if there is no such actor. */
   'GET /api/actor': Actor;
   /**
-   * The log, newest first: `UpdateFilter`, `before` (a position, or the `next` of the page before; default: the
-   * end), `limit`; or `around` (a position): as many before as after it.
+   * The log, newest first: the fields of `UpdateFilter`, `limit`, and either `before` (a position, or the `next` of the
+   * previous page; default: the end) or `around` (a position: as many updates before it as after it).
    */
   'GET /api/updates': UpdatePage;
-  /** `position`: one update with its whole value, and what the entry held before it. */
+  /** `position`: one update with its whole value, and the version of the entry before it. */
   'GET /api/update': UpdateDetail;
   /** `prefix`, `separator` (default `:` or `/` or `.`, see `TreePage`), `q`, `at`, `after`, `limit`. */
   'GET /api/namespaces': TreePage<NamespaceSummary>;
-  /** `namespace`, and as for namespaces. */
+  /** `namespace`, and the parameters of `/api/namespaces`. */
   'GET /api/keys': TreePage<EntrySummary>;
   /** `q` (in any case), `at`, `after`, `limit`: namespaces, keys and values that contain a text. */
   'GET /api/search': SearchPage;
-  /** `namespace`, `key`, `at`. `NOT_FOUND` (404) where there is none. */
+  /** `namespace`, `key`, `at`. `NOT_FOUND` (404) if the key is missing. */
   'GET /api/entry': EntryDetail;
   /** `namespace`, `key`, `after`, `limit`: newest first. */
   'GET /api/history': Paged<EntryVersionDetail>;
-  /** An `EditRequest`. Needs `allowWrite`. */
+  /** Takes an `EditRequest`. Needs `allowWrite`. */
   'POST /api/set': Acknowledgement;
-  /** An `EditRequest` without its value. Needs `allowWrite`. */
+  /** Takes an `EditRequest` without its value. Needs `allowWrite`. */
   'POST /api/delete': Acknowledgement;
-  /** `at`: which position it is, and what the log holds of the past. */
+  /** `at`: its position and time, and the range that can be viewed. */
   'GET /api/view': ViewDetail;
-  /** `points` (default 60, at most 200): when positions were, spread over what can be seen, for the
-   * slider's scale. */
+  /** `points` (default 60, at most 200): times of positions spread over the viewable range, for the slider's scale. */
   'GET /api/timeline': { readonly points: readonly { readonly position: number; readonly at: number }[] };
   /**
-   * `a`, `b`, `namespace` and `agent` (patterns; an entry's agent is the one that wrote it last), `after`, `limit`: what
-   * was added, changed and removed, by namespace and key.
+   * `a`, `b`, `namespace` and `agent` (patterns; the agent of an entry is its last writer), `after`, `limit`: entries
+   * added, changed and removed, sorted by namespace and key.
    */
   'GET /api/diff': DiffPage;
-  /** `{ at }`: makes a branch in memory, with an inspector of its own in which everything may be changed. */
+  /** `{ at }`: forks a branch in memory, with its own inspector that may write. */
   'POST /api/fork': Branch;
   'GET /api/health': HealthDetail;
   /** Takes a snapshot now. Needs `allowWrite`. */
   'POST /api/backup': SnapshotInfo;
-  /** `{ against: 'nothing' | 'mirror' }`; answers when it has ended; the feed `verify` tells how far it is. */
+  /** `{ against: 'nothing' | 'mirror' }`: answers after the verification; the feed `verify` reports its progress. */
   'POST /api/verify': VerifyReport;
-  /** Actors of other programs that send here with the WebSocket producer of `@statelyai/inspect`. */
+  /** Actors of other programs, sent here by the WebSocket producer of `@statelyai/inspect`. */
   'GET /api/foreign': ForeignList;
 }
 
-/** What every address answers that could not do it. */
+/** The answer of every address that failed. */
 export interface ErrorAnswer {
   readonly error: {
-    /** Of the cache's errors, or `UNAUTHORIZED`, `FORBIDDEN`, `INTERNAL`. */
+    /** A code of the cache's errors, or `UNAUTHORIZED`, `FORBIDDEN`, `INTERNAL`. */
     readonly code: string;
     readonly message: string;
-    /** With `VERSION_CONFLICT`: the entry as it is (redacted); `null` where there is none. */
+    /** With `VERSION_CONFLICT`: the current entry, redacted; `null` if the key is missing. */
     readonly current?: EntryDetail | null;
   };
 }
 
+/** Identity and permissions of an inspector. */
 export interface Meta {
-  /** Of this package. */
+  /** Version of this package. */
   readonly version: string;
-  /** Another one than before: another cache answers now; begin anew. */
+  /** Identifies the log. If it differs from before, another cache answers: reload everything. */
   readonly logId: string;
   readonly durable: boolean;
-  /** The data directory, where there is one. */
+  /** The data directory; `null` in memory. */
   readonly dataDir: string | null;
   readonly pid: number;
   readonly node: string;
-  /** When this inspector began, epoch milliseconds. */
+  /** When this inspector started, epoch milliseconds. */
   readonly startedAt: number;
   readonly now: number;
-  /** Whether entries may be changed and snapshots taken. */
+  /** True if this inspector may change entries and take snapshots. */
   readonly allowWrite: boolean;
-  /** Whether anything is hidden. */
+  /** True if values are redacted. */
   readonly redacts: boolean;
-  /** A branch: the position at which it left its parent. */
+  /** For a branch, the position at which it was forked; `null` otherwise. */
   readonly branchOf: number | null;
-  /** Where a producer of `@statelyai/inspect` connects to, with the token: `createWebSocketInspector({ url })`. */
+  /** Address with token for a producer of `@statelyai/inspect`: `createWebSocketInspector({ url })`. */
   readonly foreignUrl: string;
 }
 
-/** Numbers of one second. A gap in `at` is time in which nobody looked, and nothing was measured. */
+/** Measurements of one second. A gap in `at` means that no page was open, so nothing was measured. */
 export interface OverviewSample {
   /** Epoch milliseconds. */
   readonly at: number;
   readonly position: number;
   readonly updatesPerSecond: number;
-  /** Milliseconds from when a write was asked for until it was committed, exact to 1; `null`: there was none. */
+  /** Milliseconds from the request of a write to its commit, rounded to 1; `null` if there was no write. */
   readonly commitP50Ms: number | null;
   readonly commitP99Ms: number | null;
   readonly namespaces: number;
   readonly resident: number;
-  /** `null` until they have been counted. */
+  /** `null` until counted. */
   readonly keys: number | null;
   readonly bytes: number | null;
   readonly restarts: number;
   /** Writes refused since the cache started because their `ifVersion` did not hold. */
   readonly conflicts: number;
-  /** Updates still to be delivered, by follower. */
+  /** Updates still to be delivered, by follower name. */
   readonly lag: Readonly<Record<string, number>>;
   readonly heapBytes: number;
-  /** The longest that the event loop was held up, milliseconds. */
+  /** Longest delay of the event loop, milliseconds. */
   readonly loopMs: number;
 }
 
@@ -157,7 +157,7 @@ export interface Overview {
   readonly status: CacheHealth['status'];
   readonly log: CacheHealth['log'];
   readonly namespaces: { readonly total: number; readonly resident: number; readonly failed: number };
-  /** Of all namespaces, and estimated bytes of their values; `null` until they have been counted. */
+  /** Keys of all namespaces, and the estimated bytes of their values; `null` until counted. */
   readonly keys: number | null;
   readonly bytes: number | null;
   readonly restarts: number;
@@ -172,44 +172,44 @@ export interface Overview {
     readonly rssBytes: number;
     readonly heapBytes: number;
   };
-  /** The last second; `null` while less has been seen. */
+  /** The last second; `null` before the first sample. */
   readonly now: OverviewSample | null;
-  /** The last ten minutes, as far as somebody looked; oldest first. */
+  /** Samples of the last ten minutes in which a page was open; oldest first. */
   readonly samples: readonly OverviewSample[];
 }
 
-/** A statechart, flat, ready to be laid out. Also made of the definitions that foreign actors bring. */
+/** A statechart as flat lists, ready for layout. Foreign actors bring theirs as a definition. */
 export interface MachineGraph {
-  /** `supervisor`, `namespace`, `follower`; of a foreign actor its own. */
+  /** `supervisor`, `namespace` or `follower`; a foreign actor has its own. */
   readonly id: string;
   readonly states: readonly MachineState[];
   readonly transitions: readonly MachineTransition[];
 }
 
 export interface MachineState {
-  /** Dotted path: `ready`, `connected.idle`. `''` is the root, where it has transitions of its own. */
+  /** Dotted path: `ready`, `connected.idle`. `''` is the root, listed only if it has transitions of its own. */
   readonly id: string;
   /** The last part of the path. */
   readonly label: string;
-  /** Path of the state that this one is in; `null` at the top. */
+  /** Path of the enclosing state; `null` at the top. */
   readonly parent: string | null;
   readonly type: 'atomic' | 'compound' | 'parallel' | 'final' | 'history';
-  /** Whether it is the one its parent begins with. */
+  /** True if it is the initial state of its parent. */
   readonly initial: boolean;
   readonly description: string | null;
   readonly entry: readonly string[];
   readonly exit: readonly string[];
-  /** What runs while it is in this state. */
+  /** Actors that run while the machine is in this state. */
   readonly invokes: readonly string[];
 }
 
 export interface MachineTransition {
-  /** Unique in its graph; {@link ActorTransition.transitions} names it. */
+  /** Unique in its graph; `ActorTransition.transitions` refers to it. */
   readonly id: string;
   readonly source: string;
-  /** `null`: it stays where it is. */
+  /** `null` if the state stays the same. */
   readonly target: string | null;
-  /** `context.*`, `connect done`, `connect failed`, `after backOff`; `''`: always. */
+  /** `context.*`, `connect done`, `connect failed`, `after backOff`; `''` for an eventless transition. */
   readonly event: string;
   readonly guard: string | null;
   readonly actions: readonly string[];
@@ -219,33 +219,33 @@ export interface MachineTransition {
 export interface Actor {
   readonly id: string;
   readonly kind: 'supervisor' | 'namespace' | 'follower';
-  /** The {@link MachineGraph} it runs on. */
+  /** Id of its {@link MachineGraph}. */
   readonly machine: string;
-  /** Its present state in that, lit; `null`: it has no actor just now. */
+  /** Its present state in that graph; `null` while it has no actor. */
   readonly state: string | null;
   /**
-   * Of a namespace: `resident` in memory, `passivated` out of it, `restarting` after a crash, `failed` given up. Of
-   * others `resident`.
+   * For a namespace: `resident` in memory, `passivated` out of memory, `restarting` after a crash, `failed` if it
+   * crashed too often or cannot be read. For the others `resident`.
    */
   readonly status: 'resident' | 'passivated' | 'restarting' | 'failed';
-  /** Crashes that count against its restart policy; of the supervisor all restarts; of a follower failures in a row. */
+  /** Crashes within its restart policy; for the supervisor all restarts; for a follower failures in a row. */
   readonly restarts: number;
   readonly lastError: string | null;
-  /** Commands (of a follower: updates) that wait. */
+  /** Waiting commands; for a follower, waiting updates. */
   readonly waiting: number;
-  /** Updates a second, since the look before; `null` at the first. */
+  /** Updates a second since the previous list; `null` in the first. */
   readonly load: number | null;
-  /** Of a namespace. */
+  /** `null` unless it is a namespace. */
   readonly namespace: NamespaceSummary | null;
-  /** Of a follower. */
+  /** `null` unless it is a follower. */
   readonly follower: FollowerHealth | null;
 }
 
-/** What an agent has done. */
+/** The activity of an agent. */
 export interface AgentActivity {
-  /** `null`: writes without an agent. */
+  /** `null` collects the writes without an agent. */
   readonly agent: string | null;
-  /** From `from` to `to` of {@link AgentsDetail}. */
+  /** Updates from `from` to `to` of {@link AgentsDetail}. */
   readonly updates: number;
   /** Writes refused since the cache started because their `ifVersion` did not hold. */
   readonly conflicts: number;
@@ -258,20 +258,20 @@ export interface AgentActivity {
 }
 
 export interface AgentsDetail {
-  /** The one that wrote last comes first. */
+  /** Sorted by last write, newest first. */
   readonly agents: readonly AgentActivity[];
   readonly total: number;
-  /** Positions that `updates` counts. */
+  /** The range of positions that `updates` counts. */
   readonly from: number;
   readonly to: number;
-  /** Of all agents; `recent` has the last 50, newest first. */
+  /** Refused writes of all agents; `recent` has the last 50, newest first. */
   readonly conflicts: { readonly count: number; readonly recent: readonly RefusedWrite[] };
 }
 
 export interface ActorList {
   readonly supervisor: Actor;
   readonly followers: readonly Actor[];
-  /** In `total` are all that `q` and `status` let through. */
+  /** `total` counts the namespaces that match `q` and `status`. */
   readonly namespaces: Paged<Actor> & {
     readonly total: number;
     readonly byStatus: Readonly<Record<Actor['status'], number>>;
@@ -279,22 +279,22 @@ export interface ActorList {
 }
 
 export interface Branch {
-  /** Of its own inspector, with its own token; open it in a tab of its own. It ends with this inspector. */
+  /** Address of its own inspector, with its own token. It ends with this inspector. */
   readonly url: string;
   readonly position: number;
 }
 
 export interface HealthDetail {
   readonly health: CacheHealth;
-  /** Of the broadcaster; `null`: it is not running. */
+  /** Checkpoint of the broadcaster; `null` if it does not run. */
   readonly lastPublished: number | null;
-  /** Whether there is a mirror that `verify` can compare. */
+  /** Kind of the mirror that `verify` can compare with; `null` without one. */
   readonly mirror: string | null;
-  /** All files of the data directory; `null` in memory. */
+  /** Size of all files of the data directory; `null` in memory. */
   readonly diskBytes: number | null;
   readonly snapshots: StoredSnapshots;
   readonly backup: BackupStatus | null;
-  /** A verification that is under way, and the last one's report. */
+  /** Progress of the running verification, and the report of the last one. */
   readonly verify: { readonly running: VerifyProgress | null; readonly last: LastVerification | null };
 }
 
@@ -307,34 +307,34 @@ export type StoredSnapshots =
   /** The store cannot be read now, for example because Redis is down. `code` is that of the cache's error. */
   | { readonly state: 'unavailable'; readonly code: string; readonly reason: string };
 
-/** When a verification ended, and what it found. */
+/** The report of a verification, and when it ended. */
 export interface LastVerification extends VerifyReport {
   readonly at: number;
   readonly against: VerifyAgainst;
 }
 
-/** What a verification compares the cache with, besides looking at it by itself. */
+/** The copy that a verification compares the cache with, besides checking the cache itself. */
 export type VerifyAgainst = 'nothing' | 'mirror';
 
 /** An actor of another program. */
 export interface ForeignActor {
-  /** Its session id there, unique by what sends it: `1/x:0`. */
+  /** Number of its producer and its session id there: `1/x:0`. */
   readonly id: string;
   readonly name: string;
   readonly parent: string | null;
-  /** `null` where it brought no definition that can be read. */
+  /** `null` if it brought no readable definition. */
   readonly machine: MachineGraph | null;
   readonly status: string;
-  /** Dotted paths of the states it is in. */
+  /** Dotted paths of its present states. */
   readonly states: readonly string[];
   /** Redacted. */
   readonly context: JsonValue;
-  /** Events so far. */
+  /** Number of events so far. */
   readonly events: number;
 }
 
 export interface ForeignList {
   readonly actors: readonly ForeignActor[];
-  /** Actors that were let go of, because there were more than 1,000. */
+  /** Actors discarded beyond the limit of 1,000. */
   readonly dropped: number;
 }

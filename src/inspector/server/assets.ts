@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { refuse } from '../../wire/http-response.ts';
 
-/** The page as it is built. From the sources, what was built of them last is taken. */
+/** Folder of the built page. Run from the sources, the inspector serves the last build. */
 const BUILT = import.meta.url.endsWith('.ts') ? '../../../dist/src/inspector/page/' : '../page/';
 
 const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string }> = new Map([
@@ -12,19 +12,19 @@ const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string
   ['/app.css', { file: 'app.css', type: 'text/css; charset=utf-8' }],
 ]);
 
-/** Whether there is something to serve at the path without a token: the page holds no data. */
+/** Returns whether the path is a file of the page. Those need no token: the page holds no data. */
 export function isAsset(path: string): boolean {
   return ASSETS.has(path);
 }
 
-/** Nothing from elsewhere, nothing inline, in no other page's frame; connections to where it came from. */
+/** Content security policy: nothing from elsewhere, nothing inline, no frame, connections only to this server. */
 function policy(host: string): string {
   return [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self' data:",
-    // Not every browser takes 'self' for a WebSocket of the same host.
+    // Some browsers do not apply 'self' to a WebSocket of the same host.
     `connect-src 'self' ws://${host}`,
     "base-uri 'none'",
     "form-action 'none'",
@@ -32,7 +32,7 @@ function policy(host: string): string {
   ].join('; ');
 }
 
-/** Answers with a file of the page. `request` is one whose Host has been checked. */
+/** Answers with a file of the page. The caller has checked the Host header. */
 export async function sendAsset(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
   const asset = ASSETS.get(path);
   if (asset === undefined) return;

@@ -18,11 +18,11 @@ import { Services } from './services.ts';
 
 const LOOPBACK = '127.0.0.1';
 const TOKEN = /^[A-Za-z0-9_-]{16,}$/;
-/** Branches that are looked at, at the same time. */
+/** Most branches open at the same time. */
 const MAX_BRANCHES = 4;
 const JSON_BODY = /^application\/json\s*(;|$)/i;
 
-/** Serves the page, what it shows as JSON, and what happens over a WebSocket; see `protocol.ts`. */
+/** Serves the page, its data as JSON, and live updates over a WebSocket; see `protocol.ts`. */
 export class InspectorServer implements Inspector {
   readonly port: number;
   readonly token: string;
@@ -54,11 +54,11 @@ export class InspectorServer implements Inspector {
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
 
-  /** As `startInspector`. */
+  /** Starts an inspector; see `startInspector`. */
   static async start(cache: Inspectable, options: InspectorOptions): Promise<InspectorServer> {
     const { port, host = LOOPBACK, token = randomBytes(32).toString('base64url') } = options;
     if (!TOKEN.test(token)) {
-      throw new ContextCacheError('INVALID_OPTION', 'token has at least 16 characters of A-Z, a-z, 0-9, - and _.');
+      throw new ContextCacheError('INVALID_OPTION', 'token needs at least 16 characters of A-Z, a-z, 0-9, - and _.');
     }
     if (cache.inspection.log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
     let server: InspectorServer | undefined;
@@ -109,7 +109,7 @@ export class InspectorServer implements Inspector {
     const { allowWrite = false } = this.#options;
     if (WRITES.has(address) && !allowWrite) {
       const message =
-        'This inspector only shows. Start it with --allow-write, or allowWrite in code, to change anything.';
+        'This inspector is read-only. To change anything, start it with --allow-write, or allowWrite in code.';
       return refuse(response, 403, 'FORBIDDEN', message);
     }
     const body = request.method === 'POST' ? await bodyOf(request) : {};
@@ -122,7 +122,7 @@ export class InspectorServer implements Inspector {
     sendJson(response, 200, answer);
   }
 
-  /** What a conflict tells of the entry as it is goes the same way as everything else. */
+  /** Returns the body for an error. The current entry of a conflict is redacted like every other value. */
   #errorAnswer(error: unknown): ErrorAnswer {
     const { code, message } = wireError(error);
     if (!(error instanceof VersionConflictError)) return { error: { code, message } };
@@ -134,7 +134,7 @@ export class InspectorServer implements Inspector {
 
   async #fork(at: number): Promise<Branch> {
     if (this.#branches.size + this.#forking >= MAX_BRANCHES) {
-      const message = `${MAX_BRANCHES} branches are open already. They end with this inspector.`;
+      const message = `${MAX_BRANCHES} branches are open, which is the limit. Restart the inspector to close them.`;
       throw new ContextCacheError('OVERLOADED', message);
     }
     this.#forking += 1;
@@ -155,7 +155,7 @@ export class InspectorServer implements Inspector {
     this.#services.close();
     await this.#sockets.close();
     await this.#listener.close();
-    // Branches read from the cache: they end first.
+    // Branches read from the cache, so they end first.
     await Promise.all([...this.#branches].map(({ cache }) => cache.shutdown()));
   }
 }
@@ -166,13 +166,13 @@ async function bodyOf(request: IncomingMessage): Promise<RouteRequest['body']> {
   }
   const body = await readJson(request);
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as RouteRequest['body'];
-  throw new ContextCacheError('INVALID_COMMAND', 'The body is one JSON object.');
+  throw new ContextCacheError('INVALID_COMMAND', 'The body must be one JSON object.');
 }
 
 function refuseAddress(response: ServerResponse, pathname: string): void {
   const allowed = ['GET', 'POST'].filter((method) => Object.hasOwn(ROUTES, `${method} ${pathname}`)).join(', ');
   if (allowed === '') {
-    const message = `There is no ${pathname}. See docs/inspector.md; ${LIVE_PATH} is a WebSocket.`;
+    const message = `There is no ${pathname}. docs/inspector.md lists the addresses; ${LIVE_PATH} is a WebSocket.`;
     refuse(response, 404, 'NOT_FOUND', message);
   } else {
     response.setHeader('allow', allowed);
@@ -180,7 +180,7 @@ function refuseAddress(response: ServerResponse, pathname: string): void {
   }
 }
 
-/** Where all addresses are listened on, this machine's own is one of them. */
+/** Returns the host for the printed URL: loopback if the inspector listens on all addresses. */
 function hostInUrl(host: string): string {
   if (host === '0.0.0.0' || host === '::') return LOOPBACK;
   return host.includes(':') ? `[${host}]` : host;

@@ -4,30 +4,30 @@ import { ContextCacheError } from '../../core/errors.ts';
 import type { Feed, StartFeed } from '../feeds/feed.ts';
 import type { ServerMessage, Subscription } from '../live-protocol.ts';
 
-/** From the first thing that is to be told until it is. */
+/** From the first change to the batch that carries it, milliseconds. */
 const BATCH_MS = 50;
-/** What the page has not read yet, bytes: with more than this it gets no batches. */
+/** Unread bytes beyond which a page gets no batches. */
 const MAX_WAITING_BYTES = 1024 * 1024;
-/** A page that is too slow for so long is let go of. */
+/** A page that stays too slow for this long is disconnected, milliseconds. */
 const TOO_SLOW_MS = 30_000;
-/** Subscriptions of one page. */
+/** Most subscriptions of one page. */
 const MAX_FEEDS = 16;
 
-/** Close codes, as `live-protocol.ts` tells them. */
+/** Close codes; `live-protocol.ts` documents them. */
 const NOT_UNDERSTOOD = 1008;
 const TOO_SLOW = 1013;
 
-/** What a connection works with. */
+/** The parts of a connection. */
 export interface LiveConnectionOptions {
   readonly socket: Pick<WebSocket, 'send' | 'close' | 'terminate' | 'bufferedAmount' | 'readyState' | 'OPEN'>;
   readonly clock?: Clock;
-  /** Said at once. */
+  /** Sent first. */
   readonly hello: ServerMessage;
-  /** How to begin what is subscribed to; throws what the page is told. */
+  /** Returns the feed of a subscription. Its errors are sent to the page. */
   readonly feedOf: (subscription: Subscription) => StartFeed;
 }
 
-/** One page that looks: its subscriptions, and what they have to tell, in batches. */
+/** The connection of one page: its subscriptions, and their news in batches. */
 export class LiveConnection {
   readonly #socket: LiveConnectionOptions['socket'];
   readonly #clock: Clock;
@@ -44,25 +44,25 @@ export class LiveConnection {
     this.#send(hello);
   }
 
-  /** A message of the page. */
+  /** Handles a message of the page. */
   receive(text: string): void {
     let message: { type?: unknown; id?: unknown };
     try {
       message = JSON.parse(text);
     } catch {
-      this.#socket.close(NOT_UNDERSTOOD, 'A message is JSON.');
+      this.#socket.close(NOT_UNDERSTOOD, 'A message must be JSON.');
       return;
     }
     const { type, id } = message ?? {};
     if (typeof id !== 'string' || id.length > 100 || (type !== 'subscribe' && type !== 'unsubscribe')) {
-      this.#socket.close(NOT_UNDERSTOOD, 'A message has a type (subscribe, unsubscribe) and an id.');
+      this.#socket.close(NOT_UNDERSTOOD, 'A message needs a type (subscribe or unsubscribe) and an id.');
       return;
     }
     this.#end(id);
     if (type === 'subscribe') this.#subscribe(id, message as unknown as Subscription);
   }
 
-  /** Ends all that is listened to. */
+  /** Ends all subscriptions. */
   close(): void {
     this.#clock.clearTimeout(this.#timer);
     for (const id of [...this.#feeds.keys()]) this.#end(id);
@@ -71,7 +71,10 @@ export class LiveConnection {
   #subscribe(id: string, subscription: Subscription): void {
     try {
       if (this.#feeds.size >= MAX_FEEDS) {
-        throw new ContextCacheError('OVERLOADED', `A page has ${MAX_FEEDS} subscriptions at the most. End another.`);
+        throw new ContextCacheError(
+          'OVERLOADED',
+          `A page may have at most ${MAX_FEEDS} subscriptions. Unsubscribe from one first.`,
+        );
       }
       this.#feeds.set(
         id,
@@ -125,7 +128,7 @@ export class LiveConnection {
     this.#send({ type: 'error', id, code, message: error instanceof Error ? error.message : String(error) });
   }
 
-  /** Feeds go on counting; what is newest is told once the page has read what it has. */
+  /** Holds batches back. Feeds go on counting, and send the newest rows once the page has caught up. */
   #isSlow(): void {
     this.#slowSince ??= this.#clock.now();
     if (this.#clock.now() - this.#slowSince < TOO_SLOW_MS) {
@@ -133,7 +136,7 @@ export class LiveConnection {
       return;
     }
     this.#socket.close(TOO_SLOW, 'The page reads too slowly.');
-    // A closing message would wait behind all that is not read.
+    // The closing message would wait behind everything unread.
     this.#socket.terminate();
   }
 

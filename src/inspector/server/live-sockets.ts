@@ -11,13 +11,13 @@ export const LIVE_PATH = '/api/live';
 export const FOREIGN_PATH = '/api/foreign';
 
 const MAX_MESSAGE_BYTES = 1024 * 1024;
-/** Pages and producers together. */
+/** Most connections, pages and producers together. */
 const MAX_SOCKETS = 64;
 const GOING_AWAY = 1001;
-/** How long the other side may take to say goodbye. */
+/** Longest wait for the other side to close, milliseconds. */
 const GOODBYE_MS = 500;
 
-/** WebSockets: of pages that look, and of other programs' actors. */
+/** The WebSockets of pages, and of producers that send actors of other programs. */
 export class LiveSockets {
   readonly #services: Services;
   readonly #guard: HttpGuard;
@@ -32,12 +32,12 @@ export class LiveSockets {
     this.#server = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_MESSAGE_BYTES,
-      // The token came as a protocol as well, and is none.
+      // The token arrives as a subprotocol too, and is not one to answer with.
       handleProtocols: (protocols) => (protocols.has(LIVE_PROTOCOL) ? LIVE_PROTOCOL : false),
     });
   }
 
-  /** Lets the request become a WebSocket, or refuses it before that. */
+  /** Upgrades the request to a WebSocket, or refuses it. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
@@ -53,12 +53,12 @@ export class LiveSockets {
     });
   }
 
-  /** Says goodbye to all. */
+  /** Closes all connections. */
   async close(): Promise<void> {
     this.#closing = true;
     const sockets = [...this.#server.clients];
     const gone = sockets.map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
-    for (const socket of sockets) socket.close(GOING_AWAY, 'The process ends.');
+    for (const socket of sockets) socket.close(GOING_AWAY, 'The inspector is closing.');
     const timer = this.#clock.setTimeout(() => {
       for (const socket of sockets) socket.terminate();
     }, GOODBYE_MS);
@@ -74,14 +74,17 @@ export class LiveSockets {
   ): Pick<Refusal, 'status' | 'message'> | undefined {
     const stranger = this.#guard.stranger(request);
     if (stranger !== undefined) return stranger;
-    if (path !== LIVE_PATH && path !== FOREIGN_PATH) return { status: 404, message: 'There is no such WebSocket.' };
-    // A page sends it as a protocol; a producer of other programs knows an address only.
+    if (path !== LIVE_PATH && path !== FOREIGN_PATH)
+      return { status: 404, message: 'There is no WebSocket at this path.' };
+    // A page sends the token as a subprotocol; a producer has only an address to carry it.
     const token = path === LIVE_PATH ? tokenIn(request) : (query.get('token') ?? undefined);
     if (!this.#guard.holds(token)) return { status: 401, message: 'The token is missing or wrong.' };
-    // A page that was told goodbye comes back at once: nobody would tell it again, and the port would never be free.
-    if (this.#closing) return { status: 503, message: 'The process ends.' };
+    // A page reconnects at once. Accepting it while closing would keep the port busy for ever.
+    if (this.#closing) return { status: 503, message: 'The inspector is closing.' };
     const isFull = this.#server.clients.size >= MAX_SOCKETS;
-    return isFull ? { status: 503, message: 'Too many pages are open. Close some.' } : undefined;
+    return isFull
+      ? { status: 503, message: `More than ${MAX_SOCKETS} pages and producers are connected. Close some.` }
+      : undefined;
   }
 
   #page(socket: WebSocket): void {

@@ -8,14 +8,14 @@ import type { ActorsQuery } from '../reads/actors.ts';
 import type { NamesQuery } from '../reads/data.ts';
 import { GRAPHS, type Services } from './services.ts';
 
-/** Something that is asked, and what it is answered with. */
+/** A request, and everything needed to answer it. */
 export interface RouteRequest {
   readonly services: Services;
   readonly query: URLSearchParams;
-  /** Of a POST. */
+  /** JSON body of a POST; `{}` otherwise. */
   readonly body: Readonly<Record<string, unknown>>;
   readonly allowWrite: boolean;
-  /** Where producers of other programs connect to. */
+  /** WebSocket address for producers of other programs. */
   readonly foreignUrl: string;
   readonly fork: (at: number) => Promise<Branch>;
   readonly signal: AbortSignal;
@@ -46,14 +46,14 @@ const STATUSES: readonly string[] = [
 ] satisfies ActorsQuery['status'][];
 const SORTS: readonly string[] = ['name', 'load', 'keys', 'bytes', 'restarts'] satisfies ActorsQuery['sort'][];
 
-/** What changes the cache or what is stored of it. A branch changes nothing but itself, and verifying reads. */
+/** Addresses that change the cache or its snapshots. A branch changes only itself, and verifying only reads. */
 export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
   'POST /api/set',
   'POST /api/delete',
   'POST /api/backup',
 ]);
 
-/** How each address is answered. */
+/** The answer to each address. */
 export const ROUTES: Routes = {
   'GET /api/meta': ({ services, allowWrite, foreignUrl }) => services.meta(allowWrite, foreignUrl),
   'GET /api/overview': ({ services }) => services.meter.overview(),
@@ -107,7 +107,7 @@ export const ROUTES: Routes = {
   'POST /api/backup': ({ services }) => services.cache.ask({ type: 'context.backup' }),
   'POST /api/verify': ({ services, body, signal }) => {
     const { against = 'nothing' } = body;
-    if (against !== 'nothing' && against !== 'mirror') throw invalid('against is "nothing" or "mirror".');
+    if (against !== 'nothing' && against !== 'mirror') throw invalid('against must be "nothing" or "mirror".');
     return services.verification.run(against, signal);
   },
   'GET /api/foreign': ({ services }) => services.foreign.list(),
@@ -115,9 +115,9 @@ export const ROUTES: Routes = {
 
 function set(services: Services, body: RouteRequest['body']): Promise<Acknowledgement> {
   const { value, expiresAt } = body;
-  if (value === undefined) throw invalid('value is missing: what is to be stored.');
+  if (value === undefined) throw invalid('value is missing. Send the JSON value to store.');
   if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number') {
-    throw invalid('expiresAt is epoch milliseconds, or null.');
+    throw invalid('expiresAt must be epoch milliseconds, or null for no expiry.');
   }
   const edit = { ...editOf(body), value } as EditRequest;
   return services.data.set(expiresAt === undefined ? edit : { ...edit, expiresAt });
@@ -125,15 +125,15 @@ function set(services: Services, body: RouteRequest['body']): Promise<Acknowledg
 
 function editOf(body: RouteRequest['body']): Omit<EditRequest, 'value'> {
   const { namespace, key } = body;
-  if (typeof namespace !== 'string') throw invalid('namespace is missing.');
-  if (typeof key !== 'string') throw invalid('key is missing.');
+  if (typeof namespace !== 'string') throw invalid('namespace is missing. Send it as a string.');
+  if (typeof key !== 'string') throw invalid('key is missing. Send it as a string.');
   return { namespace, key, ifVersion: integer(body, 'ifVersion') };
 }
 
 function integer(body: RouteRequest['body'], name: string): number {
   const value = body[name];
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw invalid(`${name} is an integer from 0.`);
+  throw invalid(`${name} must be an integer of 0 or more.`);
 }
 
 function names(query: URLSearchParams, signal: AbortSignal): NamesQuery {
@@ -149,7 +149,7 @@ function names(query: URLSearchParams, signal: AbortSignal): NamesQuery {
 function filterIn(query: URLSearchParams): UpdateFilter {
   const operation = query.getAll('operation');
   const other = operation.find((name) => !OPERATIONS.includes(name));
-  if (other !== undefined) throw invalid(`operation is one of ${OPERATIONS.join(', ')}.`);
+  if (other !== undefined) throw invalid(`operation must be one of ${OPERATIONS.join(', ')}.`);
   const patterns = ['namespace', 'key', 'agent', 'value'].flatMap((name) => {
     const pattern = query.get(name);
     return pattern === null ? [] : [[name, pattern] as const];
@@ -160,25 +160,25 @@ function filterIn(query: URLSearchParams): UpdateFilter {
 function text(query: URLSearchParams, name: string): string {
   const value = query.get(name);
   if (value !== null) return value;
-  throw invalid(`${name} is missing.`);
+  throw invalid(`${name} is missing. Add it to the query.`);
 }
 
 function positionOf(query: URLSearchParams, name: string): number {
   const value = position(query, name);
   if (value !== undefined) return value;
-  throw invalid(`${name} is missing: a position of the log.`);
+  throw invalid(`${name} is missing. Add a position of the log to the query.`);
 }
 
 function requiredPositionOrTime(query: URLSearchParams, name: string): number | Date {
   const value = positionOrTime(query, name);
   if (value !== undefined) return value;
-  throw invalid(`${name} is missing: a position of the log, or a time.`);
+  throw invalid(`${name} is missing. Add a position of the log or an ISO time to the query.`);
 }
 
 function oneOf(query: URLSearchParams, name: string, allowed: readonly string[]): string | undefined {
   const value = query.get(name);
   if (value === null || allowed.includes(value)) return value ?? undefined;
-  throw invalid(`${name} is one of ${allowed.join(', ')}.`);
+  throw invalid(`${name} must be one of ${allowed.join(', ')}.`);
 }
 
 function limitOf(query: URLSearchParams): number {
@@ -188,7 +188,7 @@ function limitOf(query: URLSearchParams): number {
 function numberOf(query: URLSearchParams, name: string, otherwise: number, most: number): number {
   const value = position(query, name) ?? otherwise;
   if (value >= 1 && value <= most) return value;
-  throw invalid(`${name} is 1 to ${most}.`);
+  throw invalid(`${name} must be from 1 to ${most}.`);
 }
 
 function invalid(message: string): ContextCacheError {

@@ -31,7 +31,7 @@ export const GRAPHS: readonly MachineGraph[] = [supervisorMachine, namespaceMach
   .map(({ config }) => machineGraph(config))
   .filter((graph) => graph !== undefined);
 
-/** A cache that is looked at, and all that looks. Until somebody does, nothing is attached to the cache. */
+/** Everything that reads a cache for its pages. Nothing is attached to the cache until a page needs it. */
 export class Services {
   readonly cache: Inspectable;
   readonly actors: Actors;
@@ -79,9 +79,9 @@ export class Services {
   }
 
   /**
-   * How to begin what is subscribed to.
+   * Returns the feed of a subscription.
    *
-   * @throws {ContextCacheError} `INVALID_OPTION`.
+   * @throws {ContextCacheError} `INVALID_OPTION` if the feed, its actor or its limit is invalid.
    */
   feedOf(subscription: Subscription): StartFeed {
     const parts = { cache: this.cache, clock: this.#clock, actors: this.actors, graphs: GRAPHS };
@@ -90,20 +90,22 @@ export class Services {
         return this.#overviewFeed();
       case 'updates': {
         const { filter = {}, limit = DEFAULT_ROWS } = subscription;
-        if (!Number.isInteger(limit) || limit < 1 || limit > MAX_ROWS) throw invalid(`limit is 1 to ${MAX_ROWS}.`);
+        if (!Number.isInteger(limit) || limit < 1 || limit > MAX_ROWS)
+          throw invalid(`limit must be from 1 to ${MAX_ROWS}.`);
         return updatesFeed(this.cache, this.presenter, filter, limit);
       }
       case 'actors':
         return actorsFeed(parts);
       case 'actor':
-        if (typeof subscription.actor !== 'string') throw invalid('actor is the id of an actor.');
+        if (typeof subscription.actor !== 'string')
+          throw invalid('actor is missing. Send the id of an actor, such as namespace:trip.');
         return actorFeed(parts, subscription.actor);
       case 'verify':
         return this.#verifyFeed();
       case 'foreign':
         return this.foreign.feed();
       default:
-        throw invalid('feed is overview, updates, actors, actor, verify or foreign.');
+        throw invalid('feed must be overview, updates, actors, actor, verify or foreign.');
     }
   }
 
