@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,7 +11,7 @@ import { startNats, startRedis } from './support/servers.ts';
 import { tempDir } from './support/temp-dir.ts';
 
 /** Pages whose TypeScript is type-checked and run, section by section. */
-const PAGES = ['docs/guide.md', 'docs/spec.md'];
+const PAGES = ['README.md', 'docs/guide.md', 'docs/spec.md'];
 
 /** Addresses in the text; programs that name one get a server of their own. */
 const REDIS_URL = 'redis://127.0.0.1:6379';
@@ -127,6 +128,23 @@ describe.each(programs)('$page, $program.section', ({ page, program }) => {
     await using nats = /NATS_URL|setTopicsList|nats:/.test(program.code) ? await startNats() : undefined;
     const printed = await run(program, redis?.url ?? REDIS_URL, nats?.url ?? NATS_URL);
     if (program.output !== undefined) expect(printed).toBe(program.output);
+  });
+});
+
+describe('the pages', async () => {
+  const { stdout } = await promisify(execFile)('git', ['ls-files', '*.md'], { cwd: projectRoot });
+  // The changelog tells of files that may have moved since.
+  const markdown = stdout.split('\n').filter((page) => page !== '' && page !== 'CHANGELOG.md');
+
+  test.each(markdown)('%s names files and links to pages that exist', async (page) => {
+    const text = await readFile(join(projectRoot, page), 'utf8');
+    const files = [...text.matchAll(/`((?:src|test|machines|docs|bench|examples|scripts)\/[\w./-]+\.\w+)`/g)].map(
+      ([, file]) => join(projectRoot, file as string),
+    );
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, link]) =>
+      join(projectRoot, dirname(page), link as string),
+    );
+    expect([...files, ...links].filter((file) => !existsSync(file))).toEqual([]);
   });
 });
 
