@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DirectorySnapshotStore, RedisSnapshotStore, type SnapshotInfo, type SnapshotStore } from '../backup.ts';
 import { BackupManager } from '../index.ts';
+import { redisFor } from './config/options.ts';
 import type { Context } from './context.ts';
 import { UsageError } from './terminal/failure.ts';
 
@@ -14,6 +15,7 @@ export interface SnapshotTarget {
 /** The options that name a place. */
 export interface PlaceFlags {
   readonly redis?: string;
+  readonly redisPrefix?: string;
   readonly backupDir?: string;
 }
 
@@ -23,7 +25,8 @@ export interface PlaceFlags {
  * @throws {UsageError} where two are typed.
  */
 export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): SnapshotTarget {
-  const { redis, backupDir } = options;
+  const { backupDir } = options;
+  const redis = options.redis === undefined && !isFlag('redisPrefix') ? undefined : redisFor(options);
   if (redis === undefined || backupDir === undefined) return { dataDir, redis, backupDir };
   if (!isFlag('redis')) return { dataDir, backupDir };
   if (!isFlag('backupDir')) return { dataDir, redis };

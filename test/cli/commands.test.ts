@@ -294,11 +294,13 @@ describe('backup and restore', () => {
   test.each(['beside the data', 'in a directory', 'in Redis', 'in Redis, by the environment'])('%s', async (where) => {
     const dataDir = await filledDir();
     const directory = `${dataDir}-backups`;
-    const env: Record<string, string> = where.endsWith('environment') ? { REDIS_URL: redis.url } : {};
+    const env: Record<string, string> = where.endsWith('environment')
+      ? { REDIS_URL: `${redis.url}?prefix=team-b:` }
+      : {};
     const place = {
       'beside the data': [],
       'in a directory': ['--backup-dir', directory],
-      'in Redis': ['--redis', redis.url],
+      'in Redis': ['--redis', redis.url, '--redis-prefix', 'team-a:'],
     }[where] ?? ['--redis'];
     const from = where === 'beside the data' ? ['--backup-dir', join(dataDir, 'backups')] : place;
     const taken = await run(['backup', ...place, '--json', '--data-dir', dataDir], { env });

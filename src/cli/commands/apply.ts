@@ -8,7 +8,16 @@ import { HttpClient } from '../../serve/http-client.ts';
 import { splitLines } from '../../wire/lines.ts';
 import { wireError } from '../../wire/wire-error.ts';
 import { ApplyReport } from '../apply-report.ts';
-import { duration, natsFor, natsOption, redisOption, subjectIdOption, topicOption } from '../config/options.ts';
+import {
+  duration,
+  natsFor,
+  natsOption,
+  redisFor,
+  redisOption,
+  redisPrefixOption,
+  subjectIdOption,
+  topicOption,
+} from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openOrConnect } from '../target.ts';
 import { OutputClosed, UsageError } from '../terminal/failure.ts';
@@ -20,6 +29,7 @@ interface ApplyFlags {
   readonly nats?: string;
   readonly topic?: string[];
   readonly redis?: string;
+  readonly redisPrefix?: string;
   readonly subjectId?: string;
   readonly durability?: 'log' | 'memory';
   readonly drainTimeout: number;
@@ -38,6 +48,7 @@ export function addApply(program: Command, session: Session): void {
     .addOption(natsOption('broadcast to this NATS'))
     .addOption(topicOption())
     .addOption(redisOption('mirror to this Redis'))
+    .addOption(redisPrefixOption())
     .addOption(subjectIdOption())
     .addOption(
       new Option('--durability <when>', 'when a command counts as done').choices(['log', 'memory']).default('log'),
@@ -75,8 +86,8 @@ async function runApply(context: Context<ApplyFlags>): Promise<number> {
 }
 
 function cacheOptions(flags: ApplyFlags): Omit<OpenOptions, 'dataDir' | 'onError'> {
-  const { nats, topic, redis, subjectId, durability } = flags;
-  return { natsUrl: natsFor(nats, topic) ?? null, redisUrl: redis, subjectId, durability };
+  const { nats, topic, subjectId, durability } = flags;
+  return { natsUrl: natsFor(nats, topic) ?? null, redisUrl: redisFor(flags), subjectId, durability };
 }
 
 /** Before anything is made for it, a file must be there. */
@@ -156,7 +167,7 @@ async function applyServed(
 }
 
 function mustHaveNothingOfItsOwn(client: HttpClient, { isFlag }: Context<ApplyFlags>): void {
-  const own = (['nats', 'topic', 'redis', 'subjectId', 'durability'] as const).filter(isFlag);
+  const own = (['nats', 'topic', 'redis', 'redisPrefix', 'subjectId', 'durability'] as const).filter(isFlag);
   if (own.length === 0) return;
   client.close();
   throw new UsageError(

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BackupStatus, SnapshotInfo } from '../../backup.ts';
 import type { BackupSettings } from '../../index.ts';
-import { backupDirOption, integer, redisOption } from '../config/options.ts';
+import { backupDirOption, integer, redisOption, redisPrefixOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { listSnapshots, onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
@@ -22,6 +22,7 @@ export function addBackup(program: Command, session: Session): void {
     .command('backup')
     .description('take snapshots, or set when they are taken; kept in Redis, a directory, or beside the data')
     .addOption(redisOption('keep them in this Redis'))
+    .addOption(redisPrefixOption())
     .addOption(backupDirOption('keep them in this directory (default: "backups" in the data directory)'));
   const now = backup.command('now', { isDefault: true }).description('take a snapshot now');
   const enable = withSettings(backup.command('enable')).description('let the serving process take snapshots by itself');

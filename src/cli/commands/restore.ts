@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SnapshotStore } from '../../backup.ts';
 import { AgentContextCache, ContextCacheError, replay } from '../../index.ts';
-import { backupDirOption, redisOption } from '../config/options.ts';
+import { backupDirOption, redisOption, redisPrefixOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
@@ -22,6 +22,7 @@ export function addRestore(program: Command, session: Session): void {
     .command('restore')
     .description('fill an empty data directory with the newest whole snapshot')
     .addOption(redisOption('take it from this Redis'))
+    .addOption(redisPrefixOption())
     .addOption(backupDirOption('take it from this directory; of a data directory also what its log has after it'))
     .option(
       '--log <source>',

@@ -7,7 +7,9 @@ import {
   natsFor,
   natsOption,
   port,
+  redisFor,
   redisOption,
+  redisPrefixOption,
   subjectIdOption,
   topicOption,
 } from '../config/options.ts';
@@ -26,6 +28,7 @@ interface ServeFlags extends KeepFlags {
   readonly commandsSubject: string;
   readonly topic?: string[];
   readonly redis?: string;
+  readonly redisPrefix?: string;
   readonly subjectId?: string;
   readonly backupDir?: string;
   readonly drainTimeout: number;
@@ -42,6 +45,7 @@ export function addServe(program: Command, session: Session): void {
     .addOption(topicOption())
     .addOption(subjectIdOption())
     .addOption(redisOption('mirror to this Redis, and keep snapshots there'))
+    .addOption(redisPrefixOption())
     .addOption(backupDirOption('keep snapshots in this directory (default: the Redis, or "backups" with the data)'))
     .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 5_000);
   withKeep(serve);
@@ -55,10 +59,11 @@ export function addServe(program: Command, session: Session): void {
 }
 
 async function runServe({ output, dataDir, options }: Context<ServeFlags>): Promise<undefined> {
-  const { backupDir, topic, redis, subjectId, commandsSubject: subject } = options;
+  const { backupDir, topic, subjectId, commandsSubject: subject } = options;
   const nats = natsFor(options.nats, topic);
   if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject))
     throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
+  const redis = redisFor(options);
   const place = { dataDir, redis, backupDir };
   using interrupted = interruption();
   const serving = await Serving.start({

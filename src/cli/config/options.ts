@@ -109,6 +109,24 @@ export function redisOption(what: string): CliOption {
   return option;
 }
 
+/** `--redis-prefix TEXT`. */
+export function redisPrefixOption(): CliOption {
+  return new CliOption('--redis-prefix <prefix>', 'keys there begin with it, as team-a: (one prefix for each cache)');
+}
+
+/**
+ * The URL of the Redis with the prefix in it; `undefined` if no Redis is used.
+ *
+ * @throws {UsageError} if there is a prefix and no Redis, or the URL names another prefix.
+ */
+export function redisFor(flags: { readonly redis?: string; readonly redisPrefix?: string }): string | undefined {
+  const { redis, redisPrefix } = flags;
+  if (redisPrefix === undefined) return redis;
+  if (redis === undefined) throw new UsageError('--redis-prefix needs a Redis: add --redis.');
+  if (redis.includes('?')) throw new UsageError('The Redis URL names a prefix already. Leave --redis-prefix out.');
+  return `${redis}?prefix=${encodeURIComponent(redisPrefix)}`;
+}
+
 /** The NATS to broadcast to; `undefined` where none is asked for. Topics need one. */
 export function natsFor(url: string | undefined, topics: readonly string[] | undefined): string | undefined {
   if (url !== undefined || topics === undefined) return url;
