@@ -194,20 +194,23 @@ class Handle implements LevelStorage {
 
   getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined {
     this.#assertOpen();
-    const at = snapshot === undefined ? undefined : this.#snapshots.get(snapshot);
-    return (at ?? this.#disk.content).get(key);
+    return this.#asOf(snapshot).get(key);
   }
 
-  async getMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+  async getMany(keys: readonly string[], snapshot?: StorageSnapshot): Promise<(Uint8Array | undefined)[]> {
     this.#assertOpen();
-    const found = keys.map((key) => this.#disk.content.get(key));
+    const content = this.#asOf(snapshot);
+    const found = keys.map((key) => content.get(key));
     await this.#disk.delayed(this.#process, 3);
     return found;
   }
 
-  async *entries(range: Parameters<LevelStorage['entries']>[0]): AsyncGenerator<readonly [string, Uint8Array]> {
+  async *entries(
+    range: Parameters<LevelStorage['entries']>[0],
+    snapshot?: StorageSnapshot,
+  ): AsyncGenerator<readonly [string, Uint8Array]> {
     this.#assertOpen();
-    const found = [...this.#disk.content].filter(
+    const found = [...this.#asOf(snapshot)].filter(
       ([key]) => compareNames(key, range.gte) >= 0 && compareNames(key, range.lt) < 0,
     );
     found.sort((a, b) => compareNames(a[0], b[0]));
@@ -254,6 +257,14 @@ class Handle implements LevelStorage {
       throw this.#failure;
     }
     if (sync) this.#disk.sync(written);
+  }
+
+  /** As LevelDB does it, a snapshot of another handle is refused. */
+  #asOf(snapshot: StorageSnapshot | undefined): Content {
+    if (snapshot === undefined) return this.#disk.content;
+    const content = this.#snapshots.get(snapshot);
+    if (content === undefined) throw new Error('simulated: the snapshot is not open');
+    return content;
   }
 
   #assertOpen(): void {

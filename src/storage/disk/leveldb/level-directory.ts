@@ -60,8 +60,10 @@ export class LevelDirectory {
    */
   static async open(dataDir: string, openStorage: OpenStorage): Promise<LevelDirectory> {
     const path = resolve(dataDir);
-    const create = await (openStorage.prepare ?? prepare)(path, join(path, 'db'));
-    const location = await canonical(join(path, 'db'));
+    const named = join(path, 'db');
+    const create = await (openStorage.prepare ?? prepare)(path, named);
+    // An engine that prepares its own storage keeps it elsewhere, so there is no directory to resolve.
+    const location = openStorage.prepare === undefined ? await canonical(named) : named;
     const storage = await openStorage(location, create).catch(async (cause) => {
       throw await explainOpening(path, location, cause);
     });

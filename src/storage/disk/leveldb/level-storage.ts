@@ -88,8 +88,11 @@ export const openUnproven: OpenStorage = async (location, create) => {
   const turns = new WriteTurns();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
   const asOf = (snapshot: StorageSnapshot | undefined) => {
-    const taken = snapshot && snapshots.get(snapshot);
-    return taken === undefined ? {} : { snapshot: taken };
+    if (snapshot === undefined) return {};
+    const taken = snapshots.get(snapshot);
+    // The present in place of what another handle's snapshot showed would be taken for it.
+    if (taken === undefined) throw snapshotGone();
+    return { snapshot: taken };
   };
   return {
     batch: async (writes, sync) => {
@@ -164,4 +167,10 @@ export class WriteTurns {
   async idle(): Promise<void> {
     await this.#last.catch(() => undefined);
   }
+}
+
+/** As LevelDB reports a snapshot whose handle is closed. */
+function snapshotGone(): Error {
+  const error = new Error('The snapshot was taken of a handle that is closed.');
+  return Object.assign(error, { code: 'LEVEL_SNAPSHOT_NOT_OPEN' });
 }

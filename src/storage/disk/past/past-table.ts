@@ -58,6 +58,14 @@ export interface PastTableOptions {
   readonly names: NameTable;
 }
 
+/** A past that was read and is not in use yet. Either use it or discard it: it holds names. */
+export interface LoadedPast {
+  /** Returns the position of the namespace's last update; `undefined` if it has no past. */
+  last(name: string): number | undefined;
+  use(): void;
+  discard(): void;
+}
+
 /** A frame or keyframe, with the keys of its pages. */
 export interface FoundFrame extends Frame {
   readonly key: (page: number) => string;
@@ -81,14 +89,21 @@ export class PastTable {
     this.#summaries = new PastColumns(options.names);
   }
 
-  /** Reads everything again; `timed` is the number of updates that the instants cover. */
-  async load(timed: number): Promise<void> {
-    const summaries = await filled(new PastColumns(this.#options.names), async (columns) => {
-      for await (const [, record] of readAll(this.#directory, PAST_RANGE)) columns.set(decodePast(record));
-      await this.times.load(timed);
+  /** Reads what the storage holds; `timed` is the number of updates it covers. Changes nothing until it is used. */
+  async read(timed: number): Promise<LoadedPast> {
+    const useTimes = await this.times.read(timed);
+    const columns = await filled(new PastColumns(this.#options.names), async (filling) => {
+      for await (const [, record] of readAll(this.#directory, PAST_RANGE)) filling.set(decodePast(record));
     });
-    this.#summaries.clear();
-    this.#summaries = summaries;
+    return {
+      last: (name) => columns.last(name),
+      use: () => {
+        useTimes();
+        this.#summaries.clear();
+        this.#summaries = columns;
+      },
+      discard: () => columns.clear(),
+    };
   }
 
   /** `true` if the pages of the state table contain the values, so that frames can be copied from them. */

@@ -35,11 +35,14 @@ export class PastTimes {
     this.#view = view;
   }
 
-  /** Reads everything again; `count` is the number of updates that it covers. */
-  async load(count: number): Promise<void> {
+  /** Reads the last record; `count`: how many updates the records cover. Nothing changes until the result is called. */
+  async read(count: number): Promise<() => void> {
     const [record] = await this.#directory.getMany([timesKey(lastRecord(count))]);
-    this.#last = decodeTimes(record);
-    this.#count = count;
+    const last = decodeTimes(record);
+    return () => {
+      this.#last = last;
+      this.#count = count;
+    };
   }
 
   /** Returns the latest instant and the total bytes of the updates up to the one with this number. */

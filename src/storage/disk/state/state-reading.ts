@@ -1,6 +1,7 @@
 import { filled, type NameTable } from '../../../core/tables/name-table.ts';
 import { type LevelDirectory, readAll } from '../leveldb/level-directory.ts';
 import { corrupt } from '../leveldb/sealed.ts';
+import type { LoadedPast, PastTable } from '../past/past-table.ts';
 import {
   decodeProgress,
   decodeSummary,
@@ -36,4 +37,26 @@ export function readSummaries(directory: LevelDirectory, progress: Progress, nam
       throw corrupt(`The state in ${directory.path} has ${summaries.size} namespaces instead of ${namespaces}`);
     }
   });
+}
+
+/**
+ * Reads the past that belongs to these namespaces. It ends with the last update of each, except those up to `floor`,
+ * which retention may have discarded.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` if it does not.
+ */
+export async function readPast(
+  directory: LevelDirectory,
+  table: PastTable,
+  { checkpoint, begins, since }: Progress,
+  summaries: StateColumns,
+  floor = 0,
+): Promise<LoadedPast> {
+  const past = await table.read(checkpoint - begins);
+  for (const [name, position] of summaries.positions()) {
+    if (position <= Math.max(since, floor) || past.last(name) === position) continue;
+    past.discard();
+    throw corrupt(`The past of a namespace in ${directory.path} does not end with its last update`);
+  }
+  return past;
 }

@@ -25,7 +25,7 @@ import { NamespaceFold } from './namespace-fold.ts';
 import { type AdoptedNamespace, adoptNamespaces, wipeState } from './state-adoption.ts';
 import { type Paged, StateColumns } from './state-columns.ts';
 import { pageOf } from './state-hash.ts';
-import { readProgress, readSummaries } from './state-reading.ts';
+import { readPast, readProgress, readSummaries } from './state-reading.ts';
 
 /** Options of {@link StateTable.open}. */
 export interface StateTableOptions {
@@ -118,7 +118,7 @@ export class StateTable implements StateSource {
     const names = new NameTable();
     const summaries = await readSummaries(directory, progress, names);
     const table = new StateTable(directory, options, progress, names, summaries);
-    await table.#loadPast();
+    (await readPast(directory, table.past, progress, summaries)).use();
     table.#readOnce();
     return table;
   }
@@ -375,26 +375,24 @@ export class StateTable implements StateSource {
     throw corrupt(`A page of the state table in ${this.#directory.path} is missing`);
   }
 
-  /** Loads the past, which must reach as far as the table: to the last update of every namespace that is still kept. */
-  async #loadPast(): Promise<void> {
-    await this.past.load(this.checkpoint - this.begins);
-    for (const [name, position] of this.#summaries.positions()) {
-      if (position > this.since && this.past.last(name) !== position) {
-        throw corrupt(`The past of a namespace in ${this.#directory.path} does not end where the namespace does`);
-      }
-    }
-  }
-
+  /** Replaces everything in memory in one turn: readers see the state before or after it, never a mixture. */
   async #reload(): Promise<void> {
     const found = await readProgress(this.#directory);
-    const names = this.nameTable;
-    const summaries = found.adopting ? new StateColumns(names) : await readSummaries(this.#directory, found, names);
+    const progress = found.adopting ? NO_PROGRESS : found;
+    const { nameTable } = this;
+    const summaries = found.adopting
+      ? new StateColumns(nameTable)
+      : await readSummaries(this.#directory, found, nameTable);
+    const past = await readPast(this.#directory, this.past, progress, summaries, this.#floor).catch((error) => {
+      summaries.clear();
+      throw error;
+    });
     this.#view = undefined;
     this.#generation += 1;
     this.#leftovers = found.adopting;
-    this.#progress = found.adopting ? NO_PROGRESS : found;
+    this.#progress = progress;
     this.#summaries.clear();
     this.#summaries = summaries;
-    await this.#loadPast();
+    past.use();
   }
 }
