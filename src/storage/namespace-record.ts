@@ -35,7 +35,7 @@ export class NamespaceRecord {
   state: NamespaceState;
   status: NamespaceStatus = 'resident';
   actor: NamespaceActor | undefined = undefined;
-  /** Whether it was used since the last scan for idle namespaces. */
+  /** `true` if it was used since the last scan for idle namespaces. */
   used = true;
   /** Instant of the next scheduled expiry, epoch milliseconds; `undefined` if none is scheduled. */
   wakeAt: number | undefined = undefined;

@@ -9,7 +9,7 @@ import type { UpdateLog } from './update-log.ts';
 export interface CompactOptions extends RetentionBounds {
   /** Followers that are not running and need nothing any longer. Their checkpoints are discarded. */
   readonly forget?: readonly string[] | undefined;
-  /** Stops the compaction. What was released until then stays released. */
+  /** Stops the compaction. Updates released before that stay released. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -31,8 +31,9 @@ export interface LogFollower {
    */
   readonly tooLate: boolean;
   /**
-   * Resolves with the next committed updates after the last saved checkpoint, at most `limit` of them (at least 1), or
-   * with `undefined` if there are none. Reading again without a `save` returns the same updates again.
+   * Resolves with the next committed updates after the last saved checkpoint, from 1 to `limit` of them; with
+   * `undefined` if there is nothing beyond the checkpoint. Reading again without a `save` returns the same updates
+   * again.
    *
    * @throws {ContextCacheError} `INVALID_OPTION` if `limit` is less than 1, `CLOSED`.
    */
@@ -84,7 +85,7 @@ export interface UpdateLog {
   readonly head: number;
   /** Position of the last committed update; 0 for an empty log. */
   readonly committed: number;
-  /** Oldest position that can still be read; `head + 1` if there is none. */
+  /** Oldest position that can still be read; `head + 1` for an empty log. */
   readonly first: number;
 
   /**

@@ -12,18 +12,18 @@ import type { SnapshotTransform } from '../followers/backup/snapshot-transform.t
 import type { Findings } from './verify-findings.ts';
 import { type Compared, MirrorCheck } from './verify-mirror.ts';
 
-/** What is compared, and what it needs to be read. */
+/** The mirror or backup to compare, and how to read it. */
 export interface AgainstOptions {
   readonly against: string | BaseContextCache | SnapshotStore;
   readonly transforms?: readonly SnapshotTransform[] | undefined;
-  /** Whether a primary of the user's own keeps the values: then those of a backup are of another moment. */
+  /** `false` if an external primary keeps the values: a backup then contains them as of another time. */
   readonly keepsValues: boolean;
 }
 
 /**
- * Compares a mirror, a backup, or, of a Redis, whichever of both is there.
+ * Compares a mirror or a backup with the cache. A Redis may contain either or both; everything found there is compared.
  *
- * @throws {ContextCacheError} `NOT_FOUND` where there is neither, `UNREACHABLE`, `TIMED_OUT`, `POSITION_UNAVAILABLE`.
+ * @throws {ContextCacheError} `NOT_FOUND` if there is neither, `UNREACHABLE`, `TIMED_OUT`, `POSITION_UNAVAILABLE`.
  */
 export async function verifyAgainst(options: AgainstOptions, compared: Compared, findings: Findings): Promise<void> {
   const { against } = options;
@@ -68,7 +68,7 @@ async function compareRedis(
   }
 }
 
-/** Compares the newest whole snapshot with the state at its position. */
+/** Compares the newest complete snapshot with the state at its position. */
 async function compareBackup(
   store: SnapshotStore,
   { transforms, keepsValues }: AgainstOptions,
@@ -80,15 +80,15 @@ async function compareBackup(
   if (snapshot === undefined) {
     throw new ContextCacheError(
       'NOT_FOUND',
-      `There is no snapshot in ${store.description}. Name the place of a backup.`,
+      `There is no snapshot in ${store.description}. Name a directory or Redis that holds a backup.`,
     );
   }
   const { id, position, log: of } = snapshot.info;
   if (of !== log.id)
-    findings.notes.push(`Snapshot ${id} was taken of another log; it is compared at its position all the same.`);
-  if (!keepsValues) findings.notes.push('The values of the backup were not compared: your primary keeps them.');
+    findings.notes.push(`Snapshot ${id} belongs to another log; it was compared at its position all the same.`);
+  if (!keepsValues) findings.notes.push('The values in the backup were not compared, because your primary keeps them.');
   if (position > log.head) {
-    const message = `Snapshot ${id} is of position ${position}, but the log ends at ${log.head}.`;
+    const message = `Snapshot ${id} is at position ${position}, but the log ends at ${log.head}.`;
     findings.add('different', { snapshot: id, position }, message);
     return;
   }
@@ -97,17 +97,17 @@ async function compareBackup(
   for await (const namespace of snapshot.namespaces(findings.signal)) {
     missing.delete(namespace.name);
     const state = view.state(namespace.name);
-    if (state === undefined) tellExtra(id, namespace, findings);
+    if (state === undefined) reportExtra(id, namespace, findings);
     else await compareNamespace(id, state, namespace, keepsValues, findings);
   }
   for (const namespace of missing) {
     findings.add('missing', { snapshot: id, namespace }, 'The namespace is not in the backup.');
   }
-  findings.notes.push(`Snapshot ${id} is of position ${position}, ${log.head - position} behind.`);
+  findings.notes.push(`Snapshot ${id} is at position ${position}, ${log.head - position} behind.`);
 }
 
-function tellExtra(snapshot: string, { name }: LoadedNamespace, findings: Findings): void {
-  findings.add('extra', { snapshot, namespace: name }, 'The namespace of the backup was not there.');
+function reportExtra(snapshot: string, { name }: LoadedNamespace, findings: Findings): void {
+  findings.add('extra', { snapshot, namespace: name }, 'The namespace is in the backup but did not exist.');
 }
 
 async function compareNamespace(
@@ -118,16 +118,15 @@ async function compareNamespace(
   findings: Findings,
 ): Promise<void> {
   if (version !== state.version) {
-    const message = `The namespace of the backup is at version ${version}; it was at ${state.version}.`;
+    const message = `The namespace is at version ${version} in the backup, but was at ${state.version}.`;
     findings.add('different', { snapshot, namespace }, message);
   }
   for (const key of new Set([...state.entries.keys(), ...entries.keys()])) {
     const where = { snapshot, namespace, key };
     const [ours, theirs] = [state.entries.get(key), entries.get(key)];
     if (theirs === undefined) findings.add('missing', where, 'The entry is not in the backup.');
-    else if (ours === undefined) findings.add('extra', where, 'The entry of the backup was not there.');
-    else if (!sameEntry(ours, theirs, valued))
-      findings.add('different', where, 'The entry is another one in the backup.');
+    else if (ours === undefined) findings.add('extra', where, 'The entry is in the backup but did not exist.');
+    else if (!sameEntry(ours, theirs, valued)) findings.add('different', where, 'The entry differs in the backup.');
     findings.counts.compared += 1;
     await findings.step('against', findings.counts.compared);
   }

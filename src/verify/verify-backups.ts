@@ -6,7 +6,7 @@ import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { Findings } from './verify-findings.ts';
 
-/** Reads every stored snapshot and every blob that is there, and proves their hashes. */
+/** Reads every stored snapshot and every part, and checks their hashes. */
 export async function verifyBackups(
   store: SnapshotStore,
   transforms: readonly SnapshotTransform[] | undefined,
@@ -23,18 +23,18 @@ export async function verifyBackups(
     }
     await findings.step('backups', findings.counts.snapshots);
   }
-  // Those of no snapshot, too, and those of one that only its key's owner can read.
+  // Includes parts that no snapshot uses, and parts of snapshots that only the owner of their key can read.
   for (const name of await store.list(PART_PREFIX, signal)) {
     const bytes = await store.get(name, signal);
     if (bytes !== undefined && partId(sha256(bytes)) !== name) {
-      findings.add('backup', { file: name }, `The part ${name} is damaged: it has another hash than its name says.`);
+      findings.add('backup', { file: name }, `The part ${name} is damaged: its hash differs from its name.`);
     }
     await findings.step('backups', findings.counts.snapshots);
   }
 }
 
 async function takeFailure(store: SnapshotStore, id: string, error: unknown, findings: Findings): Promise<void> {
-  // A snapshot is removed with its parts, when there are newer ones.
+  // A snapshot is removed with its parts when there are newer ones.
   const [isThere] = await store.has([id], findings.signal);
   if (!isThere) return;
   if (error instanceof ContextCacheError && error.code === 'INVALID_OPTION') {

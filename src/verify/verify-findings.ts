@@ -3,9 +3,9 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 
 /**
- * What a problem is about: a file of the database (`file`), a record in it (`record`), the log, the state table, the
- * past, a namespace in memory (`memory`), a stored snapshot (`backup`); or, in what was compared with, a key or namespace
- * that is not there (`missing`), should not be there (`extra`), or has another value (`different`).
+ * Kind of a problem: a file of the database (`file`), a record in it (`record`), the log, the state table, the past, a
+ * namespace in memory (`memory`), a stored snapshot (`backup`); or, in a mirror or backup, a key or namespace that is
+ * absent (`missing`), should not exist (`extra`), or differs (`different`).
  */
 export type VerifyProblemKind =
   | 'file'
@@ -19,9 +19,9 @@ export type VerifyProblemKind =
   | 'extra'
   | 'different';
 
-/** Where a problem is, as closely as is known. */
+/** Location of a problem, as exact as it is known. */
 export interface VerifyLocation {
-  /** A file, from the data directory on, and the byte in it. */
+  /** Path of a file relative to the data directory, and the byte offset in it. */
   readonly file?: string;
   readonly offset?: number;
   /** Key of a record in the database. */
@@ -30,53 +30,53 @@ export interface VerifyLocation {
   readonly position?: number;
   readonly namespace?: string;
   readonly key?: string;
-  /** A stored snapshot. */
+  /** Id of a stored snapshot. */
   readonly snapshot?: string;
 }
 
-/** Something that is not as it should be. */
+/** A problem that a verification has found. */
 export interface VerifyProblem {
   readonly kind: VerifyProblemKind;
   readonly where: VerifyLocation;
-  /** For people. Holds no value. */
+  /** Text for people. Contains no value. */
   readonly message: string;
 }
 
-/** How much was looked at. */
+/** How much was checked. */
 export interface VerifyCounts {
-  /** Records of the database, each read and its checksum proven. */
+  /** Records of the database that were read and whose checksum was checked. */
   records: number;
   /** Updates in the log. */
   updates: number;
   /** Updates that were folded again. */
   replayed: number;
-  /** Copies of a namespace in the past that were compared with what was folded. */
+  /** Frames, the copies of a namespace in the past, that were compared with the folded state. */
   frames: number;
   namespaces: number;
   entries: number;
-  /** Namespaces in memory that were compared with what was folded. */
+  /** Namespaces in memory that were compared with the folded state. */
   resident: number;
-  /** Stored snapshots whose every part was read. */
+  /** Stored snapshots of which every part was read. */
   snapshots: number;
   /** Entries that were compared with a mirror or a backup. */
   compared: number;
 }
 
-/** What is being looked at, and how many of it have been. */
+/** Progress of a verification: the present stage, and the number of items checked in it. */
 export interface VerifyProgress {
   readonly stage: 'files' | 'log' | 'namespaces' | 'records' | 'memory' | 'backups' | 'against';
   readonly done: number;
 }
 
-/** Problems that are told one by one. */
+/** Greatest number of problems that are reported one by one. */
 const MAX_PROBLEMS = 100;
 
 /** Collects what a verification finds. */
 export class Findings {
   readonly problems: VerifyProblem[] = [];
-  /** Problems beyond those. */
+  /** Number of problems beyond those. */
   more = 0;
-  /** What could not be looked at, and why: no problem by itself. */
+  /** Notes on what could not be checked and why. Not problems by themselves. */
   readonly notes: string[] = [];
   readonly counts: VerifyCounts = {
     records: 0,
@@ -104,27 +104,29 @@ export class Findings {
     else this.more += 1;
   }
 
-  /** As {@link add}, where something was found by that reading it failed. What is no finding is thrown on. */
+  /**
+   * Adds a problem for an error that reading has thrown. Throws an error on that is no finding about the stored data.
+   */
   addError(kind: VerifyProblemKind, where: VerifyLocation, thrown: unknown): void {
     this.signal?.throwIfAborted();
     const error = toError(thrown);
     if (error instanceof ContextCacheError && !FOUND.has(error.code)) throw error;
-    // What is to be done about a damaged directory is not said again with each of its records.
+    // The remedy for a damaged directory is not repeated for each of its records.
     this.add(kind, where, error.message.replace(/\. Nothing was changed\. .*$/, '.'));
   }
 
-  /** Told now and then; gives others a turn. */
+  /** Reports progress from time to time, and gives other tasks a turn. */
   async step(stage: VerifyProgress['stage'], done: number): Promise<void> {
     if (!this.#slice.over) return;
     this.#onProgress({ stage, done });
     await this.#slice.pause();
   }
 
-  /** Ends a step of a synchronous piece of work where it is time to. */
+  /** The time slice of the verification, for synchronous work. */
   get slice(): TimeSlice {
     return this.#slice;
   }
 }
 
-/** Codes of errors that tell of what is stored, rather than of why it cannot be read from here. */
+/** Codes of errors about the stored data itself. Other errors mean that it could not be read. */
 const FOUND: ReadonlySet<string> = new Set(['LOG_CORRUPT', 'INVARIANT', 'SNAPSHOT_CORRUPT', 'FORMAT_UNSUPPORTED']);

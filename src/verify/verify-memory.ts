@@ -23,13 +23,16 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import { digestOfFold } from './disk/verify-frames.ts';
 import type { Findings } from './verify-findings.ts';
 
-/** Namespaces that are captured at one moment, and entries of theirs. */
+/** Upper bounds of what is captured at one time: namespaces, and their entries. */
 const GROUP_NAMESPACES = 512;
 const GROUP_ENTRIES = 20_000;
-/** Pages read at once. */
+/** Number of pages read at a time. */
 const PAGES = 256;
 
-/** What is in memory of a cache with a data directory, held against what is stored and the log's updates after it. */
+/**
+ * Checks the memory of a cache with a data directory: compares every namespace in memory with what is stored plus the
+ * log's updates after it.
+ */
 export class ResidentCheck {
   readonly #registry: NamespaceRegistry;
   readonly #log: LevelLog;
@@ -47,7 +50,7 @@ export class ResidentCheck {
     await this.#compareNames();
     const names = Array.from(this.#registry.records(), ({ name }) => name);
     for (let next = 0; next < names.length; ) {
-      // From here to the last capture nothing else happens: all are of one moment.
+      // Nothing else runs between here and the last capture, so all captures are of the same position.
       const captures: Capture[] = [];
       let entries = 0;
       while (next < names.length && captures.length < GROUP_NAMESPACES && entries < GROUP_ENTRIES) {
@@ -68,16 +71,16 @@ export class ResidentCheck {
     }
   }
 
-  /** A namespace is known where it is stored, and stored where it is known and out of memory. */
+  /** Checks that every stored namespace is known, and that every known one that is not in memory is stored. */
   async #compareNames(): Promise<void> {
     const add = (namespace: string, message: string) => this.#findings.add('memory', { namespace }, message);
     for (const [name, record] of this.#registry.entries()) {
-      if (record === null && !this.#table.has(name)) add(name, 'The namespace is out of memory and not stored.');
+      if (record === null && !this.#table.has(name)) add(name, 'The namespace is neither in memory nor stored.');
       await this.#findings.step('memory', 0);
     }
     for (const name of [...this.#table.names()]) {
       const isLost = this.#table.has(name) && !this.#registry.has(name) && !this.#wasDropped(name);
-      if (isLost) add(name, 'The namespace is stored and not known.');
+      if (isLost) add(name, 'The namespace is stored but not known.');
       await this.#findings.step('memory', 0);
     }
   }
@@ -87,7 +90,7 @@ export class ResidentCheck {
     return recent.findLast(({ namespace }) => namespace === name)?.drop === true;
   }
 
-  /** By namespace what has come after the state as it is stored. */
+  /** Groups the updates after the stored state by namespace. */
   #recentOf(storage: PinnedStorage, captures: readonly Capture[]): Map<string, Update[]> {
     const { checkpoint } = decodeProgress(storage.getSync(PROGRESS_KEY));
     const updates = new Map<string, Update[]>(captures.map(({ name }) => [name, []]));
@@ -104,7 +107,7 @@ export class ResidentCheck {
       const found = await digestOfCapture(capture, this.#findings.slice);
       const isEmpty = version === 0 && count === 0;
       if (isEmpty ? expected !== undefined : expected !== found) {
-        const message = `In memory the namespace (version ${version}, ${count} entries) is not what is stored and logged.`;
+        const message = `The namespace in memory (version ${version}, ${count} entries) differs from what is stored and logged.`;
         this.#findings.add('memory', { namespace, position: capture.position }, message);
       }
     } catch (error) {
@@ -114,7 +117,7 @@ export class ResidentCheck {
     await this.#findings.step('memory', this.#findings.counts.resident);
   }
 
-  /** The digest of the stored namespace with some updates after it; `undefined` where there is none then. */
+  /** Computes the digest of a stored namespace after some updates; `undefined` if it does not exist then. */
   async #digestAfter(
     storage: PinnedStorage,
     base: StoredNamespace,
@@ -143,17 +146,19 @@ async function digestOfPages(storage: PinnedStorage, { name, version, pages }: S
   return digest.at(version);
 }
 
-/** What a cache in memory is made of. */
+/** The parts of a cache in memory. */
 export interface MemoryParts {
   readonly registry: NamespaceRegistry;
   readonly log: UpdateLog;
   readonly past: PastSource;
   readonly now: number;
-  /** Whether the values are in it, too. */
+  /** `false` if an external primary keeps the values. */
   readonly keepsValues: boolean;
 }
 
-/** Folds the log of a cache in memory, where that still holds everything, and holds the namespaces against it. */
+/**
+ * Verifies a cache in memory: folds its log, if that is still complete, and compares the namespaces with the result.
+ */
 export async function verifyMemory(
   { registry, log, past, now, keepsValues }: MemoryParts,
   findings: Findings,
@@ -176,13 +181,17 @@ export async function verifyMemory(
       findings.counts.resident += 1;
       const folded = state && (keepsValues ? digestOf(state) : await digestOfFold(state, findings, false));
       if (folded === digest) continue;
-      findings.add('memory', { namespace: capture.name, position }, 'The namespace is not what its updates lead to.');
+      findings.add(
+        'memory',
+        { namespace: capture.name, position },
+        'The namespace differs from what its updates lead to.',
+      );
     }
   } finally {
     captured.close();
   }
   for (const namespace of expected) findings.add('memory', { namespace, position }, 'The namespace is missing.');
   if (isWhole) findings.counts.updates += position - past.first;
-  else findings.notes.push('There was no log to replay: in memory it has let go of its beginning.');
+  else findings.notes.push('There was no log to replay: the log in memory no longer holds its start.');
   return { position, digest: digestOfAll(digests) };
 }

@@ -10,36 +10,36 @@ import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Findings } from './verify-findings.ts';
 
-/** What a mirror or backup is compared with. */
+/** The cache that a mirror or backup is compared with. */
 export interface Compared {
   readonly log: UpdateLog;
   readonly past: PastSource;
   readonly clock: Clock;
-  /** Resolves once the followers have delivered what is written by now, or will not soon. */
+  /** Resolves when the followers have delivered what is written now, or when waiting for them has timed out. */
   readonly synced: () => Promise<void>;
 }
 
-/** How often a difference is looked at again before it is told: what is on its way has arrived by then. */
+/** How often a difference is checked before it is reported. Updates under way have arrived by then. */
 const LOOKS = 4;
-/** How long one call of the mirror may take. */
+/** Milliseconds that one call of the mirror may take. */
 const CALL_MS = 30_000;
-/** Another machine's clock may let an entry expire so much earlier. */
+/** Milliseconds by which the clock of another machine may let an entry expire too early. */
 const SKEW_MS = 1_000;
-/** Keys that differ are looked at again up to this number. */
+/** Greatest number of differing keys that are checked again. */
 const MAX_SUSPECTS = 10_000;
 
-/** A stretch of the log that the mirror went through while it was read. */
+/** The part of the log that the mirror went through while it was read. */
 interface Stretch {
   readonly view: StateView;
   readonly updates: readonly Update[];
 }
 
-/** Compares a mirror with the cache, key by key, as of the position that the mirror is at, while both go on. */
+/** Compares a mirror with the cache, key by key, at the position of the mirror, while both stay in use. */
 export class MirrorCheck {
   readonly #mirror: BaseContextCache;
   readonly #with: Compared;
   readonly #findings: Findings;
-  /** By namespace the keys that differ, as far as is known. */
+  /** Keys that seem to differ, by namespace. */
   #suspects = new Map<string, Set<string>>();
   #suspected = 0;
 
@@ -51,7 +51,7 @@ export class MirrorCheck {
 
   async run(): Promise<void> {
     await this.#with.synced();
-    await this.#tellLag();
+    await this.#noteLag();
     for (const name of await this.#compareNamespaces()) {
       await this.#compareKeys(name, undefined);
       await this.#findings.step('against', this.#findings.counts.compared);
@@ -65,23 +65,23 @@ export class MirrorCheck {
     }
   }
 
-  async #tellLag(): Promise<void> {
+  async #noteLag(): Promise<void> {
     const { notes } = this.#findings;
     const { log } = this.#with;
     const position = await this.#position();
     const { head } = log;
     if (position === undefined)
-      notes.push('The mirror does not say how far it has got; it was compared with the present.');
+      notes.push('The mirror does not record its position; it was compared with the present state.');
     else if (position > head) {
-      const message = `The mirror has got to position ${position}, but the log ends at ${head}.`;
+      const message = `The mirror is at position ${position}, but the log ends at ${head}.`;
       this.#findings.add('different', { position }, message);
     } else notes.push(`The mirror is at position ${position}, ${head - position} behind.`);
     if (await this.#call(async (signal) => this.#mirror.otherLogs?.(log.id, signal))) {
-      notes.push('Another cache mirrors to the same place; what only that one wrote is told as extra.');
+      notes.push('Another cache mirrors to the same database; keys that only that cache wrote are reported as extra.');
     }
   }
 
-  /** Namespaces that are on both sides; the others are told. */
+  /** Returns the namespaces that exist on both sides, and reports the others. */
   async #compareNamespaces(): Promise<string[]> {
     for (let look = 1; ; look += 1) {
       const { value: theirs, before, after } = await this.#reading(() => this.#mirror.listNamespaces());
@@ -93,21 +93,21 @@ export class MirrorCheck {
       const extra = theirs.filter((name) => !ours.has(name) && !moving.has(name));
       const wrong = [...(await this.#unlessEmpty(missing, view)), ...(await this.#unlessEmptyThere(extra))];
       if (wrong.length === 0 || look === LOOKS) {
-        this.#tellNamespaces(wrong, ours);
+        this.#reportNamespaces(wrong, ours);
         return theirs.filter((name) => ours.has(name) || moving.has(name)).sort(compareNames);
       }
       await this.#with.synced();
     }
   }
 
-  #tellNamespaces(wrong: readonly string[], ours: ReadonlySet<string>): void {
+  #reportNamespaces(wrong: readonly string[], ours: ReadonlySet<string>): void {
     for (const namespace of wrong) {
-      if (ours.has(namespace)) this.#findings.add('missing', { namespace }, 'The namespace is not there.');
-      else this.#findings.add('extra', { namespace }, 'The namespace should not be there.');
+      if (ours.has(namespace)) this.#findings.add('missing', { namespace }, 'The namespace is missing.');
+      else this.#findings.add('extra', { namespace }, 'The namespace should not exist.');
     }
   }
 
-  /** Not every backend lists a namespace without keys; one that keeps a position does. */
+  /** Some backends do not list a namespace without keys; those that record a position do. */
   async #unlessEmpty(names: readonly string[], view: StateView): Promise<string[]> {
     const strict = this.#mirror.appliedPosition !== undefined;
     return names.filter((name) => strict || (view.state(name)?.entries.size ?? 0) > 0);
@@ -123,7 +123,7 @@ export class MirrorCheck {
     return filled;
   }
 
-  /** `only`: keys that are looked at again; `last`: what is still different then is told. */
+  /** Compares keys. `only`: the keys to check again. `last`: differences are now reported. */
   async #compareKeys(name: string, only: ReadonlySet<string> | undefined, last = false): Promise<void> {
     const {
       value: theirs,
@@ -142,7 +142,7 @@ export class MirrorCheck {
       if (only === undefined) this.#findings.counts.compared += 1;
       const [entry, value] = [entries.get(key), theirs.get(key)];
       if (isRight(entry, value, now) || mayBe(key, value, between)) continue;
-      if (last) this.#tell(name, key, entry, value);
+      if (last) this.#report(name, key, entry, value);
       else this.#suspect(name, key, entry, value);
     }
   }
@@ -150,22 +150,22 @@ export class MirrorCheck {
   #suspect(namespace: string, key: string, entry: EntryRecord | undefined, value: JsonValue | undefined): void {
     this.#suspected += 1;
     if (this.#suspected > MAX_SUSPECTS) {
-      // That many are not on their way.
-      this.#tell(namespace, key, entry, value);
+      // More differences than can be under way.
+      this.#report(namespace, key, entry, value);
       return;
     }
     const own = this.#suspects.get(namespace) ?? new Set();
     this.#suspects.set(namespace, own.add(key));
   }
 
-  #tell(namespace: string, key: string, entry: EntryRecord | undefined, value: JsonValue | undefined): void {
+  #report(namespace: string, key: string, entry: EntryRecord | undefined, value: JsonValue | undefined): void {
     const where = { namespace, key };
-    if (value === undefined) this.#findings.add('missing', where, 'The key is not there.');
-    else if (entry === undefined) this.#findings.add('extra', where, 'The key should not be there.');
-    else this.#findings.add('different', where, 'The key has another value.');
+    if (value === undefined) this.#findings.add('missing', where, 'The key is missing.');
+    else if (entry === undefined) this.#findings.add('extra', where, 'The key should not exist.');
+    else this.#findings.add('different', where, 'The value differs.');
   }
 
-  /** What was read, and where the mirror was before and after. */
+  /** Reads from the mirror, and its position before and after. */
   async #reading<T>(read: () => MaybePromise<T>): Promise<{ value: T; before: number; after: number }> {
     const { head } = this.#with.log;
     const before = (await this.#position()) ?? head;
@@ -173,10 +173,12 @@ export class MirrorCheck {
     return { value, before, after: (await this.#position()) ?? this.#with.log.head };
   }
 
-  /** The cache at a position that the mirror may have been at, and every update that may have come to it meanwhile. */
+  /**
+   * Returns the cache at a position that the mirror may have had, and every update that may have reached it meanwhile.
+   */
   async #stretch(before: number, after: number): Promise<Stretch> {
     const { log, past } = this.#with;
-    // What the past does not go back to is compared as it is now; what has changed since is looked at again.
+    // A position before the past is compared with the present state; what has changed since is checked again.
     const position = before >= past.first && before <= log.head ? before : log.head;
     const view = past.at(position);
     const updates: Update[] = [];
@@ -207,7 +209,7 @@ function isRight(entry: EntryRecord | undefined, value: JsonValue | undefined, n
   return isDeepStrictEqual(entry.value, value);
 }
 
-/** Whether the key may have had this value for a while. */
+/** Returns whether the key may have had this value at some time during the updates. */
 function mayBe(key: string, value: JsonValue | undefined, updates: readonly Update[]): boolean {
   return updates.some((update) => {
     if (update.key === null) return value === undefined;

@@ -3,16 +3,16 @@ import { type NamesOf, optionNames } from '../core/options.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { Findings, VerifyCounts, VerifyProblem, VerifyProgress } from './verify-findings.ts';
 
-/** What is verified besides the cache itself. */
+/** Options of `verify`: what is verified besides the cache itself. */
 export interface VerifyOptions {
   /**
    * A mirror or a backup that is compared with the cache: the URL of a Redis that holds either or both, a directory of
-   * snapshots, a backend, or a store of snapshots. A backend or store of your own is not closed.
+   * snapshots, a backend, or a snapshot store. A backend or store that you pass stays open. Default: none.
    */
   readonly against?: string | BaseContextCache | SnapshotStore | undefined;
-  /** Ends it; it rejects with the signal's reason. */
+  /** Cancels the verification, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Told every few milliseconds what is looked at. */
+  /** Called every few milliseconds with the present stage and its progress. */
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
 }
 
@@ -20,25 +20,25 @@ export const VERIFY_NAMES = { against: true, signal: true, onProgress: true } as
 
 export const VERIFY_OPTIONS = optionNames<VerifyOptions>('verify', VERIFY_NAMES);
 
-/** What a verification has found. */
+/** Result of a verification. */
 export interface VerifyReport {
-  /** Whether everything that could be looked at is as it should be. */
+  /** `true` if no problem was found in anything that could be checked. */
   readonly ok: boolean;
-  /** What is stored was verified as of this position. */
+  /** Position at which the stored state was verified. */
   readonly position: number;
-  /** The digest of all namespaces there, worked out anew. */
+  /** Digest of all namespaces at that position, computed from their entries. */
   readonly digest: string;
-  /** How much was looked at. */
+  /** How much was checked. */
   readonly checked: Readonly<VerifyCounts>;
   /** The first 100 problems. */
   readonly problems: readonly VerifyProblem[];
-  /** How many more there are. */
+  /** Number of further problems. */
   readonly moreProblems: number;
-  /** What could not be looked at and why, and how far a mirror lags: no problems by themselves. */
+  /** Notes: what could not be checked and why, and how far a mirror lags. Not problems by themselves. */
   readonly notes: readonly string[];
 }
 
-/** The report of what was found. */
+/** Builds the report from the findings. */
 export function reportOf(findings: Findings, position: number, digest: string): VerifyReport {
   const { problems, more, notes, counts } = findings;
   return { ok: problems.length === 0, position, digest, checked: counts, problems, moreProblems: more, notes };

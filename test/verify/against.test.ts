@@ -50,7 +50,7 @@ describe('verify against a mirror', () => {
     expect(whole.checked.compared).toBe(242);
     await client.set('wide:k7', encode('other'));
     expect((await cache.verify({ against: url })).problems).toEqual([
-      { kind: 'different', where: { namespace: 'wide', key: 'k7' }, message: 'The key has another value.' },
+      { kind: 'different', where: { namespace: 'wide', key: 'k7' }, message: 'The value differs.' },
     ]);
     await client.set('wide:k7', encode(7));
     await client.del('default:plan');
@@ -147,7 +147,7 @@ describe('verify against a mirror', () => {
       { kind: 'missing', where: { key: 'k5' } },
       { kind: 'different', where: { key: 'k1' } },
     ]);
-    expect(notes).toEqual([expect.stringMatching(/does not say how far/)]);
+    expect(notes).toEqual([expect.stringMatching(/does not record its position/)]);
   });
 });
 
@@ -163,7 +163,7 @@ describe('verify against a backup', () => {
     expect(told(report.problems)).toEqual([]);
     expect(report.notes).toEqual([
       `The mirror is at position ${cache.position}, 0 behind.`,
-      `Snapshot ${id} is of position ${position}, 1 behind.`,
+      `Snapshot ${id} is at position ${position}, 1 behind.`,
     ]);
     expect(report.checked.compared).toBe(243 + 242);
   });
@@ -185,7 +185,7 @@ describe('verify against a backup', () => {
     const kept = new MemorySnapshotStore();
     for (const name of await store.list('')) await kept.put(name, (await store.get(name)) ?? new Uint8Array());
     const { problems, notes } = await cache.verify({ against: kept });
-    expect(notes).toContainEqual(expect.stringMatching(/of another log/));
+    expect(notes).toContainEqual(expect.stringMatching(/to another log/));
     const found = problems
       .filter(({ where }) => where.key !== 'same')
       .map(({ kind, where }) => [kind, where.namespace, where.key]);

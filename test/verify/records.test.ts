@@ -146,7 +146,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
       const updates = decodeBlock(key, bytes).map((each) => ({ ...each, version: each.version + 1 }));
       for (const block of encodeBlocks(updates)) await put(storage, block.key, block.bytes);
     },
-    /log .*"namespace":"busy".*version \d+ of its namespace where \d+ is due/,
+    /log .*"namespace":"busy".*version \d+ in its namespace instead of \d+/,
   ],
   'a value in a page of the state': [
     async (storage) => {
@@ -158,7 +158,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
       const write = pageWrite('busy', 0, page);
       await storage.batch([write], false);
     },
-    /state .*"key":"k\d+".*not what the updates lead to/,
+    /state .*"key":"k\d+".*differs from what the updates lead to/,
   ],
   'an entry that is dropped from the state, and from its record': [
     async (storage) => {
@@ -171,7 +171,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
     },
     /state .*"namespace":"wide","key":"k\d+".*The entry is missing/,
   ],
-  'a page of another moment': [
+  'a page of an earlier state': [
     async (storage) => {
       const page = decodePage(await get(storage, framePageKey('busy', 0, 0)));
       await storage.batch([pageWrite('busy', 0, page)], false);
@@ -216,7 +216,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
       const past = decodePast(await get(storage, '!past!d/busy'));
       await storage.batch([pastWrite({ ...past, lives: [2] })], false);
     },
-    /past .*"busy".*came and went/,
+    /past .*"busy".*recorded lives/,
   ],
   'a frame': [
     async (storage) => {
@@ -245,7 +245,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
   ],
   'the checkpoint of a follower': [
     (storage) => put(storage, '!meta!checkpoint/mirror', seal(1_000_000)),
-    /log .*follower mirror has had 1000000/,
+    /log .*follower mirror has already received 1000000/,
   ],
 };
 

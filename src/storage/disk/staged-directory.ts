@@ -17,7 +17,7 @@ export interface StagingSettings {
 /**
  * A data directory under construction. Everything is written to a separate folder inside the directory, which becomes
  * its database by one rename when it is complete. Whenever the process ends, there is either a complete database or
- * none. What a killed process has left there is removed.
+ * none. The next call removes the folder of a killed process.
  */
 export class StagedDirectory {
   readonly log: LevelLog;

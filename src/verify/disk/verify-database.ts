@@ -16,20 +16,20 @@ import { LogCheck } from './verify-log.ts';
 import { NamespacesCheck, readNamespaceRecords } from './verify-namespaces.ts';
 import { RecordsCheck } from './verify-records.ts';
 
-/** What is stored, as far as it could be read. */
+/** Verdict on the stored state, as far as it could be read. */
 export interface DatabaseVerdict {
-  /** The state was verified as of this position. */
+  /** Position at which the state was verified. */
   readonly position: number;
-  /** Of all namespaces in the state table. */
+  /** Digest of all namespaces in the state table. */
   readonly digest: string;
 }
 
 /**
- * Verifies all records of a database at one moment: reads each, proves its checksum and that it has its place; reads the
- * log without a gap; folds the past of each namespace again and holds frames and state against that; and holds the past
- * against the log.
+ * Verifies all records of a database at one time. Reads each record, checks its checksum and that it belongs under its
+ * key; reads the log without a gap; folds the past of each namespace again and compares frames and state with the
+ * result; and compares the past with the log.
  *
- * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`, `LOG_UNAVAILABLE`; the signal's reason.
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`, `LOG_UNAVAILABLE`; or the signal's reason.
  */
 export async function verifyDatabase(
   storage: PinnedStorage,
@@ -42,12 +42,12 @@ export async function verifyDatabase(
   const overlap = { begins, after: Math.max(since, begin), through };
   const log = await new LogCheck(storage, findings, begin + 1, overlap).run();
   if (progress === undefined) {
-    findings.notes.push('State and past were not looked at: how far they go is not known.');
+    findings.notes.push('State and past were not checked: their checkpoint could not be read.');
     return { position: 0, digest: digestOfAll([]) };
   }
   const { checkpoint } = progress;
   if (checkpoint > log.head && log.whole) {
-    const message = `The state is as of position ${checkpoint}, but the log ends at ${log.head}.`;
+    const message = `The state is that of position ${checkpoint}, but the log ends at ${log.head}.`;
     findings.add('log', { position: checkpoint }, message);
   }
   if (progress.adopting) findings.notes.push('A restore was interrupted; the next start undoes it.');
@@ -58,7 +58,7 @@ export async function verifyDatabase(
   return { position: checkpoint, digest };
 }
 
-/** The position that the log begins after. */
+/** Reads the position after which the log starts. */
 async function readBegin(storage: PinnedStorage, findings: Findings, path: string): Promise<number> {
   let identity: LogIdentity | undefined;
   try {
@@ -89,7 +89,7 @@ async function readStoredProgress(storage: PinnedStorage, findings: Findings): P
   }
 }
 
-/** Proves the checksums of the database's own files; `live`: while somebody writes there. */
+/** Checks the checksums of the database's own files. `live`: a process is writing there. */
 export async function verifyFiles(location: string, findings: Findings, live: boolean): Promise<void> {
   const options = { live, ...(findings.signal === undefined ? {} : { signal: findings.signal }) };
   for await (const { file, offset, problem } of checkDatabaseFiles(location, options)) {

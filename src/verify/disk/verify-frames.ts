@@ -14,26 +14,26 @@ import {
 import { decodePage } from '../../storage/disk/records/state-records.ts';
 import type { Findings } from '../verify-findings.ts';
 
-/** A frame that has been read whole. */
+/** A frame with all pages read. */
 export interface CheckedFrame extends Frame {
   readonly record: string;
   readonly digest: string;
-  /** Where it was asked for. */
+  /** The state, if it was asked for. */
   readonly state: NamespaceState | undefined;
 }
 
-/** Pages read at once. */
+/** Number of pages read at a time. */
 const PAGES = 64;
 
 /**
- * Reads the frames of a namespace as the one who folds its updates comes to them. A keyframe, where there is one, comes
- * before all others, and has the number before theirs.
+ * Reads the frames of a namespace in step with the fold of its updates. A keyframe, if there is one, precedes all
+ * frames and takes the number before theirs.
  */
 export class FrameCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
   readonly #summary: PastSummary;
-  /** Number of the next frame, and the frame once it has been read. */
+  /** Number of the next frame, and the frame once it was read. */
   #index: number;
   #next: Frame | undefined;
   #lastOrdinal = 0;
@@ -46,7 +46,7 @@ export class FrameCheck {
     this.#index = summary.firstFrame - (summary.keyframe === undefined ? 0 : 1);
   }
 
-  /** The frame that comes just before the update of this ordinal; `undefined` where there is none that can be read. */
+  /** Returns the frame just before the update with this ordinal; `undefined` without a readable frame. */
   async at(ordinal: number, withState: boolean): Promise<CheckedFrame | undefined> {
     const index = this.#index;
     if (index >= this.#summary.frames) return undefined;
@@ -56,7 +56,7 @@ export class FrameCheck {
       const frame = this.#next;
       this.#advance();
       if (frame.ordinal < Math.min(ordinal, this.#skipBefore)) return await this.at(ordinal, withState);
-      if (frame.ordinal !== ordinal) throw corrupt('A frame of the past of a namespace comes before the one before it');
+      if (frame.ordinal !== ordinal) throw corrupt('The frames of the past of a namespace are out of order');
       this.#lastOrdinal = ordinal;
       const checked = await this.#readPages(index, frame, withState);
       this.#findings.counts.frames += 1;
@@ -69,22 +69,26 @@ export class FrameCheck {
     }
   }
 
-  /** Frames before this ordinal cannot be compared with anything: updates there could not be read. */
+  /** Skips the comparison of frames before this ordinal, because updates there could not be read. */
   skipTo(ordinal: number): void {
     this.#skipBefore = ordinal;
   }
 
-  /** Says that all updates have been folded. */
+  /** Must be called when all updates have been folded. */
   end(): void {
     const { name, frames, firstFrame, framedAt } = this.#summary;
     if (this.#index < frames) {
       this.#findings.add(
         'past',
         { namespace: name },
-        `Of its ${frames} frames only ${this.#index} belong to its updates.`,
+        `Only ${this.#index} of its ${frames} frames belong to its updates.`,
       );
     } else if (frames > firstFrame && framedAt !== this.#lastOrdinal) {
-      this.#findings.add('past', { namespace: name }, 'The last frame is not where the record of the past has it.');
+      this.#findings.add(
+        'past',
+        { namespace: name },
+        'The last frame is not at the ordinal that the record of the past names.',
+      );
     }
   }
 
@@ -130,7 +134,7 @@ export class FrameCheck {
   }
 }
 
-/** The digest of a state that does not change; without its values where those are kept elsewhere. */
+/** Computes the digest of a state that does not change; without its values if an external primary keeps them. */
 export async function digestOfFold(state: NamespaceState, findings: Findings, valued: boolean): Promise<string> {
   const digest = new NamespaceDigest();
   for (const [key, entry] of state.entries) {

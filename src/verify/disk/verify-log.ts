@@ -7,30 +7,30 @@ import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../../storage/d
 import { encodePastUpdate, timesKey } from '../../storage/disk/records/past-records.ts';
 import type { Findings } from '../verify-findings.ts';
 
-/** Which updates the log and the past both hold: those after the one position, up to the other. */
+/** The updates that both the log and the past hold: those after position `after`, up to `through`. */
 export interface Overlap {
-  /** Where the past was begun; what lies between here and `after` may have been let go of. */
+  /** Start of the past. Updates between here and `after` may have been released. */
   readonly begins: number;
   readonly after: number;
   readonly through: number;
 }
 
-/** What a verified log says. */
+/** Verdict on the log. */
 export interface LogVerdict {
   /** The last position. */
   readonly head: number;
-  /** Whether every update was found and read. */
+  /** `true` if every update was found and read. */
   readonly whole: boolean;
-  /** By namespace a sum of hashes of the updates that the past holds as well, to be compared with those there. */
+  /** Sums of hashes by namespace, over the updates that the past holds too, for comparison. */
   readonly sums: ReadonlyMap<string, HashSum>;
 }
 
-/** What makes an update, its place included, to be summed and compared; the namespace is known. */
+/** Returns the bytes of an update that are summed and compared: its position and its content, without the namespace. */
 export function updateBytes(position: number, stored: Uint8Array): Uint8Array {
   return Buffer.concat([encode(position), stored]);
 }
 
-/** Reads the whole log: blocks without a gap, and in each namespace one version after the other. */
+/** Reads the whole log. Checks that blocks follow without a gap, and versions within each namespace. */
 export class LogCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
@@ -38,14 +38,14 @@ export class LogCheck {
   readonly #times: TimesCheck;
   readonly #sums = new Map<string, HashSum>();
   readonly #versions = new Map<string, number>();
-  /** Whether a namespace that is new here begins at version 1. */
+  /** `true` if a namespace that is new here must start at version 1. */
   #fromStart: boolean;
-  /** The position that is due; `undefined` after what could not be read. */
+  /** The position that must follow; `undefined` after a block that could not be read. */
   #next: number | undefined;
   #head: number;
   #whole = true;
 
-  /** `first`: where the log must begin. */
+  /** `first`: the position at which the log must start. */
   constructor(storage: PinnedStorage, findings: Findings, first: number, overlap: Overlap) {
     this.#storage = storage;
     this.#findings = findings;
@@ -59,7 +59,7 @@ export class LogCheck {
   async run(): Promise<LogVerdict> {
     let last = '';
     try {
-      // What lies before the beginning was let go of, and may not be gone yet.
+      // Blocks before the start were released and may not be removed yet.
       const kept = { gte: blockKey(this.#head + 1), lt: LOG_RANGE.lt };
       for await (const [key, record] of this.#storage.entries(kept)) {
         last = key;
@@ -104,7 +104,7 @@ export class LogCheck {
     this.#lose(due);
   }
 
-  /** From here on what came before is not known. */
+  /** Forgets the versions and positions before this point, which are not known. */
   #lose(next: number | undefined): void {
     this.#whole = false;
     this.#fromStart = false;
@@ -120,7 +120,7 @@ export class LogCheck {
       typeof namespace !== 'string' ||
       (known !== undefined && version !== known + 1)
     ) {
-      const message = `The update has version ${version} of its namespace where ${(known ?? 0) + 1} is due.`;
+      const message = `The update has version ${version} in its namespace instead of ${(known ?? 0) + 1}.`;
       this.#findings.add('log', { record, position, namespace }, message);
     }
     this.#versions.set(namespace, drop ? 0 : version);
@@ -134,7 +134,7 @@ export class LogCheck {
   }
 }
 
-/** Holds the instants that the past keeps by position against those in the log. */
+/** Compares the instants that the past records by position with those in the log. */
 class TimesCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
@@ -155,13 +155,13 @@ class TimesCheck {
     const index = Math.floor(ordinal / TIMES);
     if (index !== this.#index) await this.#load(index);
     const stored = this.#times[ordinal % TIMES];
-    // Where the updates before it have been let go of, the latest instant of theirs is taken from here.
+    // If the updates before were released, their latest instant is taken from the record.
     const expected = Math.max(this.#latest ?? this.#times[(ordinal % TIMES) - 1] ?? at, at);
     this.#latest = expected;
     if (stored === expected || stored === undefined) return;
-    const message = `The instants by position say ${stored} where the log says ${expected}.`;
+    const message = `The instants by position contain ${stored}, but the log gives ${expected}.`;
     this.#findings.add('past', { record: timesKey(index), position }, message);
-    // Not again with each update until the next record.
+    // Avoids the same report for each further update of this record.
     this.#times = [];
   }
 
@@ -171,7 +171,7 @@ class TimesCheck {
     try {
       this.#times = decodeTimes(record).at;
     } catch {
-      // Told when all records are looked at.
+      // Reported when all records are checked.
       this.#times = [];
     }
   }

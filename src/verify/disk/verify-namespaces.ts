@@ -24,8 +24,8 @@ export interface NamespaceRecords {
   readonly pasts: ReadonlyMap<string, PastSummary>;
 }
 
-/** Keys that are told of a namespace that is not what its updates lead to. */
-const TOLD_KEYS = 5;
+/** Number of keys that are reported for a namespace that differs from what its updates lead to. */
+const REPORTED_KEYS = 5;
 
 /** Reads the records of all namespaces, without their entries and updates. */
 export async function readNamespaceRecords(storage: PinnedStorage, findings: Findings): Promise<NamespaceRecords> {
@@ -42,7 +42,7 @@ export async function readNamespaceRecords(storage: PinnedStorage, findings: Fin
         try {
           const summary = decode(bytes);
           if (record === range.gte + summary.name) summaries.set(summary.name, summary);
-          else findings.add('record', { record }, 'The record of a namespace lies under another name.');
+          else findings.add('record', { record }, 'The record of a namespace is stored under another name.');
         } catch (error) {
           findings.addError('record', { record, namespace: record.slice(range.gte.length) }, error);
         }
@@ -55,7 +55,7 @@ export async function readNamespaceRecords(storage: PinnedStorage, findings: Fin
   return { states: await read(SUMMARY_RANGE, decodeSummary), pasts: await read(PAST_RANGE, decodePast) };
 }
 
-/** Folds every namespace's past again and holds its state against that. */
+/** Folds every namespace's past again and compares its state with the result. */
 export class NamespacesCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
@@ -72,12 +72,12 @@ export class NamespacesCheck {
     this.#overlap = overlap;
   }
 
-  /** The digest of all namespaces as they are stored. */
+  /** Checks all namespaces. Resolves with the digest of all of them as stored. */
   async run({ states, pasts }: NamespaceRecords): Promise<string> {
     const digests: [name: string, digest: string][] = [];
     const { namespaces = states.size } = this.#progress;
     if (namespaces !== states.size) {
-      this.#findings.add('state', {}, `The state table has ${states.size} namespaces in place of ${namespaces}.`);
+      this.#findings.add('state', {}, `The state table has ${states.size} namespaces instead of ${namespaces}.`);
     }
     for (const name of new Set([...states.keys(), ...pasts.keys()])) {
       this.#findings.signal?.throwIfAborted();
@@ -88,11 +88,11 @@ export class NamespacesCheck {
       await this.#replay(name, stored, verdict, pasts.get(name));
     }
     for (const name of this.#log.sums.keys()) {
-      if (!pasts.has(name)) this.#findings.add('past', { namespace: name }, 'The namespace has updates, but no past.');
+      if (!pasts.has(name)) this.#findings.add('past', { namespace: name }, 'The namespace has updates but no past.');
     }
     if (this.#unreplayed > 0) {
       const why =
-        'their state of when the past began is not kept (a primary of your own holds the values), or is damaged';
+        'their state at the start of the past is not kept (an external primary holds the values) or is damaged';
       this.#findings.notes.push(`${this.#unreplayed} namespaces could not be replayed: ${why}.`);
     }
     return digestOfAll(digests);
@@ -105,9 +105,9 @@ export class NamespacesCheck {
     summary: PastSummary | undefined,
   ): Promise<void> {
     if (summary === undefined) {
-      // Not changed since the past is kept, or since what is kept of it.
+      // Not changed since the start of the past, or of what is kept of it.
       if (stored !== undefined && stored.position > this.#overlap.after) {
-        this.#findings.add('past', { namespace: name }, 'The namespace has been changed, but has no past.');
+        this.#findings.add('past', { namespace: name }, 'The namespace has changed but has no past.');
       }
       return;
     }
@@ -139,21 +139,21 @@ export class NamespacesCheck {
     }
     if (stored.version !== state.version || stored.position !== state.position) {
       const { version, position } = stored;
-      const message = `The state is at version ${version} and position ${position}; its updates lead to ${state.version} and ${state.position}.`;
+      const message = `The state is at version ${version} and position ${position}; its updates lead to version ${state.version} and position ${state.position}.`;
       this.#findings.add('state', where, message);
       return;
     }
     if (!verdict.whole) return;
     const digest = await digestOfFold(state, this.#findings, verdict.valued || stored.count === 0);
-    if (digest !== verdict.digest) await this.#tellKeys(state, stored, verdict.valued);
+    if (digest !== verdict.digest) await this.#reportKeys(state, stored, verdict.valued);
   }
 
-  /** Which keys are not what the updates lead to; some of them. */
-  async #tellKeys(state: NamespaceState, { name, pages }: StoredNamespace, valued: boolean): Promise<void> {
+  /** Reports some of the keys that differ from what the updates lead to. */
+  async #reportKeys(state: NamespaceState, { name, pages }: StoredNamespace, valued: boolean): Promise<void> {
     let found = 0;
-    const tell = (where: VerifyLocation, message: string) => {
+    const report = (where: VerifyLocation, message: string) => {
       found += 1;
-      if (found <= TOLD_KEYS) this.#findings.add('state', where, message);
+      if (found <= REPORTED_KEYS) this.#findings.add('state', where, message);
     };
     const met = new Set<string>();
     for (let page = 0; page < pages; page += 1) {
@@ -165,16 +165,16 @@ export class NamespacesCheck {
         const encoded = expected && encodeEntry(valued ? expected : { ...expected, value: undefined });
         const same =
           encoded && encoded.expiresAt === entry.expiresAt && Buffer.compare(encoded.bytes, entry.bytes) === 0;
-        if (!same) tell({ record, namespace: name, key }, 'The entry is not what the updates lead to.');
+        if (!same) report({ record, namespace: name, key }, 'The entry differs from what the updates lead to.');
       }
       await this.#findings.step('namespaces', this.#findings.counts.namespaces);
     }
     for (const key of state.entries.keys()) {
       if (met.has(key)) continue;
-      tell({ record: pageKey(name, pageOf(key, pages)), namespace: name, key }, 'The entry is missing.');
+      report({ record: pageKey(name, pageOf(key, pages)), namespace: name, key }, 'The entry is missing.');
     }
-    if (found > TOLD_KEYS) {
-      this.#findings.add('state', { namespace: name }, `${found} entries are not what the updates lead to.`);
+    if (found > REPORTED_KEYS) {
+      this.#findings.add('state', { namespace: name }, `${found} entries differ from what the updates lead to.`);
     }
   }
 }

@@ -16,18 +16,18 @@ import type { Findings } from '../verify-findings.ts';
 import { type CheckedFrame, digestOfFold, FrameCheck } from './verify-frames.ts';
 import { type Overlap, updateBytes } from './verify-log.ts';
 
-/** What the past of a namespace says. */
+/** Verdict on the past of a namespace. */
 export interface PastVerdict {
-  /** The namespace after its last update; `undefined` where that can not be told. */
+  /** The namespace after its last update; `undefined` if it could not be determined. */
   readonly state: NamespaceState | undefined;
-  /** Sum of hashes of the updates that the log holds as well; `undefined` where not all could be read. */
+  /** Sum of hashes over the updates that the log holds too; `undefined` if not all could be read. */
   readonly sum: HashSum | undefined;
 }
 
-/** Chunks read at once. */
+/** Number of chunks read at a time. */
 const CHUNKS = 16;
 
-/** Folds the updates of one namespace again, from the first that is kept on, and holds each frame against what they have come to. */
+/** Folds the updates of one namespace again, from the first that is kept, and compares each frame with the result. */
 export class PastCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
@@ -36,9 +36,9 @@ export class PastCheck {
   readonly #frames: FrameCheck;
   readonly #sum = new HashSum();
   readonly #lives: number[] = [];
-  /** Whether the namespace is there after the last update; `undefined` before the first one. */
+  /** `true` if the namespace exists after the last update; `undefined` before the first one. */
   #isThere: boolean | undefined;
-  /** What the updates have come to; `undefined` while that is not known. */
+  /** The folded state so far; `undefined` while it is not known. */
   #state: NamespaceState | undefined;
   #whole = true;
   #last = 0;
@@ -63,7 +63,7 @@ export class PastCheck {
     return { state: this.#state, sum: this.#whole ? this.#sum : undefined };
   }
 
-  /** The chunks of some ordinals; a chunk that cannot be read is `undefined`. */
+  /** Reads the chunks of some ordinals; a chunk that cannot be read is `undefined`. */
   async #read(first: number, end: number): Promise<[index: number, chunk: Chunk | undefined][]> {
     const { name, count } = this.#summary;
     const indexes: number[] = [];
@@ -110,12 +110,12 @@ export class PastCheck {
   #take(position: number, stored: Uint8Array, update: Update): void {
     const { begins, after, through } = this.#overlap;
     if (!(position > this.#last && position > begins && position <= through)) {
-      throw corrupt(`The past of a namespace has position ${position} behind ${Math.max(this.#last, begins)}`);
+      throw corrupt(`The past of a namespace has position ${position} after position ${Math.max(this.#last, begins)}`);
     }
     this.#last = position;
     if (position > after) this.#sum.add(updateBytes(position, stored));
     this.#live(update);
-    // What begins anew needs nothing of what was before.
+    // A namespace that starts at version 1, or is cleared, needs nothing of what was before.
     if (this.#state === undefined && (update.version === 1 || update.key === null)) {
       this.#state = new NamespaceState(update.namespace);
       this.#state.version = update.version - 1;
@@ -154,13 +154,13 @@ export class PastCheck {
     const add = (message: string) => this.#findings.add('past', { namespace: name }, message);
     if (count > 0 && last !== this.#last) add(`The last update is at position ${this.#last}, not ${last}.`);
     const { begins, after } = this.#overlap;
-    // Of what has been let go of only what came later can be told.
+    // Only later lives can be checked if earlier updates were released.
     const isLater = (position: number) => begins === after || position > after;
     const known = lives.filter(isLater);
     const met = this.#lives.filter(isLater);
     const before = begins === after ? met.length > known.length : livedBefore;
     if (known.some((position, at) => position !== met[met.length - known.length + at]) || before !== livedBefore) {
-      add('The record of when the namespace came and went is not what its updates say.');
+      add('The recorded lives of the namespace differ from its updates.');
     }
   }
 }
@@ -169,7 +169,7 @@ function chunkOf(record: Uint8Array | undefined, held: number): Chunk {
   if (record === undefined) throw corrupt('Updates in the past of a namespace are missing');
   const { positions, updates } = decodeChunk(record);
   if (positions.length < held || updates.length < held) {
-    throw corrupt(`A chunk of the past of a namespace holds ${updates.length} updates in place of ${held}`);
+    throw corrupt(`A chunk of the past of a namespace holds ${updates.length} updates instead of ${held}`);
   }
   return { positions: positions.slice(0, held), updates: updates.slice(0, held) };
 }

@@ -18,24 +18,27 @@ import {
 import type { Findings } from '../verify-findings.ts';
 import type { NamespaceRecords } from './verify-namespaces.ts';
 
-/** What the records must fit. */
+/** The bounds that the records must fit. */
 export interface RecordBounds extends NamespaceRecords {
   readonly head: number;
-  /** How many updates the instants by position go over. */
+  /** Number of updates that the instants by position cover. */
   readonly timed: number;
-  /** Of so many of them the instants have been let go of, but for the record that the last one is in. */
+  /** Number of those updates that were released; their instants are gone, except in the record of the last one. */
   readonly gone: number;
 }
 
-/** All keys there can be: they are UTF-8. */
+/** All possible keys: they are UTF-8. */
 const EVERYTHING = { gte: '', lt: '\u{10ffff}' } as const;
 const CHECKPOINT = '!meta!checkpoint/';
 const CONFIG = '!config!';
-/** Read and proven before anything else is. */
+/** Read and checked before everything else. */
 const FIRST_READ: ReadonlySet<string> = new Set(['!meta!format', '!meta!log', PROGRESS_KEY]);
 const OF_NAMESPACE = /^!(state|past)!([a-z])\/(\d+):/;
 
-/** Reads every record of the database but the log's: proves the checksums, and that each has its place. */
+/**
+ * Reads every record of the database except the log's. Checks the checksums, and that each record belongs under its
+ * key.
+ */
 export class RecordsCheck {
   readonly #storage: PinnedStorage;
   readonly #findings: Findings;
@@ -56,7 +59,7 @@ export class RecordsCheck {
     for (const range of around) await this.#readRange(range);
     const due = this.#bounds.timed - TIMES * lastRecord(this.#bounds.gone);
     if (this.#times !== due) {
-      const message = `The past knows the instants of ${this.#times} updates in place of ${due}.`;
+      const message = `The past has the instants of ${this.#times} updates instead of ${due}.`;
       this.#findings.add('past', {}, message);
     }
   }
@@ -91,7 +94,7 @@ export class RecordsCheck {
     const name = key.slice(CHECKPOINT.length);
     const position = unseal(bytes, () => `The checkpoint of ${name}`);
     if (Number.isInteger(position) && (position as number) <= this.#bounds.head) return;
-    const message = `The log ends at ${this.#bounds.head}, but its follower ${name} has had ${String(position)}.`;
+    const message = `The log ends at ${this.#bounds.head}, but follower ${name} has already received ${String(position)}.`;
     this.#findings.add('log', { record: key }, message);
   }
 
@@ -101,9 +104,8 @@ export class RecordsCheck {
     const index = Number.parseInt(key.slice('!past!t/'.length), 16);
     const due = Math.min(TIMES, timed - index * TIMES);
     this.#times += times.length;
-    if (times.length !== due)
-      throw corrupt(`A record holds the instants of ${times.length} updates in place of ${due}`);
-    if (times.some((time, at) => time < (times[at - 1] ?? time))) throw corrupt('The instants of updates go back');
+    if (times.length !== due) throw corrupt(`A record holds the instants of ${times.length} updates instead of ${due}`);
+    if (times.some((time, at) => time < (times[at - 1] ?? time))) throw corrupt('The instants of updates decrease');
   }
 
   #takeOfNamespace(key: string, bytes: Uint8Array): void {
@@ -118,12 +120,12 @@ export class RecordsCheck {
     const state = this.#bounds.states.get(name);
     const past = this.#bounds.pasts.get(name);
     if (read === undefined || !read(bytes, indexes[0] ?? 0, state, past)) {
-      this.#findings.add('record', { record: key }, 'The record is not one that belongs here.');
+      this.#findings.add('record', { record: key }, 'The record does not belong in this database.');
     }
   }
 }
 
-/** Reads a record of a namespace, and says whether one of this number belongs there. */
+/** Reads a record of a namespace and returns whether it may have this number. */
 type RecordReader = (
   bytes: Uint8Array,
   index: number,
@@ -157,7 +159,8 @@ const READERS: ReadonlyMap<string, RecordReader> = new Map<string, RecordReader>
     'past/p/2',
     (bytes, index, _state, past) => {
       decodePage(bytes);
-      // Pages of a frame are written before the frame; what a crash leaves of them is written over by the next one.
+      // Pages of a frame are written before the frame itself. What a crash leaves of them is overwritten by the next
+      // frame.
       return index >= (past?.firstFrame ?? 0) && index <= (past?.frames ?? 0);
     },
   ],
@@ -165,7 +168,7 @@ const READERS: ReadonlyMap<string, RecordReader> = new Map<string, RecordReader>
     'past/k/2',
     (bytes, index, _state, past) => {
       decodePage(bytes);
-      // As of a frame.
+      // The same holds for a keyframe.
       const generation = past?.keyframe?.generation ?? 0;
       return index === generation || index === generation + 1;
     },

@@ -6,20 +6,20 @@ import { decodePage, pageKey, type StoredNamespace } from '../../storage/disk/re
 import { pageOf } from '../../storage/disk/state/state-hash.ts';
 import type { Findings } from '../verify-findings.ts';
 
-/** Pages read at once. */
+/** Number of pages read at a time. */
 const PAGES = 64;
 
-/** A namespace of the state table, read whole. */
+/** Verdict on a namespace of the state table. */
 export interface StateVerdict {
-  /** Of what is stored. */
+  /** Digest of the stored entries. */
   readonly digest: string;
-  /** Whether there are values: with a primary of the user's own there are none. */
+  /** `true` if values are stored; with an external primary they are not. */
   readonly valued: boolean;
-  /** Whether every page could be read. */
+  /** `true` if every page could be read. */
   readonly whole: boolean;
 }
 
-/** What is met while the pages are read. */
+/** Totals while the pages are read. */
 interface Met {
   count: number;
   bytes: number;
@@ -28,7 +28,7 @@ interface Met {
   whole: boolean;
 }
 
-/** Reads all pages of a namespace and holds them against its record. `allPages`: empty ones are stored, too. */
+/** Reads all pages of a namespace and compares them with its record. `allPages`: empty pages are stored too. */
 export async function verifyState(
   storage: PinnedStorage,
   findings: Findings,
@@ -101,7 +101,7 @@ function take(
   met: Met,
 ): void {
   const where = { record: pageKey(name, page), namespace: name, key };
-  if (pageOf(key, pages) !== page) findings.add('state', where, 'The entry lies in a page that is not its own.');
+  if (pageOf(key, pages) !== page) findings.add('state', where, 'The entry is in the wrong page.');
   met.count += 1;
   const { bytes, value, expiresAt } = decodeEntry(stored);
   met.bytes += bytes;
@@ -113,15 +113,15 @@ function compare(findings: Findings, stored: StoredNamespace, met: Met, digest: 
   const where = { namespace: stored.name };
   for (const what of ['count', 'bytes'] as const) {
     if (met[what] === stored[what]) continue;
-    findings.add('state', where, `The pages hold ${met[what]} in place of ${stored[what]} (${what} of the namespace).`);
+    findings.add('state', where, `The pages hold ${met[what]} instead of ${stored[what]} (${what} of the namespace).`);
   }
-  // Of more than a page it may be too early, never too late.
+  // A lower bound for a namespace of several pages: it may be too early, never too late.
   const known = stored.nextExpiryAt ?? Number.POSITIVE_INFINITY;
   const next = met.nextExpiryAt ?? Number.POSITIVE_INFINITY;
   if (stored.pages === 1 ? known !== next : known > next) {
-    findings.add('state', where, `The next expiry is at ${next}, which the record of the namespace has at ${known}.`);
+    findings.add('state', where, `The next expiry is at ${next}, but the record of the namespace has ${known}.`);
   }
   if (digest !== (stored.digest ?? digest)) {
-    findings.add('state', where, 'The pages are not those that were written last: their digest is another one.');
+    findings.add('state', where, 'The pages are not those that were written last: their digest differs.');
   }
 }

@@ -60,7 +60,7 @@ export class PastFold {
     this.summary = { ...this.summary, frames: this.summary.frames + 1, framedAt: this.#before, weight };
   }
 
-  /** Key of the incomplete chunk that must be loaded; `undefined` if there is none. */
+  /** Key of the incomplete chunk that must be loaded; `undefined` if the last chunk is full. */
   get needed(): string | undefined {
     if (this.#before % CHUNK_UPDATES === 0) return undefined;
     return chunkKey(this.summary.name, Math.floor(this.#before / CHUNK_UPDATES));

@@ -215,7 +215,7 @@ export class PastTable {
     return frame && { ...frame, key: (page) => framePageKey(name, index, page) };
   }
 
-  /** Returns the number of the last frame with at most `count` updates; less than `firstFrame` if there is none. */
+  /** Returns the number of the last frame with at most `count` updates; less than `firstFrame` without such a frame. */
   lastFrame({ name, firstFrame, frames }: PastSummary, count: number): number {
     return firstWhere(firstFrame, frames, (index) => this.#frame(name, index).ordinal > count) - 1;
   }

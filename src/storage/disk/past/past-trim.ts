@@ -37,7 +37,7 @@ const MANY = 2048;
 const PAGE_ENTRIES = 64;
 const PAGE_BYTES = 64 * 1024;
 
-/** What is kept of the past of a namespace. */
+/** The part of a namespace's past that is kept. */
 interface Plan {
   readonly firstChunk: number;
   readonly firstFrame: number;

@@ -31,7 +31,7 @@ export interface PastSummary {
   /** Position of its last update. */
   readonly last: number;
   readonly frames: number;
-  /** Ordinal of the last frame; 0 if there is none. */
+  /** Ordinal of the last frame; 0 without a frame. */
   readonly framedAt: number;
   /** Estimated work of folding the updates since the last frame. */
   readonly weight: number;

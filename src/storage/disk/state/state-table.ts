@@ -75,7 +75,7 @@ export class StateTable implements StateSource {
   #floor = 0;
   /** The last task that changes the table; such tasks run one after another. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** An adoption has failed half-way. What it wrote must be removed before anything else is written. */
+  /** An adoption has failed half-way. Its leftovers must be removed before anything else is written. */
   #leftovers = false;
   /** Increases when the storage was reopened and everything in memory was read again. */
   #generation = 0;
