@@ -83,3 +83,10 @@ test('filters a difference by patterns of namespaces and by who wrote last', asy
   expect(await diff({ agent: 'planner' })).toEqual([2, 'other', 'trip:1']);
   expect(await diff({ namespace: 'trip:1', agent: 'critic' })).toEqual([0]);
 });
+
+test.each(['here', '{}', '["trip"]', '[1,null]', '["trip",2]'])('refuses the cursor %s by name', async (after) => {
+  const { looking } = await look();
+  expect(await looking.refused('GET /api/search', { q: 'a', after })).toMatchObject({
+    ...{ status: 400, code: 'INVALID_OPTION', message: expect.stringContaining('after') },
+  });
+});

@@ -6,12 +6,12 @@ import type { MachineGraph } from '../protocol.ts';
 import type { Actors } from '../reads/actors.ts';
 import type { Feed, StartFeed } from './feed.ts';
 
-/** How often supervisor and followers, and which actor is behind an id, are looked at. */
+/** Interval between two comparisons with the last message, milliseconds. */
 const LOOK_MS = 200;
-/** Transitions of one batch. */
+/** Most transitions of one batch; the newest. */
 const MAX_TRANSITIONS = 200;
 
-/** What actors are watched with. */
+/** The parts that actor feeds work with. */
 export interface ActorFeedParts {
   readonly cache: Inspectable;
   readonly clock: Clock;
@@ -19,14 +19,14 @@ export interface ActorFeedParts {
   readonly graphs: readonly MachineGraph[];
 }
 
-/** Looks every `LOOK_MS` whether there is news, until it is stopped. */
+/** Calls `changed` every `LOOK_MS` if there is news. Returns a function that stops it. */
 function looking(clock: Clock, isNews: () => boolean, changed: () => void): () => void {
   let timer: unknown;
   const look = () => {
     try {
       if (isNews()) changed();
     } catch {
-      // What fails is told when it is collected.
+      // `collect` meets the same error and reports it.
       changed();
     }
   };
@@ -41,17 +41,17 @@ function looking(clock: Clock, isNews: () => boolean, changed: () => void): () =
   return () => clock.clearTimeout(timer);
 }
 
-/** Supervisor and followers: told at once, and then when they have changed. */
+/** Sends supervisor and followers at once, and again whenever one has changed. */
 export function actorsFeed({ clock, actors }: ActorFeedParts): StartFeed {
   return (id, changed) => {
-    let told = '';
+    let sent = '';
     const now = () => ({ supervisor: actors.supervisor(), followers: actors.followers() });
-    const stop = looking(clock, () => JSON.stringify(now()) !== told, changed);
+    const stop = looking(clock, () => JSON.stringify(now()) !== sent, changed);
     changed();
     return {
       collect: () => {
         const present = now();
-        told = JSON.stringify(present);
+        sent = JSON.stringify(present);
         return { type: 'actors', id, ...present };
       },
       stop,
@@ -59,7 +59,7 @@ export function actorsFeed({ clock, actors }: ActorFeedParts): StartFeed {
   };
 }
 
-/** One actor's transitions, as they happen. */
+/** Sends the transitions of one actor as they happen. */
 export function actorFeed(parts: ActorFeedParts, actor: string): StartFeed {
   return (id, changed) => new ActorFeed(parts, actor, id, changed);
 }
@@ -76,7 +76,7 @@ class ActorFeed implements Feed {
   #transitions: ActorTransition[] = [];
   #stayed = 0;
   #sampledAway = 0;
-  #told: string | undefined;
+  #sent: string | undefined;
 
   constructor(parts: ActorFeedParts, actor: string, id: string, changed: () => void) {
     this.#parts = parts;
@@ -91,8 +91,8 @@ class ActorFeed implements Feed {
   collect(): ServerMessage | undefined {
     const actor = this.#parts.actors.find(this.#actor) ?? null;
     const text = JSON.stringify(actor);
-    if (text === this.#told && this.#stayed === 0 && this.#transitions.length === 0) return undefined;
-    this.#told = text;
+    if (text === this.#sent && this.#stayed === 0 && this.#transitions.length === 0) return undefined;
+    this.#sent = text;
     const [transitions, stayed, sampledAway] = [this.#transitions, this.#stayed, this.#sampledAway];
     this.#transitions = [];
     this.#stayed = 0;
@@ -105,10 +105,10 @@ class ActorFeed implements Feed {
     this.#unsubscribe();
   }
 
-  /** A namespace gets another actor after a restart, or when it comes back to memory. */
+  /** Returns whether the actor has changed. A namespace has a new actor after a restart and after hydration. */
   #look(): boolean {
     if (this.#parts.cache.inspection.actor(this.#actor) !== this.#observed) this.#observe();
-    return JSON.stringify(this.#parts.actors.find(this.#actor) ?? null) !== this.#told;
+    return JSON.stringify(this.#parts.actors.find(this.#actor) ?? null) !== this.#sent;
   }
 
   #observe(): void {

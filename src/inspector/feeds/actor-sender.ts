@@ -4,14 +4,14 @@ import { ContextCacheError } from '../../core/errors.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { Redactor } from '../reads/redactor.ts';
 
-/** After the connection was lost or refused. */
+/** Delay before reconnecting, milliseconds. */
 const RETRY_MS = 5_000;
-/** What the receiver has not read yet, bytes; with more than this it is told nothing. */
+/** Unread bytes beyond which the receiver is sent nothing. */
 const MAX_WAITING_BYTES = 1024 * 1024;
-/** Of the protocol. */
+/** Version of the protocol of `@statelyai/inspect`. */
 const VERSION = '0.7.2';
 
-/** As much of an XState actor and of its inspection events as is told. */
+/** The parts of an XState actor and of its inspection events that are sent. */
 interface Ref {
   readonly sessionId: string;
   readonly id?: string;
@@ -29,24 +29,24 @@ interface InspectionEvent {
 }
 
 /**
- * Sends what the cache's actors do to a WebSocket receiver of `@statelyai/inspect` (its `createInspectorServer`, or another
- * inspector of this package): states, and the events with their names, namespaces and keys; of values what is not hidden.
+ * Sends the activity of the cache's actors to a WebSocket receiver of `@statelyai/inspect`: its `createInspectorServer`,
+ * or another inspector of this package. Sends states, and events with their names, namespaces, keys and redacted values.
  */
 export class ActorSender {
   readonly #url: string;
   readonly #clock: Clock;
   readonly #redactor: Redactor;
   readonly #stopInspecting: () => void;
-  /** Actors that this connection has been told of. */
-  #told = new WeakSet<Ref>();
+  /** Actors introduced on this connection. */
+  #introduced = new WeakSet<Ref>();
   #socket: WebSocket | undefined;
   #timer: unknown;
   #closed = false;
 
-  /** @throws {ContextCacheError} `INVALID_OPTION` for what is no `ws://` address. */
+  /** @throws {ContextCacheError} `INVALID_OPTION` if `url` is not a `ws://` or `wss://` address. */
   constructor(cache: Inspectable, clock: Clock, redactor: Redactor, url: string) {
     if (!/^wss?:\/\/\S+$/.test(url)) {
-      throw new ContextCacheError('INVALID_OPTION', 'sendTo is a WebSocket address such as ws://127.0.0.1:8080.');
+      throw new ContextCacheError('INVALID_OPTION', 'sendTo must be a WebSocket address such as ws://127.0.0.1:8080.');
     }
     this.#url = url;
     this.#clock = clock;
@@ -65,8 +65,8 @@ export class ActorSender {
   #connect(): void {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
-    this.#told = new WeakSet();
-    // The close that follows says it all.
+    this.#introduced = new WeakSet();
+    // A close event follows every error and is handled below.
     socket.on('error', () => {});
     socket.on('close', () => {
       if (this.#closed) return;
@@ -87,10 +87,10 @@ export class ActorSender {
     }
   }
 
-  /** An actor that was there before anybody listened is told of when it is first heard of. */
+  /** Introduces an actor, and its parents first, before its first event on this connection. */
   #introduce(actor: Ref, rootId: string | undefined): void {
-    if (this.#told.has(actor)) return;
-    this.#told.add(actor);
+    if (this.#introduced.has(actor)) return;
+    this.#introduced.add(actor);
     if (actor._parent !== undefined) this.#introduce(actor._parent, rootId);
     const config = actor.logic?.config;
     this.#send({
@@ -103,10 +103,10 @@ export class ActorSender {
 
   #event(event: Readonly<Record<string, unknown>> = {}): unknown {
     const { type, namespace, key, value } = event;
-    const told = { type: String(type), ...(typeof namespace === 'string' ? { namespace } : {}) };
-    if (typeof key !== 'string') return told;
+    const sent = { type: String(type), ...(typeof namespace === 'string' ? { namespace } : {}) };
+    if (typeof key !== 'string') return sent;
     const shown = this.#redactor.show(String(namespace ?? 'default'), key, JSON.parse(JSON.stringify(value ?? null)));
-    return { ...told, key, value: shown.value };
+    return { ...sent, key, value: shown.value };
   }
 
   #common(rootId: string | undefined) {
@@ -118,7 +118,7 @@ export class ActorSender {
   }
 }
 
-/** A namespace's context is its data, which is not told. */
+/** Returns the state without its context: the context of a namespace is its data, which is not sent. */
 function stateOf(snapshot: unknown): { status: unknown; value: unknown; context: object } {
   const { status, value } = (snapshot ?? {}) as { status?: unknown; value?: unknown };
   return { status: status ?? 'active', value, context: {} };

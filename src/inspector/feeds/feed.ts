@@ -1,11 +1,11 @@
 import type { ServerMessage } from '../live-protocol.ts';
 
-/** What one subscription listens to, until it is stopped. It tells its connection when there is something to tell. */
+/** The source of one subscription. It calls `changed` when it has news, until it is stopped. */
 export interface Feed {
-  /** What there is to tell since the last time; `undefined`: nothing. Asked for no more often than the page can read. */
+  /** Returns the news since the last call; `undefined` if there is none. Called no faster than the page reads. */
   collect(): ServerMessage | undefined;
   stop(): void;
 }
 
-/** Begins a feed. `changed`: there is something to collect. */
+/** Starts a feed, which calls `changed` when there is something to collect. */
 export type StartFeed = (id: string, changed: () => void) => Feed;

@@ -6,22 +6,22 @@ import { machineGraph } from '../reads/machine-graph.ts';
 import type { Redactor } from '../reads/redactor.ts';
 import type { Feed, StartFeed } from './feed.ts';
 
-/** Actors that are kept; of more, those that have been silent for longest go. */
+/** Most actors kept; those silent for longest are discarded. */
 const MAX_ACTORS = 1_000;
-/** Events of one batch; the newest. */
+/** Most events of one batch; the newest. */
 const MAX_EVENTS = 200;
-/** Actors of one batch; the others come with the next. */
-const MAX_TOLD = 50;
-/** A context or an event of more characters is told as its length. */
+/** Most actors of one batch; the others come with the next. */
+const MAX_ACTORS_SENT = 50;
+/** Longest context or event that is shown, characters of JSON. A longer one is shown as its length. */
 const MAX_SHOWN = 20_000;
-/** A definition of more characters is not drawn. */
+/** Longest definition that is drawn, characters. */
 const MAX_DEFINITION = 1_000_000;
 
 type Message = Readonly<Record<string, unknown>>;
 
 /**
- * What actors of other programs tell, with the WebSocket producer of `@statelyai/inspect`: one JSON message for each actor
- * (`@xstate.actor`), state (`@xstate.snapshot`) and event (`@xstate.event`).
+ * The actors of other programs, as the WebSocket producer of `@statelyai/inspect` sends them: one JSON message for each
+ * actor (`@xstate.actor`), state (`@xstate.snapshot`) and event (`@xstate.event`).
  */
 export class ForeignActors {
   readonly #redactor: Redactor;
@@ -36,7 +36,7 @@ export class ForeignActors {
     this.#clock = clock;
   }
 
-  /** One more producer; call what is returned with each of its messages. What is none is passed over. */
+  /** Adds a producer. Returns the function to call with each of its messages, which ignores invalid ones. */
   producer(): (text: string) => void {
     this.#producers += 1;
     const prefix = `${this.#producers}/`;
@@ -45,7 +45,7 @@ export class ForeignActors {
         const message = parse(text);
         if (message !== undefined) this.#take(prefix, message);
       } catch {
-        // Nested deeper than can be walked: nothing that could be shown.
+        // The message is nested too deep to walk, and cannot be shown.
       }
     };
   }
@@ -54,7 +54,7 @@ export class ForeignActors {
     return { actors: [...this.#actors.values()], dropped: this.#dropped };
   }
 
-  /** Actors and events, as they come. */
+  /** Sends actors and events as they come. */
   feed(): StartFeed {
     return (id, changed) => {
       const feed = new ForeignFeed(id, changed, () => this.#feeds.delete(feed));
@@ -139,7 +139,7 @@ class ForeignFeed implements Feed {
 
   collect() {
     if (this.#events.length > MAX_EVENTS) this.#cut();
-    const actors = [...this.#actors.values()].slice(0, MAX_TOLD);
+    const actors = [...this.#actors.values()].slice(0, MAX_ACTORS_SENT);
     for (const { id } of actors) this.#actors.delete(id);
     if (this.#actors.size > 0) this.#changed();
     const [events, sampledAway] = [this.#events, this.#sampledAway];
@@ -152,7 +152,7 @@ class ForeignFeed implements Feed {
     this.#stop();
   }
 
-  /** The newest stay. */
+  /** Discards the oldest events. */
   #cut(): void {
     this.#sampledAway += this.#events.length - MAX_EVENTS;
     this.#events = this.#events.slice(-MAX_EVENTS);
@@ -187,7 +187,7 @@ function isObject(value: unknown): value is Message {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `'a'` is `['a']`, `{ a: { b: 'c' }, d: {} }` is `['a.b.c', 'd']`. */
+/** Returns the paths of a state value: `'a'` gives `['a']`, `{ a: { b: 'c' }, d: {} }` gives `['a.b.c', 'd']`. */
 function pathsOf(value: unknown, above = '', depth = 0): string[] {
   const path = (name: string) => (above === '' ? name : `${above}.${name}`);
   if (typeof value === 'string') return [path(value)];

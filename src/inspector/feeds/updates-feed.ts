@@ -7,8 +7,8 @@ import { filterOf } from '../reads/update-pages.ts';
 import type { Feed, StartFeed } from './feed.ts';
 
 /**
- * Updates as they are committed: of those that pass the filter the newest are kept for the next batch, and the others
- * counted. What is not wanted costs no more than the look at it; with a namespace without `*` not even that.
+ * Sends updates as they are committed. Keeps the newest that match the filter for the next batch, and counts the others.
+ * An update that does not match costs one test; with a namespace without `*`, updates elsewhere cost nothing.
  */
 export function updatesFeed(cache: Inspectable, presenter: Presenter, filter: UpdateFilter, limit: number): StartFeed {
   return (id, changed) => new UpdatesFeed(cache, presenter, filter, limit, { id, changed });
@@ -19,7 +19,7 @@ class UpdatesFeed implements Feed {
   readonly #limit: number;
   readonly #id: string;
   readonly #stop: () => void;
-  /** The newest, as a ring: the next one goes to `#count % #limit`. */
+  /** The newest updates, as a ring: the next one goes to `#count % #limit`. */
   #kept: Update[] = [];
   #count = 0;
   #counts: Partial<Record<Operation, number>> = {};

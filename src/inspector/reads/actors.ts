@@ -11,19 +11,19 @@ import type { TreeQuery } from './sorted-names.ts';
 const NAMESPACE = 'namespace:';
 const FOLLOWER = 'follower:';
 
-/** Which namespaces' actors. */
+/** A choice of namespaces' actors. */
 export interface ActorsQuery {
   /** Part of the name; empty: all. */
   readonly q: string;
   readonly status: Actor['status'] | undefined;
   readonly sort: NamespaceOrder | 'name';
-  /** How many come before. */
+  /** Number of actors to skip. */
   readonly after: number;
   readonly limit: number;
   readonly signal: AbortSignal;
 }
 
-/** The actors of a cache, told from what it knows of them anyway. */
+/** Describes the actors of a cache from what the cache knows anyway: reading costs its actors nothing. */
 export class Actors {
   readonly #cache: Inspectable;
   readonly #clock: Clock;
@@ -72,11 +72,11 @@ export class Actors {
     return { items, next, total, prefix: query.prefix, position, current: position === this.#cache.position };
   }
 
-  /** @throws {ContextCacheError} `NOT_FOUND`. */
+  /** @throws {ContextCacheError} `NOT_FOUND` if there is no actor of this id. */
   one(id: string): Actor {
     const actor = this.find(id);
     if (actor !== undefined) return actor;
-    const message = 'There is no such actor. Ids are supervisor, follower:NAME and namespace:NAME.';
+    const message = `There is no actor ${JSON.stringify(id)}. Ids are supervisor, follower:NAME and namespace:NAME.`;
     throw new ContextCacheError('NOT_FOUND', message);
   }
 
@@ -86,7 +86,7 @@ export class Actors {
     return this.followers().find((follower) => follower.id === id);
   }
 
-  /** All of them where nothing narrows it; else each is looked at, with turns for others in between. */
+  /** Returns all names if nothing narrows the choice; otherwise tests each of them, with pauses. */
   async #matching(list: NamespaceList, { q, status, sort, signal }: ActorsQuery): Promise<readonly string[]> {
     const names = await list.sortedBy(sort, this.#clock);
     if (q === '' && status === undefined) return names;

@@ -5,18 +5,18 @@ import type { AgentActivity, AgentsDetail } from '../protocol.ts';
 
 /** Updates of the log that the first answer covers. Later answers add what came since. */
 const LOOK_BACK = 10_000;
-/** If so many updates came between two answers, counting restarts at the look-back: about a second of reading. */
+/** Most updates read to catch up, about a second of work. After more of them counting restarts at the look-back. */
 const MAX_CATCH_UP = 200_000;
-/** Agents counted apart; the one that has been silent longest is forgotten first. */
+/** Most agents counted; the one silent for longest is discarded first. */
 const MAX_AGENTS = 1_000;
 
 type Counted = Omit<AgentActivity, 'conflicts'>;
 
-/** Counts who writes what, from the log, when it is asked: nothing is attached to the cache. */
+/** Counts the writes of each agent from the log, on request: nothing is attached to the cache. */
 export class Agents {
   readonly #cache: Inspectable;
   readonly #clock: Clock;
-  /** By agent; the one that wrote last is last. */
+  /** By agent, sorted by last write, newest last. */
   #agents = new Map<string | null, Counted>();
   #from = 0;
   #to = 0;
@@ -60,7 +60,10 @@ export class Agents {
       const updates = (this.#agents.get(agent)?.updates ?? 0) + 1;
       this.#agents.delete(agent);
       this.#agents.set(agent, { agent, updates, last: { at, position, namespace, key } });
-      if (this.#agents.size > MAX_AGENTS) this.#agents.delete([...this.#agents.keys()][0] ?? null);
+      for (const silent of this.#agents.keys()) {
+        if (this.#agents.size <= MAX_AGENTS) break;
+        this.#agents.delete(silent);
+      }
       this.#to = position;
       if (slice.over) await slice.pause();
     }

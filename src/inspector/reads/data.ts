@@ -22,22 +22,22 @@ import { type SearchQuery, search } from './search.ts';
 import { type Branching, type NamePage, SortedNames, type TreeQuery } from './sorted-names.ts';
 import type { Views } from './views.ts';
 
-/** Who writes, in the updates of an edit. */
+/** The agent of an edit. */
 const AGENT = 'inspector';
-/** Keys of so many namespaces are kept in order for the next page. */
+/** Sorted key lists kept for the next page. */
 const KEPT_LISTS = 4;
-/** A list of keys is good for as long as it would be of namespaces, but no longer than this, though the namespace changes. */
+/** Longest use of a key list while its namespace changes, milliseconds. */
 const FRESH_MS = 2_000;
 
-/** Names below a prefix, of now or of a moment. */
+/** A choice of names below a prefix, in the present or in a view. */
 export interface NamesQuery extends TreeQuery {
-  /** Part of a name; empty: a tree. */
+  /** Part of a name; empty for the tree. */
   readonly q: string;
   readonly at: number | Date | undefined;
   readonly signal: AbortSignal;
 }
 
-/** What data is looked at with. */
+/** The parts that `Data` reads with. */
 export interface DataParts {
   readonly cache: Inspectable;
   readonly clock: Clock;
@@ -54,7 +54,7 @@ interface KeyList {
   readonly freshUntil: number;
 }
 
-/** Namespaces, keys and entries, now and then, and changing them. */
+/** Reads namespaces, keys and entries of the present and of views, and edits entries. */
 export class Data {
   readonly #parts: DataParts;
   readonly #keys = new Map<string, KeyList>();
@@ -69,7 +69,7 @@ export class Data {
     if (at !== undefined) {
       const position = views.position(at);
       const page = await this.#names(await views.names(position, undefined), query);
-      return treePage(page, query, { position, current: true }, (name) => ({ ...UNTOLD, name }));
+      return treePage(page, query, { position, current: true }, (name) => ({ ...UNCOUNTED, name }));
     }
     const { names, position } = await index.list();
     const page = await this.#names(names, query);
@@ -115,14 +115,15 @@ export class Data {
     return search(query, searched, { presenter, clock });
   }
 
-  /** @throws {ContextCacheError} `NOT_FOUND`. */
+  /** @throws {ContextCacheError} `NOT_FOUND` if the key is missing. */
   async entry(namespace: string, key: string, at: number | Date | undefined): Promise<EntryDetail> {
     const entry = await this.#read(namespace, key, at);
     if (entry !== undefined) return this.#parts.presenter.entry(entry);
-    const when = at === undefined ? 'is' : 'was';
     throw new ContextCacheError(
       'NOT_FOUND',
-      `There ${when} no entry of this key. It may have expired or been removed.`,
+      at === undefined
+        ? 'The key has no entry. It may have expired or been removed.'
+        : 'The key has no entry in this view. Choose another position, or read its history.',
     );
   }
 
@@ -142,14 +143,14 @@ export class Data {
   }
 
   /**
-   * Stores an edited value over the version that was looked at.
+   * Stores an edited value over the version that was shown.
    *
-   * @throws {ContextCacheError} `VERSION_CONFLICT`, and what `set` throws.
+   * @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; the errors of `set`.
    */
   async set({ namespace, key, value, ifVersion, expiresAt }: EditRequest): Promise<Acknowledgement> {
     const { cache, redactor } = this.#parts;
     const current = await cache.inspection.entry(key, namespace);
-    // Of another version nothing can be put back; the condition fails then.
+    // Hidden parts can only be restored from the version that was shown. With another one the write fails anyway.
     const known = current?.version === ifVersion ? current : undefined;
     const conflicts = (current?.version ?? 0) !== ifVersion;
     const meant = conflicts ? value : redactor.restore(namespace, key, value, known?.value);
@@ -158,12 +159,12 @@ export class Data {
     return cache.ask(expiry === null ? command : { ...command, expiresAt: expiry });
   }
 
-  /** @throws {ContextCacheError} `VERSION_CONFLICT`, and what `delete` throws. */
+  /** @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; the errors of `delete`. */
   delete({ namespace, key, ifVersion }: Omit<EditRequest, 'value'>): Promise<Acknowledgement> {
     return this.#parts.cache.ask({ type: 'context.delete', namespace, key, ifVersion, agent: AGENT });
   }
 
-  /** Lets go of what it holds. */
+  /** Releases the key lists. */
   close(): void {
     this.#keys.clear();
   }
@@ -195,9 +196,9 @@ export class Data {
   }
 }
 
-const UNTOLD = { version: null, position: null, keys: null, bytes: null };
+const UNCOUNTED = { version: null, position: null, keys: null, bytes: null };
 
-/** A name whose item has gone meanwhile is left out. */
+/** Builds the page. Leaves out names whose item has been removed meanwhile. */
 function treePage<Item>(
   { nodes, next, total }: NamePage<Branching>,
   { prefix }: NamesQuery,

@@ -1,6 +1,6 @@
 import type { MachineGraph, MachineState, MachineTransition } from '../protocol.ts';
 
-/** Bounds of a definition that came from another program. */
+/** Bounds for a definition of another program. */
 const MAX_STATES = 1_000;
 const MAX_TRANSITIONS = 5_000;
 const MAX_DEPTH = 32;
@@ -8,8 +8,8 @@ const MAX_DEPTH = 32;
 type Config = Readonly<Record<string, unknown>>;
 
 /**
- * A statechart's configuration (what `createMachine` takes, and what other programs send as its definition) as states and
- * transitions that can be drawn. What is not understood of it is left out.
+ * Returns the states and transitions of a statechart's configuration, ready to draw. The configuration is the argument of
+ * `createMachine`, or the definition that another program sends. Parts that it cannot read are left out.
  */
 export function machineGraph(config: unknown): MachineGraph | undefined {
   if (!isConfig(config)) return undefined;
@@ -22,7 +22,7 @@ class GraphBuilder {
   readonly #machine: string;
   readonly #states: MachineState[] = [];
   readonly #transitions: MachineTransition[] = [];
-  /** Paths by the ids that states were given. */
+  /** Paths of states that have an id of their own. */
   readonly #ids = new Map<string, string>();
 
   constructor(machine: string) {
@@ -34,7 +34,7 @@ class GraphBuilder {
     const children = isConfig(config.states) ? Object.entries(config.states) : [];
     if (typeof config.id === 'string') this.#ids.set(config.id, id);
     const outgoing = this.#outgoing(config, id);
-    // The root is the frame that all is in, and drawn only where it does something itself.
+    // The root is the frame around everything, and drawn only if it has transitions of its own.
     if (id !== '' || outgoing.length > 0) {
       this.#states.push({
         ...{ id, parent, initial, label: id === '' ? this.#machine : id.slice(id.lastIndexOf('.') + 1) },
@@ -58,7 +58,7 @@ class GraphBuilder {
       const target = transition.target === null ? null : this.#resolve(transition.source, transition.target);
       return { ...transition, id: String(index), target };
     });
-    // What leads to a state that is not there cannot be drawn.
+    // A transition to a missing state cannot be drawn.
     const drawn = transitions.filter(({ target }) => target === null || there.has(target));
     return { id: this.#machine, states: this.#states, transitions: drawn };
   }
@@ -81,7 +81,7 @@ class GraphBuilder {
     return found;
   }
 
-  /** `sibling`, `.child`, `#id`, `#id.child`. */
+  /** Resolves a target: `sibling`, `.child`, `#id` or `#id.child`. */
   #resolve(source: string, target: string): string {
     if (target.startsWith('.')) return source === '' ? target.slice(1) : source + target;
     if (target.startsWith('#')) {
@@ -128,7 +128,7 @@ function namesOf(actions: unknown): string[] {
   return list(actions).map(nameOf);
 }
 
-/** An action or a guard: a name, `{ type }`, or a function. */
+/** Returns the name of an action or a guard, given as a name, as `{ type }` or as a function. */
 function nameOf(named: unknown): string {
   if (typeof named === 'string') return named;
   if (typeof named === 'function') return named.name || 'a function';

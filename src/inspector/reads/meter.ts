@@ -7,41 +7,41 @@ import type { NamespaceIndex, NamespaceList } from './namespace-index.ts';
 const SECOND_MS = 1_000;
 /** Ten minutes. */
 const KEPT_SAMPLES = 600;
-/** How long somebody who has asked once counts as looking. */
-const GLANCE_MS = 5_000;
-/** Namespaces are counted at most so often. */
+/** How long measuring goes on after a single request, milliseconds. */
+const WANTED_MS = 5_000;
+/** Least time between two counts of the namespaces, milliseconds. */
 const COUNT_MS = 5_000;
 const LOOP_RESOLUTION_MS = 10;
 
-/** Milliseconds that are told apart; longer ones count as this. */
+/** Longest latency counted apart, milliseconds; longer ones count as this. */
 const LONGEST_MS = 10_000;
-/** Of a second's updates so many are all measured, … */
+/** Updates of a second that are all measured. */
 const ALL = 512;
-/** … and of those after that one of so many (a power of two). */
+/** Beyond those, one in this many is measured; a power of two. */
 const ONE_OF = 16;
 
-/** How long updates took from being asked for to being committed, of one second. */
+/** The time from request to commit of the updates of one second. */
 class Latencies {
   #counts = new Uint32Array(LONGEST_MS + 1);
   #measured = 0;
   #seen = 0;
   #longest = 0;
 
-  /** Whether the next update is to be measured. */
+  /** Returns whether to measure the next update. */
   wants(): boolean {
     this.#seen += 1;
     return this.#seen <= ALL || (this.#seen & (ONE_OF - 1)) === 0;
   }
 
   add(ms: number): void {
-    // A clock that was put back makes none take less than nothing.
+    // A clock that was set back must not give a negative latency.
     const whole = Math.min(LONGEST_MS, Math.max(0, Math.round(ms)));
     this.#counts[whole] = (this.#counts[whole] ?? 0) + 1;
     this.#measured += 1;
     this.#longest = Math.max(this.#longest, whole);
   }
 
-  /** The latency that this part of the updates does not exceed; `null` where there were none. */
+  /** Returns the latency that this fraction of the updates does not exceed; `null` without updates. */
   quantile(part: number): number | null {
     if (this.#measured === 0) return null;
     const wanted = Math.ceil(part * this.#measured);
@@ -60,7 +60,7 @@ class Latencies {
   }
 }
 
-/** Measures, once a second, while somebody looks. */
+/** Measures once a second while a page is open. */
 export class Meter {
   readonly #cache: Inspectable;
   readonly #clock: Clock;
@@ -72,7 +72,7 @@ export class Meter {
   #timer: unknown;
   #lastAt = 0;
   #lastPosition = 0;
-  #glanceUntil = 0;
+  #wantedUntil = 0;
   #countAt = 0;
   #unlisted = { total: 0, resident: 0 };
 
@@ -82,7 +82,7 @@ export class Meter {
     this.#index = index;
   }
 
-  /** Whether anything is attached to the cache. */
+  /** True while a listener is attached to the cache. */
   get isMeasuring(): boolean {
     return this.#measuring !== undefined;
   }
@@ -92,18 +92,18 @@ export class Meter {
     return this.#samples.at(-1);
   }
 
-  /** Calls back after each sample from now on. Returns how to stop. */
+  /** Calls `listener` after each sample. Returns a function that stops it. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     this.#begin();
     return () => {
       this.#listeners.delete(listener);
-      if (!this.#isLookedAt) this.#end();
+      if (!this.#isWatched) this.#end();
     };
   }
 
   async overview(): Promise<Overview> {
-    this.#glanceUntil = this.#clock.now() + GLANCE_MS;
+    this.#wantedUntil = this.#clock.now() + WANTED_MS;
     this.#begin();
     if (this.#index.last === undefined) this.#compare(await this.#index.list());
     const health = this.#cache.health();
@@ -123,7 +123,7 @@ export class Meter {
     };
   }
 
-  /** Ends measuring, whoever looks. */
+  /** Ends measuring. */
   close(): void {
     this.#listeners.clear();
     this.#end();
@@ -156,12 +156,12 @@ export class Meter {
     this.#clock.unref?.(this.#timer);
   }
 
-  get #isLookedAt(): boolean {
-    return this.#listeners.size > 0 || this.#clock.now() < this.#glanceUntil;
+  get #isWatched(): boolean {
+    return this.#listeners.size > 0 || this.#clock.now() < this.#wantedUntil;
   }
 
   #tick(): void {
-    if (!this.#isLookedAt) {
+    if (!this.#isWatched) {
       this.#end();
       return;
     }
@@ -190,7 +190,7 @@ export class Meter {
       bytes: this.#index.last?.bytes ?? null,
       lag: Object.fromEntries(followers.map(({ name, lag }) => [name, lag])),
       heapBytes: process.memoryUsage().heapUsed,
-      // What is measured is the time between two looks, the resolution included.
+      // The histogram holds the time between two ticks, which includes the resolution.
       loopMs: Math.max(0, (loop?.max ?? 0) / 1e6 - LOOP_RESOLUTION_MS),
     };
     loop?.reset();
@@ -209,7 +209,7 @@ export class Meter {
     return { total: total + this.#unlisted.total, resident: resident + this.#unlisted.resident };
   }
 
-  /** An error here is reported to the caller that asks for the list. */
+  /** Recounts the namespaces. An error is reported to the next reader of the list. */
   #count(): void {
     this.#countAt = this.#clock.now() + COUNT_MS;
     this.#index.list().then(

@@ -5,24 +5,24 @@ import type { Inspectable } from '../inspectable.ts';
 import { compareNaturally } from './natural-order.ts';
 import { SortedNames } from './sorted-names.ts';
 
-/** What namespaces may be sorted by besides their name: the most comes first. */
+/** A measure to sort namespaces by, highest first. */
 export type NamespaceOrder = 'load' | 'keys' | 'bytes' | 'restarts';
 
 type Infos = ReadonlyMap<string, NamespaceInfo>;
 
-/** What load is measured from. */
+/** The earlier list that load is measured from. */
 interface Mark {
   readonly infos: Infos;
   readonly at: number;
 }
 
-/** All namespaces as they were when they were walked. */
+/** All namespaces at the time of one walk. */
 export class NamespaceList {
   readonly names: SortedNames;
   readonly infos: Infos;
-  /** When the walk began, … */
+  /** When the walk started, epoch milliseconds. */
   readonly at: number;
-  /** … and at which position. */
+  /** Position at the start of the walk. */
   readonly position: number;
   readonly keys: number;
   readonly bytes: number;
@@ -48,16 +48,16 @@ export class NamespaceList {
     this.byStatus = byStatus;
   }
 
-  /** Updates a second since an earlier walk; `null` where there was none. */
+  /** Returns the updates a second since the earlier walk; `null` without one. */
   load({ name, version }: NamespaceInfo): number | null {
     if (this.#before === undefined || this.at <= this.#before.at) return null;
     const earlier = this.#before.infos.get(name)?.version ?? 0;
-    // Dropped and begun anew, it counts from 0.
+    // A namespace that was dropped and written again counts from 0.
     const updates = version >= earlier ? version - earlier : version;
     return (updates * 1_000) / (this.at - this.#before.at);
   }
 
-  /** The most first (of names, the first); one order as long as this list is used. */
+  /** Returns the names in this order. The order stays the same as long as this list is used. */
   async sortedBy(order: NamespaceOrder | 'name', clock: Clock): Promise<readonly string[]> {
     if (order === 'name') return this.names.names;
     let sorted = this.#sorted.get(order);
@@ -76,16 +76,16 @@ export class NamespaceList {
   }
 }
 
-/** A list is good for so many times what it took to make, so that no more than this part of the time goes into it. */
+/** A list is used for this many times the duration of its walk, so that walking takes at most 1/20 of the time. */
 export const FRESH_FACTOR = 20;
-/** Load is measured over this at least. */
+/** Least time that load is measured over, milliseconds. */
 const LOAD_MS = 1_000;
-/** A list that nobody asks for is let go of. */
+/** An unused list is released after this time, milliseconds. */
 const IDLE_MS = 60_000;
 
 /**
- * Walks the namespaces when somebody asks for them, with turns for others in between, and not too often: of many
- * namespaces the list may be older than the last update, which its position tells.
+ * Walks the namespaces on request, with pauses, and not too often. With very many namespaces the list may be older than
+ * the last update; compare its position.
  */
 export class NamespaceIndex {
   readonly #cache: Inspectable;
@@ -103,12 +103,12 @@ export class NamespaceIndex {
     this.#clock = clock;
   }
 
-  /** The last list, however old; `undefined` where there is none yet. */
+  /** The last list, however old; `undefined` before the first. */
   get last(): NamespaceList | undefined {
     return this.#list;
   }
 
-  /** A list that is not too old. */
+  /** Returns a list that is fresh enough. */
   async list(): Promise<NamespaceList> {
     const now = this.#clock.now();
     this.#clock.clearTimeout(this.#idle);
@@ -121,7 +121,7 @@ export class NamespaceIndex {
     return this.#walking;
   }
 
-  /** Lets go of what it holds. */
+  /** Releases the lists. */
   close(): void {
     this.#clock.clearTimeout(this.#idle);
     this.#list = undefined;
@@ -149,7 +149,7 @@ export class NamespaceIndex {
     return list;
   }
 
-  /** Where nothing came or went, the names are in order already. */
+  /** Sorts the names, or reuses the earlier order if no namespace came or went. */
   async #sorted(infos: Infos, before: NamespaceList | undefined, slice: TimeSlice): Promise<SortedNames> {
     if (before !== undefined && before.infos.size === infos.size) {
       if (before.names.names.every((name) => infos.has(name))) return before.names;

@@ -12,12 +12,12 @@ export function compareNaturally(a: string, b: string): number {
   let start = at;
   while (start > 0 && isDigit(a.charCodeAt(start - 1))) start -= 1;
   const [one, other] = [endOfNumber(a, start), endOfNumber(b, start)];
-  // A difference outside of numbers, or between a number and something else.
+  // The names differ outside a number, or a number meets another character.
   if (one === start || other === start) return compareNames(a, b);
   return compareNumbers(a.slice(start, one), b.slice(start, other)) || compareNames(a.slice(one), b.slice(other));
 }
 
-/** Whether the last character is a digit: what begins with such a prefix is not all in one run. */
+/** Returns whether the prefix ends in a digit. The names below such a prefix do not form one run. */
 export const endsInNumber = (prefix: string): boolean => isDigit(prefix.charCodeAt(prefix.length - 1));
 
 const isDigit = (unit: number): boolean => unit >= 48 && unit <= 57;
@@ -28,7 +28,7 @@ function endOfNumber(name: string, start: number): number {
   return end;
 }
 
-/** By value; the same value by length. Of any length, so not as a JavaScript number. */
+/** Compares two numbers by value, and equal values by length. They may be longer than a JavaScript number. */
 function compareNumbers(a: string, b: string): number {
   const [x, y] = [a.replace(/^0+/, ''), b.replace(/^0+/, '')];
   if (x.length !== y.length) return x.length - y.length;

@@ -12,14 +12,14 @@ import type {
 } from '../data-protocol.ts';
 import type { Redactor } from './redactor.ts';
 
-/** Characters of a preview. */
+/** Length of a preview, characters. */
 const PREVIEW = 200;
-/** Characters of a value's JSON text that a search looks at. Bounds what a search costs for each large value. */
+/** Characters of a value's JSON text that a search reads. Bounds the cost of large values. */
 const SEARCHED = 20_000;
 /** Characters shown before a match. */
 const BEFORE_MATCH = 40;
 
-/** Makes what is told of entries and updates: the only way by which a value leaves. */
+/** Turns entries and updates into JSON for the page. Every value leaves the process through here, redacted. */
 export class Presenter {
   readonly #redactor: Redactor;
 
@@ -90,7 +90,7 @@ function head({ position, namespace, version, operation, key, at, agent, expires
 
 type Path = readonly (string | number)[];
 
-/** Writes JSON text until there is enough of it: of a large value no more is looked at than is shown. */
+/** Writes JSON text up to a length, so that a large value costs no more than the part that is shown. */
 class PreviewWriter {
   text = '';
   readonly #enough: number;

@@ -4,10 +4,10 @@ import type { JsonValue } from '../../core/value.ts';
 import type { Redact, ValuePath } from '../../engine/inspector-options.ts';
 import { hidesSecrets, wordsOf } from './hides-secrets.ts';
 
-/** A value as it may be shown. */
+/** A redacted value. */
 export interface Shown {
   readonly value: JsonValue;
-  /** Whether any of it is hidden. */
+  /** True if any part of it is hidden. */
   readonly hidden: boolean;
 }
 
@@ -16,11 +16,11 @@ type Replace = (value: JsonValue, path: Path) => JsonValue | undefined;
 
 const MARK = /\[hidden [0-9a-f]{8}\]/;
 
-/** Hides what must not leave the process. */
+/** Replaces secret parts of values by marks such as `[hidden 1a2b3c4d]`. */
 export class Redactor {
   readonly redacts: boolean;
   readonly #hides: (place: ValuePath) => boolean;
-  /** Nobody who does not have it can try out what is behind a mark. */
+  /** Key of the marks. Without it a reader cannot test guesses against a mark. */
   readonly #secret = randomBytes(32);
 
   constructor(redact: Redact | undefined) {
@@ -28,20 +28,20 @@ export class Redactor {
     this.#hides = predicateOf(redact);
   }
 
-  /** The value, with marks in place of what is hidden. The same mark in the same place: the same value. */
+  /** Returns the value with marks for its hidden parts. Equal marks at the same path mean equal values. */
   show(namespace: string, key: string, value: JsonValue): Shown {
     if (!this.redacts) return { value, hidden: false };
     const shown = replaced(value, [], (part, path) => this.mark({ namespace, key, path, value: part }));
     return { value: shown, hidden: shown !== value };
   }
 
-  /** What stands for a part of a value that is hidden; `undefined` where it is not. What cannot be judged is hidden. */
+  /** Returns the mark for a hidden part; `undefined` if it is shown. A part is hidden if the predicate throws. */
   mark(place: ValuePath): string | undefined {
     if (!this.redacts) return undefined;
     try {
       if (!this.#hides(place)) return undefined;
     } catch {
-      // As if it had said yes.
+      // Hidden, as if the predicate had said so.
     }
     const { namespace, key, path, value } = place;
     const hmac = createHmac('sha256', this.#secret).update(JSON.stringify([namespace, key, path, value]));
@@ -49,9 +49,9 @@ export class Redactor {
   }
 
   /**
-   * The value that is meant by one that was shown and edited: marks are what they stand for in `current`.
+   * Returns the edited value with every mark replaced by the part of `current` that it stands for.
    *
-   * @throws {ContextCacheError} `INVALID_VALUE` for a mark of something else, or one where it would not be hidden again.
+   * @throws {ContextCacheError} `INVALID_VALUE` if a mark is not of `current`, or would be shown at its new path.
    */
   restore(namespace: string, key: string, edited: JsonValue, current: JsonValue | undefined): JsonValue {
     if (!this.redacts) return edited;
@@ -99,12 +99,12 @@ function wordPattern(pattern: string): (name: string) => boolean {
   return (name) => ` ${wordsOf(name).join(' ')} `.includes(wanted);
 }
 
-/** Independent of where an expression with the flag `g` has stopped. */
+/** Tests a name. `search` ignores the `lastIndex` of an expression with the flag `g`. */
 function matches(pattern: RegExp): (name: string) => boolean {
   return (name) => name.search(pattern) >= 0;
 }
 
-/** The value with parts of it replaced, from outside in; itself where none is. */
+/** Returns the value with parts replaced, outer parts first; the same object if none is. */
 function replaced(value: JsonValue, path: Path, replace: Replace): JsonValue {
   const other = replace(value, path);
   if (other !== undefined) return other;
@@ -121,7 +121,7 @@ function replaced(value: JsonValue, path: Path, replace: Replace): JsonValue {
   return changed ? copy : value;
 }
 
-/** Whether what is at the path is hidden, or what it is in. */
+/** Returns whether the part at the path, or a part around it, is hidden. */
 function isMarked(value: JsonValue, path: Path): boolean {
   let part: JsonValue | undefined = value;
   for (const name of path) {
@@ -132,11 +132,12 @@ function isMarked(value: JsonValue, path: Path): boolean {
 }
 
 function stale(): ContextCacheError {
-  const message = 'A "[hidden …]" in the value is none of this entry as it is. Read the entry again, then change it.';
+  const message =
+    'A "[hidden …]" in the value does not belong to the current entry. Read the entry again, then change it.';
   return new ContextCacheError('INVALID_VALUE', message);
 }
 
 function misplaced(): ContextCacheError {
-  const message = 'A "[hidden …]" was moved to where it would be shown. Leave it where it was, or write a value there.';
+  const message = 'A "[hidden …]" was moved to a path that is shown. Leave it at its path, or write a value there.';
   return new ContextCacheError('INVALID_VALUE', message);
 }

@@ -1,25 +1,26 @@
 import type { Clock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
 import type { Entry } from '../../core/namespace-state.ts';
 import { TimeSlice } from '../../core/time-slice.ts';
 import type { SearchHit, SearchPage } from '../data-protocol.ts';
 import type { Presenter } from './presenter.ts';
 import type { SortedNames } from './sorted-names.ts';
 
-/** Keys that one question reads. A page may end before its limit, so that no question takes long. */
+/** Most names and keys read for one page. A page may end before its limit, so that no request takes long. */
 const MAX_SCANNED = 20_000;
 
-/** What to search for, and where to go on. */
+/** The text to search for, and the page. */
 export interface SearchQuery {
   readonly q: string;
-  /** Position or instant of the view; `undefined`: now. */
+  /** Position or time of the view; `undefined`: the present. */
   readonly at: number | Date | undefined;
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly after: string | undefined;
   readonly limit: number;
   readonly signal: AbortSignal;
 }
 
-/** What a search reads: the names of one view, and its entries. */
+/** The source of a search: the names of one view, and its entries. */
 export interface Searched {
   namespaces(): Promise<SortedNames>;
   keys(namespace: string): Promise<SortedNames>;
@@ -27,8 +28,10 @@ export interface Searched {
 }
 
 /**
- * Finds a text in names of namespaces, in keys and in values, in any case. Values are searched as they are shown: what
- * is hidden cannot be found, so a search tells nothing about it.
+ * Finds a text in names of namespaces, in keys and in values, in any case. Values are searched as they are shown, so a
+ * search reveals nothing about hidden parts.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION` if `after` is not the `next` of a page.
  */
 export async function search(
   { q, after, limit, signal }: SearchQuery,
@@ -38,7 +41,7 @@ export async function search(
   const wanted = q.toLowerCase();
   const slice = new TimeSlice(clock, signal);
   const items: SearchHit[] = [];
-  const cursor = after === undefined ? undefined : (JSON.parse(after) as [namespace: string, key: string | null]);
+  const cursor = after === undefined ? undefined : cursorIn(after);
   let scanned = 0;
   const isFull = () => items.length >= limit || scanned >= MAX_SCANNED;
   const all = await namespaces();
@@ -61,6 +64,22 @@ export async function search(
     if (slice.over) await slice.pause();
   }
   return { items, scanned, next: null };
+}
+
+/** The namespace and key that a page ended with; `null` if it ended with the name of the namespace. */
+type Cursor = readonly [namespace: string, key: string | null];
+
+function cursorIn(after: string): Cursor {
+  try {
+    const cursor: unknown = JSON.parse(after);
+    if (Array.isArray(cursor) && cursor.length === 2) {
+      const [namespace, key] = cursor;
+      if (typeof namespace === 'string' && (typeof key === 'string' || key === null)) return [namespace, key];
+    }
+  } catch {
+    // Not JSON: reported below.
+  }
+  throw new ContextCacheError('INVALID_OPTION', 'after must be the `next` of a page of this search.');
 }
 
 function hitOf(

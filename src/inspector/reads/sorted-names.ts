@@ -2,11 +2,11 @@ import { compareNames } from '../../core/names.ts';
 import type { TimeSlice } from '../../core/time-slice.ts';
 import { compareNaturally, endsInNumber } from './natural-order.ts';
 
-/** What part of a tree is asked for. */
+/** A part of a tree of names. */
 export interface TreeQuery {
   readonly prefix: string;
   readonly separators: readonly string[];
-  /** The `next` of the page before. */
+  /** The `next` of the previous page. */
   readonly after: string | undefined;
   readonly limit: number;
 }
@@ -16,14 +16,14 @@ export type Branching =
   | { readonly kind: 'group'; readonly label: string; readonly prefix: string; readonly count: number }
   | { readonly kind: 'item'; readonly label: string; readonly name: string };
 
-/** Some names in order, and how to go on. */
+/** Some names in order, and the cursor of the next page. */
 export interface NamePage<Node> {
   readonly nodes: readonly Node[];
   readonly next: string | null;
   readonly total: number;
 }
 
-/** Looked at between two pauses. */
+/** Names tested between two looks at the time. */
 const LOOKS = 4_096;
 
 /**
@@ -107,7 +107,7 @@ export class SortedNames {
     const cut = firstCut(name, prefix.length, separators);
     const group = name.slice(0, cut);
     const count = cut < 0 ? 1 : this.#behind(group, at) - at;
-    // A group of one would be a step that leads nowhere else.
+    // A group of one would be a needless step.
     if (count === 1) return { kind: 'item', label: name.slice(prefix.length), name };
     return { kind: 'group', label: group.slice(prefix.length), prefix: group, count };
   }
@@ -145,7 +145,7 @@ function cursorOf(node: Branching | undefined): string | null {
   return node.kind === 'group' ? `g${node.prefix}` : `i${node.name}`;
 }
 
-/** Where the first separator from `start` on ends; -1 where there is none. */
+/** Returns the index after the first separator from `start` on; -1 without one. */
 function firstCut(name: string, start: number, separators: readonly string[]): number {
   let best = -1;
   let bestAt = Number.POSITIVE_INFINITY;

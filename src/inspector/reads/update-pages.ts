@@ -7,24 +7,24 @@ import type { UpdateDetail, UpdateFilter, UpdatePage } from '../data-protocol.ts
 import type { Inspectable } from '../inspectable.ts';
 import type { Presenter } from './presenter.ts';
 
-/** Updates that one question looks at, at the most. */
+/** Most updates read for one page. */
 const MAX_SCANNED = 50_000;
-/** Read at once; grows while nothing is found. */
+/** Updates read at once: the first size, which doubles up to the last one. */
 const FIRST_WINDOW = 256;
 const LAST_WINDOW = 4_096;
 
-/** Which page of the log. */
+/** A page of the log. */
 export interface UpdatesQuery {
   readonly filter: UpdateFilter;
   /** Only updates before this position. */
   readonly before?: number | undefined;
-  /** As many before as after this position. */
+  /** Centre of the page: half of the updates are before this position. */
   readonly around?: number | undefined;
   readonly limit: number;
   readonly signal: AbortSignal;
 }
 
-/** Whether an update is one of those that are wanted. */
+/** Returns a test for updates that match the filter. */
 export function filterOf(
   { operation, namespace, key, agent, value }: UpdateFilter,
   presenter: Presenter,
@@ -85,9 +85,9 @@ export class UpdatePages {
   }
 
   /**
-   * One update.
+   * Returns one update with its value.
    *
-   * @throws {ContextCacheError} `NOT_FOUND` where the log holds none there.
+   * @throws {ContextCacheError} `NOT_FOUND` if the log does not hold the position.
    */
   async one(position: number, signal: AbortSignal): Promise<UpdateDetail> {
     const update = await this.find(position);
@@ -104,7 +104,7 @@ export class UpdatePages {
     );
   }
 
-  /** The update at a position; `undefined` where the log holds none there. */
+  /** Returns the update at a position; `undefined` if the log does not hold it. */
   async find(position: number): Promise<Update | undefined> {
     const { first, committed } = this.#cache.inspection.log;
     if (position < first || position > committed || position < 1) return undefined;
@@ -112,7 +112,7 @@ export class UpdatePages {
     return undefined;
   }
 
-  /** The position at which there are so many matching updates from here on up. */
+  /** Returns the position of the `count`th matching update from `position` on, or the last position. */
   async #upFrom(
     position: number,
     count: number,
@@ -139,7 +139,7 @@ export class UpdatePages {
     return updates;
   }
 
-  /** What the entry held before the update. */
+  /** Returns the version of the entry before the update. */
   async #before(
     { namespace, key, position, replaced }: Update,
     signal: AbortSignal,
@@ -154,8 +154,8 @@ export class UpdatePages {
 }
 
 /**
- * Whether a text is one of a pattern in which `*` stands for any text. Takes no longer for any pattern than looking for its
- * pieces one after another.
+ * Returns a test for texts that match a pattern, in which `*` stands for any text. Searches for the pieces of the pattern
+ * one after another, so no pattern takes exponential time.
  */
 export function glob(pattern: string): (text: string) => boolean {
   const [first = '', ...rest] = pattern.split('*');

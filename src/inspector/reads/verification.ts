@@ -5,7 +5,7 @@ import type { VerifyReport } from '../../verify/verify-report.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { LastVerification, VerifyAgainst } from '../protocol.ts';
 
-/** Verifies the cache, one verification at a time, and tells how far it is. */
+/** Verifies the cache, one verification at a time, and reports its progress. */
 export class Verification {
   readonly #cache: Inspectable;
   readonly #clock: Clock;
@@ -19,35 +19,36 @@ export class Verification {
     this.#clock = clock;
   }
 
-  /** How far the one is that is under way; `undefined` where none is. */
+  /** Progress of the running verification; `undefined` without one. */
   get running(): VerifyProgress | undefined {
     return this.#running;
   }
 
-  /** The last report. */
+  /** The report of the last verification. */
   get last(): LastVerification | undefined {
     return this.#last;
   }
 
-  /** Calls back when `running` has changed. Returns how to stop. */
+  /** Calls `listener` when `running` has changed. Returns a function that stops it. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Verifies now.
+   * Verifies the cache, and resolves with the report.
    *
-   * @throws {ContextCacheError} `OVERLOADED` while one is under way, `INVALID_OPTION` without a mirror, and what
-   *   `verify` throws.
+   * @throws {ContextCacheError} `OVERLOADED` while another verification runs, `INVALID_OPTION` if there is no mirror to
+   *   compare with, and the errors of `verify`.
    */
   async run(what: VerifyAgainst, signal: AbortSignal): Promise<VerifyReport> {
     if (this.#running !== undefined) {
-      throw new ContextCacheError('OVERLOADED', 'A verification is under way. Wait for its end.');
+      throw new ContextCacheError('OVERLOADED', 'Another verification is running. Wait for its end.');
     }
     const against = what === 'mirror' ? this.#cache.inspection.mirror : undefined;
     if (what === 'mirror' && against === undefined) {
-      const message = 'The cache has no mirror. Give it a secondaryCache or a redisUrl, or verify without.';
+      const message =
+        'The cache has no mirror to compare with. Verify against nothing, or give the cache a Redis or a secondaryCache.';
       throw new ContextCacheError('INVALID_OPTION', message);
     }
     this.#progress({ stage: 'files', done: 0 });
@@ -64,9 +65,9 @@ export class Verification {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Cancels the running verification. */
   close(): void {
-    this.#closing.abort(new ContextCacheError('CLOSED', 'The inspector is being closed.'));
+    this.#closing.abort(new ContextCacheError('CLOSED', 'The inspector is closing.'));
   }
 
   #progress(progress: VerifyProgress | undefined): void {

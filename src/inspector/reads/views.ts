@@ -10,14 +10,15 @@ import type { Presenter } from './presenter.ts';
 import { SortedNames } from './sorted-names.ts';
 import { glob, type UpdatePages } from './update-pages.ts';
 
-/** Views that are kept for the next question: those of a slider that stands still, and of two moments compared. */
+/** Views kept for the next request: one for a slider at rest, and two that are compared. */
 const KEPT = 3;
-/** What nobody has asked for since is let go of: a view holds retention back. */
+/** Unused views are released after this time, milliseconds: a view holds retention back. */
 const IDLE_MS = 30_000;
 
+/** Most times of positions kept. */
 const MAX_INSTANTS = 2_000;
 
-/** A change between two moments, as the cache tells it. */
+/** A change between two views, before redaction. */
 interface Change {
   readonly change: DiffItem['change'];
   readonly namespace: string;
@@ -26,20 +27,20 @@ interface Change {
   readonly after?: Entry;
 }
 
-/** Which page of a difference. */
+/** A page of a difference. */
 export interface DiffQuery {
   readonly a: number;
   readonly b: number;
-  /** Patterns; an entry's agent is the one that wrote it last. `undefined`: all. */
+  /** Patterns; the agent of an entry is its last writer. `undefined`: all. */
   readonly namespace: string | undefined;
   readonly agent: string | undefined;
-  /** How many come before. */
+  /** Number of changes to skip. */
   readonly after: number;
   readonly limit: number;
   readonly signal: AbortSignal;
 }
 
-/** A moment, and the names in it that have been asked for. */
+/** A view, and the lists of names read from it. */
 class KeptView implements Disposable {
   readonly view: InspectableView;
   readonly #clock: Clock;
@@ -50,7 +51,7 @@ class KeptView implements Disposable {
     this.#clock = clock;
   }
 
-  /** Of the keys of a namespace, or of all namespaces. */
+  /** Returns the keys of a namespace, or all namespaces. */
   names(namespace: string | undefined): Promise<SortedNames> {
     const id = namespace === undefined ? '' : `:${namespace}`;
     let names = this.#names.get(id);
@@ -73,7 +74,7 @@ class KeptView implements Disposable {
   }
 }
 
-/** Looks at moments of the past, and keeps the last ones for the next question. */
+/** Reads views of the past, and keeps the last ones for the next request. */
 export class Views {
   readonly #cache: Inspectable;
   readonly #clock: Clock;
@@ -81,7 +82,7 @@ export class Views {
   readonly #presenter: Presenter;
   readonly #views = new Map<number, KeptView>();
   #difference: { readonly id: string; readonly changes: Promise<readonly Change[]> } | undefined;
-  /** When positions were, which stays as it is; to find out, a block of the log is read. */
+  /** Times of positions. They never change, and finding one reads a block of the log. */
   readonly #instants = new Map<number, number>();
   #idle: unknown;
 
@@ -92,23 +93,23 @@ export class Views {
     this.#presenter = presenter;
   }
 
-  /** The position of a moment. Throws as `at` of the cache does. */
+  /** Returns the position of a view. Throws the errors of the cache's `at`. */
   position(at: number | Date): number {
     using view = this.#cache.at(at);
     return view.position;
   }
 
-  /** Names of a moment: of the keys of a namespace, or of all namespaces. */
+  /** Returns names in a view: the keys of a namespace, or all namespaces. */
   names(at: number | Date, namespace: string | undefined): Promise<SortedNames> {
     return this.#at(at).names(namespace);
   }
 
-  /** The entry of a key at a position or an instant. */
+  /** Returns the entry of a key in a view. */
   entry(at: number | Date, namespace: string, key: string): Entry | undefined {
     return this.#at(at).view.entry(key, namespace) as Entry | undefined;
   }
 
-  /** `undefined`: now. */
+  /** Describes a view; `undefined`: the present. */
   async detail(of: number | Date | undefined): Promise<ViewDetail> {
     const { begin: first, log } = this.#cache.inspection;
     const position = of === undefined ? log.committed : this.position(of);
@@ -118,7 +119,7 @@ export class Views {
     return { position, at, first, last, firstAt, lastAt };
   }
 
-  /** When positions were asked for, about so many of all that can be seen. The same ones as the log grows. */
+  /** Returns the times of about `points` positions over the viewable range. Their choice is stable as the log grows. */
   async timeline(points: number, signal: AbortSignal): Promise<{ position: number; at: number }[]> {
     const { begin, log } = this.#cache.inspection;
     const first = Math.max(1, begin, log.first);
@@ -135,7 +136,7 @@ export class Views {
     return found;
   }
 
-  /** What is different between two positions, sorted by namespace and key. */
+  /** Returns a page of the difference between two positions, sorted by namespace and key. */
   async difference({ a, b, namespace, agent, after, limit, signal }: DiffQuery): Promise<DiffPage> {
     this.#touch();
     const one = namespace?.includes('*') ? undefined : namespace;
@@ -156,7 +157,7 @@ export class Views {
     return { a, b, ...counts, items, next: after + limit < changes.length ? String(after + limit) : null };
   }
 
-  /** Lets go of everything that is kept. */
+  /** Releases the views and the difference. */
   close(): void {
     this.#clock.clearTimeout(this.#idle);
     for (const view of this.#views.values()) view[Symbol.dispose]();
@@ -211,7 +212,7 @@ function matching(namespace = '*', agent = '*'): (change: Change) => boolean {
     isNamespace(change.namespace) && (agent === '*' || isAgent((change.after ?? change.before)?.agent ?? ''));
 }
 
-/** First, last, and the multiples of a power of two in between: no more than so many. */
+/** Yields first, last, and the multiples of a power of two between them: at most `points` in all. */
 function* spread(first: number, last: number, points: number): Generator<number> {
   if (first > last) return;
   yield first;
