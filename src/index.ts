@@ -19,6 +19,7 @@ export { type Clock, systemClock } from './core/clock.ts';
 export type {
   Acknowledgement,
   BackupSettings,
+  BackupSettingsChange,
   BatchOperation,
   ContextCommand,
   ControlCommand,

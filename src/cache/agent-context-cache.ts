@@ -6,6 +6,7 @@ import type { InMemoryContextCache } from '../backends/in-memory-context-cache.t
 import type {
   Acknowledgement,
   BackupSettings,
+  BackupSettingsChange,
   BatchOperation,
   ContextCommand,
   RemoveOptions,
@@ -513,7 +514,7 @@ export class AgentContextCache<
   }
 
   /** Starts taking snapshots by the backup settings. */
-  enableBackup(settings?: Partial<BackupSettings>): Promise<void> {
+  enableBackup(settings?: BackupSettingsChange): Promise<void> {
     return this.#settings.enableBackup(settings);
   }
 
@@ -528,7 +529,7 @@ export class AgentContextCache<
   }
 
   /** Changes the settings that are given and keeps the others. */
-  setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
+  setBackupSettings(settings: BackupSettingsChange): Promise<void> {
     return this.#settings.setBackupSettings(settings);
   }
 

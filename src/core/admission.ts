@@ -1,4 +1,3 @@
-import ms, { type StringValue } from 'ms';
 import type {
   BatchOperation,
   ContextCommand,
@@ -9,6 +8,7 @@ import type {
   Step,
   WriteOptions,
 } from './command.ts';
+import { toMilliseconds } from './duration.ts';
 import { ContextCacheError } from './errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
 import { nearest } from './nearest.ts';
@@ -162,11 +162,8 @@ function expiryOf(at: number, options: WriteOptions): number | null {
 }
 
 function durationMs(duration: Duration): number {
-  const parsed =
-    typeof duration === 'string' && duration.length > 0 && duration.length <= 100
-      ? ms(duration as StringValue)
-      : duration;
-  if (typeof parsed !== 'number' || !(parsed >= 1 && parsed <= LAST_INSTANT / 2)) {
+  const parsed = toMilliseconds(duration);
+  if (parsed === undefined || !(parsed >= 1 && parsed <= LAST_INSTANT / 2)) {
     throw invalid("ttl must be at least 1 millisecond: a number of milliseconds, or a string such as '10s' or '5m'");
   }
   return Math.floor(parsed);

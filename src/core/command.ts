@@ -53,14 +53,25 @@ export type QueryCommand =
   | ({ readonly type: 'context.keys' } & InNamespace)
   | { readonly type: 'context.namespaces' };
 
-/** Settings of the backup, all optional where they are changed. */
+/** The settings of the backup, as `getBackupSettings` returns them. */
 export interface BackupSettings {
   /** Seconds between two snapshots (`periodic`), or at least between two (`on_change`). Default 300. */
   readonly interval: number;
   /** When a snapshot is taken: every interval, when something has changed, or only when asked. Default `periodic`. */
   readonly mode: 'periodic' | 'on_change' | 'manual';
-  /** How many snapshots stay. Default 5. */
+  /** How many snapshots stay. Default 5, at least 1. */
   readonly keep: number;
+}
+
+/** Changes of the backup's settings. What is absent stays as it is. */
+export interface BackupSettingsChange extends Partial<Pick<BackupSettings, 'mode' | 'keep'>> {
+  /**
+   * The interval: a number of **seconds**, or a string such as `'10s'` or `'5m'`. More than 0, at most 30 days. This
+   * is the only duration whose number is not milliseconds; use `intervalMs` for those.
+   */
+  readonly interval?: number | string | undefined;
+  /** The interval as any other duration: a number of milliseconds, or a string. Not together with `interval`. */
+  readonly intervalMs?: Duration | undefined;
 }
 
 /** Commands about the cache itself: topics, backup and life-cycle. */
@@ -70,9 +81,9 @@ export type ControlCommand =
   | { readonly type: 'topics.remove'; readonly topic: string }
   | { readonly type: 'topics.list' }
   | { readonly type: 'context.backup' }
-  | { readonly type: 'backup.enable'; readonly settings?: Partial<BackupSettings> | undefined }
+  | { readonly type: 'backup.enable'; readonly settings?: BackupSettingsChange | undefined }
   | { readonly type: 'backup.disable' }
-  | { readonly type: 'backup.set'; readonly settings: Partial<BackupSettings> }
+  | { readonly type: 'backup.set'; readonly settings: BackupSettingsChange }
   | { readonly type: 'backup.status' }
   | { readonly type: 'namespace.passivate'; readonly namespace: string }
   | { readonly type: 'namespace.restart'; readonly namespace: string }

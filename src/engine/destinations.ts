@@ -37,10 +37,11 @@ export function backupManagerOf(
   config: ConfigStore,
   owner: Owner,
 ): BackupManager | undefined {
-  const { store = defaultStoreOf(options, clock), interval, mode, keep, transforms } = options.backup ?? {};
+  const { store = defaultStoreOf(options, clock), transforms, enabled: _, ...given } = options.backup ?? {};
   if (store === undefined) return undefined;
-  const given = Object.fromEntries(Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined));
-  return new BackupManager({ store, settings: { ...keptBackup(config).settings, ...given }, transforms, clock, owner });
+  const manager = new BackupManager({ store, settings: keptBackup(config).settings, transforms, clock, owner });
+  manager.setSettings(given);
+  return manager;
 }
 
 function defaultStoreOf(options: CacheOptions & Partial<OpenOptions>, clock: Clock): SnapshotStore | undefined {

@@ -31,6 +31,7 @@ const BACKUP = optionNames<BackupOptionsOfCache>('backup', {
   store: true,
   transforms: true,
   interval: true,
+  intervalMs: true,
   mode: true,
   keep: true,
 });

@@ -1,7 +1,7 @@
 import type { NamespaceDeps } from '../actors/namespace.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BackupSettings } from '../core/command.ts';
+import type { BackupSettingsChange } from '../core/command.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { NamespaceSchemas } from '../core/schemas.ts';
@@ -108,7 +108,7 @@ export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
 export interface LogOptions extends RingCapacity, RetentionBounds {}
 
 /** Where and when snapshots are taken. */
-export interface BackupOptionsOfCache extends Partial<BackupSettings> {
+export interface BackupOptionsOfCache extends BackupSettingsChange {
   /** Whether snapshots are taken by themselves. Default: as it was left in the data directory; false. */
   readonly enabled?: boolean | undefined;
   /** Where they are kept. Default: the Redis of `redisUrl`; else `backups` in the data directory. */

@@ -1,4 +1,4 @@
-import type { BackupSettings } from '../core/command.ts';
+import type { BackupSettings, BackupSettingsChange } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { BackupSink, BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { Engine } from './engine.ts';
@@ -30,7 +30,7 @@ export class Settings {
     await this.#parts.topicsChanged();
   }
 
-  async enableBackup(settings: Partial<BackupSettings> = {}): Promise<void> {
+  async enableBackup(settings: BackupSettingsChange = {}): Promise<void> {
     this.backup.enable(settings);
     await this.#parts.backupChanged();
   }
@@ -44,7 +44,7 @@ export class Settings {
     return this.#parts.backup?.isEnabled() ?? false;
   }
 
-  async setBackupSettings(settings: Partial<BackupSettings>): Promise<void> {
+  async setBackupSettings(settings: BackupSettingsChange): Promise<void> {
     this.backup.setSettings(settings);
     await this.#parts.backupChanged();
   }

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BackupStatus, SnapshotInfo } from '../../backup.ts';
-import type { BackupSettings } from '../../index.ts';
-import { backupDirOption, integer, redisOption, redisPrefixOption } from '../config/options.ts';
+import type { BackupSettings, BackupSettingsChange } from '../../index.ts';
+import { backupDirOption, duration, integer, redisOption, redisPrefixOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { listSnapshots, onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
 import { connectServed, openTarget, type Target } from '../target.ts';
@@ -11,7 +11,7 @@ import type { Output } from '../terminal/output.ts';
 import { Progress } from '../terminal/progress.ts';
 
 interface Settings extends PlaceFlags {
-  readonly interval?: number;
+  readonly interval?: number | string;
   readonly mode?: BackupSettings['mode'];
   readonly keep?: number;
 }
@@ -70,22 +70,23 @@ export function addBackup(program: Command, session: Session): void {
 
 function withSettings(command: Command): Command {
   return command
-    .option('--interval <seconds>', 'seconds between two snapshots', seconds)
+    .option('--interval <seconds>', "time between two snapshots: seconds, or '10m'", seconds)
     .addOption(new Option('--mode <mode>', 'when they are taken').choices(['periodic', 'on_change', 'manual']))
     .option('--keep <count>', 'how many snapshots stay', integer);
 }
 
-function seconds(text: string): number {
-  const number = Number(text);
-  if (text.trim() !== '' && number > 0) return number;
-  throw new InvalidArgumentError('Give a number of seconds.');
+/** A number of seconds, or a duration for the cache to read. */
+function seconds(text: string): number | string {
+  if (Number(text) > 0) return Number(text);
+  if (duration(text) > 0) return text;
+  throw new InvalidArgumentError("Give a number of seconds, or a duration such as '10m'.");
 }
 
-function settingsOf({ interval, mode, keep }: Settings): Partial<BackupSettings> {
+function settingsOf({ interval, mode, keep }: Settings): BackupSettingsChange {
   return Object.fromEntries(Object.entries({ interval, mode, keep }).filter(([, value]) => value !== undefined));
 }
 
-async function changeSettings(target: Target, changes: Partial<BackupSettings>): Promise<BackupSettings> {
+async function changeSettings(target: Target, changes: BackupSettingsChange): Promise<BackupSettings> {
   if (Object.keys(changes).length > 0) {
     return (await target.ask({ type: 'backup.set', settings: changes })) as BackupSettings;
   }

@@ -1,6 +1,6 @@
 import type { Owner } from '../../backends/owner.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
-import type { BackupSettings } from '../../core/command.ts';
+import type { BackupSettings, BackupSettingsChange } from '../../core/command.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
 import type { StateCapture } from '../../storage/follower-sink.ts';
@@ -17,7 +17,7 @@ export interface BackupManagerOptions {
   /** Where snapshots are kept. The manager must be its only writer; {@link BackupManager.close} closes it. */
   readonly store: SnapshotStore;
   /** Default: every 300 seconds, `periodic`, 5 snapshots kept. */
-  readonly settings?: Partial<BackupSettings> | undefined;
+  readonly settings?: BackupSettingsChange | undefined;
   /** Applied to everything that is stored, in this order. Default: none. */
   readonly transforms?: readonly SnapshotTransform[] | undefined;
   /** About how large a part may be before the transforms, in bytes. Default 1 MiB. */
@@ -103,7 +103,7 @@ export class BackupManager {
    *
    * @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then.
    */
-  setSettings(changes: Partial<BackupSettings>): BackupSettings {
+  setSettings(changes: BackupSettingsChange): BackupSettings {
     this.#settings = mergeBackupSettings(this.#settings, changes);
     return this.#settings;
   }

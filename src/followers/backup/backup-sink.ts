@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '../../core/clock.ts';
-import type { BackupSettings } from '../../core/command.ts';
+import type { BackupSettings, BackupSettingsChange } from '../../core/command.ts';
 import { untilAborted } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import type { Update } from '../../core/update.ts';
@@ -90,7 +90,7 @@ export class BackupSink implements FollowerSink {
   }
 
   /** @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then. */
-  enable(settings: Partial<BackupSettings> = {}): void {
+  enable(settings: BackupSettingsChange = {}): void {
     this.setSettings(settings);
     this.#initiator.enable();
   }
@@ -105,7 +105,7 @@ export class BackupSink implements FollowerSink {
   }
 
   /** @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then. */
-  setSettings(settings: Partial<BackupSettings>): void {
+  setSettings(settings: BackupSettingsChange): void {
     this.#initiator.setSettings(this.#manager.setSettings(settings));
   }
 

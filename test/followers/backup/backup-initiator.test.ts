@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SimulatedClock } from 'xstate';
-import type { BackupSettings } from '../../../src/core/command.ts';
+import type { BackupSettings, BackupSettingsChange } from '../../../src/core/command.ts';
 import { BackupInitiator } from '../../../src/followers/backup/backup-initiator.ts';
 import { DEFAULT_BACKUP_SETTINGS, mergeBackupSettings } from '../../../src/followers/backup/backup-settings.ts';
 
@@ -283,6 +283,11 @@ describe('settings', () => {
     [{ interval: Number.POSITIVE_INFINITY }, 'interval'],
     [{ interval: 30 * 24 * 60 * 60 + 1 }, 'interval'],
     [{ interval: '5' }, 'interval'],
+    [{ interval: 'soon' }, 'interval'],
+    [{ interval: '31 days' }, 'interval'],
+    [{ intervalMs: 0 }, 'intervalMs'],
+    [{ interval: 60, intervalMs: 60_000 }, 'intervalMs'],
+    [{ intervalms: 60_000 }, 'intervalMs'],
     [{ mode: 'sometimes' }, 'mode'],
     [{ mode: null }, 'mode'],
     [{ keep: 0 }, 'keep'],
@@ -292,8 +297,19 @@ describe('settings', () => {
     [JSON.parse('{"__proto__": 5}'), '__proto__'],
     [[], 'settings'],
   ])('%j is refused and named', (changes, name) => {
-    const merge = () => mergeBackupSettings(DEFAULT_BACKUP_SETTINGS, changes as Partial<BackupSettings>);
+    const merge = () => mergeBackupSettings(DEFAULT_BACKUP_SETTINGS, changes as BackupSettingsChange);
     expect(merge).toThrow(expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringContaining(name) }));
+  });
+
+  test.each([
+    [{ interval: 60 }, 60],
+    [{ interval: '60s' }, 60],
+    [{ interval: '1.5m' }, 90],
+    [{ intervalMs: 60_000 }, 60],
+    [{ intervalMs: '10s' }, 10],
+    [{ intervalMs: 10 }, 0.01],
+  ])('%j is an interval of %d seconds', (changes, interval) => {
+    expect(mergeBackupSettings(DEFAULT_BACKUP_SETTINGS, changes)).toEqual({ interval, mode: 'periodic', keep: 5 });
   });
 
   test('what is not named stays', () => {
