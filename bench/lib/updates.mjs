@@ -2,7 +2,15 @@ import { createUpdate, encodeBlocks } from './ours.mjs';
 
 /** The update that a `set` makes, as it lies in the log. */
 export function updateOf(i, namespace, key, value) {
-  const update = createUpdate(namespace, i + 1, 'set', key, value, 1_795_395_305_709 + i, null, null, 0, false, 64);
+  const update = createUpdate({
+    namespace,
+    version: i + 1,
+    operation: 'set',
+    key,
+    value,
+    at: 1_795_395_305_709 + i,
+    bytes: 64,
+  });
   update.position = i + 1;
   return update;
 }

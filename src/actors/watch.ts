@@ -211,19 +211,17 @@ function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): U
     for (const [key, entry] of state?.entries ?? []) {
       if ((keys !== undefined && !keys.has(key)) || !state?.isLive(key, clock.now())) continue;
       const { version, updatedAt, agent, expiresAt, bytes } = entry;
-      const update = createUpdate(
-        name,
+      const update = createUpdate({
+        namespace: name,
         version,
-        'set',
+        operation: 'set',
         key,
-        entry.value ?? null,
-        updatedAt,
+        value: entry.value ?? null,
+        at: updatedAt,
         agent,
         expiresAt,
-        0,
-        false,
         bytes,
-      );
+      });
       update.position = log.head;
       updates.push(update);
     }

@@ -135,7 +135,7 @@ export function adoption(
     if (values[index] === undefined) continue;
     const { value, bytes } = admit(values[index]);
     const version = state.version + updates.length + 1;
-    updates.push(createUpdate(state.name, version, 'set', key, value, at, null, null, 0, false, bytes));
+    updates.push(createUpdate({ namespace: state.name, version, operation: 'set', key, value, at, bytes }));
   }
   return updates;
 }

@@ -54,23 +54,18 @@ export class Admission {
   /** `options` may be a whole command, whose fields have been checked. */
   #set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
-    checkName('key', key);
     const agent = agentOf(options);
-    const value = this.#door.admit(this.#check(namespace, key, candidate));
-    const { bytes } = this.#door;
-    const expiresAt = options === undefined ? null : expiryOf(at, options);
-    const ifVersion = options === undefined ? -1 : conditionOf(options);
-    return new Request('context.set', namespace, at, agent, 'set', key, value, bytes, expiresAt, ifVersion, null);
+    return new Request('context.set', namespace, at, agent, this.#setStep(at, namespace, key, candidate, options));
   }
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
     checkName('namespace', namespace);
-    return Request.ofStep('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
+    return new Request('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
   }
 
   #touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
-    return Request.ofStep('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
+    return new Request('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
   }
 
   whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): Request {

@@ -27,19 +27,14 @@ export function decide(state: NamespaceState, request: Request): PendingUpdate[]
 }
 
 function clearing(state: NamespaceState, request: Request, drop: boolean): PendingUpdate {
-  return createUpdate(
-    state.name,
-    state.version + 1,
-    'clear_namespace',
-    null,
-    null,
-    request.at,
-    request.agent,
-    null,
-    0,
+  return createUpdate({
+    namespace: state.name,
+    version: state.version + 1,
+    operation: 'clear_namespace',
+    at: request.at,
+    agent: request.agent,
     drop,
-    0,
-  );
+  });
 }
 
 /** Later steps see what earlier ones of the batch did. */
@@ -75,19 +70,18 @@ function decideStep(
   }
   const isSet = step.operation === 'set';
   if (!isSet && present === 0) return undefined;
-  return createUpdate(
-    state.name,
+  return createUpdate({
+    namespace: state.name,
     version,
-    step.operation,
-    step.key,
-    isSet ? step.value : null,
-    request.at,
-    step.agent ?? request.agent,
-    step.expiresAt,
-    present,
-    false,
-    isSet ? step.bytes : 0,
-  );
+    operation: step.operation,
+    key: step.key,
+    value: isSet ? step.value : null,
+    at: request.at,
+    agent: step.agent ?? request.agent,
+    expiresAt: step.expiresAt,
+    replaced: present,
+    bytes: isSet ? step.bytes : 0,
+  });
 }
 
 /** The update that takes out one entry that has expired at `now`; `undefined` where there is none. */
@@ -95,7 +89,14 @@ export function expired(state: NamespaceState, now: number): PendingUpdate | und
   const key = state.nextExpired(now);
   if (key === undefined) return undefined;
   const version = state.versionOf(key);
-  return createUpdate(state.name, state.version + 1, 'expire', key, null, now, null, null, version, false, 0);
+  return createUpdate({
+    namespace: state.name,
+    version: state.version + 1,
+    operation: 'expire',
+    key,
+    at: now,
+    replaced: version,
+  });
 }
 
 /** An entry as readers see it. */

@@ -40,19 +40,18 @@ export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdat
   need(record.snapshot !== true, 'snapshot', 'absent: an entry that watch has shown is no update');
   const { value, bytes } = operation === 'set' ? admit(record.value, limits) : NOTHING;
   need(operation === 'set' || (record.value ?? null) === null, 'value', 'null but for "set"');
-  const update = createUpdate(
+  const update = createUpdate({
     namespace,
-    version as number,
-    operation as Operation,
-    key as string | null,
+    version: version as number,
+    operation: operation as Operation,
+    key: key as string | null,
     value,
-    at as number,
-    agent as string | null,
-    expiresAt as number | null,
-    0,
-    dropped,
+    at: at as number,
+    agent: agent as string | null,
+    expiresAt: expiresAt as number | null,
+    drop: dropped,
     bytes,
-  );
+  });
   update.position = position as number;
   return update;
 }

@@ -228,5 +228,5 @@ function gapReason(due: number, found: number, messages: boolean): string {
 }
 
 function dropOf({ name, version }: NamespaceState, at: number): PendingUpdate {
-  return createUpdate(name, version + 1, 'clear_namespace', null, null, at, null, null, 0, true, 0);
+  return createUpdate({ namespace: name, version: version + 1, operation: 'clear_namespace', at, drop: true });
 }

@@ -127,19 +127,19 @@ export class UpdateRing {
     const number = slot * NUMBERS;
     const kind = this.#kinds[slot] as number;
     const expiresAt = this.#expiries?.[slot] ?? Number.POSITIVE_INFINITY;
-    const update = createUpdate(
-      values[value] as string,
-      numbers[number] as number,
-      OPERATIONS[kind & (DROP - 1)] as Operation,
-      values[value + 1] as string | null,
-      values[value + 2] as JsonValue,
-      numbers[number + 1] as number,
-      this.#agents?.[slot] ?? null,
-      expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
-      numbers[number + 2] as number,
-      kind >= DROP,
-      numbers[number + 3] as number,
-    );
+    const update = createUpdate({
+      namespace: values[value] as string,
+      version: numbers[number] as number,
+      operation: OPERATIONS[kind & (DROP - 1)] as Operation,
+      key: values[value + 1] as string | null,
+      value: values[value + 2] as JsonValue,
+      at: numbers[number + 1] as number,
+      agent: this.#agents?.[slot] ?? null,
+      expiresAt: expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
+      replaced: numbers[number + 2] as number,
+      drop: kind >= DROP,
+      bytes: numbers[number + 3] as number,
+    });
     update.position = position;
     return update;
   }

@@ -39,7 +39,7 @@ interface Fields {
 function update(position: number, operation: Operation, fields: Fields = {}): Update {
   const { key = 'key', value = null, namespace = 'space', expiresAt = null, drop = false } = fields;
   const bytes = JSON.stringify(value).length;
-  const made = createUpdate(namespace, position, operation, key, value, 0, null, expiresAt, 0, drop, bytes);
+  const made = createUpdate({ namespace, version: position, operation, key, value, at: 0, expiresAt, drop, bytes });
   made.position = position;
   return made;
 }

@@ -21,33 +21,55 @@ export function sets(first: number, count: number): PendingUpdate[] {
 }
 
 export function aSet(version: number, key: string): PendingUpdate {
-  return createUpdate('n', version, 'set', key, { version }, 1_700_000_000_000 + version, null, null, 0, false, 16);
+  return createUpdate({
+    namespace: 'n',
+    version,
+    operation: 'set',
+    key,
+    value: { version },
+    at: 1_700_000_000_000 + version,
+    bytes: 16,
+  });
 }
 
 export function oneOfEach(): PendingUpdate[] {
   const at = 1_700_000_000_000;
   return [
-    createUpdate(
-      'a',
-      1,
-      'set',
-      'k',
-      Object.freeze({ list: Object.freeze([1, null]) }),
+    createUpdate({
+      namespace: 'a',
+      version: 1,
+      operation: 'set',
+      key: 'k',
+      value: Object.freeze({ list: Object.freeze([1, null]) }),
       at,
-      'agent',
-      at + 5,
-      0,
-      false,
-      9,
-    ),
-    createUpdate('a', 2, 'touch', 'k', null, at + 1, null, null, 1, false, 0),
-    createUpdate('a', 3, 'expire', 'k', null, at + 2, null, null, 2, false, 0),
-    createUpdate('__proto__', 1, 'set', 'é:\u{1f600}\0', -1.5, at, null, null, 0, false, 8),
-    createUpdate('__proto__', 2, 'evict', 'é:\u{1f600}\0', null, at - 9, 'agent', null, 1, false, 0),
-    createUpdate('a', 4, 'set', 'k', '', at, null, null, 0, false, 2),
-    createUpdate('a', 5, 'delete', 'k', null, at, null, null, 4, false, 0),
-    createUpdate('a', 6, 'clear_namespace', null, null, at, null, null, 0, false, 0),
-    createUpdate('a', 7, 'clear_namespace', null, null, at, 'other', null, 0, true, 0),
+      agent: 'agent',
+      expiresAt: at + 5,
+      bytes: 9,
+    }),
+    createUpdate({ namespace: 'a', version: 2, operation: 'touch', key: 'k', at: at + 1, replaced: 1 }),
+    createUpdate({ namespace: 'a', version: 3, operation: 'expire', key: 'k', at: at + 2, replaced: 2 }),
+    createUpdate({
+      namespace: '__proto__',
+      version: 1,
+      operation: 'set',
+      key: 'é:\u{1f600}\0',
+      value: -1.5,
+      at,
+      bytes: 8,
+    }),
+    createUpdate({
+      namespace: '__proto__',
+      version: 2,
+      operation: 'evict',
+      key: 'é:\u{1f600}\0',
+      at: at - 9,
+      agent: 'agent',
+      replaced: 1,
+    }),
+    createUpdate({ namespace: 'a', version: 4, operation: 'set', key: 'k', value: '', at, bytes: 2 }),
+    createUpdate({ namespace: 'a', version: 5, operation: 'delete', key: 'k', at, replaced: 4 }),
+    createUpdate({ namespace: 'a', version: 6, operation: 'clear_namespace', at }),
+    createUpdate({ namespace: 'a', version: 7, operation: 'clear_namespace', at, agent: 'other', drop: true }),
   ];
 }
 

@@ -275,7 +275,10 @@ describe('decide and apply', () => {
 
   it.each([0, 2, 3])('refuses an update of version %i where 1 is due, and changes nothing', (version) => {
     const state = new NamespaceState('n');
-    const update = { ...createUpdate('n', version, 'set', 'a', 1, 0, null, null, 0, false, 8), position: 9 };
+    const update = {
+      ...createUpdate({ namespace: 'n', version, operation: 'set', key: 'a', value: 1, at: 0, bytes: 8 }),
+      position: 9,
+    };
     expect(() => apply(state, update)).toThrow(expect.objectContaining({ code: 'INVARIANT' }));
     expect(state).toMatchObject({ version: 0, position: 0 });
     expect(state.entries.size).toBe(0);

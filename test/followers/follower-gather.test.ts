@@ -49,7 +49,18 @@ function follow(linger = LINGER) {
     append: async (count: number, bytes = 10) => {
       for (let i = 0; i < count; i += 1) {
         version += 1;
-        log.append([createUpdate('n', version, 'set', 'k', version, 1, null, null, version - 1, false, bytes)]);
+        log.append([
+          createUpdate({
+            namespace: 'n',
+            version,
+            operation: 'set',
+            key: 'k',
+            value: version,
+            at: 1,
+            replaced: version - 1,
+            bytes,
+          }),
+        ]);
       }
       await settled();
     },

@@ -18,7 +18,19 @@ const update = fc
     version: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   })
   .map(({ operation, key, value, at, agent, expiresAt, replaced, drop, bytes, version }) =>
-    createUpdate('n', version, operation as 'set', key, value as null, at, agent, expiresAt, replaced, drop, bytes),
+    createUpdate({
+      namespace: 'n',
+      version,
+      operation: operation as 'set',
+      key,
+      value: value as null,
+      at,
+      agent,
+      expiresAt,
+      replaced,
+      drop,
+      bytes,
+    }),
   );
 
 describe('a ring of updates', () => {

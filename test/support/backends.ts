@@ -16,7 +16,17 @@ export interface UpdateFields {
 
 export function updateAt(position: number, operation: Operation, fields: UpdateFields = {}): Update {
   const { key = 'key', value = null, namespace = 'space', expiresAt = null, drop = false } = fields;
-  const update = createUpdate(namespace, position, operation, key, value, 0, null, expiresAt, 0, drop, 10);
+  const update = createUpdate({
+    namespace,
+    version: position,
+    operation,
+    key,
+    value,
+    at: 0,
+    expiresAt,
+    drop,
+    bytes: 10,
+  });
   update.position = position;
   return update;
 }

@@ -15,7 +15,15 @@ export const LOG = 'log-7';
 export function updateOf(fields: Partial<Update> = {}): Update {
   const value: JsonValue = fields.value === undefined ? null : fields.value;
   const operation: Operation = fields.operation ?? 'set';
-  const update = createUpdate('ns', 1, operation, 'k', value, 1_700_000_000_000, null, null, 0, false, 4);
+  const update = createUpdate({
+    namespace: 'ns',
+    version: 1,
+    operation,
+    key: 'k',
+    value,
+    at: 1_700_000_000_000,
+    bytes: 4,
+  });
   return { ...update, position: 1, ...fields };
 }
 

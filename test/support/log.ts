@@ -68,19 +68,19 @@ export class Cache {
     const make = (operation: Operation, of: string | null, content: JsonValue, until: number | null, drop: boolean) => {
       const replaced = of === null ? 0 : (previous?.version ?? 0);
       const bytes = operation === 'set' ? 1 + this.#position * 997 : 0;
-      return createUpdate(
+      return createUpdate({
         namespace,
-        state.version + 1,
+        version: state.version + 1,
         operation,
-        of,
-        content,
+        key: of,
+        value: content,
         at,
         agent,
-        until,
+        expiresAt: until,
         replaced,
         drop,
         bytes,
-      );
+      });
     };
     if (kind === 'set') return make('set', key, value, expiresAt, false);
     if (kind === 'clear') return state.entries.size > 0 ? make('clear_namespace', null, null, null, false) : undefined;
@@ -116,7 +116,16 @@ export class Destination {
 
 /** A set of a small value. */
 export function aSet(namespace: string, version: number, key = `k${version}`): PendingUpdate {
-  return createUpdate(namespace, version, 'set', key, { version }, 1000 + version, 'agent', null, 0, false, 16);
+  return createUpdate({
+    namespace,
+    version,
+    operation: 'set',
+    key,
+    value: { version },
+    at: 1000 + version,
+    agent: 'agent',
+    bytes: 16,
+  });
 }
 
 /** `count` sets of one namespace. */

@@ -91,7 +91,7 @@ export class MirrorSink implements FollowerSink {
 
   /** Goes through the position if the secondary keeps one, so that a writer that lost its claim drops nothing. */
   async #drop(name: string, signal: AbortSignal): Promise<void> {
-    const update = createUpdate(name, 0, 'clear_namespace', null, null, 0, null, null, 0, true, 0);
+    const update = createUpdate({ namespace: name, version: 0, operation: 'clear_namespace', at: 0, drop: true });
     await this.#write([update], { after: 0, through: 0 }, signal);
   }
 
@@ -101,7 +101,7 @@ export class MirrorSink implements FollowerSink {
     let group: Update[] = [];
     if (capture.count === 0) {
       // Has no key to be listed by.
-      group.push(createUpdate(name, capture.version, 'clear_namespace', null, null, 0, null, null, 0, false, 0));
+      group.push(createUpdate({ namespace: name, version: capture.version, operation: 'clear_namespace', at: 0 }));
     }
     const write = async () => {
       await this.#write(group, { after: 0, through: 0 }, signal);
@@ -109,11 +109,23 @@ export class MirrorSink implements FollowerSink {
     };
     for (const [key, { value, version, updatedAt, agent, expiresAt, bytes }] of capture.entries()) {
       stale.delete(key);
-      group.push(createUpdate(name, version, 'set', key, value ?? null, updatedAt, agent, expiresAt, 0, false, bytes));
+      group.push(
+        createUpdate({
+          namespace: name,
+          version,
+          operation: 'set',
+          key,
+          value: value ?? null,
+          at: updatedAt,
+          agent,
+          expiresAt,
+          bytes,
+        }),
+      );
       if (group.length >= this.batchSize) await write();
     }
     for (const key of stale) {
-      group.push(createUpdate(name, capture.version, 'delete', key, null, 0, null, null, 0, false, 0));
+      group.push(createUpdate({ namespace: name, version: capture.version, operation: 'delete', key, at: 0 }));
       if (group.length >= this.batchSize) await write();
     }
     await write();

@@ -29,7 +29,8 @@ const READ_GROUP = 1024;
  * ```ts
  * const log = new MemoryLog({ capacityUpdates: 1000 });
  * log.onCommit((updates) => console.log(updates.length));
- * log.append([createUpdate('auth', 1, 'set', 'token', 't-1', clock.now(), null, null, 0, false, 5)]);
+ * const set = { namespace: 'auth', version: 1, operation: 'set', key: 'token', value: 't-1', bytes: 5 } as const;
+ * log.append([createUpdate({ ...set, at: clock.now() })]);
  * ```
  */
 export class MemoryLog implements UpdateLog {

@@ -36,19 +36,16 @@ async function write() {
     const updates = Array.from({ length: size }, (_, index) => {
       const version = log.head + 1 + index;
       const value = `${version}:`.padEnd(bytes, 'x');
-      return createUpdate(
-        'n',
+      return createUpdate({
+        namespace: 'n',
         version,
-        'set',
-        `k${version % 500}`,
+        operation: 'set',
+        key: `k${version % 500}`,
         value,
-        version,
-        `${index}/${size}`,
-        null,
-        0,
-        false,
+        at: version,
+        agent: `${index}/${size}`,
         bytes,
-      );
+      });
     });
     log.append(updates);
     await log.whenCommitted(updates[size - 1].position);

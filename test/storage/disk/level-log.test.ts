@@ -55,7 +55,17 @@ describe('LevelLog', () => {
     const large = 'x'.repeat(700_000);
     for (let round = 0; round < 5; round += 1) {
       log.append(someSets(3000, log.head + 1));
-      log.append([createUpdate('big', round + 1, 'set', 'k', large, 5, null, null, 0, false, large.length)]);
+      log.append([
+        createUpdate({
+          namespace: 'big',
+          version: round + 1,
+          operation: 'set',
+          key: 'k',
+          value: large,
+          at: 5,
+          bytes: large.length,
+        }),
+      ]);
       log.append(someSets(2500, log.head + 1));
       await log.flush();
     }
@@ -72,7 +82,7 @@ describe('LevelLog', () => {
   it('freezes the values it reads, and keeps a property of the name __proto__', async () => {
     const { log, dataDir } = await open();
     const value = JSON.parse('{"__proto__":{"polluted":true},"list":[{"a":1}]}');
-    log.append([createUpdate('n', 1, 'set', 'k', value, 1, null, null, 0, false, 30)]);
+    log.append([createUpdate({ namespace: 'n', version: 1, operation: 'set', key: 'k', value, at: 1, bytes: 30 })]);
     await log.close();
     const { log: again } = await open({ dataDir });
     const [update] = await all(again.read(1));
@@ -103,7 +113,7 @@ describe('LevelLog', () => {
     const put = async (count: number) => {
       const version = log.head + 1;
       const set = (_: unknown, i: number) =>
-        createUpdate('n', version + i, 'set', 'k', value, 5, null, null, 0, false, 30);
+        createUpdate({ namespace: 'n', version: version + i, operation: 'set', key: 'k', value, at: 5, bytes: 30 });
       log.append(Array.from({ length: count }, set));
       await log.flush();
     };

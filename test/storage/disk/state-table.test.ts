@@ -168,7 +168,15 @@ describe('StateTable', () => {
 
   it('keeps everything but the values where a primary keeps those', async () => {
     const { log, table, dataDir } = await open(undefined, { keepValues: false });
-    const touch = createUpdate('n', 2, 'touch', 'k1', null, 5, null, 99, 1, false, 0);
+    const touch = createUpdate({
+      namespace: 'n',
+      version: 2,
+      operation: 'touch',
+      key: 'k1',
+      at: 5,
+      expiresAt: 99,
+      replaced: 1,
+    });
     await take(log, table, [aSet('n', 1), touch]);
     await log.close();
     const again = await open(dataDir, { keepValues: false });

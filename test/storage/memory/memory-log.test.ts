@@ -13,9 +13,18 @@ describe('MemoryLog conforms', () => {
 });
 
 const del = (version: number, key: string) =>
-  createUpdate('n', version, 'delete', key, null, 1, null, null, version - 1, false, 0);
+  createUpdate({ namespace: 'n', version, operation: 'delete', key, at: 1, replaced: version - 1 });
 const touch = (version: number, key: string) =>
-  createUpdate('n', version, 'touch', key, null, 77, 'toucher', 5000, version - 1, false, 0);
+  createUpdate({
+    namespace: 'n',
+    version,
+    operation: 'touch',
+    key,
+    at: 77,
+    agent: 'toucher',
+    expiresAt: 5000,
+    replaced: version - 1,
+  });
 
 /** A log that keeps one update, so that all others go to the followers' overflow. */
 async function narrow(...updates: Parameters<MemoryLog['append']>[0][number][]) {
@@ -96,7 +105,7 @@ describe('a follower that falls behind the ring', () => {
   it('does hear of the end of a namespace that it has been given a part of', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), del(2, 'x'), aSet('n', 3, 'y'));
     await follower.save((await follower.read(9))?.through ?? 0);
-    const drop = createUpdate('n', 4, 'clear_namespace', null, null, 1, null, null, 0, true, 0);
+    const drop = createUpdate({ namespace: 'n', version: 4, operation: 'clear_namespace', at: 1, drop: true });
     await append(log, drop, aSet('other', 1));
     expect(told(await follower.read(9))).toEqual(['4 clear_namespace null', '5 set k1']);
   });
@@ -123,7 +132,7 @@ describe('a follower that falls behind the ring', () => {
       aSet('m', 1, 'z'),
     );
     expect(told(await follower.read(10))).toEqual(['4 delete y', '5 set z']);
-    const clear = createUpdate('n', 2, 'clear_namespace', null, null, 1, null, null, 0, false, 0);
+    const clear = createUpdate({ namespace: 'n', version: 2, operation: 'clear_namespace', at: 1 });
     const cleared = await narrow(aSet('n', 1, 'x'), clear, aSet('m', 1, 'z'));
     expect(told(await cleared.follower.read(10))).toEqual(['2 clear_namespace null', '3 set z']);
   });
@@ -156,7 +165,7 @@ describe('a follower that falls behind the ring', () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'));
     await follower.save((await follower.read(9))?.through ?? 0);
     const clear = (version: number, drop: boolean) =>
-      createUpdate('n', version, 'clear_namespace', null, null, 1, null, null, 0, drop, 0);
+      createUpdate({ namespace: 'n', version, operation: 'clear_namespace', at: 1, drop });
     await append(log, aSet('n', 2, 'y'), clear(3, false), aSet('n', 4, 'x'), clear(5, true), aSet('n', 1, 'a'));
     await append(log, aSet('n', 2, 'b'));
     expect(told(await follower.read(9))).toEqual(['5 clear_namespace null', '6 set a', '7 set b']);
@@ -167,7 +176,7 @@ describe('a follower that falls behind the ring', () => {
     const follower = log.follower('f') as MemoryFollower;
     for (let i = 0; i < 100; i += 1) {
       const name = `run-${i}`;
-      const drop = createUpdate(name, 2, 'clear_namespace', null, null, 1, null, null, 0, true, 0);
+      const drop = createUpdate({ namespace: name, version: 2, operation: 'clear_namespace', at: 1, drop: true });
       await append(log, aSet(name, 1), drop);
     }
     // The ring still has the last one's end.

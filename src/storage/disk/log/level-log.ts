@@ -72,7 +72,8 @@ const READ_GROUP = 4096;
  * @example
  * ```ts
  * const log = await LevelLog.open({ dataDir: './context' });
- * log.append([createUpdate('auth', 1, 'set', 'token', 't-1', clock.now(), null, null, 0, false, 5)]);
+ * const set = { namespace: 'auth', version: 1, operation: 'set', key: 'token', value: 't-1', bytes: 5 } as const;
+ * log.append([createUpdate({ ...set, at: clock.now() })]);
  * await log.flush();
  * await log.close();
  * ```

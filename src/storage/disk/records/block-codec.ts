@@ -132,19 +132,19 @@ export function decodeBlock(key: string, bytes: Uint8Array): Update[] {
 function decodeUpdate(fields: unknown[], i: number, names: string[], base: number, position: number): Update {
   const code = fields[i + 2] as number;
   const agent = fields[i + 6] as number;
-  const update = createUpdate(
-    names[fields[i] as number] as string,
-    fields[i + 1] as number,
-    OPERATIONS[code] as Operation,
-    fields[i + 3] as string | null,
-    freezeDeep(fields[i + 4] as JsonValue),
-    base + (fields[i + 5] as number),
-    agent === -1 ? null : (names[agent] as string),
-    fields[i + 7] as number | null,
-    fields[i + 8] as number,
-    code === DROP,
-    fields[i + 9] as number,
-  );
+  const update = createUpdate({
+    namespace: names[fields[i] as number] as string,
+    version: fields[i + 1] as number,
+    operation: OPERATIONS[code] as Operation,
+    key: fields[i + 3] as string | null,
+    value: freezeDeep(fields[i + 4] as JsonValue),
+    at: base + (fields[i + 5] as number),
+    agent: agent === -1 ? null : (names[agent] as string),
+    expiresAt: fields[i + 7] as number | null,
+    replaced: fields[i + 8] as number,
+    drop: code === DROP,
+    bytes: fields[i + 9] as number,
+  });
   update.position = position;
   return update;
 }

@@ -220,19 +220,19 @@ export function decodePastUpdate(namespace: string, position: number, stored: Ui
   ];
   const operation = OPERATIONS[code] as Operation;
   const drop = code === DROP;
-  const update = createUpdate(
+  const update = createUpdate({
     namespace,
     version,
     operation,
-    of,
-    freezeDeep(value),
+    key: of,
+    value: freezeDeep(value),
     at,
     agent,
     expiresAt,
     replaced,
     drop,
     bytes,
-  );
+  });
   update.position = position;
   return update;
 }
