@@ -26,7 +26,6 @@ const REPLAY_OPTIONS = optionNames<ReplayOptions>('replay', {
   repair: true,
   signal: true,
   onProgress: true,
-  formats: true,
 });
 
 /** A replayed cache, ready to be used, and how it came about. */

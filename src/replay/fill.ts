@@ -10,7 +10,6 @@ import { ReplayRefusedError } from './problem.ts';
 import type { ReplayReport } from './report.ts';
 import { Sequence, type Until } from './sequence.ts';
 import type { RecordSource, ReplayBase, ReplaySource, SourceSettings } from './source.ts';
-import { RECORD_FORMATS, type RecordFormats } from './upcast.ts';
 
 /** How far a replay has come. */
 export interface ReplayProgress {
@@ -34,8 +33,6 @@ export interface FillOptions extends Pick<CacheOptions, 'clock' | 'limits'> {
   readonly signal?: AbortSignal | undefined;
   /** Told from time to time, about a thousand updates apart. What it throws ends the replay. */
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
-  /** For tests: the format versions there are. */
-  readonly formats?: RecordFormats | undefined;
 }
 
 /** Where a replay goes. */
@@ -108,11 +105,8 @@ async function* abortable<Item>(items: AsyncIterable<Item>, signal: AbortSignal 
   }
 }
 
-function settingsOf(
-  { formats = RECORD_FORMATS, limits, clock = systemClock, signal }: FillOptions,
-  updatesOnly: boolean,
-): SourceSettings {
-  return { formats, limits: { ...DEFAULT_VALUE_LIMITS, ...limits }, clock, signal, updatesOnly };
+function settingsOf({ limits, clock = systemClock, signal }: FillOptions, updatesOnly: boolean): SourceSettings {
+  return { limits: { ...DEFAULT_VALUE_LIMITS, ...limits }, clock, signal, updatesOnly };
 }
 
 function untilOf(until: number | Date | undefined): Until {

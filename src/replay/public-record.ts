@@ -3,8 +3,7 @@ import type { ValueLimits } from '../core/value.ts';
 import { checkPublicMessage } from '../followers/broadcast/parse-public-message.ts';
 import type { ContextUpdateMessage } from '../followers/broadcast/public-message.ts';
 import type { ReadUpdate } from './candidate.ts';
-import { readRecord } from './record.ts';
-import type { RawRecord } from './upcast.ts';
+import { type RawRecord, readRecord } from './record.ts';
 
 /** Where a message was found. */
 export interface MessageOrigin {

@@ -2,7 +2,12 @@ import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import { createUpdate, type Operation, type PendingUpdate } from '../core/update.ts';
 import { admit, type ValueLimits } from '../core/value.ts';
-import type { RawRecord } from './upcast.ts';
+
+/** A record of an exported log, as parsed from JSON. */
+export type RawRecord = Readonly<Record<string, unknown>>;
+
+/** Format version of the lines of `context-cache log`. A record without a `format` field has it. */
+export const RECORD_FORMAT = 1;
 
 const OPERATIONS: ReadonlySet<unknown> = new Set<Operation>([
   'set',
@@ -16,6 +21,18 @@ const OPERATIONS: ReadonlySet<unknown> = new Set<Operation>([
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
 const LONGEST_AGENT = 1024;
+
+/**
+ * Refuses records of any other format.
+ *
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`.
+ */
+export function checkFormat(format: unknown): void {
+  if (format === RECORD_FORMAT) return;
+  const shown = typeof format === 'number' ? format : typeof format;
+  const message = `It has format ${shown}; this version reads format ${RECORD_FORMAT}. Update the package, or export the log again.`;
+  throw new ContextCacheError('FORMAT_UNSUPPORTED', message);
+}
 
 /**
  * The update that a record of an exported log stands for. Fields it does not know are left as they are. `replaced` is

@@ -4,7 +4,7 @@ import type { Update } from '../core/update.ts';
 import type { ValueLimits } from '../core/value.ts';
 import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
 import type { CandidateBatch } from './candidate.ts';
-import type { RawRecord, RecordFormats } from './upcast.ts';
+import type { RawRecord } from './record.ts';
 
 /**
  * What a replay reads:
@@ -36,7 +36,6 @@ export interface StreamSource {
 
 /** How sources are opened. */
 export interface SourceSettings {
-  readonly formats: RecordFormats;
   readonly limits: ValueLimits;
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;

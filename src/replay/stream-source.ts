@@ -7,9 +7,9 @@ import { parseNatsAddress } from '../followers/broadcast/nats-address.ts';
 import { connectNats } from '../followers/broadcast/nats-connect.ts';
 import type { Candidate, CandidateBatch } from './candidate.ts';
 import { readMessage } from './public-record.ts';
+import type { RawRecord } from './record.ts';
 import type { RecordSource, SourceSettings, StreamSource } from './source.ts';
 import { unreadable, unusable } from './text-reader.ts';
-import type { RawRecord } from './upcast.ts';
 
 /** Messages asked for at once. */
 const FETCH = 256;

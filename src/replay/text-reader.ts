@@ -3,12 +3,10 @@ import type { ValueLimits } from '../core/value.ts';
 import { type Candidate, plain } from './candidate.ts';
 import { type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
 import { readMessage } from './public-record.ts';
-import { readRecord } from './record.ts';
-import type { RawRecord, RecordFormats } from './upcast.ts';
+import { checkFormat, type RawRecord, RECORD_FORMAT, readRecord } from './record.ts';
 
 /** How records are read. */
 export interface ReadSettings {
-  readonly formats: RecordFormats;
   readonly limits: ValueLimits;
   /** Stands in for the instant of a message that has none. */
   readonly now: number;
@@ -32,12 +30,9 @@ const AROUND_MESSAGES = [
 export class TextReader {
   readonly #settings: ReadSettings;
   #kind: 'unknown' | 'log' | 'messages' = 'unknown';
-  /** Of the records that say none. */
-  #format: unknown;
 
   constructor(settings: ReadSettings) {
     this.#settings = settings;
-    this.#format = settings.formats.current;
   }
 
   /** Whether the same record coming again is in the nature of the source: a topic delivers at least once. */
@@ -82,8 +77,8 @@ export class TextReader {
   }
 
   #readRecord(number: number, record: RawRecord): Candidate {
-    const { formats, limits } = this.#settings;
-    return plain(number, readRecord(formats.upcast(record, record.format ?? this.#format), limits));
+    checkFormat(record.format ?? RECORD_FORMAT);
+    return plain(number, readRecord(record, this.#settings.limits));
   }
 
   #readMessage(number: number, record: RawRecord): Candidate {
@@ -93,11 +88,10 @@ export class TextReader {
   /** Where the whole is of a format that nobody can read, there is nothing to be repaired. */
   #readHeader(number: number, { format }: RawRecord): undefined {
     try {
-      this.#settings.formats.check(format);
+      checkFormat(format);
     } catch (error) {
       throw new ReplayRefusedError({ kind: 'format', line: number, reason: toError(error).message });
     }
-    this.#format = format;
   }
 }
 

@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { type Line, type LineProblem, LineSplitter, MAX_LINE_BYTES } from '../wire/lines.ts';
 import type { Candidate, CandidateBatch } from './candidate.ts';
+import type { RawRecord } from './record.ts';
 import type { RecordSource, ReplayIterable, SourceSettings } from './source.ts';
-import { LineCutter, type TextLine } from './text-lines.ts';
 import { TextReader, unusable } from './text-reader.ts';
-import type { RawRecord } from './upcast.ts';
 
 const PIECE_BYTES = 256 * 1024;
 /** Lines and objects that come one by one are handed on so many together. */
@@ -33,7 +33,7 @@ export function iterableSource(items: ReplayIterable, settings: SourceSettings):
 class TextSource implements RecordSource {
   readonly #items: ReplayIterable;
   readonly #reader: TextReader;
-  readonly #cutter = new LineCutter();
+  readonly #splitter = new LineSplitter();
   readonly #totalBytes: number | undefined;
   readonly #close: () => void;
   #bytes = 0;
@@ -41,9 +41,9 @@ class TextSource implements RecordSource {
   #count = 0;
 
   constructor(items: ReplayIterable, settings: SourceSettings, totalBytes: number | undefined, close: () => void) {
-    const { formats, limits, clock } = settings;
+    const { limits, clock } = settings;
     this.#items = items;
-    this.#reader = new TextReader({ formats, limits, now: clock.now() });
+    this.#reader = new TextReader({ limits, now: clock.now() });
     this.#totalBytes = totalBytes;
     this.#close = close;
   }
@@ -64,7 +64,7 @@ class TextSource implements RecordSource {
       items = 0;
       await nextTurn();
     }
-    this.#readLines(this.#cutter.end(), candidates);
+    this.#readLines(this.#splitter.end(), candidates);
     yield { candidates, fraction: this.#fraction };
   }
 
@@ -79,7 +79,7 @@ class TextSource implements RecordSource {
   #take(item: unknown, candidates: Candidate[]): void {
     if (item instanceof Uint8Array) {
       this.#bytes += item.length;
-      this.#readLines(this.#cutter.push(item), candidates);
+      this.#readLines(this.#splitter.push(item), candidates);
     } else if (typeof item === 'string') {
       const text = item.endsWith('\n') ? item.slice(0, -1) : item;
       for (const line of text.split('\n')) this.#readLine(line, undefined, candidates);
@@ -95,16 +95,20 @@ class TextSource implements RecordSource {
     }
   }
 
-  #readLines(lines: readonly TextLine[], candidates: Candidate[]): void {
+  #readLines(lines: readonly Line[], candidates: Candidate[]): void {
     for (const { text, problem } of lines) this.#readLine(text, problem, candidates);
   }
 
-  #readLine(text: string | undefined, problem: string | undefined, candidates: Candidate[]): void {
+  #readLine(text: string | undefined, problem: LineProblem | undefined, candidates: Candidate[]): void {
     this.#count += 1;
     const found =
       text === undefined
-        ? unusable('unreadable', this.#count, undefined, problem ?? '')
+        ? unusable('unreadable', this.#count, undefined, reasonOf(problem))
         : this.#reader.readLine(this.#count, text);
     if (found !== undefined) candidates.push(found);
   }
+}
+
+function reasonOf(problem: LineProblem | undefined): string {
+  return problem === 'too long' ? `It is longer than ${MAX_LINE_BYTES} bytes.` : 'It is not UTF-8.';
 }

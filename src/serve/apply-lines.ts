@@ -168,7 +168,7 @@ class ApplyRun {
   }
 
   #slot(line: Line) {
-    const bytes = line.bytes?.length ?? 0;
+    const bytes = Buffer.byteLength(line.text ?? '');
     this.#unflushed.commands += 1;
     this.#unflushed.bytes += bytes;
     return this.#window.push(bytes);

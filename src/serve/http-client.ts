@@ -143,7 +143,7 @@ export class HttpClient {
     const send = { method: 'POST', path: '/v1/inspect', type: 'application/json', body, signal } as const;
     const answer = splitLines(unbroken(await this.#send(send), signal));
     const { value: [first] = [] } = await answer.next();
-    const { url } = parseJson(decodeUtf8(first?.bytes ?? Buffer.alloc(0))) as { url: string };
+    const { url } = parseJson(first?.text ?? '') as { url: string };
     const ended = (async () => {
       for await (const _ of answer);
     })();
@@ -167,7 +167,7 @@ export class HttpClient {
 
   async *#applyLines(answer: AsyncIterable<Buffer>): AsyncGenerator<ApplyLine[]> {
     for await (const lines of splitLines(answer)) {
-      const parsed = lines.map(({ bytes }) => parseJson(decodeUtf8(bytes ?? Buffer.alloc(0))) as ApplyLine);
+      const parsed = lines.map(({ text }) => parseJson(text ?? '') as ApplyLine);
       const last = parsed.at(-1);
       if (last !== undefined && 'error' in last && !('line' in last)) {
         if (parsed.length > 1) yield parsed.slice(0, -1);

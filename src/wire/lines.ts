@@ -1,23 +1,27 @@
 import { isUtf8 } from 'node:buffer';
 import { ContextCacheError } from '../core/errors.ts';
 
-/** Bytes a line may have at the most. */
+/** Greatest number of bytes in a line. */
 export const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
-/** A line of a stream, without its end. */
+/** Why a line has no text. */
+export type LineProblem = 'too long' | 'not UTF-8';
+
+/** A line, without its line end. */
 export interface Line {
-  /** From 1. */
+  /** Number of the line, from 1. */
   readonly number: number;
-  /** `undefined` where the line is longer than allowed; its bytes are not kept. */
-  readonly bytes: Buffer | undefined;
+  /** `undefined` if there is a `problem`; the bytes of such a line are not kept. */
+  readonly text: string | undefined;
+  readonly problem?: LineProblem;
 }
 
 const NEWLINE = 0x0a;
-const BYTE_ORDER_MARK = Buffer.from('\u{feff}');
+const BYTE_ORDER_MARK = '\u{feff}';
 
 /**
- * Cuts a stream of bytes into lines, those of one chunk at a time; the last one needs no end. Holds one unfinished
- * line at the most.
+ * Splits a stream of bytes into lines and yields the lines of one chunk at a time. The last line needs no line end.
+ * Holds at most one unfinished line.
  */
 export async function* splitLines(
   source: AsyncIterable<Uint8Array>,
@@ -25,101 +29,144 @@ export async function* splitLines(
 ): AsyncGenerator<Line[]> {
   const splitter = new LineSplitter(maxBytes);
   for await (const chunk of source) {
-    const lines = splitter.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    const lines = splitter.push(chunk);
     if (lines.length > 0) yield lines;
   }
   const last = splitter.end();
-  if (last !== undefined) yield [last];
+  if (last.length > 0) yield last;
 }
 
-class LineSplitter {
+/**
+ * Splits bytes into lines, chunk by chunk. The last line needs no line end. Holds at most one unfinished line.
+ *
+ * @example
+ * ```ts
+ * const splitter = new LineSplitter();
+ * for await (const chunk of stream) for (const { number, text } of splitter.push(chunk)) console.log(number, text);
+ * for (const { number, text } of splitter.end()) console.log(number, text);
+ * ```
+ */
+export class LineSplitter {
   readonly #maxBytes: number;
   #number = 0;
-  /** The unfinished line: its pieces are joined only at its end. */
-  #pieces: Buffer[] = [];
+  /** Pieces of the unfinished line, joined only at its end. */
+  #pieces: Uint8Array[] = [];
   #bytes = 0;
-  #tooLong = false;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number = MAX_LINE_BYTES) {
     this.#maxBytes = maxBytes;
   }
 
-  push(chunk: Buffer): Line[] {
+  /** Returns the lines that end in this chunk. */
+  push(chunk: Uint8Array): Line[] {
+    const end = chunk.lastIndexOf(NEWLINE);
+    if (end < 0) {
+      this.#keep(chunk);
+      return [];
+    }
     const lines: Line[] = [];
     let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      this.#add(chunk.subarray(start, end));
+    if (this.#bytes > 0) {
+      start = chunk.indexOf(NEWLINE) + 1;
+      this.#keep(chunk.subarray(0, start - 1));
       lines.push(this.#finish());
-      start = end + 1;
     }
-    if (start < chunk.length) this.#add(chunk.subarray(start));
+    if (start <= end) this.#split(chunk.subarray(start, end), lines);
+    this.#keep(chunk.subarray(end + 1));
     return lines;
   }
 
-  /** What follows the last line end. */
-  end(): Line | undefined {
-    return this.#bytes > 0 || this.#tooLong ? this.#finish() : undefined;
+  /** Returns what follows the last line end, if anything. */
+  end(): Line[] {
+    return this.#bytes > 0 ? [this.#finish()] : [];
   }
 
-  #add(piece: Buffer): void {
-    this.#bytes += piece.length;
-    if (this.#bytes <= this.#maxBytes) {
-      this.#pieces.push(piece);
-    } else {
-      this.#tooLong = true;
-      this.#pieces = [];
+  /** Splits whole lines, the last one without its line end. Decodes them together, several times faster than one by one. */
+  #split(bytes: Uint8Array, lines: Line[]): void {
+    if (bytes.length <= this.#maxBytes && isUtf8(bytes)) {
+      for (const text of textOf(bytes).split('\n')) lines.push(this.#line(text));
+      return;
+    }
+    for (let start = 0; start <= bytes.length; ) {
+      const next = bytes.indexOf(NEWLINE, start);
+      const end = next < 0 ? bytes.length : next;
+      lines.push(this.#decode(bytes.subarray(start, end)));
+      start = end + 1;
     }
   }
 
+  #keep(piece: Uint8Array): void {
+    this.#bytes += piece.length;
+    if (this.#bytes > this.#maxBytes) this.#pieces = [];
+    // A copy, because the stream may reuse its buffer.
+    else if (piece.length > 0) this.#pieces.push(Uint8Array.from(piece));
+  }
+
   #finish(): Line {
-    this.#number += 1;
-    const [first = Buffer.alloc(0)] = this.#pieces;
-    const bytes = this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : first;
-    const line = { number: this.#number, bytes: this.#tooLong ? undefined : bytes };
+    const isTooLong = this.#bytes > this.#maxBytes;
+    const bytes = Buffer.concat(this.#pieces);
     this.#pieces = [];
     this.#bytes = 0;
-    this.#tooLong = false;
-    return line;
+    return isTooLong ? this.#line(undefined, 'too long') : this.#decode(bytes);
+  }
+
+  #decode(bytes: Uint8Array): Line {
+    if (bytes.length > this.#maxBytes) return this.#line(undefined, 'too long');
+    return isUtf8(bytes) ? this.#line(textOf(bytes)) : this.#line(undefined, 'not UTF-8');
+  }
+
+  #line(text: string | undefined, problem?: LineProblem): Line {
+    this.#number += 1;
+    return problem === undefined ? { number: this.#number, text } : { number: this.#number, text, problem };
   }
 }
 
 /**
- * The JSON value of a line; `undefined` for a blank one. A byte order mark before the first line is passed over.
+ * Parses a line as JSON. Returns `undefined` for a blank line. Skips a byte order mark before the first line.
  *
- * @throws {ContextCacheError} `INVALID_COMMAND`: the line is too long, not UTF-8 or not JSON. What it holds is not told.
+ * @throws {ContextCacheError} `INVALID_COMMAND` if the line is too long, not UTF-8 or not JSON. The message does not
+ *   quote the line.
  */
-export function parseLine({ number, bytes }: Line): unknown {
-  if (bytes === undefined) throw invalid(`The line is longer than ${MAX_LINE_BYTES} bytes. Split the command.`);
-  const marked = number === 1 && bytes.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
-  const text = decodeUtf8(marked ? bytes.subarray(BYTE_ORDER_MARK.length) : bytes);
-  return /^[ \t\r]*$/.test(text) ? undefined : parseJson(text);
+export function parseLine({ number, text, problem }: Line): unknown {
+  if (problem === 'too long') throw invalid(`The line is longer than ${MAX_LINE_BYTES} bytes. Split the command.`);
+  if (text === undefined) throw notUtf8();
+  const json = number === 1 && text.startsWith(BYTE_ORDER_MARK) ? text.slice(BYTE_ORDER_MARK.length) : text;
+  return /^[ \t\r]*$/.test(json) ? undefined : parseJson(json);
 }
 
 /**
- * Bytes that must be UTF-8 as text.
+ * Decodes bytes as UTF-8.
  *
- * @throws {ContextCacheError} `INVALID_COMMAND`.
+ * @throws {ContextCacheError} `INVALID_COMMAND` if they are not UTF-8.
  */
 export function decodeUtf8(bytes: Uint8Array): string {
-  if (!isUtf8(bytes)) throw invalid('It is not valid UTF-8. Save the text as UTF-8.');
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  if (!isUtf8(bytes)) throw notUtf8();
+  return textOf(bytes);
 }
 
 /**
- * Text that must be JSON as a value.
+ * Parses text as JSON.
  *
- * @throws {ContextCacheError} `INVALID_COMMAND`; the parser's own message is left out, as it quotes the text.
+ * @throws {ContextCacheError} `INVALID_COMMAND`. Leaves out the parser's own message, which quotes the text.
  */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const place = /at position (\d+)/.exec(String(error))?.[1];
-    const where = place === undefined ? '' : ` at character ${Number(place) + 1}`;
+    const offset = /at position (\d+)/.exec(String(error))?.[1];
+    const where = offset === undefined ? '' : ` at character ${Number(offset) + 1}`;
     throw invalid(`It is not valid JSON${where}. Write one command as JSON on a line.`);
   }
 }
 
 function invalid(problem: string): ContextCacheError {
   return new ContextCacheError('INVALID_COMMAND', problem);
+}
+
+function notUtf8(): ContextCacheError {
+  return invalid('It is not valid UTF-8. Save the text as UTF-8.');
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }

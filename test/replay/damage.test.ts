@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AgentContextCache, type ReplayOptions, ReplayRefusedError, replay, type Update } from '../../src/index.ts';
-import type { RawRecord } from '../../src/replay/upcast.ts';
+import type { RawRecord } from '../../src/replay/record.ts';
 import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
 import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
 import { LOG_RANGE } from '../../src/storage/disk/records/block-codec.ts';
@@ -95,7 +95,7 @@ const cases: [string, Change, Expected][] = [
       kind: 'format',
       line: 3,
       position: 3,
-      message: /format 2; this version reads up to format 1/,
+      message: /format 2; this version reads format 1/,
     },
   ],
   [
