@@ -1,13 +1,13 @@
 // Sums vitest's JSON reports. `sum.mjs FAILED_STEPS REPORT…` prints a line for each failed test and the last line of
 // .ci/run;
-// `sum.mjs --explains-failure REPORT` ends with 0 where the report itself holds a failure.
+// `sum.mjs --explains-failure REPORT` exits with 0 if the report itself contains a failure.
 import { existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
 function sum(file) {
   if (!existsSync(file)) return { passed: 0, failed: 0, skipped: 0, names: [] };
   const report = JSON.parse(readFileSync(file, 'utf8'));
-  // A file that could not even be loaded has no failed test.
+  // A file that could not be loaded has no failed test.
   const broken = report.testResults.filter(
     ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
   );

@@ -1,4 +1,5 @@
-// How fast the command line takes in a file of commands, durably. The limit appends the same bytes in the same groups.
+// Measures how fast the command line applies a file of commands, durably. The limit appends the same bytes in the same
+// groups.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { bytesInLog, updateOf } from './lib/updates.mjs';
 import { VALUES } from './lib/values.mjs';
 
 const CLI = join(import.meta.dirname, '../dist/src/cli/main.js');
-/** Half of what the command line has in flight: one half is being written while the other gathers. */
+/** Half of the command line's window: one half is written while the other gathers. */
 const GROUP = 4_096;
 const placeOf = (i) => [`agent/${i % 100}`, `key-${i % 10_000}`];
 

@@ -1,5 +1,5 @@
-// What a snapshot of a million keys does to those who go on working: how long the event loop is held up, and how much
-// of their speed is left. The limit encodes the same entries in stretches of a few milliseconds and stores nothing.
+// Measures what a snapshot of a million keys does to other work: how long it blocks the event loop, and how much speed it
+// leaves. The limit encodes the same entries in slices of a few milliseconds and stores nothing.
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame, sample } from './lib/check.mjs';
@@ -80,7 +80,7 @@ const BUSY = {
   },
 };
 
-/** Overwrites keys by chance, 100 in each turn, as long as something else is under way. */
+/** Overwrites random keys, 100 per turn, while other work is running. */
 function makeLoad(cache, { count, keyOf, namespaceOf, order }) {
   let next = count;
   const last = Float64Array.from({ length: count }, (_, i) => i);
@@ -116,7 +116,7 @@ function makeLoad(cache, { count, keyOf, namespaceOf, order }) {
   };
 }
 
-/** Every key is in the snapshot, with a value that was once stored under it. */
+/** Checks that every key is in the snapshot, with a value that was once stored under it. */
 async function isWhole(folder, { count, keyOf, namespaceOf, order }, written) {
   const restored = await AgentContextCache.open({ restoreFrom: folder, natsUrl: null });
   for (const at of sample(count)) {

@@ -1,4 +1,4 @@
-// How many updates a second reach a subscriber in another process, on one topic.
+// Measures how many updates a second reach a subscriber in another process, on one topic.
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -33,7 +33,7 @@ export default {
   async measure({ candidate, case: { make, messages }, scale, nats: url }) {
     const count = candidate === 'connect, publish, close for each' ? (scale.quick ? 20 : 300) : messages;
     const value = VALUES[make];
-    // The code that is measured has run before, and as often: a short run would be a race of compilers.
+    // A warm-up as long as the run itself: a short run would measure the compilers.
     await run(candidate, url, count, value);
     const ms = await run(candidate, url, count, value);
     return { rate: (count / ms) * 1_000 };
@@ -63,7 +63,7 @@ async function run(candidate, url, count, value) {
 
 const LOG = '5f0c7a52-4a4e-4a6e-8f4a-6d0a7c1b2e3f';
 
-/** The public message, as `JSON.stringify` makes it. */
+/** The public message, written by `JSON.stringify`. */
 function messageOf(i, value) {
   return JSON.stringify({
     event_type: 'context_update',
@@ -93,7 +93,7 @@ const PUBLISHERS = {
   },
 
   'agent-context-cache': async (url, count, value) => {
-    // Room for all of them, so that none is overtaken by a later one.
+    // Room for all updates, so that no later one replaces an earlier one.
     const log = { capacityUpdates: count + 1, capacityBytes: 2 ** 31 };
     const cache = new AgentContextCache({ natsUrl: url, topics: [TOPIC], log });
     await cache.synced({ timeoutMs: 10_000 });
@@ -117,7 +117,7 @@ const PUBLISHERS = {
     socket.write('CONNECT {"verbose":false,"pedantic":false}\r\n');
     socket.on('data', (data) => data.includes('PING') && socket.write('PONG\r\n'));
     const encoder = new ContextUpdateProcessor({ log: LOG, subjectId: null });
-    // Made beforehand: what is left is the socket, the server and the subscriber.
+    // Created beforehand, so that only socket, server and subscriber are measured.
     const chunks = [];
     for (let i = 0; i < count; i += BURST) {
       const some = Array.from({ length: Math.min(BURST, count - i) }, (_, j) => {

@@ -1,4 +1,5 @@
-// How many writes a second are on disk, by how many callers wait at a time. The limit appends as many bytes to a file.
+// Measures how many writes a second reach the disk, by the number of callers that wait at a time. The limit appends as many
+// bytes to a file.
 
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -10,7 +11,7 @@ import { VALUES } from './lib/values.mjs';
 
 const KEYS = Array.from({ length: 10_000 }, (_, i) => `key-${i}`);
 const NAMESPACES = Array.from({ length: 100 }, (_, i) => `agent/${i}`);
-/** The warm-up has the numbers before. */
+/** The warm-up uses the numbers below it. */
 const MEASURED_FROM = 10_000_000;
 const placeOf = (i) => [NAMESPACES[i % 100], KEYS[i % KEYS.length]];
 
@@ -62,7 +63,7 @@ export default {
   }),
 };
 
-/** Keeps so many writes under way for so long; gives how many there were. */
+/** Keeps a number of writes in flight for a time, and returns how many there were. */
 async function wait(writer, inFlight, ms, from) {
   const end = performance.now() + ms;
   if (writer.together !== undefined) {
@@ -130,7 +131,7 @@ const WRITERS = {
     db.exec('CREATE TABLE entries (namespace TEXT, key TEXT, value TEXT, PRIMARY KEY (namespace, key)) WITHOUT ROWID');
     const put = db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?)');
     return {
-      // It has no callers that wait: what would, is one transaction.
+      // SQLite has no waiting callers: everything that would wait is one transaction.
       together: db.transaction((from, many) => {
         for (let i = from; i < from + many; i += 1) {
           const [namespace, key] = placeOf(i);
@@ -169,7 +170,7 @@ const WRITERS = {
   },
 };
 
-/** The last value of each of the last keys that were written. */
+/** Returns the last value of each of the last keys that were written. */
 async function lastOnesAreThere(get, from, done) {
   check(done > 0, 'nothing was written');
   const last = from + done - 1;

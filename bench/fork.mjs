@@ -1,4 +1,4 @@
-// How long it takes to fork a cache, a large one beside a small one, in memory and in a directory.
+// Measures how long it takes to fork a cache, a large one beside a small one, in memory and in a directory.
 // After `npm run build`: `node bench/fork.mjs [keys] [namespaces]`
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const SMALL_KEYS = 1_000;
 const FORKS = 200;
 
 async function filled(dataDir, count, spread) {
-  // In memory the log is to hold everything, so that there is a past.
+  // The log in memory must hold everything, so that there is a past.
   const log = dataDir === undefined ? { capacityUpdates: 4_000_000, capacityBytes: 2 ** 32 } : {};
   const cache = await AgentContextCache.open({ dataDir, log, durability: 'memory', sync: false });
   const each = count / spread;
@@ -57,7 +57,7 @@ async function compare(kind, dirs) {
     },
   }));
   for (let round = -20; round < FORKS; round += 1) {
-    // Turn and turn about, so that whatever else the machine does falls on both.
+    // Alternating, so that other load on the machine affects both.
     for (const { cache, spread, times } of round % 2 === 0 ? rows : [...rows].reverse()) {
       const into = round < 0 ? Object.fromEntries(Object.keys(times).map((name) => [name, []])) : times;
       const namespace = `agent/${Math.abs(round) % spread}`;

@@ -1,4 +1,4 @@
-// What a read costs, at random over all keys.
+// Measures what a read costs, at random over all keys.
 import { check, checkSame } from './lib/check.mjs';
 import { fill } from './lib/fill.mjs';
 import { COST, nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
@@ -57,7 +57,7 @@ function readLater(store, { count, namespaceOf, keyOf, order }) {
   };
 }
 
-/** Worked out from the order alone. */
+/** Computed from the order alone. */
 function expectedSum({ count, order }, done) {
   const whole = Math.floor(done / count);
   let sum = (whole * (count - 1) * count) / 2;

@@ -1,5 +1,5 @@
-// Whether a read and a write cost the same however many keys and namespaces there are, but for the processor's caches,
-// as a nested Map shows them.
+// Shows that a read and a write cost the same however many keys and namespaces there are, except for the processor's caches,
+// whose effect the nested Map shows.
 import { checkSame } from './lib/check.mjs';
 import { nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
 import { storesAsCandidates } from './lib/stores.mjs';

@@ -1,10 +1,10 @@
-// How long the event loop is held up while a namespace grows to a million keys, or ten (--large).
+// Measures how long the event loop is blocked while a namespace grows to a million keys, or ten million (--large).
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkSame, sample } from './lib/check.mjs';
 import { PAUSES, watchLoop } from './lib/loop.mjs';
 import { makeStore, storesAsCandidates } from './lib/stores.mjs';
 
-/** So much work in a turn, and then everybody else's. */
+/** Inserts per turn of the event loop. */
 const TURN_MS = 1;
 const LOOK_EVERY = 64;
 const NAMESPACE = 'agent/1';

@@ -1,4 +1,4 @@
-// What an inspector costs a write: while nobody looks, and while a page in another process looks at what changes most.
+// Measures what an inspector costs a write: without a page, and with a page in another process that shows what changes most.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -24,17 +24,17 @@ export default {
     const size = quick ? { keys: 1_000, namespaces: 10 } : { keys: 100_000, namespaces: 100 };
     return [
       {
-        name: 'nobody looks',
+        name: 'no page is open',
         headline: true,
         ...size,
-        goals: [{ ofLimit: 1.1, text: 'free while nobody looks' }],
+        goals: [{ ofLimit: 1.1, text: 'free with no page open' }],
       },
       {
         name: 'a page is open',
         headline: true,
         looked: true,
         ...size,
-        goals: [{ ofLimit: 2, text: 'at least half speed while somebody looks' }],
+        goals: [{ ofLimit: 2, text: 'at least half speed with a page open' }],
       },
     ];
   },
@@ -64,7 +64,7 @@ export default {
   },
 };
 
-/** A page's connection, in another process, that has seen the first of everything. */
+/** A page's connection, in another process, that has received the first message of every feed. */
 async function lookFrom({ port, token }) {
   const child = fork(join(import.meta.dirname, 'lib/onlooker.mjs'), [String(port), token], { execArgv: [] });
   process.on('exit', () => child.kill('SIGKILL'));

@@ -1,4 +1,4 @@
-// What a key takes in memory besides itself and its value, and what a namespace takes, in memory and out of it.
+// Measures the memory that a key takes besides itself and its value, and that a namespace takes, resident and passivated.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { check, checkSame, sample } from './lib/check.mjs';
@@ -71,7 +71,7 @@ export default {
   },
 };
 
-/** Once nothing more goes: what a closed database holds is let go of by one collection after another. */
+/** Collects until nothing more is freed: the memory of a closed database is released over several collections. */
 async function heap() {
   let least = Number.POSITIVE_INFINITY;
   for (let inVain = 0; inVain < 3; ) {
@@ -84,7 +84,7 @@ async function heap() {
   return least;
 }
 
-/** All namespaces on disk, and opened again: none is in memory. */
+/** Returns the cache opened again with all namespaces on disk and none in memory. */
 async function passivatedStore(dir, space) {
   const dataDir = join(dir, 'data');
   const { filledCache } = await import('./lib/directory.mjs');

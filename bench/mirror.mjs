@@ -1,11 +1,11 @@
-// How many updates a second are in Redis, the keys all different.
+// Measures how many updates a second reach Redis, all with different keys.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame, sample } from './lib/check.mjs';
 import { AgentContextCache, decode, encode } from './lib/ours.mjs';
 import { VALUES } from './lib/values.mjs';
 
 const BURST = 1_000;
-/** Keys of a MSET or HSET. */
+/** Keys per MSET or HSET. */
 const BATCH = 1_000;
 const NAMESPACES = 100;
 const namespaceOf = (i) => `agent/${i % NAMESPACES}`;
@@ -35,7 +35,7 @@ export default {
     const { Redis } = await import('ioredis');
     const redis = new Redis(url);
     const value = VALUES[make];
-    // The code that is measured has run before, and as often: a short run would be a race of compilers.
+    // A warm-up as long as the run itself: a short run would measure the compilers.
     await run(candidate, { redis, url, count: entries, value });
     const ms = await run(candidate, { redis, url, count: entries, value });
     redis.disconnect();
@@ -61,7 +61,7 @@ async function run(candidate, { redis, url, count, value }) {
 const plainKey = (i) => `${namespaceOf(i)}:${keyOf(i)}`;
 const readString = (redis, i) => redis.getBuffer(plainKey(i));
 
-/** Batches one after the other, as the mirror sends them. */
+/** Sends batches one after the other, as the mirror does. */
 function batched(send, read) {
   return async (url) => {
     const { Redis } = await import('ioredis');
@@ -77,7 +77,7 @@ function batched(send, read) {
   };
 }
 
-/** So many calls under way at a time. */
+/** Calls in flight at a time. */
 async function inFlight(count, many, call) {
   let next = 0;
   const worker = async () => {
@@ -122,7 +122,7 @@ const WRITERS = {
   }, readString),
 
   'agent-context-cache': async (url) => {
-    // Room for all of them, so that the log in memory is not what is measured.
+    // Room for all updates, so that the log in memory is not what is measured.
     const log = { capacityUpdates: 2 ** 20, capacityBytes: 2 ** 31 };
     const cache = new AgentContextCache({ redisUrl: url, natsUrl: null, log });
     await cache.synced({ timeoutMs: 10_000 });
@@ -157,7 +157,7 @@ const WRITERS = {
     const cacheable = new Cacheable({ secondary: store });
     return {
       write: (count, value) => inFlight(count, 1_000, (i) => cacheable.set(plainKey(i), value(i))),
-      // Out of Redis, and not out of its own memory.
+      // From Redis, not from its own memory.
       read: async (_, i) => (await cacheable.secondary.get(plainKey(i))) ?? null,
       decode: (value) => value,
       close: () => cacheable.disconnect(),

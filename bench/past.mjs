@@ -1,4 +1,4 @@
-// How long a look at one namespace as it was takes, in a long log over many namespaces, wherever the position.
+// Measures how long reading one namespace at a random position of the past takes, in a long log over many namespaces.
 import { join } from 'node:path';
 import { check, checkSame } from './lib/check.mjs';
 import { AgentContextCache } from './lib/ours.mjs';
@@ -82,7 +82,7 @@ export default {
   },
 };
 
-/** The same updates every time: a tenth of the namespaces get half of them. */
+/** Returns the same updates every time: a tenth of the namespaces get half of them. */
 function* recording(updates, namespaces, seed) {
   const random = randomFrom(seed);
   for (let i = 0; i < updates; i += 1) {

@@ -1,4 +1,4 @@
-// How fast a recorded log becomes state again. The limit decodes the same records and puts them into Maps.
+// Measures how fast a recorded log becomes state again. The limit decodes the same records and puts them into Maps.
 import { createReadStream, createWriteStream } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -55,7 +55,7 @@ export default {
   },
 };
 
-/** As `context-cache log` prints it. */
+/** Returns the log as `context-cache log` prints it. */
 function exported({ position, namespace, version, operation, key, value, at, agent }) {
   return { position, namespace, version, operation, key, value, at, agent };
 }

@@ -1,4 +1,4 @@
-// How fast a cache comes back from a snapshot. The limit reads and decodes its parts and puts the entries into Maps.
+// Measures how fast a snapshot is restored. The limit reads and decodes its parts and puts the entries into Maps.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';

@@ -44,7 +44,7 @@ async function main() {
   await askAll(names);
 }
 
-/** A filter that is a whole name means that question alone; another one all that hold it. */
+/** A filter that is a whole name selects that question alone; any other selects all names that contain it. */
 function isMeant(name, _, all) {
   return filters.length === 0 || filters.some((part) => (all.includes(part) ? name === part : name.includes(part)));
 }
@@ -78,7 +78,7 @@ async function askAll(names) {
       .map(([key, value]) => `${key} ${value}`)
       .join(', ')}\n`,
   );
-  // Some of the cases, or what was measured while a profiler watched, is no result.
+  // A run of some cases only, or under a profiler, is not a result.
   const isWhole = options.profile === undefined && options.case === undefined;
   const folder = quick ? join(kept, 'quick') : kept;
   mkdirSync(folder, { recursive: true });
@@ -95,7 +95,7 @@ async function askAll(names) {
   }
 }
 
-/** In their own order. */
+/** Runs the questions in their own order. */
 async function loaded(names) {
   const questions = await Promise.all(names.map(async (name) => [name, (await import(`./${name}.mjs`)).default]));
   return questions.sort(([, a], [, b]) => a.order - b.order);

@@ -1,4 +1,4 @@
-// What a write costs whose caller waits for its end before the next. The limit is a nested Map and a resolved promise.
+// Measures a write whose caller awaits it before the next one. The limit is a nested Map and a resolved promise.
 import { COST } from './lib/passes.mjs';
 import { IN_MEMORY, storesAsCandidates } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';

@@ -1,5 +1,5 @@
-// What a write of an object costs where neither the caller's later changes nor the reader's reach what is stored. The
-// limit is the walk at the door alone: checked, copied, frozen, measured, and put nowhere.
+// Measures writing an object that neither its writer nor its readers can change afterwards. The limit is the walk at
+// admission alone: the object is checked, copied, frozen and measured, but not stored.
 import { check } from './lib/check.mjs';
 import { ValueDoor } from './lib/ours.mjs';
 import { COST, nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
@@ -57,7 +57,7 @@ async function walkAlone(make, scale) {
   return { ns, wall };
 }
 
-/** Whether what is stored stays as it is when the writer's object is changed, and when a reader's is. */
+/** Returns whether the stored value survives a change of the writer's object, and of a reader's. */
 async function isIsolated(store, make) {
   const mine = make(7);
   const before = JSON.stringify(mine);
@@ -73,6 +73,6 @@ function spoil(object) {
     for (const value of Object.values(object)) if (Array.isArray(value)) value.push('spoilt');
     object.spoilt = true;
   } catch {
-    // It is frozen, which keeps it as well.
+    // It is frozen, which protects it as well.
   }
 }

@@ -1,4 +1,4 @@
-// What a write of a number costs that nobody waits for: by the method and by a message to the supervisor.
+// Measures writing a number without awaiting it: by the method and by a message to the supervisor.
 import { COST } from './lib/passes.mjs';
 import { IN_MEMORY, sizes, storesAsCandidates } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';
@@ -6,7 +6,7 @@ import { measureWrites } from './lib/writes.mjs';
 
 export default {
   order: 2,
-  title: '`set` of a number, nobody awaits',
+  title: '`set` of a number, not awaited',
   about:
     'a write over a key that is there, in bursts of 1,000 with a turn of the event loop after each, in nanoseconds',
   metrics: COST,

@@ -1,4 +1,4 @@
-// How long a start takes on a directory that holds much, and the first look at a namespace that is not in memory.
+// Measures opening a large directory, and the first read of a namespace that is not in memory.
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { check, checkSame } from './lib/check.mjs';
@@ -47,7 +47,7 @@ async function opened(dataDir, { count, namespaceOf, keyOf, order, names }) {
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
   const open = performance.now() - began;
   const times = [];
-  // Each of another namespace, so that each is cold; the first compiles the code, and counts as the first.
+  // Each reads another namespace, so each is cold. The first one also compiles the code, and is counted.
   const looks = [...order].filter((i, at) => i < names.length && at < count).slice(0, 50);
   for (const i of looks) {
     const before = performance.now();

@@ -1,5 +1,5 @@
-// All of it at once: log, mirror, broadcast and backup. The limit does the bare parts one after the other, so that its
-// rate is 1 / (1/log + 1/mirror + 1/broadcast + 1/backup).
+// Measures log, mirror, broadcast and backup at once. The limit does the bare parts one after the other, so its rate is
+// 1 / (1/log + 1/mirror + 1/broadcast + 1/backup).
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';

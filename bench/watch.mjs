@@ -1,5 +1,5 @@
-// What watchers cost a write: those it matches, and those it does not. The limit is an EventEmitter that is told of
-// each write under its namespace.
+// Measures what watchers cost a write: those that match and those that do not. The limit is an EventEmitter that emits each
+// write under its namespace.
 import { EventEmitter } from 'node:events';
 import { checkSame } from './lib/check.mjs';
 import { COST, nanosecondsPerOperation, paceOf } from './lib/passes.mjs';
@@ -18,7 +18,7 @@ export default {
   cases: ({ quick }) => {
     const many = quick ? 200 : 10_000;
     const namespaces = quick ? 100 : 1_000;
-    const flat = { flat: 1.5, from: ONE, text: 'grows with those who match, not with all' };
+    const flat = { flat: 1.5, from: ONE, text: 'grows with the watchers that match, not with all' };
     return [
       { name: ONE, namespaces: 1, watchersEach: 1, elsewhere: 0 },
       { name: '100 watchers, one matches', namespaces: 1, watchersEach: 1, elsewhere: 99, goals: [flat] },
@@ -47,7 +47,7 @@ export default {
         namespaces,
         watchersEach: 1,
         elsewhere: 0,
-        // Writing to many namespaces has a price of its own, watched or not.
+        // Writing to many namespaces costs more, watched or not.
         goals: [{ ...flat, from: UNWATCHED(namespaces) }],
       },
     ];

@@ -2,14 +2,14 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where the page lies, in src/ as in dist/. */
+/** Folder of the page, in src/ as in dist/. */
 export const PAGE = 'inspector/page';
-/** What it is made into. */
+/** Files that the bundle consists of. */
 export const PAGE_FILES = ['index.html', 'app.js', 'app.css'];
 
 /**
  * @param {string} root of the project.
- * @returns {Promise<string | undefined>} what is wrong; `undefined` where the page is built.
+ * @returns {Promise<string | undefined>} the error, or `undefined` if the page was built.
  */
 export async function buildPage(root) {
   const source = join(root, 'src', PAGE);
@@ -20,7 +20,7 @@ export async function buildPage(root) {
     mkdirSync(outdir, { recursive: true });
     await build({
       absWorkingDir: root,
-      // Its styles are imported by the program, so that they come out beside it.
+      // The program imports its styles, so they are written beside it.
       entryPoints: { app: join(source, 'main.tsx') },
       outdir,
       bundle: true,
@@ -29,7 +29,7 @@ export async function buildPage(root) {
       target: 'es2022',
       jsx: 'automatic',
       jsxImportSource: 'preact',
-      // The compiler's options are of Node; the page has what is above.
+      // The project's compiler options are for Node; the page uses those above.
       tsconfigRaw: {},
       legalComments: 'none',
       logLevel: 'silent',

@@ -1,5 +1,5 @@
-// Compiles src/ and machines/ to dist/, bundles the inspector's page there, and says nothing unless something is wrong; never writes to stdout, so that
-// `npm start --silent -- dump …` gives clean data. `--if-needed`: only where a source has changed since.
+// Compiles src/ and machines/ to dist/ and bundles the inspector's page there. Prints nothing unless something is wrong, and
+// never to stdout, so that `npm start --silent -- dump …` prints clean data. `--if-needed`: only if a source has changed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -20,7 +20,7 @@ import { buildPage, PAGE, PAGE_FILES } from './build-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
-// Not in dist/, which is packed as it is. By the root: several working trees may share one node_modules.
+// Not in dist/, which is packed completely. Named after the root: several working trees may share one node_modules.
 const cache = join(
   root,
   'node_modules',
@@ -34,12 +34,12 @@ const lock = join(cache, 'lock');
 
 /**
  * @param {{ ifNeeded?: boolean }} options
- * @returns {Promise<boolean>} whether dist/ is now what the sources say.
+ * @returns {Promise<boolean>} whether dist/ is now up to date.
  */
 export async function build({ ifNeeded = false } = {}) {
   if (ifNeeded && isFresh()) return true;
   return exclusively(async () => {
-    // Somebody else may have built while this process waited.
+    // Another process may have built while this one waited.
     if (ifNeeded && isFresh()) return true;
     return compile();
   });
@@ -49,13 +49,13 @@ function isFresh() {
   return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === fingerprint() && isWhole();
 }
 
-/** Whether every source has its output. */
+/** Returns whether every source has its output. */
 function isWhole() {
   return isCompiled() && PAGE_FILES.every((file) => existsSync(join(dist, 'src', PAGE, file)));
 }
 
 function isCompiled() {
-  // Declarations alone are compiled to nothing.
+  // A file of declarations has no output.
   const programs = allSources().filter((file) => !file.endsWith('.d.ts'));
   return programs.every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
 }
@@ -64,7 +64,7 @@ function allSources() {
   return [...sources('src'), ...sources('machines')];
 }
 
-/** Names, times and sizes of all sources: also notices a removed file and one that is older than what it replaces. */
+/** Returns names, times and sizes of all sources, which also reveals a removed file and one older than its predecessor. */
 function fingerprint() {
   const page = filesIn(join(root, 'src', PAGE)).map((file) => `src/${PAGE}/${file}`);
   const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ...allSources(), ...page.sort()];
@@ -93,7 +93,7 @@ async function compile() {
   if (!existsSync(tsc)) return fail('The compiler is not installed. Run: npm install');
   const before = fingerprint();
   rmSync(stampFile, { force: true });
-  // The compiler trusts its notes about what it has written; where some of it is gone they are wrong.
+  // The compiler trusts its notes about its output; they are wrong if some of it was removed.
   if (!isCompiled()) rmSync(compilerNotes, { force: true });
   const args = [tsc, '-p', 'tsconfig.build.json', '--tsBuildInfoFile', compilerNotes, '--pretty', 'false'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
@@ -107,7 +107,7 @@ async function compile() {
   return true;
 }
 
-/** What was compiled from a source that is no longer there must not be packed. */
+/** Removes the output of sources that no longer exist, so that it is not packed. */
 function removeLeftovers() {
   for (const file of ['.tsbuildinfo', '.stamp']) rmSync(join(dist, file), { force: true });
   for (const folder of ['src', 'machines']) {
@@ -123,7 +123,7 @@ function fail(message) {
   return false;
 }
 
-/** One build at a time in this folder; the lock of a process that is gone does not count. */
+/** Allows one build at a time in this folder; ignores the lock of a process that has ended. */
 async function exclusively(work) {
   mkdirSync(cache, { recursive: true });
   while (!take()) await sleep(50);
@@ -148,7 +148,7 @@ function take() {
 function isHeld() {
   try {
     const holder = Number(readFileSync(lock, 'utf8'));
-    // Between its making and its writing the lock is empty.
+    // The lock is empty between its creation and its first write.
     if (holder === 0) return Date.now() - statSync(lock).mtimeMs < 5_000;
     process.kill(holder, 0);
     return true;

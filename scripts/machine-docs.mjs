@@ -1,5 +1,5 @@
-// Writes machines/README.md from the statecharts as they are built in dist/machines. `--check`: writes nothing, exits 1
-// where the file is not what the statecharts say. Needs `node scripts/build.mjs` before.
+// Writes machines/README.md from the statecharts in dist/machines. `--check`: writes nothing, exits with 1 if the file differs from
+// the statecharts. Run `node scripts/build.mjs` first.
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const readme = join(root, 'machines', 'README.md');
 const built = join(root, 'dist', 'machines', 'index.js');
 
-/** What each machine is for; in the order of the page. */
+/** Purpose of each machine, in the order of the page. */
 const INTRODUCTIONS = {
   supervisor:
     'One a cache. Hands each command to the actor of its namespace, spawns and restarts those, and takes no more commands once the cache shuts down.',
@@ -67,7 +67,7 @@ function diagram(rootNode, states) {
   return [...inner, ...everywhere(rootNode), `[*] --> ${rootNode.initial.target[0].key}`, ...arrows, ...finals];
 }
 
-/** What holds in every state. */
+/** Transitions of every state. */
 function everywhere(rootNode) {
   const labels = stays(rootNode);
   const targets = leaves(rootNode);
@@ -83,19 +83,19 @@ function arrow(from, to, label) {
   return label === '' ? `${from} --> ${to}` : `${from} --> ${to} : ${label}`;
 }
 
-/** All transitions of a state, those without an event first. */
+/** Returns all transitions of a state, those without an event first. */
 function transitionsOf(node) {
   return [...(node.always ?? []), ...[...node.transitions.values()].flat()];
 }
 
-/** Labels of the transitions that lead nowhere else. */
+/** Returns the labels of transitions without a target. */
 function stays(node) {
   return transitionsOf(node)
     .filter(({ target }) => target === undefined)
     .map((transition) => labelOf(node, transition));
 }
 
-/** Targets and labels of the others. */
+/** Returns targets and labels of the others. */
 function leaves(node) {
   return transitionsOf(node).flatMap((transition) =>
     (transition.target ?? []).map(({ key }) => [key, labelOf(node, transition)]),

@@ -1,12 +1,12 @@
-// `npm start`: builds where needed and runs the command line in this same process, so that signals, exit code and
-// standard streams are its own. Without arguments: the demo.
+// `npm start`: builds if needed and runs the command line in this process, so that signals, exit code and standard streams
+// are its own. Without arguments it runs the demo.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write(`agent-context-cache needs Node 20.19 or newer; this is Node ${process.versions.node}.\n`);
   process.exit(1);
 }
 
-// Imported only now: an older Node might not even read them.
+// Imported only now: an older Node may be unable to parse them.
 const { build } = await import('./build.mjs');
 const { fileURLToPath } = await import('node:url');
 

@@ -1,5 +1,5 @@
-// Makes sure that the tests find a real redis-server, nats-server and Chromium. Silent where all are there; gets what is
-// missing where it can (Debian); says what to do where it cannot.
+// Provides a real redis-server, nats-server and Chromium for the tests. Prints nothing if all are there, installs the missing ones
+// on Debian, and says how to get them elsewhere.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -9,7 +9,7 @@ const cache = fileURLToPath(new URL('../node_modules/.cache/test-servers', impor
 const servers = [
   { name: 'redis-server', variable: 'REDIS_SERVER' },
   { name: 'nats-server', variable: 'NATS_SERVER' },
-  // What is on PATH is a script that knows no other place than Debian's.
+  // The program on PATH is a script that works only in Debian's own folder.
   {
     name: 'chromium',
     variable: 'CHROMIUM',
@@ -27,7 +27,7 @@ function executable(path) {
   }
 }
 
-/** The same places in the same order as test/support/server-process.ts. */
+/** Searches the same folders in the same order as test/support/server-process.ts. */
 function find({ name, variable }) {
   const named = process.env[variable];
   if (named) {
@@ -45,7 +45,7 @@ function say(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs a program with its output shown only where it fails. */
+/** Runs a program and shows its output only if it fails. */
 function run(program, args, options = {}) {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     encoding: 'utf8',
@@ -57,7 +57,7 @@ function run(program, args, options = {}) {
   return stdout;
 }
 
-/** As root: the packages, with their services neither started now nor left running. */
+/** Installs packages as root, without starting their services. */
 function install(names) {
   const policy = '/usr/sbin/policy-rc.d';
   const ours = !existsSync(policy);
@@ -70,7 +70,7 @@ function install(names) {
   }
 }
 
-/** Without root: the packages and what they need that is not here, unpacked beside the other caches. */
+/** Unpacks packages and their missing dependencies beside the other caches, without root. */
 function unpack(names) {
   rmSync(cache, { recursive: true, force: true });
   const archives = join(cache, 'archives');
@@ -88,7 +88,7 @@ function unpack(names) {
   rmSync(join(cache, 'apt'), { recursive: true, force: true });
 }
 
-/** `names` and all that they depend on, without what is installed. */
+/** Returns `names` and their dependencies, without those that are installed. */
 function missingPackages(apt, names) {
   const cacheArgs = ['depends', '--recurse', '--no-recommends', '--no-suggests', '--no-conflicts', '--no-breaks'];
   const listing = run('apt-cache', [...apt, ...cacheArgs, '--no-replaces', '--no-enhances', ...names]);
@@ -98,7 +98,7 @@ function missingPackages(apt, names) {
   return [...new Set(wanted.map((name) => name.replace(/:.*/, '')))].filter((name) => !installed.has(name));
 }
 
-/** A start script that lets the unpacked program find the libraries unpacked beside it. */
+/** Writes a start script with which the unpacked program finds the libraries unpacked beside it. */
 function wrap(name, tree) {
   const { unpacked, proof = ['--version'] } = servers.find((server) => server.name === name);
   const places = unpacked === undefined ? ['usr/bin', 'usr/sbin'].map((folder) => `${folder}/${name}`) : [unpacked];

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
-/** A candidate that has not done the work has no result. */
+/** Throws for a candidate that has not done the work, so that it gets no result. */
 export function check(holds, message) {
   if (!holds) throw new Error(`The work was not done: ${message}`);
 }
@@ -11,7 +11,7 @@ export function checkSame(found, expected, what) {
   throw new Error(`The work was not done: ${what} is ${text(found)}, not ${text(expected)}`);
 }
 
-/** Some of 0 … count-1, evenly spread, the last one included. */
+/** Returns some of 0 … count-1, evenly spread, including the last. */
 export function sample(count, size = 500) {
   const step = Math.max(1, Math.floor(count / size));
   const some = [];

@@ -1,4 +1,4 @@
-// A process of its own for one measurement of one candidate; what it finds goes to the bench over the channel.
+// The process of one measurement of one candidate; sends its result to the bench over the channel.
 import { pathToFileURL } from 'node:url';
 
 const { file, step, context } = JSON.parse(process.argv[2]);
@@ -10,5 +10,5 @@ try {
 } catch (error) {
   message = { error: error?.stack ?? String(error) };
 }
-// A candidate's timers and connections must not keep the process.
+// A candidate's timers and connections must not keep the process running.
 process.send(message, () => process.exit(0));

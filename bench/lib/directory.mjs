@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AgentContextCache } from './ours.mjs';
 
-/** A data directory with these updates, all of it in the state table as well; gives the cache to do more with. */
+/** Creates a data directory with these updates, all of them in the state table too, and returns its open cache. */
 export async function filledCache(dataDir, space, make, options = {}) {
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null, durability: 'memory', ...options });
   for (let i = 0; i < space.count; i += 1) {

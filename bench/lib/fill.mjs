@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 const BURST = 1_000;
 
-/** Puts value `make(i)` under each key of the space. */
+/** Stores `make(i)` under each key of the space. */
 export async function fill(store, space, make) {
   const put = store.fill ?? store.set;
   for (let i = 0; i < space.count; ) {

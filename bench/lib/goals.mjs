@@ -3,12 +3,12 @@ import { show, showRatio } from './numbers.mjs';
 const OURS = 'agent-context-cache';
 
 /**
- * Holds what was measured against what is asked for. A goal is one of
- * - `{ ofLimit }`: the ratio to the limit, at most (times) or at least (share) so much;
+ * Compares a result with its targets. A target is one of
+ * - `{ ofLimit }`: the ratio to the limit, at most (times) or at least (share) this number;
  * - `{ metric, atMost }` or `{ metric, atLeast }`: an absolute bound;
- * - `{ ahead, of | traits | except }`: so many times better than the best of these rivals;
- * - `{ flat, from }`: at most so many times what it is in the case `from`;
- * each with `text`, what is asked for in words. Gives `{ text, shown, met }` for those that can be judged.
+ * - `{ ahead, of | traits | except }`: this many times better than the best of these rivals;
+ * - `{ flat, from }`: at most this many times the value in the case `from`;
+ * each with `text`, the target in words. Returns `{ text, shown, met }` for those that can be judged.
  */
 export function judge(result, oneCase) {
   const ours = oneCase.candidates.find(({ name, ratio, metrics }) => name === OURS && (ratio ?? metrics) !== undefined);
@@ -57,7 +57,7 @@ function timesBetter(own, other, better) {
   return better === 'less' ? other / own : own / other;
 }
 
-/** The fastest of the rivals that are meant: by name, by what they can do, or all but some. */
+/** Returns the fastest of the selected rivals: by name, by traits, or all but some. */
 export function bestRival({ candidates }, { main, metrics }, { of, traits = [], except = [] } = {}) {
   const meant = candidates.filter(
     (each) =>

@@ -1,8 +1,8 @@
 import { closeSync, fdatasync, openSync, write } from 'node:fs';
 
 /**
- * A file that many append to at a time: what gathers while one group is written and synced goes into the next. The
- * least that a durable log can do.
+ * A file with many concurrent appends: those that arrive while one group is written and synced form the next. This is the least
+ * that a durable log must do.
  */
 export class GroupFile {
   #fd;
@@ -21,7 +21,7 @@ export class GroupFile {
     const done = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
     if (!this.#busy) {
       this.#busy = true;
-      // A turn, so that all who were waiting for the last group are in this one.
+      // One turn, so that all callers of the last group are in this one.
       setImmediate(() => this.#writeGroup());
     }
     return done;

@@ -1,9 +1,8 @@
 import { assign, createActor, sendTo, setup } from 'xstate';
 
 /**
- * A supervisor and namespaces as XState's manual would have them: a machine that spawns a machine for each namespace
- * and passes events on by `sendTo`. The entries are a Map that is changed in place, which is kinder to it than a copy
- * of all of them for each write.
+ * A supervisor and namespaces in the style of XState's manual: a machine that spawns a machine for each namespace and forwards
+ * events by `sendTo`. The entries are a Map that is changed in place, which is faster than copying it for each write.
  */
 export function idiomaticStore() {
   const namespaceMachine = setup({

@@ -5,14 +5,13 @@ import { join } from 'node:path';
 const bench = join(import.meta.dirname, '..');
 
 /**
- * Makes sure that what is compared with is in bench/node_modules, as the lock file says; quick where it is. No install
- * script of a package is run.
+ * Installs the rivals into bench/node_modules as the lock file says, unless they are there. Runs no install scripts.
  */
 export function installRivals() {
   const lock = readFileSync(join(bench, 'package-lock.json'), 'utf8');
   const note = join(bench, 'node_modules', '.installed');
   if (existsSync(note) && readFileSync(note, 'utf8') === lock) return;
-  process.stderr.write('Installing what is compared with …\n');
+  process.stderr.write('Installing the rivals …\n');
   const args = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   const { status } = spawnSync('npm', args, { cwd: bench, stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new Error('The packages of bench/package.json could not be installed.');

@@ -1,14 +1,13 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { quantile } from './passes.mjs';
 
-/** Milliseconds between two looks of Node's own measurement. */
+/** Milliseconds between two samples of Node's own measurement. */
 const RESOLUTION_MS = 1;
 
 /**
- * Watches how long the event loop is held up, by whoever works in this loop calling `turn()` once in each turn, and by
- * Node's own timer. A turn is as long as the wall says or as the processor time the process used in it, whichever is
- * less: where another program was given the processor meanwhile the first is too long, where the garbage collector
- * works on several threads the second is.
+ * Measures how long the event loop is blocked: the measured code calls `turn()` once per turn, and Node's own timer runs as
+ * well. The length of a turn is its wall time or its processor time, whichever is less: wall time is too long if another
+ * program ran meanwhile, processor time if the garbage collector used several threads.
  */
 export function watchLoop() {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });

@@ -8,7 +8,7 @@ import { versionOfServer } from './servers.mjs';
 const bench = join(import.meta.dirname, '..');
 const root = join(bench, '..');
 
-/** What the numbers were measured on. `load`: what else ran when it began (one minute's average). */
+/** Returns the machine of a measurement. `load`: one-minute average at its start. */
 export function machine() {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
@@ -20,7 +20,7 @@ export function machine() {
   };
 }
 
-/** Versions of what is compared: packages, servers, and the commit of this project. */
+/** Returns the versions of packages and servers, and the commit of this project. */
 export function versions() {
   const named = { ...dependenciesOf(root), ...dependenciesOf(bench) };
   const git = spawnSync('git', ['describe', '--always', '--dirty', '--exclude', '*'], { cwd: root, encoding: 'utf8' });

@@ -7,12 +7,12 @@ const TIMEOUT_MS = 1_800_000;
 
 const running = new Set();
 
-/** No child outlives the bench. */
+/** Ends all children, so that none outlives the bench. */
 export function endChildren() {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** Runs one step of a question (`measure` or `prepare`) in a fresh process and gives its result. */
+/** Runs one step of a question (`measure` or `prepare`) in a fresh process and returns its result. */
 export function inFreshProcess(file, step, context, { profileDir } = {}) {
   const profile = profileDir === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', profileDir];
   return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@ export function summary(samples) {
   return { median: median(samples), min: Math.min(...samples), max: Math.max(...samples), samples };
 }
 
-/** How a number is shown, by its unit. */
+/** Formats a number by its unit. */
 export function show(value, unit) {
   if (unit === 'ns')
     return scaled(value, [
@@ -40,7 +40,7 @@ function scaled(value, scales) {
   return `${digits(value / size)} ${name}`;
 }
 
-/** Three digits that count. */
+/** Formats with three significant digits. */
 export function digits(value) {
   const size = Math.abs(value);
   if (size === 0) return '0';
@@ -48,12 +48,12 @@ export function digits(value) {
   return size >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-/** `times`: how many times the limit it takes (less is better). `share`: how much of the limit it reaches. */
+/** Formats a ratio. `times`: multiples of the limit (less is better). `share`: percentage of the limit (more is better). */
 export function showRatio(ratio, style) {
   return style === 'times' ? `${digits(ratio)}×` : `${digits(ratio * 100)} %`;
 }
 
-/** How far a candidate is from the limit in one round. */
+/** Returns the ratio of a candidate to the limit in one round. */
 export function ratioOf(own, limit, { better, style }) {
   const slowness = better === 'less' ? own / limit : limit / own;
   return style === 'times' ? slowness : 1 / slowness;

@@ -1,4 +1,4 @@
-// A process that looks at a cache as the inspector's page does, and tells how far it has seen when it is asked.
+// A process that subscribes to a cache as the inspector's page does, and reports on request what it has received.
 import { WebSocket } from 'ws';
 
 const [port, token] = process.argv.slice(2);

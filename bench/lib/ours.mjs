@@ -1,4 +1,4 @@
-// What was built, as the bench uses it; the parts are for limits that do the same work without the cache around it.
+// The built package as the bench uses it. The parts are for limits that do the same work without a cache around it.
 
 export { DirectorySnapshotStore } from '../../dist/src/backup.js';
 export { decode, encode } from '../../dist/src/core/encoding/codec.js';

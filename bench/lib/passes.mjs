@@ -1,11 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Collects all garbage; the bench runs with --expose-gc. Not between passes: it throws away optimized code as well. */
+/** Collects all garbage; the bench runs with --expose-gc. Not for use between passes: it discards optimized code as well. */
 export function collect() {
   globalThis.gc?.();
 }
 
-/** Collects young garbage, so that nobody pays for what came before, and leaves the code as it is. */
+/** Collects young garbage, so that a pass does not pay for the one before. Keeps optimized code. */
 export function collectYoung() {
   globalThis.gc?.({ type: 'minor' });
 }
@@ -16,30 +16,29 @@ export function median(numbers) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The value that a share `part` of the numbers does not exceed. */
+/** Returns the quantile `part` (0 to 1) of the numbers. */
 export function quantile(numbers, part) {
   const sorted = [...numbers].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
 }
 
 /**
- * How a pass is timed: warm-up, then some passes, of which the median counts. In milliseconds of the processor: on a
- * machine that is busy with other things, code is warm only after it has run as long as elsewhere.
+ * Times of a pass in milliseconds of processor time: a warm-up, then passes of which the median counts. Processor time, because
+ * on a busy machine code is warm only after it has run as long as on a quiet one.
  */
 export function paceOf({ quick }) {
   return quick ? { warmMs: 20, passMs: 20, passes: 2 } : { warmMs: 400, passMs: 100, passes: 5 };
 }
 
 /**
- * What an operation costs in nanoseconds of the processor (`ns`), those of the garbage collector and the compiler
- * included, and by the clock on the wall (`wall`). The first is what other programs on the machine do not change.
- * `run(from, count)` does operations `from` to `from + count`, at once or as a promise; it is called with bursts of at
- * most `burst`, after each of which the event loop gets a turn, in the time that is measured. Gives the number of
- * operations as well, so that the caller can check what has been done.
+ * Returns the cost of an operation in nanoseconds of processor time (`ns`), including garbage collector and compiler, and
+ * of wall time (`wall`). Other programs on the machine do not affect the first. `run(from, count)` does the operations `from`
+ * to `from + count`, synchronously or as a promise; it is called with bursts of at most `burst`, and the event loop gets a turn
+ * after each, within the measured time. Also returns the number of operations, so that the caller can check the result.
  */
 export async function nanosecondsPerOperation(run, pace, burst) {
   let done = 0;
-  // A slow candidate must not do a whole burst before the clock is looked at.
+  // A slow candidate must not do a whole burst before the clock is read.
   let size = Math.min(burst, 16);
   const pass = async (ms) => {
     const from = done;

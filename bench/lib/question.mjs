@@ -9,8 +9,8 @@ import { startServer } from './servers.mjs';
 const QUESTIONS = join(import.meta.dirname, '..');
 
 /**
- * Asks one question: each case, in rounds, the candidates of a round one after the other in an order by chance, each
- * in a process of its own. A ratio is that of two candidates of the same round.
+ * Runs one question: each case in rounds, the candidates of a round one after the other in random order, each in a process of
+ * its own. A ratio compares two candidates of the same round.
  */
 export async function ask(name, question, run) {
   const { scale, seed, temp, say, onlyCase = '' } = run;
@@ -121,7 +121,7 @@ function summaryOf(oneCase, candidates, found, { metrics, ratioStyle: style = 't
   return { name, headline, goals, parameters, candidates: rows };
 }
 
-/** The names of the questions, as their files are called. */
+/** Returns the names of the questions, which are the names of their files. */
 export function questionNames(files) {
   return files
     .filter((file) => file.endsWith('.mjs') && file !== 'run.mjs')

@@ -1,4 +1,4 @@
-/** Numbers that are the same for the same seed (mulberry32). */
+/** Returns a generator of numbers that are the same for the same seed (mulberry32). */
 export function randomFrom(seed) {
   let state = seed >>> 0;
   const next = () => {
@@ -10,7 +10,7 @@ export function randomFrom(seed) {
   return { below: (bound) => Math.floor(next() * bound) };
 }
 
-/** Changes the order in place. */
+/** Shuffles in place. */
 export function shuffle(items, random) {
   for (let i = items.length - 1; i > 0; i -= 1) {
     const j = random.below(i + 1);

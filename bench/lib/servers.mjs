@@ -6,10 +6,10 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const START_TIMEOUT_MS = 20_000;
-/** A subscriber that is slower than the publisher must not be cut off. */
+/** The server must not disconnect a subscriber that is slower than the publisher. */
 const NATS_CONFIG = 'max_pending: 1GB\nwrite_deadline: "60s"\n';
 
-/** Where a server's program is: by its environment variable, on PATH, or where scripts/test-servers.mjs has put it. */
+/** Finds a server's program by its environment variable, on PATH, or where scripts/test-servers.mjs has put it. */
 function findProgram(name) {
   const override = process.env[name.toUpperCase().replace('-', '_')];
   if (override) return override;
@@ -27,7 +27,7 @@ function isExecutable(path) {
   }
 }
 
-/** What the server says of its version; `undefined` where it is not there. */
+/** Returns the server's version, or `undefined` if the program is missing. */
 export function versionOfServer(name) {
   const program = findProgram(name);
   if (program === undefined) return undefined;
@@ -54,7 +54,7 @@ const KINDS = {
   },
 };
 
-/** Starts a server on a free port, with its files in `dir`; `undefined` where the program is not there. */
+/** Starts a server on a free port with its files in `dir`. Returns `undefined` if the program is missing. */
 export async function startServer(kind, dir, args = []) {
   const port = await freePort();
   const { name, args: all, ask, answer } = KINDS[kind](String(port), dir, args);

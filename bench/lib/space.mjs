@@ -1,8 +1,8 @@
 import { randomFrom, shuffle } from './random.mjs';
 
 /**
- * Keys of a number of namespaces, made beforehand: the i-th is `keyOf[i]` in `namespaceOf[i]`, and `order` is the
- * order, by chance, in which they are used.
+ * Keys of several namespaces, created beforehand: the i-th is `keyOf[i]` in `namespaceOf[i]`, and `order` is the random
+ * order in which they are used.
  */
 export function makeSpace({ keys, namespaces = 1 }, seed = 1) {
   const names = Array.from({ length: namespaces }, (_, i) => flat(`agent/${i}`));
@@ -20,7 +20,7 @@ export function makeSpace({ keys, namespaces = 1 }, seed = 1) {
   return { count: keys, names, namespaceOf, keyOf, order };
 }
 
-/** A string that is put together anew lies in pieces until it is first looked at. */
+/** Flattens a concatenated string, which V8 keeps in pieces until it is first read. */
 function flat(text) {
   return Buffer.from(text).toString('latin1');
 }

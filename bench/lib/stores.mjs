@@ -1,9 +1,9 @@
 import { AgentContextCache } from './ours.mjs';
 
 /**
- * What keeps values by namespace and key in memory, each in the way its manual shows. `namespaces`: it has them itself;
- * `isolates`: neither the caller's later changes nor the reader's reach what is stored (the bench tries it out). A
- * store gives `set`, `get`, and where these answer later `async: true`.
+ * Stores of values by namespace and key in memory, each used as its manual shows. `namespaces`: it has them itself;
+ * `isolates`: neither writer nor reader can change what is stored (the bench verifies that). A store has `set`, `get` and, if
+ * these are asynchronous, `async: true`.
  */
 export const STORES = {
   'nested Map': {
@@ -140,7 +140,7 @@ export const STORES = {
       const store = new InMemoryStore();
       return {
         async: true,
-        // It takes objects only.
+        // It accepts objects only.
         set: (namespace, key, value) => store.put([namespace], key, { value }),
         get: async (namespace, key) => (await store.get([namespace], key))?.value.value,
       };
@@ -166,7 +166,7 @@ export const STORES = {
         },
       });
       return {
-        // Before anybody else has seen it.
+        // Before any other code has seen it.
         fill: (namespace, key, value) => {
           context[namespace][key] = value;
         },
@@ -178,7 +178,7 @@ export const STORES = {
   'XState, idiomatic': {
     role: 'rival',
     namespaces: true,
-    // The children of a machine are copied with each one that is spawned.
+    // XState copies the children of a machine with each spawn.
     maxNamespaces: 1_000,
     async make() {
       const { idiomaticStore } = await import('./idiomatic.mjs');
@@ -198,7 +198,7 @@ export const STORES = {
   },
 };
 
-/** What every question about keys in memory is asked of. */
+/** The candidates of every question about keys in memory. */
 export const IN_MEMORY = [
   'nested Map',
   'agent-context-cache',
@@ -210,7 +210,7 @@ export const IN_MEMORY = [
   'LangGraph InMemoryStore',
 ];
 
-/** The sizes at which reading and writing are measured. */
+/** Sizes at which reading and writing are measured. */
 export function sizes({ quick }) {
   if (quick) return [{ name: '1,000 keys in 10 namespaces', keys: 1_000, namespaces: 10 }];
   return [
@@ -220,7 +220,7 @@ export function sizes({ quick }) {
   ];
 }
 
-/** Candidates for a question, by name; one that cannot do a case in sensible time is not asked. */
+/** Returns candidates by name; one that is too slow for a case is left out of it. */
 export function storesAsCandidates(...names) {
   return names.map((name) => {
     const { role, namespaces = false, isolates = false, maxKeys, maxNamespaces } = STORES[name];

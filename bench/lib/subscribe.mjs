@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 
 /**
- * A subscriber in a process of its own. `all` resolves when so many messages have come, `report` a little later with
- * what they were.
+ * Starts a subscriber in a process of its own. `all` resolves when the expected number of messages has arrived, `report` a
+ * little later with their contents.
  */
 export async function subscribeElsewhere(url, topic, expected) {
   const child = fork(join(import.meta.dirname, 'subscriber.mjs'), [url, topic, String(expected)], { execArgv: [] });

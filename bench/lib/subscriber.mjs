@@ -1,4 +1,4 @@
-// A process that subscribes, and tells when so many messages have come and then what they were.
+// A process that subscribes, and reports when the expected number of messages has arrived, then their contents.
 import { connect } from '@nats-io/transport-node';
 
 const [url, topic, expected] = [process.argv[2], process.argv[3], Number(process.argv[4])];

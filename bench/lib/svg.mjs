@@ -9,7 +9,7 @@ const BOTTOM = 50;
 const COLORS = ['#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#17becf', '#7f7f7f'];
 
 /**
- * A curve for each of `lines` (`{ name, points: [[x, y], …] }`), both axes logarithmic; dashed where `limit` is set.
+ * Draws a curve for each of `lines` (`{ name, points: [[x, y], …] }`), both axes logarithmic; dashed if `limit` is set.
  */
 export function plot({ title, x, y, lines }) {
   const points = lines.flatMap((line) => line.points);

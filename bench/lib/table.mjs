@@ -1,6 +1,6 @@
 import { show, showRatio } from './numbers.mjs';
 
-/** What was found, for reading in a terminal: ratios first, then medians with the least and the most. */
+/** Formats a result for a terminal: ratios first, then medians with minimum and maximum. */
 export function printed(result) {
   const lines = [`${result.title}  (${result.about})`];
   if (result.quick) lines.push('  a quick run: it shows that the work is done, and nothing of speed');
@@ -8,7 +8,7 @@ export function printed(result) {
     lines.push('', `  ${oneCase.name}`);
     const rows = oneCase.candidates.map((candidate) => rowOf(candidate, result));
     lines.push(...aligned(rows).map((row) => `    ${row}`));
-    // Nothing is warm in a quick run.
+    // Code is not warm in a quick run.
     for (const { text, shown, met } of result.quick ? [] : oneCase.verdicts) {
       lines.push(`    target: ${text} — ${met ? 'reached' : 'NOT reached'} (${shown})`);
     }

@@ -6,7 +6,7 @@ import { show, showRatio } from './numbers.mjs';
 const BEGIN = '<!-- bench:begin -->';
 const END = '<!-- bench:end -->';
 
-/** The last full results in a folder, in the order of their names. */
+/** Reads the last full results in a folder, sorted by name. */
 export function readResults(folder) {
   const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
   return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')));

@@ -2,13 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A directory for all that a run makes, removed when this process ends. */
+/** Creates a directory for all files of a run, removed when this process ends. */
 export function runDirectory() {
   const root = mkdtempSync(join(tmpdir(), 'context-cache-bench-'));
   process.on('exit', () => rmSync(root, { recursive: true, force: true, maxRetries: 5 }));
   let count = 0;
   return {
-    /** A new empty directory. */
+    /** Creates an empty directory. */
     make(label) {
       count += 1;
       const path = join(root, `${label}-${count}`);

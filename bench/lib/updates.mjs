@@ -1,6 +1,6 @@
 import { createUpdate, encodeBlocks } from './ours.mjs';
 
-/** The update that a `set` makes, as it lies in the log. */
+/** Returns the update of a `set`, as it is in the log. */
 export function updateOf(i, namespace, key, value) {
   const update = createUpdate({
     namespace,
@@ -15,7 +15,7 @@ export function updateOf(i, namespace, key, value) {
   return update;
 }
 
-/** How many bytes an update takes in the log where so many are written together. */
+/** Returns the bytes per update in the log when this many are written together. */
 export function bytesInLog(updates) {
   let bytes = 0;
   for (const block of encodeBlocks(updates)) bytes += block.bytes.length + block.key.length;

@@ -2,8 +2,8 @@ const TAGS = ['planner', 'searcher', 'booker', 'critic', 'scribe'];
 const TEXT = 'The offer was checked against the budget and the calendar; the earlier flight is full. '.repeat(7);
 
 /**
- * The values that are stored, made afresh for each call: a number, a small object, and one that is 1 KiB as JSON text.
- * The same number gives the same value, so that what is read back can be held against it.
+ * Values to store, created for each call: a number, a small object, and one that is 1 KiB as JSON text. The same number gives
+ * the same value, so that reads can be checked.
  */
 export const VALUES = {
   number: (i) => i,

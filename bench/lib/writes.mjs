@@ -4,12 +4,12 @@ import { nanosecondsPerOperation, paceOf } from './passes.mjs';
 import { makeSpace } from './space.mjs';
 import { makeStore } from './stores.mjs';
 
-/** So many writes, then a turn for the event loop, in the time that is measured. */
+/** Writes per burst; the event loop gets a turn after each burst, within the measured time. */
 const BURST = 1_000;
 
 /**
- * Nanoseconds a write over keys that are there takes, and whether the store was left with the last value of each key.
- * `awaited`: each is waited for before the next.
+ * Measures nanoseconds per write to existing keys, and checks that the store holds the last value of each key. `awaited`: each
+ * write is awaited before the next.
  */
 export async function measureWrites({ candidate, case: oneCase, scale, seed }, { make, awaited = false }) {
   const { keys, namespaces } = oneCase;
@@ -25,7 +25,7 @@ export async function measureWrites({ candidate, case: oneCase, scale, seed }, {
   return { result: { ns, wall }, store, space };
 }
 
-/** Nobody waits for any of them; where they end later, the end of the burst waits for its last. */
+/** Writes without awaiting each; for asynchronous stores, the end of a burst awaits its last write. */
 function writeUnawaited(store, { count, namespaceOf, keyOf, order }, make, last) {
   return (from, many) => {
     let end;
