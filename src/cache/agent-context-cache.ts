@@ -12,7 +12,7 @@ import type {
   RemoveOptions,
   WriteOptions,
 } from '../core/command.ts';
-import { untilAborted, withDeadline } from '../core/deadline.ts';
+import { untilAborted } from '../core/deadline.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
@@ -579,7 +579,7 @@ export class AgentContextCache<
     const { timeoutMs = 30_000, signal } = SYNCED_OPTIONS.checked(options);
     const { clock, followers } = this.#engine;
     await this.flush();
-    await withDeadline((limited) => followers.caughtUp(limited), { what: 'A follower', timeoutMs, clock, signal });
+    await followers.caughtUpWithin(timeoutMs, clock, signal);
   }
 
   /** Returns the condition of the log, the namespaces and every follower. */

@@ -106,6 +106,11 @@ export class Follower {
     this.actor.start();
   }
 
+  /** Whether its destination gets the updates themselves. The backup only learns how far the log has come. */
+  get delivers(): boolean {
+    return this.#deps.sink.ignoresUpdates !== true;
+  }
+
   get checkpoint(): number {
     return this.#place.checkpoint;
   }

@@ -198,7 +198,7 @@ describe('the mirror', () => {
       clock.increment(10);
     }
     expect(await shutdown).toEqual({
-      undelivered: [{ follower: 'mirror', updates: 2, lastError: 'away' }],
+      undelivered: [{ follower: 'mirror', updates: 2, checkpoint: 0, position: 2, lastError: 'away' }],
       unfinishedCommands: false,
       backupError: undefined,
     });

@@ -173,6 +173,7 @@ export class BackupSink implements FollowerSink {
    */
   async drain(signal?: AbortSignal): Promise<void> {
     this.#initiator.stop();
+    if (this.#current === undefined && this.#next === undefined && !this.#initiator.pending) return;
     const giveUp = () => this.#stop.abort(signal?.reason);
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
