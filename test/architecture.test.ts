@@ -32,9 +32,9 @@ interface Case {
   readonly rule: (sources: Sources) => Violation[];
   readonly sources: Sources;
   readonly breaks: readonly (readonly [path: string, text: string])[];
-  /** Whether the rule looks at all files together; a planted file is then added to them. */
+  /** True if the rule needs all files together; a planted file is then added to them. */
   readonly whole?: boolean;
-  /** Planted files that resemble a violation and are none. */
+  /** Planted files that resemble a violation and are accepted. */
   readonly keeps?: readonly (readonly [path: string, text: string])[];
 }
 

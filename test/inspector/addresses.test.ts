@@ -9,7 +9,7 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** Twelve updates in three namespaces. */
+/** Writes twelve updates in three namespaces. */
 async function filled(cache: AgentContextCache): Promise<void> {
   for (let i = 0; i < 4; i += 1)
     await cache.set('plan', { step: i }, 'trip:1', { agent: i % 2 ? 'booker' : 'planner' });
@@ -23,13 +23,13 @@ async function filled(cache: AgentContextCache): Promise<void> {
   await cache.set('c', 3, 'other');
 }
 
-async function filledAndLookedAt(options = {}) {
+async function filledAndOpened(options = {}) {
   const looked = await look(options);
   await filled(looked.cache);
   return looked;
 }
 
-test('meta tells what it is and may do', async () => {
+test('meta describes the cache and the permissions', async () => {
   const { cache, looking } = await look({ allowWrite: true, redact: false });
   const meta = await looking.ask('GET /api/meta');
   expect(meta).toMatchObject({ logId: cache.health().log.id, durable: false, dataDir: null, branchOf: null });
@@ -37,8 +37,8 @@ test('meta tells what it is and may do', async () => {
   expect(meta.foreignUrl).toBe(`ws://127.0.0.1:${looking.inspector.port}/api/foreign?token=${looking.inspector.token}`);
 });
 
-test('overview counts what there is', async () => {
-  const { looking } = await filledAndLookedAt();
+test('overview counts namespaces, keys, bytes and updates', async () => {
+  const { looking } = await filledAndOpened();
   const overview = await looking.ask('GET /api/overview');
   expect(overview).toMatchObject({
     status: 'ok',
@@ -54,7 +54,7 @@ test('overview counts what there is', async () => {
   expect(overview.bytes).toBeGreaterThan(500);
 });
 
-test('machines are those of the actors, ready to be drawn', async () => {
+test('machines lists the statecharts of all actors with resolvable transitions', async () => {
   const { looking } = await look();
   const { machines } = await looking.ask('GET /api/machines');
   expect(machines.map(({ id }) => id)).toEqual(['supervisor', 'namespace', 'follower']);
@@ -74,8 +74,8 @@ test('machines are those of the actors, ready to be drawn', async () => {
   );
 });
 
-test('actors are found, filtered, sorted and paged', async () => {
-  const { looking } = await filledAndLookedAt();
+test('actors can be searched, filtered, sorted and paged', async () => {
+  const { looking } = await filledAndOpened();
   const all = await looking.ask('GET /api/actors');
   expect(all.supervisor).toMatchObject({ id: 'supervisor', state: 'running', machine: 'supervisor' });
   expect(all.namespaces.items.map(({ id }) => id)).toEqual([
@@ -93,8 +93,8 @@ test('actors are found, filtered, sorted and paged', async () => {
   expect(await looking.refused('GET /api/actors', { sort: 'colour' })).toMatchObject({ status: 400 });
 });
 
-test('updates come newest first, by page, by filter, and around one', async () => {
-  const { looking } = await filledAndLookedAt();
+test('updates come newest first, by page, by filter and around a position', async () => {
+  const { looking } = await filledAndOpened();
   const pages: number[][] = [];
   for (let before: string | null = '100'; before !== null; ) {
     const page: UpdatePage = await looking.ask('GET /api/updates', { before, limit: 5 });
@@ -116,8 +116,8 @@ test('updates come newest first, by page, by filter, and around one', async () =
   expect(await looking.refused('GET /api/updates', { limit: 501 })).toMatchObject({ status: 400 });
 });
 
-test('a row has the beginning of its value, an update the whole and what was before', async () => {
-  const { looking } = await filledAndLookedAt();
+test('a row has the beginning of a value; an update has all of it and the version before', async () => {
+  const { looking } = await filledAndOpened();
   const { items } = await looking.ask('GET /api/updates', { key: 'notes' });
   expect(items[0]?.preview).toEqual({ text: `"${'x'.repeat(199)}`, cut: true });
   expect(await looking.ask('GET /api/update', { position: 7 })).toMatchObject({ value: 'x'.repeat(500), before: null });
@@ -129,8 +129,8 @@ test('a row has the beginning of its value, an update the whole and what was bef
   expect(await looking.refused('GET /api/update', { position: 13 })).toMatchObject({ status: 404 });
 });
 
-test('names are a tree, then and now', async () => {
-  const { looking } = await filledAndLookedAt();
+test('names form a tree, in the present and in a view', async () => {
+  const { looking } = await filledAndOpened();
   const top = await looking.ask('GET /api/namespaces');
   expect(top.items).toEqual([
     { kind: 'item', label: 'default', item: { name: 'default', version: 0, position: 0, keys: 0, bytes: 0 } },
@@ -153,7 +153,7 @@ test('names are a tree, then and now', async () => {
   expect((await looking.ask('GET /api/keys', { namespace: 'none' })).items).toEqual([]);
 });
 
-test('a list of names is made anew where that is quick, and says where it is older than the last update', async () => {
+test('a list of names is rebuilt if that is quick, and reports when it is older than the last update', async () => {
   const clock = new SimulatedClock();
   let lookTakesMs = 0;
   const ticking = {
@@ -187,8 +187,8 @@ test('a list of names is made anew where that is quick, and says where it is old
   expect(await keys()).toMatchObject({ total: 5, position: 9, current: true });
 });
 
-test('an entry, and what became of it', async () => {
-  const { looking } = await filledAndLookedAt();
+test('answers an entry and its history', async () => {
+  const { looking } = await filledAndOpened();
   const where = { namespace: 'trip:1', key: 'plan' };
   const entry = await looking.ask('GET /api/entry', where);
   expect(entry).toMatchObject({ ...where, value: { step: 3 }, version: 4, agent: 'booker', hidden: false });
@@ -204,8 +204,8 @@ test('an entry, and what became of it', async () => {
   expect('value' in (gone.items[0] ?? {})).toBe(false);
 });
 
-test('moments, the time line, and what is different between two', async () => {
-  const { looking } = await filledAndLookedAt();
+test('answers views, the timeline and the difference between two views', async () => {
+  const { looking } = await filledAndOpened();
   const moment = await looking.ask('GET /api/view', { at: 5 });
   expect(moment).toMatchObject({ position: 5, first: 0, last: 12, at: expect.any(Number) });
   const later = await looking.ask('GET /api/view', { at: new Date(Date.now() + 1000).toISOString() });
@@ -224,8 +224,8 @@ test('moments, the time line, and what is different between two', async () => {
   expect(changed.items).toMatchObject([{ before: { value: { step: 0 } }, after: { value: { step: 1 } } }]);
 });
 
-test('a branch has an inspector of its own, and ends with this one', async () => {
-  const { cache, looking } = await filledAndLookedAt();
+test('a branch has its own inspector, and ends with this one', async () => {
+  const { cache, looking } = await filledAndOpened();
   const { url, position } = await looking.ask('POST /api/fork', { at: 4 });
   expect(position).toBe(4);
   const { origin, hash } = new URL(url);
@@ -242,7 +242,7 @@ test('a branch has an inspector of its own, and ends with this one', async () =>
   expect(cache.health().status).toBe('ok');
 });
 
-test('health of a data directory: its size, its snapshots, and whether it is whole', async () => {
+test('health of a data directory has its size, its snapshots and the last verification', async () => {
   const dataDir = await tempDir('inspector');
   await using cache = await AgentContextCache.open({ dataDir, natsUrl: null });
   await filled(cache);
@@ -301,7 +301,7 @@ test('health answers while the store of the snapshots is silent, and calls it on
   expect(listings).toBe(1);
 });
 
-test('a mirror that is not the same is found out', async () => {
+test('a verification finds the differences of a mirror', async () => {
   const secondaryCache = new InMemoryContextCache();
   const { cache, looking } = await look({}, { secondaryCache });
   await filled(cache);
@@ -322,7 +322,7 @@ test('a mirror that is not the same is found out', async () => {
   });
 });
 
-test('an address that is none, and a method that is not taken', async () => {
+test('refuses an unknown address and a wrong method', async () => {
   const { looking } = await look();
   expect((await looking.fetch('/api/nothing')).status).toBe(404);
   expect((await looking.fetch('/api/constructor')).status).toBe(404);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { look } from '../support/inspector.ts';
 
-test('lists who wrote last first, with updates and refused writes, and counts on', async () => {
+test('lists the latest writers first, with updates and refused writes, and goes on counting', async () => {
   const { cache, looking } = await look();
   await cache.set('plan', 1, 'trip', { agent: 'planner' });
   await cache.set('plan', 2, 'trip', { agent: 'critic' });

@@ -9,7 +9,7 @@ async function withSession(options = {}) {
   return looked;
 }
 
-test('an entry is changed over the version that was looked at, and keeps its expiry', async () => {
+test('changes an entry over the version shown, and keeps its expiry', async () => {
   const { cache, looking } = await withSession();
   const { value } = await looking.ask('GET /api/entry', where);
   const edited = { ...(value as object), tries: 2 };
@@ -21,7 +21,7 @@ test('an entry is changed over the version that was looked at, and keeps its exp
   expect(cache.entry('session', 'auth')).toMatchObject({ value: 1, expiresAt: null });
 });
 
-test('a new entry, and one that is removed', async () => {
+test('creates and removes an entry', async () => {
   const { cache, looking } = await withSession();
   await looking.ask('POST /api/set', { namespace: 'auth', key: 'new', value: null, ifVersion: 0 });
   expect(cache.entry('new', 'auth')).toMatchObject({ value: null, version: 2 });
@@ -31,7 +31,7 @@ test('a new entry, and one that is removed', async () => {
   expect(cache.has('new', 'auth')).toBe(false);
 });
 
-test('a conflict tells the entry as it is, without what is hidden', async () => {
+test('answers a conflict with the current entry, redacted', async () => {
   const { cache, looking } = await withSession();
   const { value } = await looking.ask('GET /api/entry', where);
   await cache.set('session', { user: 'bob', token: 'an0ther' }, 'auth');
@@ -50,7 +50,7 @@ test('a conflict tells the entry as it is, without what is hidden', async () => 
   expect(cache.position).toBe(2);
 });
 
-test('what is hidden can be moved about among what is hidden, and nowhere else', async () => {
+test('accepts hidden parts at other hidden paths, and nowhere else', async () => {
   const { cache, looking } = await look({ allowWrite: true });
   await cache.set(
     'users',
@@ -73,12 +73,12 @@ test('what is hidden can be moved about among what is hidden, and nowhere else',
     expect(await looking.refused('POST /api/set', { ...given, value: wrong })).toMatchObject({ code: 'INVALID_VALUE' });
   }
   expect(cache.position).toBe(1);
-  // Ann goes: bob keeps his token although he is in her place now.
+  // Ann leaves; Bob keeps his token although his index has changed.
   await looking.ask('POST /api/set', { ...given, value: [bob] });
   expect(cache.get('users', 'n')).toEqual([{ name: 'bob', token: 'b' }]);
 });
 
-test('bad input says what is wrong, and changes nothing', async () => {
+test('refuses bad input with the reason, before anything changes', async () => {
   const { cache, looking } = await withSession();
   for (const wrong of [
     {},

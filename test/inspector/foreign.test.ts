@@ -21,7 +21,7 @@ const traffic = setup({
   },
 });
 
-/** The producer of @statelyai/inspect, connected. */
+/** Connects the producer of @statelyai/inspect. */
 async function produce(looking: Looking) {
   const { foreignUrl } = await looking.ask('GET /api/meta');
   const inspector = createWebSocketInspector({ url: foreignUrl });
@@ -32,7 +32,7 @@ async function produce(looking: Looking) {
 }
 
 describe('actors of other programs', () => {
-  test('are shown with their statechart, their state and their events', async () => {
+  test('appear with statechart, state and events', async () => {
     const { looking } = await look();
     const live = await looking.live();
     live.send({ type: 'subscribe', id: 'f', feed: 'foreign' });
@@ -50,7 +50,7 @@ describe('actors of other programs', () => {
     });
   });
 
-  test('what is none of their messages is passed over', async () => {
+  test('ignores invalid messages', async () => {
     const { looking } = await look();
     const { foreignUrl } = await looking.ask('GET /api/meta');
     const socket = new WebSocket(foreignUrl);
@@ -67,7 +67,7 @@ describe('actors of other programs', () => {
     });
   });
 
-  test('of many only the last thousand are kept, and the others counted', async () => {
+  test('keeps the last thousand, and counts the others', async () => {
     const { looking } = await look();
     const { foreignUrl } = await looking.ask('GET /api/meta');
     const socket = new WebSocket(foreignUrl);
@@ -83,7 +83,7 @@ describe('actors of other programs', () => {
   });
 });
 
-test('our actors can be sent to another inspector, without what is hidden', async () => {
+test('sends its own actors to another inspector, redacted', async () => {
   const receiver = await look();
   const { foreignUrl } = await receiver.looking.ask('GET /api/meta');
   const live = await receiver.looking.live();
@@ -106,7 +106,7 @@ test('our actors can be sent to another inspector, without what is hidden', asyn
   await expect(look({ sendTo: 'http://x' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
 });
 
-test('a statechart with everything in it is drawn; what is none is not', () => {
+test('draws every feature of a statechart, and nothing for another value', () => {
   const graph = machineGraph({
     ...{ id: 'm', initial: 'a', on: { reset: { target: '.a', actions: ['log', { type: 'tell' }] } } },
     states: {

@@ -12,15 +12,15 @@ import { tempDir } from '../support/temp-dir.ts';
 const watchers = (cache: AgentContextCache, count: number) =>
   waitFor(() => expect(cache.health().watchers).toBe(count));
 
-describe('nothing is attached', () => {
-  test('until somebody subscribes, and after that', async () => {
+describe('nothing is attached to the cache', () => {
+  test('before a subscription and after it', async () => {
     const { cache, looking } = await look();
     const live = await looking.live();
     expect(cache.health().watchers).toBe(0);
     live.send({ type: 'subscribe', id: 'a', feed: 'updates' });
     live.send({ type: 'subscribe', id: 'b', feed: 'overview' });
     await watchers(cache, 2);
-    // Another one of the same id takes its place.
+    // A second subscription of the same id replaces the first.
     live.send({ type: 'subscribe', id: 'a', feed: 'updates', filter: { namespace: 'x' } });
     live.send({ type: 'unsubscribe', id: 'b' });
     await watchers(cache, 1);
@@ -28,7 +28,7 @@ describe('nothing is attached', () => {
     await watchers(cache, 0);
   });
 
-  test('a while after a last question, and by questions about data never', async () => {
+  test('some seconds after the last request, and by requests for data never', async () => {
     const clock = new SimulatedClock();
     const { cache, looking } = await look({}, { clock: clock as never });
     await cache.set('a', 1);
@@ -46,7 +46,7 @@ describe('nothing is attached', () => {
 });
 
 describe('updates', () => {
-  test('come in one batch 50 ms after the first, newest first, and what is not shown is counted', async () => {
+  test('come in one batch 50 ms after the first, newest first, with a count of those left out', async () => {
     const clock = new SimulatedClock();
     const { cache, looking } = await look({}, { clock: clock as never });
     const live = await looking.live();
@@ -69,7 +69,7 @@ describe('updates', () => {
     expect(await live.next('updates')).toMatchObject({ counts: { set: 1 }, sampledAway: 0 });
   });
 
-  test('are filtered here, by operation, namespace, key and agent', async () => {
+  test('are filtered by the server, by operation, namespace, key and agent', async () => {
     const { cache, looking } = await look();
     const live = await looking.live();
     const filters = {
@@ -95,7 +95,7 @@ describe('updates', () => {
     });
   });
 
-  test('of a hundred thousand, no more are held than one batch shows', async () => {
+  test('holds no more of a hundred thousand than one batch shows', async () => {
     const clock = new SimulatedClock();
     const { cache, looking } = await look({}, { clock: clock as never });
     const live = await looking.live();
@@ -142,7 +142,7 @@ describe('a page that reads slowly', () => {
     return { clock, socket, change: () => changed(), collected: () => collected };
   }
 
-  test('gets no batches until it has read, and then one', () => {
+  test('gets no batches until it has caught up, and then one', () => {
     const { clock, socket, change, collected } = slowly();
     socket.bufferedAmount = 2 ** 20 + 1;
     for (let i = 0; i < 100; i += 1) {
@@ -155,7 +155,7 @@ describe('a page that reads slowly', () => {
     expect([collected(), socket.sent.length, socket.closed]).toEqual([1, 2, 0]);
   });
 
-  test('is let go of after 30 s', () => {
+  test('is disconnected after 30 s', () => {
     const { clock, socket, change } = slowly();
     socket.bufferedAmount = 2 ** 20 + 1;
     change();
@@ -167,7 +167,7 @@ describe('a page that reads slowly', () => {
 });
 
 describe('actors', () => {
-  test('of one, its transitions are told as they happen, with where they are in the statechart', async () => {
+  test('sends the transitions of one as they happen, with their ids in the statechart', async () => {
     const secondaryCache = new InMemoryContextCache();
     const { cache, looking } = await look({}, { secondaryCache });
     await cache.synced();
@@ -175,7 +175,7 @@ describe('actors', () => {
     live.send({ type: 'subscribe', id: 'm', feed: 'actor', actor: 'follower:mirror' });
     expect(await live.next('actor')).toMatchObject({ actor: { state: 'following' }, transitions: [] });
     await cache.set('a', 1);
-    // In one batch, or in two where the first one was sent in between.
+    // One batch, or two if the first was sent in between.
     const transitions: ActorTransition[] = [];
     while (transitions.length < 2) transitions.push(...(await live.next('actor')).transitions);
     expect(transitions.map(({ from, to }) => `${from} ${to}`)).toEqual([
@@ -192,7 +192,7 @@ describe('actors', () => {
     }
   });
 
-  test('a namespace that is dropped and begun anew goes on being told of', async () => {
+  test('goes on with a namespace that is dropped and written again', async () => {
     const { cache, looking } = await look();
     await cache.set('a', 1, 'n');
     const live = await looking.live();
@@ -210,7 +210,7 @@ describe('actors', () => {
     await live.next('actor', ({ actor }) => actor?.namespace?.version === 2);
   });
 
-  test('supervisor and followers come at once, and again when they have changed', async () => {
+  test('sends supervisor and followers at once, and again when they have changed', async () => {
     const { cache, looking } = await look({}, { secondaryCache: new InMemoryContextCache() });
     const live = await looking.live();
     live.send({ type: 'subscribe', id: 'a', feed: 'actors' });
@@ -222,7 +222,7 @@ describe('actors', () => {
   });
 });
 
-test('overview is measured once a second', async () => {
+test('measures the overview once a second', async () => {
   const clock = new SimulatedClock();
   const { cache, looking } = await look({}, { clock: clock as never, secondaryCache: new InMemoryContextCache() });
   const live = await looking.live();
@@ -240,7 +240,7 @@ test('overview is measured once a second', async () => {
   expect((await looking.ask('GET /api/overview')).samples).toHaveLength(2);
 });
 
-test('a verification tells how far it is', async () => {
+test('reports the progress of a verification', async () => {
   const { cache, looking } = await look();
   await cache.set('a', 1);
   const live = await looking.live();
@@ -250,8 +250,8 @@ test('a verification tells how far it is', async () => {
   expect(await live.next('verify')).toMatchObject({ id: 'v' });
 });
 
-describe('what is not understood', () => {
-  test('is told where it is one subscription', async () => {
+describe('a message that is not understood', () => {
+  test('gets an error if it is a subscription', async () => {
     const { looking } = await look();
     const live = await looking.live();
     live.send({ type: 'subscribe', id: 'x', feed: 'moon' } as never);
@@ -275,7 +275,7 @@ describe('what is not understood', () => {
 });
 
 describe('the end', () => {
-  test('of the cache is told, and frees the port', async () => {
+  test('of the cache closes the connections, and frees the port', async () => {
     const { cache, looking } = await look();
     const live = await looking.live();
     const closed = once(live.socket, 'close');
@@ -285,7 +285,7 @@ describe('the end', () => {
     await expect(lookAt(cache)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  test('lets no page in that comes back meanwhile: it would be told goodbye by nobody', async () => {
+  test('refuses a page that reconnects while the inspector closes', async () => {
     const clock = new SimulatedClock();
     const { looking } = await look({}, { clock: clock as never });
     const slow = await looking.live();
@@ -303,10 +303,10 @@ describe('the end', () => {
     slow.socket.resume();
   });
 
-  test('of a process: the page connects again to the next one, and reads what it has missed', async () => {
+  test('of a process: the page reconnects to the next one, and reads the updates it has missed', async () => {
     const dataDir = await tempDir('inspector-live');
     const first = await AgentContextCache.open({ dataDir, natsUrl: null });
-    // Of no range that another program's connection could be given a port of meanwhile.
+    // A port outside the ephemeral range, which no other program's connection can be given meanwhile.
     const before = await lookAt(first, { port: await freePort(), token: 'the-same-token-as-before' });
     await first.set('a', 1);
     const live = await before.live();
@@ -326,7 +326,7 @@ describe('the end', () => {
     ]);
   });
 
-  test('an inspector that is an option begins with the cache and says where', async () => {
+  test('an inspector given as an option starts with the cache and prints its address', async () => {
     const onListening = vi.fn<(url: string) => void>();
     const cache = new AgentContextCache({ inspector: { onListening } });
     await waitFor(() => expect(onListening).toHaveBeenCalled());
@@ -338,7 +338,7 @@ describe('the end', () => {
     await expect(fetch(`${origin}/api/meta`, { headers })).rejects.toThrow();
   });
 
-  test('where its port is taken, the cache goes on and says so', async () => {
+  test('if the port is taken, the cache goes on and reports it', async () => {
     const { looking } = await look();
     const onError = vi.fn<(error: Error) => void>();
     await using cache = new AgentContextCache({ inspector: { port: looking.inspector.port }, onError });

@@ -16,7 +16,7 @@ const names = fc.uniqueArray(
   },
 );
 
-/** The same, found by looking at every name. */
+/** The expected page, found by testing every name. */
 function modelled(all: readonly string[], prefix: string, separators: readonly string[]) {
   const below = all.filter((name) => name.startsWith(prefix));
   const groups = new Map<string, string[]>();
@@ -45,7 +45,7 @@ function pages(sorted: SortedNames, prefix: string, separators: readonly string[
   return found;
 }
 
-test('the pages of a tree have every group and name once', () => {
+test('the pages of a tree hold every group and name once', () => {
   fc.assert(
     fc.property(
       names,
@@ -62,7 +62,7 @@ test('the pages of a tree have every group and name once', () => {
   );
 });
 
-/** A name as the comparison reads it: each number is one part. */
+/** Splits a name as the comparison reads it: each number is one part. */
 const parts = (name: string): string[] => name.match(/\d+|[^\d]/gu) ?? [];
 
 function compareParts(a: string, b: string): number {
@@ -84,7 +84,7 @@ describe('the natural order', () => {
     expect(['task-01', ...sorted.filter((name) => name !== 'task-01')].sort(compareNaturally)).toEqual(sorted);
   });
 
-  test('is that of a list of parts, for any two names', () => {
+  test('equals the order of the lists of parts, for any two names', () => {
     fc.assert(
       fc.property(names, (all) => {
         for (const a of all) {
@@ -121,7 +121,7 @@ test('a search finds every name once, in order', async () => {
 });
 
 describe('sorting in slices', () => {
-  test('gives what sorting gives, and lets others in between', async () => {
+  test('gives the result of sort, and yields in between', async () => {
     const many = Array.from({ length: 50_000 }, (_, index) => (index * 7_919) % 50_021);
     let turns = 0;
     const tick = () => {
@@ -136,7 +136,7 @@ describe('sorting in slices', () => {
     expect(await sortInSlices([], () => 0, new TimeSlice(systemClock))).toEqual([]);
   });
 
-  test('ends with its signal', async () => {
+  test('rejects with the reason of its signal', async () => {
     const ended = AbortSignal.abort(new Error('gone'));
     let now = 0;
     const tick = () => {
@@ -148,7 +148,7 @@ describe('sorting in slices', () => {
   });
 });
 
-test('a pattern means what an expression with .* means', () => {
+test('a pattern matches like an expression with .*', () => {
   const text = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 8 });
   fc.assert(
     fc.property(text, text, (pattern, candidate) => {

@@ -50,7 +50,7 @@ describe('by default', () => {
     (name) => expect(hides(name, 'x')).toBe(false),
   );
 
-  test('a number is hidden where it is the secret, and shown where it counts', () => {
+  test('hides a number that is a secret, and shows a count', () => {
     for (const name of ['password', 'pinToken', 'apiKey']) expect(hides(name, 1234)).toBe(true);
     for (const name of ['max_tokens', 'promptTokens', 'token_count', 'tokens']) expect(hides(name, 1234)).toBe(false);
     for (const value of [true, false, null]) expect(hides('hasPassword', value)).toBe(false);
@@ -74,7 +74,7 @@ describe('by default', () => {
   );
 });
 
-test('words and expressions of a user come on top', () => {
+test('adds the words and expressions of the user to the defaults', () => {
   const redactor = new Redactor(['social security', /^x-/g]);
   const shown = redactor.show('n', 'k', { socialSecurity: 1, 'x-a': 2, 'x-b': 3, social: 4, password: 'p', ok: 5 });
   expect(shown.value).toMatchObject({ social: 4, ok: 5 });
@@ -83,7 +83,7 @@ test('words and expressions of a user come on top', () => {
   expect(redactor.show('patients social security', 'k', 1).value).toMatch(/^\[hidden/);
 });
 
-test('a function that throws hides', () => {
+test('hides a part if the function throws', () => {
   const redactor = new Redactor(() => {
     throw new Error('no');
   });
@@ -101,11 +101,11 @@ const { value: anyValue } = fc.letrec<{ value: JsonValue }>((tie) => ({
     fc.array(fc.tuple(name, tie('value')), { maxLength: 4 }).map((pairs) => Object.fromEntries(pairs) as JsonValue),
   ),
 }));
-/** Everything that holds the secret, and nothing but by what it is. */
+/** Hides every part that contains the secret, judged by its value alone. */
 const holds = ({ value }: ValuePath) => value === SECRET;
 
-describe('whatever the value', () => {
-  test('what is hidden is in no text, and the rest as it was', () => {
+describe('for any value', () => {
+  test('no text contains the hidden parts, and the rest is unchanged', () => {
     const redactor = new Redactor(holds);
     fc.assert(
       fc.property(anyValue, (value) => {
@@ -119,7 +119,7 @@ describe('whatever the value', () => {
     );
   });
 
-  test('shown, and put back, it is the same', () => {
+  test('showing and restoring gives the same value', () => {
     const redactor = new Redactor(undefined);
     fc.assert(
       fc.property(anyValue, (value) => {
@@ -131,14 +131,14 @@ describe('whatever the value', () => {
     );
   });
 
-  test('no address and no message tells it: of now, then, history, difference, update, conflict', async () => {
+  test('no address and no message reveals it: present, view, history, difference, update, conflict', async () => {
     const { cache, looking } = await look({ redact: holds, allowWrite: true });
     const live = await looking.live();
     live.send({ type: 'subscribe', id: 'u', feed: 'updates' });
     await waitFor(() => expect(cache.health().watchers).toBe(1));
     await cache.set('k', { a: SECRET, deep: [{ token: SECRET }] }, 'n');
     await cache.set('k', [SECRET, 1], 'n');
-    // In one batch or in two.
+    // One batch or two.
     const told = [await live.next('updates')];
     if (told[0]?.position === 1) told.push(await live.next('updates'));
     const where = { namespace: 'n', key: 'k' };

@@ -38,7 +38,7 @@ test('searches a view of the past', async () => {
   ]);
 });
 
-test('does not find what is hidden, in the data or in the updates', async () => {
+test('does not find hidden parts, in the data or in the updates', async () => {
   const { cache, looking } = await look();
   await cache.set('login', { user: 'ann', password: SECRET });
   for (const [q, hits] of [
@@ -61,7 +61,7 @@ test('filters updates by a part of the value, in the log and as they come', asyn
   expect(await keys('"lisbon"')).toEqual(['c', 'a']);
   const live = await looking.live();
   live.send({ type: 'subscribe', id: 'values', feed: 'updates', filter: { value: 'LISBON' } });
-  // Until the subscription has reached the server.
+  // Waits until the subscription has reached the server.
   await waitFor(async () => {
     await cache.setMany({ heard: 'Lisbon', unheard: 'Porto' });
     expect(live.messages).not.toEqual([]);
@@ -70,7 +70,7 @@ test('filters updates by a part of the value, in the log and as they come', asyn
   expect([...new Set(rows.map(({ key }) => key))]).toEqual(['heard']);
 });
 
-test('filters a difference by patterns of namespaces and by who wrote last', async () => {
+test('filters a difference by patterns of the namespace and of the last writer', async () => {
   const { cache, looking } = await look();
   await cache.set('a', 1, 'trip:1', { agent: 'planner' });
   await cache.set('a', 1, 'trip:2', { agent: 'critic' });

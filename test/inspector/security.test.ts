@@ -7,7 +7,7 @@ import type { Addresses } from '../../src/inspector/protocol.ts';
 import { ROUTES, WRITES } from '../../src/inspector/server/routes.ts';
 import { type Looking, look } from '../support/inspector.ts';
 
-/** `fetch` lets nobody choose the Host. */
+/** Sends a request with a chosen Host, which `fetch` does not allow. */
 async function status(looking: Looking, path: string, headers: Record<string, string>): Promise<number | undefined> {
   const { port } = looking.inspector;
   const sent = request({ host: '127.0.0.1', port, path, headers });
@@ -17,7 +17,7 @@ async function status(looking: Looking, path: string, headers: Record<string, st
   return response.statusCode;
 }
 
-/** The status with which the WebSocket is refused; 101 where it is not. */
+/** Returns the status that refuses the WebSocket; 101 if it opens. */
 async function upgraded(
   looking: Looking,
   path: string,
@@ -38,7 +38,7 @@ async function upgraded(
   });
 }
 
-describe('who is let in', () => {
+describe('a request is accepted', () => {
   test('only with the token', async () => {
     const { looking } = await look();
     const { token } = looking.inspector;
@@ -53,7 +53,7 @@ describe('who is let in', () => {
     expect((await looking.fetch('/api/meta', { headers: { cookie: `token=${token}` } })).status).toBe(401);
   });
 
-  test('only under its own name', async () => {
+  test("only under the inspector's own name", async () => {
     const { looking } = await look();
     const { token, port } = looking.inspector;
     const authorization = `Bearer ${token}`;
@@ -66,7 +66,7 @@ describe('who is let in', () => {
     }
   });
 
-  test('no other page', async () => {
+  test('from no other page', async () => {
     const { looking } = await look();
     const { token, port } = looking.inspector;
     const authorization = `Bearer ${token}`;
@@ -81,7 +81,7 @@ describe('who is let in', () => {
     }
   });
 
-  test.each(['/api/live', '/api/foreign'])('the WebSocket %s as well', async (path) => {
+  test.each(['/api/live', '/api/foreign'])('by the WebSocket %s on the same conditions', async (path) => {
     const { looking } = await look();
     const { token, port } = looking.inspector;
     const own = path === '/api/foreign' ? `${path}?token=${token}` : path;
@@ -94,19 +94,19 @@ describe('who is let in', () => {
     expect(await upgraded(looking, '/api/other', { token })).toBe(404);
   });
 
-  test('a token in the address opens nothing but the way in for producers', async () => {
+  test('with a token in the address only for producers', async () => {
     const { looking } = await look();
     expect(await upgraded(looking, `/api/live?token=${looking.inspector.token}`, {})).toBe(401);
   });
 
-  test('a token of its user is taken where it is long enough', async () => {
+  test("with a token of the user's own, if it is long enough", async () => {
     const { looking } = await look({ token: 'my-own-token-of-20-letters' });
     expect(looking.inspector.url).toContain('#token=my-own-token-of-20-letters');
     expect((await looking.fetch('/api/meta')).status).toBe(200);
     await expect(look({ token: 'short' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });
 
-  test('where more than loopback is listened on, addresses in numbers are its own, and other names are not', async () => {
+  test('under any numeric address, and no other name, if it listens beyond loopback', async () => {
     const { looking } = await look({ host: '0.0.0.0' });
     const { token, port } = looking.inspector;
     const authorization = `Bearer ${token}`;
@@ -117,10 +117,10 @@ describe('who is let in', () => {
 });
 
 describe('the page', () => {
-  test('needs no token, has nothing inline and nothing from elsewhere, and is in no frame', async () => {
+  test('needs no token, has nothing inline or from elsewhere, and allows no frame', async () => {
     const { looking } = await look();
     const answer = await looking.fetch('/', { headers: {} });
-    // Where nobody has built it, that is said.
+    // If the page is not built, the answer says so.
     if (answer.status === 503) return expect(await answer.text()).toContain('npm run build');
     const policy = answer.headers.get('content-security-policy') ?? '';
     const { port } = looking.inspector;
@@ -143,7 +143,7 @@ describe('reads cannot write', () => {
   };
   const query = 'namespace=n&key=k&at=1&a=0&b=1&position=1&id=supervisor&value=2&ifVersion=1';
 
-  test('no address changes anything unless it is allowed', async () => {
+  test('no address changes anything without allowWrite', async () => {
     const { cache, looking } = await look();
     await cache.set('k', 1, 'n');
     for (const address of Object.keys(ROUTES) as (keyof Addresses)[]) {
@@ -155,7 +155,7 @@ describe('reads cannot write', () => {
     expect([cache.position, cache.get('k', 'n')]).toEqual([1, 1]);
   });
 
-  test('a change by GET, or in a form, is none', async () => {
+  test('refuses a change by GET or by a form', async () => {
     const { cache, looking } = await look({ allowWrite: true });
     await cache.set('k', 1, 'n');
     expect((await looking.fetch(`/api/set?${query}`)).status).toBe(405);

@@ -6,7 +6,7 @@ import { AIRLINE_UPDATES, airlineLines } from '../support/airline.ts';
 import { type Looking, lookAt, waitFor } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** What `dump --at` prints, put together of the pages that the data view asks for. */
+/** Builds the output of `dump --at` from the pages that the data view reads. */
 async function shownAt(looking: Looking, at: number): Promise<string> {
   const lines: string[] = [];
   for (const namespace of await everyName(looking, 'GET /api/namespaces', { at })) {
@@ -42,27 +42,30 @@ async function dumpAt(cache: AgentContextCache, at: number): Promise<string> {
 }
 
 describe('the recorded agent runs', () => {
-  test.each(['in memory', 'on disk'])('%s: the data view of a moment is what dump --at prints', async (where) => {
-    const log = { keepUpdates: 20_000 };
-    const dataDir = where === 'on disk' ? join(await tempDir('inspector-past'), 'data') : undefined;
-    await using cache = await AgentContextCache.open({ dataDir, log, natsUrl: null });
-    for (const line of airlineLines()) void cache.ask(JSON.parse(line));
-    await cache.flush();
-    await waitFor(() => expect(cache.position).toBe(AIRLINE_UPDATES));
-    const looking = await lookAt(cache, { redact: false });
-    for (const at of [0, 1, 300, 900]) {
-      const dump = await dumpAt(cache, at);
-      expect(dump.split('\n').length).toBeGreaterThan(Math.min(at, 40));
-      expect(await shownAt(looking, at)).toBe(dump);
-    }
-    const moment = await looking.ask('GET /api/view', { at: 4_000 });
-    expect(moment).toMatchObject({ position: 4_000, first: 0, last: AIRLINE_UPDATES });
-    const { items } = await looking.ask('GET /api/updates', { around: 4_000, limit: 10 });
-    expect(items.map(({ position }) => position)).toEqual(Array.from({ length: 10 }, (_, i) => 4_004 - i));
-  });
+  test.each(['in memory', 'on disk'])(
+    '%s: the data view at a position equals the output of dump --at',
+    async (where) => {
+      const log = { keepUpdates: 20_000 };
+      const dataDir = where === 'on disk' ? join(await tempDir('inspector-past'), 'data') : undefined;
+      await using cache = await AgentContextCache.open({ dataDir, log, natsUrl: null });
+      for (const line of airlineLines()) void cache.ask(JSON.parse(line));
+      await cache.flush();
+      await waitFor(() => expect(cache.position).toBe(AIRLINE_UPDATES));
+      const looking = await lookAt(cache, { redact: false });
+      for (const at of [0, 1, 300, 900]) {
+        const dump = await dumpAt(cache, at);
+        expect(dump.split('\n').length).toBeGreaterThan(Math.min(at, 40));
+        expect(await shownAt(looking, at)).toBe(dump);
+      }
+      const moment = await looking.ask('GET /api/view', { at: 4_000 });
+      expect(moment).toMatchObject({ position: 4_000, first: 0, last: AIRLINE_UPDATES });
+      const { items } = await looking.ask('GET /api/updates', { around: 4_000, limit: 10 });
+      expect(items.map(({ position }) => position)).toEqual(Array.from({ length: 10 }, (_, i) => 4_004 - i));
+    },
+  );
 });
 
-test('a moment that is looked at holds nothing back once nobody looks any more', async () => {
+test('a view stops holding retention back once no page uses it', async () => {
   await using cache = await AgentContextCache.open({ dataDir: await tempDir('inspector-held'), natsUrl: null });
   for (let i = 0; i < 100; i += 1) await cache.set('k', i);
   const looking = await lookAt(cache);

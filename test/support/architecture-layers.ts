@@ -59,7 +59,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   backends: ['core'],
   'backends/redis': ['core', 'backends'],
   machines: ['type core'],
-  // What every follower shares knows none of them, and they do not know each other.
+  // The common part of all followers knows none of them, and they do not know each other.
   followers: ['core', 'storage', 'machines'],
   'followers/backup': ['core', 'storage', 'followers', ...BACKENDS],
   'followers/broadcast': ['core', 'storage', 'followers'],

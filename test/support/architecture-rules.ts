@@ -47,7 +47,7 @@ export function coreHasNoIo(sources: Sources): Violation[] {
 
 const OPTIONAL_CLIENT = /^(ioredis|classic-level|@nats-io\/.*)(\/|$)/;
 
-/** A client that a cache without Redis, NATS or a data directory does not need is loaded only when it is used. */
+/** Reports static imports of clients that a cache without Redis, NATS or a data directory does not need. */
 export function optionalClientsAreLazy(sources: Sources): Violation[] {
   return eachImport(sources, (_, target, kind) =>
     kind === 'static' && OPTIONAL_CLIENT.test(target)
@@ -86,14 +86,14 @@ export function noCycles(sources: Sources): Violation[] {
 
 const HIDDEN_INPUTS = ['Date.now', 'Math.random', 'performance.now', 'AbortSignal.timeout'];
 const TIMERS = ['setTimeout', 'setInterval'];
-/** Besides those, what a function that gives the same result on every machine cannot use. */
+/** Further globals that a function with the same result on every machine cannot use. */
 const CORE_HIDDEN_INPUTS = ['process', 'fetch', 'setImmediate', 'queueMicrotask', 'crypto', 'performance'];
 
 /** The port itself. */
 const CLOCK = 'src/core/clock.ts';
 
 /**
- * Time and chance come in through the clock port (or another option), so that a test can own them.
+ * Reports uses of time and chance besides the clock port or another option, which tests can control.
  *
  * @param allowed uses that stay, `path what`, with the reason as the value.
  */
@@ -128,7 +128,7 @@ function hiddenInput(node: ts.Node, strict: boolean): string | undefined {
   return TIMERS.includes(node.text) || (strict && CORE_HIDDEN_INPUTS.includes(node.text)) ? node.text : undefined;
 }
 
-/** Whether the identifier stands for a global, and not for a property or a declaration of that name. */
+/** Returns whether the identifier refers to a global, and is not a property or a declaration of that name. */
 function isReference(node: ts.Identifier): boolean {
   const { parent } = node;
   if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
@@ -153,10 +153,10 @@ export function filesAreShort(sources: Sources): Violation[] {
   });
 }
 
-/** Where the types of a library say `any` themselves, this on the line before, with the reason. */
+/** The excuse on the line before an `any`, with a reason, for libraries whose types need it. */
 const EXCUSED = /biome-ignore lint\/suspicious\/noExplicitAny: \S/;
 
-/** No `any` without a reason, and no comment that silences the compiler. */
+/** Reports `any` without a reason, and comments that silence the compiler. */
 export function typesAreHonest(sources: Sources): Violation[] {
   return [...sources].flatMap(([path, text]) => {
     const file = parse(path, text);

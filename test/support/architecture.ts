@@ -5,7 +5,7 @@ import ts from 'typescript';
 /** The project's sources by their path from its root, as `src/core/apply.ts`. */
 export type Sources = ReadonlyMap<string, string>;
 
-/** What breaks a rule: where, and what is wrong there. */
+/** A broken rule: the location and the problem. */
 export type Violation = string;
 
 const root = join(import.meta.dirname, '../..');
@@ -15,7 +15,7 @@ export function readSources(folders: readonly string[]): Sources {
   const sources = new Map<string, string>();
   for (const folder of folders) {
     for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
-      // What the bench compares with is installed beside it.
+      // The bench installs its competitors beside itself.
       if (file.startsWith(`node_modules${sep}`)) continue;
       if (/\.tsx?$/.test(file)) sources.set(`${folder}/${file}`, readFileSync(join(root, folder, file), 'utf8'));
     }
@@ -68,7 +68,7 @@ export function parse(path: string, text: string): ts.SourceFile {
 const importsByText = new Map<string, readonly Import[]>();
 const filesByText = new Map<string, ts.SourceFile>();
 
-/** Every rule is tried on all files many times over. */
+/** Returns the remembered result: rules run on all files many times. */
 function remembered<Result>(memory: Map<string, Result>, path: string, text: string, make: () => Result): Result {
   const key = `${path}\n${text}`;
   const known = memory.get(key);

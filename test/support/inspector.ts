@@ -5,10 +5,10 @@ import { type ClientMessage, LIVE_PROTOCOL, type ServerMessage } from '../../src
 import type { Addresses, ErrorAnswer } from '../../src/inspector/protocol.ts';
 import { type Inspector, type InspectorOptions, startInspector } from '../../src/inspector.ts';
 
-// Some ask hundreds of questions, each with its share of a slow machine.
+// Some tests send hundreds of requests, and the machine may be slow.
 vi.setConfig({ testTimeout: 240_000 });
 
-/** An inspector, and what a page does with it. */
+/** An inspector, with the requests of a page. */
 export class Looking {
   readonly inspector: Inspector;
 
@@ -20,7 +20,7 @@ export class Looking {
     return `http://127.0.0.1:${this.inspector.port}`;
   }
 
-  /** The raw answer; with the token unless other headers are given. */
+  /** Fetches a path, with the token unless other headers are given. */
   fetch(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = init.headers ?? {
       authorization: `Bearer ${this.inspector.token}`,
@@ -29,7 +29,7 @@ export class Looking {
     return fetch(this.origin + path, { ...init, headers });
   }
 
-  /** What an address answers; fails where it answers an error. */
+  /** Returns the answer of an address; fails if it is an error. */
   async ask<Address extends keyof Addresses>(
     address: Address,
     given: Readonly<Record<string, unknown>> = {},
@@ -39,7 +39,7 @@ export class Looking {
     return body as Addresses[Address];
   }
 
-  /** Status and error of an address that refuses. */
+  /** Returns status and error of an address that refuses. */
   async refused(
     address: keyof Addresses,
     given: Readonly<Record<string, unknown>> = {},
@@ -62,7 +62,7 @@ export class Looking {
     return { status: response.status, body: await response.json() };
   }
 
-  /** A connection as the page makes it. */
+  /** Connects as the page does. */
   async live(): Promise<Live> {
     const protocols = [LIVE_PROTOCOL, `token.${this.inspector.token}`];
     const live = new Live(new WebSocket(`ws://127.0.0.1:${this.inspector.port}/api/live`, protocols));
@@ -72,7 +72,7 @@ export class Looking {
   }
 }
 
-/** A page's WebSocket. */
+/** The WebSocket of a page. */
 export class Live {
   readonly socket: WebSocket;
   readonly messages: ServerMessage[] = [];
@@ -92,7 +92,7 @@ export class Live {
     this.socket.send(JSON.stringify(message));
   }
 
-  /** The first message of this type (that fits), which is taken out; waits for it. */
+  /** Waits for the first message of this type that fits, and removes it. */
   async next<Type extends ServerMessage['type']>(
     type: Type,
     fits: (message: Extract<ServerMessage, { type: Type }>) => boolean = () => true,
@@ -115,7 +115,7 @@ export class Live {
   }
 }
 
-/** A cache in memory that is looked at; both end with the test. */
+/** Opens a cache in memory and its inspector; both end with the test. */
 export async function look(
   options: InspectorOptions = {},
   cacheOptions: CacheOptions = {},
@@ -125,12 +125,12 @@ export async function look(
   return { cache, looking: await lookAt(cache, options) };
 }
 
-/** Tries until it holds; the machine may be busy. */
+/** Repeats the attempt until it succeeds; the machine may be busy. */
 export function waitFor<Result>(attempt: () => Result | Promise<Result>): Promise<Result> {
   return vi.waitFor(attempt, { timeout: 40_000, interval: 20 });
 }
 
-/** Looks at a cache. */
+/** Starts an inspector of a cache. */
 export async function lookAt(cache: AgentContextCache, options: InspectorOptions = {}): Promise<Looking> {
   return new Looking(await startInspector(cache, options));
 }
