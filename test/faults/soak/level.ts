@@ -16,18 +16,29 @@ const MB = 1024 * 1024;
 /** By how much the second half may be above the first. */
 export const TOLERANCE: Sample = { heap: 6 * MB, handles: 4, timers: 6, descriptors: 6, files: 8 * MB };
 
+/** What a sample measures. */
+const MEASURES = Object.keys(TOLERANCE) as (keyof Sample)[];
+
 /**
- * What has not levelled off, in words. The first fifth is left out, while everything is made that stays. The median of
- * the second half of the rest is held against that of the first: a median does not mind the moment when a server has
- * just gone and ten things are being tried. Something that grows by `r` with each of `n` samples lifts the second
- * median by `r * n / 2` above the first; so what is found is any growth over twice the tolerance in the whole run.
+ * Medians of the first and of the second half of a run, without its first fifth, in which everything is made that stays.
+ * A median ignores the moment when a server has just stopped and ten attempts are under way.
  */
-export function growing(samples: readonly Sample[]): string[] {
+export function levels(samples: readonly Sample[]): Record<keyof Sample, readonly [early: number, late: number]> {
   const settled = samples.slice(Math.ceil(samples.length / 5));
   const half = Math.floor(settled.length / 2);
-  return (Object.keys(TOLERANCE) as (keyof Sample)[]).flatMap((what) => {
-    const early = median(settled.slice(0, half).map((sample) => sample[what]));
-    const late = median(settled.slice(-half).map((sample) => sample[what]));
+  const of = (what: keyof Sample) =>
+    [settled.slice(0, half), settled.slice(-half)].map((part) => median(part.map((sample) => sample[what])));
+  return Object.fromEntries(MEASURES.map((what) => [what, of(what)])) as unknown as ReturnType<typeof levels>;
+}
+
+/**
+ * Describes what has not levelled off: the second median is above the first by more than the tolerance. Something that
+ * grows by `r` with each of `n` samples lifts it by `r * n / 2`, so growth of twice the tolerance in a run is found.
+ */
+export function growing(samples: readonly Sample[]): string[] {
+  const found = levels(samples);
+  return MEASURES.flatMap((what) => {
+    const [early, late] = found[what];
     return late - early > TOLERANCE[what] ? [`${what}: ${early} became ${late}`] : [];
   });
 }

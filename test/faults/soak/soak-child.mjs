@@ -11,7 +11,8 @@ import { pathToFileURL } from 'node:url';
 
 const { dist, redisUrl, natsUrl, dataDir, seed, samples, everyMs, leak } = JSON.parse(process.argv[2]);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
-const { AgentContextCache, MemorySnapshotStore, RedisContextCache } = await load('src/index.js');
+const { AgentContextCache, RedisContextCache } = await load('src/index.js');
+const { MemorySnapshotStore } = await load('src/backup.js');
 
 const LIVE_NAMESPACES = 30;
 const TICK_MS = 10;
