@@ -1,4 +1,4 @@
-import { cp } from 'node:fs/promises';
+import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ContextCommand } from '../../src/index.ts';
@@ -99,6 +99,8 @@ class Directory implements AsyncDisposable {
 
   static async make(commands: readonly ContextCommand[], settings: Settings, where: object, heard?: Heard) {
     const home = await tempDir('kill');
+    // A child that is killed while it opens may not have made anything yet; a copy can be taken all the same.
+    await mkdir(join(home, 'kept'));
     await writeCommands(join(home, 'commands.ndjson'), commands);
     return new Directory(home, commands, settings, where, heard);
   }
