@@ -31,7 +31,7 @@ async function restored(dataDir: string): Promise<number | string> {
 
 beforeAll(async () => {
   filled = await fillDirectory(seed);
-}, 120_000);
+});
 
 it('a damaged snapshot is passed over for the one before it, or refused, and never restored', async () => {
   const random = new Random(seed);

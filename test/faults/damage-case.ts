@@ -9,7 +9,7 @@ import { Recorded } from './damage-model.ts';
 import type { Random } from './support.ts';
 
 /** Opening and reading end within this, whatever is damaged. Generous: the machine may be busy. */
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 600_000;
 /** Files that LevelDB writes whatever happens, and that hold nothing. */
 const NOTES = /^(LOG|LOG\.old|LOCK)$/;
 

@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { copyFile, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decode, encode } from '../../src/core/encoding/codec.ts';
 import type { Update } from '../../src/index.ts';
 import { type LevelStorage, openUnproven } from '../../src/storage/disk/leveldb/level-storage.ts';
-import { proveBeforeOpening } from '../../src/storage/disk/leveldb/proof/prove-before-opening.ts';
 import { seal, unseal } from '../../src/storage/disk/leveldb/sealed.ts';
 import { copyOf, judge, type Open, openCache, openOver, type Verdict } from './damage-case.ts';
+import { type Engine, Judges } from './damage-judges.ts';
 import { Recorded } from './damage-model.ts';
 import { type Filled, fillDirectory } from './damage-workload.ts';
 import { faultSeed, long, Random, times } from './support.ts';
@@ -23,7 +23,11 @@ interface Case {
   readonly damage: (path: string) => Promise<unknown>;
 }
 
+/** How a damaged copy was taken by a process of its own. */
+type Judged = Extract<Verdict, string> | 'aborted';
+
 let filled: Filled;
+let judges: Judges;
 
 function filesOf(pattern: RegExp): string[] {
   return readdirSync(join(filled.dataDir, 'db'))
@@ -35,14 +39,12 @@ function sizeOf(file: string): number {
   return statSync(join(filled.dataDir, 'db', file)).size;
 }
 
-/** Copies are damaged, and judged. */
-async function judgeAll(cases: readonly Case[], by: Open = openCache): Promise<Verdict[]> {
-  const verdicts: Verdict[] = [];
+/** Judges damaged copies, each in a process that LevelDB may abort. */
+async function judgeAll(cases: readonly Case[], engine: Engine = 'proven'): Promise<Judged[]> {
+  const verdicts: Judged[] = [];
   for (let first = 0; first < cases.length; first += TOGETHER) {
     const some = cases.slice(first, first + TOGETHER);
-    verdicts.push(
-      ...(await Promise.all(some.map((each, index) => judgeOne(each, new Random(seed + first + index), by)))),
-    );
+    verdicts.push(...(await Promise.all(some.map((each, index) => judgeOne(each, seed + first + index, engine)))));
   }
   return verdicts;
 }
@@ -54,12 +56,17 @@ async function verdictAfter(change: (dataDir: string) => Promise<unknown>, by: O
   return judge(dataDir, recorded, new Random(seed), by);
 }
 
-async function judgeOne({ file, what, damage }: Case, random: Random, by: Open): Promise<Verdict> {
+async function judgeOne({ file, what, damage }: Case, caseSeed: number, engine: Engine): Promise<Judged> {
   const dataDir = await copyOf(filled.dataDir, 'db', file);
   await damage(join(dataDir, 'db', file));
-  const verdict = await judge(dataDir, filled.recorded, random, by);
-  if (typeof verdict === 'string') return verdict;
-  return expect.fail(`seed ${seed}: ${file}, ${what}: ${verdict.wrong} (left in ${dataDir})`);
+  const outcome = await judges.judge({ dataDir, seed: caseSeed, engine });
+  if (typeof outcome === 'string') return outcome;
+  if ('wrong' in outcome) return expect.fail(`seed ${seed}: ${file}, ${what}: ${outcome.wrong} (left in ${dataDir})`);
+  // LevelDB asserts the order of the keys it merges. Only what is not proven before can come to that.
+  const report = `seed ${seed}: ${file}, ${what}: LevelDB aborted the process: ${outcome.aborted} (left in ${dataDir})`;
+  if (engine === 'proven') return expect.fail(report);
+  console.warn(report);
+  return 'aborted';
 }
 
 function flipOf(file: string, random: Random): Case {
@@ -76,13 +83,16 @@ async function flipBit(path: string, offset: number, bit: number): Promise<void>
   await file.close();
 }
 
-function count(verdicts: readonly Verdict[], verdict: Verdict): number {
+function count(verdicts: readonly (Judged | Verdict)[], verdict: Judged): number {
   return verdicts.filter((each) => each === verdict).length;
 }
 
 beforeAll(async () => {
   filled = await fillDirectory(seed);
-}, 120_000);
+  judges = await Judges.of(filled.recorded);
+});
+
+afterAll(() => judges[Symbol.asyncDispose]());
 
 describe('a damaged directory is refused, or a true prefix', () => {
   it('is what a workload leaves: several tables, a log in use, a manifest', () => {
@@ -145,12 +155,8 @@ describe('a damaged directory is refused, or a true prefix', () => {
 
   it('where it is too large for all of it to be proven, and a bit of a table is flipped', async () => {
     const random = new Random(seed);
-    const openLarge = openOver(async (location, create) => {
-      if (!create) await proveBeforeOpening(location, 0);
-      return openUnproven(location, create);
-    });
     const cases = Array.from({ length: times(12, 1000) }, () => flipOf(random.pick(filesOf(/\.ldb$/)), random));
-    const verdicts = await judgeAll(cases, openLarge);
+    const verdicts = await judgeAll(cases, 'large');
     expect(count(verdicts, 'noticed') + count(verdicts, 'refused')).toBeGreaterThan(0);
   });
 });
