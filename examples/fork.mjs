@@ -1,11 +1,11 @@
-// Agents try alternatives, each in a branch of its own; what is better comes back, conflicts are told key by key.
+// Agents try alternatives, each in its own branch. The better one is merged, and conflicts are reported key by key.
 import { AgentContextCache, MergeConflictError } from 'agent-context-cache';
 
 const cache = new AgentContextCache();
 await cache.set('plan', { by: 'plane', price: 780 }, 'trip', { agent: 'planner' });
 await cache.set('budget', 600, 'trip', { agent: 'owner' });
 
-// A branch takes no time, and nothing that is tried in it gets out.
+// A branch is created at once, and its writes stay inside.
 const branches = new Map();
 for (const [agent, price] of [
   ['thrifty', 240],
@@ -17,12 +17,12 @@ for (const [agent, price] of [
 }
 console.log('still:', cache.get('plan', 'trip').by);
 
-// Which of them keeps to the budget, and what would it change?
+// Choose the branch that keeps to the budget, and show its changes.
 const [agent, branch] = [...branches].find(([, each]) => each.get('plan', 'trip').price <= each.get('budget', 'trip'));
 const { changed } = await cache.diff(cache, branch);
 console.log(`${agent}:`, changed[0].before.value.by, 'to', changed[0].after.value.by);
 
-// Meanwhile somebody else has changed the same key.
+// Meanwhile another agent has changed the same key.
 await cache.set('plan', { by: 'car', price: 500 }, 'trip', { agent: 'owner' });
 const failure = await cache.merge(branch).catch((error) => error);
 if (!(failure instanceof MergeConflictError)) throw failure;
@@ -30,7 +30,7 @@ for (const { key, base, ours, theirs } of failure.conflicts) {
   console.log('conflict:', key, [base, ours, theirs].map((entry) => `${entry.value.by} (${entry.agent})`).join(', '));
 }
 
-// The cheaper one.
+// Resolve the conflict: the cheaper plan wins.
 const onConflict = ({ ours, theirs }) => (theirs.value.price < ours.value.price ? 'theirs' : 'ours');
 const { updates } = await cache.merge(branch, { onConflict });
 console.log('merged', updates, 'update:', cache.get('plan', 'trip').by, 'by', cache.entry('plan', 'trip').agent);

@@ -1,10 +1,10 @@
-// Three agents work on one trip. None knows the others: each waits for what it needs and leaves what it found.
+// Three agents work on one trip without knowing each other: each waits for a key and writes its own.
 import { AgentContextCache } from 'agent-context-cache';
 
 const cache = new AgentContextCache();
 const trip = cache.namespace('trip/42');
 
-/** Resolves with the value of a key as soon as there is one. */
+/** Resolves with the value of a key as soon as it is set. */
 async function waitFor(key) {
   for await (const update of trip.watch({ keys: [key], include: 'snapshot' })) {
     if (update.operation === 'set') return update.value;

@@ -13,28 +13,28 @@ import { shownAmount, shownCount } from './terminal/format.ts';
 import type { Output } from './terminal/output.ts';
 import { Progress } from './terminal/progress.ts';
 
-/** How the command of a line has ended, here or in the process that serves the directory. */
+/** Result of the command on a line, executed here or in the process that serves the directory. */
 export interface LineOutcome {
   readonly line: number;
   readonly position: number;
   readonly error: WireError | undefined;
 }
 
-/** How the report is made. */
+/** Options of {@link ApplyReport}. */
 export interface ApplyReportOptions {
   readonly output: Output;
   readonly acknowledges: boolean;
   readonly keepGoing: boolean;
-  /** How much of the input has been read, from 0 to 1; `undefined` where that cannot be known. */
+  /** Returns the share of the input that has been read, from 0 to 1; `undefined` if the size is not known. */
   readonly fraction?: () => number | undefined;
   readonly clock?: Clock;
 }
 
-/** What `apply` tells while it runs and at its end. */
+/** Output of `apply`: acknowledgements and failures while it runs, a summary at the end. */
 export class ApplyReport implements Disposable {
   readonly acknowledges: boolean;
   readonly keepGoing: boolean;
-  /** Nobody reads the acknowledgements any more. */
+  /** Set when the reader of the acknowledgements is gone. */
   outputClosed = false;
   readonly #output: Output;
   readonly #clock: Clock;
@@ -54,7 +54,7 @@ export class ApplyReport implements Disposable {
     this.#fraction = fraction ?? (() => undefined);
   }
 
-  /** Outcomes in the order of the lines. */
+  /** Writes outcomes, which come in the order of the lines. */
   async take(outcomes: readonly LineOutcome[]): Promise<void> {
     let acknowledgements = '';
     for (const { line, position, error } of outcomes) {
@@ -65,15 +65,15 @@ export class ApplyReport implements Disposable {
     this.#progress.count(outcomes.at(-1)?.line ?? 0, 'lines', this.#fraction());
   }
 
-  /** All commands are done, and others are still to get what they made. */
+  /** Says which followers still have updates to deliver after the last command. */
   draining(followers: readonly FollowerHealth[]): void {
     const behind = followers.filter(({ name, lag }) => name !== 'checkpointer' && lag > 0);
     if (behind.length === 0) return;
     const names = behind.map(({ name, lag }) => `${name} (${shownAmount(lag, 'update')} to go)`);
-    this.#progress.turnTo(`Waiting for ${names.join(', ')}; Ctrl-C twice leaves them to the log`);
+    this.#progress.turnTo(`Waiting for ${names.join(', ')}; press Ctrl-C twice to leave them for later`);
   }
 
-  /** The end: what it came to. */
+  /** Writes the summary. */
   async finish(summary: ApplySummary | undefined, undelivered: ShutdownReport['undelivered']): Promise<void> {
     this.#progress[Symbol.dispose]();
     const seconds = Math.max(0, this.#clock.now() - this.#startedAt) / 1_000;
@@ -82,11 +82,11 @@ export class ApplyReport implements Disposable {
       if (this.#output.json && !this.acknowledges) await this.#output.writeJson({ ...summary, seconds, undelivered });
       this.#output.message(summaryText(summary, seconds));
     }
-    if (this.outputClosed) this.#output.message('Stopped: nobody reads the acknowledgements any more.');
+    if (this.outputClosed) this.#output.message('Stopped: the reader of the acknowledgements is gone.');
     for (const { follower, updates, lastError } of undelivered) {
       const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
-      const remedy = 'The log keeps them: run again with the same options, or serve, once it can be reached.';
-      const text = `The ${follower} has not delivered ${shownAmount(updates, 'update')} in time. ${remedy}${why}`;
+      const remedy = 'The log keeps them. When it is reachable again, run apply or serve with the same options.';
+      const text = `The ${follower} did not deliver ${shownAmount(updates, 'update')} in time. ${remedy}${why}`;
       this.#output.error(new ContextCacheError('UNREACHABLE', text));
     }
   }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentContextCache, ContextCacheError, replay, systemClock } from '../index.ts';
 
-/** A question of `context-cache bench`, and its answer in operations a second. */
+/** A row of `context-cache bench`: operations per second. */
 export interface Measured {
   readonly question: string;
   readonly median: number;
@@ -10,33 +10,34 @@ export interface Measured {
   readonly most: number;
 }
 
-/** How it is measured. */
+/** Options of {@link bench}. */
 export interface BenchOptions {
-  /** A directory is made in it, and removed again: the disk that is measured. */
+  /** Directory on the disk to measure. A temporary one is created in it and removed. */
   readonly folder: string;
-  /** How long each round takes, milliseconds. */
+  /** Length of a round, milliseconds. */
   readonly roundMs: number;
   readonly onQuestion: (question: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** Odd, so that one of them is the median. */
+/** Odd, so that one round is the median. */
 const ROUNDS = 5;
 const KEYS = Array.from({ length: 10_000 }, (_, index) => `key-${index}`);
 const IN_FLIGHT = 256;
-/** Between two looks at the clock. */
+/** Operations between two reads of the clock. */
 const STRIDE = 64;
 
 const keyOf = (index: number) => KEYS[index % KEYS.length] ?? '';
 const objectOf = (index: number) => ({ name: 'Ada', age: index, tags: ['one', 'two', 'three'] });
 
-/** Does some work from this operation on; tells how many it were. */
+/** Executes some operations, starting with number `from`; returns how many. */
 type Work = (from: number) => Promise<number>;
 
 /**
- * Measures this machine: some seconds, a small object a key, 10,000 keys. What was written is read back.
+ * Measures this machine for a few seconds with 10,000 keys and a small object each. Reads back what it wrote.
  *
- * @throws {ContextCacheError} `INVARIANT` where something else is read than was written; what making the directory throws.
+ * @throws {ContextCacheError} `INVARIANT` if a value differs from what was written; the error of the file system if the
+ *   temporary directory cannot be created.
  */
 export async function bench(options: BenchOptions): Promise<Measured[]> {
   const folder = await mkdtemp(join(options.folder, '.context-cache-bench-'));
@@ -68,7 +69,7 @@ async function onDisk(options: BenchOptions, dataDir: string): Promise<Measured[
   ];
 }
 
-/** Each after the one before. */
+/** Awaits each write before the next. */
 async function awaited(cache: AgentContextCache, from: number, count: number): Promise<number> {
   for (let index = from; index < from + count; index += 1) await cache.set(keyOf(index), objectOf(index));
   mustBe(cache.get(keyOf(from + count - 1)), from + count - 1);
@@ -82,7 +83,7 @@ async function together(cache: AgentContextCache, from: number): Promise<number>
   return IN_FLIGHT;
 }
 
-/** The whole log of what was written before, each round into memory anew. */
+/** Replays the whole log that was written before, in each round into a new cache in memory. */
 async function ofReplay({ onQuestion, signal }: BenchOptions, dataDir: string): Promise<Measured> {
   const question = 'replay, updates of a data directory';
   onQuestion(question);
@@ -102,7 +103,7 @@ async function measure({ roundMs, onQuestion, signal }: BenchOptions, question: 
   onQuestion(question);
   const rates: number[] = [];
   let done = 0;
-  // The first round is the warm-up.
+  // Round 0 is the warm-up.
   for (let round = 0; round <= ROUNDS; round += 1) {
     const before = done;
     const startedAt = systemClock.now();
@@ -119,7 +120,7 @@ async function measure({ roundMs, onQuestion, signal }: BenchOptions, question: 
 
 function rateOf(count: number, elapsedMs: number): number {
   const rate = (count / Math.max(1, elapsedMs)) * 1_000;
-  // Even on the slowest machine there are some.
+  // Three digits are enough for a slow machine.
   return rate < 100 ? Number(rate.toPrecision(3)) : Math.round(rate);
 }
 
@@ -134,5 +135,5 @@ function mustBe(value: unknown, age: number): void {
 }
 
 function wrong(): ContextCacheError {
-  return new ContextCacheError('INVARIANT', 'Something else was read than was written. Please report it.');
+  return new ContextCacheError('INVARIANT', 'A value differs from what was written. Please report it.');
 }

@@ -23,18 +23,21 @@ import { applySettings } from './config/settings.ts';
 import { example, type Session } from './context.ts';
 import { packageVersion } from './package-file.ts';
 
-/** The whole command line. */
+/** Creates the command line with all its commands. */
 export function createProgram(session: Session): Command {
   const program = new Command('context-cache')
     .description('Shared, replayable memory for AI agents, from the command line.')
     .version(packageVersion)
-    .option('--json', 'output, warnings and errors for programs')
-    .addOption(new Option('--data-dir <dir>', 'the data directory').env('CONTEXT_CACHE_DIR').default('.context-cache'))
+    .option('--json', 'print output, warnings and errors as JSON')
+    .addOption(new Option('--data-dir <dir>', 'data directory').env('CONTEXT_CACHE_DIR').default('.context-cache'))
     .addOption(
-      onCommandLineOnly('--config <file>', 'the configuration file (default: context-cache.config.js or .json, here)'),
+      onCommandLineOnly(
+        '--config <file>',
+        'configuration file (default: context-cache.config.js or .json in the working directory)',
+      ),
     )
-    .addOption(onCommandLineOnly('--no-color', 'no colours, as with NO_COLOR'))
-    // These three are inherited by the commands that are added below. Errors are told in one place, see main.ts.
+    .addOption(onCommandLineOnly('--no-color', 'print without colors, as with NO_COLOR'))
+    // The next three calls are inherited by the commands added below. `run.ts` alone prints errors.
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })
     .exitOverride()

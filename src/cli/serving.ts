@@ -6,21 +6,23 @@ import { HttpClient } from '../serve/http-client.ts';
 import { HttpServer } from '../serve/http-server.ts';
 import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
 import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../serve/serve-file.ts';
+import { HttpListener } from '../wire/http-listener.ts';
+import { hasData } from './rehearsal.ts';
 import { openOrConnect } from './target.ts';
 import type { Output } from './terminal/output.ts';
 
-/** What is served, and how. */
+/** Options of {@link Serving.start}. */
 export interface ServingOptions {
   readonly dataDir: string;
   readonly output: Output;
   readonly port?: number | undefined;
   readonly cache: Omit<OpenOptions, 'dataDir' | 'onError'>;
-  /** Take commands from this NATS, on this subject. */
+  /** NATS server and subject to take commands from. */
   readonly commands?: { readonly url: string; readonly subject: string } | undefined;
   readonly snapshots: () => Promise<SnapshotInfo[]>;
 }
 
-/** A data directory that this process has open and serves to others. */
+/** A data directory that this process has open and serves to other processes. */
 export class Serving {
   readonly cache: AgentContextCache;
   readonly port: number;
@@ -47,10 +49,12 @@ export class Serving {
   /**
    * Opens the directory and serves it.
    *
-   * @throws {ContextCacheError} `DIRECTORY_LOCKED` where another process has it, and what opening a cache throws.
+   * @throws {ContextCacheError} `DIRECTORY_LOCKED` if another process has it open; `INVALID_OPTION` if the port is taken;
+   *   the errors of `AgentContextCache.open`.
    */
   static async start(options: ServingOptions): Promise<Serving> {
     const { dataDir, output, port, commands, snapshots } = options;
+    if (port !== undefined && !(await hasData(dataDir))) await mustBeFree(port);
     const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
     if (cache instanceof HttpClient) {
       cache.close();
@@ -74,10 +78,10 @@ export class Serving {
     }
   }
 
-  /** Lets nobody in any more, ends what is under way, and lets the followers deliver for so long. */
+  /** Takes no more requests, ends the running ones, and gives the followers `timeoutMs` to deliver. */
   async close(timeoutMs: number): Promise<ShutdownReport> {
     await removeServeFile(this.#dataDir, this.#file);
-    // At the same time: a stalled NATS must not make the rest wait.
+    // In parallel, so that a stalled NATS does not delay the rest.
     const closing = Promise.all([this.#server.close(), this.#commands?.close()]);
     const report = await this.cache.shutdown({ timeoutMs });
     await closing;
@@ -85,9 +89,15 @@ export class Serving {
   }
 }
 
+/** @throws {ContextCacheError} `INVALID_OPTION` if the port is taken, before a directory is created for it. */
+async function mustBeFree(port: number): Promise<void> {
+  const listener = await HttpListener.listen({ port, answer: async () => {} });
+  await listener.close();
+}
+
 async function alreadyServed(dataDir: string): Promise<ContextCacheError> {
   const pid = (await readServeFile(dataDir))?.pid;
   const who = pid === undefined ? 'Another process' : `Process ${pid}`;
-  const remedy = 'Use it as it is (every other command does), stop it, or choose another --data-dir.';
+  const remedy = 'The other commands reach it as it is. To serve anew, stop it, or choose another --data-dir.';
   return new ContextCacheError('DIRECTORY_LOCKED', `${who} already serves ${resolve(dataDir)}. ${remedy}`);
 }

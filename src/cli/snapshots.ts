@@ -5,26 +5,26 @@ import { redisFor } from './config/options.ts';
 import type { Context } from './context.ts';
 import { UsageError } from './terminal/failure.ts';
 
-/** Where snapshots are kept: in a Redis, in a directory, or else beside the data. */
+/** The store of snapshots that a command uses: a Redis, a directory, or by default `backups` in the data directory. */
 export interface SnapshotTarget {
   readonly dataDir: string;
   readonly redis?: string | undefined;
   readonly backupDir?: string | undefined;
 }
 
-/** The options that name a place. */
-export interface PlaceFlags {
+/** The options that name a store. */
+export interface StoreFlags {
   readonly redis?: string;
   readonly redisPrefix?: string;
   readonly backupDir?: string;
 }
 
 /**
- * The place that is meant. What is typed comes before what environment and file say.
+ * Returns the one store that the options name. Flags take precedence over environment and file.
  *
- * @throws {UsageError} where two are typed.
+ * @throws {UsageError} if flags name two.
  */
-export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): SnapshotTarget {
+export function oneStore({ dataDir, options, isFlag }: Context<StoreFlags>): SnapshotTarget {
   const { backupDir } = options;
   const redis = options.redis === undefined && !isFlag('redisPrefix') ? undefined : redisFor(options);
   if (redis === undefined || backupDir === undefined) return { dataDir, redis, backupDir };
@@ -33,7 +33,7 @@ export function onePlace({ dataDir, options, isFlag }: Context<PlaceFlags>): Sna
   throw new UsageError('Give --redis or --backup-dir, not both.');
 }
 
-/** The store of a place. Its user closes it. */
+/** Creates the store. The caller closes it. */
 export function storeOf({ dataDir, redis, backupDir }: SnapshotTarget): SnapshotStore {
   if (backupDir !== undefined) return new DirectorySnapshotStore(backupDir);
   return redis === undefined
@@ -41,9 +41,9 @@ export function storeOf({ dataDir, redis, backupDir }: SnapshotTarget): Snapshot
     : new RedisSnapshotStore({ url: redis });
 }
 
-/** What is stored, newest first. */
-export async function listSnapshots(place: SnapshotTarget): Promise<SnapshotInfo[]> {
-  const manager = new BackupManager({ store: storeOf(place) });
+/** Lists the stored snapshots, newest first. */
+export async function listSnapshots(target: SnapshotTarget): Promise<SnapshotInfo[]> {
+  const manager = new BackupManager({ store: storeOf(target) });
   try {
     return await manager.list();
   } finally {

@@ -1,7 +1,13 @@
-import { access } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { SnapshotInfo } from '../backup.ts';
-import { AgentContextCache, ContextCacheError, type ContextCommand, type OpenOptions, systemClock } from '../index.ts';
+import {
+  AgentContextCache,
+  type CacheHealth,
+  ContextCacheError,
+  type ContextCommand,
+  type OpenOptions,
+  systemClock,
+} from '../index.ts';
 import { HttpClient } from '../serve/http-client.ts';
 import {
   type DiffRange,
@@ -13,11 +19,15 @@ import {
   logChunks,
 } from '../serve/json-lines.ts';
 import { readServeFile } from '../serve/serve-file.ts';
+import { hasData } from './rehearsal.ts';
 import { listSnapshots } from './snapshots.ts';
+import { shownCount } from './terminal/format.ts';
 import type { Output } from './terminal/output.ts';
 
-/** The cache that a command is about: one that another process serves, or one that this process has opened. */
+/** The cache that a command uses: served by another process, or opened by this one. */
 export interface Target extends AsyncDisposable {
+  /** Set if another process serves the directory. */
+  readonly isServed: boolean;
   ask(command: ContextCommand): Promise<unknown>;
   dump(range: DumpRange): AsyncIterable<string | Uint8Array>;
   history(key: string, namespace: string): AsyncIterable<string | Uint8Array>;
@@ -26,50 +36,74 @@ export interface Target extends AsyncDisposable {
   snapshots(): Promise<SnapshotInfo[]>;
 }
 
-/** How a directory is opened. */
+/** Options of {@link openTarget}. */
 export interface OpenRequest {
   readonly dataDir: string;
   readonly output: Output;
-  /** Make the directory where it is not there. Default false. */
+  /** Create the directory if it does not exist. Default false. */
   readonly create?: boolean;
   readonly cache?: Omit<OpenOptions, 'dataDir' | 'onError'>;
 }
 
-/** How long another command that has the directory open for a moment is waited for. */
+/** How long a command waits for another one that has the directory open, milliseconds. */
 const LOCK_WAIT_MS = 5_000;
-const LOCK_LOOK_MS = 50;
-/** How long a command may take to leave the directory as it should be. */
+/** Time between two attempts, milliseconds. */
+const LOCK_RETRY_MS = 50;
+/** How long closing a cache may take at the end of a command, milliseconds. */
 export const CLOSE_MS = 5_000;
 
 /**
- * The cache of a directory, through the process that serves it, or else opened here.
+ * Returns the cache of a directory: through the process that serves it, otherwise opened here.
  *
- * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, and what opening a cache throws.
+ * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, and the errors of `AgentContextCache.open`.
  */
 export async function openTarget(request: OpenRequest): Promise<Target> {
   const opened = await openOrConnect(request);
   return opened instanceof HttpClient ? new ServedTarget(opened) : new OwnTarget(opened, request.dataDir);
 }
 
-/** The process that serves the directory, or else the cache opened here. A short lock of another's is waited for. */
+/** Returns a client of the process that serves the directory, otherwise the cache, opened here. Waits for a lock. */
 export async function openOrConnect(request: OpenRequest): Promise<HttpClient | AgentContextCache> {
   const { dataDir, create = false } = request;
-  const deadline = systemClock.now() + LOCK_WAIT_MS;
-  for (;;) {
+  return whenUnlocked(request.output, async () => {
     const client = await connectServed(dataDir);
     if (client !== undefined) return client;
     if (!create) await mustExist(dataDir);
+    return openCache(request);
+  });
+}
+
+/**
+ * Tries again while another process has the directory open, for {@link LOCK_WAIT_MS}; says at once that it waits.
+ *
+ * @throws {ContextCacheError} `DIRECTORY_LOCKED` after that time.
+ */
+export async function whenUnlocked<Result>(output: Output, open: () => Promise<Result>): Promise<Result> {
+  const deadline = systemClock.now() + LOCK_WAIT_MS;
+  for (let isFirst = true; ; isFirst = false) {
     try {
-      return await openCache(request);
+      return await open();
     } catch (error) {
-      const locked = error instanceof ContextCacheError && error.code === 'DIRECTORY_LOCKED';
-      if (!locked || systemClock.now() >= deadline) throw error;
+      const isLocked = error instanceof ContextCacheError && error.code === 'DIRECTORY_LOCKED';
+      if (!isLocked || systemClock.now() >= deadline) throw error;
+      const [holder = error.message] = /^.* is in use by (process \d+|another process)/.exec(error.message) ?? [];
+      if (isFirst) output.message(`${holder}. Waiting up to ${LOCK_WAIT_MS / 1_000} s for it …`);
     }
-    await new Promise<void>((resolve) => systemClock.setTimeout(resolve, LOCK_LOOK_MS));
+    await new Promise<void>((resolve) => systemClock.setTimeout(resolve, LOCK_RETRY_MS));
   }
 }
 
-/** The process that serves the directory; `undefined` where none does. */
+/** Returns the positions that the log holds. */
+export async function keptRange(target: Pick<Target, 'ask'>): Promise<{ first: number; head: number }> {
+  return ((await target.ask({ type: 'cache.health' })) as CacheHealth).log;
+}
+
+/** Says that there is no more of the past than this. */
+export function keptFrom(first: number): string {
+  return `The log is kept from position ${shownCount(first)} on; earlier updates have been discarded.`;
+}
+
+/** Returns a client of the process that serves the directory; `undefined` if no process does. */
 export async function connectServed(dataDir: string): Promise<HttpClient | undefined> {
   const file = await readServeFile(dataDir);
   if (file === undefined) return undefined;
@@ -84,19 +118,16 @@ export async function connectServed(dataDir: string): Promise<HttpClient | undef
   return undefined;
 }
 
-/** @throws {ContextCacheError} `NOT_FOUND` where there is no data directory. */
+/** @throws {ContextCacheError} `NOT_FOUND` if there is no data directory. */
 export async function mustExist(dataDir: string): Promise<void> {
-  try {
-    await access(join(dataDir, 'db', 'CURRENT'));
-  } catch (cause) {
-    const remedy = 'Name another with --data-dir, or make it: context-cache serve, set or apply.';
-    throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${resolve(dataDir)}. ${remedy}`, { cause });
-  }
+  if (await hasData(dataDir)) return;
+  const remedy = 'Name another with --data-dir, or create it with context-cache serve, set or apply.';
+  throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${resolve(dataDir)}. ${remedy}`);
 }
 
 function openCache({ dataDir, output, cache = {} }: OpenRequest): Promise<AgentContextCache> {
   return AgentContextCache.open({
-    // What this process does not do, the next one that serves the directory does.
+    // Broadcasts and snapshots are left to the next process that serves the directory.
     natsUrl: null,
     backup: { enabled: false },
     passivateAfterMs: 0,
@@ -112,6 +143,7 @@ function sourced(source: string, error: Error): Error {
 }
 
 class ServedTarget implements Target {
+  readonly isServed = true;
   readonly #client: HttpClient;
 
   constructor(client: HttpClient) {
@@ -148,6 +180,7 @@ class ServedTarget implements Target {
 }
 
 class OwnTarget implements Target {
+  readonly isServed = false;
   readonly #cache: AgentContextCache;
   readonly #dataDir: string;
 

@@ -3,48 +3,47 @@ import { type Acknowledgement, type AgentContextCache, type ContextCommand, isDa
 import { type Line, parseLine } from '../wire/lines.ts';
 import { CommandWindow } from './command-window.ts';
 
-/** How the command of a line ended. */
+/** Result of the command on a line. */
 export interface Outcome {
   readonly line: number;
-  /** Where the log was when the command was done. */
+  /** Position of the log when the command was done. */
   readonly position: number;
   readonly error: unknown;
 }
 
-/** What the commands of a stream have come to. */
+/** Result of a stream of commands. */
 export interface ApplySummary {
-  /** Lines read, blank ones included. */
+  /** Lines read, including blank ones. */
   readonly lines: number;
   /** Updates that the commands made. */
   readonly updates: number;
-  /** Commands that were to change something and had nothing to change. */
+  /** Commands that could change something but had nothing to change. */
   readonly unchanged: number;
   readonly failed: number;
   /** Position of the log's last update. */
   readonly position: number;
 }
 
-/** How {@link applyLines} works. */
+/** Options of {@link applyLines}. */
 export interface ApplyOptions {
   readonly cache: AgentContextCache;
   readonly lines: AsyncIterable<readonly Line[]>;
-  /** Go on after a line that fails. */
+  /** Continue after a line that fails. */
   readonly keepGoing: boolean;
-  /** Wait for the disk now and then: for a cache whose writes do not wait for it. Default false. */
+  /** Flush regularly, for a cache whose writes do not wait for the disk. Default false. */
   readonly flush?: boolean;
-  /** Ends the sending; what has been sent is waited for. */
+  /** Stops sending; commands that were sent are awaited. */
   readonly signal?: AbortSignal;
-  /** Lets go of the source, which may be waiting for more input. */
+  /** Releases the source, which may be waiting for more input. */
   readonly cancel: () => void;
-  /** Outcomes in the order of the lines. The next ones wait for it. What it throws ends the whole. */
+  /** Called with outcomes in the order of the lines, awaited before the next ones. An error it throws ends the run. */
   readonly onOutcomes: (outcomes: readonly Outcome[]) => Promise<void> | void;
 }
 
 /**
- * Sends the command of each line to the cache, many at a time and in order, and tells how each has ended once it is
- * durable. Without `keepGoing` nothing is sent behind a line that fails.
- *
- * @throws what the source or `onOutcomes` has thrown, after what was sent has ended.
+ * Sends the command of each line to the cache, many at a time and in order, and reports each outcome when it is durable.
+ * Without `keepGoing`, sends nothing after a line that fails. Rejects with the error of the source or of `onOutcomes`,
+ * after the commands that were sent have ended.
  */
 export async function applyLines(options: ApplyOptions): Promise<ApplySummary> {
   const run = new ApplyRun(options);
@@ -58,7 +57,7 @@ export async function applyLines(options: ApplyOptions): Promise<ApplySummary> {
   }
 }
 
-/** After so many commands or bytes a cache that does not wait for the disk is made to. */
+/** Commands and bytes after which `flush` waits for the disk. */
 const FLUSH_COMMANDS = 4_096;
 const FLUSH_BYTES = 8 * 1024 * 1024;
 
@@ -76,8 +75,8 @@ class ApplyRun {
   }
 
   async run(): Promise<ApplySummary> {
-    const [sent, told] = await Promise.allSettled([this.#send(), this.#tell()]);
-    if (told.status === 'rejected') throw told.reason;
+    const [sent, reported] = await Promise.allSettled([this.#send(), this.#report()]);
+    if (reported.status === 'rejected') throw reported.reason;
     if (sent.status === 'rejected') throw sent.reason;
     return { ...this.#counts, position: this.#cache.position };
   }
@@ -102,14 +101,14 @@ class ApplyRun {
         if (this.#options.flush) await this.#flush();
       }
     } catch (error) {
-      // A source that was let go of complains.
+      // A released source throws.
       if (!this.#stopped) throw error;
     } finally {
       this.#window.end();
     }
   }
 
-  async #tell(): Promise<void> {
+  async #report(): Promise<void> {
     try {
       for (let outcomes = await this.#window.take(); outcomes !== undefined; outcomes = await this.#window.take()) {
         await this.#options.onOutcomes(outcomes);
@@ -121,7 +120,7 @@ class ApplyRun {
     }
   }
 
-  /** What must be waited for before the next line, if anything. */
+  /** Sends a line. Returns a promise if the next line must wait for it. */
   #sendLine(line: Line): Promise<void> | undefined {
     this.#counts.lines = line.number;
     let command: ContextCommand;
@@ -150,11 +149,11 @@ class ApplyRun {
       (error) => this.#fail(line, slot, error),
     );
     if (this.#options.keepGoing || (made > 0 && !mayConflict(command))) return undefined;
-    // Whether it is refused is decided by now, and known when the microtasks have run.
+    // A refusal is decided by now, and known when the microtasks have run.
     return nextTurn();
   }
 
-  /** Reads, and commands about the cache itself: in their turn, with nothing else under way. */
+  /** Executes reads and commands about the cache itself in their turn, with nothing else in flight. */
   async #sendOther(line: Line, command: ContextCommand): Promise<void> {
     await this.#window.room(() => this.#stopped || this.#window.isEmpty);
     if (this.#stopped) return;
@@ -188,12 +187,12 @@ class ApplyRun {
   }
 }
 
-/** Anything may be on a line; the cache says what is wrong with it. */
+/** Returns whether it is a data command. A line may contain anything; the cache reports what is wrong with it. */
 function isData(command: unknown): boolean {
   return typeof command === 'object' && command !== null && isDataCommand(command as ContextCommand);
 }
 
-/** An expired entry may make an update although the command itself is refused. */
+/** Returns whether the command can be refused after it made an update, the expiry of an entry. */
 function mayConflict(command: ContextCommand): boolean {
   return 'ifVersion' in command || 'operations' in command;
 }

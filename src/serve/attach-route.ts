@@ -4,20 +4,20 @@ import { readJson } from '../wire/http-query.ts';
 import { beginLines, writeText } from '../wire/http-response.ts';
 import type { Exchange, Route } from './http-routes.ts';
 
-/** What another program of this user may choose of an inspector in the process that serves. */
+/** Options of an inspector that another program of this user opens in the serving process. */
 export interface AttachRequest {
   readonly port?: number | undefined;
   readonly allowWrite?: boolean | undefined;
-  /** Names whose values are hidden as well; see `redact` of the inspector. */
+  /** Further words of names whose values are hidden; see `redact` of the inspector. */
   readonly redact?: readonly string[] | undefined;
 }
 
-/** The path that {@link ATTACH} is served at. */
+/** Path of {@link ATTACH}. */
 export const ATTACH_PATH = '/v1/inspect';
 
 /**
- * Begins an inspector in the process that serves the cache, and tells its address in the first line of the answer. It ends
- * when the request does, so that nothing is left of it once nobody looks.
+ * Starts an inspector in the process that serves the cache. The first line of the answer has its address. It ends with the
+ * request, so that nothing is left when the caller is gone.
  */
 export const ATTACH: Route = { method: 'POST', answer: attach };
 

@@ -1,18 +1,18 @@
-/** A command that has been sent and whose end is awaited. */
+/** A command in flight. */
 export interface Slot<Outcome> {
   readonly bytes: number;
   /** Set when the command has ended. */
   outcome: Outcome | undefined;
 }
 
-/** Commands in flight at the most: while the disk has one half, the other is read and carried out. */
+/** Most commands in flight: while one half is written to disk, the other half is read and executed. */
 export const MAX_COMMANDS = 8_192;
-/** Bytes of their lines at the most; a larger line goes alone. */
+/** Most bytes of their lines; a larger line is sent alone. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /**
- * The commands in flight, in the order they were sent: how many there may be is bounded, and their outcomes come out
- * in that order. One sender, one taker.
+ * The commands in flight, a bounded number, in the order they were sent. Their outcomes are taken in that order. Has one
+ * sender and one taker.
  */
 export class CommandWindow<Outcome> {
   #slots: Slot<Outcome>[] = [];
@@ -21,12 +21,12 @@ export class CommandWindow<Outcome> {
   #wakeTaker: (() => void) | undefined;
   #wakeSender: (() => void) | undefined;
 
-  /** Whether one more has to wait for {@link room}. */
+  /** True if the next command must wait for {@link room}. */
   get full(): boolean {
     return this.#slots.length >= MAX_COMMANDS || this.#bytes >= MAX_BYTES;
   }
 
-  /** Whether nothing is in flight. */
+  /** True if nothing is in flight. */
   get isEmpty(): boolean {
     return this.#slots.length === 0;
   }
@@ -43,7 +43,7 @@ export class CommandWindow<Outcome> {
     if (this.#slots[0] === slot) this.#wakeTaker?.();
   }
 
-  /** Resolves once `ready` holds; looked at whenever outcomes were taken. */
+  /** Resolves when `ready` is true. Tests it whenever outcomes were taken. */
   async room(ready: () => boolean): Promise<void> {
     while (!ready()) {
       await new Promise<void>((resolve) => {
@@ -52,7 +52,7 @@ export class CommandWindow<Outcome> {
     }
   }
 
-  /** Outcomes that are there, from the oldest command on; waits for the first. `undefined` after the end. */
+  /** Takes the outcomes known so far, from the oldest command on; waits for the first. `undefined` after the end. */
   async take(): Promise<Outcome[] | undefined> {
     while (this.#slots[0]?.outcome === undefined) {
       if (this.#ended && this.#slots.length === 0) return undefined;
@@ -70,12 +70,12 @@ export class CommandWindow<Outcome> {
     return outcomes;
   }
 
-  /** Outcomes that were taken have been dealt with: now others may come. */
+  /** Admits further commands after outcomes were taken and handled. */
   release(): void {
     this.#wakeSender?.();
   }
 
-  /** Nothing more is sent. */
+  /** Marks the end: no more commands are sent. */
   end(): void {
     this.#ended = true;
     this.#wakeTaker?.();

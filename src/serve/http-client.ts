@@ -9,7 +9,7 @@ import type { ApplySummary } from './apply-lines.ts';
 import type { DiffRange, DumpRange, LogRange } from './json-lines.ts';
 import type { ServeFile } from './serve-file.ts';
 
-/** What is watched; see `WatchOptions` of the cache. */
+/** Filter of a watch; see `WatchOptions` of the cache. */
 export interface WatchQuery {
   readonly namespaces: readonly string[];
   readonly keys: readonly string[];
@@ -17,10 +17,10 @@ export interface WatchQuery {
   readonly snapshot: boolean;
 }
 
-/** How a stream of commands is sent. */
+/** Options of {@link HttpClient.apply}. */
 export interface RemoteApplyOptions {
   readonly keepGoing: boolean;
-  /** Whether each command that was done is told; failures always are. */
+  /** Acknowledge each command that succeeds. Failures are always reported. */
   readonly acknowledges: boolean;
   readonly signal?: AbortSignal;
 }
@@ -33,9 +33,9 @@ export type ApplyLine =
 
 /** An inspector in another process. */
 export interface RemoteInspector {
-  /** For a browser. The token is in it. */
+  /** Address for a browser; contains the token. */
   readonly url: string;
-  /** Resolves when it has ended; rejects where the process went away. */
+  /** Resolves when the inspector has ended; rejects if its process dies. */
   readonly ended: Promise<void>;
 }
 
@@ -47,7 +47,7 @@ interface Send {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How long the other process may take to say that it is there. */
+/** Longest wait for the first answer of the other process, milliseconds. */
 const GREETING_MS = 5_000;
 const STREAM = 'application/x-ndjson';
 
@@ -62,7 +62,7 @@ export class HttpClient {
     this.#clock = clock;
   }
 
-  /** Whether that process answers, and is the one of the token. */
+  /** Returns whether the process answers and accepts the token. */
   async answers(): Promise<boolean> {
     const late = new AbortController();
     const timer = this.#clock.setTimeout(() => late.abort(), GREETING_MS);
@@ -71,7 +71,7 @@ export class HttpClient {
       return true;
     } catch (error) {
       if (late.signal.aborted) {
-        const message = `Process ${this.#server.pid} serves the directory and does not answer. Is it stopped? Resume or end it.`;
+        const message = `Process ${this.#server.pid} serves the directory but does not answer. If it is paused, resume it; otherwise end it.`;
         throw new ContextCacheError('UNREACHABLE', message, { cause: error });
       }
       return false;
@@ -81,9 +81,9 @@ export class HttpClient {
   }
 
   /**
-   * Answers a command as `ask` of the cache does.
+   * Executes a command and resolves with its answer, as `ask` of the cache does.
    *
-   * @throws {ContextCacheError} what the cache says; `OUTCOME_UNKNOWN` where the process went away meanwhile.
+   * @throws {ContextCacheError} the error of the cache; `OUTCOME_UNKNOWN` if the process dies before it answers.
    */
   async ask(command: ContextCommand): Promise<unknown> {
     const body = Readable.from([Buffer.from(JSON.stringify(command))]);
@@ -105,27 +105,27 @@ export class HttpClient {
     return this.#json({ method: 'GET', path: '/v1/snapshots' }) as Promise<SnapshotInfo[]>;
   }
 
-  /** Entries, a line each, as bytes. */
+  /** Yields entries, a line each, as bytes. */
   dump({ at, namespace }: DumpRange): AsyncIterable<Buffer> {
     return this.#lines(`/v1/dump?${query({ at: at === undefined ? at : positionText(at), namespace })}`);
   }
 
-  /** What became of an entry, a version a line, newest first, as bytes. */
+  /** Yields the versions of an entry, newest first, a line each, as bytes. */
   history(key: string, namespace?: string): AsyncIterable<Buffer> {
     return this.#lines(`/v1/history?${query({ key, namespace })}`);
   }
 
-  /** What is different between two moments, an entry a line, as bytes. */
+  /** Yields the entries that differ between two views, a line each, as bytes. */
   diff({ a, b, namespace }: DiffRange): AsyncIterable<Buffer> {
     return this.#lines(`/v1/diff?${query({ a: positionText(a), b: positionText(b), namespace })}`);
   }
 
-  /** Updates, a line each, as bytes. */
+  /** Yields updates, a line each, as bytes. */
   log({ from, to, namespace }: LogRange): AsyncIterable<Buffer> {
     return this.#lines(`/v1/log?${query({ from, to, namespace })}`);
   }
 
-  /** Updates as they come, a line each, as bytes. */
+  /** Yields updates as they happen, a line each, as bytes. */
   watch({ namespaces, keys, since, snapshot }: WatchQuery, signal: AbortSignal): AsyncIterable<Buffer> {
     const asked = query({ since, snapshot: snapshot || undefined });
     for (const namespace of namespaces) asked.append('namespace', namespace);
@@ -134,9 +134,9 @@ export class HttpClient {
   }
 
   /**
-   * Has the other process show its cache to a browser, until the signal.
+   * Opens an inspector in the other process until the signal is aborted.
    *
-   * @throws {ContextCacheError} what starting an inspector throws; `NOT_FOUND` where that process cannot.
+   * @throws {ContextCacheError} the errors of `startInspector`; `NOT_FOUND` if the process has no inspector.
    */
   async inspect(options: object, signal: AbortSignal): Promise<RemoteInspector> {
     const body = Readable.from([Buffer.from(JSON.stringify(options))]);
@@ -147,12 +147,12 @@ export class HttpClient {
     const ended = (async () => {
       for await (const _ of answer);
     })();
-    // Looked at when its turn has come.
+    // The caller may await it later.
     ended.catch(() => {});
     return { url, ended };
   }
 
-  /** Sends commands, a line each, and gives what is answered, those of one chunk at a time. */
+  /** Sends commands, a line each, and yields the lines of the answer, one chunk at a time. */
   async *apply(body: Readable, options: RemoteApplyOptions): AsyncGenerator<ApplyLine[]> {
     const { keepGoing, acknowledges, signal } = options;
     const path = `/v1/apply?keepGoing=${keepGoing}&acks=${acknowledges}`;
@@ -160,7 +160,7 @@ export class HttpClient {
     try {
       yield* this.#applyLines(unbroken(response, signal));
     } finally {
-      // The answer may be complete before everything was sent.
+      // The answer may be complete before all lines were sent.
       body.destroy();
     }
   }
@@ -177,7 +177,7 @@ export class HttpClient {
     }
   }
 
-  /** Lets go of the connections. */
+  /** Closes the connections. */
   close(): void {
     this.#agent.destroy();
   }
@@ -191,14 +191,14 @@ export class HttpClient {
     return parseJson(decodeUtf8(await readAll(unbroken(await this.#send(send)))));
   }
 
-  /** The answer, once it has begun. */
+  /** Resolves with the answer when it starts. */
   async #send({ method, path, type, body, signal }: Send): Promise<IncomingMessage> {
     const { port, token } = this.#server;
     const headers = { authorization: `Bearer ${token}`, ...(type === undefined ? {} : { 'content-type': type }) };
     const request = sendRequest({ host: '127.0.0.1', port, method, path, headers, agent: this.#agent, signal });
     const answered = response(request);
     if (body === undefined) request.end();
-    // How it failed shows in the answer, or in that there is none.
+    // A failure shows in the answer, or in its absence.
     else pipeline(body, request, () => {});
     const message = await answered;
     const { statusCode = 0 } = message;
@@ -211,36 +211,36 @@ export class HttpClient {
 function response(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.once('response', resolve);
-    // Stays: the connection may fail again when the answer has come.
+    // Never removed: the connection may fail again after the answer has started.
     request.on('error', (cause: NodeJS.ErrnoException) => {
       if (cause.name === 'AbortError') reject(cause);
       else if (cause.code === 'ECONNREFUSED') reject(gone('UNREACHABLE', 'cannot be reached', cause));
-      else reject(gone('OUTCOME_UNKNOWN', 'went away before it answered', cause));
+      else reject(gone('OUTCOME_UNKNOWN', 'ended before it answered', cause));
     });
   });
 }
 
 function gone(code: 'UNREACHABLE' | 'OUTCOME_UNKNOWN', what: string, cause: unknown): ContextCacheError {
-  const remedy = 'Look whether it runs, read what is there, then decide.';
+  const remedy = 'Check that it runs, and read the present values before you try again.';
   return new ContextCacheError(code, `The process that serves the directory ${what}. ${remedy}`, { cause });
 }
 
-/** An answer that is cut off is none; one that is no longer wanted just ends. */
+/** Passes on the bytes of an answer. Throws if it is cut off; ends quietly if the caller aborted it. */
 async function* unbroken(message: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Buffer> {
   try {
     yield* message;
   } catch (cause) {
     if (signal?.aborted) return;
-    throw gone('OUTCOME_UNKNOWN', 'went away while it answered', cause);
+    throw gone('OUTCOME_UNKNOWN', 'ended while it answered', cause);
   }
 }
 
 const ERROR_LINE = Buffer.from('{"error":');
 const NEWLINE = 0x0a;
 
-/** An error behind the beginning of an answer comes as the last line, which nothing else looks like. */
+/** Takes an error out of the end of an answer. It is the last line, and no other line looks like it. */
 async function* withoutErrorLine(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  /** The beginning of a line that may become an error. */
+  /** Start of a line that may turn out to be an error. */
   let held = Buffer.alloc(0);
   let midLine = false;
   for await (const chunk of chunks) {

@@ -9,25 +9,25 @@ import { wireAnswer, wireError } from '../wire/wire-error.ts';
 import { applyLines, type Outcome } from './apply-lines.ts';
 import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
 
-/** A request and what it is answered with. */
+/** A request and its response. */
 export interface Exchange {
   readonly cache: AgentContextCache;
-  /** The snapshots that are stored. */
+  /** Lists the stored snapshots. */
   readonly snapshots: () => Promise<SnapshotInfo[]>;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
-  /** The other side has gone, or the server is being closed. */
+  /** Aborted when the client is gone or the server closes. */
   readonly signal: AbortSignal;
 }
 
-/** What answers requests of one method and path. */
+/** Handler of one path. */
 export interface Route {
   readonly method: 'GET' | 'POST';
   readonly answer: (exchange: Exchange) => Promise<void>;
 }
 
-/** All there is, by path. */
+/** The handlers by path. */
 export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/command', { method: 'POST', answer: command }],
   ['/v1/apply', { method: 'POST', answer: apply }],
@@ -69,11 +69,11 @@ async function apply({ cache, request, response, query, signal }: Exchange): Pro
   response.end(`${JSON.stringify({ summary })}\n`);
 }
 
-/** The body as a stream that may be let go of while the answer is still to come. */
+/** Returns the body as a stream that can be released before the answer is written. */
 function bodyOf(request: IncomingMessage): PassThrough {
   const body = new PassThrough();
   request.once('close', () => {
-    // The line that was cut off is none.
+    // A line that was cut off is not executed.
     if (!request.readableEnded) body.destroy(new ClientGone());
   });
   return request.pipe(body);
@@ -104,7 +104,7 @@ async function log({ cache, response, query }: Exchange): Promise<void> {
 async function history({ cache, response, query }: Exchange): Promise<void> {
   const key = query.get('key');
   if (key === null)
-    throw new ContextCacheError('INVALID_OPTION', 'key is missing: the key whose history is asked for.');
+    throw new ContextCacheError('INVALID_OPTION', 'key is missing. Add ?key= with the key whose history you want.');
   await sendChunks(response, historyChunks(cache, key, query.get('namespace') ?? undefined));
 }
 
@@ -112,7 +112,7 @@ async function diff({ cache, response, query }: Exchange): Promise<void> {
   const a = positionOrTime(query, 'a');
   const b = positionOrTime(query, 'b');
   if (a === undefined || b === undefined) {
-    throw new ContextCacheError('INVALID_OPTION', 'a or b is missing: the two moments that are compared.');
+    throw new ContextCacheError('INVALID_OPTION', 'a or b is missing. Add both: the positions or times to compare.');
   }
   await sendChunks(response, diffChunks(cache, { a, b, namespace: query.get('namespace') ?? undefined }));
 }

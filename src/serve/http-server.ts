@@ -7,16 +7,16 @@ import { HttpListener } from '../wire/http-listener.ts';
 import { refuse } from '../wire/http-response.ts';
 import { ROUTES, type Route } from './http-routes.ts';
 
-/** How a cache is served over HTTP. */
+/** Options of {@link HttpServer.listen}. */
 export interface HttpServerOptions {
   readonly cache: AgentContextCache;
   /** Default 0: a free one. */
   readonly port?: number | undefined;
-  /** The snapshots that are stored. Default: none are. */
+  /** Lists the stored snapshots. Default: none. */
   readonly snapshots?: (() => Promise<SnapshotInfo[]>) | undefined;
-  /** Answered besides those below. Default: none. */
+  /** Further handlers by path. Default: none. */
   readonly routes?: ReadonlyMap<string, Route> | undefined;
-  /** Default: the machine's. */
+  /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
@@ -29,17 +29,17 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  *
  * | request | answer |
  * |---|---|
- * | `POST /v1/command`, one command | `{"ok": answer}` (and `"found": false` for a key that is not there), or `{"error": {"code", "message"}}` with a fitting status |
- * | `POST /v1/apply`, a command a line; `?keepGoing`, `?acks=false` | `{"line", "position"}` for each once it is durable, `{"line", "error"}`, at the end `{"summary"}` |
- * | `GET /v1/dump`, `?namespace=&at=` (a position or an ISO time; so are `a` and `b`) | an entry a line |
- * | `GET /v1/history`, `?key=&namespace=` | a version of the entry a line, newest first |
- * | `GET /v1/diff`, `?a=&b=&namespace=` | an entry that was added, changed or removed a line |
- * | `GET /v1/log`, `?from=&to=&namespace=` | an update a line |
- * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (several of the first two) | an update a line, as they come |
- * | `GET /v1/health` | how the cache is doing |
+ * | `POST /v1/command`, one command | `{"ok": answer}` (and `"found": false` for a missing key), or `{"error": {"code", "message"}}` with a matching status |
+ * | `POST /v1/apply`, a command per line; `?keepGoing`, `?acks=false` | `{"line", "position"}` for each when it is durable, `{"line", "error"}`, at the end `{"summary"}` |
+ * | `GET /v1/dump`, `?namespace=&at=` (a position or an ISO time, as are `a` and `b`) | an entry per line |
+ * | `GET /v1/history`, `?key=&namespace=` | a version of the entry per line, newest first |
+ * | `GET /v1/diff`, `?a=&b=&namespace=` | an added, changed or removed entry per line |
+ * | `GET /v1/log`, `?from=&to=&namespace=` | an update per line |
+ * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (the first two may be repeated) | an update per line, as they happen |
+ * | `GET /v1/health` | the health of the cache |
  * | `GET /v1/snapshots` | the stored snapshots |
  *
- * An error after the answer has begun is its last line.
+ * An error after the start of the answer is its last line.
  *
  * @example
  * ```ts
@@ -64,9 +64,9 @@ export class HttpServer {
   }
 
   /**
-   * Begins to serve.
+   * Starts to serve.
    *
-   * @throws {ContextCacheError} `INVALID_OPTION` where the port is taken or may not be used.
+   * @throws {ContextCacheError} `INVALID_OPTION` if the port is taken or not permitted.
    */
   static async listen(options: HttpServerOptions): Promise<HttpServer> {
     const { port, clock } = options;
@@ -83,7 +83,7 @@ export class HttpServer {
     return new HttpServer(listener, token);
   }
 
-  /** Takes no more requests, ends streams, and waits a moment for what is being answered. */
+  /** Takes no more requests, ends streams, and waits up to 2 s for running requests. */
   close(): Promise<void> {
     return this.#listener.close();
   }
@@ -104,7 +104,7 @@ async function route(options: HttpServerOptions, guard: HttpGuard, asked: Asked)
   const found = ROUTES.get(pathname) ?? routes?.get(pathname);
   if (found === undefined) {
     const there = [...ROUTES.keys()].join(', ');
-    return refuse(response, 404, 'NOT_FOUND', `There is no ${pathname}; there are ${there}.`);
+    return refuse(response, 404, 'NOT_FOUND', `There is no ${pathname}. Use one of ${there}.`);
   }
   if (request.method !== found.method) {
     response.setHeader('allow', found.method);

@@ -10,47 +10,48 @@ import {
 } from '../index.ts';
 import type { PositionOrDate } from '../wire/position.ts';
 
-/** What a log is read from, to (inclusive) and of which namespace. */
+/** The first and last position to read, and the namespace (default: all). */
 export interface LogRange {
   readonly from?: number;
   readonly to?: number;
   readonly namespace?: string;
 }
 
-/** Of which moment (default: the present) and of which namespace (default: of all) entries are read. */
+/** The position or time (default: the present) and the namespace (default: all) of entries. */
 export interface DumpRange {
   readonly at?: PositionOrDate | undefined;
   readonly namespace?: string | undefined;
 }
 
-/** Between which moments, and of which namespace (default: of all). */
+/** The positions or times to compare, and the namespace (default: all). */
 export interface DiffRange {
   readonly a: PositionOrDate;
   readonly b: PositionOrDate;
   readonly namespace?: string | undefined;
 }
 
-/** What has entries: a cache, or a view of its past. */
+/** A cache or a view, as a source of entries. */
 interface Entries {
   listNamespaces(): string[];
   entries(namespace: string): Entry[];
 }
 
-/** Characters of lines that are handed on together. */
+/** Characters of a chunk of lines. */
 const CHUNK_CHARACTERS = 64 * 1024;
 
-/** An entry as a line: `{"namespace","key","value","version"}`. */
+/** Returns an entry as a line: `{"namespace","key","value","version"}`. */
 function entryLine({ namespace, key, value, version }: Entry): string {
   return `${JSON.stringify({ namespace, key, value, version })}\n`;
 }
 
 /**
- * An update as a line: `{"position","namespace","version","operation","key","value","at","agent"}`, and behind these
- * `expiresAt` and `drop` where they say something.
+ * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
+ * `expiresAt` and `drop` if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
   const { position, namespace, version, operation, key, value, at, agent, expiresAt, drop } = update;
-  const line: Record<string, unknown> = { position, namespace, version, operation, key, value, at, agent };
+  const time = timeOf(at);
+  const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
   if (drop) line.drop = true;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
@@ -58,18 +59,23 @@ export function updateLine(update: Update | WatchedUpdate): string {
   return `${JSON.stringify(line)}\n`;
 }
 
+/** Returns `at` as an ISO time, for people; `replay` and programs read `at`. */
+function timeOf(at: number): string {
+  return new Date(at).toISOString();
+}
+
 /**
- * A version of an entry as a line: `{"position","version","operation","value","at","agent"}`, without `value` where the
- * entry was gone, and with `expiresAt` where it was to expire.
+ * Returns a version of an entry as a line: `{"position","time","version","operation","value","at","agent"}`, without `value`
+ * if the entry was removed, and with `expiresAt` if it was to expire.
  */
 function versionLine({ position, version, operation, value, at, agent, expiresAt }: EntryVersion): string {
-  const line = { position, version, operation, value, at, agent };
+  const line = { position, time: timeOf(at), version, operation, value, at, agent };
   return `${JSON.stringify(expiresAt === null ? line : { ...line, expiresAt })}\n`;
 }
 
 /**
- * Entries as lines, sorted by namespace and key, one namespace in memory at a time. Each namespace is as it is when
- * its turn comes; with a moment, all are as they were then.
+ * Yields entries as lines, sorted by namespace and key, with one namespace in memory at a time. Reads each namespace when
+ * its turn comes; with `at`, all in one view.
  */
 export async function* dumpChunks(cache: AgentContextCache, { at, namespace }: DumpRange): AsyncGenerator<string> {
   if (at === undefined) {
@@ -87,14 +93,14 @@ async function* entryChunks(source: Entries, namespace: string | undefined): Asy
   }
 }
 
-/** What became of an entry as lines, newest first. */
+/** Yields the versions of an entry as lines, newest first. */
 export function historyChunks(cache: AgentContextCache, key: string, namespace?: string): AsyncGenerator<string> {
   return chunked(cache.history(key, namespace), versionLine);
 }
 
 /**
- * What is different between two moments as lines, sorted by namespace and key:
- * `{"change":"added"|"changed"|"removed","namespace","key","before","after"}`, without the value that was not there.
+ * Yields the entries that differ between two views as lines, sorted by namespace and key:
+ * `{"change":"added"|"changed"|"removed","namespace","key","before","after"}`, without a value that did not exist.
  */
 export async function* diffChunks(cache: AgentContextCache, { a, b, namespace }: DiffRange): AsyncGenerator<string> {
   const changes = changesOf(await cache.diff(a, b, { namespace }));
@@ -121,17 +127,17 @@ function changesOf({ added, changed, removed }: Difference): Change[] {
   ];
 }
 
-/** Committed updates as lines. */
+/** Yields committed updates as lines. */
 export function logChunks(cache: AgentContextCache, range: LogRange): AsyncGenerator<string> {
   return chunked(cache.readLog(range), updateLine);
 }
 
-/** Updates as lines, each at once. */
+/** Yields updates as lines, each without delay. */
 export async function* watchLines(updates: AsyncIterable<WatchedUpdate>): AsyncGenerator<string> {
   for await (const update of updates) yield updateLine(update);
 }
 
-/** Other work gets its turn between two chunks. */
+/** Joins lines into chunks. Other work gets a turn between two of them. */
 async function* chunked<Item>(
   items: AsyncIterable<Item> | Iterable<Item>,
   lineOf: (item: Item) => string,

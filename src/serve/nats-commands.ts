@@ -4,37 +4,37 @@ import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../n
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
 
-/** How commands are taken from NATS. Either `url` or `connection`. */
+/** Options of {@link answerNatsCommands}. Give either `url` or `connection`. */
 export interface NatsCommandsOptions {
   readonly cache: AgentContextCache;
-  /** Connects, and connects again whenever the connection is lost, until closed. */
+  /** Server to connect to. A lost connection is replaced until closed. */
   readonly url?: string | readonly string[] | undefined;
-  /** Credentials and TLS, beside the URL's. */
+  /** Credentials and TLS settings, in addition to those of the URL. */
   readonly credentials?: NatsConnectionSettings | undefined;
-  /** An open connection of your own: it is used and left open; mending it is yours. */
+  /** An open connection of the caller. It is left open, and not replaced if it is lost. */
   readonly connection?: NatsConnection | undefined;
-  /** Default `context-cache.commands`. */
+  /** Subject to take commands from. Default `context-cache.commands`. */
   readonly subject?: string | undefined;
-  /** Of several that name the same queue, each command reaches one. Default: none. */
+  /** Queue group: each command reaches one member. Default: none. */
   readonly queue?: string | undefined;
   /**
-   * What a reply subject must begin with. An answer that anybody could send anywhere would let strangers write into
-   * subjects and streams in this program's name. Default `_INBOX.`.
+   * Prefix that a reply subject must have. Without one, any sender could make this program write into other subjects and
+   * streams in its name. Default `_INBOX.`.
    */
   readonly replyPrefix?: string | undefined;
-  /** Commands under way at the most; others are refused with `OVERLOADED`. Default 1,024. */
+  /** Most commands in flight; further ones are refused with `OVERLOADED`. Default 1,024. */
   readonly maxInFlight?: number | undefined;
-  /** Told of lost connections and refused messages. Default: nobody is. */
+  /** Called with lost connections and refused messages. Default: they are not reported. */
   readonly onError?: ((error: Error) => void) | undefined;
-  /** Default: the machine's. */
+  /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
-/** Commands that are taken from NATS until this is closed. */
+/** A running consumer of commands from NATS. */
 export interface NatsCommands {
-  /** Resolves once commands are taken for the first time. Never rejects. */
+  /** Resolves when commands are taken for the first time. Never rejects. */
   readonly ready: Promise<void>;
-  /** Takes no more, answers what is under way, and leaves nothing behind. Twice is fine. */
+  /** Takes no more commands, answers those in flight, and closes its connection. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -42,14 +42,14 @@ const DEFAULT_SUBJECT = 'context-cache.commands';
 const CONNECT_TIMEOUT_MS = 5_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
-/** How long commands under way, and a server that stalls, may take at the end. */
+/** Longest wait for commands in flight and a stalled server on closing, milliseconds. */
 const LAST_ANSWERS_MS = 2_000;
 
 /**
- * Answers typed commands that come as NATS requests: JSON on a subject, so that a program in any language can use the
- * cache. The answer is `{"ok": …}` (with `"found": false` for a key that is not there) or `{"error": {"code",
- * "message"}}`. A message without a reply subject is carried out and not answered; one whose reply subject lies
- * outside `replyPrefix` is neither.
+ * Answers typed commands that arrive as NATS requests, JSON on a subject, so that a program in any language can use the
+ * cache. The answer is `{"ok": …}` (with `"found": false` for a missing key) or `{"error": {"code", "message"}}`. A message
+ * without a reply subject is executed and not answered; one whose reply subject does not start with `replyPrefix` is
+ * ignored.
  *
  * @throws {ContextCacheError} `INVALID_OPTION`.
  *
@@ -77,7 +77,7 @@ class Responder implements NatsCommands {
   readonly #closed: Promise<void>;
   readonly #inFlight = new Set<Promise<void>>();
   #isReady = (): void => {};
-  /** Tries to take commands that have failed, in a row. */
+  /** Failed attempts to take commands, in a row. */
   #failures = 0;
 
   constructor(options: NatsCommandsOptions) {
@@ -90,7 +90,7 @@ class Responder implements NatsCommands {
       this.#closing.signal.addEventListener('abort', () => resolve(), { once: true });
     });
     const { connection, url = [] } = options;
-    // Checked here, so that a mistake in the URL is the caller's to see.
+    // Checked here, so that the caller gets the error of a wrong URL.
     const connect = connection === undefined ? this.#connector(url) : undefined;
     this.#running =
       connect === undefined
@@ -117,7 +117,7 @@ class Responder implements NatsCommands {
       });
   }
 
-  /** A lost connection is replaced, so that credentials are read anew and no old state is left. */
+  /** Replaces a lost connection by a new one, which reads the credentials again and has no old state. */
   async #keepServing(connect: () => Promise<NatsConnection>): Promise<void> {
     while (!this.#closing.signal.aborted) {
       try {
@@ -135,7 +135,7 @@ class Responder implements NatsCommands {
     }
   }
 
-  /** Until the connection ends or this is closed. */
+  /** Takes commands until the connection ends or this is closed. */
   async #serve(connection: NatsConnection): Promise<void> {
     const { subject = DEFAULT_SUBJECT, queue } = this.#options;
     const subscription = connection.subscribe(subject, {
@@ -146,7 +146,7 @@ class Responder implements NatsCommands {
       },
     });
     const ended = Promise.race([connection.closed(), subscription.closed, this.#closed]);
-    // A subscription that is refused has ended before the server confirms that it has heard of it.
+    // A refused subscription has ended before the server confirms the flush.
     const taken = connection.flush().then(() => {
       if (subscription.isClosed()) return;
       this.#failures = 0;
@@ -164,7 +164,7 @@ class Responder implements NatsCommands {
       await Promise.all(this.#inFlight);
       await connection.flush();
     } catch {
-      // The connection is gone, and with it those who wait for answers.
+      // The connection is gone, and the callers with it.
     }
   }
 
@@ -172,12 +172,12 @@ class Responder implements NatsCommands {
     const { replyPrefix = '_INBOX.', maxInFlight = 1_024 } = this.#options;
     const { reply } = message;
     if (reply && !reply.startsWith(replyPrefix)) {
-      const problem = `A command was ignored: its reply subject does not begin with ${replyPrefix}.`;
+      const problem = `A command was ignored, because its reply subject does not start with ${replyPrefix}. Use an inbox, or set replyPrefix.`;
       this.#report(new ContextCacheError('INVALID_COMMAND', problem));
       return;
     }
     if (this.#inFlight.size >= maxInFlight) {
-      const full = `${maxInFlight} commands are under way. Nothing has changed; try again.`;
+      const full = `${maxInFlight} commands are in flight. Nothing has changed; try again.`;
       this.#reply(connection, message, { error: wireError(new ContextCacheError('OVERLOADED', full)) });
       return;
     }
@@ -188,7 +188,7 @@ class Responder implements NatsCommands {
   async #handle(connection: NatsConnection, message: Msg): Promise<void> {
     try {
       const command = parseJson(decodeUtf8(message.data)) as ContextCommand;
-      mustStayHere(command);
+      refuseOutside(command);
       const answer: unknown = await this.#options.cache.ask(command);
       this.#reply(connection, message, wireAnswer(command.type, answer));
     } catch (error) {
@@ -205,7 +205,7 @@ class Responder implements NatsCommands {
       message.respond(payload);
       return;
     }
-    const problem = `The answer has ${payload.length} bytes, and the NATS server takes ${limit}. Ask over HTTP.`;
+    const problem = `The answer has ${payload.length} bytes, and the NATS server takes ${limit}. Send the command over HTTP.`;
     message.respond(JSON.stringify({ error: wireError(new ContextCacheError('BACKEND_FAILED', problem)) }));
   }
 
@@ -214,7 +214,7 @@ class Responder implements NatsCommands {
     this.#options.onError?.(error instanceof Error ? error : new Error(String(error)));
   }
 
-  /** Resolves when the work is done, or the time is over. */
+  /** Resolves when the work is done or the time has passed. */
   async #within(ms: number, work: Promise<void>): Promise<void> {
     let timer: unknown;
     const late = new Promise<void>((resolve) => {
@@ -238,9 +238,10 @@ class Responder implements NatsCommands {
   }
 }
 
-/** Whoever may publish must not be able to make this program connect to a place, or read a directory, of his choice. */
-function mustStayHere(command: ContextCommand | null): void {
+/** Refuses a command that would make this program connect to a server, or read a directory, that a publisher chooses. */
+function refuseOutside(command: ContextCommand | null): void {
   if (command?.type !== 'cache.verify' || command.against === undefined) return;
-  const problem = 'cache.verify takes no "against" here. Ask over HTTP, or run context-cache verify --against.';
+  const problem =
+    'cache.verify takes no "against" over NATS. Send it over HTTP, or run context-cache verify --against.';
   throw new ContextCacheError('INVALID_COMMAND', problem);
 }

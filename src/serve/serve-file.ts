@@ -2,20 +2,20 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContextCacheError } from '../index.ts';
 
-/** How to reach the process that serves a data directory. */
+/** Address and token of the process that serves a data directory. */
 export interface ServeFile {
-  /** On 127.0.0.1. */
+  /** Port on 127.0.0.1. */
   readonly port: number;
-  /** For `Authorization: Bearer`. */
+  /** Token for `Authorization: Bearer`. */
   readonly token: string;
   readonly pid: number;
-  /** Of the format. */
+  /** Version of this format. */
   readonly version: 1;
 }
 
 const NAME = 'serve.json';
 
-/** Tells other programs of this user how to reach the process; whole or not at all. */
+/** Writes the file, readable by this user only, in one atomic step. */
 export async function writeServeFile(dataDir: string, file: ServeFile): Promise<void> {
   const path = join(dataDir, NAME);
   const unfinished = `${path}.${file.pid}~`;
@@ -25,17 +25,17 @@ export async function writeServeFile(dataDir: string, file: ServeFile): Promise<
     await rename(unfinished, path);
   } catch (cause) {
     await rm(unfinished, { force: true });
-    throw new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be written. See to the permissions.`, { cause });
+    throw new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be written. Check the permissions.`, { cause });
   }
 }
 
-/** Who serves the directory; `undefined` where nobody does, as far as the file and the process's number tell. */
+/** Reads the file; `undefined` if it is absent, not valid, or names a process that no longer exists. */
 export async function readServeFile(dataDir: string): Promise<ServeFile | undefined> {
   let file: Partial<ServeFile>;
   try {
     file = JSON.parse(await readFile(join(dataDir, NAME), 'utf8'));
   } catch {
-    // Absent, or not one of ours: nobody can be reached by it.
+    // Absent, or not a file of this package.
     return undefined;
   }
   const { port, token, pid, version } = file;
@@ -43,7 +43,7 @@ export async function readServeFile(dataDir: string): Promise<ServeFile | undefi
   return isAlive(pid as number) ? (file as ServeFile) : undefined;
 }
 
-/** Takes back what {@link writeServeFile} has told, unless it is another's by now. */
+/** Removes the file, unless another process has replaced it. */
 export async function removeServeFile(dataDir: string, { token }: ServeFile): Promise<void> {
   const now = await readServeFile(dataDir);
   if (now?.token === token) await rm(join(dataDir, NAME), { force: true });

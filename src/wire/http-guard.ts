@@ -2,29 +2,29 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 
-/** Why a request is refused before anything of it is looked at. */
+/** The refusal of a request before it is read. */
 export interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly message: string;
 }
 
-/** Who is let in. */
+/** Options of {@link HttpGuard}. */
 export interface HttpGuardOptions {
   readonly port: number;
-  /** The address that is listened on. Default: loopback. */
+  /** Address of the listener. Default: loopback. */
   readonly host?: string | undefined;
   readonly token: string;
-  /** For messages: where the token and the port are found. */
+  /** Names the source of token and port in messages. */
   readonly from: string;
 }
 
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 
 /**
- * Lets in only who holds the token, and no web page: a browser that was led to the port names another host (DNS
- * rebinding) or another origin. Where more than loopback is listened on, addresses in numbers are let in too, which
- * nobody can rebind.
+ * Admits requests with the token, and none from a foreign web page: a browser that was led to the port sends another host
+ * (DNS rebinding) or another origin. If the listener is not on loopback, also admits numeric addresses as the host, which
+ * cannot be rebound.
  */
 export class HttpGuard {
   readonly #hosts: ReadonlySet<string>;
@@ -41,7 +41,7 @@ export class HttpGuard {
     this.#from = from;
   }
 
-  /** Why the request may not pass; `undefined`: it may. */
+  /** Returns the refusal of a request; `undefined` if it is admitted. */
   refusal(request: { readonly headers: IncomingHttpHeaders }): Refusal | undefined {
     const stranger = this.stranger(request);
     if (stranger !== undefined) return stranger;
@@ -51,7 +51,7 @@ export class HttpGuard {
     return { status: 401, code: 'UNAUTHORIZED', message };
   }
 
-  /** As {@link refusal}, of what needs no token. */
+  /** Returns the refusal as {@link refusal} does, for paths that need no token. */
   stranger({ headers }: { readonly headers: IncomingHttpHeaders }): Refusal | undefined {
     if (!this.#isOurs(headers.host ?? '')) {
       const message = `Use http://127.0.0.1 with the port of ${this.#from}.`;
@@ -61,10 +61,14 @@ export class HttpGuard {
     if (origin === undefined || (origin.startsWith('http://') && this.#isOurs(origin.slice('http://'.length)))) {
       return undefined;
     }
-    return { status: 403, code: 'FORBIDDEN', message: 'Requests of other web pages are refused.' };
+    return {
+      status: 403,
+      code: 'FORBIDDEN',
+      message: 'Requests from other web pages are refused. Use a program, or a page of this server.',
+    };
   }
 
-  /** Whether this is the token. */
+  /** Returns whether this is the token, in constant time. */
   holds(token: string | undefined): boolean {
     return token !== undefined && timingSafeEqual(digest(token), this.#token);
   }
@@ -76,7 +80,7 @@ export class HttpGuard {
   }
 }
 
-/** Of one length, so that comparing tells nothing about the token's. */
+/** Returns a hash of fixed length, so that the comparison does not reveal the length of the token. */
 function digest(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }

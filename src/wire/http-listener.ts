@@ -5,24 +5,24 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { sendError } from './http-response.ts';
 
-/** How requests are listened for. */
+/** Options of {@link HttpListener.listen}. */
 export interface HttpListenerOptions {
   /** Default 0: a free one. */
   readonly port?: number | undefined;
   /** Default `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** Answers a request. What it throws becomes the answer. The signal: the other side has gone, or all is being closed. */
+  /** Answers a request; an error becomes the answer. `signal` is aborted when the client is gone or the listener closes. */
   readonly answer: (request: IncomingMessage, response: ServerResponse, signal: AbortSignal) => Promise<void>;
-  /** Default: the machine's. */
+  /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
-/** How long requests that are being answered may take to end when the listener is closed. */
+/** Longest wait for running requests when the listener closes, milliseconds. */
 const CLOSE_MS = 2_000;
-/** Of what a client sends although it has its answer, so much is read, so that the answer reaches it. */
+/** Bytes to drain after answering. Closing with unread bytes resets the connection and loses the answer. */
 const DISCARD_BYTES = 64 * 1024 * 1024;
 
-/** Listens for HTTP requests until it is closed. Nothing is logged. */
+/** A listener for HTTP requests. Logs nothing. */
 export class HttpListener {
   readonly port: number;
   readonly server: Server;
@@ -35,18 +35,18 @@ export class HttpListener {
     this.server = server;
     this.port = (server.address() as AddressInfo).port;
     server.on('request', (request, response) => this.#take(request, response));
-    // One for each request under way: more than Node's ten are no leak.
+    // One listener per running request: more than Node's default of ten is no leak.
     setMaxListeners(0, this.#closing.signal);
   }
 
   /**
-   * Begins to listen.
+   * Starts to listen.
    *
-   * @throws {ContextCacheError} `INVALID_OPTION` where the port is taken or may not be used.
+   * @throws {ContextCacheError} `INVALID_OPTION` if the port is taken or not permitted.
    */
   static listen(options: HttpListenerOptions): Promise<HttpListener> {
     const { port = 0, host = '127.0.0.1' } = options;
-    // A stream of commands takes as long as it takes.
+    // A stream of commands has no time limit.
     const server = createServer({ requestTimeout: 0 });
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
@@ -57,10 +57,10 @@ export class HttpListener {
     });
   }
 
-  /** Takes no more requests, ends streams, and waits a moment for what is being answered. */
+  /** Takes no more requests, ends streams, and waits up to 2 s for running requests. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    this.#closing.abort(new ContextCacheError('CLOSED', 'The server is being closed. Nothing more is taken.'));
+    this.#closing.abort(new ContextCacheError('CLOSED', 'The server is being closed and takes no more requests.'));
     const { clock = systemClock } = this.#options;
     let timer: unknown;
     const late = new Promise<void>((resolve) => {
@@ -80,7 +80,7 @@ export class HttpListener {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const ended = new AbortController();
     const end = () =>
-      ended.abort(this.#closing.signal.reason ?? new ContextCacheError('CLOSED', 'The client has gone.'));
+      ended.abort(this.#closing.signal.reason ?? new ContextCacheError('CLOSED', 'The client is gone.'));
     this.#closing.signal.addEventListener('abort', end);
     const gone = new Promise<void>((resolve) => response.once('close', resolve));
     response.once('close', end);
@@ -99,7 +99,7 @@ export class HttpListener {
   }
 }
 
-/** Reads on and forgets: closing a connection with unread bytes would take back the answer. */
+/** Reads and discards the rest of a request; see {@link DISCARD_BYTES}. */
 function discard(request: IncomingMessage): void {
   if (request.readableEnded || request.destroyed) return;
   let bytes = 0;

@@ -3,35 +3,35 @@ import { ContextCacheError } from '../core/errors.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
 import { type PositionOrDate, parsePosition } from './position.ts';
 
-/** What is asked for in a query, or sent as a body. Bad input throws `INVALID_OPTION` or `INVALID_COMMAND`. */
+/** Parsers of queries and bodies. Bad input throws `INVALID_OPTION` or `INVALID_COMMAND`. */
 
-/** `?name`, `?name=true`. */
+/** Parses a flag: `?name`, `?name=true`. */
 export function flag(query: URLSearchParams, name: string): boolean {
   const text = query.get(name);
   if (text === null || text === 'false') return false;
   if (text === '' || text === 'true') return true;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is true or false.`);
+  throw new ContextCacheError('INVALID_OPTION', `${name} must be true or false.`);
 }
 
-/** A position of the log, or another integer from 0. */
+/** Parses a position, or another integer from 0. */
 export function position(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log: an integer from 0.`);
+  throw new ContextCacheError('INVALID_OPTION', `${name} must be a position: an integer from 0.`);
 }
 
-/** A position or an ISO time. */
+/** Parses a position or an ISO time. */
 export function positionOrTime(query: URLSearchParams, name: string): PositionOrDate | undefined {
   const text = query.get(name);
   if (text === null) return undefined;
   const parsed = parsePosition(text);
   if (parsed !== undefined) return parsed;
-  throw new ContextCacheError('INVALID_OPTION', `${name} is a position of the log, or a time (2026-01-31T12:00:00Z).`);
+  throw new ContextCacheError('INVALID_OPTION', `${name} must be a position, or a time such as 2026-01-31T12:00:00Z.`);
 }
 
-/** The body as JSON. */
+/** Reads the body as JSON. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   return parseJson(decodeUtf8(await readBody(request)));
 }

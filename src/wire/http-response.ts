@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { statusOf, type WireError, wireError } from './wire-error.ts';
 
-/** The other side has gone: nobody is left to be told anything. */
+/** The client is gone, so there is no answer to write. */
 export class ClientGone extends Error {}
 
 /** Answers with one JSON value. */
@@ -11,7 +11,7 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.end(text);
 }
 
-/** Answers with an error; as the last line where the answer has begun. */
+/** Answers with an error; as the last line if the answer has started. */
 export function sendError(response: ServerResponse, error: unknown): void {
   if (error instanceof ClientGone || response.destroyed) return;
   const body: { error: WireError } = { error: wireError(error) };
@@ -19,21 +19,21 @@ export function sendError(response: ServerResponse, error: unknown): void {
   else sendJson(response, statusOf(body.error), body);
 }
 
-/** Answers that it is not done, and why. */
+/** Refuses a request with a status and a reason. */
 export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
   sendJson(response, status, { error: { code, message } });
 }
 
 const COMMON = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
-/** Begins an answer of JSON lines. */
+/** Starts an answer of JSON lines. */
 export function beginLines(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8', ...COMMON });
   response.flushHeaders();
 }
 
 /**
- * Sends text, and waits where the other side reads slowly.
+ * Sends text. Waits for a slow client.
  *
  * @throws {ClientGone}
  */
@@ -53,7 +53,7 @@ export function writeText(response: ServerResponse, text: string): Promise<void>
   });
 }
 
-/** Sends chunks of lines, as fast as they are read. The answer begins with the first, so that an error before it has its own status. */
+/** Sends chunks of lines as fast as they are read. Starts with the first one, so that an earlier error has its own status. */
 export async function sendChunks(response: ServerResponse, chunks: AsyncIterable<string>): Promise<void> {
   for await (const chunk of chunks) {
     if (!response.headersSent) beginLines(response);

@@ -2,19 +2,19 @@ import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
 
-/** An error as other programs get it. */
+/** An error as JSON. */
 export interface WireError {
-  /** A code of {@link ErrorCode}; `INTERNAL` for what is none of the cache's errors. */
+  /** A code of {@link ErrorCode}; `INTERNAL` for other errors. */
   readonly code: string;
   readonly message: string;
-  /** With `VERSION_CONFLICT`: the entry as it is; `null` where there is none. */
+  /** The present entry, for `VERSION_CONFLICT`; `null` if there is none. */
   readonly current?: Entry | null;
 }
 
-/** The answer to a command: `ok`, or why not. `found` is there, and false, where a key that was asked for is not. */
+/** The answer to a command: `ok` or an error. `found` is false, and present, only if the key is missing. */
 export type WireAnswer = { readonly ok: unknown; readonly found?: false } | { readonly error: WireError };
 
-/** What other programs are told of an error. */
+/** Converts an error to JSON. */
 export function wireError(error: unknown): WireError {
   if (error instanceof VersionConflictError) {
     return { code: error.code, message: error.message, current: error.current ?? null };
@@ -23,19 +23,19 @@ export function wireError(error: unknown): WireError {
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }
 
-/** JSON knows no `undefined`, and a stored `null` is a value: a miss is told beside it. */
+/** Converts an answer to JSON. JSON has no `undefined` and a stored `null` is a value, so a miss is marked beside it. */
 export function wireAnswer(type: string, answer: unknown): WireAnswer {
   if (answer !== undefined) return { ok: answer };
   const asked = type === 'context.get' || type === 'context.entry';
   return asked ? { ok: null, found: false } : { ok: null };
 }
 
-/** The error on the side of whoever asked. */
+/** Converts JSON to an error, in the client. */
 export function errorOf({ code, message }: WireError): ContextCacheError {
   return new ContextCacheError(code as ErrorCode, message);
 }
 
-/** HTTP statuses of the codes that are not 500. */
+/** HTTP statuses by code; all others are 500. */
 const STATUS: Partial<Record<string, number>> = {
   INVALID_NAME: 400,
   INVALID_VALUE: 400,
@@ -55,7 +55,7 @@ const STATUS: Partial<Record<string, number>> = {
   TIMED_OUT: 504,
 };
 
-/** The HTTP status that fits an error's code. */
+/** Returns the HTTP status for an error's code. */
 export function statusOf({ code }: WireError): number {
   return STATUS[code] ?? 500;
 }

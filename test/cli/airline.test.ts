@@ -6,7 +6,7 @@ import { expectedDump, jsonLines, run, serve } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('the recorded runs', () => {
-  test('apply, then dump, is what an independent fold makes of the file; the log has every update once', async () => {
+  test('apply and dump equal an independent fold of the file, and the log has every update once', async () => {
     const dataDir = join(await tempDir('cli'), 'data');
     const applied = await run(['apply', airlinePath, '--data-dir', dataDir, '--json']);
     expect(applied).toMatchObject({ code: 0, stderr: '' });
@@ -28,13 +28,13 @@ describe('the recorded runs', () => {
     const log = await run(['log', '--data-dir', dataDir]);
     const updates = jsonLines(log.stdout);
     expect(updates.map(({ position }) => position)).toEqual(Array.from({ length: AIRLINE_UPDATES }, (_, i) => i + 1));
-    const fields = ['position', 'namespace', 'version', 'operation', 'key', 'value', 'at', 'agent'];
+    const fields = ['position', 'time', 'namespace', 'version', 'operation', 'key', 'value', 'at', 'agent'];
     expect(updates.filter((update) => Object.keys(update).join() !== fields.join())).toEqual([]);
     const refolded = foldCommands(updates.map((update) => JSON.stringify(commandOf(update))));
     expect(expectedDump(refolded.entries)).toBe(dumped.stdout);
   });
 
-  test('in two halves, the second one by way of a process that serves, it comes to the same', async () => {
+  test('two halves, the second through a serving process, give the same result', async () => {
     const dir = await tempDir('cli');
     const dataDir = join(dir, 'data');
     const lines = (await readFile(airlinePath, 'utf8')).split('\n').filter(Boolean);
@@ -50,7 +50,7 @@ describe('the recorded runs', () => {
     expect((await run(['dump', '--data-dir', dataDir])).stdout).toBe(expected);
   });
 
-  test('--ack tells of every line in order, and with a position that never goes back', async () => {
+  test('--ack acknowledges every line in order, with positions that never decrease', async () => {
     const dataDir = join(await tempDir('cli'), 'data');
     const { code, stdout, stderr } = await run(['apply', airlinePath, '--ack', '--data-dir', dataDir]);
     expect(code).toBe(0);

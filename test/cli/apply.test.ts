@@ -23,8 +23,8 @@ const BAD_LINES: readonly (readonly [string, string | Uint8Array, RegExp])[] = [
   ['a topic that is none', line({ type: 'topics.add', topic: 'a.*' }), /wildcard/],
 ];
 
-describe('a line that is wrong', () => {
-  test.each(BAD_LINES)('ends it there: %s', async (_, bad, says) => {
+describe('a wrong line', () => {
+  test.each(BAD_LINES)('ends apply at that line: %s', async (_, bad, says) => {
     const dataDir = await newDir();
     const input = Buffer.concat([
       Buffer.from(setLine('before', 1) + setLine('before2', 2)),
@@ -40,7 +40,7 @@ describe('a line that is wrong', () => {
     expect(jsonLines(dumped.stdout).map(({ key }) => key)).toEqual(['before', 'before2']);
   });
 
-  test('is passed over and counted with --keep-going, here and in a process that serves', async () => {
+  test('is skipped and counted with --keep-going, here and in a serving process', async () => {
     const pieces = BAD_LINES.flatMap(([, bad], index) => [
       Buffer.from(bad as string),
       Buffer.from(setLine(`k${index}`, index)),
@@ -67,7 +67,7 @@ describe('a line that is wrong', () => {
     expect(jsonLines(dumps[0]?.stdout ?? '')).toHaveLength(count);
   });
 
-  test('longer than 64 MiB is refused without being kept, and the next one is read', async () => {
+  test('longer than 64 MiB is refused without being held in memory, and the next line is read', async () => {
     const dataDir = await newDir();
     const long = Buffer.alloc(65 * 1024 * 1024, 'x');
     const input = Buffer.concat([long, Buffer.from(`\n${setLine('k', 1)}`)]);
@@ -80,7 +80,7 @@ describe('a line that is wrong', () => {
     expect((await run(['get', 'k', '--data-dir', dataDir])).stdout).toBe('1\n');
   });
 
-  test('that conflicts ends it with 4, and nothing behind it was done', async () => {
+  test('that conflicts ends apply with 4, and no later line is executed', async () => {
     const conflict = setLine('k', 2, { ifVersion: 7 });
     const more = Array.from({ length: 500 }, (_, index) => setLine(`after${index}`, index)).join('');
     const input = setLine('k', 1) + conflict + more;
@@ -99,7 +99,7 @@ describe('a line that is wrong', () => {
     }
   });
 
-  test('that conflicts over an entry which has just expired ends it, too', async () => {
+  test('that conflicts with an entry that has just expired ends apply too', async () => {
     const dataDir = await newDir();
     const expired = setLine('k', 1, { expiresAt: 1 });
     const input = expired + setLine('k', 2, { ifVersion: 1 }) + setLine('after', 1);
@@ -108,7 +108,7 @@ describe('a line that is wrong', () => {
   });
 });
 
-test('blank lines count and do nothing; CRLF, a byte order mark and a missing last line end are fine', async () => {
+test('blank lines are counted and skipped; CRLF, a byte order mark and a missing last line end are accepted', async () => {
   const dataDir = await newDir();
   const input = `\u{feff}${setLine('a', 1).trimEnd()}\r\n\n  \r\n${setLine('b', 2).trimEnd()}`;
   const { code, stdout } = await run(['apply', '-', '--ack', '--data-dir', dataDir], { input });
@@ -128,7 +128,7 @@ test('each line is acknowledged when it is durable, not when the input ends', as
   expect((await lines.next()).done).toBe(true);
 });
 
-test('a delete that changed nothing is acknowledged with where the log was', async () => {
+test('a delete that changes nothing is acknowledged with the position of the log', async () => {
   const dataDir = await newDir();
   const input = setLine('k', 1) + line({ type: 'context.delete', key: 'none' }) + line({ type: 'context.clear' });
   const { stdout } = await run(['apply', '--ack', '--data-dir', dataDir], { input });
@@ -136,7 +136,7 @@ test('a delete that changed nothing is acknowledged with where the log was', asy
   expect(positions).toEqual([1, 1, 2]);
 });
 
-test('commands about the cache itself are carried out in their turn', async () => {
+test('commands about the cache itself are executed in their turn', async () => {
   const dataDir = await newDir();
   const input =
     setLine('k', 1) + line({ type: 'topics.set', topics: ['a.b'] }) + line({ type: 'context.get', key: 'k' });
@@ -144,7 +144,7 @@ test('commands about the cache itself are carried out in their turn', async () =
   expect((await run(['topics', '--json', '--data-dir', dataDir])).stdout).toBe('["a.b"]\n');
 });
 
-test('with --durability memory everything is on disk in the end as well', async () => {
+test('with --durability memory everything is on disk at the end too', async () => {
   const dataDir = await newDir();
   const input = Array.from({ length: 10_000 }, (_, index) => setLine(`k${index % 10}`, index)).join('');
   const { code } = await run(['apply', '--durability', 'memory', '--data-dir', dataDir], { input });
@@ -152,13 +152,13 @@ test('with --durability memory everything is on disk in the end as well', async 
   expect((await run(['log', '--from', '10000', '--data-dir', dataDir])).stdout).toContain('"value":9999');
 });
 
-test('a file that is not there ends with 3, and no directory is made', async () => {
+test('a missing file ends with 3, and no directory is created', async () => {
   const dataDir = await newDir();
   expect(await run(['apply', '/none.ndjson', '--data-dir', dataDir])).toMatchObject({ code: 3 });
   expect(existsSync(dataDir)).toBe(false);
 });
 
-test('whoever no longer reads the acknowledgements ends it without a complaint about the pipe', async () => {
+test('a reader that closes the acknowledgements ends apply without an error about the pipe', async () => {
   const dataDir = await newDir();
   const file = `${dataDir}.ndjson`;
   await writeFile(file, Array.from({ length: 50_000 }, (_, index) => setLine('k', index)).join(''));
@@ -192,7 +192,7 @@ test('memory does not grow with the file', async () => {
   expect(jsonLines(dumped.stdout)).toHaveLength(700);
 });
 
-test('killed in the middle: what was acknowledged is there, and the log is exactly the first lines', async () => {
+test('after a kill, every acknowledged line is there and the log is exactly the first lines', async () => {
   const dir = await tempDir('cli');
   const lines = Array.from({ length: 30_000 }, (_, index) =>
     index % 17 === 3
@@ -208,7 +208,7 @@ test('killed in the middle: what was acknowledged is there, and the log is exact
     const log = jsonLines((await run(['log', '--data-dir', dataDir])).stdout);
     expect(log.map(({ position }) => position)).toEqual(log.map((_, index) => index + 1));
     expect(log.length).toBeGreaterThanOrEqual(acknowledged.at(-1)?.position ?? 0);
-    // As many lines as make this many updates, and no others.
+    // Exactly the lines that make this many updates.
     let [done, most] = [acknowledged.length, lines.length];
     while (done < most) {
       const middle = Math.floor((done + most) / 2);
@@ -221,7 +221,7 @@ test('killed in the middle: what was acknowledged is there, and the log is exact
   }
 });
 
-/** The whole acknowledgements that came before the process was killed. */
+/** Returns the complete acknowledgements from before the kill. */
 async function applyAndKill(file: string, dataDir: string, killAfter: number) {
   const child = start(['apply', file, '--ack', '--data-dir', dataDir]);
   let text = '';
@@ -234,7 +234,7 @@ async function applyAndKill(file: string, dataDir: string, killAfter: number) {
   return jsonLines<{ line: number; position: number }>(text.slice(0, text.lastIndexOf('\n') + 1));
 }
 
-test('names, keys and values of any kind come out as an independent fold has them', async () => {
+test('names, keys and values of any kind equal an independent fold', async () => {
   const name = fc.oneof(
     fc.constantFrom(
       '__proto__',

@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const newDir = async () => join(await tempDir('cli'), 'data');
 
-/** A directory with something of everything. */
+/** Creates a directory with values, removals, an expiry and topics. */
 async function filledDir(): Promise<string> {
   const dataDir = await newDir();
   const input = [
@@ -28,7 +28,7 @@ async function filledDir(): Promise<string> {
 }
 
 describe('values', () => {
-  test('what is set is got, as JSON, as text and from standard input', async () => {
+  test('set stores JSON, text and standard input, and get prints it', async () => {
     const dataDir = await newDir();
     const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
     const set = await on('set', 'plan', '{"steps":["search"]}', '--namespace', 'trip', '--agent', 'me', '--json');
@@ -62,7 +62,7 @@ describe('values', () => {
     expect(await run(['get', 'more', '--data-dir', dataDir])).toMatchObject({ code: 3, stdout: '' });
   });
 
-  test('a time to live is kept, and what has expired is gone', async () => {
+  test('--ttl sets the expiry, and an expired key is missing', async () => {
     const dataDir = await newDir();
     await run(['set', 'k', '1', '--ttl', '1ms', '--data-dir', dataDir]);
     expect(await run(['get', 'k', '--data-dir', dataDir])).toMatchObject({ code: 3 });
@@ -71,7 +71,7 @@ describe('values', () => {
     expect(entry.expiresAt - entry.updatedAt).toBe(2 * 3_600_000);
   });
 
-  test('CONTEXT_CACHE_DIR names the directory where --data-dir does not', async () => {
+  test('CONTEXT_CACHE_DIR names the directory unless --data-dir does', async () => {
     const dataDir = await newDir();
     const env = { CONTEXT_CACHE_DIR: dataDir };
     expect(await run(['set', 'k', '1'], { env })).toMatchObject({ code: 0 });
@@ -129,7 +129,7 @@ describe('exit codes', () => {
     'backup list',
     'backup status',
   ];
-  test.each(READING)('3 for %s where there is no directory, and none is made', async (command) => {
+  test.each(READING)('3 for %s without a directory, and none is created', async (command) => {
     const dataDir = await newDir();
     const { code, stdout, stderr } = await run([...command.split(' '), '--json', '--data-dir', dataDir]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
@@ -139,7 +139,7 @@ describe('exit codes', () => {
     expect(existsSync(dataDir)).toBe(false);
   });
 
-  test('3 for a directory of something else, and nothing is put into it', async () => {
+  test('3 for a directory with other files, and nothing is added to it', async () => {
     const dataDir = await newDir();
     await mkdir(dataDir);
     await writeFile(join(dataDir, 'mine'), '');
@@ -158,7 +158,7 @@ describe('exit codes', () => {
     expect(await run(['get', 'none', '--data-dir', dataDir])).toMatchObject({ stdout: 'null\n' });
   });
 
-  test('5 for watch where nobody serves, and for a Redis that is not there', async () => {
+  test('5 for watch of a directory that is not served, and for a missing Redis', async () => {
     const dataDir = await filledDir();
     expect(await run(['watch', '--data-dir', dataDir])).toMatchObject({ code: 5, stdout: '' });
     const redis = ['--redis', 'redis://127.0.0.1:1'];
@@ -168,11 +168,11 @@ describe('exit codes', () => {
     expect(existsSync(restored)).toBe(false);
   });
 
-  test('1 for a directory that a process has which does not serve it, with what to do', async () => {
+  test('6 for a directory that another process has open without serving it, with a remedy', async () => {
     const dataDir = await newDir();
     await using _cache = await AgentContextCache.open({ dataDir });
     const { code, stderr } = await run(['get', 'k', '--json', '--data-dir', dataDir]);
-    expect(code).toBe(1);
+    expect(code).toBe(6);
     expect(JSON.parse(stderr).error).toEqual({
       code: 'DIRECTORY_LOCKED',
       message: expect.stringMatching(/serve|stop/),
@@ -198,7 +198,7 @@ describe('exit codes', () => {
   });
 });
 
-test('every command prints the same of a directory that is served as of one that is not', async () => {
+test('every command prints the same for a served directory and for one that is not served', async () => {
   const dataDir = await filledDir();
   const commands = [
     'get plan -n trip',
@@ -263,7 +263,7 @@ test('every command prints the same of a directory that is served as of one that
   expect((await run(['topics', '--json', '--data-dir', dataDir])).stdout).toBe('["a.b","d.e"]\n');
 });
 
-test('a reader that has seen enough ends dump and log quietly', async () => {
+test('a reader that closes the pipe ends dump and log quietly', async () => {
   const dataDir = await newDir();
   const input = Array.from({ length: 20_000 }, (_, index) => setLine(`k${index}`, 'x'.repeat(50))).join('');
   await run(['apply', '--data-dir', dataDir], { input });
@@ -277,7 +277,7 @@ test('a reader that has seen enough ends dump and log quietly', async () => {
   }
 });
 
-test('commands that come at the same time wait for one another', async () => {
+test('concurrent commands wait for each other', async () => {
   const dataDir = await newDir();
   const ran = await Promise.all([1, 2, 3].map((n) => run(['set', `k${n}`, String(n), '--data-dir', dataDir])));
   expect(ran.map(({ code }) => code)).toEqual([0, 0, 0]);
@@ -319,11 +319,13 @@ describe('backup and restore', () => {
     });
   });
 
-  test('settings are kept, and taken up by the process that serves', async () => {
+  test('settings are stored, and used by the serving process', async () => {
     const dataDir = await filledDir();
     const on = (...args: string[]) => run(['backup', ...args, '--json', '--data-dir', dataDir]);
     expect(await on('enable', '--mode', 'on_change', '--interval', '60')).toMatchObject({ code: 0 });
-    expect((await on('settings', '--keep', '3')).stdout).toBe('{"interval":60,"mode":"on_change","keep":3}\n');
+    expect((await on('settings', '--keep', '3')).stdout).toBe(
+      '{"enabled":true,"interval":60,"mode":"on_change","keep":3}\n',
+    );
     await run(['set', 'k', '1', '--data-dir', dataDir]);
     await using server = await serve(dataDir);
     expect(JSON.parse((await on('status')).stdout)).toMatchObject({
@@ -350,14 +352,14 @@ describe('backup and restore', () => {
     }
   });
 
-  test('restore finds nothing where nothing was put, and makes no directory', async () => {
+  test('restore from an empty store fails and creates no directory', async () => {
     const dataDir = await newDir();
     expect(await run(['restore', '--backup-dir', `${dataDir}-none`, '--data-dir', dataDir])).toMatchObject({ code: 3 });
     expect(existsSync(dataDir)).toBe(false);
   });
 });
 
-test('the health of a directory is one value for programs', async () => {
+test('health --json prints one value', async () => {
   const dataDir = await filledDir();
   const { code, stdout } = await run(['health', '--json', '--data-dir', dataDir]);
   expect(code).toBe(0);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { jsonLines, run, serve, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** A directory with so many updates, each committed by itself. */
+/** Creates a directory with this many updates in two groups. */
 async function filledDir(count: number): Promise<string> {
   const dataDir = join(await tempDir('compact'), 'data');
   for (let half = 0; half < 2; half += 1) {
@@ -16,37 +16,34 @@ async function filledDir(count: number): Promise<string> {
 }
 
 describe('compact', () => {
-  test.each(['on a directory', 'on one that is served'])(
-    '%s lets go of the past and not of the present',
-    async (where) => {
-      const dataDir = await filledDir(20);
-      const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
-      const before = await on('dump');
-      await using _server = where === 'on a directory' ? undefined : await serve(dataDir);
-      expect(await on('compact', '--yes')).toMatchObject({
-        code: 2,
-        stderr: expect.stringContaining('No bound is set'),
-      });
-      const report = JSON.parse((await on('compact', '--keep-updates', '3', '--yes', '--json')).stdout);
-      expect(report).toEqual({ first: expect.any(Number), removed: report.first - 1 });
-      expect(report.first).toBeGreaterThanOrEqual(11);
-      expect(await on('dump')).toEqual(before);
-      expect(await on('dump', '--at', '16')).toMatchObject({ code: 1, stderr: expect.stringContaining('position 17') });
-      expect(jsonLines((await on('dump', '--at', '17')).stdout)).toHaveLength(5);
-      expect(await on('log', '--from', '1')).toMatchObject({ code: 1, stderr: expect.stringContaining('Read from') });
-      expect(jsonLines((await on('log')).stdout).at(-1)).toMatchObject({ position: 20 });
-      expect(jsonLines((await on('history', 'k4')).stdout)).toMatchObject([{ position: 20 }]);
-      expect(await on('compact', '--keep-updates', '0', '-y')).toMatchObject({
-        code: 0,
-        stdout: expect.stringContaining('the log begins at position 21'),
-      });
-      expect(await on('compact', '--keep', '1d', '--forget', 'mirror', '--yes')).toMatchObject({ code: 3 });
-      expect(await on('compact', '--keep', 'long')).toMatchObject({ code: 2 });
-      expect(await on('dump')).toEqual(before);
-    },
-  );
+  test.each(['a directory', 'a served directory'])('of %s discards the past and keeps the present', async (where) => {
+    const dataDir = await filledDir(20);
+    const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
+    const before = await on('dump');
+    await using _server = where === 'a directory' ? undefined : await serve(dataDir);
+    expect(await on('compact', '--yes')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('No bound is set. Add --keep-updates'),
+    });
+    const report = JSON.parse((await on('compact', '--keep-updates', '3', '--yes', '--json')).stdout);
+    expect(report).toEqual({ first: expect.any(Number), removed: report.first - 1 });
+    expect(report.first).toBeGreaterThanOrEqual(11);
+    expect(await on('dump')).toEqual(before);
+    expect(await on('dump', '--at', '16')).toMatchObject({ code: 1, stderr: expect.stringContaining('position 17') });
+    expect(jsonLines((await on('dump', '--at', '17')).stdout)).toHaveLength(5);
+    expect(await on('log', '--from', '1')).toMatchObject({ code: 1, stderr: expect.stringContaining('Read from') });
+    expect(jsonLines((await on('log')).stdout).at(-1)).toMatchObject({ position: 20 });
+    expect(jsonLines((await on('history', 'k4')).stdout)).toMatchObject([{ position: 20 }]);
+    expect(await on('compact', '--keep-updates', '0', '-y')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('the log is kept from position 21 on'),
+    });
+    expect(await on('compact', '--keep', '1d', '--forget', 'mirror', '--yes')).toMatchObject({ code: 3 });
+    expect(await on('compact', '--keep', 'long')).toMatchObject({ code: 2 });
+    expect(await on('dump')).toEqual(before);
+  });
 
-  test('what is left can be replayed', async () => {
+  test('the kept log can be replayed', async () => {
     const dataDir = await filledDir(20);
     const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
     expect(await on('compact', '--keep-updates', '6', '--yes')).toMatchObject({ code: 0 });

@@ -10,15 +10,15 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const program = createProgram({ output: new Output(true), exitCode: EXIT.ok });
 
-/** What may stand at the end of a line; a blank at its end begins a new word. */
+/** Returns the completions at the end of a line; a blank at its end starts a new word. */
 function at(line: string) {
-  const { candidates, place, prefix, typed } = wantedAt(program, line.split(' '));
+  const { candidates, kind, prefix, typed } = wantedAt(program, line.split(' '));
   const values = candidates.map(({ value }) => prefix + value).filter((value) => value.startsWith(prefix + typed));
-  return { values, place };
+  return { values, place: kind };
 }
 
-describe('what may come next', () => {
-  test('commands, at each level, and nothing that is hidden', () => {
+describe('completions', () => {
+  test('are the commands of each level, without hidden ones', () => {
     const commands = at('').values;
     expect(commands).toEqual(expect.arrayContaining(['serve', 'get', 'backup', 'config', 'doctor', 'bench', 'help']));
     expect(commands).not.toContain('complete');
@@ -28,7 +28,7 @@ describe('what may come next', () => {
     expect(at('get backup ').values).toEqual([]);
   });
 
-  test('options of the command and of all, each once unless it may be repeated', () => {
+  test('are the options of the command and the global ones, each once unless it may be repeated', () => {
     expect(at('get --').values).toEqual(
       expect.arrayContaining(['--namespace', '--entry', '--json', '--data-dir', '--help']),
     );
@@ -37,7 +37,7 @@ describe('what may come next', () => {
     expect(at('get -- --').values).toEqual([]);
   });
 
-  test('values: choices, directories, files, namespaces', () => {
+  test('are the values of an option: choices, directories, files, namespaces', () => {
     expect(at('backup enable --mode ').values).toEqual(['periodic', 'on_change', 'manual']);
     expect(at('apply --durability=m').values).toEqual(['--durability=memory']);
     expect(at('apply --durability = m').values).toEqual(['memory']);
@@ -61,7 +61,7 @@ describe('namespaces', () => {
     expect(await run(['apply', '--data-dir', dataDir], { input })).toMatchObject({ code: 0 });
   });
 
-  test('are those of a directory that is served; none is opened, and no file of JavaScript is run, for a Tab', async () => {
+  test('are those of a served directory; a Tab opens no directory and runs no JavaScript file', async () => {
     const cwd = await tempDir('completion');
     const words = ['complete', '--', 'get', '-n', ''];
     await writeFile(join(cwd, 'context-cache.config.js'), `throw new Error('was run')`);
@@ -69,7 +69,7 @@ describe('namespaces', () => {
     expect(await run(words, { cwd })).toEqual(quiet);
     expect(await run(['complete', '--', 'get', '--data-dir', dataDir, '-n', ''])).toEqual(quiet);
     await using _server = await serve(dataDir);
-    // An answer that is not there within a second is not waited for at a Tab: on a busy machine it is pressed again.
+    // A Tab waits one second for an answer; on a busy machine it is pressed again.
     const served = { ...quiet, stdout: 'trip\t\ntrips/2\t\n' };
     const press = (args: readonly string[], expected: object, options = {}) =>
       waitFor(async () => expect(await run(['complete', '--', ...args], options)).toEqual(expected));
@@ -82,7 +82,7 @@ describe('namespaces', () => {
     await press(['get', '--data-dir', dataDir, '-n', ''], { ...quiet, stdout });
   });
 
-  test('come to the line of Bash as words, and nothing in them is run', async () => {
+  test('reach the command line of Bash as words, and nothing in them is executed', async () => {
     const cwd = await tempDir('completion');
     await using _server = await serve(dataDir);
     const ask = (line: string) =>
@@ -107,7 +107,7 @@ describe('namespaces', () => {
   });
 });
 
-test('a configuration that is wrong stands in the way of no Tab', async () => {
+test('a wrong configuration file does not break completion', async () => {
   const cwd = await tempDir('completion');
   await writeFile(join(cwd, 'context-cache.config.json'), '{');
   expect(await run(['complete', '--', 'he'], { cwd })).toMatchObject({
@@ -121,11 +121,11 @@ test('a configuration that is wrong stands in the way of no Tab', async () => {
   });
 });
 
-test.each(['bash', 'zsh', 'fish'])('the script for %s is read by it', async (shell) => {
+test.each(['bash', 'zsh', 'fish'])('the script for %s is valid', async (shell) => {
   const { code, stdout } = await run(['completion', shell]);
   expect(code).toBe(0);
   expect(stdout).toContain('complete -- ');
-  // Zsh and fish are not on every machine; Bash is.
+  // Bash is on every machine; Zsh and fish may be missing.
   const checked = await runLine(
     `type -P ${shell} >/dev/null || exit 0; context-cache completion ${shell} | ${shell} -n`,
   );

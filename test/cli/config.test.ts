@@ -26,7 +26,7 @@ interface Shown {
   readonly from?: string;
 }
 
-/** What `config --json` says, by name. */
+/** Returns the settings of `config --json` by name. */
 async function settingsOf(cwd: string, args: readonly string[] = [], env: Record<string, string> = {}) {
   const { code, stdout, stderr } = await run(['config', '--json', ...args], { cwd, env });
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -36,7 +36,7 @@ async function settingsOf(cwd: string, args: readonly string[] = [], env: Record
 describe('flags over environment over file over defaults', () => {
   const FILE = 'context-cache.config.json';
 
-  test('each value is that of the strongest who says one, and config tells who that is', async () => {
+  test('each value comes from its strongest origin, which config names', async () => {
     const cwd = await folderWith({
       dataDir: './from-file',
       namespace: 'trip',
@@ -71,7 +71,11 @@ describe('flags over environment over file over defaults', () => {
     const fromEnv = await settingsOf(cwd, [], env);
     expect(fromEnv.get('dataDir')).toEqual({ value: 'from-env', origin: 'environment', from: 'CONTEXT_CACHE_DIR' });
     expect(fromEnv.get('serve.redis')).toEqual({ value: 'redis://env:2', origin: 'environment', from: 'REDIS_URL' });
-    expect(fromEnv.get('apply.redis')).toEqual({ origin: 'file', from: `${FILE}: apply.redis` });
+    expect(fromEnv.get('apply.redis')).toEqual({
+      origin: 'file',
+      from: `${FILE}: apply.redis`,
+      environment: { REDIS_URL: 'redis://env:2' },
+    });
     expect(fromEnv.get('subjectId')).toEqual({ value: 'env', origin: 'environment', from: 'SUBJECT_ID' });
 
     const flagged = await settingsOf(cwd, ['--data-dir', 'flag'], env);
@@ -80,7 +84,7 @@ describe('flags over environment over file over defaults', () => {
     expect(empty.get('dataDir')?.origin).toBe('file');
   });
 
-  test('commands work with it: the directory, the namespace, and what a flag says instead', async () => {
+  test('commands use the file, and a flag overrides it', async () => {
     const cwd = await folderWith({ dataDir: 'memory', namespace: 'trip', agent: 'file', set: { agent: 'section' } });
     const on = (...args: string[]) => run(args, { cwd });
     expect(await on('set', 'k', '1')).toMatchObject({ code: 0 });
@@ -94,7 +98,7 @@ describe('flags over environment over file over defaults', () => {
     );
   });
 
-  test('a file of JavaScript is one too; --config names another', async () => {
+  test('a JavaScript file works too; --config names another file', async () => {
     const cwd = await folderWith(`export default { dataDir: './js', json: true };`, 'context-cache.config.js');
     await writeFile(join(cwd, 'package.json'), '{"type":"module"}');
     await writeFile(join(cwd, 'other.json'), '{"dataDir":"other"}');
@@ -106,7 +110,7 @@ describe('flags over environment over file over defaults', () => {
     expect((await settingsOf(cwd, ['--config', 'other.json'])).get('dataDir')?.value).toBe(join(cwd, 'other'));
   });
 
-  test('a Redis of the file is mirrored to, one of the environment alone is not', async () => {
+  test('a Redis of the file is used, one of the environment alone is not', async () => {
     await using redis = await startRedis();
     const cwd = await folderWith({ apply: { redis: true } });
     const env = { REDIS_URL: redis.url };
@@ -119,7 +123,7 @@ describe('flags over environment over file over defaults', () => {
     client.disconnect();
   });
 
-  test('what the file says for a directory that is served does not stop those who use it', async () => {
+  test('settings for a served directory do not disturb the commands that use it', async () => {
     const cwd = await folderWith({ redis: 'redis://127.0.0.1:1', backupDir: 'snapshots', drainTimeout: 100 });
     await using _server = await serve(join(cwd, '.context-cache'), ['--json'], { cwd });
     expect(await run(['apply'], { cwd, input: setLine('k', 1) })).toMatchObject({ code: 0 });
@@ -132,7 +136,7 @@ describe('flags over environment over file over defaults', () => {
   });
 });
 
-describe('a file that is wrong is refused, naming file and property', () => {
+describe('a wrong file is refused, naming file and property', () => {
   const WRONG: readonly (readonly [string, unknown, string])[] = [
     ['a mistyped name', { dataDirr: 'x' }, 'dataDirr is no option. Did you mean dataDir?'],
     ['a name with dashes', { 'data-dir': 'x' }, 'data-dir is no option. Did you mean dataDir?'],
@@ -140,7 +144,7 @@ describe('a file that is wrong is refused, naming file and property', () => {
     ['a mistyped command', { serv: {} }, 'serv is no option. Did you mean serve?'],
     ['a mistyped name of a command', { serve: { prot: 1 } }, 'serve.prot is no option. Did you mean port?'],
     ['a name of another command', { get: { port: 1 } }, 'get.port is no option'],
-    ['a command that is no object', { serve: true }, 'serve is a command; it takes its options: { "serve": { … } }'],
+    ['a command that is no object', { serve: true }, 'serve is a command; give its options: { "serve": { … } }'],
     ['a name that means several things', { keep: 5 }, 'keep means different things to serve and compact and backup'],
     ['a filter for all', { at: true }, 'at is a text or a number'],
     ['a text for true', { json: 'yes' }, 'json is true or false'],
@@ -150,8 +154,8 @@ describe('a file that is wrong is refused, naming file and property', () => {
     ['a bad choice', { durability: 'maybe' }, 'durability is not valid. Allowed choices are log, memory.'],
     ['an object', { agent: {} }, 'agent is a text or a number'],
     ['a list with numbers', { topic: ['a', 1] }, 'topic is a text, or an array of texts'],
-    ['consent', { compact: { yes: true } }, 'compact.yes can not be said in a file'],
-    ['colours', { color: false }, 'color can not be said in a file'],
+    ['consent', { compact: { yes: true } }, 'compact.yes cannot be set in a file'],
+    ['colours', { color: false }, 'color cannot be set in a file'],
     ['no object', [], 'does not hold an object of options'],
     ['no JSON', '{\n  "dataDir" 1\n}', 'is not JSON (line 2, column 13)'],
   ];
@@ -163,7 +167,7 @@ describe('a file that is wrong is refused, naming file and property', () => {
     await expect(found).rejects.toThrow('context-cache.config.json');
   });
 
-  test('before anything has changed, with 2; a URL is not repeated', async () => {
+  test('with 2, before anything has changed, and without repeating a URL', async () => {
     const cwd = await folderWith({ redis: 'http://u:secret@host', dataDirr: 1 });
     const { code, stderr } = await run(['set', 'k', '1', '--json'], { cwd });
     expect(code).toBe(2);
@@ -194,13 +198,13 @@ describe('names', () => {
     names = withSubcommands(tree).flatMap(({ options }) => options.map((option) => option.attributeName()));
   });
 
-  test('every option is known to config, but those that are no setting', async () => {
+  test('config knows every option that is a setting', async () => {
     const shown = [...(await settingsOf(await tempDir('config'))).keys()].map((name) => name.split('.').at(-1));
     const missing = new Set(names.filter((name) => !shown.includes(name)));
     expect(missing).toEqual(new Set(['version', 'config', 'color', 'yes', 'module', 'allowWrite']));
   });
 
-  test('the nearest one is found', () => {
+  test('nearest finds the meant name', () => {
     const known = ['dataDir', 'backupDir', 'namespace', 'nats'];
     expect(
       ['datadir', 'data_dir', 'dataDirectory', 'namespaces', 'natss', 'name', 'x', 'colour'].map((word) =>
@@ -209,7 +213,7 @@ describe('names', () => {
     ).toEqual(['dataDir', 'dataDir', 'dataDir', 'namespace', 'nats', 'namespace', undefined, undefined]);
   });
 
-  test('secrets are hidden wherever they are in a URL', () => {
+  test('secrets are hidden everywhere in a URL', () => {
     expect(
       withoutSecrets([
         'nats://token@host',

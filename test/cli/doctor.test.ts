@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isOlder } from '../../src/cli/doctor/finding.ts';
-import { lookAtClock, lookAtNode } from '../../src/cli/doctor/machine.ts';
+import { checkClock, checkNode } from '../../src/cli/doctor/machine.ts';
 import { skewOf } from '../../src/cli/doctor/redis.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { run, serve } from '../support/cli.ts';
@@ -16,7 +16,7 @@ interface Finding {
   readonly remedy?: string;
 }
 
-/** The ports of nobody, so that what runs on this machine does not matter. */
+/** Hides the servers of this machine. */
 const NOBODY = { REDIS_URL: '', NATS_URL: '' };
 
 async function doctor(dataDir: string, args: readonly string[] = [], env: Record<string, string> = NOBODY) {
@@ -28,26 +28,26 @@ async function doctor(dataDir: string, args: readonly string[] = [], env: Record
 const newDir = async () => join(await tempDir('doctor'), 'data');
 
 describe('doctor', () => {
-  test('of nothing yet: says so, and makes nothing', async () => {
+  test('says that there is no directory yet, and creates none', async () => {
     const dataDir = await newDir();
     const found = await doctor(dataDir);
     expect(found).toMatchObject({ code: 0, ok: true, stderr: '' });
     expect(found.of('node')).toEqual([{ check: 'node', status: 'ok', message: `Node ${process.versions.node}` }]);
     expect(found.of('directory')).toMatchObject([
-      { status: 'note', message: expect.stringContaining('not there yet') },
+      { status: 'note', message: expect.stringContaining('does not exist yet') },
       { status: 'ok' },
     ]);
     expect(found.of('clock')).toMatchObject([{ status: 'ok' }]);
     expect(await readdir(dirname(dataDir))).toEqual([]);
   });
 
-  test('of a directory: who serves it, what is in it, who may read it; and nothing changes', async () => {
+  test('reports the server, content and permissions of a directory, and changes nothing', async () => {
     const dataDir = await newDir();
     await run(['set', 'k', '1', '--data-dir', dataDir]);
     const own = await doctor(dataDir);
     expect(own.of('directory')[0]).toMatchObject({
       status: 'ok',
-      message: expect.stringMatching(/nobody serves it, .*position 1$/),
+      message: expect.stringMatching(/not served, .*position 1$/),
     });
     await chmod(dataDir, 0o755);
     expect((await doctor(dataDir)).of('directory')[1]).toMatchObject({
@@ -63,15 +63,15 @@ describe('doctor', () => {
     expect((await run(['log', '--json', '--data-dir', dataDir])).stdout.split('\n')).toHaveLength(2);
   });
 
-  test('of a directory that is damaged, held, or a file', async () => {
+  test('reports a directory that is locked, damaged, or a file', async () => {
     const dataDir = await newDir();
     await run(['set', 'k', '1', '--data-dir', dataDir]);
     await using held = await AgentContextCache.open({ dataDir, natsUrl: null });
     const locked = await doctor(dataDir);
-    expect(locked).toMatchObject({ code: 1, ok: false });
+    expect(locked).toMatchObject({ code: 6, ok: false });
     expect(locked.of('directory')[0]).toMatchObject({
-      status: 'problem',
-      message: expect.stringMatching(/serve|stop/),
+      status: 'locked',
+      message: expect.stringMatching(/in use by .*Stop it/),
     });
     await held.shutdown();
     const manifest = (await readdir(join(dataDir, 'db'))).find((name) => name.startsWith('MANIFEST')) ?? '';
@@ -89,7 +89,7 @@ describe('doctor', () => {
     expect((await doctor(file)).of('directory')[1]).toMatchObject({ status: 'problem', message: `${file} is a file` });
   });
 
-  test('of servers: their versions, JetStream, and that they keep what they get', async () => {
+  test('reports the versions of servers, JetStream, and a Redis that evicts keys', async () => {
     await using redis = await startRedis({ args: ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru'] });
     await using nats = await startNats();
     await using plain = await startNats({ jetstream: false });
@@ -104,7 +104,7 @@ describe('doctor', () => {
     expect(without.of('nats')).toMatchObject([{ status: 'ok', remedy: expect.stringContaining('nats-server -js') }]);
   });
 
-  test('of servers that are away: a problem where somebody wants them, with 5 and what to do', async () => {
+  test('ends with 5 and a remedy if a required server is missing', async () => {
     const dataDir = await newDir();
     const env = { REDIS_URL: 'redis://u:secret@127.0.0.1:1', NATS_URL: 'nats://u:secret@127.0.0.1:1' };
     const found = await doctor(dataDir, [], env);
@@ -118,7 +118,7 @@ describe('doctor', () => {
     expect(text.stdout).toMatch(/^unreachable {2}redis .*\n {24}Start it, /m);
   });
 
-  test('of a server that is paused: not for ever', async () => {
+  test('does not wait forever for a paused server', async () => {
     await using redis = await startRedis();
     redis.pause();
     expect((await doctor(await newDir(), ['--redis', redis.url])).of('redis')).toMatchObject([
@@ -128,26 +128,26 @@ describe('doctor', () => {
   });
 });
 
-test('an old Node, and a clock that can not be right', () => {
-  expect(lookAtNode('20.18.9')).toMatchObject({ status: 'problem', remedy: 'Install Node 20.19 or newer.' });
-  expect(lookAtNode('22.0.0').status).toBe('ok');
+test('an old Node and an impossible clock are problems', () => {
+  expect(checkNode('20.18.9')).toMatchObject({ status: 'problem', remedy: 'Install Node 20.19 or newer.' });
+  expect(checkNode('22.0.0').status).toBe('ok');
   expect(isOlder('2.9.10', [2, 9])).toBe(false);
   expect(isOlder('2.8.99', [2, 9])).toBe(true);
-  expect(lookAtClock(undefined, 0)).toMatchObject({ status: 'problem', remedy: expect.stringContaining('set-ntp') });
+  expect(checkClock(undefined, 0)).toMatchObject({ status: 'problem', remedy: expect.stringContaining('set-ntp') });
   const now = Date.UTC(2026, 5, 1);
-  expect(lookAtClock(now + 60_000, now)).toMatchObject({
+  expect(checkClock(now + 60_000, now)).toMatchObject({
     status: 'warning',
     message: expect.stringContaining('last update'),
   });
-  expect(lookAtClock(now, now).status).toBe('ok');
+  expect(checkClock(now, now).status).toBe('ok');
 });
 
-test('a clock elsewhere is off by what a slow answer does not explain', () => {
+test('the difference of clocks excludes the time of a slow answer', () => {
   expect([skewOf(5_000, 1_000, 9_000), skewOf(1_000, 1_000, 9_000), skewOf(9_000, 1_000, 9_000)]).toEqual([0, 0, 0]);
   expect([skewOf(9_500, 1_000, 9_000), skewOf(700, 1_000, 9_000)]).toEqual([500, -300]);
 });
 
-test('bench measures each question, with the median between least and most, and leaves nothing', async () => {
+test('bench measures each row, with the median between minimum and maximum, and leaves nothing behind', async () => {
   const dataDir = await newDir();
   await mkdir(dirname(dataDir), { recursive: true });
   const { code, stdout, stderr } = await run(['bench', '--round', '2ms', '--json', '--data-dir', dataDir]);

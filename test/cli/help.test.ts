@@ -17,20 +17,20 @@ import { tempDir } from '../support/temp-dir.ts';
 const newProgram = () => createProgram({ output: new Output(true), exitCode: EXIT.ok });
 const commands = withSubcommands(newProgram()).filter((command) => isListed(command));
 
-/** `backup enable`; nothing for the program. */
+/** Returns the words of a command: `backup enable`; empty for the program. */
 function pathOf(command: Command): string {
   return command.parent === null ? '' : `${pathOf(command.parent)} ${command.name()}`.trim();
 }
 
-/** Commands that go on until they are told to end. */
+/** Commands that run until a signal. */
 const ENDLESS = /^(serve|watch|inspect(?!.*--json)|demo$)/;
-/** What an example shows that is not done: 0 unless it says so here. */
+/** Exit codes of examples that do not end with 0. */
 const ENDS_WITH: Readonly<Record<string, number>> = { 'bisect --module never-false.js': EXIT.notFound };
 
 describe('the examples of the help', () => {
-  /** Holds a mirror and a snapshot of the folder that is copied. */
+  /** Has a mirror and a snapshot of the folder that is copied. */
   let redis: TestServer;
-  /** Is written to by the examples. */
+  /** The server that the examples write to. */
   let scratch: TestServer;
   let nats: TestServer;
   let world: string;
@@ -62,7 +62,7 @@ describe('the examples of the help', () => {
     await Promise.all([redis, scratch, nats].map((server) => server[Symbol.asyncDispose]()));
   });
 
-  /** Each in a copy of its own. */
+  /** Runs an example in its own copy of the folder. */
   async function runExample(example: string): Promise<Ran> {
     const cwd = await tempDir('example');
     await cp(world, cwd, { recursive: true });
@@ -109,13 +109,13 @@ async function makeStream(url: string): Promise<void> {
   await connection.close();
 }
 
-describe('what is written about the command line', () => {
+describe('the docs of the command line', () => {
   const docs = ['README.md', ...readdirSync(join(projectRoot, 'docs')).map((name) => `docs/${name}`)]
     .filter((path) => path.endsWith('.md'))
     .map((path) => [path, readFileSync(join(projectRoot, path), 'utf8')] as const);
   const cliPage = docs.find(([path]) => path === 'docs/cli.md')?.[1] ?? '';
 
-  test('docs/cli.md tells of every command and every option', () => {
+  test('docs/cli.md mentions every command and every option', () => {
     const named = commands.map(pathOf).filter(Boolean);
     const missing = named.filter((path) => !cliPage.includes(path));
     const options = commands.flatMap((command) => command.options.map(({ long, flags }) => long ?? flags));
@@ -123,7 +123,7 @@ describe('what is written about the command line', () => {
     expect({ missing, untold }).toEqual({ missing: [], untold: [] });
   });
 
-  test('what docs/cli.md names is there', () => {
+  test('every option in docs/cli.md exists', () => {
     const known = new Set([...commands.flatMap(({ options }) => options.map(({ long }) => long)), '--help', '--raw']);
     const named = [...cliPage.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)].map(([flag]) => flag);
     expect(named.filter((flag) => !known.has(flag))).toEqual([]);
@@ -131,20 +131,20 @@ describe('what is written about the command line', () => {
 
   const LINES = docs.flatMap(([path, text]) => linesOf(text).map((line) => [path, line] as const));
 
-  test.each(LINES)('%s: %s is understood', async (_, line) => {
+  test.each(LINES)('%s: %s is valid', async (_, line) => {
     const words = (await runLine(`context-cache() { printf '%s\\0' "$@"; }; ${line}`)).stdout.split('\0').slice(0, -1);
     await expect(understood(words)).resolves.toBeDefined();
   });
 });
 
-/** Lines of code that begin with the command, up to where the shell goes on with something else. */
+/** Returns the commands of the shell blocks, without redirections and pipes. */
 function linesOf(markdown: string): string[] {
   const blocks = [...markdown.matchAll(/^[ ]*```sh\n([\s\S]*?)^[ ]*```/gm)].map(([, text = '']) => text);
   const lines = blocks.flatMap((text) => text.split('\n'));
   return lines.flatMap((line) => /(?:^|[|;] ?)\s*(context-cache [^|;#>]+)/.exec(line)?.[1]?.trim() ?? []);
 }
 
-/** Parses and does nothing. */
+/** Parses the words without executing the command. */
 async function understood(words: readonly string[]): Promise<Command> {
   const program = newProgram();
   for (const command of withSubcommands(program)) command.action(() => {});

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { ended, run, serve, start } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** A page's requests to the address that was printed. */
+/** Sends requests as a page does, to the printed address. */
 function asking(url: string) {
   const { origin, hash } = new URL(url);
   const headers = { authorization: `Bearer ${hash.slice('#token='.length)}`, 'content-type': 'application/json' };
@@ -15,7 +15,7 @@ function asking(url: string) {
   };
 }
 
-/** `inspect`, once it has printed its address. */
+/** Starts `inspect` and waits for its address. */
 async function inspect(dataDir: string, ...args: string[]) {
   const child = start(['inspect', '--data-dir', dataDir, ...args]);
   onTestFinished(() => void child.kill('SIGKILL'));
@@ -36,7 +36,7 @@ async function filled(): Promise<string> {
 
 const edit = { namespace: 'trip', key: 'plan', value: 'mine', ifVersion: 1 };
 
-test('attaches to the process that serves, and leaves nothing behind in it', async () => {
+test('attaches to the serving process, and leaves nothing behind in it', async () => {
   const dataDir = await filled();
   await using server = await serve(dataDir);
   const { ask, end } = await inspect(dataDir);
@@ -49,7 +49,7 @@ test('attaches to the process that serves, and leaves nothing behind in it', asy
   expect(await run(['get', 'more', '-n', 'trip', '--data-dir', dataDir])).toMatchObject({ code: 0 });
 });
 
-test('opens a directory that nobody serves, and lets the other commands work on it meanwhile', async () => {
+test('opens a directory that is not served, and serves it to other commands meanwhile', async () => {
   const dataDir = await filled();
   const { ask, end } = await inspect(dataDir, '--allow-write', '--redact', 'more');
   await run(['set', 'more', '"x"', '-n', 'trip', '--data-dir', dataDir]);
@@ -60,7 +60,7 @@ test('opens a directory that nobody serves, and lets the other commands work on 
   expect(await run(['get', 'plan', '-n', 'trip', '--data-dir', dataDir])).toMatchObject({ stdout: '"mine"\n' });
 });
 
-test('--json prints the overview, of a directory and of a process that serves it', async () => {
+test('--json prints the overview of a directory, served or not', async () => {
   const dataDir = await filled();
   const own = await run(['inspect', '--json', '--data-dir', dataDir]);
   expect(JSON.parse(own.stdout)).toMatchObject({ status: 'ok', keys: 1, log: { head: 1 } });
@@ -70,7 +70,7 @@ test('--json prints the overview, of a directory and of a process that serves it
   expect([own.code, served.code]).toEqual([0, 0]);
 });
 
-test('says when the process that serves has ended, and where there is no directory', async () => {
+test('says when the serving process has ended, and if there is no directory', async () => {
   const dataDir = await filled();
   await using server = await serve(dataDir);
   const child = start(['inspect', '--data-dir', dataDir]);

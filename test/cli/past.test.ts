@@ -31,7 +31,7 @@ const COMMANDS = [
 ];
 const HEAD = COMMANDS.length;
 
-/** The state at a position, worked out of the printed log by other means than the package's. */
+/** Folds the printed log up to a position, independently of the package. */
 function folded(log: readonly LogLine[], position: number) {
   const state = new Map<string, Map<string, { value: unknown; version: number }>>();
   for (const { namespace, version, operation, key, value, position: at } of log) {
@@ -57,7 +57,7 @@ beforeAll(async () => {
 });
 
 describe('dump --at', () => {
-  test('of every position is what the log folds to there', async () => {
+  test('at every position equals the fold of the log up to it', async () => {
     const dumps: string[] = [];
     for (let position = 0; position <= HEAD; position += 1) {
       const { code, stdout, stderr } = await on('dump', '--at', String(position));
@@ -65,14 +65,14 @@ describe('dump --at', () => {
       expect(stdout).toBe(expectedDump(folded(log, position)));
       dumps.push(stdout);
     }
-    // Dropping the namespace leaves what there was before anything came after the deletion.
+    // The drop of the namespace gives the same state as an earlier position.
     expect(new Set(dumps).size).toBe(HEAD);
     await using _server = await serve(dataDir);
     const live = await Promise.all(dumps.map((_, position) => on('dump', '--at', String(position))));
     expect(live.map(({ stdout }) => stdout)).toEqual(dumps);
   });
 
-  test('a time is the last position before anything later was asked for', async () => {
+  test('a time selects the last position before the first later update', async () => {
     const time = log[4]?.at ?? 0;
     const later = log.findIndex(({ at }) => at > time);
     const position = later < 0 ? HEAD : later;
@@ -82,12 +82,36 @@ describe('dump --at', () => {
   });
 });
 
-test('history is every version of an entry, newest first', async () => {
+test('history prints every version of an entry, newest first', async () => {
   expect(jsonLines((await on('history', 'plan', '-n', 'trip')).stdout)).toEqual([
-    { position: 10, version: log[9]?.version, operation: 'set', value: 'again', at: log[9]?.at, agent: null },
-    { position: 6, version: 3, operation: 'delete', at: log[5]?.at, agent: null },
-    { position: 3, version: 2, operation: 'set', value: ['search', 'book'], at: log[2]?.at, agent: 'booker' },
-    { position: 1, version: 1, operation: 'set', value: ['search'], at: log[0]?.at, agent: 'planner' },
+    {
+      position: 10,
+      time: expect.any(String),
+      version: log[9]?.version,
+      operation: 'set',
+      value: 'again',
+      at: log[9]?.at,
+      agent: null,
+    },
+    { position: 6, time: expect.any(String), version: 3, operation: 'delete', at: log[5]?.at, agent: null },
+    {
+      position: 3,
+      time: expect.any(String),
+      version: 2,
+      operation: 'set',
+      value: ['search', 'book'],
+      at: log[2]?.at,
+      agent: 'booker',
+    },
+    {
+      position: 1,
+      time: expect.any(String),
+      version: 1,
+      operation: 'set',
+      value: ['search'],
+      at: log[0]?.at,
+      agent: 'planner',
+    },
   ]);
   const dropped = jsonLines((await on('history', '\u{ff5e}', '-n', 'trip')).stdout);
   expect(dropped.map(({ position, operation, value }) => [position, operation, value])).toEqual([
@@ -100,7 +124,7 @@ test('history is every version of an entry, newest first', async () => {
   expect(soon?.expiresAt).toBe(log[4]?.expiresAt);
 });
 
-test('diff tells what was added, changed and removed, sorted by namespace and key', async () => {
+test('diff prints added, changed and removed entries, sorted by namespace and key', async () => {
   const lines = async (...args: string[]) => jsonLines((await on('diff', ...args)).stdout);
   expect(await lines('2', '8')).toEqual([
     { change: 'changed', namespace: 'default', key: 'n', before: 1, after: null },
@@ -114,7 +138,7 @@ test('diff tells what was added, changed and removed, sorted by namespace and ke
   expect(await lines('2020-01-01', String(HEAD))).toHaveLength(3);
 });
 
-test('a directory that is served tells the same past as one that is not', async () => {
+test('a served directory has the same past as one that is not served', async () => {
   const time = new Date(log[4]?.at ?? 0).toISOString();
   const commands = [
     'dump --at 3',
@@ -138,7 +162,11 @@ test('a directory that is served tells the same past as one that is not', async 
   };
   const own = await all();
   expect(own['dump --at 999']).toMatchObject({ code: 1, stdout: '' });
-  expect(own['history missing']).toEqual({ code: 0, stdout: '', stderr: '' });
+  expect(own['history missing']).toEqual({
+    code: 0,
+    stdout: '',
+    stderr: 'The namespace default has never had a key missing.\n',
+  });
   await using _server = await serve(dataDir);
   expect(await all()).toEqual(own);
 });
@@ -150,7 +178,7 @@ describe('bisect', () => {
     return file;
   };
 
-  test('prints the update at which the predicate becomes false, as log does', async () => {
+  test('prints the update that made the condition false, as log does', async () => {
     const file = await module("export default (view) => view.get('n') !== null;");
     const range = ['--from', '1', '--to', '8'];
     const { stdout } = await on('log', '--from', '4', '--to', '4');
@@ -160,7 +188,7 @@ describe('bisect', () => {
     expect(jsonLines((await on('bisect', '--module', later)).stdout)).toMatchObject([{ position: 10 }]);
   });
 
-  test('is used wrongly: no predicate, false from the beginning, nothing between, a served directory', async () => {
+  test('is refused without a condition, if it is false at the start, for an empty range, and for a served directory', async () => {
     const good = await module('export default () => false;');
     const bad = await module('export const predicate = () => true;');
     const wrong = [
@@ -193,7 +221,7 @@ test.each(USAGE.map((args) => [args]))('2 for %j', async (args) => {
   expect(await on(...args)).toMatchObject({ code: 2, stdout: '' });
 });
 
-test.each(['dump --at 1', 'history k', 'diff 0 1'])('3 for %s where there is no directory', async (command) => {
+test.each(['dump --at 1', 'history k', 'diff 0 1'])('3 for %s without a directory', async (command) => {
   const args = [...command.split(' '), '--data-dir', `${dataDir}-none`];
   expect(await run(args)).toMatchObject({ code: 3, stdout: '' });
 });

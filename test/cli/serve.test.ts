@@ -19,7 +19,7 @@ describe('a served directory', () => {
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  test('listens on 127.0.0.1 only, and keeps the token from others', async () => {
+  test('listens on 127.0.0.1 only, and hides the token from other users', async () => {
     expect(statSync(join(dataDir, 'serve.json')).mode & 0o777).toBe(0o600);
     const file = JSON.parse(await readFile(join(dataDir, 'serve.json'), 'utf8'));
     expect(file).toEqual({ port: server.port, token: server.token, pid: server.pid, version: 1 });
@@ -28,7 +28,7 @@ describe('a served directory', () => {
     await expect(new Promise((resolve, reject) => socket.on('connect', resolve).on('error', reject))).rejects.toThrow();
   });
 
-  test('a watcher sees updates as they come, those of its namespaces and keys', async () => {
+  test('watch prints updates of its namespaces and keys as they happen', async () => {
     const args = ['watch', '--data-dir', dataDir, '-n', 'w', '-n', 'v', '--key', 'k', '--snapshot'];
     await sendCommand(server, { type: 'context.set', namespace: 'w', key: 'k', value: 0 });
     const child = start(args);
@@ -56,7 +56,7 @@ describe('a served directory', () => {
       { namespace: 'w', key: 'k', value: 1, agent: 'me' },
       { namespace: 'v', key: 'k', value: 1, agent: 'me' },
     ]);
-    expect(Object.keys(updates[1] ?? {}).join()).toBe('position,namespace,version,operation,key,value,at,agent');
+    expect(Object.keys(updates[1] ?? {}).join()).toBe('position,time,namespace,version,operation,key,value,at,agent');
     await waitFor(async () => expect(await watchers()).toBe(0));
     const since = start(['watch', '--since', '0', '--data-dir', dataDir]);
     const first = String(await new Promise((resolve) => since.stdout.once('data', resolve)));
@@ -66,26 +66,26 @@ describe('a served directory', () => {
 
   test('cannot be served twice', async () => {
     const { code, stderr } = await run(['serve', '--json', '--data-dir', dataDir]);
-    expect(code).toBe(1);
+    expect(code).toBe(6);
     expect(JSON.parse(stderr).error).toMatchObject({
       code: 'DIRECTORY_LOCKED',
       message: expect.stringContaining(String(server.pid)),
     });
-    expect(await run(['demo', '--data-dir', dataDir])).toMatchObject({ code: 1 });
+    expect(await run(['demo', '--data-dir', dataDir])).toMatchObject({ code: 6 });
     expect(await run(['restore', '--backup-dir', join(dataDir, 'backups'), '--data-dir', dataDir])).not.toMatchObject({
       code: 0,
     });
     expect(await send(server, '/v1/health')).toMatchObject({ status: 200 });
   });
 
-  test('what belongs to the serving process cannot be asked of apply', async () => {
+  test('apply refuses options that belong to the serving process', async () => {
     const { code, stderr } = await run(['apply', '--redis', '--data-dir', dataDir], { input: setLine('k', 1) });
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('serve') });
   });
 });
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
-  test('ends it with 0 and leaves nothing but the data', async () => {
+  test('ends serve with 0 and leaves nothing but the data', async () => {
     const dataDir = await newDir();
     const server = await serve(dataDir);
     const watching = run(['watch', '--data-dir', dataDir]);
@@ -99,14 +99,14 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('%s', (signal) => {
   });
 });
 
-test('a process that was killed is noticed, and the directory opened without it', async () => {
+test('a killed server is detected, and the directory is opened without it', async () => {
   const dataDir = await newDir();
   const server = await serve(dataDir);
   await sendCommand(server, { type: 'context.set', key: 'k', value: 1 });
   await server.end('SIGKILL');
   expect(existsSync(join(dataDir, 'serve.json'))).toBe(true);
   expect(await run(['get', 'k', '--data-dir', dataDir])).toMatchObject({ code: 0, stdout: '1\n' });
-  // Its number may be another process's by now.
+  // The pid may belong to another process by now.
   const stale = { port: server.port, token: server.token, pid: process.pid, version: 1 };
   await writeFile(join(dataDir, 'serve.json'), JSON.stringify(stale));
   expect(await run(['get', 'k', '--data-dir', dataDir])).toMatchObject({ code: 0, stdout: '1\n' });
@@ -116,7 +116,7 @@ test('a process that was killed is noticed, and the directory opened without it'
   expect(again.token).not.toBe(server.token);
 });
 
-test('a stream of commands that is under way when serve is stopped keeps what was acknowledged', async () => {
+test('a stream of commands that is interrupted by a shutdown keeps every acknowledged command', async () => {
   const dataDir = await newDir();
   const server = await serve(dataDir);
   const child = start(['apply', '--ack', '--data-dir', dataDir]);
@@ -130,7 +130,7 @@ test('a stream of commands that is under way when serve is stopped keeps what wa
   expect(await run(['get', 'k', '--data-dir', dataDir])).toMatchObject({ code: 0, stdout: '1\n' });
 });
 
-test('a process that is stopped by a signal does not hang the others for ever', async () => {
+test('a paused server does not hang other commands forever', async () => {
   const dataDir = await newDir();
   await using server = await serve(dataDir);
   process.kill(server.pid, 'SIGSTOP');
@@ -139,8 +139,8 @@ test('a process that is stopped by a signal does not hang the others for ever', 
   expect({ code, stderr }).toMatchObject({ code: 5, stderr: expect.stringContaining(`Process ${server.pid}`) });
 });
 
-describe('the demonstration', () => {
-  test('plays trips with a conflict that is resolved, goes on where it was, and ends with 0 at Ctrl-C', async () => {
+describe('the demo', () => {
+  test('plays trips with a resolved conflict, continues after a restart, and ends with 0 at Ctrl-C', async () => {
     const dataDir = await newDir();
     const first = await run(['demo', '--trips', '1', '--every', '1', '--data-dir', dataDir]);
     expect(first.code).toBe(0);

@@ -6,7 +6,7 @@ import type { Clock } from '../../src/index.ts';
 import { run, runAtTerminal, runLine, setLine } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** A folder with a data directory of three keys in `trip`. */
+/** Creates a folder with a data directory that has three keys in `trip`. */
 async function filledFolder(): Promise<string> {
   const cwd = await tempDir('terminal');
   const input = [1, 2, 3].map((n) => setLine(`k${n}`, n, { namespace: 'trip' })).join('');
@@ -17,14 +17,14 @@ async function filledFolder(): Promise<string> {
 const keysOf = async (cwd: string) => (await run(['keys', '-n', 'trip'], { cwd })).stdout;
 const ALL = 'k1\nk2\nk3\n';
 
-describe('what is gone for good', () => {
+describe('a command that loses data for good', () => {
   let cwd: string;
   beforeAll(async () => {
     cwd = await filledFolder();
   });
 
   test.each(['clear trip', 'drop trip', 'compact --keep-updates 0'])(
-    '%s is refused where nobody can be asked, before anything has changed',
+    '%s is refused without a terminal, before anything has changed',
     async (line) => {
       const before = await run(['log'], { cwd });
       const piped = await run(line.split(' '), { cwd, input: 'y\n' });
@@ -41,14 +41,14 @@ describe('what is gone for good', () => {
     ['nothing', '\r'],
     ['the end of the input', '\u0004'],
     ['Ctrl-C', '\u0003'],
-  ])('the answer %s leaves everything as it is', async (_, input) => {
+  ])('the answer %s changes nothing', async (_, input) => {
     const { code, stdout } = await runAtTerminal('context-cache drop trip', { cwd, input });
-    expect(stdout).toMatch(/drop removes.* trip\. Go on\? \[y\/N\] .*Nothing has changed\./s);
+    expect(stdout).toMatch(/drop removes the namespace trip .*\. Continue\? \[y\/N\] .*Nothing has changed\./s);
     expect(code).toBe(1);
     expect(await keysOf(cwd)).toBe(ALL);
   });
 
-  test.each(['y', 'YES'])('the answer %s does it', async (answer) => {
+  test.each(['y', 'YES'])('the answer %s executes it', async (answer) => {
     const own = await filledFolder();
     const { code, stdout } = await runAtTerminal('context-cache clear trip', { cwd: own, input: `${answer}\r` });
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('Done: version 4') });
@@ -56,7 +56,7 @@ describe('what is gone for good', () => {
     expect((await run(['namespaces'], { cwd: own })).stdout).toContain('trip');
   });
 
-  test('--yes does it without asking, and delete of one key never asks', async () => {
+  test('--yes executes it without asking, and delete never asks', async () => {
     const own = await filledFolder();
     expect(await run(['delete', 'k1', '-n', 'trip'], { cwd: own })).toMatchObject({ code: 0 });
     expect(await run(['drop', 'trip', '--yes', '--json', '--agent', 'me'], { cwd: own })).toMatchObject({
@@ -64,15 +64,15 @@ describe('what is gone for good', () => {
       stdout: '{"version":5,"position":5,"changed":true}\n',
     });
     expect((await run(['namespaces'], { cwd: own })).stdout).toBe('default\n');
-    expect((await run(['drop', 'trip', '--yes'], { cwd: own })).stderr).toContain('Nothing to do');
+    expect((await run(['drop', 'trip', '--yes'], { cwd: own })).stderr).toContain('Nothing was dropped');
   });
 
-  test('consent is in no file', async () => {
+  test('a file cannot consent', async () => {
     const { code, stderr } = await runLine(
       `echo '{"yes": true}' > context-cache.config.json; context-cache drop trip; s=$?; rm context-cache.config.json; exit $s`,
       { cwd },
     );
-    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('yes can not be said in a file') });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('yes cannot be set in a file') });
     expect(await keysOf(cwd)).toBe(ALL);
   });
 });
@@ -80,7 +80,7 @@ describe('what is gone for good', () => {
 describe('progress', () => {
   const slow = `(printf '%s' '${setLine('a', 1)}'; sleep 1; printf '%s' '${setLine('b', 1)}') | context-cache apply`;
 
-  test('shows on a terminal, and is taken away at the end', async () => {
+  test('shows on a terminal, and is removed at the end', async () => {
     const cwd = await tempDir('terminal');
     const input = `${setLine('a', 1)}\u0004`;
     const { code, stdout } = await runAtTerminal('context-cache apply', { cwd, input, prompt: /Applying … \d+ s/ });
@@ -90,7 +90,7 @@ describe('progress', () => {
     expect(drawn.at(-1)).toMatch(/^1 line: 1 update, 0 unchanged/);
   });
 
-  test('does not show where messages go elsewhere, nor for programs', async () => {
+  test('does not show if messages go elsewhere, or with --json', async () => {
     const cwd = await tempDir('terminal');
     const { stdout, stderr } = await runLine(slow, { cwd });
     expect(stdout).toBe('');
@@ -100,7 +100,7 @@ describe('progress', () => {
     expect(json.stdout).not.toContain('\u{1b}');
   });
 
-  test('is a bar where the share is known, and a count and the time where it is not', () => {
+  test('is a bar if the share is known, otherwise a count and the time', () => {
     expect(progressLine('Replaying', '1,000 updates', 0.5, 3_400)).toBe(
       'Replaying [############------------]  50 % 1,000 updates, 3 s',
     );
@@ -108,7 +108,7 @@ describe('progress', () => {
     expect(progressLine('Compacting', '', undefined, 61_000)).toBe('Compacting … 61 s');
   });
 
-  test('waits before it shows, draws rarely, goes on by itself, and ends', () => {
+  test('shows after a delay, draws at intervals, counts the time by itself, and ends', () => {
     const drawn: string[] = [];
     const timers: (() => void)[] = [];
     let now = 0;
@@ -144,15 +144,15 @@ describe('progress', () => {
   });
 });
 
-describe('colours', () => {
+describe('colors', () => {
   const RED = '\u{1b}[31merror:\u{1b}[39m';
   const failing = 'context-cache get nothing --data-dir none';
 
   test.each([
     ['a terminal has them', {}, '', true],
-    ['NO_COLOR takes them away', { NO_COLOR: '1' }, '', false],
-    ['an empty NO_COLOR says nothing', { NO_COLOR: '' }, '', true],
-    ['--no-color takes them away', {}, ' --no-color', false],
+    ['NO_COLOR disables them', { NO_COLOR: '1' }, '', false],
+    ['an empty NO_COLOR has no effect', { NO_COLOR: '' }, '', true],
+    ['--no-color disables them', {}, ' --no-color', false],
     ['--no-color is stronger than FORCE_COLOR', { FORCE_COLOR: '1' }, ' --no-color', false],
     ['a dumb terminal has none', { TERM: 'dumb' }, '', false],
   ])('%s', async (_, env, flag, coloured) => {
@@ -161,7 +161,7 @@ describe('colours', () => {
     expect({ stdout, coloured: stdout.includes('\u{1b}[31m') }).toMatchObject({ coloured });
   });
 
-  test('elsewhere there are none but with FORCE_COLOR', async () => {
+  test('are absent elsewhere unless FORCE_COLOR is set', async () => {
     const cwd = join(await tempDir('terminal'));
     expect((await runLine(failing, { cwd })).stderr).toMatch(/^error: /);
     expect((await runLine(failing, { cwd, env: { FORCE_COLOR: '0' } })).stderr).toMatch(/^error: /);

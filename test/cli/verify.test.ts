@@ -7,7 +7,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { filledDirectory, withRecords } from '../support/verify.ts';
 
 describe('context-cache verify', () => {
-  it('says of a directory that it is whole, unserved and served', async () => {
+  it('reports a whole directory, served or not', async () => {
     const dataDir = await filledDirectory();
     const own = await run(['verify', '--data-dir', dataDir, '--json']);
     expect(own).toMatchObject({ code: 0, stderr: '' });
@@ -22,7 +22,7 @@ describe('context-cache verify', () => {
     expect(JSON.parse(served.stdout)).toMatchObject({ ok: true, digest: report.digest });
   });
 
-  it('prints each problem with its place, and ends with 1', async () => {
+  it('prints each problem with its location, and ends with 1', async () => {
     const dataDir = await filledDirectory();
     await withRecords(dataDir, (storage) =>
       storage.batch([{ type: 'put', key: '!state!p/4:wide/1', value: seal(['k1', 5, Buffer.from([1])]) }], false),
@@ -37,7 +37,7 @@ describe('context-cache verify', () => {
     expect(JSON.parse(served.stdout)).toMatchObject({ ok: false });
   });
 
-  it('compares with a backup, and says where it could not look', async () => {
+  it('compares with a backup, and reports what it could not check', async () => {
     const dataDir = await filledDirectory();
     const backups = await tempDir('backups');
     expect(await run(['backup', 'now', '--data-dir', dataDir, '--backup-dir', backups])).toMatchObject({ code: 0 });

@@ -99,7 +99,7 @@ describe('context-cache replay', () => {
     closing(await AgentContextCache.open({ dataDir: dir }));
     const [target = ''] = await places('new');
     const locked = await run(['replay', dir, '--data-dir', target, '--json']);
-    expect([locked.code, JSON.parse(locked.stderr).error.code]).toEqual([1, 'DIRECTORY_LOCKED']);
+    expect([locked.code, JSON.parse(locked.stderr).error.code]).toEqual([6, 'DIRECTORY_LOCKED']);
     expect((await run(['replay', '/no/such/file', '--data-dir', target])).code).toBe(3);
   });
 

@@ -28,7 +28,7 @@ async function linesOf(source: AsyncIterable<Uint8Array>, maxBytes?: number): Pr
 }
 
 describe('lines', () => {
-  test('are the same however the bytes come', async () => {
+  test('are the same however the bytes are chunked', async () => {
     const text = fc.array(fc.constantFrom('a', '\n', '\r', ' ', '\u{e9}', '\u{1f600}'), { maxLength: 60 });
     const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 });
     await fc.assert(
@@ -45,7 +45,7 @@ describe('lines', () => {
     );
   });
 
-  test('of an error say what is wrong, and nothing of what they hold', () => {
+  test('with a mistake are reported without quoting them', () => {
     for (const text of ['{"secret":', 'secret', '"secret']) {
       expect(() => parseLine({ number: 1, text })).toThrow(/^It is not valid JSON/);
       expect(() => parseLine({ number: 1, text })).not.toThrow(/secret/);
@@ -54,7 +54,7 @@ describe('lines', () => {
 });
 
 describe('commands in flight', () => {
-  /** A cache whose commands end when they are let go. */
+  /** Creates a cache whose commands end when they are released. */
   function heldCache() {
     const cache = new AgentContextCache({ natsUrl: null });
     const held: (() => void)[] = [];
@@ -88,7 +88,7 @@ describe('commands in flight', () => {
       },
     });
     await waitFor(() => expect(held.length).toBe(bound));
-    // Nothing more is sent until the first one has ended, whichever else has.
+    // Nothing more is sent until the first command has ended, even if others have.
     for (const release of held.slice(1).reverse()) release();
     await new Promise((resolve) => setImmediate(resolve));
     expect({ sent: held.length, seen }).toEqual({ sent: bound, seen: [] });
@@ -100,7 +100,7 @@ describe('commands in flight', () => {
     expect(await applied).toMatchObject({ lines: 2 * bound, failed: 0 });
   });
 
-  test('are told no faster than their outcomes are taken', async () => {
+  test('are reported no faster than their outcomes are taken', async () => {
     const { cache, held } = heldCache();
     let take = (): void => {};
     const applied = applyLines({

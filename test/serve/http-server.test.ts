@@ -41,14 +41,14 @@ describe('the HTTP server', () => {
     }
   });
 
-  test('takes the names that mean this machine', async () => {
+  test('accepts every name of this machine', async () => {
     for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
       const headers = { host: `${host}:${server.port}`, origin: `http://${host}:${server.port}` };
       expect(await send(server, '/v1/health', { headers })).toMatchObject({ status: 200 });
     }
   });
 
-  test('answers commands, and says with the status what was wrong', async () => {
+  test('answers commands, and errors with a matching status', async () => {
     expect(await sendCommand(server, { type: 'context.set', namespace: 'n', key: 'k', value: null })).toEqual({
       status: 200,
       body: expect.stringMatching(/^{"ok":{"version":1,"position":\d+,"changed":true}}\n$/),
@@ -96,7 +96,7 @@ describe('the HTTP server', () => {
     expect(await post('/v1/apply?keepGoing=maybe', body)).toMatchObject({ status: 400 });
   });
 
-  test('a stream of commands that is cut off leaves its whole lines, and not the broken one', async () => {
+  test('executes the whole lines of a stream that is cut off, not the broken one', async () => {
     const path = '/v1/apply';
     const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/x-ndjson' };
     const sent = request({ host: '127.0.0.1', port: server.port, path, method: 'POST', headers });
@@ -114,7 +114,7 @@ describe('the HTTP server', () => {
     );
   });
 
-  test('a watcher that stops reading holds up nobody', async () => {
+  test('is not delayed by a watcher that stops reading', async () => {
     const socket = connect({ host: '127.0.0.1', port: server.port });
     socket.write(
       `GET /v1/watch HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nAuthorization: Bearer ${server.token}\r\n\r\n`,
@@ -130,7 +130,7 @@ describe('the HTTP server', () => {
     socket.destroy();
   });
 
-  test('a request without what it needs is a bad request', async () => {
+  test('answers 400 to a request without its parameters', async () => {
     const ask = (path: string) =>
       fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${server.token}` } });
     for (const path of ['/v1/history', '/v1/diff?a=1', '/v1/diff?a=1&b=x', '/v1/dump?at=', '/v1/dump?at=x']) {

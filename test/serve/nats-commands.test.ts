@@ -40,7 +40,7 @@ describe('commands as NATS requests', () => {
     return (await client.request(subject, payload, { timeout })).json<Record<string, unknown>>();
   };
 
-  test('are carried out and answered', async () => {
+  test('are executed and answered', async () => {
     const set = { type: 'context.set', namespace: 'n', key: 'k', value: { a: [1, null] }, agent: 'me' };
     expect(await ask(set)).toEqual({ ok: { version: 1, position: 1, changed: true } });
     expect(cache.entry('k', 'n')).toMatchObject({ value: { a: [1, null] }, agent: 'me' });
@@ -50,7 +50,7 @@ describe('commands as NATS requests', () => {
     expect(await ask({ type: 'cache.health' })).toMatchObject({ ok: { status: 'ok' } });
   });
 
-  test('are refused with what is wrong, and nothing has changed', async () => {
+  test('are refused with the reason, and change nothing', async () => {
     await ask({ type: 'context.set', key: 'k', value: 1 });
     expect(await ask({ type: 'context.set', key: 'k', value: 2, ifVersion: 0 })).toEqual({
       error: { code: 'VERSION_CONFLICT', message: expect.any(String), current: expect.objectContaining({ value: 1 }) },
@@ -68,7 +68,7 @@ describe('commands as NATS requests', () => {
     expect(errors).toEqual([]);
   });
 
-  test('whose answer would go outside of _INBOX are ignored', async () => {
+  test('with a reply subject outside of _INBOX are ignored', async () => {
     const listener = await subscribeRaw(nats.url, ['orders', '_INBOXES.x']);
     for (const reply of ['orders', '_INBOXES.x', '_INBOX']) {
       client.publish(SUBJECT, JSON.stringify({ type: 'context.set', key: reply, value: 1 }), { reply });
@@ -80,14 +80,14 @@ describe('commands as NATS requests', () => {
     listener.close();
   });
 
-  test('without a reply subject are carried out, and their failure is told here', async () => {
+  test('without a reply subject are executed, and a failure is reported to onError', async () => {
     client.publish(SUBJECT, JSON.stringify({ type: 'context.set', key: 'k', value: 1 }));
     client.publish(SUBJECT, 'nonsense');
     expect(await ask({ type: 'context.keys' })).toEqual({ ok: ['k'] });
     expect(errors).toHaveLength(1);
   });
 
-  test('whose answer is larger than the server takes are told so', async () => {
+  test('whose answer exceeds the limit of the server get an error', async () => {
     const value = 'x'.repeat(600_000);
     await cache.setMany({ a: value, b: value });
     expect(await ask({ type: 'context.get', key: 'a' })).toEqual({ ok: value });
@@ -97,15 +97,15 @@ describe('commands as NATS requests', () => {
     });
   });
 
-  test('are taken again after the server was away', async () => {
+  test('are taken again after the server was down', async () => {
     await ask({ type: 'context.set', key: 'before', value: 1 });
     await nats.restart();
-    // What was sent into the broken connection is answered by nobody.
+    // A request into the broken connection gets no answer.
     const get = { type: 'context.get', key: 'before' };
     await waitFor(async () => expect(await ask(get, SUBJECT, 3_000)).toEqual({ ok: 1 }));
   });
 
-  test('reach one of several that share a queue, and each where there is none', async () => {
+  test('reach one member of a queue, and everyone without a queue', async () => {
     const others = [new AgentContextCache({ natsUrl: null }), new AgentContextCache({ natsUrl: null })];
     const queued = others.map((other) =>
       answerNatsCommands({ cache: other, url: nats.url, subject: 'shared', queue: 'q' }),
@@ -118,7 +118,7 @@ describe('commands as NATS requests', () => {
     await Promise.all(others.map((other) => other.shutdown()));
   });
 
-  test('too many at once are refused, and not kept', async () => {
+  test('beyond the limit are refused, not queued', async () => {
     let release = (): void => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -134,26 +134,26 @@ describe('commands as NATS requests', () => {
     await few.close();
   });
 
-  test('are answered over a connection of the user, which stays open', async () => {
+  test('are answered over a connection of the caller, which stays open', async () => {
     const own = await connect({ servers: nats.url });
     const over = answerNatsCommands({ cache, connection: own, subject: 'own' });
     await over.ready;
     expect(await ask({ type: 'context.keys' }, 'own')).toEqual({ ok: [] });
     await over.close();
     expect(own.isClosed()).toBe(false);
-    // The server has heard of it, however slow it is.
+    // The flush proves that the server has the subscription.
     await own.flush();
     await expect(ask({ type: 'context.keys' }, 'own')).rejects.toThrow(/no responders/i);
     await own.close();
   });
 
-  test('need a url or a connection, and a URL that is one', () => {
+  test('need a valid url or a connection', () => {
     expect(() => answerNatsCommands({ cache })).toThrow(/url or a connection/);
     expect(() => answerNatsCommands({ cache, url: 'http://x' })).toThrow(/NATS URL/);
   });
 });
 
-test('a responder that cannot connect says so once, goes on trying, and can be closed', async () => {
+test('a responder that cannot connect reports it once, retries, and can be closed', async () => {
   const cache = new AgentContextCache({ natsUrl: null });
   const errors: Error[] = [];
   const commands = answerNatsCommands({ cache, url: 'nats://127.0.0.1:1', onError: (error) => errors.push(error) });
@@ -213,7 +213,7 @@ describe('the command line', () => {
     expect((await run(['topics', '--json', '--data-dir', dataDir])).stdout).toBe('["cli.one","cli.two"]\n');
   });
 
-  test('apply says with 5 what it could not deliver, and the next one that can does', async () => {
+  test('apply ends with 5 if it could not deliver, and a later apply delivers the rest', async () => {
     const dataDir = await newDir();
     const to = (url: string) => [
       'apply',
@@ -254,7 +254,7 @@ describe('the command line', () => {
     listener.close();
   });
 
-  test('serve --nats answers requests and broadcasts, and says in the end what is left', async () => {
+  test('serve --nats answers requests and broadcasts, and reports undelivered updates at the end', async () => {
     const dataDir = await newDir();
     await using away = await startNats({ jetstream: false });
     const args = [

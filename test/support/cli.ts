@@ -6,7 +6,7 @@ import type { Readable, Writable } from 'node:stream';
 import { vi } from 'vitest';
 import { cliPath } from './dist.ts';
 
-/** How a process of the command line has ended. */
+/** Result of a process of the command line. */
 export interface Ran {
   readonly code: number | null;
   readonly stdout: string;
@@ -16,13 +16,13 @@ export interface Ran {
 export interface RunOptions {
   readonly input?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
-  /** Where it runs. */
+  /** Working directory. */
   readonly cwd?: string;
-  /** Arguments of Node itself. */
+  /** Arguments for Node. */
   readonly execArgv?: readonly string[];
 }
 
-// A test here starts up to sixty processes one after another, each a second or more where the machine is slow.
+// A test starts up to sixty processes in sequence, each a second or more on a slow machine.
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
@@ -33,38 +33,38 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Starts the built command line. What the surroundings set for it is left out. */
+/** Starts the built command line without the variables that would configure it. */
 export function start(args: readonly string[], options: RunOptions = {}): Child {
   return startProgram(process.execPath, [...(options.execArgv ?? []), cliPath, ...args], options);
 }
 
-/** Starts any program in the surroundings of a test. */
+/** Starts any program in the environment of a test. */
 function startProgram(program: string, args: readonly string[], { env = {}, cwd }: RunOptions): Child {
   const { REDIS_URL, NATS_URL, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } = process.env;
-  // On a CI Node gives a terminal no colours.
+  // Node disables the colors of a terminal if CI is set.
   const { NO_COLOR, FORCE_COLOR, CI, ...plain } = rest;
   const child = spawn(program, args, { env: { ...plain, ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
-  // It may have ended without reading its input.
+  // The process may end without reading its input.
   child.stdin.on('error', () => {});
   running.add(child);
   child.once('exit', () => running.delete(child));
   return child;
 }
 
-/** Runs it to its end. */
+/** Runs the command line to its end. */
 export async function run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const child = start(args, options);
   child.stdin.end(options.input ?? '');
   return ended(child);
 }
 
-/** Starts a line that begins with `context-cache`, so that it gets the signals. */
+/** Starts a line that starts with `context-cache`, so that signals reach it. */
 export function startLine(line: string, options: RunOptions = {}): Child {
   const own = `exec ${quoted(process.execPath)} ${quoted(cliPath)}`;
   return startProgram('bash', ['-c', line.replace(/^context-cache/, own)], options);
 }
 
-/** Runs a line of the shell to its end; `context-cache` is the built one. */
+/** Runs a shell line to its end; `context-cache` is the built command line. */
 export function runLine(line: string, options: RunOptions = {}): Promise<Ran> {
   const child = startProgram('bash', ['-c', withCommand(line)], options);
   child.stdin.end(options.input ?? '');
@@ -98,7 +98,7 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** What a process has printed until it ended. */
+/** Resolves with the output of a process when it has ended. */
 export async function ended(child: Child): Promise<Ran> {
   const text = async (stream: Readable) => {
     const pieces: Buffer[] = [];
@@ -115,7 +115,7 @@ export interface Served extends AsyncDisposable {
   readonly port: number;
   readonly token: string;
   readonly pid: number;
-  /** A signal, and what it printed until it ended. */
+  /** Sends a signal and resolves with the output when the process has ended. */
   end(signal?: NodeJS.Signals): Promise<Ran>;
 }
 
@@ -144,7 +144,7 @@ export async function serve(dataDir: string, args: readonly string[] = [], optio
   };
 }
 
-/** The values of JSON lines. */
+/** Parses JSON lines. */
 export function jsonLines<Value = Record<string, unknown>>(text: string): Value[] {
   return text
     .split('\n')
@@ -152,17 +152,17 @@ export function jsonLines<Value = Record<string, unknown>>(text: string): Value[
     .map((line) => JSON.parse(line) as Value);
 }
 
-/** A command on a line. */
+/** Returns a command as a line. */
 export function line(command: unknown): string {
   return `${JSON.stringify(command)}\n`;
 }
 
-/** `context.set` on a line. */
+/** Returns a `context.set` as a line. */
 export function setLine(key: string, value: unknown, more: Readonly<Record<string, unknown>> = {}): string {
   return line({ type: 'context.set', key, value, ...more });
 }
 
-/** What `dump` must print, worked out by other means than the package's. */
+/** Returns the expected output of `dump`, computed independently of the package. */
 export function expectedDump(
   folded: ReadonlyMap<string, ReadonlyMap<string, { readonly value: unknown; readonly version: number }>>,
 ): string {
@@ -178,7 +178,7 @@ export function expectedDump(
   return lines.join('');
 }
 
-/** Tries until it holds; the machine may be busy. */
+/** Retries until the attempt succeeds; the machine may be busy. */
 export function waitFor<Result>(attempt: () => Result | Promise<Result>): Promise<Result> {
   return vi.waitFor(attempt, { timeout: 60_000, interval: 50 });
 }

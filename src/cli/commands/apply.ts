@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
-import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
+import { AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
 import { type ApplySummary, applyLines } from '../../serve/apply-lines.ts';
 import { HttpClient } from '../../serve/http-client.ts';
 import { splitLines } from '../../wire/lines.ts';
@@ -19,6 +19,7 @@ import {
   topicOption,
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
+import { hasData, rehearseInput, rehearseOpening } from '../rehearsal.ts';
 import { openOrConnect } from '../target.ts';
 import { OutputClosed, UsageError } from '../terminal/failure.ts';
 import { interruption } from '../terminal/signals.ts';
@@ -35,25 +36,35 @@ interface ApplyFlags {
   readonly drainTimeout: number;
 }
 
+/** One run of `apply`. */
+interface Run {
+  input: Readable;
+  readonly report: ApplyReport;
+  readonly options: ApplyFlags;
+  readonly signal: AbortSignal;
+}
+
 type Undelivered = ShutdownReport['undelivered'];
 
-/** `apply`: the commands of a file. */
+/** `apply`: executes the commands of a file. */
 export function addApply(program: Command, session: Session): void {
   const apply = program
     .command('apply')
-    .description('carry out the commands of a file, one as JSON on each line')
-    .argument('[file]', '"-" or none: standard input', '-')
-    .option('--ack', 'print {"line", "position"} for each command once it is durable')
-    .option('--keep-going', 'go on after a line that fails')
-    .addOption(natsOption('broadcast to this NATS'))
+    .description('execute the commands of a file, one JSON object per line')
+    .argument('[file]', 'file of commands; "-" is standard input', '-')
+    .option('--ack', 'print {"line","position"} for each command when it is durable')
+    .option('--keep-going', 'continue after a line that fails')
+    .addOption(natsOption('broadcast to this NATS server'))
     .addOption(topicOption())
-    .addOption(redisOption('mirror to this Redis'))
+    .addOption(redisOption('mirror to this Redis server'))
     .addOption(redisPrefixOption())
     .addOption(subjectIdOption())
     .addOption(
-      new Option('--durability <when>', 'when a command counts as done').choices(['log', 'memory']).default('log'),
+      new Option('--durability <when>', 'when a command counts as done: in the log, or in memory')
+        .choices(['log', 'memory'])
+        .default('log'),
     )
-    .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 60_000);
+    .option('--drain-timeout <duration>', 'longest wait for NATS and Redis at the end', duration, 60_000);
   example(
     apply,
     'apply commands.ndjson --keep-going',
@@ -70,13 +81,17 @@ async function runApply(context: Context<ApplyFlags>): Promise<number> {
   using interrupted = interruption();
   const { ack = false, keepGoing = false } = options;
   using report = new ApplyReport({ output, acknowledges: ack, keepGoing, fraction });
+  const destroy = () => void input.destroy();
+  interrupted.signal.addEventListener('abort', destroy);
   try {
+    const run: Run = { input, report, options, signal: interrupted.signal };
+    if (!(await hasData(dataDir)) && (await isRefused(run))) return report.exitCode(interrupted.signal.aborted);
     const opened = await openOrConnect({ dataDir, output, create: true, cache });
     if (opened instanceof HttpClient) {
-      mustHaveNothingOfItsOwn(opened, context);
-      await report.finish(await applyServed(opened, input, report, interrupted.signal), []);
+      refuseOwnServers(opened, context);
+      await report.finish(await applyServed(opened, run), []);
     } else {
-      const { summary, undelivered } = await applyHere(opened, input, report, options, interrupted.signal);
+      const { summary, undelivered } = await applyHere(opened, run);
       await report.finish(summary, undelivered);
     }
   } finally {
@@ -90,7 +105,7 @@ function cacheOptions(flags: ApplyFlags): Omit<OpenOptions, 'dataDir' | 'onError
   return { natsUrl: natsFor(nats, topic) ?? null, redisUrl: redisFor(flags), subjectId, durability };
 }
 
-/** Before anything is made for it, a file must be there. */
+/** Opens the input. A file must exist before a directory is created for its commands. */
 async function openInput(file: string): Promise<{ input: Readable; fraction: () => number | undefined }> {
   if (file === '-') return { input: process.stdin, fraction: () => undefined };
   const found = await stat(file).catch((cause) => {
@@ -103,12 +118,27 @@ async function openInput(file: string): Promise<{ input: Readable; fraction: () 
   return { input, fraction: () => (found.size === 0 ? undefined : input.bytesRead / found.size) };
 }
 
+/**
+ * Returns whether the commands are refused before a directory is created for them, and reports the failures. Otherwise
+ * the input of the run still has all its bytes.
+ */
+async function isRefused(run: Run): Promise<boolean> {
+  const { options, report } = run;
+  const { nats, topic, subjectId, keepGoing = false } = options;
+  await rehearseOpening({ nats: natsFor(nats, topic), redis: redisFor(options), topics: topic, cache: { subjectId } });
+  const rehearsed = await rehearseInput(run.input, keepGoing);
+  run.input = rehearsed.input;
+  if (!rehearsed.isRefused) return run.signal.aborted;
+  const { topic: _, ...rest } = options;
+  const cache = new AgentContextCache({ natsUrl: null, onError: () => {} });
+  const { summary } = await applyHere(cache, { ...run, options: rest });
+  await report.finish(summary, []);
+  return true;
+}
+
 async function applyHere(
   cache: AgentContextCache,
-  input: Readable,
-  report: ApplyReport,
-  { topic, durability, keepGoing = false, drainTimeout }: ApplyFlags,
-  signal: AbortSignal,
+  { input, report, signal, options: { topic, durability, keepGoing = false, drainTimeout } }: Run,
 ): Promise<{ summary: ApplySummary | undefined; undelivered: Undelivered }> {
   let summary: ApplySummary | undefined;
   try {
@@ -141,12 +171,7 @@ async function applyHere(
   return { summary, undelivered: undelivered.filter(({ follower }) => follower !== 'checkpointer') };
 }
 
-async function applyServed(
-  client: HttpClient,
-  input: Readable,
-  report: ApplyReport,
-  signal: AbortSignal,
-): Promise<ApplySummary | undefined> {
+async function applyServed(client: HttpClient, { input, report, signal }: Run): Promise<ApplySummary | undefined> {
   let summary: ApplySummary | undefined;
   try {
     const { acknowledges, keepGoing } = report;
@@ -166,11 +191,11 @@ async function applyServed(
   return summary;
 }
 
-function mustHaveNothingOfItsOwn(client: HttpClient, { isFlag }: Context<ApplyFlags>): void {
+function refuseOwnServers(client: HttpClient, { isFlag }: Context<ApplyFlags>): void {
   const own = (['nats', 'topic', 'redis', 'redisPrefix', 'subjectId', 'durability'] as const).filter(isFlag);
   if (own.length === 0) return;
   client.close();
   throw new UsageError(
-    'A running "context-cache serve" has the directory; NATS, topics, Redis and durability are its own. Give --nats, --topic and --redis to serve, or stop it.',
+    'The directory is served by a process with its own NATS, topics, Redis and durability. Give --nats, --topic and --redis to serve, or stop it.',
   );
 }

@@ -13,12 +13,12 @@ interface BenchFlags {
   readonly round: number;
 }
 
-/** `bench`: what this machine can do. */
+/** `bench`: measures this machine. */
 export function addBench(program: Command, session: Session): void {
   const command = program
     .command('bench')
-    .description('measure this machine for some seconds, in a directory of its own beside the data directory')
-    .option('--round <duration>', 'how long each of the rounds takes', duration, 200);
+    .description('measure this machine for a few seconds, on the disk of the data directory')
+    .option('--round <duration>', 'length of a round', duration, 200);
   example(command, 'bench', 'bench --round 1s --json');
   does<BenchFlags>(session, command, runBench);
 }
@@ -34,7 +34,9 @@ async function runBench({ output, dataDir, options }: Context<BenchFlags>): Prom
     signal: interrupted.signal,
   }).catch((error: NodeJS.ErrnoException) => {
     if (error.syscall !== 'mkdtemp') throw error;
-    throw new UsageError(`Nothing can be written in ${folder} (${error.code}). Name another place with --data-dir.`);
+    throw new UsageError(
+      `Nothing can be written in ${folder} (${error.code}). Name another directory with --data-dir.`,
+    );
   });
   progress[Symbol.dispose]();
   const machine = {
@@ -43,10 +45,10 @@ async function runBench({ output, dataDir, options }: Context<BenchFlags>): Prom
     processors: cpus().length,
     folder,
   };
-  await output.result({ machine, unit: 'operations a second', measured }, measured.map(shown).join('\n'));
+  await output.result({ machine, unit: 'operations per second', measured }, measured.map(shown).join('\n'));
   const { node, processor, processors } = machine;
   output.message(
-    `Operations a second: median, least and most of the rounds. Node ${node}, ${processors} × ${processor}, ${folder}.`,
+    `Operations per second: median, minimum and maximum of the rounds. Node ${node}, ${processors} × ${processor}, ${folder}.`,
   );
   return undefined;
 }

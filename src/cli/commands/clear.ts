@@ -3,7 +3,7 @@ import type { DataCommand } from '../../index.ts';
 import { agentOption, yesOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
-import { mayDestroy, type YesFlag } from '../terminal/confirm.ts';
+import { confirm, type YesFlag } from '../terminal/confirm.ts';
 import { shownName } from '../terminal/format.ts';
 import { change } from './values.ts';
 
@@ -11,22 +11,30 @@ interface ClearFlags extends YesFlag {
   readonly agent?: string;
 }
 
-/** `clear` and `drop`: every key of a namespace. */
+/** `clear` and `drop`: remove every key of a namespace. */
 export function addClear(program: Command, session: Session): void {
-  const clear = ofNamespace(program, 'clear', 'remove every key of a namespace; the namespace stays listed');
-  const drop = ofNamespace(program, 'drop', 'remove a namespace with all its keys; its versions begin again');
+  const clear = ofNamespace(program, 'clear', 'remove every key of a namespace, but keep the namespace');
+  const drop = ofNamespace(program, 'drop', 'remove a namespace with all its keys; its versions restart at 1');
   example(clear, 'clear trip', 'clear trip --yes --agent me');
   example(drop, 'drop trip', 'drop trip --yes');
-  does<ClearFlags>(session, clear, (context) => remove(context, 'context.clear', 'clear removes every key of'));
-  does<ClearFlags>(session, drop, (context) => remove(context, 'context.drop', 'drop removes, with every key,'));
+  does<ClearFlags>(session, clear, (context) => {
+    const name = shownName(context.args[0] ?? '');
+    const nothing = `Nothing was cleared: there is no namespace ${name}, or it is empty.`;
+    return remove(context, 'context.clear', `clear removes every key of ${name}`, nothing);
+  });
+  does<ClearFlags>(session, drop, (context) => {
+    const name = shownName(context.args[0] ?? '');
+    const nothing = `Nothing was dropped: there is no namespace ${name}.`;
+    return remove(context, 'context.drop', `drop removes the namespace ${name} with all its keys`, nothing);
+  });
 }
 
 function ofNamespace(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
-    .argument('<namespace>', 'its name')
-    .addOption(agentOption('who removes'))
+    .argument('<namespace>', 'the namespace')
+    .addOption(agentOption('agent that removes'))
     .addOption(yesOption());
 }
 
@@ -34,10 +42,12 @@ async function remove(
   context: Context<ClearFlags>,
   type: (DataCommand & { type: 'context.clear' | 'context.drop' })['type'],
   what: string,
+  nothing: string,
 ): Promise<undefined> {
   const { output, dataDir, options, args } = context;
   const [namespace = ''] = args;
-  await mayDestroy(context, `${what} ${shownName(namespace)}`);
+  await confirm(context, what);
   await using target = await openTarget({ dataDir, output });
-  await change(output, target, { type, namespace, ...(options.agent === undefined ? {} : { agent: options.agent }) });
+  const agent = options.agent === undefined ? {} : { agent: options.agent };
+  await change(output, target, { type, namespace, ...agent }, nothing);
 }

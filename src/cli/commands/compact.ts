@@ -1,14 +1,15 @@
 import type { Command } from 'commander';
-import type { CompactReport, LogOptions } from '../../index.ts';
+import { type CompactReport, ContextCacheError, type LogOptions } from '../../index.ts';
 import { collect } from '../config/cli-option.ts';
 import { duration, integer, yesOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
-import { mayDestroy, type YesFlag } from '../terminal/confirm.ts';
+import { confirm, type YesFlag } from '../terminal/confirm.ts';
+import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
 import { Progress } from '../terminal/progress.ts';
 
-/** What of the past is to be kept. */
+/** How much of the past to keep. */
 export interface KeepFlags {
   readonly keepUpdates?: number;
   readonly keep?: number;
@@ -18,12 +19,12 @@ export interface KeepFlags {
 /** `--keep-updates`, `--keep` and `--keep-bytes`. */
 export function withKeep(command: Command): Command {
   return command
-    .option('--keep-updates <count>', 'keep the last so many updates (0: only the present)', integer)
-    .option('--keep <duration>', "keep what is no older than this: '30d', '12h', or milliseconds", duration)
-    .option('--keep-bytes <bytes>', 'keep the last updates of so many estimated bytes', integer);
+    .option('--keep-updates <count>', 'keep this many of the last updates (0: only the present)', integer)
+    .option('--keep <duration>', "keep updates no older than this: '30d', '12h', or milliseconds", duration)
+    .option('--keep-bytes <bytes>', 'keep the last updates up to this size, estimated', integer);
 }
 
-/** The same, as the cache takes it. */
+/** Returns the bounds as options of the cache. */
 export function keepOf({
   keepUpdates,
   keep: keepMs,
@@ -33,26 +34,39 @@ export function keepOf({
   return Object.fromEntries(given);
 }
 
-/** `compact`: lets go of the past. */
+/** `compact`: discards the past beyond the bounds. */
 export function addCompact(program: Command, session: Session): void {
   const compact = withKeep(
-    program
-      .command('compact')
-      .description('let go of the updates and moments that are not to be kept; never the present'),
+    program.command('compact').description('discard old updates and the views before them; the present is never lost'),
   )
-    .option('--forget <follower>', 'do not wait for this follower, which is not running (may be repeated)', collect)
+    .option(
+      '--forget <follower>',
+      'do not keep updates for this follower, which is not running (may be repeated)',
+      collect,
+    )
     .addOption(yesOption());
   example(compact, 'compact --keep 30d --keep-updates 1000000', 'compact --keep-updates 0 --yes');
   does<KeepFlags & YesFlag & { forget?: string[] }>(session, compact, async (context) => {
     const { output, dataDir, options } = context;
-    await mayDestroy(context, 'compact lets go of what is not to be kept of the log and the past, for good');
+    await confirm(context, 'compact discards updates and views beyond the bounds for good');
     await using target = await openTarget({ dataDir, output });
     using _progress = new Progress(output, 'Compacting');
     const forget = options.forget === undefined ? {} : { forget: options.forget };
-    const answer = await target.ask({ type: 'cache.compact', ...keepOf(options), ...forget });
+    const keep = keepOf(options);
+    const answer = await target.ask({ type: 'cache.compact', ...keep, ...forget }).catch((error) => {
+      const isUnbounded = Object.keys(keep).length === 0;
+      throw isUnbounded && error instanceof ContextCacheError && error.code === 'INVALID_OPTION'
+        ? nothingToKeep()
+        : error;
+    });
     const { first, removed, heldBy } = answer as CompactReport;
-    const held = heldBy === undefined ? '' : `; more is kept for ${heldBy}`;
-    const text = `${shownAmount(removed, 'update')} gone, the log begins at position ${shownCount(first)}${held}`;
+    const held = heldBy === undefined ? '' : `; ${heldBy} still needs the rest`;
+    const text = `${shownAmount(removed, 'update')} discarded, the log is kept from position ${shownCount(first)} on${held}`;
     await output.result({ first, removed, ...(heldBy === undefined ? {} : { heldBy }) }, text);
   });
+}
+
+function nothingToKeep(): UsageError {
+  const bounds = 'Add --keep-updates, --keep or --keep-bytes';
+  return new UsageError(`No bound is set. ${bounds}, or give one of them to the process that serves the directory.`);
 }

@@ -4,12 +4,12 @@ import { namespacesAtTab } from '../completion/namespaces.ts';
 import { SCRIPTS, type Shell } from '../completion/scripts.ts';
 import { does, example, type Session } from '../context.ts';
 
-/** `completion`, and `complete`, which the shells ask. */
+/** `completion` prints a shell's script; the script calls `complete`. */
 export function addCompletion(program: Command, session: Session): void {
   const completion = program
     .command('completion')
-    .description('print what teaches a shell to complete commands, options and names at Tab')
-    .addArgument(new Argument('<shell>', 'which one').choices(Object.keys(SCRIPTS)));
+    .description('print the script that completes commands, options and names in a shell')
+    .addArgument(new Argument('<shell>', 'shell').choices(Object.keys(SCRIPTS)));
   example(
     completion,
     'completion bash >> ~/.bashrc',
@@ -22,7 +22,7 @@ export function addCompletion(program: Command, session: Session): void {
   });
   const complete = program
     .command('complete', { hidden: true })
-    .description('print what may stand at the end of these words')
+    .description('print the completions of the last word')
     .argument('[words...]');
   does(session, complete, async ({ output, args: [words] }) => {
     for (const line of await completions(program, (words ?? ['']) as unknown as string[]))
@@ -31,19 +31,22 @@ export function addCompletion(program: Command, session: Session): void {
   });
 }
 
-/** Commands that no configuration file, and nothing wrong in one, is to change. */
+/** Returns whether a command ignores the configuration file, so that a mistake in one cannot break completion. */
 export function ignoresSettings(command: Command): boolean {
   return command.name() === 'completion' || command.name() === 'complete';
 }
 
-/** As the scripts of the shells read them. */
+/** Returns the completions in the format of the shell scripts. */
 async function completions(program: Command, words: readonly string[]): Promise<string[]> {
-  const { candidates, place, prefix, typed } = wantedAt(program, words);
-  const names = place === 'namespaces' ? await namespacesAtTab(program, words) : [];
-  // A name with a line break or a tab would come out as another one.
-  const all = [...candidates, ...names.filter((name) => !/\p{Cc}/u.test(name)).map((value) => ({ value, means: '' }))];
+  const { candidates, kind, prefix, typed } = wantedAt(program, words);
+  const names = kind === 'namespaces' ? await namespacesAtTab(program, words) : [];
+  // The format has no way to write a name with a line break or a tab.
+  const all = [
+    ...candidates,
+    ...names.filter((name) => !/\p{Cc}/u.test(name)).map((value) => ({ value, description: '' })),
+  ];
   const lines = all
     .filter(({ value }) => value.startsWith(typed))
-    .map(({ value, means }) => `${prefix}${value}\t${means.split('\n')[0]}`);
-  return place === 'files' || place === 'dirs' ? [...lines, `\t${place}`] : lines;
+    .map(({ value, description }) => `${prefix}${value}\t${description.split('\n')[0]}`);
+  return kind === 'files' || kind === 'dirs' ? [...lines, `\t${kind}`] : lines;
 }

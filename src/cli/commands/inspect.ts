@@ -17,19 +17,17 @@ interface InspectFlags {
   readonly redact?: readonly string[];
 }
 
-/** `inspect`: shows the cache to a browser. */
+/** `inspect`: opens the inspector. */
 export function addInspect(program: Command, session: Session): void {
   const inspect = program
     .command('inspect')
-    .description(
-      'show actors, data, updates and the past in a browser on this machine, until Ctrl-C; --json: the overview',
-    )
-    .addOption(inSection(new CliOption('--port <port>', 'the port of the page (default: a free one)').argParser(port)))
-    .addOption(neverInFile(new CliOption('--allow-write', 'let entries be changed and snapshots taken from there')))
+    .description('show actors, data, updates and the past in a browser, until Ctrl-C; with --json print the overview')
+    .addOption(inSection(new CliOption('--port <port>', 'port of the page (default: a free one)').argParser(port)))
+    .addOption(neverInFile(new CliOption('--allow-write', 'allow the page to change entries and take snapshots')))
     .addOption(
       new CliOption(
         '--redact <word>',
-        'hide what has this word in its name, besides tokens and passwords (may be repeated)',
+        'also hide values with this word in their name, besides tokens and passwords (may be repeated)',
       ).argParser(collect) as CliOption,
     );
   example(inspect, 'inspect', 'inspect --allow-write --redact passport', 'inspect --json');
@@ -41,7 +39,7 @@ function inSection(option: CliOption): CliOption {
   return option;
 }
 
-/** Somebody's consent. */
+/** The user's consent, which no file can give. */
 function neverInFile(option: CliOption): CliOption {
   option.inFile = 'never';
   return option;
@@ -56,7 +54,7 @@ async function runInspect({ output, dataDir, options }: Context<InspectFlags>): 
   else await openHere(dataDir, request, output, interrupted.signal);
 }
 
-/** In the process that serves the directory. */
+/** Opens the inspector in the process that serves the directory. */
 async function attach(client: HttpClient, request: AttachRequest, output: Output, signal: AbortSignal): Promise<void> {
   const ending = new AbortController();
   try {
@@ -71,7 +69,7 @@ async function attach(client: HttpClient, request: AttachRequest, output: Output
   }
 }
 
-/** Here, and served to the other commands meanwhile, so that what they do is seen. */
+/** Opens the inspector here. Serves the directory meanwhile, so that other commands work and their updates show. */
 async function openHere(dataDir: string, request: AttachRequest, output: Output, signal: AbortSignal): Promise<void> {
   await mustExist(dataDir);
   const serving = await Serving.start({ dataDir, output, cache: {}, snapshots: () => listSnapshots({ dataDir }) });
@@ -90,7 +88,7 @@ async function show(output: Output, url: string): Promise<void> {
     return;
   }
   await output.write(`${url}\n`);
-  output.message('Open this address in a browser; it holds the token. Ctrl-C ends it.');
+  output.message('Open this address in a browser; it contains the token. Press Ctrl-C to stop.');
 }
 
 async function overviewAt(url: string): Promise<unknown> {

@@ -6,13 +6,14 @@ import type { CacheView, MaybePromise } from '../../index.ts';
 import { HttpClient } from '../../serve/http-client.ts';
 import { updateLine } from '../../serve/json-lines.ts';
 import type { PositionOrDate } from '../../wire/position.ts';
-import { moment, namespaceOption, onlyNamespaceOption } from '../config/options.ts';
+import { namespaceOption, onlyNamespaceOption, positionOrTime } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { CLOSE_MS, openOrConnect, openTarget } from '../target.ts';
+import { CLOSE_MS, keptFrom, keptRange, openOrConnect, openTarget } from '../target.ts';
 import { EXIT, UsageError } from '../terminal/failure.ts';
+import { shownName } from '../terminal/format.ts';
 import { Progress } from '../terminal/progress.ts';
 
-/** `history`, `diff` and `bisect`: how it came to be as it is. */
+/** `history`, `diff` and `bisect`: read the past. */
 export function addPast(program: Command, session: Session): void {
   addHistory(program, session);
   addDiff(program, session);
@@ -22,26 +23,38 @@ export function addPast(program: Command, session: Session): void {
 function addHistory(program: Command, session: Session): void {
   const history = program
     .command('history')
-    .description('print what became of an entry, a version of it a line of JSON, newest first')
+    .description('print the versions of an entry, one JSON object per line, newest first')
     .argument('<key>', 'the key')
     .addOption(namespaceOption());
   example(history, 'history plan --namespace trip', 'history plan -n trip | head -n 1');
   does<{ namespace: string }>(session, history, async ({ output, dataDir, options, args }) => {
     await using target = await openTarget({ dataDir, output });
-    await output.writeAll(target.history(args[0] ?? '', options.namespace), 'Reading');
+    const [key = ''] = args;
+    const { namespace } = options;
+    let isKnown = false;
+    async function* noticed(lines: AsyncIterable<string | Uint8Array>): AsyncGenerator<string | Uint8Array> {
+      for await (const chunk of lines) {
+        isKnown = true;
+        yield chunk;
+      }
+    }
+    await output.writeAll(noticed(target.history(key, namespace)), 'Reading');
+    const { first } = await keptRange(target);
+    if (first > 1) output.message(keptFrom(first));
+    else if (!isKnown) output.message(`The namespace ${shownName(namespace)} has never had a key ${shownName(key)}.`);
   });
 }
 
 function addDiff(program: Command, session: Session): void {
   const diff = program
     .command('diff')
-    .description('print what was added, changed and removed between two moments, an entry a line of JSON')
-    .argument('<a>', 'a position, or a time (2026-01-31T12:00:00Z)')
-    .argument('<b>', 'a position, or a time')
+    .description('print the entries that differ between two views, one JSON object per line')
+    .argument('<a>', 'position, or time such as 2026-01-31T12:00:00Z')
+    .argument('<b>', 'position, or time')
     .addOption(onlyNamespaceOption());
   example(diff, 'diff 0 3', 'diff 1 3 --namespace trip', 'diff 2026-01-31T12:00:00Z 3');
   does<{ namespace?: string }>(session, diff, async ({ output, dataDir, options, args }) => {
-    const [a, b] = [moment(args[0] ?? ''), moment(args[1] ?? '')];
+    const [a, b] = [positionOrTime(args[0] ?? ''), positionOrTime(args[1] ?? '')];
     await using target = await openTarget({ dataDir, output });
     await output.writeAll(target.diff({ a, b, namespace: options.namespace }), 'Comparing');
   });
@@ -58,10 +71,10 @@ interface BisectFlags {
 function addBisect(program: Command, session: Session): void {
   const bisect = program
     .command('bisect')
-    .description('print the update that made something false, by halving; of a directory that is not served')
-    .requiredOption('--module <file>', 'a JavaScript module; its default export is view => boolean')
-    .option('--from <moment>', 'begin with this position or time, where it is still true', moment)
-    .option('--to <moment>', 'end with this position or time', moment);
+    .description('find the update that made a condition false; needs a directory that is not served')
+    .requiredOption('--module <file>', 'JavaScript module; its default export is view => boolean')
+    .option('--from <view>', 'first position or time, at which the condition is true', positionOrTime)
+    .option('--to <view>', 'last position or time', positionOrTime);
   example(bisect, 'bisect --module has-a-plan.js --from 1');
   does<BisectFlags>(session, bisect, runBisect);
 }
@@ -78,13 +91,13 @@ async function runBisect({ output, dataDir, options }: Context<BisectFlags>): Pr
     using _progress = new Progress(output, 'Searching');
     const culprit = await cache.bisect(holds, { from, to });
     if (culprit === undefined) {
-      output.message('It is never false.');
+      output.message('The condition is never false.');
       return EXIT.notFound;
     }
     const { position, update } = culprit;
     if (update === undefined) {
-      const remedy = 'Begin where it is true: --from. 0 is the empty cache.';
-      throw new UsageError(`It is false at position ${position} already, where the search begins. ${remedy}`);
+      const remedy = 'Choose --from so that it is true there. 0 is the empty cache.';
+      throw new UsageError(`The condition is false at position ${position}, the first one. ${remedy}`);
     }
     await output.write(updateLine(update));
     return undefined;
@@ -98,7 +111,7 @@ async function predicateOf(file: string): Promise<Predicate> {
   try {
     await access(path);
   } catch {
-    throw new UsageError(`There is no module at ${path} that can be read. Name another with --module.`);
+    throw new UsageError(`The module ${path} cannot be read. Name another with --module.`);
   }
   const { default: predicate } = (await import(pathToFileURL(path).href)) as { default?: unknown };
   if (typeof predicate === 'function') return predicate as Predicate;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type ReplayReport, type ReplaySource, replay, systemClock } from '../../index.ts';
-import { moment } from '../config/options.ts';
+import { positionOrTime } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
@@ -16,19 +16,22 @@ interface ReplayFlags {
   readonly subject?: string;
 }
 
-/** How long the new directory may take to be left as it should be. */
+/** How long closing the new directory may take, milliseconds. */
 const CLOSE_MS = 5_000;
 
-/** `replay`: a new data directory out of a recorded log. */
+/** `replay`: creates a data directory from a recorded log. */
 export function addReplay(program: Command, session: Session): void {
   const command = program
     .command('replay')
-    .description('make a new data directory out of a recorded log')
-    .argument('<source>', 'what "log" has printed, messages of a topic ("nats sub"), "-", or a data directory')
-    .option('--until <moment>', 'stop at this position, or at this time (2026-01-31T12:00:00Z)', moment)
-    .option('--repair', 'use what can be used of a log that is not whole, and tell what was left out')
-    .option('--stream <name>', 'with a nats:// URL as the source: the JetStream stream that holds the messages')
-    .option('--subject <subject>', "with --stream: only this subject's messages");
+    .description('create a data directory from a recorded log')
+    .argument(
+      '<source>',
+      'output of "log", captured messages of a topic ("nats sub"), "-" for standard input, or a data directory',
+    )
+    .option('--until <view>', 'stop at this position, or time such as 2026-01-31T12:00:00Z', positionOrTime)
+    .option('--repair', 'use the readable part of an incomplete log, and report what was left out')
+    .option('--stream <name>', 'JetStream stream to read, with a nats:// URL as the source')
+    .option('--subject <subject>', 'only messages of this subject, with --stream');
   example(
     command,
     'replay run.ndjson --data-dir replayed',
@@ -40,12 +43,12 @@ export function addReplay(program: Command, session: Session): void {
 }
 
 async function runReplay({ output, dataDir, options, args }: Context<ReplayFlags>): Promise<number | undefined> {
-  const place = args[0] ?? '-';
+  const source = args[0] ?? '-';
   const { until, repair } = options;
   using interrupted = interruption();
   const startedAt = systemClock.now();
   using progress = new Progress(output, 'Replaying');
-  const { cache, report } = await replay(sourceOf(place, options), {
+  const { cache, report } = await replay(sourceOf(source, options), {
     dataDir,
     ...{ until, repair, signal: interrupted.signal },
     ...{ natsUrl: null, backup: { enabled: false }, passivateAfterMs: 0 },
@@ -58,35 +61,35 @@ async function runReplay({ output, dataDir, options, args }: Context<ReplayFlags
   return undefined;
 }
 
-function sourceOf(place: string, { stream, subject }: ReplayFlags): ReplaySource {
-  const isNats = /^(nats|tls):\/\//.test(place);
+function sourceOf(source: string, { stream, subject }: ReplayFlags): ReplaySource {
+  const isNats = /^(nats|tls):\/\//.test(source);
   if (isNats !== (stream !== undefined)) {
-    throw new UsageError('A stream is replayed with both: replay nats://host:4222 --stream NAME.');
+    throw new UsageError('A stream needs a NATS URL and --stream: replay nats://host:4222 --stream NAME.');
   }
-  if (stream !== undefined) return { natsUrl: place, stream, ...(subject === undefined ? {} : { subject }) };
-  if (subject !== undefined) throw new UsageError('--subject belongs to --stream.');
-  return place === '-' ? process.stdin : place;
+  if (stream !== undefined) return { natsUrl: source, stream, ...(subject === undefined ? {} : { subject }) };
+  if (subject !== undefined) throw new UsageError('--subject needs --stream.');
+  return source === '-' ? process.stdin : source;
 }
 
 async function tell(output: Output, report: ReplayReport, dataDir: string, seconds: number): Promise<void> {
   if (output.json) await output.writeJson({ ...report, seconds });
   for (const { kind, line, position, reason } of report.firstProblems) {
-    const place = line === undefined ? `Position ${position}` : `Line ${line}`;
-    output.message(`${place} (${kind}): ${reason}`);
+    const location = line === undefined ? `Position ${position}` : `Line ${line}`;
+    output.message(`${location} (${kind}): ${reason}`);
   }
   const { updates, namespaces, position, repeated, dropped, missing, inserted, renumberedFrom } = report;
   const kinds = Object.entries(report.problems).map(([kind, count]) => `${shownCount(count)} ${kind}`);
   if (kinds.length > 0) {
     output.message(
-      `Problems: ${kinds.join(', ')}. Records left out: ${shownCount(dropped)}; positions missing: ${shownCount(missing)}; drops put in: ${shownCount(inserted)}.`,
+      `Problems: ${kinds.join(', ')}. Records left out: ${shownCount(dropped)}; positions missing: ${shownCount(missing)}; drops inserted: ${shownCount(inserted)}.`,
     );
   }
   if (renumberedFrom !== undefined) {
     output.message(
-      `From recorded position ${shownCount(renumberedFrom)} on, positions or versions are not the recorded ones.`,
+      `From recorded position ${shownCount(renumberedFrom)} on, positions or versions differ from the recorded ones.`,
     );
   }
-  if (repeated > 0) output.message(`${shownAmount(repeated, 'message')} had come before.`);
+  if (repeated > 0) output.message(`${shownAmount(repeated, 'message')} repeated an earlier one.`);
   const counts = `${shownAmount(updates, 'update')}, ${shownAmount(namespaces, 'namespace')}, position ${shownCount(position)}`;
   output.message(`Replayed into ${dataDir}: ${counts}. ${seconds.toFixed(1)} s.`);
 }

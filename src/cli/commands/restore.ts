@@ -5,29 +5,28 @@ import type { SnapshotStore } from '../../backup.ts';
 import { AgentContextCache, ContextCacheError, replay } from '../../index.ts';
 import { backupDirOption, redisOption, redisPrefixOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { onePlace, type PlaceFlags, type SnapshotTarget, storeOf } from '../snapshots.ts';
+import { oneStore, type SnapshotTarget, type StoreFlags, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
 import { Progress } from '../terminal/progress.ts';
 
-interface RestoreFlags extends PlaceFlags {
+interface RestoreFlags extends StoreFlags {
   readonly log?: string;
 }
 
-/** `restore`: a new data directory out of a snapshot. */
+/** `restore`: creates a data directory from a snapshot. */
 export function addRestore(program: Command, session: Session): void {
   const restore = program
     .command('restore')
-    .description('fill an empty data directory with the newest whole snapshot')
-    .addOption(redisOption('take it from this Redis'))
+    .description('create a data directory from the newest complete snapshot')
+    .addOption(redisOption('read it from this Redis server'))
     .addOption(redisPrefixOption())
-    .addOption(backupDirOption('take it from this directory; of a data directory also what its log has after it'))
-    .option(
-      '--log <source>',
-      'then replay what this has after it: as the source of "replay", or another data directory',
-    );
+    .addOption(
+      backupDirOption('read it from this directory; from a data directory, also add the later updates of its log'),
+    )
+    .option('--log <source>', 'then replay the later updates of this source, as "replay" reads it');
   example(
     restore,
     'restore --data-dir restored --backup-dir ./snapshots',
@@ -39,9 +38,9 @@ export function addRestore(program: Command, session: Session): void {
 
 async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
   const { output, dataDir, options } = context;
-  const place = onePlace(context);
+  const place = oneStore(context);
   if (place.redis === undefined && place.backupDir === undefined) {
-    throw new UsageError('Say where the snapshot is: --redis redis://host:6379 or --backup-dir DIR.');
+    throw new UsageError('Name the store of the snapshot: --redis redis://host:6379 or --backup-dir DIR.');
   }
   await mustNotBeServed(dataDir);
   using progress = new Progress(output, 'Restoring');
@@ -84,7 +83,7 @@ async function restored(
   }
 }
 
-/** The same store; what is read of it shows. */
+/** Wraps a store so that reads show as progress. */
 function counting(store: SnapshotStore, progress: Progress): SnapshotStore {
   let bytes = 0;
   return {
@@ -110,10 +109,10 @@ function isDataDirectory(path: string): Promise<boolean> {
   );
 }
 
-/** Before a directory is made that would stay empty. */
+/** Refuses an empty store before a directory is created. */
 async function mustHoldSomething(store: SnapshotStore): Promise<void> {
   if ((await store.list('')).length > 0) return;
-  const remedy = 'Name the place that "context-cache backup" wrote to.';
+  const remedy = 'Name the store that "context-cache backup" wrote to.';
   throw new ContextCacheError('NOT_FOUND', `There is no snapshot in ${store.description}. ${remedy}`);
 }
 

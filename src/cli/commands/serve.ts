@@ -14,6 +14,7 @@ import {
   topicOption,
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
+import { hasData, rehearseOpening } from '../rehearsal.ts';
 import { Serving } from '../serving.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
 import { UsageError } from '../terminal/failure.ts';
@@ -34,20 +35,24 @@ interface ServeFlags extends KeepFlags {
   readonly drainTimeout: number;
 }
 
-/** `serve`: holds the directory and answers everybody else. */
+/** `serve`: holds the directory open and answers other processes. */
 export function addServe(program: Command, session: Session): void {
   const serve = program
     .command('serve')
-    .description('hold the data directory and answer the other commands, HTTP on 127.0.0.1, and NATS; until Ctrl-C')
-    .option('--port <port>', 'the HTTP port (default: a free one)', port)
-    .addOption(natsOption('broadcast to this NATS and take commands from it'))
-    .option('--commands-subject <subject>', 'where commands are taken from NATS', 'context-cache.commands')
+    .description('hold the data directory open and serve the other commands, HTTP on 127.0.0.1, and NATS, until Ctrl-C')
+    .option('--port <port>', 'HTTP port (default: a free one)', port)
+    .addOption(natsOption('broadcast to this NATS server and take commands from it'))
+    .option('--commands-subject <subject>', 'NATS subject to take commands from', 'context-cache.commands')
     .addOption(topicOption())
     .addOption(subjectIdOption())
-    .addOption(redisOption('mirror to this Redis, and keep snapshots there'))
+    .addOption(redisOption('mirror to this Redis server, and store snapshots there'))
     .addOption(redisPrefixOption())
-    .addOption(backupDirOption('keep snapshots in this directory (default: the Redis, or "backups" with the data)'))
-    .option('--drain-timeout <duration>', 'how long NATS and Redis may take at the end', duration, 5_000);
+    .addOption(
+      backupDirOption(
+        'store snapshots in this directory (default: the Redis server, or "backups" in the data directory)',
+      ),
+    )
+    .option('--drain-timeout <duration>', 'longest wait for NATS and Redis at the end', duration, 5_000);
   withKeep(serve);
   example(
     serve,
@@ -65,6 +70,8 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
   const redis = redisFor(options);
   const place = { dataDir, redis, backupDir };
+  const log = keepOf(options);
+  if (!(await hasData(dataDir))) await rehearseOpening({ nats, redis, topics: topic, cache: { subjectId, log } });
   using interrupted = interruption();
   const serving = await Serving.start({
     dataDir,
@@ -73,7 +80,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     commands: nats === undefined ? undefined : { url: nats, subject },
     cache: {
       ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) } },
-      ...{ passivateAfterMs: undefined, subjectId, log: keepOf(options) },
+      ...{ passivateAfterMs: undefined, subjectId, log },
     },
     snapshots: () => listSnapshots(place),
   });
@@ -91,17 +98,17 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
 async function announce(output: Output, dataDir: string, { port, cache }: Serving): Promise<void> {
   const url = `http://127.0.0.1:${port}`;
   if (output.json) await output.writeJson({ dataDir: resolve(dataDir), url, pid: process.pid });
-  output.message(`Serving ${resolve(dataDir)} on ${url}; the token is in its serve.json. Ctrl-C stops it.`);
+  output.message(`Serving ${resolve(dataDir)} on ${url}; the token is in its serve.json. Press Ctrl-C to stop.`);
   output.message(stateOf(cache.health()));
 }
 
 function stateOf({ log, namespaces, topics, backup }: CacheHealth): string {
   const broadcast = topics.length === 0 ? 'no topics' : `topics ${topics.join(', ')}`;
-  const backups = backup?.enabled ? `snapshots ${backup.settings.mode}` : 'no snapshots by itself';
+  const backups = backup?.enabled ? `snapshots ${backup.settings.mode}` : 'no automatic snapshots';
   return `${shownAmount(namespaces.total, 'namespace')}, position ${shownCount(log.head)}, ${broadcast}, ${backups}.`;
 }
 
-/** What a shutdown has left to the next start. */
+/** Warns about everything that a shutdown leaves to the next start. */
 export function reportUnfinished(
   output: Output,
   { undelivered, unfinishedCommands, backupError }: ShutdownReport,
@@ -109,9 +116,9 @@ export function reportUnfinished(
   for (const { follower, updates, lastError } of undelivered) {
     if (follower === 'checkpointer') continue;
     const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
-    const text = `The ${follower} has still to deliver ${shownAmount(updates, 'update')}; the next start goes on there.${why}`;
+    const text = `The ${follower} still has to deliver ${shownAmount(updates, 'update')}; the next start continues there.${why}`;
     output.warning(new Error(text));
   }
-  if (unfinishedCommands) output.warning(new Error('Some commands had not ended.'));
+  if (unfinishedCommands) output.warning(new Error('Some commands did not end in time.'));
   if (backupError !== undefined) output.warning(backupError);
 }

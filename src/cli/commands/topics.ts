@@ -4,17 +4,15 @@ import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
 import { printNames } from './values.ts';
 
-/** `topics`: where updates are broadcast to. */
+/** `topics`: the NATS subjects to broadcast to. */
 export function addTopics(program: Command, session: Session): void {
-  const topics = program
-    .command('topics')
-    .description('print or change the NATS subjects that updates are broadcast to by the process that has NATS');
+  const topics = program.command('topics').description('print or change the NATS subjects to broadcast updates to');
   const list = topics.command('list', { isDefault: true }).description('print the topics');
   const set = topics
     .command('set')
-    .description('replace the topics; none at all: no broadcast')
+    .description('replace the topics; without any, broadcasting stops')
     .argument('[topics...]');
-  const add = topics.command('add').description('add a topic; it gets what comes from now on').argument('<topic>');
+  const add = topics.command('add').description('add a topic, which gets later updates').argument('<topic>');
   const remove = topics.command('remove').description('remove a topic').argument('<topic>');
   example(topics, 'topics', 'topics add agents.context');
   example(list, 'topics list', 'topics list --json');

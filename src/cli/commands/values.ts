@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
-import { type Acknowledgement, ContextCacheError, compareNames, type DataCommand } from '../../index.ts';
+import { type Acknowledgement, compareNames, type DataCommand, type Entry } from '../../index.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
 import { agentOption, durationOrMs, integer, namespaceOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
+import { missingKey, missingKeyAlone } from '../missing-key.ts';
+import { hasData, rehearse } from '../rehearsal.ts';
 import { openTarget } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
-import { shownCount, shownName } from '../terminal/format.ts';
+import { shownCount, shownName, shownTime } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
 
-/** `get`, `set`, `delete`, `keys` and `namespaces`. */
+/** `get`, `set`, `delete`, `keys` and `namespaces`: read and write values. */
 export function addValues(program: Command, session: Session): void {
   addGet(program, session);
   addSet(program, session);
@@ -27,21 +29,28 @@ function addGet(program: Command, session: Session): void {
     .description('print the value of a key as JSON')
     .argument('<key>')
     .addOption(namespaceOption())
-    .option('--entry', 'the whole entry: value, version, instants and agent');
+    .option('--entry', 'print the whole entry: value, version, times and agent');
   example(get, 'get plan --namespace trip', 'get plan -n trip --entry');
   does<InNamespace & { entry?: boolean }>(session, get, async ({ output, dataDir, options, args: [key = ''] }) => {
     const { namespace, entry = false } = options;
     await using target = await openTarget({ dataDir, output });
     const found = await target.ask({ type: entry ? 'context.entry' : 'context.get', namespace, key });
     if (found === undefined) {
-      const remedy = 'See "context-cache keys" and "context-cache namespaces" for what there is.';
-      throw new ContextCacheError(
-        'NOT_FOUND',
-        `There is no such key in the namespace ${shownName(namespace)}. ${remedy}`,
-      );
+      throw output.json ? missingKeyAlone(key, namespace) : await missingKey(target, key, namespace);
     }
-    await output.writeJson(found);
+    await output.writeJson(entry && !output.json ? withTimes(found as Entry) : found);
   });
+}
+
+/** The entry with its instants as people read them. */
+function withTimes(entry: Entry): object {
+  const { createdAt, updatedAt, expiresAt } = entry;
+  return {
+    ...entry,
+    createdAt: shownTime(createdAt),
+    updatedAt: shownTime(updatedAt),
+    expiresAt: expiresAt === null ? null : shownTime(expiresAt),
+  };
 }
 
 interface SetOptions extends InNamespace {
@@ -56,12 +65,12 @@ function addSet(program: Command, session: Session): void {
     .command('set')
     .description('store a value')
     .argument('<key>')
-    .argument('<value>', 'JSON; "-" reads it from standard input')
+    .argument('<value>', 'JSON; "-" is standard input')
     .addOption(namespaceOption())
-    .option('--string', 'take the value as text, not as JSON')
+    .option('--string', 'store the value as text, not as JSON')
     .option('--ttl <duration>', "time to live: '10m', '1.5h', or milliseconds", durationOrMs)
-    .option('--if-version <version>', 'only if the entry has this version; 0: only if there is none', integer)
-    .addOption(agentOption('who writes'));
+    .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer)
+    .addOption(agentOption('agent that writes'));
   example(
     set,
     `set plan '["search", "book"]' --namespace trip --ttl 1h`,
@@ -72,24 +81,27 @@ function addSet(program: Command, session: Session): void {
   does<SetOptions>(session, set, async ({ output, dataDir, options, args: [key = '', text = ''] }) => {
     const { namespace, string = false, ttl, ifVersion, agent } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
+    const command: DataCommand = { type: 'context.set', namespace, key, value, ...given({ ttl, ifVersion, agent }) };
+    if (!(await hasData(dataDir))) await rehearse(command);
     await using target = await openTarget({ dataDir, output, create: true });
-    await change(output, target, { type: 'context.set', namespace, key, value, ...given({ ttl, ifVersion, agent }) });
+    await change(output, target, command);
   });
 }
 
 function addDelete(program: Command, session: Session): void {
   const remove = program
     .command('delete')
-    .description('remove a key')
+    .description('delete a key')
     .argument('<key>')
     .addOption(namespaceOption())
     .option('--if-version <version>', 'only if the entry has this version', integer)
-    .addOption(agentOption('who removes'));
+    .addOption(agentOption('agent that deletes'));
   example(remove, 'delete plan --namespace trip', 'delete plan -n trip --if-version 4');
   does<SetOptions>(session, remove, async ({ output, dataDir, options, args: [key = ''] }) => {
     const { namespace, ifVersion, agent } = options;
     await using target = await openTarget({ dataDir, output });
-    await change(output, target, { type: 'context.delete', namespace, key, ...given({ ifVersion, agent }) });
+    const nothing = `Nothing was deleted: the namespace ${shownName(namespace)} has no key ${shownName(key)}.`;
+    await change(output, target, { type: 'context.delete', namespace, key, ...given({ ifVersion, agent }) }, nothing);
   });
 }
 
@@ -115,22 +127,23 @@ function addNamespaces(program: Command, session: Session): void {
   });
 }
 
-/** Names a line each; for programs an array. */
+/** Prints names, one per line; with --json as an array. */
 export function printNames(output: Output, names: readonly string[]): Promise<void> {
   return output.result(names, names.map(shownName).join('\n'));
 }
 
-/** Has a change made, and tells what came of it. */
+/** Carries out a change and reports its result. `nothing` is the message if there was nothing to change. */
 export async function change(
   output: Output,
   target: { ask(command: DataCommand): Promise<unknown> },
   command: DataCommand,
+  nothing = 'Nothing has changed.',
 ): Promise<void> {
   const acknowledgement = (await target.ask(command)) as Acknowledgement;
   const { version, position, changed } = acknowledgement;
   if (output.json) await output.writeJson(acknowledgement);
   else if (changed) output.message(`Done: version ${shownCount(version)}, position ${shownCount(position)}.`);
-  else output.message('Nothing to do: it is not there.');
+  else output.message(nothing);
 }
 
 function parseValue(text: string, string: boolean): unknown {
@@ -147,7 +160,7 @@ async function readInput(): Promise<string> {
   let bytes = 0;
   for await (const piece of process.stdin) {
     bytes += piece.length;
-    if (bytes > MAX_LINE_BYTES) throw new UsageError(`The value has more than ${MAX_LINE_BYTES} bytes. Store less.`);
+    if (bytes > MAX_LINE_BYTES) throw new UsageError(`The value is larger than ${MAX_LINE_BYTES} bytes. Store less.`);
     pieces.push(piece);
   }
   return decodeUtf8(Buffer.concat(pieces));

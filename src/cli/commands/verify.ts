@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { connectServed } from '../target.ts';
+import { connectServed, whenUnlocked } from '../target.ts';
 import { EXIT, exitCodeOf } from '../terminal/failure.ts';
 import { shownAmount, shownCount, shownName } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
@@ -13,12 +13,12 @@ interface VerifyFlags {
   readonly against?: string;
 }
 
-/** `verify`: whether everything is as it was written. */
+/** `verify`: compares everything with its checksums and with each other, and reports differences. */
 export function addVerify(program: Command, session: Session): void {
   const verify = program
     .command('verify')
-    .description('look whether everything is as it was written, and where it is not')
-    .option('--against <place>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
+    .description('check that everything is as it was written, and report where it is not')
+    .option('--against <store>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
   example(verify, 'verify', 'verify --against ./snapshots', 'verify --against redis://127.0.0.1:6379 --json');
   does<VerifyFlags>(session, verify, runVerify);
 }
@@ -26,37 +26,39 @@ export function addVerify(program: Command, session: Session): void {
 async function runVerify({ output, dataDir, options }: Context<VerifyFlags>): Promise<number> {
   try {
     const report = await verified(output, dataDir, options.against);
-    await tell(output, report, resolve(dataDir));
+    await print(output, report, resolve(dataDir));
     return report.ok ? EXIT.ok : EXIT.failure;
   } catch (error) {
     output.error(error);
     const code = exitCodeOf(error);
-    // 1 says that something is wrong with what is there.
+    // 1 means that problems were found.
     return code === EXIT.failure ? EXIT.unchecked : code;
   }
 }
 
 async function verified(output: Output, dataDir: string, against: string | undefined): Promise<VerifyReport> {
   using progress = new Progress(output, 'Verifying');
-  const client = await connectServed(dataDir);
-  if (client !== undefined) {
-    try {
-      const place = against === undefined || /^rediss?:/.test(against) ? against : resolve(against);
-      const answer = await client.ask({ type: 'cache.verify', ...(place === undefined ? {} : { against: place }) });
-      return answer as VerifyReport;
-    } finally {
-      client.close();
-    }
-  }
   using interrupted = interruption();
-  return await verifyDirectory(dataDir, {
-    against,
-    signal: interrupted.signal,
-    onProgress: ({ stage, done }) => progress.count(done, stage),
+  return whenUnlocked(output, async () => {
+    const client = await connectServed(dataDir);
+    if (client !== undefined) {
+      try {
+        const store = against === undefined || /^rediss?:/.test(against) ? against : resolve(against);
+        const answer = await client.ask({ type: 'cache.verify', ...(store === undefined ? {} : { against: store }) });
+        return answer as VerifyReport;
+      } finally {
+        client.close();
+      }
+    }
+    return verifyDirectory(dataDir, {
+      against,
+      signal: interrupted.signal,
+      onProgress: ({ stage, done }) => progress.count(done, stage),
+    });
   });
 }
 
-async function tell(output: Output, report: VerifyReport, dataDir: string): Promise<void> {
+async function print(output: Output, report: VerifyReport, dataDir: string): Promise<void> {
   if (output.json) {
     await output.writeJson(report);
     return;
@@ -65,7 +67,7 @@ async function tell(output: Output, report: VerifyReport, dataDir: string): Prom
   for (const problem of problems) await output.write(`${problemLine(problem)}\n`);
   if (moreProblems > 0) await output.write(`… and ${shownAmount(moreProblems, 'more problem')}\n`);
   const counts = Object.entries(checked).filter(([, count]) => count > 0);
-  output.message(`Looked at: ${counts.map(([what, count]) => `${shownCount(count)} ${what}`).join(', ')}.`);
+  output.message(`Checked: ${counts.map(([what, count]) => `${shownCount(count)} ${what}`).join(', ')}.`);
   for (const note of notes) output.message(`Note: ${note}`);
   const found = ok ? 'is whole' : `has ${shownAmount(problems.length + moreProblems, 'problem')}`;
   output.message(`${dataDir} ${found}: position ${shownCount(position)}, digest ${digest}.`);
@@ -73,8 +75,8 @@ async function tell(output: Output, report: VerifyReport, dataDir: string): Prom
 
 /** `state  namespace trip, key plan: The entry is missing.` */
 function problemLine({ kind, where, message }: VerifyProblem): string {
-  const places = Object.entries(where).map(([what, value]) =>
+  const locations = Object.entries(where).map(([what, value]) =>
     typeof value === 'string' ? `${what} ${shownName(value)}` : `${what} ${value}`,
   );
-  return places.length === 0 ? `${kind}: ${message}` : `${kind} (${places.join(', ')}): ${message}`;
+  return locations.length === 0 ? `${kind}: ${message}` : `${kind} (${locations.join(', ')}): ${message}`;
 }

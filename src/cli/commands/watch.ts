@@ -13,15 +13,15 @@ interface WatchFlags {
   readonly snapshot?: boolean;
 }
 
-/** `watch`: updates as they come. */
+/** `watch`: prints updates as they happen. */
 export function addWatch(program: Command, session: Session): void {
   const watch = program
     .command('watch')
-    .description('print updates as they come, a line of JSON each, until Ctrl-C; of a directory that is served')
+    .description('print updates of a served directory as they happen, one JSON object per line, until Ctrl-C')
     .addOption(onlyNamespacesOption())
-    .option('-k, --key <key>', 'only of this key (may be repeated)', collect)
-    .option('--since <position>', 'first the updates after this position', integer)
-    .option('--snapshot', 'first the entries as they are, with "snapshot": true');
+    .option('-k, --key <key>', 'only this key (may be repeated)', collect)
+    .option('--since <position>', 'start with the updates after this position', integer)
+    .option('--snapshot', 'start with the present entries, marked "snapshot": true');
   example(watch, 'watch', 'watch --namespace trip --snapshot', 'watch -k plan --since 2');
   does<WatchFlags>(session, watch, async ({ output, dataDir, options }) => {
     const { namespace: namespaces = [], key: keys = [], since, snapshot = false } = options;
@@ -29,7 +29,10 @@ export function addWatch(program: Command, session: Session): void {
     if (client === undefined) {
       await mustExist(dataDir);
       const remedy = 'Start "context-cache serve" with the same --data-dir, then watch.';
-      throw new ContextCacheError('UNREACHABLE', `No process serves ${dataDir}, so that nothing changes. ${remedy}`);
+      throw new ContextCacheError(
+        'UNREACHABLE',
+        `No process serves ${dataDir}, so there are no updates to watch. ${remedy}`,
+      );
     }
     using interrupted = interruption();
     try {

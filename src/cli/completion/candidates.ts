@@ -1,24 +1,24 @@
 import type { Argument, Command, Option } from 'commander';
 import { kindOf, placeholderOf } from '../config/cli-option.ts';
 
-/** What may stand where the cursor is. */
+/** A word that may stand at the cursor. */
 export interface Candidate {
   readonly value: string;
-  readonly means: string;
+  readonly description: string;
 }
 
-/** What is asked for at the cursor. */
+/** The completions at the cursor. */
 export interface Wanted {
   readonly candidates: readonly Candidate[];
-  /** What else: names that the caller knows or the shell does. */
-  readonly place?: 'files' | 'dirs' | 'namespaces' | undefined;
-  /** Each candidate stands behind it in the word: `--mode=`. */
+  /** Further names, known to the caller (namespaces) or to the shell (files, directories). */
+  readonly kind?: 'files' | 'dirs' | 'namespaces' | undefined;
+  /** Part of the word before each candidate: `--mode=`. */
   readonly prefix: string;
-  /** What has been typed of the word behind the prefix. */
+  /** Typed part of the word after the prefix. */
   readonly typed: string;
 }
 
-/** Looks in the tree of commands what may come next; the last word is the one that is being typed. */
+/** Finds the completions of the last word in the tree of commands. */
 export function wantedAt(program: Command, typed: readonly string[]): Wanted {
   const words = gluedWords(typed);
   const current = words.at(-1) ?? '';
@@ -28,7 +28,7 @@ export function wantedAt(program: Command, typed: readonly string[]): Wanted {
   if (assigned !== null) {
     const option = optionOf(command, assigned[1] ?? '');
     const wanted = option === undefined ? { candidates: [] } : ofOption(option);
-    // Bash breaks a word at "="; it wants only what comes behind it.
+    // Bash splits a word at "=" and completes only the part after it.
     const prefix = typed.at(-1) === current ? `${assigned[1]}=` : '';
     return { ...wanted, prefix, typed: assigned[2] ?? '' };
   }
@@ -38,7 +38,7 @@ export function wantedAt(program: Command, typed: readonly string[]): Wanted {
   return { ...ofArgument(command, positionals), prefix: '', typed: current };
 }
 
-/** `--mode`, `=`, `periodic` of Bash as one word. */
+/** Joins Bash's `--mode`, `=`, `periodic` into one word. */
 function gluedWords(words: readonly string[]): string[] {
   const glued: string[] = [];
   for (const [index, word] of words.entries()) {
@@ -52,11 +52,11 @@ function gluedWords(words: readonly string[]): string[] {
 
 interface Walked {
   readonly command: Command;
-  /** How many arguments of the command there are already. */
+  /** Number of arguments before the cursor. */
   readonly positionals: number;
-  /** The option whose value comes next. */
+  /** Option whose value is at the cursor. */
   readonly expecting: Option | undefined;
-  /** `--` has been. */
+  /** Set after `--`. */
   readonly onlyArguments: boolean;
 }
 
@@ -92,34 +92,37 @@ function optionsOf(command: Command, words: readonly string[]): Candidate[] {
     all.push(...help.visibleOptions(current));
   }
   const free = all.filter((option) => kindOf(option) === 'list' || !words.includes(option.long ?? ''));
-  const candidates = free.map(({ long, short, description }) => ({ value: long ?? short ?? '', means: description }));
+  const candidates = free.map(({ long, short, description }) => ({ value: long ?? short ?? '', description }));
   return candidates.filter(({ value }, index) => candidates.findIndex((other) => other.value === value) === index);
 }
 
-type Values = Pick<Wanted, 'candidates' | 'place'>;
+type Values = Pick<Wanted, 'candidates' | 'kind'>;
 
 function ofOption(option: Option): Values {
   const placeholder = placeholderOf(option);
   const isNamespace = option.attributeName() === 'namespace';
-  return { candidates: choices(option), place: isNamespace ? 'namespaces' : placeOf(placeholder) };
+  return { candidates: choices(option), kind: isNamespace ? 'namespaces' : completedAs(placeholder) };
 }
 
 function ofArgument(command: Command, positionals: number): Values {
   const commands = positionals > 0 ? [] : command.createHelp().visibleCommands(command);
-  const subcommands = commands.map((each) => ({ value: each.name(), means: each.summary() || each.description() }));
+  const subcommands = commands.map((each) => ({
+    value: each.name(),
+    description: each.summary() || each.description(),
+  }));
   const declared = command.registeredArguments;
   const last = declared.at(-1);
   const argument = declared[positionals] ?? (last?.variadic === true ? last : undefined);
   if (argument === undefined) return { candidates: subcommands };
-  return { candidates: [...subcommands, ...choices(argument)], place: placeOf(argument.name()) };
+  return { candidates: [...subcommands, ...choices(argument)], kind: completedAs(argument.name()) };
 }
 
 function choices({ argChoices = [] }: Option | Argument): Candidate[] {
-  return argChoices.map((value) => ({ value, means: '' }));
+  return argChoices.map((value) => ({ value, description: '' }));
 }
 
-function placeOf(placeholder: string | undefined): Wanted['place'] {
+function completedAs(placeholder: string | undefined): Wanted['kind'] {
   if (placeholder === 'dir') return 'dirs';
   if (placeholder === 'namespace') return 'namespaces';
-  return ['file', 'source', 'place'].includes(placeholder ?? '') ? 'files' : undefined;
+  return ['file', 'source', 'store'].includes(placeholder ?? '') ? 'files' : undefined;
 }

@@ -5,14 +5,14 @@ import type { HttpClient } from '../../serve/http-client.ts';
 import { ConfigFile } from '../config/config-file.ts';
 import { connectServed } from '../target.ts';
 
-/** Nobody waits longer at a Tab. */
+/** Longest wait for an answer at a Tab, milliseconds. */
 const PATIENCE_MS = 1_000;
-/** Nobody looks through more. */
+/** Most namespaces that are offered. */
 const MOST = 1_000;
 
 /**
- * The namespaces of a directory that is served; none where that is not so, or they are very many. Nothing is opened for a
- * Tab, and no configuration file of JavaScript is run.
+ * Returns the namespaces of a served directory; none if it is not served or has more than {@link MOST}. Opens no directory
+ * and runs no JavaScript configuration file, because it is only a Tab.
  */
 export async function namespacesAtTab(program: Command, words: readonly string[]): Promise<string[]> {
   let timer: unknown;
@@ -22,7 +22,7 @@ export async function namespacesAtTab(program: Command, words: readonly string[]
   try {
     return await Promise.race([ask(await dataDirOf(program, words)), late]);
   } catch {
-    // Whoever presses Tab wants no message.
+    // A message would break the line that is being typed.
     return [];
   } finally {
     systemClock.clearTimeout(timer);
@@ -44,17 +44,17 @@ async function fewOf(client: HttpClient): Promise<string[]> {
   return (await client.ask({ type: 'context.namespaces' })) as string[];
 }
 
-/** The directory that the command would work on. */
+/** Returns the data directory of the command line. */
 async function dataDirOf(program: Command, words: readonly string[]): Promise<string> {
   const option = program.options.find(({ long }) => long === '--data-dir');
   const typed =
-    typedBehind(words, '--data-dir') ?? (option?.envVar === undefined ? undefined : process.env[option.envVar]);
+    typedAfter(words, '--data-dir') ?? (option?.envVar === undefined ? undefined : process.env[option.envVar]);
   if (typed || option === undefined) return typed ?? '.';
-  const file = await ConfigFile.find(program, typedBehind(words, '--config'), false);
+  const file = await ConfigFile.find(program, typedAfter(words, '--config'), false);
   return String(file?.entryOf(program, option)?.value ?? option.defaultValue);
 }
 
-function typedBehind(words: readonly string[], flag: string): string | undefined {
+function typedAfter(words: readonly string[], flag: string): string | undefined {
   const index = words.indexOf(flag);
   if (index >= 0) return words[index + 1] === '=' ? words[index + 2] : words[index + 1];
   return words.find((word) => word.startsWith(`${flag}=`))?.slice(flag.length + 1);

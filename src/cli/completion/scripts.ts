@@ -1,10 +1,10 @@
 /**
- * What teaches a shell to complete `context-cache`. A shell asks `context-cache complete -- WORDS` at each Tab: a line is a
- * candidate, a tab and what it means; a line that begins with a tab has the shell complete `files` or `dirs` itself. No
- * candidate is ever evaluated: names of namespaces come from whoever writes to the cache.
+ * Scripts that complete `context-cache` in a shell. At each Tab the shell calls `context-cache complete -- WORDS`. A line of
+ * its output is a candidate, a tab and a description; a line that starts with a tab makes the shell complete `files` or
+ * `dirs` itself. No candidate is ever evaluated, because any writer of the cache can choose the name of a namespace.
  */
 
-const bash = `# Put this into ~/.bashrc:  source <(context-cache completion bash)
+const bash = `# Add to ~/.bashrc:  source <(context-cache completion bash)
 _context_cache() {
   local line
   COMPREPLY=()
@@ -19,7 +19,7 @@ _context_cache() {
 complete -F _context_cache context-cache
 `;
 
-const zsh = `# Put this into ~/.zshrc, behind compinit:  source <(context-cache completion zsh)
+const zsh = `# Add to ~/.zshrc, after compinit:  source <(context-cache completion zsh)
 _context_cache() {
   local line place means
   local -a candidates
@@ -41,7 +41,7 @@ _context_cache() {
 compdef _context_cache context-cache
 `;
 
-const fish = `# Put this into a file:  context-cache completion fish > ~/.config/fish/completions/context-cache.fish
+const fish = `# Save as a file:  context-cache completion fish > ~/.config/fish/completions/context-cache.fish
 function __context_cache_complete
   set -l words (commandline -opc)
   set -l current (commandline -ct)
@@ -59,8 +59,8 @@ end
 complete -c context-cache -f -a '(__context_cache_complete)'
 `;
 
-/** The shells, and what each is to read. */
+/** The script of each shell. */
 export const SCRIPTS = { bash, zsh, fish } as const;
 
-/** A shell that can be taught. */
+/** A shell with completions. */
 export type Shell = keyof typeof SCRIPTS;

@@ -1,44 +1,44 @@
 import { Option } from 'commander';
 
-/** A server that an option switches on. */
+/** A server that an option enables. */
 export interface ServerOption {
-  /** The environment variable that says where it is. */
+  /** Environment variable with its URL. */
   readonly env: string;
-  /** Where it is unless somebody says. */
+  /** Default URL. */
   readonly local: string;
   readonly isUrl: (text: string) => boolean;
 }
 
-/** An option, and what besides its help the configuration file and the completions need to know of it. */
+/** An option with the facts that the configuration file and the completions need. */
 export class CliOption extends Option {
   /** For an option that takes a URL or nothing: `--redis`. */
   server: ServerOption | undefined;
   /**
-   * Where a configuration file may name it: `anywhere`, for all commands that have it; in the `section` of its command
-   * only, where it narrows what is shown; `never`, where it is somebody's consent.
+   * Part of a configuration file that may name it: `anywhere`, for all commands that have it; only the `section` of its
+   * command, if it narrows the output; `never`, if it is the user's consent.
    */
   inFile: 'anywhere' | 'section' | 'never' = 'anywhere';
 }
 
-/** Adds to what was given before; `--topic a --topic b`. */
+/** Appends a value to the earlier ones: `--topic a --topic b`. */
 export function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
-/** What the value of an option looks like. */
+/** Returns the kind of value that an option takes. */
 export function kindOf(option: Option): 'flag' | 'list' | 'server' | 'value' {
   if (option instanceof CliOption && option.server !== undefined) return 'server';
   if (option.parseArg === collect) return 'list';
   return option.required || option.optional ? 'value' : 'flag';
 }
 
-/** Whether a configuration file may name the option, and where. */
+/** Returns the part of a configuration file that may name the option. */
 export function inFile(option: Option): CliOption['inFile'] {
   if (option.mandatory || option.long === '--version') return 'never';
   return option instanceof CliOption ? option.inFile : 'anywhere';
 }
 
-/** What stands for the value in the help: `dir` of `--data-dir <dir>`. */
+/** Returns the placeholder of the value in the help: `dir` for `--data-dir <dir>`. */
 export function placeholderOf(option: Option): string | undefined {
   return /[<[](\w[\w-]*)/.exec(option.flags)?.[1];
 }

@@ -6,21 +6,21 @@ import { nearest } from '../../core/nearest.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { inFile, kindOf, placeholderOf } from './cli-option.ts';
 
-/** Files that are looked for in the working directory. */
+/** Names of configuration files in the working directory. */
 const NAMES = ['context-cache.config.js', 'context-cache.config.json'] as const;
 
-/** What a file says of an option. */
+/** Value of an option in a file. */
 export interface FileEntry {
   readonly value: unknown;
-  /** `context-cache.config.json: serve.port`. */
-  readonly place: string;
+  /** File and property: `context-cache.config.json: serve.port`. */
+  readonly origin: string;
 }
 
 type Section = Readonly<Record<string, unknown>>;
 
 /**
- * A configuration file: the options by name, as in code (`dataDir`), for every command that has them; and sections by
- * command (`serve: { port: 4100 }`), which come first.
+ * A configuration file: options by name, as in code (`dataDir`), for every command that has them; and sections for one
+ * command (`serve: { port: 4100 }`), which take precedence.
  */
 export class ConfigFile {
   readonly path: string;
@@ -36,10 +36,10 @@ export class ConfigFile {
   }
 
   /**
-   * The file that is named, or else the one in the working directory; `undefined` where there is none.
+   * Reads the named file, otherwise the one in the working directory; `undefined` if there is none.
    *
-   * @param runs whether a file of JavaScript may be run.
-   * @throws {UsageError} naming the file, and the property where one is wrong.
+   * @param runs whether a JavaScript file may be run.
+   * @throws {UsageError} naming the file and the wrong property.
    */
   static async find(program: Command, named?: string, runs = true): Promise<ConfigFile | undefined> {
     const path = named === undefined ? await foundHere() : resolve(named);
@@ -49,7 +49,7 @@ export class ConfigFile {
     return file;
   }
 
-  /** What it says of an option of a command; the value as the option's own parser gives it. */
+  /** Returns the value of a command's option, parsed as the option parses it; `undefined` if the file has none. */
   entryOf(command: Command, option: Option): FileEntry | undefined {
     const section = sectionOf(command);
     const inSection = section === undefined ? undefined : (this.#content[section] as Section | undefined);
@@ -63,11 +63,11 @@ export class ConfigFile {
   }
 
   #entry(option: Option, raw: unknown, property: string): FileEntry {
-    const place = `${this.#shown}: ${property}`;
-    return { value: parse(option, raw, place, this.#folder), place };
+    const origin = `${this.#shown}: ${property}`;
+    return { value: parse(option, raw, origin, this.#folder), origin };
   }
 
-  /** All of it, so that a mistake is told at once and not when its command comes. */
+  /** Checks the whole file, so that a mistake is reported at once and not when its command is used. */
   #check(program: Command): void {
     const all = [program, ...program.commands.flatMap(withSubcommands)].filter((command) => isListed(command));
     for (const [name, raw] of Object.entries(this.#content)) {
@@ -79,13 +79,13 @@ export class ConfigFile {
 
   #checkSection(command: Command, raw: unknown): void {
     const name = command.name();
-    const place = `${this.#shown}: ${name}`;
-    if (!isSection(raw)) throw new UsageError(`${place} is a command; it takes its options: { "${name}": { … } }.`);
+    const origin = `${this.#shown}: ${name}`;
+    if (!isSection(raw)) throw new UsageError(`${origin} is a command; give its options: { "${name}": { … } }.`);
     const options = withSubcommands(command).flatMap(({ options }) => options);
     for (const [property, value] of Object.entries(raw)) {
       const meant = options.filter((option) => option.attributeName() === property && inFile(option) !== 'never');
       if (meant.length === 0) this.#refuse(`${name}.${property}`, property, namesOf(options), options);
-      for (const option of meant) parse(option, value, `${place}.${property}`, this.#folder);
+      for (const option of meant) parse(option, value, `${origin}.${property}`, this.#folder);
     }
   }
 
@@ -102,20 +102,20 @@ export class ConfigFile {
   }
 
   #refuse(property: string, name: string, known: readonly string[], options: readonly Option[]): never {
-    const place = `${this.#shown}: ${property}`;
+    const origin = `${this.#shown}: ${property}`;
     if (options.some((option) => option.attributeName() === name && inFile(option) === 'never')) {
-      throw new UsageError(`${place} can not be said in a file; give it on the command line each time.`);
+      throw new UsageError(`${origin} cannot be set in a file; give it on the command line each time.`);
     }
     const meant = nearest(name, known);
     const remedy = meant === undefined ? 'See "context-cache config" for all names.' : `Did you mean ${meant}?`;
-    throw new UsageError(`${place} is no option. ${remedy}`);
+    throw new UsageError(`${origin} is no option. ${remedy}`);
   }
 
   #ambiguous(name: string, all: readonly Command[]): string {
     const sections = all.filter(({ options }) => options.some((option) => option.attributeName() === name));
     const names = [...new Set(sections.flatMap((command) => sectionOf(command) ?? []))];
     const example = `{ "${names[0]}": { "${name}": … } }`;
-    return `${this.#shown}: ${name} means different things to ${names.join(' and ')}. Say whose it is: ${example}.`;
+    return `${this.#shown}: ${name} means different things to ${names.join(' and ')}. Put it into a section: ${example}.`;
   }
 }
 
@@ -131,7 +131,7 @@ async function foundHere(): Promise<string | undefined> {
     )
       found.push(path);
   }
-  if (found.length > 1) throw new UsageError(`There are ${NAMES.join(' and ')} here. Keep one of them.`);
+  if (found.length > 1) throw new UsageError(`The working directory has ${NAMES.join(' and ')}. Keep one of them.`);
   return found[0];
 }
 
@@ -139,7 +139,7 @@ async function contentOf(path: string): Promise<Section> {
   const content = /\.[cm]?js$/.test(path) ? await imported(path) : parseJson(path, await textOf(path));
   if (isSection(content)) return content;
   const remedy = path.endsWith('.json') ? '{ "dataDir": "./memory" }' : "export default { dataDir: './memory' }";
-  throw new UsageError(`${path} does not hold an object of options. Write it as: ${remedy}.`);
+  throw new UsageError(`${path} does not contain an object of options. Write it as: ${remedy}.`);
 }
 
 async function textOf(path: string): Promise<string> {
@@ -152,11 +152,11 @@ function parseJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // Its message quotes the file, which may hold passwords.
+    // The parser's message quotes the file, which may contain passwords.
     const at = /position (\d+)/.exec((error as Error).message)?.[1];
     const before = at === undefined ? undefined : text.slice(0, Number(at)).split('\n');
-    const where = before === undefined ? '' : ` (line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1})`;
-    throw new UsageError(`${path} is not JSON${where}. Mend it there.`);
+    const location = before === undefined ? '' : ` (line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1})`;
+    throw new UsageError(`${path} is not JSON${location}. Correct it there.`);
   }
 }
 
@@ -174,38 +174,38 @@ function isSection(value: unknown): value is Section {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The value as the command line would give it. */
-function parse(option: Option, raw: unknown, place: string, folder: string): unknown {
+/** Parses a value as the command line would. `origin` is named in errors. */
+function parse(option: Option, raw: unknown, origin: string, folder: string): unknown {
   const kind = kindOf(option);
   if (kind === 'flag' || (kind === 'server' && typeof raw === 'boolean')) {
     if (typeof raw === 'boolean') return raw;
-    throw new UsageError(`${place} is true or false.`);
+    throw new UsageError(`${origin} must be true or false.`);
   }
   if (kind === 'list') {
     const texts = Array.isArray(raw) ? raw : [raw];
     if (texts.every((text) => typeof text === 'string')) return texts;
-    throw new UsageError(`${place} is a text, or an array of texts.`);
+    throw new UsageError(`${origin} must be a text or an array of texts.`);
   }
-  if (typeof raw !== 'string' && typeof raw !== 'number') throw new UsageError(`${place} is a text or a number.`);
+  if (typeof raw !== 'string' && typeof raw !== 'number') throw new UsageError(`${origin} must be a text or a number.`);
   if (placeholderOf(option) === 'dir') return resolve(folder, String(raw));
-  return parseText(option, String(raw), place);
+  return parseText(option, String(raw), origin);
 }
 
 /**
- * A text as the option's own parser takes it.
+ * Parses a text with the parser of the option.
  *
- * @throws {UsageError} that begins with where the text comes from.
+ * @throws {UsageError} which starts with the origin of the text.
  */
-export function parseText(option: Option, text: string, place: string): unknown {
+export function parseText(option: Option, text: string, origin: string): unknown {
   if (kindOf(option) === 'list') return [text];
   try {
     return option.parseArg === undefined ? text : option.parseArg(text, undefined);
   } catch (error) {
-    throw new UsageError(`${place} is not valid. ${(error as Error).message}`, { cause: error });
+    throw new UsageError(`${origin} is not valid. ${(error as Error).message}`, { cause: error });
   }
 }
 
-/** Whether the same text means the same to both. */
+/** Returns whether both options parse the same text to the same value. */
 function meansTheSame(a: Option, b: Option): boolean {
   if (kindOf(a) !== kindOf(b)) return false;
   return a.argChoices === undefined ? a.parseArg === b.parseArg : a.argChoices.join() === b.argChoices?.join();
@@ -219,18 +219,18 @@ function rootOf(command: Command): Command {
   return command.parent === null ? command : rootOf(command.parent);
 }
 
-/** The name of the section for a command: that of the command below the program. */
+/** Returns the name of a command's section: the command itself, or the one that it is a subcommand of. */
 export function sectionOf(command: Command): string | undefined {
   if (command.parent === null) return undefined;
   return command.parent.parent === null ? command.name() : sectionOf(command.parent);
 }
 
-/** A command and those below it. */
+/** Returns a command with all its subcommands. */
 export function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
-/** Whether the help shows it. */
+/** Returns whether the help lists the command. */
 export function isListed(command: Command): boolean {
   return !(command as unknown as { _hidden: boolean })._hidden;
 }

@@ -4,30 +4,30 @@ import { type PositionOrDate, parsePosition } from '../../wire/position.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { CliOption, collect } from './cli-option.ts';
 
-/** Options that several commands share, and what their texts mean. */
+/** Options that several commands share, and the parsers of their values. */
 
-/** An integer from 0. */
+/** Parses an integer from 0. */
 export function integer(text: string): number {
   const number = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) throw new InvalidArgumentError('Give an integer from 0.');
   return number;
 }
 
-/** A position, or a time. */
-export function moment(text: string): PositionOrDate {
+/** Parses a position or a time. */
+export function positionOrTime(text: string): PositionOrDate {
   const parsed = parsePosition(text);
   if (parsed === undefined) throw new InvalidArgumentError('Give a position, or a time such as 2026-01-31T12:00:00Z.');
   return parsed;
 }
 
-/** A port; 0 is any free one. */
+/** Parses a port; 0 is any free one. */
 export function port(text: string): number {
   const number = integer(text);
   if (number > 65_535) throw new InvalidArgumentError('Give a port from 0 to 65535.');
   return number;
 }
 
-/** A duration in milliseconds, from `60s`, `5m` or a number of milliseconds. */
+/** Parses a duration, `60s`, `5m` or a number of milliseconds, into milliseconds. */
 export function duration(text: string): number {
   const parsed = /^\d+$/.test(text) ? Number(text) : text.length <= 100 ? ms(text as StringValue) : undefined;
   if (parsed === undefined || !(parsed >= 0)) {
@@ -36,24 +36,24 @@ export function duration(text: string): number {
   return parsed;
 }
 
-/** A duration as the cache takes it: milliseconds where it is only digits. */
+/** Returns a duration as the cache takes it: digits alone are a number of milliseconds. */
 export function durationOrMs(text: string): number | string {
   return /^\d+$/.test(text) ? Number(text) : text;
 }
 
-/** `--namespace NS`: where it happens. */
+/** `--namespace NS`: the namespace of the key. */
 export function namespaceOption(): CliOption {
   return new CliOption('-n, --namespace <name>', 'the namespace').default('default') as CliOption;
 }
 
-/** `--namespace NS`: of everything there is, only this. */
+/** `--namespace NS`: prints this one only. */
 export function onlyNamespaceOption(): CliOption {
-  return narrowing('-n, --namespace <name>', 'only of this namespace');
+  return narrowing('-n, --namespace <name>', 'only this namespace');
 }
 
 /** `--namespace NS` that may be given several times. */
 export function onlyNamespacesOption(): CliOption {
-  const option = narrowing('-n, --namespace <name>', 'only of this namespace (may be repeated)');
+  const option = narrowing('-n, --namespace <name>', 'only this namespace (may be repeated)');
   option.argParser(collect);
   return option;
 }
@@ -64,9 +64,9 @@ function narrowing(flags: string, description: string): CliOption {
   return option;
 }
 
-/** `--yes`: nobody is to be asked. */
+/** `--yes`: skips the question. */
 export function yesOption(): CliOption {
-  const option = new CliOption('-y, --yes', 'do it without asking');
+  const option = new CliOption('-y, --yes', 'do not ask');
   option.inFile = 'never';
   return option;
 }
@@ -78,13 +78,13 @@ export function agentOption(what: string): CliOption {
 
 /** `--topic SUBJECT`. */
 export function topicOption(): CliOption {
-  const what = 'broadcast to this topic (may be repeated; replaces the topics there are)';
+  const what = 'broadcast to this NATS subject (may be repeated; replaces the present topics)';
   return new CliOption('--topic <subject>', what).argParser(collect) as CliOption;
 }
 
 /** `--subject-id ID`. */
 export function subjectIdOption(): CliOption {
-  return new CliOption('--subject-id <id>', 'who sends, in what is broadcast').env('SUBJECT_ID') as CliOption;
+  return new CliOption('--subject-id <id>', 'sender named in broadcast messages').env('SUBJECT_ID') as CliOption;
 }
 
 /** `--backup-dir DIR`. */
@@ -92,7 +92,7 @@ export function backupDirOption(what: string): CliOption {
   return new CliOption('--backup-dir <dir>', what);
 }
 
-/** `--nats [URL]`: without a URL the environment's, or the local one. */
+/** `--nats [URL]`: without a URL that of the environment, otherwise the local one. */
 export function natsOption(what: string): CliOption {
   const local = 'nats://127.0.0.1:4222';
   const option = new CliOption('--nats [url]', `${what} (without a URL: NATS_URL, or ${local})`);
@@ -101,7 +101,7 @@ export function natsOption(what: string): CliOption {
   return option;
 }
 
-/** `--redis [URL]`: without a URL the environment's, or the local one. */
+/** `--redis [URL]`: without a URL that of the environment, otherwise the local one. */
 export function redisOption(what: string): CliOption {
   const local = 'redis://127.0.0.1:6379';
   const option = new CliOption('--redis [url]', `${what} (without a URL: REDIS_URL, or ${local})`);
@@ -109,28 +109,28 @@ export function redisOption(what: string): CliOption {
   return option;
 }
 
-/** `--redis-prefix TEXT`. */
+/** `--redis-prefix TEXT`: separates caches in one database. */
 export function redisPrefixOption(): CliOption {
-  return new CliOption('--redis-prefix <prefix>', 'keys there begin with it, as team-a: (one prefix for each cache)');
+  return new CliOption('--redis-prefix <prefix>', 'prefix of all keys in Redis, such as team-a: (one per cache)');
 }
 
 /**
- * The URL of the Redis with the prefix in it; `undefined` if no Redis is used.
+ * Returns the URL of the Redis server with the prefix; `undefined` if there is none.
  *
  * @throws {UsageError} if there is a prefix and no Redis, or the URL names another prefix.
  */
 export function redisFor(flags: { readonly redis?: string; readonly redisPrefix?: string }): string | undefined {
   const { redis, redisPrefix } = flags;
   if (redisPrefix === undefined) return redis;
-  if (redis === undefined) throw new UsageError('--redis-prefix needs a Redis: add --redis.');
-  if (redis.includes('?')) throw new UsageError('The Redis URL names a prefix already. Leave --redis-prefix out.');
+  if (redis === undefined) throw new UsageError('--redis-prefix needs a Redis server: add --redis.');
+  if (redis.includes('?')) throw new UsageError('The Redis URL already has a prefix. Omit --redis-prefix.');
   return `${redis}?prefix=${encodeURIComponent(redisPrefix)}`;
 }
 
-/** The NATS to broadcast to; `undefined` where none is asked for. Topics need one. */
+/** Returns the NATS server to broadcast to; `undefined` if there is none. Topics need one. */
 export function natsFor(url: string | undefined, topics: readonly string[] | undefined): string | undefined {
   if (url !== undefined || topics === undefined) return url;
   const fromEnvironment = process.env.NATS_URL;
   if (fromEnvironment) return fromEnvironment;
-  throw new UsageError('--topic needs to know where to publish: add --nats nats://host:4222, or set NATS_URL.');
+  throw new UsageError('--topic needs a NATS server: add --nats nats://host:4222, or set NATS_URL.');
 }

@@ -3,29 +3,31 @@ import { UsageError } from '../terminal/failure.ts';
 import { type CliOption, inFile, kindOf } from './cli-option.ts';
 import { ConfigFile, type FileEntry, isListed, parseText, sectionOf, withSubcommands } from './config-file.ts';
 
-/** Where the value of an option comes from, the strongest first. */
+/** Origins of a value, the strongest first. */
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
 
-/** The value of an option, and who said so. */
+/** The value of an option and its origin. */
 export interface Setting {
   readonly value: unknown;
   readonly origin: Origin;
-  /** `--data-dir`, `REDIS_URL`, `context-cache.config.json: dataDir`; nothing for a default. */
+  /** `--data-dir`, `REDIS_URL`, `context-cache.config.json: dataDir`; absent for a default. */
   readonly from?: string;
+  /** Variables that are set and would count if the option were given: `REDIS_URL` without `--redis`. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A setting of a command, for `context-cache config`. */
 export interface NamedSetting extends Setting {
-  /** `dataDir`, and `serve.keep` where commands differ. */
+  /** `dataDir`, or `serve.keep` if commands differ. */
   readonly name: string;
 }
 
-/** An empty variable says nothing. */
+/** Returns the value of a variable. An empty one counts as not set. */
 function environmentOf(name: string | undefined): string | undefined {
   return name === undefined ? undefined : process.env[name] || undefined;
 }
 
-/** Flags over environment over file over defaults, for one option. */
+/** Chooses the value of one option: flag, environment, file, default. */
 function settle(option: Option, flag: { readonly value: unknown } | undefined, entry: FileEntry | undefined): Setting {
   if (kindOf(option) === 'server') return settleServer(option as CliOption, flag, entry);
   if (flag !== undefined) return { value: flag.value, origin: 'flag', from: option.long ?? option.flags };
@@ -33,11 +35,11 @@ function settle(option: Option, flag: { readonly value: unknown } | undefined, e
   if (said !== undefined && option.envVar !== undefined) {
     return { value: parseText(option, said, option.envVar), origin: 'environment', from: option.envVar };
   }
-  if (entry !== undefined) return { value: entry.value, origin: 'file', from: entry.place };
+  if (entry !== undefined) return { value: entry.value, origin: 'file', from: entry.origin };
   return { value: option.defaultValue, origin: 'default' };
 }
 
-/** Flag and file switch it on; where it is, is for the flag's URL, the environment, the file's URL, and the local one. */
+/** Chooses the URL of a server that flag or file enables: of the flag, the environment, the file, the local one. */
 function settleServer(
   { server, long = '' }: CliOption,
   flag: { readonly value: unknown } | undefined,
@@ -45,35 +47,36 @@ function settleServer(
 ): Setting {
   const isOn = flag === undefined ? entry !== undefined && entry.value !== false : flag.value !== false;
   if (!isOn || server === undefined) {
+    const said = environmentOf(server?.env);
+    const environment = said === undefined || server === undefined ? {} : { environment: { [server.env]: said } };
     return entry === undefined
-      ? { value: undefined, origin: 'default' }
-      : { value: undefined, origin: 'file', from: entry.place };
+      ? { value: undefined, origin: 'default', ...environment }
+      : { value: undefined, origin: 'file', from: entry.origin, ...environment };
   }
-  const places: readonly (Setting | undefined)[] = [
+  const sources: readonly (Setting | undefined)[] = [
     typeof flag?.value === 'string' ? { value: flag.value, origin: 'flag', from: long } : undefined,
     { value: environmentOf(server.env), origin: 'environment', from: server.env },
-    typeof entry?.value === 'string' ? { value: entry.value, origin: 'file', from: entry.place } : undefined,
+    typeof entry?.value === 'string' ? { value: entry.value, origin: 'file', from: entry.origin } : undefined,
   ];
-  const named = places.find((place) => place?.value !== undefined);
+  const named = sources.find((source) => source?.value !== undefined);
   if (named === undefined) {
-    // Who has switched it on.
-    const who =
+    const enabledBy =
       flag === undefined
-        ? { origin: 'file' as const, from: entry?.place ?? '' }
+        ? { origin: 'file' as const, from: entry?.origin ?? '' }
         : { origin: 'flag' as const, from: long };
-    return { value: server.local, ...who };
+    return { value: server.local, ...enabledBy };
   }
   if (!server.isUrl(String(named.value))) throw notAUrl(named, server.local);
   return named;
 }
 
-/** Does not repeat it: it may hold a password. */
+/** Makes an error that does not repeat the text, which may contain a password. */
 function notAUrl({ origin, from }: Setting, example: string): UsageError {
   const remedy = origin === 'flag' ? ` Put a file before it, or write ${from}=URL.` : '';
   return new UsageError(`${from} takes a URL such as ${example.replace('127.0.0.1', 'host')}.${remedy}`);
 }
 
-/** Gives the command that is to run, and those above it, the values of environment and file. */
+/** Gives a command, and the commands it belongs to, the values of environment and file. */
 export async function applySettings(program: Command, command: Command): Promise<void> {
   const file = await ConfigFile.find(program, program.opts().config as string | undefined);
   for (let current: Command | null = command; current !== null; current = current.parent) {
@@ -87,10 +90,10 @@ export async function applySettings(program: Command, command: Command): Promise
   }
 }
 
-/** As commander names them. */
+/** Names of the origins in commander. */
 const SOURCE = { flag: 'cli', environment: 'env', file: 'config', default: 'default' } as const;
 
-/** The settings of all commands: those that are the same everywhere once. */
+/** Returns the settings of all commands; those that are equal everywhere once. */
 export async function allSettings(program: Command): Promise<NamedSetting[]> {
   const file = await ConfigFile.find(program, program.opts().config as string | undefined);
   const commands = withSubcommands(program).filter((command) => isListed(command));
@@ -119,14 +122,28 @@ export async function allSettings(program: Command): Promise<NamedSetting[]> {
   );
 }
 
-/** An option of a command, as it is settled there. */
+/** Returns the setting of colors; `undefined` if the terminal decides. */
+export function colorSetting(program: Command): NamedSetting | undefined {
+  const name = 'color';
+  if (program.getOptionValueSource(name) === 'cli') return { name, value: false, origin: 'flag', from: '--no-color' };
+  const from = ['NO_COLOR', 'FORCE_COLOR'].find((variable) => environmentOf(variable) !== undefined);
+  if (from === undefined) return undefined;
+  return {
+    name,
+    value: from === 'FORCE_COLOR' && !/^(0|false)$/.test(process.env[from] ?? ''),
+    origin: 'environment',
+    from,
+  };
+}
+
+/** An option of a command and its value there. */
 interface OfCommand {
   readonly section: string | undefined;
   readonly name: string;
   readonly setting: Setting;
 }
 
-/** One setting where all commands agree, else that of each. */
+/** Returns one setting if all commands agree, otherwise one per command. */
 function merged(shared: string, alike: readonly OfCommand[]): NamedSetting[] {
   const bySection = new Map(alike.map((each) => [each.section, each]));
   const different = new Set(alike.map(({ setting }) => JSON.stringify(setting)));
@@ -137,7 +154,7 @@ function merged(shared: string, alike: readonly OfCommand[]): NamedSetting[] {
   }));
 }
 
-/** The value without what opens a server: the user's part of a URL, and passwords behind its question mark. */
+/** Removes secrets from a value: user and password of a URL, and passwords among its parameters. */
 export function withoutSecrets(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutSecrets);
   if (typeof value !== 'string') return value;

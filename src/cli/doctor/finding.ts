@@ -1,28 +1,31 @@
 import { ContextCacheError, systemClock } from '../../index.ts';
 import { describe } from '../terminal/failure.ts';
 
-/** What one look has found. */
+/** Result of one check. */
 export interface Finding {
   readonly check: 'node' | 'directory' | 'clock' | 'redis' | 'nats';
-  /** `note`: not in use; `warning`: works, but see to it; `unreachable`: another system is not there. */
-  readonly status: 'ok' | 'note' | 'warning' | 'problem' | 'unreachable';
+  /**
+   * `note`: not in use; `warning`: works, but needs attention; `locked`: another process has the directory open;
+   * `unreachable`: another system does not answer.
+   */
+  readonly status: 'ok' | 'note' | 'warning' | 'problem' | 'locked' | 'unreachable';
   readonly message: string;
-  /** What to do, where something is to be done. */
+  /** Remedy, if something should be done. */
   readonly remedy?: string;
 }
 
-/** A server that is asked how it is. */
-export interface AskedServer {
+/** A server to check. */
+export interface CheckedServer {
   readonly url: string;
-  /** Somebody has said that it is to be used: a flag, the environment or a file. */
+  /** Set if a flag, the environment or a file names it. */
   readonly named: boolean;
 }
 
-/** How long another system may take. */
+/** Longest wait for another system, milliseconds. */
 const PATIENCE_MS = 3_000;
 
 /**
- * Waits for an answer, and not for ever. The work itself goes on.
+ * Waits for an answer, at most {@link PATIENCE_MS}. Does not end the work itself.
  *
  * @throws {ContextCacheError} `TIMED_OUT`.
  */
@@ -39,16 +42,16 @@ export async function inTime<Answer>(work: Promise<Answer>): Promise<Answer> {
   }
 }
 
-/** A server that nobody has named is not missed. */
-export function notThere(check: 'redis' | 'nats', error: unknown, shown: string, { named }: AskedServer): Finding {
+/** Makes the finding for a server that does not answer; only a named one is missed. */
+export function unreachable(check: 'redis' | 'nats', error: unknown, shown: string, { named }: CheckedServer): Finding {
   const reason = describe(error).message.replace(/\.$/, '');
-  if (!named) return { check, status: 'note', message: `none at ${shown}, and none is asked for` };
-  const remedy = `Start it, or mend the address or password where it is set ("context-cache config" shows where).`;
+  if (!named) return { check, status: 'note', message: `none at ${shown}, and none is required` };
+  const remedy = `Start it, or correct its address or password ("context-cache config" shows where it is set).`;
   const message = reason.includes(shown) ? reason : `${shown}: ${reason}`;
   return { check, status: 'unreachable', message, remedy };
 }
 
-/** `[7, 0, 15]` of `7.0.15`. */
+/** Returns whether a version such as `7.0.15` is older than `[7, 0, 16]`. */
 export function isOlder(version: string, than: readonly number[]): boolean {
   const numbers = version.split('.').map((part) => Number.parseInt(part, 10) || 0);
   for (const [index, least] of than.entries()) {

@@ -1,20 +1,20 @@
 import { systemClock } from '../../index.ts';
 import { connectNats, parseNatsAddress } from '../../nats.ts';
-import { type AskedServer, type Finding, inTime, isOlder, notThere } from './finding.ts';
+import { type CheckedServer, type Finding, inTime, isOlder, unreachable } from './finding.ts';
 
-/** Of the servers that this is tested with, the oldest one. */
+/** Oldest server that this package is tested with. */
 const OLDEST = [2, 9];
 const TIMEOUT_MS = 3_000;
 
-/** Whether NATS is there, which one it is, and whether it has JetStream. */
-export async function lookAtNats(server: AskedServer): Promise<Finding[]> {
+/** Checks that NATS answers, its version, and whether it has JetStream. */
+export async function checkNats(server: CheckedServer): Promise<Finding[]> {
   let shown = 'NATS';
   try {
     const address = parseNatsAddress(server.url);
     shown = address.shown;
     const request = { address, settings: {}, name: 'context-cache doctor', timeoutMs: TIMEOUT_MS };
     const connection = await connectNats({ ...request, clock: systemClock, signals: [] });
-    // Only the server is to answer in time.
+    // Imported first, so that the time limit covers only the server.
     const { jetstreamManager } = await import('@nats-io/jetstream');
     try {
       const { version = 'unknown', jetstream = false } = connection.info ?? {};
@@ -23,7 +23,7 @@ export async function lookAtNats(server: AskedServer): Promise<Finding[]> {
       await connection.close();
     }
   } catch (error) {
-    return [notThere('nats', error, shown, server)];
+    return [unreachable('nats', error, shown, server)];
   }
 }
 
@@ -36,7 +36,7 @@ async function jetStreamOf(connection: Connection, jetstreamManager: JetStreamMa
     const { streams } = await manager.getAccountInfo();
     return `on, ${streams} ${streams === 1 ? 'stream' : 'streams'}`;
   } catch {
-    return 'not for this user';
+    return 'not permitted for this user';
   }
 }
 
@@ -51,6 +51,6 @@ function judge(shown: string, version: string, jetStream: string): Finding {
     };
   }
   if (jetStream.startsWith('on')) return { check: 'nats', status: 'ok', message };
-  const remedy = 'Fine for broadcasting. For streams that keep messages start it with JetStream: nats-server -js.';
+  const remedy = 'Broadcasting works. For streams that store messages, start it with JetStream: nats-server -js.';
   return { check: 'nats', status: 'ok', message, remedy };
 }

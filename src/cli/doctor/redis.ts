@@ -1,14 +1,14 @@
 import { systemClock } from '../../index.ts';
 import { withoutSecrets } from '../config/settings.ts';
-import { type AskedServer, type Finding, inTime, isOlder, notThere } from './finding.ts';
+import { type CheckedServer, type Finding, inTime, isOlder, unreachable } from './finding.ts';
 
-/** The scripts of the mirror ask for the time and write, which older ones refuse. */
+/** The scripts of the mirror read the time and then write, which older servers refuse. */
 const OLDEST = [5, 0];
-/** Beyond this, entries expire at visibly different times here and there. */
+/** Difference of clocks, milliseconds, from which entries expire at visibly different times. */
 const CLOCK_SKEW_MS = 2_000;
 
-/** Whether Redis is there, which one it is, and whether it keeps what it is given. */
-export async function lookAtRedis(server: AskedServer): Promise<Finding[]> {
+/** Checks that Redis answers, its version, and that it keeps all keys. */
+export async function checkRedis(server: CheckedServer): Promise<Finding[]> {
   const shown = String(withoutSecrets(server.url));
   const { Redis } = await import('ioredis');
   const client = new Redis(server.url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
@@ -24,7 +24,7 @@ export async function lookAtRedis(server: AskedServer): Promise<Finding[]> {
     const there = Number(seconds) * 1_000 + Number(microseconds) / 1_000;
     return judge(shown, info, skewOf(there, before, systemClock.now()));
   } catch (error) {
-    return [notThere('redis', lastError ?? error, shown, server)];
+    return [unreachable('redis', lastError ?? error, shown, server)];
   } finally {
     client.disconnect();
   }
@@ -38,7 +38,7 @@ function infoOf(text: string): ReadonlyMap<string, string> {
   return new Map(pairs);
 }
 
-/** By how much the clock there is certainly off: it may have been read at any moment from asking to the answer. */
+/** Returns the least difference of the clocks: the server may have read its clock at any time between request and answer. */
 export function skewOf(there: number, asked: number, answered: number): number {
   return there > answered ? there - answered : Math.min(0, there - asked);
 }
@@ -54,14 +54,14 @@ function judge(shown: string, info: ReadonlyMap<string, string>, skewMs: number)
   const policy = info.get('maxmemory_policy') ?? 'noeviction';
   if (Number(info.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction') {
     const remedy = 'Set maxmemory-policy noeviction, or give the cache a Redis of its own.';
-    add('warning', `${shown} throws keys away when it is full (${policy}), of the mirror and of snapshots`, remedy);
+    add('warning', `${shown} evicts keys when it is full (${policy}), which damages mirror and snapshots`, remedy);
   }
   if (info.get('role') === 'slave') {
     add('problem', `${shown} is a replica, which takes no writes`, 'Name the primary.');
   }
   if (Math.abs(skewMs) > CLOCK_SKEW_MS) {
     const message = `its clock is ${(Math.abs(skewMs) / 1_000).toFixed(1)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
-    add('warning', `${shown}: ${message}, so that entries expire there at another time`, 'Set both clocks by NTP.');
+    add('warning', `${shown}: ${message}, so entries expire there at another time`, 'Set both clocks by NTP.');
   }
   return found.length > 0 ? found : [{ check: 'redis', status: 'ok', message: `${shown}: Redis ${version}` }];
 }

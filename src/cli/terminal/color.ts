@@ -1,23 +1,23 @@
 import { styleText } from 'node:util';
 
-/** How a text looks on a terminal. */
+/** Style of a text on a terminal. */
 export type Style = Parameters<typeof styleText>[0];
 
-/** Puts colours on texts, or leaves them as they are. */
+/** Colors a text, or leaves it plain. */
 export type Paint = (style: Style, text: string) => string;
 
 /**
- * What colours a stream gets: those of `--no-color`, else of `NO_COLOR` and `FORCE_COLOR`, else those that its terminal
- * has. An empty variable says nothing.
+ * Returns the painter of a stream. `--no-color` decides, then `NO_COLOR`, `FORCE_COLOR`, and the capability of its
+ * terminal. An empty variable counts as not set.
  */
 export function paintFor(
   stream: { isTTY?: boolean; hasColors?: (env: object) => boolean },
   asked: boolean | undefined,
 ): Paint {
-  // Of NO_COLOR Node asks only whether it is there.
+  // Node only tests that NO_COLOR exists, so drop it: an empty value must not disable colors.
   const { NO_COLOR, ...env } = process.env;
-  const colours = asked ?? fromEnvironment() ?? (stream.isTTY === true && stream.hasColors?.(env) === true);
-  return colours ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
+  const colors = asked ?? fromEnvironment() ?? (stream.isTTY === true && stream.hasColors?.(env) === true);
+  return colors ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
 }
 
 function fromEnvironment(): boolean | undefined {

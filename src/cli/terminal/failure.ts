@@ -6,24 +6,26 @@ export const EXIT = {
   ok: 0,
   failure: 1,
   usage: 2,
-  /** Of `verify`: it could not be looked at. */
+  /** The check of `verify` could not be made. */
   unchecked: 2,
   notFound: 3,
   conflict: 4,
   unreachable: 5,
+  /** Another process has the data directory open. */
+  locked: 6,
   interrupted: 130,
 } as const;
 
-/** The command line was not understood; the message says how to write it. */
+/** A mistake in the command line; the message says how to correct it. */
 export class UsageError extends Error {}
 
-/** Ctrl-C, or being told to end, before the work was done. */
+/** Ctrl-C or another signal ended the work early. */
 export class Interrupted extends Error {}
 
-/** Somebody was asked and said no. */
+/** The user answered no. */
 export class Declined extends Error {}
 
-/** Nobody reads what is written any more (`| head`): no failure, but the end. */
+/** The reader of the output is gone (`| head`): the end, but no failure. */
 export class OutputClosed extends Error {}
 
 const EXIT_OF: Partial<Record<ErrorCode, number>> = {
@@ -35,9 +37,10 @@ const EXIT_OF: Partial<Record<ErrorCode, number>> = {
   VERSION_CONFLICT: EXIT.conflict,
   UNREACHABLE: EXIT.unreachable,
   TIMED_OUT: EXIT.unreachable,
+  DIRECTORY_LOCKED: EXIT.locked,
 };
 
-/** The exit code that an error ends the program with. */
+/** Returns the exit code for an error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof CommanderError) return EXIT.usage;
   if (error instanceof Interrupted) return EXIT.interrupted;
@@ -45,7 +48,7 @@ export function exitCodeOf(error: unknown): number {
   return EXIT.failure;
 }
 
-/** An error as it is told: a code for programs, a message for people. */
+/** Returns the code of an error, for programs, and its message, for people. */
 export function describe(error: unknown): { code: string; message: string } {
   if (error instanceof ContextCacheError) return { code: error.code, message: error.message };
   if (error instanceof CommanderError) return { code: 'USAGE', message: error.message.replace(/^error: /, '') };

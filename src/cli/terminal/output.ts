@@ -2,64 +2,64 @@ import { type Paint, paintFor } from './color.ts';
 import { describe, OutputClosed } from './failure.ts';
 import { Progress } from './progress.ts';
 
-/** Where a command's output goes: data to stdout, everything else to stderr. */
+/** The output of a command: data on stdout, everything else on stderr. */
 export class Output {
   #json: boolean;
-  /** Colours for data. */
+  /** Colors of data. */
   #paint: Paint;
-  /** Colours for messages. */
+  /** Colors of messages. */
   #paintMessages: Paint;
-  /** Why nothing more can be written. */
+  /** Set when nothing more can be written. */
   #failure: Error | undefined;
   #progress = false;
 
   /**
-   * @param json everything is for programs.
-   * @param colours whether there are colours. Default: as the surroundings say.
+   * @param json whether everything is for programs.
+   * @param colors whether to use colors. Default: environment and terminal decide.
    */
-  constructor(json: boolean, colours?: boolean) {
+  constructor(json: boolean, colors?: boolean) {
     this.#json = json;
-    this.#paint = paintFor(process.stdout, colours);
-    this.#paintMessages = paintFor(process.stderr, colours);
+    this.#paint = paintFor(process.stdout, colors);
+    this.#paintMessages = paintFor(process.stderr, colors);
   }
 
-  /** Everything is for programs. */
+  /** Set by --json: everything is for programs. */
   get json(): boolean {
     return this.#json;
   }
 
-  /** Puts colours on data where there are any. */
+  /** Colors data, if colors are on. */
   get paint(): Paint {
     return this.#paint;
   }
 
-  /** Somebody sees how far it has come. */
+  /** Set if a person can see progress. */
   get showsProgress(): boolean {
     return !this.json && process.stderr.isTTY === true;
   }
 
-  /** What the constructor takes, once all is known that says it. */
-  configure(json: boolean, colours: boolean | undefined): void {
+  /** Replaces the arguments of the constructor when environment and file are known. */
+  configure(json: boolean, colors: boolean | undefined): void {
     this.#json = json;
-    this.#paint = paintFor(process.stdout, colours);
-    this.#paintMessages = paintFor(process.stderr, colours);
+    this.#paint = paintFor(process.stdout, colors);
+    this.#paintMessages = paintFor(process.stderr, colors);
   }
 
-  /** Notices from here on that a reader has gone, or a disk is full. */
+  /** Starts to detect that the reader is gone or the disk is full. */
   listen(): void {
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       const { code } = error;
       this.#failure ??=
         code === 'EPIPE' ? new OutputClosed() : new Error(`Standard output cannot be written (${code}).`);
     });
-    // Whoever does not read messages goes without.
+    // Messages without a reader are dropped.
     process.stderr.on('error', () => {});
   }
 
   /**
-   * Data. Waits where it is read slowly.
+   * Writes data. Waits for a slow reader.
    *
-   * @throws {OutputClosed} where nobody reads it any more; an error where it cannot be written.
+   * @throws {OutputClosed} if the reader is gone; an error if the data cannot be written.
    */
   write(chunk: string | Uint8Array): Promise<void> | undefined {
     if (this.#failure !== undefined) throw this.#failure;
@@ -77,16 +77,14 @@ export class Output {
   }
 
   /**
-   * Resolves once all data is written.
-   *
-   * @throws as {@link write}.
+   * Resolves when all data is written. Rejects as {@link write} throws.
    */
   async flush(): Promise<void> {
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Chunks of data, one after the other; how much it is shows where the data itself goes elsewhere. */
+  /** Writes chunks of data in order. Shows their size as progress unless the data itself goes to the terminal. */
   async writeAll(chunks: AsyncIterable<string | Uint8Array>, what = 'Writing'): Promise<void> {
     using progress = process.stdout.isTTY === true ? undefined : new Progress(this, what);
     let bytes = 0;
@@ -97,56 +95,56 @@ export class Output {
     }
   }
 
-  /** A value as one line of JSON. */
+  /** Writes a value as one line of JSON. */
   async writeJson(value: unknown): Promise<void> {
     await this.write(`${JSON.stringify(value)}\n`);
   }
 
-  /** A value for programs, or, where people read, text. */
+  /** Writes the value for programs, or the text for people. */
   async result(value: unknown, text: string): Promise<void> {
     if (this.json) await this.writeJson(value);
     else if (text !== '') await this.write(`${text}\n`);
   }
 
-  /** For people only. */
+  /** Writes a message for people. */
   message(text: string): void {
-    if (!this.json) this.#tell(text);
+    if (!this.json) this.#print(text);
   }
 
-  /** Something that does not end the command. */
+  /** Writes a warning, which does not end the command. */
   warning(error: unknown): void {
     const { code, message } = describe(error);
-    this.#tell(
+    this.#print(
       this.json
         ? JSON.stringify({ warning: { code, message } })
         : `${this.#paintMessages('yellow', 'warning:')} ${message}`,
     );
   }
 
-  /** Why the command fails; `more` only for programs. */
+  /** Writes the error that ends the command; `more` is for programs only. */
   error(error: unknown, more: Readonly<Record<string, unknown>> = {}): void {
     const { code, message } = describe(error);
-    this.#tell(
+    this.#print(
       this.json
         ? JSON.stringify({ error: { code, message, ...more } })
         : `${this.#paintMessages('red', 'error:')} ${message}`,
     );
   }
 
-  /** A line that the next one replaces; on a terminal only. */
+  /** Draws a line that the next one replaces, on a terminal only. */
   progress(text: string): void {
     if (!this.showsProgress) return;
     this.#progress = true;
     process.stderr.write(`\r\u{1b}[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
   }
 
-  /** Takes that line away. */
+  /** Removes that line. */
   clearProgress(): void {
     if (this.#progress) process.stderr.write('\r\u{1b}[K');
     this.#progress = false;
   }
 
-  #tell(text: string): void {
+  #print(text: string): void {
     this.clearProgress();
     process.stderr.write(`${text}\n`);
   }

@@ -1,22 +1,22 @@
 import { type Clock, systemClock } from '../../index.ts';
 import { shownCount } from './format.ts';
 
-/** Where the line is drawn; see `Output`. */
+/** The output that the line is drawn on; see `Output`. */
 export interface ProgressLine {
   readonly showsProgress: boolean;
   progress(text: string): void;
   clearProgress(): void;
 }
 
-/** Between two drawings. */
+/** Time between two drawings, milliseconds. */
 const DRAW_MS = 200;
-/** What is done sooner needs no bar. */
+/** Work shorter than this, milliseconds, shows no progress. */
 const PATIENCE_MS = 400;
 const WIDTH = 24;
 
 /**
- * Shows on a terminal how far some long work has come; nothing where messages go elsewhere. With a known share of the
- * work a bar, otherwise what is counted and the time.
+ * Progress of long work on a terminal; nothing if messages go elsewhere. Draws a bar if the share of the work is known,
+ * otherwise a count and the time.
  */
 export class Progress implements Disposable {
   readonly #output: ProgressLine;
@@ -37,14 +37,14 @@ export class Progress implements Disposable {
     if (output.showsProgress) this.#wait();
   }
 
-  /** How much there is by now: `12,345 lines`; and the share of all, from 0 to 1, where that is known. */
+  /** Sets the count so far, as in `12,345 lines`, and the share of all work, from 0 to 1, if it is known. */
   count(count: number, unit: string, fraction?: number): void {
     this.#detail = `${shownCount(count)} ${unit}`;
     this.#fraction = fraction;
     this.#drawIfDue();
   }
 
-  /** Something else is being done now. */
+  /** Names the next part of the work. */
   turnTo(what: string): void {
     this.#what = what;
     this.#detail = '';
@@ -52,7 +52,7 @@ export class Progress implements Disposable {
     this.#drawIfDue();
   }
 
-  /** It is over; the line is taken away. */
+  /** Ends the progress and removes the line. */
   [Symbol.dispose](): void {
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -60,7 +60,7 @@ export class Progress implements Disposable {
     this.#output.clearProgress();
   }
 
-  /** Time passes while nothing is counted. */
+  /** Redraws the time while nothing is counted. */
   #wait(): void {
     this.#timer = this.#clock.setTimeout(() => {
       this.#drawIfDue();

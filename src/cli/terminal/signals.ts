@@ -2,13 +2,13 @@ import { EXIT, Interrupted } from './failure.ts';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** What is to be stopped from outside. */
+/** Signals that ask the process to end. */
 export interface Interruption extends Disposable {
-  /** Aborted by Ctrl-C and by being told to end. A second time ends the process at once. */
+  /** Aborted by Ctrl-C, SIGTERM and SIGHUP. A second one ends the process at once. */
   readonly signal: AbortSignal;
 }
 
-/** Listens for Ctrl-C and for being told to end, until disposed of. */
+/** Listens for these signals until it is disposed of. */
 export function interruption(): Interruption {
   const controller = new AbortController();
   const onSignal = () => {

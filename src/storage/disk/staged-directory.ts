@@ -1,5 +1,5 @@
-import { access, open, rename, rm, rmdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { access, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../../core/clock.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { LevelLog } from './log/level-log.ts';
@@ -23,9 +23,12 @@ export class StagedDirectory {
   readonly log: LevelLog;
   readonly table: StateTable;
   readonly #path: string;
+  /** The outermost folder that was created for it; `undefined` if the directory existed. */
+  readonly #created: string | undefined;
 
-  private constructor(path: string, log: LevelLog, table: StateTable) {
+  private constructor(path: string, created: string | undefined, log: LevelLog, table: StateTable) {
     this.#path = path;
+    this.#created = created;
     this.log = log;
     this.table = table;
   }
@@ -40,9 +43,12 @@ export class StagedDirectory {
     const path = resolve(dataDir);
     if (await exists(join(path, 'db'))) throw notEmpty(path);
     await removeLeftovers(path);
+    const created = await mkdir(path, { recursive: true, mode: 0o700 }).catch((cause) => {
+      throw unusable(path, cause);
+    });
     const log = await LevelLog.open({ dataDir: join(path, STAGING), clock, sync });
     try {
-      return new StagedDirectory(path, log, await StateTable.open(log, { clock }));
+      return new StagedDirectory(path, created, log, await StateTable.open(log, { clock }));
     } catch (error) {
       await log.close();
       throw error;
@@ -56,8 +62,7 @@ export class StagedDirectory {
       await rename(join(this.#path, STAGING, 'db'), join(this.#path, 'db'));
     } catch (cause) {
       if (await exists(join(this.#path, 'db'))) throw notEmpty(this.#path, cause);
-      const message = `${this.#path} cannot be used: ${toError(cause).message}. Check the disk and the permissions.`;
-      throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause });
+      throw unusable(this.#path, cause);
     }
     await syncDirectory(this.#path);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
@@ -68,8 +73,14 @@ export class StagedDirectory {
     // A failure to write does not matter any more.
     await this.log.close().catch(() => undefined);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
-    // Fails if the folder holds anything, which then belongs to the user.
-    await rmdir(this.#path).catch(() => undefined);
+    // Fails if a folder holds anything, which then belongs to the user.
+    for (let folder = this.#path; ; folder = dirname(folder)) {
+      const isRemoved = await rmdir(folder).then(
+        () => true,
+        () => false,
+      );
+      if (!isRemoved || folder === (this.#created ?? this.#path)) return;
+    }
   }
 }
 
@@ -101,6 +112,11 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+function unusable(path: string, cause: unknown): ContextCacheError {
+  const message = `${path} cannot be used: ${toError(cause).message}. Check the disk and the permissions.`;
+  return new ContextCacheError('LOG_UNAVAILABLE', message, { cause });
 }
 
 function notEmpty(path: string, cause?: unknown): ContextCacheError {
