@@ -260,6 +260,7 @@ export interface AgentActivity {
 export interface AgentsDetail {
   /** Sorted by last write, newest first. */
   readonly agents: readonly AgentActivity[];
+  /** Agents by name, writes without an agent not counted. */
   readonly total: number;
   /** The range of positions that `updates` counts. */
   readonly from: number;

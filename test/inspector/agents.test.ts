@@ -20,7 +20,7 @@ test('lists the latest writers first, with updates and refused writes, and goes 
       { agent: 'planner', updates: 1, conflicts: 1, last: expect.objectContaining({ position: 1 }) },
       { agent: 'late', updates: 0, conflicts: 1, last: null },
     ],
-    ...{ total: 4, from: 1, to: 3 },
+    ...{ total: 3, from: 1, to: 3 },
     conflicts: {
       count: 2,
       recent: [

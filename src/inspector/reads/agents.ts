@@ -38,7 +38,7 @@ export class Agents {
     const agents = [...counted, ...silent.map((agent) => ({ agent, updates: 0, last: null }))];
     return {
       agents: agents.slice(0, limit).map((each) => ({ ...each, conflicts: byAgent.get(each.agent) ?? 0 })),
-      total: agents.length,
+      total: agents.filter(({ agent }) => agent !== null).length,
       ...{ from: this.#from, to: this.#to },
       conflicts: { count, recent },
     };

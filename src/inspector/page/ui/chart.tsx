@@ -16,21 +16,33 @@ interface ChartProps {
   readonly at: readonly number[];
   readonly series: readonly Series[];
   readonly format: (value: number) => string;
+  /** Spans in which nothing was measured; they are shaded. */
+  readonly gaps?: readonly Gap[];
+  /** Explains something about the lines, below them. */
+  readonly note?: string | undefined;
   readonly height?: number;
 }
 
-/** A chart over time: the legend shows the values under the pointer, or the last ones. */
-export function Chart({ label, at, series, format, height = 150 }: ChartProps): JSX.Element {
+/** Epoch milliseconds. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A chart over time. The legend shows the values under the pointer, or the last ones. */
+export function Chart({ label, at, series, format, gaps = [], note, height = 150 }: ChartProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   const [under, setUnder] = useState<number | undefined>(undefined);
   const repaint = paint.value;
   const names = series.map(({ name }) => name).join('\n');
+  const shaded = useRef(gaps);
+  shaded.current = gaps;
 
   useEffect(() => {
     const host = box.current;
     if (host === null) return;
-    const options = optionsOf(series.length, format, host.clientWidth, height, setUnder);
+    const options = optionsOf(series.length, format, host.clientWidth, height, setUnder, () => shaded.current);
     const made = new uPlot(options, dataOf(at, series), host);
     plot.current = made;
     const observer = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
@@ -51,6 +63,7 @@ export function Chart({ label, at, series, format, height = 150 }: ChartProps): 
         <span class="muted num">{at[shown] === undefined ? '' : time(at[shown])}</span>
       </div>
       <div ref={box} class="chart" />
+      {note !== undefined && <figcaption class="chart-note muted">{note}</figcaption>}
     </figure>
   );
 }
@@ -90,6 +103,7 @@ function optionsOf(
   width: number,
   height: number,
   onPointer: (index: number | undefined) => void,
+  gaps: () => readonly Gap[],
 ): uPlot.Options {
   const grid = { stroke: colour('border'), width: 1 };
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
@@ -117,11 +131,33 @@ function optionsOf(
       { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? '0' : format(tick))) },
     ],
     series: [{}, ...Array.from({ length: lines }, (_, index) => line(index))],
-    hooks: { setCursor: [({ cursor }) => onPointer(cursor.idx ?? undefined)] },
+    hooks: {
+      setCursor: [({ cursor }) => onPointer(cursor.idx ?? undefined)],
+      drawClear: [(plot) => shade(plot, gaps())],
+    },
   };
 }
 
-/** A little above the highest value, and never nothing. */
+/** Fills the spans in which nothing was measured, behind the lines; a wide one says so. */
+function shade({ ctx, bbox, valToPos }: uPlot, gaps: readonly Gap[]): void {
+  const label = 'not measured';
+  ctx.save();
+  ctx.font = `${Math.round(11 * devicePixelRatio)}px ${getComputedStyle(document.body).fontFamily}`;
+  ctx.textAlign = 'center';
+  for (const { from, to } of gaps) {
+    const left = Math.max(bbox.left, valToPos(from / 1000, 'x', true));
+    const width = Math.min(bbox.left + bbox.width, valToPos(to / 1000, 'x', true)) - left;
+    if (width <= 0) continue;
+    ctx.fillStyle = colour('sunken');
+    ctx.fillRect(left, bbox.top, width, bbox.height);
+    if (width < ctx.measureText(label).width + 12) continue;
+    ctx.fillStyle = colour('text-3');
+    ctx.fillText(label, left + width / 2, bbox.top + bbox.height / 2);
+  }
+  ctx.restore();
+}
+
+/** A little above the highest value, and never 0. */
 function niceTop(high: number | null): number {
   return high === null || !Number.isFinite(high) || high <= 0 ? 1 : high * 1.12;
 }

@@ -1,7 +1,8 @@
 import type { JSX } from 'preact';
+import { jsonInText } from './json-text.ts';
 import { inline } from './json-view.tsx';
 
-/** One place in which two values differ. */
+/** One difference between two values. */
 interface Change {
   readonly path: string;
   readonly kind: 'added' | 'removed' | 'changed';
@@ -9,14 +10,16 @@ interface Change {
   readonly after?: unknown;
 }
 
-/** So many differences are listed; more tell nobody anything. */
+/** Differences listed at most: a longer list does not help a reader. */
 const MOST = 200;
 
-/** The places in which `after` differs from `before`, in the order of `after`. `undefined` is no value. */
+/** Lists where `after` differs from `before`, in the order of `after`. `undefined` stands for no value. */
 export function changesBetween(before: unknown, after: unknown, path = ''): Change[] {
   if (before === undefined && after === undefined) return [];
   if (before === undefined) return [{ path, kind: 'added', after }];
   if (after === undefined) return [{ path, kind: 'removed', before }];
+  const inText = changesInText(before, after, path);
+  if (inText.length > 0) return inText;
   if (!isTree(before) || !isTree(after) || Array.isArray(before) !== Array.isArray(after)) {
     return Object.is(before, after) ? [] : [{ path, kind: 'changed', before, after }];
   }
@@ -28,6 +31,13 @@ export function changesBetween(before: unknown, after: unknown, path = ''): Chan
     }
   }
   return found;
+}
+
+/** Compares JSON in strings by its parts; empty if one of the strings holds none, or both hold the same. */
+function changesInText(before: unknown, after: unknown, path: string): Change[] {
+  if (typeof before !== 'string' || typeof after !== 'string' || before === after) return [];
+  const [was, is] = [jsonInText(before), jsonInText(after)];
+  return was === undefined || is === undefined ? [] : changesBetween(was, is, path);
 }
 
 const isTree = (value: unknown): value is object => typeof value === 'object' && value !== null;
@@ -45,7 +55,7 @@ interface DifferenceProps {
   readonly after: unknown;
 }
 
-/** What differs between two values, a line for each place. */
+/** The differences between two values, one a line. */
 export function Difference({ before, after }: DifferenceProps): JSX.Element {
   const changes = changesBetween(before, after);
   if (changes.length === 0) return <p class="muted">The same value.</p>;
@@ -58,7 +68,7 @@ export function Difference({ before, after }: DifferenceProps): JSX.Element {
   );
 }
 
-/** Values longer than this stand below each other. */
+/** Characters of both values above which they are shown below each other. */
 const LONG = 60;
 
 function ChangeLine({ change: { path, kind, before, after } }: { readonly change: Change }): JSX.Element {

@@ -1,15 +1,16 @@
-import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import type { ComponentChildren, JSX } from 'preact';
+import { useMemo, useState } from 'preact/hooks';
 import { Icon } from './icons.tsx';
+import { jsonInText } from './json-text.ts';
 
-/** How many properties, items or characters are shown before one asks for more. */
+/** Properties, items and characters shown before a click on "more". */
 const CHILDREN = 100;
 const CHARACTERS = 2_000;
-/** What is open from the beginning: so deep, and so many lines of a level. */
+/** Levels, and lines of a level, that are open at first. */
 const OPEN_DEPTH = 2;
 const OPEN_CHILDREN = 30;
 
-/** What stands where the server has hidden something. */
+/** The mark that the server puts in place of a secret. */
 const HIDDEN = /^\[hidden [0-9a-f]+\]$/;
 
 interface JsonViewProps {
@@ -18,7 +19,7 @@ interface JsonViewProps {
   readonly hides?: boolean;
 }
 
-/** A JSON value as a tree that opens and closes. Whatever is in it is shown as text. */
+/** A JSON value as a tree that opens and closes. All of it is shown as text, never as markup. */
 export function JsonView({ value, hides = false }: JsonViewProps): JSX.Element {
   return (
     <div class="json">
@@ -35,12 +36,28 @@ interface LineProps {
 }
 
 function Line({ name, value, depth, hides }: LineProps): JSX.Element {
+  const [asText, setAsText] = useState(false);
+  const inside = useMemo(() => (typeof value === 'string' ? jsonInText(value) : undefined), [value]);
   const isBranch = typeof value === 'object' && value !== null && sizeOf(value) > 0;
   if (isBranch) return <Branch name={name ?? ''} value={value} depth={depth} hides={hides} />;
+  if (inside !== undefined && !asText) {
+    return (
+      <Branch name={name ?? ''} value={inside} depth={depth} hides={hides}>
+        <button type="button" class="json-as" onClick={() => setAsText(true)}>
+          JSON in a string · show the string
+        </button>
+      </Branch>
+    );
+  }
   return (
     <div class="json-line">
       <Name name={name} />
       <Leaf value={value} hides={hides} />
+      {inside !== undefined && (
+        <button type="button" class="json-as" onClick={() => setAsText(false)}>
+          show as JSON
+        </button>
+      )}
     </div>
   );
 }
@@ -66,7 +83,13 @@ function Leaf({ value, hides }: Pick<LineProps, 'value' | 'hides'>): JSX.Element
   );
 }
 
-function Branch({ name, value, depth, hides }: LineProps & { readonly value: object }): JSX.Element {
+interface BranchProps extends LineProps {
+  readonly value: object;
+  /** Stands beside the opening bracket. */
+  readonly children?: ComponentChildren;
+}
+
+function Branch({ name, value, depth, hides, children: beside }: BranchProps): JSX.Element {
   const children = Object.entries(value);
   const [open, setOpen] = useState(depth < OPEN_DEPTH && children.length <= OPEN_CHILDREN);
   const [shown, setShown] = useState(CHILDREN);
@@ -77,6 +100,7 @@ function Branch({ name, value, depth, hides }: LineProps & { readonly value: obj
         <Name name={name} />
         <span class="muted">{open ? brackets(value)[0] : preview(value)}</span>
       </button>
+      {beside}
       {open && (
         <ul>
           {children.slice(0, shown).map(([key, child]) => (
@@ -115,7 +139,7 @@ function classOf(value: unknown): string {
   return typeof value === 'object' && value !== null ? 'muted' : 'json-word';
 }
 
-/** A value in one line of text, cut where it is long; only as much of it is written out as is shown. */
+/** Returns a value in one line of text, cut if it is long. Reads only as much of the value as it returns. */
 export function inline(value: unknown, limit = 160): string {
   const text = write(value, limit, 0);
   return text.length > limit ? `${text.slice(0, limit)}…` : text;

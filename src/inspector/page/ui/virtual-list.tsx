@@ -20,8 +20,11 @@ interface VirtualListProps {
   readonly onKey?: (event: KeyboardEvent, index: number) => boolean;
   /** So many rows have come at the top in all: who has scrolled down goes on seeing the same rows. */
   readonly prepended?: number;
-  /** Told, whenever the list is drawn, which rows are in sight, so that they can be fetched. */
-  readonly onSight?: (first: number, last: number) => void;
+  /**
+   * Called whenever the list is drawn, with the rows drawn (for fetching) and those that are visible; each span ends
+   * before its second index.
+   */
+  readonly onSight?: (first: number, last: number, top: number, bottom: number) => void;
 }
 
 /** Rows drawn above and below those in sight, so that scrolling shows no gap. */
@@ -43,8 +46,9 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
 
   const first = Math.max(0, Math.floor(top / rowHeight) - SPARE);
   const last = Math.min(count, Math.ceil((top + height) / rowHeight) + SPARE);
-  // With each drawing: what could not be fetched while something else was, is asked for again.
-  useLayoutEffect(() => onSight?.(first, last));
+  // On each drawing, so that rows that could not be fetched while others were are requested again.
+  const visibleEnd = Math.min(count, Math.ceil((top + height) / rowHeight));
+  useLayoutEffect(() => onSight?.(first, last, Math.floor(top / rowHeight), visibleEnd));
 
   const reveal = (index: number) => {
     const list = box.current;

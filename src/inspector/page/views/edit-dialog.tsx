@@ -5,6 +5,7 @@ import type { EditRequest, EntryDetail } from '../../data-protocol.ts';
 import { post, RequestFailed } from '../api.ts';
 import { count } from '../format.ts';
 import { Difference } from '../ui/difference.tsx';
+import { JsonEditor, useJsonProblem } from '../ui/json-editor.tsx';
 import { IconButton } from '../ui/parts.tsx';
 
 interface DialogProps {
@@ -13,7 +14,7 @@ interface DialogProps {
   readonly children: ComponentChildren;
 }
 
-/** In front of the page; Escape closes it. */
+/** A window in front of the page. Escape closes it. */
 function Dialog({ title, onClose, children }: DialogProps): JSX.Element {
   const box = useRef<HTMLDialogElement>(null);
   useEffect(() => box.current?.showModal(), []);
@@ -34,14 +35,14 @@ interface ChangeProps {
   readonly onDone: () => void;
 }
 
-/** What stands in the way of a change. */
+/** Why a change was refused. */
 interface Refusal {
   readonly message: string;
-  /** Somebody else was faster: the entry as it is; `null`: it is gone. `undefined`: that is not why. */
+  /** After a version conflict, the entry as it is now, or `null` if it was deleted; `undefined` after other errors. */
   readonly current: EntryDetail | null | undefined;
 }
 
-/** Does it, and keeps why it could not be done. */
+/** Tries a change and keeps why it was refused. */
 function useChange(onDone: () => void): {
   readonly refusal: Refusal | undefined;
   readonly busy: boolean;
@@ -66,17 +67,18 @@ function useChange(onDone: () => void): {
   return { refusal, busy, attempt: (work) => void attempt(work), refuse };
 }
 
-/** The value as JSON text, to be changed; stored only if the entry is still at the version that was looked at. */
+/** Edits a value as JSON text. Stores it only if the entry still has the version that was shown. */
 export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element {
   const { namespace, key } = entry;
   const [text, setText] = useState(() => textOf(entry.value));
-  // What was looked at when the dialog opened; the entry on the page goes on changing behind it.
+  // The version shown when the dialog opened. The entry on the page may change behind it.
   const [base, setBase] = useState(entry);
   const { refusal, busy, attempt, refuse } = useChange(onDone);
+  const problem = useJsonProblem(text);
+  const mine = problem === undefined ? { value: JSON.parse(text) as JsonValue } : undefined;
   const save = (ifVersion: number) => {
-    const parsed = parse(text);
-    if ('problem' in parsed) return refuse(`This is not JSON: ${parsed.problem}`);
-    const request: EditRequest = { namespace, key, value: parsed.value, ifVersion };
+    if (mine === undefined) return;
+    const request: EditRequest = { namespace, key, value: mine.value, ifVersion };
     attempt(() => post('POST /api/set', request));
   };
   const takeTheirs = (current: EntryDetail) => {
@@ -88,39 +90,43 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   return (
     <Dialog title={`Edit ${key}`} onClose={onClose}>
       <p class="muted">
-        {namespace} · it is stored only if the entry is still at version {count(base.version)}.
-        {base.hidden && ' What is hidden stays as it is where you leave it so.'}
+        {namespace} · stored only if the entry still has version {count(base.version)}.
+        {base.hidden && ' Leave a [hidden …] text as it is to keep what it hides.'}
       </p>
-      <textarea
-        class="input"
-        aria-label="Value as JSON"
-        spellcheck={false}
-        value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
-      />
+      <JsonEditor label="Value as JSON" text={text} onInput={setText} problem={problem} />
       {refusal && current === undefined && (
         <p class="notice bad" role="alert">
           {refusal.message}
         </p>
       )}
-      {current !== undefined && <Conflict current={current} mine={parse(text)} />}
+      {current !== undefined && <Conflict current={current} mine={mine} />}
       <div class="row wrap end">
         <button type="button" class="button" onClick={onClose}>
           Cancel
         </button>
         {current === undefined ? (
-          <button type="button" class="button primary" disabled={busy} onClick={() => save(base.version)}>
+          <button
+            type="button"
+            class="button primary"
+            disabled={busy || problem !== undefined}
+            onClick={() => save(base.version)}
+          >
             Store
           </button>
         ) : (
           <>
             {current !== null && (
               <button type="button" class="button" onClick={() => takeTheirs(current)}>
-                Take theirs
+                Use theirs
               </button>
             )}
-            <button type="button" class="button danger" disabled={busy} onClick={() => save(current?.version ?? 0)}>
-              {current === null ? 'Store it anew' : `Replace version ${count(current.version)}`}
+            <button
+              type="button"
+              class="button danger"
+              disabled={busy || problem !== undefined}
+              onClick={() => save(current?.version ?? 0)}
+            >
+              {current === null ? 'Store it again' : `Replace version ${count(current.version)}`}
             </button>
           </>
         )}
@@ -131,24 +137,17 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
 
 const textOf = (value: unknown): string => JSON.stringify(value, null, 2);
 
-function parse(text: string): { readonly value: JsonValue } | { readonly problem: string } {
-  try {
-    return { value: JSON.parse(text) as JsonValue };
-  } catch (error) {
-    return { problem: (error as Error).message };
-  }
-}
-
 interface ConflictProps {
   readonly current: EntryDetail | null;
-  readonly mine: ReturnType<typeof parse>;
+  /** `undefined` while the text is not JSON. */
+  readonly mine: { readonly value: JsonValue } | undefined;
 }
 
 function Conflict({ current, mine }: ConflictProps): JSX.Element {
   if (current === null) {
     return (
       <p class="notice warn" role="alert">
-        Somebody has removed the entry meanwhile. Nothing was stored.
+        Another writer has deleted the entry meanwhile. Nothing was stored.
       </p>
     );
   }
@@ -156,13 +155,13 @@ function Conflict({ current, mine }: ConflictProps): JSX.Element {
     <div class="stack" role="alert">
       <p class="notice warn">
         <span>
-          {current.agent ?? 'Somebody'} has changed the entry meanwhile: it is at version {count(current.version)}.
-          Nothing was stored.
+          {current.agent ?? 'Another writer'} has changed the entry meanwhile; it has version {count(current.version)}{' '}
+          now. Nothing was stored.
         </span>
       </p>
-      {'value' in mine && (
+      {mine !== undefined && (
         <section>
-          <h3 class="label">From theirs to yours</h3>
+          <h3 class="label">Theirs compared with yours</h3>
           <Difference before={current.value} after={mine.value} />
         </section>
       )}
@@ -170,7 +169,7 @@ function Conflict({ current, mine }: ConflictProps): JSX.Element {
   );
 }
 
-/** Asks once, then removes the entry if it is still at the version that was looked at. */
+/** Asks once, then deletes the entry if it still has the version that was shown. */
 export function DeleteDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element {
   const { namespace, key } = entry;
   const [base] = useState(entry);
@@ -181,8 +180,8 @@ export function DeleteDialog({ entry, onClose, onDone }: ChangeProps): JSX.Eleme
   return (
     <Dialog title={`Delete ${key}`} onClose={onClose}>
       <p>
-        Removes <strong>{key}</strong> from <strong>{namespace}</strong>, at version {count(base.version)}. The log
-        keeps what it was.
+        Deletes <strong>{key}</strong> from <strong>{namespace}</strong> if it still has version {count(base.version)}.
+        The log keeps its history.
       </p>
       {refusal && current === undefined && (
         <p class="notice bad" role="alert">
@@ -191,13 +190,13 @@ export function DeleteDialog({ entry, onClose, onDone }: ChangeProps): JSX.Eleme
       )}
       {isGone && (
         <p class="notice warn" role="alert">
-          Somebody has removed it already.
+          Another writer has deleted it already.
         </p>
       )}
       {current && (
         <p class="notice warn" role="alert">
-          {current.agent ?? 'Somebody'} has changed it meanwhile: it is at version {count(current.version)}. Nothing was
-          removed.
+          {current.agent ?? 'Another writer'} has changed it meanwhile; it has version {count(current.version)} now.
+          Nothing was deleted.
         </p>
       )}
       <div class="row end">

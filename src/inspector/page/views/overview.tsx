@@ -1,27 +1,34 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { FollowerHealth } from '../../../followers/follower.ts';
-import type { Actor, Overview, OverviewSample } from '../../protocol.ts';
+import type { Actor, AgentsDetail, Overview, OverviewSample } from '../../protocol.ts';
 import { get } from '../api.ts';
 import { ago, bytes, count, duration, plural, short } from '../format.ts';
 import { epoch, meta, subscribe } from '../live.ts';
 import { useLoaded } from '../load.ts';
 import { hrefOf } from '../router.ts';
-import { Chart, type Series } from '../ui/chart.tsx';
+import { Chart, type Gap, type Series } from '../ui/chart.tsx';
+import { useEvery, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Failed, Figure, Loading, type Tone } from '../ui/parts.tsx';
+import { AgentsCard, ConflictsCard } from './agents-card.tsx';
 
-/** The charts show so much; older seconds go. */
+/** Milliseconds that the charts show. */
 const SHOWN_MS = 10 * 60_000;
-/** What the feeds do not tell is asked for again so often. */
+/** Seconds between two requests for what no feed brings. */
 const REFRESH_SECONDS = 10;
-/** A gap this long is shown as one. */
+/** Milliseconds between two requests for the agents. */
+const AGENTS_MS = 2_000;
+/** An agent is active if it wrote in these last milliseconds. */
+const ACTIVE_MS = 60_000;
+/** Milliseconds without a sample that count as a gap: samples come once a second. */
 const GAP_MS = 3_000;
 
 export function OverviewView(): JSX.Element {
   const { value, error, reload } = useLoaded((signal) => get('GET /api/overview', {}, signal), ['overview']);
   const samples = useSamples(value);
   const followers = useFollowers();
+  const agents = useAgents();
   const sample = samples.at(-1);
   useEffect(() => {
     if (sample !== undefined && Math.round(sample.at / 1000) % REFRESH_SECONDS === 0) reload();
@@ -32,9 +39,15 @@ export function OverviewView(): JSX.Element {
         <h1>Overview</h1>
         {value && <StatusBadge of={value.status} />}
       </header>
-      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />)}
-      {value && <Figures of={value} sample={sample} />}
+      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Loading" />)}
+      {value && <Figures of={value} sample={sample} agents={agents} />}
       {value && value.errors.count > 0 && <LastError of={value} />}
+      {agents && (
+        <div class="columns">
+          <AgentsCard of={agents} />
+          <ConflictsCard of={agents} />
+        </div>
+      )}
       {value && <Charts samples={samples} />}
       {value && <Followers of={followers ?? value.followers} />}
     </div>
@@ -51,7 +64,15 @@ export function StatusBadge({ of }: { readonly of: Overview['status'] }): JSX.El
   );
 }
 
-/** Those that the server had, and what the feed has brought since. */
+function useAgents(): AgentsDetail | undefined {
+  const [turn, setTurn] = useState(0);
+  const [again] = useState(() => () => setTurn((before) => before + 1));
+  const { value } = useLoaded((signal) => get('GET /api/agents', { limit: 100 }, signal), ['agents'], turn);
+  useEvery(AGENTS_MS, again);
+  return value;
+}
+
+/** The samples that the server had, and those that the feed has brought since. */
 function useSamples(overview: Overview | undefined): readonly OverviewSample[] {
   const [fed, setFed] = useState<readonly OverviewSample[]>([]);
   useEffect(() => subscribe({ feed: 'overview' }, ({ sample }) => setFed((all) => [...all.slice(-700), sample])), []);
@@ -79,9 +100,11 @@ function merged(had: readonly OverviewSample[], fed: readonly OverviewSample[]):
 interface FiguresProps {
   readonly of: Overview;
   readonly sample: OverviewSample | undefined;
+  readonly agents: AgentsDetail | undefined;
 }
 
-function Figures({ of, sample }: FiguresProps): JSX.Element {
+function Figures({ of, sample, agents }: FiguresProps): JSX.Element {
+  const now = useNow();
   const latency = sample?.commitP50Ms ?? null;
   const slowest = sample?.commitP99Ms ?? null;
   const keys = sample?.keys ?? of.keys;
@@ -92,12 +115,20 @@ function Figures({ of, sample }: FiguresProps): JSX.Element {
         {count(sample?.namespaces ?? of.namespaces.total)}
         <small>{count(sample?.resident ?? of.namespaces.resident)} in memory</small>
       </Figure>
+      <Figure name="Agents">
+        {agents === undefined ? '…' : count(agents.total)}
+        {agents && <small>{count(activeIn(agents, now))} in the last minute</small>}
+      </Figure>
+      <Figure name="Conflicts">
+        {count(sample?.conflicts ?? of.conflicts)}
+        <small>refused writes</small>
+      </Figure>
       <Figure name="Keys">{keys === null ? '…' : count(keys)}</Figure>
       <Figure name="Values">{size === null ? '…' : bytes(size)}</Figure>
       <Figure name="Updates per second">{short(sample?.updatesPerSecond ?? 0)}</Figure>
       <Figure name="Commit latency, p50">
         {latency === null ? '–' : atLeastOne(latency)}
-        <small>{slowest === null ? 'no writes' : `p99 ${atLeastOne(slowest)}`}</small>
+        <small>{slowest === null ? 'no writes now' : `p99 ${atLeastOne(slowest)}`}</small>
       </Figure>
       <Figure name="Position">
         {count(sample?.position ?? of.log.head)}
@@ -115,7 +146,10 @@ function Figures({ of, sample }: FiguresProps): JSX.Element {
   );
 }
 
-/** The latency is exact to a millisecond. */
+const activeIn = ({ agents }: AgentsDetail, now: number): number =>
+  agents.filter(({ last }) => last !== null && now - last.at < ACTIVE_MS).length;
+
+/** Latency is measured in whole milliseconds. */
 const atLeastOne = (ms: number): string => (ms < 1 ? '< 1 ms' : duration(ms));
 
 function LastError({ of: { errors } }: { readonly of: Overview }): JSX.Element {
@@ -133,7 +167,7 @@ function LastError({ of: { errors } }: { readonly of: Overview }): JSX.Element {
 }
 
 function Charts({ samples: measured }: { readonly samples: readonly OverviewSample[] }): JSX.Element {
-  const { at, samples } = useMemo(() => withGaps(measured), [measured]);
+  const { at, samples, gaps } = useMemo(() => withGaps(measured), [measured]);
   const followers = useMemo(() => [...new Set(measured.flatMap(({ lag }) => Object.keys(lag)))], [measured]);
   const lines = useMemo(() => {
     const line = (name: string, value: (sample: OverviewSample) => number | null | undefined): Series => ({
@@ -150,46 +184,69 @@ function Charts({ samples: measured }: { readonly samples: readonly OverviewSamp
   if (measured.length < 2) {
     return (
       <Card title="The last minutes">
-        <Empty title="Measuring since just now" icon="overview">
-          Nothing is measured while nobody looks; the charts begin with the next seconds.
+        <Empty title="Measuring has just started" icon="overview">
+          The cache is measured only while an inspector is open. The charts start within seconds.
         </Empty>
       </Card>
     );
   }
+  const hasIdleSeconds = measured.some(({ commitP50Ms }) => commitP50Ms === null);
   return (
-    <div class="columns">
-      <Card title="Updates per second" flush>
-        <Chart label="Updates per second" at={at} series={lines.rate} format={short} />
-      </Card>
-      <Card title="Commit latency" flush>
-        <Chart label="Commit latency" at={at} series={lines.latency} format={duration} />
-      </Card>
-      {followers.length > 0 && (
-        <Card title="Lag of the followers, updates" flush>
-          <Chart label="Lag" at={at} series={lines.lag} format={short} />
-        </Card>
+    <>
+      {gaps.length > 0 && (
+        <p class="muted small-text note" role="note">
+          Shaded spans were not measured: the cache is measured only while an inspector is open.
+        </p>
       )}
-      <Card title="Longest turn of the event loop" flush>
-        <Chart label="Event loop" at={at} series={lines.process} format={duration} />
-      </Card>
-    </div>
+      <div class="columns">
+        <Card title="Updates per second" flush>
+          <Chart label="Updates per second" at={at} series={lines.rate} format={short} gaps={gaps} />
+        </Card>
+        <Card title="Commit latency" flush>
+          <Chart
+            label="Commit latency"
+            at={at}
+            series={lines.latency}
+            format={duration}
+            gaps={gaps}
+            note={hasIdleSeconds ? 'The lines break in seconds without a write.' : undefined}
+          />
+        </Card>
+        {followers.length > 0 && (
+          <Card title="Lag of the followers, updates" flush>
+            <Chart label="Lag" at={at} series={lines.lag} format={short} gaps={gaps} />
+          </Card>
+        )}
+        <Card title="Longest turn of the event loop" flush>
+          <Chart label="Event loop" at={at} series={lines.process} format={duration} gaps={gaps} />
+        </Card>
+      </div>
+    </>
   );
 }
 
-/** Where nobody looked, the lines have a gap. */
-function withGaps(measured: readonly OverviewSample[]): { at: number[]; samples: (OverviewSample | null)[] } {
+interface Measured {
+  readonly at: number[];
+  readonly samples: (OverviewSample | null)[];
+  readonly gaps: Gap[];
+}
+
+/** Breaks the lines where no inspector was open, and returns those spans. */
+function withGaps(measured: readonly OverviewSample[]): Measured {
   const at: number[] = [];
   const samples: (OverviewSample | null)[] = [];
+  const gaps: Gap[] = [];
   for (const sample of measured) {
     const before = at.at(-1);
     if (before !== undefined && sample.at - before > GAP_MS) {
       at.push(before + 1);
       samples.push(null);
+      gaps.push({ from: before, to: sample.at });
     }
     at.push(sample.at);
     samples.push(sample);
   }
-  return { at, samples };
+  return { at, samples, gaps };
 }
 
 const FOLLOWER_TONE: Readonly<Record<FollowerHealth['state'], Tone>> = {

@@ -1,168 +1,194 @@
 import type { JSX } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import type { UpdateRow } from '../../data-protocol.ts';
 import { count, time } from '../format.ts';
+import { useNarrow } from '../ui/hooks.ts';
+import { VirtualList } from '../ui/virtual-list.tsx';
+import { NO_AGENT } from './agents-card.tsx';
 
-/** So many of the newest updates are drawn, between so many agents and namespaces; the others share a line each. */
-const ROWS = 60;
-const AGENTS = 4;
-const NAMESPACES = 4;
-const ROW = 30;
-const HEAD = 52;
-/** Room for instant and position. */
-const LEFT = 132;
-const LEAST_WIDTH = 680;
-/** Where none of them is meant alone. */
+/** Lanes that fit beside each other, agents and namespaces together; the rest share one lane on each side. */
+const MOST_LANES = 8;
+const LEAST_ON_A_SIDE = 3;
+/** Stands for all names that have no lane of their own. No name contains it. */
 const OTHERS = '\u0000';
-const NOBODY = 'nobody named';
+const ROW = 32;
+const NARROW_ROW = 58;
 
-/** Whose life line an arrow begins or ends at. */
-interface Lane {
-  readonly name: string;
-  readonly x: number;
+interface Lanes {
+  readonly agents: readonly string[];
+  readonly namespaces: readonly string[];
 }
 
 interface SequenceProps {
   /** Newest first. */
   readonly rows: readonly UpdateRow[];
-  readonly chosen: number | undefined;
-  readonly onSelect: (row: UpdateRow) => void;
+  readonly list: {
+    readonly count: number;
+    readonly prepended: number;
+    readonly keyOf: (index: number) => number;
+    readonly selected: number;
+    readonly onSelect: (index: number) => void;
+    readonly onSight: (first: number, last: number) => void;
+  };
 }
 
-/** Who sent what to whom: agents at the left, namespaces at the right, an arrow for each update, newest on top. */
-export function Sequence({ rows: all, chosen, onSelect }: SequenceProps): JSX.Element {
-  const frame = useRef<HTMLDivElement>(null);
-  const [room, setRoom] = useState(900);
-  useLayoutEffect(() => {
-    const box = frame.current;
-    if (box === null) return;
-    const observer = new ResizeObserver(() => setRoom(box.clientWidth));
-    observer.observe(box);
-    return () => observer.disconnect();
-  }, []);
-  const width = Math.max(LEAST_WIDTH, room);
-  const rows = all.slice(0, ROWS);
-  const { agents, namespaces, step } = lanesOf(rows, width);
-  const height = HEAD + rows.length * ROW + 12;
-  const heads = [
-    ...agents.map((lane) => ({ lane, isAgent: true })),
-    ...namespaces.map((lane) => ({ lane, isAgent: false })),
-  ];
+/**
+ * Shows which agent sent what to which namespace: agents on the left, namespaces on the right, an arrow for each update,
+ * newest on top. The lanes are those of the visible rows. A narrow page has no room for lanes: each row names both ends.
+ */
+export function Sequence({ rows, list }: SequenceProps): JSX.Element {
+  const isNarrow = useNarrow();
+  const [[top, bottom], setVisible] = useState<readonly [number, number]>([0, 20]);
+  const visible = rows.slice(top, Math.max(bottom, top + 1));
+  const names = visible.map((row) => `${row.agent ?? ''}\n${row.namespace}`).join('\n\n');
+  const lanes = useMemo(() => lanesOf(visible), [names]);
   return (
-    <section class="sequence-frame" ref={frame} aria-label={`Who sent the last ${rows.length} updates to whom`}>
-      {/* biome-ignore lint/a11y/noSvgWithoutTitle: the section is named; a title would follow the pointer everywhere */}
-      <svg class="sequence" viewBox={`0 0 ${width} ${height}`} width={width} height={height}>
-        {heads.map(({ lane, isAgent }) => (
-          <LaneHead key={`${isAgent}${lane.name}`} lane={lane} isAgent={isAgent} bottom={height} room={step} />
-        ))}
-        {rows.map((row, place) => (
-          <Arrow
-            key={row.position}
-            row={row}
-            y={HEAD + place * ROW + 20}
-            from={laneOf(agents, row.agent ?? NOBODY)}
-            to={laneOf(namespaces, row.namespace)}
-            isChosen={row.position === chosen}
-            onSelect={onSelect}
-          />
-        ))}
-      </svg>
+    <section class="sequence" aria-label="Which agent sent what to which namespace">
+      {!isNarrow && <LaneHeads lanes={lanes} />}
+      <VirtualList
+        {...list}
+        label="Updates as arrows, newest first"
+        rowHeight={isNarrow ? NARROW_ROW : ROW}
+        onSight={(first, last, from, to) => {
+          list.onSight(first, last);
+          if (from !== top || to !== bottom) setVisible([from, to]);
+        }}
+        rowAttributes={(index) => ({ 'aria-label': sentence(rows[index]) })}
+        row={(index) => {
+          const row = rows[index];
+          if (row === undefined) return null;
+          return isNarrow ? <NarrowRow row={row} /> : <ArrowRow row={row} lanes={lanes} />;
+        }}
+      />
     </section>
   );
 }
 
-function lanesOf(rows: readonly UpdateRow[], width: number): { agents: Lane[]; namespaces: Lane[]; step: number } {
-  const agents = named(rows, ({ agent }) => agent ?? NOBODY, AGENTS);
-  const namespaces = named(rows, ({ namespace }) => namespace, NAMESPACES);
-  // Between both sides a lane is left free: what was sent is written there.
-  const step = (width - LEFT) / (agents.length + namespaces.length + 0.6);
-  const at = (place: number) => LEFT + (place + 0.5) * step;
-  return {
-    agents: agents.map((name, place) => ({ name, x: at(place) })),
-    namespaces: namespaces.map((name, place) => ({ name, x: at(agents.length + 0.6 + place) })),
-    step,
-  };
+function sentence(row: UpdateRow | undefined): string {
+  if (row === undefined) return '';
+  const { agent, key, namespace, position } = row;
+  return `${agent ?? NO_AGENT}: ${wordOf(row)} ${key ?? 'all keys'} in ${namespace}, position ${position}`;
 }
 
-/** Those that were seen most, in the order of their names; the rest is one lane. */
-function named(rows: readonly UpdateRow[], nameOf: (row: UpdateRow) => string, most: number): string[] {
+const wordOf = ({ operation }: UpdateRow): string => (operation === 'clear_namespace' ? 'clear' : operation);
+
+function lanesOf(rows: readonly UpdateRow[]): Lanes {
+  const agents = byCount(rows.map(({ agent }) => agent ?? NO_AGENT));
+  const namespaces = byCount(rows.map(({ namespace }) => namespace));
+  const half = MOST_LANES / 2;
+  const mostAgents = Math.max(LEAST_ON_A_SIDE, half, MOST_LANES - namespaces.length);
+  const left = limited(agents, Math.min(mostAgents, MOST_LANES - LEAST_ON_A_SIDE));
+  return { agents: left, namespaces: limited(namespaces, MOST_LANES - left.length) };
+}
+
+/** Returns the distinct names, the most frequent first. */
+function byCount(names: readonly string[]): string[] {
   const seen = new Map<string, number>();
-  for (const row of rows) seen.set(nameOf(row), (seen.get(nameOf(row)) ?? 0) + 1);
-  const byCount = [...seen].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).map(([name]) => name);
-  if (byCount.length <= most) return byCount.sort();
-  return [...byCount.slice(0, most - 1).sort(), OTHERS];
+  for (const name of names) seen.set(name, (seen.get(name) ?? 0) + 1);
+  return [...seen].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).map(([name]) => name);
 }
 
-const laneOf = (lanes: readonly Lane[], name: string): Lane =>
-  lanes.find((lane) => lane.name === name) ?? (lanes.at(-1) as Lane);
+const natural = new Intl.Collator('en', { numeric: true });
 
-interface HeadProps {
-  readonly lane: Lane;
-  readonly isAgent: boolean;
-  readonly bottom: number;
-  readonly room: number;
+/** Sorts by name, so that lanes move as little as possible. */
+function limited(names: readonly string[], most: number): string[] {
+  if (names.length <= most) return names.toSorted(natural.compare);
+  return [...names.slice(0, most - 1).toSorted(natural.compare), OTHERS];
 }
 
-function LaneHead({ lane: { name, x }, isAgent, bottom, room }: HeadProps): JSX.Element {
+/** Between agents and namespaces half a lane stays free. */
+const FREE = 0.5;
+
+/** Middle of a lane, in percent of the width. */
+function middle({ agents, namespaces }: Lanes, side: 'agent' | 'namespace', name: string): number {
+  const own = side === 'agent' ? agents : namespaces;
+  const found = own.indexOf(name);
+  const index = found < 0 ? own.length - 1 : found;
+  const before = side === 'agent' ? 0 : agents.length + FREE;
+  return (100 * (before + index + 0.5)) / (agents.length + namespaces.length + FREE);
+}
+
+function LaneHeads({ lanes }: { readonly lanes: Lanes }): JSX.Element {
+  const { agents, namespaces } = lanes;
   return (
-    <g>
-      <title>{name === OTHERS ? 'others' : name}</title>
-      <text class="lane-kind" x={x} y={16} text-anchor="middle">
-        {isAgent ? 'agent' : 'namespace'}
-      </text>
-      <text class="lane-name" x={x} y={34} text-anchor="middle">
-        {name === OTHERS ? 'others' : tail(name, Math.max(8, Math.floor(room / 7.3)))}
-      </text>
-      <path class="lane" d={`M${x} 42V${bottom}`} />
-    </g>
+    <div class="lane-heads">
+      <span class="seq-at" />
+      <div
+        class="lane-names"
+        style={{ gridTemplateColumns: `repeat(${agents.length}, 1fr) ${FREE}fr repeat(${namespaces.length}, 1fr)` }}
+      >
+        {agents.map((name) => (
+          <LaneHead key={name} kind="agent" name={name} />
+        ))}
+        <span />
+        {namespaces.map((name) => (
+          <LaneHead key={name} kind="namespace" name={name} />
+        ))}
+      </div>
+    </div>
   );
 }
 
-interface ArrowProps {
-  readonly row: UpdateRow;
-  readonly y: number;
-  readonly from: Lane;
-  readonly to: Lane;
-  readonly isChosen: boolean;
-  readonly onSelect: (row: UpdateRow) => void;
+function LaneHead({ kind, name }: { readonly kind: string; readonly name: string }): JSX.Element {
+  const shown = name === OTHERS ? 'others' : name;
+  return (
+    <span class="lane-head" title={shown}>
+      <span class="muted">{kind}</span>
+      <strong>{breakable(shown)}</strong>
+    </span>
+  );
 }
 
-function Arrow({ row, y, from, to, isChosen, onSelect }: ArrowProps): JSX.Element {
+/** Lets a long name break after its separators, not inside a word. */
+export function breakable(name: string): (JSX.Element | string)[] {
+  return name
+    .split(/(?<=[:/.\-_])/)
+    .flatMap((part, index) => (index === 0 ? [part] : [<wbr key={`${index}`} />, part]));
+}
+
+function ArrowRow({ row, lanes }: { readonly row: UpdateRow; readonly lanes: Lanes }): JSX.Element {
+  const from = middle(lanes, 'agent', row.agent ?? NO_AGENT);
+  const to = middle(lanes, 'namespace', row.namespace);
+  const isOther = !lanes.namespaces.includes(row.namespace);
   const key = row.key ?? 'all keys';
-  const operation = row.operation === 'clear_namespace' ? 'clear' : row.operation;
-  const where = to.name === OTHERS ? `${row.namespace} · ${key}` : key;
-  const room = Math.floor((to.x - from.x - 26) / 7.3) - operation.length - 1;
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key !== 'Enter' && event.key !== ' ') return;
-    event.preventDefault();
-    onSelect(row);
-  };
   return (
-    // biome-ignore lint/a11y/useSemanticElements: there are no buttons inside of a drawing
-    <g
-      class={`arrow-row ${row.operation} ${isChosen ? 'is-chosen' : ''}`}
-      role="button"
-      tabIndex={0}
-      aria-label={`${row.agent ?? 'Somebody'}: ${operation} ${key} in ${row.namespace}, position ${row.position}`}
-      onClick={() => onSelect(row)}
-      onKeyDown={onKeyDown}
-    >
-      <rect class="arrow-back" x={0} y={y - 19} width="100%" height={ROW} />
-      <text class="arrow-at" x={12} y={y}>
-        {time(row.at)}
-      </text>
-      <text class="arrow-at" x={LEFT - 12} y={y} text-anchor="end">
-        {count(row.position)}
-      </text>
-      <path class="sent" d={`M${from.x} ${y + 3}H${to.x - 8}`} />
-      <path class="sent-head" d={`M${to.x - 9} ${y - 1}L${to.x - 1} ${y + 3}L${to.x - 9} ${y + 7}z`} />
-      <circle cx={from.x} cy={y + 3} r={3} />
-      <text class="arrow-text" x={to.x - 16} y={y - 3} text-anchor="end">
-        <tspan class="arrow-op">{operation}</tspan> {tail(where, Math.max(10, room))}
-      </text>
-    </g>
+    <>
+      <span class="seq-at mono muted num">
+        <span>{time(row.at)}</span>
+        <span>{count(row.position)}</span>
+      </span>
+      <span class={`seq-field ${row.operation}`}>
+        {lanes.agents.map((name) => (
+          <span key={`a${name}`} class="lane" style={{ left: `${middle(lanes, 'agent', name)}%` }} />
+        ))}
+        {lanes.namespaces.map((name) => (
+          <span key={`n${name}`} class="lane" style={{ left: `${middle(lanes, 'namespace', name)}%` }} />
+        ))}
+        <span class="arrow" style={{ left: `${from}%`, width: `${to - from}%` }}>
+          <span class="arrow-text ellipsis">
+            <b>{wordOf(row)}</b> {isOther ? `${row.namespace} ${key}` : key}
+          </span>
+        </span>
+      </span>
+    </>
   );
 }
 
-/** The end of a long name tells more than its beginning. */
-const tail = (name: string, most: number): string => (name.length > most ? `…${name.slice(1 - most)}` : name);
+/** Both ends by name, and the arrow between them. */
+function NarrowRow({ row }: { readonly row: UpdateRow }): JSX.Element {
+  return (
+    <span class={`seq-narrow ${row.operation}`}>
+      <span class="seq-ends">
+        <strong class="ellipsis">{row.agent ?? NO_AGENT}</strong>
+        <span class="seq-line" />
+        <span class="ellipsis seq-to">{row.namespace}</span>
+      </span>
+      <span class="seq-what">
+        <span class="mono ellipsis grow">
+          <b>{wordOf(row)}</b> {row.key ?? 'all keys'}
+        </span>
+        <span class="muted num small-text">{time(row.at)}</span>
+      </span>
+    </span>
+  );
+}

@@ -3,14 +3,15 @@ import type { UpdateFilter } from '../../data-protocol.ts';
 
 export const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'touch', 'evict'];
 
-/** Patterns of a filter: parameter of the address, name, example. */
+/** Fields of a filter: parameter of the address, label, example. All but the value are patterns. */
 export const FILTER_FIELDS = [
-  ['ns', 'Namespace', 'trip/*'],
+  ['ns', 'Namespace', 'trip:*'],
   ['key', 'Key', 'message/*'],
   ['agent', 'Agent', 'planner'],
+  ['value', 'Value contains', 'flight'],
 ] as const;
 
-/** The filter that the address names. */
+/** Returns the filter in the address. */
 export function filterOf(params: Readonly<Record<string, string>>): UpdateFilter {
   const named = new Set(params.op?.split(',') ?? []);
   const operation = OPERATIONS.filter((each) => named.has(each));
@@ -19,5 +20,6 @@ export function filterOf(params: Readonly<Record<string, string>>): UpdateFilter
     ...(params.ns ? { namespace: params.ns } : {}),
     ...(params.key ? { key: params.key } : {}),
     ...(params.agent ? { agent: params.agent } : {}),
+    ...(params.value ? { value: params.value } : {}),
   };
 }

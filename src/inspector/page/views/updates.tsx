@@ -12,13 +12,13 @@ import { Sequence } from './sequence.tsx';
 import { UpdateDetailCard } from './update-detail.tsx';
 import { type FeedState, UpdateFeed } from './update-feed.ts';
 import { FILTER_FIELDS, filterOf, OPERATIONS } from './update-filter.ts';
-import { UpdateLine } from './update-line.tsx';
+import { UpdateHead, UpdateLine } from './update-line.tsx';
 
 export function UpdatesView(): JSX.Element {
   const { params } = route.value;
   const wanted = filterOf(params);
   const key = useSettled(JSON.stringify(wanted), 250);
-  // Positions mean something else in another log.
+  // Positions of another log have another meaning.
   const logId = meta.value?.logId;
   const feed = useMemo(() => new UpdateFeed(JSON.parse(key) as UpdateFilter), [key, logId]);
   const connection = epoch.value;
@@ -35,7 +35,7 @@ export function UpdatesView(): JSX.Element {
       <header class="view-head">
         <h1>Live updates</h1>
         <Segments
-          label="How they are shown"
+          label="Layout"
           value={mode}
           onChange={(value) => setParams({ mode: value === 'list' ? undefined : value })}
           options={[
@@ -72,12 +72,12 @@ function PauseButton({ feed, state: { waiting } }: FeedProps): JSX.Element {
       onClick={() => (isPaused ? void feed.resume() : feed.pause())}
     >
       <Icon name={isPaused ? 'play' : 'pause'} size={16} />
-      {isPaused ? `Go on · ${count(waiting)} came` : 'Pause'}
+      {isPaused ? `Resume · ${count(waiting)} new` : 'Pause'}
     </button>
   );
 }
 
-/** The server applies them, so that what does not pass costs nothing here. */
+/** Fields of the filter, which the server applies. */
 function Filters({ params }: { readonly params: Readonly<Record<string, string>> }): JSX.Element {
   const chosen = new Set(params.op?.split(',') ?? []);
   const toggle = (operation: string) => {
@@ -117,15 +117,23 @@ function Filters({ params }: { readonly params: Readonly<Record<string, string>>
   );
 }
 
-function Counts({ state: { counts, sampledAway }, feed }: FeedProps): JSX.Element {
-  const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
-  const there = OPERATIONS.filter((operation) => (counts[operation] ?? 0) > 0);
+/** How many updates the list has, and how many came since the view was opened. */
+function Counts({ state, feed }: FeedProps): JSX.Element {
+  const { rows, counts, sampledAway, hasOlder, waiting } = state;
+  const came = Object.values(counts).reduce((sum, one) => sum + one, 0);
+  const operations = OPERATIONS.filter((operation) => (counts[operation] ?? 0) > 0);
   return (
     <p class="row wrap small-text soft" role="status">
       <span>
-        <b class="num">{plural(all, 'update')}</b> since you look
+        <b class="num">{plural(rows.length, 'update')}</b> in the list
+        {hasOlder && ', older ones load as you scroll'}
       </span>
-      {there.map((operation) => (
+      <span class="muted">·</span>
+      <span>
+        <b class="num">{count(came)}</b> new since you opened it
+        {waiting !== undefined && waiting > 0 && ` (${count(waiting)} while paused)`}
+      </span>
+      {operations.map((operation) => (
         <span key={operation}>
           <Op of={operation} /> <span class="num">{count(counts[operation] ?? 0)}</span>
         </span>
@@ -134,7 +142,7 @@ function Counts({ state: { counts, sampledAway }, feed }: FeedProps): JSX.Elemen
         <>
           <Badge tone="warn">{count(sampledAway)} sampled away</Badge>
           <button type="button" class="button small" onClick={() => void feed.resume()}>
-            Fetch the newest from the log
+            Load the newest from the log
           </button>
         </>
       )}
@@ -152,26 +160,32 @@ function Body({ state, feed, mode, chosen, onSelect }: BodyProps): JSX.Element {
   const isNarrow = useNarrow();
   const { rows, loaded, error, hasOlder, prepended } = state;
   if (error !== undefined) return <Failed message={error} retry={() => void feed.begin()} />;
-  if (rows.length === 0 && !loaded) return <Loading what="Asking" />;
+  if (rows.length === 0 && !loaded) return <Loading what="Loading" />;
   if (rows.length === 0) {
     return (
-      <Empty title="No update has passed the filter" icon="updates">
-        New ones appear here by themselves. In a filter, * stands for any text.
+      <Empty title="No update matches the filter" icon="updates">
+        New ones appear here as they come. In a pattern, * stands for any text.
       </Empty>
     );
   }
-  if (mode === 'sequence') return <Sequence rows={rows} chosen={chosen} onSelect={onSelect} />;
+  const list = {
+    count: rows.length,
+    prepended,
+    keyOf: (index: number) => rows[index]?.position ?? index,
+    selected: chosen === undefined ? -1 : rows.findIndex(({ position }) => position === chosen),
+    onSelect: (index: number) => rows[index] && onSelect(rows[index]),
+    onSight: (_: number, last: number) => hasOlder && last >= rows.length - 20 && void feed.older(),
+  };
+  if (mode === 'sequence') return <Sequence rows={rows} list={list} />;
   return (
-    <VirtualList
-      label="Updates, newest first"
-      count={rows.length}
-      rowHeight={isNarrow ? 54 : 32}
-      prepended={prepended}
-      keyOf={(index) => rows[index]?.position ?? index}
-      selected={chosen === undefined ? -1 : rows.findIndex(({ position }) => position === chosen)}
-      onSelect={(index) => rows[index] && onSelect(rows[index])}
-      onSight={(_, last) => hasOlder && last >= rows.length - 20 && void feed.older()}
-      row={(index) => rows[index] && <UpdateLine row={rows[index]} />}
-    />
+    <>
+      <UpdateHead />
+      <VirtualList
+        {...list}
+        label="Updates, newest first"
+        rowHeight={isNarrow ? 54 : 32}
+        row={(index) => rows[index] && <UpdateLine row={rows[index]} />}
+      />
+    </>
   );
 }
