@@ -3,8 +3,8 @@ import { useEffect } from 'preact/hooks';
 import { link, meta } from './live.ts';
 import { Locked } from './locked.tsx';
 import { hrefOf, route, VIEWS, type ViewName } from './router.ts';
-import { Icon } from './ui/icons.tsx';
-import { Badge, Loading, Segments, type Tone } from './ui/parts.tsx';
+import { Icon, type IconName } from './ui/icons.tsx';
+import { Badge, IconButton, Loading, Segments, type Tone } from './ui/parts.tsx';
 import { type Theme, theme } from './ui/theme.ts';
 import { ActorsView } from './views/actors.tsx';
 import { DataTreeView } from './views/data.tsx';
@@ -31,7 +31,7 @@ const COMPONENTS: Readonly<Record<ViewName, () => JSX.Element>> = {
   health: HealthView,
 };
 
-/** The whole page: navigation, how the connection is, and the view that the address names. */
+/** The whole page: navigation, state of the connection, and the view named by the address. */
 export function App(): JSX.Element {
   const { view } = route.value;
   useEffect(() => {
@@ -44,7 +44,7 @@ export function App(): JSX.Element {
       <header class="topbar">
         <Brand />
         <LinkState />
-        <ThemeSwitch />
+        <ThemeButton />
       </header>
       <nav class="side" aria-label="Views">
         <Brand />
@@ -71,13 +71,13 @@ export function App(): JSX.Element {
 }
 
 function Brand(): JSX.Element {
-  const what = meta.value;
-  const place = what === undefined ? '' : (what.dataDir ?? 'in memory');
+  const about = meta.value;
+  const origin = about === undefined ? '' : (about.dataDir ?? 'in memory');
   return (
     <div class="brand">
       <strong>Context Cache</strong>
-      <span class="muted ellipsis" title={place}>
-        {what?.branchOf == null ? lastPart(place) : `branch of position ${what.branchOf}`}
+      <span class="muted ellipsis" title={origin}>
+        {about?.branchOf == null ? lastPart(origin) : `branch of position ${about.branchOf}`}
       </span>
     </div>
   );
@@ -100,13 +100,19 @@ function LinkState(): JSX.Element {
         {text}
       </Badge>
       {meta.value?.allowWrite === true && (
-        <span class="may-write">
+        <span title="Edits on this page change the cache">
           <Badge tone="warn">may write</Badge>
         </span>
       )}
     </div>
   );
 }
+
+const THEMES: readonly (readonly [Theme, IconName, string])[] = [
+  ['auto', 'auto', 'System colours'],
+  ['light', 'sun', 'Light'],
+  ['dark', 'moon', 'Dark'],
+];
 
 function ThemeSwitch(): JSX.Element {
   return (
@@ -116,30 +122,42 @@ function ThemeSwitch(): JSX.Element {
       onChange={(value) => {
         theme.value = value;
       }}
-      options={[
-        ['auto', <Icon key="auto" name="auto" size={15} />, 'Colours of the system'],
-        ['light', <Icon key="light" name="sun" size={15} />, 'Light'],
-        ['dark', <Icon key="dark" name="moon" size={15} />, 'Dark'],
-      ]}
+      options={THEMES.map(([value, icon, label]) => [value, <Icon key={value} name={icon} size={15} />, label])}
     />
   );
 }
 
-/** What is shown stays; that it may be old is said. */
+/** The same in the space of one button, for a narrow page: each press takes the next colours. */
+function ThemeButton(): JSX.Element {
+  const at = THEMES.findIndex(([value]) => value === theme.value);
+  const [, icon, label] = THEMES[at] ?? ['auto', 'auto', 'System colours'];
+  const next = THEMES[(at + 1) % THEMES.length];
+  return (
+    <IconButton
+      label={`Colours: ${label}`}
+      icon={icon}
+      onClick={() => {
+        if (next !== undefined) theme.value = next[0];
+      }}
+    />
+  );
+}
+
+/** Says that the page may be out of date. What it shows stays. */
 function LostBanner(): JSX.Element | null {
   if (link.value !== 'lost' || meta.value === undefined) return null;
   return (
     <div class="banner bad" role="alert">
       <Icon name="warning" size={16} />
       <strong>The process does not answer.</strong>
-      <span>What you see is the last that was known. The page connects again by itself.</span>
+      <span>This page shows its last known state and reconnects by itself.</span>
     </div>
   );
 }
 
 function Waiting(): JSX.Element {
   return link.value === 'lost' ? (
-    <Loading what="The process does not answer; trying again" />
+    <Loading what="The process does not answer; reconnecting" />
   ) : (
     <Loading what="Connecting" />
   );

@@ -1,10 +1,10 @@
 import { graphlib, layout } from '@dagrejs/dagre';
 import type { MachineGraph, MachineState, MachineTransition } from '../../protocol.ts';
 
-/** A state where it is drawn; `x` and `y` are its middle. */
+/** A drawn state; `x` and `y` are its middle. */
 export interface Box {
   readonly state: MachineState;
-  /** What it does without leaving: a line each, under its name. */
+  /** What it does without leaving it, under its name. */
   readonly lines: readonly string[];
   readonly x: number;
   readonly y: number;
@@ -13,7 +13,7 @@ export interface Box {
   readonly isGroup: boolean;
 }
 
-/** A transition where it is drawn. */
+/** A drawn transition. */
 export interface Edge {
   readonly transitions: readonly MachineTransition[];
   readonly points: readonly { readonly x: number; readonly y: number }[];
@@ -25,7 +25,7 @@ export interface Edge {
 export interface Picture {
   readonly boxes: readonly Box[];
   readonly edges: readonly Edge[];
-  /** From which each group's first state is entered: a dot above it. */
+  /** First states, of the machine and of each group: a dot is drawn above them. */
   readonly starts: readonly Box[];
   readonly width: number;
   readonly height: number;
@@ -36,9 +36,10 @@ const LETTER = 7.2;
 const NAME_LETTER = 7.6;
 const LINE = 16;
 const MARGIN = 18;
-const LONGEST_LINE = 34;
+/** Characters of a line. A longer one goes on below, so that nothing is cut and the chart stays narrow. */
+const LONGEST_LINE = 26;
 
-/** Lays a machine out in layers from its first state on. */
+/** Lays out a machine in layers, starting with its first state. */
 export function pictureOf(machine: MachineGraph): Picture {
   const groups = new Set(machine.states.map(({ parent }) => parent).filter((parent) => parent !== null));
   const states = machine.states.filter(({ id }) => id !== '');
@@ -76,7 +77,7 @@ interface Bundle {
   readonly transitions: MachineTransition[];
 }
 
-/** Transitions between the same two states share a line. Edges end at leaves, as the layout wants them. */
+/** Transitions between the same two states share a line. Edges end at leaves because the layout requires it. */
 function bundlesOf(
   { transitions }: MachineGraph,
   leaf: (id: string) => string,
@@ -95,7 +96,7 @@ function bundlesOf(
   return bundles;
 }
 
-/** The state itself, or the one that is entered inside of it. */
+/** Returns the state itself, or the one inside of it that is entered. */
 function leafOf(id: string, states: readonly MachineState[]): string {
   const inside = states.filter(({ parent }) => parent === id);
   const first = inside.find(({ initial }) => initial) ?? inside[0];
@@ -111,18 +112,17 @@ function linesOf(state: MachineState, { transitions }: MachineGraph): string[] {
     ...(state.entry.length === 0 ? [] : [`entry / ${state.entry.join(', ')}`]),
     ...(state.exit.length === 0 ? [] : [`exit / ${state.exit.join(', ')}`]),
     ...new Set(stays.map(sentence)),
-  ].map(cut);
+  ].flatMap(wrapped);
 }
 
-/** A transition of the root: taken in whatever state it is. */
+/** Returns the transitions of the root, which are taken in any state. */
 export function linesOfRoot({ transitions }: MachineGraph): string[] {
   const ofRoot = transitions.filter(({ source }) => source === '');
   return ofRoot.map((each) => (each.target === null ? sentence(each) : `${sentence(each)} → ${each.target}`));
 }
 
-const labelOf = (transitions: readonly MachineTransition[]): string[] => [
-  ...new Set(transitions.map((transition) => cut(headOf(transition)))),
-];
+const labelOf = (transitions: readonly MachineTransition[]): string[] =>
+  [...new Set(transitions.map(headOf))].flatMap(wrapped);
 
 function sentence(transition: MachineTransition): string {
   const { actions } = transition;
@@ -134,7 +134,19 @@ function headOf({ event, guard }: MachineTransition): string {
   return event === '' ? condition || 'always' : [event, condition].filter(Boolean).join(' ');
 }
 
-const cut = (line: string): string => (line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE - 1)}…` : line);
+/** Breaks a long line between words, and a word that is too long by itself after a dot or before a capital. */
+function wrapped(line: string): string[] {
+  const lines: string[] = [];
+  const parts = line
+    .split(/(?<= )/)
+    .flatMap((word) => (word.length > LONGEST_LINE ? word.split(/(?<=\.)|(?<=[a-z])(?=[A-Z])/) : [word]));
+  for (const part of parts) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + part.trimEnd().length > LONGEST_LINE) lines.push(part);
+    else lines[lines.length - 1] = last + part;
+  }
+  return lines.map((each) => each.trimEnd());
+}
 
 function sizeOf({ label, type }: MachineState, lines: readonly string[]): { width: number; height: number } {
   if (type === 'compound' || type === 'parallel') return { width: 0, height: 0 };

@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { MachineGraph } from '../../protocol.ts';
 import { type Box, type Edge, linesOfRoot, pictureOf } from './layout.ts';
 
-/** Moves the picture sideways where the present state would be out of sight. */
+/** Scrolls to the current state if it is out of sight. */
 function reveal(frame: HTMLElement | null): void {
   const lit = frame?.querySelector('.is-current')?.getBoundingClientRect();
   if (frame === null || lit === undefined) return;
@@ -15,24 +15,43 @@ interface StatechartProps {
   readonly machine: MachineGraph;
   /** Dotted paths of the states it is in. */
   readonly current: readonly string[];
-  /** Transitions that were taken last, and how many were taken before: each time they are lit anew. */
+  /** Transitions taken last. A new `turn` lights them again. */
   readonly taken?: { readonly ids: readonly string[]; readonly turn: number } | undefined;
 }
 
-/** Where there is less room the picture is moved sideways: its words are to be read. */
-const LEAST_SCALE = 0.62;
+/** Below this scale the words are too small to read, so that the chart offers its full size. */
+const LEGIBLE = 0.8;
 
-/** A statechart, drawn in layers; the present state is lit, and what has just been taken glows. */
+/** A statechart in layers. The current state is highlighted, and a transition glows when it is taken. */
 export function Statechart({ machine, current, taken }: StatechartProps): JSX.Element {
   const picture = useMemo(() => pictureOf(machine), [machine]);
   const always = linesOfRoot(machine);
   const isCurrent = (id: string) => current.some((path) => path === id || path.startsWith(`${id}.`));
   const { width, height } = picture;
   const frame = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => reveal(frame.current), [machine, current.join()]);
+  const [isLarge, setLarge] = useState(false);
+  const [scale, setScale] = useState(1);
+  useLayoutEffect(() => reveal(frame.current), [machine, current.join(), isLarge]);
+  useLayoutEffect(() => {
+    const box = frame.current;
+    if (box === null) return;
+    const observer = new ResizeObserver(() => setScale(Math.min(1, box.clientWidth / width)));
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, [width]);
   const name = `Statechart ${machine.id}; ${current.length === 0 ? 'no actor' : `now in ${current.join(', ')}`}`;
   return (
     <div class="statechart-frame" ref={frame}>
+      {scale < LEGIBLE && (
+        <button
+          type="button"
+          class="button small statechart-size"
+          aria-pressed={isLarge}
+          onClick={() => setLarge(!isLarge)}
+        >
+          {isLarge ? 'Fit the width' : 'Full size'}
+        </button>
+      )}
       {always.length > 0 && (
         <p class="muted statechart-always">
           In any state: <code>{always.join(' · ')}</code>
@@ -42,7 +61,7 @@ export function Statechart({ machine, current, taken }: StatechartProps): JSX.El
         class="statechart"
         viewBox={`0 0 ${width} ${height}`}
         width={width}
-        style={{ minWidth: `${width * LEAST_SCALE}px` }}
+        style={isLarge ? { maxWidth: 'none' } : {}}
         height={height}
         role="img"
         aria-label={name}
@@ -97,7 +116,7 @@ function State({ box, isCurrent }: { readonly box: Box; readonly isCurrent: bool
         {state.label}
       </text>
       {lines.map((line, place) => (
-        <text key={line} x={x} y={top + 43 + place * 16} text-anchor="middle">
+        <text key={`${place}`} x={x} y={top + 43 + place * 16} text-anchor="middle">
           {line}
         </text>
       ))}
@@ -105,7 +124,7 @@ function State({ box, isCurrent }: { readonly box: Box; readonly isCurrent: bool
   );
 }
 
-/** The dot from which the first state is entered. */
+/** The dot above a first state. */
 function Start({ box: { x, y, width, height } }: { readonly box: Box }): JSX.Element {
   const [dotX, top] = [x - width / 2 + 12, y - height / 2];
   return (
@@ -127,13 +146,13 @@ function Transition({ edge, taken }: { readonly edge: Edge; readonly taken: Take
   );
 }
 
-/** Above the lines, so that none runs through the words. */
+/** Drawn above the lines, so that none crosses the words. */
 function EdgeLabel({ edge: { label, x, y } }: { readonly edge: Edge }): JSX.Element {
   const top = y - (label.length - 1) * 7 + 4;
   return (
     <g>
       {label.map((line, place) => (
-        <text key={line} class="edge-label" x={x} y={top + place * 14} text-anchor="middle">
+        <text key={`${place}`} class="edge-label" x={x} y={top + place * 14} text-anchor="middle">
           {line}
         </text>
       ))}
@@ -141,7 +160,7 @@ function EdgeLabel({ edge: { label, x, y } }: { readonly edge: Edge }): JSX.Elem
   );
 }
 
-/** A smooth line through the middles between the points. */
+/** Returns a smooth path through the middles between the points. */
 function curve(points: Edge['points']): string {
   const [first, ...rest] = points;
   if (first === undefined) return '';

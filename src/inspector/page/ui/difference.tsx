@@ -68,11 +68,17 @@ export function Difference({ before, after }: DifferenceProps): JSX.Element {
   );
 }
 
+/** JSON in a string is shown without the quotes and backslashes of the string. */
+function shownText(value: unknown): string {
+  const inside = typeof value === 'string' ? jsonInText(value) : undefined;
+  return inline(inside ?? value, 400);
+}
+
 /** Characters of both values above which they are shown below each other. */
 const LONG = 60;
 
 function ChangeLine({ change: { path, kind, before, after } }: { readonly change: Change }): JSX.Element {
-  const [was, is] = [inline(before, 400), inline(after, 400)];
+  const [was, is] = [shownText(before), shownText(after)];
   const isLong = kind === 'changed' && was.length + is.length > LONG;
   return (
     <li class={isLong ? `${kind} long` : kind}>

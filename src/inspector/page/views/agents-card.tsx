@@ -103,7 +103,7 @@ export function ConflictsCard({ of: { conflicts } }: OfAgents): JSX.Element {
         <ol class="conflicts" aria-label="Conflicts, newest first">
           {conflicts.recent.slice(0, SHOWN_CONFLICTS).map(({ at, agent, namespace, key, expected, found }, index) => (
             <li key={`${at}.${conflicts.count - index}`}>
-              <span class="ellipsis">
+              <span>
                 <strong>{agent ?? NO_AGENT}</strong>{' '}
                 <a href={hrefOf('data', { ns: namespace, key })}>
                   {namespace} {key}

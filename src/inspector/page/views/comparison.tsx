@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
-import type { DiffItem, DiffPage } from '../../data-protocol.ts';
+import type { DiffItem, DiffPage, UpdateFilter } from '../../data-protocol.ts';
 import { get } from '../api.ts';
 import { count } from '../format.ts';
 import { usePages } from '../pages.ts';
@@ -8,15 +8,24 @@ import { Difference } from '../ui/difference.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Failed, Loading, Op } from '../ui/parts.tsx';
 import { VirtualList } from '../ui/virtual-list.tsx';
+import { NO_AGENT } from './agents-card.tsx';
+import { isFiltered } from './time-filter.tsx';
 
 const PAGE = 100;
 
-/** What is different between two moments, from the earlier to the later. */
-export function Comparison({ a, b }: { readonly a: number; readonly b: number }): JSX.Element {
+interface ComparisonProps {
+  readonly a: number;
+  readonly b: number;
+  readonly filter: UpdateFilter;
+}
+
+/** The differences between two positions, from the earlier to the later. */
+export function Comparison({ a, b, filter }: ComparisonProps): JSX.Element {
+  const { namespace, agent } = filter;
   const [from, to] = a < b ? [a, b] : [b, a];
   const pages = usePages<DiffItem, DiffPage>(
-    (after, signal) => get('GET /api/diff', { a: from, b: to, after, limit: PAGE }, signal),
-    [from, to],
+    (after, signal) => get('GET /api/diff', { a: from, b: to, namespace, agent, after, limit: PAGE }, signal),
+    [from, to, namespace, agent],
   );
   const { last, error, items, reload, hasMore, more } = pages;
   const [chosen, choose] = useState(0);
@@ -36,17 +45,17 @@ export function Comparison({ a, b }: { readonly a: number; readonly b: number })
         )}
       </div>
       <div class="split time-data">
-        <section class="card fill" aria-label="What differs">
+        <section class="card fill" aria-label="Differences">
           {last === undefined &&
             (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Comparing" />)}
           {last && items.length === 0 && (
-            <Empty title="Both moments are the same" icon="check">
-              Every entry is as it was.
+            <Empty title="No differences" icon="check">
+              {isFiltered(filter) ? 'No entry that matches the filter has changed.' : 'Every entry is the same.'}
             </Empty>
           )}
           {items.length > 0 && (
             <VirtualList
-              label="What differs"
+              label="Differences"
               count={items.length}
               rowHeight={46}
               selected={Math.min(chosen, items.length - 1)}
@@ -91,9 +100,9 @@ function DiffCard({ item: { namespace, key, change, before, after } }: { readonl
     >
       <div class="stack">
         <p class="row wrap muted small-text">
-          <span>{before ? `version ${count(before.version)}, ${before.agent ?? 'nobody named'}` : 'nothing'}</span>
+          <span>{before ? `version ${count(before.version)}, ${before.agent ?? NO_AGENT}` : 'nothing'}</span>
           <Icon name="next" size={14} />
-          <span>{after ? `version ${count(after.version)}, ${after.agent ?? 'nobody named'}` : 'nothing'}</span>
+          <span>{after ? `version ${count(after.version)}, ${after.agent ?? NO_AGENT}` : 'nothing'}</span>
         </p>
         <Difference before={before?.value} after={after?.value} />
       </div>

@@ -4,9 +4,9 @@ import { get } from '../api.ts';
 
 type Node = TreeGroup | TreeItem<NamespaceSummary | EntrySummary>;
 
-/** A branch of the tree: namespaces below a prefix, or keys of a namespace below one. */
+/** A branch of the tree: namespaces below a prefix, or keys below one. */
 export interface Branch {
-  /** `undefined`: namespaces are listed. */
+  /** Of keys; `undefined` for a branch of namespaces. */
   readonly namespace: string | undefined;
   readonly prefix: string;
 }
@@ -41,29 +41,27 @@ interface Fetched {
 
 const PAGE = 200;
 const ROOT: Branch = { namespace: undefined, prefix: '' };
-/** Open branches that are looked at again when something has changed; the others when they are opened. */
+/** Open branches that are refreshed after an update, the ones opened last. */
 const REFRESHED = 12;
 
 const idOf = ({ namespace, prefix }: Branch): string =>
   namespace === undefined ? `n\n${prefix}` : `k\n${namespace}\n${prefix}`;
 
-/** Namespaces and keys by separator, fetched branch by branch, now or as they were at a moment. */
+/** Namespaces and keys by separator, fetched branch by branch, of the present or of a view. */
 export class DataTreeStore {
   readonly rows = signal<readonly TreeRow[] | undefined>(undefined);
   readonly total = signal<number | undefined>(undefined);
-  /** Called when what was told had been overtaken by updates already. */
+  /** Called if updates had overtaken an answer before it came. */
   onOvertaken: () => void = () => {};
   readonly #at: number | undefined;
-  readonly #q: string;
   readonly #open = new Map<string, Branch>();
   readonly #fetched = new Map<string, Fetched>();
   readonly #fetching = new Set<string>();
   readonly #giveUp = new AbortController();
 
-  /** `q`: instead of the tree of namespaces, those whose names contain it. */
-  constructor(at: number | undefined, q: string, reveal?: { readonly namespace: string; readonly key?: string }) {
+  /** `reveal`: the namespace or key whose branches are open at first. */
+  constructor(at: number | undefined, reveal?: { readonly namespace: string; readonly key?: string }) {
     this.#at = at;
-    this.#q = q;
     if (reveal !== undefined) this.#reveal(reveal.namespace, reveal.key);
   }
 
@@ -79,7 +77,7 @@ export class DataTreeStore {
     }
   }
 
-  /** Fetches the beginnings of what is open again. */
+  /** Fetches the first pages of the open branches again. */
   async refresh(): Promise<void> {
     const open = [...this.#open.values()].slice(-REFRESHED);
     await Promise.all([ROOT, ...open].map((branch) => this.#fetch(branch)));
@@ -103,7 +101,7 @@ export class DataTreeStore {
     await this.#fetch(branch, this.#fetched.get(idOf(branch))?.next ?? undefined);
   }
 
-  /** Opens the way to a namespace or a key; names are cut where the server cuts them. */
+  /** Opens the branches above a namespace or a key. Names are cut at the server's default separators. */
   #reveal(namespace: string, key: string | undefined): void {
     for (const prefix of prefixesOf(namespace)) this.#openAt({ namespace: undefined, prefix });
     this.#openAt({ namespace, prefix: '' });
@@ -121,7 +119,7 @@ export class DataTreeStore {
     const had = this.#fetched.get(id);
     try {
       const page = await this.#ask(branch, after);
-      // More than a page is kept as it is when its beginning is looked at again.
+      // A refresh replaces the first page and keeps those behind it.
       const rest = after === undefined ? [] : (had?.items ?? []);
       const isLonger = after === undefined && had !== undefined && had.items.length > page.items.length;
       const tail = isLonger ? had.items.slice(page.items.length) : [];
@@ -143,7 +141,7 @@ export class DataTreeStore {
     const { signal: giveUp } = this.#giveUp;
     const query = { prefix, after, at: this.#at, limit: PAGE };
     if (namespace !== undefined) return get('GET /api/keys', { ...query, namespace }, giveUp);
-    return get('GET /api/namespaces', { ...query, q: prefix === '' ? this.#q : '' }, giveUp);
+    return get('GET /api/namespaces', query, giveUp);
   }
 
   #show(): void {

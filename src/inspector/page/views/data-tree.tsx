@@ -5,15 +5,17 @@ import { count, plural, short } from '../format.ts';
 import { epoch, subscribe } from '../live.ts';
 import { useSettled } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
+import { previewText } from '../ui/json-text.ts';
 import { Empty, Loading, Search } from '../ui/parts.tsx';
 import { VirtualList } from '../ui/virtual-list.tsx';
+import { DataSearch } from './data-search.tsx';
 import { type Branch, DataTreeStore, type TreeRow } from './data-tree-store.ts';
 
-/** After updates, what is open is looked at again, but not more often than this. */
+/** Milliseconds between two refreshes of the open branches. */
 const REFRESH_MS = 2_000;
 
 interface DataTreeProps {
-  /** The moment that is shown; default: now, and it follows what happens. */
+  /** Position of the view. Default: the present, and the tree follows it. */
   readonly at?: number | undefined;
   readonly namespace: string | undefined;
   readonly entryKey: string | undefined;
@@ -25,8 +27,9 @@ export function DataTree({ at, namespace, entryKey, onSelect }: DataTreeProps): 
   const [text, setText] = useState('');
   const q = useSettled(text);
   const reveal = namespace === undefined ? undefined : { namespace, ...(entryKey && { key: entryKey }) };
-  // What is chosen is revealed when the tree is made; afterwards it opens and closes as one likes.
-  const store = useMemo(() => new DataTreeStore(at, q, q === '' ? reveal : undefined), [at, q]);
+  const isSearch = q.trim() !== '';
+  // The chosen key is revealed once, when the tree is created or left the search; then the user opens and closes.
+  const store = useMemo(() => new DataTreeStore(at, reveal), [at, isSearch]);
   const connection = epoch.value;
   useEffect(() => () => store.close(), [store]);
   useEffect(() => {
@@ -38,21 +41,24 @@ export function DataTree({ at, namespace, entryKey, onSelect }: DataTreeProps): 
   return (
     <section class="card fill data-tree" aria-label="Namespaces and keys">
       <div class="tools">
-        <Search label="Find a namespace" value={text} onInput={setText} />
-        <span class="muted small-text">
-          {total !== undefined && `${plural(total, 'namespace')}${q === '' ? '' : ` with “${q}”`}`}
-        </span>
+        <Search label="Search names and values" value={text} onInput={setText} />
+        {!isSearch && total !== undefined && <span class="muted small-text">{plural(total, 'namespace')}</span>}
       </div>
-      {rows === undefined && <Loading what="Asking" />}
-      {rows?.length === 0 && <NoNamespaces q={q} />}
-      {rows !== undefined && rows.length > 0 && (
+      {isSearch && <DataSearch q={q.trim()} at={at} namespace={namespace} entryKey={entryKey} onSelect={onSelect} />}
+      {!isSearch && rows === undefined && <Loading what="Loading" />}
+      {!isSearch && rows?.length === 0 && (
+        <Empty title="Nothing is stored" icon="data">
+          A namespace appears here with its first write.
+        </Empty>
+      )}
+      {!isSearch && rows !== undefined && rows.length > 0 && (
         <Rows rows={rows} store={store} namespace={namespace} entryKey={entryKey} onSelect={onSelect} />
       )}
     </section>
   );
 }
 
-/** Looks again when something has changed; every update is heard of, but none is told. */
+/** Refreshes the tree after updates. The feed only brings counts. */
 function follow(store: DataTreeStore): () => void {
   let wait: (() => void) | undefined;
   const lookLater = () => {
@@ -70,16 +76,6 @@ function follow(store: DataTreeStore): () => void {
     stop();
     wait?.();
   };
-}
-
-function NoNamespaces({ q }: { readonly q: string }): JSX.Element {
-  return q === '' ? (
-    <Empty title="Nothing is stored" icon="data">
-      Namespaces appear here with the first write to them.
-    </Empty>
-  ) : (
-    <Empty title="No namespace has that in its name" icon="search" />
-  );
 }
 
 interface RowsProps extends Omit<DataTreeProps, 'at'> {
@@ -144,7 +140,7 @@ function Row({ row }: { readonly row: TreeRow | undefined }): JSX.Element | null
       <span class="row grow" style={indent}>
         <span class="key-mark" />
         <span class="tree-key ellipsis">{row.label}</span>
-        <span class="mono muted ellipsis tree-preview">{row.item.preview.text}</span>
+        <span class="mono muted ellipsis tree-preview">{previewText(row.item.preview)}</span>
       </span>
     );
   }

@@ -1,21 +1,20 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { ViewDetail } from '../../data-protocol.ts';
+import type { UpdateFilter, UpdatePage, ViewDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
 import { clock } from '../clock.ts';
-import { count, dateTime, time } from '../format.ts';
+import { count } from '../format.ts';
 import { subscribe } from '../live.ts';
-import { useLoaded } from '../load.ts';
-import { setParams } from '../router.ts';
+import { route, setParams } from '../router.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, IconButton } from '../ui/parts.tsx';
+import { isFiltered, TimeFilter, timeFilterOf } from './time-filter.tsx';
+import { Timeline, TimelineAxis, useTimeline } from './timeline.tsx';
 
-/** Updates a second. */
+/** Updates per second. */
 const SPEEDS = [1, 5, 20, 100, 1_000] as const;
-/** A step of what plays is never shorter. */
+/** Shortest time between two steps while playing, milliseconds. */
 const FRAME_MS = 100;
-/** Bars above the slider. */
-const BARS = 120;
 
 interface ControlsProps {
   readonly range: ViewDetail;
@@ -26,12 +25,17 @@ interface ControlsProps {
   readonly onGrow: () => void;
 }
 
-/** The slider over the log, and what moves it. */
+/** The slider over the log, with its buttons and filter. */
 export function TimeControls({ range, at, other, onMove, onGrow }: ControlsProps): JSX.Element {
   const { first, last } = range;
   const [speed, setSpeed] = useState<number>(20);
   const [isPlaying, setPlaying] = useState(false);
   const isAtEnd = at >= last;
+  const { params } = route.value;
+  const points = useTimeline(range);
+  const filter = timeFilterOf(params);
+  const isOn = isFiltered(filter);
+  const step = useStep(at, filter, onMove);
   usePlaying(isPlaying, speed, at, last, onMove, () => setPlaying(false));
   useGrowth(last, onGrow);
   const play = () => {
@@ -44,20 +48,30 @@ export function TimeControls({ range, at, other, onMove, onGrow }: ControlsProps
     play();
   };
   return (
-    <section class="card time-controls" aria-label="The moment">
+    <section class="card time-controls" aria-label="Position">
       <div class="row wrap">
         <div class="row">
           <IconButton label="To the beginning" icon="first" disabled={at <= first} onClick={() => onMove(first)} />
-          <IconButton label="One update back" icon="back" disabled={at <= first} onClick={() => onMove(at - 1)} />
+          <IconButton
+            label={isOn ? 'Previous matching update' : 'One update back'}
+            icon="back"
+            disabled={at <= first}
+            onClick={() => step.go(-1)}
+          />
           <button type="button" class="button primary square" aria-label={isPlaying ? 'Pause' : 'Play'} onClick={play}>
             <Icon name={isPlaying ? 'pause' : 'play'} />
           </button>
-          <IconButton label="One update on" icon="next" disabled={isAtEnd} onClick={() => onMove(at + 1)} />
+          <IconButton
+            label={isOn ? 'Next matching update' : 'One update on'}
+            icon="next"
+            disabled={isAtEnd}
+            onClick={() => step.go(1)}
+          />
           <IconButton label="To the end" icon="last" disabled={isAtEnd} onClick={() => onMove(last)} />
         </div>
         <select
           class="input"
-          aria-label="Speed, updates a second"
+          aria-label="Speed, updates per second"
           value={speed}
           onChange={(event) => setSpeed(Number(event.currentTarget.value))}
         >
@@ -83,7 +97,7 @@ export function TimeControls({ range, at, other, onMove, onGrow }: ControlsProps
         <span class="grow" />
         <CompareButton at={at} other={other} />
       </div>
-      <Timeline range={range} />
+      <Timeline range={range} points={points} at={at} other={other} />
       <input
         class="slider"
         type="range"
@@ -96,16 +110,52 @@ export function TimeControls({ range, at, other, onMove, onGrow }: ControlsProps
         onInput={(event) => onMove(Number(event.currentTarget.value))}
         onKeyDown={onKeyDown}
       />
-      <div class="row slider-ends muted small-text num">
-        <span>{range.firstAt === null ? `position ${count(first)}` : dateTime(range.firstAt)}</span>
-        <span class="grow" />
-        <span>{range.lastAt === null ? `position ${count(last)}` : dateTime(range.lastAt)}</span>
-      </div>
+      <TimelineAxis range={range} points={points} />
+      <TimeFilter params={params} />
+      {step.message !== undefined && (
+        <p class="muted small-text" role="status">
+          {step.message}
+        </p>
+      )}
     </section>
   );
 }
 
-/** Moves on while it plays; what is faster than the frames goes several updates at a time. */
+/** Goes to the neighbouring update, or with a filter to the nearest one that matches. */
+function useStep(
+  at: number,
+  filter: UpdateFilter,
+  onMove: (to: number) => void,
+): { readonly go: (direction: 1 | -1) => void; readonly message: string | undefined } {
+  const [message, setMessage] = useState<string | undefined>(undefined);
+  useEffect(() => setMessage(undefined), [at, filter.namespace, filter.agent]);
+  const find = async (direction: 1 | -1) => {
+    try {
+      const found = await neighbour(at, direction, filter);
+      if (found !== undefined) return onMove(found);
+      setMessage(direction < 0 ? 'No earlier update matches the filter.' : 'No later update matches the filter.');
+    } catch (error) {
+      setMessage((error as Error).message);
+    }
+  };
+  return { go: (direction) => (isFiltered(filter) ? void find(direction) : onMove(at + direction)), message };
+}
+
+async function neighbour(at: number, direction: 1 | -1, filter: UpdateFilter): Promise<number | undefined> {
+  if (direction > 0) {
+    const { items } = await get('GET /api/updates', { ...filter, around: at, limit: 2 });
+    return items.findLast(({ position }) => position > at)?.position;
+  }
+  for (let before: string | number | null = at; before !== null; ) {
+    const page: UpdatePage = await get('GET /api/updates', { ...filter, before, limit: 1 });
+    const [found] = page.items;
+    if (found !== undefined) return found.position;
+    before = page.next;
+  }
+  return undefined;
+}
+
+/** Plays on until the end. Above ten updates a second it takes several at a time. */
 function usePlaying(
   isPlaying: boolean,
   speed: number,
@@ -128,7 +178,7 @@ function usePlaying(
   }, [isPlaying, speed]);
 }
 
-/** The slider's end moves with the log, once a second. */
+/** Extends the slider when the log has grown, once a second. */
 function useGrowth(last: number, onGrow: () => void): void {
   const known = useRef(last);
   known.current = last;
@@ -147,46 +197,11 @@ function CompareButton({ at, other }: { readonly at: number; readonly other: num
     <div class="row wrap">
       <Badge tone="accent">compared with {count(other)}</Badge>
       <button type="button" class="button small" onClick={() => setParams({ at: other, b: at })}>
-        Exchange
+        Swap
       </button>
       <button type="button" class="button small" onClick={() => setParams({ b: undefined })}>
-        End comparing
+        Stop comparing
       </button>
     </div>
-  );
-}
-
-/** How busy it was: the higher a bar, the more updates a second there were in its part of the log. */
-function Timeline({ range }: { readonly range: ViewDetail }): JSX.Element {
-  const { value } = useLoaded((signal) => get('GET /api/timeline', { points: BARS }, signal), ['timeline']);
-  const points = value?.points ?? [];
-  const rates = points.slice(1).map((point, place) => {
-    const before = points[place];
-    const seconds = before === undefined ? 1 : Math.max(0.001, (point.at - before.at) / 1_000);
-    return before === undefined ? 0 : (point.position - before.position) / seconds;
-  });
-  const highest = Math.log1p(Math.max(1, ...rates));
-  const span = Math.max(1, range.last - range.first);
-  return (
-    <svg
-      class="timeline"
-      viewBox="0 0 1000 44"
-      preserveAspectRatio="none"
-      role="img"
-      aria-label="Updates a second over the log"
-    >
-      {rates.map((rate, place) => {
-        const [from, to] = [points[place], points[place + 1]];
-        if (from === undefined || to === undefined) return null;
-        const x = ((from.position - range.first) / span) * 1_000;
-        const width = ((to.position - from.position) / span) * 1_000;
-        const height = 3 + (Math.log1p(rate) / highest) * 40;
-        return (
-          <rect key={from.position} x={x} y={44 - height} width={Math.max(0.5, width - 1)} height={height}>
-            <title>{`${time(from.at)}, position ${count(from.position)}: ${count(Math.round(rate))} updates a second`}</title>
-          </rect>
-        );
-      })}
-    </svg>
   );
 }

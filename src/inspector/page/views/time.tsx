@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
-import { useEffect } from 'preact/hooks';
-import type { ViewDetail } from '../../data-protocol.ts';
+import { useEffect, useMemo } from 'preact/hooks';
+import type { UpdateFilter, ViewDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
 import { count, dateTime } from '../format.ts';
 import { meta } from '../live.ts';
@@ -14,10 +14,11 @@ import { EntryCard } from './entry.tsx';
 import { ForkButton } from './fork.tsx';
 import { ShareButton } from './share.tsx';
 import { TimeControls } from './time-controls.tsx';
+import { timeFilterOf } from './time-filter.tsx';
 import { UpdateDetailCard } from './update-detail.tsx';
 import { UpdatesAround } from './updates-around.tsx';
 
-/** A position of the address; `undefined` where there is none that can be read. */
+/** Returns the position in a parameter of the address; `undefined` if it is missing or not a number. */
 const positionOf = (text: string | undefined): number | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 
@@ -26,10 +27,10 @@ export function TimeView(): JSX.Element {
   const wanted = positionOf(params.at);
   const { value: range, error, reload } = useLoaded((signal) => get('GET /api/view', { at: 0 }, signal), ['range']);
   const at = range === undefined ? wanted : clamp(wanted ?? range.last, range);
-  // The slider moves at once; what it shows follows when it rests.
+  // The slider moves at once; the data follows when it rests.
   const shown = useSettled(at, 120);
   useEffect(() => {
-    // Effects run after the frame: the slider may have been moved since.
+    // Effects run after the frame, so the slider may have moved since.
     const isStillWanted = positionOf(route.peek().params.at) === wanted;
     if (at !== undefined && at !== wanted && isStillWanted) setParams({ at });
   }, [at, wanted]);
@@ -39,7 +40,7 @@ export function TimeView(): JSX.Element {
         <header class="view-head">
           <h1>Time travel</h1>
         </header>
-        {error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />}
+        {error ? <Failed message={error.message} retry={reload} /> : <Loading what="Loading" />}
       </div>
     );
   }
@@ -53,7 +54,7 @@ export function TimeView(): JSX.Element {
       </header>
       {range.last === 0 ? (
         <Empty title="The log is empty" icon="time">
-          There is no past yet: it begins with the first update.
+          The past starts with the first update.
         </Empty>
       ) : (
         <Travel range={range} at={at} shown={shown ?? at} other={positionOf(params.b)} onGrow={reload} />
@@ -66,30 +67,36 @@ const clamp = (position: number, { first, last }: ViewDetail): number => Math.ma
 
 interface TravelProps {
   readonly range: ViewDetail;
-  /** Where the slider is, and what is shown. */
+  /** Position of the slider, and of the data shown. */
   readonly at: number;
   readonly shown: number;
-  /** The moment that this one is compared with. */
+  /** The position compared with. */
   readonly other: number | undefined;
   readonly onGrow: () => void;
 }
 
 function Travel({ range, at, shown, other, onGrow }: TravelProps): JSX.Element {
+  const settled = useSettled(JSON.stringify(timeFilterOf(route.value.params)), 250);
+  const filter = useMemo(() => JSON.parse(settled) as UpdateFilter, [settled]);
   return (
     <>
       <TimeControls range={range} at={at} other={other} onMove={(to) => setParams({ at: to })} onGrow={onGrow} />
-      {other === undefined ? <Then at={shown} /> : <Comparison a={shown} b={other} />}
+      {other === undefined ? (
+        <PastView at={shown} filter={filter} />
+      ) : (
+        <Comparison a={shown} b={other} filter={filter} />
+      )}
     </>
   );
 }
 
-/** The updates of the moment, and the data as it was. */
-function Then({ at }: { readonly at: number }): JSX.Element {
+/** The updates around a position, and the view of the data there. */
+function PastView({ at, filter }: { readonly at: number; readonly filter: UpdateFilter }): JSX.Element {
   const { ns: namespace, key } = route.value.params;
   return (
     <>
       <div class="time-updates">
-        <UpdatesAround at={at} />
+        <UpdatesAround at={at} filter={filter} />
         {at > 0 && <UpdateDetailCard position={at} />}
       </div>
       <h2 class="section-title">
@@ -109,7 +116,7 @@ function Then({ at }: { readonly at: number }): JSX.Element {
         ) : (
           <section class="card">
             <Empty title="Choose a key" icon="data">
-              It is shown as it was at this moment.
+              Select an update above or a key on the left: its value at this position is shown here.
             </Empty>
           </section>
         )}
@@ -119,6 +126,6 @@ function Then({ at }: { readonly at: number }): JSX.Element {
 }
 
 function PositionTime({ at }: { readonly at: number }): JSX.Element | null {
-  const { value } = useLoaded((signal) => get('GET /api/view', { at }, signal), ['moment', at]);
+  const { value } = useLoaded((signal) => get('GET /api/view', { at }, signal), ['view', at]);
   return value?.at == null ? null : <span class="muted">· {dateTime(value.at)}</span>;
 }
