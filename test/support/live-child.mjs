@@ -1,24 +1,26 @@
-// A process with a cache and its inspector, which does what its parent tells it.
+// A process with a cache and its inspector, controlled by messages of its parent.
 // fork(live-child.mjs, [DIST, OPTIONS of the cache as JSON, OPTIONS of the inspector as JSON])
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const [dist, cacheOptions, inspectorOptions] = process.argv.slice(2);
-const { AgentContextCache, startInspector } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
+const from = (file) => import(pathToFileURL(join(dist, 'src', file)).href);
+const { AgentContextCache } = await from('index.js');
+const { startInspector } = await from('inspector.js');
 const cache = await AgentContextCache.open(JSON.parse(cacheOptions));
 const inspector = await startInspector(cache, JSON.parse(inspectorOptions));
 
 const actions = {
   /** One command, or several at once. */
   ask: (commands) => Promise.all([commands].flat().map((command) => cache.ask(command))),
-  /** The commands of a file, as far as `to`. */
+  /** Executes the commands of a file, up to line `to`. */
   async apply({ file, to = Number.POSITIVE_INFINITY }) {
     const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean).slice(0, to);
     await Promise.all(lines.map((line) => cache.ask(JSON.parse(line))));
     return cache.position;
   },
-  /** Writes that nobody waits for, in bursts; ends when the last one is committed. */
+  /** Writes in bursts without waiting. Resolves when the last write is committed. */
   async flood({ namespaces, updates, from = 0, bytes = 40 }) {
     let last;
     for (let number = from; number < from + updates; number += 1) {
@@ -40,7 +42,7 @@ process.on('message', async ({ id, action, argument }) => {
   try {
     process.send({ id, answer: (await actions[action](argument)) ?? null });
   } catch (error) {
-    // Without a channel nobody waits any more.
+    // Without a channel the parent no longer waits.
     if (process.connected) process.send({ id, error: String(error?.message ?? error) });
   }
 });

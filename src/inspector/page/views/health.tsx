@@ -1,14 +1,15 @@
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
+import type { ServerHealth } from '../../../engine/health.ts';
 import type { SnapshotInfo } from '../../../followers/backup/snapshot-format.ts';
 import type { HealthDetail, LastVerification } from '../../protocol.ts';
 import { get, post } from '../api.ts';
-import { ago, bytes, count, dateTime, plural } from '../format.ts';
+import { ago, bytes, count, dateTime, duration, plural } from '../format.ts';
 import { meta } from '../live.ts';
 import { useLoaded } from '../load.ts';
 import { useEvery, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
-import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
+import { Badge, Card, Empty, Facts, Failed, Loading, type Tone } from '../ui/parts.tsx';
 import { StatusBadge } from './overview.tsx';
 import { VerifyCard } from './verify.tsx';
 
@@ -25,7 +26,7 @@ export function HealthView(): JSX.Element {
         <h1>Health</h1>
         {value && <StatusBadge of={value.health.status} />}
       </header>
-      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Asking" />)}
+      {value === undefined && (error ? <Failed message={error.message} retry={reload} /> : <Loading what="Loading" />)}
       {value && (
         <>
           <div class="columns three">
@@ -52,13 +53,13 @@ function LogCard({ of: { health, diskBytes } }: OfHealth): JSX.Element {
       <Facts
         of={[
           ['Last position', count(log.head)],
-          ['Committed', log.committed === log.head ? 'all of it' : `up to ${count(log.committed)}`],
-          ['Holds', log.head < log.first ? 'nothing' : `${count(log.first)} to ${count(log.head)}`],
-          ['Past from', `position ${count(retention.begin)} on`],
+          ['Committed', log.committed === log.head ? 'everything' : `up to ${count(log.committed)}`],
+          ['Updates', log.head < log.first ? 'none' : `${count(log.first)} to ${count(log.head)}`],
+          ['Views', `from position ${count(retention.begin)} on`],
           ['Held by', retention.heldBy],
-          ['Kept', log.durable ? 'on disk' : 'in memory'],
+          ['Stored', log.durable ? 'on disk' : 'in memory'],
           ['Size on disk', diskBytes === null ? undefined : bytes(diskBytes)],
-          ['Retention', retention.running ? 'letting go now' : undefined],
+          ['Retention', retention.running ? 'discarding old updates now' : undefined],
           ['Last error', retention.lastError && <span class="error-text">{retention.lastError}</span>],
         ]}
       />
@@ -66,61 +67,124 @@ function LogCard({ of: { health, diskBytes } }: OfHealth): JSX.Element {
   );
 }
 
-function BroadcastCard({ of: { health, lastPublished } }: OfHealth): JSX.Element {
-  const { topics, log } = health;
-  const behind = lastPublished === null ? 0 : log.committed - lastPublished;
+const CONNECTION_TONE: Readonly<Record<ServerHealth['state'], Tone>> = {
+  connecting: 'accent',
+  connected: 'ok',
+  reconnecting: 'warn',
+  failed: 'bad',
+  closed: undefined,
+};
+
+function ConnectionBadge({ of }: { readonly of: ServerHealth['state'] }): JSX.Element {
   return (
-    <Card title="Broadcast" side={<span class="muted num">{plural(topics.length, 'topic')}</span>}>
-      {topics.length === 0 ? (
-        <Empty title="No topics" icon="updates">
-          Updates are broadcast once a topic is set and NATS is named.
-        </Empty>
-      ) : (
-        <div class="stack">
-          <ul class="topics">
-            {topics.map((topic) => (
-              <li key={topic} class="mono topic">
-                {topic}
-              </li>
-            ))}
-          </ul>
-          <Facts
-            of={[
-              [
-                'Last published',
-                lastPublished === null ? 'the broadcaster does not run' : `position ${count(lastPublished)}`,
-              ],
-              ['Behind', lastPublished === null ? undefined : behind <= 0 ? 'nothing' : plural(behind, 'update')],
-            ]}
-          />
-        </div>
-      )}
-    </Card>
+    <Badge tone={CONNECTION_TONE[of]}>
+      <span class={`dot ${CONNECTION_TONE[of] ?? ''}`} />
+      {of}
+    </Badge>
   );
 }
 
-/** What is told of a mirror that holds something else than the cache. */
-const MIRROR_PROBLEMS: readonly string[] = ['missing', 'extra', 'different'];
+type Fact = readonly [string, ComponentChildren];
 
-function MirrorCard({ of: { health, mirror, verify } }: OfHealth): JSX.Element {
-  const follower = health.followers.find(({ name }) => name === 'mirror');
-  if (mirror === null && follower === undefined) {
+/** Address and state of a server, for the facts of a card. */
+function useServerFacts(server: ServerHealth | undefined): readonly Fact[] {
+  const now = useNow();
+  if (server === undefined) return [];
+  const { address, since, lastError, state } = server;
+  return [
+    ['Server', <code key="address">{address}</code>],
+    ['Since', <time key="since" title={dateTime(since)}>{`${state} for ${duration(Math.max(0, now - since))}`}</time>],
+    [
+      'Last error',
+      lastError && (
+        <span class={state === 'connected' ? 'soft' : 'error-text'}>
+          {lastError.message} <span class="muted">({ago(lastError.at, now)})</span>
+        </span>
+      ),
+    ],
+  ];
+}
+
+function BroadcastCard({ of: { health, lastPublished } }: OfHealth): JSX.Element {
+  const { topics, log, nats } = health;
+  const behind = lastPublished === null ? 0 : log.committed - lastPublished;
+  const server = useServerFacts(nats);
+  if (topics.length === 0 && nats === undefined) {
     return (
-      <Card title="Mirror">
-        <Empty title="No mirror" icon="copy">
-          A secondary, such as Redis, gets every update once it is named.
+      <Card title="Broadcast · NATS">
+        <Empty title="No topics" icon="updates">
+          Set a topic and a NATS server to broadcast updates.
         </Empty>
       </Card>
     );
   }
   return (
-    <Card title="Mirror" side={follower && <Badge tone={follower.lag === 0 ? 'ok' : 'accent'}>{follower.state}</Badge>}>
+    <Card title="Broadcast · NATS" side={nats && <ConnectionBadge of={nats.state} />}>
+      <div class="stack">
+        <Facts
+          of={[
+            ...server,
+            [
+              'Published',
+              lastPublished === null ? 'the broadcaster does not run' : `up to position ${count(lastPublished)}`,
+            ],
+            ['Behind', lastPublished === null ? undefined : behind <= 0 ? 'nothing' : plural(behind, 'update')],
+            ['Topics', count(topics.length)],
+          ]}
+        />
+        <ul class="topics" aria-label="Topics">
+          {topics.map((topic) => (
+            <li key={topic} class="mono topic">
+              {topic}
+            </li>
+          ))}
+        </ul>
+      </div>
+    </Card>
+  );
+}
+
+/** Kinds of problems that verify reports for a mirror that differs from the cache. */
+const MIRROR_PROBLEMS: readonly string[] = ['missing', 'extra', 'different'];
+
+function MirrorCard({ of: { health, mirror, verify } }: OfHealth): JSX.Element {
+  const { redis } = health;
+  const follower = health.followers.find(({ name }) => name === 'mirror');
+  const server = useServerFacts(redis);
+  const title = redis === undefined ? 'Mirror' : 'Mirror · Redis';
+  if (mirror === null && follower === undefined && redis === undefined) {
+    return (
+      <Card title={title}>
+        <Empty title="No mirror" icon="copy">
+          Set a secondary, such as Redis, to mirror every update to it.
+        </Empty>
+      </Card>
+    );
+  }
+  return (
+    <Card
+      title={title}
+      side={
+        redis ? (
+          <ConnectionBadge of={redis.state} />
+        ) : (
+          follower && <Badge tone={follower.lag === 0 ? 'ok' : 'accent'}>{follower.state}</Badge>
+        )
+      }
+    >
       <Facts
         of={[
-          ['Mirrors to', mirror ?? undefined],
+          ...server,
+          ['Backend', redis === undefined ? (mirror ?? undefined) : undefined],
+          ['Follower', follower?.state],
           ['Behind', follower && (follower.lag === 0 ? 'nothing' : plural(follower.lag, 'update'))],
           ['Differences', differencesIn(verify.last)],
-          ['Last error', follower?.lastError && <span class="error-text">{follower.lastError}</span>],
+          [
+            'Last error',
+            redis === undefined && follower?.lastError ? (
+              <span class="error-text">{follower.lastError}</span>
+            ) : undefined,
+          ],
         ]}
       />
     </Card>
@@ -128,7 +192,7 @@ function MirrorCard({ of: { health, mirror, verify } }: OfHealth): JSX.Element {
 }
 
 function differencesIn(last: LastVerification | null): string {
-  if (last?.against !== 'mirror') return 'not compared by the last verify';
+  if (last?.against !== 'mirror') return 'unknown; verify compares them';
   const differences = last.problems.filter(({ kind }) => MIRROR_PROBLEMS.includes(kind)).length;
   return differences === 0 ? 'none' : count(differences);
 }
@@ -155,7 +219,7 @@ function SnapshotsCard({
         <>
           {backup && (
             <Badge tone={backup.enabled ? 'ok' : undefined}>
-              {backup.enabled ? everySo(backup.settings) : 'by hand'}
+              {backup.enabled ? everySo(backup.settings) : 'on demand'}
             </Badge>
           )}
           <button
@@ -165,7 +229,7 @@ function SnapshotsCard({
             title={mayWrite ? undefined : 'The inspector was started without --allow-write'}
             onClick={() => void take()}
           >
-            <Icon name="save" size={15} /> {isBusy ? 'Taking one …' : 'Back up now'}
+            <Icon name="save" size={15} /> {isBusy ? 'Backing up …' : 'Back up now'}
           </button>
         </>
       }
@@ -181,7 +245,7 @@ function SnapshotsCard({
         </p>
       )}
       {snapshots.state === 'none' && (
-        <Empty title="Nowhere to keep snapshots">Name a directory or a Redis for them.</Empty>
+        <Empty title="Nowhere to keep snapshots">Set a data directory or a Redis server to store them.</Empty>
       )}
       {snapshots.state === 'unavailable' && (
         <p class="notice bad in-card" role="alert">
@@ -190,7 +254,7 @@ function SnapshotsCard({
       )}
       {snapshots.state === 'listed' && snapshots.items.length === 0 && (
         <Empty title="No snapshots yet" icon="save">
-          Each is a whole copy of the state at one position.
+          A snapshot is a consistent copy of the state at one position.
         </Empty>
       )}
       {snapshots.state === 'listed' && snapshots.items.length > 0 && <SnapshotTable of={snapshots.items} />}

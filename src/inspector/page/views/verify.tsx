@@ -14,7 +14,7 @@ const STAGES: Readonly<Record<VerifyProgress['stage'], string>> = {
   log: 'the log',
   namespaces: 'the namespaces',
   records: 'the records',
-  memory: 'what is in memory',
+  memory: 'the memory',
   backups: 'the snapshots',
   against: 'the mirror',
 };
@@ -24,7 +24,7 @@ interface VerifyProps {
   readonly onDone: () => void;
 }
 
-/** Whether everything is as it was written; begins it, tells how far it is, and what it has found. */
+/** Starts a verification, shows its progress, and reports what it found. */
 export function VerifyCard({ of: { verify, mirror }, onDone }: VerifyProps): JSX.Element {
   const [progress, setProgress] = useState<VerifyProgress | null>(verify.running);
   const [busy, setBusy] = useState(false);
@@ -39,7 +39,7 @@ export function VerifyCard({ of: { verify, mirror }, onDone }: VerifyProps): JSX
   const isRunning = busy || progress !== null;
   return (
     <Card
-      title="Is it whole?"
+      title="Verify"
       side={
         <>
           {mirror !== null && (
@@ -69,7 +69,7 @@ export function VerifyCard({ of: { verify, mirror }, onDone }: VerifyProps): JSX
 function NotYet(): JSX.Element {
   return (
     <Empty title="Not verified since the start" icon="health">
-      Every record is read and every update folded again, beside the work; nothing is changed.
+      Verify reads every record and applies every update again while writes go on. It changes nothing.
     </Empty>
   );
 }
@@ -79,7 +79,7 @@ function Running({ progress }: { readonly progress: VerifyProgress | null }): JS
     <p class="notice" role="status">
       <span class="spinner" />
       <span class="num">
-        {progress === null ? 'Beginning …' : `Looking at ${STAGES[progress.stage]}: ${count(progress.done)}`}
+        {progress === null ? 'Starting …' : `Checking ${STAGES[progress.stage]}: ${count(progress.done)}`}
       </span>
     </p>
   );
@@ -93,10 +93,10 @@ function Report({ of }: { readonly of: LastVerification }): JSX.Element {
     <div class="stack">
       <p class="row wrap">
         <Badge tone={of.ok ? 'ok' : 'bad'}>
-          {of.ok ? 'everything is whole' : plural(problems.length + moreProblems, 'problem')}
+          {of.ok ? 'no problems' : plural(problems.length + moreProblems, 'problem')}
         </Badge>
         <span class="muted">
-          as of position {count(of.position)}, {ago(of.at, now)}
+          at position {count(of.position)}, {ago(of.at, now)}
           {of.against === 'mirror' ? ', with the mirror' : ''}
         </span>
       </p>
@@ -128,7 +128,10 @@ function Report({ of }: { readonly of: LastVerification }): JSX.Element {
           {note}
         </p>
       ))}
-      <p class="muted small-text ellipsis" title="SHA-256 over all namespaces, to compare two caches">
+      <p
+        class="muted small-text ellipsis"
+        title="SHA-256 over all namespaces; equal for two caches with the same state"
+      >
         digest <span class="mono">{of.digest}</span>
       </p>
     </div>
