@@ -17,6 +17,7 @@ import { Request } from '../core/request.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import { frozenParts, hasListeners } from './lean-actor.ts';
 
 /** What a namespace actor works with. */
 export interface NamespaceDeps {
@@ -104,7 +105,7 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
     },
   });
   const inLane = (deps.lane ?? true) && !executor.asynchronous;
-  const ready = shareable(machine.resolveState({ value: 'ready', context: {} as NamespaceContext }));
+  const ready = frozenParts(machine.resolveState({ value: 'ready', context: {} as NamespaceContext }));
   return Object.create(machine, {
     getInitialSnapshot: {
       value: (scope: Scope, { at, state, hydrated }: NamespaceStart) => {
@@ -120,7 +121,7 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
       value: (snapshot: MachineSnapshot, event: NamespaceEvent, scope: Scope) => {
         // A drop ends the actor, which is the machine's business.
         if (inLane && event instanceof Request && event.type !== 'context.drop' && snapshot.value === 'ready') {
-          executor.execute(snapshot.context.state, event, isHeard(scope) ? scope.emit : unheard);
+          executor.execute(snapshot.context.state, event, hasListeners(scope.self) ? scope.emit : unheard);
           return snapshot;
         }
         return machine.transition(snapshot, event as never, scope as never);
@@ -133,27 +134,12 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
 const NOBODY: NamespaceContext['waiting'] = [];
 Object.freeze(NOBODY);
 
-/** XState copies what it changes of a snapshot; should it not one day, that will throw. */
-function shareable(snapshot: MachineSnapshot): MachineSnapshot {
-  for (const part of [snapshot._nodes, snapshot.children, snapshot.historyValue]) Object.freeze(part);
-  return snapshot;
-}
-
 /** A drop leaves a position behind, and no version. */
 function isDropped({ version, position }: NamespaceState): boolean {
   return version === 0 && position > 0;
 }
 
 const unheard: Emit = () => {};
-
-/**
- * Whether anybody listens to what the actor emits. XState looks for itself, but only once there is an event to look
- * with, which is a tenth of what a `set` takes. Where it keeps its listeners elsewhere one day, this says yes.
- */
-function isHeard({ self }: Scope): boolean {
-  const { eventListeners } = self as unknown as { readonly eventListeners?: ReadonlyMap<string, unknown> };
-  return eventListeners?.size !== 0;
-}
 
 function unreadable(cause: unknown): ContextCacheError {
   return new ContextCacheError(

@@ -1,4 +1,5 @@
 import PQueue from 'p-queue';
+import { backOffMs } from '../core/back-off.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { optionNames } from '../core/options.ts';
@@ -229,7 +230,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
 
   #backOff(error: Error): void {
     const { minBackoffMs, maxBackoffMs } = this.#limits;
-    const delayMs = Math.min(maxBackoffMs, minBackoffMs * 2 ** Math.min(this.#failures, 30));
+    const delayMs = backOffMs(this.#failures + 1, minBackoffMs, maxBackoffMs);
     this.#failures += 1;
     this.#queue.pause();
     this.#pause = this.#clock.setTimeout(() => this.#queue.start(), delayMs);

@@ -1,3 +1,5 @@
+import { backOffMs } from './back-off.ts';
+
 /** How often a crashed namespace is started again before it is given up. */
 export interface RestartPolicy {
   /** This many restarts … Default 5. */
@@ -21,5 +23,5 @@ export function decideRestart(
 ): { readonly delayMs: number } | 'give-up' {
   const recent = crashes.filter((at) => now - at < policy.periodMs).length;
   if (recent >= policy.intensity) return 'give-up';
-  return { delayMs: recent === 0 ? 0 : policy.backOffMs * 2 ** (recent - 1) };
+  return { delayMs: recent === 0 ? 0 : backOffMs(recent, policy.backOffMs, Number.POSITIVE_INFINITY) };
 }

@@ -1,7 +1,13 @@
 import type { JsonValue } from './value.ts';
 
-/** What can happen to a namespace. The first three are the names of the public message. */
-export type Operation = 'set' | 'delete' | 'clear_namespace' | 'expire' | 'evict' | 'touch';
+/**
+ * All operations. The first three are the names of the public message. The order is part of the log's format on disk:
+ * a new one goes to the end.
+ */
+export const OPERATIONS = Object.freeze(['set', 'delete', 'clear_namespace', 'expire', 'evict', 'touch'] as const);
+
+/** What happened to a namespace. */
+export type Operation = (typeof OPERATIONS)[number];
 
 /**
  * What happened: one change of one namespace, in its one place in the log.

@@ -1,5 +1,6 @@
 import { type ActorRefFrom, type AnyActorRef, createActor, fromPromise, waitFor } from 'xstate';
 import { type Connected, followerMachine } from '../../machines/follower.ts';
+import { backOffMs } from '../core/back-off.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
@@ -224,8 +225,7 @@ export class Follower {
         isStalled: ({ context }) => context.attempts >= backOff.stalledAfter,
       },
       delays: {
-        backOff: ({ context }) =>
-          Math.min(backOff.maximumMs, backOff.initialMs * 2 ** Math.min(20, context.attempts - 1)),
+        backOff: ({ context }) => backOffMs(context.attempts, backOff.initialMs, backOff.maximumMs),
       },
       actions: {
         gather: () => this.#gather(),

@@ -1,6 +1,6 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
-import { createUpdate, type Operation, type PendingUpdate } from '../core/update.ts';
+import { createUpdate, OPERATIONS, type Operation, type PendingUpdate } from '../core/update.ts';
 import { admit, type ValueLimits } from '../core/value.ts';
 
 /** A record of an exported log, as parsed from JSON. */
@@ -8,15 +8,6 @@ export type RawRecord = Readonly<Record<string, unknown>>;
 
 /** Format version of the lines of `context-cache log`. A record without a `format` field has it. */
 export const RECORD_FORMAT = 1;
-
-const OPERATIONS: ReadonlySet<unknown> = new Set<Operation>([
-  'set',
-  'delete',
-  'clear_namespace',
-  'expire',
-  'evict',
-  'touch',
-]);
 
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
@@ -44,7 +35,7 @@ export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdat
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
-  need(OPERATIONS.has(operation), 'operation', `one of ${[...OPERATIONS].join(', ')}`);
+  need(OPERATIONS.includes(operation as Operation), 'operation', `one of ${OPERATIONS.join(', ')}`);
   checkName('namespace', namespace);
   if (operation === 'clear_namespace') need(key === null, 'key', 'null for "clear_namespace"');
   else checkName('key', key);

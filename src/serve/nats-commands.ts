@@ -1,4 +1,5 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { backOffMs } from '../core/back-off.ts';
 import { type AgentContextCache, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../nats.ts';
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
@@ -131,7 +132,7 @@ class Responder implements NatsCommands {
         if (this.#failures === 0) this.#report(error);
         this.#failures += 1;
       }
-      await this.#pause(Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10)));
+      await this.#pause(backOffMs(this.#failures + 1, FIRST_RETRY_MS, LONGEST_RETRY_MS));
     }
   }
 

@@ -1,5 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
-import { createUpdate, type Operation, type Update } from '../core/update.ts';
+import { createUpdate, OPERATIONS, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { RetentionBounds } from './retained.ts';
 
@@ -39,7 +39,6 @@ export function weigh(update: Update): number {
 const VALUES = 3;
 const NUMBERS = 4;
 
-const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'evict', 'touch'];
 /** Added to the number of the operation if the update drops the namespace. */
 const DROP = 8;
 

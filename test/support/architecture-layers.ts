@@ -111,6 +111,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/backends/base-context-cache.ts': 'a contract that a suite is about',
     'src/followers/backup/snapshot-store.ts': 'a contract that a suite is about',
   },
+  serve: { 'src/core/back-off.ts': 'waits between two connections as the followers do' },
   cli: { 'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do' },
 };
 

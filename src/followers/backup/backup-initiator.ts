@@ -1,3 +1,4 @@
+import { backOffMs } from '../../core/back-off.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import type { BackupSettings } from '../../core/command.ts';
 import { optionNames } from '../../core/options.ts';
@@ -154,7 +155,7 @@ export class BackupInitiator {
   failed(): void {
     this.#running = false;
     if (this.pending) {
-      const pauseMs = Math.min(this.#maxRetryMs, this.#retryMs * 2 ** this.#failures);
+      const pauseMs = backOffMs(this.#failures + 1, this.#retryMs, this.#maxRetryMs);
       this.#failures += 1;
       this.#retryAt = this.#clock.now() + pauseMs;
     }

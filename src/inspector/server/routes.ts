@@ -1,6 +1,6 @@
 import type { Acknowledgement } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { Operation } from '../../core/update.ts';
+import { OPERATIONS, type Operation } from '../../core/update.ts';
 import { position, positionOrTime } from '../../wire/http-query.ts';
 import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
 import type { Addresses, Branch } from '../protocol.ts';
@@ -30,14 +30,6 @@ const MAX_LIMIT = 500;
 const DEFAULT_POINTS = 60;
 const MAX_POINTS = 200;
 const SEPARATORS = [':', '/', '.'];
-const OPERATIONS: readonly string[] = [
-  'set',
-  'delete',
-  'clear_namespace',
-  'expire',
-  'evict',
-  'touch',
-] satisfies Operation[];
 const STATUSES: readonly string[] = [
   'resident',
   'passivated',
@@ -148,7 +140,7 @@ function names(query: URLSearchParams, signal: AbortSignal): NamesQuery {
 
 function filterIn(query: URLSearchParams): UpdateFilter {
   const operation = query.getAll('operation');
-  const other = operation.find((name) => !OPERATIONS.includes(name));
+  const other = operation.find((name) => !OPERATIONS.includes(name as Operation));
   if (other !== undefined) throw invalid(`operation must be one of ${OPERATIONS.join(', ')}.`);
   const patterns = ['namespace', 'key', 'agent', 'value'].flatMap((name) => {
     const pattern = query.get(name);

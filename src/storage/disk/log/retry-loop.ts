@@ -1,3 +1,4 @@
+import { backOffMs } from '../../../core/back-off.ts';
 import type { Clock } from '../../../core/clock.ts';
 import { toError } from '../../../core/errors.ts';
 
@@ -25,7 +26,7 @@ export class RetryLoop {
   }
 
   start(): void {
-    this.#schedule(this.#options.firstDelayMs);
+    this.#schedule(1);
   }
 
   /** Starts no further attempt and waits for the present one. */
@@ -35,13 +36,17 @@ export class RetryLoop {
     await this.#running;
   }
 
-  #schedule(delayMs: number): void {
+  #schedule(attempt: number): void {
     if (this.#stopped) return;
-    this.#timer = this.#options.clock.setTimeout(() => {
-      this.#running = this.#options.attempt().catch((thrown) => {
-        this.#options.onFailure(toError(thrown));
-        this.#schedule(Math.min(delayMs * 2, this.#options.longestDelayMs));
-      });
-    }, delayMs);
+    const { clock, firstDelayMs, longestDelayMs } = this.#options;
+    this.#timer = clock.setTimeout(
+      () => {
+        this.#running = this.#options.attempt().catch((thrown) => {
+          this.#options.onFailure(toError(thrown));
+          this.#schedule(attempt + 1);
+        });
+      },
+      backOffMs(attempt, firstDelayMs, longestDelayMs),
+    );
   }
 }

@@ -1,5 +1,5 @@
 import { freezeDeep } from '../../../core/encoding/codec.ts';
-import { createUpdate, type Operation, type Update } from '../../../core/update.ts';
+import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt, sealWritten, unseal } from '../leveldb/sealed.ts';
 
@@ -26,21 +26,12 @@ export function blockPosition(key: string): number {
   return Number.parseInt(key.slice(LOG_PREFIX.length), 16);
 }
 
-/** Operations by code. The order is part of the format. The last one is a `clear_namespace` with `drop`. */
-export const OPERATIONS: readonly Operation[] = [
-  'set',
-  'delete',
-  'clear_namespace',
-  'expire',
-  'evict',
-  'touch',
-  'clear_namespace',
-];
-/** Code of a drop. */
+/** Code of a drop, after those of the six operations. */
 export const DROP = 6;
-/** Codes of the other operations. */
+/** Operations by code. The order is part of the format. The last one is a `clear_namespace` with `drop`. */
+export const OPERATION_OF_CODE: readonly Operation[] = [...OPERATIONS, 'clear_namespace'];
 const OPERATION_CODES: ReadonlyMap<Operation, number> = new Map(
-  OPERATIONS.slice(0, DROP).map((operation, code) => [operation, code] as const),
+  OPERATIONS.map((operation, code) => [operation, code] as const),
 );
 
 /** Number of fields of an update in a block. */
@@ -135,7 +126,7 @@ function decodeUpdate(fields: unknown[], i: number, names: string[], base: numbe
   const update = createUpdate({
     namespace: names[fields[i] as number] as string,
     version: fields[i + 1] as number,
-    operation: OPERATIONS[code] as Operation,
+    operation: OPERATION_OF_CODE[code] as Operation,
     key: fields[i + 3] as string | null,
     value: freezeDeep(fields[i + 4] as JsonValue),
     at: base + (fields[i + 5] as number),

@@ -4,7 +4,7 @@ import { createUpdate, type Operation, type Update } from '../../../core/update.
 import type { JsonValue } from '../../../core/value.ts';
 import type { KeyRange, StorageWrite } from '../leveldb/level-storage.ts';
 import { seal, sealWritten, unseal } from '../leveldb/sealed.ts';
-import { codeOf, DROP, OPERATIONS } from './block-codec.ts';
+import { codeOf, DROP, OPERATION_OF_CODE } from './block-codec.ts';
 
 /**
  * Format of the past in storage. The updates of a namespace, over all of its incarnations, are numbered 0, 1, 2, …:
@@ -218,7 +218,7 @@ export function decodePastUpdate(namespace: string, position: number, stored: Ui
     number,
     number,
   ];
-  const operation = OPERATIONS[code] as Operation;
+  const operation = OPERATION_OF_CODE[code] as Operation;
   const drop = code === DROP;
   const update = createUpdate({
     namespace,
