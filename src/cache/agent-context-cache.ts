@@ -19,10 +19,11 @@ import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from 
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
-import { Engine, type LogRange, type ShutdownReport } from '../engine/engine.ts';
+import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
 import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
+import type { LogRange } from '../engine/log-range.ts';
 import { CACHE_OPTIONS, OPEN_OPTIONS } from '../engine/option-names.ts';
 import type { CacheOptions, OpenOptions } from '../engine/options.ts';
 import { Reader } from '../engine/reader.ts';

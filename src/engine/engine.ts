@@ -31,7 +31,7 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
-import { LOG_RANGE } from './option-names.ts';
+import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { CacheOptions, OpenOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
@@ -67,16 +67,6 @@ const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 const BACKUP_LINGER_MS = 100;
 
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
-
-/** Which updates of the log. */
-export interface LogRange {
-  /** First position. Default: the oldest the log holds. */
-  readonly from?: number | undefined;
-  /** Last position. Default: the last committed one. */
-  readonly to?: number | undefined;
-  /** Only of this namespace. Default: all. */
-  readonly namespace?: string | undefined;
-}
 
 /** The parts of a cache, wired. */
 export class Engine {

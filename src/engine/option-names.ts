@@ -3,7 +3,6 @@ import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { ValueLimits } from '../core/value.ts';
 import { NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { BackOff } from '../followers/follower.ts';
-import type { LogRange } from './engine.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { BackupOptionsOfCache, CacheOptions, InternalOptions, LogOptions, OpenOptions } from './options.ts';
 
@@ -84,5 +83,3 @@ export const CACHE_OPTIONS = optionNames<CacheOptions>('new AgentContextCache', 
 });
 
 export const INSPECTOR_OPTIONS = optionNames<InspectorOptions>('startInspector', INSPECTOR);
-
-export const LOG_RANGE = optionNames<LogRange>('readLog', { from: true, to: true, namespace: true });
