@@ -34,7 +34,7 @@ const update = fc
   );
 
 describe('a ring of updates', () => {
-  it('gives back, by position, what was put in and has not been let go', () => {
+  it('returns by position what was added and not released', () => {
     const script = fc.array(fc.oneof(update, fc.constant('drop' as const)), { maxLength: 400, size: 'max' });
     fc.assert(
       fc.property(

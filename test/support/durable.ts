@@ -9,7 +9,7 @@ import { closing, type Failure, simulatedClock } from './cache.ts';
 
 export const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
 
-/** Everything that a reopened cache must still have. */
+/** Returns everything that a reopened cache must still have. */
 export function stateOf(cache: AgentContextCache) {
   return {
     position: cache.position,

@@ -4,7 +4,7 @@ import { type EntryRecord, NamespaceState } from '../../src/core/namespace-state
 import { createUpdate, type Operation, type PendingUpdate, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 
-/** One thing an agent does; whether it makes an update depends on the state. */
+/** One action of an agent. Whether it makes an update depends on the state. */
 export interface Step {
   readonly kind: 'set' | 'remove' | 'touch' | 'clear' | 'drop';
   readonly namespace: string;
@@ -32,19 +32,19 @@ export function aStep(keys: number): fc.Arbitrary<Step> {
   });
 }
 
-/** Makes the updates that a cache would make of the steps, and the state they lead to. */
+/** Returns the updates that a cache would make of the steps, and the state that they lead to. */
 export class Cache {
   readonly namespaces = new Map<string, NamespaceState>();
   #position = 0;
 
-  /** How many keys there are. */
+  /** Number of keys. */
   get size(): number {
     let size = 0;
     for (const { entries } of this.namespaces.values()) size += entries.size;
     return size;
   }
 
-  /** The updates of the step: one or none. Their positions are those of a log that begins at 1. */
+  /** Returns the updates of the step: one or none. Their positions are those of a log that starts at 1. */
   take(step: Step): PendingUpdate[] {
     const state = this.namespaces.get(step.namespace) ?? new NamespaceState(step.namespace);
     const made = this.#make(step, state, state.entries.get(step.key));
@@ -91,7 +91,7 @@ export class Cache {
   }
 }
 
-/** What a destination of the user's holds: namespaces, values and expiries, and nothing of versions. */
+/** The content of a user's destination: namespaces, values and expiries, without versions. */
 export class Destination {
   readonly namespaces = new Set<string>();
   readonly entries = new Map<string, { value: JsonValue; expiresAt: number | null }>();
@@ -107,7 +107,7 @@ export class Destination {
     const name = `${prefix}${key}`;
     const known = this.entries.get(name);
     if (operation === 'set') this.entries.set(name, { value, expiresAt });
-    // Delivered again, a touch may find the key gone by what came after it, which comes again, too.
+    // A repeated touch may find the key removed by a later update, which is repeated too.
     else if (operation === 'touch') known && this.entries.set(name, { ...known, expiresAt });
     else if (operation !== 'clear_namespace') this.entries.delete(name);
     else for (const each of this.entries.keys()) if (each.startsWith(prefix)) this.entries.delete(each);
@@ -128,7 +128,7 @@ export function aSet(namespace: string, version: number, key = `k${version}`): P
   });
 }
 
-/** `count` sets of one namespace. */
+/** Returns `count` sets of one namespace. */
 export function someSets(count: number, first = 1): PendingUpdate[] {
   return Array.from({ length: count }, (_, index) => aSet('n', first + index));
 }

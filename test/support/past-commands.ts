@@ -9,7 +9,7 @@ export const KEYS = ['k0', 'k1', 'k2', '__proto__'];
 
 export type Command = (cache: AgentContextCache, clock: ManualClock) => void;
 
-/** Whatever changes a cache; also what changes nothing. */
+/** Any command that may change a cache, including some that change nothing. */
 export const command: fc.Arbitrary<Command> = fc
   .record({
     kind: fc.constantFrom(
@@ -46,7 +46,7 @@ export const command: fc.Arbitrary<Command> = fc
     void cache.batch([...steps, { operation: 'delete', key }], namespace, { agent });
   });
 
-/** The view shows what the log says. */
+/** Checks that the view shows what the log says. */
 export function expectFold(view: CacheView, folded: Folded): void {
   expect(view.listNamespaces()).toEqual(folded.names());
   for (const namespace of NAMES) {
@@ -94,7 +94,7 @@ export async function expectDifferences(
   }
 }
 
-/** Lets the state table get as far as the log. */
+/** Waits until the state table has reached the end of the log. */
 export async function checkpointed(cache: AgentContextCache, clock: ManualClock): Promise<void> {
   await vi.waitFor(
     () => {

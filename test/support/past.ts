@@ -1,6 +1,6 @@
 import type { AgentContextCache, Entry, EntryVersion, JsonValue, Update } from '../../src/index.ts';
 
-/** What a log says of the state at its end, worked out without anything of the package. */
+/** Computes from a log the state at its end, without any code of the package. */
 export interface Folded {
   names(): string[];
   /** By key. */

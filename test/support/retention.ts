@@ -4,11 +4,11 @@ import { codeOf } from './cache.ts';
 import { foldTo } from './past.ts';
 import { expectDifferences, expectFold, KEYS, NAMES } from './past-commands.ts';
 
-/** Everything that a cache has ever logged, whatever it lets go of. */
+/** Everything that a cache has ever logged, including what it has released. */
 export class Recording {
   readonly updates: Update[] = [];
 
-  /** Before anything is let go of that is not recorded yet. */
+  /** Called before anything is released that is not recorded yet. */
   async record(cache: AgentContextCache): Promise<void> {
     await cache.flush();
     for await (const update of cache.readLog({ from: this.updates.length + 1 })) this.updates.push(update);
@@ -16,13 +16,16 @@ export class Recording {
   }
 }
 
-/** The cache tells of its past from its oldest moment on as one that has let go of nothing, and no more than that. */
+/**
+ * Checks that the cache shows its past from its oldest position on like a cache that has released nothing, and no more
+ * than that.
+ */
 export async function expectWindow(cache: AgentContextCache, log: readonly Update[]): Promise<number> {
   const { retention } = cache.health();
   const { first } = cache.health().log;
   const { begin } = retention;
   expect(first).toBeLessThanOrEqual(begin + 1);
-  // Its edge, and some of the others.
+  // The oldest position, and some of the others.
   const step = Math.max(1, Math.floor((cache.position - begin) / 8));
   const positions = new Set([begin, begin + 1, cache.position]);
   for (let position = begin; position <= cache.position; position += step) positions.add(position);

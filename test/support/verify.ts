@@ -16,7 +16,7 @@ export async function open(options: OpenOptions): Promise<AgentContextCache> {
   return cache;
 }
 
-/** A data directory with something of everything in it: frames, many pages, an expiry, a drop, settings, a tail. */
+/** A data directory with something of everything: frames, many pages, an expiry, a drop, settings, a tail. */
 export async function filledDirectory(): Promise<string> {
   const dataDir = await tempDir('verify');
   const cache = await open({ dataDir, durability: 'memory' });
@@ -42,7 +42,7 @@ export async function fill(cache: AgentContextCache): Promise<void> {
   await cache.synced();
 }
 
-/** Works on the records of a directory that nobody has open. */
+/** Works on the records of a directory that no process has open. */
 export async function withRecords<T>(dataDir: string, work: (storage: LevelStorage) => Promise<T>): Promise<T> {
   const storage = await openClassicLevel(join(dataDir, 'db'), false);
   try {
@@ -59,7 +59,7 @@ export async function allRecords(storage: LevelStorage): Promise<(readonly [stri
   return records;
 }
 
-/** Problems in short. */
+/** Shortens problems. */
 export function told(problems: readonly VerifyProblem[]): string[] {
   return problems.map(({ kind, where, message }) => `${kind} ${JSON.stringify(where)} ${message}`);
 }

@@ -23,8 +23,8 @@ afterAll(async () => {
   await redis[Symbol.asyncDispose]();
 });
 
-/** An empty database of its own. */
-async function place(): Promise<string> {
+/** Returns the URL of a separate, empty database. */
+async function emptyDatabase(): Promise<string> {
   database += 1;
   await client.select(database);
   return `${redis.url}/${database}`;
@@ -42,7 +42,7 @@ const mirrored = async (url: string) => {
 
 describe('verify against a mirror', () => {
   it('finds exactly the key that is missing, extra or different in Redis', async () => {
-    const url = await place();
+    const url = await emptyDatabase();
     const cache = await mirrored(url);
     const whole = await cache.verify({ against: url });
     expect(told(whole.problems)).toEqual([]);
@@ -74,8 +74,8 @@ describe('verify against a mirror', () => {
     ]);
   });
 
-  it('compares with the state at the position that the mirror has got to', async () => {
-    const url = await place();
+  it('compares with the state at the position of the mirror', async () => {
+    const url = await emptyDatabase();
     const dataDir = await tempDir('behind');
     const cache = await open({ dataDir, secondaryCache: new RedisContextCache({ url }) });
     await fill(cache);
@@ -95,8 +95,8 @@ describe('verify against a mirror', () => {
     expect((await later.verify({ against: url })).problems[0]).toMatchObject({ where: { position: 999_999 } });
   });
 
-  it('finds nothing while writers go on, and the one key that is wrong', async () => {
-    const url = await place();
+  it('finds nothing while writers continue, and the one key that is wrong', async () => {
+    const url = await emptyDatabase();
     const cache = await mirrored(url);
     let writing = true;
     let i = 0;
@@ -123,8 +123,8 @@ describe('verify against a mirror', () => {
     expect(problems).toMatchObject([{ kind: 'different', where: { namespace: 'wide', key: 'k9' } }]);
   });
 
-  it('lets an entry that has expired be there or not', async () => {
-    const url = await place();
+  it('accepts an expired entry in the mirror, or its absence', async () => {
+    const url = await emptyDatabase();
     const cache = await open({ dataDir: await tempDir('expiry'), secondaryCache: new RedisContextCache({ url }) });
     await cache.set('soon', 1, 'n', { expiresAt: Date.now() + 800 });
     await cache.set('late', 1, 'n', { ttl: '1h' });
@@ -135,7 +135,7 @@ describe('verify against a mirror', () => {
     ]);
   });
 
-  it('takes a backend of any kind, and does not close it', async () => {
+  it('accepts a backend of any kind, and does not close it', async () => {
     const secondaryCache = new LateCache();
     const cache = await open({ secondaryCache });
     await fill(cache);
@@ -152,8 +152,8 @@ describe('verify against a mirror', () => {
 });
 
 describe('verify against a backup', () => {
-  it('compares the newest whole snapshot with the state at its position', async () => {
-    const url = await place();
+  it('compares the newest complete snapshot with the state at its position', async () => {
+    const url = await emptyDatabase();
     const cache = await open({ dataDir: await tempDir('backed'), redisUrl: url });
     await fill(cache);
     const { id, position } = await cache.backup();
@@ -168,7 +168,7 @@ describe('verify against a backup', () => {
     expect(report.checked.compared).toBe(243 + 242);
   });
 
-  it('finds what is another one there', async () => {
+  it('finds an entry that differs', async () => {
     const store = new MemorySnapshotStore();
     const other = await open({ dataDir: await tempDir('one'), backup: { store } });
     const cache = await open({ dataDir: await tempDir('other') });
@@ -202,10 +202,10 @@ describe('verify against a backup', () => {
     );
   });
 
-  it('says where there is nothing, and where nobody answers, without the password', async () => {
+  it('reports an empty or unreachable target, without the password', async () => {
     const cache = await open({});
     await cache.set('k', 1);
-    await expect(cache.verify({ against: await place() })).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(cache.verify({ against: await emptyDatabase() })).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(cache.verify({ against: join(await tempDir('none'), 'x') })).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
@@ -216,7 +216,7 @@ describe('verify against a backup', () => {
     });
   });
 
-  it('also compares a directory that nobody has open', async () => {
+  it('also compares a directory that no process has open', async () => {
     const dataDir = await tempDir('closed');
     const cache = await open({ dataDir });
     await fill(cache);

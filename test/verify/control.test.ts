@@ -4,14 +4,14 @@ import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { open, told } from '../support/verify.ts';
 
-/** A fold that loses one update: what a verification must find. */
+/** A fold that loses one update, which a verification must find. */
 function dropping(at: number): typeof apply {
   let applied = 0;
   return (state, update) => {
     applied += 1;
     if (applied !== at) apply(state, update);
     else {
-      // As if it had been taken: only its content is lost.
+      // Counts as applied: only its content is lost.
       state.version = update.version;
       state.position = update.position;
     }

@@ -36,7 +36,7 @@ async function flip(file: string, share: number): Promise<void> {
   await handle.close();
 }
 
-/** Every file but LevelDB's own diary, and when it was changed last. */
+/** Every file except LevelDB's own diary, with its size and the time of its last change. */
 async function contentOf(dataDir: string): Promise<string[]> {
   const found: string[] = [];
   for (const file of (await readdir(dataDir, { recursive: true })).sort()) {
@@ -72,7 +72,7 @@ describe('verifyDirectory', () => {
     }
   });
 
-  it('tells of a directory that can not be opened, where it is damaged', async () => {
+  it('locates the damage of a directory that cannot be opened', async () => {
     const dataDir = await copy();
     const manifest = (await readdir(join(dataDir, 'db'))).find((name) => name.startsWith('MANIFEST')) ?? '';
     await flip(join(dataDir, 'db', manifest), 0);
@@ -82,11 +82,11 @@ describe('verifyDirectory', () => {
     expect((await readdir(dataDir)).sort()).toEqual((await readdir(whole)).sort());
   });
 
-  it('says where there is no directory', async () => {
+  it('rejects if there is no directory', async () => {
     await expect(verifyDirectory(join(await tempDir('none'), 'x'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  it('can be ended', async () => {
+  it('stops when the signal aborts', async () => {
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(verifyDirectory(await copy(), { signal })).rejects.toThrow('enough');
   });

@@ -3,7 +3,7 @@ import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { fill, open, told } from '../support/verify.ts';
 
-/** Writes as fast as the log takes it, until it is told to stop. */
+/** Writes as fast as the log accepts it, until it is stopped. */
 function writing(cache: AgentContextCache): { readonly written: () => number; readonly stop: () => Promise<void> } {
   let goes = true;
   let i = 0;
@@ -31,14 +31,14 @@ function writing(cache: AgentContextCache): { readonly written: () => number; re
   };
 }
 
-describe('verify while writers go on', () => {
+describe('verify while writers continue', () => {
   it('finds nothing in a data directory', async () => {
     const cache = await open({ dataDir: await tempDir('live'), maxResidentNamespaces: 6, passivateAfterMs: 20 });
     await fill(cache);
     const writer = writing(cache);
     let residents = 0;
     const positions: number[] = [];
-    // A machine that stands still for a while lets all of them become idle: then there is one more round.
+    // If the machine pauses for a while, all of them become idle: then there is one more round.
     for (let round = 0; round < 6 || writer.written() <= 200 || residents === 0; round += 1) {
       const stages = new Set<string>();
       const report = await cache.verify({ onProgress: ({ stage }) => stages.add(stage) });
@@ -68,7 +68,7 @@ describe('verify while writers go on', () => {
     await writer.stop();
   });
 
-  it('is ended by its signal, and holds nothing up', async () => {
+  it('stops when its signal aborts, and delays nothing', async () => {
     const cache = await open({ dataDir: await tempDir('ended') });
     await fill(cache);
     const controller = new AbortController();
@@ -79,8 +79,8 @@ describe('verify while writers go on', () => {
   });
 });
 
-describe('verify with a primary of the user’s own', () => {
-  it('covers what there is', async () => {
+describe('verify with an external primary', () => {
+  it('checks everything that the cache keeps', async () => {
     const { InMemoryContextCache } = await import('../../src/index.ts');
     const cache = await open({ dataDir: await tempDir('primary'), primaryCache: new InMemoryContextCache() });
     await fill(cache);

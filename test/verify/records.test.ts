@@ -35,7 +35,7 @@ beforeAll(async () => {
   whole = await filledDirectory();
 });
 
-/** What is found in a copy of the whole directory that `damage` has changed. */
+/** Returns the problems found in a copy of the whole directory that `damage` has changed. */
 async function found(damage: (storage: LevelStorage) => Promise<void>): Promise<string[]> {
   const dataDir = await tempDir('damaged');
   await cp(whole, dataDir, { recursive: true });
@@ -58,7 +58,7 @@ async function get(storage: LevelStorage, key: string): Promise<Uint8Array> {
 const put = (storage: LevelStorage, key: string, value: Uint8Array) =>
   storage.batch([{ type: 'put', key, value }], false);
 
-/** The records, one of each kind but all of the odd ones. */
+/** Returns some keys of each kind of record. */
 async function someKeys(): Promise<string[]> {
   const all = await withRecords(whole, allRecords);
   const kinds = new Map<string, string[]>();
@@ -70,11 +70,11 @@ async function someKeys(): Promise<string[]> {
 }
 
 describe('the records of a database', () => {
-  it('are found to be whole where they are', async () => {
+  it('pass if they are whole', async () => {
     expect(await found(async () => {})).toEqual([]);
   });
 
-  it('are found, and named, where a bit of them is another', async () => {
+  it('are named if a bit of them is flipped', async () => {
     for (const key of new Set(await someKeys())) {
       for (const share of [0, 0.5, 0.999]) {
         const problems = await found(async (storage) => {
@@ -90,7 +90,7 @@ describe('the records of a database', () => {
     }
   });
 
-  it('are found to be missing', async () => {
+  it('are reported if they are missing', async () => {
     const mayGo = /^!(meta!checkpoint|config)/;
     for (const key of new Set(await someKeys())) {
       const problems = await found((storage) => storage.batch([{ type: 'del', key }], false));
@@ -99,7 +99,7 @@ describe('the records of a database', () => {
     }
   });
 
-  it('are found to be more than there should be', async () => {
+  it('are named if they should not exist', async () => {
     const strange = [
       '!',
       '!log!x',
@@ -122,9 +122,9 @@ describe('the records of a database', () => {
   });
 });
 
-/** Changes that leave every checksum right. */
+/** Changes that leave every checksum valid. */
 const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise<void>, RegExp]>> = {
-  'an update of the log that was another one': [
+  'an update of the log that was forged': [
     async (storage) => {
       const [key, bytes] = await blockAt(storage, 3);
       const updates = decodeBlock(key, bytes).map((each, index) => (index === 1 ? { ...each, value: 'forged' } : each));
@@ -132,7 +132,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
     },
     /past .*do not hold the same updates/,
   ],
-  'an update that is dropped from the log': [
+  'an update missing from the log': [
     async (storage) => {
       const [key, bytes] = await blockAt(storage, 3);
       for (const block of encodeBlocks(decodeBlock(key, bytes).slice(0, -1)))
@@ -140,7 +140,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
     },
     /log .*has a gap: positions \d+ to \d+ are missing/,
   ],
-  'a version that is left out': [
+  'a version that is skipped': [
     async (storage) => {
       const [key, bytes] = await blockAt(storage, 3);
       const updates = decodeBlock(key, bytes).map((each) => ({ ...each, version: each.version + 1 }));
@@ -160,7 +160,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
     },
     /state .*"key":"k\d+".*differs from what the updates lead to/,
   ],
-  'an entry that is dropped from the state, and from its record': [
+  'an entry missing from the state and from its record': [
     async (storage) => {
       const page = decodePage(await get(storage, pageKey('wide', 1)));
       const [key = ''] = page.keys();
@@ -211,7 +211,7 @@ const lies: Readonly<Record<string, readonly [(storage: LevelStorage) => Promise
     },
     /past .*"wide".*not hold the same updates/,
   ],
-  'the coming and going of a namespace': [
+  'the lives of a namespace': [
     async (storage) => {
       const past = decodePast(await get(storage, '!past!d/busy'));
       await storage.batch([pastWrite({ ...past, lives: [2] })], false);
@@ -254,7 +254,7 @@ async function blockAt(storage: LevelStorage, index: number): Promise<readonly [
   return blocks[Math.min(index, blocks.length - 2)] ?? ['', new Uint8Array()];
 }
 
-describe('what is stored with the right checksums and is wrong all the same', () => {
+describe('a record that is wrong although its checksum is valid', () => {
   it.each(Object.entries(lies))('is found: %s', async (_name, [damage, expected]) => {
     expect((await found(damage)).join('\n')).toMatch(expected);
   });

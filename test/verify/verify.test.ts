@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fill, filledDirectory, open, told } from '../support/verify.ts';
 
 describe('verify', () => {
-  it('finds nothing in a whole directory, and looks at everything', async () => {
+  it('finds nothing in an intact directory, and checks everything', async () => {
     const dataDir = await filledDirectory();
     const cache = await open({ dataDir });
     cache.get('k1', 'busy');
@@ -21,7 +21,7 @@ describe('verify', () => {
     expect(report.checked.entries).toBe(40 + 1 + 200 + 1 + 1);
   });
 
-  it('finds nothing in memory, and says where there is nothing to replay', async () => {
+  it('finds nothing in memory, and notes when there is no log to replay', async () => {
     const cache = await open({});
     await fill(cache);
     const report = await cache.verify();

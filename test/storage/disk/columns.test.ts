@@ -46,7 +46,7 @@ const summary: fc.Arbitrary<PastSummary> = fc.record({
   ),
 });
 
-/** What a table changes: something is put, something is removed. */
+/** A change to a table: a namespace is added or removed. */
 function changes<Row>(row: fc.Arbitrary<Row>) {
   const change = fc.oneof(
     { weight: 3, arbitrary: row.map((put) => ({ put })) },
@@ -63,7 +63,7 @@ interface Columns<Row> {
   clear(): void;
 }
 
-/** Two over one table of names, each against a Map. */
+/** Two tables over one table of names, each compared with a Map. */
 function holdAgainstMap<Row extends { readonly name: string }>(
   row: fc.Arbitrary<Row>,
   make: (names: NameTable) => Columns<Row>,
@@ -96,7 +96,7 @@ function holdAgainstMap<Row extends { readonly name: string }>(
         expect([...columns.names()]).toEqual([]);
       }
       expect(names.size).toBe(0);
-      // Whoever gets the places next finds nothing of what was there.
+      // A namespace that gets a reused slot finds nothing of the one before.
       const fresh = make(names);
       for (const { own } of pairs) for (const one of own) if ('put' in one) fresh.set(one.put);
       for (const { own } of pairs.slice(1)) {
@@ -109,7 +109,7 @@ function holdAgainstMap<Row extends { readonly name: string }>(
 }
 
 describe('columns of namespaces', () => {
-  it('of the state are a Map of what is known of each', () => {
+  it('of the state behave like a Map of summaries', () => {
     holdAgainstMap(
       stored,
       (names) => new StateColumns(names),
@@ -126,7 +126,7 @@ describe('columns of namespaces', () => {
     );
   });
 
-  it('of the past are a Map of what is known of each', () => {
+  it('of the past behave like a Map of summaries', () => {
     holdAgainstMap(
       summary,
       (names) => new PastColumns(names),
@@ -139,7 +139,7 @@ describe('columns of namespaces', () => {
     );
   });
 
-  it('of the past keep a keyframe as it is given', () => {
+  it('of the past return a keyframe unchanged', () => {
     const columns = new PastColumns(new NameTable());
     const keyframe = { generation: 1, ordinal: 2, version: 3, position: 4, pages: 5, entries: undefined };
     const counts = { count: 1, last: 1, frames: 0, framedAt: 0, weight: 0, firstChunk: 0, firstFrame: 0 };

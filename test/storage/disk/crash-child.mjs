@@ -1,6 +1,6 @@
-// Appends groups of random size as fast as they are committed and says how far that is, until it is killed. After
-// MOST commits it appends no more: whoever is to kill it may be held up, and the log must not grow meanwhile.
-// node crash-child.mjs DIST DATA_DIR SEED MOST
+// Appends groups of random size as fast as they are committed and prints how far that is, until it is killed. After
+// MOST commits it appends no more: the process that kills it may be delayed, and the log must not grow meanwhile.
+// Usage: node crash-child.mjs DIST DATA_DIR SEED MOST
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -30,7 +30,7 @@ for (let inFlight = 0; inFlight < 20; inFlight += 1) write();
 
 async function write() {
   while (commits < Number(most)) {
-    // The namespace is never cleared, so that its version is the position; a group is told by its size in `agent`.
+    // The namespace is never cleared, so its version is the position; `agent` gives the size of the group.
     const size = 1 + upTo(9);
     const bytes = upTo(200) === 0 ? 200_000 : upTo(200);
     const updates = Array.from({ length: size }, (_, index) => {

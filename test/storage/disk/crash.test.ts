@@ -13,10 +13,10 @@ import { tempDir } from '../../support/temp-dir.ts';
 
 const dist = join(projectRoot, 'dist');
 
-/** How many commits a child may be ahead of who kills it. */
+/** Number of commits that a child may be ahead of the process that kills it. */
 const AHEAD = 100;
 
-/** Runs the child until it has acknowledged so many positions, kills it, and returns the last one it acknowledged. */
+/** Runs the child until it has acknowledged a number of positions, kills it, and returns the last acknowledged one. */
 async function killAfter(dataDir: string, seed: number, acknowledgements: number): Promise<number> {
   const script = join(import.meta.dirname, 'crash-child.mjs');
   const child = spawn(process.execPath, [script, dist, dataDir, String(seed), String(acknowledgements + AHEAD)], {
@@ -35,10 +35,10 @@ async function killAfter(dataDir: string, seed: number, acknowledgements: number
   return acknowledged;
 }
 
-describe('a process that is killed while it writes', () => {
+describe('a process killed while it writes', () => {
   beforeAll(buildDist);
 
-  it('leaves whole groups without a gap, everything acknowledged among them, and state that fits', async () => {
+  it('leaves whole groups without a gap, including everything acknowledged, and a state that fits', async () => {
     const dataDir = await tempDir('crash');
     let reached = 0;
     for (const [round, acknowledgements] of [1, 60, 7, 250, 25].entries()) {

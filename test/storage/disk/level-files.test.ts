@@ -10,7 +10,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 const BLOCK = 32 * 1024;
 
 let original: string;
-/** A copy to be damaged and mended. */
+/** A copy to be damaged and restored. */
 let location: string;
 
 /** Some of it compressible, some not, some larger than a block; written in batches of 20. */
@@ -79,14 +79,14 @@ beforeAll(async () => {
 });
 
 describe('the files of a database', () => {
-  it('are whole as LevelDB leaves them', async () => {
+  it('pass as LevelDB leaves them', async () => {
     expect((await filesLike(/\.ldb$/)).length).toBeGreaterThan(2);
     expect((await stat(join(original, await only(/\.log$/)))).size).toBeGreaterThan(20 * BLOCK);
     expect(await damages()).toEqual([]);
     expect(await damages({ live: true })).toEqual([]);
   });
 
-  it('are whole after every opening, and while they are written', async () => {
+  it('pass after every opening, and while they are written', async () => {
     const at = join(await tempDir('level-files'), 'db');
     for (let round = 0; round < 4; round += 1) {
       const db = new ClassicLevel<string, Buffer>(at, { valueEncoding: 'buffer', writeBufferSize: 128 * 1024 });
@@ -105,7 +105,7 @@ describe('the files of a database', () => {
     }
   });
 
-  it('tell of any flipped bit of a table, in that file', async () => {
+  it('reveal any flipped bit of a table, in that file', async () => {
     const files = await filesLike(/\.ldb$/);
     const place = fc.record({
       file: fc.constantFrom(...files),
@@ -119,14 +119,14 @@ describe('the files of a database', () => {
         const found = await damages();
         await mend(file);
         expect(found.map((damage) => damage.file)).toEqual([file]);
-        // The damage is in the block that is named, or in what names the block.
+        // The damage is in the named block, or in the entry that names the block.
         if (found[0]?.problem.startsWith('a block')) expect(found[0].offset).toBeLessThanOrEqual(offset);
       }),
       fcOptions(25),
     );
   });
 
-  it('tell of a footer that names a whole block twice, and so another one not at all', async () => {
+  it('reveal a footer that names one block twice and another one not at all', async () => {
     const file = (await filesLike(/\.ldb$/))[0] as string;
     const { size } = await stat(join(original, file));
     const rename = (footer: Buffer) => {
@@ -141,7 +141,7 @@ describe('the files of a database', () => {
     await mend(file);
   });
 
-  it('tell of a flipped bit of the write-ahead log and the manifest that has whole records behind it', async () => {
+  it('reveal a flipped bit of the write-ahead log and the manifest if whole records follow it', async () => {
     for (const file of [await only(/\.log$/), await only(/^MANIFEST/)]) {
       const { size } = await stat(join(original, file));
       const early = file.startsWith('MANIFEST') ? 60 : size - 30_000;
@@ -159,7 +159,7 @@ describe('the files of a database', () => {
     }
   });
 
-  it('take a torn end for what was never acknowledged, wherever it is torn', async () => {
+  it('pass with a torn end, which was never acknowledged, wherever it is torn', async () => {
     const file = await only(/\.log$/);
     const { size } = await stat(join(original, file));
     await fc.assert(
@@ -173,7 +173,7 @@ describe('the files of a database', () => {
     );
   });
 
-  it('take zeros at the end for a torn end, and zeros with records behind them for damage', async () => {
+  it('pass with zeros at the end, but not with zeros that records follow', async () => {
     const file = await only(/\.log$/);
     const bytes = await readFile(join(original, file));
     await writeFile(join(location, file), Buffer.from(bytes).fill(0, bytes.length - 40_000));
@@ -185,7 +185,7 @@ describe('the files of a database', () => {
     await mend(file);
   });
 
-  it('tell of a file that is missing or has another size, but not where a process writes there', async () => {
+  it('reveal a file that is missing or has another size, unless a process writes there', async () => {
     const table = (await filesLike(/\.ldb$/))[0] as string;
     for (const file of [table, await only(/\.log$/), await only(/^MANIFEST/)]) {
       await rm(join(location, file));
@@ -203,7 +203,7 @@ describe('the files of a database', () => {
     expect(await damages()).toEqual([]);
   });
 
-  it('are read as long as the signal says', async () => {
+  it('are read until the signal aborts', async () => {
     const checking = checkDatabaseFiles(location, { live: false, signal: AbortSignal.abort(new Error('enough')) });
     await expect(checking.next()).rejects.toThrow('enough');
   });

@@ -34,7 +34,7 @@ async function append(log: LevelLog, count: number): Promise<void> {
   await log.flush();
 }
 
-/** Works on the database itself, while no log has it. */
+/** Works on the database itself, while no log has it open. */
 async function meddle(dataDir: string, work: (db: ClassicLevel<string, Uint8Array>) => Promise<void>): Promise<void> {
   const db = new ClassicLevel<string, Uint8Array>(join(dataDir, 'db'), { valueEncoding: 'view' });
   await db.open();
@@ -43,7 +43,7 @@ async function meddle(dataDir: string, work: (db: ClassicLevel<string, Uint8Arra
 }
 
 describe('LevelLog', () => {
-  it('makes its directory for its owner only', async () => {
+  it('creates its directory for its owner only', async () => {
     const dataDir = join(await tempDir('log'), 'deep', 'context');
     const { log } = await open({ dataDir });
     expect(statSync(dataDir).mode & 0o777).toBe(0o700);
@@ -79,7 +79,7 @@ describe('LevelLog', () => {
     await again.close();
   });
 
-  it('freezes the values it reads, and keeps a property of the name __proto__', async () => {
+  it('freezes the values it reads, and keeps a property named __proto__', async () => {
     const { log, dataDir } = await open();
     const value = JSON.parse('{"__proto__":{"polluted":true},"list":[{"a":1}]}');
     log.append([createUpdate({ namespace: 'n', version: 1, operation: 'set', key: 'k', value, at: 1, bytes: 30 })]);
@@ -92,7 +92,7 @@ describe('LevelLog', () => {
     await again.close();
   });
 
-  it('hands followers what the memory no longer holds, from disk', async () => {
+  it('reads what is no longer in memory from disk, for its followers', async () => {
     const { log } = await open({ capacityUpdates: 10 });
     for (let i = 0; i < 30; i += 1) await append(log, 7);
     const follower = log.follower('f');
@@ -107,7 +107,7 @@ describe('LevelLog', () => {
     await log.close();
   });
 
-  it('keeps in memory what a follower has still to get, up to a bound, and less once all have got it', async () => {
+  it('keeps in memory what a follower has not received, up to a bound, and less once all have received it', async () => {
     const { log } = await open();
     const value = Object.freeze({ the: 'same' });
     const put = async (count: number) => {
@@ -117,7 +117,7 @@ describe('LevelLog', () => {
       log.append(Array.from({ length: count }, set));
       await log.flush();
     };
-    /** What comes from disk is a copy. */
+    /** Updates read from disk are copies. */
     const isInMemory = async (position: number) => (await all(log.read(position, position)))[0]?.value === value;
     const follower = log.follower('slow');
     for (let i = 0; i < 7; i += 1) await put(10_000);
@@ -128,7 +128,7 @@ describe('LevelLog', () => {
     await log.close();
   });
 
-  it('keeps the checkpoints of its followers, and forgets those of removed ones', async () => {
+  it('keeps the checkpoints of its followers, and discards those of removed ones', async () => {
     const { log, dataDir } = await open();
     await append(log, 9);
     for (const name of ['kept', 'gone']) await log.follower(name).save(4);
@@ -141,7 +141,7 @@ describe('LevelLog', () => {
     await again.close();
   });
 
-  it('begins after a position for good', async () => {
+  it('starts after a position, also when reopened', async () => {
     const { log, dataDir } = await open();
     await log.beginAfter(1000);
     await log.close();
@@ -155,7 +155,7 @@ describe('LevelLog', () => {
     await again.close();
   });
 
-  it('refuses more once too much waits to be written, and takes it later', async () => {
+  it('refuses appends while too much waits to be written, and accepts them later', async () => {
     const { log } = await open({ maxPendingBytes: 1000 });
     log.append([aSet('n', 1), aSet('n', 2), aSet('n', 3), aSet('n', 4)]);
     expect(() => log.append([aSet('n', 5)])).toThrow(anError('OVERLOADED'));
@@ -181,7 +181,7 @@ describe('LevelLog', () => {
     await again.close();
   });
 
-  it('is locked while it is open, and free after', async () => {
+  it('is locked while it is open, and free afterwards', async () => {
     const { log, dataDir } = await open();
     await expect(LevelLog.open({ dataDir })).rejects.toThrow(
       anError('DIRECTORY_LOCKED', expect.stringContaining(dataDir)),
@@ -199,7 +199,7 @@ describe('LevelLog refuses', () => {
     return dataDir;
   }
 
-  /** Flips each of some bits of a record in turn; all must be noticed. */
+  /** Flips some bits of a record one after the other; each flip must be detected. */
   async function flipped(dataDir: string, key: string, look: () => Promise<unknown>): Promise<void> {
     for (const place of [0, 0.3, 0.6, 0.99]) {
       const flip = () =>
@@ -215,7 +215,7 @@ describe('LevelLog refuses', () => {
     }
   }
 
-  it('a damaged block, by its position', async () => {
+  it('a damaged block, naming its position', async () => {
     const dataDir = await filled();
     await flipped(dataDir, blockKey(3), async () => {
       const { log } = await open({ dataDir });
@@ -229,7 +229,7 @@ describe('LevelLog refuses', () => {
     await log.close();
   });
 
-  it('a damaged last block, when it is opened', async () => {
+  it('a damaged last block, when opening', async () => {
     const dataDir = await filled();
     await flipped(dataDir, blockKey(5), async () => {
       await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT', expect.stringContaining('position 5')));
@@ -250,13 +250,13 @@ describe('LevelLog refuses', () => {
     await log.close();
   });
 
-  it('a log that has lost its beginning', async () => {
+  it('a log without its start', async () => {
     const dataDir = await filled();
     await meddle(dataDir, (db) => db.del(blockKey(1)));
     await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT'));
   });
 
-  it('a log that has lost an end that a follower has had', async () => {
+  it('a log without an end that a follower has received', async () => {
     const { log, dataDir } = await open();
     await append(log, 2);
     await append(log, 2);
@@ -266,7 +266,7 @@ describe('LevelLog refuses', () => {
     await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT'));
   });
 
-  it('what a newer version wrote, and leaves it as it is', async () => {
+  it('the database of a newer version, and leaves it unchanged', async () => {
     const dataDir = await filled();
     const newer = Buffer.from(JSON.stringify({ product: 'agent-context-cache', format: 2 }));
     await meddle(dataDir, (db) => db.put('!meta!format', newer));
@@ -282,7 +282,7 @@ describe('LevelLog refuses', () => {
     await meddle(dataDir, async (db) => expect(await db.keys().all()).toEqual(['theirs']));
   });
 
-  it('a damaged database, and never makes a new one in its place', async () => {
+  it('a damaged database, and never creates a new one over it', async () => {
     const dataDir = await filled();
     const db = join(dataDir, 'db');
     await rm(join(db, 'CURRENT'));

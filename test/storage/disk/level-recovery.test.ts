@@ -25,7 +25,7 @@ async function open() {
   return { storage, clock, dataDir, log, committed, states };
 }
 
-/** The next write of a block has this fate; all after it are done. */
+/** The next write of a block has this fate; all later ones succeed. */
 function once(storage: FaultStorage, fate: 'lost' | 'unknown', meanwhile = () => {}): void {
   storage.decide = (writes) => {
     if (!isBlock(writes)) return 'done';
@@ -48,7 +48,7 @@ async function mended(log: LevelLog, clock: ManualClock): Promise<void> {
 
 describe('when a write of the log fails', () => {
   for (const fate of ['lost', 'unknown'] as const) {
-    it(`what was ${fate === 'lost' ? 'not written' : 'written all the same'} is in the log once, and in order`, async () => {
+    it(`a group that was ${fate === 'lost' ? 'not written' : 'written all the same'} is in the log once, and in order`, async () => {
       const { storage, clock, log, committed, states, dataDir } = await open();
       let second: Promise<void> | undefined;
       once(storage, fate, () => {
@@ -78,7 +78,7 @@ describe('when a write of the log fails', () => {
     });
   }
 
-  it('it tries less and less often, never on the same handle, and tells a new cause', async () => {
+  it('it tries less and less often, never on the same handle, and reports a new cause', async () => {
     const { storage, clock, log, states } = await open();
     once(storage, 'lost');
     storage.refuseOpen = true;
@@ -98,7 +98,7 @@ describe('when a write of the log fails', () => {
     await log.close();
   });
 
-  it('a write that fails again while mending is mended again', async () => {
+  it('a write that fails again during the recovery is recovered again', async () => {
     const { storage, clock, log, committed } = await open();
     let failures = 3;
     storage.decide = (writes) => {
@@ -113,12 +113,12 @@ describe('when a write of the log fails', () => {
     await log.close();
   });
 
-  it('nobody need have waited, and followers go on from where they were', async () => {
+  it('no writer needs to wait, and followers continue at their checkpoints', async () => {
     const { storage, clock, log } = await open();
     const follower = log.follower('f');
     once(storage, 'lost');
     log.append(someSets(3, 3));
-    // Not handled: must not become an unhandled rejection, which fails the run.
+    // Not handled: it must not become an unhandled rejection, which fails the run.
     void log.whenCommitted(5);
     await degraded(log);
     expect((await follower.read(10))?.through).toBe(2);
@@ -128,7 +128,7 @@ describe('when a write of the log fails', () => {
     await log.close();
   });
 
-  it('a read from disk that the change of handles interrupts goes on', async () => {
+  it('a read from disk continues after the change of handles', async () => {
     const { storage, clock, log } = await open();
     for (let i = 0; i < 40; i += 1) {
       log.append(someSets(500, log.head + 1));
@@ -152,7 +152,7 @@ describe('when a write of the log fails', () => {
     await again.close();
   });
 
-  it('a log that has lost what was committed stays degraded, and nothing is written to it', async () => {
+  it('a log that has lost committed updates stays degraded, and nothing is written to it', async () => {
     const { storage, clock, log, states, dataDir } = await open();
     once(storage, 'lost');
     storage.beforeOpen = async (location) => {
@@ -172,7 +172,7 @@ describe('when a write of the log fails', () => {
     await db.close();
   });
 
-  it('a failed write of a setting is mended as well', async () => {
+  it('a failed write of a setting is recovered as well', async () => {
     const { storage, clock, log, committed } = await open();
     storage.decide = () => 'lost';
     await expect(log.configStore.set('topics', [])).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
@@ -189,7 +189,7 @@ describe('when a write of the log fails', () => {
 });
 
 describe('closing a log that is degraded', () => {
-  it('writes what is left where that works again', async () => {
+  it('writes what is left if that works again', async () => {
     const { storage, clock, log, dataDir } = await open();
     once(storage, 'lost');
     log.append(someSets(2, 3));
@@ -201,7 +201,7 @@ describe('closing a log that is degraded', () => {
     await again.close();
   });
 
-  it('ends, and says what it could not write', async () => {
+  it('ends, and reports what it could not write', async () => {
     const { storage, log, states, dataDir } = await open();
     storage.decide = () => 'lost';
     log.append(someSets(2, 3));

@@ -5,7 +5,7 @@ import { openClassicLevel } from '../../../src/storage/disk/leveldb/level-storag
 import { fcOptions } from '../../support/property.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-it('a key is found at once whatever was looked up before, and however many bytes its characters have', async () => {
+it('finds a key synchronously, whatever was looked up before and however many bytes its characters have', async () => {
   const character = fc.constantFrom('a', 'é', '日', '😀');
   const key = fc
     .array(character, { minLength: 1, maxLength: 120, size: 'max' })

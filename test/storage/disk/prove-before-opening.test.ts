@@ -32,8 +32,8 @@ async function damage(path: string, part: number): Promise<void> {
   await writeFile(path, bytes);
 }
 
-describe('a database is proven before LevelDB opens it', () => {
-  it('so that no group in the middle of its log is dropped without a word', async () => {
+describe('the check of a database before LevelDB opens it', () => {
+  it('refuses a damaged group in the middle of the log, which LevelDB would drop silently', async () => {
     const dataDir = await written();
     const path = await fileLike(dataDir, /\.log$/);
     await damage(path, 0.5);
@@ -42,7 +42,7 @@ describe('a database is proven before LevelDB opens it', () => {
     await expect(open(dataDir)).rejects.toMatchObject(told);
     await expect(open(dataDir)).rejects.toMatchObject({ message: expect.stringContaining(path) });
     expect((await readFile(path)).equals(bytes)).toBe(true);
-    // The control: LevelDB itself opens it, and has lost what comes after.
+    // The control: LevelDB itself opens it, and has lost everything after the damage.
     const storage = await openUnproven(join(dataDir, 'db'), false);
     const keys: string[] = [];
     for await (const [key] of storage.entries({ gte: '!log!', lt: '!log"' })) keys.push(key);
@@ -50,7 +50,7 @@ describe('a database is proven before LevelDB opens it', () => {
     await storage.close();
   });
 
-  it('but a group that was being written when everything stopped is not missed', async () => {
+  it('passes with a group that was being written when the process stopped', async () => {
     const dataDir = await written();
     const path = await fileLike(dataDir, /\.log$/);
     const bytes = await readFile(path);
@@ -60,7 +60,7 @@ describe('a database is proven before LevelDB opens it', () => {
     await log.close();
   });
 
-  it('and a log that has gone is missed', async () => {
+  it('refuses a database without its log', async () => {
     const dataDir = await written();
     const path = await fileLike(dataDir, /\.log$/);
     await rm(path);
@@ -68,7 +68,7 @@ describe('a database is proven before LevelDB opens it', () => {
     await expect(open(dataDir)).rejects.toMatchObject(told);
   });
 
-  it('unless another has it: then that is what is told', async () => {
+  it('reports the lock first if another process holds it', async () => {
     const dataDir = await written();
     const log = await open(dataDir);
     await damage(await fileLike(dataDir, /^MANIFEST/), 0.1);
@@ -79,7 +79,7 @@ describe('a database is proven before LevelDB opens it', () => {
 });
 
 describe('the storage', () => {
-  it('takes nothing more after a write that has failed, not even what came right behind it', async () => {
+  it('accepts nothing after a failed write, not even the write right after it', async () => {
     const storage = await openUnproven(await tempDir('storage'), true);
     const failing = storage.batch(
       [{ type: 'put', key: undefined as unknown as string, value: Buffer.from('a') }],
@@ -92,7 +92,7 @@ describe('the storage', () => {
     await storage.close();
   });
 
-  it('keeps its files to their owner, those too that were there before', async () => {
+  it('keeps its files private to their owner, including files from before', async () => {
     const location = await tempDir('storage');
     const modes = async () => {
       const found = new Set<number>();

@@ -37,7 +37,7 @@ async function write({ log, table }: Opened, updates: readonly Update[]): Promis
   await table.applyUpdates(updates, updates.length);
 }
 
-/** Everything from the oldest moment on is as the updates say. */
+/** Checks that everything from the oldest position on is as the updates say. */
 async function expectWhole({ log, past }: Opened, updates: readonly Update[]): Promise<void> {
   expect(await all(log.read(log.first))).toEqual(updates.slice(log.first - 1));
   const states = new Map<string, NamespaceState>();
@@ -60,7 +60,7 @@ async function expectWhole({ log, past }: Opened, updates: readonly Update[]): P
   }
 }
 
-/** Trims, and lets the process end at the `nth` write; gives back whether there was such a one. */
+/** Trims, and lets the process end at the `nth` write. Returns whether there was such a write. */
 async function crashAt(dataDir: string, position: number, nth: number, fate: Fate): Promise<boolean> {
   const storage = new FaultStorage();
   const opened = await open(dataDir, storage.open);
@@ -81,9 +81,9 @@ async function crashAt(dataDir: string, position: number, nth: number, fate: Fat
 const steps =
   fc.sample(fc.array(aStep(6), { minLength: 420, maxLength: 420, size: 'max' }), { numRuns: 1, seed: 7 })[0] ?? [];
 
-describe('a compaction that a crash interrupts', () => {
+describe('a compaction interrupted by a crash', () => {
   it.each<Fate>(['lost', 'unknown'])(
-    'at any write (%s) leaves everything that is to be kept',
+    'at any write (%s) leaves everything that must be kept',
     async (fate) => {
       const updates = new Cache().takeAll(steps) as Update[];
       expect(updates.length).toBeGreaterThan(250);

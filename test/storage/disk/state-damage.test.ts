@@ -11,7 +11,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 const corrupt = expect.objectContaining({ code: 'LOG_CORRUPT' });
 const KEYS = 400;
 
-/** A table with a namespace of several pages and one of one page, of which `writes` are changed behind its back. */
+/** A table with a namespace of several pages and one of one page, of which the given writes are changed directly. */
 async function tamperedWith(writes: (log: LevelLog) => Promise<StorageWrite[]>) {
   const dataDir = await tempDir('state-damage');
   const log = await LevelLog.open({ dataDir, sync: false });
@@ -30,7 +30,7 @@ const pages = Math.ceil(KEYS / 16);
 const lostPage = pageOf('k7', pages);
 const del = (key: string): StorageWrite => ({ type: 'del', key });
 
-describe('what is missing in the state table is damage', () => {
+describe('the state table detects that it lacks', () => {
   it('a page of a namespace with entries, for a reader of one key and for the next batch', async () => {
     const { log, open } = await tamperedWith(async () => [del(pageKey('n', lostPage))]);
     const table = await open();
@@ -43,7 +43,7 @@ describe('what is missing in the state table is damage', () => {
     await log.close();
   });
 
-  it('but not the pages of a namespace that has been emptied', async () => {
+  it('nothing if a namespace has been emptied', async () => {
     const { log, open } = await tamperedWith(async () => []);
     const table = await open();
     const updates = [
@@ -59,7 +59,7 @@ describe('what is missing in the state table is damage', () => {
     await log.close();
   });
 
-  it('a page that lies where another one should', async () => {
+  it('a page under whose key another one is stored', async () => {
     const { log, open } = await tamperedWith(async ({ directory }) => {
       const value = directory.getSync(pageKey('n', (lostPage + 1) % pages)) as Uint8Array;
       return [{ type: 'put', key: pageKey('n', lostPage), value }];
@@ -69,7 +69,7 @@ describe('what is missing in the state table is damage', () => {
     await log.close();
   });
 
-  it('the record of a namespace, of its past, and one in the place of another', async () => {
+  it('the record of a namespace, of its past, and a record under the key of another', async () => {
     for (const changes of [
       async () => [del(summaryKey('other'))],
       async () => [del('!past!d/other')],
@@ -84,7 +84,7 @@ describe('what is missing in the state table is damage', () => {
     }
   });
 
-  it('but not where an early version has not counted, or not stored empty pages', async () => {
+  it('nothing if an early version did not count namespaces or store empty pages', async () => {
     const { log, open } = await tamperedWith(async ({ directory }) => {
       const progress = unseal(directory.getSync(PROGRESS_KEY) as Uint8Array, () => 'progress') as unknown[];
       return [

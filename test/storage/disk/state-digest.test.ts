@@ -20,7 +20,7 @@ async function open(dataDir?: string) {
   return { log, table: await StateTable.open(log), dataDir: path };
 }
 
-/** Appends to the log, and brings the table up to it. */
+/** Appends to the log, and updates the table. */
 async function take(log: LevelLog, table: StateTable, updates: readonly PendingUpdate[]): Promise<void> {
   log.append(updates);
   await log.flush();
@@ -28,7 +28,7 @@ async function take(log: LevelLog, table: StateTable, updates: readonly PendingU
 }
 
 describe('the digest of a namespace in the state table', () => {
-  it('gives a namespace of before there were digests one when it changes', async () => {
+  it('is added to a namespace of an earlier version when it changes', async () => {
     const { log, table, dataDir } = await open();
     const cache = new Cache();
     const set = (key: string) => ({ namespace: 'a', key, value: key, expiresAt: null, kind: 'set' as const });
@@ -47,7 +47,7 @@ describe('the digest of a namespace in the state table', () => {
     await again.log.close();
   });
 
-  it('takes no page of another moment for the state', async () => {
+  it('reveals a page of an earlier state', async () => {
     const { log, table } = await open();
     const cache = new Cache();
     const set = (value: string) => ({ namespace: 'a', key: 'k', value, expiresAt: null, kind: 'set' as const });

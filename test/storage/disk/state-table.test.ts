@@ -26,7 +26,7 @@ async function open(dataDir?: string, options: StateTableOptions = {}) {
   return { log, table, dataDir: path };
 }
 
-/** Appends to the log, and brings the table up to it. */
+/** Appends to the log, and updates the table. */
 async function take(log: LevelLog, table: StateTable, updates: readonly PendingUpdate[]): Promise<void> {
   log.append(updates);
   await log.flush();
@@ -59,7 +59,7 @@ function expectSameNamespace(table: StateTable, name: string, state: NamespaceSt
 }
 
 describe('StateTable', () => {
-  it('is the fold of the log, whatever the batches, also when opened again', async () => {
+  it('is the fold of the log, whatever the batches, also when reopened', async () => {
     const plan = fc.array(fc.array(aStep(40), { maxLength: 120, size: 'max' }), { maxLength: 6 });
     const scenario = fc.asyncProperty(plan, fc.boolean(), async (batches, reopen) => {
       let { log, table, dataDir } = await open();
@@ -109,7 +109,7 @@ describe('StateTable', () => {
     await log.close();
   });
 
-  it('passes over what it has, and refuses what does not follow', async () => {
+  it('skips updates that it has, and refuses updates that do not follow', async () => {
     const { log, table } = await open();
     const updates = someSets(4);
     await take(log, table, updates.slice(0, 2));
@@ -139,7 +139,7 @@ describe('StateTable', () => {
     await log.close();
   });
 
-  it('shows readers one state or the next while a batch is on its way, never a mixture', async () => {
+  it('shows readers one state or the next while a batch is being written, never a mixture', async () => {
     const { log, table } = await open();
     const cache = new Cache();
     const step = { namespace: 'a', value: 'v', expiresAt: null, kind: 'set' as const };
@@ -166,7 +166,7 @@ describe('StateTable', () => {
     await log.close();
   });
 
-  it('keeps everything but the values where a primary keeps those', async () => {
+  it('keeps everything but the values if a primary keeps those', async () => {
     const { log, table, dataDir } = await open(undefined, { keepValues: false });
     const touch = createUpdate({
       namespace: 'n',
@@ -193,7 +193,7 @@ describe('StateTable', () => {
     await again.log.close();
   });
 
-  it('stops when it is told to, with nothing changed', async () => {
+  it('stops when the signal aborts, with nothing changed', async () => {
     const { log, table } = await open(undefined, { clock: { ...new ManualClock(), now: countUp() } as never });
     const updates = someSets(500);
     log.append(updates);
@@ -228,7 +228,7 @@ describe('StateTable', () => {
 });
 
 describe('the checkpointer', () => {
-  it('brings the table up to the log, and goes on from where the table is', async () => {
+  it('updates the table to the log, and continues at its checkpoint', async () => {
     const { log, table } = await open();
     const sink = new Checkpointer(table);
     const { signal } = new AbortController();
@@ -250,7 +250,7 @@ describe('the checkpointer', () => {
 
 describe('a table whose storage fails', () => {
   for (const fate of ['lost', 'unknown'] as const) {
-    it(`is whole again after it was opened again: the batch was ${fate}`, async () => {
+    it(`is whole again after it was reopened: the batch was ${fate}`, async () => {
       const storage = new FaultStorage();
       const clock = new ManualClock();
       const dataDir = await tempDir('state');
@@ -286,8 +286,8 @@ describe('a table whose storage fails', () => {
   }
 });
 
-describe('a table that is read again after a batch of unknown outcome', () => {
-  it('shows readers the state before or after it, or that it cannot be read, never a mixture', async () => {
+describe('a table reloaded after a batch of unknown outcome', () => {
+  it('shows readers the state before or after it, or refuses to read, never a mixture', async () => {
     const storage = new FaultStorage();
     const clock = new ManualClock();
     const log = await LevelLog.open({ dataDir: await tempDir('state'), clock, openStorage: storage.open });
@@ -333,7 +333,7 @@ describe('adopting a snapshot', () => {
     agent: null,
     bytes: 8,
   });
-  // More than is written at once.
+  // More than one batch writes.
   const text = 'x'.repeat(6000);
   const large = new Map(Array.from({ length: 1000 }, (_, index) => [`k${index}`, entry(index + 1, text)] as const));
   const namespaces = () => [
@@ -342,7 +342,7 @@ describe('adopting a snapshot', () => {
     { name: 'elsewhere', version: 1, position: 60, entries: new Map([['k', entry(1, undefined)]]) },
   ];
 
-  it('fills the table, and the log begins after it', async () => {
+  it('fills the table, and the log starts after it', async () => {
     const { log, table, dataDir } = await open();
     await table.adopt(namespaces(), 80);
     await log.beginAfter(80);
@@ -364,7 +364,7 @@ describe('adopting a snapshot', () => {
     await again.log.close();
   });
 
-  it('is finished by the next open where only the beginning of the log was missing', async () => {
+  it('is finished by the next open if only the start of the log was missing', async () => {
     const { log, table, dataDir } = await open();
     await table.adopt(namespaces(), 80);
     await log.close();
@@ -414,14 +414,14 @@ describe('linear hashing', () => {
     expect(Math.max(...sizes)).toBeLessThan(40);
   });
 
-  it('has about 16 entries in a page, fewer large ones, and does not go to and fro', () => {
+  it('has about 16 entries in a page, fewer large ones, and does not alternate', () => {
     expect([pagesFor(1, 0, 0), pagesFor(1, 1, 5e6), pagesFor(1, 16, 16), pagesFor(1, 17, 17)]).toEqual([1, 1, 1, 2]);
     expect([pagesFor(1, 16_000, 1), pagesFor(1000, 15_999, 1), pagesFor(1000, 100, 1)]).toEqual([1000, 1000, 25]);
     expect([pagesFor(1, 10, 10 * 65_536), pagesFor(10, 3, 3), pagesFor(5, 0, 0)]).toEqual([10, 1, 1]);
   });
 });
 
-/** A clock on which every look takes longer than a slice of work. */
+/** A clock on which every read takes longer than a slice of work. */
 function countUp(): () => number {
   let now = 0;
   return () => {

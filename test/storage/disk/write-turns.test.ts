@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { WriteTurns } from '../../../src/storage/disk/leveldb/level-storage.ts';
 
-it('lets writes through one after the other, and none after one that has failed', async () => {
+it('runs writes one after the other, and none after a failed one', async () => {
   const turns = new WriteTurns();
   const begun: string[] = [];
   const write = (name: string, failure?: Error) => async () => {

@@ -44,7 +44,7 @@ const told = (batch: UpdateBatch | undefined) =>
   batch?.updates.map(({ position, operation, key }) => `${position} ${operation} ${key}`);
 
 describe('MemoryLog', () => {
-  it('tells what one turn has appended as one group', async () => {
+  it('emits everything appended in one turn as one group', async () => {
     const log = new MemoryLog();
     const groups: number[][] = [];
     log.onCommit((updates) => groups.push(positions(updates)));
@@ -54,7 +54,7 @@ describe('MemoryLog', () => {
     expect(groups).toEqual([[1, 2, 3]]);
   });
 
-  it('goes on when a listener throws, and hands over what it threw', async () => {
+  it('continues when a listener throws, and reports the error', async () => {
     const errors: string[] = [];
     const log = new MemoryLog({ onError: (error) => errors.push(error.message) });
     let heard = 0;
@@ -69,7 +69,7 @@ describe('MemoryLog', () => {
     expect([log.committed, heard, errors]).toEqual([1, 1, ['first']]);
   });
 
-  it('keeps no more updates than it may, nor bytes', async () => {
+  it('keeps within its bounds of updates and bytes', async () => {
     const few = new MemoryLog({ capacityUpdates: 10 });
     await append(few, ...someSets(25));
     expect(few.first).toBe(16);
@@ -80,7 +80,7 @@ describe('MemoryLog', () => {
     expect(small.first).toBe(21);
   });
 
-  it('tells a listener of every update of a turn, although the ring has let go of most of them', async () => {
+  it('emits every update of a turn, although the ring has released most of them', async () => {
     const log = new MemoryLog({ capacityUpdates: 4 });
     const heard: number[] = [];
     log.onCommit((updates) => heard.push(...positions(updates)));
@@ -90,11 +90,11 @@ describe('MemoryLog', () => {
     expect(heard).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
   });
 
-  it('refuses a capacity of nothing', () => {
+  it('refuses a capacity of 0', () => {
     expect(() => new MemoryLog({ capacityUpdates: 0 })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
 
-  it('lets a new follower begin at the oldest update it holds', async () => {
+  it('starts a new follower at the oldest update it holds', async () => {
     const log = new MemoryLog({ capacityUpdates: 3 });
     await append(log, ...someSets(10));
     expect(log.follower('f').checkpoint).toBe(7);
@@ -102,7 +102,7 @@ describe('MemoryLog', () => {
 });
 
 describe('a follower that falls behind the ring', () => {
-  it('does hear of the end of a namespace that it has been given a part of', async () => {
+  it('receives the drop of a namespace of which it has received a part', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), del(2, 'x'), aSet('n', 3, 'y'));
     await follower.save((await follower.read(9))?.through ?? 0);
     const drop = createUpdate({ namespace: 'n', version: 4, operation: 'clear_namespace', at: 1, drop: true });
@@ -110,20 +110,20 @@ describe('a follower that falls behind the ring', () => {
     expect(told(await follower.read(9))).toEqual(['4 clear_namespace null', '5 set k1']);
   });
 
-  it('gets the last update of every key, and how many it missed', async () => {
+  it('receives the last update of every key, and the number it missed', async () => {
     const { follower } = await narrow(aSet('n', 1, 'x'), aSet('n', 2, 'y'), aSet('n', 3, 'x'), aSet('n', 4, 'z'));
     const batch = await follower.read(10);
     expect(told(batch)).toEqual(['2 set y', '3 set x', '4 set z']);
     expect([batch?.through, batch?.skipped]).toEqual([4, 1]);
   });
 
-  it('does not hear of a key that came and went', async () => {
+  it('receives nothing of a key that was added and removed', async () => {
     const { follower } = await narrow(aSet('n', 1, 'y'), aSet('n', 2, 'x'), del(3, 'x'), aSet('n', 4, 'z'));
     expect(told(await follower.read(10))).toEqual(['1 set y', '4 set z']);
     expect(follower.kept).toBe(1);
   });
 
-  it('does hear of a namespace that is there, though all its keys came and went', async () => {
+  it('receives a namespace that exists, although all its keys were added and removed', async () => {
     const { follower } = await narrow(
       aSet('n', 1, 'x'),
       aSet('n', 2, 'y'),
@@ -137,14 +137,14 @@ describe('a follower that falls behind the ring', () => {
     expect(told(await cleared.follower.read(10))).toEqual(['2 clear_namespace null', '3 set z']);
   });
 
-  it('does hear of the end of a key that it has been given, saved or not', async () => {
+  it('receives the removal of a key that it has received, saved or not', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), aSet('n', 2, 'y'));
     expect(told(await follower.read(1))).toEqual(['1 set x']);
     await append(log, del(3, 'x'), aSet('n', 4, 'z'));
     expect(told(await follower.read(10))).toEqual(['2 set y', '3 delete x', '4 set z']);
   });
 
-  it('does hear of the end of a key that a resync may have copied', async () => {
+  it('receives the removal of a key that a resync may have copied', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), aSet('n', 2, 'y'));
     follower.expose(2);
     await append(log, del(3, 'x'), aSet('n', 4, 'z'));
@@ -152,7 +152,7 @@ describe('a follower that falls behind the ring', () => {
     expect(told(await follower.read(10))).toEqual(['3 delete x', '4 set z']);
   });
 
-  it('gets the value of a set with the expiry of the touch after it', async () => {
+  it('receives the value of a set with the expiry of the touch after it', async () => {
     const { follower } = await narrow(aSet('n', 1, 'x'), touch(2, 'x'), aSet('n', 3, 'z'));
     const [first] = (await follower.read(1))?.updates ?? [];
     expect(first).toEqual({
@@ -161,7 +161,7 @@ describe('a follower that falls behind the ring', () => {
     });
   });
 
-  it('gets a clear before the keys that were set after it, and nothing from before', async () => {
+  it('receives a clear before the keys that were set after it, and nothing from before', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'));
     await follower.save((await follower.read(9))?.through ?? 0);
     const clear = (version: number, drop: boolean) =>
@@ -171,7 +171,7 @@ describe('a follower that falls behind the ring', () => {
     expect(told(await follower.read(9))).toEqual(['5 clear_namespace null', '6 set a', '7 set b']);
   });
 
-  it('hears nothing of a namespace that came and went', async () => {
+  it('receives nothing of a namespace that was created and dropped', async () => {
     const log = new MemoryLog({ capacityUpdates: 1 });
     const follower = log.follower('f') as MemoryFollower;
     for (let i = 0; i < 100; i += 1) {
@@ -179,12 +179,12 @@ describe('a follower that falls behind the ring', () => {
       const drop = createUpdate({ namespace: name, version: 2, operation: 'clear_namespace', at: 1, drop: true });
       await append(log, aSet(name, 1), drop);
     }
-    // The ring still has the last one's end.
+    // The ring still holds the removal of the last one.
     expect(follower.kept).toBe(1);
     expect(told(await follower.read(9))).toEqual(['199 set k1', '200 clear_namespace null']);
   });
 
-  it('reaches the end of the log, however little is left to be said', async () => {
+  it('reaches the end of the log, however few updates are left', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), del(2, 'x'), aSet('n', 3, 'y'), del(4, 'y'));
     await append(log, ...[5, 6, 7].flatMap((n) => [aSet('n', n * 2 - 5, 'x'), del(n * 2 - 4, 'x')]));
     const batch = await follower.read(9);
@@ -192,7 +192,7 @@ describe('a follower that falls behind the ring', () => {
   });
 });
 
-/** What happens next: the cache goes on, or its follower does something. */
+/** A step: the cache writes, or its follower does something. */
 interface Doing {
   readonly kind: 'read' | 'save' | 'resync';
   readonly limit: number;
@@ -213,7 +213,7 @@ const plans: fc.Arbitrary<Move[]> = fc.array(
   { maxLength: 80, size: 'max' },
 );
 
-describe('whatever the ring has let go of', () => {
+describe('whatever the ring has released', () => {
   it('a follower that reads, fails and saves ends with the state of the cache, and little is kept for it', async () => {
     const scenario = fc.asyncProperty(plans, fc.integer({ min: 1, max: 6 }), async (plan, capacity) => {
       const run = new Run(capacity);
@@ -233,11 +233,11 @@ class Run {
   readonly #log: MemoryLog;
   readonly #follower: MemoryFollower;
   readonly #given = new Set<string>();
-  /** How many keys there were, by position. */
+  /** Number of keys, by position. */
   readonly #liveAfter = [0];
-  /** Delivered, and not saved: the follower may have failed just before. */
+  /** Delivered and not saved: the follower may have failed just before. */
   #delivered: UpdateBatch | undefined;
-  /** A resync under way: the destination has its state, and the follower has not said so yet. */
+  /** A resync in progress: the destination has its state, but the follower has not reported it yet. */
   #resyncing: number | undefined;
 
   constructor(capacityUpdates: number) {
@@ -297,12 +297,12 @@ class Run {
     for (const [name, state] of this.#cache.namespaces) {
       for (const key of state.entries.keys()) this.#given.add(`${name}\0${key}`);
     }
-    // What the ring holds counts as given as well, though some of it has gone again before the cut.
+    // Everything in the ring counts as handed out as well, although some of it was removed before the capture.
     for (const { namespace, key } of await all(this.#log.read(this.#log.first)))
       this.#given.add(`${namespace}\0${key}`);
   }
 
-  /** The overflow is about the time before the ring's first update. */
+  /** The overflow covers the time before the ring's first update. */
   #checkBound(): void {
     const live = this.#liveAfter[this.#log.first - 1] ?? 0;
     expect(this.#follower.kept).toBeLessThanOrEqual(live + this.#given.size + NAMESPACES.length);
