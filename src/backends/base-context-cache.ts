@@ -2,31 +2,36 @@ import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Owner } from './owner.ts';
 
-/** A backend may answer at once or later. */
+/** The result of a backend: at once, or as a promise. */
 export type MaybePromise<T> = T | Promise<T>;
 
-/** What a backend may be told about an entry besides its value. */
+/** Facts about an entry beside its value. */
 export interface BackendSetOptions {
-  /** When the entry expires, epoch milliseconds; `null` or absent: never. A backend may ignore it: an `expire` update follows. */
+  /**
+   * Instant at which the entry expires, epoch milliseconds; `null` or absent: never. A backend may ignore it, because a
+   * `delete` follows at that time.
+   */
   readonly expiresAt?: number | null;
 }
 
-/** Where a batch of updates stands in the log it comes from. */
+/** The positions of a batch in its log. */
 export interface LogMark {
   /** Id of the log. */
   readonly log: string;
-  /** The position the mirror must be at; a mirror that is elsewhere refuses the batch. */
+  /** Position at which the mirror must be; a mirror at another position refuses the batch. */
   readonly after: number;
-  /** The position the mirror is at once it has the batch. */
+  /** Position of the mirror after this batch. */
   readonly through: number;
 }
 
 /**
- * A place that keeps values by namespace and key. Derive from it to bring a backend of your own: six methods, each
- * synchronous or asynchronous. As the primary it holds the values that reads answer from; as the secondary it is
- * mirrored to. The optional methods make a mirror faster or safer.
+ * The base class of backends, which keep values by namespace and key. Derive from it to use your own store: six
+ * methods, each synchronous or asynchronous. A primary holds the values that reads return; a secondary is mirrored to.
+ * The optional methods make a mirror faster or safer.
  *
- * Names and values have been checked before they come here. A failure is thrown or rejected, never swallowed.
+ * The cache checks names and values before it calls a backend: a name has 1 to 1,024 bytes and is well-formed Unicode, a
+ * value is JSON. A backend must throw or reject on failure. A failed write of a primary rejects the command with
+ * `BACKEND_FAILED`; a failed write of a secondary is retried with growing pauses, so it must be safe to repeat.
  *
  * @example
  * ```ts
@@ -46,50 +51,55 @@ export interface LogMark {
  * ```
  */
 export abstract class BaseContextCache {
-  /** `true` where every method answers at once: then the cache over it answers at once too. Default: unknown, so awaited. */
+  /**
+   * `true` if no method returns a promise. The cache over such a primary also answers at once. Default: every result is
+   * awaited.
+   */
   readonly synchronous?: boolean;
 
-  /** The value, or `undefined` where there is none. A stored `null` is `null`. */
+  /** Returns the value, or `undefined` if the key is missing. A stored `null` is `null`. */
   abstract get(key: string, namespace: string): MaybePromise<JsonValue | undefined>;
-  /** Stores; creates the namespace where it is new. */
+  /** Stores a value. Creates the namespace if it is new. */
   abstract set(key: string, value: JsonValue, namespace: string, options?: BackendSetOptions): MaybePromise<void>;
-  /** Removes; tells whether there was one. */
+  /** Removes a key. Returns `true` if it existed. */
   abstract delete(key: string, namespace: string): MaybePromise<boolean>;
-  /** The keys of the namespace, in any order; empty where there is no such namespace. Does not create it. */
+  /** Returns the keys of a namespace in any order; empty if the namespace is missing. Does not create it. */
   abstract listKeys(namespace: string): MaybePromise<string[]>;
-  /** Removes every key of the namespace and touches no other. */
+  /** Removes every key of a namespace. Other namespaces stay as they are. */
   abstract clearNamespace(namespace: string): MaybePromise<void>;
-  /** The namespaces there are, in any order. */
+  /** Returns the names of all namespaces in any order. */
   abstract listNamespaces(): MaybePromise<string[]>;
 
-  /** Clears the namespace and takes it off the list. Default: clears it. */
+  /** Clears a namespace and removes it from the list. Default: clears it. */
   dropNamespace(namespace: string): MaybePromise<void> {
     return this.clearNamespace(namespace);
   }
 
-  /** Values of several keys, in their order. Default: one `get` after another. */
+  /** Returns the values of several keys in the order of the keys. Default: one `get` for each key. */
   getMany(keys: readonly string[], namespace: string): MaybePromise<(JsonValue | undefined)[]> {
     return Promise.all(keys.map((key) => this.get(key, namespace)));
   }
 
-  /** Sets when an entry expires. Default: nothing, as an `expire` update will follow. */
+  /** Sets the instant at which an entry expires. Default: does nothing, because a `delete` follows at that time. */
   touch(_key: string, _namespace: string, _expiresAt: number | null): MaybePromise<void> {}
 
   /**
-   * Takes a batch of updates and the position it leads to as one unit, and refuses one that does not follow on what
-   * it has (see {@link LogMark}), so that a late retry can never put an old value over a new one. Implement it
-   * together with {@link appliedPosition} where the store has transactions; otherwise the mirror writes one update
-   * after another. With `after` equal to `through` the updates are taken and the position stays.
+   * Writes a batch of updates and its position as one unit. Refuses a batch that does not follow on the stored position
+   * (see {@link LogMark}), so that a late retry never replaces a new value with an old one. Implement it together with
+   * {@link appliedPosition} if the store has transactions; otherwise the mirror writes one update after another. If
+   * `after` equals `through`, the updates are written and the position stays.
+   *
+   * @throws {MirrorMismatchError} if the batch does not follow; the mirror then copies the whole state.
    */
   applyUpdates?(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void>;
 
-  /** The position of `log` that this backend is at; `undefined` where it knows nothing of that log. */
+  /** Returns the stored position of `log`; `undefined` if the backend knows nothing of that log. */
   appliedPosition?(log: string, signal: AbortSignal): Promise<number | undefined>;
 
-  /** Whether updates of another log than `log` have been written here too, so that not all that is here is `log`'s. */
+  /** Returns `true` if updates of another log were written here too, so that namespaces may belong to that log. */
   otherLogs?(log: string, signal: AbortSignal): Promise<boolean>;
 
-  /** Declares the backend to be at `position` of `log`, after its content has been made equal. */
+  /** Stores `position` of `log`. Called when the content has been made equal to the state there. */
   resetPosition?(log: string, position: number, signal: AbortSignal): Promise<void>;
 
   /**
@@ -104,12 +114,12 @@ export abstract class BaseContextCache {
   /** Gives the claim up because the cache shuts down. Must not connect for it. Called before {@link close}. */
   release?(): Promise<void>;
 
-  /** Makes sure that the backend can be reached. Default: nothing to do. */
+  /** Makes sure that the backend can be reached. Default: does nothing. */
   connect?(signal: AbortSignal): Promise<void>;
 
-  /** Gives back connections and files; a later call opens them again. Default: nothing to do. Twice is fine. */
+  /** Releases connections and files; a later call opens them again. Calling it twice is fine. Default: does nothing. */
   close?(): MaybePromise<void>;
 
-  /** The backend calls `lost` when an idle connection breaks. Default: never. */
+  /** Registers a function that the backend calls when an idle connection breaks. Default: it is never called. */
   onLost?(lost: (cause: Error) => void): void;
 }

@@ -1,24 +1,24 @@
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 
-/** What a backend is to do: an update reduced to what concerns it. */
+/** A change of a backend: an update, reduced to the fields that a backend uses. */
 export interface Change {
   readonly kind: 'set' | 'delete' | 'touch' | 'clear' | 'drop';
   readonly namespace: string;
   /** Empty for `clear` and `drop`. */
   readonly key: string;
-  /** Of a `set`. */
+  /** The value of a `set`; `null` for other kinds. */
   readonly value: JsonValue;
-  /** Of `set` and `touch`; epoch milliseconds. */
+  /** Expiry of a `set` or a `touch`, epoch milliseconds; `null`: never. */
   readonly expiresAt: number | null;
-  /** Its place: ascending. A change that stands for several has that of the first. */
-  readonly place: number;
+  /** Its rank, ascending. A change that stands for several has the rank of the first. */
+  readonly rank: number;
 }
 
-/** An update as a change; its place is the position. */
+/** Returns an update as a change; its rank is the position. */
 export function changeOf(update: Update): Change {
-  const { namespace, value, expiresAt, position: place } = update;
-  return { kind: kindOf(update), namespace, key: update.key ?? '', value, expiresAt, place };
+  const { namespace, value, expiresAt, position: rank } = update;
+  return { kind: kindOf(update), namespace, key: update.key ?? '', value, expiresAt, rank };
 }
 
 function kindOf(update: Update): Change['kind'] {
@@ -33,15 +33,15 @@ function kindOf(update: Update): Change['kind'] {
   }
 }
 
-/** What is left to do in one namespace. */
+/** The changes that remain in one namespace. */
 interface Rest {
   wiped: Change | undefined;
   keys: Map<string, Change>;
 }
 
 /**
- * Fewer changes with the same end: the last of every key, and of every namespace the last clear or drop with what
- * came after it. Ordered by the first change that each stands for.
+ * Returns fewer changes with the same result: the last change of each key, and the last clear or drop of each namespace
+ * with the changes after it. They are ordered by the first change that each stands for.
  */
 export function coalesce(changes: readonly Change[]): Change[] {
   const spaces = new Map<string, Rest>();
@@ -52,7 +52,7 @@ export function coalesce(changes: readonly Change[]): Change[] {
     else rest.keys.set(change.key, merge(rest.keys.get(change.key), change));
   }
   const left = [...spaces.values()].flatMap(({ wiped, keys }) => [...(wiped ? [wiped] : []), ...keys.values()]);
-  return left.sort((a, b) => a.place - b.place);
+  return left.sort((a, b) => a.rank - b.rank);
 }
 
 function startOf(change: Change): Rest {
@@ -63,13 +63,13 @@ function startOf(change: Change): Rest {
 
 function wipe(rest: Rest, change: Change): void {
   const first = rest.wiped ?? rest.keys.values().next().value ?? change;
-  rest.wiped = { ...change, place: Math.min(first.place, change.place) };
+  rest.wiped = { ...change, rank: Math.min(first.rank, change.rank) };
   rest.keys = new Map();
 }
 
 function merge(earlier: Change | undefined, later: Change): Change {
   if (earlier === undefined) return later;
-  const { place } = earlier;
-  if (later.kind !== 'touch') return { ...later, place };
+  const { rank } = earlier;
+  if (later.kind !== 'touch') return { ...later, rank };
   return earlier.kind === 'delete' ? earlier : { ...earlier, expiresAt: later.expiresAt };
 }

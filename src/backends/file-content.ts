@@ -4,20 +4,20 @@ import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { changeOf } from './change.ts';
 
-/** What a file of `FileContextCache` holds. Maps, so that no name is special. */
+/** The content of a `FileContextCache`. Maps, so that no name is special. */
 export interface FileContent {
   readonly spaces: Map<string, Map<string, JsonValue>>;
-  /** How far each log has been mirrored here. */
+  /** Position of each log that is mirrored here. */
   readonly positions: Map<string, number>;
 }
 
 const FORMAT = 'agent-context-cache file 1';
 const ANY_FORMAT = /^agent-context-cache file \d+$/;
 
-/** The process's own limits have been checked when a value came in; here only what would break the reader. */
+/** Limits that protect the reader. The limits of the cache were checked when a value was set. */
 const LIMITS = { maxDepth: 10_000, maxBytes: Number.POSITIVE_INFINITY };
 
-/** JSON text: `{ "format", "namespaces": { namespace: { key: value } }, "positions": { log: position } }`. */
+/** Returns the JSON text `{ "format", "namespaces": { namespace: { key: value } }, "positions": { log: position } }`. */
 export function textOf({ spaces, positions }: FileContent): string {
   const namespaces = [...spaces].map(([name, space]) => {
     const entries = [...space].map(([key, value]) => `\n      ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
@@ -33,7 +33,7 @@ export function textOf({ spaces, positions }: FileContent): string {
 }
 
 /**
- * The inverse of {@link textOf}.
+ * Reads the text that {@link textOf} returns.
  *
  * @throws {ContextCacheError} `FILE_CORRUPT`, `FORMAT_UNSUPPORTED`.
  */
@@ -42,14 +42,14 @@ export function contentOf(bytes: Uint8Array, path: string): FileContent {
     return read(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
   } catch (thrown) {
     if (thrown instanceof ContextCacheError && thrown.code === 'FORMAT_UNSUPPORTED') throw thrown;
-    // The parser's own message quotes the file.
+    // The message of the parser quotes the file, which may hold secrets.
     const cause = thrown instanceof SyntaxError ? new SyntaxError('not JSON') : toError(thrown);
     const message = `${path} is damaged or is not a file of this cache. It is left as it is: mend it, move it away or choose another path.`;
     throw new ContextCacheError('FILE_CORRUPT', message, { cause });
   }
 }
 
-/** Folds one update in. */
+/** Applies one update to the content. */
 export function takeUpdate({ spaces }: FileContent, update: Update): void {
   const { kind, namespace, key, value } = changeOf(update);
   if (kind === 'drop') {
@@ -62,7 +62,7 @@ export function takeUpdate({ spaces }: FileContent, update: Update): void {
   else if (kind === 'clear') space.clear();
 }
 
-/** The namespace, made where it is new. */
+/** Returns the namespace; creates it if it is new. */
 export function spaceOf(spaces: FileContent['spaces'], namespace: string): Map<string, JsonValue> {
   const known = spaces.get(namespace);
   if (known !== undefined) return known;
@@ -77,7 +77,7 @@ function read(parsed: unknown): FileContent {
     const message = `The file has the format "${format}"; this version reads "${FORMAT}". Use the version that wrote it.`;
     throw new ContextCacheError('FORMAT_UNSUPPORTED', message);
   }
-  // What is not known here would be lost at the next write.
+  // Unknown fields would be lost at the next write.
   if (format !== FORMAT || Object.keys(others).length > 0) throw new TypeError('not the format of this cache');
   const spaces: FileContent['spaces'] = new Map();
   for (const [name, space] of Object.entries(objectOf(namespaces))) {

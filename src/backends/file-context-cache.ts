@@ -11,38 +11,38 @@ import { replaceFile } from './replace-file.ts';
 
 /** Options of {@link FileContextCache}. */
 export interface FileContextCacheOptions {
-  /** The file. Made at the first change, with its directories, readable by its owner only. */
+  /** Path of the file. Created at the first change, with its directories, readable and writable by its owner only. */
   readonly path: string;
 }
 
 const OPTIONS = optionNames<FileContextCacheOptions>('FileContextCache', { path: true });
 
-/** What tells one state of a file from another; `undefined` where there is no file. */
+/** Inode, size and time of a file, which change with its content; `undefined` if there is no file. */
 type Trace = string | undefined;
 
-/** The file as it was read, with the changes made since. */
+/** The content of the file, with the changes made since it was read. */
 interface Loaded extends FileContent {
-  /** The file as this instance has left it. */
+  /** The file after the last write of this instance. */
   trace: Trace;
-  /** As the instance's own when it was read: another one since, and this is out of date. */
+  /** Generation of the instance when the file was read. A later generation makes this content outdated. */
   readonly generation: number;
 }
 
-/** Changes that one write carries. */
+/** The changes of one write. */
 interface Round {
   readonly done: Promise<void>;
   readonly settle: (failure?: ContextCacheError) => void;
 }
 
 /**
- * Values in one JSON file that people can read, for small amounts: every write replaces the whole file, atomically.
- * It is read at the first call and kept in memory. A call that changes something resolves once that is on disk; calls
- * made while a write is on its way share the next one. Reads see at once what has been set.
+ * Values in one readable JSON file, for small amounts: every write replaces the whole file atomically. The file is read
+ * at the first call and kept in memory. A call that changes something resolves once the change is on disk; calls made
+ * during a write share the next one. Reads see a change at once.
  *
- * A damaged or foreign file is `FILE_CORRUPT` and is never overwritten. One instance a file: where somebody else has
- * changed it, the write is refused with `BACKEND_FAILED`, what waited is undone, and the next call reads it anew. (Who
- * writes in the same instant may still be overwritten.) The same happens where writing fails. Expiry is decided
- * elsewhere and arrives as a `delete`.
+ * A damaged or foreign file rejects every call with `FILE_CORRUPT` and is never overwritten. Use one instance for a file:
+ * if another program has changed it, the write rejects with `BACKEND_FAILED`, waiting changes are undone, and the next
+ * call reads the file again. (A program that writes at the same instant may still be overwritten.) A failed write has
+ * the same effect. The cache decides about expiry and then sends a `delete`.
  *
  * @example
  * ```ts
@@ -55,9 +55,9 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
   readonly #path: string;
   #loading: Promise<Loaded> | undefined;
   #generation = 0;
-  /** What the next write carries. */
+  /** The changes that wait for the next write. */
   #waiting: Round | undefined;
-  /** What the write on its way carries. */
+  /** The changes of the write under way. */
   #writing: Round | undefined;
   #writer: Promise<void> | undefined;
 
@@ -117,7 +117,7 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
     return keys.map((key) => space?.get(key));
   }
 
-  /** The updates and the position are one write. A log that nothing is known of is at position 0. */
+  /** Writes the updates and the position at once. A log that the file does not name is at position 0. */
   override applyUpdates(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
     return this.#change((content) => {
       checkNotAborted(signal);
@@ -142,7 +142,7 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
     });
   }
 
-  /** Waits for the last write, then lets go of what it holds in memory; a later call reads the file anew. */
+  /** Waits for the last write, then releases the content; a later call reads the file again. */
   override async close(): Promise<void> {
     while (this.#writer !== undefined) await this.#writer;
     this.#forget();
@@ -166,7 +166,7 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
       if (trace === undefined) return { spaces: new Map(), positions: new Map(), trace, generation };
       return { ...contentOf(await readFile(this.#path), this.#path), trace, generation };
     } catch (error) {
-      // The file may have been mended by the next call.
+      // A person may have repaired the file before the next call.
       if (generation === this.#generation) this.#forget();
       throw this.#failure('read', error);
     }
@@ -177,20 +177,20 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
     this.#loading = undefined;
   }
 
-  /** Changes the content in memory; resolves once that is on disk. Whatever is refused has changed nothing. */
+  /** Changes the content in memory and resolves once it is on disk. A refused change has no effect. */
   async #change<T>(change: (content: Loaded) => { changed: boolean; result: T }): Promise<T> {
     const loaded = await this.#loaded();
-    // From here to the await nothing can come between.
+    // Synchronous up to the await: no other change comes in between.
     const { changed, result } = change(loaded);
     if (changed) this.#waiting ??= newRound();
-    // Also where nothing has changed: what the answer rests on may still be on its way.
+    // Also without a change: the result may rest on one that is still being written.
     const round = this.#waiting ?? this.#writing;
     if (changed) this.#writer ??= this.#write(loaded);
     await round?.done;
     return result;
   }
 
-  /** Writes until nothing waits. Never rejects: each round tells its own callers. */
+  /** Writes until no change waits. Never rejects: each round settles for its own callers. */
   async #write(loaded: Loaded): Promise<void> {
     for (let round = this.#waiting; round !== undefined; round = this.#waiting) {
       this.#waiting = undefined;
@@ -206,7 +206,7 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
     this.#writer = undefined;
   }
 
-  /** The disk says what is so; what came meanwhile builds on what has failed. */
+  /** Undoes the failed round and the waiting one, which builds on it; the file holds the truth. */
   #undo(round: Round, failure: ContextCacheError): void {
     round.settle(failure);
     this.#waiting?.settle(failure);
@@ -219,7 +219,7 @@ export class FileContextCache extends BaseContextCache implements AsyncDisposabl
     if ((await traceOf(this.#path)) !== loaded.trace) {
       throw new ContextCacheError(
         'BACKEND_FAILED',
-        `${this.#path} has been changed by somebody else, so that nothing was written. Let one process use it, and repeat the change.`,
+        `${this.#path} was changed by another program, so nothing was written. Let one process use it, and repeat the change.`,
       );
     }
     loaded.trace = traceFrom(await replaceFile(this.#path, text));

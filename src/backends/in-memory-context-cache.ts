@@ -2,8 +2,9 @@ import type { JsonValue } from '../core/value.ts';
 import { type BackendSetOptions, BaseContextCache } from './base-context-cache.ts';
 
 /**
- * Values in this process's memory: the backend to read first. Every method is synchronous and typed so. It keeps what
- * it is told until it is told otherwise: expiry is decided elsewhere and arrives as a `delete`.
+ * Values in the memory of this process; the fastest primary. Every method is synchronous, and typed so. Values are kept
+ * by reference, without bound, until a `delete` or a clear removes them: the cache decides about expiry and then sends a
+ * `delete`.
  *
  * @example
  * ```ts

@@ -3,8 +3,8 @@ import type { Update } from '../core/update.ts';
 import type { LogMark } from './base-context-cache.ts';
 
 /**
- * A batch of updates that does not follow on what the backend holds: it was emptied, restored, written by another log
- * or has lost entries. Nothing of the batch has been taken; the content has to be copied anew.
+ * A batch of updates does not follow on the content of the backend (`BACKEND_FAILED`), because it was emptied, restored,
+ * written by another log or has lost entries. Nothing of the batch was written; copy the whole state to it.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@ import type { LogMark } from './base-context-cache.ts';
  * ```
  */
 export class MirrorMismatchError extends ContextCacheError {
-  /** The position the backend is at; `undefined` where it knows nothing of the log. */
+  /** Stored position of the backend; `undefined` if it knows nothing of the log. */
   readonly stored: number | undefined;
 
   constructor(problem: string, stored: number | undefined) {
@@ -25,12 +25,10 @@ export class MirrorMismatchError extends ContextCacheError {
 }
 
 /**
- * The updates of a batch that a backend at `stored` has still to take: all of them, the later ones where a first try
- * has partly arrived, none where it has arrived whole.
+ * Returns the updates of a batch that a backend at position `stored` still needs: all of them, the later ones if an
+ * earlier attempt arrived in part, none if it arrived completely. A log that the backend does not know is at position 0.
  *
- * A log that nothing is known of is at position 0.
- *
- * @throws {MirrorMismatchError} where the batch does not follow on `stored`.
+ * @throws {MirrorMismatchError} if the batch does not follow on `stored`.
  */
 export function updatesToTake(
   updates: readonly Update[],
@@ -40,6 +38,6 @@ export function updatesToTake(
   const at = stored ?? 0;
   if (at === mark.after) return updates;
   if (at > mark.after) return updates.filter(({ position }) => position > at);
-  const place = stored === undefined ? 'knows nothing of this log' : `is at position ${stored}`;
-  throw new MirrorMismatchError(`The backend ${place}; the updates follow on position ${mark.after}.`, stored);
+  const found = stored === undefined ? 'knows nothing of this log' : `is at position ${stored}`;
+  throw new MirrorMismatchError(`The backend ${found}; the updates follow on position ${mark.after}.`, stored);
 }

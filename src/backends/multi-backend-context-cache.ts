@@ -9,21 +9,21 @@ import { type Change, coalesce } from './change.ts';
 
 /** Options of {@link MultiBackendContextCache}. */
 export interface MultiBackendOptions {
-  /** Answers every read and takes every write first. */
+  /** Answers every read and gets every write first. */
   readonly primary: BaseContextCache;
-  /** Gets every write after the primary has taken it. Its calls must settle by themselves at some time. */
+  /** Gets every write after the primary has accepted it. Each of its calls must settle. */
   readonly secondary: BaseContextCache;
-  /** Told of every failure of the secondary; the change is tried again. Default: a process warning. */
+  /** Called with every failure of the secondary; the change is tried again. Default: a process warning. */
   readonly onError?: (error: Error) => void;
-  /** How many changes may wait as they came; beyond that only the last of every key is kept. Default 10,000. */
+  /** Number of changes that may wait unmerged; beyond it only the last change of each key is kept. Default 10,000, at least 1. */
   readonly maxPending?: number;
-  /** How many changes one task carries. Default 256. */
+  /** Number of changes in one task. Default 256, at least 1. */
   readonly batchSize?: number;
-  /** Pause after the first failure in a row; doubles with each. Default 100. */
+  /** Milliseconds of the pause after the first failure; doubles with each further one in a row. Default 100. */
   readonly minBackoffMs?: number;
-  /** Longest pause. Default 30,000. */
+  /** Milliseconds of the longest pause. Default 30,000. */
   readonly maxBackoffMs?: number;
-  /** How long `close` waits for the secondary. Default 5000. */
+  /** Milliseconds that `close` waits for the secondary. Default 5,000. */
   readonly closeTimeoutMs?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
@@ -42,7 +42,7 @@ const OPTIONS = optionNames<MultiBackendOptions>('MultiBackendContextCache', {
 });
 
 interface Waiter {
-  readonly place: number;
+  readonly rank: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -50,12 +50,13 @@ interface Waiter {
 const DEFAULTS = { maxPending: 10_000, batchSize: 256, minBackoffMs: 100, maxBackoffMs: 30_000, closeTimeoutMs: 5000 };
 
 /**
- * Two backends as one, without log or actors: reads come from the primary only; what the primary has taken goes, in
- * the same order, to the secondary, which nobody waits for. A secondary that fails is tried again for as long as it
- * takes; meanwhile the changes wait in memory, at most the last one of every key where they become many. What still
- * waits when the process ends is lost: where that matters, use `AgentContextCache`, whose mirror follows a log.
+ * Two backends as one, without log or actors. Reads come from the primary only. A write goes to the primary and then, in
+ * the same order, to the secondary; no call waits for the secondary. If the secondary fails, it is tried again with
+ * growing pauses for as long as it takes, and the changes wait in memory: beyond `maxPending` only the last one of each
+ * key. Changes that still wait when the process ends are lost. `AgentContextCache` has no such gap: its mirror follows a
+ * log.
  *
- * A write is synchronous where the primary's is.
+ * Writes are synchronous if those of the primary are. A write that the primary refuses does not reach the secondary.
  *
  * @example
  * ```ts
@@ -74,10 +75,10 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
   readonly #limits: typeof DEFAULTS;
   readonly #queue = new PQueue({ concurrency: 1 });
   #waiting: Change[] = [];
-  /** The batch on its way, from the change that is being made. */
+  /** The batch that is being delivered, beginning with the change under way. */
   #delivering: Change[] = [];
   #coalesceAt: number;
-  #lastPlace = 0;
+  #lastRank = 0;
   #scheduled = false;
   #failures = 0;
   #pause: unknown;
@@ -95,7 +96,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
     this.#coalesceAt = this.#limits.maxPending;
   }
 
-  /** How many changes the secondary has still to get. */
+  /** Number of changes that the secondary has not got yet. */
   get pending(): number {
     return this.#waiting.length + this.#delivering.length;
   }
@@ -137,23 +138,23 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
     return this.#after(this.#primary.touch(key, namespace, expiresAt), 'touch', namespace, key, null, expiresAt);
   }
 
-  /** Makes sure that the primary can be reached; the secondary need not be there. */
+  /** Makes sure that the primary can be reached; the secondary may be away. */
   override async connect(signal: AbortSignal): Promise<void> {
     await this.#primary.connect?.(signal);
   }
 
   /** Resolves once the secondary has all that was written before the call; rejects with `CLOSED` if it never will. */
   flush(): Promise<void> {
-    const place = this.#lastPlace;
+    const rank = this.#lastRank;
     return new Promise((resolve, reject) => {
-      this.#flushes.push({ place, resolve, reject });
+      this.#flushes.push({ rank, resolve, reject });
       this.#settleFlushes();
     });
   }
 
   /**
-   * Waits for the secondary, at most `closeTimeoutMs`, then closes both. What it could not deliver is given up and
-   * reported to `onError`. Twice is fine.
+   * Waits for the secondary, at most `closeTimeoutMs`, then closes both. Changes that could not be delivered are
+   * discarded and reported to `onError`. Calling it twice is fine.
    */
   override async close(): Promise<void> {
     await this.#flushWithin(this.#limits.closeTimeoutMs);
@@ -166,7 +167,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
     return this.close();
   }
 
-  /** Hands the change on once the primary has taken it, and not where it has refused. */
+  /** Passes the change on once the primary has accepted it. */
   #after<T>(
     taken: MaybePromise<T>,
     kind: Change['kind'],
@@ -186,14 +187,14 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
     });
   }
 
-  #enqueue(change: Omit<Change, 'place'>): void {
-    this.#lastPlace += 1;
-    this.#waiting.push({ ...change, place: this.#lastPlace });
+  #enqueue(change: Omit<Change, 'rank'>): void {
+    this.#lastRank += 1;
+    this.#waiting.push({ ...change, rank: this.#lastRank });
     if (this.#waiting.length > this.#coalesceAt) this.#coalesce();
     this.#schedule();
   }
 
-  /** Where there are more keys than `maxPending`, waits until it is worth while again. */
+  /** Keeps the last change of each key. With more keys than `maxPending` it waits until twice as many changes are there. */
   #coalesce(): void {
     this.#waiting = coalesce(this.#waiting);
     this.#coalesceAt = Math.max(this.#limits.maxPending, 2 * this.#waiting.length);
@@ -206,7 +207,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
   }
 
   async #deliverBatch(): Promise<void> {
-    // Not within the call of the primary: what the caller does at once goes together.
+    // After the caller's synchronous code, so that its writes share one batch.
     await Promise.resolve();
     this.#scheduled = false;
     this.#delivering = this.#waiting.splice(0, this.#limits.batchSize);
@@ -221,7 +222,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
       const given = this.#delivering;
       this.#delivering = [];
       this.#waiting = [...given, ...this.#waiting];
-      // Empty where `close` has given it up.
+      // Empty if `close` has discarded the batch.
       if (given.length > 0) this.#backOff(toError(error));
     }
     this.#schedule();
@@ -247,10 +248,10 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
   }
 
   #settleFlushes(): void {
-    const first = (this.#delivering[0] ?? this.#waiting[0])?.place ?? Number.POSITIVE_INFINITY;
-    const reached = this.#flushes.filter(({ place }) => place < first);
+    const first = (this.#delivering[0] ?? this.#waiting[0])?.rank ?? Number.POSITIVE_INFINITY;
+    const reached = this.#flushes.filter(({ rank }) => rank < first);
     if (reached.length === 0) return;
-    this.#flushes = this.#flushes.filter(({ place }) => place >= first);
+    this.#flushes = this.#flushes.filter(({ rank }) => rank >= first);
     for (const { resolve } of reached) resolve();
   }
 
@@ -266,7 +267,7 @@ export class MultiBackendContextCache extends BaseContextCache implements AsyncD
   #giveUp(): void {
     const lost = this.pending;
     this.#waiting = [];
-    // The change being made, if any, is not: its outcome is not known.
+    // The change under way may still arrive; its outcome is unknown.
     this.#delivering.length = 0;
     this.#failures = 0;
     this.#clock.clearTimeout(this.#pause);

@@ -4,13 +4,13 @@ import { ContextCacheError } from '../core/errors.ts';
 export interface Owner {
   /** Id of its log. */
   readonly log: string;
-  /** Whether the log is kept in a data directory, so that the cache may come back after its process has ended. */
+  /** `true` if the log is kept in a data directory: the cache may come back after its process has ended. */
   readonly durable: boolean;
   /** Ids of the logs that this one continues, because the cache was restored or forked from them. */
   readonly ancestors: readonly string[];
 }
 
-/** What is known of the owner that stands in the way. */
+/** The cache that a mirror or a store of snapshots belongs to already. */
 export interface OtherOwner {
   /** Id of its log. */
   readonly log: string;
@@ -18,7 +18,7 @@ export interface OtherOwner {
   readonly holder: string;
   /** Milliseconds since it was last active; `undefined` if it has shut down. */
   readonly idleMs: number | undefined;
-  /** Whether it counts as running. */
+  /** `true` while its claim lasts. */
   readonly active: boolean;
 }
 

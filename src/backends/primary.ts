@@ -4,7 +4,7 @@ import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts
 import { admit, type JsonValue } from '../core/value.ts';
 import type { BaseContextCache, MaybePromise } from './base-context-cache.ts';
 
-/** Carries one update to a primary. */
+/** Writes one update to a backend. */
 export function writeToPrimary(primary: BaseContextCache, update: Update): MaybePromise<unknown> {
   const { namespace, key } = update;
   if (key === null) return update.drop ? primary.dropNamespace(namespace) : primary.clearNamespace(namespace);
@@ -19,10 +19,10 @@ export function writeToPrimary(primary: BaseContextCache, update: Update): Maybe
 }
 
 /**
- * Carries the updates of one command to an asynchronous primary, all or none: where one of several is refused, what
- * the earlier ones changed is put back.
+ * Writes the updates of one command to an asynchronous primary, all or none: if one of several is refused, the changes of
+ * the earlier ones are undone.
  *
- * @throws {ContextCacheError} `BACKEND_FAILED` where nothing has changed, `OUTCOME_UNKNOWN` where putting back failed.
+ * @throws {ContextCacheError} `BACKEND_FAILED` if nothing has changed, `OUTCOME_UNKNOWN` if undoing failed.
  */
 export async function writeAllToPrimary(primary: BaseContextCache, updates: readonly Update[]): Promise<void> {
   const before = updates.length > 1 ? await valuesBefore(primary, updates) : undefined;
@@ -37,9 +37,9 @@ export async function writeAllToPrimary(primary: BaseContextCache, updates: read
 }
 
 /**
- * As {@link writeAllToPrimary}, with a primary that answers at once.
+ * Writes the updates of one command to a synchronous primary; otherwise the same as {@link writeAllToPrimary}.
  *
- * @throws {ContextCacheError} as there.
+ * @throws {ContextCacheError} the same.
  */
 export function writeAllAtOnce(primary: BaseContextCache, updates: readonly Update[]): void {
   const before = new Map<Update, JsonValue | undefined>();
@@ -62,7 +62,7 @@ function putBackAtOnce(
 ): void {
   try {
     for (const [{ key, namespace }, value] of [...before].reverse()) {
-      // What was refused, and all after it, is as it was.
+      // The refused update and those after it changed nothing.
       if (primary.get(key as string, namespace) === value) continue;
       if (value === undefined) primary.delete(key as string, namespace);
       else primary.set(key as string, value, namespace);
@@ -115,14 +115,14 @@ async function putBack(
   }
 }
 
-/** Keys that a primary holds and the state does not know: it held them before the cache wrote to the namespace. */
+/** Returns the keys that a primary held before the cache first wrote to the namespace. */
 export function unknownKeys(state: NamespaceState, held: readonly string[]): string[] {
   return held.filter((key) => !state.entries.has(key));
 }
 
 /**
- * Updates that take over what a primary held before the cache knew of it, as `set`s by nobody: the log, and so
- * everything that follows it, then has them too.
+ * Returns `set` updates without an agent for values that a primary held before the cache used it. They put the values
+ * into the log and so to everything that follows it.
  */
 export function adoption(
   state: NamespaceState,

@@ -2,13 +2,12 @@ import type { BigIntStats } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** Tells the temporary files of one process apart. */
+/** Makes the names of temporary files unique within the process. */
 let count = 0;
 
 /**
- * Puts `text` in the place of the file, whole or not at all: whoever reads finds the old content or the new, also
- * after a power cut. The file can be read and written by its owner only. Missing directories are made. Returns what
- * identifies the new file.
+ * Replaces the content of a file, completely or not at all: a reader finds the old text or the new one, also after a
+ * power cut. Only its owner can read and write the file. Creates missing directories. Returns the stats of the new file.
  */
 export async function replaceFile(path: string, text: string): Promise<BigIntStats> {
   const directory = dirname(path);
@@ -27,7 +26,7 @@ export async function replaceFile(path: string, text: string): Promise<BigIntSta
 }
 
 async function writeNew(path: string, text: string): Promise<BigIntStats> {
-  // Left by a crashed process of the same id, if at all.
+  // A crashed process with the same id may have left one.
   await rm(path, { force: true });
   const file = await open(path, 'wx', 0o600);
   try {
@@ -39,7 +38,7 @@ async function writeNew(path: string, text: string): Promise<BigIntStats> {
   }
 }
 
-/** The rename itself is on disk only then. Windows has no such call. */
+/** Syncs the directory, which puts the rename on disk. Windows has no such call. */
 async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const directory = await open(path, 'r');

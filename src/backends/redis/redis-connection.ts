@@ -5,27 +5,30 @@ import { ContextCacheError, toError } from '../../core/errors.ts';
 import { type ClientName, RedisLink, type RedisWork } from './redis-link.ts';
 import { parseRedisUrl, type RedisAddress } from './redis-url.ts';
 
-/** How to reach a Redis. */
+/** How to reach a Redis server. */
 export interface RedisConnectionOptions {
-  /** `redis://[user:password@]host[:port][/db]`, or `rediss://…` for TLS. Not a Redis Cluster. */
+  /**
+   * `redis://[user:password@]host[:port][/db][?prefix=text]`, or `rediss://…` for TLS. User and password are
+   * percent-encoded. Not a Redis Cluster.
+   */
   readonly url: string;
-  /** How long making a connection may take. Default 5000. */
+  /** Milliseconds that connecting and logging in may take. Default 5,000; more than 0. */
   readonly connectTimeoutMs?: number;
-  /** How long one call may take. Default 5000. */
+  /** Milliseconds that one call may take. Default 5,000; more than 0. */
   readonly commandTimeoutMs?: number;
-  /** For `rediss://`: a private certificate authority and the like. Default: Node's. */
+  /** TLS settings for `rediss://`, such as a private certificate authority. Default: those of Node. */
   readonly tls?: ConnectionOptions;
-  /** Default: the machine's. */
+  /** Source of time. Default: the machine's clock. */
   readonly clock?: Clock;
 }
 
 /**
- * A connection to Redis that never hangs and never repeats a call: it connects at the first call, every call has a
- * deadline, a loss rejects what is in flight, and the next call connects anew. Nothing is queued while it is away, and
- * nothing is tried again by itself: that is for whoever knows what may be repeated.
+ * A connection to Redis that never hangs and never repeats a call. It connects at the first call; every call has a
+ * deadline; a lost connection rejects the calls in flight, and the next call connects again. It queues nothing while Redis
+ * is away and retries nothing, because only the caller knows which calls are safe to repeat.
  */
 export class RedisConnection {
-  /** For messages: the URL without user and password. */
+  /** The URL without user, password and prefix, for messages. */
   readonly description: string;
   readonly #address: RedisAddress;
   readonly #connectTimeoutMs: number;
@@ -34,9 +37,9 @@ export class RedisConnection {
   readonly #lostListeners = new Set<(cause: Error) => void>();
   #link: RedisLink | undefined;
   #opening: Promise<RedisLink> | undefined;
-  /** A connection that was given up and that the server may still read from. */
+  /** An abandoned connection that the server may still read from. */
   #abandoned: ClientName | undefined;
-  /** How often it has been closed: what was begun before a close must not go on after it. */
+  /** Number of closes. An attempt to connect that began before a close must not succeed after it. */
   #closes = 0;
 
   constructor(options: RedisConnectionOptions) {
@@ -47,7 +50,7 @@ export class RedisConnection {
     this.#clock = options.clock ?? systemClock;
   }
 
-  /** Whether there is a connection that has not ended. */
+  /** `true` while a connection is established. */
   get connected(): boolean {
     return this.#opening === undefined && this.#link?.alive === true;
   }
@@ -57,7 +60,7 @@ export class RedisConnection {
     return this.#address.prefix;
   }
 
-  /** Connects where there is no connection and makes sure that the one there is answers. */
+  /** Connects if there is no connection, and makes sure that an existing one answers. */
   async connect(signal?: AbortSignal): Promise<void> {
     const closes = this.#closes;
     if (this.#link?.alive) {
@@ -74,9 +77,9 @@ export class RedisConnection {
   }
 
   /**
-   * Runs one call (or several at once) within the deadline.
+   * Runs one call, or several at once, within the deadline.
    *
-   * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT` (whether it was done is not known), `BACKEND_FAILED`,
+   * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT` (it is unknown if Redis has carried it out), `BACKEND_FAILED`,
    *   `CLOSED`.
    */
   async run<T>(work: RedisWork<T>, signal?: AbortSignal): Promise<T> {
@@ -87,13 +90,13 @@ export class RedisConnection {
     return link.perform(work, this.#commandTimeoutMs, signal);
   }
 
-  /** Calls `lost` when an established connection breaks by itself, idle or not. Returns how to stop. */
+  /** Calls `lost` when an established connection breaks by itself, idle or not. Returns a function that removes the listener. */
   onLost(lost: (cause: Error) => void): () => void {
     this.#lostListeners.add(lost);
     return () => this.#lostListeners.delete(lost);
   }
 
-  /** Ends it; what is in flight rejects with `CLOSED`, a later call connects anew. Twice is fine. */
+  /** Ends the connection. Calls in flight reject with `CLOSED`; a later call connects again. Calling it twice is fine. */
   close(): void {
     this.#closes += 1;
     this.#opening = undefined;
@@ -101,7 +104,7 @@ export class RedisConnection {
     this.#link = undefined;
   }
 
-  /** Calls that come while it is being made share it; the one that is aborted takes it down for all. */
+  /** Calls made while connecting share the attempt. An abort of one of them ends it for all. */
   async #connected(signal: AbortSignal | undefined): Promise<RedisLink> {
     const onAbort = () => this.#link?.destroy();
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -120,7 +123,7 @@ export class RedisConnection {
     const { Command, Redis } = await import('ioredis');
     if (closes !== this.#closes) throw this.#closedError();
     const link = new RedisLink(new Redis(clientOptions(this.#address)), Command, this.#clock, this.description);
-    // Already here, so that `close` and an abort find it while it is being made.
+    // Set before the greeting, so that `close` and an abort can end the attempt.
     this.#link = link;
     try {
       await link.perform((client) => this.#greet(client, link), this.#connectTimeoutMs);
@@ -136,7 +139,7 @@ export class RedisConnection {
 
   async #greet(client: Redis, link: RedisLink): Promise<void> {
     await client.connect();
-    // Neither is left to the client: it would not tell a wrong password from none, and go on in database 0.
+    // Not left to the client, which ignores a wrong password and stays in database 0.
     await this.#logIn(client);
     if (this.#address.db !== 0) await client.select(this.#address.db);
     else await client.ping();
@@ -151,14 +154,14 @@ export class RedisConnection {
     try {
       await (username === undefined ? client.auth(password) : client.auth(username, password));
     } catch (error) {
-      // It asks for no password, so that it is none the worse for one.
+      // A server without a password refuses AUTH; the connection works all the same.
       if (!/without any password configured|no password is set/.test(toError(error).message)) throw error;
     }
   }
 
   /**
-   * A server that was stopped finds the calls of a connection long given up when it goes on. It must not take them
-   * after newer ones.
+   * Kills the abandoned connection. A server that was paused still reads the calls of that connection when it resumes,
+   * and must not carry them out after newer ones.
    */
   async #endAbandoned(client: Redis): Promise<void> {
     if (this.#abandoned === undefined) return;
@@ -177,7 +180,7 @@ function clientOptions({ host, port, tls }: RedisAddress): RedisOptions {
   return {
     host,
     port,
-    // Whatever the name resolves to, not IPv4 only.
+    // IPv4 and IPv6.
     family: 0,
     ...(tls === undefined ? {} : { tls }),
     lazyConnect: true,
@@ -188,20 +191,20 @@ function clientOptions({ host, port, tls }: RedisAddress): RedisOptions {
     autoResubscribe: false,
     maxRetriesPerRequest: null,
     retryStrategy: () => null,
-    // The deadline of each call is the link's.
+    // The link has a deadline for each call.
     connectTimeout: 0,
     keepAlive: 10_000,
   };
 }
 
-/** Id and address together, so that after a restart of the server no other client of the same id is meant. */
+/** Id and address together: after a restart of the server another client may have the same id. */
 async function nameOf(client: Redis): Promise<ClientName | undefined> {
   const info = String(await orIfRefused(client.call('CLIENT', ['INFO']), ''));
   const [id, address] = [/\bid=(\d+)/.exec(info)?.[1], /\baddr=(\S+)/.exec(info)?.[1]];
   return id === undefined || address === undefined ? undefined : ['ID', id, 'ADDR', address];
 }
 
-/** For what an old server does not know or a restricted user may not do. */
+/** Resolves with `otherwise` if Redis refuses the call: an old server may not know it, a restricted user may not use it. */
 export async function orIfRefused<T>(call: Promise<T>, otherwise: T): Promise<T> {
   try {
     return await call;

@@ -38,15 +38,19 @@ const OPTIONS = optionNames<RedisContextCacheOptions>('RedisContextCache', {
 const CHUNK_KEYS = 1000;
 
 /**
- * Values in Redis, as MessagePack under `<prefix><namespace>:<key>`; in the namespace `%` and `:` are percent-encoded,
- * so that the first colon ends it. Beside them, and never in their way because an encoded namespace is not empty and
- * has no colon, lie `<prefix>:namespaces` (a set), `<prefix>:keys:<namespace>` (a set of names for each namespace, so
- * that listing and clearing touch nothing else) and `<prefix>:positions` (a hash: the log mirrored here and how far).
+ * Values in Redis, as MessagePack under `<prefix><namespace>:<key>`. In the namespace `%` and `:` are percent-encoded,
+ * so the first colon after the prefix ends it. Four kinds of keys lie beside the values and never collide with them,
+ * because an encoded namespace is not empty and has no colon: `<prefix>:namespaces` (a set), `<prefix>:keys:<namespace>`
+ * (a set of the keys of each namespace, so that listing and clearing touch nothing else), `<prefix>:positions` (a hash
+ * from log to position) and `<prefix>:owner` (the cache that mirrors here). `docs/formats.md` describes them.
  *
- * Every change is one step for Redis. An entry with `expiresAt` also expires by Redis's own clock, in case this
- * process is gone by then. Needs Redis 5 or later, not a Cluster. It connects at the first call and, after a loss, at
- * the next; no call hangs. Calls reject with `UNREACHABLE`, `TIMED_OUT` (whether it was done is not known),
+ * Every change is atomic in Redis. An entry with `expiresAt` also expires by the clock of Redis, in case this process has
+ * ended by then. Needs Redis 5 or later, not a Cluster. It connects at the first call, and again at the next call after
+ * a loss; no call hangs. Calls reject with `UNREACHABLE`, `TIMED_OUT` (it is unknown if Redis has carried it out),
  * `BACKEND_FAILED` or `CLOSED`.
+ *
+ * As the mirror of an `AgentContextCache` one database and prefix belong to one cache: another one is refused with
+ * `OWNED_BY_ANOTHER`. Direct calls of `set` and its kin are not checked.
  *
  * @example
  * ```ts
@@ -99,7 +103,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     return (await this.#run(DELETE, [this.#layout.value(namespace, key), this.#layout.index(namespace)], [key])) === 1;
   }
 
-  /** Read page by page: a key that is set or deleted meanwhile may be in it or not. */
+  /** Lists the keys page by page. A key that is set or deleted meanwhile may be listed or not. */
   override async listKeys(namespace: string): Promise<string[]> {
     const names = new Set<string>();
     let cursor = '0';
@@ -112,7 +116,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     return [...names];
   }
 
-  /** Empties the namespace, which stays listed. */
+  /** Removes all keys of the namespace, which stays listed. */
   override async clearNamespace(namespace: string): Promise<void> {
     await this.#clear(namespace, '0');
   }
@@ -121,7 +125,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     await this.#clear(namespace, '1');
   }
 
-  /** Read page by page, like {@link listKeys}. */
+  /** Lists the namespaces page by page, as {@link listKeys} does. */
   override async listNamespaces(): Promise<string[]> {
     const names = new Set<string>();
     let cursor = '0';
@@ -153,12 +157,12 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   /**
-   * Takes the updates and the position in one step; in several, each of which moves the position, where they are more
-   * than about a megabyte. Those that a first try has brought already are left out. Where `after` and `through` are
-   * the same, the updates are taken at that position. A log that nothing is known of is at position 0.
+   * Writes the updates and the position in one step, or in several that each move the position if there are more than
+   * 2,048 updates or a megabyte. Updates that an earlier attempt has brought are left out. If `after` equals `through`,
+   * the position stays. A log that Redis does not know is at position 0.
    *
-   * @throws {MirrorMismatchError} where they do not follow on what Redis holds, or where an entry that they touch has
-   *   expired in Redis before they came; the position is forgotten then.
+   * @throws {MirrorMismatchError} if they do not follow on the stored position, or if an entry that they touch has
+   *   expired in Redis before they arrived; the position is removed then.
    */
   override applyUpdates(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
     return this.#mirror.apply(updates, mark, signal);
@@ -177,7 +181,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
   }
 
   /**
-   * Whether a log that `log` does not continue has written here too: that of an earlier process without a data
+   * Returns `true` if a log that `log` does not continue has written here too: that of an earlier process without a data
    * directory, for example.
    */
   override async otherLogs(log: string, signal?: AbortSignal): Promise<boolean> {
@@ -203,7 +207,7 @@ export class RedisContextCache extends BaseContextCache implements AsyncDisposab
     return this.#owner.release();
   }
 
-  /** Connects where it is not connected, and makes sure that Redis answers. */
+  /** Connects if there is no connection, and makes sure that Redis answers. */
   override connect(signal?: AbortSignal): Promise<void> {
     return this.#connection.connect(signal);
   }

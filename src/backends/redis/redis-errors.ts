@@ -1,26 +1,26 @@
 import { ContextCacheError, toError } from '../../core/errors.ts';
 
-/** What to do about an error reply, by its first word. */
+/** The remedy for an error reply, by its first word. */
 const REMEDIES: Readonly<Record<string, string>> = {
   NOAUTH: 'Put user and password into its URL.',
   WRONGPASS: 'Correct user and password in its URL.',
   NOPERM: 'Give its user the right to run scripts and to use the keys under the prefix.',
   READONLY: 'It is a replica: name the URL of the server that takes writes.',
   OOM: 'Its memory is used up: raise maxmemory or free some.',
-  MISCONF: 'It cannot save to its disk: mend that, or switch stop-writes-on-bgsave-error off.',
+  MISCONF: 'It cannot save to its disk: repair that, or switch stop-writes-on-bgsave-error off.',
   WRONGTYPE: 'Another program uses the same keys: choose a prefix of its own for the cache.',
-  BUSY: 'A script of somebody holds it up: wait, or end that script.',
+  BUSY: 'It is busy with a long script: wait, or end that script.',
 };
 
-/** Replies of a server that will be there soon. */
+/** Replies of a server that will be ready soon. */
 const NOT_YET: Readonly<Record<string, string>> = {
   LOADING: 'It is loading its data: try again in a while.',
-  MASTERDOWN: 'It has lost the server that it copies: try again in a while.',
+  MASTERDOWN: 'It has lost its primary server: try again in a while.',
 };
 
 /**
- * The error of this package for what the client has thrown. An error reply is `BACKEND_FAILED`, anything else (and a
- * server that is still loading) `UNREACHABLE`.
+ * Returns an error of this package for an error of the client: `BACKEND_FAILED` for an error reply, `UNREACHABLE` for
+ * anything else and for a server that is still loading.
  */
 export function redisError(description: string, thrown: unknown): ContextCacheError {
   if (thrown instanceof ContextCacheError) return thrown;
@@ -42,8 +42,8 @@ export function redisError(description: string, thrown: unknown): ContextCacheEr
 }
 
 /**
- * The client hangs the command with its arguments on an error, and some replies repeat them: keys, values and, for
- * AUTH, the password. None of them may reach a log.
+ * Returns the error without the arguments of its command. The client attaches them, and some replies repeat them: keys,
+ * values and, for AUTH, the password. None of them may reach a log.
  */
 function withoutArguments(error: Error): Error {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';

@@ -1,8 +1,8 @@
 import { encodeNamespace } from '../../core/names.ts';
 
-/** Where what is in Redis. */
+/** The names of the keys in Redis. */
 export class RedisLayout {
-  /** What every key begins with. */
+  /** The beginning of every key. */
   readonly prefix: string;
   /** A set: the namespaces, encoded. */
   readonly namespaces: string;
@@ -18,7 +18,7 @@ export class RedisLayout {
     this.owner = `${prefix}:owner`;
   }
 
-  /** What the value keys of a namespace begin with. */
+  /** The beginning of the keys that hold the values of a namespace. */
   space(namespace: string): string {
     return `${this.prefix}${encodeNamespace(namespace)}:`;
   }

@@ -3,15 +3,15 @@ import type { Clock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { redisError } from './redis-errors.ts';
 
-/** What is done on a connection. `command`: the class of the client's commands, for those that it does not make. */
+/** Calls on a connection. `command` is the client's class of commands, to make commands that the client does not offer. */
 export type RedisWork<Result> = (client: Redis, command: typeof Command) => Promise<Result>;
 
-/** How a client is named to its own server, for `CLIENT KILL`. */
+/** The arguments of `CLIENT KILL` that name a client to its server. */
 export type ClientName = readonly string[];
 
 /**
- * One connection from its making to its end; it never comes back. Every call has a deadline: one that passes it, or
- * is aborted, takes the connection down, as what comes after it could only hang too.
+ * One connection, from connecting to its end; it does not reconnect. Every call has a deadline. A call that passes it, or
+ * is aborted, ends the connection, because the calls behind it could only hang too.
  */
 export class RedisLink {
   readonly #client: Redis;
@@ -23,7 +23,7 @@ export class RedisLink {
   #onEnd: (cause: ContextCacheError) => void = () => {};
   #lastError: unknown;
   #end: ContextCacheError | undefined;
-  /** Set once the server has told. */
+  /** Set when the server has answered `CLIENT INFO`. */
   clientName: ClientName | undefined;
 
   constructor(client: Redis, command: typeof Command, clock: Clock, description: string) {
@@ -44,14 +44,14 @@ export class RedisLink {
     return this.#end === undefined;
   }
 
-  /** Called once if the connection ends by itself, not by {@link destroy} or a deadline. */
+  /** Sets the listener that is called once if the connection ends by itself, not by {@link destroy} or a deadline. */
   onEnd(listener: (cause: ContextCacheError) => void): void {
     this.#onEnd = listener;
   }
 
-  /** Runs one call; rejects at its deadline at the latest. */
+  /** Runs one call. Rejects at its deadline at the latest. */
   perform<T>(work: RedisWork<T>, timeoutMs: number, signal?: AbortSignal): Promise<T> {
-    // An abort while the connection was being made is not heard again.
+    // The signal may have aborted while the connection was made.
     if (signal?.aborted) this.destroy();
     if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => {
@@ -65,7 +65,7 @@ export class RedisLink {
         reject(error);
       };
       const giveUp = (why: string, cause?: unknown) => {
-        const message = `Redis at ${this.#description} ${why}. Whether a change has been made is not known: repeat it.`;
+        const message = `Redis at ${this.#description} ${why}. A change may have been made or not: repeat it.`;
         fail(new ContextCacheError('TIMED_OUT', message, cause === undefined ? {} : { cause }));
         this.destroy();
       };
@@ -83,11 +83,11 @@ export class RedisLink {
     });
   }
 
-  /** Ends it at once; what is in flight rejects. */
+  /** Ends the connection at once; calls in flight reject. */
   destroy(
     cause = new ContextCacheError(
       'UNREACHABLE',
-      `The connection to Redis at ${this.#description} was given up. Repeat the call.`,
+      `The connection to Redis at ${this.#description} was ended. Repeat the call.`,
     ),
   ): void {
     this.#onEnd = () => {};
@@ -97,7 +97,7 @@ export class RedisLink {
   #finish(cause: ContextCacheError): void {
     if (this.#end !== undefined) return;
     this.#end = cause;
-    // A polite end would wait for the other side, which may be stopped.
+    // A graceful end would wait for the server, which may be paused.
     this.#client.disconnect();
     this.#client.stream?.destroy();
     for (const fail of [...this.#inFlight]) fail(cause);

@@ -10,40 +10,40 @@ import { instantOf, type RedisLayout } from './redis-layout.ts';
 import { APPLY, APPLY_REPLY, runScript } from './redis-scripts.ts';
 import { execute, type Transaction, transactionOf } from './redis-transaction.ts';
 
-/** Bounds of one step, so that it holds nobody else up for long. */
+/** Greatest number of updates, and of their estimated bytes, in one step: a step blocks the other clients of Redis. */
 const CHUNK_UPDATES = 2048;
 const CHUNK_BYTES = 1024 * 1024;
 
-/** One step, made ready. */
+/** One prepared step. */
 interface Step extends LogMark {
   readonly updates: readonly Update[];
-  /** `undefined`: only a script can do it. */
+  /** `undefined` if only a script can do it. */
   readonly transaction: Transaction | undefined;
 }
 
-/** The position that a connection has seen, and watches. */
+/** The position that a connection has read and watches. */
 interface Watched {
   readonly client: Redis;
   readonly log: string;
   readonly stored: string | null;
 }
 
-/** `done`, or where Redis is instead. */
+/** `done`, or the position at which Redis is instead. */
 type Outcome = 'done' | { readonly at: number };
 
 /**
- * Takes batches of updates into Redis, each with the position it leads to, and only if Redis is at the one before.
+ * Writes batches of updates into Redis, each with its position, and only if Redis is at the position before.
  *
- * Sets and removals go as a transaction that comes to nothing if the positions have changed since they were looked at:
- * four times as fast as a script, which every key has to pass through Lua in. A script does what has to look before it
- * changes anything (a touch, a clear), and what did not get through as a transaction because another log is mirrored
- * here as well. The next step is made ready while Redis carries out the one before.
+ * Sets and removals go as a transaction that Redis discards if the positions have changed since they were read. It is
+ * four times as fast as a script, in which every key passes through Lua. A script does the updates that must read before
+ * they change anything (a touch, a clear), and a step whose transaction was discarded because another log is mirrored
+ * here as well. The next step is prepared while Redis carries out the one before.
  */
 export class RedisMirror {
   readonly #connection: RedisConnection;
   readonly #layout: RedisLayout;
   #watched: Watched | undefined;
-  /** Settles with the last batch. What a connection watches is one for all of its calls: so one batch at a time. */
+  /** Settles with the last batch. Batches go one at a time, because all calls of a connection share what it watches. */
   #last: Promise<void> | undefined;
 
   constructor(connection: RedisConnection, layout: RedisLayout) {
@@ -111,7 +111,7 @@ export class RedisMirror {
     return seen === log && (stored ?? '0') === String(after);
   }
 
-  /** Nothing is watched where the server, or what stands before it, refuses. */
+  /** Reads and watches the positions. Nothing is watched if the server, or a proxy before it, refuses. */
   async #watch(log: string, signal: AbortSignal): Promise<void> {
     const { positions } = this.#layout;
     this.#watched = undefined;
@@ -122,13 +122,13 @@ export class RedisMirror {
     }, signal);
   }
 
-  /** Whether it was carried out. Not where the connection is no longer the one that watches. */
+  /** Returns `true` if Redis has carried the transaction out; `false` also if another connection watches by now. */
   async #transact(step: Step, transaction: Transaction, watched: Watched, signal: AbortSignal): Promise<boolean> {
     const { log } = step;
     this.#watched = undefined;
     return this.#connection.run(async (client, command) => {
       if (client !== watched.client) return false;
-      // What has been done in part is not what the position says: everything has to be copied again.
+      // A partial transaction does not match its position: the whole state must be copied again.
       const forget = () => client.hdel(this.#layout.positions, log);
       const { done, stored } = await execute(client, command, transaction, forget);
       this.#watched = { client, log, stored };
@@ -137,7 +137,7 @@ export class RedisMirror {
   }
 
   async #script({ log, after, through, updates }: Step, signal: AbortSignal): Promise<Outcome> {
-    // It changes the positions.
+    // The script changes the positions, which ends the watching.
     this.#watched = undefined;
     const { prefix, positions, namespaces } = this.#layout;
     const changes = coalesce(updates.map(changeOf)).flatMap(changeArguments);
@@ -150,7 +150,7 @@ export class RedisMirror {
   }
 }
 
-/** @throws {MirrorMismatchError} where what is stored is no position. */
+/** @throws {MirrorMismatchError} if the stored value is not a position. */
 function elsewhere(stored: string | null | undefined, after: number): Outcome {
   const at = positionOf(stored);
   if (at !== undefined) return { at };
@@ -160,13 +160,13 @@ function elsewhere(stored: string | null | undefined, after: number): Outcome {
   );
 }
 
-/** A position as Redis holds it; `undefined` for what is none. */
+/** Reads a position as Redis holds it; `undefined` if it is not one. */
 export function positionOf(stored: string | null | undefined): number | undefined {
-  // The digits are compared: what is not written as they are is no position.
+  // Scripts compare the digits, so only the canonical form counts.
   return stored && /^(?:0|[1-9]\d{0,15})$/.test(stored) ? Number(stored) : undefined;
 }
 
-/** As many updates from the front as one step may have; one at the least. */
+/** Returns the first updates, as many as one step may have; at least one. */
 function firstChunk(updates: readonly Update[]): readonly Update[] {
   let bytes = 0;
   let count = 0;

@@ -15,7 +15,7 @@ const RENEW_MS = 5_000;
 /** Milliseconds that giving a claim up may take: the claim ends by itself, so a shutdown need not wait for it. */
 const RELEASE_MS = 1_000;
 
-/** What a claim is about. */
+/** The keys of a claim, and its name in messages. */
 export interface Claimed {
   /** The key of the mark: a hash with the owner's log, process and last sign of life. */
   readonly key: string;

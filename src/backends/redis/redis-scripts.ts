@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 
-/** A script that runs in Redis as one step nobody can come between. */
+/** A script that Redis runs as one atomic step. */
 export interface Script {
   readonly source: string;
   readonly sha: string;
@@ -11,7 +11,7 @@ function script(source: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') };
 }
 
-/** Runs a script; Redis gets its source only where it does not know it yet. */
+/** Runs a script. Sends its source only if Redis does not know it yet. */
 export async function runScript(
   client: Redis,
   { sha, source }: Script,
@@ -28,8 +28,8 @@ export async function runScript(
 }
 
 /**
- * Chunks, as Lua hands over some thousand arguments at the most. The index goes last, and at once, so that a script
- * that is cut short can be repeated.
+ * Works in chunks, because Lua passes only some thousand arguments to a call. Removes the index last and at once, so that
+ * an interrupted script can be repeated.
  */
 const CLEAR_FUNCTION = `
 local function clear(index, space)
@@ -47,8 +47,8 @@ end
 
 /**
  * KEYS: value, index, namespaces. ARGV: value, expiresAt or '', key, namespace.
- * Index before value: a script that Redis ends in the middle leaves a name without a value, which listing skips, and
- * never a value without a name.
+ * Writes the index before the value: a script that Redis ends in the middle leaves a name without a value, which listing
+ * skips, and never a value without a name.
  */
 export const SET = script(`
 redis.call('SADD', KEYS[3], ARGV[4])
@@ -58,14 +58,14 @@ if ARGV[2] ~= '' then redis.call('PEXPIREAT', KEYS[1], ARGV[2]) end
 return 1
 `);
 
-/** KEYS: value, index. ARGV: key. Returns how many there were. */
+/** KEYS: value, index. ARGV: key. Returns the number of removed values, 0 or 1. */
 export const DELETE = script(`
 local removed = redis.call('UNLINK', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])
 return removed
 `);
 
-/** KEYS: index, namespaces. ARGV: what value keys begin with, namespace, '1' to take it off the list. */
+/** KEYS: index, namespaces. ARGV: beginning of the value keys, namespace, '1' to remove it from the list. */
 export const CLEAR = script(`${CLEAR_FUNCTION}
 clear(KEYS[1], ARGV[1])
 if ARGV[3] == '1' then redis.call('SREM', KEYS[2], ARGV[2]) end
@@ -73,8 +73,8 @@ return 1
 `);
 
 /**
- * A page of the names that have a value. KEYS: index. ARGV: cursor, what value keys begin with. Names whose value
- * Redis has expired or evicted leave the index; on a replica, which may not write, they are only skipped.
+ * Returns a page of the names that have a value. KEYS: index. ARGV: cursor, beginning of the value keys. Removes names
+ * from the index if Redis has expired or evicted their value; a replica, which may not write, only skips them.
  */
 export const LIST = script(`
 local page = redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', 1000)
@@ -93,10 +93,10 @@ export const APPLY_REPLY = { elsewhere: 0, done: 1, entryGone: 2 } as const;
  * KEYS: positions, namespaces. ARGV: prefix, log, after, through, then the changes, at most one of a key, each as
  * kind, namespace, key, expiresAt or '', value.
  *
- * Nothing is changed unless the stored position is \`after\`; the new one is stored last, so that a script that Redis
- * refuses in the middle (no memory left) is repeated whole. A touch of an entry that should be there and is not means
- * that Redis has expired it while the updates were on their way: the position is forgotten, so that everything is
- * copied again. A Redis that evicts loses entries all the time and by order, and there it means nothing.
+ * Changes nothing unless the stored position is \`after\`. Stores the new position last, so that a script that Redis
+ * refuses in the middle (out of memory) is repeated completely. A touch of a missing entry that should exist means that
+ * Redis expired it while the updates were under way: the position is removed, so that the whole state is copied again.
+ * A Redis that evicts entries is configured to lose them, so there a missing entry means nothing.
  */
 export const APPLY = script(`${CLEAR_FUNCTION}
 local prefix = ARGV[1]
@@ -155,7 +155,7 @@ export const OWN_REPLY = { other: 0, owned: 1, gone: 2 } as const;
 /** Values of a log in the positions that is no longer the owner; neither is a position, so its writes are refused. */
 const TAKEN_OVER = { byDescendant: 'replaced', byStranger: 'lost' } as const;
 
-/** Whether a log in the positions has left content that its successor does not replace. */
+/** Returns `true` if a log in the positions has left content that its successor does not replace. */
 export function isShared(stored: string): boolean {
   return stored !== TAKEN_OVER.byDescendant;
 }

@@ -5,22 +5,22 @@ import type { Update } from '../../core/update.ts';
 import { instantOf, type RedisLayout } from './redis-layout.ts';
 import { RespWriter } from './resp-writer.ts';
 
-/** Updates as one step for Redis: the bytes of `MULTI … EXEC`, and of what guards the one after it. */
+/** Updates as one step for Redis: the bytes of `MULTI … EXEC`, and of the commands that guard the next step. */
 export interface Transaction {
   readonly bytes: Buffer;
   readonly commands: number;
 }
 
-/** What an entry takes beside its value, about: its name and its key in the index. */
+/** Estimated bytes of an entry beside its value: its name and its key in the index. */
 const ENTRY_BYTES = 128;
 
 /** The last update of each key, by namespace. */
 type Changed = ReadonlyMap<string, ReadonlyMap<string, Update>>;
 
 /**
- * The updates and the position they lead to as a transaction; `undefined` where one of them is more than a set or a
- * removal of a key. For a connection that watches the positions: it comes to nothing where they have changed since.
- * Afterwards the connection watches them again, and the last reply is the position that is there.
+ * Returns the updates and their position as a transaction; `undefined` if one of them is neither a set nor a removal of
+ * a key. The connection must watch the positions: Redis discards the transaction if they have changed since. Afterwards
+ * the connection watches them again, and the last reply is the stored position.
  */
 export function transactionOf(
   updates: readonly Update[],
@@ -48,19 +48,19 @@ function roomFor(updates: readonly Update[]): number {
   return bytes;
 }
 
-/** What came of a transaction. */
+/** The outcome of a transaction. */
 export interface Executed {
-  /** Whether it was carried out; else the positions have changed before it, and nothing has been done. */
+  /** `true` if Redis has carried it out; otherwise the positions had changed, and nothing was done. */
   readonly done: boolean;
-  /** The position that is there now, as Redis has it; watched. */
+  /** The stored position as Redis holds it; the connection watches it. */
   readonly stored: string | null;
 }
 
 /**
- * Carries a transaction out.
+ * Executes a transaction.
  *
- * @throws what Redis says of the first command that it refuses. Where it did so while it carried them out, the others
- *   have been done: `partly` is called first.
+ * @throws the reply of the first refused command. If Redis refused it during the execution, the other commands were
+ *   carried out, and `partly` is called first.
  */
 export async function execute(
   client: Redis,
@@ -80,7 +80,7 @@ export async function execute(
   throw failed;
 }
 
-/** Takes the place of one command; the first brings the bytes of all. */
+/** Stands for one command in the pipeline; the first one carries the bytes of all. */
 function written(command: typeof Command, bytes: Buffer | ''): Command {
   const place = new command('transaction', [], { replyEncoding: 'utf8' });
   place.toWritable = () => bytes;

@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { ContextCacheError } from '../../core/errors.ts';
 
-/** Where a Redis is and how to log in. */
+/** The parts of a Redis URL. */
 export interface RedisAddress {
   readonly host: string;
   readonly port: number;
@@ -9,9 +9,9 @@ export interface RedisAddress {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly tls: ConnectionOptions | undefined;
-  /** What every key begins with, from `?prefix=`; `undefined` if the URL names no prefix. */
+  /** The beginning of every key, from `?prefix=`; `undefined` if the URL names no prefix. */
   readonly prefix: string | undefined;
-  /** For messages: without user and password. */
+  /** The URL without user, password and prefix, for messages. */
   readonly description: string;
 }
 

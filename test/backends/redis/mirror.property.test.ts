@@ -118,13 +118,13 @@ it.each([
   await fc.assert(property, fcOptions(runs));
 });
 
-it('coalesced changes have the same end, are one of each key, and keep their places in order', () => {
+it('coalesced changes have the same end, are one of each key, and keep their ranks in order', () => {
   const property = fc.property(asked, (commands) => {
     const { updates, model } = logOf(commands);
     const changes = coalesce(updates.map(changeOf));
     const ends = new Map<string, unknown>();
-    const places = changes.map(({ place }) => place);
-    expect(places).toEqual([...places].sort((a, b) => a - b));
+    const ranks = changes.map(({ rank }) => rank);
+    expect(ranks).toEqual([...ranks].sort((a, b) => a - b));
     expect(new Set(changes.map(({ namespace, key }) => JSON.stringify([namespace, key]))).size).toBe(changes.length);
     for (const { kind, namespace, key, value } of changes) {
       const inNamespace = JSON.stringify(namespace);
