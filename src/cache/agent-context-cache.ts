@@ -1,6 +1,7 @@
 import type { ActorRefFrom } from 'xstate';
 import type { SupervisorLogic } from '../actors/supervisor.ts';
 import { type WatchedUpdate, type WatchOptions, watchUpdates } from '../actors/watch.ts';
+import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type {
@@ -15,7 +16,21 @@ import type {
 import { untilAborted } from '../core/deadline.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
+import type {
+  AnyNamespaces,
+  BatchOf,
+  DefaultNamespace,
+  FilterOf,
+  KeyArgument,
+  KeyOf,
+  ManyArgument,
+  NameArgument,
+  NamespaceOf,
+  NamespaceTypes,
+  UpdateOf,
+  ValueArgument,
+  ValueOf,
+} from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
@@ -25,14 +40,13 @@ import { Inspection } from '../engine/inspection.ts';
 import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
 import type { LogRange } from '../engine/log-range.ts';
 import { CACHE_OPTIONS, OPEN_OPTIONS } from '../engine/option-names.ts';
-import type { CacheOptions, OpenOptions } from '../engine/options.ts';
+import type { CacheOptions, EngineOptions, OpenOptions } from '../engine/options.ts';
 import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
-import { Writer } from '../engine/writer.ts';
+import { type UpdateResult, Writer } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
-import type { Inspectable } from '../inspector/inspectable.ts';
 import type { Difference, DifferenceOptions } from '../past/difference.ts';
 import { Digests } from '../past/digests.ts';
 import { type BisectOptions, type Culprit, type EntryVersion, History, type PositionOrDate } from '../past/history.ts';
@@ -47,9 +61,7 @@ import { NamespaceHandle } from './namespace-handle.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SUBSCRIBE_FILTER, SYNCED_OPTIONS } from './option-names.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
-import type { Answer, AnswerTo, BatchOf, WaitOptions } from './types.ts';
-
-type DefaultNamespace = typeof DEFAULT_NAMESPACE;
+import type { Answer, AnswerTo, WaitOptions } from './types.ts';
 
 /**
  * Shared memory for agents: keys and values by namespace. Every change is an update in a log, and mirror, broadcast,
@@ -66,10 +78,9 @@ type DefaultNamespace = typeof DEFAULT_NAMESPACE;
  * ```
  */
 export class AgentContextCache<
-  S extends NamespaceTypes = AnyNamespaces,
+  S extends NamespaceTypes<S> = AnyNamespaces,
   P extends BaseContextCache = InMemoryContextCache,
-> implements Inspectable
-{
+> {
   /** Reads for tools that show a cache. */
   readonly inspection: Inspection;
   readonly #engine: Engine;
@@ -85,11 +96,11 @@ export class AgentContextCache<
   #shutdown: Promise<ShutdownReport> | undefined;
 
   /** Creates a cache in memory, ready at once. {@link AgentContextCache.open} opens one on a durable log. */
-  constructor(options?: CacheOptions<P>);
+  constructor(options?: CacheOptions<P, S>);
   /** @internal */
-  constructor(options: CacheOptions<P>, storage: Storage, awaitCommit: boolean);
+  constructor(options: EngineOptions, storage: Storage, awaitCommit: boolean);
   constructor(
-    options: CacheOptions<P> = {},
+    options: EngineOptions = {},
     storage: Storage = memoryStorage(CACHE_OPTIONS.checked(options)),
     awaitCommit = false,
   ) {
@@ -127,7 +138,7 @@ export class AgentContextCache<
       send: (command) => supervisor.accept(command),
     };
     this.inspection = new Inspection(engine, storage, options);
-    if (options.inspector) startOwnInspector(this, options.inspector, report);
+    if (options.inspector) startOwnInspector(this as unknown as AgentContextCache, options.inspector, report);
   }
 
   /**
@@ -137,15 +148,16 @@ export class AgentContextCache<
    *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and the errors of `replay` if the log of
    *   a data directory is damaged.
    */
-  static async open<S extends NamespaceTypes = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
-    options: OpenOptions<P>,
-  ): Promise<AgentContextCache<S, P>> {
-    return AgentContextCache.over<S, P>(options, await storageOf(OPEN_OPTIONS.checked(options)));
+  static open<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
+    options: OpenOptions<P, S>,
+  ): Promise<AgentContextCache<S, P>>;
+  static async open(options: EngineOptions): Promise<unknown> {
+    return AgentContextCache.over(options, await storageOf(OPEN_OPTIONS.checked(options)));
   }
 
   /** @internal Creates a cache on this storage, which the cache closes. */
-  static async over<S extends NamespaceTypes, P extends BaseContextCache = InMemoryContextCache>(
-    options: OpenOptions<P>,
+  static async over<S extends NamespaceTypes<S>, P extends BaseContextCache = InMemoryContextCache>(
+    options: EngineOptions,
     storage: Storage,
   ): Promise<AgentContextCache<S, P>> {
     try {
@@ -177,48 +189,53 @@ export class AgentContextCache<
   }
 
   /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
-  get<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(key: K, namespace: N): Answer<P, ValueOf<S, N, K> | undefined>;
-  get<K extends KeyOf<S, DefaultNamespace>>(key: K): Answer<P, ValueOf<S, DefaultNamespace, K> | undefined>;
+  get<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Answer<P, ValueOf<S, N, K> | undefined>;
   get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
     return this.#reader.get(key, namespace);
   }
 
   /** Returns the values of several keys in the order given, `undefined` for each that is missing. */
-  getMany<N extends NamespaceOf<S> = DefaultNamespace>(
-    keys: readonly KeyOf<S, N>[],
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]> {
-    return this.#reader.getMany(keys, namespace) as Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]>;
+  getMany<const K extends string, const N extends string = DefaultNamespace>(
+    keys: readonly KeyArgument<S, N, K>[],
+    namespace?: NameArgument<S, N>,
+  ): Answer<P, (ValueOf<S, N, K> | undefined)[]>;
+  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.getMany(keys, namespace);
   }
 
   /** Returns whether the key has a value. */
-  has<N extends NamespaceOf<S> = DefaultNamespace>(
-    key: KeyOf<S, N>,
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Answer<P, boolean> {
-    return this.#reader.has(key, namespace) as Answer<P, boolean>;
+  has<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Answer<P, boolean>;
+  has(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.has(key, namespace);
   }
 
   /** Returns the value with its version, instants and agent. */
-  entry<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
-    key: K,
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
-    return this.#reader.entry(key, namespace) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  entry<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  entry(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.entry(key, namespace);
   }
 
   /** Returns all entries of a namespace in no particular order. */
-  entries<N extends NamespaceOf<S> = DefaultNamespace>(
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
-    return this.#reader.entries(namespace) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  entries<const N extends string = DefaultNamespace>(
+    namespace?: NameArgument<S, N>,
+  ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  entries(namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.entries(namespace);
   }
 
   /** Returns the keys of a namespace in no particular order; none if the namespace is missing. */
-  listKeys<N extends NamespaceOf<S> = DefaultNamespace>(
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Answer<P, KeyOf<S, N>[]> {
-    return this.#reader.keys(namespace) as Answer<P, KeyOf<S, N>[]>;
+  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Answer<P, KeyOf<S, N>[]>;
+  listKeys(namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.keys(namespace);
   }
 
   /** Returns `default` and every namespace that was written to and not dropped, sorted by code point. */
@@ -233,13 +250,12 @@ export class AgentContextCache<
    *   `SCHEMA_MISMATCH`, `VERSION_CONFLICT`, `BACKEND_FAILED`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `OVERLOADED`,
    *   `NAMESPACE_UNAVAILABLE`, `CLOSED`.
    */
-  set<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(
-    key: K,
-    value: ValueOf<S, N, K>,
-    namespace: N,
+  set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    value: ValueArgument<S, N, K, V>,
+    namespace?: NameArgument<S, N>,
     options?: WriteOptions,
   ): Promise<Acknowledgement>;
-  set<K extends KeyOf<S, DefaultNamespace>>(key: K, value: ValueOf<S, DefaultNamespace, K>): Promise<Acknowledgement>;
   set(
     key: string,
     value: unknown,
@@ -250,79 +266,106 @@ export class AgentContextCache<
   }
 
   /** Stores several values of one namespace, all or none. */
-  setMany<N extends NamespaceOf<S> = DefaultNamespace>(
-    values: Partial<S[N]> | Iterable<readonly [KeyOf<S, N>, ValueOf<S, N, KeyOf<S, N>>]>,
-    namespace: N = DEFAULT_NAMESPACE as N,
+  setMany<const N extends string = DefaultNamespace, V = unknown>(
+    values: ManyArgument<S, N, V>,
+    namespace?: NameArgument<S, N>,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<Acknowledgement>;
+  setMany(
+    values: object,
+    namespace: string = DEFAULT_NAMESPACE,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement> {
     return this.#writer.setMany(values, namespace, options);
   }
 
   /** Removes a key. Writes no update if the key is missing. */
-  delete<N extends NamespaceOf<S> = DefaultNamespace>(
-    key: KeyOf<S, N>,
-    namespace: N = DEFAULT_NAMESPACE as N,
+  delete<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
     options?: RemoveOptions,
-  ): Promise<Acknowledgement> {
+  ): Promise<Acknowledgement>;
+  delete(key: string, namespace: string = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<Acknowledgement> {
     return this.#writer.delete(key, namespace, options);
   }
 
   /** Sets when an entry expires (`ttl` or `expiresAt`) and keeps its value. */
-  touch<N extends NamespaceOf<S>>(key: KeyOf<S, N>, namespace: N, options: WriteOptions): Promise<Acknowledgement> {
+  touch<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace: NameArgument<S, N> | undefined,
+    options: WriteOptions,
+  ): Promise<Acknowledgement>;
+  touch(key: string, namespace: string = DEFAULT_NAMESPACE, options: WriteOptions): Promise<Acknowledgement> {
     return this.#writer.touch(key, namespace, options);
   }
 
   /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
-  batch<N extends NamespaceOf<S> = DefaultNamespace>(
+  batch<const N extends string = DefaultNamespace>(
     operations: readonly BatchOf<S, N>[],
-    namespace: N = DEFAULT_NAMESPACE as N,
+    namespace?: NameArgument<S, N>,
+    options?: AgentOption,
+  ): Promise<Acknowledgement>;
+  batch(
+    operations: readonly BatchOperation[],
+    namespace: string = DEFAULT_NAMESPACE,
     options?: AgentOption,
   ): Promise<Acknowledgement> {
-    return this.#writer.batch(operations as readonly BatchOperation[], namespace, options);
+    return this.#writer.batch(operations, namespace, options);
   }
 
   /**
    * Reads, changes and writes a value atomically. `change` gets the value (`undefined` if the key is missing) and
    * returns the new one, or `undefined` to leave it. It is called again if another writer changed the entry meanwhile.
    */
-  update<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
-    key: K,
-    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueOf<S, N, K> | undefined>,
-    namespace: N = DEFAULT_NAMESPACE as N,
+  update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
+    namespace?: NameArgument<S, N>,
     options?: WriteOptions,
-  ): Promise<Acknowledgement> {
+  ): Promise<UpdateResult<ValueOf<S, N, K>>>;
+  update(
+    key: string,
+    change: (value: never) => unknown,
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: WriteOptions,
+  ): Promise<unknown> {
     return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
   }
 
   /** Returns the value; if the key is missing, stores the result of `make` first. Concurrent callers share one `make`. */
-  getOrSet<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
-    key: K,
-    make: () => MaybePromise<ValueOf<S, N, K>>,
-    namespace: N = DEFAULT_NAMESPACE as N,
+  getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    make: () => MaybePromise<ValueArgument<S, N, K, V>>,
+    namespace?: NameArgument<S, N>,
     options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<ValueOf<S, N, K>> {
-    return this.#writer.getOrSet(key, make, namespace, options) as Promise<ValueOf<S, N, K>>;
+  ): Promise<ValueOf<S, N, K>>;
+  getOrSet(
+    key: string,
+    make: () => unknown,
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<unknown> {
+    return this.#writer.getOrSet(key, make, namespace, options);
   }
 
   /** Removes every key of a namespace. The namespace stays listed. */
-  clearNamespace(
-    namespace: NamespaceOf<S> = DEFAULT_NAMESPACE as NamespaceOf<S>,
-    options?: AgentOption,
-  ): Promise<Acknowledgement> {
+  clearNamespace(namespace?: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
     return this.#writer.clear(namespace, options);
   }
 
   /** Removes a namespace with its keys. The next write to it restarts at version 1. */
-  dropNamespace(namespace: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement> {
+  dropNamespace(namespace: NamespaceOf<S> | undefined, options?: AgentOption): Promise<Acknowledgement>;
+  dropNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
     return this.#writer.drop(namespace, options);
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */
-  namespace<N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P> {
+  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P> {
     return new NamespaceHandle(name, {
       ...{ reader: this.#reader, writer: this.#writer, history: this.#history },
-      watch: (options) => this.watch(options),
-      subscribe: (listener, filter) => this.subscribe(listener, filter),
+      watch: (options) => watchUpdates(this.#engine, options),
+      subscribe: (listener, filter) => this.#engine.watchers.add(filter, listener),
     });
   }
 
@@ -330,7 +373,10 @@ export class AgentContextCache<
    * Yields updates in order as they are committed: `for await (const update of cache.watch({ namespace: 'trip' }))`.
    * Starts with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
    */
-  watch(options: WatchOptions = {}): AsyncIterableIterator<WatchedUpdate> {
+  watch<const N extends string = NamespaceOf<S>>(
+    options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
+  ): AsyncIterableIterator<UpdateOf<S, N, WatchedUpdate>>;
+  watch(options: WatchOptions = {}): AsyncIterableIterator<unknown> {
     return watchUpdates(this.#engine, options);
   }
 
@@ -338,7 +384,11 @@ export class AgentContextCache<
    * Calls `listener` with each update as it is committed. Returns a function that stops it. An error that `listener`
    * throws goes to `onError`.
    */
-  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'> = {}): () => void {
+  subscribe<const N extends string = NamespaceOf<S>>(
+    listener: (update: UpdateOf<S, N>) => void,
+    filter?: FilterOf<S, N>,
+  ): () => void;
+  subscribe(listener: (update: Update) => void, filter: WatchFilter = {}): () => void {
     SUBSCRIBE_FILTER.check(filter);
     return this.#engine.watchers.add(filter, listener);
   }
@@ -383,11 +433,12 @@ export class AgentContextCache<
    * Yields the versions of an entry, newest first, as far back as the past is kept: each `set` and `touch`, and the
    * update that removed it.
    */
-  history<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
-    key: K,
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
-    return this.#history.versions(key, namespace) as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  history<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  history(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#history.versions(key, namespace);
   }
 
   /**
@@ -430,10 +481,7 @@ export class AgentContextCache<
    */
   async fork(options: ForkOptions = {}): Promise<AgentContextCache<S>> {
     const branch = await makeBranch(this.#internals, this.#history, options);
-    return AgentContextCache.over<S, InMemoryContextCache>(
-      branch.options as OpenOptions<InMemoryContextCache>,
-      branch.storage,
-    );
+    return AgentContextCache.over<S, InMemoryContextCache>(branch.options, branch.storage);
   }
 
   /**

@@ -5,7 +5,7 @@ import { optionNames } from '../core/options.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Internals } from '../engine/internals.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
-import type { CacheOptions, OpenOptions } from '../engine/options.ts';
+import type { EngineOptions, OpenOptions } from '../engine/options.ts';
 import { branchStorage, ORIGIN, openStorage, type Storage } from '../engine/storage.ts';
 import type { History } from '../past/history.ts';
 import { ancestorsAt, type Lineage } from '../storage/lineage.ts';
@@ -38,7 +38,7 @@ const INHERITED = ['onError', 'clock', 'schemas', 'limits', 'log', 'restart', 'm
 
 /** A branch before it is made a cache. */
 interface Branch {
-  readonly options: OpenOptions;
+  readonly options: EngineOptions;
   readonly storage: Storage;
 }
 
@@ -57,8 +57,8 @@ export async function makeBranch(parent: Internals, history: History, given: For
   return { options, storage: await openStorage(options) };
 }
 
-function optionsOfBranch(parent: CacheOptions, { at: _, signal: __, ...own }: ForkOptions): OpenOptions {
-  const { primaryCache, restoreFrom } = own as OpenOptions;
+function optionsOfBranch(parent: EngineOptions, { at: _, signal: __, ...own }: ForkOptions): EngineOptions {
+  const { primaryCache, restoreFrom } = own as EngineOptions;
   // For those who are not held to the types.
   if (primaryCache !== undefined || restoreFrom !== undefined) {
     const message = 'A branch begins with the state of its parent: it takes no primaryCache and no restoreFrom.';
@@ -70,7 +70,7 @@ function optionsOfBranch(parent: CacheOptions, { at: _, signal: __, ...own }: Fo
 }
 
 /** Nothing is read or copied. */
-async function inMemory({ past, parts }: Internals, moment: StateView, options: OpenOptions): Promise<Storage> {
+async function inMemory({ past, parts }: Internals, moment: StateView, options: EngineOptions): Promise<Storage> {
   return branchStorage(options, { moment, past, log: parts.log, madeAt: parts.clock.now() });
 }
 
@@ -78,7 +78,7 @@ async function inMemory({ past, parts }: Internals, moment: StateView, options: 
 async function fillDirectory(
   log: UpdateLog,
   moment: StateView,
-  { dataDir = '', clock = systemClock, sync }: OpenOptions,
+  { dataDir = '', clock = systemClock, sync }: EngineOptions,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   // Loaded only here: a cache in memory needs no storage engine.

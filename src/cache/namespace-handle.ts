@@ -1,16 +1,25 @@
 import type { WatchedUpdate, WatchOptions } from '../actors/watch.ts';
+import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import type { KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
+import type {
+  BatchOf,
+  FilterOf,
+  KeyOf,
+  ManyArgument,
+  UpdateOf,
+  ValueArgument,
+  ValueOf,
+} from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
 import type { Reader } from '../engine/reader.ts';
-import type { Writer } from '../engine/writer.ts';
+import type { UpdateResult, Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
-import type { Answer, BatchOf } from './types.ts';
+import type { Answer } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
@@ -18,7 +27,7 @@ export interface HandleParts {
   readonly writer: Writer;
   readonly history: History;
   watch(options: WatchOptions): AsyncIterableIterator<WatchedUpdate>;
-  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'namespace' | 'keys'>): () => void;
+  subscribe(listener: (update: Update) => void, filter: WatchFilter): () => void;
 }
 
 /**
@@ -32,7 +41,7 @@ export interface HandleParts {
  * trip.get('plan');
  * ```
  */
-export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>, P extends BaseContextCache> {
+export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   readonly name: N;
   readonly #parts: HandleParts;
 
@@ -42,72 +51,89 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
     this.#parts = parts;
   }
 
-  get<K extends KeyOf<S, N>>(key: K): Answer<P, ValueOf<S, N, K> | undefined> {
-    return this.#parts.reader.get(key, this.name) as Answer<P, ValueOf<S, N, K> | undefined>;
+  get<K extends KeyOf<S, N>>(key: K): Answer<P, ValueOf<S, N, K> | undefined>;
+  get(key: string): unknown {
+    return this.#parts.reader.get(key, this.name);
   }
 
-  getMany(keys: readonly KeyOf<S, N>[]): Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]> {
-    return this.#parts.reader.getMany(keys, this.name) as Answer<P, (ValueOf<S, N, KeyOf<S, N>> | undefined)[]>;
+  getMany<K extends KeyOf<S, N>>(keys: readonly K[]): Answer<P, (ValueOf<S, N, K> | undefined)[]>;
+  getMany(keys: readonly string[]): unknown {
+    return this.#parts.reader.getMany(keys, this.name);
   }
 
-  has(key: KeyOf<S, N>): Answer<P, boolean> {
-    return this.#parts.reader.has(key, this.name) as Answer<P, boolean>;
+  has<K extends KeyOf<S, N>>(key: K): Answer<P, boolean>;
+  has(key: string): unknown {
+    return this.#parts.reader.has(key, this.name);
   }
 
-  entry<K extends KeyOf<S, N>>(key: K): Answer<P, Entry<ValueOf<S, N, K>> | undefined> {
-    return this.#parts.reader.entry(key, this.name) as Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  entry<K extends KeyOf<S, N>>(key: K): Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
+  entry(key: string): unknown {
+    return this.#parts.reader.entry(key, this.name);
   }
 
-  entries(): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]> {
-    return this.#parts.reader.entries(this.name) as Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  entries(): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  entries(): unknown {
+    return this.#parts.reader.entries(this.name);
   }
 
-  listKeys(): Answer<P, KeyOf<S, N>[]> {
-    return this.#parts.reader.keys(this.name) as Answer<P, KeyOf<S, N>[]>;
+  listKeys(): Answer<P, KeyOf<S, N>[]>;
+  listKeys(): unknown {
+    return this.#parts.reader.keys(this.name);
   }
 
-  history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined> {
-    const versions = this.#parts.history.versions(key, this.name);
-    return versions as AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  history(key: string): unknown {
+    return this.#parts.history.versions(key, this.name);
   }
 
-  set<K extends KeyOf<S, N>>(key: K, value: ValueOf<S, N, K>, options?: WriteOptions): Promise<Acknowledgement> {
+  set<K extends KeyOf<S, N>, V = unknown>(
+    key: K,
+    value: ValueArgument<S, N, K, V>,
+    options?: WriteOptions,
+  ): Promise<Acknowledgement>;
+  set(key: string, value: unknown, options?: WriteOptions): Promise<Acknowledgement> {
     return this.#parts.writer.set(key, value, this.name, options);
   }
 
-  setMany(
-    values: Partial<S[N]> | Iterable<readonly [KeyOf<S, N>, ValueOf<S, N, KeyOf<S, N>>]>,
+  setMany<V = unknown>(
+    values: ManyArgument<S, N, V>,
     options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<Acknowledgement> {
+  ): Promise<Acknowledgement>;
+  setMany(values: object, options?: Omit<WriteOptions, 'ifVersion'>): Promise<Acknowledgement> {
     return this.#parts.writer.setMany(values, this.name, options);
   }
 
-  delete(key: KeyOf<S, N>, options?: RemoveOptions): Promise<Acknowledgement> {
+  delete<K extends KeyOf<S, N>>(key: K, options?: RemoveOptions): Promise<Acknowledgement>;
+  delete(key: string, options?: RemoveOptions): Promise<Acknowledgement> {
     return this.#parts.writer.delete(key, this.name, options);
   }
 
-  touch(key: KeyOf<S, N>, options: WriteOptions): Promise<Acknowledgement> {
+  touch<K extends KeyOf<S, N>>(key: K, options: WriteOptions): Promise<Acknowledgement>;
+  touch(key: string, options: WriteOptions): Promise<Acknowledgement> {
     return this.#parts.writer.touch(key, this.name, options);
   }
 
-  batch(operations: readonly BatchOf<S, N>[], options?: AgentOption): Promise<Acknowledgement> {
-    return this.#parts.writer.batch(operations as readonly BatchOperation[], this.name, options);
+  batch(operations: readonly BatchOf<S, N>[], options?: AgentOption): Promise<Acknowledgement>;
+  batch(operations: readonly BatchOperation[], options?: AgentOption): Promise<Acknowledgement> {
+    return this.#parts.writer.batch(operations, this.name, options);
   }
 
-  update<K extends KeyOf<S, N>>(
+  update<K extends KeyOf<S, N>, V = unknown>(
     key: K,
-    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueOf<S, N, K> | undefined>,
+    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
     options?: WriteOptions,
-  ): Promise<Acknowledgement> {
+  ): Promise<UpdateResult<ValueOf<S, N, K>>>;
+  update(key: string, change: (value: never) => unknown, options?: WriteOptions): Promise<unknown> {
     return this.#parts.writer.update(key, change as (value: JsonValue | undefined) => unknown, this.name, options);
   }
 
-  getOrSet<K extends KeyOf<S, N>>(
+  getOrSet<K extends KeyOf<S, N>, V = unknown>(
     key: K,
-    make: () => MaybePromise<ValueOf<S, N, K>>,
+    make: () => MaybePromise<ValueArgument<S, N, K, V>>,
     options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<ValueOf<S, N, K>> {
-    return this.#parts.writer.getOrSet(key, make, this.name, options) as Promise<ValueOf<S, N, K>>;
+  ): Promise<ValueOf<S, N, K>>;
+  getOrSet(key: string, make: () => unknown, options?: Omit<WriteOptions, 'ifVersion'>): Promise<unknown> {
+    return this.#parts.writer.getOrSet(key, make, this.name, options);
   }
 
   clear(options?: AgentOption): Promise<Acknowledgement> {
@@ -118,11 +144,18 @@ export class NamespaceHandle<S extends NamespaceTypes, N extends NamespaceOf<S>,
     return this.#parts.writer.drop(this.name, options);
   }
 
-  watch(options: Omit<WatchOptions, 'namespace'> = {}): AsyncIterableIterator<WatchedUpdate> {
+  watch(
+    options?: Omit<WatchOptions, 'namespace' | 'keys'> & Pick<FilterOf<S, N>, 'keys'>,
+  ): AsyncIterableIterator<UpdateOf<S, N, WatchedUpdate>>;
+  watch(options: Omit<WatchOptions, 'namespace'> = {}): AsyncIterableIterator<unknown> {
     return this.#parts.watch({ ...HANDLE_WATCH_OPTIONS.checked(options), namespace: this.name });
   }
 
-  subscribe(listener: (update: Update) => void, filter: Pick<WatchOptions, 'keys'> = {}): () => void {
-    return this.#parts.subscribe(listener, { ...HANDLE_SUBSCRIBE_FILTER.checked(filter), namespace: this.name });
+  subscribe(listener: (update: UpdateOf<S, N>) => void, filter?: Pick<FilterOf<S, N>, 'keys'>): () => void;
+  subscribe(listener: (update: never) => void, filter: Pick<WatchFilter, 'keys'> = {}): () => void {
+    return this.#parts.subscribe(listener as (update: Update) => void, {
+      ...HANDLE_SUBSCRIBE_FILTER.checked(filter),
+      namespace: this.name,
+    });
   }
 }

@@ -2,7 +2,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
 import { optionNames } from '../core/options.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
-import type { OpenOptions } from '../engine/options.ts';
+import type { EngineOptions, OpenOptions } from '../engine/options.ts';
 import type { FillOptions } from '../replay/fill.ts';
 import { replayedStorage } from '../replay/replayed-storage.ts';
 import type { ReplayReport } from '../replay/report.ts';
@@ -29,7 +29,7 @@ const REPLAY_OPTIONS = optionNames<ReplayOptions>('replay', {
 });
 
 /** A replayed cache, ready to be used, and how it came about. */
-export interface Replayed<S extends NamespaceTypes = AnyNamespaces> {
+export interface Replayed<S extends NamespaceTypes<S> = AnyNamespaces> {
   readonly cache: AgentContextCache<S>;
   readonly report: ReplayReport;
 }
@@ -55,7 +55,7 @@ export interface Replayed<S extends NamespaceTypes = AnyNamespaces> {
  * console.log(report.position, cache.get('plan', 'trip'));
  * ```
  */
-export async function replay<S extends NamespaceTypes = AnyNamespaces>(
+export async function replay<S extends NamespaceTypes<S> = AnyNamespaces>(
   source: ReplaySource,
   options: ReplayOptions = {},
 ): Promise<Replayed<S>> {
@@ -66,7 +66,7 @@ export async function replay<S extends NamespaceTypes = AnyNamespaces>(
 }
 
 /** For those who are not held to the types. */
-function mustBeAlone(options: OpenOptions): void {
+function mustBeAlone(options: EngineOptions): void {
   if (options.primaryCache === undefined) return;
   throw new ContextCacheError('INVALID_OPTION', 'A log can not be replayed into a primary of your own.');
 }

@@ -1,9 +1,9 @@
-import type { OpenOptions } from '../engine/options.ts';
+import type { EngineOptions } from '../engine/options.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { openStorage, type Storage } from '../engine/storage.ts';
 
 /** What a cache of these options stands on. */
-export async function storageOf(options: OpenOptions): Promise<Storage> {
+export async function storageOf(options: EngineOptions): Promise<Storage> {
   const { restoreFrom } = options;
   if (typeof restoreFrom !== 'string' || !(await isDataDirectory(restoreFrom))) return openStorage(options);
   const { restoredFromDirectory } = await import('../replay/replayed-storage.ts');

@@ -1,7 +1,6 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BackupSettings, BatchOperation, ContextCommand, DataCommand } from '../core/command.ts';
+import type { Acknowledgement, BackupSettings, ContextCommand, DataCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import type { KeyOf } from '../core/namespace-types.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
@@ -15,17 +14,6 @@ export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] exten
   : [Extract<ReturnType<P['get']>, PromiseLike<unknown>>] extends [never]
     ? T
     : T | Promise<T>;
-
-/** One step of a typed batch. */
-export type BatchOf<S, N extends keyof S> = {
-  [K in KeyOf<S, N>]:
-    | (Omit<Extract<BatchOperation, { operation: 'set' }>, 'key' | 'value'> & {
-        readonly key: K;
-        readonly value: S[N][K];
-      })
-    | (Omit<Extract<BatchOperation, { operation: 'delete' }>, 'key'> & { readonly key: K })
-    | (Omit<Extract<BatchOperation, { operation: 'touch' }>, 'key'> & { readonly key: K });
-}[KeyOf<S, N>];
 
 /** How long to wait. */
 export interface WaitOptions {

@@ -9,12 +9,12 @@ import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-s
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { ConfigStore } from '../storage/config-store.ts';
-import type { CacheOptions, OpenOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 
 const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 
 /** The backend to mirror to; `undefined` if there is none. */
-export function secondaryOf(options: CacheOptions, clock: Clock): BaseContextCache | undefined {
+export function secondaryOf(options: EngineOptions, clock: Clock): BaseContextCache | undefined {
   const url = redisUrlOf(options);
   if (options.secondaryCache !== undefined) return options.secondaryCache;
   return url === undefined ? undefined : new RedisContextCache({ url, prefix: options.redisPrefix, clock });
@@ -32,7 +32,7 @@ export function keptBackup(config: ConfigStore): { enabled?: boolean; settings?:
 
 /** The manager of the snapshots; `undefined` if there is no store to keep them in. */
 export function backupManagerOf(
-  options: CacheOptions & Partial<OpenOptions>,
+  options: EngineOptions,
   clock: Clock,
   config: ConfigStore,
   owner: Owner,
@@ -44,7 +44,7 @@ export function backupManagerOf(
   return manager;
 }
 
-function defaultStoreOf(options: CacheOptions & Partial<OpenOptions>, clock: Clock): SnapshotStore | undefined {
+function defaultStoreOf(options: EngineOptions, clock: Clock): SnapshotStore | undefined {
   const { dataDir } = options;
   const url = redisUrlOf(options);
   if (url !== undefined) return new RedisSnapshotStore({ url, prefix: options.redisPrefix, clock });
@@ -52,7 +52,7 @@ function defaultStoreOf(options: CacheOptions & Partial<OpenOptions>, clock: Clo
 }
 
 /** @throws {ContextCacheError} `INVALID_OPTION` if there is a prefix and no Redis. */
-function redisUrlOf({ redisUrl, useDefault, redisPrefix }: CacheOptions): string | undefined {
+function redisUrlOf({ redisUrl, useDefault, redisPrefix }: EngineOptions): string | undefined {
   const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
   if (url !== undefined || redisPrefix === undefined) return url;
   throw new ContextCacheError('INVALID_OPTION', 'redisPrefix needs a Redis: give redisUrl or useDefault as well.');

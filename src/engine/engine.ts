@@ -32,7 +32,7 @@ import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
-import type { CacheOptions, OpenOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
 /** What a shutdown could not do. */
@@ -86,14 +86,14 @@ export class Engine {
   readonly retention: Retention;
   /** What is mirrored to. */
   readonly secondary: BaseContextCache | undefined;
-  readonly #options: CacheOptions & Partial<OpenOptions>;
+  readonly #options: EngineOptions;
   readonly #owner: Owner;
   #passivation: Passivation | undefined;
   #broadcasterSynced: Promise<void> = Promise.resolve();
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
   #closed = false;
 
-  constructor(options: CacheOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
+  constructor(options: EngineOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
     this.#options = options;
     this.clock = options.clock ?? systemClock;
     this.log = storage.log;

@@ -12,7 +12,7 @@ import type { NamespaceSummary } from '../storage/state-source.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Engine } from './engine.ts';
 import type { CacheHealth } from './health.ts';
-import type { CacheOptions, OpenOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 import { andThen } from './reader.ts';
 import type { Storage } from './storage.ts';
 
@@ -56,7 +56,7 @@ export interface ObservedActor {
  */
 export class Inspection {
   readonly #parts: Engine;
-  readonly #options: CacheOptions & Partial<OpenOptions>;
+  readonly #options: EngineOptions;
   readonly #storage: Storage;
   /** Of what a branch has not touched, which never changes and is read whole to tell. */
   readonly #untouched = new Map<string, NamespaceSummary | undefined>();
@@ -64,7 +64,7 @@ export class Inspection {
   #shutDown: Promise<unknown> | undefined;
 
   /** @internal */
-  constructor(parts: Engine, storage: Storage, options: CacheOptions) {
+  constructor(parts: Engine, storage: Storage, options: EngineOptions) {
     this.#parts = parts;
     this.#storage = storage;
     this.#options = options;

@@ -1,6 +1,6 @@
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { Engine } from './engine.ts';
-import type { CacheOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 import type { Writer } from './writer.ts';
 
 /** The state that two caches had in common when one was last merged into the other, as a view of each. */
@@ -15,7 +15,7 @@ export interface MergeMark {
 export interface Internals {
   readonly past: PastSource;
   readonly parts: Engine;
-  readonly options: CacheOptions;
+  readonly options: EngineOptions;
   readonly writer: Writer;
   /** The last merge of this cache into each other cache, by the log id of that cache. */
   readonly merged: Map<string, MergeMark>;

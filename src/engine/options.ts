@@ -1,10 +1,11 @@
 import type { NamespaceDeps } from '../actors/namespace.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettingsChange } from '../core/command.ts';
+import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
-import type { NamespaceSchemas } from '../core/schemas.ts';
 import type { ValueLimits } from '../core/value.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
@@ -16,7 +17,7 @@ import type { RingCapacity } from '../storage/update-ring.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 
 /** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
-export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
+export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache, S = AnyNamespaces> {
   /**
    * The backend that reads are answered from and that keeps the values. Default: the cache's own memory, which is the
    * fastest. With one of your own each command waits for it, and is rejected where it refuses.
@@ -51,7 +52,7 @@ export interface CacheOptions<P extends BaseContextCache = BaseContextCache> {
   /** Snapshots; see {@link BackupOptionsOfCache}. */
   readonly backup?: BackupOptionsOfCache | undefined;
   /** What the values of a namespace must look like. Default: any JSON value. */
-  readonly schemas?: NamespaceSchemas | undefined;
+  readonly schemas?: SchemasFor<S> | undefined;
   /** Bounds of a value. */
   readonly limits?: Partial<ValueLimits> | undefined;
   /** What the log holds in memory, and how much of what has been is kept; see {@link LogOptions}. */
@@ -118,7 +119,8 @@ export interface BackupOptionsOfCache extends BackupSettingsChange {
 }
 
 /** How a cache is opened that is to be on a durable log, to be restored from a snapshot, or both. */
-export interface OpenOptions<P extends BaseContextCache = BaseContextCache> extends CacheOptions<P> {
+export interface OpenOptions<P extends BaseContextCache = InMemoryContextCache, S = AnyNamespaces>
+  extends CacheOptions<P, S> {
   /**
    * The directory of the log and the state. Made where it is not there; one process at a time. Default: none, the
    * cache is in memory.
@@ -143,3 +145,6 @@ export interface OpenOptions<P extends BaseContextCache = BaseContextCache> exte
   /** Namespaces in memory at the most, with a data directory; the idle ones leave first. Default 100,000. */
   readonly maxResidentNamespaces?: number | undefined;
 }
+
+/** The options of a cache with any primary backend, as the parts of the cache take them. */
+export type EngineOptions = OpenOptions<BaseContextCache>;

@@ -7,7 +7,7 @@ import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-s
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import type { OpenOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 
 /** Where a restored snapshot goes. */
 export interface RestoreTarget {
@@ -21,7 +21,7 @@ export interface RestoreTarget {
  *
  * @throws {ContextCacheError} `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, `INVALID_OPTION`.
  */
-export async function restore({ log, adopt }: RestoreTarget, options: OpenOptions): Promise<string> {
+export async function restore({ log, adopt }: RestoreTarget, options: EngineOptions): Promise<string> {
   if (log.head > 0) {
     throw new ContextCacheError('NOT_EMPTY', 'The data directory already holds a log. Restore into an empty one.');
   }
@@ -33,7 +33,7 @@ export async function restore({ log, adopt }: RestoreTarget, options: OpenOption
 
 /** Hands over the newest whole snapshot of `restoreFrom`. Throws as {@link restore}. */
 export async function newestSnapshot<Result>(
-  { restoreFrom, primaryCache, backup, onError }: OpenOptions,
+  { restoreFrom, primaryCache, backup, onError }: EngineOptions,
   use: (snapshot: LoadedSnapshot) => Promise<Result>,
 ): Promise<Result> {
   if (primaryCache !== undefined) {

@@ -19,7 +19,7 @@ import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
 import type { StateSource } from '../storage/state-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { capacityFor } from '../storage/update-ring.ts';
-import type { CacheOptions, OpenOptions } from './options.ts';
+import type { EngineOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
 
 /** The setting of a data directory that says what its log was forked from. */
@@ -57,7 +57,7 @@ export interface Storage {
 
 /** Storage that is gone with the process. */
 export function memoryStorage(
-  options: CacheOptions,
+  options: EngineOptions,
   log: MemoryLog = memoryLog(options),
   registry: NamespaceRegistry = new NamespaceRegistry(),
 ): Storage {
@@ -65,13 +65,13 @@ export function memoryStorage(
   return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, past) };
 }
 
-function memoryLog({ log = {} }: CacheOptions): MemoryLog {
+function memoryLog({ log = {} }: EngineOptions): MemoryLog {
   checkBounds(log);
   return new MemoryLog(capacityFor(log));
 }
 
 /** The window that is promised goes back as far as the ring does. */
-function retainedOf({ log: bounds = {} }: CacheOptions, log: MemoryLog, past: MemoryPast): Retained {
+function retainedOf({ log: bounds = {} }: EngineOptions, log: MemoryLog, past: MemoryPast): Retained {
   if (isBounded(bounds)) past.foldReleased();
   return new MemoryRetained(log, past);
 }
@@ -86,7 +86,7 @@ export interface BranchOrigin {
 }
 
 /** Storage that shares with a parent what it does not change. */
-export async function branchStorage(options: CacheOptions, origin: BranchOrigin): Promise<Storage> {
+export async function branchStorage(options: EngineOptions, origin: BranchOrigin): Promise<Storage> {
   const point = new ForkPoint(origin.moment, origin.log);
   const log = memoryLog(options);
   await log.beginAfter(point.position);
@@ -103,11 +103,11 @@ export async function branchStorage(options: CacheOptions, origin: BranchOrigin)
 }
 
 /** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
-export async function openStorage(options: OpenOptions): Promise<Storage> {
+export async function openStorage(options: EngineOptions): Promise<Storage> {
   return options.dataDir === undefined ? restoredInMemory(options) : openDirectory(options, options.dataDir);
 }
 
-async function restoredInMemory(options: OpenOptions): Promise<Storage> {
+async function restoredInMemory(options: EngineOptions): Promise<Storage> {
   const log = memoryLog(options);
   const registry = new NamespaceRegistry();
   const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
@@ -120,7 +120,7 @@ async function restoredInMemory(options: OpenOptions): Promise<Storage> {
   return storage;
 }
 
-async function openDirectory(options: OpenOptions, dataDir: string): Promise<Storage> {
+async function openDirectory(options: EngineOptions, dataDir: string): Promise<Storage> {
   checkBounds(options.log ?? {});
   // Loaded only here: a cache in memory needs no storage engine.
   const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }, { DurableRetained }] = await Promise.all([

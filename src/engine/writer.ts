@@ -38,6 +38,14 @@ export interface WriterDeps {
   readonly conflicts: Conflicts;
 }
 
+/** The answer to an `update`: the acknowledgement, with the entry as it is after it. */
+export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
+  /** The value that was stored, or the one that was left; `undefined` if the key is missing. */
+  readonly value: Value | undefined;
+  /** The entry with that value; `undefined` if the key is missing. */
+  readonly entry: Entry<Value> | undefined;
+}
+
 /** Tries of an `update` whose entry others keep changing. */
 const MAX_TRIES = 1_000;
 
@@ -147,29 +155,32 @@ export class Writer {
     }, sourceOf(request));
   }
 
-  /** Read, change, write; again from the start where somebody else wrote in between. */
+  /** Reads, changes and writes a value. Starts again if another writer changed the entry meanwhile. */
   update(
     key: string,
-    change: (value: JsonValue | undefined) => MaybePromise<unknown>,
+    change: (value: JsonValue | undefined) => unknown,
     namespace: string,
     options: WriteOptions | undefined,
-  ): Promise<Acknowledgement> {
-    const attempt = (tries: number): MaybePromise<Acknowledgement> =>
+  ): Promise<UpdateResult> {
+    const attempt = (tries: number): MaybePromise<UpdateResult> =>
       andThen(this.#deps.readEntry(key, namespace), (entry) =>
         andThen(change(entry?.value), (next) => {
           const { admission, clock, supervisor } = this.#deps;
           if (next === undefined) {
             const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
-            return { version, position, changed: false };
+            return { version, position, changed: false, value: entry?.value, entry };
           }
           const condition = { ...options, ifVersion: options?.ifVersion ?? entry?.version ?? 0 };
           const request = admission.set(clock.now(), namespace, key, next, condition);
-          return this.execute(request).catch((error) => {
-            const again =
-              error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
-            if (!again) throw error;
-            return attempt(tries + 1);
-          });
+          return this.execute(request).then(
+            (acknowledgement) => resultOf(acknowledgement, request, entry),
+            (error) => {
+              const again =
+                error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
+              if (!again) throw error;
+              return attempt(tries + 1);
+            },
+          );
         }),
       );
     return this.guard(() => {
@@ -312,6 +323,15 @@ export class Writer {
   #reject(error: Error, source: FailureSource): Promise<never> {
     return this.#outcomes.rejected(error, source);
   }
+}
+
+/** Adds the entry that a write has made to its acknowledgement. `before` is the entry that it replaced. */
+function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
+  const { namespace, key, value, at, expiresAt, agent } = request;
+  const { version } = acknowledgement;
+  const createdAt = before?.createdAt ?? at;
+  const entry = Object.freeze({ namespace, key, value, version, createdAt, updatedAt: at, expiresAt, agent });
+  return { ...acknowledgement, value, entry };
 }
 
 function sourceOf(request: Request): FailureSource {

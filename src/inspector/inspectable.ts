@@ -23,22 +23,22 @@ export interface Inspectable {
   ask(command: DataCommand): Promise<Acknowledgement>;
   ask(command: { readonly type: 'context.backup' }): Promise<SnapshotInfo>;
   at(position: number | Date): InspectableView;
-  diff(a: number, b: number, options: { readonly namespace?: string | undefined }): Promise<Difference>;
+  diff(a: number, b: number, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   fork(options: { readonly at: number }): Promise<Inspectable>;
   health(): CacheHealth;
-  history(key: string, namespace: string): AsyncIterable<EntryVersion<unknown>>;
-  listKeys(namespace: string): MaybePromise<readonly string[]>;
+  history(key: string, namespace: string | undefined): AsyncIterable<EntryVersion<unknown>>;
+  listKeys(namespace: string | undefined): MaybePromise<readonly string[]>;
   readLog(range: { readonly from: number; readonly to: number }): AsyncIterable<Update>;
   shutdown(): Promise<unknown>;
   /** Calls `listener` after each committed update. Returns how to stop. */
-  subscribe(listener: (update: Update) => void, filter?: { readonly namespace?: string }): () => void;
+  subscribe(listener: (update: Update) => void, filter?: { readonly namespace?: string | readonly string[] | undefined }): () => void;
   verify(options: VerifyOptions): Promise<VerifyReport>;
 }
 
 /** The parts of a `CacheView` that an inspector reads. */
 export interface InspectableView extends Disposable {
   readonly position: number;
-  entry(key: string, namespace: string): Entry<unknown> | undefined;
-  listKeys(namespace: string): readonly string[];
+  entry(key: string, namespace: string | undefined): Entry<unknown> | undefined;
+  listKeys(namespace: string | undefined): readonly string[];
   listNamespaces(): readonly string[];
 }

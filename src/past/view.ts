@@ -2,11 +2,18 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type Entry, NamespaceState } from '../core/namespace-state.ts';
-import type { AnyNamespaces, KeyOf, NamespaceOf, NamespaceTypes, ValueOf } from '../core/namespace-types.ts';
+import type {
+  AnyNamespaces,
+  DefaultNamespace,
+  KeyArgument,
+  KeyOf,
+  NameArgument,
+  NamespaceOf,
+  NamespaceTypes,
+  ValueOf,
+} from '../core/namespace-types.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
-
-type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
 /** Reads the private state of a view; set by the class. */
 let stateOf: (view: CacheView) => StateView;
@@ -25,7 +32,7 @@ let stateOf: (view: CacheView) => StateView;
  * before.get('plan', 'trip');
  * ```
  */
-export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
+export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** The last update that is in it; 0: none, the empty cache. */
   readonly position: number;
   readonly #kept = new StateCache();
@@ -43,51 +50,60 @@ export class CacheView<S extends NamespaceTypes = AnyNamespaces> {
   }
 
   /** The value; `undefined` where there was none. Deeply frozen. */
-  get<N extends NamespaceOf<S>, K extends KeyOf<S, N>>(key: K, namespace: N): ValueOf<S, N, K> | undefined;
-  get<K extends KeyOf<S, DefaultNamespace>>(key: K): ValueOf<S, DefaultNamespace, K> | undefined;
+  get<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): ValueOf<S, N, K> | undefined;
   get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
     return this.#namespace(namespace).entries.get(key)?.value;
   }
 
   /** Values of several keys, in their order; `undefined` where there was none. */
-  getMany<N extends NamespaceOf<S> = DefaultNamespace>(
-    keys: readonly KeyOf<S, N>[],
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): (ValueOf<S, N, KeyOf<S, N>> | undefined)[] {
-    return keys.map((key) => this.get(key, namespace));
+  getMany<const K extends string, const N extends string = DefaultNamespace>(
+    keys: readonly KeyArgument<S, N, K>[],
+    namespace?: NameArgument<S, N>,
+  ): (ValueOf<S, N, K> | undefined)[];
+  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): unknown[] {
+    for (const key of keys) checkName('key', key);
+    const { entries } = this.#namespace(namespace);
+    return keys.map((key) => entries.get(key)?.value);
   }
 
   /** Whether there was a value. */
-  has<N extends NamespaceOf<S> = DefaultNamespace>(key: KeyOf<S, N>, namespace: N = DEFAULT_NAMESPACE as N): boolean {
+  has<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): boolean;
+  has(key: string, namespace: string = DEFAULT_NAMESPACE): boolean {
     checkName('key', key);
     return this.#namespace(namespace).entries.has(key);
   }
 
   /** The value with its version, instants and agent. */
-  entry<N extends NamespaceOf<S> = DefaultNamespace, K extends KeyOf<S, N> = KeyOf<S, N>>(
-    key: K,
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Entry<ValueOf<S, N, K>> | undefined {
+  entry<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Entry<ValueOf<S, N, K>> | undefined;
+  entry(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
     const entry = this.#namespace(namespace).entries.get(key);
-    return entry && (publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, K>>);
+    return entry && publicEntry(namespace, key, entry);
   }
 
   /** Every entry of a namespace, in no particular order. */
-  entries<N extends NamespaceOf<S> = DefaultNamespace>(
-    namespace: N = DEFAULT_NAMESPACE as N,
-  ): Entry<ValueOf<S, N, KeyOf<S, N>>>[] {
+  entries<const N extends string = DefaultNamespace>(
+    namespace?: NameArgument<S, N>,
+  ): Entry<ValueOf<S, N, KeyOf<S, N>>>[];
+  entries(namespace: string = DEFAULT_NAMESPACE): unknown[] {
     const { entries } = this.#namespace(namespace);
-    return Array.from(
-      entries,
-      ([key, entry]) => publicEntry(namespace, key, entry) as Entry<ValueOf<S, N, KeyOf<S, N>>>,
-    );
+    return Array.from(entries, ([key, entry]) => publicEntry(namespace, key, entry));
   }
 
   /** Keys of a namespace, in no particular order; empty where there was no such namespace. */
-  listKeys<N extends NamespaceOf<S> = DefaultNamespace>(namespace: N = DEFAULT_NAMESPACE as N): KeyOf<S, N>[] {
-    return [...this.#namespace(namespace).entries.keys()] as KeyOf<S, N>[];
+  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): KeyOf<S, N>[];
+  listKeys(namespace: string = DEFAULT_NAMESPACE): string[] {
+    return [...this.#namespace(namespace).entries.keys()];
   }
 
   /** Namespaces that there were, sorted by code point; `default` always was. */

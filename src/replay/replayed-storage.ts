@@ -3,7 +3,7 @@ import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
-import type { OpenOptions } from '../engine/options.ts';
+import type { EngineOptions } from '../engine/options.ts';
 import { newestSnapshot, stateOf } from '../engine/restore.ts';
 import { memoryStorage, noteContinues, openStorage, type Storage } from '../engine/storage.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
@@ -25,7 +25,7 @@ export interface ReplayedStorage {
  * What a data directory can still tell, for a new cache: the newest whole snapshot of its `backups`, and what its log
  * has after that. Without a whole snapshot its log has to go back to the beginning.
  */
-export async function restoredFromDirectory(options: OpenOptions, path: string): Promise<Storage> {
+export async function restoredFromDirectory(options: EngineOptions, path: string): Promise<Storage> {
   const store = new DirectorySnapshotStore(join(path, 'backups'));
   const backed = (await store.list('')).length > 0;
   const { open } = await replayedStorage(path, { ...options, restoreFrom: backed ? store : undefined }).catch(
@@ -41,7 +41,7 @@ export async function restoredFromDirectory(options: OpenOptions, path: string):
 /** Replays into storage as a cache with these options stands on: in memory, or a new data directory. */
 export async function replayedStorage(
   source: ReplaySource,
-  options: OpenOptions & FillOptions,
+  options: EngineOptions & FillOptions,
 ): Promise<ReplayedStorage> {
   const base = options.restoreFrom === undefined ? undefined : await readBase(options);
   const { dataDir } = options;
@@ -57,7 +57,7 @@ export async function replayedStorage(
 async function fillDirectory(
   source: ReplaySource,
   dataDir: string,
-  options: OpenOptions & FillOptions,
+  options: EngineOptions & FillOptions,
   base: ReplayBase | undefined,
 ): Promise<ReplayReport> {
   const { clock = systemClock, sync, signal } = options;
@@ -72,7 +72,7 @@ async function fillDirectory(
   }
 }
 
-async function readBase(options: OpenOptions & FillOptions): Promise<ReplayBase | undefined> {
+async function readBase(options: EngineOptions & FillOptions): Promise<ReplayBase | undefined> {
   const states: NamespaceState[] = [];
   const info = await newestSnapshot(options, async (snapshot) => {
     for await (const namespace of snapshot.namespaces(options.signal)) states.push(stateOf(namespace));
@@ -83,13 +83,13 @@ async function readBase(options: OpenOptions & FillOptions): Promise<ReplayBase 
 
 /** Fills a log in memory and the namespaces beside it. */
 class MemoryTarget implements ReplayTarget {
-  readonly #options: OpenOptions;
+  readonly #options: EngineOptions;
   readonly #log: MemoryLog;
   readonly #registry = new NamespaceRegistry();
   readonly #writer: LogWriter;
   #storage: Storage;
 
-  constructor(options: OpenOptions) {
+  constructor(options: EngineOptions) {
     this.#options = options;
     this.#log = new MemoryLog(options.log);
     this.#writer = new LogWriter(this.#log);

@@ -119,3 +119,26 @@ describe('a schema for each key', () => {
     expect(cache.position).toBe(0);
   });
 });
+
+describe('a schema for a pattern of namespaces', () => {
+  const schemas = { 'trip:*': z.number(), 'trip:eu:*': z.string(), 'trip:eu:7': z.boolean(), '*': z.null() };
+
+  it('checks every namespace that starts with its text', async () => {
+    const { cache } = makeCache({ schemas: { 'trip:*': z.number() } });
+    await cache.set('a', 1, 'trip:7');
+    await cache.set('a', 1, 'trip:');
+    expect(await codeOf(cache.set('a', 'one' as never, 'trip:7'))).toBe('SCHEMA_MISMATCH');
+    await cache.set('a', 'one', 'trip');
+  });
+
+  it('gives way to a longer pattern and to an exact name', async () => {
+    const { cache } = makeCache({ schemas });
+    await cache.set('a', 1, 'trip:us');
+    await cache.set('a', 'x', 'trip:eu:1');
+    await cache.set('a', true, 'trip:eu:7');
+    await cache.set('a', null, 'elsewhere');
+    expect(await codeOf(cache.set('a', 1 as never, 'trip:eu:1'))).toBe('SCHEMA_MISMATCH');
+    expect(await codeOf(cache.set('a', 'x' as never, 'trip:eu:7'))).toBe('SCHEMA_MISMATCH');
+    expect(await codeOf(cache.set('a', 1 as never))).toBe('SCHEMA_MISMATCH');
+  });
+});

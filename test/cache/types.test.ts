@@ -1,4 +1,5 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import { z } from 'zod';
 import type { KeyOf, NamespaceOf } from '../../src/core/namespace-types.ts';
 import {
   type Acknowledgement,
@@ -6,11 +7,13 @@ import {
   type BaseContextCache,
   type CacheHealth,
   type ContextCommand,
+  type ContextStore,
   type Entry,
   type InMemoryContextCache,
   type JsonValue,
   type RedisContextCache,
 } from '../../src/index.ts';
+import type { Inspectable } from '../../src/inspector.ts';
 import { LateCache } from '../support/cache.ts';
 
 type Spaces = {
@@ -38,7 +41,7 @@ const typed = (cache: AgentContextCache<Spaces>) => {
   expectTypeOf(cache.has('greeting')).toEqualTypeOf<boolean>();
   expectTypeOf(cache.listKeys('auth')).toEqualTypeOf<('session_token' | 'attempts')[]>();
   expectTypeOf(cache.listNamespaces()).toEqualTypeOf<('auth' | 'trip' | 'default')[]>();
-  expectTypeOf(cache.getMany(['attempts'], 'auth')).toEqualTypeOf<(string | number | undefined)[]>();
+  expectTypeOf(cache.getMany(['attempts'], 'auth')).toEqualTypeOf<(number | undefined)[]>();
   expectTypeOf(cache.set('attempts', 1, 'auth', { ttl: '1h' })).toEqualTypeOf<Promise<Acknowledgement>>();
   expectTypeOf(cache.set('greeting', 'hi')).toEqualTypeOf<Promise<Acknowledgement>>();
   expectTypeOf(cache.getOrSet('attempts', () => 1, 'auth')).toEqualTypeOf<Promise<number>>();
@@ -62,16 +65,15 @@ const typed = (cache: AgentContextCache<Spaces>) => {
     'auth',
   );
 
-  type Cache = typeof cache;
   // Generic methods, given their types: what a call must look like.
-  expectTypeOf(cache.get<'auth', 'attempts'>).parameters.toEqualTypeOf<['attempts', 'auth']>();
-  expectTypeOf(cache.set<'auth', 'attempts'>)
+  expectTypeOf(cache.get<'attempts', 'auth'>).parameters.toEqualTypeOf<['attempts', ('auth' | undefined)?]>();
+  expectTypeOf(cache.set<'attempts', 'auth'>)
     .parameter(1)
     .toEqualTypeOf<number>();
-  expectTypeOf(cache.set<'auth', 'session_token'>)
+  expectTypeOf(cache.set<'session_token', 'auth'>)
     .parameter(1)
     .toEqualTypeOf<string>();
-  expectTypeOf(cache.getOrSet<'auth', 'attempts'>)
+  expectTypeOf(cache.getOrSet<'attempts', 'auth'>)
     .parameter(1)
     .returns.toEqualTypeOf<number | Promise<number>>();
   expectTypeOf<KeyOf<Spaces, 'auth'>>().toEqualTypeOf<'session_token' | 'attempts'>();
@@ -81,7 +83,7 @@ const typed = (cache: AgentContextCache<Spaces>) => {
   expectTypeOf<{ operation: 'set'; key: 'attempts'; value: 1 }>().toExtend<Step>();
   expectTypeOf<{ operation: 'set'; key: 'attempts'; value: 'x' }>().not.toExtend<Step>();
   // A condition for many keys makes no sense.
-  expectTypeOf<NonNullable<Parameters<Cache['setMany']>[2]>>().not.toHaveProperty('ifVersion');
+  expectTypeOf<NonNullable<Parameters<typeof cache.setMany<'auth'>>[2]>>().not.toHaveProperty('ifVersion');
 
   const auth = cache.namespace('auth');
   expectTypeOf(auth.name).toEqualTypeOf<'auth'>();
@@ -112,6 +114,127 @@ const untyped = (cache: AgentContextCache) => {
   expectTypeOf<{ type: 'context.get' }>().not.toExtend<ContextCommand>();
 };
 
+interface Plan {
+  mode: 'fast' | 'slow';
+  steps: { name: string; done?: boolean }[];
+}
+interface Trips {
+  trip: { plan: Plan; size: [number, { unit: string }] };
+  auth: { token: string; tries: number };
+}
+interface Tree {
+  name: string;
+  children: Tree[];
+}
+type Nested = Plan | Nested[];
+
+const interfaces = (
+  cache: AgentContextCache,
+  plan: Plan,
+  tree: Tree,
+  maybe: Plan | null,
+  one: Plan | string,
+  some: Plan | Plan[],
+  nested: Nested,
+) => {
+  void cache.set('a', plan);
+  void cache.set('a', tree);
+  void cache.set('a', maybe);
+  void cache.set('a', one);
+  void cache.set('a', some);
+  void cache.set('a', nested);
+  void cache.set('a', { plan, at: 1 }, undefined, { agent: 'planner' });
+  void cache.setMany({ plan, tree });
+  void cache.setMany([['plan', plan]]);
+  void cache.setMany(new Map([['plan', plan]]), undefined, { ttl: '1h' });
+  void cache.update('a', () => plan);
+  void cache.update('a', async () => plan, undefined, { agent: 'planner' });
+  void cache.getOrSet('a', () => plan);
+  void cache.batch([{ operation: 'set', key: 'a', value: plan }], undefined, { agent: 'planner' });
+  void cache.namespace('trip').set('plan', plan);
+};
+
+/** A helper for any JSON value. */
+const save = <T extends JsonValue>(cache: AgentContextCache, value: T) => cache.set('a', value);
+
+const readonly = async (cache: AgentContextCache<Trips>, plan: Plan) => {
+  const read = cache.get('plan', 'trip');
+  expectTypeOf(read).toEqualTypeOf<
+    | {
+        readonly mode: 'fast' | 'slow';
+        readonly steps: readonly { readonly name: string; readonly done?: boolean }[];
+      }
+    | undefined
+  >();
+  expectTypeOf(cache.get('size', 'trip')).toEqualTypeOf<readonly [number, { readonly unit: string }] | undefined>();
+  void cache.set('plan', plan, 'trip');
+  if (read !== undefined) void cache.set('plan', read, 'trip');
+  void cache.set('plan', { mode: 'fast', steps: [] }, 'trip');
+  const result = await cache.update('plan', (old) => old && { ...old, steps: [...old.steps, { name: 'pay' }] }, 'trip');
+  expectTypeOf(result.value).toEqualTypeOf(read);
+  expectTypeOf(result.entry?.value).toEqualTypeOf(read);
+  expectTypeOf((await cache.update('tries', (tries = 0) => tries + 1, 'auth')).value).toEqualTypeOf<
+    number | undefined
+  >();
+};
+
+const watching = async (cache: AgentContextCache<Trips>) => {
+  for await (const update of cache.watch()) {
+    expectTypeOf(update.namespace).toEqualTypeOf<'trip' | 'auth'>();
+    expectTypeOf(update.skipped).toEqualTypeOf<number>();
+    if (update.namespace === 'trip' && update.operation === 'set' && update.key === 'plan') {
+      expectTypeOf(update.value.mode).toEqualTypeOf<'fast' | 'slow'>();
+    }
+    if (update.operation === 'clear_namespace') expectTypeOf(update.key).toEqualTypeOf<null>();
+  }
+  for await (const update of cache.watch({ namespace: 'auth', keys: ['token'] })) {
+    expectTypeOf(update.key).toEqualTypeOf<'token' | 'tries' | null>();
+  }
+  cache.watch({ namespace: ['auth', 'trip'], include: 'snapshot' });
+  cache.subscribe(
+    (update) => {
+      if (update.operation === 'set' && update.key === 'tries') expectTypeOf(update.value).toEqualTypeOf<number>();
+    },
+    { namespace: 'auth' },
+  );
+  cache.namespace('auth').subscribe((update) => {
+    if (update.operation === 'set' && update.key === 'token') expectTypeOf(update.value).toEqualTypeOf<string>();
+  });
+};
+
+const schemas = {
+  auth: { token: z.string(), tries: z.number().default(0) },
+  notes: z.object({ text: z.string() }),
+  'trip:*': { plan: z.object({ mode: z.enum(['fast', 'slow']) }) },
+  'trip:eu:*': { plan: z.number() },
+};
+
+const inferred = async (opened: ReturnType<typeof AgentContextCache.open<typeof schemas>>) => {
+  const cache = new AgentContextCache({ schemas });
+  expectTypeOf(cache.get('token', 'auth')).toEqualTypeOf<string | undefined>();
+  expectTypeOf(cache.get('any', 'notes')).toEqualTypeOf<{ readonly text: string } | undefined>();
+  expectTypeOf(cache.get('plan', 'trip:7')?.mode).toEqualTypeOf<'fast' | 'slow' | undefined>();
+  expectTypeOf(cache.get('plan', 'trip:eu:7')).toEqualTypeOf<number | undefined>();
+  expectTypeOf(cache.get('any', 'elsewhere')).toEqualTypeOf<JsonValue | undefined>();
+  expectTypeOf(cache.get('any')).toEqualTypeOf<JsonValue | undefined>();
+  expectTypeOf((await opened).get('token', 'auth')).toEqualTypeOf<string | undefined>();
+  void cache.set('tries', undefined, 'auth');
+  void cache.set('plan', { mode: 'fast' }, 'trip:1');
+  // With `S` given, the schemas must agree with it.
+  new AgentContextCache<Trips>({ schemas: { auth: { token: z.string(), tries: z.number() } } });
+};
+
+const stores = (
+  memory: AgentContextCache<Trips>,
+  redis: AgentContextCache<Trips, RedisContextCache>,
+  either: AgentContextCache<Trips, BaseContextCache>,
+  any: AgentContextCache,
+) => {
+  const all: ContextStore[] = [memory, redis, either, any, new AgentContextCache({ schemas })];
+  const shown: Inspectable[] = [memory, redis, any];
+  return [all, shown];
+};
+
 const primaries = (
   memory: AgentContextCache<Spaces, InMemoryContextCache>,
   redis: AgentContextCache<Spaces, RedisContextCache>,
@@ -131,7 +254,7 @@ const primaries = (
 
 describe('the types', () => {
   it('say what a namespace holds, and whether a read answers at once', () => {
-    expect([typed, untyped, primaries]).toHaveLength(3);
+    expect([typed, untyped, primaries, interfaces, save, readonly, watching, inferred, stores]).toHaveLength(9);
   });
 
   it('of a cache come from the primary that it is given', async () => {

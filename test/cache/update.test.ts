@@ -7,7 +7,7 @@ describe('update', () => {
     const { cache } = makeCache();
     const done = cache.update('count', (count) => ((count as number | undefined) ?? 0) + 1, 'n');
     expect(cache.get('count', 'n')).toBe(1);
-    expect(await done).toEqual({ version: 1, position: 1, changed: true });
+    expect(await done).toMatchObject({ version: 1, position: 1, changed: true, value: 1 });
     await Promise.all(Array.from({ length: 100 }, () => cache.update('count', (count) => (count as number) + 1, 'n')));
     expect(cache.get('count', 'n')).toBe(101);
   });
@@ -42,11 +42,28 @@ describe('update', () => {
     expect(failures).toEqual([]);
   });
 
+  it('resolves with the new value and entry, whose creation stays', async () => {
+    const { cache, clock } = makeCache();
+    await cache.set('plan', { steps: 1 }, 'n', { agent: 'planner' });
+    clock.increment(1_000);
+    const result = await cache.update('plan', () => ({ steps: 2 }), 'n', { agent: 'booker', ttl: '1h' });
+    expect(result).toEqual({
+      ...{ version: 2, position: 2, changed: true },
+      ...{ value: { steps: 2 }, entry: cache.entry('plan', 'n') },
+    });
+    expect(result.entry?.createdAt).toBe((result.entry?.updatedAt ?? 0) - 1_000);
+    expect((await cache.update('missing', () => undefined)).entry).toBeUndefined();
+    expect(await cache.update('new', () => 1)).toMatchObject({ value: 1, entry: cache.entry('new') });
+  });
+
   it('answers with the version of the namespace where it has changed nothing', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('b', 1, 'n');
-    expect(await cache.update('a', () => undefined, 'n')).toEqual({ version: 2, position: 2, changed: false });
+    expect(await cache.update('a', () => undefined, 'n')).toEqual({
+      ...{ version: 2, position: 2, changed: false },
+      ...{ value: 1, entry: cache.entry('a', 'n') },
+    });
   });
 
   it('rejects with what the function throws, and changes nothing', async () => {
