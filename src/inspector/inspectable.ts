@@ -31,7 +31,10 @@ export interface Inspectable {
   readLog(range: { readonly from: number; readonly to: number }): AsyncIterable<Update>;
   shutdown(): Promise<unknown>;
   /** Calls `listener` after each committed update. Returns how to stop. */
-  subscribe(listener: (update: Update) => void, filter?: { readonly namespace?: string | readonly string[] | undefined }): () => void;
+  subscribe(
+    listener: (update: Update) => void,
+    filter?: { readonly namespace?: string | readonly string[] | undefined },
+  ): () => void;
   verify(options: VerifyOptions): Promise<VerifyReport>;
 }
 
