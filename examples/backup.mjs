@@ -1,4 +1,4 @@
-// Snapshots while writers go on, and an empty cache that begins with the newest one.
+// Takes snapshots during writes, and starts an empty cache from the newest one.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

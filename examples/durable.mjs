@@ -1,4 +1,4 @@
-// A data directory: what was acknowledged is there after a crash, and the log tells how it came about.
+// A data directory: acknowledged writes survive a crash, and the log has every update.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

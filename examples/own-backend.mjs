@@ -1,4 +1,4 @@
-// A backend of your own: six methods. Here as the primary, which every write waits for and which may refuse.
+// A custom backend: six methods. Here it is the primary, which every write waits for and which can refuse writes.
 import { AgentContextCache, BaseContextCache } from 'agent-context-cache';
 
 class SlowStore extends BaseContextCache {

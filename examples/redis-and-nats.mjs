@@ -1,4 +1,4 @@
-// Mirrored to Redis, broadcast to NATS. Stop either for a while: nothing here waits, and it catches up.
+// Mirrors to Redis and broadcasts to NATS. Stop either server for a while: writes do not wait, and it catches up later.
 //   REDIS_URL=redis://127.0.0.1:6379 NATS_URL=nats://127.0.0.1:4222 node examples/redis-and-nats.mjs
 import { AgentContextCache } from 'agent-context-cache';
 

@@ -1,4 +1,4 @@
-// Any moment again: what the agents knew before, who changed it, and which update broke it.
+// Reads the past: what the agents knew, who changed it, and which update broke it.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,11 +12,11 @@ const { position } = await cache.set('offer', { flight: 'TP 258', price: 780 }, 
 await cache.set('offer', { flight: 'LH 1', price: 1_250 }, 'trip', { agent: 'upseller' });
 await cache.delete('budget', 'trip', { agent: 'cleaner' });
 
-// All namespaces as they were at one position. It stays as it is, whatever is written now.
+// A view of all namespaces at one position. Later writes do not change it.
 const before = cache.at(position);
 console.log('then:', before.get('budget', 'trip'), before.get('offer', 'trip').price);
 
-// Who made of an entry what it is, newest first.
+// All versions of an entry, newest first.
 for await (const { operation, value, agent } of cache.history('offer', 'trip')) {
   console.log('offer:', operation, value?.flight, 'by', agent);
 }

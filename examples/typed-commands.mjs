@@ -1,15 +1,15 @@
-// The same power by message: commands to the supervisor actor, and a look at the actors themselves.
+// Every method as a command: commands to the supervisor actor, and the state of the actors.
 import { AgentContextCache } from 'agent-context-cache';
 
 const cache = new AgentContextCache({
   onError: (error, { source, command }) => console.log(`${source} ${command}: ${error.message}`),
 });
 
-// Nobody waits for the end of this one; a failure goes to onError.
+// Sent without an answer; a failure is reported to onError.
 cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: 'token', value: 't-1', ttl: '10m' });
 cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: '', value: 't-2' });
 
-// This one is answered.
+// Sent with an answer.
 console.log(await cache.ask({ type: 'context.entry', namespace: 'auth', key: 'token' }));
 
 console.log(cache.supervisor.getSnapshot().value); // running

@@ -26,7 +26,7 @@ interface Opening {
 }
 
 /**
- * Checks the options of a new directory on a cache in memory, so that no directory is left behind if one is refused.
+ * Checks the options of a new directory on a cache in memory, so that a refused one leaves no directory.
  * Connects to nothing.
  *
  * @throws {ContextCacheError} as opening the directory would.

@@ -100,17 +100,17 @@ function settingsOf({ interval, mode, keep }: Settings): BackupSettingsChange {
 /** Opens the cache. Only a directory that is not served takes a store from the flags. */
 async function open(context: Context<StoreFlags>): Promise<Target> {
   const { dataDir, output, isFlag } = context;
-  const place = oneStore(context);
+  const store = oneStore(context);
   if (isFlag('redis') || isFlag('backupDir')) await mustNotBeServed(dataDir);
-  if (!isNamed(place)) return openTarget({ dataDir, output, cache: { backup: {} } });
-  return openTarget({ dataDir, output, cache: { backup: { store: storeOf(place) } } });
+  if (!isNamed(store)) return openTarget({ dataDir, output, cache: { backup: {} } });
+  return openTarget({ dataDir, output, cache: { backup: { store: storeOf(store) } } });
 }
 
 /** Lists the snapshots. A named store needs no data directory. */
 async function stored(context: Context<StoreFlags>): Promise<SnapshotInfo[]> {
   const { dataDir, output } = context;
-  const place = oneStore(context);
-  if (isNamed(place)) return listSnapshots(place);
+  const store = oneStore(context);
+  if (isNamed(store)) return listSnapshots(store);
   await using target = await openTarget({ dataDir, output });
   return await target.snapshots();
 }

@@ -36,10 +36,10 @@ export function addDoctor(program: Command, session: Session): void {
 /** Returns the server to check: the named one, otherwise the local one, which may be missing. */
 function serverOf(
   url: string | undefined,
-  place: { readonly env: string; readonly local: string } | undefined,
+  local: { readonly env: string; readonly local: string } | undefined,
 ): CheckedServer {
-  const named = url ?? (process.env[place?.env ?? ''] || undefined);
-  return { url: named ?? place?.local ?? '', named: named !== undefined };
+  const named = url ?? (process.env[local?.env ?? ''] || undefined);
+  return { url: named ?? local?.local ?? '', named: named !== undefined };
 }
 
 async function runDoctor(

@@ -57,7 +57,7 @@ async function runReplay({ output, dataDir, options, args }: Context<ReplayFlags
   });
   await cache.shutdown({ timeoutMs: CLOSE_MS });
   progress[Symbol.dispose]();
-  await tell(output, report, resolve(dataDir), (systemClock.now() - startedAt) / 1_000);
+  await print(output, report, resolve(dataDir), (systemClock.now() - startedAt) / 1_000);
   return undefined;
 }
 
@@ -71,7 +71,7 @@ function sourceOf(source: string, { stream, subject }: ReplayFlags): ReplaySourc
   return source === '-' ? process.stdin : source;
 }
 
-async function tell(output: Output, report: ReplayReport, dataDir: string, seconds: number): Promise<void> {
+async function print(output: Output, report: ReplayReport, dataDir: string, seconds: number): Promise<void> {
   if (output.json) await output.writeJson({ ...report, seconds });
   for (const { kind, line, position, reason } of report.firstProblems) {
     const location = line === undefined ? `Position ${position}` : `Line ${line}`;

@@ -38,13 +38,13 @@ export function addRestore(program: Command, session: Session): void {
 
 async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
   const { output, dataDir, options } = context;
-  const place = oneStore(context);
-  if (place.redis === undefined && place.backupDir === undefined) {
+  const target = oneStore(context);
+  if (target.redis === undefined && target.backupDir === undefined) {
     throw new UsageError('Name the store of the snapshot: --redis redis://host:6379 or --backup-dir DIR.');
   }
   await mustNotBeServed(dataDir);
   using progress = new Progress(output, 'Restoring');
-  const { position, namespaces } = await restored(output, dataDir, place, options.log, progress);
+  const { position, namespaces } = await restored(output, dataDir, target, options.log, progress);
   progress[Symbol.dispose]();
   if (output.json) await output.writeJson({ position, namespaces });
   else {
@@ -57,14 +57,14 @@ async function runRestore(context: Context<RestoreFlags>): Promise<undefined> {
 async function restored(
   output: Output,
   dataDir: string,
-  place: SnapshotTarget,
+  target: SnapshotTarget,
   log: string | undefined,
   progress: Progress,
 ): Promise<{ position: number; namespaces: number }> {
-  const { backupDir } = place;
+  const { backupDir } = target;
   const isData = backupDir !== undefined && (await isDataDirectory(backupDir));
   const whole = isData && log === undefined;
-  const store = storeOf({ ...place, ...(isData ? { backupDir: join(backupDir, 'backups') } : {}) });
+  const store = storeOf({ ...target, ...(isData ? { backupDir: join(backupDir, 'backups') } : {}) });
   try {
     if (!whole) await mustHoldSomething(store);
     const open = {

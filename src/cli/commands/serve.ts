@@ -69,7 +69,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
   if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject))
     throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
   const redis = redisFor(options);
-  const place = { dataDir, redis, backupDir };
+  const target = { dataDir, redis, backupDir };
   const log = keepOf(options);
   if (!(await hasData(dataDir))) await rehearseOpening({ nats, redis, topics: topic, cache: { subjectId, log } });
   using interrupted = interruption();
@@ -79,10 +79,10 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     port: options.port,
     commands: nats === undefined ? undefined : { url: nats, subject },
     cache: {
-      ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(place) } },
+      ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(target) } },
       ...{ passivateAfterMs: undefined, subjectId, log },
     },
-    snapshots: () => listSnapshots(place),
+    snapshots: () => listSnapshots(target),
   });
   try {
     if (topic !== undefined) await serving.cache.setTopicsList(topic);

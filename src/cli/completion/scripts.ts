@@ -21,18 +21,18 @@ complete -F _context_cache context-cache
 
 const zsh = `# Add to ~/.zshrc, after compinit:  source <(context-cache completion zsh)
 _context_cache() {
-  local line place means
+  local line kind description
   local -a candidates
   while IFS= read -r line; do
     case $line in
-      $'\\t'*) place=\${line#$'\\t'} ;;
+      $'\\t'*) kind=\${line#$'\\t'} ;;
       *)
-        means=\${line#*$'\\t'}
-        candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}\${means:+:$means}")
+        description=\${line#*$'\\t'}
+        candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}\${description:+:$description}")
         ;;
     esac
   done < <("\${words[1]}" complete -- "\${(@Q)words[2,CURRENT]}" 2>/dev/null)
-  case $place in
+  case $kind in
     files) _files ;;
     dirs) _files -/ ;;
     *) _describe 'context-cache' candidates ;;
