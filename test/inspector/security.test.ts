@@ -141,7 +141,7 @@ describe('reads cannot write', () => {
     'POST /api/delete': { namespace: 'n', key: 'k', ifVersion: 1 },
     'POST /api/fork': { at: 1 },
   };
-  const query = 'namespace=n&key=k&at=1&a=0&b=1&position=1&id=supervisor&value=2&ifVersion=1';
+  const query = 'namespace=n&key=k&at=1&a=0&b=1&position=1&id=supervisor&value=2&ifVersion=1&q=k';
 
   test('no address changes anything without allowWrite', async () => {
     const { cache, looking } = await look();
