@@ -69,7 +69,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   past: ['core', 'storage', 'type backends', 'engine'],
   verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],
   'verify/disk': ['core', 'storage', 'storage/disk', 'type verify'],
-  replay: ['core', ...STORAGE, 'followers/backup', 'followers/broadcast', 'engine'],
+  replay: ['core', 'wire', ...STORAGE, 'followers/backup', 'followers/broadcast', 'engine'],
   // The inspector knows types of the cache, and uses it through `inspectable.ts`.
   inspector: ['type core', ...SHOWN],
   'inspector/reads': ['core', 'inspector', ...SHOWN],

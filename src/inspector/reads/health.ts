@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { withDeadline } from '../../core/deadline.ts';
-import { wireError } from '../../wire/wire-error.ts';
+import { ContextCacheError, toError } from '../../core/errors.ts';
 import type { Inspectable } from '../inspectable.ts';
 import type { HealthDetail, StoredSnapshots } from '../protocol.ts';
 import type { Verification } from './verification.ts';
@@ -46,8 +46,8 @@ export class HealthReads {
       });
       return items === undefined ? { state: 'none' } : { state: 'listed', items };
     } catch (error) {
-      const { code, message } = wireError(error);
-      return { state: 'unavailable', code, reason: message };
+      const code = error instanceof ContextCacheError ? error.code : 'INTERNAL';
+      return { state: 'unavailable', code, reason: toError(error).message };
     }
   }
 }
