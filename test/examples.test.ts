@@ -8,7 +8,7 @@ import { startNats, startRedis } from './support/servers.ts';
 
 beforeAll(buildDist);
 
-/** A line of each example's output that is there only if it did what it shows. */
+/** A line of each example's output that is printed only if the example worked. */
 const SHOWS: Readonly<Record<string, string>> = {
   'backup.mjs': '{ seen: 999 } at position 1000',
   'durable.mjs': "2 preferences { name: 'Ada', seat: 'aisle' }",
@@ -25,7 +25,7 @@ const SHOWS: Readonly<Record<string, string>> = {
 describe('the examples', () => {
   const examples = readdirSync(join(projectRoot, 'examples')).filter((name) => name.endsWith('.mjs'));
 
-  it.each(examples)('%s runs and shows what it says', async (name) => {
+  it.each(examples)('%s runs and prints its result', async (name) => {
     await using redis = await startRedis();
     await using nats = await startNats();
     const env = { ...process.env, REDIS_URL: redis.url, NATS_URL: nats.url };

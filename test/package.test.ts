@@ -10,17 +10,17 @@ import { tempDir } from './support/temp-dir.ts';
 
 const run = promisify(execFile);
 
-/** The code block that is run stands right below this line; what it prints may follow in a block below the other. */
+/** Marks the code block that is run, and the block with its output. */
 const CODE_MARK = '<!-- first-example -->';
 const OUTPUT_MARK = '<!-- first-example-output -->';
 
 interface Example {
   readonly code: string;
-  /** What it must print; `undefined` where the text does not say. */
+  /** Expected output; `undefined` if the page has none. */
   readonly output: string | undefined;
 }
 
-/** The marked example of a page of Markdown. */
+/** Returns the marked example of a page of Markdown. */
 function firstExample(markdown: string): Example {
   const code = blockBelow(markdown, CODE_MARK, /^(js|ts|javascript|typescript)$/);
   if (code === undefined) throw new Error(`README.md has no block of js or ts right below ${CODE_MARK}`);
@@ -34,7 +34,7 @@ function blockBelow(markdown: string, mark: string, language: RegExp): string | 
   return isRightBelow && info !== undefined && language.test(info) ? text : undefined;
 }
 
-/** Takes the types away and nothing else, so that every Node runs it. */
+/** Strips the types and nothing else, so that every Node runs the program. */
 function toJavaScript(code: string): string {
   const { outputText } = ts.transpileModule(code, {
     compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
@@ -59,7 +59,7 @@ const hasEntry = existsSync(join(projectRoot, 'src/index.ts'));
 let packed: Promise<string> | undefined;
 let installed: Promise<string> | undefined;
 
-/** The tarball as it would be published. */
+/** Packs the tarball as it would be published. */
 function pack(): Promise<string> {
   packed ??= (async () => {
     const folder = await tempDir('pack');
@@ -70,7 +70,7 @@ function pack(): Promise<string> {
   return packed;
 }
 
-/** An empty project with nothing but the tarball installed. */
+/** Creates an empty project with nothing but the tarball installed. */
 function install(): Promise<string> {
   installed ??= (async () => {
     const tarball = await pack();
@@ -82,7 +82,7 @@ function install(): Promise<string> {
   return installed;
 }
 
-/** What the program prints; rejects with all it printed where it fails. */
+/** Returns what the program prints; rejects with all its output if it fails. */
 async function outputOf(program: string, args: readonly string[], cwd: string): Promise<string> {
   try {
     return (await run(program, args, { cwd, timeout: 120_000 })).stdout;
@@ -93,12 +93,12 @@ async function outputOf(program: string, args: readonly string[], cwd: string): 
 }
 
 describe('firstExample', () => {
-  test('is the block right below the mark, word for word, with what it prints', () => {
+  test('returns the block right below the mark, word for word, with its output', () => {
     const page = `x\n\`\`\`js\nno\n\`\`\`\n${CODE_MARK}\n\`\`\`ts\nconst a = 1;\n\n\`\`\`\n${OUTPUT_MARK}\n\`\`\`text\n1\n\`\`\`\n`;
     expect(firstExample(page)).toEqual({ code: 'const a = 1;\n\n', output: '1\n' });
   });
 
-  test('is missed where the mark, or a block right below it, is not there', () => {
+  test('throws if the mark, or a block right below it, is missing', () => {
     expect(() => firstExample('```js\na\n```\n')).toThrow('README.md has no block');
     expect(() => firstExample(`${CODE_MARK}\ntext\n\`\`\`js\na\n\`\`\`\n`)).toThrow('README.md has no block');
   });
@@ -144,7 +144,7 @@ describe.skipIf(!hasEntry)(
       const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
       const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
       const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
-      // The conformance suites are for a project that has a test runner; this one has none.
+      // The conformance suites need a test runner, which this project does not have.
       const script = imports.filter((line) => !line.includes('/testing')).join('\n');
       await writeFile(join(project, 'imports.js'), script);
       await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');

@@ -24,7 +24,7 @@ interface Numbers {
   ratioOf(own: number, limit: number, how: { better: string; style: string }): number;
 }
 
-/** The bench is plain JavaScript, so that every Node runs it. */
+/** Loads a module of the bench, which is plain JavaScript so that every Node runs it. */
 const load = async (name: string): Promise<unknown> => import(pathToFileURL(join(bench, 'lib', `${name}.mjs`)).href);
 
 function checkTables(...args: string[]): { readonly status: number | null; readonly stderr: string } {
@@ -56,7 +56,7 @@ describe('the tables and the last results of the bench', () => {
     expect(stderr).toContain('--write-tables');
   });
 
-  test('a result is a full one, of a question there is, and no candidate failed in it', () => {
+  test('hold full results of existing questions without a failed candidate', () => {
     expect(questions().length).toBeGreaterThan(15);
     const results = readdirSync(join(bench, 'results')).filter((name) => name.endsWith('.json'));
     expect(results.length).toBeGreaterThan(0);
@@ -69,7 +69,7 @@ describe('the tables and the last results of the bench', () => {
   });
 });
 
-test('what the bench compares with is in a package of its own, from no named registry', () => {
+test('the rivals of the bench are in a package of their own, from no named registry', () => {
   const lock = readFileSync(join(bench, 'package-lock.json'), 'utf8');
   expect(lock).not.toMatch(/"resolved"|registry\./);
   const own = JSON.parse(readFileSync(join(bench, 'package.json'), 'utf8')) as { dependencies: object };
@@ -77,7 +77,7 @@ test('what the bench compares with is in a package of its own, from no named reg
   for (const name of Object.keys(own.dependencies)) expect(root).not.toContain(`"${name}"`);
 });
 
-test('every question can be asked of what is built', async () => {
+test('every question has all its parts', async () => {
   for (const name of questions()) {
     const module = (await import(pathToFileURL(join(bench, `${name}.mjs`)).href)) as {
       default: Record<string, unknown>;
@@ -88,7 +88,7 @@ test('every question can be asked of what is built', async () => {
   }
 });
 
-describe('how the bench judges', () => {
+describe('the bench judges a target', () => {
   const metrics = { ns: { unit: 'ns', better: 'less', what: '' } };
   const result = { main: 'ns', metrics, ratioStyle: 'times', goals: [], cases: [] };
   const candidate = (name: string, role: string, ns: number, traits = {}) => ({
@@ -121,7 +121,7 @@ describe('how the bench judges', () => {
     expect(await verdictOn({ metric: 'ns', atLeast: 21 })).toMatchObject({ met: false });
   });
 
-  test('by the best of the rivals that are meant', async () => {
+  test('by the best of the selected rivals', async () => {
     expect(await verdictOn({ ahead: 1 })).toMatchObject({ shown: '0.25× ahead of quick', met: false });
     expect(await verdictOn({ ahead: 1, except: ['quick'] })).toMatchObject({ shown: '3.00× ahead of thorough' });
     expect(await verdictOn({ ahead: 3, traits: ['isolates'] })).toMatchObject({ met: true });

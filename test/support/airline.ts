@@ -32,9 +32,9 @@ interface LineOfSet {
 }
 
 /**
- * What a cache must hold after these commands (`context.set`, `context.delete`, `context.clear`), worked out without
- * anything of the package: a set always makes an update, a delete or a clear only where it changes something; a
- * namespace's version counts its updates and an entry has the version of its last one.
+ * Computes what a cache must hold after these commands (`context.set`, `context.delete`, `context.clear`), without code of the
+ * package: a set always makes an update, a delete or a clear only if it changes something; a namespace's version counts its
+ * updates, and an entry has the version of its last one.
  */
 export function foldCommands(lines: Iterable<string>): Folded {
   const entries = new Map<string, Map<string, FoldedEntry>>();
@@ -53,7 +53,7 @@ export function foldCommands(lines: Iterable<string>): Folded {
   return { entries, updates };
 }
 
-/** Whether it changed anything. */
+/** Applies a command and returns whether it changed anything. */
 function change(namespace: Map<string, FoldedEntry>, command: LineOfSet, version: number): boolean {
   if (command.type === 'context.set') {
     namespace.set(command.key, { value: command.value, version });

@@ -5,10 +5,10 @@ import { promisify } from 'node:util';
 /** The project's root directory. */
 export const projectRoot = join(import.meta.dirname, '../..');
 
-/** The command line as it is built, for `spawn(process.execPath, [cliPath, …])`. */
+/** The built command line, for `spawn(process.execPath, [cliPath, …])`. */
 export const cliPath = join(projectRoot, 'dist/src/cli/main.js');
 
-/** Builds `dist/` where a source has changed since; quick where none has. Rejects with the compiler's messages. */
+/** Builds `dist/` if a source has changed since; otherwise returns quickly. Rejects with the compiler's messages. */
 export async function buildDist(): Promise<void> {
   const script = join(projectRoot, 'scripts/build.mjs');
   try {

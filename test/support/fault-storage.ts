@@ -1,22 +1,22 @@
 import { type OpenStorage, openClassicLevel, type StorageWrite } from '../../src/storage/disk/leveldb/level-storage.ts';
 
-/** What becomes of a write: done; refused before or reported as failed after it was done. */
+/** Outcome of a write: done, refused before it is done, or reported as failed after it was done. */
 export type Fate = 'done' | 'lost' | 'unknown';
 
 /**
- * Real storage whose writes fail when told to. As with LevelDB, after a failure the handle takes no more writes.
+ * Real storage whose writes fail on request. Like LevelDB, a handle takes no more writes after a failure.
  */
 export class FaultStorage {
-  /** Decides over each write; default: done. */
+  /** Decides the outcome of each write. Default: done. */
   decide: (writes: readonly StorageWrite[]) => Fate = () => 'done';
-  /** Removing a range fails, or is done in part, when this throws; awaited before. */
+  /** Awaited before a range is removed; if it throws, the removal fails or is done in part. */
   beforeClear: () => Promise<void> = async () => {};
-  /** Opening fails as long as this is so. */
+  /** While true, opening fails. */
   refuseOpen = false;
   opened = 0;
-  /** Awaited before the storage is opened, while nobody has it. */
+  /** Awaited before the storage is opened, while no process has it open. */
   beforeOpen: (location: string) => Promise<void> = async () => {};
-  /** Awaited before each entry that is read. */
+  /** Awaited before each entry is read. */
   beforeEntry: () => Promise<void> = async () => {};
 
   readonly open: OpenStorage = async (location, create) => {
@@ -56,7 +56,7 @@ export class FaultStorage {
   };
 }
 
-/** Whether the write is one of a block of the log. */
+/** Returns whether the write writes a block of the log. */
 export function isBlock(writes: readonly StorageWrite[]): boolean {
   return writes.some(({ key }) => key.startsWith('!log!'));
 }

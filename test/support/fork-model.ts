@@ -9,7 +9,7 @@ export const KEYS = ['k0', 'k1', 'k2', '__proto__'];
 interface Held {
   readonly value: JsonValue;
   readonly expiresAt: number | null;
-  /** Unlike that of any other write. */
+  /** A value that no other write uses. */
   readonly stamp: string;
 }
 
@@ -21,7 +21,7 @@ interface Step {
   readonly ms: number;
 }
 
-/** What a cache must hold, worked out without anything of the package. */
+/** A model of what a cache must hold, without code of the package. */
 export class Model {
   #spaces: Map<string, Map<string, Held>>;
 
@@ -72,7 +72,7 @@ export class Model {
   }
 }
 
-/** As {@link Model.values}, of a cache or a view. */
+/** Returns the values of a cache or a view in the form of {@link Model.values}. */
 export function valuesOf(cache: Pick<AgentContextCache, 'entries' | 'get'>): Record<string, Record<string, unknown>> {
   const seen: Record<string, Record<string, unknown>> = {};
   for (const name of NAMES) {
@@ -87,7 +87,7 @@ export function valuesOf(cache: Pick<AgentContextCache, 'entries' | 'get'>): Rec
 export type Policy = 'ours' | 'theirs' | 'value';
 export const MERGED = 'made of both';
 
-/** What a merge must come to, and where both have changed a key. */
+/** Computes the result of a merge, and the keys that both have changed. */
 export function merged(base: Model, ours: Model, theirs: Model, now: number, policy: Policy) {
   const result = ours.copy();
   const conflicts: string[] = [];
@@ -117,7 +117,7 @@ export const placesOf = (conflicts: readonly MergeConflict[]): string[] =>
 
 let writes = 0;
 
-/** Does the same to a cache and to its model. */
+/** Applies a command to a cache and to its model. */
 export type Command = (cache: AgentContextCache, model: Model, clock: ManualClock) => void;
 
 const kinds = ['set', 'set', 'set', 'set', 'ttl', 'delete', 'clear', 'drop', 'batch', 'touch', 'wait', 'passivate'];

@@ -1,6 +1,6 @@
 import { tempDir } from './temp-dir.ts';
 
-/** Where a parent may be. */
+/** Storage that a parent may have. */
 export const durableKinds = [
   { kind: 'in memory', dataDir: async () => undefined },
   { kind: 'in a directory', dataDir: () => tempDir('parent') },

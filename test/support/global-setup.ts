@@ -5,16 +5,16 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { buildDist } from './dist.ts';
 
-/** Only these run what was built; a run of other files alone need not wait for the compiler. */
+/** Tests that run the built package. A run without them does not wait for the compiler. */
 const NEEDS_DIST = /cli|package|example|bench|readme|inspector/i;
 
-/** What follows in the directory's name is the process that made it. */
+/** Prefix of a run's directory; the id of the process that created it follows. */
 const RUN_PREFIX = 'context-cache-run-';
 
-/** How long a server that was told to end may take. */
+/** Milliseconds that a server may take to end after its signal. */
 const END_TIMEOUT_MS = 60_000;
 
-/** Makes sure that servers and build are there, and after the run that no server and no directory of it is left. */
+/** Provides servers and build, and after the run removes its servers and directories. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   execFileSync(process.execPath, [join(import.meta.dirname, '../../scripts/test-servers.mjs')], { stdio: 'inherit' });
   // Not part of vitest's typed surface; without it everything is built, which only takes longer.
@@ -79,7 +79,7 @@ function namesIn(directory: string): string[] {
   }
 }
 
-/** `undefined` where the process is gone: its number may by now be somebody else's, so that it is looked at. */
+/** Returns `undefined` if the process has ended. Checks the command, because its number may belong to another process by now. */
 function commandOf(pid: number): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() || undefined;

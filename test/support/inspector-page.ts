@@ -7,11 +7,11 @@ import { vi } from 'vitest';
 import { projectRoot } from './dist.ts';
 import { findProgram, freePort } from './server-process.ts';
 
-/** Pictures of the page are kept here until the next run. */
+/** Screenshots of the page are kept here until the next run. */
 const SCREENS = join(projectRoot, 'node_modules/.cache/inspector-screens');
 export const TOKEN = 'token-of-the-tests-0123456789';
 
-// What is waited for must come, however slow the machine is: the page may wait long, and a test for several such things.
+// Every awaited event must arrive, however slow the machine is: a page may wait long, and a test for several events.
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 const PATIENCE_MS = 60_000;
 
@@ -25,17 +25,17 @@ export interface LiveProcess extends AsyncDisposable {
   /** With the token. */
   readonly url: string;
   readonly port: number;
-  /** Commands, one after another or all at once. */
+  /** Executes commands, one after another or all at once. */
   ask(command: object | readonly object[]): Promise<unknown>;
-  /** The commands of a file, as far as line `to`; the position after them. */
+  /** Executes the commands of a file up to line `to`, and returns the position after them. */
   apply(file: string, to?: number): Promise<number>;
-  /** So many writes, each into the next one of the namespaces, as fast as it can. */
+  /** Writes `count` times, each into the next of the namespaces, as fast as it can. */
   flood(options: { readonly namespaces: number; readonly updates: number; readonly from?: number }): Promise<number>;
-  /** Ends it in order. */
+  /** Shuts the cache down and ends the process. */
   shutdown(): Promise<void>;
 }
 
-/** What the process sends. */
+/** A message from the process. */
 interface Told {
   readonly id: number;
   readonly answer?: unknown;
@@ -49,7 +49,7 @@ interface LiveOptions {
   readonly cache?: object;
 }
 
-/** Starts one; resolves when the page can be opened. */
+/** Starts a process; resolves when its page can be opened. */
 export async function startLive({ dataDir, port, allowWrite = true, cache = {} }: LiveOptions): Promise<LiveProcess> {
   const place = port ?? (await freePort());
   const args = [
@@ -110,12 +110,12 @@ export function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath, timeout: PATIENCE_MS, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
-/** A page, and whatever it complained of. */
+/** A page and its complaints. */
 export interface Opened {
   readonly page: Page;
-  /** Errors and warnings of the console, what was thrown, what the content security policy refused. */
+  /** Errors and warnings of the console, uncaught errors, and violations of the content security policy. */
   readonly problems: string[];
-  /** Everything that the process has told the page so far. */
+  /** Every message that the process has sent to the page so far. */
   received(): Promise<string>;
 }
 
@@ -145,14 +145,14 @@ export async function open(browser: Browser, url: string, options: BrowserContex
   return { page, problems, received: async () => (await Promise.all(received)).join('\n') };
 }
 
-/** Goes to another place of the page, as a link does. */
+/** Navigates to another view of the page, as a link does. */
 export async function visit(page: Page, hash: string): Promise<void> {
   await page.evaluate((to) => {
     location.hash = to;
   }, hash);
 }
 
-/** Keeps a picture, to be looked at. */
+/** Saves a screenshot. */
 export async function keepScreen(page: Page, name: string): Promise<void> {
   mkdirSync(SCREENS, { recursive: true });
   await page.screenshot({ path: join(SCREENS, `${name}.png`) });

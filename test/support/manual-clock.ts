@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/core/clock.ts';
 
-/** A clock that goes on only when told to. */
+/** A clock that advances only on request. */
 export class ManualClock implements Clock {
   #now = 1_700_000_000_000;
   readonly #timers = new Map<number, { readonly at: number; readonly callback: () => void }>();
@@ -20,7 +20,7 @@ export class ManualClock implements Clock {
     this.#timers.delete(handle as number);
   }
 
-  /** Delays until the pending timers are due. */
+  /** Milliseconds until each pending timer is due. */
   get pending(): number[] {
     return [...this.#timers.values()].map(({ at }) => at - this.#now);
   }

@@ -1,15 +1,15 @@
 import { createConnection, type Socket } from 'node:net';
 
 /**
- * A NATS client over a plain socket, made from the published protocol alone, so that what it receives does not depend
- * on the client library under test. See https://docs.nats.io/reference/reference-protocols/nats-protocol
+ * A NATS client over a plain socket, written from the published protocol alone, so that it does not depend on the client
+ * library under test. See https://docs.nats.io/reference/reference-protocols/nats-protocol
  */
 export interface RawSubscription {
   /** Grows as messages come, in the order of arrival. */
   readonly messages: RawMessage[];
-  /** Resolves when the server has handled all that was sent before, and what it had sent before has arrived. */
+  /** Resolves when the server has handled everything sent before, and everything it had sent has arrived. */
   flush(): Promise<void>;
-  /** Sends; {@link flush} to know that it arrived. */
+  /** Publishes a message; call {@link flush} to know that it arrived. */
   publish(subject: string, payload: string | Uint8Array, reply?: string): void;
   /** Closes the connection. */
   close(): void;
@@ -45,7 +45,7 @@ class RawClient implements RawSubscription {
   readonly #socket: Socket;
   readonly #flushes: { resolve: () => void; reject: (reason: Error) => void }[] = [];
   #unread: Buffer = Buffer.alloc(0);
-  /** Why nothing more will come. */
+  /** Why no more messages will come. */
   #failure: Error | undefined;
 
   constructor(socket: Socket) {
@@ -78,7 +78,7 @@ class RawClient implements RawSubscription {
     for (let used = this.#next(); used > 0; used = this.#next()) this.#unread = this.#unread.subarray(used);
   }
 
-  /** Handles one protocol message; the bytes it took, or 0 where it is not whole yet. */
+  /** Handles one protocol message. Returns its length in bytes, or 0 if it is not complete yet. */
   #next(): number {
     const lineLength = this.#unread.indexOf(LINE_END);
     if (lineLength < 0) return 0;

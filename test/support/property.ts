@@ -1,8 +1,8 @@
 /**
- * Settings for `fc.assert(property, fcOptions())`. `FC_SEED` repeats a run (fast-check prints seed and path where a
+ * Returns settings for `fc.assert(property, fcOptions())`. `FC_SEED` repeats a run (fast-check prints seed and path if a
  * property fails); `FC_RUNS` multiplies the number of runs.
  *
- * @param runs how often the property is tried by default; 100 unless told otherwise.
+ * @param runs number of runs. Default 100.
  */
 export function fcOptions(runs = 100): { numRuns: number; seed?: number } {
   const numRuns = Math.max(1, Math.round(runs * numberFrom('FC_RUNS', 1)));

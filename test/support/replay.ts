@@ -6,7 +6,7 @@ import { anyStep, closing, logOf, makeCache, simulatedClock } from './cache.ts';
 
 type Recorded = Pick<AgentContextCache, 'readLog' | 'flush' | 'position'>;
 
-/** What `context-cache log` prints. */
+/** Returns what `context-cache log` prints. */
 export async function exported(cache: Recorded): Promise<string> {
   await cache.flush();
   let text = '';
@@ -19,7 +19,7 @@ export function linesOf(text: string): string[] {
   return text.split('\n').filter(Boolean);
 }
 
-/** Everything there is, to compare: the position, and every entry of every listed namespace. */
+/** Returns everything for a comparison: the position, and every entry of every listed namespace. */
 export function everythingOf(cache: AgentContextCache) {
   const byKey = (a: { key: string }, b: { key: string }) => (a.key < b.key ? -1 : 1);
   const namespaces = cache.listNamespaces().map((name) => [name, cache.entries(name).sort(byKey)] as const);
@@ -33,7 +33,7 @@ export async function replayed(source: ReplaySource, options: ReplayOptions = {}
   return result;
 }
 
-/** A cache with the recorded agent runs. Its log holds all of them. */
+/** Creates a cache with the recorded agent runs. Its log holds all of them. */
 export async function airlineCache(): Promise<AgentContextCache> {
   const cache = closing(new AgentContextCache());
   for (const line of airlineLines()) cache.supervisor.send(JSON.parse(line));
@@ -41,10 +41,10 @@ export async function airlineCache(): Promise<AgentContextCache> {
   return cache;
 }
 
-/** Any cache with a past: commands of all kinds, time passing in between. */
+/** Generates the past of a cache: commands of all kinds, with time passing between them. */
 export const anyPast = fc.array(anyStep, { minLength: 1, maxLength: 40 });
 
-/** A cache with this past, and its log. */
+/** Creates a cache with this past, and returns it with its log. */
 export async function cacheWith(past: readonly (typeof anyStep extends fc.Arbitrary<infer Step> ? Step : never)[]) {
   const { cache, clock } = makeCache();
   for (const step of past) {

@@ -51,8 +51,8 @@ function isExecutable(path: string): boolean {
 }
 
 /**
- * A port that nobody listens on at this moment, outside of the range that outgoing connections use. No other test of the
- * run gets it: a server that is down for a while must find it free when it comes back.
+ * Returns a port without a listener, outside the range that outgoing connections use. No other test of the run gets it,
+ * because a server that is down for a while must find it free when it restarts.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt += 1) {
@@ -62,7 +62,7 @@ export async function freePort(): Promise<number> {
   throw new Error(`No free port found from ${FIRST_PORT} to ${FIRST_PORT + PORTS}.`);
 }
 
-/** Whether nobody of this run has had the port. */
+/** Reserves the port for the caller; returns false if another test of this run has had it. */
 function claim(port: number): boolean {
   if (process.env.CONTEXT_CACHE_TEST_RUN === undefined) return true;
   const ports = join(runDirectory(), 'ports');
@@ -84,18 +84,18 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** What a kind of server needs to be started and recognised. */
+/** How to start a kind of server and recognise it. */
 export interface ServerKind {
   readonly program: string;
   readonly args: readonly string[];
   readonly logFile: string;
-  /** Resolves `true` once this very process answers, `false` where nobody or somebody else does. */
+  /** Resolves `true` once this very process answers, `false` if no process or another one does. */
   answers(pid: number): Promise<boolean>;
 }
 
 const START_TIMEOUT_MS = 20_000;
 
-/** The port was taken by somebody else between the look and the start. */
+/** Another process took the port between the check and the start. */
 export class PortTakenError extends Error {}
 
 /** Starts a server and waits until it answers. */
@@ -123,7 +123,7 @@ export async function launch(kind: ServerKind): Promise<ChildProcess> {
   throw new Error(message);
 }
 
-/** Sends a signal and waits until the process is gone. A paused one is woken first. */
+/** Sends a signal and waits until the process has ended. Resumes a paused one first. */
 export async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   child.ref();
@@ -133,7 +133,7 @@ export async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): P
   await gone;
 }
 
-/** Stops a process, and returns once no thread of it runs any more: the signal alone only asks for it. */
+/** Pauses a process, and returns when none of its threads runs any more, which the signal alone does not ensure. */
 export function freeze(child: ChildProcess): boolean {
   if (!child.kill('SIGSTOP')) return false;
   const tasks = `/proc/${child.pid}/task`;
@@ -141,14 +141,14 @@ export function freeze(child: ChildProcess): boolean {
     try {
       atWork = readdirSync(tasks).some((task) => !/\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8')));
     } catch {
-      // A thread has ended while it was looked at, or all of them.
+      // A thread ended while it was read, or all of them did.
       atWork = existsSync(tasks);
     }
   }
   return true;
 }
 
-/** Where the system can (Linux), the server dies even when this process is killed without a chance to clean up. */
+/** On Linux, the server ends even if this process is killed and cannot clean up. */
 function dyingWithParent(program: string, args: readonly string[]): [string, string[]] {
   const setpriv = '/usr/bin/setpriv';
   return isExecutable(setpriv) ? [setpriv, ['--pdeathsig', 'KILL', '--', program, ...args]] : [program, [...args]];
@@ -168,6 +168,6 @@ function register(child: ChildProcess): void {
     running.delete(child);
     if (file !== undefined) rmSync(file, { force: true });
   });
-  // A server that nobody stops must not keep this process alive; it is killed when this process ends.
+  // A server that is still running must not keep this process alive; it is killed when this process ends.
   child.unref();
 }

@@ -11,20 +11,20 @@ export interface TestServer extends AsyncDisposable {
   /** `redis://127.0.0.1:port` or `nats://127.0.0.1:port`. */
   readonly url: string;
   readonly port: number;
-  /** Of the running process; another one after {@link restart}. */
+  /** Id of the running process; changes with {@link restart}. */
   readonly pid: number;
   /** The server's data directory. */
   readonly dir: string;
-  /** What the server has logged since its last start is in this file. */
+  /** The server's log since its last start. */
   readonly logFile: string;
-  /** SIGTERM, and waits until it is gone. */
+  /** Sends SIGTERM and waits for the end of the process. */
   stop(): Promise<void>;
-  /** SIGKILL, and waits until it is gone. */
+  /** Sends SIGKILL and waits for the end of the process. */
   kill(): Promise<void>;
-  /** SIGSTOP: connections stay open and nothing answers. */
+  /** Sends SIGSTOP: connections stay open and nothing answers. */
   pause(): void;
   resume(): void;
-  /** Starts it again on the same port and directory; stops it first where it runs. */
+  /** Starts the server again on the same port and directory; stops it first if it runs. */
   restart(): Promise<void>;
 }
 
@@ -61,20 +61,20 @@ export function startRedis(options: RedisOptions = {}): Promise<TestServer> {
     logFile: join(home, 'server.log'),
     answers: async (pid) => {
       const reply = await converse(port, 'PING\r\nINFO server\r\n', /process_id:\d+|-NOAUTH|-DENIED/);
-      // Behind a password nothing tells which process it is; the port was free, so that it is ours.
+      // A server with a password does not reveal its process id; the port was free, so it is ours.
       return /-NOAUTH|-DENIED/.test(reply) || reply.includes(`process_id:${pid}\r`);
     },
   }));
 }
 
-/** Starts a nats-server, with JetStream unless told otherwise, that answers when the promise resolves. */
+/** Starts a nats-server, by default with JetStream, that answers when the promise resolves. */
 export function startNats(options: NatsOptions = {}): Promise<TestServer> {
   const program = requireProgram('nats-server', 'NATS_SERVER');
   return start('nats', options, (port, dir, home) => {
     const name = `test-${process.pid}-${port}`;
     const { jetstream = true, config } = options;
     const configFile = join(home, CONFIG_FILE);
-    // In the file, as what only the arguments say does not outlive a reload. In its first line: see `reloadNats`.
+    // In the file, because arguments do not survive a reload. In its first line: see `reloadNats`.
     const head = `server_name: "${name}" ${jetstream ? `; jetstream { store_dir: "${dir}" }` : ''}`;
     writeFileSync(configFile, `${head}\n${config ?? ''}`);
     return {
@@ -88,7 +88,7 @@ export function startNats(options: NatsOptions = {}): Promise<TestServer> {
 
 const CONFIG_FILE = 'nats.conf';
 
-/** Gives a running nats-server another `config` by signal; resolves once it goes by that. */
+/** Reloads a running nats-server with another `config` by signal; resolves once it is in effect. */
 export async function reloadNats(server: TestServer, config: string): Promise<void> {
   const file = join(dirname(server.logFile), CONFIG_FILE);
   const [head] = readFileSync(file, 'utf8').split('\n', 1);
@@ -110,7 +110,7 @@ function requireProgram(name: string, variable: string): string {
 
 type MakeKind = (port: number, dir: string, home: string) => ServerKind;
 
-/** How often another port is tried, or the same one again, when somebody else has just taken it. */
+/** Attempts with another port, or with the same one, after another process has just taken it. */
 const PORT_ATTEMPTS = 8;
 
 async function start(
@@ -135,7 +135,7 @@ async function start(
   }
 }
 
-/** On a port that is given: whoever holds it may just be going. */
+/** Milliseconds between attempts on a given port: its holder may be ending. */
 async function relaunch(kind: ServerKind): Promise<ChildProcess> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -201,7 +201,7 @@ class RunningServer implements TestServer {
   }
 }
 
-/** Connects, sends `text` and returns what came until it matched; what there was when the connection failed. */
+/** Connects, sends `text` and returns the answer up to a match, or up to the failure of the connection. */
 function converse(port: number, text: string, until: RegExp): Promise<string> {
   return new Promise((resolve) => {
     let reply = '';

@@ -56,18 +56,18 @@ describe('startRedis', () => {
     expect(existsSync(redis.dir)).toBe(false);
   });
 
-  test('a server that does not come up is an error with its output', async () => {
+  test('rejects with the output of a server that does not start', async () => {
     await expect(startRedis({ args: ['--no-such-setting', 'x'] })).rejects.toThrow(/no-such-setting/);
   });
 
-  test('a port that somebody else holds is an error, not somebody else’s server', async () => {
+  test('rejects a port that another server holds', async () => {
     await using first = await startRedis();
     await expect(startRedis({ port: first.port })).rejects.toThrow(/did not come up/);
   });
 });
 
 describe('startNats and subscribeRaw', () => {
-  test('messages come whole and in order, line ends and other bytes in them included', async () => {
+  test('delivers messages whole and in order, including line ends and other bytes', async () => {
     await using nats = await startNats();
     const client = await subscribeRaw(nats.url, ['a.>', 'b']);
     const payloads = ['', '\r\n', 'MSG a 1 3\r\nxyz\r\n', 'ä😀', 'x'.repeat(300_000)];
@@ -81,8 +81,8 @@ describe('startNats and subscribeRaw', () => {
     client.close();
   });
 
-  test('headers and payload are told apart, wherever the bytes are split', async () => {
-    // Each part is sent when the client has asked for it: to a PONG that comes before its PING nobody listens.
+  test('separates headers and payload wherever the bytes are split', async () => {
+    // Each part is sent on the client's request, because the client ignores a PONG that comes before its PING.
     const parts = [
       'INFO {}\r\nPONG\r\n',
       'HMSG s 1 18 23\r\nNATS/1.0\r\nA: 1\r\n\r\nä\r\nx\r\nMSG s 1 r 2\r\nok\r\nPONG\r\n',
@@ -114,7 +114,7 @@ describe('startNats and subscribeRaw', () => {
     server.close();
   });
 
-  test('an error of the server and a lost connection reach flush', async () => {
+  test('rejects flush after an error of the server and after a lost connection', async () => {
     await using nats = await startNats({ jetstream: false, config: 'max_payload: 64' });
     const client = await subscribeRaw(nats.url, ['a']);
     client.publish('a', 'x'.repeat(65));
@@ -131,13 +131,13 @@ describe('foldCommands', () => {
   test('finds the number of updates that the file is known to make', () => {
     const folded = foldCommands(airlineLines());
     expect(folded.updates).toBe(AIRLINE_UPDATES);
-    // Of the 400 namespaces named in it, 18 are only ever cleared while empty.
+    // The file names 400 namespaces; 18 of them are only ever cleared while empty.
     expect(folded.entries.size).toBe(382);
   });
 });
 
 describe('fcOptions', () => {
-  test('are taken by a property of any type; the environment repeats and multiplies', () => {
+  test('fit a property of any type; the environment repeats and multiplies runs', () => {
     vi.stubEnv('FC_SEED', '7');
     vi.stubEnv('FC_RUNS', '0.5');
     expect(fcOptions(10)).toEqual({ numRuns: 5, seed: 7 });

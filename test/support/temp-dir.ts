@@ -9,15 +9,15 @@ process.on('exit', () => {
   for (const directory of made) rmSync(directory, { recursive: true, force: true });
 });
 
-/** Where a run keeps everything it makes; the global set-up sets it and removes it whole after the run. */
+/** Directory of everything that a run creates; the global set-up sets it and removes it after the run. */
 export function runDirectory(): string {
   return process.env.CONTEXT_CACHE_TEST_RUN ?? tmpdir();
 }
 
 /**
- * A new empty directory, removed when the test file's process ends, and with the whole run's directory at the latest.
+ * Creates an empty directory, which is removed when the test file's process ends, and with the run's directory at the latest.
  *
- * @param label stands in the directory's name, to tell whose it is.
+ * @param label part of the directory's name, to recognise its test.
  */
 export async function tempDir(label = 'test'): Promise<string> {
   const directory = await mkdtemp(join(runDirectory(), `context-cache-${label}-`));

@@ -2,15 +2,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { vi } from 'vitest';
 import type { SimulatedClock } from 'xstate';
 
-/** For what must come, and comes at once unless the machine has other things to do. */
+/** Milliseconds to wait for an event that must come, and comes at once unless the machine is busy. */
 const PATIENCE_MS = 30_000;
 
-/** Waits until the check no longer throws. */
+/** Repeats a check until it no longer throws. */
 export function eventually<T>(check: () => T | Promise<T>): Promise<T> {
   return vi.waitFor(check, { timeout: PATIENCE_MS, interval: 10 });
 }
 
-/** The outcome, with the clock going on in the meantime: a deadline comes, however slow or quick the machine is. */
+/** Awaits an outcome while advancing the clock, so that a deadline passes however slow or fast the machine is. */
 export async function passing<Result>(clock: SimulatedClock, outcome: Promise<Result>): Promise<Result> {
   let settled = false;
   const settle = () => {
