@@ -8,11 +8,11 @@ import { Said } from './crash-process.ts';
 import { randomCommands } from './crash-workload.ts';
 import { Random } from './support.ts';
 
-// The checks of the kill, power cut and disk error tests are shown to fail here, each by what it is there for.
+// Controls: each check of the kill, power cut and disk error tests is shown to fail on what it looks for.
 
 const commands = randomCommands(5, 300);
 
-/** What a cache makes of the commands. Nothing expires, as that might come sooner or later. */
+/** Makes the updates that a cache makes of the commands. Nothing expires, because the time of that is not fixed. */
 async function logOf(dataDir: string): Promise<{ log: Update[]; said: Said }> {
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null, clock: still, onError: () => undefined });
   const said = new Said();
@@ -33,7 +33,7 @@ function walk(log: readonly Update[], of: readonly ContextCommand[] = commands, 
   return walked;
 }
 
-it('what a cache has made of the commands passes; what is missing, twice, exchanged or changed is found', async () => {
+it('passes what a cache makes of the commands, and finds what is missing, repeated, exchanged or changed', async () => {
   const { log, said } = await logOf(join(await tempDir('check'), 'data'));
   expect(() => checkNoneLost(walk(log), said)).not.toThrow();
   expect([...walk(log).missing()]).toEqual([]);
@@ -58,7 +58,7 @@ it('what a cache has made of the commands passes; what is missing, twice, exchan
   expect(() => checkNoneLost(walk(log.slice(0, ends[100])), said)).toThrow(/acknowledged are lost/);
 });
 
-it('a state, a view or a mirror that does not fit the log is found', async () => {
+it('finds a state, a view or a mirror that does not fit the log', async () => {
   const home = await tempDir('check');
   const [data, views] = [join(home, 'data'), { random: new Random(1), count: 20 }];
   const { log } = await logOf(data);
@@ -69,7 +69,7 @@ it('a state, a view or a mirror that does not fit the log is found', async () =>
   await cache.shutdown();
   const mirror = join(home, 'mirror.json');
   expect((await checkDirectory(data, { commands, views, mirror })).missing().next().done).toBe(true);
-  // The mirror of this log is at its end; put back to nothing but its position, it lacks everything.
+  // The mirror of this log is complete. Reset to nothing but its position, it lacks everything.
   const other = join(home, 'other.json');
   await cp(mirror, other);
   const backend = new FileContextCache({ path: other });

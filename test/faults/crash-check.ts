@@ -6,23 +6,23 @@ import { Model, mismatch } from './crash-model.ts';
 import type { Said } from './crash-process.ts';
 import type { Random } from './support.ts';
 
-/** Time stands still at the beginning, so that looking changes nothing: no entry expires. */
+/** A clock that stands still at the beginning, so that no entry expires during a check. */
 export const still = { ...systemClock, now: () => 1 };
 
 /**
- * Walks a log along the commands it was made of. The log must be what they make, in their order, each whole, up to one
- * of them; between two commands entries that are due may expire.
+ * Walks a log along the commands it was made of. The log must hold the updates of the commands, in order and each
+ * command whole, up to one of them. Entries that are due may expire between two commands.
  */
 export class Walk {
   readonly model = new Model();
   /** The last position of each command that is in the log with an update. */
   readonly positions = new Map<number, number>();
   position = 0;
-  /** The command after the last one that is in the log. */
+  /** The command after the last one in the log. */
   next = 0;
   readonly #commands: readonly ContextCommand[];
   readonly #refused: ReadonlySet<number>;
-  /** What has to come yet of the command before `next`. */
+  /** Updates that are still due of the command before `next`. */
   #due: ReturnType<Model['expected']> = [];
 
   /** `refused`: commands that were rejected as not done. */
@@ -39,7 +39,7 @@ export class Walk {
     }
   }
 
-  /** A command is there whole or not at all. */
+  /** Checks that the last command is whole. */
   finish(): void {
     if (this.#due.length > 0) throw new Error(`The log ends in the middle of command ${this.next - 1}`);
   }
@@ -75,19 +75,19 @@ export class Walk {
   }
 }
 
-/** What {@link checkDirectory} looks at beside the directory. */
+/** Options of {@link checkDirectory}. */
 export interface CheckOptions {
   readonly commands: readonly ContextCommand[];
   readonly refused?: ReadonlySet<number> | undefined;
-  /** Positions at which views are looked at. */
+  /** Positions whose views are checked. */
   readonly views: { readonly random: Random; readonly count: number };
-  /** The file of the mirror, which must come to be equal. */
+  /** File of the mirror, which must become equal. */
   readonly mirror?: string | undefined;
 }
 
 /**
- * Opens a directory that no process has and checks all of it: the log against the commands, the state and views
- * against the fold, the mirror after it has caught up.
+ * Opens a directory that no process holds and checks all of it: the log against the commands, state and views against
+ * the fold of the log, and the mirror once it has caught up.
  */
 export async function checkDirectory(dataDir: string, options: CheckOptions): Promise<Walk> {
   const { commands, refused, views, mirror } = options;
@@ -124,7 +124,7 @@ export async function checkDirectory(dataDir: string, options: CheckOptions): Pr
   }
 }
 
-/** What the newest whole snapshot of the directory restores; `undefined` where there is none. */
+/** Restores the newest whole snapshot of the directory; `undefined` if there is none. */
 async function newestSnapshot(dataDir: string): Promise<AgentContextCache | undefined> {
   const restoreFrom = join(dataDir, 'backups');
   try {
@@ -136,8 +136,8 @@ async function newestSnapshot(dataDir: string): Promise<AgentContextCache | unde
 }
 
 /**
- * Holds what was acknowledged against the log: where it is there, it is at the position that was said. Returns how many
- * are not there.
+ * Compares the acknowledgements with the log. An acknowledged update in the log must be at the position that was
+ * acknowledged. Returns the number of those that are missing.
  */
 export function lostAcknowledgements(walk: Walk, said: Said): number {
   let lost = 0;
@@ -150,14 +150,14 @@ export function lostAcknowledgements(walk: Walk, said: Said): number {
   return lost;
 }
 
-/** Throws where an acknowledged update is not in the log. */
+/** Throws if an acknowledged update is missing from the log. */
 export function checkNoneLost(walk: Walk, said: Said): void {
   const lost = lostAcknowledgements(walk, said);
   if (lost > 0)
     throw new Error(`${lost} of ${said.acknowledged.size} acknowledged are lost: the log ends at ${walk.position}`);
 }
 
-/** Runs a check; what it throws then says where, and how to repeat it. */
+/** Runs a check. Its error also says where it failed and how to repeat it. */
 export async function within<T>(where: object, check: () => Promise<T>): Promise<T> {
   try {
     return await check();

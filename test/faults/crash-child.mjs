@@ -1,12 +1,12 @@
-// Works through a file of commands and says at once what became of each, until it is killed.
+// Carries out a file of commands and reports the outcome of each at once, until it is killed.
 // node crash-child.mjs OPTIONS (JSON, see crash-process.ts)
 //
-// What it says, a line each, written before anything else happens:
-//   opening, open, shutdown, done     where it is
+// It prints one line for each of these, before anything else happens:
+//   opening, open, shutdown, done     its progress
 //   backup INDEX                      a snapshot begins
 //   a INDEX POSITION CHANGED          acknowledged
 //   e INDEX CODE                      rejected
-//   error MESSAGE                     told to onError
+//   error MESSAGE                     reported to onError
 import { readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -28,7 +28,7 @@ const cache = await AgentContextCache.open({
   ...(topic === undefined ? {} : { topics: [topic] }),
   ...(mirror === undefined ? {} : { secondaryCache: new FileContextCache({ path: mirror }) }),
   backup: { mode: 'manual', keep: 3 },
-  // The state table is written often, so that it is killed at that, too.
+  // Writes the state table often, so that kills hit that too.
   internals: { checkpointMs: 50, ...(unsynced ? { openStorage: await withoutSync() } : {}) },
   onError: (error, { source }) => say(`error ${source}: ${error.message}`),
 });
@@ -47,7 +47,7 @@ async function work() {
     const index = next;
     next += 1;
     await carryOut(index, commands[index]);
-    // An acknowledgement at `memory` comes at once: the disk and the followers get their turn all the same.
+    // An acknowledgement at `memory` comes at once. Disk and followers need a turn all the same.
     if (durability === 'memory') await nextTurn();
   }
 }
@@ -66,7 +66,7 @@ async function carryOut(index, command) {
   }
 }
 
-/** The storage engine of one who has forgotten to sync, anywhere. */
+/** A storage engine that never syncs. */
 async function withoutSync() {
   const { openClassicLevel } = await load('src/storage/disk/leveldb/level-storage.js');
   return async (location, create) => {

@@ -9,7 +9,7 @@ import { removeTempDir, runDirectory, tempDir } from '../support/temp-dir.ts';
 
 const run = promisify(execFile);
 
-/** EXT4_IOC_SHUTDOWN with "do not flush the journal": from now on the file system writes nothing more. */
+/** EXT4_IOC_SHUTDOWN with "do not flush the journal": the file system writes nothing more from now on. */
 const SWITCH = `
   $| = 1; print "mounted\\n";
   while (<STDIN>) {
@@ -17,12 +17,12 @@ const SWITCH = `
     ioctl($root, 0x8004587d, $flags) or die "ioctl: $!"; close $root; print "off\\n";
   }`;
 
-/** Mounts in a name space of its own and waits: whatever becomes of the test, mount and loop device end with it. */
+/** Mounts in its own mount namespace and waits. Mount and loop device end with it, however the test ends. */
 const HOLD = 'mount "$@" && exec perl -e "$SWITCH" "$DIR"';
 
 /**
- * A file system that only one process holds: it is gone, and its loop device free, when that process ends, which it
- * does with this one at the latest. Others reach it by `path`, through that process.
+ * A file system held by one process. When that process ends, at the latest with this one, the file system is gone and
+ * its loop device is free. Other processes reach it through that process, by `path`.
  */
 export class Mount implements AsyncDisposable {
   /** Its root directory, as this process and its children see it. */
@@ -36,7 +36,7 @@ export class Mount implements AsyncDisposable {
     this.#lines = lines;
   }
 
-  /** `args` of `mount` but for the directory. */
+  /** `args`: arguments of `mount`, without the directory. */
   static async make(args: readonly string[]): Promise<Mount> {
     const directory = await tempDir('mount');
     const unshare = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', HOLD, 'sh', ...args, directory];
@@ -54,7 +54,7 @@ export class Mount implements AsyncDisposable {
     return new Mount(`/proc/${holder.pid}/root${directory}`, holder, lines);
   }
 
-  /** The power fails: nothing is written any more, at once and in the middle of whatever is under way. */
+  /** Cuts the power: from now on nothing is written, not even what is under way. */
   async cutPower(): Promise<void> {
     this.#holder.stdin?.write('off\n');
     if ((await this.#lines.next()).value !== 'off') throw new Error('The file system could not be switched off.');
@@ -84,7 +84,7 @@ export class DiskImage {
     return new DiskImage(file);
   }
 
-  /** What the disk has been given by now. What only the file system's page cache holds is not in it. */
+  /** Returns what the disk has received so far, without what is only in the file system's page cache. */
   async copy(): Promise<DiskImage> {
     const copy = join(await mkdtemp(join(dirname(dirname(this.file)), 'disk-')), 'image');
     await copyFile(this.file, copy);
@@ -95,13 +95,13 @@ export class DiskImage {
     return rm(dirname(this.file), { recursive: true });
   }
 
-  /** By itself the journal writes nothing for five minutes: only what is synced gets to the disk. */
+  /** The journal writes nothing by itself for five minutes, so only synced data reaches the disk. */
   mount(): Promise<Mount> {
     return Mount.make(['-t', 'ext4', '-o', 'loop,commit=300', this.file]);
   }
 }
 
-/** Why nothing can be mounted here; `undefined` where it can. */
+/** Reason why nothing can be mounted here; `undefined` if mounting works. */
 export function mountingMissing(args: readonly string[]): string | undefined {
   if (process.platform !== 'linux') return 'mounting as these tests do it needs Linux';
   if (process.getuid?.() !== 0) return 'mounting needs root';

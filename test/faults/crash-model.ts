@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ContextCommand, JsonValue, Update } from '../../src/index.ts';
 
-/** An update that a command must make, but for its place in the log and its instant. */
+/** An update that a command must make, without its position and its instant. */
 interface Expected {
   readonly operation: Update['operation'];
   readonly namespace: string;
@@ -28,17 +28,17 @@ interface Space {
   readonly entries: Map<string, ModelEntry>;
 }
 
-/** What a cache or a view of it shows. */
+/** The readable part of a cache or of a view. */
 export interface Shown {
   listNamespaces(): string[];
   entries(namespace: string): ({ readonly key: string } & ModelEntry)[];
 }
 
-/** What updates lead to and what commands come to, worked out without anything of the package. */
+/** A model that shares no code with the package: the state after updates, and the updates that commands make. */
 export class Model {
   readonly spaces = new Map<string, Space>();
 
-  /** Folds an update in. Throws where it is not its namespace's next, or takes out what was not due. */
+  /** Folds an update in. Throws if it is not the next one of its namespace, or removes what was not due. */
   take(update: Update): void {
     const { namespace, operation, key, at, version } = update;
     const space = this.spaces.get(namespace) ?? { version: 0, entries: new Map() };
@@ -62,7 +62,9 @@ export class Model {
     if (update.drop) this.spaces.delete(namespace);
   }
 
-  /** The updates that a command makes now, in order; none where it changes nothing or its condition does not hold. */
+  /**
+   * Returns the updates that a command makes now, in order. None if it changes nothing or its condition does not hold.
+   */
   expected(command: ContextCommand): Expected[] {
     const { namespace = 'default', agent = null } = command as { namespace?: string; agent?: string };
     const space = this.spaces.get(namespace);
@@ -85,7 +87,7 @@ export class Model {
     }
   }
 
-  /** The first thing in which what is shown differs; `undefined`: none. */
+  /** Describes the first difference to what is shown; `undefined` if there is none. */
   difference(shown: Shown): string | undefined {
     const names = shown.listNamespaces().filter((name) => name !== 'default' || this.spaces.has(name));
     const missing = [...this.spaces.keys()].find((name) => !names.includes(name));
@@ -105,7 +107,7 @@ export class Model {
     return undefined;
   }
 
-  /** The values alone, as a mirror has them. */
+  /** Returns the values alone, as a mirror holds them. */
   values(): Map<string, Map<string, JsonValue>> {
     return new Map(
       Array.from(this.spaces, ([name, { entries }]) => [
@@ -116,7 +118,7 @@ export class Model {
   }
 }
 
-/** Steps of one command: later ones see what earlier ones did; if one's condition fails none is done. */
+/** The steps of one command. Later steps see the effects of earlier ones; if one condition fails, none is done. */
 function steps(
   make: (operation: Update['operation'], rest: Partial<Expected>) => Expected[],
   space: Space | undefined,
@@ -141,7 +143,7 @@ function steps(
   return made;
 }
 
-/** In what the update is not as expected; `undefined`: in nothing. */
+/** Describes how the update differs from the expected one; `undefined` if it does not. */
 export function mismatch(update: Update, expected: Expected): string | undefined {
   const { ttl, ...wanted } = expected;
   const { operation, namespace, key, value, agent, drop } = update;

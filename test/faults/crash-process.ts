@@ -8,36 +8,36 @@ import type { ContextCommand } from '../../src/index.ts';
 import { projectRoot } from '../support/dist.ts';
 import type { Random } from './support.ts';
 
-/** What `crash-child.mjs` is told. */
+/** Options of `crash-child.mjs`. */
 export interface ChildOptions {
   readonly dataDir: string;
   /** A file of commands, see {@link writeCommands}. */
   readonly commands: string;
-  /** The first of them to carry out, and the one to shut down before. */
+  /** The first command to carry out, and the one before which it shuts down. */
   readonly from: number;
   readonly upTo: number;
-  /** How many may be waiting for their acknowledgement. */
+  /** Number of commands that may wait for their acknowledgement. */
   readonly inFlight: number;
   readonly durability: 'log' | 'memory';
   readonly sync: boolean;
-  /** Nothing at all is synced, the state table neither. */
+  /** Syncs nothing at all, not even the state table. */
   readonly unsynced?: boolean;
   /** The file of a mirror. Default: none. */
   readonly mirror?: string | undefined;
   readonly natsUrl?: string | undefined;
   readonly topic?: string | undefined;
-  /** It kills itself in the turn in which it says so many acknowledgements. */
+  /** The child kills itself in the turn in which it prints this many acknowledgements. */
   readonly dieAt?: number | undefined;
 }
 
-/** When a child is killed: so long after it has said so many lines that begin so. */
+/** When a child is killed: `delayMs` after the line of this kind that has this number. */
 export interface KillMoment {
   readonly line: 'opening' | 'a' | 'backup' | 'shutdown';
   readonly count: number;
   readonly delayMs: number;
 }
 
-/** What a child has said. */
+/** The output of a child. */
 export class Said {
   /** Command → position, of those acknowledged. */
   readonly acknowledged = new Map<number, { readonly position: number; readonly changed: boolean }>();
@@ -62,7 +62,10 @@ export async function writeCommands(path: string, commands: readonly ContextComm
   return path;
 }
 
-/** Some moment: while opening, at work, at a snapshot, at the shutdown; at once, or late enough for the checkpointer. */
+/**
+ * Picks a moment: while opening, at work, during a snapshot or the shutdown; at once, or late enough for the
+ * checkpointer.
+ */
 export function anyMoment(random: Random): KillMoment {
   const roll = random.below(20);
   if (roll < 2) return { line: 'opening', count: 1, delayMs: random.below(120) };
@@ -72,7 +75,7 @@ export function anyMoment(random: Random): KillMoment {
   return { line: 'a', count: 1 + random.below(300), delayMs };
 }
 
-/** Starts Node that does not outlive this process, whatever becomes of it. */
+/** Starts a Node process that never outlives this one. */
 export function spawnNode(script: string, options: object, env: NodeJS.ProcessEnv = {}): ChildProcess {
   const setpriv = '/usr/bin/setpriv';
   const args = [join(import.meta.dirname, script), JSON.stringify({ dist: join(projectRoot, 'dist'), ...options })];
@@ -86,8 +89,8 @@ export function spawnNode(script: string, options: object, env: NodeJS.ProcessEn
 }
 
 /**
- * Runs a child until it is killed at its moment, or has ended by itself before that. `kill` does what the moment is
- * about (default: SIGKILL); everything said until the end counts, as it was said before.
+ * Runs a child until it is killed at its moment or has ended before that. `kill` does the killing (default: SIGKILL).
+ * All output counts, because each line was printed before anything else happened.
  */
 export async function runChild(
   options: ChildOptions,

@@ -2,7 +2,7 @@ import type { BatchOperation, ContextCommand } from '../../src/index.ts';
 import { airlineLines } from '../support/airline.ts';
 import { Random } from './support.ts';
 
-/** How many commands of the recorded runs lie between two snapshots. */
+/** Commands of the recorded runs between two snapshots. */
 const SNAPSHOT_EVERY = 250;
 
 /** The recorded agent runs, with a snapshot now and then. */
@@ -14,13 +14,13 @@ export function airlineCommands(): ContextCommand[] {
 }
 
 const NAMESPACES = ['plans', 'a:b', '__proto__', 'default', 'short-lived', 'größer'];
-/** Nothing expires here, so that a condition's outcome does not depend on when a timer fired. */
+/** Nothing expires here, so that the outcome of a condition does not depend on when a timer fires. */
 const STEADY = 'steady';
 
 /**
- * `count` commands of every kind, over several namespaces: sets small and large, conditions, deletes, touches, batches,
- * clears, drops, expiries, and now and then a snapshot or a passivation. The same seed gives the same commands. One value
- * in `largeOneIn` is large, so that the files of the storage fill and turn over.
+ * Makes `count` commands of every kind over several namespaces: small and large sets, conditions, deletes, touches,
+ * batches, clears, drops, expiries, and now and then a snapshot or a passivation. The same seed gives the same
+ * commands. One value in `largeOneIn` is large, so that the files of the storage fill up and are replaced.
  */
 export function randomCommands(seed: number, count: number, largeOneIn = 60): ContextCommand[] {
   const random = new Sizes(seed, largeOneIn);
@@ -36,7 +36,7 @@ class Sizes extends Random {
     this.#largeOneIn = largeOneIn;
   }
 
-  /** Of a value, in characters. */
+  /** Returns the length of a value, in characters. */
   size(): number {
     return this.below(this.#largeOneIn) === 0 ? 20_000 + this.below(150_000) : this.below(300);
   }
@@ -75,7 +75,7 @@ function aTtl(random: Random): { ttl?: number } {
   return random.below(6) === 0 ? { ttl: 20 + random.below(600) } : {};
 }
 
-/** Every value says which command it is of. */
+/** Names the command in every value. */
 function aSet(random: Sizes, index: number): { key: string; value: { of: number; text: string; list: number[] } } {
   return { key: aKey(random), value: { of: index, text: 'ä'.padEnd(random.size(), 'x'), list: [index, -1] } };
 }

@@ -11,7 +11,7 @@ import { faultSeed, Random, times } from './support.ts';
 const seed = faultSeed();
 let filled: Filled;
 
-/** The position that was restored, or how it was refused. */
+/** Returns the restored position, or the code of the refusal. */
 async function restored(dataDir: string): Promise<number | string> {
   let cache: AgentContextCache;
   try {
@@ -33,7 +33,7 @@ beforeAll(async () => {
   filled = await fillDirectory(seed);
 });
 
-it('a damaged snapshot is passed over for the one before it, or refused, and never restored', async () => {
+it('passes over a damaged snapshot or refuses it, and never restores it', async () => {
   const random = new Random(seed);
   const files = readdirSync(join(filled.dataDir, 'backups'));
   const whole = await restored(filled.dataDir);

@@ -8,28 +8,28 @@ import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { Recorded } from './damage-model.ts';
 import type { Random } from './support.ts';
 
-/** Opening and reading end within this, whatever is damaged. Generous: the machine may be busy. */
+/** Deadline for opening and reading a damaged directory, in milliseconds. Generous, because the machine may be busy. */
 const DEADLINE_MS = 600_000;
-/** Files that LevelDB writes whatever happens, and that hold nothing. */
+/** Files that LevelDB always writes and that hold no data. */
 const NOTES = /^(LOG|LOG\.old|LOCK)$/;
 
-/** How a damaged directory was taken: refused, noticed while reading, taken for a prefix that is true, or wrong. */
+/** The outcome of a damaged directory: refused, noticed while reading, read as a true prefix, or wrong. */
 export type Verdict = 'refused' | 'noticed' | 'prefix' | { readonly wrong: string };
 
 /** Opens a directory. */
 export type Open = (dataDir: string) => Promise<AgentContextCache>;
 
-/** As anybody does. */
+/** Opens a directory with the default engine. */
 export const openCache: Open = (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {} });
 
-/** With a storage engine of the test's. */
+/** Opens a directory with a storage engine of the test. */
 export function openOver(openStorage: OpenStorage): Open {
   return (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {}, internals: { openStorage } });
 }
 
 /**
- * A copy of a directory's `db` or `backups` in which `file` is to be damaged. What nobody writes to is shared with the
- * original: not so the tables where the manifest is damaged, for LevelDB may then take numbers that are theirs.
+ * Copies a directory's `db` or `backups`, in which `file` is to be damaged. Files that are only read are shared with
+ * the original. Tables are copied if the manifest is damaged, because LevelDB may then reuse their numbers.
  */
 export async function copyOf(original: string, folder: 'db' | 'backups', file: string): Promise<string> {
   const dataDir = await tempDir('damage');
@@ -42,7 +42,7 @@ export async function copyOf(original: string, folder: 'db' | 'backups', file: s
   return dataDir;
 }
 
-/** Opens it, reads everything, writes, and opens it again. Removes it when it was taken well. */
+/** Opens the directory, reads everything, writes, and opens it again. Removes it unless something is wrong. */
 export async function judge(dataDir: string, recorded: Recorded, random: Random, open = openCache): Promise<Verdict> {
   const ended = new AbortController();
   const late = sleep(DEADLINE_MS, { wrong: `not done after ${DEADLINE_MS} ms` }, { signal: ended.signal }).catch(
@@ -82,7 +82,7 @@ async function openedAgain(dataDir: string, taken: Recorded, random: Random, ope
   }
 }
 
-/** What has been refused is as it was, and is refused again. */
+/** Checks that a refused directory is unchanged and is refused again. */
 async function stillRefused(dataDir: string, before: string, open: Open): Promise<Verdict> {
   if (open === openCache && (await digestOf(dataDir)) !== before) return { wrong: 'it was refused and changed' };
   const opened = await open(dataDir).catch(() => undefined);
@@ -114,11 +114,11 @@ async function readAndWrite(
   }
 }
 
-/** `undefined` for a clear error: typed, naming the directory or the damage, with the remedy. */
+/** Returns `undefined` for a clear error: typed, naming the directory or the damage, and with the remedy. */
 function problemOf(error: unknown, dataDir: string): string | undefined {
   if (!(error instanceof ContextCacheError)) return `it failed with ${error}`;
   const clear = error.code === 'LOG_CORRUPT' && /restore a backup into a new directory/.test(error.message);
-  // LevelDB has come upon it while it moved tables about, and takes no more writes.
+  // LevelDB found the damage during a compaction and refuses writes.
   const degraded = /^(OUTCOME_UNKNOWN|LOG_UNAVAILABLE)$/.test(error.code) && /Corruption: /.test(error.message);
   const known = clear || degraded || (error.code === 'FORMAT_UNSUPPORTED' && error.message.includes(dataDir));
   return known ? undefined : `it failed with ${error.code}: ${error.message}`;

@@ -6,7 +6,7 @@ const [, , dist, dataDir, what] = process.argv;
 const { AgentContextCache } = await import(pathToFileURL(`${dist}/src/index.js`).href);
 await import('classic-level');
 
-// Who is refused waits for nothing: no timer fires. What is measured is the processor's time, as the machine may be busy.
+// A refusal waits for no timer, so none fires. It is measured in processor time, because the machine may be busy.
 const timeless = { now: () => Date.now(), setTimeout: () => undefined, clearTimeout() {} };
 
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);

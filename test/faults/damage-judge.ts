@@ -9,7 +9,7 @@ import type { Engine, Job } from './damage-judges.ts';
 import { Recorded } from './damage-model.ts';
 import { Random } from './support.ts';
 
-// The process of a judge: takes jobs in lines and answers each with its verdict. LevelDB may abort it.
+// The process of a judge: reads one job a line and prints its verdict. LevelDB may abort it.
 
 const ENGINES: Record<Engine, Open> = {
   proven: openCache,

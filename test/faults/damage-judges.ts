@@ -11,7 +11,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import type { Verdict } from './damage-case.ts';
 import type { Recorded } from './damage-model.ts';
 
-/** `proven`: opened as anyone does. `large`: only the ends of the tables are proven, as in a large directory. */
+/** `proven`: the default engine. `large`: tables are not proven before they are opened, as in a large directory. */
 export type Engine = 'proven' | 'large';
 
 /** A damaged directory to be judged. */

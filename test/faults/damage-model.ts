@@ -6,12 +6,12 @@ import type { Random } from './support.ts';
 type Seen = Omit<Entry, 'namespace' | 'key'>;
 type State = ReadonlyMap<string, ReadonlyMap<string, Seen>>;
 
-/** Views that are looked at, and in each of them, namespaces; keys whose history is asked for. */
+/** How many views, namespaces in each view, and histories of keys are compared. */
 const VIEWS = 2;
 const NAMESPACES = 6;
 const HISTORIES = 3;
 
-/** All updates a directory has been given, and what any prefix of them comes to, without anything of the package. */
+/** All updates of a directory, and the state after any prefix of them, without any code of the package. */
 export class Recorded {
   readonly updates: readonly Update[];
   readonly #keys = new Map<string, Set<string>>();
@@ -25,7 +25,7 @@ export class Recorded {
     }
   }
 
-  /** The namespaces and their entries after so many updates. */
+  /** Returns the namespaces and their entries at a position. */
   at(position: number): State {
     const known = this.#states.get(position);
     if (known !== undefined) return known;
@@ -36,7 +36,10 @@ export class Recorded {
     return state;
   }
 
-  /** What is different in a cache from the prefix that it says it has; `undefined`: nothing. Reads namespaces cold first. */
+  /**
+   * Describes how a cache differs from the prefix at its position; `undefined` if it does not. Reads namespaces cold
+   * first.
+   */
   async difference(cache: AgentContextCache, random: Random): Promise<string | undefined> {
     const { position } = cache;
     if (position > this.updates.length) return `it is at position ${position} of ${this.updates.length}`;
@@ -49,7 +52,7 @@ export class Recorded {
     );
   }
 
-  /** What is different in the state alone, which is that of some prefix. */
+  /** Describes how the state differs from that of the prefix at its position, ignoring log and past. */
   stateDifference(cache: AgentContextCache): string | undefined {
     const state = this.at(cache.position);
     return this.#coldDifference(cache, state) ?? differenceOf(cache, state, state.keys());

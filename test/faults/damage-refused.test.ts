@@ -10,7 +10,7 @@ import { buildDist, projectRoot } from '../support/dist.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const NOBODY = 65_534;
-/** A refusal takes no more of the processor's time than this, and waits for no timer; the best of some tries. */
+/** Processor time of a refusal, in milliseconds: the best of some tries. No timer fires meanwhile. */
 const REFUSED_MS = 1_000;
 const TRIES = 5;
 
@@ -35,7 +35,7 @@ async function said(child: ChildProcess): Promise<Said> {
 }
 
 async function end(child: ChildProcess): Promise<void> {
-  // It may have ended by itself, also long ago.
+  // The child may have ended already.
   child.stdin?.on('error', () => {});
   child.stdin?.end('\n');
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
@@ -78,8 +78,8 @@ async function changeDatabase(dataDir: string, key: string, value: string): Prom
 
 beforeAll(buildDist, 300_000);
 
-describe('a directory is refused within a second, with the remedy,', () => {
-  it('where another process has it', async () => {
+describe('refuses a directory within a second, with the remedy,', () => {
+  it('if another process holds it', async () => {
     const dataDir = await filled();
     const holder = start(dataDir, 'hold');
     expect(await said(holder)).toEqual({ opened: true });
@@ -91,7 +91,7 @@ describe('a directory is refused within a second, with the remedy,', () => {
     expect(await isWhole(dataDir)).toBe(true);
   });
 
-  it('where this process has it', async () => {
+  it('if this process holds it', async () => {
     const dataDir = await filled();
     const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
     await expect(AgentContextCache.open({ dataDir, natsUrl: null })).rejects.toMatchObject({
@@ -101,13 +101,13 @@ describe('a directory is refused within a second, with the remedy,', () => {
   });
 
   it.skipIf(process.getuid?.() !== 0)(
-    'where there is no permission (needs to be root, to become somebody else)',
+    'if permission is missing (needs to be root, to become another user)',
     async () => {
       const dataDir = await filled();
       await chmod(join(dataDir, '..'), 0o755);
       const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/Check the disk, the permissions/) };
       expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
-      // It can be read, but not written.
+      // It can be read but not written.
       for (const folder of [dataDir, join(dataDir, 'db')]) await chmod(folder, 0o755);
       for (const file of await readdir(join(dataDir, 'db'))) await chmod(join(dataDir, 'db', file), 0o644);
       expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
@@ -116,7 +116,7 @@ describe('a directory is refused within a second, with the remedy,', () => {
     },
   );
 
-  it('where a newer version or another program has written it', async () => {
+  it('if a newer version or another program has written it', async () => {
     const newer = await filled();
     await changeDatabase(newer, '!meta!format', '{"product":"agent-context-cache","format":99}');
     const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 99.*or a newer one/) };
@@ -129,7 +129,7 @@ describe('a directory is refused within a second, with the remedy,', () => {
   });
 });
 
-it('files are for their owner alone, and directories too, whatever the umask', async () => {
+it('makes files and directories accessible to their owner alone, whatever the umask', async () => {
   const dataDir = join(await tempDir('modes'), 'data');
   const child = start(dataDir, 'fill');
   expect(await said(child)).toEqual({ opened: true });

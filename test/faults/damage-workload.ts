@@ -10,15 +10,17 @@ const FAR_AWAY = Date.UTC(2999, 0, 1);
 /** Commands under way at a time. */
 const TOGETHER = 100;
 
-/** A directory, what went into it, and copies of its files from before. */
+/** A filled directory, its content, and earlier copies of its files. */
 export interface Filled {
   readonly dataDir: string;
-  /** Older states of `db`, oldest first. */
+  /** Earlier states of `db`, oldest first. */
   readonly older: readonly string[];
   readonly recorded: Recorded;
 }
 
-/** Fills a directory in three sessions, with a backup in each of the first two. The last one leaves a log in use. */
+/**
+ * Fills a directory in three sessions, with a backup in each of the first two. The last session leaves a log in use.
+ */
 export async function fillDirectory(seed: number): Promise<Filled> {
   const dataDir = await tempDir('damage-original');
   const random = new Random(seed);
@@ -77,7 +79,7 @@ function someCommands(random: Random, count: number, size: number): ContextComma
   });
 }
 
-/** Half of it does not compress. */
+/** Makes a value of which half does not compress. */
 function aValue(random: Random, size: number): JsonValue {
   const length = random.below(size);
   const noise = Array.from({ length: Math.ceil(length / 12) }, () => random.next().toString(36).slice(2, 8));

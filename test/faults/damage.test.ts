@@ -13,17 +13,17 @@ import { type Filled, fillDirectory } from './damage-workload.ts';
 import { faultSeed, long, Random, times } from './support.ts';
 
 const seed = faultSeed();
-/** Cases at a time: most of one is waiting for the disk. */
+/** Cases at a time. Most of a case is waiting for the disk. */
 const TOGETHER = 4;
 
-/** A file of the directory's database, and what is done to it. */
+/** A file of the database, and how it is damaged. */
 interface Case {
   readonly file: string;
   readonly what: string;
   readonly damage: (path: string) => Promise<unknown>;
 }
 
-/** How a damaged copy was taken by a process of its own. */
+/** The outcome of a damaged copy in a process of its own. */
 type Judged = Extract<Verdict, string> | 'aborted';
 
 let filled: Filled;
@@ -49,7 +49,7 @@ async function judgeAll(cases: readonly Case[], engine: Engine = 'proven'): Prom
   return verdicts;
 }
 
-/** The first verdict on the directory as it is after `change`. */
+/** Judges the directory after `change`, in this process. */
 async function verdictAfter(change: (dataDir: string) => Promise<unknown>, by: Open, recorded = filled.recorded) {
   const dataDir = await copyOf(filled.dataDir, 'db', filesOf(/\.log$/)[0] as string);
   await change(dataDir);
@@ -62,7 +62,7 @@ async function judgeOne({ file, what, damage }: Case, caseSeed: number, engine: 
   const outcome = await judges.judge({ dataDir, seed: caseSeed, engine });
   if (typeof outcome === 'string') return outcome;
   if ('wrong' in outcome) return expect.fail(`seed ${seed}: ${file}, ${what}: ${outcome.wrong} (left in ${dataDir})`);
-  // LevelDB asserts the order of the keys it merges. Only what is not proven before can come to that.
+  // LevelDB asserts the order of the keys that it merges. Only tables that were not proven before can violate it.
   const report = `seed ${seed}: ${file}, ${what}: LevelDB aborted the process: ${outcome.aborted} (left in ${dataDir})`;
   if (engine === 'proven') return expect.fail(report);
   console.warn(report);
@@ -94,15 +94,15 @@ beforeAll(async () => {
 
 afterAll(() => judges[Symbol.asyncDispose]());
 
-describe('a damaged directory is refused, or a true prefix', () => {
-  it('is what a workload leaves: several tables, a log in use, a manifest', () => {
+describe('a damaged directory is refused or read as a true prefix', () => {
+  it('starts from what a workload leaves: several tables, a log in use, a manifest', () => {
     expect(filesOf(/\.ldb$/).length).toBeGreaterThan(2);
     expect(filesOf(/\.log$/).length).toBe(1);
     expect(sizeOf(filesOf(/\.log$/)[0] as string)).toBeGreaterThan(256 * 1024);
   });
 
   for (const kind of [/\.log$/, /^MANIFEST/, /\.ldb$/, /^CURRENT$/]) {
-    it(`where the newest file like ${kind} is cut`, async () => {
+    it(`if the newest file like ${kind} is cut`, async () => {
       const random = new Random(seed);
       const file = filesOf(kind).at(-1) as string;
       const size = sizeOf(file);
@@ -123,7 +123,7 @@ describe('a damaged directory is refused, or a true prefix', () => {
     });
   }
 
-  it('where a bit is flipped', async () => {
+  it('if a bit is flipped', async () => {
     const random = new Random(seed);
     const kinds = [/\.log$/, /\.log$/, /^MANIFEST/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /^[CL]/];
     const cases = Array.from({ length: times(48, 1000) }, () => {
@@ -134,7 +134,7 @@ describe('a damaged directory is refused, or a true prefix', () => {
     expect(count(verdicts, 'refused')).toBeGreaterThan(verdicts.length / 2);
   });
 
-  it('where a file is gone, is filled with zeros, or is as it was before', async () => {
+  it('if a file is removed, filled with zeros, or replaced by an earlier one', async () => {
     const cases: Case[] = [];
     for (const file of filesOf(/./)) {
       cases.push({ file, what: 'removed', damage: (path) => rm(path) });
@@ -153,7 +153,7 @@ describe('a damaged directory is refused, or a true prefix', () => {
     await judgeAll(cases);
   });
 
-  it('where it is too large for all of it to be proven, and a bit of a table is flipped', async () => {
+  it('if a bit of a table is flipped in a directory too large to be proven', async () => {
     const random = new Random(seed);
     const cases = Array.from({ length: times(12, 1000) }, () => flipOf(random.pick(filesOf(/\.ldb$/)), random));
     const verdicts = await judgeAll(cases, 'large');
@@ -161,10 +161,10 @@ describe('a damaged directory is refused, or a true prefix', () => {
   });
 });
 
-describe('what looks for wrong values', () => {
+describe('the check for wrong values', () => {
   const openUnprovenCache = openOver(openUnproven);
 
-  it('finds none where nothing was done', async () => {
+  it('finds none in an undamaged directory', async () => {
     expect(await verdictAfter(async () => {}, openCache)).toBe('prefix');
     expect(await verdictAfter(async () => {}, openUnprovenCache)).toBe('prefix');
   });
@@ -184,7 +184,7 @@ describe('what looks for wrong values', () => {
     expect(await verdictAfter(planted, openCache)).toMatchObject({ wrong: expect.stringContaining('planted') });
   });
 
-  it('finds an update that is missing, and one that is another', async () => {
+  it('finds a missing update and a changed one', async () => {
     const { updates } = filled.recorded;
     const shorter = new Recorded(updates.slice(0, -1));
     expect(await verdictAfter(async () => {}, openCache, shorter)).toMatchObject({ wrong: expect.any(String) });
@@ -193,7 +193,7 @@ describe('what looks for wrong values', () => {
     expect(await verdictAfter(async () => {}, openCache, other)).toMatchObject({ wrong: expect.any(String) });
   });
 
-  it('finds what LevelDB drops in silence where its files are not proven before', async () => {
+  it('finds what LevelDB drops silently if its files are not proven before', async () => {
     const log = filesOf(/\.log$/)[0] as string;
     const verdicts: Verdict[] = [];
     for (const part of [0.2, 0.35, 0.5, 0.65, 0.8]) {

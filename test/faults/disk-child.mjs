@@ -1,12 +1,12 @@
-// Works through a file of commands while its disk fails now and then, and says at once what became of each.
+// Carries out a file of commands while its disk fails now and then, and reports the outcome of each at once.
 // node disk-child.mjs OPTIONS (JSON, see disk-faults.ts)
 //
-// What it says:
-//   open, shutdown, done                     where it is
-//   refused CODE MESSAGE                     the directory could not be opened; it is tried again
-//   a INDEX POSITION CHANGED STATUS STRUCK   the log's status then; whether the log's file had failed before it was asked
+// Its output:
+//   open, shutdown, done                     its progress
+//   refused CODE MESSAGE                     the directory could not be opened; it tries again
+//   a INDEX POSITION CHANGED STATUS STRUCK   the status of the log; whether the log's file had failed before the command
 //   e INDEX CODE STATUS
-//   armed N, hit N FILE, degraded N, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: a fault's course
+//   armed N, hit N FILE, degraded N, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: course of a fault
 import { readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
@@ -22,10 +22,11 @@ const control = new DiskControl(options.control);
 
 let fault = -1;
 let struck = false;
-/** From a failure on until it has been told and looked at. */
+/** Set from a failure until it has been reported and examined. */
 let unseen = false;
-// What is degraded must not be mended before it has been looked at, however long this process is held up; and that it is
-// degraded is told without a timer.
+// The log must not recover before its degraded state has been examined, however long this process is held up. That it
+// is
+// degraded is reported without a timer.
 const clock = new HeldClock(() => unseen && look(faults[fault]) !== undefined);
 
 if (opening !== undefined) control.arm(opening);
@@ -38,7 +39,7 @@ if (opening !== undefined) control.disarm();
 say('open');
 
 let next = 0;
-// The first command sets what is read while the log is degraded.
+// The first command sets the value that is read while the log is degraded.
 await burst();
 for (fault = 0; fault < faults.length; fault += 1) await suffer(faults[fault]);
 while (next < Math.min(upTo, commands.length)) await burst();
@@ -51,7 +52,7 @@ async function open() {
   try {
     const secondaryCache = mirror && new FileContextCache({ path: mirror });
     const backOff = { initialMs: 20 };
-    // The state table is written often, so that the disk fails at that, too.
+    // Writes the state table often, so that the disk fails during that too.
     const internals = { checkpointMs: 50 };
     const own = { natsUrl: null, backOff, onError() {}, internals, clock };
     return await AgentContextCache.open({ dataDir, durability, secondaryCache, ...own });
@@ -107,13 +108,13 @@ function read() {
   }
 }
 
-/** Some commands at a time, in their order. */
+/** Carries out some commands at a time, in order. */
 async function burst() {
   const until = Math.min(next + 8, commands.length);
   const asked = [];
   for (; next < until; next += 1) asked.push(carryOut(next, commands[next]));
   await Promise.all(asked);
-  // An acknowledgement at `memory` comes at once: the disk gets its turn all the same.
+  // An acknowledgement at `memory` comes at once. The disk needs a turn all the same.
   await (durability === 'memory' ? pause(2) : nextTurn());
 }
 
@@ -125,12 +126,12 @@ async function carryOut(index, command) {
     if (changed !== undefined) say(`a ${index} ${position} ${Number(changed)} ${status} ${wasStruck}`);
   } catch (error) {
     say(`e ${index} ${error.code} ${cache.health().log.status}`);
-    // Refused: it makes no sense to ask at once again.
+    // Refused: repeating the command at once is pointless.
     if (error.code === 'LOG_UNAVAILABLE') await pause(5);
   }
 }
 
-/** Whether the file that takes the log has failed since the fault was armed. */
+/** Returns whether the file of the log has failed since the fault was armed. */
 function noticeStrike() {
   if (fault >= 0 && fault < faults.length && !struck) {
     const seen = look(faults[fault]);
@@ -139,7 +140,7 @@ function noticeStrike() {
   return struck;
 }
 
-/** The first failure since it was armed; `undefined`: none yet. */
+/** Returns the first failure since the fault was armed; `undefined` if there is none yet. */
 function look({ full }) {
   if (full) return cache.health().log.status === 'ready' ? undefined : { file: '?' };
   return control.firstFailure();

@@ -1,8 +1,8 @@
-// The other end of disk-faults.c: arms and disarms the disk of this very process.
+// The counterpart of disk-faults.c: arms and disarms the faults of this process.
 import { openSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 
-/** As `struct control` there. */
+/** Layout of `struct control` there. */
 const SIZE = 24 + 2 * 256;
 const KINDS = { write: 1, sync: 2, rename: 4 };
 const FATES = { lost: 0, torn: 1, done: 2 };
@@ -24,7 +24,7 @@ export class DiskControl {
     writeSync(this.#file, bytes, 0, SIZE, 0);
     const mask = kinds.reduce((sum, kind) => sum + KINDS[kind], 0);
     bytes.writeInt32LE(mask, 0);
-    // Only now: armed half, it would fail at once.
+    // Armed last: a half-written control would fail at once.
     writeSync(this.#file, bytes, 0, 4, 0);
   }
 
@@ -32,7 +32,7 @@ export class DiskControl {
     writeSync(this.#file, Buffer.alloc(4), 0, 4, 0);
   }
 
-  /** The first failure since it was armed: the file; `undefined`: none yet. */
+  /** Returns the file of the first failure since the fault was armed; `undefined` if there is none yet. */
   firstFailure() {
     const bytes = Buffer.alloc(SIZE);
     readSync(this.#file, bytes, 0, SIZE, 0);

@@ -12,7 +12,7 @@ import { compileShim, type DiskChildOptions, type DiskFault, type DiskSaid, runO
 import { faultSeed, long, Random, times } from './support.ts';
 
 const seed = faultSeed();
-/** Faults of one process, one after the other. */
+/** Faults of one process, one after another. */
 const TOGETHER = times(6, 20);
 
 const compiled = await compileShim(await tempDir('shim'));
@@ -21,7 +21,7 @@ const shim = 'shim' in compiled ? compiled.shim : '';
 
 beforeAll(buildDist);
 
-/** Everything the log can suffer while it works: n up to 50, both errors, once and for ever, whatever becomes of it. */
+/** All faults of the log at work: n up to 50, both errors, once and permanent, with every fate. */
 function faultsOf(kind: 'write' | 'sync', random: Random): Omit<DiskFault, 'directory'>[] {
   const all = Array.from({ length: 50 }, (_, index) => index + 1).flatMap((n) =>
     (['EIO', 'ENOSPC'] as const).flatMap((error) =>
@@ -44,7 +44,7 @@ describe.skipIf(missing !== undefined)(
   `a disk that fails${missing === undefined ? '' : ` (skipped: ${missing})`}`,
   () => {
     for (const [offset, kind] of (['write', 'sync'] as const).entries()) {
-      it(`in a ${kind}: nothing is acknowledged until it works again, and then everything goes on`, async () => {
+      it(`acknowledges nothing after a failed ${kind} until the disk works again, and then goes on`, async () => {
         const random = new Random(seed + offset);
         const faults = faultsOf(kind, random);
         for (let first = 0; first < faults.length; first += TOGETHER) {
@@ -63,7 +63,7 @@ describe.skipIf(missing !== undefined)(
       });
     }
 
-    it('in half of a record: nothing is acknowledged behind it', async () => {
+    it('acknowledges nothing behind half a record', async () => {
       for (let index = 0; index < times(2, 30); index += 1) {
         await within({ seed, index }, async () => {
           const disk = await BadDisk.make(seed + index);
@@ -72,7 +72,7 @@ describe.skipIf(missing !== undefined)(
       }
     });
 
-    it('in a rename, a write or a sync of the mirror: it comes to be equal', async () => {
+    it('makes the mirror equal after a failed rename, write or sync of its file', async () => {
       const random = new Random(seed);
       for (let index = 0; index < times(2, 25); index += 1) {
         const faults = [1, 2].map((which) => ({
@@ -94,7 +94,7 @@ describe.skipIf(missing !== undefined)(
       }
     });
 
-    it('while the directory is opened: it is refused with a clear error, and opened once the disk works', async () => {
+    it('refuses the directory with a clear error if opening fails, and opens it once the disk works', async () => {
       const random = new Random(seed);
       let refusals = 0;
       for (let index = 0; index < times(4, 100); index += 1) {
@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)(
       expect(refusals).toBeGreaterThan(0);
     });
 
-    it('and is killed while it is degraded: what was acknowledged is there', async () => {
+    it('keeps what was acknowledged if the process is killed while the log is degraded', async () => {
       const random = new Random(seed);
       for (let index = 0; index < times(2, 40); index += 1) {
         const fate = random.pick(['lost', 'torn', 'done'] as const);
@@ -132,7 +132,7 @@ describe.skipIf(missing !== undefined)(
       }
     });
 
-    it('a shim that does not fail lets everything through', async () => {
+    it('lets everything through while no fault is armed', async () => {
       const disk = await BadDisk.make(seed);
       const said = await disk.suffer([{ kinds: [], n: 5, error: 'EIO' }]);
       expect(said.courses(1)).toEqual(['armed missed']);
@@ -140,7 +140,7 @@ describe.skipIf(missing !== undefined)(
       await disk.check(said, new Random(seed));
     });
 
-    it('the check of what was acknowledged finds what is lost where nothing waits for the disk', async () => {
+    it('loses acknowledgements that do not wait for the disk, and the check finds them', async () => {
       const disk = await BadDisk.make(seed);
       const fault = { kinds: ['write'], n: 5, error: 'EIO', forever: true } as const;
       const said = await disk.suffer([fault], 'db', { stayAtReads: true, durability: 'memory' });
@@ -175,7 +175,7 @@ type Fault = Omit<DiskFault, 'directory'> | { readonly full: true };
 
 type Extras = Partial<Pick<DiskChildOptions, 'durability' | 'ballast' | 'stayAtReads'>>;
 
-/** A directory on a disk that fails, and the commands that it is to hold. */
+/** A directory on a failing disk, and the commands it is to hold. */
 class BadDisk {
   readonly #home: string;
   readonly #dataDir: string;
@@ -199,20 +199,20 @@ class BadDisk {
     return new BadDisk(home, at ?? home, commands, mirror);
   }
 
-  /** Lets a process work while files under `where` fail. */
+  /** Runs a process while files under `where` fail. */
   suffer(faults: readonly Fault[], where = 'db', extras: Extras = {}): Promise<DiskSaid> {
     const directory = where === 'db' ? join(this.#dataDir, 'db') : join(this.#home, where);
     return this.#run({ ...extras, faults: faults.map((fault) => ({ ...fault, directory })) });
   }
 
-  /** Lets a process open the directory while that fails. */
+  /** Runs a process that opens the directory while opening fails. */
   open(opening: Omit<DiskFault, 'directory'>): Promise<DiskSaid> {
     return this.#run({ faults: [], opening: { ...opening, directory: this.#dataDir } });
   }
 
   /**
-   * Two writes at once, of which the first gets to the file in part only: what was said of both, and whether the second
-   * is there when the storage is opened again.
+   * Writes twice at once while the first write reaches the file only in part. Returns both outcomes and whether the
+   * second write is present when the storage is opened again.
    */
   async writeBehindTornRecord(): Promise<string[]> {
     const location = join(this.#home, 'storage');
@@ -220,7 +220,7 @@ class BadDisk {
     return said.lines;
   }
 
-  /** Opens the directory on a disk that works: all that was not refused is there, once and in order. */
+  /** Opens the directory on a working disk. Everything that was not refused must be present, once and in order. */
   async check(said: DiskSaid, random: Random): Promise<void> {
     const { refused } = said;
     const views = { random, count: 4 };

@@ -1,6 +1,6 @@
 // Preloaded into a process, makes the n-th write, sync or rename under a directory fail, once or from then on.
 //
-// The control file (DISK_FAULTS) is mapped, so that whoever writes to it arms and disarms at once; disk-faults.ts and
+// The control file (DISK_FAULTS) is mapped, so that writing to it arms and disarms at once. disk-faults.ts and
 // disk-child.mjs know its layout. LevelDB writes through stdio's unlocked calls, Node through the system calls.
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -8,61 +8,61 @@ import { Said, spawnNode } from './crash-process.ts';
 
 /** A failure of the disk. */
 export interface DiskFault {
-  /** Which calls are counted. */
+  /** The calls that are counted. */
   readonly kinds: readonly ('write' | 'sync' | 'rename')[];
-  /** The how-manieth of them fails. */
+  /** Number of the call that fails, from 1. */
   readonly n: number;
   readonly error: 'EIO' | 'ENOSPC';
-  /** Whether all after it fail, too, until it is lifted. */
+  /** Makes all later calls fail too, until the fault is lifted. */
   readonly forever?: boolean;
-  /** What becomes of what the call was to do. Default: nothing of it is done. */
+  /** Fate of the failing call. Default: it does nothing. */
   readonly fate?: 'lost' | 'torn' | 'done';
-  /** Only files whose path begins so. */
+  /** Only files whose path starts with this. */
   readonly directory: string;
 }
 
-/** What `disk-child.mjs` is told. */
+/** Options of `disk-child.mjs`. */
 export interface DiskChildOptions {
   readonly dataDir: string;
   readonly commands: string;
   readonly durability: 'log' | 'memory';
   readonly mirror?: string;
-  /** One after the other, each until the disk works again. `full`: the disk is full until `ballast` is removed. */
+  /** Faults one after another, each until the disk works again. `full`: the disk is full until `ballast` is removed. */
   readonly faults: readonly (DiskFault | { readonly full: true })[];
-  /** While the directory is opened. */
+  /** Faults while the directory is opened. */
   readonly opening?: DiskFault;
   readonly ballast?: string;
-  /** After the faults it goes on up to this command. */
+  /** The command at which it stops after the faults. */
   readonly upTo: number;
-  /** It stays where it says that it reads, to be killed there: it could be done before the kill reaches it. */
+  /** Makes it wait after its `reads` line, to be killed there. Otherwise it could finish before the kill arrives. */
   readonly stayAtReads?: boolean;
 }
 
-/** What such a child has said. */
+/** The output of such a child. */
 export class DiskSaid extends Said {
   readonly lines: string[] = [];
   /** Commands that were rejected as not done. */
   readonly refused = new Set<number>();
-  /** Acknowledgements that must not be: given while degraded, or to what was asked after the log's file had failed. */
+  /** Forbidden acknowledgements: given while degraded, or to a command asked after the log's file had failed. */
   readonly wrong: string[] = [];
 
   override take(line: string): string {
     this.lines.push(line);
     const word = super.take(line);
     const parts = line.split(' ');
-    // What changes nothing is answered from what is committed, at any time.
+    // A command that changes nothing is answered from committed state at any time.
     if (word === 'a' && parts[3] === '1' && (parts[4] !== 'ready' || parts[5] !== '0')) this.wrong.push(line);
     if (word === 'e' && parts[2] === 'LOG_UNAVAILABLE') this.refused.add(Number(parts[1]));
     if (word === 'e' && parts[2] === 'OUTCOME_UNKNOWN' && parts[3] === 'ready') this.wrong.push(line);
     return word;
   }
 
-  /** Codes of the rejections that the commands themselves do not account for. */
+  /** Codes of the rejections that the commands themselves do not explain. */
   get rejectedButConflicts(): string[] {
     return [...this.rejected.values()].filter((code) => code !== 'VERSION_CONFLICT');
   }
 
-  /** What became of each fault: the words in which it was told, such as `armed hit degraded reads lifted ready`. */
+  /** The course of each fault, as the words it reported, such as `armed hit degraded reads lifted ready`. */
   courses(faults: number): string[] {
     return Array.from({ length: faults }, (_, index) =>
       this.lines
@@ -73,13 +73,13 @@ export class DiskSaid extends Said {
     );
   }
 
-  /** The rest of the lines that begin with a word. */
+  /** Returns the rest of the lines that start with a word. */
   told(word: string): string[] {
     return this.lines.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
   }
 }
 
-/** Compiles the shim; gives its path, or why that is not to be had. */
+/** Compiles the shim. Returns its path, or the reason why it is unavailable. */
 export async function compileShim(home: string): Promise<{ shim: string } | { missing: string }> {
   if (process.platform !== 'linux') return { missing: 'LD_PRELOAD as it is used here needs Linux' };
   const shim = join(home, 'disk-faults.so');
@@ -88,13 +88,13 @@ export async function compileShim(home: string): Promise<{ shim: string } | { mi
     await promisify(execFile)('gcc', ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', shim, source, '-ldl']);
     return { shim };
   } catch (error) {
-    // Only where there is none: a shim that does not compile must not pass for a missing compiler.
+    // Only if there is no compiler: a shim that does not compile must not pass for that.
     if ((error as { code?: unknown }).code === 'ENOENT') return { missing: 'there is no gcc' };
     throw error;
   }
 }
 
-/** Runs a child on a disk that fails. With `killAt`, it is killed with the first line that begins so. */
+/** Runs a child on a failing disk. `killAt`: kills it at the first line that starts with this. */
 export async function runOnBadDisk(
   shim: string,
   home: string,

@@ -7,7 +7,7 @@ interface Message {
   readonly event_data: { operation: string; namespace: string; key: string | null; value: unknown };
 }
 
-/** Everything that a subscriber hears on a topic. */
+/** Everything that a subscriber receives on a topic. */
 export class Heard {
   readonly #messages: Message[] = [];
   readonly #connection: Awaited<ReturnType<typeof connect>>;
@@ -23,13 +23,16 @@ export class Heard {
     return heard;
   }
 
-  /** Nothing is told that a crash has taken back. */
+  /** Throws if a message announces an update that a crash has taken back. */
   checkNotBeyond(head: number): void {
     const beyond = this.#messages.find(({ position }) => position > head);
     if (beyond !== undefined) throw new Error(`Position ${beyond.position} was heard; the log ends at ${head}`);
   }
 
-  /** Every update of the log that is announced was heard, in order but for repetitions, as it is in the log. */
+  /**
+   * Checks that every announced update of the log was received, in order except for repetitions, and as it is in the
+   * log.
+   */
   async checkWhole(dataDir: string): Promise<void> {
     await this.#connection.flush();
     const announced = await updatesOf(dataDir);
@@ -49,7 +52,7 @@ export class Heard {
   }
 }
 
-/** What of the log is announced: everything but touches; an expiry is a delete. */
+/** Returns the announced updates of the log: all except touches. An expiry is announced as a delete. */
 async function updatesOf(dataDir: string): Promise<Message[]> {
   const log = await LevelLog.open({ dataDir });
   const messages: Message[] = [];

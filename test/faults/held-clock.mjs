@@ -1,4 +1,4 @@
-/** The machine's clock, none of whose timers fires while `holds` says so: those that are due then fire at {@link thaw}. */
+/** The machine's clock. No timer fires while `holds` returns true; those that are due then fire at {@link thaw}. */
 export class HeldClock {
   #holds;
   #held = new Set();
@@ -28,7 +28,7 @@ export class HeldClock {
   }
 
   thaw() {
-    // One may be cleared by another.
+    // A timer may clear another one.
     for (const timer of [...this.#held]) if (this.#held.delete(timer)) timer.callback();
   }
 }

@@ -12,9 +12,9 @@ import { Heard } from './heard.ts';
 import { faultSeed, Random, times } from './support.ts';
 
 const seed = faultSeed();
-/** Of each of the eight combinations: 500 kills and more in the long form. */
+/** Kills for each of the eight combinations: more than 500 in all in the long form. */
 const KILLS = times(4, 64);
-/** A directory is killed so many times, then a new one begins. */
+/** A directory is killed this many times before a new one is used. */
 const GENERATIONS = times(6, 16);
 
 let nats: TestServer;
@@ -28,7 +28,7 @@ const combinations = (['log', 'memory'] as const).flatMap((durability) =>
   [true, false].map((sync) => ({ durability, sync })),
 );
 
-describe(`killed while it works through the recorded runs`, () => {
+describe(`kept through kills while it works through the recorded runs`, () => {
   for (const [index, settings] of combinations.entries()) {
     it(`durability ${settings.durability}, sync ${settings.sync}`, async () => {
       const random = new Random(seed + index);
@@ -41,7 +41,7 @@ describe(`killed while it works through the recorded runs`, () => {
   }
 });
 
-describe('killed while it does anything, with a mirror and a broadcast', () => {
+describe('kept through kills during all kinds of work, with a mirror and a broadcast', () => {
   for (const [index, settings] of combinations.entries()) {
     it(`durability ${settings.durability}, sync ${settings.sync}`, async () => {
       const random = new Random(seed + 100 + index);
@@ -59,10 +59,10 @@ describe('killed while it does anything, with a mirror and a broadcast', () => {
   }
 });
 
-it('the check of what was acknowledged finds what a kill takes where nothing waits for the disk', async () => {
+it('loses acknowledgements that do not wait for the disk, and the check finds them', async () => {
   const settings = { durability: 'memory', sync: true, inFlight: 3_000 } as const;
   await using directory = await Directory.make(randomCommands(seed, 4_000), settings, { seed, control: true });
-  // By its own hand, in the turn of the writes: a kill from here may come when all is written.
+  // The child kills itself in the turn of the writes. A kill from here may come when everything is written.
   const said = await directory.run(undefined, 4_000, 3_000, 500);
   expect(said.killed).toBe(true);
   const walk = await directory.check(new Random(seed));
@@ -72,7 +72,7 @@ it('the check of what was acknowledged finds what a kill takes where nothing wai
 
 type Settings = Pick<ChildOptions, 'durability' | 'sync' | 'mirror' | 'natsUrl' | 'topic'>;
 
-/** A data directory, the commands it is made of, and how far they have got. */
+/** A data directory, its commands, and how many of them are in the log. */
 class Directory implements AsyncDisposable {
   readonly #home: string;
   readonly #commands: readonly ContextCommand[];
@@ -99,13 +99,16 @@ class Directory implements AsyncDisposable {
 
   static async make(commands: readonly ContextCommand[], settings: Settings, where: object, heard?: Heard) {
     const home = await tempDir('kill');
-    // A child that is killed while it opens may not have made anything yet; a copy can be taken all the same.
+    // A child that is killed while it opens may not have made anything yet. The directory can be copied all the same.
     await mkdir(join(home, 'kept'));
     await writeCommands(join(home, 'commands.ndjson'), commands);
     return new Directory(home, commands, settings, where, heard);
   }
 
-  /** Goes on with the commands from where the log ends, and is killed; a few times. Returns how often. */
+  /**
+   * Continues with the commands from the end of the log and kills the child, several times. Returns the number of
+   * kills.
+   */
   async killAgainAndAgain(random: Random, most: number): Promise<number> {
     let kills = 0;
     for (let generation = 0; generation < GENERATIONS && kills < most; generation += 1) {
@@ -131,7 +134,7 @@ class Directory implements AsyncDisposable {
     return runChild({ ...this.#settings, dataDir, commands, from: this.#next, upTo, inFlight, dieAt }, moment);
   }
 
-  /** Looks at a copy, so that the next process finds what the killed one has left. */
+  /** Checks a copy, so that the next process finds what the killed one left. */
   async check(random: Random): Promise<Walk> {
     const copy = join(this.#home, 'copy');
     await cp(join(this.#home, 'kept'), copy, { recursive: true });
@@ -143,7 +146,7 @@ class Directory implements AsyncDisposable {
     return walk;
   }
 
-  /** One more process that is let go on and end: whoever follows has had everything. */
+  /** Runs one more process to its end, after which every follower must have everything. */
   async end(): Promise<void> {
     await within({ ...this.#where, generation: 'last' }, async () => {
       const said = await this.run(undefined, this.#next + 100, 16);

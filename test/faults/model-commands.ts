@@ -5,7 +5,7 @@ import type { AgentContextCache, CacheView, Entry } from '../../src/index.ts';
 import type { Answer, Step } from './model.ts';
 import { type Driver, type End, KEYS, NAMESPACES } from './model-driver.ts';
 
-/** One thing that is done to a cache and its model. Plain data, so that a failure shows what was done. */
+/** A command to a cache and its model. Plain data, so that a failure shows it. */
 export type Command =
   | {
       readonly do: 'steps';
@@ -42,10 +42,10 @@ export type Command =
   | { readonly do: 'view' | 'diff'; readonly at: number; readonly to: number }
   | { readonly do: 'history'; readonly namespace: string; readonly key: string };
 
-/** A step; its condition is worked out when its turn comes. */
+/** A step. Its condition is resolved when it runs. */
 interface AnyStep extends Omit<Step, 'ifVersion' | 'expiresAt'> {
   readonly condition: 'none' | 'right' | 'wrong' | 'absent';
-  /** Milliseconds from now; 0: over at once. */
+  /** Milliseconds from now; 0: expired at once. */
   readonly ttl: number | undefined;
 }
 
@@ -105,7 +105,7 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('history' as const), namespace, key }) },
 );
 
-/** Does it to both, and compares what they say of it. */
+/** Runs a command on cache and model, and compares the results. */
 export async function run(driver: Driver, command: Command): Promise<void> {
   switch (command.do) {
     case 'steps':
@@ -146,7 +146,7 @@ export async function run(driver: Driver, command: Command): Promise<void> {
   }
 }
 
-/** The present, the log and a moment of the past are as the model has them. */
+/** Compares the present and the log of the cache with those of the model. */
 export async function compareAll(driver: Driver): Promise<void> {
   await driver.settle();
   const { cache, model } = driver;
@@ -233,7 +233,7 @@ async function readAndWrite(
   );
 }
 
-/** What the log has taken when the actor crashes counts, and no more: one that is over, or the whole command. */
+/** Crashes the actor. Only what the log had taken by then counts: one expiry, or the whole command. */
 async function crash(driver: Driver, name: string, given: readonly AnyStep[]): Promise<void> {
   const { model, clock } = driver;
   const [over] = model.over(name, clock.now());
@@ -286,7 +286,7 @@ async function diff(driver: Driver, from: number, to: number): Promise<void> {
   assert.deepEqual(byKey(changed.map((each) => each.after)), byKey(expected), 'changed');
 }
 
-/** A branch and its parent go on apart; then what the branch has changed comes back, and nothing else changes. */
+/** Changes a branch and its parent, then merges the branch: its changes arrive, and nothing else changes. */
 async function fork(
   driver: Driver,
   { at, namespace: name, ours, theirs }: Extract<Command, { do: 'fork' }>,

@@ -13,27 +13,27 @@ import { Random } from './support.ts';
 export const NAMESPACES = ['default', 'a', '__proto__', 'p/1:a/0\0é'];
 export const KEYS = ['k0', 'k1', 'k2', '__proto__'];
 
-/** How the process ends before it comes back: with a shutdown, a kill, or the machine's power. */
+/** How the process ends before it returns: by a shutdown, a kill, or a power cut. */
 export type End = 'shutdown' | 'kill' | 'power cut';
 
-/** What is wrong on purpose, to see that it is found. */
+/** A deliberate error that must be found. */
 export interface Planted {
   readonly rule?: Model['rule'] | undefined;
   readonly skips?: ((update: Update) => boolean) | undefined;
 }
 
-/** A cache beside its model: whatever is done to the one is done to the other, and compared. */
+/** A cache beside its model. Each command goes to both, and the results are compared. */
 export class Driver {
-  /** Of the process that has the cache. */
+  /** Clock of the process that holds the cache. */
   clock = new ManualClock();
   model = new Model();
   readonly durable: boolean;
   cache!: AgentContextCache;
-  /** What has come about, and how often: runs in which nothing does find nothing. */
+  /** Counts what happened in all runs: runs in which nothing happens find nothing. */
   readonly seen: Map<string, number>;
   readonly #planted: Planted;
   readonly #pending: Promise<void>[] = [];
-  /** The namespace whose next update makes its actor crash. */
+  /** The namespace whose actor crashes at its next update. */
   #fragile: string | undefined;
   #crashed = false;
   #disk = newDisk();
@@ -71,7 +71,7 @@ export class Driver {
     this.seen.set(what, (this.seen.get(what) ?? 0) + 1);
   }
 
-  /** Does a write, and notes what must come of it; `wait`: until it has. */
+  /** Starts a write and notes its expected result. `wait`: waits for it. */
   async write(
     write: () => Promise<unknown>,
     expected: () => Answer | 'conflict' | 'crash',
@@ -83,19 +83,19 @@ export class Driver {
     if (wait) await this.settle();
   }
 
-  /** Takes out of the model what is over in a namespace, as any command to it does first. */
+  /** Removes expired entries of a namespace from the model, as any command to the namespace does first. */
   expireNow(namespace: string): void {
     for (const { key } of this.model.over(namespace, this.clock.now()))
       this.model.expire(namespace, key, this.clock.now());
   }
 
-  /** Every write has been answered as it should. */
+  /** Waits until every write has been answered as expected. */
   async settle(): Promise<void> {
     await Promise.all(this.#pending.splice(0));
     assert.equal(this.cache.position, this.model.head, 'the position');
   }
 
-  /** Lets time pass. Which namespace is woken first is nobody's business; what is taken out is. */
+  /** Advances time. The order in which namespaces expire is free; the removed entries are compared. */
   async advance(ms: number): Promise<void> {
     await this.settle();
     for (const step of [ms, 0, 0]) {
@@ -107,7 +107,7 @@ export class Driver {
     assert.deepEqual(left, [], 'what is over is still there');
   }
 
-  /** The actor of a namespace crashes at the namespace's next update. */
+  /** Makes the actor of a namespace crash at the namespace's next update. */
   async crashAt(namespace: string, write: () => Promise<void>): Promise<void> {
     await this.settle();
     this.#fragile = namespace;
@@ -117,7 +117,7 @@ export class Driver {
     await this.advance(0);
   }
 
-  /** Whether the actor has crashed, for who must know what to expect. */
+  /** Returns whether the actor has crashed. */
   get crashed(): boolean {
     return this.#crashed;
   }
@@ -125,7 +125,7 @@ export class Driver {
   async reopen(end: End): Promise<void> {
     if (!this.durable) return;
     await this.settle();
-    // What a refused command had taken out before is nobody's acknowledgement.
+    // An expiry made by a refused command is acknowledged to no caller.
     await this.cache.flush();
     if (end === 'shutdown') await this.#shutdown();
     else {
@@ -147,7 +147,7 @@ export class Driver {
     assert.equal(position, this.model.head, 'the position of the snapshot');
   }
 
-  /** Begins anew with the newest snapshot, in a new directory. */
+  /** Restarts from the newest snapshot, in a new directory. */
   async restore(): Promise<void> {
     await this.settle();
     if ((await this.#store.newest()) === undefined) await this.backup();
@@ -160,7 +160,7 @@ export class Driver {
     await this.advance(0);
   }
 
-  /** A branch that begins at a position, beside its model. */
+  /** Forks the cache and the model at a position. */
   async fork(position: number): Promise<Driver> {
     const branch = new Driver(false, this.#planted, this.seen);
     branch.clock = this.clock;
@@ -169,7 +169,7 @@ export class Driver {
     return branch;
   }
 
-  /** Lets go of the past, and of no more than it was told to. */
+  /** Discards the past, but no more than asked. */
   async compact(keepUpdates: number): Promise<void> {
     await this.settle();
     await this.cache.compact({ keepUpdates });
@@ -180,11 +180,11 @@ export class Driver {
     this.model.forget(now);
   }
 
-  /** Brings back what a branch has changed. What that writes is the cache's to say; what comes of it is not. */
+  /** Merges the changes of a branch. The updates it writes are taken from the cache; their effect is compared. */
   async merge(branch: Driver): Promise<void> {
     const { updates } = await this.cache.merge(branch.cache, { onConflict: 'theirs' });
     const written = await this.log(this.model.head + 1);
-    // What was over is taken out first, as with any command.
+    // Expired entries are removed first, as by any command.
     const merged = written.filter(({ operation }) => operation !== 'expire');
     assert.equal(merged.length, updates, 'the report of the merge');
     for (const update of written) assert.deepEqual(update, this.model.adopt(update));
@@ -241,7 +241,7 @@ export class Driver {
   }
 }
 
-/** Outlives the caches that close it. */
+/** A store that outlives the caches that close it. */
 class KeptStore extends MemorySnapshotStore implements SnapshotStore {
   override async close(): Promise<void> {}
 
@@ -252,7 +252,7 @@ class KeptStore extends MemorySnapshotStore implements SnapshotStore {
   }
 }
 
-/** Never slow and never at fault; a power cut takes what is not synced. */
+/** A disk that is never slow and never fails. A power cut takes what is not synced. */
 function newDisk(): SimDisk {
   const disk = new SimDisk(new Timeline(new Trace()), new Random(1));
   disk.slowRate = 0;

@@ -4,7 +4,7 @@ import { command, compareAll, run } from './model-commands.ts';
 import { Driver, type Planted } from './model-driver.ts';
 import { fcFaults } from './support.ts';
 
-/** Commands to a cache and its model, in memory or on a directory whose disk is simulated, half of the runs each. */
+/** Runs commands on a cache and its model: half of the runs in memory, half on a directory with a simulated disk. */
 function difference(planted: Planted = {}, seen?: Map<string, number>) {
   const commands = fc.array(command, { maxLength: 40, size: 'max' });
   return fc.asyncProperty(fc.boolean(), commands, async (durable, all) => {
@@ -21,7 +21,7 @@ function difference(planted: Planted = {}, seen?: Map<string, number>) {
   });
 }
 
-it('a cache does what its model does, whatever is done to it', async () => {
+it('makes a cache do what its model does, whatever the commands', async () => {
   const seen = new Map<string, number>();
   await fc.assert(difference({}, seen), fcFaults(1_000, 20_000));
   for (const what of [
@@ -40,10 +40,10 @@ it('a cache does what its model does, whatever is done to it', async () => {
   }
 });
 
-describe('a difference is found', () => {
+describe('the comparison finds', () => {
   it.each<[string, Planted]>([
     [
-      'a rule of the model is another one',
+      'a model with another rule',
       { rule: (update) => (update.operation === 'touch' ? { ...update, agent: null } : update) },
     ],
     ['the cache drops an update', { skips: ({ operation, version }) => operation === 'set' && version === 5 }],
@@ -51,7 +51,7 @@ describe('a difference is found', () => {
   ])('where %s', async (_name, planted) => {
     const { failed, counterexample } = await fc.check(difference(planted), fcFaults(300, 300));
     expect(failed).toBe(true);
-    // Shrunk to what shows it.
+    // Shrunk to the commands that show it.
     expect(counterexample?.[1].length).toBeLessThan(10);
   });
 });

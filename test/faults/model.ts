@@ -2,7 +2,7 @@ import type { Entry, JsonValue, Update } from '../../src/index.ts';
 
 /** An update as the model knows it. */
 export type Logged = Omit<Update, 'bytes'>;
-/** A namespace; never changed, only replaced. */
+/** A namespace. Never changed, only replaced. */
 interface Space {
   readonly version: number;
   readonly position: number;
@@ -27,11 +27,11 @@ export interface Answer {
 
 const NONE: Space = { version: 0, position: 0, entries: new Map() };
 
-/** What a cache must do, with nothing but maps: the log, and all namespaces at each position of it. */
+/** The behaviour of a cache in plain maps: the log, and all namespaces at each of its positions. */
 export class Model {
-  /** What was before can not be seen any more. */
+  /** Position of the oldest state that can be read. */
   begin = 0;
-  /** For a control: a rule that is another one. */
+  /** Changes how updates are folded, for controls. */
   rule: (update: Logged) => Logged = (update) => update;
   readonly log: Logged[] = [];
   readonly #moments: StateView[] = [new Map()];
@@ -52,7 +52,7 @@ export class Model {
     return this.#space(namespace).entries.get(key);
   }
 
-  /** What the namespace has that is over at an instant, in the order in which it is taken out. */
+  /** Returns the expired entries of the namespace at an instant, in the order in which they are removed. */
   over(namespace: string, now: number): Entry[] {
     const over = this.entries(namespace).filter(({ expiresAt }) => expiresAt !== null && expiresAt <= now);
     return over.sort((a, b) => (a.expiresAt as number) - (b.expiresAt as number) || (a.key < b.key ? -1 : 1));
@@ -63,7 +63,7 @@ export class Model {
     this.#append({ namespace, operation: 'expire', key, at, replaced });
   }
 
-  /** Steps of one command, all or none. */
+  /** Runs the steps of one command, all or none. */
   steps(namespace: string, at: number, agent: string | null, steps: readonly Step[]): Answer | 'conflict' {
     const before = this.head;
     for (const { operation, key, value = null, expiresAt = null, ifVersion } of steps) {
@@ -89,13 +89,13 @@ export class Model {
     return this.#answer(namespace, before, drop ? version + 1 : undefined);
   }
 
-  /** Begins anew with the state at a position. */
+  /** Restarts with the state at a position. */
   restore(position: number): void {
     this.#cut(position);
     this.begin = position;
   }
 
-  /** A model of its own that begins at a position of this one. */
+  /** Makes a model of its own that starts at a position of this one. */
   fork(position: number): Model {
     const branch = new Model();
     branch.log.push(...this.log.slice(0, position));
@@ -104,13 +104,13 @@ export class Model {
     return branch;
   }
 
-  /** Takes an update as it is; its place is the model's to say. */
+  /** Appends a given update at the next position. */
   adopt({ version: _, position: __, ...update }: Logged): Logged {
     this.#append(update);
     return this.log.at(-1) as Logged;
   }
 
-  /** What was at a position is the oldest that can be seen. */
+  /** Discards the past before a position. */
   forget(position: number): void {
     this.begin = Math.max(this.begin, position);
   }

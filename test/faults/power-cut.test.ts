@@ -12,13 +12,13 @@ import { faultSeed, Random, times } from './support.ts';
 
 const seed = faultSeed();
 const CUTS = times(8, 100);
-/** So often the power of one disk fails, then a new one is taken. */
+/** Power cuts of one disk before a new one is used. */
 const GENERATIONS = times(4, 20);
 const MEGABYTES = 160;
-/** Many are large: whether one file of the storage holds what another one builds on shows where files turn over. */
+/** Many large values: files of the storage that depend on each other are tested only when they are replaced. */
 const LARGE_ONE_IN = 12;
 
-/** Why there is no disk to cut the power of. */
+/** Reason why no power cut can be made here. */
 const missing = await (async () => {
   const home = await tempDir('probe');
   try {
@@ -33,7 +33,7 @@ const missing = await (async () => {
 beforeAll(buildDist);
 
 describe.skipIf(missing !== undefined)(`a power cut${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
-  it(`takes nothing that was acknowledged, ${CUTS} times`, async () => {
+  it(`takes nothing acknowledged, ${CUTS} times`, async () => {
     const random = new Random(seed);
     let cuts = 0;
     for (let line = 0; cuts < CUTS; line += 1) {
@@ -52,7 +52,7 @@ describe.skipIf(missing !== undefined)(`a power cut${missing === undefined ? '' 
   });
 
   for (const how of ['off', 'killed'] as const) {
-    it(`takes what was acknowledged where nothing is synced (power ${how}), which the same test finds`, async () => {
+    it(`takes acknowledged updates if nothing is synced (power ${how}), and the test finds that`, async () => {
       await using computer = await Computer.make(randomCommands(seed, 1_000));
       const settings = { sync: false, unsynced: true, upTo: 1_000, inFlight: 16 };
       const said = await computer.work({ line: 'a', count: 200, delayMs: 0 }, how, settings);
@@ -70,7 +70,7 @@ interface Work {
   readonly inFlight: number;
 }
 
-/** A computer whose power fails: its disk, and the commands that it was given. */
+/** A computer with power cuts: its disk, and the commands it was given. */
 class Computer implements AsyncDisposable {
   readonly #home: string;
   readonly #commands: readonly ContextCommand[];
@@ -94,8 +94,8 @@ class Computer implements AsyncDisposable {
   }
 
   /**
-   * Goes on with the commands until the power fails. `off`: the disk is switched off while the process works.
-   * `killed`: the process is killed. In both cases what the disk has been given by then is all that is left.
+   * Continues with the commands until the power fails. `off`: the disk is switched off while the process works.
+   * `killed`: the process is killed. Either way, only what the disk has received by then is left.
    */
   async work(moment: KillMoment, how: 'off' | 'killed', { sync, unsynced, upTo, inFlight }: Work): Promise<Said> {
     const files = { commands: join(this.#home, 'commands.ndjson'), dataDir: join(this.#mount.path, 'data') };
@@ -113,7 +113,7 @@ class Computer implements AsyncDisposable {
     return said;
   }
 
-  /** Looks at a copy, so that the next process finds what the power cut has left. */
+  /** Checks a copy, so that the next process finds what the power cut left. */
   async check(random: Random): Promise<Walk> {
     const copy = join(this.#home, 'copy');
     if ((await readdir(this.#mount.path)).includes('data'))

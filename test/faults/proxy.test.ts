@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../support/waiting.ts';
 import { FaultProxy } from './proxy.ts';
 
-/** A server that says back what it hears, a proxy before it, and what has come to either end. */
+/** An echo server, a proxy before it, and the bytes received at both ends. */
 async function echo() {
   let heard = '';
   const sockets = new Set<Socket>();
@@ -35,7 +35,7 @@ async function echo() {
   return { proxy, client, heard: () => heard };
 }
 
-it('passes everything, until it is told to cut: then so many bytes and no more, in either direction', async () => {
+it('passes everything until told to cut, then exactly that many bytes, in either direction', async () => {
   const { proxy, client, heard } = await echo();
   const first = client();
   const cut = proxy.cutAfter('toServer', 7);
@@ -53,7 +53,7 @@ it('passes everything, until it is told to cut: then so many bytes and no more, 
   expect(proxy.accepted).toBe(3);
 });
 
-it('passes nothing while it stalls, and then what has come, though its sender has gone', async () => {
+it('passes nothing while it stalls, and afterwards what arrived meanwhile, even if its sender has left', async () => {
   const { proxy, client, heard } = await echo();
   proxy.stall();
   const { socket, said, closed } = client();
@@ -66,7 +66,7 @@ it('passes nothing while it stalls, and then what has come, though its sender ha
   await closed;
 });
 
-it('refuses, and serves again', async () => {
+it('refuses connections, and serves again', async () => {
   const { proxy, client } = await echo();
   const there = client();
   there.socket.write('x');

@@ -3,15 +3,15 @@ import { type AddressInfo, createConnection, createServer, type Server, type Soc
 
 export type Direction = 'toServer' | 'toClient';
 
-/** A cut that has been ordered: what still passes before it, and whom to tell. */
+/** A requested cut: the bytes that still pass, and the callback. */
 interface Cut {
   room: number;
   readonly done: () => void;
 }
 
 /**
- * Carries bytes between clients and a server on this machine, and can be told to do it badly. What it is told holds for
- * the connections there are and for those to come.
+ * Carries bytes between clients and a server on this machine, and disturbs them on request. A disturbance applies to
+ * present and future connections.
  *
  * @example
  * ```ts
@@ -20,9 +20,9 @@ interface Cut {
  * ```
  */
 export class FaultProxy implements AsyncDisposable {
-  /** Bytes that have passed. */
+  /** Number of bytes that have passed. */
   readonly passed: Record<Direction, number> = { toServer: 0, toClient: 0 };
-  /** Connections that have been accepted. */
+  /** Number of connections that were accepted. */
   accepted = 0;
   readonly #target: number;
   readonly #server: Server;
@@ -31,7 +31,7 @@ export class FaultProxy implements AsyncDisposable {
   #refusing = false;
   #delayMs = 0;
   #stalled: Promise<void> | undefined;
-  /** Whether new connections are spared the stall. */
+  /** Set if new connections are exempt from the stall. */
   #newFlow = false;
   #flow = () => {};
 
@@ -50,32 +50,32 @@ export class FaultProxy implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** The URL of the server with this proxy in place of it. */
+  /** Returns the URL of the server with this proxy's address. */
   instead(url: string): string {
     return url.replace(/:\d+$/, `:${this.port}`);
   }
 
-  /** Lets so many bytes pass in one direction, then ends the connection that carries the next one. Resolves then. */
+  /** Passes this many bytes in one direction, then ends the connection that carries the next one. Resolves then. */
   cutAfter(direction: Direction, bytes: number): Promise<void> {
     return new Promise((done) => {
       this.#cuts[direction] = { room: bytes, done };
     });
   }
 
-  /** Accepts connections and passes nothing. What comes meanwhile passes later, even if its sender has gone by then. */
+  /** Accepts connections and passes nothing. Data that arrives meanwhile passes later, even if its sender has left. */
   stall(): void {
     this.#stalled ??= new Promise((resolve) => {
       this.#flow = resolve;
     });
   }
 
-  /** As {@link stall}, for the connections there are; new ones flow. */
+  /** Stalls the present connections only; new ones flow. */
   hold(): void {
     this.stall();
     this.#newFlow = true;
   }
 
-  /** Every piece waits so long before it passes. */
+  /** Delays every piece by this time. */
   delay(ms: number): void {
     this.#delayMs = ms;
   }
@@ -113,11 +113,11 @@ export class FaultProxy implements AsyncDisposable {
     for (const socket of [client, upstream]) {
       this.#sockets.add(socket);
       socket.setNoDelay(true);
-      // Told to whoever reads from it, too.
+      // Readers of the connection are notified too.
       socket.on('error', () => {});
       socket.once('close', () => this.#sockets.delete(socket));
     }
-    // Of this stall only.
+    // Belongs to this stall only.
     const spared = this.#newFlow ? this.#stalled : undefined;
     void this.#carry(client, upstream, 'toServer', spared);
     void this.#carry(upstream, client, 'toClient', spared);
@@ -136,7 +136,7 @@ export class FaultProxy implements AsyncDisposable {
     }
   }
 
-  /** Whether the connection goes on. */
+  /** Returns whether the connection goes on. */
   async #pass(chunk: Buffer, from: Socket, to: Socket, direction: Direction): Promise<boolean> {
     const cut = this.#cuts[direction];
     if (cut !== undefined && cut.room < chunk.length) {

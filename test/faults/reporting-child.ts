@@ -5,13 +5,13 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { projectRoot } from '../support/dist.ts';
 
-/** A script in a process of its own that can collect its garbage, gets its job as JSON and reports in lines. */
+/** A script in a process of its own with `--expose-gc`. It gets its job as JSON and reports in lines. */
 export class ReportingChild implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
   readonly #ended: Promise<unknown>;
 
-  /** `dist` is added to the job: build it before. */
+  /** Adds `dist` to the job. Build it before. */
   constructor(script: string, job: object) {
     const text = JSON.stringify({ dist: join(projectRoot, 'dist'), ...job });
     this.#child = spawn(process.execPath, ['--expose-gc', script, text], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -19,7 +19,7 @@ export class ReportingChild implements AsyncDisposable {
     this.#lines = createInterface(this.#child.stdout)[Symbol.asyncIterator]();
   }
 
-  /** The next line that it prints. */
+  /** Resolves with the next line that it prints. */
   async next(): Promise<string> {
     const { done, value } = await this.#lines.next();
     if (done) throw new Error(`The process ended with ${this.#child.exitCode ?? this.#child.signalCode}.`);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Random } from './support.ts';
 
-it('gives the same numbers for the same seed, and others for another', () => {
+it('gives the same numbers for the same seed, and others for another seed', () => {
   const numbers = (seed: number) => {
     const random = new Random(seed);
     return Array.from({ length: 100 }, () => random.below(1000));

@@ -1,16 +1,18 @@
 import { fcOptions } from '../support/property.ts';
 
-/** `FAULTS=long` runs everything as often as the suite promises; the short form is for every commit. */
+/**
+ * Set by `FAULTS=long`, which repeats everything as often as the suite promises. The short form is for every commit.
+ */
 export const long: boolean = process.env.FAULTS === 'long';
 
-/** How often something is tried: in the short form, and in the long one. */
+/** Number of repetitions in the short form and in the long one. */
 export function times(short: number, longForm: number): number {
   return long ? longForm : short;
 }
 
 /**
- * The seed of a test: `FAULT_SEED`, or a fixed one, so that every run of the suite does the same. Put it into what a
- * failure says.
+ * Returns the seed of a test: `FAULT_SEED`, or a fixed one, so that every run of the suite does the same. Name it in
+ * failures.
  */
 export function faultSeed(): number {
   const text = process.env.FAULT_SEED;
@@ -20,12 +22,12 @@ export function faultSeed(): number {
   throw new Error(`FAULT_SEED must be an integer, not ${JSON.stringify(text)}.`);
 }
 
-/** As `fcOptions`, with the seed of the suite. */
+/** Options for `fc.assert` with the seed of the suite. */
 export function fcFaults(short: number, longForm: number): { numRuns: number; seed?: number } {
   return { seed: faultSeed(), ...fcOptions(times(short, longForm)) };
 }
 
-/** A small generator of pseudo-random numbers (mulberry32): the same seed gives the same numbers. */
+/** A small generator of pseudo-random numbers (mulberry32). The same seed gives the same numbers. */
 export class Random {
   #state: number;
 

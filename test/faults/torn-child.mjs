@@ -1,5 +1,5 @@
-// Asks the storage for two writes at once, while the first one gets to the file in part only, and says what became of
-// each, and whether the second is there when the storage is opened again.
+// Writes to the storage twice at once while the first write reaches the file only in part. Prints both outcomes, and
+// whether the second write is present when the storage is opened again.
 // node torn-child.mjs OPTIONS (JSON: dist, control, location)
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

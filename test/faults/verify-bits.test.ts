@@ -6,11 +6,11 @@ import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { fill, open, told } from '../support/verify.ts';
 import { faultSeed, Random, times } from './support.ts';
 
-/** The last write before the end is that of a follower's checkpoint, which is no longer than this. */
+/** Largest size of a follower's checkpoint, which is the last write before the end. */
 const LAST_RECORD = 128;
 
 let whole = '';
-/** Files that hold data, by their path in the directory, and their sizes. */
+/** Files that hold data, by their path in the directory, with their sizes. */
 let files: readonly (readonly [path: string, size: number])[] = [];
 
 beforeAll(async () => {
@@ -38,12 +38,12 @@ async function flip(file: string, at: number, bit: number): Promise<void> {
   await handle.close();
 }
 
-describe('a flipped bit anywhere in the directory', () => {
-  it('is not found where there is none', async () => {
+describe('verify of a directory', () => {
+  it('finds nothing without a flipped bit', async () => {
     expect(told((await verifyDirectory(whole)).problems)).toEqual([]);
   });
 
-  it('is found, and the file named', async () => {
+  it('finds a flipped bit anywhere, and names the file', async () => {
     const { position, digest } = await verifyDirectory(whole);
     const random = new Random(faultSeed());
     for (let i = 0; i < times(30, 1_000); i += 1) {
@@ -55,7 +55,7 @@ describe('a flipped bit anywhere in the directory', () => {
       const report = await verifyDirectory(dataDir);
       const what = `seed ${faultSeed()}, flip ${i}: bit ${bit} of byte ${at} of ${size} in ${path}`;
       if (report.ok && path.endsWith('.log') && at >= size - LAST_RECORD) {
-        // Not to be told from a write that a power cut has cut off: then nothing that counts is lost.
+        // Looks like a write that a power cut has cut off. Nothing that counts is lost then.
         expect(report, what).toMatchObject({ position, digest });
       } else {
         expect(report.ok, what).toBe(false);

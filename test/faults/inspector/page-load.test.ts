@@ -9,16 +9,16 @@ import { times } from '../support.ts';
 const NAMESPACES = times(20_000, 100_000);
 const UPDATES = times(50_000, 1_000_000);
 const LONGEST_TASK_MS = 200;
-/** A busy machine stretches this task or that one; what is slow is so each time. */
+/** Runs that are compared. A busy machine stretches single tasks; a slow task is slow in each run. */
 const PASSES = 3;
 const MOST_HEAP = 200 * 2 ** 20;
 
-/** What the page notes of itself. */
+/** Measurements that the page takes of itself. */
 interface Watched {
   readonly tasks?: number[];
 }
 
-/** Tasks of the page that took longer than 50 milliseconds: what a browser calls long. */
+/** Tasks of the page that take longer than 50 milliseconds, which a browser calls long. */
 async function longTasks(page: Page): Promise<number[]> {
   return page.evaluate(() => (globalThis as Watched).tasks?.splice(0) ?? []);
 }
@@ -32,7 +32,7 @@ async function heapBytes(session: CDPSession): Promise<number> {
   return metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? Number.NaN;
 }
 
-describe(`a page that looks at ${NAMESPACES} namespaces and ${UPDATES} updates`, () => {
+describe(`a page that shows ${NAMESPACES} namespaces and ${UPDATES} updates`, () => {
   let live: LiveProcess;
   let browser: Browser;
   let page: Page;
@@ -45,7 +45,7 @@ describe(`a page that looks at ${NAMESPACES} namespaces and ${UPDATES} updates`,
     browser = await startBrowser();
     const opened = await open(browser, 'about:blank');
     page = opened.page;
-    // How soon the process answers is not what is asked here.
+    // The latency of the process is not under test here.
     page.setDefaultTimeout(100_000);
     await page.addInitScript(() => {
       const tasks: number[] = [];
@@ -65,7 +65,7 @@ describe(`a page that looks at ${NAMESPACES} namespaces and ${UPDATES} updates`,
     await live?.[Symbol.asyncDispose]();
   });
 
-  /** What one does with each view; it ends when the view shows what was asked for. */
+  /** One interaction with each view; it ends when the view shows the result. */
   const walks: readonly (readonly [name: string, walk: () => Promise<unknown>])[] = [
     ['the start', () => page.reload().then(() => page.locator('h1').waitFor())],
     ['overview', () => visit(page, '#/overview').then(() => page.locator('canvas >> nth=3').waitFor())],
@@ -125,7 +125,7 @@ describe(`a page that looks at ${NAMESPACES} namespaces and ${UPDATES} updates`,
     await page.getByRole('heading', { name: 'Update 10,000' }).waitFor();
   }
 
-  test('answers at once and stays small, while all of it happens', async () => {
+  test('answers at once and stays small meanwhile', async () => {
     let walking = true;
     const flood = live.flood({ namespaces: NAMESPACES, updates: UPDATES, from: NAMESPACES });
     const end = () => {
@@ -148,9 +148,9 @@ describe(`a page that looks at ${NAMESPACES} namespaces and ${UPDATES} updates`,
     expect(heap).toBeLessThan(MOST_HEAP);
   });
 
-  test('and both would be noticed', async () => {
+  test('is found to be slow or large if it is', async () => {
     await page.evaluate((ms) => {
-      // Not at once: what a debugger asks for counts as no task of the page.
+      // Later: work that a debugger asks for does not count as a task of the page.
       setTimeout(() => {
         const until = performance.now() + ms;
         while (performance.now() < until);

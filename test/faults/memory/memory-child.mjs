@@ -1,6 +1,6 @@
-// Writes while Redis and NATS are stopped and says what that costs in memory, as one line of JSON.
+// Writes while Redis and NATS are stopped and prints the memory that this costs, as one line of JSON.
 // node --expose-gc memory-child.mjs '{ "dist", "redisUrl", "natsUrl", "dataDir"?, "updates", "perSecond"?, "leak"? }'
-// Prints a line when both servers have everything so far, and begins when it gets one.
+// Prints a line when both servers have everything so far, and starts writing when it reads one.
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
@@ -26,7 +26,7 @@ function write(count) {
   }
 }
 
-/** Bytes in use after everything that can go has gone. */
+/** Bytes in use after garbage collection. */
 async function inUse() {
   for (let i = 0; i < 4; i += 1) {
     await nextTurn();
@@ -47,7 +47,7 @@ async function writeAll() {
   }
 }
 
-// Everything that is there once is there before it counts: every key, and a full ring.
+// Everything that exists once exists before the measurement: every key, and a full ring.
 for (let i = 0; i < 6; i += 1) {
   write(TURN);
   await cache.flush();

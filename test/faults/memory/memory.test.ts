@@ -7,14 +7,14 @@ import { ReportingChild } from '../reporting-child.ts';
 import { long } from '../support.ts';
 
 const BOUND_BYTES = 64 * 1024 * 1024;
-/** Ten minutes at 2,000 a second. The long form takes the ten minutes. */
+/** Ten minutes at 2,000 updates a second. Only the long form takes ten minutes. */
 const UPDATES = 1_200_000;
 const PER_SECOND = long ? 2_000 : undefined;
 
 interface Growth {
   readonly before: number;
   readonly after: number;
-  /** Updates that mirror and broadcaster have still to deliver: the smaller of both. */
+  /** Updates that the mirror and the broadcaster still have to deliver: the smaller number of the two. */
   readonly lag: number;
 }
 
@@ -22,11 +22,11 @@ interface Job {
   readonly updates: number;
   readonly perSecond?: number | undefined;
   readonly dataDir?: string | undefined;
-  /** Keeps every update that it hears of. */
+  /** Keeps every update that it receives, as a control. */
   readonly leak?: boolean;
 }
 
-/** Has a process of its own write all the updates while Redis and NATS are stopped. */
+/** Runs a process that writes all the updates while Redis and NATS are stopped. */
 async function growth(job: Job): Promise<Growth> {
   await using redis = await startRedis();
   await using nats = await startNats();
@@ -43,10 +43,10 @@ async function growth(job: Job): Promise<Growth> {
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MB`;
 
-describe.concurrent('memory, while Redis and NATS are stopped for 1,200,000 updates', () => {
+describe.concurrent('memory while Redis and NATS are stopped for 1,200,000 updates', () => {
   beforeAll(buildDist);
 
-  it('would be seen to grow: a listener that keeps what it hears is found in half as many', async () => {
+  it('is found to grow with half as many updates if a listener keeps them', async () => {
     const { before, after } = await growth({ updates: UPDATES / 2, leak: true });
     expect(after - before).toBeGreaterThan(BOUND_BYTES);
   });

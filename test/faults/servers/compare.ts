@@ -3,17 +3,17 @@ import { decode } from '@msgpack/msgpack';
 import type { Redis } from 'ioredis';
 import type { AgentContextCache } from '../../../src/index.ts';
 
-/** What a key holds: the value, and when it expires. */
+/** The content of a key: its value, and when it expires. */
 type Held = readonly [value: unknown, expiresAt: number | null];
 
-/** How the mirror under a prefix differs from the cache; empty where it is equal. Read by the documented layout alone. */
+/** Describes how the mirror under a prefix differs from the cache. Uses only the documented layout. */
 export async function mirrorDifferences(redis: Redis, prefix: string, cache: AgentContextCache): Promise<string[]> {
   const held = await mirrored(redis, prefix);
   const [wanted, indexes] = expected(cache);
   const differences = differencesOf(held, wanted, 'the mirror', 'the cache');
   const position = Number(await redis.hget(`${prefix}:positions`, cache.health().log.id));
   if (position !== cache.position) differences.push(`the mirror is at ${position}, the cache at ${cache.position}`);
-  // That of an emptied namespace is not there; `default` is always listed, but mirrored only once it is written to.
+  // The set of an emptied namespace is absent. `default` is always listed, but mirrored only once it is written to.
   const listed = await redis.smembers(`${prefix}:namespaces`);
   for (const name of indexes.keys()) if (!listed.includes(name)) differences.push(`${name} is not listed`);
   for (const name of listed) if (!indexes.has(name)) differences.push(`${name} is listed and should not be`);
@@ -24,7 +24,7 @@ export async function mirrorDifferences(redis: Redis, prefix: string, cache: Age
   return differences;
 }
 
-/** The first differences of two maps, in words. */
+/** Describes the first differences of two maps. */
 export function differencesOf(
   held: ReadonlyMap<string, unknown>,
   wanted: ReadonlyMap<string, unknown>,
@@ -56,7 +56,7 @@ async function mirrored(redis: Redis, prefix: string): Promise<Map<string, Held>
   return held;
 }
 
-/** What the mirror should hold, and the keys by namespace. */
+/** Returns the content that the mirror should hold, and the keys by namespace. */
 function expected(cache: AgentContextCache): [Map<string, Held>, Map<string, string[]>] {
   const wanted = new Map<string, Held>();
   const indexes = new Map<string, string[]>();

@@ -12,7 +12,7 @@ import { lastDifferences } from './side.ts';
 import { TopicReader } from './topic-reader.ts';
 import { COUNTER, SteadyWriter } from './writer.ts';
 
-/** A cache in memory that has been written to, and the messages of all its updates. */
+/** Makes a cache in memory with some updates, and the messages of all of them. */
 async function written(): Promise<{ cache: AgentContextCache; payloads: string[] }> {
   const cache = new AgentContextCache();
   const payloads: string[] = [];
@@ -34,8 +34,8 @@ function readerOf(payloads: readonly string[]): TopicReader {
   return reader;
 }
 
-describe('what looks for a difference between cache and subscriber', () => {
-  it('finds none where there is none, repeated messages or not', async () => {
+describe('the comparison of cache and subscriber', () => {
+  it('finds no difference without one, with repeated messages or without', async () => {
     const { cache, payloads } = await written();
     const reader = readerOf([...payloads.slice(0, 100), ...payloads.slice(50)]);
     expect(reader.differences(cache, false)).toEqual([]);
@@ -44,7 +44,7 @@ describe('what looks for a difference between cache and subscriber', () => {
     await cache.shutdown();
   });
 
-  it('finds any one message that was dropped', async () => {
+  it('finds any single dropped message', async () => {
     const { cache, payloads } = await written();
     for (let i = 0; i < payloads.length; i += 37) {
       const missing = await readerOf(payloads.filter((_, index) => index !== i)).missing(cache);
@@ -53,14 +53,14 @@ describe('what looks for a difference between cache and subscriber', () => {
     await cache.shutdown();
   });
 
-  it('finds that the last message of a key was dropped, by the state alone', async () => {
+  it('finds from the state alone that the last message of a key was dropped', async () => {
     const { cache, payloads } = await written();
     const last = payloads.findLastIndex((payload) => payload.includes(`"key":"${COUNTER.key}"`));
     expect(readerOf(payloads.toSpliced(last, 1)).differences(cache, false)).toHaveLength(1);
     await cache.shutdown();
   });
 
-  it('finds two messages that came in the wrong order, and one with another value', async () => {
+  it('finds two messages in the wrong order, and one with another value', async () => {
     const { cache, payloads } = await written();
     const [first = '', second = '', ...rest] = payloads;
     expect(readerOf([second, first, ...rest]).outOfOrder(false)).toHaveLength(1);
@@ -69,20 +69,20 @@ describe('what looks for a difference between cache and subscriber', () => {
     await cache.shutdown();
   });
 
-  it('finds a message that came too late, unless another has replaced it and the ring has let go of it', async () => {
+  it('finds a late message, unless another one has replaced it and the ring has discarded it', async () => {
     const { cache, payloads } = await written();
     const counts = payloads.filter((payload) => payload.includes(`"key":"${COUNTER.key}"`));
     const late = (payload = '') => readerOf([...payloads.filter((each) => each !== payload), payload]);
     expect(late(counts[7]).differences(cache, true)).toEqual([]);
     expect(late(counts[7]).differences(cache, false)).toHaveLength(1);
-    // By its being late, and by what is not the case because of it.
+    // Found as late, and by the state that is wrong because of it.
     expect(late(counts.at(-1)).differences(cache, true)).toHaveLength(2);
     await cache.shutdown();
   });
 });
 
-describe('what looks for a difference between cache and mirror', () => {
-  it('finds every kind of change behind the back of the cache', async () => {
+describe('the comparison of cache and mirror', () => {
+  it('finds every kind of change that bypasses the cache', async () => {
     await using rig = await RedisRig.start();
     await rig.settled('before the control');
     const [side] = rig.sides;
@@ -116,26 +116,26 @@ describe('what looks for a difference between cache and mirror', () => {
     expect(await lastDifferences(found)).toEqual([]);
   });
 
-  it('finds an older value that comes after a newer one', async () => {
+  it('finds an older value that follows a newer one', async () => {
     await using rig = await RedisRig.start();
     await rig.settled('before the control');
     const key = `${prefixOf('durable')}${COUNTER.namespace}:${COUNTER.key}`;
-    // Lower than any, whatever the counter had come to.
+    // Lower than any value of the counter.
     await rig.admin.set(key, Buffer.from(encode(0)));
     await eventually(() => expect(rig.watches[1]?.stale.length).toBeGreaterThan(0));
     expect(rig.watches[0]?.stale).toEqual([]);
   });
 });
 
-describe('what looks for local calls that wait', () => {
-  it('finds none where nobody waits', async () => {
+describe('the search for local calls that wait', () => {
+  it('finds none if no call waits', async () => {
     const cache = new AgentContextCache();
     expect(await callsThatWait(cache, true)).toEqual([]);
     expect(await callsThatWait(cache, false)).toEqual([]);
     await cache.shutdown();
   });
 
-  it('finds them all where Redis is what is read from and written to', async () => {
+  it('finds all of them if the cache reads from and writes to Redis', async () => {
     await using redis = await startRedis();
     // Its deadlines never come: a call that was given up would be refused, not waiting.
     const primaryCache = new RedisContextCache({ url: redis.url, clock: new SimulatedClock() });

@@ -6,15 +6,15 @@ interface Timer {
 }
 
 /**
- * A real clock for one cache on which time passes `factor` times as fast: with 10 a deadline of 5 s comes after half a
- * second, and a server that is stopped for 3 s has been away for 30. While it is frozen no timer fires: whoever waits
- * for a deadline waits for ever.
+ * A real clock for one cache, on which time passes `factor` times as fast: with 10, a deadline of 5 s comes after half
+ * a second, and a server that is stopped for 3 s has been away for 30. No timer fires while it is frozen, so a call
+ * that waits for a deadline never ends.
  */
 export class HurriedClock implements Clock {
   readonly #factor: number;
   readonly #origin = Date.now();
   readonly #began = performance.now();
-  /** Due while frozen. */
+  /** Timers that came due while the clock was frozen. */
   readonly #held = new Set<Timer>();
   #frozen = false;
 
@@ -51,7 +51,7 @@ export class HurriedClock implements Clock {
   thaw(): void {
     this.#frozen = false;
     for (const timer of [...this.#held]) {
-      // One may have been cleared by another.
+      // A timer may have cleared another one.
       if (this.#held.delete(timer)) timer.callback();
     }
   }

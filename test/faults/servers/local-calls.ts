@@ -1,8 +1,8 @@
 import type { AgentContextCache } from '../../../src/index.ts';
 
-/** How many turns of the microtask queue a promise may take that waits for nothing outside of the process. */
+/** Turns of the microtask queue within which a promise must settle if it waits for nothing outside the process. */
 const MICROTASKS = 10;
-/** For a call that would never end, as no timer of the cache fires meanwhile. */
+/** Limit for a call that would never end, because no timer of the cache fires meanwhile. */
 const PATIENCE_MS = 20_000;
 
 interface Call {
@@ -31,8 +31,8 @@ const WRITES: readonly Call[] = [
 ];
 
 /**
- * Local calls that wait for somebody outside, by name; none should. A read must have its answer at once. A write
- * `inMemory` must be settled before anything but microtasks has run; one that is to be on disk must end although no
+ * Returns the names of local calls that wait for something outside the process. None should. A read must be answered at
+ * once. A write `inMemory` must settle before anything but microtasks has run. A write to disk must end although no
  * timer of the cache fires: freeze its clock before.
  */
 export async function callsThatWait(
@@ -79,7 +79,7 @@ function settling(outcome: unknown): { soon(): Promise<boolean>; ever(patienceMs
   };
 }
 
-/** Whoever made it wanted an answer at once, and does not care how it ends. */
+/** Marks a rejection as handled: the call was made for its timing, not for its result. */
 function isPromise(answer: unknown): boolean {
   if (!(answer instanceof Promise)) return false;
   answer.catch(() => {});

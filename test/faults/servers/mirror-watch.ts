@@ -4,7 +4,7 @@ import { COUNTER } from './writer.ts';
 
 const PAUSE_MS = 2;
 
-/** Reads the counter in the mirror all the time: it must never go back while the server keeps what it holds. */
+/** Reads the counter in the mirror all the time. It must never decrease while the server keeps its data. */
 export class MirrorWatch {
   readonly #redis: Redis;
   readonly #key: string;
@@ -24,7 +24,7 @@ export class MirrorWatch {
     return this.#stale;
   }
 
-  /** The server itself has been put back: nothing that was read before counts. */
+  /** Forgets earlier readings, because the server itself was put back. */
   forget(): void {
     this.#highest = 0;
   }
@@ -38,7 +38,7 @@ export class MirrorWatch {
       try {
         this.#take(await this.#redis.getBuffer(this.#key));
       } catch {
-        // The server is away, or refuses; what it holds is looked at again later.
+        // The server is away or refuses. The counter is read again later.
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }

@@ -6,14 +6,16 @@ import { faultSeed, Random, times } from '../support.ts';
 import { NatsRig } from './nats-rig.ts';
 import { STOP_MS } from './side.ts';
 
-/** Where a connection is cut: mostly early, so also while it is being greeted, and now and then in a long value. */
+/**
+ * The byte at which a connection is cut: mostly early, so also during its greeting, and sometimes within a long value.
+ */
 function somewhere(random: Random, direction: Direction): number {
   if (direction === 'toClient') return random.below(800);
   return random.below(random.below(4) === 0 ? 60_000 : 3_000);
 }
 
 describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
-  it('whose connections are cut in the middle of a frame, in both directions: its subscriber lacks nothing', async () => {
+  it('delivers everything though connections are cut within frames, in both directions', async () => {
     await using rig = await NatsRig.start(kind);
     const random = new Random(faultSeed());
     for (let round = 0; round < times(40, 3_000); round += 1) {
@@ -25,7 +27,7 @@ describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
     await rig.settled('after its connections were cut');
   });
 
-  it('that accepts connections and is silent holds nobody up; what was held back and comes late does no harm', async () => {
+  it('holds no call up if a NATS accepts connections and is silent, and late deliveries do no harm', async () => {
     await using rig = await NatsRig.start(kind);
     await sleep(200);
     rig.proxy.stall();
@@ -37,7 +39,7 @@ describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
     await rig.settled('after it was silent');
   });
 
-  it('to which a connection that was given up brings messages late: they are repeats', async () => {
+  it('treats late messages of an abandoned connection as repeats', async () => {
     await using rig = await NatsRig.start(kind);
     for (let round = 0; round < times(2, 100); round += 1) {
       rig.resumeWriters();
@@ -59,7 +61,7 @@ describe.concurrent.each(['core', 'stream'] as const)('%s NATS', (kind) => {
     }
   });
 
-  it('that is far away is kept up with', async () => {
+  it('keeps up with a NATS that is far away', async () => {
     await using rig = await NatsRig.start(kind, 1);
     rig.proxy.delay(20);
     await rig.nobodyWaits();

@@ -9,7 +9,7 @@ import { CoreTopic, READER, StreamTopic, type Topic } from './nats-topic.ts';
 import { Rig } from './rig.ts';
 import { HURRY, lastDifferences, Side, until } from './side.ts';
 
-/** Who publishes: user, password, and what may be published. */
+/** Login of the publishers: user, password, and allowed subjects. */
 export interface Publisher {
   readonly user: string;
   readonly password: string;
@@ -18,12 +18,12 @@ export interface Publisher {
 
 const PUBLISHER: Publisher = { user: 'writer', password: 'right', publish: '">"' };
 
-/** A NATS that two caches broadcast to by way of a proxy, with a subscriber to each. */
+/** A NATS to which two caches broadcast through a proxy, with a subscriber to each. */
 export class NatsRig extends Rig {
   readonly topics: Topic[] = [];
-  /** What the caches log in with; asked for with each connection. */
+  /** Login of the caches, read for each connection. */
   login = { user: PUBLISHER.user, pass: PUBLISHER.password };
-  /** For each side, the last position that may have died with the server, which had confirmed it. */
+  /** For each side, the last position that may have been lost with the server, which had confirmed it. */
   #excused: number[] = [];
 
   static async start(kind: 'core' | 'stream', hurry = HURRY): Promise<NatsRig> {
@@ -45,8 +45,8 @@ export class NatsRig extends Rig {
   }
 
   /**
-   * Lets the subscribers get all there is, as what a server has taken and not passed on dies with it. Until the writers
-   * go on, nothing expires.
+   * Lets the subscribers receive everything, because what a server has taken and not passed on dies with it. Nothing
+   * expires until the writers go on.
    */
   async quiet(): Promise<void> {
     this.pauseWriters();
@@ -65,8 +65,8 @@ export class NatsRig extends Rig {
   }
 
   /**
-   * As {@link holdConnections}, with something under way on each. Until the caches go on nothing more is written: of what
-   * is under way the ring would let go, and only the last of each key would come again.
+   * Holds the connections with something under way on each. Nothing more is written until the caches go on: the ring
+   * would discard what is under way, and only the last update of each key would come again.
    */
   holdMessages(): Promise<void> {
     return this.holdConnections(async () => {
@@ -81,14 +81,15 @@ export class NatsRig extends Rig {
   }
 
   /**
-   * The server was killed while it was published to: what it had confirmed, and not passed on or stored, is no longer
-   * the cache's to deliver. Call it once the failure has been noticed, as nothing is confirmed after that.
+   * Notes that the server was killed while it was published to. The cache no longer has to deliver what the server had
+   * confirmed and not passed on or stored. Call it once the failure was noticed, because nothing is confirmed after
+   * that.
    */
   excuseWhatIsConfirmed(): void {
     this.#excused = this.sides.map(({ health }) => health.checkpoint);
   }
 
-  /** Starts the server again, and lets the caches in once the subscribers are there. */
+  /** Restarts the server, and admits the caches once the subscribers are connected. */
   async restart(): Promise<void> {
     this.proxy.refuse();
     await this.server.restart();
@@ -97,8 +98,8 @@ export class NatsRig extends Rig {
   }
 
   /**
-   * Does something while no message is under way. A window of which the server refuses the beginning and then, as it has
-   * just been healed, takes the end, is stored in the wrong order: `ContextUpdateEventPusher` says so.
+   * Runs a task while no message is under way. A server that refuses the beginning of a window and, just healed, takes
+   * its end stores the window in the wrong order, as `ContextUpdateEventPusher` documents.
    */
   async betweenWindows(heal: () => Promise<void>): Promise<void> {
     this.proxy.refuse();
@@ -108,12 +109,12 @@ export class NatsRig extends Rig {
     this.proxy.heal();
   }
 
-  /** What JetStream has stored. */
+  /** Messages that JetStream has stored. */
   forgetStreams(): Promise<void> {
     return rm(join(this.server.dir, 'jetstream'), { recursive: true });
   }
 
-  /** Changes who may publish, with a signal, as an operator does. */
+  /** Changes who may publish, by a signal to the server, as an operator does. */
   reload(publisher: Partial<Publisher>): Promise<void> {
     return reloadNats(this.server, configFor({ ...PUBLISHER, ...publisher }));
   }
@@ -129,7 +130,7 @@ export class NatsRig extends Rig {
     });
     expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
     if (coalesced) return;
-    // Entries expire meanwhile: what is in the log by now may still be on its way.
+    // Entries expire meanwhile: the last updates of the log may still be on their way.
     const missing = await lastDifferences(async () => {
       await topic.collect();
       return (await topic.reader.missing(side.cache)).filter((position) => position > excused).map(String);

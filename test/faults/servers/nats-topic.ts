@@ -3,15 +3,15 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type RawSubscription, subscribeRaw } from '../../support/nats-wire.ts';
 import { TopicReader } from './topic-reader.ts';
 
-/** Whoever subscribes; nobody changes the password of this one. */
+/** Login of the subscribers. No test changes its password. */
 export const READER = { user: 'reader', pass: 'reads' } as const;
 
 /** One topic and its subscriber. */
 export interface Topic {
   readonly reader: TopicReader;
-  /** Takes what has come; resolves once nothing that the server has is left. */
+  /** Takes the messages received so far. Resolves once the server has none left. */
   collect(): Promise<void>;
-  /** After the server was gone. */
+  /** Reconnects after the server was away. */
   again(): Promise<void>;
   close(): Promise<void>;
 }
@@ -54,7 +54,7 @@ export class CoreTopic implements Topic {
   }
 }
 
-/** A topic on which a JetStream stream listens; the subscriber reads what the stream has stored. */
+/** A topic with a JetStream stream. The subscriber reads the stored messages. */
 export class StreamTopic implements Topic {
   readonly reader = new TopicReader();
   readonly #url: string;
@@ -99,7 +99,7 @@ export class StreamTopic implements Topic {
     });
     const { streams } = await this.#manager();
     try {
-      // What a server had not stored when it was killed is gone with its numbers, which others get then.
+      // Messages that a killed server had not stored are gone, and their sequence numbers are used again.
       this.#read = Math.min(this.#read, (await streams.info(this.#name)).state.last_seq);
     } catch {
       this.#read = 0;
@@ -107,7 +107,7 @@ export class StreamTopic implements Topic {
     }
   }
 
-  /** Has the stream take only so many more messages and refuse the others; `undefined`: any number. */
+  /** Limits how many more messages the stream takes; it refuses the others. `undefined`: no limit. */
   async limit(more: number | undefined): Promise<void> {
     const { streams } = await this.#manager();
     const { messages } = (await streams.info(this.#name)).state;

@@ -9,11 +9,11 @@ type Kind = 'core' | 'stream';
 
 interface Fault {
   readonly name: string;
-  /** What the follower must say about it. */
+  /** The error that the follower must report. */
   readonly says: RegExp;
   /** Default: both. */
   readonly kinds?: readonly Kind[];
-  /** How long it lasts once it has been noticed, in real milliseconds. Default: a moment. */
+  /** Duration after it was noticed, in real milliseconds. Default: a moment. */
   readonly lastsMs?: number;
   begin(rig: NatsRig): Promise<unknown>;
   heal(rig: NatsRig): Promise<unknown>;
@@ -103,8 +103,8 @@ const faults: readonly Fault[] = [
   },
 ];
 
-describe.concurrent('nobody waits for, and the subscriber has everything soon after', () => {
-  // In a loop, as `each` shortens the names.
+describe.concurrent('holds no call up and soon has a subscriber with everything, with', () => {
+  // A loop, because `each` shortens the names.
   for (const fault of faults) {
     for (const kind of fault.kinds ?? (['core', 'stream'] as const)) {
       it(`a NATS (${kind}) ${fault.name}`, () => endure(fault, kind));

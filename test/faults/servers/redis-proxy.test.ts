@@ -5,13 +5,15 @@ import { faultSeed, Random, times } from '../support.ts';
 import { RedisRig } from './redis-rig.ts';
 import { STOP_MS } from './side.ts';
 
-/** Where a connection is cut: mostly early, so also while it is being greeted, and now and then in a long value. */
+/**
+ * The byte at which a connection is cut: mostly early, so also during its greeting, and sometimes within a long value.
+ */
 function somewhere(random: Random, direction: Direction): number {
   if (direction === 'toClient') return random.below(200);
   return random.below(random.below(4) === 0 ? 30_000 : 3_000);
 }
 
-it.concurrent('connections to Redis that are cut in the middle of a frame, in both directions, leave a mirror that is whole', async () => {
+it.concurrent('keeps the mirror whole though connections are cut within frames, in both directions', async () => {
   await using rig = await RedisRig.start();
   const random = new Random(faultSeed());
   for (let round = 0; round < times(40, 3_000); round += 1) {
@@ -23,7 +25,7 @@ it.concurrent('connections to Redis that are cut in the middle of a frame, in bo
   await rig.settled('after its connections were cut');
 });
 
-it.concurrent('a Redis that accepts connections and is silent holds nobody up; what was held back changes nothing when it comes late', async () => {
+it.concurrent('holds no call up if a Redis accepts connections and is silent, and late deliveries change nothing', async () => {
   await using rig = await RedisRig.start();
   await sleep(200);
   rig.proxy.stall();
@@ -35,7 +37,7 @@ it.concurrent('a Redis that accepts connections and is silent holds nobody up; w
   await rig.settled('after it was silent');
 });
 
-it.concurrent('what a connection that was given up brings late is not put over what is newer', async () => {
+it.concurrent('does not overwrite newer values with late ones of an abandoned connection', async () => {
   await using rig = await RedisRig.start();
   for (let round = 0; round < times(3, 100); round += 1) {
     rig.resumeWriters();
@@ -47,7 +49,7 @@ it.concurrent('what a connection that was given up brings late is not put over w
   }
 });
 
-it.concurrent('a Redis that is far away is kept up with', async () => {
+it.concurrent('keeps up with a Redis that is far away', async () => {
   await using rig = await RedisRig.start({ hurry: 1 });
   rig.proxy.delay(20);
   await rig.nobodyWaits();
@@ -56,8 +58,8 @@ it.concurrent('a Redis that is far away is kept up with', async () => {
   expect(rig.sides.map((side) => side.health.attempts)).toEqual([0, 0]);
 });
 
-it.concurrent('a Redis that forgets entries by its own clock, while it cannot be reached, has them as the cache has', async () => {
-  // Time passes alike here and there.
+it.concurrent('gives a Redis that expires entries while it is unreachable the entries of the cache', async () => {
+  // Time passes at the same speed in both.
   await using rig = await RedisRig.start({ hurry: 1 });
   for (let round = 0; round < times(2, 20); round += 1) {
     rig.resumeWriters();

@@ -10,17 +10,17 @@ import { Rig } from './rig.ts';
 import { HURRY, lastDifferences, Side, until } from './side.ts';
 
 export interface RedisRigOptions extends RedisOptions {
-  /** How fast the caches' time passes. */
+  /** Speed of the caches' time. */
   readonly hurry?: number;
   /** `user:password@` of the caches. */
   readonly login?: string;
-  /** Before the caches connect. */
+  /** Runs before the caches connect. */
   readonly prepare?: (admin: Redis) => Promise<unknown>;
 }
 
-/** A Redis that two caches mirror to by way of a proxy, each under a prefix of its own. */
+/** A Redis to which two caches mirror through a proxy, each under its own prefix. */
 export class RedisRig extends Rig {
-  /** Past the proxy, for whoever does the mischief and for whoever looks. */
+  /** A connection past the proxy, to cause and examine faults. */
   readonly admin: Redis;
   readonly watches: MirrorWatch[] = [];
 
@@ -49,7 +49,7 @@ export class RedisRig extends Rig {
       retryStrategy: () => 20,
       maxRetriesPerRequest: null,
       autoResendUnfulfilledCommands: false,
-      // It has to get in while the server is loading.
+      // Connects while the server is loading.
       enableReadyCheck: false,
     });
     this.admin.on('error', () => {});
@@ -60,7 +60,7 @@ export class RedisRig extends Rig {
     expect(differences, this.about(side, `differs ${when}`)).toEqual([]);
     const watch = this.watches[index];
     expect(watch?.stale, this.about(side, 'went back to an older value')).toEqual([]);
-    // What it reads is there by now; it may not have had its turn.
+    // The reply has arrived but may not have been processed.
     await until(
       () => (watch?.reads ?? 0) > 0,
       () => this.about(side, 'was not watched'),

@@ -6,27 +6,27 @@ import { STOP_MS } from './side.ts';
 
 interface Fault {
   readonly name: string;
-  /** What the follower must say about it. */
+  /** The error that the follower must report. */
   readonly says: RegExp;
   readonly options?: RedisRigOptions;
-  /** How long it lasts once it has been noticed, in real milliseconds. Default: a moment. */
+  /** Duration after it was noticed, in real milliseconds. Default: a moment. */
   readonly lastsMs?: number;
   begin(rig: RedisRig): Promise<unknown> | undefined;
   heal(rig: RedisRig): Promise<unknown> | undefined;
 }
 
 const KEEPS = ['--appendonly', 'yes', '--appendfsync', 'no'];
-/** Loads so slowly that it is caught at it. */
+/** Loads slowly, so that the caches meet it while it does. */
 const SLOW_TO_LOAD = ['--key-load-delay', '2000', '--loading-process-events-interval-bytes', '1024'];
 const LOGIN = 'writer:right@';
 
-/** The server goes back in time: values there may, too. */
+/** The server is put back in time, so values may decrease too. */
 async function restartForgetting(rig: RedisRig): Promise<void> {
   for (const watch of rig.watches) watch.forget();
   await rig.server.restart();
 }
 
-/** Connections that are there stay logged in. */
+/** Present connections stay logged in. */
 const dropConnections = (rig: RedisRig, user: string) => rig.admin.call('CLIENT', 'KILL', 'USER', user);
 
 const faults: readonly Fault[] = [
@@ -131,8 +131,8 @@ const faults: readonly Fault[] = [
   },
 ];
 
-describe.concurrent('nobody waits for, and the mirror is whole again soon after', () => {
-  // In a loop, as `each` shortens the names.
+describe.concurrent('holds no call up and soon has a whole mirror again, with', () => {
+  // A loop, because `each` shortens the names.
   for (const fault of faults) it(`a Redis ${fault.name}`, () => endure(fault));
 });
 

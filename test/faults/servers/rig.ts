@@ -4,7 +4,7 @@ import type { TestServer } from '../../support/servers.ts';
 import type { FaultProxy } from '../proxy.ts';
 import { type Side, until } from './side.ts';
 
-/** A server, a proxy before it, and two caches that have a follower there and are written to all the time. */
+/** A server, a proxy before it, and two caches with a follower there, written to all the time. */
 export abstract class Rig implements AsyncDisposable {
   readonly server: TestServer;
   readonly proxy: FaultProxy;
@@ -17,7 +17,7 @@ export abstract class Rig implements AsyncDisposable {
     this.seed = seed;
   }
 
-  /** Waits until both followers have failed, and for this reason: what is not noticed is no fault. */
+  /** Waits until both followers have failed for this reason: a fault that goes unnoticed tests nothing. */
   async noticed(says: RegExp): Promise<void> {
     for (const side of this.sides) {
       await until(
@@ -28,8 +28,8 @@ export abstract class Rig implements AsyncDisposable {
   }
 
   /**
-   * Leaves the connections there are hanging; resolves once both caches have given theirs up and go on with another.
-   * `held`: what to do when they hang.
+   * Leaves the present connections hanging. Resolves once both caches have replaced theirs. `held`: runs while they
+   * hang.
    */
   async holdConnections(held: () => Promise<void> = async () => {}): Promise<void> {
     const before = this.proxy.accepted;
@@ -43,12 +43,12 @@ export abstract class Rig implements AsyncDisposable {
     }
   }
 
-  /** While the server is away: nobody in this process waits for it. */
+  /** Checks, while the server is away, that no call in this process waits for it. */
   async nobodyWaits(): Promise<void> {
     for (const side of this.sides) expect(await side.callsThatWait(), this.about(side, 'local calls wait')).toEqual([]);
   }
 
-  /** After healing: goes on for a moment, then stops writing and demands that nothing differs. */
+  /** Checks after healing: goes on for a moment, stops writing, and requires that nothing differs. */
   async settled(when: string): Promise<void> {
     await sleep(100);
     this.pauseWriters();
@@ -85,7 +85,7 @@ export abstract class Rig implements AsyncDisposable {
     await this.server[Symbol.asyncDispose]();
   }
 
-  /** Fails where what the server has differs from the cache; everything has been delivered. */
+  /** Fails if the content of the server differs from the cache once everything is delivered. */
   protected abstract compare(side: Side, index: number, when: string): Promise<void>;
 
   protected abstract stopLooking(): Promise<void>;

@@ -6,15 +6,15 @@ import { HurriedClock } from './hurried-clock.ts';
 import { callsThatWait } from './local-calls.ts';
 import { SteadyWriter } from './writer.ts';
 
-/** In the short form 30 seconds of the cache's time pass in 3. */
+/** Factor of the caches' clock: in the short form 30 seconds of their time pass in 3. */
 export const HURRY = times(10, 1);
 /** How long a server is stopped, in real milliseconds. */
 export const STOP_MS = 30_000 / HURRY;
-/** How long mirror and subscriber may take after healing; the rest is for a machine that has other things to do. */
+/** Time limit for mirror and subscriber after healing, in milliseconds. Most of it is for a busy machine. */
 const HEALED_MS = 10_000;
 const SLACK_MS = times(20_000, 5_000);
 
-/** One cache that is written to all the time, and its one follower that a server is pestered for. */
+/** One cache that is written to all the time, and its one follower, whose server is disturbed. */
 export class Side implements AsyncDisposable {
   readonly name: 'in memory' | 'durable';
   readonly cache: AgentContextCache;
@@ -33,7 +33,7 @@ export class Side implements AsyncDisposable {
     const dataDir = name === 'durable' ? await tempDir('servers') : undefined;
     const clock = new HurriedClock(hurry);
     const cache = await AgentContextCache.open({
-      // So small that what a follower has missed is coalesced.
+      // Small, so that missed updates are coalesced.
       log: { capacityUpdates: 256 },
       onError: () => {},
       natsUrl: null,
@@ -70,12 +70,12 @@ export class Side implements AsyncDisposable {
     return health;
   }
 
-  /** Whether everything that is committed has been delivered. */
+  /** Returns whether everything committed was delivered. */
   get delivered(): boolean {
     return this.health.state === 'following' && this.health.lag === 0;
   }
 
-  /** Local calls that wait for a server, while no deadline of the cache can come. */
+  /** Returns the local calls that wait for a server while no deadline of the cache can come. */
   async callsThatWait(): Promise<string[]> {
     this.clock.freeze();
     try {
@@ -93,7 +93,7 @@ export class Side implements AsyncDisposable {
   }
 }
 
-/** Waits until it holds; `where`: what the error says. */
+/** Waits until it holds. `where`: for the error. */
 export async function until(holds: () => boolean, where: () => string, limitMs = HEALED_MS + SLACK_MS): Promise<void> {
   const end = performance.now() + limitMs;
   while (!holds()) {
@@ -102,7 +102,7 @@ export async function until(holds: () => boolean, where: () => string, limitMs =
   }
 }
 
-/** Looks again until there is no difference, for as long as healing may take; what is left then. */
+/** Compares again until there is no difference or the time limit for healing is over. Returns the last difference. */
 export async function lastDifferences(look: () => Promise<string[]>): Promise<string[]> {
   const end = performance.now() + HEALED_MS + SLACK_MS;
   for (;;) {

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AgentContextCache } from '../../../src/index.ts';
 import { differencesOf } from './compare.ts';
 
-/** As much of the public message as is compared. */
+/** The compared fields of a public message. */
 export interface TopicMessage {
   readonly position: number;
   readonly event_data: {
@@ -14,21 +14,21 @@ export interface TopicMessage {
 }
 
 /**
- * What a subscriber that drops what is older than the last message makes of a topic's messages: the state they lead to,
- * and whether they came in order.
+ * A subscriber that drops messages older than the last one: the state its messages lead to, and whether they came in
+ * order.
  */
 export class TopicReader {
   readonly #values = new Map<string, Map<string, unknown>>();
   readonly #seen = new Map<number, TopicMessage>();
   readonly #late: TopicMessage[] = [];
   #last = 0;
-  /** Messages that came again. */
+  /** Number of repeated messages. */
   repeated = 0;
 
   /**
-   * Positions that came for the first time after later ones. `coalesced`: those alone that nothing has replaced. A ring
-   * that has let go of what was under way on a connection that was given up does not bring it again before what
-   * replaces it; so it may come late, by way of the old connection.
+   * Positions that arrived for the first time after later ones. `coalesced`: only those that no update has replaced. A
+   * ring that has discarded what was under way on an abandoned connection does not send it again before its
+   * replacement, so it may arrive late over the old connection.
    */
   outOfOrder(coalesced: boolean): number[] {
     return this.#late.filter((message) => !(coalesced && this.#isReplaced(message))).map(({ position }) => position);
@@ -50,7 +50,7 @@ export class TopicReader {
     this.#fold(message);
   }
 
-  /** How the state that the messages lead to differs from the cache, and what came in disorder. */
+  /** Describes how the state of the messages differs from the cache, and which messages came out of order. */
   differences(cache: AgentContextCache, coalesced: boolean): string[] {
     const wanted = new Map<string, unknown>();
     for (const namespace of cache.listNamespaces()) {
@@ -64,7 +64,7 @@ export class TopicReader {
     return [...late, ...differencesOf(held, wanted, 'the subscriber', 'the cache')];
   }
 
-  /** What the log says and no message did: none but touches may be missing. */
+  /** Returns the updates of the log that no message announced. Only touches may be among them. */
   async missing(cache: AgentContextCache): Promise<number[]> {
     const missing: number[] = [];
     for await (const { position, operation, value } of cache.readLog({ from: 1 })) {

@@ -1,13 +1,13 @@
 import type { AgentContextCache } from '../../../src/index.ts';
 import type { Random } from '../support.ts';
 
-/** Where the counter is that only ever goes up; see `MirrorWatch`. */
+/** Key of the counter that only increases; see `MirrorWatch`. */
 export const COUNTER = { namespace: 'steady', key: 'counter' } as const;
 
 const TICK_MS = 5;
 const NAMESPACES = ['trip', 'a:b', '__proto__', 'ünïcode %'];
 
-/** Writes to a cache at a steady rate, by seed: everything that can be written, also keys that come and go. */
+/** Writes to a cache at a steady rate, by seed: all kinds of writes, also keys that come and go. */
 export class SteadyWriter {
   readonly #cache: AgentContextCache;
   readonly #random: Random;
@@ -16,7 +16,7 @@ export class SteadyWriter {
   #timer: NodeJS.Timeout | undefined;
   #count = 0;
 
-  /** `perSecond`: writes; begins at once. */
+  /** Starts at once. `perSecond`: writes. */
   constructor(cache: AgentContextCache, random: Random, perSecond = 1_000) {
     this.#cache = cache;
     this.#random = random;
@@ -24,12 +24,12 @@ export class SteadyWriter {
     this.resume();
   }
 
-  /** How often the counter was raised. */
+  /** Number of increments of the counter. */
   get count(): number {
     return this.#count;
   }
 
-  /** What the cache has refused; nothing, one should think. */
+  /** Refusals of the cache. There should be none. */
   get failures(): readonly string[] {
     return this.#failures;
   }
@@ -43,7 +43,7 @@ export class SteadyWriter {
     this.#timer = undefined;
   }
 
-  /** What is written at once. */
+  /** Makes the commands that are sent together. */
   tick(): void {
     this.#count += 1;
     this.#note(this.#cache.set(COUNTER.key, this.#count, COUNTER.namespace));
@@ -81,7 +81,7 @@ export class SteadyWriter {
     );
   }
 
-  /** Mostly small, now and then larger than what a socket carries at once. */
+  /** Makes a value: mostly small, sometimes larger than a socket carries at once. */
   #value(): { readonly n: number; readonly text: string } {
     const length = this.#random.below(60) === 0 ? this.#random.below(40_000) : this.#random.below(80);
     return { n: this.#count, text: 'ä'.repeat(length) };

@@ -6,7 +6,7 @@ import type { TopicRoute } from '../../../src/followers/broadcast/topic-route.ts
 import type { TopicMessage } from '../../../src/followers/broadcast/wire-frames.ts';
 import { Server, type SimConnection } from './network.ts';
 
-/** A message as the subscriber gets it. */
+/** A message as the subscriber receives it. */
 export interface Received {
   readonly position: number;
   readonly operation: string;
@@ -16,17 +16,17 @@ export interface Received {
   readonly version: number;
 }
 
-/** What a NATS does: hands what it takes to the subscriber, in the order it comes. */
+/** The part of NATS that matters: hands messages to the subscriber in the order of arrival. */
 export class BrokerServer extends Server {
   readonly received: Received[] = [];
-  /** For a control: messages that it acknowledges and loses. */
+  /** Chooses messages that it acknowledges and loses, for controls. */
   loses: (position: number) => boolean = () => false;
 
   constructor() {
     super('broker');
   }
 
-  /** Keeps nothing that it could lose; its connections end. */
+  /** Ends the connections. It keeps nothing that it could lose. */
   protected override lose(): void {}
 
   take({ payload }: TopicMessage): void {
@@ -81,7 +81,7 @@ class SimLink implements Link {
 
   async send(messages: Iterable<TopicMessage>): Promise<void> {
     try {
-      // Nobody waits for a single message; what counts is that the server has answered after the last one.
+      // No caller waits for a single message. The server only has to have answered after the last one.
       for (const message of messages) {
         const sent = this.#connection.call('take', () => this.#server.take(message));
         sent.catch(() => {});

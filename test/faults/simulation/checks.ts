@@ -4,14 +4,14 @@ import { foldTo } from '../../support/past.ts';
 import { byKey, KEYS, NAMESPACES } from './scenario.ts';
 import type { World } from './world.ts';
 
-/** Simulated milliseconds within which everybody must have caught up once nothing goes wrong any more. */
+/** Simulated milliseconds within which all followers must catch up once the faults are over. */
 const PROGRESS_MS = 60_000;
 
 const PATIENT_TURNS = 20;
 
-/** Once nothing goes wrong any more, everything must come to rest, and be right. */
+/** Checks that everything comes to rest and is right once the faults are over. */
 export async function checkHealed(world: World): Promise<void> {
-  // By then everything that was to expire has.
+  // Everything due has expired by then.
   await world.run(world.healsAt + 4_000);
   const cameToRest = await world.run(world.healsAt + PROGRESS_MS, () => atRest(world));
   assert(
@@ -41,14 +41,14 @@ function atRest(world: World): boolean {
   return (backup.lastSnapshot?.position ?? 0) === log.head || log.head === 0;
 }
 
-/** Runs the world until this has come to an end. */
+/** Runs the world until the work has ended. */
 async function finish<T>(world: World, work: Promise<T>): Promise<T> {
   let ended = false;
   const end = () => {
     ended = true;
   };
   work.then(end, end);
-  // Some work goes on from turn to turn and asks neither disk nor network nor clock.
+  // Some work goes on from turn to turn and uses neither disk nor network nor clock.
   for (let turns = 0; turns < PATIENT_TURNS && !ended; turns += 1) await world.timeline.settle();
   const inTime = await world.run(world.timeline.now + PROGRESS_MS, () => ended);
   assert(inTime, 'something is pending for ever');
@@ -141,7 +141,7 @@ function checkSubscriber(world: World, log: readonly Update[]): void {
   assert.equal(index, expected.length, 'the subscriber has not got the last updates');
 }
 
-/** A clean end leaves nothing behind, and the next start finds the same. */
+/** Checks that a clean end leaves nothing behind, and that the next start finds the same. */
 async function checkRestart(world: World, log: readonly Update[]): Promise<void> {
   const { cache, clock } = world.process;
   const report = await finish(world, (cache as AgentContextCache).shutdown({ timeoutMs: 10_000 }));
@@ -159,7 +159,7 @@ async function checkRestart(world: World, log: readonly Update[]): Promise<void>
   await finish(world, again.shutdown({ timeoutMs: 10_000 }));
 }
 
-/** What can be restored is the state at one position. */
+/** Checks that the newest snapshot restores the state at its position. */
 async function checkBackup(world: World, log: readonly Update[]): Promise<void> {
   if (log.length === 0) return;
   const { clock } = world.process;

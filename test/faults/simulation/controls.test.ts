@@ -5,10 +5,10 @@ import { faultSeed } from '../support.ts';
 import { simulate } from './simulate.ts';
 import type { Sabotage } from './world.ts';
 
-/** Seeds within which what is broken must be found. */
+/** Seeds within which the error must be found. */
 const SEEDS = 60;
 
-/** What the simulation says first of a world that is broken. */
+/** Returns the first failure of a broken world. */
 async function found(sabotage: Sabotage): Promise<string> {
   for (let i = 0; i < SEEDS; i += 1) {
     const problem = await simulate(faultSeed() + i, sabotage).then(
@@ -23,23 +23,23 @@ async function found(sabotage: Sabotage): Promise<string> {
 const holds = (prefix: string) => (writes: readonly StorageWrite[]) => writes.some(({ key }) => key.startsWith(prefix));
 
 describe('the simulation finds', () => {
-  it('a disk that says that the log is synced when it is not', async () => {
+  it('a disk that reports the log as synced when it is not', async () => {
     expect(await found({ disk: { lies: holds('!log!') } })).toMatch(
       /acknowledged at \d+ and lost|told at \d+, lost|ends at/,
     );
   });
 
-  it('a state table whose batches are not synced, so that one of them is lost and a later one is not', async () => {
+  it('a state table with unsynced batches, of which one is lost and a later one is not', async () => {
     expect(await found({ disk: { lies: holds('!state!c'), batchesInFile: 4 } })).toMatch(
       /do not belong together|state|at \d+|gap/,
     );
   });
 
-  it('a mirror that loses an update now and then', async () => {
+  it('a mirror that loses single updates', async () => {
     expect(await found({ mirrorLoses: ({ position }) => position % 25 === 0 })).toMatch(/the mirror of/);
   });
 
-  it('a publisher that is told what has not been delivered', async () => {
+  it('a publisher that confirms what was not delivered', async () => {
     expect(await found({ brokerLoses: (position) => position === 20 })).toMatch(/the subscriber/);
   });
 
@@ -51,11 +51,11 @@ describe('the simulation finds', () => {
     expect(await found({ internals: { apply: skipping } })).toMatch(/the state of/);
   });
 
-  it('what never catches up', async () => {
+  it('a follower that never catches up', async () => {
     expect(await found({ staysAway: 'mirror' })).toMatch(/no rest/);
   });
 
-  it('anything that is not from the seed', async () => {
+  it('anything that does not depend on the seed', async () => {
     let calls = 0;
     const jitter = () => {
       calls += 1;

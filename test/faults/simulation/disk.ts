@@ -14,42 +14,42 @@ type Content = Map<string, Uint8Array>;
 /** A batch that a power cut may still take. */
 interface Written {
   readonly writes: readonly StorageWrite[];
-  /** Which file of LevelDB's log it is in. */
+  /** Number of LevelDB's log file that holds it. */
   readonly file: number;
-  /** No power cut takes it any more. */
+  /** Set once no power cut can take it. */
   certain: boolean;
 }
 
-/** What a test lets the disk do wrong for ever, to see that it is found out. */
+/** Permanent errors of a disk, for controls. */
 export interface DiskSabotage {
-  /** Says that a batch is synced when it is not. */
+  /** Chooses batches that are reported as synced and are not. */
   readonly lies?: ((writes: readonly StorageWrite[]) => boolean) | undefined;
-  /** How many batches go into a file of LevelDB's log, about. Default 40. */
+  /** Average number of batches in a file of LevelDB's log. Default 40. */
   readonly batchesInFile?: number | undefined;
 }
 
-/** A process as the world around it sees it. */
+/** A process as its environment sees it. */
 export interface Living {
   readonly alive: boolean;
 }
 
-/** For what a dead process waits. */
+/** Never settles, for calls of a dead process. */
 const NEVER = new Promise<never>(() => {});
 
 /**
- * The disk under LevelDB: an ordered map with atomic batches. It outlives processes, and knows what LevelDB's own log
- * would still know after a power cut: everything in the same file up to the last synced batch; of other batches any,
- * because the pages of a file reach the disk in any order. Now and then LevelDB begins another file, and writes what is
- * in the one before into a table, synced, a little later. Opening does that with everything that is there.
+ * The disk under LevelDB: an ordered map with atomic batches. It outlives processes and knows what LevelDB's own log
+ * would hold after a power cut: everything in the same file up to the last synced batch, and any of the other batches,
+ * because the pages of a file reach the disk in any order. Now and then LevelDB starts another file and, a little
+ * later, writes the content of the previous one into a synced table. Opening does that with everything present.
  */
 export class SimDisk {
-  /** Writes fail until then. */
+  /** Instant until which writes fail. */
   failingUntil = 0;
-  /** Opening fails until then. */
+  /** Instant until which opening fails. */
   closedUntil = 0;
-  /** How often a single write fails by itself. */
+  /** Share of single writes that fail by chance. */
   failureRate = 0;
-  /** How often things take their time. */
+  /** Share of calls that are slow. */
   slowRate = 0.3;
   readonly #timeline: Timeline;
   readonly #random: Random;
@@ -66,7 +66,7 @@ export class SimDisk {
     this.#sabotage = sabotage;
   }
 
-  /** What a process opens its storage with; `reached`: told when it does so. */
+  /** Returns the engine with which a process opens its storage. `reached`: called when it does. */
   openFor(process: Living, reached: () => void): OpenStorage {
     const open = async (): Promise<LevelStorage> => {
       await this.#delay(process, 5);
@@ -86,12 +86,12 @@ export class SimDisk {
     return Object.assign(open, { prepare });
   }
 
-  /** The process is gone; what it has written is still in the machine's memory. */
+  /** Ends the process. Its writes are still in the machine's memory. */
   processDied(): void {
     this.#holder = undefined;
   }
 
-  /** What was not synced may be there or not. */
+  /** Cuts the power: each unsynced batch may be kept or lost. */
   powerCut(): void {
     this.#holder = undefined;
     const doubtful = this.#written.filter(({ certain }) => !certain);
@@ -138,14 +138,14 @@ export class SimDisk {
     if (this.#holder === handle) this.#holder = undefined;
   }
 
-  /** Mostly at once; else after up to `most` milliseconds. Never for the dead. */
+  /** Waits: mostly not at all, otherwise up to `most` milliseconds. Never resolves for a dead process. */
   async delayed(process: Living, most: number): Promise<void> {
     if (this.#random.next() < this.slowRate) await this.#delay(process, most);
     if (!process.alive) await NEVER;
   }
 
   async #delay(process: Living, most: number): Promise<void> {
-    // A disk that is never slow needs nobody to let time pass.
+    // A disk that is never slow works without a timeline that advances.
     if (this.slowRate > 0) await this.#timeline.wait(this.#random.next() * most);
     if (!process.alive) await NEVER;
   }
@@ -166,7 +166,7 @@ export class SimDisk {
   }
 }
 
-/** One opening of the storage. As with LevelDB, after a failed write it takes no more. */
+/** One opening of the storage. Like LevelDB, it refuses writes after a failed one. */
 class Handle implements LevelStorage {
   readonly #process: Living;
   readonly #disk: SimDisk;
@@ -259,7 +259,7 @@ class Handle implements LevelStorage {
     if (sync) this.#disk.sync(written);
   }
 
-  /** As LevelDB does it, a snapshot of another handle is refused. */
+  /** Returns the content of a snapshot. Like LevelDB, refuses one of another handle. */
   #asOf(snapshot: StorageSnapshot | undefined): Content {
     if (snapshot === undefined) return this.#disk.content;
     const content = this.#snapshots.get(snapshot);
@@ -279,7 +279,7 @@ function put(content: Content, writes: readonly StorageWrite[]): void {
   }
 }
 
-/** Of what is written, but for the log's id, which is another one each time. */
+/** Checksum of a write. Leaves out the id of the log, which is random. */
 function sumOf(write: StorageWrite): number {
   return write.type === 'del' || write.key === '!meta!log' ? 0 : crc32(write.value);
 }

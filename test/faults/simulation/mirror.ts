@@ -12,11 +12,11 @@ interface Kept {
   readonly positions: Map<string, number>;
 }
 
-/** What a Redis does for the mirror: keeps values and positions, and may lose the latest of both. */
+/** The part of Redis that the mirror uses: keeps values and positions, and may lose the latest of both. */
 export class MirrorServer extends Server {
   spaces: Spaces = new Map();
   positions = new Map<string, number>();
-  /** For a control: updates that it loses. */
+  /** Chooses updates that it loses, for controls. */
   loses: (update: Update) => boolean = () => false;
   #kept: Kept = { spaces: new Map(), positions: new Map() };
 
@@ -24,7 +24,7 @@ export class MirrorServer extends Server {
     super('mirror');
   }
 
-  /** What a crash leaves. */
+  /** The content that a crash leaves. */
   persist(): void {
     this.#kept = copyOf(this);
   }
@@ -37,7 +37,7 @@ export class MirrorServer extends Server {
     this.persist();
   }
 
-  /** The position it is at where that is not `mark.after`; nothing is taken then. */
+  /** Returns its position and takes nothing if that is not `mark.after`. */
   apply(updates: readonly Update[], mark: LogMark): number | undefined | 'done' | 'gone' {
     const at = this.positions.get(mark.log);
     if ((at ?? 0) !== mark.after) return at;
@@ -65,7 +65,7 @@ export class MirrorServer extends Server {
   }
 }
 
-/** The secondary of one process: asks the server over the network. */
+/** The secondary of one process: calls the server over the network. */
 export class SimMirror extends BaseContextCache {
   readonly #open: () => SimConnection;
   readonly #server: MirrorServer;

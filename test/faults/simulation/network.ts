@@ -2,10 +2,10 @@ import type { Random } from '../support.ts';
 import type { Living } from './disk.ts';
 import type { Timeline } from './timeline.ts';
 
-/** A machine that is called. */
+/** A machine that can be called. */
 export abstract class Server {
   readonly name: string;
-  /** Cannot be reached until then. */
+  /** Instant until which it is unreachable. */
   awayUntil = 0;
   readonly #connections = new Set<SimConnection>();
 
@@ -13,7 +13,7 @@ export abstract class Server {
     this.name = name;
   }
 
-  /** Loses what it had not kept, and all connections. */
+  /** Loses what it had not stored, and all connections. */
   crash(random: Random): void {
     for (const connection of this.#connections) connection.serverCrashed();
     this.#connections.clear();
@@ -32,13 +32,13 @@ export abstract class Server {
   protected abstract lose(random: Random): void;
 }
 
-/** What may happen to one call. */
+/** The fate of one call. */
 type Fate = 'done' | 'lost' | 'unanswered' | 'broken' | 'hangs';
 const FATES: readonly Fate[] = ['lost', 'unanswered', 'broken', 'hangs'];
 
-/** Delays, drops, hangs, and lets calls of an old connection arrive after those of a newer one. */
+/** Delays, drops and hangs calls, and lets calls of an old connection arrive after those of a newer one. */
 export class SimNetwork {
-  /** How often a call goes wrong. */
+  /** Share of calls that go wrong. */
   faultRate = 0;
   readonly timeline: Timeline;
   readonly random: Random;
@@ -66,14 +66,14 @@ export class SimNetwork {
   }
 }
 
-/** Calls arrive in order, each at most once; what was sent before the end may still arrive after it. */
+/** A connection. Calls arrive in order, each at most once. A call sent before the end may still arrive after it. */
 export class SimConnection {
   readonly #network: SimNetwork;
   readonly #process: Living;
   readonly #server: Server;
   #arrivesAt = 0;
   #broken: Error | undefined;
-  /** Something did not arrive, so that nothing after it does. */
+  /** Set once a call was lost: no later one arrives either. */
   #cut = false;
   readonly #waiting = new Set<(cause: Error) => void>();
 
@@ -88,7 +88,7 @@ export class SimConnection {
     return this.#broken;
   }
 
-  /** Lets the server do something, and gives what comes of it. */
+  /** Runs a task on the server and returns its result. */
   call<T>(what: string, run: () => T): Promise<T> {
     const { timeline } = this.#network;
     return new Promise((resolve, reject) => {
@@ -103,7 +103,7 @@ export class SimConnection {
       this.#arrivesAt = Math.max(this.#arrivesAt, timeline.now + this.#network.delay());
       const delay = this.#arrivesAt - timeline.now;
       if (fate === 'lost') {
-        // What is sent after it on this connection does not arrive either.
+        // Later calls on this connection do not arrive either.
         this.#end(new Error(`simulated: ${this.#server.name} lost ${what}`), delay);
         return;
       }
@@ -113,10 +113,10 @@ export class SimConnection {
     });
   }
 
-  /** Told once when it breaks by itself. */
+  /** Called once when it breaks by itself. */
   onLost: (cause: Error) => void = () => {};
 
-  /** For the server: what is on its way does not arrive, and the other end hears of it. */
+  /** Ends the connection for the server: calls under way do not arrive, and the other end is notified. */
   serverCrashed(): void {
     this.#cut = true;
     const cause = new Error(`simulated: ${this.#server.name} crashed`);
@@ -127,7 +127,7 @@ export class SimConnection {
     });
   }
 
-  /** What was sent may still arrive. */
+  /** Ends the connection. Calls that were sent may still arrive. */
   close(): void {
     this.#server.forget(this);
     this.#end(new Error('simulated: closed'), 0);

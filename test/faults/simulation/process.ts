@@ -11,21 +11,21 @@ import type { World } from './world.ts';
 /** Failures that no fault of disk or network explains. */
 const NEVER_RIGHT = new Set(['INVARIANT', 'LOG_CORRUPT', 'TypeError', 'RangeError', 'ReferenceError']);
 
-/** An acknowledgement that an agent has got. */
+/** An acknowledgement to an agent. */
 export interface Acked {
   readonly position: number;
   readonly version: number;
   readonly namespace: string;
 }
 
-/** One life of the process that has the cache. After {@link SimProcess.die} nothing of it has any effect. */
+/** One life of the process that holds the cache. Has no effect after {@link SimProcess.die}. */
 export class SimProcess implements Living {
   alive = true;
   cache: AgentContextCache | undefined;
-  /** Operations that have not come to an end. */
+  /** Operations under way. */
   readonly underWay = new Set<string>();
   readonly clock: ProcessClock;
-  /** It asks its disk for the first time, or has come to an end before. */
+  /** Resolves when it first uses its disk, or has ended before. */
   readonly reachesDisk: Promise<void>;
   readonly #world: World;
   #reached: () => void = () => {};
@@ -38,7 +38,7 @@ export class SimProcess implements Living {
     });
   }
 
-  /** Opens the cache; `false` where that fails, as it may while the disk does. */
+  /** Opens the cache. That may fail while the disk does. */
   async start(): Promise<void> {
     const { world } = this;
     try {
@@ -58,7 +58,7 @@ export class SimProcess implements Living {
     }
   }
 
-  /** Waits for an operation of an agent and notes what comes of it. */
+  /** Waits for an operation of an agent and notes its outcome. */
   async follow(name: string, work: Promise<unknown>): Promise<void> {
     const { world } = this;
     this.underWay.add(name);
@@ -112,7 +112,7 @@ export class SimProcess implements Living {
         openStorage: disk.openFor(this, this.#reached),
         openLink: linksTo(broker, to(broker), this.clock),
         apply: (state, update) => this.#fold(state, update),
-        // Often, so that much can go wrong with it.
+        // Often, so that faults hit it.
         checkpointMs: 100,
         ...sabotage.internals,
       },

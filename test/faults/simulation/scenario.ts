@@ -10,7 +10,7 @@ export const NAMESPACES = ['default', 'a', 'p/1:a'];
 export const KEYS = ['k0', 'k1', 'k2', 'k3'];
 const AGENTS = 3;
 
-/** Agents work and things go wrong, until everything is healed. */
+/** Starts agents and faults, until everything is healed. */
 export async function begin(world: World): Promise<void> {
   if (world.random.below(3) === 0) await liveBefore(world);
   world.restartAfter(0);
@@ -19,7 +19,7 @@ export async function begin(world: World): Promise<void> {
   world.timeline.after(world.healsAt - world.timeline.now, () => world.heal());
 }
 
-/** A cache of which only a snapshot is left, with which another one begins. */
+/** Makes a snapshot of an earlier cache, from which the simulated one starts. */
 async function liveBefore(world: World): Promise<void> {
   const store = new MemorySnapshotStore();
   const kept: SnapshotStore = Object.assign(store, { close: async () => {} });
@@ -39,7 +39,7 @@ async function liveBefore(world: World): Promise<void> {
   world.restoreFrom = kept;
 }
 
-/** An agent does something now and then; sometimes many things at once. */
+/** Lets an agent do something now and then, sometimes many things at once. */
 function work(world: World, agent: string, done: number): void {
   const { random, timeline } = world;
   const pause = random.below(4) === 0 ? random.next() * 5 : random.next() * 700;
@@ -55,14 +55,14 @@ function work(world: World, agent: string, done: number): void {
   });
 }
 
-/** At any moment the state is what the log says of it by now. */
+/** Compares the present state with the log, at any moment. */
 function audit(world: World, cache: AgentContextCache, namespace: string): void {
   const { now } = world.timeline;
   let logged: Entry[];
   try {
     logged = cache.at(cache.position).entries(namespace);
   } catch (error) {
-    // Between two openings of the storage nobody can look.
+    // The storage cannot be read while it is reopened.
     if ((error as { code?: string }).code !== 'LOG_UNAVAILABLE') world.fail(`a view: ${String(error)}`);
     return;
   }
@@ -71,7 +71,7 @@ function audit(world: World, cache: AgentContextCache, namespace: string): void 
     byKey(live),
     byKey(logged.filter(({ expiresAt }) => expiresAt === null || expiresAt > now)),
   );
-  // Until it has been brought back, what the log has taken last is not in it.
+  // Until a crashed namespace is restarted, its state lacks the last update of the log.
   if (same) world.crashed.delete(namespace);
   else if (!world.crashed.has(namespace)) {
     world.fail(`the state of ${namespace} at ${cache.position}: ${JSON.stringify({ live, logged })}`);
@@ -108,7 +108,7 @@ function operate(
   return cache.batch([...steps, { operation: 'delete', key }], namespace, { agent });
 }
 
-/** From time to time something goes wrong. */
+/** Causes a fault now and then. */
 function trouble(world: World): void {
   const { random, timeline } = world;
   timeline.after(150 + random.next() * 1_000, () => {

@@ -2,16 +2,16 @@ import { checkHealed } from './checks.ts';
 import { begin } from './scenario.ts';
 import { type Sabotage, World } from './world.ts';
 
-/** What a simulated run came to. */
+/** The result of a simulated run. */
 export interface Simulated {
-  /** The hash of everything that happened. */
+  /** The hash of all events. */
   readonly trace: string;
   readonly events: number;
   readonly updates: number;
   readonly deaths: number;
 }
 
-/** Runs the world of a seed to its end. Rejects, naming the seed, where anything is not as it must be. */
+/** Runs the world of a seed to its end. Rejects with the seed if anything is wrong. */
 export async function simulate(seed: number, sabotage: Sabotage = {}): Promise<Simulated> {
   const world = new World(seed, sabotage);
   try {

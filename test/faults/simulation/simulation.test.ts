@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { faultSeed, times } from '../support.ts';
 import { simulate } from './simulate.ts';
 
-it('comes through everything that a disk, a network and a machine may do', async () => {
+it('stays right through all faults of disk, network and machine', async () => {
   const runs = times(500, 20_000);
   const sum = { runs, events: 0, updates: 0, deaths: 0 };
   for (let i = 0; i < runs; i += 1) {
@@ -11,12 +11,12 @@ it('comes through everything that a disk, a network and a machine may do', async
     sum.updates += updates;
     sum.deaths += deaths;
   }
-  // Much has happened: a scenario in which nothing does would find nothing.
+  // Much has happened: a scenario without events would find nothing.
   expect(sum.deaths).toBeGreaterThan(runs);
   expect(sum.updates).toBeGreaterThan(30 * runs);
 });
 
-it('does the same again for the same seed, and something else for another', async () => {
+it('repeats a run for the same seed, and makes another one for another seed', async () => {
   const traces = new Set<string>();
   const runs = times(20, 500);
   for (let i = 0; i < runs; i += 1) {

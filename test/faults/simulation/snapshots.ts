@@ -4,7 +4,7 @@ import { MemorySnapshotStore } from '../../../src/followers/backup/memory-snapsh
 import type { SnapshotStore } from '../../../src/followers/backup/snapshot-store.ts';
 import { Server, type SimConnection } from './network.ts';
 
-/** Where snapshots lie; loses nothing it has taken. */
+/** A store of snapshots that loses nothing it has taken. */
 export class SnapshotServer extends Server {
   readonly blobs = new Map<string, Uint8Array>();
 
@@ -14,7 +14,7 @@ export class SnapshotServer extends Server {
 
   protected override lose(): void {}
 
-  /** A copy of what is there, for whoever restores. */
+  /** Copies the content, for a restore. */
   async copy(): Promise<SnapshotStore> {
     const store = new MemorySnapshotStore();
     for (const [name, bytes] of this.blobs) await store.put(name, bytes);
@@ -22,7 +22,7 @@ export class SnapshotServer extends Server {
   }
 }
 
-/** The store of one process: asks the server over the network, with a new connection after each failure. */
+/** The store of one process: calls the server over the network, over a new connection after each failure. */
 export class SimSnapshotStore implements SnapshotStore {
   readonly description = 'simulated snapshots';
   readonly #server: SnapshotServer;
@@ -37,7 +37,7 @@ export class SimSnapshotStore implements SnapshotStore {
   }
 
   async put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    // The name of a part is the hash of what is in it, that of a manifest its instant and position.
+    // The name of a part is the hash of its content, that of a manifest its instant and position.
     await this.#call(`put ${name}`, () => this.#server.blobs.set(name, bytes.slice()), signal);
   }
 
@@ -78,7 +78,7 @@ export class SimSnapshotStore implements SnapshotStore {
       clock: this.#clock,
       signal,
     });
-    // After a time-out it is not known what is still on its way.
+    // After a time-out, calls under way have an unknown outcome.
     called.catch(() => connection.close());
     return called;
   }

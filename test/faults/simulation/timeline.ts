@@ -8,12 +8,12 @@ interface Scheduled {
   run: (() => void) | undefined;
 }
 
-/** Everything that has happened, as one hash: two runs that give the same have done the same. */
+/** All events as one hash: two runs with the same hash did the same. */
 export class Trace {
   readonly #hash = createHash('sha256');
   readonly #last: string[] = [];
   count = 0;
-  /** Simulated time of what is noted next. */
+  /** Simulated time of the next event. */
   now = 0;
 
   note(what: string): void {
@@ -28,16 +28,16 @@ export class Trace {
     return this.#hash.copy().digest('hex');
   }
 
-  /** The end of it, for whoever looks for a cause. */
+  /** Returns the last events, to find a cause. */
   last(): string {
     return this.#last.join('\n');
   }
 }
 
-/** Simulated time: what is to happen, in order. Nothing happens but by {@link Timeline.step}. */
+/** Simulated time: a queue of events. Only {@link Timeline.step} makes one happen. */
 export class Timeline {
   readonly trace: Trace;
-  /** Grows with every change of what is to come. */
+  /** Increases with every change of the queue. */
   changes = 0;
   #now = 1_700_000_000_000;
   readonly #queue = new TinyQueue<Scheduled>([], (a, b) => a.at - b.at || a.order - b.order);
@@ -50,7 +50,7 @@ export class Timeline {
     return this.#now;
   }
 
-  /** Nothing happens until then. */
+  /** Lets time pass without events. */
   passUntil(instant: number): void {
     this.#now = Math.max(this.#now, instant);
     this.trace.now = this.#now;
@@ -68,18 +68,18 @@ export class Timeline {
     scheduled.run = undefined;
   }
 
-  /** A promise of that moment. */
+  /** Resolves after a delay. */
   wait(delayMs: number): Promise<void> {
     return new Promise((resolve) => void this.after(delayMs, resolve));
   }
 
-  /** When the next thing happens; `undefined`: never. */
+  /** Instant of the next event; `undefined` if there is none. */
   get next(): number | undefined {
     while (this.#queue.peek() !== undefined && this.#queue.peek()?.run === undefined) this.#queue.pop();
     return this.#queue.peek()?.at;
   }
 
-  /** Lets the next thing happen, and whatever follows from it at the same moment. */
+  /** Runs the next event, and everything that follows from it at the same instant. */
   async step(): Promise<void> {
     const at = this.next;
     if (at === undefined) throw new Error('Nothing will ever happen again.');
@@ -91,7 +91,7 @@ export class Timeline {
     await this.settle();
   }
 
-  /** Lets the event loop go round until nothing comes of it any more. */
+  /** Lets the event loop turn until nothing follows any more. */
   async settle(): Promise<void> {
     for (let quiet = 0, seen = this.#activity; quiet < 2; ) {
       await new Promise<void>((resolve) => setImmediate(resolve));
@@ -105,7 +105,7 @@ export class Timeline {
   }
 }
 
-/** The clock of one simulated process. When that dies, nothing it waited for happens. */
+/** The clock of one simulated process. Its timers end with the process. */
 export class ProcessClock implements Clock {
   readonly #timeline: Timeline;
   readonly #timers = new Set<Scheduled>();
@@ -115,7 +115,7 @@ export class ProcessClock implements Clock {
     this.#timeline = timeline;
   }
 
-  /** Timers that are set. */
+  /** Number of timers that are set. */
   get pending(): number {
     return this.#timers.size;
   }

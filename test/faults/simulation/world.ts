@@ -9,22 +9,22 @@ import { type Acked, SimProcess } from './process.ts';
 import { SnapshotServer } from './snapshots.ts';
 import { Timeline, Trace } from './timeline.ts';
 
-/** What is broken on purpose, to see that it is found. */
+/** Deliberate errors that must be found. */
 export interface Sabotage {
   readonly disk?: DiskSabotage | undefined;
   readonly mirrorLoses?: ((update: Update) => boolean) | undefined;
   readonly brokerLoses?: ((position: number) => boolean) | undefined;
   readonly internals?: CacheOptions['internals'] | undefined;
-  /** A server that nobody can reach any more once everything else is healed. */
+  /** A server that stays unreachable when everything else is healed. */
   readonly staysAway?: 'mirror' | 'broker' | undefined;
-  /** Milliseconds that calls take longer; not from the seed. */
+  /** Extra milliseconds of calls that do not depend on the seed. */
   readonly jitter?: (() => number) | undefined;
 }
 
-/** How long things go wrong, milliseconds. */
+/** Duration of the faults, in milliseconds. */
 const TROUBLE_MS = 7_000;
 
-/** A process, its disk, the servers it talks to and the network between them, on one timeline, from one seed. */
+/** A process, its disk, its servers and the network between them, on one timeline, from one seed. */
 export class World {
   readonly trace = new Trace();
   readonly timeline = new Timeline(this.trace);
@@ -35,21 +35,21 @@ export class World {
   readonly mirror = new MirrorServer();
   readonly broker = new BrokerServer();
   readonly snapshots = new SnapshotServer();
-  /** What agents were told to be safe. */
+  /** Acknowledgements to agents. */
   readonly acked: Acked[] = [];
-  /** Updates of an earlier life, and the snapshot of it that this one begins with. */
+  /** Updates of an earlier cache, and its snapshot from which this one starts. */
   readonly earlier: Update[] = [];
   restoreFrom: SnapshotStore | undefined;
-  /** The fold breaks now and then until this instant. */
+  /** Instant until which the fold fails now and then. */
   fragileUntil = 0;
   /** Namespaces whose actor has crashed and may not be back. */
   readonly crashed = new Set<string>();
-  /** What watchers were told. */
+  /** Updates that watchers received. */
   readonly told: Update[] = [];
   readonly settings: Partial<OpenOptions>;
   readonly healsAt: number;
   process: SimProcess;
-  /** How often the process came to an end in the middle of its work. */
+  /** Number of ends of the process in the middle of its work. */
   deaths = 0;
   #problem: Error | undefined;
   #starting: Promise<void> | undefined;
@@ -79,7 +79,7 @@ export class World {
     return this.timeline.now >= this.healsAt;
   }
 
-  /** Something is not as it must always be. The first thing counts. */
+  /** Reports a violation. The first one counts. */
   fail(problem: string): void {
     this.#problem ??= new Error(problem);
   }
@@ -88,7 +88,7 @@ export class World {
     if (this.#problem !== undefined) throw this.#problem;
   }
 
-  /** Lets time pass until `done` says so, or until an instant. */
+  /** Lets time pass until `done` returns true, or until an instant. */
   async run(until: number, done: () => boolean = () => false): Promise<boolean> {
     while (!done()) {
       this.assertWell();
@@ -103,7 +103,7 @@ export class World {
     return true;
   }
 
-  /** The machine, or only the process, ends in the middle of what it does, and comes back. */
+  /** Ends the machine or only the process in the middle of its work, and restarts it. */
   crash(power: boolean): void {
     this.trace.note(`crash ${power}`);
     this.deaths += 1;
@@ -121,17 +121,17 @@ export class World {
   }
 
   async #start(process: SimProcess): Promise<void> {
-    // Before it asks its disk it loads modules, which takes real time: simulated time waits for it.
+    // It loads modules before it uses its disk, which takes real time: simulated time waits for it.
     this.#starting = process.reachesDisk.then(() => this.timeline.settle());
     await process.start();
-    // Whoever looks after the process starts it again.
+    // A process manager restarts it.
     if (process.alive && process.cache === undefined) {
       this.disk.processDied();
       this.restartAfter(200);
     }
   }
 
-  /** All faults are over: nothing more goes wrong. */
+  /** Ends all faults. */
   heal(): void {
     this.trace.note('healed');
     this.network.faultRate = 0;

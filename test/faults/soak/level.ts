@@ -1,27 +1,27 @@
-/** Measured again and again by the soaked process, after it has collected its garbage. */
+/** One measurement of the soaked process, after garbage collection. */
 export interface Sample {
   /** Bytes of objects and buffers. */
   readonly heap: number;
-  /** What holds the event loop, apart from timers and requests under way. */
+  /** Handles that keep the event loop alive, without timers and requests under way. */
   readonly handles: number;
   readonly timers: number;
-  /** Open files and sockets, without the tables that LevelDB keeps open (it bounds them itself). */
+  /** Open files and sockets, without the tables that LevelDB keeps open (it limits them itself). */
   readonly descriptors: number;
-  /** Bytes in the data directory. Without retention the log has to grow: then without the log. */
+  /** Bytes in the data directory. Without retention the log has to grow and is left out. */
   readonly files: number;
 }
 
 const MB = 1024 * 1024;
 
-/** By how much the second half may be above the first. */
+/** How much the second half may exceed the first. */
 export const TOLERANCE: Sample = { heap: 6 * MB, handles: 4, timers: 6, descriptors: 6, files: 8 * MB };
 
-/** What a sample measures. */
+/** Names of the measurements. */
 const MEASURES = Object.keys(TOLERANCE) as (keyof Sample)[];
 
 /**
- * Medians of the first and of the second half of a run, without its first fifth, in which everything is made that stays.
- * A median ignores the moment when a server has just stopped and ten attempts are under way.
+ * Medians of the first and of the second half of a run, without its first fifth, in which everything is made that
+ * stays. A median ignores the moment when a server has just stopped and ten attempts are under way.
  */
 export function levels(samples: readonly Sample[]): Record<keyof Sample, readonly [early: number, late: number]> {
   const settled = samples.slice(Math.ceil(samples.length / 5));

@@ -1,6 +1,6 @@
-// Works two caches hard, one in memory and one durable, and says every now and then what it holds: see level.ts.
+// Works two caches hard, one in memory and one durable, and prints at intervals what it uses: see level.ts.
 // node --expose-gc soak-child.mjs '{ "dist", "redisUrl", "natsUrl", "dataDir", "seed", "samples", "everyMs", "leak"? }'
-// Prints a sample a line, then waits for a line, and says "synced" once both have delivered
+// Prints one sample a line, then waits for a line, and prints "synced" once both have delivered
 // everything and are shut down.
 import { once } from 'node:events';
 import { openSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ function below(limit) {
   return (state >>> 8) % limit;
 }
 
-/** The caches' own clock, which knows how many of its timers are under way. */
+/** The caches' clock, which counts the timers under way. */
 const timers = new Set();
 const clock = {
   now: () => Date.now(),
@@ -66,12 +66,12 @@ const caches = [
     log: { keepUpdates: 20_000 },
   }),
 ];
-/** Whether the log lets go of the past. */
+/** Set if the log has retention. */
 const retains = typeof caches[1].compact === 'function';
 
 let born = 0;
 
-/** Namespaces come with names that nobody has used before, and go. */
+/** Uses namespaces with new names, and drops them. */
 function write(cache) {
   born += 1;
   cache.set('first', { born, text: 'x'.repeat(below(200)) }, `run-${born}`);
@@ -82,7 +82,7 @@ function write(cache) {
   cache.delete(`key-${below(100)}`, `stays-${below(5)}`);
 }
 
-/** Views are taken and let go of, some by hand and some for the collector. */
+/** Takes views. Some are released, others are left to the garbage collector. */
 function look(cache) {
   const { health: _, position } = cache;
   const view = cache.at(cache === caches[0] ? position : Math.max(cache.health().log.first, position - below(500)));
@@ -91,7 +91,7 @@ function look(cache) {
   if (below(2) === 0) view[Symbol.dispose]();
 }
 
-/** Watchers come, hear a little and go. */
+/** Starts watchers that receive a little and stop. */
 async function watch(cache) {
   const controller = new AbortController();
   const stop = cache.subscribe(() => {}, { namespace: `stays-${below(5)}` });
@@ -121,7 +121,7 @@ function plant(n) {
   writeFileSync(join(dataDir, `left-${n}`), Buffer.alloc(2 * 1024 * 1024));
 }
 
-/** Bytes of all files below; what is removed meanwhile counts for nothing. */
+/** Returns the bytes of all files below. A file that is removed meanwhile counts as 0. */
 function bytesIn(directory) {
   let bytes = 0;
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
@@ -150,8 +150,8 @@ async function sample() {
   const { heapUsed, external } = process.memoryUsage();
   const resources = process.getActiveResourcesInfo();
   const handles = resources.filter((kind) => !/^(Timeout|Immediate|.*Req.*)$/.test(kind)).length;
-  // The resources name those of the clock as well, but for those that hold no process. Counted twice, the coming and
-  // going of the servers would weigh twice.
+  // The resources include those timers of the clock that keep the process alive. Counted twice, they would double the
+  // effect of servers that come and go.
   const holding = [...timers].filter((timer) => timer.hasRef()).length;
   const others = resources.filter((kind) => kind === 'Timeout').length - holding;
   const files = bytesIn(dataDir);

@@ -12,7 +12,7 @@ import { growing, levels, type Sample, TOLERANCE } from './level.ts';
 const SAMPLES = times(30, 300);
 const EVERY_MS = times(200, 4_000);
 
-/** Kills and stops servers by seed until told to end; leaves them running. */
+/** Kills and stops servers by seed until it is over, and leaves them running. */
 async function flap(servers: readonly TestServer[], random: Random, ended: () => boolean): Promise<void> {
   while (!ended()) {
     const server = random.pick(servers);
@@ -30,7 +30,7 @@ async function flap(servers: readonly TestServer[], random: Random, ended: () =>
   }
 }
 
-/** Soaks a process and gives what it measured. */
+/** Soaks a process and returns its measurements. */
 async function soak(leak: boolean): Promise<Sample[]> {
   const seed = faultSeed();
   await using redis = await startRedis();
@@ -51,13 +51,13 @@ async function soak(leak: boolean): Promise<Sample[]> {
 describe.concurrent('a process that works for a long time while its servers come and go', () => {
   beforeAll(buildDist);
 
-  it('holds no more in the second half than in the first: heap, handles, timers, descriptors, files', async () => {
+  it('uses no more in the second half than in the first: heap, handles, timers, descriptors, files', async () => {
     const samples = await soak(false);
     if (long) console.log(JSON.stringify(levels(samples)));
     expect(growing(samples), `FAULT_SEED=${faultSeed()}`).toEqual([]);
   });
 
-  it('would be found to hold more of each, were it leaking', async () => {
+  it('is found to use more of each if it leaks', async () => {
     const found = growing(await soak(true)).map((growth) => growth.replace(/:.*/, ''));
     expect(found, `FAULT_SEED=${faultSeed()}`).toEqual(Object.keys(TOLERANCE));
   });
