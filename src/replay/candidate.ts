@@ -1,34 +1,34 @@
 import type { PendingUpdate } from '../core/update.ts';
 import type { ReplayProblem } from './problem.ts';
 
-/** What a source has read as one record, before anybody has looked whether it follows the one before. */
+/** A record as a source has read it, before it is checked against the record before it. */
 export type Candidate = ReadUpdate | Unusable;
 
 /** A record that is an update. */
 export interface ReadUpdate {
-  /** The line of a file and the like, from 1; 0 where there are none. */
+  /** Line of the file, or item of the source, from 1; 0 if the source has none. */
   readonly line: number;
-  /** With the recorded position and version; both 0 where the record has none. `replaced` is not known yet. */
+  /** The update with its recorded position and version, both 0 if the record has none. `replaced` is not known yet. */
   readonly update: PendingUpdate;
-  /** Id of the log that the record says it is of; `null` where it says nothing. */
+  /** Id of the log that the record names; `null` if it names none. */
   readonly log: string | null;
-  /** A message that had to leave the value of its `set` out. */
+  /** `true` for a message of a `set` that had to leave out the value. */
   readonly valueMissing: boolean;
 }
 
-/** A record that nothing can be made of. */
+/** A record that cannot be used. */
 export interface Unusable {
   readonly problem: ReplayProblem;
 }
 
-/** Some records in the order of the source, and how far they reach into it. */
+/** Records in the order of the source, and the part of the source that they reach. */
 export interface CandidateBatch {
   readonly candidates: readonly Candidate[];
-  /** How much of the source has been read, from 0 to 1; `undefined` where that is not known. */
+  /** Part of the source that has been read, from 0 to 1; `undefined` if it is not known. */
   readonly fraction: number | undefined;
 }
 
-/** An update without anything special. */
+/** Returns an update that names no log and has its value. */
 export function plain(line: number, update: PendingUpdate): ReadUpdate {
   return { line, update, log: null, valueMissing: false };
 }

@@ -13,12 +13,13 @@ import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
 import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
 import { unreadable } from './text-reader.ts';
 
-/** Updates handed on together, about: a quiet log has one in each block. */
+/** Approximate number of updates in a batch: a quiet log has one in each block. */
 const UPDATES = 1024;
 
 /**
- * The log of a data directory, block by block, so that one that is damaged is told and those after it can still be
- * read. Where the log does not go back to the beginning, it begins with the state table; with `updatesOnly` it does not.
+ * Opens the log of a data directory. Reads it block by block, so that a damaged block is reported and those after it
+ * can still be read. If the log does not go back to its start, the source starts with the state table, except with
+ * `updatesOnly`.
  *
  * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`.
  */
@@ -27,12 +28,13 @@ export async function openDirectorySource(
   { updatesOnly }: Pick<SourceSettings, 'updatesOnly'>,
 ): Promise<RecordSource> {
   if (!(await isDataDirectory(path))) {
-    throw new ContextCacheError('NOT_FOUND', `${path} is a directory, but no data directory: it has no log.`);
+    throw new ContextCacheError('NOT_FOUND', `${path} is not a data directory: it has no log.`);
   }
-  // Of a damaged directory what is left is wanted: each block is proven when it is read, and a missing one is a gap.
+  // Opened without a check, because as much as possible of a damaged directory is wanted. Each block is checked when it
+  // is read.
   const directory = await LevelDirectory.open(path, openUnproven);
   try {
-    // What a trim that was interrupted has left behind is no part of the log any more.
+    // Blocks that an interrupted trim has left before the start do not belong to the log.
     const range = { ...LOG_RANGE, gte: blockKey(directory.identity.begin + 1) };
     const [first, last] = await ends(directory, range);
     const base = first === 1 || updatesOnly ? undefined : await readBase(directory, first);
@@ -49,7 +51,7 @@ export async function openDirectorySource(
   }
 }
 
-/** Positions that the first and the last block begin with; `undefined` for a log without any. */
+/** Returns the first positions of the first and the last block; `undefined` for an empty log. */
 async function ends(
   directory: LevelDirectory,
   range: KeyRange,
@@ -59,7 +61,7 @@ async function ends(
   return [first && blockPosition(first[0]), last && blockPosition(last[0])];
 }
 
-/** The oldest state that the directory tells, for want of the updates that led to it. */
+/** Returns the oldest state that the directory holds, which replaces the updates that led to it. */
 async function readBase(directory: LevelDirectory, first: number | undefined): Promise<ReplayBase | undefined> {
   const { begin } = directory.identity;
   const head = Math.max((await lastPosition(directory)) ?? 0, begin);
@@ -70,13 +72,13 @@ async function readBase(directory: LevelDirectory, first: number | undefined): P
     beginAfter: (position) => directory.beginAfter(position),
   });
   if (table.checkpoint === 0) return undefined;
-  // Blocks may be missing; then only the last state is of use.
+  // If blocks are missing, only the last state can be used.
   const position = first !== undefined && first <= table.since + 1 ? table.since : table.checkpoint;
   const log = { recent: () => [] };
-  const moment = new DurableView(table, log, position, lineageOf(directory.identity.id), new Pins());
+  const view = new DurableView(table, log, position, lineageOf(directory.identity.id), new Pins());
   const states: NamespaceState[] = [];
-  for (const name of [...moment.names()]) {
-    const state = moment.state(name);
+  for (const name of [...view.names()]) {
+    const state = view.state(name);
     if (state !== undefined) states.push(state);
     await nextTurn();
   }

@@ -11,43 +11,43 @@ import type { ReplayReport } from './report.ts';
 import { Sequence, type Until } from './sequence.ts';
 import type { RecordSource, ReplayBase, ReplaySource, SourceSettings } from './source.ts';
 
-/** How far a replay has come. */
+/** Progress of a replay. */
 export interface ReplayProgress {
   /** Recorded position of the last update taken. */
   readonly position: number;
-  /** How much of the source has been read, from 0 to 1; `undefined` where that cannot be known. */
+  /** Part of the source that has been read, from 0 to 1; `undefined` if it cannot be known. */
   readonly fraction: number | undefined;
 }
 
-/** How a log is read. */
+/** Options for reading a log. */
 export interface FillOptions extends Pick<CacheOptions, 'clock' | 'limits'> {
   /**
-   * Stop there: a recorded position (its update is the last one), or an instant (the first update asked for after it,
-   * and all that follow it in the log, are left out). What comes after it is neither needed nor looked at. Beyond the
-   * end: all of the log. Default: all.
+   * The end of the replay: a recorded position (its update is the last one), or an instant (the first update after it,
+   * and everything that follows that update in the log, is left out). The source is not read beyond it. Default, and
+   * beyond the end: the whole log.
    */
   readonly until?: number | Date | undefined;
-  /** Use what can be used of a source that is not whole; the report tells what was left out. Default false. */
+  /** Uses what can be used of a damaged source; the report says what was left out. Default false. */
   readonly repair?: boolean | undefined;
-  /** Ends the replay with its reason; nothing is left of it. */
+  /** Cancels the replay with the signal's reason. Nothing is left of it. */
   readonly signal?: AbortSignal | undefined;
-  /** Told from time to time, about a thousand updates apart. What it throws ends the replay. */
+  /** Called about every thousand updates. An error that it throws ends the replay. */
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
 }
 
-/** Where a replay goes. */
+/** The destination of a replay. */
 export interface ReplayTarget {
-  /** The state it begins with; called at most once, first. */
+  /** Takes the state that the replay starts from. Called first, at most once. */
   begin(base: ReplayBase): Promise<void>;
-  /** Notes the id of the log that is replayed; called after {@link begin}, if the source has an id. */
+  /** Notes the id of the log that is replayed. Called after {@link begin}, if the source has an id. */
   continues(log: string): Promise<void>;
-  /** The next updates, which have their positions; some at a time. */
+  /** Takes the next updates, which have their positions. */
   write(updates: readonly PendingUpdate[]): Promise<void>;
-  /** That was all; it comes to these namespaces. */
+  /** Ends the replay, with the resulting namespaces. */
   finish(states: Iterable<NamespaceState>): Promise<void>;
 }
 
-/** Replays the source into the target, after a state where one is given. The source is closed again. */
+/** Replays the source into the target, after the state in `given` if there is one. Closes the source. */
 export async function fill(
   source: ReplaySource,
   target: ReplayTarget,
@@ -85,7 +85,7 @@ async function writeAll(
   }
 }
 
-/** The same, that ends with the signal although the one that is waited for may never come. */
+/** Yields the same items, but ends with the signal even if the awaited item never arrives. */
 async function* abortable<Item>(items: AsyncIterable<Item>, signal: AbortSignal | undefined): AsyncGenerator<Item> {
   const iterator = items[Symbol.asyncIterator]();
   let waiting = true;
@@ -99,7 +99,7 @@ async function* abortable<Item>(items: AsyncIterable<Item>, signal: AbortSignal 
     }
   } finally {
     const closed = iterator.return?.();
-    // While it waits for its next item it cannot be closed; whoever owns the source ends it.
+    // An iterator that waits for its next item cannot be closed; the owner of the source ends it.
     if (waiting) closed?.catch(() => undefined);
     else await closed;
   }
@@ -114,22 +114,22 @@ function untilOf(until: number | Date | undefined): Until {
   if (until === undefined) return everything;
   if (until instanceof Date && Number.isFinite(until.getTime())) return { ...everything, at: until.getTime() };
   if (typeof until === 'number' && Number.isSafeInteger(until) && until >= 0) return { ...everything, position: until };
-  throw new ContextCacheError('INVALID_OPTION', 'until is a position, an integer from 0, or a Date.');
+  throw new ContextCacheError('INVALID_OPTION', 'until must be a position (an integer from 0) or a Date.');
 }
 
-/** A snapshot and the log of another cache make no state. */
+/** Refuses to combine a snapshot with the log of another cache. */
 function mustBelong({ log }: RecordSource, given: ReplayBase | undefined): void {
   if (log === undefined || given?.log === undefined || given.log === log) return;
-  const reason = 'The log is not the one that the snapshot was taken of.';
+  const reason = 'The snapshot was taken of another log.';
   throw new ReplayRefusedError({ kind: 'foreign', position: given.position, reason });
 }
 
-/** The state that a replay begins with is no earlier than it is. */
+/** Refuses an end before the state that the replay starts from. */
 function mustReach(base: ReplayBase | undefined, { position, at }: Until): void {
   if (base === undefined) return;
   const tooLate = at < Number.POSITIVE_INFINITY && base.states.some((state) => lastInstant(state) > at);
   if (base.position <= position && !tooLate) return;
-  const message = `The source no longer has the updates up to position ${base.position}, only the state that they led to. Replay until a later moment.`;
+  const message = `The source no longer has the updates up to position ${base.position}, only the state that they led to. Choose a later end.`;
   throw new ContextCacheError('POSITION_UNAVAILABLE', message);
 }
 

@@ -3,7 +3,7 @@ import type { PendingUpdate } from '../core/update.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { weigh } from '../storage/update-ring.ts';
 
-/** Updates appended as one unit, at the most. */
+/** Greatest number of updates appended as one unit. */
 const GROUP = 1024;
 /** Bytes that may wait to be written, so that memory does not grow with the log. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
@@ -17,7 +17,7 @@ export class LogWriter {
     this.#log = log;
   }
 
-  /** Appends the updates, in groups; waits where too much is still to be written. */
+  /** Appends the updates in groups. Waits while too much is still to be written. */
   async write(updates: readonly PendingUpdate[]): Promise<void> {
     for (let start = 0; start < updates.length; start += GROUP) {
       const group = updates.slice(start, start + GROUP);
@@ -25,7 +25,7 @@ export class LogWriter {
       for (const update of group) this.#bytes += weigh(update);
       this.#log.append(group);
       if (this.#log.head !== due) {
-        const message = `The new log gave position ${this.#log.head} to an update that has position ${due}.`;
+        const message = `The new log assigned position ${this.#log.head} to an update that has position ${due}.`;
         throw new ContextCacheError('INVARIANT', message);
       }
       if (this.#bytes < WINDOW_BYTES) continue;

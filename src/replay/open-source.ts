@@ -5,10 +5,10 @@ import { openStreamSource } from './stream-source.ts';
 import { fileSource, iterableSource } from './text-source.ts';
 
 /**
- * Opens whatever kind of source it is.
+ * Opens a source of any kind.
  *
- * @throws {ContextCacheError} `INVALID_OPTION` for none, `NOT_FOUND` for a path that cannot be read; what opening it
- *   throws.
+ * @throws {ContextCacheError} `INVALID_OPTION` if it is not a source, `NOT_FOUND` for a path that cannot be read, and
+ *   what opening the source throws.
  */
 export async function openSource(source: ReplaySource, settings: SourceSettings): Promise<RecordSource> {
   if (typeof source === 'string') return openPath(source, settings);

@@ -1,29 +1,31 @@
 import { ContextCacheError } from '../core/errors.ts';
 
 /**
- * What can be wrong with a record of a log:
- * - `unreadable`: no update can be made of it;
- * - `format`: written by a newer version;
- * - `duplicate`: its position has been before;
+ * Kind of a problem with a record of a log:
+ * - `unreadable`: it cannot be read as an update;
+ * - `format`: a newer version wrote it;
+ * - `duplicate`: its position occurred before;
  * - `gap`: positions before it are missing;
- * - `version`: it is not its namespace's next update;
+ * - `version`: it is not the next update of its namespace;
  * - `foreign`: it belongs to another log;
  * - `value-missing`: a message that was too large for its topic and came without its value.
  */
 export type ReplayProblemKind = 'unreadable' | 'format' | 'duplicate' | 'gap' | 'version' | 'foreign' | 'value-missing';
 
-/** Something that is wrong with a source, and where. */
+/** A problem with a source, and its location. */
 export interface ReplayProblem {
   readonly kind: ReplayProblemKind;
-  /** The line of a file, the item of an iterable, the sequence number of a stream; from 1. Absent for a directory. */
+  /**
+   * The line of a file, the item of an iterable, or the sequence number of a stream, from 1. Absent for a directory.
+   */
   readonly line?: number;
-  /** The recorded position; of a gap the first one that is missing. Absent where it is not known. */
+  /** The recorded position; for a gap the first missing one. Absent if it is not known. */
   readonly position?: number;
-  /** A sentence for people. Holds no key and no value. */
+  /** A sentence for people. Contains no key and no value. */
   readonly reason: string;
 }
 
-/** A source that is not whole, and was not asked to be repaired. Nothing has been applied. */
+/** A source with a problem was replayed without `repair`. Nothing has been applied. */
 export class ReplayRefusedError extends ContextCacheError {
   readonly problem: ReplayProblem;
 
@@ -32,11 +34,11 @@ export class ReplayRefusedError extends ContextCacheError {
       ...(problem.line === undefined ? [] : [`line ${problem.line}`]),
       ...(problem.position === undefined ? [] : [`position ${problem.position}`]),
     ];
-    const place = where.length === 0 ? '' : `At ${where.join(', ')}: `;
-    const remedy = 'Nothing was applied. Mend the log, or replay it with repair, which tells what it leaves out.';
+    const location = where.length === 0 ? '' : `At ${where.join(', ')}: `;
+    const remedy = 'Nothing was applied. Correct the log, or replay it with repair, which reports what it leaves out.';
     super(
       problem.kind === 'format' ? 'FORMAT_UNSUPPORTED' : 'LOG_CORRUPT',
-      `${place}${problem.reason} ${remedy}`,
+      `${location}${problem.reason} ${remedy}`,
       options,
     );
     this.name = 'ReplayRefusedError';

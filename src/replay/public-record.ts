@@ -5,32 +5,32 @@ import type { ContextUpdateMessage } from '../followers/broadcast/public-message
 import type { ReadUpdate } from './candidate.ts';
 import { type RawRecord, readRecord } from './record.ts';
 
-/** Where a message was found. */
+/** The origin of a message. */
 export interface MessageOrigin {
   readonly line: number;
-  /** Stands in for the instant of a message that has none, epoch milliseconds. */
+  /** Replaces the instant of a message that has none, epoch milliseconds. */
   readonly at: number;
 }
 
-/** What stands in for the additions of a message of the bare documented form. */
+/** Replaces the fields that a message of the bare documented form lacks. */
 const BARE = { event_id: '-', position: 1, version: 1 };
 
 /**
- * The update that a public message tells of. One of the bare documented form (`event_type`, `sender_subject_id`,
- * `event_data` and nothing else) has neither position nor version: both are 0 then.
+ * Reads the update of a public message. The bare documented form (only `event_type`, `sender_subject_id` and
+ * `event_data`) has neither position nor version; both are then 0.
  *
  * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`.
  */
-export function readMessage(candidate: RawRecord, limits: ValueLimits, place: MessageOrigin): ReadUpdate {
+export function readMessage(candidate: RawRecord, limits: ValueLimits, origin: MessageOrigin): ReadUpdate {
   const bare = ['event_id', 'position', 'version', 'at'].every((field) => candidate[field] === undefined);
-  const message = checkPublicMessage(bare ? { ...candidate, ...BARE, at: place.at } : candidate);
+  const message = checkPublicMessage(bare ? { ...candidate, ...BARE, at: origin.at } : candidate);
   const update = readRecord(recordOf(message), limits);
   if (bare) {
     update.position = 0;
     update.version = 0;
   }
   const log = bare ? null : logOf(message);
-  return { line: place.line, update, log, valueMissing: message.value_omitted === true };
+  return { line: origin.line, update, log, valueMissing: message.value_omitted === true };
 }
 
 function recordOf({
@@ -58,7 +58,7 @@ function recordOf({
   };
 }
 
-/** `event_id` is the log's id, a hyphen and the position. */
+/** Returns the log's id from `event_id`, which is the id, a hyphen and the position. */
 function logOf({ event_id, position }: ContextUpdateMessage): string {
   const end = `-${position}`;
   if (event_id.endsWith(end)) return event_id.slice(0, -end.length);

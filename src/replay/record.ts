@@ -9,7 +9,7 @@ export type RawRecord = Readonly<Record<string, unknown>>;
 /** Format version of the lines of `context-cache log`. A record without a `format` field has it. */
 export const RECORD_FORMAT = 1;
 
-/** Instants beyond this are not dates in JavaScript. */
+/** The greatest instant that JavaScript accepts as a date. */
 const LAST_INSTANT = 8.64e15;
 const LONGEST_AGENT = 1024;
 
@@ -26,10 +26,10 @@ export function checkFormat(format: unknown): void {
 }
 
 /**
- * The update that a record of an exported log stands for. Fields it does not know are left as they are. `replaced` is
- * not in a record: whoever folds it knows.
+ * Reads the update of a record of an exported log. Ignores fields that it does not know. `replaced` is not part of a
+ * record; the fold sets it.
  *
- * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`, naming the field that is not as it should be.
+ * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`, naming the field.
  */
 export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
@@ -42,12 +42,16 @@ export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdat
   need(isInstant(at), 'at', 'epoch milliseconds');
   need(agent === null || isAgent(agent), 'agent', 'null or a well-formed string of 1 to 1,024 characters');
   const expires = operation === 'set' || operation === 'touch';
-  need(expiresAt === null || (expires && isInstant(expiresAt)), 'expiresAt', 'an instant, and only of a set or touch');
+  need(
+    expiresAt === null || (expires && isInstant(expiresAt)),
+    'expiresAt',
+    'an instant, and only for "set" or "touch"',
+  );
   const dropped = drop === true;
-  need(!dropped || operation === 'clear_namespace', 'drop', 'absent but for "clear_namespace"');
-  need(record.snapshot !== true, 'snapshot', 'absent: an entry that watch has shown is no update');
+  need(!dropped || operation === 'clear_namespace', 'drop', 'absent except for "clear_namespace"');
+  need(record.snapshot !== true, 'snapshot', 'absent: an entry printed by watch is not an update');
   const { value, bytes } = operation === 'set' ? admit(record.value, limits) : NOTHING;
-  need(operation === 'set' || (record.value ?? null) === null, 'value', 'null but for "set"');
+  need(operation === 'set' || (record.value ?? null) === null, 'value', 'null except for "set"');
   const update = createUpdate({
     namespace,
     version: version as number,

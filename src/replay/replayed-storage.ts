@@ -17,20 +17,20 @@ import type { ReplayBase, ReplaySource } from './source.ts';
 /** Storage that a replay has filled. */
 export interface ReplayedStorage {
   readonly report: ReplayReport;
-  /** Once: from then on whoever has it closes its log. */
+  /** Opens the storage. Called once; the caller then closes its log. */
   open(): Promise<Storage>;
 }
 
 /**
- * What a data directory can still tell, for a new cache: the newest whole snapshot of its `backups`, and what its log
- * has after that. Without a whole snapshot its log has to go back to the beginning.
+ * Fills storage from what a damaged data directory still holds: the newest complete snapshot in its `backups`, and its
+ * log after that. Without a complete snapshot the log must go back to its start.
  */
 export async function restoredFromDirectory(options: EngineOptions, path: string): Promise<Storage> {
   const store = new DirectorySnapshotStore(join(path, 'backups'));
   const backed = (await store.list('')).length > 0;
   const { open } = await replayedStorage(path, { ...options, restoreFrom: backed ? store : undefined }).catch(
     (error) => {
-      // The damaged ones have been named.
+      // The damaged snapshots have been reported.
       if (!(error instanceof ContextCacheError) || error.code !== 'SNAPSHOT_CORRUPT') throw error;
       return replayedStorage(path, { ...options, restoreFrom: undefined });
     },
@@ -38,7 +38,7 @@ export async function restoredFromDirectory(options: EngineOptions, path: string
   return open();
 }
 
-/** Replays into storage as a cache with these options stands on: in memory, or a new data directory. */
+/** Replays into the kind of storage that the options ask for: in memory, or a new data directory. */
 export async function replayedStorage(
   source: ReplaySource,
   options: EngineOptions & FillOptions,
@@ -61,7 +61,7 @@ async function fillDirectory(
   base: ReplayBase | undefined,
 ): Promise<ReplayReport> {
   const { clock = systemClock, sync, signal } = options;
-  // Loaded only here: a cache in memory needs no storage engine.
+  // Loaded only here, because a cache in memory needs no storage engine.
   const { StagedReplay } = await import('./staging.ts');
   const staged = await StagedReplay.create(dataDir, { clock, sync, signal });
   try {
@@ -81,7 +81,7 @@ async function readBase(options: EngineOptions & FillOptions): Promise<ReplayBas
   return { position: info.position, log: info.log, states };
 }
 
-/** Fills a log in memory and the namespaces beside it. */
+/** Fills a log in memory and its namespaces. */
 class MemoryTarget implements ReplayTarget {
   readonly #options: EngineOptions;
   readonly #log: MemoryLog;
@@ -103,7 +103,7 @@ class MemoryTarget implements ReplayTarget {
   async begin({ states, position }: ReplayBase): Promise<void> {
     for (const state of states) this.#registry.put(state.name, state);
     if (position > 0) await this.#log.beginAfter(position);
-    // Now: from here on whoever folds the updates changes these states.
+    // Must be created now: the fold of the updates changes these states from here on.
     this.#storage = memoryStorage(this.#options, this.#log, this.#registry);
   }
 

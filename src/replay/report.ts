@@ -1,26 +1,26 @@
 import type { ReplayProblem, ReplayProblemKind } from './problem.ts';
 
-/** What a replay has done, and what of the source it has not used. */
+/** Result of a replay, including the part of the source that was not used. */
 export interface ReplayReport {
   /** Position of the replayed cache's last update. */
   readonly position: number;
-  /** What the source calls that position; another number only where `renumberedFrom` says so. */
+  /** The same position as the source numbers it. Differs only if `renumberedFrom` is set. */
   readonly recordedPosition: number;
-  /** Updates taken over. */
+  /** Number of replayed updates. */
   readonly updates: number;
-  /** Namespaces there are now. */
+  /** Number of namespaces at the end. */
   readonly namespaces: number;
-  /** Messages of a topic that had come before, which is normal; left out. */
+  /** Messages of a topic that occurred before and were left out, which is normal. */
   readonly repeated: number;
-  /** With repair: what was wrong, by kind. Without: empty, or there would be no report. */
+  /** With repair: number of problems by kind. Empty without repair, which refuses the first problem. */
   readonly problems: Readonly<Partial<Record<ReplayProblemKind, number>>>;
   /** The first 100 problems, in the order of the source. */
   readonly firstProblems: readonly ReplayProblem[];
-  /** With repair: records that were left out. */
+  /** With repair: number of records left out. */
   readonly dropped: number;
-  /** With repair: positions that the source does not have although it has later ones. */
+  /** With repair: number of positions that the source lacks although it has later ones. */
   readonly missing: number;
-  /** With repair: updates put in because their absence would have left wrong values: drops that are missing. */
+  /** With repair: number of inserted updates. They are missing drops, without which old values would remain. */
   readonly inserted: number;
   /** With repair: the first recorded position whose update has another position or version now. */
   readonly renumberedFrom: number | undefined;
@@ -28,7 +28,7 @@ export interface ReplayReport {
 
 const FIRST_PROBLEMS = 100;
 
-/** Counts while a replay runs. */
+/** Counts during a replay. */
 export class ReportBuilder {
   updates = 0;
   repeated = 0;

@@ -6,48 +6,48 @@ import { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from '
 import { type ReplayReport, ReportBuilder } from './report.ts';
 import type { ReplayBase } from './source.ts';
 
-/** How far a replay goes: a position, or an instant in epoch milliseconds. */
+/** The end of a replay: a position, or an instant in epoch milliseconds. */
 export interface Until {
   readonly position: number;
   readonly at: number;
 }
 
-/** What a {@link Sequence} begins with and how it judges. */
+/** Options of a {@link Sequence}. */
 export interface SequenceOptions {
-  /** The state it begins with, as of `position`. */
+  /** The state that the replay starts from, as of its `position`. */
   readonly base?: ReplayBase | undefined;
-  /** Whether the same record may come again. */
+  /** Returns whether the source may repeat a record. */
   readonly repeats: () => boolean;
   readonly until: Until;
   readonly repair: boolean;
 }
 
 /**
- * The one place that decides which recorded updates follow each other, and folds them. What it gives out is a log
- * without a gap whose fold are its {@link Sequence.states}.
+ * Decides which recorded updates follow each other, and folds them. Returns a log without a gap, whose fold is {@link
+ * Sequence.states}.
  *
  * A record must have the next position, and the next version of its namespace (1 after a drop). With `repair`:
  *
- * 1. A record that cannot be read, is of another log, or has a position that has been before is left out.
- * 2. After a gap everything that follows is taken, because a `set` is a whole value and needs nothing before it.
- *    Positions and versions close up: they are given anew from there, each namespace's from its own gap on.
- * 3. A version that falls means that the namespace was dropped and made again: where the drop is missing, it is put in,
- *    so that nothing from before it stays.
- * 4. A `set` without its value becomes an `evict`, so that no older value stays in its place.
+ * 1. A record that cannot be read, belongs to another log, or has a position that occurred before is left out.
+ * 2. Everything after a gap is taken, because a `set` is a whole value and needs nothing before it. Positions and
+ *   versions are renumbered without a gap, the versions of each namespace from its own gap on.
+ * 3. A version that falls means that the namespace was dropped and created again. If the drop is missing, it is
+ *   inserted, so that nothing from before remains.
+ * 4. A `set` without its value becomes an `evict`, so that no older value remains.
  */
 export class Sequence {
   readonly states = new Map<string, NamespaceState>();
-  /** Position given last. */
+  /** Position assigned last. */
   position: number;
   readonly #options: SequenceOptions;
   readonly #report = new ReportBuilder();
-  /** By how much a namespace's recorded versions are ahead of those given; only repairs put something in here. */
+  /** Difference between the recorded and the assigned versions of a namespace. Only repairs add to it. */
   readonly #ahead = new Map<string, number>();
   /** Last recorded position. */
   #recorded: number;
-  /** The log that the messages are of; `null` where none has said. */
+  /** The log that the messages belong to; `null` if no message has named one. */
   #log: string | null = null;
-  /** Whether records have positions of their own. */
+  /** `true` if records have their own positions. */
   #numbered: boolean | undefined;
   #ended = false;
 
@@ -59,7 +59,7 @@ export class Sequence {
     this.#ended = this.#recorded >= options.until.position;
   }
 
-  /** Whether what was asked for is there; nothing more need be read. */
+  /** `true` if the end of the replay is reached; nothing more needs to be read. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -70,9 +70,9 @@ export class Sequence {
   }
 
   /**
-   * Takes the next record of the source: adds what it comes to to `updates`, and folds it.
+   * Takes the next record of the source, adds the resulting updates to `updates`, and folds them.
    *
-   * @throws {ReplayRefusedError} where it does not follow, without `repair`.
+   * @throws {ReplayRefusedError} without `repair`, if the record does not follow.
    */
   take(candidate: Candidate, updates: PendingUpdate[]): void {
     if (this.#ended) return;
@@ -92,25 +92,25 @@ export class Sequence {
     this.#log ??= candidate.log;
     const due = this.#options.base?.log;
     if (due !== undefined && candidate.log !== null && candidate.log !== due) {
-      const reason = 'It is of another log than the snapshot that it is to follow.';
+      const reason = 'It belongs to another log than the snapshot.';
       return this.#drop(problemOf('foreign', candidate, reason));
     }
     if (numbered !== this.#numbered) {
-      const reason = 'Of the messages some have positions and some have none; they are not all of one cache.';
+      const reason = 'Some messages have positions and some have none; they belong to different caches.';
       return this.#drop(problemOf('foreign', candidate, reason));
     }
     if (candidate.log === this.#log) return true;
-    const reason = 'It is of another log than those before it; capture the topics of one cache.';
+    const reason = 'It belongs to another log than those before it; capture the topics of one cache.';
     return this.#drop(problemOf('foreign', candidate, reason));
   }
 
-  /** Whether it comes after what there is; without `repair`, whether it is the very next. */
+  /** Returns whether the record comes after the last one; without `repair`, whether it is the next. */
   #isNext(candidate: ReadUpdate): boolean {
     const { update } = candidate;
     const due = this.#recorded + 1;
     if (update.position === due || !this.#numbered) return true;
     if (update.position > due) return this.#afterGap(candidate, due);
-    // Whoever begins with a state has the updates that led to it.
+    // The state that the replay starts from contains these updates.
     if (update.position <= (this.#options.base?.position ?? 0)) return false;
     if (this.#options.repeats()) {
       this.#report.repeated += 1;
@@ -129,34 +129,34 @@ export class Sequence {
 
   #isBeyond({ position, at }: PendingUpdate): boolean {
     const { until } = this.#options;
-    const place = this.#numbered ? position : this.#recorded + 1;
-    this.#ended = place > until.position || at > until.at;
+    const recorded = this.#numbered ? position : this.#recorded + 1;
+    this.#ended = recorded > until.position || at > until.at;
     return this.#ended;
   }
 
   #follow(candidate: ReadUpdate, updates: PendingUpdate[]): void {
     const { update } = candidate;
-    const place = this.#numbered ? update.position : this.#recorded + 1;
+    const recorded = this.#numbered ? update.position : this.#recorded + 1;
     if (candidate.valueMissing) this.#evict(candidate);
     let state = this.#stateOf(update.namespace);
     if (this.#numbered) state = this.#nextOf(state, candidate, updates);
-    if (this.#renumbers(state, update, place)) this.#report.renumberedFrom ??= place;
-    this.#recorded = place;
+    if (this.#renumbers(state, update, recorded)) this.#report.renumberedFrom ??= recorded;
+    this.#recorded = recorded;
     this.#report.updates += 1;
     this.#give(state, update, updates);
-    if (place >= this.#options.until.position) this.#ended = true;
+    if (recorded >= this.#options.until.position) this.#ended = true;
   }
 
-  #renumbers(state: NamespaceState, { version }: PendingUpdate, place: number): boolean {
-    return this.#numbered === true && (place !== this.position + 1 || version !== state.version + 1);
+  #renumbers(state: NamespaceState, { version }: PendingUpdate, recorded: number): boolean {
+    return this.#numbered === true && (recorded !== this.position + 1 || version !== state.version + 1);
   }
 
-  /** The state that the update's version follows; what it takes to make one of it with `repair`. */
+  /** Returns the state that the update's version follows. With `repair` it may insert a drop first. */
   #nextOf(state: NamespaceState, candidate: ReadUpdate, updates: PendingUpdate[]): NamespaceState {
     const { update } = candidate;
     const due = state.version + 1 + (this.#ahead.get(state.name) ?? 0);
     if (update.version === due) return state;
-    const reason = `Its namespace is at version ${due - 1}, so that version ${due} is due, not ${update.version}.`;
+    const reason = `Its namespace is at version ${due - 1}, so it must have version ${due}, not ${update.version}.`;
     this.#note(problemOf('version', candidate, reason));
     if (update.version > due) {
       this.#ahead.set(state.name, update.version - state.version - 1);
@@ -168,7 +168,7 @@ export class Sequence {
     return this.#stateOf(state.name);
   }
 
-  /** Gives the update its place, folds it and hands it out. */
+  /** Assigns a position to the update, folds it and hands it out. */
   #give(state: NamespaceState, update: PendingUpdate, updates: PendingUpdate[]): void {
     this.position += 1;
     update.position = this.position;

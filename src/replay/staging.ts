@@ -6,15 +6,15 @@ import type { ReplayTarget } from './fill.ts';
 import { LogWriter, WINDOW_BYTES } from './log-writer.ts';
 import type { ReplayBase } from './source.ts';
 
-/** Updates that the state table takes at once: many, so that what changes often is written once. */
+/** Updates that the state table takes at a time. Many, so that a key that changes often is written once. */
 const TABLE_UPDATES = 32_768;
 
-/** Fills a data directory, of which there is nothing until it is whole. */
+/** Fills a data directory that does not exist until it is complete. */
 export class StagedReplay implements ReplayTarget {
   readonly #staged: StagedDirectory;
   readonly #writer: LogWriter;
   readonly #signal: AbortSignal | undefined;
-  /** What the log has and the table has not. */
+  /** Updates that are in the log and not yet in the table. */
   #pending: Update[] = [];
   #pendingBytes = 0;
 
@@ -24,7 +24,7 @@ export class StagedReplay implements ReplayTarget {
     this.#signal = signal;
   }
 
-  /** Throws as {@link StagedDirectory.create}. */
+  /** Throws as {@link StagedDirectory.create} does. */
   static async create(
     dataDir: string,
     settings: StagingSettings & { readonly signal?: AbortSignal | undefined },
@@ -51,18 +51,18 @@ export class StagedReplay implements ReplayTarget {
     if (this.#pending.length >= TABLE_UPDATES || this.#pendingBytes >= WINDOW_BYTES) await this.#fold();
   }
 
-  /** Makes it the directory's database. */
+  /** Turns the result into the directory's database. */
   async finish(): Promise<void> {
     await this.#fold();
     await this.#staged.finish();
   }
 
-  /** Leaves the directory as it was. Twice, and after {@link StagedReplay.finish}, is fine. */
+  /** Restores the directory to what it was. May be called twice, and after {@link StagedReplay.finish}. */
   discard(): Promise<void> {
     return this.#staged.discard();
   }
 
-  /** The state table, and with it the past, is never ahead of the log. */
+  /** Flushes the log first, because the state table, and with it the past, must never be ahead of it. */
   async #fold(): Promise<void> {
     const updates = this.#pending;
     this.#pending = [];

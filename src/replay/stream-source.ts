@@ -11,23 +11,23 @@ import type { RawRecord } from './record.ts';
 import type { RecordSource, SourceSettings, StreamSource } from './source.ts';
 import { unreadable, unusable } from './text-reader.ts';
 
-/** Messages asked for at once. */
+/** Number of messages fetched at a time. */
 const FETCH = 256;
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** The client takes no less. */
+/** The client accepts no less. */
 const LEAST_EXPIRES_MS = 1_000;
 const NO_STREAM = 10_059;
 
 /**
- * Connects and looks at the stream; its messages are read as they are asked for.
+ * Connects and looks up the stream. Its messages are read on demand.
  *
- * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED`, `NOT_FOUND` where there is no such stream,
+ * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED`, `NOT_FOUND` if the stream does not exist,
  *   `INVALID_OPTION`.
  */
 export async function openStreamSource(source: StreamSource, settings: SourceSettings): Promise<RecordSource> {
   const timeoutMs = source.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   if (typeof source.stream !== 'string' || source.stream === '' || !(timeoutMs > 0)) {
-    throw new ContextCacheError('INVALID_OPTION', 'A stream source has a stream, and a timeoutMs above 0.');
+    throw new ContextCacheError('INVALID_OPTION', 'A stream source needs a stream, and a timeoutMs above 0.');
   }
   const connection = await connectNats({
     address: parseNatsAddress(source.natsUrl),
@@ -57,7 +57,7 @@ class StreamReader implements RecordSource {
   #consumer: Consumer | undefined;
   /** Sequence number of the last message at the time of the call. */
   #last = 0;
-  /** Messages that are still to come, those that have come in meanwhile included. */
+  /** Number of messages still to come, including those that have arrived since the call. */
   #pending = 0;
 
   constructor(connection: NatsConnection, source: StreamSource, timeoutMs: number, settings: SourceSettings) {
@@ -74,7 +74,7 @@ class StreamReader implements RecordSource {
     await this.#ask(async () => {
       const manager = await jetstreamManager(this.#connection, { checkAPI: false, timeout });
       this.#last = (await manager.streams.info(stream)).state.last_seq;
-      // As text: the form with several subjects wants server 2.10.
+      // As text, because the form for several subjects requires server 2.10.
       const filter = subject === undefined ? {} : { filter_subjects: subject };
       this.#consumer = await jetstream(this.#connection, { timeout }).consumers.get(stream, filter);
       this.#pending = (await this.#consumer.info()).num_pending;
@@ -98,7 +98,7 @@ class StreamReader implements RecordSource {
     await this.#connection.close();
   }
 
-  /** No more than there are, so that the server need not wait for others. */
+  /** Fetches no more messages than there are, so that the server does not wait for others. */
   async #fetch(): Promise<JsMsg[]> {
     const expires = Math.max(LEAST_EXPIRES_MS, this.#timeoutMs);
     const messages: JsMsg[] = [];
@@ -123,7 +123,7 @@ class StreamReader implements RecordSource {
     }
   }
 
-  /** The client's own time-outs come first; this one is for a server that has stopped in the middle of everything. */
+  /** The client's own time-outs fire first; this one covers a server that hangs. */
   async #ask<Result>(work: () => Promise<Result>): Promise<Result> {
     const { clock, signal } = this.#settings;
     const timeoutMs = 3 * Math.max(LEAST_EXPIRES_MS, this.#timeoutMs);
@@ -137,7 +137,7 @@ class StreamReader implements RecordSource {
 
   #silent(): ContextCacheError {
     const { shown } = parseNatsAddress(this.#source.natsUrl);
-    const message = `NATS at ${shown} did not give the messages of stream ${this.#source.stream} in time. Try again.`;
+    const message = `NATS at ${shown} did not deliver the messages of stream ${this.#source.stream} in time. Try again.`;
     return new ContextCacheError('TIMED_OUT', message);
   }
 

@@ -5,14 +5,14 @@ import { type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
 import { readMessage } from './public-record.ts';
 import { checkFormat, type RawRecord, RECORD_FORMAT, readRecord } from './record.ts';
 
-/** How records are read. */
+/** Options for reading records. */
 export interface ReadSettings {
   readonly limits: ValueLimits;
-  /** Stands in for the instant of a message that has none. */
+  /** Replaces the instant of a message that has none, epoch milliseconds. */
   readonly now: number;
 }
 
-/** What `nats sub` and `nats stream view` print around a message. */
+/** Lines that `nats sub` and `nats stream view` print around a message. */
 const AROUND_MESSAGES = [
   // [#12] Received on "agents.context" with reply "…", [12] Subject: agents.context Received: …
   /^\[#?\d+\]/,
@@ -24,8 +24,8 @@ const AROUND_MESSAGES = [
 ];
 
 /**
- * Reads the lines of an exported log, or of messages captured from a topic. Which of the two it is, the first line
- * that is not blank tells; in a capture, what the `nats` program prints around the messages is passed over.
+ * Reads the lines of an exported log, or of messages captured from a topic. The first line that is not blank decides
+ * which of the two it is. In a capture, the lines that the `nats` program prints around the messages are skipped.
  */
 export class TextReader {
   readonly #settings: ReadSettings;
@@ -35,12 +35,12 @@ export class TextReader {
     this.#settings = settings;
   }
 
-  /** Whether the same record coming again is in the nature of the source: a topic delivers at least once. */
+  /** `true` if the source may repeat a record: a topic delivers at least once. */
   get repeats(): boolean {
     return this.#kind === 'messages';
   }
 
-  /** What the line is; `undefined` where it is none. */
+  /** Reads a line. Returns `undefined` if it holds no record. */
   readLine(number: number, line: string): Candidate | undefined {
     const text = this.#kind === 'unknown' && line.startsWith('\u{feff}') ? line.slice(1) : line;
     if (text.startsWith('{')) return this.#readJson(number, text);
@@ -52,7 +52,7 @@ export class TextReader {
     return unusable('unreadable', number, undefined, 'It is not a JSON object.');
   }
 
-  /** What the object is that was a line, or came without ever having been one; `undefined` for a header. */
+  /** Reads an object, parsed from a line or given as such. Returns `undefined` for a header. */
   readObject(number: number, record: RawRecord): Candidate | undefined {
     if (this.#kind === 'unknown') {
       this.#kind = 'event_type' in record ? 'messages' : 'log';
@@ -70,7 +70,7 @@ export class TextReader {
     try {
       record = JSON.parse(text) as RawRecord;
     } catch {
-      // The parser's own message quotes the text, which may hold a value.
+      // The parser's own message quotes the text, which may contain a value.
       return unusable('unreadable', number, undefined, 'It is not valid JSON; it may have been cut short.');
     }
     return this.readObject(number, record);
@@ -85,7 +85,7 @@ export class TextReader {
     return readMessage(record, this.#settings.limits, { line: number, at: this.#settings.now });
   }
 
-  /** Where the whole is of a format that nobody can read, there is nothing to be repaired. */
+  /** Refuses a header of an unknown format even with `repair`, because no record could be read. */
   #readHeader(number: number, { format }: RawRecord): undefined {
     try {
       checkFormat(format);
@@ -95,19 +95,19 @@ export class TextReader {
   }
 }
 
-/** `{"format":1,"log":"…"}`: says what the lines after it are. */
+/** Returns whether the record is a header, `{"format":1,"log":"…"}`, which describes the lines after it. */
 function isHeader(record: RawRecord): boolean {
   return record.format !== undefined && record.operation === undefined && record.position === undefined;
 }
 
-/** Why nothing can be made of a record. */
+/** Returns a candidate for a record whose reading threw an error. */
 export function unreadable(line: number, position: unknown, thrown: unknown): Candidate {
   const error = toError(thrown);
   const foreign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
   return unusable(foreign ? 'format' : 'unreadable', line, position, error.message);
 }
 
-/** A record that nothing can be made of. */
+/** Returns a candidate for a record that cannot be used. */
 export function unusable(kind: ReplayProblemKind, line: number, position: unknown, reason: string): Candidate {
   const known = typeof position === 'number' && Number.isSafeInteger(position) && position > 0;
   return { problem: { kind, reason, ...(line > 0 ? { line } : {}), ...(known ? { position } : {}) } };

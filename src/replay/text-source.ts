@@ -8,10 +8,10 @@ import type { RecordSource, ReplayIterable, SourceSettings } from './source.ts';
 import { TextReader, unusable } from './text-reader.ts';
 
 const PIECE_BYTES = 256 * 1024;
-/** Lines and objects that come one by one are handed on so many together. */
+/** Number of single lines and objects in a batch. */
 const ITEMS = 256;
 
-/** A file of lines. */
+/** Opens a file of lines. */
 export function fileSource(path: string, bytes: number, settings: SourceSettings): RecordSource {
   const stream = createReadStream(path, { highWaterMark: PIECE_BYTES });
   const pieces = async function* () {
@@ -25,7 +25,7 @@ export function fileSource(path: string, bytes: number, settings: SourceSettings
   return new TextSource(pieces(), settings, bytes, () => stream.destroy());
 }
 
-/** Lines, pieces of a file, or objects, as they come. */
+/** Opens an iterable of lines, pieces of a file, or objects. */
 export function iterableSource(items: ReplayIterable, settings: SourceSettings): RecordSource {
   return new TextSource(items, settings, undefined, () => {});
 }
@@ -37,7 +37,7 @@ class TextSource implements RecordSource {
   readonly #totalBytes: number | undefined;
   readonly #close: () => void;
   #bytes = 0;
-  /** Lines and objects so far. */
+  /** Number of lines and objects so far. */
   #count = 0;
 
   constructor(items: ReplayIterable, settings: SourceSettings, totalBytes: number | undefined, close: () => void) {

@@ -80,12 +80,12 @@ const cases: [string, Change, Expected][] = [
   [
     'a version that does not follow',
     withLine(2, { version: 7 }),
-    { kind: 'version', line: 3, position: 3, message: /at version 1, so that version 2 is due, not 7/ },
+    { kind: 'version', line: 3, position: 3, message: /at version 1, so it must have version 2, not 7/ },
   ],
   [
     'a namespace that was not dropped and begins anew',
     withLine(2, { version: 1 }),
-    { kind: 'version', line: 3, position: 3, message: /version 2 is due, not 1/ },
+    { kind: 'version', line: 3, position: 3, message: /must have version 2, not 1/ },
   ],
   [
     'a newer format',
