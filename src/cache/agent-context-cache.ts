@@ -34,6 +34,7 @@ import type {
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
+import { durationOf, inMilliseconds } from '../engine/durations.ts';
 import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
@@ -52,7 +53,7 @@ import { Digests } from '../past/digests.ts';
 import { type BisectOptions, type Culprit, type EntryVersion, History, type PositionOrDate } from '../past/history.ts';
 import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
 import type { CacheView } from '../past/view.ts';
-import type { CompactOptions, CompactReport } from '../storage/retention.ts';
+import type { CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { answer, type ControlDeps } from './control.ts';
@@ -61,7 +62,7 @@ import { NamespaceHandle } from './namespace-handle.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SUBSCRIBE_FILTER, SYNCED_OPTIONS } from './option-names.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
-import type { Answer, AnswerTo, WaitOptions } from './types.ts';
+import type { Answer, AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
 
 /**
  * Shared memory for agents: keys and values by namespace. Every change is an update in a log, and mirror, broadcast,
@@ -99,11 +100,9 @@ export class AgentContextCache<
   constructor(options?: CacheOptions<P, S>);
   /** @internal */
   constructor(options: EngineOptions, storage: Storage, awaitCommit: boolean);
-  constructor(
-    options: EngineOptions = {},
-    storage: Storage = memoryStorage(CACHE_OPTIONS.checked(options)),
-    awaitCommit = false,
-  ) {
+  constructor(given: CacheOptions<P, S> | EngineOptions = {}, opened?: Storage, awaitCommit = false) {
+    const options = opened === undefined ? inMilliseconds(CACHE_OPTIONS.checked(given)) : (given as EngineOptions);
+    const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { registry, primary, clock, supervisor, admission, log, report } = engine;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
@@ -151,8 +150,9 @@ export class AgentContextCache<
   static open<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options: OpenOptions<P, S>,
   ): Promise<AgentContextCache<S, P>>;
-  static async open(options: EngineOptions): Promise<unknown> {
-    return AgentContextCache.over(options, await storageOf(OPEN_OPTIONS.checked(options)));
+  static async open(given: OpenOptions): Promise<unknown> {
+    const options = inMilliseconds(OPEN_OPTIONS.checked(given));
+    return AgentContextCache.over(options, await storageOf(options));
   }
 
   /** @internal Creates a cache on this storage, which the cache closes. */
@@ -610,8 +610,9 @@ export class AgentContextCache<
    * const { first, removed, heldBy } = await cache.compact({ keepUpdates: 100_000 });
    * ```
    */
-  compact(options?: CompactOptions): Promise<CompactReport> {
-    return this.#engine.retention.compact(options);
+  async compact(options?: CompactionOptions): Promise<CompactReport> {
+    const keepMs = durationOf('keepMs', options?.keepMs);
+    return this.#engine.retention.compact(options && { ...options, keepMs });
   }
 
   /** Resolves once everything written so far is committed. */
@@ -622,13 +623,13 @@ export class AgentContextCache<
   /**
    * Resolves once every follower has delivered everything written so far.
    *
-   * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` milliseconds (default 30,000); or the signal's reason.
+   * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` (default 30,000 ms); or the signal's reason.
    */
   async synced(options: WaitOptions = {}): Promise<void> {
-    const { timeoutMs = 30_000, signal } = SYNCED_OPTIONS.checked(options);
+    const { timeoutMs, signal } = SYNCED_OPTIONS.checked(options);
     const { clock, followers } = this.#engine;
     await this.flush();
-    await followers.caughtUpWithin(timeoutMs, clock, signal);
+    await followers.caughtUpWithin(durationOf('timeoutMs', timeoutMs) ?? 30_000, clock, signal);
   }
 
   /** Returns the condition of the log, the namespaces and every follower. */
@@ -637,18 +638,19 @@ export class AgentContextCache<
   }
 
   /**
-   * Refuses further commands, waits at most `timeoutMs` milliseconds (default 5,000) for running commands and for the
+   * Refuses further commands, waits at most `timeoutMs` (default 5,000 ms) for running commands and for the
    * followers to deliver, then releases everything. Resolves with what could not be finished. Later calls return the
    * same promise.
    */
   shutdown(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<ShutdownReport> {
     try {
-      SHUTDOWN_OPTIONS.check(options);
+      const { timeoutMs } = SHUTDOWN_OPTIONS.checked(options);
+      const durationMs = durationOf('timeoutMs', timeoutMs) ?? 5_000;
+      this.#shutdown ??= this.#end(durationMs);
+      return this.#shutdown;
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#shutdown ??= this.#end(options.timeoutMs ?? 5_000);
-    return this.#shutdown;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,6 +2,7 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { durationOf } from '../engine/durations.ts';
 import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { Reader } from '../engine/reader.ts';
@@ -81,7 +82,7 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       return parts.supervisor.restart(command.namespace);
     case 'cache.compact': {
       const { keepUpdates, keepMs, keepBytes, forget } = command;
-      return parts.retention.compact({ keepUpdates, keepMs, keepBytes, forget });
+      return parts.retention.compact({ keepUpdates, keepMs: durationOf('keepMs', keepMs), keepBytes, forget });
     }
     case 'cache.flush':
       return parts.log.flush();

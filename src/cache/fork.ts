@@ -3,6 +3,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { optionNames } from '../core/options.ts';
 import type { JsonValue } from '../core/value.ts';
+import { inMilliseconds } from '../engine/durations.ts';
 import type { Internals } from '../engine/internals.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
 import type { EngineOptions, OpenOptions } from '../engine/options.ts';
@@ -58,14 +59,14 @@ export async function makeBranch(parent: Internals, history: History, given: For
 }
 
 function optionsOfBranch(parent: EngineOptions, { at: _, signal: __, ...own }: ForkOptions): EngineOptions {
-  const { primaryCache, restoreFrom } = own as EngineOptions;
-  // For those who are not held to the types.
+  const { primaryCache, restoreFrom } = own as OpenOptions;
+  // JavaScript callers are not held to the types.
   if (primaryCache !== undefined || restoreFrom !== undefined) {
     const message = 'A branch begins with the state of its parent: it takes no primaryCache and no restoreFrom.';
     throw new ContextCacheError('INVALID_OPTION', message);
   }
-  const options: Record<string, unknown> = { ...own };
-  for (const name of INHERITED) options[name] = own[name as keyof typeof own] ?? parent[name];
+  const options: Record<string, unknown> = { ...inMilliseconds(own) };
+  for (const name of INHERITED) options[name] ??= parent[name];
   return options;
 }
 

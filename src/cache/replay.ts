@@ -1,8 +1,9 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
 import { optionNames } from '../core/options.ts';
+import { inMilliseconds } from '../engine/durations.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
-import type { EngineOptions, OpenOptions } from '../engine/options.ts';
+import type { OpenOptions } from '../engine/options.ts';
 import type { FillOptions } from '../replay/fill.ts';
 import { replayedStorage } from '../replay/replayed-storage.ts';
 import type { ReplayReport } from '../replay/report.ts';
@@ -60,13 +61,13 @@ export async function replay<S extends NamespaceTypes<S> = AnyNamespaces>(
   options: ReplayOptions = {},
 ): Promise<Replayed<S>> {
   mustBeAlone(options);
-  REPLAY_OPTIONS.check(options);
-  const { report, open } = await replayedStorage(source, options);
-  return { cache: await AgentContextCache.over<S>(options, await open()), report };
+  const given = inMilliseconds(REPLAY_OPTIONS.checked(options));
+  const { report, open } = await replayedStorage(source, given);
+  return { cache: await AgentContextCache.over<S>(given, await open()), report };
 }
 
-/** For those who are not held to the types. */
-function mustBeAlone(options: EngineOptions): void {
+/** Refuses a primary, as JavaScript callers are not held to the types. */
+function mustBeAlone(options: OpenOptions): void {
   if (options.primaryCache === undefined) return;
   throw new ContextCacheError('INVALID_OPTION', 'A log can not be replayed into a primary of your own.');
 }

@@ -1,11 +1,11 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BackupSettings, ContextCommand, DataCommand } from '../core/command.ts';
+import type { Acknowledgement, BackupSettings, ContextCommand, DataCommand, Duration } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
-import type { CompactReport } from '../storage/retention.ts';
+import type { CompactOptions, CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 
 /** What a read gives: the thing itself over a synchronous primary, a promise of it over an asynchronous one. */
@@ -15,10 +15,13 @@ export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] exten
     ? T
     : T | Promise<T>;
 
-/** How long to wait. */
+/** Options of `compact`: the bounds, with the age as a duration. */
+export type CompactionOptions = Omit<CompactOptions, 'keepMs'> & { readonly keepMs?: Duration | undefined };
+
+/** Bounds of a wait. */
 export interface WaitOptions {
-  /** Milliseconds. */
-  readonly timeoutMs?: number | undefined;
+  /** Duration after which the wait ends: milliseconds, or a text such as `'10s'`. */
+  readonly timeoutMs?: Duration | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -90,7 +90,7 @@ export type ControlCommand =
   | {
       readonly type: 'cache.compact';
       readonly keepUpdates?: number | undefined;
-      readonly keepMs?: number | undefined;
+      readonly keepMs?: Duration | undefined;
       readonly keepBytes?: number | undefined;
       readonly forget?: readonly string[] | undefined;
     }

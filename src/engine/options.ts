@@ -2,7 +2,7 @@ import type { NamespaceDeps } from '../actors/namespace.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
-import type { BackupSettingsChange } from '../core/command.ts';
+import type { BackupSettingsChange, Duration } from '../core/command.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
@@ -16,14 +16,18 @@ import type { RetentionBounds } from '../storage/retained.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 
-/** How a cache is put together. Everything has a default: `new AgentContextCache()` is a cache in memory. */
+/**
+ * The options of a cache. Each has a default: `new AgentContextCache()` is a cache in memory.
+ *
+ * A duration is a number of milliseconds or a text such as `'10s'` or `'5m'`.
+ */
 export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache, S = AnyNamespaces> {
   /**
-   * The backend that reads are answered from and that keeps the values. Default: the cache's own memory, which is the
-   * fastest. With one of your own each command waits for it, and is rejected where it refuses.
+   * The backend that keeps the values and answers reads. Default: the cache's own memory, which is the fastest. Each
+   * command waits for a backend of your own, and is rejected if the backend refuses it.
    */
   readonly primaryCache?: P | undefined;
-  /** The backend that is mirrored to. Nothing ever waits for it. Default: none, or Redis (see `redisUrl`). */
+  /** The backend that updates are mirrored to. No command waits for it. Default: the Redis of `redisUrl`; else none. */
   readonly secondaryCache?: BaseContextCache | undefined;
   /** Mirror to the Redis at `redisUrl`, or at `REDIS_URL`, or at `redis://127.0.0.1:6379`. Default false. */
   readonly useDefault?: boolean | undefined;
@@ -39,45 +43,45 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    */
   readonly redisPrefix?: string | undefined;
   /**
-   * NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. `null`: this process
-   * does not broadcast; in a data directory the next one that does goes on where the last one stopped.
+   * NATS to broadcast to, once there are topics. Default: `NATS_URL`, or `nats://127.0.0.1:4222`. With `null` this
+   * process does not broadcast; in a data directory the next process that does continues from the last checkpoint.
    */
   readonly natsUrl?: string | null | undefined;
-  /** Credentials and TLS for NATS, or a function that gives them anew for each connection. */
+  /** Credentials and TLS for NATS, or a function that returns them for each connection. */
   readonly natsConnection?: ContextUpdateEventPusherOptions['connection'];
-  /** Topics to broadcast to. Default: those set before in the same data directory; none. No topics, no connection. */
+  /** Topics to broadcast to. Default: those that the data directory keeps, else none. Without topics nothing connects. */
   readonly topics?: readonly string[] | undefined;
   /** `sender_subject_id` of the public message. Default: the environment's `SUBJECT_ID`, or null. */
   readonly subjectId?: string | null | undefined;
   /** Snapshots; see {@link BackupOptionsOfCache}. */
   readonly backup?: BackupOptionsOfCache | undefined;
-  /** What the values of a namespace must look like. Default: any JSON value. */
+  /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
   readonly schemas?: SchemasFor<S> | undefined;
-  /** Bounds of a value. */
+  /** Limits of a value's size and depth. */
   readonly limits?: Partial<ValueLimits> | undefined;
-  /** What the log holds in memory, and how much of what has been is kept; see {@link LogOptions}. */
+  /** Size of the log in memory, and how much of the past is kept; see {@link LogOptions}. */
   readonly log?: LogOptions | undefined;
-  /** Restarting of crashed namespaces. */
-  readonly restart?: Partial<RestartPolicy> | undefined;
-  /** How followers wait between tries. */
-  readonly backOff?: Partial<BackOff> | undefined;
-  /** How long one call of the secondary may take, milliseconds. Default 5,000. */
-  readonly mirrorTimeoutMs?: number | undefined;
+  /** How often, and after what pause, a crashed namespace is restarted. */
+  readonly restart?: WithDurations<Partial<RestartPolicy>, 'periodMs' | 'backOffMs'> | undefined;
+  /** Pauses of a follower between two tries. */
+  readonly backOff?: WithDurations<Partial<BackOff>, 'initialMs' | 'maximumMs'> | undefined;
+  /** Duration that one call of the secondary may take. Default 5,000 ms. */
+  readonly mirrorTimeoutMs?: Duration | undefined;
   /** Commands that may wait for an asynchronous primary, or for a namespace that is being restarted. Default 10,000. */
   readonly maxWaiting?: number | undefined;
   /**
-   * Told of every failure that nobody may be waiting for: of a follower, of a namespace, of a command that was sent
-   * and not awaited. Default: a process warning; of conflicts none.
+   * Called with every failure that no caller handles: of a follower, of a namespace, of a command whose promise is not
+   * awaited. Default: a process warning, except for conflicts.
    */
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
   /**
-   * Shows the cache to a browser on this machine: a page with its actors, its data, each update and any moment of the
-   * past. The address, with the token that it asks for, is written to stderr unless there is `onListening`. Costs nothing
-   * while nobody looks, but keeps the process running until the cache is shut down. Default false. Where it cannot
-   * begin, `onError` is told. See `startInspector`.
+   * Serves a page for a browser on this machine: actors, data, each update, and the state at any position. Writes its
+   * address, with the token, to stderr unless `onListening` is given. Costs nothing while no page is open, but keeps the
+   * process running until the cache is shut down. `onError` is called if it cannot start. Default false. See
+   * `startInspector`.
    */
   readonly inspector?: boolean | InspectorOptions | undefined;
-  /** Where time comes from. Default: the machine's clock. */
+  /** Source of time. Default: the clock of the machine. */
   readonly clock?: Clock | undefined;
   /** For tests. */
   readonly internals?: InternalOptions | undefined;
@@ -94,57 +98,69 @@ export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
 }
 
 /**
- * What the log holds in memory, and how much of what has been is kept: of the log and the past. The present is always
- * kept, and nothing goes that a follower has still to get, that is not in the state table yet, or that a view in use
- * shows. Several bounds: what any one of them lets go of goes. None: with a data directory everything is kept.
+ * The size of the log in memory, and how much of the log and of the past is kept. The present is always kept, and so is
+ * what a follower still needs, what is not in the state table yet, and what a view in use shows. An update is discarded
+ * if any of several bounds says so. Without bounds a data directory keeps everything.
  *
- * Without a data directory the log is in memory only: nothing beyond its capacity is kept either. Where `keepUpdates` or
- * `keepBytes` is larger than the default capacity, that is the capacity.
+ * Without a data directory the log is in memory only and keeps nothing beyond its capacity, which `keepUpdates` or
+ * `keepBytes` enlarges if it is larger than the default.
  *
  * @example
  * ```ts
- * await AgentContextCache.open({ dataDir, log: { keepMs: 30 * 24 * 3_600_000, keepBytes: 10 * 2 ** 30 } });
+ * await AgentContextCache.open({ dataDir, log: { keepMs: '30 days', keepBytes: 10 * 2 ** 30 } });
  * ```
  */
-export interface LogOptions extends RingCapacity, RetentionBounds {}
+export interface LogOptions extends RingCapacity, WithDurations<RetentionBounds, 'keepMs'> {}
 
-/** Where and when snapshots are taken. */
+/** Where snapshots are stored, and when they are taken. */
 export interface BackupOptionsOfCache extends BackupSettingsChange {
-  /** Whether snapshots are taken by themselves. Default: as it was left in the data directory; false. */
+  /** Whether snapshots are taken by the settings. Default: what the data directory keeps, else false. */
   readonly enabled?: boolean | undefined;
-  /** Where they are kept. Default: the Redis of `redisUrl`; else `backups` in the data directory. */
+  /** Where they are stored. Default: the Redis of `redisUrl`; else `backups` in the data directory. */
   readonly store?: SnapshotStore | undefined;
-  /** Applied to what is stored, as compression is. Default: none. */
+  /** Transforms of what is stored, such as compression. Default: none. */
   readonly transforms?: readonly SnapshotTransform[] | undefined;
 }
 
-/** How a cache is opened that is to be on a durable log, to be restored from a snapshot, or both. */
+/** The options of a cache on a durable log, restored from a snapshot, or both. */
 export interface OpenOptions<P extends BaseContextCache = InMemoryContextCache, S = AnyNamespaces>
   extends CacheOptions<P, S> {
   /**
-   * The directory of the log and the state. Made where it is not there; one process at a time. Default: none, the
-   * cache is in memory.
+   * The directory of the log and the state. Created if it is missing; one process at a time. Default: none, the cache
+   * is in memory.
    */
   readonly dataDir?: string | undefined;
   /**
-   * Begin with the newest whole snapshot there: a store, a `redis://` URL, a directory of snapshots; or a data
-   * directory that nobody serves: with the newest snapshot of its `backups`, and then all that its log has after that.
-   * The cache's own data directory must be empty. A damaged snapshot is told to `onError` and the one before it taken.
-   * For a snapshot and a log that lie elsewhere see `replay`.
+   * Start from the newest whole snapshot in a store, at a `redis://` URL, or in a directory of snapshots; or from a data
+   * directory that no process has open: from the newest snapshot in its `backups` and everything after it in its log.
+   * The cache's own data directory must be empty. A damaged snapshot is reported to `onError`, and the one before it is
+   * used. `replay` takes a snapshot and a log from different locations.
    */
   readonly restoreFrom?: SnapshotStore | string | undefined;
   /**
-   * With a data directory, when `set` and its kin resolve: `log` once the update is on disk; `memory` at once, while
-   * it is on its way. Default `log`.
+   * When `set` and its kin resolve, with a data directory: `log` once the update is on disk; `memory` at once, before
+   * it is. Default `log`.
    */
   readonly durability?: 'memory' | 'log' | undefined;
-  /** Whether the log waits for the disk. Default true; with false a crash of the machine may take the last updates. */
+  /** Whether the log waits for the disk. Default true; with false a crash of the machine may lose the last updates. */
   readonly sync?: boolean | undefined;
-  /** How long a namespace may be idle before it leaves memory for the directory, milliseconds. Default 600,000; 0: never. */
-  readonly passivateAfterMs?: number | undefined;
-  /** Namespaces in memory at the most, with a data directory; the idle ones leave first. Default 100,000. */
+  /** Idle time after which a namespace leaves memory for the directory. Default 600,000 ms; 0: never. */
+  readonly passivateAfterMs?: Duration | undefined;
+  /** Maximum of namespaces in memory, with a data directory; idle ones leave first. Default 100,000. */
   readonly maxResidentNamespaces?: number | undefined;
 }
 
-/** The options of a cache with any primary backend, as the parts of the cache take them. */
-export type EngineOptions = OpenOptions<BaseContextCache>;
+/** `T` with the named durations as a number of milliseconds or a text. */
+type WithDurations<T, Names extends keyof T> = Omit<T, Names> & {
+  readonly [Name in Names]?: Duration | undefined;
+};
+
+/** The options of a cache with any primary backend and all durations in milliseconds, as the parts of a cache take them. */
+export interface EngineOptions
+  extends Omit<OpenOptions<BaseContextCache>, 'mirrorTimeoutMs' | 'passivateAfterMs' | 'log' | 'restart' | 'backOff'> {
+  readonly mirrorTimeoutMs?: number | undefined;
+  readonly passivateAfterMs?: number | undefined;
+  readonly log?: (RingCapacity & RetentionBounds) | undefined;
+  readonly restart?: Partial<RestartPolicy> | undefined;
+  readonly backOff?: Partial<BackOff> | undefined;
+}

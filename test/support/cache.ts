@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterEach } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import type { FailureSource } from '../../src/core/report.ts';
+import { inMilliseconds } from '../../src/engine/durations.ts';
 import { memoryStorage } from '../../src/engine/storage.ts';
 import {
   AgentContextCache,
@@ -56,10 +57,11 @@ export function closing<C extends { shutdown(options: { timeoutMs: number }): Pr
 }
 
 /** A cache on a log of the test's own. */
-export function makeCacheOn(log: MemoryLog, options: CacheOptions = {}) {
+export function makeCacheOn(log: MemoryLog, given: CacheOptions = {}) {
   const clock = simulatedClock();
   const failures: Failure[] = [];
   const onError = (error: Error, source: FailureSource) => void failures.push({ error, source });
+  const options = inMilliseconds(given);
   const cache = new AgentContextCache({ clock, onError, ...options }, memoryStorage(options, log), false);
   return { cache: closing(cache), clock, failures };
 }
