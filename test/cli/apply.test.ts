@@ -168,7 +168,7 @@ test('a reader that closes the acknowledgements ends apply without an error abou
   child.stdout.once('data', () => child.stdout.destroy());
   const code = await new Promise((resolve) => child.once('close', resolve));
   expect(code).toBe(1);
-  expect(Buffer.concat(errors).toString()).toBe('Stopped: nobody reads the acknowledgements any more.\n');
+  expect(Buffer.concat(errors).toString()).toBe('Stopped: the reader of the acknowledgements is gone.\n');
   expect(await run(['log', '--from', '1', '--to', '1', '--data-dir', dataDir])).toMatchObject({ code: 0 });
 });
 

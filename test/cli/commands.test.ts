@@ -40,7 +40,7 @@ describe('values', () => {
     expect(await on('get', 'number')).toMatchObject({ stdout: '-5\n' });
     expect(await run(['set', 'in', '-', '--data-dir', dataDir], { input: '[1,\n2]' })).toMatchObject({ code: 0 });
     expect(await on('get', 'in')).toMatchObject({ stdout: '[1,2]\n' });
-    const entry = JSON.parse((await on('get', 'plan', '-n', 'trip', '--entry')).stdout);
+    const entry = JSON.parse((await on('get', 'plan', '-n', 'trip', '--entry', '--json')).stdout);
     const instants = { createdAt: expect.any(Number), updatedAt: expect.any(Number), expiresAt: null };
     expect(entry).toEqual({
       namespace: 'trip',
@@ -67,7 +67,7 @@ describe('values', () => {
     await run(['set', 'k', '1', '--ttl', '1ms', '--data-dir', dataDir]);
     expect(await run(['get', 'k', '--data-dir', dataDir])).toMatchObject({ code: 3 });
     await run(['set', 'k', '1', '--ttl', '2h', '--data-dir', dataDir]);
-    const entry = JSON.parse((await run(['get', 'k', '--entry', '--data-dir', dataDir])).stdout);
+    const entry = JSON.parse((await run(['get', 'k', '--entry', '--json', '--data-dir', dataDir])).stdout);
     expect(entry.expiresAt - entry.updatedAt).toBe(2 * 3_600_000);
   });
 

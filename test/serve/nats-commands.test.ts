@@ -282,6 +282,6 @@ describe('the command line', () => {
     await run(['set', 'later', '1', '--data-dir', dataDir]);
     const { code, stderr } = await server.end();
     expect(code).toBe(0);
-    expect(stderr).toContain('the next start goes on there');
+    expect(stderr).toContain('the next start continues there');
   });
 });
