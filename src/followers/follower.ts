@@ -8,31 +8,31 @@ import type { FollowerSink, StateCapture } from '../storage/follower-sink.ts';
 import type { LogFollower, UpdateBatch, UpdateLog } from '../storage/update-log.ts';
 import { weigh } from '../storage/update-ring.ts';
 
-/** How long a follower waits between two tries. */
+/** The pauses of a follower between two attempts. */
 export interface BackOff {
-  /** Milliseconds before the second try. Default 100. */
+  /** Milliseconds before the second attempt; doubles with each further failure. Default 100. */
   readonly initialMs: number;
-  /** Milliseconds at the most. Default 5,000. */
+  /** Longest pause in milliseconds. Default 5,000. */
   readonly maximumMs: number;
-  /** Failures in a row after which it counts as stalled (and goes on trying). Default 10. */
+  /** Number of failures in a row after which the follower counts as stalled; it still tries. Default 10. */
   readonly stalledAfter: number;
 }
 
 export const DEFAULT_BACK_OFF: BackOff = { initialMs: 100, maximumMs: 5_000, stalledAfter: 10 };
 
-/** How a follower is doing. */
+/** The condition of a follower. */
 export interface FollowerHealth {
   readonly name: string;
   readonly state: 'connecting' | 'resyncing' | 'catchingUp' | 'following' | 'backingOff' | 'stalled' | 'stopped';
-  /** Position up to which everything is delivered. */
+  /** Position up to which it has delivered everything. */
   readonly checkpoint: number;
-  /** Committed updates not yet delivered. */
+  /** Number of committed updates that are not delivered yet. */
   readonly lag: number;
-  /** Failures in a row. */
+  /** Number of failures in a row. */
   readonly attempts: number;
-  /** Updates delivered by this process. */
+  /** Number of updates that this process has delivered. */
   readonly delivered: number;
-  /** Updates that later ones made superfluous before they could be delivered (a log in memory only). */
+  /** Number of updates that later ones replaced before they could be delivered; only with a log in memory. */
   readonly skipped: number;
   readonly lastError: string | undefined;
 }
@@ -43,7 +43,7 @@ export interface FollowerConnection {
    * - `connecting`: the first connection is being made.
    * - `connected`: the server has answered.
    * - `reconnecting`: an attempt has failed, or the connection was lost; the follower tries again with growing pauses.
-   * - `failed`: so many attempts in a row have failed that a person should look; the follower still tries.
+   * - `failed`: `stalledAfter` attempts in a row have failed; the follower still tries.
    * - `closed`: the follower has stopped.
    */
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'failed' | 'closed';
@@ -53,7 +53,7 @@ export interface FollowerConnection {
   readonly lastError: { readonly message: string; readonly at: number } | undefined;
 }
 
-/** What a follower works with. */
+/** Options of {@link Follower}. */
 export interface FollowerDeps {
   readonly name: string;
   readonly log: UpdateLog;
@@ -63,43 +63,43 @@ export interface FollowerDeps {
   readonly backOff: BackOff;
   readonly captureState: () => StateCapture;
   readonly report: Report;
-  /** Where a follower that is new to the log begins. */
+  /** Position after which a follower begins that is new to the log. */
   readonly start: number;
-  /** Milliseconds to gather updates before a batch that is not full is delivered; 0: none. */
+  /** Milliseconds that a batch waits for more updates unless it is full; 0: it does not wait. */
   readonly lingerMs: number;
-  /** Estimated bytes that are delivered without lingering any longer. */
+  /** Estimated bytes that end the waiting. */
   readonly lingerBytes: number;
 }
 
-/** A follower actor: the machine, its place in the log, and the sink it delivers to. */
+/** A follower actor: the machine, its checkpoint in the log, and the sink that it delivers to. */
 export class Follower {
   readonly name: string;
   readonly actor: ActorRefFrom<typeof followerMachine>;
   readonly #deps: FollowerDeps;
-  readonly #place: LogFollower;
+  readonly #inLog: LogFollower;
   readonly #stopListening: () => void;
   #delivered = 0;
   #skipped = 0;
   #lingering: unknown;
   #stopping = false;
-  /** Everything committed up to here has gathered long enough. */
+  /** Position up to which updates have waited long enough. */
   #due = 0;
-  /** Estimated bytes of what was committed since the last batch. */
+  /** Estimated bytes of the updates that were committed since the last batch. */
   #gathered = 0;
   /** State of the connection while the follower runs, and since when. */
   #connection: Pick<FollowerConnection, 'state' | 'since'>;
   #lastFailure: FollowerConnection['lastError'];
   /**
-   * Whether the log began later than this follower: after a restored snapshot, say. Who can copy the whole state does
-   * so, others begin where the log does. Once registered, a follower is never left behind.
+   * `true` if the log begins after the checkpoint of this follower, as after a restored snapshot. A sink that can copy the
+   * whole state does so; others begin at the start of the log. The log keeps what a registered follower still needs.
    */
   #tooLate: boolean;
 
   constructor(deps: FollowerDeps) {
     this.name = deps.name;
     this.#deps = deps;
-    this.#place = deps.log.follower(deps.name, deps.start);
-    this.#tooLate = this.#place.tooLate;
+    this.#inLog = deps.log.follower(deps.name, deps.start);
+    this.#tooLate = this.#inLog.tooLate;
     this.#connection = { state: 'connecting', since: deps.clock.now() };
     this.actor = createActor(this.#machine(), { parent: deps.parent, id: `follower:${deps.name}` } as never);
     this.#stopListening = deps.log.onCommit((updates) => this.#wake(updates));
@@ -107,17 +107,17 @@ export class Follower {
     this.actor.start();
   }
 
-  /** Whether its destination gets the updates themselves. The backup only learns how far the log has come. */
+  /** `true` if its destination gets the updates. The backup only learns how far the log has come. */
   get delivers(): boolean {
     return this.#deps.sink.ignoresUpdates !== true;
   }
 
   get checkpoint(): number {
-    return this.#place.checkpoint;
+    return this.#inLog.checkpoint;
   }
 
   get lag(): number {
-    return Math.max(0, this.#deps.log.committed - this.#place.checkpoint);
+    return Math.max(0, this.#deps.log.committed - this.#inLog.checkpoint);
   }
 
   get health(): FollowerHealth {
@@ -134,7 +134,7 @@ export class Follower {
     };
   }
 
-  /** How the connection to the destination is. */
+  /** The connection to the destination. */
   get connection(): FollowerConnection {
     const { state, since } = this.#connection;
     const stalled =
@@ -142,27 +142,27 @@ export class Follower {
     return { state: stalled ? 'failed' : state, since, lastError: this.#lastFailure };
   }
 
-  /** Everything up to `position` counts as delivered, though this follower has not seen it. */
+  /** Moves the checkpoint to `position`, as if everything up to there were delivered. */
   skipTo(position: number): Promise<void> {
-    return this.#place.save(position);
+    return this.#inLog.save(position);
   }
 
   /**
-   * Resolves once everything committed at the time of the call is delivered and the destination has been asked where
-   * it is. `orAway`: also where nothing is left to deliver to a destination that cannot be reached.
+   * Resolves once everything committed at the time of the call is delivered and the destination is connected. With
+   * `orAway` the destination may be unreachable if nothing is left to deliver.
    */
   async caughtUp(signal: AbortSignal, orAway = false): Promise<void> {
     const { committed } = this.#deps.log;
     this.actor.send({ type: 'follower.retry' });
     this.#gatherNoMore();
     const isDone = ({ value }: { readonly value: unknown }) => {
-      if (this.#place.checkpoint < committed) return false;
+      if (this.#inLog.checkpoint < committed) return false;
       return value === 'following' || (orAway && (value === 'backingOff' || value === 'stalled'));
     };
     await waitFor(this.actor, isDone, { signal, timeout: Number.POSITIVE_INFINITY });
   }
 
-  /** Ends it; what is not delivered stays in the log. */
+  /** Stops the follower. Updates that are not delivered stay in the log. */
   async stop(): Promise<void> {
     this.#stopListening();
     this.#deps.clock.clearTimeout(this.#lingering);
@@ -173,10 +173,10 @@ export class Follower {
     this.#noteConnection('closed');
   }
 
-  /** As {@link stop}, and the log need keep nothing for it. */
+  /** Stops the follower and removes its checkpoint, so that the log keeps nothing for it. */
   async remove(): Promise<void> {
     await this.stop();
-    await this.#place.remove();
+    await this.#inLog.remove();
   }
 
   #noteConnection(state: FollowerConnection['state']): void {
@@ -198,7 +198,7 @@ export class Follower {
     const { lag } = this;
     const { lingerMs, lingerBytes, sink } = this.#deps;
     if (lag === 0 || lingerMs === 0) return lag > 0;
-    return lag >= sink.batchSize || this.#gathered >= lingerBytes || this.#place.checkpoint < this.#due;
+    return lag >= sink.batchSize || this.#gathered >= lingerBytes || this.#inLog.checkpoint < this.#due;
   }
 
   #gather(): void {
@@ -229,7 +229,7 @@ export class Follower {
       },
       actions: {
         gather: () => this.#gather(),
-        // The first failure of a row is told; the others show in the health.
+        // Reports the first failure of a row; the health shows the others.
         reportFailure: ({ context }) => {
           this.#noteConnection('reconnecting');
           if (context.lastError) this.#lastFailure = { message: context.lastError.message, at: this.#deps.clock.now() };
@@ -244,26 +244,26 @@ export class Follower {
   }
 
   async #connect(signal: AbortSignal): Promise<Connected> {
-    const outcome = await this.#deps.sink.connect(this.#place.checkpoint, signal);
+    const outcome = await this.#deps.sink.connect(this.#inLog.checkpoint, signal);
     if (!signal.aborted) this.#noteConnection('connected');
     if (outcome === 'resync') return 'resync';
     if (outcome !== 'resume') {
-      if (outcome.position > this.#place.checkpoint) await this.#place.save(outcome.position);
-      // It says itself that it is no earlier than the log.
+      if (outcome.position > this.#inLog.checkpoint) await this.#inLog.save(outcome.position);
+      // The destination has reported a position that the log still holds.
       this.#tooLate = false;
     }
     return this.#tooLate && this.#deps.sink.resync !== undefined ? 'resync' : 'follow';
   }
 
   async #resync(signal: AbortSignal): Promise<void> {
-    const cut = this.#deps.captureState();
-    this.#place.expose(cut.position);
+    const capture = this.#deps.captureState();
+    this.#inLog.expose(capture.position);
     try {
-      await this.#deps.sink.resync?.(cut, signal);
-      await this.#place.save(cut.position);
+      await this.#deps.sink.resync?.(capture, signal);
+      await this.#inLog.save(capture.position);
       this.#tooLate = false;
     } finally {
-      cut.close();
+      capture.close();
     }
   }
 
@@ -272,12 +272,12 @@ export class Follower {
     clock.clearTimeout(this.#lingering);
     this.#lingering = undefined;
     this.#gathered = 0;
-    const before = this.#place.checkpoint;
-    const batch = sink.ignoresUpdates ? this.#allUnread() : await this.#place.read(sink.batchSize);
+    const before = this.#inLog.checkpoint;
+    const batch = sink.ignoresUpdates ? this.#allUnread() : await this.#inLog.read(sink.batchSize);
     if (batch === undefined) return;
     await sink.deliver(batch.updates, batch.through, signal);
     if (signal.aborted) return;
-    await this.#place.save(batch.through);
+    await this.#inLog.save(batch.through);
     this.#delivered += batch.through - before - batch.skipped;
     this.#skipped += batch.skipped;
   }

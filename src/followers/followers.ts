@@ -3,7 +3,7 @@ import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { Follower, type FollowerDeps, type FollowerHealth } from './follower.ts';
 
-/** What a follower has not delivered yet. */
+/** The updates that a follower has still to deliver. */
 export interface Undelivered {
   /** `mirror`, `broadcaster`, `backup` or `checkpointer`. */
   readonly follower: string;

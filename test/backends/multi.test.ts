@@ -10,7 +10,7 @@ import { fcOptions } from '../support/property.ts';
 import { startRedis } from '../support/servers.ts';
 import { eventually } from '../support/waiting.ts';
 
-/** A secondary that fails while it is told to, and remembers what it was asked. */
+/** A secondary that fails on demand, and records its calls. */
 class Unsteady extends InMemoryContextCache {
   readonly calls: string[] = [];
   broken = false;

@@ -29,7 +29,7 @@ function follow(linger = LINGER) {
     ...{ name: 'f', log, sink, clock, parent, start: 0, ...linger },
     ...{ backOff: { initialMs: 1, maximumMs: 1, stalledAfter: 1 }, report: () => {} },
     captureState: () => {
-      throw new Error('no cut');
+      throw new Error('no capture');
     },
   });
   let version = 0;

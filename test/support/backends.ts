@@ -1,7 +1,7 @@
 import { createUpdate, type Operation, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 
-/** A time that has not come: the year 2100. */
+/** An instant in the future: the year 2100. */
 export const LATER = 4_102_444_800_000;
 
 export const never: AbortSignal = new AbortController().signal;
@@ -31,7 +31,7 @@ export function updateAt(position: number, operation: Operation, fields: UpdateF
   return update;
 }
 
-/** What a call has thrown or rejected with. */
+/** Returns the error that a call throws or rejects with. */
 export async function failureOf(call: () => unknown): Promise<Error> {
   try {
     await call();

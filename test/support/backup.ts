@@ -8,7 +8,7 @@ import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts
 import type { SnapshotTransform } from '../../src/followers/backup/snapshot-transform.ts';
 import type { StateCapture } from '../../src/storage/follower-sink.ts';
 
-/** A few namespaces and the place in a log they are at. */
+/** A few namespaces, and their position in a log. */
 export class World {
   readonly states = new Map<string, NamespaceState>();
   log = 'log-1';
@@ -39,9 +39,9 @@ export class World {
     this.#advance(namespace).clear();
   }
 
-  /** A cut of this moment. `open` counts those that are not closed. */
+  /** A capture of the present state. `open` counts those that are not closed. */
   open = 0;
-  cut(): StateCapture {
+  capture(): StateCapture {
     const captures = [...this.states.values()].map((state) => state.capture());
     const { position, at, log } = this;
     this.open += 1;
@@ -93,7 +93,7 @@ export async function contentsOf(snapshot: LoadedSnapshot | undefined): Promise<
   return contents;
 }
 
-/** A store that counts what is put into another one, and can be told to fail or to wait. */
+/** A store that counts the puts into another one, and can fail or wait. */
 export class CountingStore implements SnapshotStore {
   readonly description = 'a counting store';
   readonly puts: string[] = [];

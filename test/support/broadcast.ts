@@ -74,7 +74,7 @@ export function positionsOn(raw: RawSubscription, subject: string): number[] {
     .map((m) => (JSON.parse(m.payload) as { position: number }).position);
 }
 
-/** What a receiver that drops what it has seen is left with. */
+/** Returns the messages without repeated ones, as a receiver keeps them. */
 export function firstSeen(positions: readonly number[]): number[] {
   let last = 0;
   return positions.filter((position) => {

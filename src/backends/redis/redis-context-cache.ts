@@ -19,7 +19,7 @@ import { prefixFrom, withPrefix } from './redis-url.ts';
 /** Options of {@link RedisContextCache}. */
 export interface RedisContextCacheOptions extends RedisConnectionOptions {
   /**
-   * What every key begins with, as it is: end it with a separator, as in `team-a:`. Default: the `?prefix=` of the URL;
+   * The beginning of every key, unchanged: end it with a separator, as in `team-a:`. Default: the `?prefix=` of the URL;
    * none. Several caches in one database need prefixes of which none begins with another one.
    */
   readonly prefix?: string | undefined;
@@ -49,7 +49,7 @@ const CHUNK_KEYS = 1000;
  * a loss; no call hangs. Calls reject with `UNREACHABLE`, `TIMED_OUT` (it is unknown if Redis has carried it out),
  * `BACKEND_FAILED` or `CLOSED`.
  *
- * As the mirror of an `AgentContextCache` one database and prefix belong to one cache: another one is refused with
+ * A mirror belongs to one `AgentContextCache` for each database and prefix; another cache is refused with
  * `OWNED_BY_ANOTHER`. Direct calls of `set` and its kin are not checked.
  *
  * @example

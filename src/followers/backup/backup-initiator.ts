@@ -6,11 +6,11 @@ import { optionNames } from '../../core/options.ts';
 /** Options of {@link BackupInitiator}. */
 export interface BackupInitiatorOptions {
   readonly settings: BackupSettings;
-  /** Called when a snapshot should be taken; answer with `started`, then `succeeded` or `failed`. Must not throw. */
+  /** Called when a snapshot is due. Call `started`, then `succeeded` or `failed`. Must not throw. */
   readonly due: () => void;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
-  /** `on_change`: how long after the first change, in milliseconds, so that a burst is one snapshot. Default 1,000; never more than the interval. */
+  /** `on_change`: milliseconds between the first change and the snapshot, so that a burst is one snapshot. Default 1,000; never more than the interval. */
   readonly settleMs?: number | undefined;
   /** First pause after a failure in milliseconds; doubles with each further one. Default 1,000. */
   readonly retryMs?: number | undefined;
@@ -27,14 +27,14 @@ const OPTIONS = optionNames<BackupInitiatorOptions>('BackupInitiator', {
   maxRetryMs: true,
 });
 
-/** A timer cannot be set for longer at once; 30 days take two. */
+/** Longest delay of a timer in milliseconds, 24.8 days. A longer interval takes two timers. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /**
- * Decides when a snapshot is taken, and does nothing else. Holds at most one timer, and none while nothing can become
- * due: disabled, `manual`, a snapshot under way, or nothing changed since the last one.
+ * Decides when a snapshot is taken, and does nothing else. Holds at most one timer, and none while no snapshot can become
+ * due: while it is disabled, in mode `manual`, while a snapshot is taken, and while nothing has changed since the last.
  *
- * - `periodic`: at every full interval since it was enabled or the last snapshot, if something has changed by then.
+ * - `periodic`: at every full interval since it was enabled or since the last snapshot, if something has changed by then.
  * - `on_change`: soon after a change, but at least an interval after the last snapshot.
  * - `manual`: never.
  *
@@ -57,19 +57,19 @@ export class BackupInitiator {
   #enabled = false;
   #stopped = false;
   #running = false;
-  /** The log has advanced to here. */
+  /** Position to which the log has advanced. */
   #latest = 0;
-  /** The last snapshot has everything up to here. */
+  /** Position of the last snapshot. */
   #saved = 0;
-  /** When the first change after the last snapshot was told of. */
+  /** Instant of the first change after the last snapshot. */
   #changedAt = 0;
-  /** Where the intervals are counted from. */
+  /** Instant from which the intervals are counted. */
   #anchorAt = 0;
-  /** When the last snapshot was begun. */
+  /** Instant at which the last snapshot began. */
   #startedAt = Number.NEGATIVE_INFINITY;
-  /** How often in a row a snapshot that was due could not be taken. */
+  /** Number of due snapshots in a row that failed. */
   #failures = 0;
-  /** Not before this, after a failure. */
+  /** Earliest instant of the next attempt after a failure. */
   #retryAt = 0;
   #timer: { readonly handle: unknown; readonly at: number } | undefined;
 
@@ -87,12 +87,12 @@ export class BackupInitiator {
     return this.#enabled;
   }
 
-  /** Whether something has changed since the last snapshot. */
+  /** `true` if something has changed since the last snapshot. */
   get changed(): boolean {
     return this.#latest > this.#saved;
   }
 
-  /** Whether a snapshot will be due by itself, now or later: it is enabled, not `manual`, and something has changed. */
+  /** `true` if a snapshot will become due, now or later: it is enabled, not `manual`, and something has changed. */
   get pending(): boolean {
     return this.#enabled && this.#settings.mode !== 'manual' && this.changed;
   }
@@ -111,19 +111,19 @@ export class BackupInitiator {
     this.#arm();
   }
 
-  /** Nothing becomes due any more; `pending` still tells what would have. For good. */
+  /** Ends it for good. Nothing becomes due any more; `pending` still says if a snapshot would have been. */
   stop(): void {
     this.#stopped = true;
     this.#arm();
   }
 
-  /** Takes effect at once: what is waiting is set anew. */
+  /** Changes the settings at once, also for a snapshot that is waited for. */
   setSettings(settings: BackupSettings): void {
     this.#settings = settings;
     this.#arm();
   }
 
-  /** The log has advanced to `position`. Cheap; may be called for every batch. */
+  /** Notes that the log has advanced to `position`. Cheap enough to be called for every batch. */
   updated(position: number): void {
     if (position <= this.#latest) return;
     const changedBefore = this.changed;
@@ -133,25 +133,25 @@ export class BackupInitiator {
     this.#arm();
   }
 
-  /** A snapshot is being taken. */
+  /** Notes that a snapshot is being taken. */
   started(): void {
     this.#running = true;
     this.#startedAt = this.#clock.now();
     this.#arm();
   }
 
-  /** A snapshot was taken that has everything up to `position`. */
+  /** Notes that a snapshot of `position` was taken. */
   succeeded(position: number): void {
     this.#running = false;
     this.#saved = Math.max(this.#saved, position);
     this.#anchorAt = this.#startedAt;
-    // What is not in it came while it was taken.
+    // Changes that are not in it came while it was taken.
     if (this.changed) this.#changedAt = this.#clock.now();
     this.#failures = 0;
     this.#arm();
   }
 
-  /** The snapshot could not be taken. One that nobody but the caller wanted is not tried again. */
+  /** Notes that the snapshot failed. A snapshot that was only asked for by a call is not tried again. */
   failed(): void {
     this.#running = false;
     if (this.pending) {
@@ -173,7 +173,7 @@ export class BackupInitiator {
     const handle = this.#clock.setTimeout(
       () => {
         this.#timer = undefined;
-        // What is left is counted, not read off the clock: that may have been put back meanwhile.
+        // Counts down instead of reading the clock, which may have been set back meanwhile.
         if (delayMs > LONGEST_DELAY_MS) this.#setTimer(at, delayMs - LONGEST_DELAY_MS);
         else this.#due();
       },
@@ -191,7 +191,7 @@ export class BackupInitiator {
     if (this.#failures > 0) return this.#retryAt;
     const intervalMs = this.#settings.interval * 1_000;
     const at = this.#settings.mode === 'periodic' ? this.#nextTick(intervalMs) : this.#soon(intervalMs);
-    // A clock that was put back must not put the snapshot off by as much.
+    // A clock that was set back must not delay the snapshot by as much.
     return Math.min(at, this.#clock.now() + intervalMs);
   }
 
@@ -199,7 +199,7 @@ export class BackupInitiator {
     return Math.max(this.#changedAt + Math.min(this.#settleMs, intervalMs), this.#startedAt + intervalMs);
   }
 
-  /** The end of the interval, counted from the anchor, in which the change came. */
+  /** Returns the end of the interval in which the change came, counted from the anchor. */
   #nextTick(intervalMs: number): number {
     const elapsedMs = Math.max(0, this.#changedAt - this.#anchorAt);
     return this.#anchorAt + (Math.floor(elapsedMs / intervalMs) + 1) * intervalMs;

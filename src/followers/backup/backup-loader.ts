@@ -17,11 +17,11 @@ import { type SnapshotTransform, Transforms } from './snapshot-transform.ts';
 
 /** Options of {@link BackupLoader}. */
 export interface BackupLoaderOptions {
-  /** Where the snapshots are. The loader does not close it. */
+  /** The store of the snapshots. The loader does not close it. */
   readonly store: SnapshotStore;
-  /** Those the snapshots were written with, in any order; `gzip` need not be named. */
+  /** The transforms that the snapshots were written with, in any order; `gzip` need not be named. */
   readonly transforms?: readonly SnapshotTransform[] | undefined;
-  /** Told of each snapshot that {@link BackupLoader.newest} passes over because it is damaged. */
+  /** Called for each damaged snapshot that {@link BackupLoader.newest} skips. */
   readonly onDamaged?: ((id: string, error: ContextCacheError) => void) | undefined;
 }
 
@@ -37,13 +37,13 @@ export interface LoadedNamespace {
   readonly entries: Map<string, EntryRecord>;
 }
 
-/** A stored snapshot, read as it is walked. */
+/** A stored snapshot, which is read while it is iterated. */
 export interface LoadedSnapshot {
   readonly info: SnapshotInfo;
   /**
-   * Every namespace once, one in memory at a time. Checks each part before it hands anything of it out.
+   * Yields every namespace once, one in memory at a time. Checks each part before it yields anything of it.
    *
-   * @throws {SnapshotCorruptError} where a part is missing or damaged.
+   * @throws {SnapshotCorruptError} if a part is missing or damaged.
    */
   namespaces(signal?: AbortSignal): AsyncIterable<LoadedNamespace>;
 }
@@ -71,12 +71,12 @@ export class BackupLoader {
   }
 
   /**
-   * The newest snapshot of which every part has been read and found as it was written; `undefined` where none is
-   * stored. Damaged ones are named to `onDamaged` and passed over.
+   * Returns the newest snapshot whose parts all match their checksums; `undefined` if none is stored. Reports damaged
+   * ones to `onDamaged` and skips them.
    *
-   * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` where there are snapshots and all are damaged. `FORMAT_UNSUPPORTED`
-   *   or `INVALID_OPTION` where the newest can only be read by a newer version or with another transform: an older one
-   *   is not taken silently. What the store rejects with.
+   * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` if all stored snapshots are damaged. `FORMAT_UNSUPPORTED` or
+   *   `INVALID_OPTION` if the newest can only be read by a newer version or with another transform: an older one is never
+   *   taken silently. The errors of the store.
    */
   async newest(signal?: AbortSignal): Promise<LoadedSnapshot | undefined> {
     const ids = await snapshotIds(this.#store, signal);
@@ -96,7 +96,7 @@ export class BackupLoader {
   }
 
   /**
-   * One snapshot by its id. Looks that all parts are there; their checksums are checked as they are read.
+   * Returns one snapshot by its id. Checks that all parts exist; their checksums are checked when they are read.
    *
    * @throws {ContextCacheError} `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `FORMAT_UNSUPPORTED`, `INVALID_OPTION`.
    */
@@ -110,9 +110,9 @@ export class BackupLoader {
   }
 
   /**
-   * Reads every part of a snapshot, one at a time, and checks it.
+   * Reads every part of a snapshot, one at a time, and checks it against its checksum.
    *
-   * @throws {ContextCacheError} as {@link BackupLoader.load}.
+   * @throws {ContextCacheError} the errors of {@link BackupLoader.load}.
    */
   async verify(id: string, signal?: AbortSignal): Promise<SnapshotInfo> {
     return infoOf(await this.#verified(id, signal), 0);

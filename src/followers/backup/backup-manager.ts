@@ -14,13 +14,13 @@ import { type SnapshotBase, SnapshotWriter, type Written } from './snapshot-writ
 
 /** Options of {@link BackupManager}. */
 export interface BackupManagerOptions {
-  /** Where snapshots are kept. The manager must be its only writer; {@link BackupManager.close} closes it. */
+  /** The store of the snapshots. The manager must be its only writer; {@link BackupManager.close} closes it. */
   readonly store: SnapshotStore;
   /** Default: every 300 seconds, `periodic`, 5 snapshots kept. */
   readonly settings?: BackupSettingsChange | undefined;
-  /** Applied to everything that is stored, in this order. Default: none. */
+  /** Transforms of everything that is stored, applied in this order. Default: none. */
   readonly transforms?: readonly SnapshotTransform[] | undefined;
-  /** About how large a part may be before the transforms, in bytes. Default 1 MiB. */
+  /** Approximate greatest size of a part before the transforms, in bytes. Default 1 MiB; an integer from 1. */
   readonly partBytes?: number | undefined;
   /** The cache whose snapshots these are; the store is claimed for it. Default: the store is not claimed. */
   readonly owner?: Owner | undefined;
@@ -37,10 +37,10 @@ const OPTIONS = optionNames<BackupManagerOptions>('BackupManager', {
   clock: true,
 });
 
-/** How a backup is taken. */
+/** Options of {@link BackupManager.backup}. */
 export interface BackupOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Write everything again, whatever is stored already. Default false. */
+  /** Writes everything again, even parts that are stored already. Default false. */
   readonly full?: boolean | undefined;
 }
 
@@ -52,14 +52,13 @@ export interface BackupResult extends SnapshotInfo {
 /**
  * Takes, lists and prunes snapshots in a store. Decides nothing about when: see `BackupInitiator`.
  *
- * Only namespaces that have changed since the newest stored snapshot are written; the parts of the others are referred
- * to. The first backup of a manager reads those parts to be sure that they are undamaged, later ones look whether they
- * are there.
+ * It writes only namespaces that have changed since the newest stored snapshot, and refers to the stored parts of the
+ * others. The first backup of a manager reads those parts and checks them; later ones only check that they exist.
  *
  * @example
  * ```ts
  * const manager = new BackupManager({ store: new DirectorySnapshotStore('./backups'), settings: { keep: 10 } });
- * const { id } = await manager.backup(cut);
+ * const { id } = await manager.backup(capture);
  * ```
  */
 export class BackupManager {
@@ -68,11 +67,11 @@ export class BackupManager {
   readonly #writer: SnapshotWriter;
   readonly #owner: Owner | undefined;
   #settings: BackupSettings;
-  /** One backup at a time: the end of the last one asked for. */
+  /** Settles with the last backup: backups run one at a time. */
   #last: Promise<unknown> = Promise.resolve();
-  /** Whether this manager has made sure that the stored parts are undamaged. */
+  /** `true` when this manager has checked the stored parts. */
   #trusted = false;
-  /** Whether parts may be stored that no manifest refers to. */
+  /** `true` while parts may be stored that no manifest refers to. */
   #untidy = true;
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. */
@@ -89,7 +88,7 @@ export class BackupManager {
     this.#writer = new SnapshotWriter({ store, transforms: this.#transforms, clock, ...size });
   }
 
-  /** For messages: where the snapshots are. */
+  /** The location of the snapshots, for messages. */
   get description(): string {
     return this.#store.description;
   }
@@ -99,7 +98,7 @@ export class BackupManager {
   }
 
   /**
-   * Changes some settings; `keep` holds from the next backup on.
+   * Changes some settings. `keep` takes effect with the next backup.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then.
    */
@@ -109,59 +108,59 @@ export class BackupManager {
   }
 
   /**
-   * Stores the cut as a snapshot, then removes old ones down to `keep`. Closes the cut in any case. Where the newest
-   * stored snapshot is at the same position of the same log and its parts are there, nothing is written and that one
-   * is returned. One at a time: a second call waits for the first.
+   * Stores the capture as a snapshot, then removes old ones down to `keep`. Closes the capture in any case. If the newest
+   * stored snapshot has the same log and position and all its parts, it writes nothing and returns that one. A second
+   * call waits for the first.
    *
-   * @throws {ContextCacheError} what the store rejects with. There is no new snapshot then, unless the message says
-   *   that only old ones could not be removed.
+   * @throws {ContextCacheError} `OWNED_BY_ANOTHER` if the store belongs to another cache; the errors of the store. There
+   *   is no new snapshot then, unless the message says that only old ones could not be removed.
    */
-  backup(cut: StateCapture, options: BackupOptions = {}): Promise<BackupResult> {
-    const result = this.#last.then(() => this.#backup(cut, options)).finally(() => cut.close());
+  backup(capture: StateCapture, options: BackupOptions = {}): Promise<BackupResult> {
+    const result = this.#last.then(() => this.#backup(capture, options)).finally(() => capture.close());
     this.#last = result.catch(() => undefined);
     return result;
   }
 
-  /** All stored snapshots, newest first, those that are not whole included. */
+  /** Lists all stored snapshots, newest first, including those that are not whole. */
   async list(signal?: AbortSignal): Promise<SnapshotInfo[]> {
     const infos: SnapshotInfo[] = [];
     for (const id of await snapshotIds(this.#store, signal)) infos.push(await this.#describe(id, signal));
     return infos;
   }
 
-  /** Waits for the backups under way, then closes the store. Twice is fine. */
+  /** Waits for the backups under way, then closes the store. Calling it twice is fine. */
   async close(): Promise<void> {
     await this.#last;
     await this.#store.close();
   }
 
-  async #backup(cut: StateCapture, { signal, full = false }: BackupOptions): Promise<BackupResult> {
+  async #backup(capture: StateCapture, { signal, full = false }: BackupOptions): Promise<BackupResult> {
     signal?.throwIfAborted();
     if (this.#owner !== undefined) await this.#store.claim?.(this.#owner, signal);
     const ids = await snapshotIds(this.#store, signal);
     const base = full ? undefined : await this.#base(ids, signal);
-    const result = (base && this.#same(base, cut, ids)) ?? (await this.#write(cut, ids, base, signal));
+    const result = (base && this.#same(base, capture, ids)) ?? (await this.#write(capture, ids, base, signal));
     this.#trusted = true;
     await this.#prune(result, ids, signal);
     return result;
   }
 
   async #write(
-    cut: StateCapture,
+    capture: StateCapture,
     ids: readonly string[],
     base: SnapshotBase | undefined,
     signal: AbortSignal | undefined,
   ): Promise<BackupResult> {
     const newest = ids[0] === undefined ? undefined : parseSnapshotId(ids[0]);
-    const id = snapshotId(Math.max(Math.trunc(cut.at), (newest?.at ?? -1) + 1), cut.position);
+    const id = snapshotId(Math.max(Math.trunc(capture.at), (newest?.at ?? -1) + 1), capture.position);
     const untidy = this.#untidy;
     this.#untidy = true;
-    const { manifest, written } = await this.#writer.write(id, cut, base, signal);
+    const { manifest, written } = await this.#writer.write(id, capture, base, signal);
     this.#untidy = untidy;
     return { ...infoOf(manifest, 0), written };
   }
 
-  /** The newest snapshot whose manifest can be read, and which of its parts are there. */
+  /** Returns the newest snapshot whose manifest can be read, with its usable parts. */
   async #base(ids: readonly string[], signal: AbortSignal | undefined): Promise<SnapshotBase | undefined> {
     for (const id of ids) {
       try {
@@ -169,7 +168,7 @@ export class BackupManager {
         const parts = this.#trusted ? await this.#present(manifest, signal) : await this.#undamaged(manifest, signal);
         return { manifest, parts };
       } catch (error) {
-        // One that cannot be read is no base; what the loader says of it is the place to report it.
+        // An unreadable one cannot be the base. The loader reports it when it is restored.
         if (!isUnreadable(error)) throw error;
       }
     }
@@ -190,16 +189,16 @@ export class BackupManager {
         await readPart(this.#store, manifest.id, part, signal);
         sound.add(part.id);
       } catch (error) {
-        // It is written again.
+        // A damaged part is written again.
         if (!isDamage(error)) throw error;
       }
     }
     return sound;
   }
 
-  /** The base itself, where it is newest, whole and of the same moment as the cut. */
-  #same({ manifest, parts }: SnapshotBase, cut: StateCapture, ids: readonly string[]): BackupResult | undefined {
-    const same = manifest.log === cut.log && manifest.position === cut.position && manifest.id === ids[0];
+  /** Returns the base itself if it is the newest, whole, and at the position of the capture. */
+  #same({ manifest, parts }: SnapshotBase, capture: StateCapture, ids: readonly string[]): BackupResult | undefined {
+    const same = manifest.log === capture.log && manifest.position === capture.position && manifest.id === ids[0];
     const alike = manifest.transforms.join() === this.#transforms.names.join();
     if (!same || !alike || !partIds(manifest).every((id) => parts.has(id))) return undefined;
     return { ...infoOf(manifest, 0), written: { namespaces: 0, parts: 0, bytes: 0 } };

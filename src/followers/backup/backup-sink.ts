@@ -10,51 +10,50 @@ import type { SnapshotInfo } from './snapshot-format.ts';
 
 /** Options of {@link BackupSink}. */
 export interface BackupSinkOptions extends Pick<BackupInitiatorOptions, 'settleMs' | 'retryMs' | 'maxRetryMs'> {
-  /** Takes and keeps the snapshots, and owns the settings. */
+  /** Takes the snapshots and holds the settings. */
   readonly manager: BackupManager;
-  /** All namespaces as they are at this moment. The sink sees to it that the cut is closed. */
+  /** Captures the present state. The sink closes the capture. */
   readonly captureState: () => StateCapture | Promise<StateCapture>;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
-  /** Whether snapshots are taken by themselves from the start. Default false. */
+  /** `true`: snapshots are taken by themselves from the start. Default false. */
   readonly enabled?: boolean | undefined;
-  /** Told of each snapshot that was taken. */
+  /** Called with each snapshot that was taken. */
   readonly onSnapshot?: ((snapshot: BackupResult) => void) | undefined;
-  /** Told of each one that could not be taken. */
+  /** Called with the error of each snapshot that failed. */
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
-/** How the backup stands. */
+/** The status of the backup. */
 export interface BackupStatus {
   readonly enabled: boolean;
   readonly settings: BackupSettings;
-  /** Whether a snapshot is being taken. */
+  /** `true` while a snapshot is being taken. */
   readonly running: boolean;
-  /** The last one this process has taken, or found to be still up to date. */
+  /** The last snapshot that this process took, or found to be up to date. */
   readonly lastSnapshot?: BackupResult;
-  /** Why the last try failed, where it did, and when (epoch milliseconds). */
+  /** Message and instant (epoch milliseconds) of the last failure since the last snapshot. */
   readonly lastError?: { readonly message: string; readonly at: number };
-  /** Failed tries since the last snapshot. */
+  /** Number of failed attempts since the last snapshot. */
   readonly failures: number;
 }
 
-/** How a backup is asked for. */
+/** Options of {@link BackupSink.backupNow}. */
 export interface BackupNowOptions {
-  /** Ends the waiting; the snapshot itself is taken all the same. */
+  /** Ends the waiting. The snapshot itself goes on. */
   readonly signal?: AbortSignal | undefined;
-  /** Write everything again, whatever is stored already. Default false. */
+  /** Writes everything again, even parts that are stored already. Default false. */
   readonly full?: boolean | undefined;
 }
 
 /**
- * The backup as a follower of the log. An update only tells it that something has changed; a snapshot is a cut of the
- * whole state, taken when the initiator says so or when {@link BackupSink.backupNow} is called. So its checkpoint
- * says nothing about what is stored: after a start, the first snapshot that becomes due finds out from the store
- * whether the newest one there is still up to date.
+ * The backup as a follower of the log. Updates only tell it that something has changed. A snapshot captures the whole
+ * state, when the initiator says so or when {@link BackupSink.backupNow} is called. So its checkpoint says nothing about
+ * the stored snapshots: after a start, the first due snapshot reads from the store if the newest one is still up to date.
  *
  * @example
  * ```ts
- * const sink = new BackupSink({ manager, captureState: () => cutOfAllNamespaces() });
+ * const sink = new BackupSink({ manager, captureState: () => captureOfAllNamespaces() });
  * sink.enable({ mode: 'on_change', interval: 60 });
  * ```
  */
@@ -67,7 +66,7 @@ export class BackupSink implements FollowerSink {
   readonly #clock: Clock;
   readonly #stop = new AbortController();
   #current: Promise<BackupResult> | undefined;
-  /** Asked for while another was under way. */
+  /** The snapshot after the current one, which calls that came too late for it share. */
   #next: Promise<BackupResult> | undefined;
   #nextFull = false;
   #lastSnapshot: BackupResult | undefined;
@@ -82,7 +81,7 @@ export class BackupSink implements FollowerSink {
     this.#initiator = new BackupInitiator({
       ...{ settings: manager.getSettings(), clock, settleMs, retryMs, maxRetryMs },
       due: () => {
-        // A failure has gone to onError and the status, and the initiator tries again.
+        // onError and the status report a failure, and the initiator tries again.
         this.backupNow().catch(() => undefined);
       },
     });
@@ -95,7 +94,7 @@ export class BackupSink implements FollowerSink {
     this.#initiator.enable();
   }
 
-  /** No snapshot is taken by itself any more; one under way is finished, and `backupNow` works still. */
+  /** Stops taking snapshots by itself. Finishes one under way; `backupNow` still works. */
   disable(): void {
     this.#initiator.disable();
   }
@@ -124,14 +123,14 @@ export class BackupSink implements FollowerSink {
     };
   }
 
-  /** What is stored, newest first. */
+  /** Lists the stored snapshots, newest first. */
   list(signal?: AbortSignal): Promise<SnapshotInfo[]> {
     return this.#manager.list(signal);
   }
 
   /**
-   * Takes a snapshot, enabled or not. While one is under way, another is taken after it: the first has its cut
-   * already. Calls that wait share one.
+   * Takes a snapshot, enabled or not. During another snapshot it takes one more after it, because the first has already
+   * captured its state. Calls that wait share one snapshot.
    */
   backupNow(options: BackupNowOptions = {}): Promise<BackupResult> {
     const { signal, full = false } = options;
@@ -141,7 +140,7 @@ export class BackupSink implements FollowerSink {
     return untilAborted(underWay === undefined ? this.#begin(full) : this.#afterwards(underWay, full), signal);
   }
 
-  /** The log has advanced to `position`; for whoever tells it otherwise than by `deliver`. Cheap. */
+  /** Notes that the log has advanced to `position`, for callers that do not use `deliver`. Cheap. */
   updated(position: number): void {
     this.#initiator.updated(position);
   }
@@ -155,10 +154,10 @@ export class BackupSink implements FollowerSink {
     this.#initiator.updated(through);
   }
 
-  /** Nothing to let go of: the store is the manager's, see {@link BackupSink.close}. */
+  /** Does nothing: {@link BackupSink.close} closes the store. */
   async disconnect(): Promise<void> {}
 
-  /** Resolves when no snapshot is being taken or has been asked for. Never rejects. */
+  /** Resolves when no snapshot is under way or requested. Never rejects. */
   async idle(): Promise<void> {
     while (this.#current !== undefined || this.#next !== undefined) {
       await Promise.allSettled([this.#current, this.#next]);
@@ -166,10 +165,11 @@ export class BackupSink implements FollowerSink {
   }
 
   /**
-   * Ends the backup of a cache that takes no more commands: waits for what is under way, then, where it is enabled and
-   * not `manual`, takes a final snapshot of what has changed since the last. Nothing becomes due any more after this.
+   * Ends the backup of a cache that takes no more commands. Waits for a snapshot under way; then, if it is enabled, not
+   * `manual`, and something has changed since, takes a final one. If neither is due it resolves at once, even if the
+   * signal has aborted. Nothing becomes due any more after this.
    *
-   * @throws the error of the final snapshot, or the signal's reason; what is under way is given up then.
+   * @throws the error of the final snapshot, or the signal's reason; a snapshot under way is abandoned then.
    */
   async drain(signal?: AbortSignal): Promise<void> {
     this.#initiator.stop();
@@ -185,7 +185,7 @@ export class BackupSink implements FollowerSink {
     }
   }
 
-  /** Gives up what is under way and closes the store. Call `drain` before for a clean end. Twice is fine. */
+  /** Abandons a snapshot under way and closes the store. Call `drain` first for a clean end. Calling it twice is fine. */
   async close(): Promise<void> {
     this.#initiator.stop();
     this.#stop.abort(new ContextCacheError('CLOSED', 'The backup is closed.'));
@@ -228,8 +228,8 @@ export class BackupSink implements FollowerSink {
 
   async #store(full: boolean): Promise<BackupResult> {
     try {
-      const cut = await this.#options.captureState();
-      return await this.#manager.backup(cut, { signal: this.#stop.signal, full });
+      const capture = await this.#options.captureState();
+      return await this.#manager.backup(capture, { signal: this.#stop.signal, full });
     } catch (thrown) {
       throw this.#fail(toError(thrown));
     }

@@ -4,16 +4,16 @@ import { join, resolve } from 'node:path';
 import { ContextCacheError } from '../../core/errors.ts';
 import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
-/** Behind every blob's name, so that no name can be `.`, `..` or that of an unfinished file. */
+/** Ends every file name, so that no blob becomes `.`, `..` or an unfinished file. */
 const SUFFIX = '.blob';
 
-/** Ends the name of a file that is still being written; no blob's name can have it. */
+/** Ends the name of a file that is being written; names of blobs cannot contain it. */
 const UNFINISHED = '~';
 
 /**
- * Keeps snapshots as files of a directory, which is made (mode 0700) where it is not there. Each blob is one file
- * (mode 0600), written beside and renamed, with the file and the directory synced, so that after a crash or a power
- * cut a blob is there whole, as it was before, or not at all. Meant for one cache; several need a directory each.
+ * Keeps snapshots as files in a directory, which is created with mode 0700. Each blob is one file with mode 0600. It is
+ * written under another name, synced and renamed, and the directory is synced: after a crash or a power cut the blob is
+ * either new and complete or unchanged. One directory belongs to one cache, which is not checked.
  *
  * @example
  * ```ts
@@ -23,11 +23,11 @@ const UNFINISHED = '~';
 export class DirectorySnapshotStore implements SnapshotStore {
   readonly description: string;
   readonly #path: string;
-  /** The removal, once, of what a crash has left unfinished. */
+  /** The removal of unfinished files that a crash left, once. */
   #tidied: Promise<void> | undefined;
   #closed = false;
 
-  /** @param path The directory; relative paths are those of the process at this moment. */
+  /** @param path The directory. A relative path is resolved now, against the working directory. */
   constructor(path: string) {
     if (typeof path !== 'string' || path === '') {
       throw new ContextCacheError('INVALID_OPTION', 'A DirectorySnapshotStore needs the path of a directory.');
@@ -36,7 +36,7 @@ export class DirectorySnapshotStore implements SnapshotStore {
     this.description = `snapshots in the directory ${this.#path}`;
   }
 
-  /** @throws {ContextCacheError} `BACKEND_FAILED` with the file system's error as cause; so do the other methods. */
+  /** @throws {ContextCacheError} `BACKEND_FAILED` with the error of the file system as cause; all methods do. */
   async put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#check([name], signal);
     await this.#attempt(`store ${name}`, async () => {
@@ -127,7 +127,7 @@ export class DirectorySnapshotStore implements SnapshotStore {
   }
 }
 
-/** A rename or a removal lasts once the directory is synced too. */
+/** Syncs the directory, which makes a rename or a removal durable. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {

@@ -5,15 +5,15 @@ import type { SnapshotTransform } from './snapshot-transform.ts';
 
 /** Options of {@link encrypt}. */
 export interface EncryptOptions {
-  /** 32 random bytes: as they are, as 64 hex digits, or as base64 (also base64url). A passphrase is no key. */
+  /** 32 random bytes: as bytes, as 64 hex digits, or as base64 or base64url. A passphrase is not a key. */
   readonly key: Uint8Array | string;
 }
 
 const OPTIONS = optionNames<EncryptOptions>('encrypt', { key: true });
 
 /**
- * A blob is `format (1 byte) | key's fingerprint (8) | nonce (12) | ciphertext | tag (16)`. Format and fingerprint are
- * authenticated with the content.
+ * The form of a blob: `format (1 byte) | fingerprint of the key (8) | nonce (12) | ciphertext | tag (16)`. Format and
+ * fingerprint are authenticated with the content.
  */
 const FORMAT = 1;
 const FINGERPRINT_BYTES = 8;
@@ -23,18 +23,18 @@ const KEY_BYTES = 32;
 const HEAD_BYTES = 1 + FINGERPRINT_BYTES;
 
 const CIPHER = 'aes-256-gcm';
-/** Hashed before the key, so that the fingerprint is of no use for anything else that is made of this key. */
+/** Hashed together with the key, so that the fingerprint reveals nothing about other uses of the key. */
 const LABEL = 'agent-context-cache snapshot key\n';
 
 /**
- * Encrypts with AES-256-GCM, a new random nonce for every blob. Its name is `aes-256-gcm`. Behind {@link compress},
- * never before it: what is encrypted cannot be made smaller.
+ * Returns a transform named `aes-256-gcm`, which encrypts each blob with AES-256-GCM and a new random nonce. Put it after
+ * {@link compress}, because encrypted bytes cannot be compressed.
  *
- * The key is the caller's to keep: without it a snapshot cannot be read. Reading with another one is
- * `INVALID_OPTION`; a blob that was altered is `SNAPSHOT_CORRUPT`. Equal parts are no longer equal once encrypted, so
- * that each is stored; unchanged namespaces are still not written again.
+ * Keep the key: a snapshot cannot be read without it. Reading with another key rejects with `INVALID_OPTION`, reading an
+ * altered blob with `SNAPSHOT_CORRUPT`. Equal parts differ once encrypted, so each is stored; unchanged namespaces are
+ * still not written again.
  *
- * @throws {ContextCacheError} `INVALID_OPTION` where the key is not 32 bytes.
+ * @throws {ContextCacheError} `INVALID_OPTION` if the key is not 32 bytes.
  *
  * @example
  * ```ts
@@ -88,7 +88,7 @@ function fingerprint(secret: Uint8Array): Buffer {
   return createHash('sha256').update(LABEL).update(secret).digest().subarray(0, FINGERPRINT_BYTES);
 }
 
-/** A copy, so that the caller may wipe theirs. */
+/** Returns a copy of the key, so that the caller may erase its own. */
 function keyBytes(key: Uint8Array | string): Uint8Array {
   const bytes = typeof key === 'string' ? textKey(key.trim()) : key;
   if (bytes instanceof Uint8Array && bytes.length === KEY_BYTES) return Uint8Array.from(bytes);

@@ -2,8 +2,8 @@ import { ContextCacheError } from '../../core/errors.ts';
 import { checkBlobName, type SnapshotStore } from './snapshot-store.ts';
 
 /**
- * Keeps snapshots in this process: for tests, and the implementation to read first. Everything is gone with the
- * object; {@link MemorySnapshotStore.close} refuses further calls.
+ * Keeps snapshots in the memory of this process, for tests; the implementation to read first. The snapshots are lost with
+ * the object. After {@link MemorySnapshotStore.close} every call rejects with `CLOSED`.
  *
  * @example
  * ```ts
@@ -15,13 +15,13 @@ export class MemorySnapshotStore implements SnapshotStore {
   readonly #blobs = new Map<string, Uint8Array>();
   #closed = false;
 
-  /** Stores a copy. */
+  /** Stores a copy of the bytes. */
   async put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.#check([name], signal);
     this.#blobs.set(name, bytes.slice());
   }
 
-  /** A copy of the blob. */
+  /** Returns a copy of the blob. */
   async get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     this.#check([name], signal);
     return this.#blobs.get(name)?.slice();

@@ -1,20 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../core/clock.ts';
 
-/** Longest stretch of work before others get their turn, … */
+/** Longest stretch of work in milliseconds before other work gets its turn. */
 const STRETCH_MS = 2;
-/** … and for how long they may have it: a little more than half of the time is theirs, as long as they want it. */
+/** Longest turn of other work in milliseconds: a little more than half of the time, if it needs that much. */
 const REST_MS = 3;
-/** So many turns without the clock going on: nobody wants them. */
+/** Number of turns in which the clock stands still; after them there is no other work. */
 const IDLE_TURNS = 16;
-/** The same in bytes, for a clock that stands still between two looks. */
+/** Longest stretch of work in bytes, for a clock that stands still between two readings. */
 const STRETCH_BYTES = 256 * 1024;
-/** The same in items. */
+/** Longest stretch of work in items. */
 const STRETCH_ITEMS = 2_000;
-/** A look at the clock costs something as well. */
+/** Items between two readings of the clock, which cost time as well. */
 const LOOK_EVERY = 16;
 
-/** Tells a long piece of work when to let the event loop go round. */
+/** Decides when a long piece of work lets the event loop turn. */
 export class Pace {
   readonly #clock: Clock;
   #since: number;
@@ -26,7 +26,7 @@ export class Pace {
     this.#since = clock.now();
   }
 
-  /** Counts an item of work; `true` when it is time to {@link rest}. */
+  /** Counts an item of work. Returns `true` when it is time to {@link rest}. */
   spent(bytes: number): boolean {
     this.#items += 1;
     this.#bytes += bytes;
@@ -34,7 +34,7 @@ export class Pace {
     return this.#items % LOOK_EVERY === 0 && this.#clock.now() - this.#since >= STRETCH_MS;
   }
 
-  /** Lets the event loop go round, for some time where others have something to do. */
+  /** Lets the event loop turn, for longer if there is other work. */
   async rest(): Promise<void> {
     const since = this.#clock.now();
     let now = since;

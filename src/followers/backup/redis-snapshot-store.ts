@@ -17,7 +17,7 @@ export interface RedisSnapshotStoreOptions {
    * the `?prefix=` of the URL; none.
    */
   readonly prefix?: string | undefined;
-  /** Longest time for one call, and for connecting before it, in milliseconds. Default 10,000; more than 0. */
+  /** Milliseconds that one call, and connecting before it, may take. Default 10,000; more than 0. */
   readonly commandTimeoutMs?: number | undefined;
   /** Default: the machine's. */
   readonly clock?: Clock | undefined;
@@ -36,10 +36,11 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const GROUP = 1_000;
 
 /**
- * Keeps snapshots in Redis: a blob at `<prefix><name>`, and the names in one sorted set, `<prefix>:index`, so that
- * nothing ever walks the database. A blob and its name are written in one transaction. Meant for one cache; several
- * need a prefix each. A Redis that evicts keys (`maxmemory-policy` other than `noeviction`) may take parts of a
- * snapshot away; the loader notices.
+ * Keeps snapshots in Redis: a blob at `<prefix>:backup:<name>`, and the names in the sorted set `<prefix>:backup::index`,
+ * so that no call scans the database. A blob and its name are written in one transaction. One prefix belongs to one
+ * cache, which claims `<prefix>:backup::owner` before each snapshot; another cache is refused with `OWNED_BY_ANOTHER`. A
+ * Redis that evicts keys (a `maxmemory-policy` other than `noeviction`) may remove parts of a snapshot; the loader
+ * detects that.
  *
  * @example
  * ```ts
@@ -166,7 +167,7 @@ function* inGroups(names: readonly string[]): Generator<string[]> {
   for (let start = 0; start < names.length; start += GROUP) yield names.slice(start, start + GROUP);
 }
 
-/** Runs a transaction or pipeline; the answers, or the first error among them. */
+/** Runs a transaction or a pipeline. Returns the answers, or throws the first error among them. */
 async function commit(commands: ChainableCommander): Promise<unknown[]> {
   const answers = await commands.exec();
   if (answers === null) throw new ContextCacheError('BACKEND_FAILED', 'Redis discarded a transaction. Try again.');

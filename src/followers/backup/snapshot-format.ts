@@ -3,13 +3,13 @@ import { decode, encode } from '../../core/encoding/codec.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Transforms } from './snapshot-transform.ts';
 
-/** The format that this version writes; it reads this one and older ones. */
+/** The format that this version writes. It also reads older ones. */
 export const SNAPSHOT_FORMAT = 1;
 
-/** Names of manifests begin with it; what follows is the instant and the position. */
+/** The beginning of the names of manifests; the instant and the position follow. */
 export const MANIFEST_PREFIX = 'snapshot-';
 
-/** Names of parts begin with it; what follows is the hash of the stored bytes. */
+/** The beginning of the names of parts; the hash of the stored bytes follows. */
 export const PART_PREFIX = 'part-';
 
 /** A stored piece of a namespace. */
@@ -18,7 +18,7 @@ export interface PartRef {
   readonly id: string;
   /** Length of the stored bytes. */
   readonly bytes: number;
-  /** Of the stored bytes, in hex. */
+  /** SHA-256 of the stored bytes, in hex. */
   readonly sha256: string;
 }
 
@@ -28,18 +28,18 @@ export interface ManifestNamespace {
   readonly version: number;
   /** Position of its last update. */
   readonly position: number;
-  /** How many entries it has. */
+  /** Number of its entries. */
   readonly count: number;
   readonly parts: readonly PartRef[];
 }
 
-/** What a snapshot consists of; written last, so that a snapshot that has one is complete. */
+/** The content of a snapshot. It is written last, so a snapshot with a manifest is complete. */
 export interface Manifest {
   readonly format: number;
   readonly id: string;
-  /** Position of the cut. */
+  /** Position of the snapshot. */
   readonly position: number;
-  /** When the cut was made, epoch milliseconds. */
+  /** Instant of the capture, epoch milliseconds. */
   readonly at: number;
   /** Id of the log that the positions belong to. */
   readonly log: string;
@@ -52,25 +52,25 @@ export interface Manifest {
 export interface SnapshotInfo {
   /** Sorts by the time of the snapshot, then by position. */
   readonly id: string;
-  /** Position of the cut: every update up to here is in it. */
+  /** Position of the snapshot: it contains every update up to here. */
   readonly position: number;
-  /** When the cut was made, epoch milliseconds. */
+  /** Instant of the capture, epoch milliseconds. */
   readonly at: number;
-  /** Id of the log that `position` belongs to; empty where the manifest cannot be read. */
+  /** Id of the log that `position` belongs to; empty if the manifest cannot be read. */
   readonly log: string;
-  /** How many namespaces. */
+  /** Number of namespaces. */
   readonly namespaces: number;
-  /** How many entries. */
+  /** Number of entries. */
   readonly entries: number;
-  /** Stored bytes of all its parts, those shared with other snapshots included. */
+  /** Stored bytes of all its parts, including those shared with other snapshots. */
   readonly bytes: number;
-  /** Whether the manifest can be read and every part is there. Checksums of parts: `BackupLoader.verify`. */
+  /** `true` if the manifest can be read and every part exists. `BackupLoader.verify` checks the checksums of the parts. */
   readonly whole: boolean;
-  /** Why it is not whole. */
+  /** The reason why it is not whole. */
   readonly problem?: string;
 }
 
-/** A stored snapshot that is not what was written: `snapshot` names it, `part` the part where it is one. */
+/** A stored snapshot is damaged (`SNAPSHOT_CORRUPT`): `snapshot` names it; `part` names the damaged part, if it is a part. */
 export class SnapshotCorruptError extends ContextCacheError {
   readonly snapshot: string;
   readonly part: string | undefined;
@@ -88,33 +88,33 @@ export class SnapshotCorruptError extends ContextCacheError {
   }
 }
 
-/** SHA-256 in hex. */
+/** Returns the SHA-256 in hex. */
 export function sha256(...pieces: readonly (Uint8Array | string)[]): string {
   const hash = createHash('sha256');
   for (const piece of pieces) hash.update(piece);
   return hash.digest('hex');
 }
 
-/** The blob's name of a part with this SHA-256. */
+/** Returns the name of the part with this SHA-256. */
 export function partId(hash: string): string {
   return PART_PREFIX + hash.slice(0, 40);
 }
 
 /**
- * A snapshot's id. `at` must be later than that of every snapshot already stored, so that the order of ids is the
- * order of writing whatever the clock or another log's positions do.
+ * Returns the id of a snapshot. `at` must be later than that of every stored snapshot, so that ids sort in the order of
+ * writing, independently of the clock and of the positions of another log.
  */
 export function snapshotId(at: number, position: number): string {
   return `${MANIFEST_PREFIX}${String(at).padStart(15, '0')}-${String(position).padStart(16, '0')}`;
 }
 
-/** The instant and the position of a snapshot's id; `undefined` for a name that is none. */
+/** Returns the instant and the position of a snapshot's id; `undefined` if the name is not an id. */
 export function parseSnapshotId(id: string): { readonly at: number; readonly position: number } | undefined {
   const match = /^snapshot-(\d{15})-(\d{16})$/.exec(id);
   return match === null ? undefined : { at: Number(match[1]), position: Number(match[2]) };
 }
 
-/** What is told of a snapshot by its manifest. */
+/** Describes a snapshot by its manifest. */
 export function infoOf(manifest: Manifest, missing: number): SnapshotInfo {
   const parts = new Map(manifest.namespaces.flatMap(({ parts }) => parts).map((part) => [part.id, part.bytes]));
   const { id, position, at, log, namespaces } = manifest;
@@ -128,12 +128,12 @@ export function infoOf(manifest: Manifest, missing: number): SnapshotInfo {
   };
 }
 
-/** The names of all parts of a manifest, each once. */
+/** Returns the names of all parts of a manifest, each once. */
 export function partIds(manifest: Manifest): string[] {
   return [...new Set(manifest.namespaces.flatMap(({ parts }) => parts).map(({ id }) => id))];
 }
 
-/** The manifest as it is stored: `{ format, transforms, sha256, body }`, a shape that every format keeps. */
+/** Returns the stored form of a manifest: `{ format, transforms, sha256, body }`, a shape that every format keeps. */
 export async function sealManifest(manifest: Manifest, transforms: Transforms): Promise<Uint8Array> {
   const body = await transforms.encode(encode(manifest));
   const { format, transforms: names } = manifest;
@@ -141,10 +141,10 @@ export async function sealManifest(manifest: Manifest, transforms: Transforms): 
 }
 
 /**
- * The inverse of {@link sealManifest}.
+ * Reads the stored form that {@link sealManifest} returns.
  *
- * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` where it is not what was written, `FORMAT_UNSUPPORTED` where a newer
- *   version has written it, `INVALID_OPTION` where a transform is missing or a wrong one.
+ * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` if it is damaged, `FORMAT_UNSUPPORTED` if a newer version has written it,
+ *   `INVALID_OPTION` if a transform is missing or a different one.
  */
 export async function openManifest(id: string, bytes: Uint8Array, transforms: Transforms): Promise<Manifest> {
   const envelope = openEnvelope(id, bytes);
@@ -180,7 +180,7 @@ function openEnvelope(id: string, bytes: Uint8Array): Envelope {
   return { format, transforms, sha256: expected, body };
 }
 
-/** What of the envelope the checksum covers besides the body. */
+/** Returns the part of the envelope that the checksum covers beside the body. */
 function envelopeText(format: number, transforms: readonly string[]): string {
   return `${JSON.stringify([format, transforms])}\n`;
 }

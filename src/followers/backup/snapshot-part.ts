@@ -3,7 +3,7 @@ import { MessageWriter } from '../../core/encoding/message-writer.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
 import type { JsonValue } from '../../core/value.ts';
 
-/** Of a MessagePack array with a length of 32 bits: a tag and the length. */
+/** Bytes of the head of a MessagePack array with a length of 32 bits: a tag and the length. */
 const HEADER_BYTES = 5;
 const ARRAY_32 = 0xdd;
 
@@ -11,8 +11,8 @@ const writer = new MessageWriter();
 
 /**
  * Collects entries into a part: a MessagePack array of
- * `[key, version, createdAt, updatedAt, expiresAt, agent, bytes, value]`, without the value where there is none.
- * Entries are encoded one by one, so that nobody is held up for a whole part.
+ * `[key, version, createdAt, updatedAt, expiresAt, agent, bytes, value]`, without the value if the cache does not hold it.
+ * Encodes one entry at a time, so that a whole part never blocks the event loop.
  */
 export class PartBuilder {
   #rows: Uint8Array[] = [];
@@ -33,7 +33,7 @@ export class PartBuilder {
     this.#bytes += row.length;
   }
 
-  /** The part; the builder begins another one. */
+  /** Returns the part, and begins another one. */
   take(): Uint8Array {
     const header = Buffer.alloc(HEADER_BYTES);
     header[0] = ARRAY_32;
@@ -45,7 +45,7 @@ export class PartBuilder {
   }
 }
 
-/** An entry as it stands in a part. */
+/** Encodes an entry for a part. */
 export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
   const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
   writer.begin();

@@ -4,12 +4,12 @@ import type { SnapshotStore } from './snapshot-store.ts';
 import type { Transforms } from './snapshot-transform.ts';
 
 /**
- * Removes all snapshots older than the newest `keep` whole ones: manifests first, then the parts that none of the
- * remaining manifests refers to, so that whatever remains is whole at every moment. One that is not whole does not
- * count as kept and goes when it has become old. While a manifest remains that cannot be read, no part is removed:
- * nobody knows which it needs.
+ * Removes all snapshots older than the newest `keep` whole ones. Removes manifests first, then the parts that no remaining
+ * manifest refers to, so that the remaining snapshots are whole at any time. A snapshot that is not whole does not count
+ * as kept and is removed when it has become old. While an unreadable manifest remains, no part is removed, because the
+ * parts that it needs are unknown.
  *
- * @param ids All snapshots, newest first. No other may be in the writing.
+ * @param ids All snapshots, newest first. No other snapshot may be under way.
  */
 export async function prune(
   store: SnapshotStore,
@@ -42,7 +42,7 @@ export async function prune(
   if (unreadable === 0 && spare.length > 0) await store.remove(spare, signal);
 }
 
-/** `undefined` where the manifest cannot be read. */
+/** Returns the parts of a snapshot; `undefined` if its manifest cannot be read. */
 async function partsOf(
   store: SnapshotStore,
   transforms: Transforms,

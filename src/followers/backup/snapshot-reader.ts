@@ -11,7 +11,7 @@ import {
 import type { SnapshotStore } from './snapshot-store.ts';
 import type { Transforms } from './snapshot-transform.ts';
 
-/** Ids of all stored snapshots, newest first. */
+/** Returns the ids of all stored snapshots, newest first. */
 export async function snapshotIds(store: SnapshotStore, signal?: AbortSignal): Promise<string[]> {
   const names = await store.list(MANIFEST_PREFIX, signal);
   return names.filter((name) => parseSnapshotId(name) !== undefined).reverse();
@@ -20,7 +20,7 @@ export async function snapshotIds(store: SnapshotStore, signal?: AbortSignal): P
 /**
  * Reads a snapshot's manifest.
  *
- * @throws {ContextCacheError} `NOT_FOUND`, and as `openManifest`; or whatever the store rejects with.
+ * @throws {ContextCacheError} `NOT_FOUND`, and the errors of `openManifest` and of the store.
  */
 export async function readManifest(
   store: SnapshotStore,
@@ -41,7 +41,7 @@ export async function readManifest(
 /**
  * Reads the stored bytes of a part and checks them.
  *
- * @throws {SnapshotCorruptError} where it is missing or not what was written.
+ * @throws {SnapshotCorruptError} if it is missing or damaged.
  */
 export async function readPart(
   store: SnapshotStore,
@@ -57,12 +57,12 @@ export async function readPart(
   return bytes;
 }
 
-/** Whether this error says that the snapshot itself is spoilt, rather than that it cannot be read from here. */
+/** Returns `true` if the error means that the snapshot is damaged, not only that it cannot be read from here. */
 export function isDamage(error: unknown): error is ContextCacheError {
   return error instanceof ContextCacheError && error.code === 'SNAPSHOT_CORRUPT';
 }
 
-/** Whether this error is about one snapshot's manifest, rather than about the store. */
+/** Returns `true` if the error concerns the manifest of one snapshot, not the whole store. */
 export function isUnreadable(error: unknown): error is ContextCacheError {
   return isDamage(error) || (error instanceof ContextCacheError && UNREADABLE.has(error.code));
 }

@@ -2,20 +2,22 @@ import type { Owner } from '../../backends/owner.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 
 /**
- * Where snapshots are kept: named blobs, nothing more. Names consist of `[A-Za-z0-9._-]`, at most 128 characters.
+ * A store of snapshots: named blobs, nothing more. A name has 1 to 128 characters of `[A-Za-z0-9._-]`. Every method
+ * rejects on failure, and with the signal's reason if it aborts. `snapshotStoreSuite` in `agent-context-cache/testing`
+ * tests an implementation.
  */
 export interface SnapshotStore {
-  /** For messages: what and where, without secrets. */
+  /** Kind and location of the store, for messages; without secrets. */
   readonly description: string;
-  /** Stores a blob whole or not at all, replacing one of the same name. */
+  /** Stores a blob completely or not at all. Replaces a blob of the same name. */
   put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
-  /** The blob; `undefined` where there is none. */
+  /** Returns the blob; `undefined` if it is missing. */
   get(name: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
-  /** Which of these names are there. */
+  /** Returns for each name if the blob exists. */
   has(names: readonly string[], signal?: AbortSignal): Promise<boolean[]>;
-  /** All names that begin with `prefix`, sorted. */
+  /** Returns all names that begin with `prefix`, sorted. */
   list(prefix: string, signal?: AbortSignal): Promise<string[]>;
-  /** Removes blobs; a missing one is fine. */
+  /** Removes blobs. A missing one is not an error. */
   remove(names: readonly string[], signal?: AbortSignal): Promise<void>;
   /**
    * Makes the store that of one cache. Called before each snapshot, so before anything is written or removed. Default:

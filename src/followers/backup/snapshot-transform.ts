@@ -4,8 +4,8 @@ import type { MaybePromise } from '../../backends/base-context-cache.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 
 /**
- * A step between serializing and storing, such as compression or encryption. It is applied to each part and to the
- * manifest on its own, never to a whole snapshot.
+ * A step between encoding and storing, such as compression or encryption. It is applied to each part and to the manifest
+ * separately, never to a whole snapshot.
  *
  * @example
  * ```ts
@@ -13,11 +13,11 @@ import { ContextCacheError, toError } from '../../core/errors.ts';
  * ```
  */
 export interface SnapshotTransform {
-  /** Kept with the snapshot: it is read again with the transforms of these names. Never used for another meaning. */
+  /** Stored with the snapshot, which is read with the transforms of these names. Never reuse a name for another meaning. */
   readonly name: string;
-  /** The bytes as they are stored. */
+  /** Returns the bytes to store. */
   encode(bytes: Uint8Array): MaybePromise<Uint8Array>;
-  /** The inverse of `encode`; throws where it cannot be undone, as with another key. */
+  /** Reverses `encode`. Throws if it cannot, as with another key. */
   decode(bytes: Uint8Array): MaybePromise<Uint8Array>;
 }
 
@@ -25,7 +25,7 @@ const gzipAsync = promisify(gzip);
 const gunzipAsync = promisify(gunzip);
 
 /**
- * Compresses with gzip, off the main thread. Its name is `gzip`; snapshots that were written with it can be read
+ * Returns a transform named `gzip`, which compresses off the main thread. Snapshots that were written with it are read
  * without naming it.
  *
  * @param level 1 (fast) to 9 (small); default 6.
@@ -41,13 +41,13 @@ export function compress(level = 6): SnapshotTransform {
   };
 }
 
-/** The transforms of one cache or program: applies those that are configured, undoes those that a snapshot names. */
+/** The transforms of one cache: applies the configured ones, and reverses those that a snapshot names. */
 export class Transforms {
-  /** Names of the configured ones, in the order of writing. */
+  /** Names of the configured transforms, in the order of writing. */
   readonly names: readonly string[];
   readonly #configured: readonly SnapshotTransform[];
 
-  /** @throws {ContextCacheError} `INVALID_OPTION` where two have the same name. */
+  /** @throws {ContextCacheError} `INVALID_OPTION` if two have the same name. */
   constructor(configured: readonly SnapshotTransform[] = []) {
     this.#configured = configured;
     this.names = configured.map((transform) => transform.name);
@@ -56,7 +56,7 @@ export class Transforms {
     }
   }
 
-  /** Applies the configured ones. */
+  /** Applies the configured transforms. */
   async encode(bytes: Uint8Array): Promise<Uint8Array> {
     let encoded = bytes;
     for (const transform of this.#configured) encoded = await transform.encode(encoded);
@@ -64,11 +64,10 @@ export class Transforms {
   }
 
   /**
-   * Undoes the named ones, last first.
+   * Reverses the named transforms, last one first.
    *
-   * @throws {ContextCacheError} `INVALID_OPTION` where one is not configured, or refuses bytes that are known to be
-   *   those that were written: it is not the transform they were written with. What the transform itself throws, where
-   *   that is a `ContextCacheError`.
+   * @throws {ContextCacheError} `INVALID_OPTION` if one is not configured, or refuses bytes whose checksum is right and so
+   *   is not the transform that wrote them. A `ContextCacheError` of the transform itself.
    */
   async decode(bytes: Uint8Array, names: readonly string[], what: string): Promise<Uint8Array> {
     let decoded = bytes;
@@ -77,7 +76,7 @@ export class Transforms {
       try {
         decoded = await transform.decode(decoded);
       } catch (cause) {
-        // A transform that knows what is wrong says so itself: another key, or bytes that were altered on purpose.
+        // A transform may know the cause itself: another key, or bytes that were altered on purpose.
         if (cause instanceof ContextCacheError)
           throw new ContextCacheError(cause.code, `${what}: ${cause.message}`, { cause });
         const message = `${what} is undamaged, but the transform ${name} cannot undo it: ${toError(cause).message}. Has it the key or settings it was written with?`;

@@ -17,31 +17,31 @@ import type { SnapshotStore } from './snapshot-store.ts';
 import type { Transforms } from './snapshot-transform.ts';
 import { Uploads } from './uploads.ts';
 
-/** What a snapshot may share with one that is already stored. */
+/** A stored snapshot whose parts a new one may share. */
 export interface SnapshotBase {
-  /** The stored one; its namespaces are referred to where they have not changed since. */
+  /** Its manifest. Namespaces that have not changed since are referred to. */
   readonly manifest: Manifest;
-  /** Names of its parts that are known to be there. */
+  /** Names of its parts that are known to exist. */
   readonly parts: ReadonlySet<string>;
 }
 
-/** What a {@link SnapshotWriter} needs. */
+/** Options of {@link SnapshotWriter}. */
 export interface SnapshotWriterOptions {
   readonly store: SnapshotStore;
   readonly transforms: Transforms;
   /** Default: the machine's. */
   readonly clock?: Clock;
-  /** About how large a part may be before the transforms, in bytes. Default 1 MiB. */
+  /** Approximate greatest size of a part before the transforms, in bytes. Default 1 MiB. */
   readonly partBytes?: number;
 }
 
-/** How much of a snapshot had to be written. */
+/** The amount of a snapshot that was written. */
 export interface Written {
-  /** Namespaces that were not referred to. */
+  /** Number of namespaces that were written. */
   namespaces: number;
-  /** Parts that were stored. */
+  /** Number of parts that were stored. */
   parts: number;
-  /** Their bytes as stored. */
+  /** Stored bytes of these parts. */
   bytes: number;
 }
 
@@ -49,9 +49,9 @@ export interface Written {
 export const DEFAULT_PART_BYTES = 1024 * 1024;
 
 /**
- * Writes one snapshot after another to a store: the parts of each namespace as they come, the manifest last. Holds a
- * few parts in memory, never a whole snapshot, and gives the event loop its turn every few milliseconds. The caller
- * sees to it that there is one writer a store.
+ * Writes snapshots to a store, one after another: first the parts of each namespace, the manifest last. Holds a few parts
+ * in memory, never a whole snapshot, and lets the event loop turn every few milliseconds. A store may have one writer
+ * only.
  */
 export class SnapshotWriter {
   readonly #store: SnapshotStore;
@@ -67,27 +67,27 @@ export class SnapshotWriter {
   }
 
   /**
-   * Writes the cut as the snapshot `id`. Closes each capture, not the cut.
+   * Writes the capture as the snapshot `id`. Closes the capture of each namespace, not the whole one.
    *
-   * @throws whatever the store rejects with, or the signal's reason. There is no such snapshot then; parts that were
-   *   stored are left to the pruning.
+   * @throws the errors of the store, or the signal's reason. There is no such snapshot then; pruning removes the parts
+   *   that were stored.
    */
   async write(
     id: string,
-    cut: StateCapture,
+    capture: StateCapture,
     base: SnapshotBase | undefined,
     signal?: AbortSignal,
   ): Promise<{ manifest: Manifest; written: Written }> {
     const run = new Run(this.#store, this.#transforms, new Pace(this.#clock), this.#partBytes, base, signal);
-    const namespaces = await run.namespaces(cut);
-    const { position, at, log } = cut;
+    const namespaces = await run.namespaces(capture);
+    const { position, at, log } = capture;
     const manifest = { format: SNAPSHOT_FORMAT, id, position, at, log, transforms: this.#transforms.names, namespaces };
     await this.#store.put(id, await sealManifest(manifest, this.#transforms), signal);
     return { manifest, written: run.written };
   }
 }
 
-/** The parts of one snapshot on their way. */
+/** The parts of one snapshot that is being written. */
 class Run {
   readonly written: Written = { namespaces: 0, parts: 0, bytes: 0 };
   readonly #store: SnapshotStore;
@@ -97,9 +97,9 @@ class Run {
   readonly #signal: AbortSignal | undefined;
   readonly #uploads = new Uploads();
   readonly #before = new Map<string, ManifestNamespace>();
-  /** The log that the positions of `#before` belong to. */
+  /** Log of the positions in `#before`. */
   #log: string | undefined;
-  /** Names of parts that need not be stored (again). */
+  /** Names of the parts that are stored already. */
   readonly #stored: Set<string>;
 
   constructor(
@@ -116,18 +116,18 @@ class Run {
     this.#partBytes = partBytes;
     this.#signal = signal;
     this.#stored = new Set(base?.parts);
-    // What other transforms have made cannot be mixed with what these make.
+    // Parts that other transforms made cannot be mixed with new ones.
     if (base === undefined || base.manifest.transforms.join() !== transforms.names.join()) return;
     this.#log = base.manifest.log;
     for (const namespace of base.manifest.namespaces) this.#before.set(namespace.name, namespace);
   }
 
-  async namespaces(cut: StateCapture): Promise<ManifestNamespace[]> {
+  async namespaces(state: StateCapture): Promise<ManifestNamespace[]> {
     const namespaces: ManifestNamespace[] = [];
     try {
-      for await (const capture of cut.namespaces()) {
+      for await (const capture of state.namespaces()) {
         try {
-          namespaces.push(this.#unchanged(capture, cut) ?? (await this.#writeNamespace(capture)));
+          namespaces.push(this.#unchanged(capture, state.log) ?? (await this.#writeNamespace(capture)));
         } finally {
           capture.close();
         }
@@ -140,10 +140,10 @@ class Run {
     return namespaces;
   }
 
-  /** The namespace as the stored snapshot has it, unless it has changed since or a part of it is gone. */
-  #unchanged(capture: Capture, cut: StateCapture): ManifestNamespace | undefined {
+  /** Returns the namespace of the stored snapshot; `undefined` if it has changed since or a part is missing. */
+  #unchanged(capture: Capture, log: string): ManifestNamespace | undefined {
     const before = this.#before.get(capture.name);
-    if (before === undefined || this.#log !== cut.log) return undefined;
+    if (before === undefined || this.#log !== log) return undefined;
     const same = before.version === capture.version && before.position === capture.position;
     return same && before.parts.every((part) => this.#stored.has(part.id)) ? before : undefined;
   }
@@ -163,14 +163,14 @@ class Run {
     return { name, version, position, count, parts };
   }
 
-  /** Stores a part; its place among `parts` is filled when it is known what it has become. */
+  /** Stores a part. Its slot in `parts` is filled when its hash is known. */
   async #upload(part: Uint8Array, parts: PartRef[]): Promise<void> {
-    const place = parts.push({ id: '', bytes: 0, sha256: '' }) - 1;
+    const slot = parts.push({ id: '', bytes: 0, sha256: '' }) - 1;
     await this.#uploads.add(async () => {
       const stored = await this.#transforms.encode(part);
       const hash = sha256(stored);
       const id = partId(hash);
-      parts[place] = { id, bytes: stored.length, sha256: hash };
+      parts[slot] = { id, bytes: stored.length, sha256: hash };
       if (this.#stored.has(id)) return;
       await this.#store.put(id, stored, this.#signal);
       this.#stored.add(id);

@@ -1,4 +1,4 @@
-/** How many blobs are on their way at a time; each is a part of about 1 MiB. */
+/** Number of uploads at a time; each is a part of about 1 MiB. */
 const AT_ONCE = 4;
 
 /** Keeps a few uploads going at a time and remembers the first failure. */
@@ -6,7 +6,7 @@ export class Uploads {
   readonly #underWay = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  /** Starts an upload, once there is room. Rejects with the first failure of any. */
+  /** Starts an upload when there is room. Rejects with the first failure of any upload. */
   async add(upload: () => Promise<void>): Promise<void> {
     while (this.#underWay.size >= AT_ONCE) await Promise.race(this.#underWay);
     this.#throwFailure();
@@ -18,7 +18,7 @@ export class Uploads {
     this.#underWay.add(work);
   }
 
-  /** Waits until none is under way, whatever became of them. */
+  /** Waits until no upload is under way, failed or not. */
   async settle(): Promise<void> {
     await Promise.all(this.#underWay);
   }

@@ -2,25 +2,25 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { ContextCacheError } from '../../core/errors.ts';
 
 /**
- * Collects the acknowledgements of the streams that listen on topics: one subscription a connection, one reply
- * subject a message. A core subscriber that answers to a topic's message by mistake is not taken for a stream.
+ * Collects the acknowledgements of the streams that listen on topics, with one subscription for the connection and one
+ * reply subject for each message. An answer of an ordinary subscriber is not taken for that of a stream.
  */
 export class Acknowledgements {
   readonly #inbox: string;
-  /** Reply subject → topic of what is not yet acknowledged. */
+  /** Reply subject → topic of each message that is not yet acknowledged. */
   readonly #missing = new Map<string, string>();
   #count = 0;
-  /** Those that wait until nothing is missing. */
+  /** Callers that wait until all are acknowledged. */
   #waiting: { resolve: () => void; reject: (reason: Error) => void }[] = [];
   #refusal: Error | undefined;
 
-  /** @param inbox a subject of its own, where answers may be received. */
+  /** @param inbox a subject of this object alone, on which answers may be received. */
   constructor(connection: NatsConnection, inbox: string) {
     this.#inbox = inbox;
     connection.subscribe(`${inbox}.*`, { callback: (error, msg) => this.#take(error, msg) });
   }
 
-  /** Expects an acknowledgement for a message to `topic`; the reply subject to send it with. */
+  /** Expects an acknowledgement for a message to `topic`. Returns the reply subject of the message. */
   expect(topic: string): string {
     this.#count += 1;
     const reply = `${this.#inbox}.${this.#count}`;
@@ -28,7 +28,7 @@ export class Acknowledgements {
     return reply;
   }
 
-  /** Resolves once nothing is missing; rejects as soon as a message is refused. */
+  /** Resolves once all are acknowledged. Rejects as soon as a message is refused. */
   settled(): Promise<void> {
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     if (this.#missing.size === 0) return Promise.resolve();
@@ -70,7 +70,7 @@ const NO_RESPONDERS = 503;
 
 function readAnswer(msg: Msg): Answer {
   if (msg.data.length === 0 && msg.headers?.code === NO_RESPONDERS) {
-    return { refused: 'it is no longer there. The topic is looked at anew with the next connection.' };
+    return { refused: 'it no longer exists. The next connection looks for streams again.' };
   }
   let answer: { stream?: unknown; seq?: unknown; error?: { description?: unknown } | null } | null;
   try {

@@ -7,26 +7,27 @@ import type { ContextUpdateProcessor, EncodedMessage } from './public-message.ts
 import type { TopicsListConfig } from './topics.ts';
 import type { TopicMessage } from './wire-frames.ts';
 
-/** The parts a {@link BroadcasterSink} ties together. */
+/** Options of {@link BroadcasterSink}. */
 export interface BroadcasterSinkOptions {
   readonly topics: TopicsListConfig;
   readonly processor: ContextUpdateProcessor;
   readonly pusher: ContextUpdateEventPusher;
-  /** Gets what does not stop the broadcast: an update that could not be announced at all. */
+  /** Called with failures that do not stop the broadcast: an update that could not be announced at all. */
   readonly onError?: ((error: Error) => void) | undefined;
-  /** At most this many updates in one `deliver`. Default 4096. */
+  /** Greatest number of updates in one `deliver`. Default 4,096; an integer from 1. */
   readonly batchSize?: number | undefined;
 }
 
-/** What is confirmed at a time. */
+/** Updates that are confirmed together. */
 interface Chunk {
-  /** How many of the batch's updates are in it or before it. */
+  /** Number of updates of the batch that are in this chunk or before it. */
   end: number;
   messages: number;
-  /** Of the payloads, about: a UTF-16 unit counts as one. */
+  /** Estimated bytes of the payloads: a UTF-16 unit counts as one. */
   bytes: number;
-  /** Positions of updates announced without their value, and of those that could not be announced. */
+  /** Positions of updates that were announced without their value. */
   readonly omitted: Set<number>;
+  /** Positions of updates that could not be announced. */
   readonly undeliverable: Set<number>;
   readonly lastOf: Map<string, number>;
 }
@@ -39,14 +40,14 @@ interface Sent {
 
 type ForTopic = EncodedMessage & TopicMessage;
 
-/** A chunk ends once it has this much; the next ones, up to three, are sent before the server has confirmed it. */
+/** Size at which a chunk ends. Up to three more are sent before the server has confirmed it. */
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 1024 * 1024;
 
 /**
- * Follows the log and publishes each update to the topics of the list. A batch is published whole or fails whole, and
- * then comes again (at least once, in order). Without topics there is no connection and everything is delivered at
- * once; a topic that is added gets what comes after.
+ * Follows the log and publishes each update to the topics of the list, in order and at least once: a batch that fails is
+ * published again as a whole. Without topics there is no connection, and every batch counts as delivered. A topic gets
+ * the updates that follow after it was added.
  *
  * @example
  * ```ts
@@ -86,34 +87,34 @@ export class BroadcasterSink implements FollowerSink {
     return this.#pusher.description;
   }
 
-  /** Messages published and confirmed: one for each topic of an update, those that came again included. */
+  /** Number of confirmed messages: one for each topic of an update, repeated ones included. */
   get published(): number {
     return this.#published;
   }
 
-  /** Updates announced without their value on at least one topic, as it was too large. */
+  /** Number of updates that were announced without their value on at least one topic, because it was too large. */
   get valuesOmitted(): number {
     return this.#valuesOmitted;
   }
 
-  /** Updates too large for at least one topic even without their value; `onError` was told of each. */
+  /** Number of updates that were too large for a topic even without their value. `onError` got each. */
   get undeliverable(): number {
     return this.#undeliverable;
   }
 
-  /** For each topic, the position of the last update published to it. */
+  /** Position of the last update that was published to each topic. */
   get lastPublished(): ReadonlyMap<string, number> {
     return this.#lastPublished;
   }
 
-  /** Connects where there are topics. */
+  /** Connects if there are topics. */
   async connect(_checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome> {
     this.#stopListening ??= this.#topics.onChange(() => this.#leaveIfUnneeded());
     if (this.#topics.size > 0) await this.#ready(signal);
     return 'resume';
   }
 
-  /** Publishes; resolves once every message is confirmed. Connects first where the topics came after `connect`. */
+  /** Publishes a batch. Resolves once every message is confirmed. Connects first if topics were added after `connect`. */
   async deliver(updates: readonly Update[], _through: number, signal: AbortSignal): Promise<void> {
     this.#delivering = true;
     try {
@@ -131,7 +132,7 @@ export class BroadcasterSink implements FollowerSink {
     await this.#pusher.disconnect();
   }
 
-  /** Calls `lost` when the connection breaks while nothing is being delivered. */
+  /** Calls `lost` when the connection breaks while no batch is being delivered. */
   onLost(lost: (cause: Error) => void): void {
     this.#pusher.onLost(lost);
   }
@@ -154,7 +155,7 @@ export class BroadcasterSink implements FollowerSink {
         if (sent.chunk.end === updates.length) break;
       }
     } catch (error) {
-      // Where a chunk failed before, that is the cause.
+      // An earlier chunk that failed is the cause.
       await queue.onIdle();
       throw error;
     }
@@ -164,7 +165,7 @@ export class BroadcasterSink implements FollowerSink {
   #send(updates: readonly Update[], start: number, signal: AbortSignal): Sent {
     const chunk = emptyChunk(start);
     const confirmed = this.#pusher.send(this.#messages(updates, chunk), signal);
-    // Nobody awaits it where one before it fails.
+    // It is not awaited if an earlier chunk fails.
     confirmed.catch(() => {});
     return { chunk, confirmed };
   }
@@ -178,15 +179,15 @@ export class BroadcasterSink implements FollowerSink {
     this.#valuesOmitted += [...chunk.omitted].filter(isNew).length;
     this.#undeliverable += undeliverable.length;
     this.#countedTo = Math.max(this.#countedTo, ...chunk.lastOf.values(), ...chunk.undeliverable);
-    for (const position of undeliverable) this.#tellUndeliverable(position);
+    for (const position of undeliverable) this.#reportUndeliverable(position);
   }
 
-  #tellUndeliverable(position: number): void {
+  #reportUndeliverable(position: number): void {
     const message = `The update at position ${position} is too large for a topic even without its value and was not announced there. Raise max_payload at the NATS server at ${this.#pusher.description}.`;
     this.#onError(new ContextCacheError('BACKEND_FAILED', message));
   }
 
-  /** The chunk's messages, each made when it is sent: none of them lives longer than that. */
+  /** Yields the messages of a chunk. Each is made when it is sent, so that none stays in memory. */
   *#messages(updates: readonly Update[], chunk: Chunk): Iterable<TopicMessage> {
     while (chunk.messages < CHUNK_MESSAGES && chunk.bytes < CHUNK_BYTES) {
       const update = updates[chunk.end];
@@ -203,7 +204,7 @@ export class BroadcasterSink implements FollowerSink {
     }
   }
 
-  /** The message, without its value where the topic does not take it; `undefined` where it does not even take that. */
+  /** Returns the message, without its value if that is too large for the topic; `undefined` if it is still too large. */
   #fitting(topic: string, update: Update, { id, payload, valueOmitted }: EncodedMessage): ForTopic | undefined {
     const whole = { topic, id, payload, valueOmitted };
     if (this.#pusher.takes(whole)) return whole;

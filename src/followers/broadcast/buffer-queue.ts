@@ -2,11 +2,11 @@ import PQueue from 'p-queue';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
 
-/** Settings of {@link ContextBufferQueue}. */
+/** Options of {@link ContextBufferQueue}. */
 export interface ContextBufferQueueOptions<Batch> {
-  /** Passes one batch on; the next one waits until it resolves. */
+  /** Delivers one batch. The next one waits until it resolves. */
   readonly deliver: (batch: Batch) => Promise<void>;
-  /** How many batches may be in the queue, the one being delivered included. Default 2, at least 1. */
+  /** Greatest number of batches in the queue, including the one being delivered. Default 2; an integer from 1. */
   readonly capacity?: number | undefined;
 }
 
@@ -22,11 +22,11 @@ interface Waiting<Batch> {
 }
 
 /**
- * A bounded window of batches between the log and a slow destination: batches are delivered one at a time, in order,
- * while the next ones are made. With a destination that takes a round-trip to confirm, the work of making a batch
- * falls into the waiting for the one before, and no more than `capacity` batches are ever in memory.
+ * A bounded queue of batches between the log and a slow destination. It delivers batches one at a time and in order while
+ * the caller makes the next ones, so the work of making a batch overlaps the round trip of the one before. At most
+ * `capacity` batches are in memory.
  *
- * The first failure stops it: nothing behind the failed batch is delivered, as that would leave a gap, and every call
+ * The first failure stops the queue, because going on would leave a gap: no later batch is delivered, and every call
  * rejects with that failure until {@link clear}.
  *
  * @example
@@ -40,10 +40,10 @@ export class ContextBufferQueue<Batch> {
   readonly #deliver: (batch: Batch) => Promise<void>;
   readonly #capacity: number;
   readonly #queue = new PQueue({ concurrency: 1 });
-  /** Pushes beyond the capacity, in order; each is taken in before any later push. */
+  /** Pushes beyond the capacity, in order. Each enters the queue before any later push. */
   #waiting: Waiting<Batch>[] = [];
   #failure: Error | undefined;
-  /** Counts the clears: a batch that fails after one belongs to the past. */
+  /** Number of clears. The failure of a batch from before a clear does not count. */
   #era = 0;
 
   constructor(options: ContextBufferQueueOptions<Batch>) {
@@ -56,12 +56,12 @@ export class ContextBufferQueue<Batch> {
     this.#queue.on('next', () => this.#admit());
   }
 
-  /** Batches in the queue, the one being delivered included; not those whose `push` still waits. */
+  /** Number of batches in the queue, including the one being delivered. Pushes that wait are not counted. */
   get size(): number {
     return this.#queue.size + this.#queue.pending;
   }
 
-  /** Takes a batch in; waits while the queue is full. Rejects with the failure that has stopped the queue. */
+  /** Adds a batch; waits while the queue is full. Rejects with the failure that stopped the queue. */
   push(batch: Batch): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.size < this.#capacity && this.#waiting.length === 0) {
@@ -71,7 +71,7 @@ export class ContextBufferQueue<Batch> {
     return new Promise((resolve, reject) => this.#waiting.push({ batch, resolve, reject }));
   }
 
-  /** Resolves once everything taken in is delivered; rejects with the failure that has stopped the queue. */
+  /** Resolves once every batch is delivered. Rejects with the failure that stopped the queue. */
   async onIdle(): Promise<void> {
     do {
       await this.#queue.onIdle();
@@ -80,13 +80,13 @@ export class ContextBufferQueue<Batch> {
   }
 
   /**
-   * Forgets a failure and every batch that is not yet being delivered; pushes that wait reject with `CLOSED`. The one
-   * being delivered runs to its end, which no longer counts.
+   * Discards the failure and all batches that are not yet being delivered; pushes that wait reject with `CLOSED`. The
+   * batch under way is finished, and its outcome is ignored.
    */
   clear(): void {
     this.#era += 1;
     this.#failure = undefined;
-    this.#drop(new ContextCacheError('CLOSED', 'The queue was cleared before it had taken this batch. Push it again.'));
+    this.#drop(new ContextCacheError('CLOSED', 'The queue was cleared before this batch entered it. Push it again.'));
   }
 
   #add(batch: Batch): void {
@@ -94,7 +94,7 @@ export class ContextBufferQueue<Batch> {
     void this.#queue.add(() => this.#run(batch, era));
   }
 
-  /** Never rejects: a failure must be known before the queue starts what is next. */
+  /** Never rejects: the failure must be noted before the queue starts the next batch. */
   async #run(batch: Batch, era: number): Promise<void> {
     try {
       await this.#deliver(batch);
@@ -118,7 +118,7 @@ export class ContextBufferQueue<Batch> {
   }
 
   #drop(reason: Error): void {
-    // Clearing makes room and says so: those that wait must be out of the way before.
+    // Clearing emits `next`, which would admit the pushes that wait: remove them first.
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#queue.clear();

@@ -8,28 +8,28 @@ import { type LinkOptions, NatsLink } from './nats-link.ts';
 import { checkTopic } from './topics.ts';
 import { headerBytes, type TopicMessage } from './wire-frames.ts';
 
-/** Settings of {@link ContextUpdateEventPusher}. */
+/** Options of {@link ContextUpdateEventPusher}. */
 export interface ContextUpdateEventPusherOptions {
-  /** `nats://user:password@host:4222`, `tls://host`; several as an array or separated by commas. */
+  /** URLs of the servers: `nats://user:password@host:4222`, `tls://host`; several as an array or separated by commas. */
   readonly url: string | readonly string[];
-  /** Credentials and TLS; as a function it is called for each connection, so that changed credentials are seen. */
+  /** Credentials and TLS. A function is called for each connection, so that changed credentials are used. */
   readonly connection?:
     | NatsConnectionSettings
     | (() => NatsConnectionSettings | Promise<NatsConnectionSettings>)
     | undefined;
-  /** What the server lists the connection as. Default `agent-context-cache`. */
+  /** Name of the connection in the lists of the server. Default `agent-context-cache`. */
   readonly name?: string | undefined;
-  /** How long connecting, or asking for streams, may take. Default 5000. */
+  /** Milliseconds that connecting, or looking for streams, may take. Default 5,000; more than 0. */
   readonly connectTimeoutMs?: number | undefined;
-  /** How long the server may take to confirm one window. Default 5000. */
+  /** Milliseconds that the server may take to confirm one window. Default 5,000; more than 0. */
   readonly flushTimeoutMs?: number | undefined;
-  /** `auto` (default): where a stream listens on a topic, its acknowledgement is waited for. `false`: plain NATS. */
+  /** `auto` (default): if a stream listens on a topic, wait for its acknowledgement. `false`: plain NATS. */
   readonly jetstream?: 'auto' | false | undefined;
-  /** How much is sent before it must be confirmed. Defaults: 4096 messages, 4 MiB. */
+  /** Greatest amount that is sent before it must be confirmed. Default: 4,096 messages, 4 MiB. */
   readonly window?: { readonly messages?: number; readonly bytes?: number } | undefined;
-  /** Default: the machine's clock. */
+  /** Source of time. Default: the machine's clock. */
   readonly clock?: Clock | undefined;
-  /** For tests: what opens a connection. Default: the client of NATS. */
+  /** Opens a connection; for tests. Default: the client of NATS. */
   readonly openLink?: OpenLink | undefined;
 }
 
@@ -48,25 +48,25 @@ const OPTIONS = optionNames<ContextUpdateEventPusherOptions>('ContextUpdateEvent
   openLink: true,
 });
 
-/** What is asked of a connection while it lasts. */
+/** The methods of a connection that the pusher uses. */
 export type Link = Pick<NatsLink, 'maxPayload' | 'down' | 'route' | 'unknown' | 'learn' | 'send' | 'close'>;
 
 /** Opens a connection, or rejects. */
 export type OpenLink = (request: ConnectRequest, options: LinkOptions) => Promise<Link>;
 
-/** More than the headers have beside topic and id. */
+/** Bytes of headers beside topic and id, rounded up. */
 const OVERHEAD_BYTES = 64;
 
 const openNatsLink: OpenLink = async (request, options) => NatsLink.over(await connectNats(request), options);
 
 /**
- * Publishes messages to NATS over one connection, in order, and knows when they have arrived. It never reconnects by
- * itself: after a rejection the connection is closed, and whoever uses it connects again and sends again what was not
- * confirmed (at least once). Each message carries `Nats-Msg-Id: <id>:<topic>`, by which a stream drops what it has
- * already (within its `duplicate_window`). Without a stream "confirmed" means that the server has taken it.
+ * Publishes messages to NATS over one connection, in order, and confirms their arrival. It never reconnects by itself: a
+ * rejection closes the connection, and the caller connects again and repeats what was not confirmed (at least once). Each
+ * message carries `Nats-Msg-Id: <id>:<topic>`, so a stream drops repeated messages within its `duplicate_window`. Without
+ * a stream a message is confirmed when the server has accepted it.
  *
- * A message refused by a stream in the middle of a window may be stored after later ones of
- * that window when it is sent again; its `position` tells its place.
+ * A message that a stream refuses in the middle of a window may be stored after later ones of that window when it is
+ * repeated; its `position` gives the order.
  *
  * @example
  * ```ts
@@ -84,11 +84,11 @@ export class ContextUpdateEventPusher {
   readonly #lostListeners = new Set<(cause: Error) => void>();
   #link: Link | undefined;
   #opening: Promise<void> | undefined;
-  /** Ends an attempt to connect that `disconnect` no longer wants. */
+  /** Ends an attempt to connect when `disconnect` is called. */
   #giveUp = new AbortController();
-  /** Calls of `send` that have not settled. */
+  /** Number of calls of `send` that have not settled. */
   #underWay = 0;
-  /** How often the server or a stream has refused what was published. */
+  /** Number of refusals by the server or a stream. */
   #refusals = 0;
 
   /** @throws {ContextCacheError} `INVALID_OPTION`. Does not connect. */
@@ -109,7 +109,7 @@ export class ContextUpdateEventPusher {
     return this.#address.shown;
   }
 
-  /** Whether there is a connection that can be used. */
+  /** `true` while there is a usable connection. */
   get connected(): boolean {
     return this.#link !== undefined && !this.#link.down.aborted;
   }
@@ -120,10 +120,10 @@ export class ContextUpdateEventPusher {
   }
 
   /**
-   * Connects; nothing where connected already.
+   * Connects. Does nothing if it is connected already.
    *
    * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED` (credentials refused); the signal's
-   *   reason where that aborts; `CLOSED` where `disconnect` came in between.
+   *   reason if it aborts; `CLOSED` if `disconnect` was called meanwhile.
    */
   async connect(signal?: AbortSignal): Promise<void> {
     if (this.connected) return;
@@ -134,7 +134,7 @@ export class ContextUpdateEventPusher {
   }
 
   /**
-   * Looks for streams on those of these topics it does not know yet. `publish` does it too; before it, to know
+   * Looks for streams on the topics that it does not know yet. `publish` does so as well; call this first if you need
    * {@link payloadLimit}.
    */
   async prepare(topics: Iterable<string>, signal?: AbortSignal): Promise<void> {
@@ -142,7 +142,7 @@ export class ContextUpdateEventPusher {
     const now = this.#clock.now();
     const unknown = link.unknown(topics, now);
     if (unknown.length === 0) return;
-    const message = `NATS at ${this.description} did not tell the streams of the topics in time. Check JetStream there, or set "jetstream" to false.`;
+    const message = `NATS at ${this.description} did not name the streams of the topics in time. Check JetStream there, or set "jetstream" to false.`;
     const timedOut = () => new ContextCacheError('TIMED_OUT', message);
     await this.#guard(link, signal, async () => {
       const learnt = link.learn(unknown, now);
@@ -150,12 +150,12 @@ export class ContextUpdateEventPusher {
     });
   }
 
-  /** Bytes that the payload of message `id` may have on a topic. */
+  /** Returns the greatest number of bytes that the payload of message `id` may have on a topic. */
   payloadLimit(topic: string, id: string): number {
     return this.#mostBytes(topic) - headerBytes(topic, this.#idNow(id));
   }
 
-  /** Whether a message is no larger than its topic takes. */
+  /** Returns `true` if a message is not too large for its topic. */
   takes({ topic, payload, id }: TopicMessage): boolean {
     // A UTF-16 unit becomes at most three bytes, so that most messages need not be measured.
     const atMost = 3 * (payload.length + topic.length + id.length) + OVERHEAD_BYTES;
@@ -163,11 +163,11 @@ export class ContextUpdateEventPusher {
   }
 
   /**
-   * Publishes all, in order; resolves once all of it has arrived.
+   * Publishes all messages in order. Resolves once all have arrived.
    *
    * @throws {ContextCacheError} `UNREACHABLE` (no connection, or lost), `TIMED_OUT` (some may have arrived),
    *   `BACKEND_FAILED` (no permission for a topic, or a stream refused), `INVALID_VALUE` (larger than
-   *   {@link payloadLimit}; nothing was sent); the signal's reason where that aborts.
+   *   {@link payloadLimit}; nothing was sent); the signal's reason if it aborts.
    */
   async publish(messages: readonly TopicMessage[], signal?: AbortSignal): Promise<void> {
     const topics = new Set(messages.map(({ topic }) => topic));
@@ -178,10 +178,10 @@ export class ContextUpdateEventPusher {
   }
 
   /**
-   * Publishes messages that {@link takes} has agreed to, on topics that are prepared. They are asked for one by one and
-   * written before this returns; it resolves once all have arrived. The next ones may be sent before that.
+   * Publishes messages that {@link takes} accepts, on prepared topics. Iterates and writes them before it returns, and
+   * resolves once all have arrived. More messages may be sent before that.
    *
-   * @throws {ContextCacheError} as {@link publish}.
+   * @throws {ContextCacheError} the errors of {@link publish}.
    */
   async send(messages: Iterable<TopicMessage>, signal?: AbortSignal): Promise<void> {
     const link = this.#usableLink();
@@ -200,7 +200,7 @@ export class ContextUpdateEventPusher {
     }
   }
 
-  /** Closes the connection, and gives up making one. Never rejects; twice is fine. */
+  /** Closes the connection, and ends an attempt to connect. Never rejects. Calling it twice is fine. */
   async disconnect(): Promise<void> {
     const cause = closed();
     this.#giveUp.abort(cause);
@@ -208,15 +208,15 @@ export class ContextUpdateEventPusher {
     await this.#drop(cause);
   }
 
-  /** Calls `lost` when the connection ends while nothing is being published. Returns how to stop. */
+  /** Calls `lost` when the connection ends while no message is being published. Returns a function that removes the listener. */
   onLost(lost: (cause: Error) => void): () => void {
     this.#lostListeners.add(lost);
     return () => this.#lostListeners.delete(lost);
   }
 
   /**
-   * What was behind a refused message may have been stored. Under its old id a stream would pass over its repeat, and
-   * keep it before what was refused; under a new one it comes again, in order.
+   * Returns the id for the next attempt. Messages after a refused one may have been stored. Repeated with their old ids,
+   * the stream would drop them and so keep them before the refused one; with new ids they are stored again, in order.
    */
   #idNow(id: string): string {
     return this.#refusals === 0 ? id : `${id}~${this.#refusals}`;
@@ -231,7 +231,7 @@ export class ContextUpdateEventPusher {
   }
 
   async #open(signal: AbortSignal | undefined): Promise<void> {
-    // Taken before anything is awaited, so that a disconnect() from now on ends this attempt.
+    // Read before the first await, so that a disconnect() from now on ends this attempt.
     const giveUp = this.#giveUp.signal;
     await this.#drop(closed());
     const { connection = {}, name = 'agent-context-cache', jetstream = 'auto' } = this.#options;
@@ -268,12 +268,12 @@ export class ContextUpdateEventPusher {
     for (const lost of [...this.#lostListeners]) lost(cause);
   }
 
-  /** A connection with anything doubtful on it is not used again: what it still holds must not go out later. */
+  /** Closes the connection after any failure: messages that it still holds must not go out later. */
   async #guard(link: Link, signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (reason) {
-      // A link that is down tells more than the call that failed because of it.
+      // The error of a link that is down says more than that of the failed call.
       const error = toError(link.down.aborted ? link.down.reason : reason);
       if (link === this.#link) await this.disconnect();
       if (error instanceof ContextCacheError || signal?.aborted === true) throw error;
@@ -293,18 +293,18 @@ export class ContextUpdateEventPusher {
     return { clock: this.#clock, timeoutMs, timedOut, signals: [link.down, signal] };
   }
 
-  /** Bytes of headers and payload on a topic at the most. */
+  /** Returns the greatest number of bytes of headers and payload on a topic. */
   #mostBytes(topic: string): number {
     const link = this.#usableLink();
     return link.route(topic)?.maxBytes ?? link.maxPayload;
   }
 
-  /** The messages with the ids that they have now. */
+  /** Returns the messages with their present ids. */
   #named(messages: Iterable<TopicMessage>): Iterable<TopicMessage> {
     return this.#refusals === 0 ? messages : withIds(messages, (id) => this.#idNow(id));
   }
 
-  /** Cuts the messages so that the client never buffers more than one window. */
+  /** Splits the messages so that the client never buffers more than one window. */
   *#windows(messages: readonly TopicMessage[]): Iterable<TopicMessage[]> {
     let window: TopicMessage[] = [];
     let bytes = 0;

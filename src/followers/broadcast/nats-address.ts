@@ -1,12 +1,12 @@
 import { ContextCacheError } from '../../core/errors.ts';
 
-/** Where NATS is, taken apart: what the client needs, and a text that is safe to show. */
+/** The parts of one or more NATS URLs, and a text that is safe to show. */
 export interface NatsAddress {
   /** `host:port` of each server. */
   readonly servers: readonly string[];
   /** The servers without user, password or token, for messages. */
   readonly shown: string;
-  /** A server's URL began with `tls:`. */
+  /** `true` if the URL of a server begins with `tls:`. */
   readonly tls: boolean;
   readonly user?: string;
   readonly pass?: string;
@@ -17,7 +17,7 @@ export interface NatsAddress {
 const DEFAULT_PORT = '4222';
 
 /**
- * Takes one or more NATS URLs apart (`nats://user:password@host:4222`, `tls://host`, `host:4222`; several as an array
+ * Parses one or more NATS URLs (`nats://user:password@host:4222`, `tls://host`, `host:4222`; several as an array
  * or separated by commas). User, password or token are those of the first URL that has any.
  *
  * @throws {ContextCacheError} `INVALID_OPTION`; the URL itself is not shown, as it may hold a password.
@@ -50,7 +50,7 @@ function credentialsOf({ username, password }: URL): Pick<NatsAddress, 'user' | 
     const name = decodeURIComponent(username);
     return password === '' ? { token: name } : { user: name, pass: decodeURIComponent(password) };
   } catch {
-    // The decoder's error would quote what may be a password.
+    // The error of the decoder quotes the text, which may be a password.
     throw new ContextCacheError(
       'INVALID_OPTION',
       'User or password in a NATS URL is not percent-encoded: write % as %25.',

@@ -9,16 +9,16 @@ import { ContextCacheError, toError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
 import type { NatsAddress } from './nats-address.ts';
 
-/** How to log in and encrypt. What is absent is taken from the URL. */
+/** Credentials and TLS for NATS. Absent fields are taken from the URL. */
 export interface NatsConnectionSettings {
   readonly user?: string;
   readonly pass?: string;
   readonly token?: string;
-  /** Path of a `.creds` file; read anew for each connection. */
+  /** Path of a `.creds` file, which is read for each connection. */
   readonly credentials?: string;
-  /** As the client takes it: `caFile`, `certFile`, `keyFile`, `handshakeFirst`, …; `{}` demands TLS. */
+  /** TLS options of the client: `caFile`, `certFile`, `keyFile`, `handshakeFirst`, …; `{}` demands TLS. */
   readonly tls?: NodeConnectionOptions['tls'];
-  /** What the subjects of answers begin with, where permissions demand it. Default `_INBOX`. */
+  /** Beginning of the subjects of answers, if permissions require another one. Default `_INBOX`. */
   readonly inboxPrefix?: string;
 }
 
@@ -41,12 +41,12 @@ export interface ConnectRequest {
   readonly signals: readonly (AbortSignal | undefined)[];
 }
 
-/** A dead server is noticed on an idle connection after about three of these. */
+/** Milliseconds between two pings. A dead server is detected on an idle connection after about three of them. */
 const PING_INTERVAL_MS = 20_000;
 
 /**
- * Opens a connection that does not reconnect by itself: whoever uses it owns that. An attempt that fails, is given up
- * or takes too long leaves no socket and no timer behind.
+ * Opens a connection that does not reconnect by itself; the caller does. An attempt that fails, is aborted or takes too
+ * long leaves no socket and no timer behind.
  *
  * @throws {ContextCacheError} `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED` (credentials refused), `INVALID_OPTION`
  *   (credentials file).
@@ -67,19 +67,19 @@ export async function connectNats(request: ConnectRequest): Promise<NatsConnecti
   }
 }
 
-/** An attempt that nobody waits for any longer may try the host's other addresses, or succeed. */
+/** Ends an abandoned attempt, which may still try other addresses of the host, or succeed. */
 async function tidyUp(attempt: Promise<NatsConnection>, sockets: SocketWatch): Promise<void> {
   try {
     const late = await attempt;
     await late.close();
   } catch {
-    // How it failed has been told already.
+    // The failure has been reported already.
   } finally {
     sockets.close();
   }
 }
 
-/** Settings of the URL, and over them those given beside it. */
+/** Returns the options of the client: those of the URL, overridden by the given ones. */
 function clientOptions(request: ConnectRequest, authenticator: Authenticator | undefined): NodeConnectionOptions {
   const { address, settings } = request;
   const { tls = address.tls ? {} : undefined } = settings;
@@ -138,8 +138,8 @@ function explain(error: Error, request: ConnectRequest): Error {
 }
 
 /**
- * Knows the sockets that are opened while some work runs. The client forgets the socket of an attempt that timed out
- * before the server's greeting: it would stay open for as long as a paused server exists.
+ * Records the sockets that are opened during some work. The client forgets the socket of an attempt that timed out before
+ * the greeting of the server, and it would stay open as long as a paused server exists.
  */
 class SocketWatch {
   readonly #scope = new AsyncLocalStorage<SocketWatch>();
@@ -157,7 +157,7 @@ class SocketWatch {
     return this.#scope.run(this, work);
   }
 
-  /** Those there are and those to come. */
+  /** Destroys all sockets, and those that are opened from now on. */
   destroyAll(): void {
     this.#refuse = true;
     for (const socket of this.#sockets) socket.destroy();

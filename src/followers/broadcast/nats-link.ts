@@ -11,11 +11,11 @@ import {
 } from './topic-route.ts';
 import { type TopicMessage, WireFrames } from './wire-frames.ts';
 
-/** How a link is made out of a connection. */
+/** Options of {@link NatsLink.over}. */
 export interface LinkOptions {
-  /** What the subjects of answers begin with. */
+  /** Beginning of the subjects of answers. */
   readonly inboxPrefix: string | undefined;
-  /** Whether streams are asked for. */
+  /** `auto`: look for streams; `false`: every topic is plain NATS. */
   readonly jetstream: 'auto' | false;
   readonly timeoutMs: number;
 }
@@ -24,12 +24,12 @@ interface KnownRoute extends TopicRoute {
   readonly askedAt: number;
 }
 
-/** A stream made while the connection stands is noticed after this time. */
+/** Milliseconds after which a route is looked up again, so that a stream created meanwhile is found. */
 const ROUTE_AGE_MS = 60_000;
 
 /**
- * One connection, from opening to its end: what is known of its topics, and what went wrong with it. Nothing is ever
- * mended in it; a link that is down is replaced.
+ * One connection, from opening to its end, with the routes of its topics and the cause of its end. It does not recover; a
+ * link that is down is replaced.
  */
 export class NatsLink {
   readonly #connection: NatsConnection;
@@ -47,7 +47,7 @@ export class NatsLink {
     this.#findRoute = findRoute;
   }
 
-  /** @throws {ContextCacheError} `BACKEND_FAILED` where the server is so old that it takes no headers. */
+  /** @throws {ContextCacheError} `BACKEND_FAILED` if the server is too old for headers. */
   static async over(connection: NatsConnection, options: LinkOptions): Promise<NatsLink> {
     if (connection.info?.headers !== true) {
       await connection.close();
@@ -67,17 +67,17 @@ export class NatsLink {
     return maxPayloadOf(this.#connection);
   }
 
-  /** Aborted, with the cause, once the connection cannot be used any longer. */
+  /** Aborts with the cause once the connection is unusable. */
   get down(): AbortSignal {
     return this.#down.signal;
   }
 
-  /** The route of a topic that {@link learn} has looked at. */
+  /** Returns the route of a topic that {@link learn} has looked up. */
   route(topic: string): TopicRoute | undefined {
     return this.#routes.get(topic);
   }
 
-  /** Those of the topics whose route is not known, or was asked for too long ago. */
+  /** Returns the topics whose route is unknown, or was looked up too long ago. */
   unknown(topics: Iterable<string>, now: number): string[] {
     return [...topics].filter((topic) => {
       const route = this.#routes.get(topic);
@@ -85,7 +85,7 @@ export class NatsLink {
     });
   }
 
-  /** Asks for the routes of these topics. */
+  /** Looks up the routes of topics. */
   async learn(topics: readonly string[], now: number): Promise<void> {
     await Promise.all(
       topics.map(async (topic) => this.#routes.set(topic, { ...(await this.#findRoute(topic)), askedAt: now })),
@@ -93,19 +93,19 @@ export class NatsLink {
   }
 
   /**
-   * Sends the messages in order, at once; resolves once the server has handled all and the streams have stored theirs.
-   * The next ones may be sent before that.
+   * Sends messages at once and in order. Resolves once the server has handled all and the streams have stored theirs. More
+   * messages may be sent before that.
    */
   async send(messages: Iterable<TopicMessage>): Promise<void> {
     for (const message of messages) this.#frames.add(message, this.#replyTo(message.topic));
     this.#frames.flush();
     await Promise.all([this.#connection.flush(), this.#acknowledgements?.settled()]);
-    // What the server refused came before its answer to the flush, but is told by way of an iterator: let it run.
+    // Refusals arrive before the answer to the flush, but through an iterator: let it run.
     await new Promise((resolve) => setImmediate(resolve));
     this.down.throwIfAborted();
   }
 
-  /** Ends the link; never rejects. */
+  /** Ends the link. Never rejects. */
   async close(cause: Error): Promise<void> {
     this.#fail(cause);
     try {
@@ -115,7 +115,7 @@ export class NatsLink {
     }
   }
 
-  /** Where the stream on the topic, if there is one, is to acknowledge a message. */
+  /** Returns the reply subject for the acknowledgement of the stream on a topic, if there is a stream. */
   #replyTo(topic: string): string | undefined {
     if (this.#routes.get(topic)?.acknowledged !== true) return undefined;
     this.#acknowledgements ??= new Acknowledgements(this.#connection, this.#makeInbox());
@@ -128,11 +128,11 @@ export class NatsLink {
 
   async #watchEnd(): Promise<void> {
     const cause = await this.#connection.closed();
-    const message = 'The connection to NATS was lost. It is made again; the server may tell the reason.';
+    const message = 'The connection to NATS was lost. It is made again; the log of the server may say why.';
     this.#fail(new ContextCacheError('UNREACHABLE', message, cause instanceof Error ? { cause } : undefined));
   }
 
-  /** A refused publish is told nowhere else. The iterator ends with the connection. */
+  /** Detects a refused publish, which only the status reports. The iterator ends with the connection. */
   async #watchStatus(): Promise<void> {
     for await (const status of this.#connection.status()) {
       if (status.type !== 'error' || !isPermissionViolation(status.error)) continue;
@@ -145,8 +145,8 @@ export class NatsLink {
 }
 
 /**
- * Writes bytes of the protocol in order with what the client itself sends. Only its own `publish` is passed by, which
- * makes each message by itself.
+ * Returns a function that writes bytes of the protocol, in order with what the client itself sends. It bypasses only the
+ * client's `publish`, which encodes each message separately.
  */
 function writerTo(connection: NatsConnection): (bytes: Uint8Array) => void {
   const { protocol } = connection as NatsConnectionImpl;

@@ -5,10 +5,9 @@ import type { ContextUpdateMessage } from './public-message.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Reads a public message as it came from a topic. Every documented field is checked; fields this version does not
- * know are left as they are.
+ * Reads a public message from a topic. Checks every documented field, and keeps fields that this version does not know.
  *
- * @throws {ContextCacheError} `INVALID_VALUE`, naming the field that is not as documented.
+ * @throws {ContextCacheError} `INVALID_VALUE`, naming the field that does not match its documentation.
  *
  * @example
  * ```ts
@@ -20,7 +19,7 @@ export function parsePublicMessage(text: string): ContextUpdateMessage {
   return checkPublicMessage(parseJson(text));
 }
 
-/** As {@link parsePublicMessage}, of a message that is a value already. */
+/** Checks a message that is already parsed; otherwise the same as {@link parsePublicMessage}. */
 export function checkPublicMessage(candidate: unknown): ContextUpdateMessage {
   const message = fieldsOf('The message', candidate);
   need(message.event_type === 'context_update', 'event_type', '"context_update"');
@@ -53,7 +52,7 @@ function checkAdditions(message: Fields): void {
   need(typeof message.at === 'number', 'at', 'a number');
 }
 
-/** Fields that are there only where they say something. */
+/** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
@@ -74,7 +73,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, which may hold a value.
+    // The message of the parser quotes the text, which may hold a value.
     throw new ContextCacheError('INVALID_VALUE', 'The message is not JSON. Only context_update messages can be read.');
   }
 }

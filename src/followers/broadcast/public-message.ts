@@ -1,34 +1,34 @@
 import { optionNames } from '../../core/options.ts';
 import type { Update } from '../../core/update.ts';
 
-/** What the message on a topic says: the documented fields first, then additions beside them. */
+/** The message on a topic: first the fields of the specification, then additions. */
 export interface ContextUpdateMessage {
   readonly event_type: 'context_update';
-  /** Who sends: the environment's SUBJECT_ID, or `null`. */
+  /** The sender: the environment variable `SUBJECT_ID` or the option `subjectId`; `null` if neither is set. */
   readonly sender_subject_id: string | null;
   readonly event_data: {
     readonly operation: 'set' | 'delete' | 'clear_namespace';
     readonly namespace: string;
     /** `null` for `clear_namespace`. */
     readonly key: string | null;
-    /** `null` for `delete`, for `clear_namespace`, and where `value_omitted` says so. */
+    /** `null` for `delete`, for `clear_namespace`, and if `value_omitted` is true. */
     readonly value: unknown;
   };
-  /** The same for every copy of this message; a receiver that has seen it may drop it. */
+  /** The same for every copy of this message, so that a receiver can drop a repeated one. */
   readonly event_id: string;
-  /** Place of the update in the sender's log; ascending on a topic, apart from messages that come again. */
+  /** Position of the update in the log of the sender. Ascending on a topic, except for repeated messages. */
   readonly position: number;
   /** Version of the namespace after the update. */
   readonly version: number;
-  /** When it was asked for, epoch milliseconds. */
+  /** Instant of the command, epoch milliseconds. */
   readonly at: number;
-  /** Who asked; absent where nobody was named. */
+  /** The agent that asked for the update; absent if none was named. */
   readonly agent?: string;
-  /** When the entry expires, epoch milliseconds; absent: never. */
+  /** Instant at which the entry expires, epoch milliseconds; absent: never. */
   readonly expires_at?: number;
-  /** The namespace was also taken off the list. */
+  /** The namespace was also removed from the list. */
   readonly drop?: true;
-  /** Why an entry went without anybody asking. */
+  /** The reason of a `delete` that no caller asked for. */
   readonly cause?: 'expire' | 'evict';
   /** The value was too large for the topic: read it from the cache. */
   readonly value_omitted?: true;
@@ -42,21 +42,21 @@ export interface EncodedMessage {
   readonly id: string;
   /** The message as JSON text. */
   readonly payload: string;
-  /** Whether the value is left out. */
+  /** `true` if the value is left out. */
   readonly valueOmitted: boolean;
 }
 
-/** Settings of {@link ContextUpdateProcessor}. */
+/** Options of {@link ContextUpdateProcessor}. */
 export interface ContextUpdateProcessorOptions {
-  /** Who sends. Default: the environment variable SUBJECT_ID as it is now; `null` where that is unset or empty. */
+  /** The sender. Default: the environment variable `SUBJECT_ID` at this moment; `null` if it is unset or empty. */
   readonly subjectId?: string | null | undefined;
-  /** Id of the log the updates come from: makes `event_id` unique among caches. */
+  /** Id of the log of the updates, which makes `event_id` unique among caches. */
   readonly log: string;
 }
 
 const OPTIONS = optionNames<ContextUpdateProcessorOptions>('ContextUpdateProcessor', { subjectId: true, log: true });
 
-/** The public word for an operation; `undefined` where there is none and so no message. */
+/** The public name of an operation; `undefined` if the operation is not announced. */
 const WORD: Readonly<Record<Update['operation'], ContextUpdateMessage['event_data']['operation'] | undefined>> = {
   set: 'set',
   delete: 'delete',
@@ -67,9 +67,8 @@ const WORD: Readonly<Record<Update['operation'], ContextUpdateMessage['event_dat
 };
 
 /**
- * Makes the public message of an update. The text is the JSON of a {@link ContextUpdateMessage}, its fields in the
- * documented order, without spaces; an `expire` or `evict` is announced as `delete` with its cause, a `touch` not at
- * all.
+ * Makes the public message of an update: the JSON text of a {@link ContextUpdateMessage} with its fields in the documented
+ * order, without spaces. An `expire` or `evict` is announced as `delete` with its cause; a `touch` is not announced.
  *
  * @example
  * ```ts
@@ -80,10 +79,10 @@ const WORD: Readonly<Record<Update['operation'], ContextUpdateMessage['event_dat
  */
 export class ContextUpdateProcessor {
   readonly #log: string;
-  /** The constant texts before the operation and before the position within `event_id`. */
+  /** Constant texts before the operation and before the position in `event_id`. */
   readonly #opening: string;
   readonly #eventId: string;
-  /** Updates come in runs of one namespace: its JSON is made once a run. */
+  /** JSON of the last namespace. Updates come in runs of one namespace, so it is made once for each run. */
   #namespace = '';
   #namespaceJson = '""';
 
@@ -95,7 +94,7 @@ export class ContextUpdateProcessor {
     this.#eventId = `},"event_id":${JSON.stringify(`${options.log}-`).slice(0, -1)}`;
   }
 
-  /** The message; `undefined` where the update has no word in public. */
+  /** Returns the message; `undefined` if the update is not announced. */
   process(update: Update): EncodedMessage | undefined {
     const word = WORD[update.operation];
     if (word === undefined) return undefined;
@@ -104,7 +103,7 @@ export class ContextUpdateProcessor {
     return json === undefined ? this.withoutValue(update) : this.#encode(update, word, json, undefined);
   }
 
-  /** The message without its value, for a topic that cannot carry it; `undefined` where {@link process} gives that. */
+  /** Returns the message without its value, for a topic that cannot carry it; `undefined` if the update is not announced. */
   withoutValue(update: Update): EncodedMessage | undefined {
     const word = WORD[update.operation];
     if (word === undefined) return undefined;
@@ -142,8 +141,8 @@ function extras(update: Update, omittedBytes: number | undefined): string {
 }
 
 /**
- * The value as JSON text; `undefined` for what has none. Admitted values always have one; a value kept by reference
- * may be anything by now, and must not stop the updates after it.
+ * Returns the value as JSON text; `undefined` if it has none. Values of the cache have one; a value that a primary keeps by
+ * reference may have been changed to anything, and must not block the updates after it.
  */
 function jsonOf(value: unknown): string | undefined {
   try {

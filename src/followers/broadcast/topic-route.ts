@@ -2,29 +2,29 @@ import type { JetStreamApiError, StreamInfo } from '@nats-io/jetstream';
 import type { NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { toError } from '../../core/errors.ts';
 
-/** How a message gets to a topic, and how large it may be. */
+/** The kind of a topic, and the greatest size of its messages. */
 export interface TopicRoute {
-  /** A JetStream stream listens and acknowledges what it has stored. */
+  /** `true` if a JetStream stream listens and acknowledges stored messages. */
   readonly acknowledged: boolean;
-  /** Bytes of headers and payload at the most. */
+  /** Greatest number of bytes of headers and payload. */
   readonly maxBytes: number;
 }
 
-/** Finds out how messages get to a topic of one connection. */
+/** Looks up the route of a topic on one connection. */
 export type FindRoute = (topic: string) => Promise<TopicRoute>;
 
-/** Every topic is plain NATS. */
+/** Returns a lookup for which every topic is plain NATS. */
 export function plainRoutes(connection: NatsConnection): FindRoute {
   return () => Promise.resolve(plain(connection));
 }
 
-/** How long a server without JetStream is asked whether another one of its system has it. */
+/** Milliseconds that the lookup may take at a server without JetStream: another server of its system may have it. */
 const ELSEWHERE_TIMEOUT_MS = 1_000;
 
 /**
- * Asks JetStream which stream listens on a topic. Where JetStream is off, or may not be asked, every topic is plain
- * NATS. A server that has JetStream and does not answer in time has not said so: that rejects, as taking a topic for
- * plain would give up its acknowledgements. The caller's own deadline should come before twice `timeoutMs`.
+ * Returns a lookup that asks JetStream which stream listens on a topic. If JetStream is off, or the user may not ask it,
+ * every topic is plain NATS. If a server with JetStream does not answer in time, the lookup rejects: treating the topic as
+ * plain would lose its acknowledgements. The deadline of the caller should be shorter than twice `timeoutMs`.
  */
 export async function streamRoutes(connection: NatsConnection, timeoutMs: number): Promise<FindRoute> {
   const { jetstreamManager } = await import('@nats-io/jetstream');
@@ -38,7 +38,7 @@ export async function streamRoutes(connection: NatsConnection, timeoutMs: number
       const [stream] = await manager.streams.names(topic).next();
       return stream === undefined ? plain(connection) : acknowledgedBy(await manager.streams.info(stream), connection);
     } catch (thrown) {
-      // Without JetStream the question is answered at once, unless somebody subscribes to everything: then it times
+      // Without JetStream the question is answered at once, unless a client subscribes to everything: then it times
       // out, or gets an answer that makes no sense.
       if (here && !meansUnavailable(toError(thrown))) throw thrown;
       unavailable = true;
@@ -57,15 +57,15 @@ function acknowledgedBy({ config }: StreamInfo, connection: NatsConnection): Top
   return { acknowledged: !silent, maxBytes: limit > 0 ? Math.min(most, limit) : most };
 }
 
-/** What NATS allows where nothing else is configured. */
+/** Default of `max_payload` in NATS, bytes. */
 const DEFAULT_MAX_PAYLOAD = 1_048_576;
 
-/** The server's `max_payload`. */
+/** Returns the `max_payload` of the server in bytes. */
 export function maxPayloadOf(connection: NatsConnection): number {
   return connection.info?.max_payload ?? DEFAULT_MAX_PAYLOAD;
 }
 
-/** JetStream's own code for "not enabled on this server". */
+/** The code of JetStream for "not enabled on this server". */
 const NOT_ENABLED = 10_076;
 
 function meansUnavailable(error: Error): boolean {
@@ -73,7 +73,7 @@ function meansUnavailable(error: Error): boolean {
   return error.name === 'JetStreamApiError' && (error as JetStreamApiError).code === NOT_ENABLED;
 }
 
-/** Whether the server refused a subject, directly or as the cause of a request's failure. */
+/** Returns `true` if the server refused a subject, directly or as the cause of a failed request. */
 export function isPermissionViolation(error: unknown): error is PermissionViolationError {
   if (!(error instanceof Error)) return false;
   return error.name === 'PermissionViolationError' || isPermissionViolation(error.cause);

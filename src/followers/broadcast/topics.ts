@@ -1,12 +1,12 @@
 import { ContextCacheError } from '../../core/errors.ts';
 
-/** Bytes a topic may have at the most, in UTF-8. */
+/** Greatest length of a topic in bytes of UTF-8. */
 export const MAX_TOPIC_BYTES = 255;
 
 /**
- * Checks that a topic is a concrete NATS subject: tokens separated by `.`, none of them empty, without wildcards,
- * white space or control characters, not in the server's own `$…` or `_INBOX.…`, at most {@link MAX_TOPIC_BYTES}
- * bytes. Anything else would reach subjects it should not, or be cut by the protocol.
+ * Checks that a topic is a concrete NATS subject of at most {@link MAX_TOPIC_BYTES} bytes: tokens separated by `.`, none
+ * of them empty, without wildcards, white space or control characters, and outside `$…` and `_INBOX.…`, which belong to
+ * the server. Any other text would reach other subjects, or break the protocol.
  *
  * @throws {ContextCacheError} `INVALID_OPTION`, with the remedy.
  */
@@ -36,16 +36,16 @@ function problemOf(topic: string): string | undefined {
   return undefined;
 }
 
-/** A topic and the log position it was added after. */
+/** A topic, and the position in the log after which it was added. */
 export interface TopicEntry {
   readonly topic: string;
-  /** Only updates with a greater position are published to the topic: a topic does not get the past. */
+  /** Only updates with a greater position are published to the topic. */
   readonly since: number;
 }
 
 /**
- * The topics that updates are published to; may change while the cache runs. The order is kept and a topic is in the
- * list once. Each topic remembers the log position it was added after.
+ * The list of topics that updates are published to. It may change while the cache runs. Topics keep their order, and each
+ * is listed once. A topic has the position in the log after which it was added, and gets only later updates.
  *
  * @example
  * ```ts
@@ -57,16 +57,16 @@ export interface TopicEntry {
  * ```
  */
 export class TopicsListConfig {
-  /** In the order of the list; replaced as a whole by each change. */
+  /** Position of each topic, in the order of the list. Each change replaces the map. */
   #since: ReadonlyMap<string, number>;
   #list: readonly string[] = [];
-  /** The greatest `since`: after it, every topic gets every update. */
+  /** The greatest `since`. Every topic gets every update after it. */
   #latest = 0;
   readonly #listeners = new Set<(topics: string[]) => void>();
 
   /**
-   * @param entries what {@link entries} gave before; default: no topics.
-   * @throws {ContextCacheError} `INVALID_OPTION` for a topic that is none, or a position that is none.
+   * @param entries topics as {@link entries} returns them. Default: none.
+   * @throws {ContextCacheError} `INVALID_OPTION` if a topic or a position is invalid.
    */
   constructor(entries: Iterable<TopicEntry> = []) {
     const since = new Map<string, number>();
@@ -78,30 +78,30 @@ export class TopicsListConfig {
     this.#index();
   }
 
-  /** How many topics there are. */
+  /** Number of topics. */
   get size(): number {
     return this.#list.length;
   }
 
-  /** The topics, in order. The array is the caller's own. */
+  /** Returns the topics in order, as a new array. */
   list(): string[] {
     return [...this.#list];
   }
 
-  /** The topics with their positions, in order: plain data, to be kept and given to the constructor again. */
+  /** Returns the topics with their positions, in order: plain data that can be stored and given to the constructor. */
   entries(): TopicEntry[] {
     return Array.from(this.#since, ([topic, since]) => ({ topic, since }));
   }
 
-  /** The topics that the update at `position` is published to. */
+  /** Returns the topics that the update at `position` is published to. */
   at(position: number): readonly string[] {
     if (position > this.#latest) return this.#list;
     return this.#list.filter((topic) => position > (this.#since.get(topic) ?? 0));
   }
 
   /**
-   * Replaces the list. Topics that stay keep the position they were added after; new ones get `since`. All topics are
-   * checked before anything changes.
+   * Replaces the list. Topics that stay keep their position; new ones get `since`. All topics are checked before anything
+   * changes.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`.
    */
@@ -121,7 +121,7 @@ export class TopicsListConfig {
   }
 
   /**
-   * Adds a topic at the end; `false` where it is there already (it then keeps its position).
+   * Adds a topic at the end. Returns `false` if it is listed already; it then keeps its position.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`.
    */
@@ -132,7 +132,7 @@ export class TopicsListConfig {
     return true;
   }
 
-  /** Takes a topic off the list; `false` where it was not on it. */
+  /** Removes a topic. Returns `false` if it was not listed. */
   remove(topic: string): boolean {
     const next = new Map(this.#since);
     if (!next.delete(topic)) return false;
@@ -140,7 +140,7 @@ export class TopicsListConfig {
     return true;
   }
 
-  /** Calls `listener` with the list after each change of it. Returns how to stop. */
+  /** Calls `listener` with the list after each change. Returns a function that removes the listener. */
   onChange(listener: (topics: string[]) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

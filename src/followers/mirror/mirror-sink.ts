@@ -7,20 +7,20 @@ import type { Capture } from '../../core/namespace-state.ts';
 import { createUpdate, type Update } from '../../core/update.ts';
 import type { ConnectOutcome, FollowerSink, StateCapture } from '../../storage/follower-sink.ts';
 
-/** Estimated bytes of what one call of the secondary is given, about, so that it can be done in time. */
+/** Estimated bytes in one call of the secondary, so that the call ends in time. */
 const CALL_BYTES = 32 * 1024 * 1024;
 
-/** Carries the updates to the secondary backend. */
+/** Writes the updates to the secondary backend. */
 export class MirrorSink implements FollowerSink {
   readonly batchSize = 8192;
   readonly #secondary: BaseContextCache;
   readonly #owner: Owner;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  /** Where the secondary is, as far as is known: the next batch follows on it. */
+  /** Last known position of the secondary. The next batch follows on it. */
   #position = 0;
 
-  /** `timeoutMs`: how long one call of the secondary may take before it counts as failed. */
+  /** @param timeoutMs milliseconds that one call of the secondary may take before it counts as failed. */
   constructor(secondary: BaseContextCache, owner: Owner, clock: Clock, timeoutMs: number) {
     this.#secondary = secondary;
     this.#owner = owner;
@@ -29,8 +29,8 @@ export class MirrorSink implements FollowerSink {
   }
 
   /**
-   * A secondary that keeps its position says itself where it is. One that has lost it, though this log has written to
-   * it before, has been emptied or put back: the whole state is copied to it.
+   * Claims the secondary and reads its position. A secondary without a position, although this log has written to it
+   * before, was emptied or restored: the whole state is copied to it.
    */
   async connect(checkpoint: number, signal: AbortSignal): Promise<ConnectOutcome> {
     await this.#call(async (limited) => this.#secondary.connect?.(limited), signal);
@@ -52,14 +52,14 @@ export class MirrorSink implements FollowerSink {
   }
 
   /**
-   * Makes the secondary equal to the cut. Namespaces that are not in it are dropped, unless another cache mirrors to the
-   * same place.
+   * Makes the secondary equal to the capture. Drops namespaces that are not in the capture, unless another log has written
+   * there as well.
    */
-  async resync(cut: StateCapture, signal: AbortSignal): Promise<void> {
-    // Until the end the secondary counts as empty: cut short, this begins anew.
+  async resync(state: StateCapture, signal: AbortSignal): Promise<void> {
+    // The secondary counts as empty until the end, so an interrupted copy restarts.
     await this.#call(async (limited) => this.#secondary.resetPosition?.(this.#owner.log, 0, limited), signal);
     const unknown = new Set(await this.#call(async () => this.#secondary.listNamespaces(), signal));
-    for await (const capture of cut.namespaces()) {
+    for await (const capture of state.namespaces()) {
       signal.throwIfAborted();
       unknown.delete(capture.name);
       await this.#copy(capture, signal);
@@ -72,10 +72,10 @@ export class MirrorSink implements FollowerSink {
       for (const name of unknown) await this.#drop(name, signal);
     }
     await this.#call(
-      async (limited) => this.#secondary.resetPosition?.(this.#owner.log, cut.position, limited),
+      async (limited) => this.#secondary.resetPosition?.(this.#owner.log, state.position, limited),
       signal,
     );
-    this.#position = cut.position;
+    this.#position = state.position;
   }
 
   /** Releases the claim when the follower stops, and the connection. A secondary that fails here is left as it is. */
@@ -131,13 +131,13 @@ export class MirrorSink implements FollowerSink {
     await write();
   }
 
-  async #write(updates: readonly Update[], place: Omit<LogMark, 'log'>, signal: AbortSignal): Promise<void> {
+  async #write(updates: readonly Update[], mark: Omit<LogMark, 'log'>, signal: AbortSignal): Promise<void> {
     let rest = updates;
-    let { after } = place;
+    let { after } = mark;
     do {
       const some = firstOf(rest);
       rest = rest.slice(some.length);
-      const through = rest.length === 0 ? place.through : Math.max(after, some.at(-1)?.position ?? after);
+      const through = rest.length === 0 ? mark.through : Math.max(after, some.at(-1)?.position ?? after);
       await this.#writeSome(some, { log: this.#owner.log, after, through }, signal);
       after = through;
     } while (rest.length > 0);
@@ -156,7 +156,7 @@ export class MirrorSink implements FollowerSink {
   }
 }
 
-/** As many updates from the front as go into one call; one at the least. */
+/** Returns the first updates, as many as one call may have; at least one. */
 function firstOf(updates: readonly Update[]): readonly Update[] {
   let bytes = 0;
   const end = updates.findIndex((update, i) => {

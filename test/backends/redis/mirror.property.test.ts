@@ -44,7 +44,7 @@ const asked: fc.Arbitrary<Asked[]> = fc.array(
   { maxLength: 60 },
 ) as fc.Arbitrary<Asked[]>;
 
-/** As a log would have it: what changes nothing makes no update. */
+/** The order of a log: what changes nothing makes no update. */
 function logOf(commands: readonly Asked[]): { updates: Update[]; model: InMemoryContextCache } {
   const model = new InMemoryContextCache();
   const updates: Update[] = [];
@@ -146,6 +146,6 @@ it('coalesced changes have the same end, are one of each key, and keep their ran
 it('a touch after a set gives the set its instant', () => {
   const updates = [updateAt(1, 'set', { value: 1 }), updateAt(2, 'touch', { expiresAt: LATER })];
   expect(coalesce(updates.map(changeOf))).toEqual([
-    { kind: 'set', namespace: 'space', key: 'key', value: 1, expiresAt: LATER, place: 1 },
+    { kind: 'set', namespace: 'space', key: 'key', value: 1, expiresAt: LATER, rank: 1 },
   ]);
 });

@@ -319,7 +319,7 @@ class SlowNetwork implements AsyncDisposable {
     if (upstream !== undefined) this.#held = { upstream, bytes: [] };
   }
 
-  /** Whether something is held back. */
+  /** `true` while data is held back. */
   get holds(): boolean {
     return (this.#held?.bytes.length ?? 0) > 0;
   }

@@ -39,7 +39,7 @@ async function open(options: OpenOptions = {}): Promise<AgentContextCache> {
   return cache;
 }
 
-/** As after a kill: nothing is released, and the owner was last active this long ago. */
+/** Makes the claim look like that of a killed process, last active this long ago. */
 async function silentFor(ms: number, key = ':owner'): Promise<void> {
   await redis.hset(key, 'activeAt', Date.now() - ms);
 }
@@ -141,7 +141,7 @@ describe('a mirror in Redis belongs to one cache', () => {
     await first.set('plan', 'first');
     await first.synced();
     await first.shutdown();
-    // As if the process had been killed a moment ago.
+    // The claim looks like that of a process killed a moment ago.
     await silentFor(100);
     await redis.hset(':owner', 'token', 'of-the-killed-process');
     const again = await open({ dataDir });

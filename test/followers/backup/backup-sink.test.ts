@@ -27,7 +27,7 @@ function setUp(
   const errors: Error[] = [];
   const sink = new BackupSink({
     manager: new BackupManager({ store: counting, settings, clock }),
-    captureState: () => world.cut(),
+    captureState: () => world.capture(),
     clock,
     onError: (error) => errors.push(error),
     ...more,
@@ -84,7 +84,7 @@ describe('BackupSink', () => {
     const first = setUp({ interval: 10 });
     await first.set(1);
     await first.sink.backupNow();
-    const again = setUp({ interval: 10 }, first.store, { captureState: () => first.world.cut() });
+    const again = setUp({ interval: 10 }, first.store, { captureState: () => first.world.capture() });
     again.sink.enable();
     await again.sink.connect(first.world.position);
     again.clock.increment(10_000);
@@ -100,7 +100,7 @@ describe('BackupSink', () => {
 
   test('a backup asked for while one is under way has what was written before the asking', async () => {
     const { sink, store, set, loader, world } = setUp();
-    const captureState = vi.spyOn(world, 'cut');
+    const captureState = vi.spyOn(world, 'capture');
     let release = () => {};
     const gate = new Promise<void>((resolve) => {
       release = resolve;
@@ -130,7 +130,7 @@ describe('BackupSink', () => {
     await expect(sink.backupNow({ signal: stop.signal })).rejects.toThrow('enough');
   });
 
-  test('a cut that cannot be made is a failure like any other', async () => {
+  test('a capture that cannot be made is a failure like any other', async () => {
     const captureState = () => {
       throw new Error('not now');
     };

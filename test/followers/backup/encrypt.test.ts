@@ -94,7 +94,7 @@ describe('a blob', () => {
     expect(Buffer.concat([decipher.update(blob.subarray(21, -16)), decipher.final()]).toString()).toBe('hello');
   });
 
-  test('with any bit turned, or cut anywhere, is not taken', async () => {
+  test('with any bit turned, or capture anywhere, is not taken', async () => {
     const { encode, decode } = encrypt({ key: KEY });
     const blob = await encode(Buffer.from('some text'));
     const codeOf = async (bytes: Uint8Array) => {
@@ -108,7 +108,7 @@ describe('a blob', () => {
     for (let at = 0; at < blob.length; at += 1) {
       const expected = at === 0 ? 'FORMAT_UNSUPPORTED' : at < 9 ? 'INVALID_OPTION' : 'SNAPSHOT_CORRUPT';
       expect(await codeOf(flipByte(blob, at)), `byte ${at}`).toBe(expected);
-      expect(await codeOf(blob.subarray(0, at)), `cut at ${at}`).toBe('SNAPSHOT_CORRUPT');
+      expect(await codeOf(blob.subarray(0, at)), `capture at ${at}`).toBe('SNAPSHOT_CORRUPT');
     }
     expect(await codeOf(blob)).toBe('taken');
   });
@@ -122,7 +122,7 @@ describe('an encrypted snapshot', () => {
       const { world, store, manager } = setUp({ transforms, partBytes: 200 });
       for (const { namespace, key, value } of entries) world.set(namespace, key, value);
       world.set('secret namespace', 'secret key', 'secret value');
-      await manager.backup(world.cut());
+      await manager.backup(world.capture());
       const loader = new BackupLoader({ store, transforms: [encrypt({ key: Buffer.from(KEY).toString('hex') })] });
       expect(await contentsOf(await loader.newest())).toEqual(world.contents());
       for (const name of await store.list('')) {
@@ -140,7 +140,7 @@ describe('an encrypted snapshot', () => {
     ]) {
       const { world, manager } = setUp({ transforms });
       for (let i = 0; i < 100; i += 1) world.set('n', `k${i}`, 'the same over and over');
-      sizes.push((await manager.backup(world.cut())).bytes);
+      sizes.push((await manager.backup(world.capture())).bytes);
     }
     expect(sizes[0]).toBeLessThan((sizes[1] ?? 0) / 3);
   });
@@ -148,9 +148,9 @@ describe('an encrypted snapshot', () => {
   test('names another key as what is wrong, and no older snapshot is taken instead', async () => {
     const { world, store, manager } = setUp();
     world.set('a', 'k', 'older, not encrypted');
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.set('a', 'k', 'newer');
-    const { id } = await new BackupManager({ store, transforms: [encrypt({ key: KEY })] }).backup(world.cut());
+    const { id } = await new BackupManager({ store, transforms: [encrypt({ key: KEY })] }).backup(world.capture());
     const wrong = new BackupLoader({ store, transforms: [encrypt({ key: OTHER })] });
     await expect(wrong.newest()).rejects.toMatchObject(invalid(new RegExp(`${id}.*encrypted with another key`)));
     await expect(new BackupLoader({ store }).newest()).rejects.toMatchObject(invalid(/transform aes-256-gcm/));
@@ -162,11 +162,11 @@ describe('an encrypted snapshot', () => {
     const transforms = [encrypt({ key: KEY })];
     const { world, store, manager } = setUp({ transforms });
     world.set('a', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const before = world.contents();
     world.set('a', 'k', 2);
-    const { id } = await manager.backup(world.cut());
-    // As somebody would do it who can write to the store, and has not the key.
+    const { id } = await manager.backup(world.capture());
+    // An attacker can write to the store but has no key.
     const sealed = new Transforms(transforms);
     const manifest = await readManifest(store, id, sealed);
     const spoilt = {
@@ -183,12 +183,12 @@ describe('an encrypted snapshot', () => {
     const { world, store, manager } = setUp({ transforms: [encrypt({ key: KEY })] });
     world.set('same', 'k', 1);
     world.set('changing', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.set('changing', 'k', 2);
-    expect((await manager.backup(world.cut())).written).toMatchObject({ namespaces: 1, parts: 1 });
+    expect((await manager.backup(world.capture())).written).toMatchObject({ namespaces: 1, parts: 1 });
     const rotated = new BackupManager({ store, transforms: [encrypt({ key: OTHER })] });
     world.set('changing', 'k', 3);
-    expect((await rotated.backup(world.cut())).written).toMatchObject({ namespaces: 2 });
+    expect((await rotated.backup(world.capture())).written).toMatchObject({ namespaces: 2 });
     const loader = new BackupLoader({ store, transforms: [encrypt({ key: OTHER })] });
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
@@ -212,6 +212,6 @@ describe('an encrypted snapshot', () => {
 test('a world of no entries survives, too', async () => {
   const transforms = [encrypt({ key: KEY })];
   const store = new MemorySnapshotStore();
-  await new BackupManager({ store, transforms }).backup(new World().cut());
+  await new BackupManager({ store, transforms }).backup(new World().capture());
   expect(await contentsOf(await new BackupLoader({ store, transforms }).newest())).toEqual(new Map());
 });

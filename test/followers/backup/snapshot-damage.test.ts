@@ -18,11 +18,11 @@ describe('damage', () => {
     const world = new World();
     world.set('shared', 'k', 'both');
     world.set('changing', 'k', 'older');
-    const older = await manager.backup(world.cut());
+    const older = await manager.backup(world.capture());
     const parts = new Set(await readdir(path));
     const before = world.contents();
     world.set('changing', 'k', 'newer');
-    const newer = await manager.backup(world.cut());
+    const newer = await manager.backup(world.capture());
     const added = (await readdir(path)).filter((file) => !parts.has(file) && file.startsWith('part-'));
     expect(added).toHaveLength(1);
     return { path, store, manager, older, newer, before, part: join(path, added[0] ?? '') };
@@ -84,7 +84,7 @@ describe('damage', () => {
   test('any flipped byte of a manifest or a part is noticed', async () => {
     const { world, store, manager, loader } = setUp();
     world.set('a', 'k', { text: 'hello', list: [1, 2, 3] });
-    const { id } = await manager.backup(world.cut());
+    const { id } = await manager.backup(world.capture());
     for (const name of await store.list('')) {
       const sound = (await store.get(name)) ?? new Uint8Array();
       for (let at = 0; at < sound.length; at += 1) {
@@ -99,7 +99,7 @@ describe('damage', () => {
   test('where all are damaged that is an error, not an empty cache', async () => {
     const { world, store, manager, loader, damaged } = setUp();
     world.set('a', 'k', 1);
-    const { id } = await manager.backup(world.cut());
+    const { id } = await manager.backup(world.capture());
     await store.remove(await store.list('part-'));
     await expect(loader.newest()).rejects.toMatchObject({
       code: 'SNAPSHOT_CORRUPT',
@@ -112,7 +112,7 @@ describe('damage', () => {
   test('a snapshot of a newer format is refused, not passed over, and no part goes while it is there', async () => {
     const { world, store, manager, loader } = setUp({ settings: { keep: 2 } });
     world.set('a', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const body = new Uint8Array([1]);
     const newer = { format: 2, transforms: [], sha256: sha256(`${JSON.stringify([2, []])}\n`, body), body };
     const id = 'snapshot-000000000009000-0000000000000009';
@@ -124,10 +124,10 @@ describe('damage', () => {
     });
     const another = new BackupManager({ store, settings: { keep: 2 } });
     world.set('a', 'k', 2);
-    await another.backup(world.cut());
+    await another.backup(world.capture());
     expect(await store.has([id, 'part-its-own'])).toEqual([true, true]);
     world.set('a', 'k', 3);
-    await another.backup(world.cut());
+    await another.backup(world.capture());
     expect(await store.has([id, 'part-its-own'])).toEqual([false, false]);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
@@ -135,9 +135,9 @@ describe('damage', () => {
   test('a missing transform or a wrong key is told, and no older snapshot taken instead', async () => {
     const { world, store, manager } = setUp();
     world.set('a', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.set('a', 'k', 2);
-    await new BackupManager({ store, transforms: [flip('aes', 1)] }).backup(world.cut());
+    await new BackupManager({ store, transforms: [flip('aes', 1)] }).backup(world.capture());
     const invalid = (text: string) => ({ code: 'INVALID_OPTION', message: expect.stringContaining(text) });
     await expect(new BackupLoader({ store }).newest()).rejects.toMatchObject(invalid('transform aes'));
     const wrong = new BackupLoader({ store, transforms: [flip('aes', 2)] });

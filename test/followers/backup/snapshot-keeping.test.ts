@@ -8,11 +8,11 @@ describe('incremental', () => {
   test('only what has changed is written again', async () => {
     const { world, store, manager, loader } = setUp();
     for (let index = 0; index < 10; index += 1) world.set(`n${index}`, 'k', index);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect(store.takePuts()).toHaveLength(11);
     world.set('n3', 'k', 'new');
     world.clear('n4');
-    const second = await manager.backup(world.cut());
+    const second = await manager.backup(world.capture());
     expect(second.written).toMatchObject({ namespaces: 2, parts: 1 });
     expect(store.takePuts()).toHaveLength(2);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
@@ -21,10 +21,10 @@ describe('incremental', () => {
   test('another manager goes on where the last one ended', async () => {
     const { world, store, manager, loader } = setUp();
     for (let index = 0; index < 10; index += 1) world.set(`n${index}`, 'k', index);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     store.takePuts();
     world.set('n3', 'k', 'new');
-    await new BackupManager({ store }).backup(world.cut());
+    await new BackupManager({ store }).backup(world.capture());
     expect(store.takePuts()).toHaveLength(2);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
@@ -32,10 +32,10 @@ describe('incremental', () => {
   test('nothing is written where nothing has changed; the stored one is returned', async () => {
     const { world, store, manager } = setUp();
     world.set('a', 'k', 1);
-    const { written: _, ...first } = await manager.backup(world.cut());
+    const { written: _, ...first } = await manager.backup(world.capture());
     store.takePuts();
-    expect(await manager.backup(world.cut())).toEqual({ ...first, written: { namespaces: 0, parts: 0, bytes: 0 } });
-    expect(await new BackupManager({ store }).backup(world.cut())).toMatchObject(first);
+    expect(await manager.backup(world.capture())).toEqual({ ...first, written: { namespaces: 0, parts: 0, bytes: 0 } });
+    expect(await new BackupManager({ store }).backup(world.capture())).toMatchObject(first);
     expect(store.takePuts()).toEqual([]);
     expect(world.open).toBe(0);
   });
@@ -44,9 +44,9 @@ describe('incremental', () => {
     const { world, store, manager, loader } = setUp();
     world.set('a', 'k', 1);
     world.set('b', 'k', 2);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     await store.remove((await store.list('part-')).slice(0, 1));
-    const again = await manager.backup(world.cut());
+    const again = await manager.backup(world.capture());
     expect(again.written.parts).toBe(1);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
@@ -55,11 +55,11 @@ describe('incremental', () => {
     const { world, store, manager, loader } = setUp();
     world.set('a', 'k', 1);
     world.set('b', 'k', 2);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const [part = ''] = await store.list('part-');
     await change(store, part, flipByte);
     world.set('c', 'k', 3);
-    await new BackupManager({ store }).backup(world.cut());
+    await new BackupManager({ store }).backup(world.capture());
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
 
@@ -67,9 +67,9 @@ describe('incremental', () => {
     const { world, store, manager } = setUp();
     world.set('a', 'k', 1);
     world.set('b', 'k', 2);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     store.takePuts();
-    await manager.backup(world.cut(), { full: true });
+    await manager.backup(world.capture(), { full: true });
     expect(store.takePuts()).toHaveLength(3);
   });
 
@@ -77,31 +77,31 @@ describe('incremental', () => {
     const { world, manager, loader } = setUp();
     world.set('a', 'k', 'old');
     world.set('b', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.states.delete('a');
     world.set('a', 'k', 'new');
     expect(world.state('a').version).toBe(1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
 
   test('equal versions and positions of another log mean nothing', async () => {
     const { manager, world, loader } = setUp();
     world.set('a', 'k', 'old');
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const other = new World();
     other.log = 'log-2';
     other.set('a', 'k', 'new');
-    await manager.backup(other.cut());
+    await manager.backup(other.capture());
     expect(await contentsOf(await loader.newest())).toEqual(other.contents());
   });
 
   test('after a change of transforms nothing is mixed, and old and new can be read', async () => {
     const { world, store, manager } = setUp();
     world.set('a', 'k', 'x'.repeat(5_000));
-    const plain = await manager.backup(world.cut());
+    const plain = await manager.backup(world.capture());
     world.at += 1;
-    const small = await new BackupManager({ store, transforms: [compress()] }).backup(world.cut());
+    const small = await new BackupManager({ store, transforms: [compress()] }).backup(world.capture());
     expect(small.bytes).toBeLessThan(plain.bytes / 10);
     const loader = new BackupLoader({ store });
     for (const { id } of [plain, small]) expect(await contentsOf(await loader.load(id))).toEqual(world.contents());
@@ -115,7 +115,7 @@ describe('listing and pruning', () => {
       world.set('a', `k${index}`, 'v');
       world.set('b', 'same', 'v');
       world.at += 1_000;
-      await manager.backup(world.cut());
+      await manager.backup(world.capture());
     }
     const list = await manager.list();
     expect(
@@ -136,15 +136,15 @@ describe('listing and pruning', () => {
   test('the last one written is the newest, though the clock was put back and another log has begun at 0', async () => {
     const { world, manager, loader } = setUp({ settings: { keep: 2 } });
     for (let index = 0; index < 50; index += 1) world.set('a', `k${index}`, index);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.set('a', 'k', 'later');
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const fresh = new World();
     fresh.log = 'log-2';
     fresh.at = 10;
     for (const value of [1, 2, 3]) {
       fresh.set('a', 'k', value);
-      await manager.backup(fresh.cut());
+      await manager.backup(fresh.capture());
       const newest = await loader.newest();
       expect(newest?.info).toMatchObject({ log: 'log-2', position: value, at: 10 });
       expect(await contentsOf(newest)).toEqual(fresh.contents());
@@ -158,15 +158,15 @@ describe('listing and pruning', () => {
     const past: [string, ReturnType<World['contents']>][] = [];
     for (let index = 0; index < 8; index += 1) {
       world.set(`n${index % 4}`, 'k', index);
-      past.push([(await manager.backup(world.cut())).id, world.contents()]);
+      past.push([(await manager.backup(world.capture())).id, world.contents()]);
     }
     const kept = past.slice(-3);
     expect((await manager.list()).map(({ id }) => id)).toEqual(kept.map(([id]) => id).reverse());
     for (const [id, contents] of kept) expect(await contentsOf(await loader.load(id))).toEqual(contents);
-    // Of n1, n2 and n3 the value of before the oldest kept one, and each change since: 4 + 2, and the constant.
+    // For n1, n2 and n3, the value before the oldest kept snapshot and each later change: 4 + 2, and the constant.
     expect(await store.list('part-')).toHaveLength(7);
     manager.setSettings({ keep: 1 });
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect((await manager.list()).map(({ id }) => id)).toEqual([kept.at(-1)?.[0]]);
     expect(await store.list('part-')).toHaveLength(5);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
@@ -178,13 +178,13 @@ describe('listing and pruning', () => {
     store.beforePut = (name) => {
       if (name.startsWith('snapshot-')) throw new Error('no more room');
     };
-    await expect(manager.backup(world.cut())).rejects.toThrow('no more room');
+    await expect(manager.backup(world.capture())).rejects.toThrow('no more room');
     expect(world.open).toBe(0);
     expect(await loader.newest()).toBeUndefined();
     expect(await store.list('part-')).toHaveLength(10);
     store.beforePut = () => {};
     for (let index = 0; index < 10; index += 1) world.set(`n${index}`, 'k', `new ${index}`);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect(await store.list('part-')).toHaveLength(10);
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
   });
@@ -201,7 +201,7 @@ describe('listing and pruning', () => {
     for (let index = 0; index < 5; index += 1) {
       world.set('a', 'k', index);
       world.set(`n${index}`, 'k', index);
-      all.push(manager.backup(world.cut()));
+      all.push(manager.backup(world.capture()));
     }
     await Promise.all(all);
     expect(writing).toBe(0);
@@ -214,11 +214,11 @@ describe('listing and pruning', () => {
     const ids: string[] = [];
     for (let index = 0; index < 2; index += 1) {
       world.set('a', 'k', index);
-      ids.push((await manager.backup(world.cut())).id);
+      ids.push((await manager.backup(world.capture())).id);
     }
     await change(store, ids[1] ?? '', (bytes) => bytes.subarray(0, 20));
     world.set('a', 'k', 2);
-    ids.push((await manager.backup(world.cut())).id);
+    ids.push((await manager.backup(world.capture())).id);
     expect((await manager.list()).map(({ id, whole }) => [id, whole])).toEqual([
       [ids[2], true],
       [ids[1], false],
@@ -226,7 +226,7 @@ describe('listing and pruning', () => {
     ]);
     await loader.verify(ids[0] ?? '');
     world.set('a', 'k', 3);
-    ids.push((await manager.backup(world.cut())).id);
+    ids.push((await manager.backup(world.capture())).id);
     expect((await manager.list()).map(({ id }) => id)).toEqual([ids[3], ids[2]]);
     expect(await store.list('part-')).toHaveLength(2);
   });
@@ -234,13 +234,13 @@ describe('listing and pruning', () => {
   test('a snapshot that has lost a part is not counted as kept', async () => {
     const { world, store, manager, loader } = setUp({ settings: { keep: 2 } });
     world.set('a', 'k', 1);
-    const first = await manager.backup(world.cut());
+    const first = await manager.backup(world.capture());
     const [before] = await store.list('part-');
     world.set('a', 'k', 2);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     await store.remove((await store.list('part-')).filter((part) => part !== before));
     world.set('a', 'k', 3);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect((await manager.list()).map(({ whole }) => whole)).toEqual([true, false, true]);
     await loader.verify(first.id);
   });
@@ -248,14 +248,16 @@ describe('listing and pruning', () => {
   test('an old one that cannot be removed makes the backup fail, though it is stored, and the next one removes it', async () => {
     const { world, store, manager, loader } = setUp({ settings: { keep: 1 } });
     world.set('a', 'k', 1);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     world.set('a', 'k', 2);
     const remove = store.remove.bind(store);
     store.remove = () => Promise.reject(new Error('read-only'));
-    await expect(manager.backup(world.cut())).rejects.toThrow(/is stored and whole, but old ones could not be removed/);
+    await expect(manager.backup(world.capture())).rejects.toThrow(
+      /is stored and whole, but old ones could not be removed/,
+    );
     expect(await contentsOf(await loader.newest())).toEqual(world.contents());
     store.remove = remove;
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect(await manager.list()).toHaveLength(1);
     expect(await store.list('part-')).toHaveLength(1);
   });
@@ -265,7 +267,7 @@ describe('listing and pruning', () => {
     world.set('a', 'k', 1);
     const stop = new AbortController();
     store.beforePut = () => stop.abort(new Error('shutting down'));
-    await expect(manager.backup(world.cut(), { signal: stop.signal })).rejects.toThrow('shutting down');
+    await expect(manager.backup(world.capture(), { signal: stop.signal })).rejects.toThrow('shutting down');
     expect(await loader.newest()).toBeUndefined();
     expect(world.open).toBe(0);
   });

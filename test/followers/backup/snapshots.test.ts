@@ -33,7 +33,7 @@ describe('writing and loading', () => {
           for (const { key, value, ...more } of entries) world.set(name, key, value, more);
         }
         const store = new MemorySnapshotStore();
-        const info = await new BackupManager({ store, transforms: steps, partBytes }).backup(world.cut());
+        const info = await new BackupManager({ store, transforms: steps, partBytes }).backup(world.capture());
         const loader = new BackupLoader({ store, transforms: steps });
         const loaded = await loader.newest();
         expect(loaded?.info).toEqual((({ written: _, ...rest }) => rest)(info));
@@ -53,7 +53,7 @@ describe('writing and loading', () => {
     const { world, manager, loader } = setUp();
     world.set('a', 'k', 1, { value: undefined });
     world.set('a', 'null', null);
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const entries = (await contentsOf(await loader.newest())).get('a')?.entries;
     expect(entries?.get('k')).toMatchObject({ value: undefined, version: 1 });
     expect(entries?.get('null')?.value).toBeNull();
@@ -61,7 +61,7 @@ describe('writing and loading', () => {
 
   test('an empty cache is a snapshot too', async () => {
     const { world, manager, loader } = setUp();
-    const info = await manager.backup(world.cut());
+    const info = await manager.backup(world.capture());
     expect(info).toMatchObject({ namespaces: 0, entries: 0, bytes: 0, position: 0, whole: true });
     expect((await contentsOf(await loader.newest())).size).toBe(0);
   });
@@ -76,7 +76,7 @@ describe('writing and loading', () => {
   test('parts and manifest can be opened by any MessagePack reader and checked with sha256', async () => {
     const { world, store, manager } = setUp();
     world.set('__proto__', 'k', { a: [1, null] }, { agent: 'ada', expiresAt: 5_000 });
-    const { id } = await manager.backup(world.cut());
+    const { id } = await manager.backup(world.capture());
     const envelope = foreignDecode((await store.get(id)) ?? []) as { body: Uint8Array; format: number };
     expect(envelope.format).toBe(1);
     const manifest = foreignDecode(envelope.body) as {
@@ -98,7 +98,7 @@ describe('writing and loading', () => {
     const { world, store, manager, loader } = setUp({ partBytes: 10_000 });
     for (let index = 0; index < 200; index += 1) world.set('many', `key-${index}`, 'x'.repeat(400));
     world.set('many', 'huge', 'y'.repeat(50_000));
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     const sizes = await Promise.all(
       (await store.list('part-')).map(async (part) => (await store.get(part))?.length ?? 0),
     );
@@ -116,7 +116,7 @@ describe('writing and loading', () => {
     for (let index = 0; index < namespaces; index += 1) {
       for (let key = 0; key < entries; key += 1) world.set(`n${index}`, `key-${key}`, 'x'.repeat(1_000));
     }
-    if (name.endsWith('changed')) await manager.backup(world.cut());
+    if (name.endsWith('changed')) await manager.backup(world.capture());
     world.set('another', 'k', 1);
     let turns = 0;
     const stop = new AbortController();
@@ -126,7 +126,7 @@ describe('writing and loading', () => {
       timer = setImmediate(count);
     };
     let timer = setImmediate(count);
-    await expect(manager.backup(world.cut(), { signal: stop.signal })).rejects.toThrow('enough');
+    await expect(manager.backup(world.capture(), { signal: stop.signal })).rejects.toThrow('enough');
     clearImmediate(timer);
     expect(world.open).toBe(0);
   });
@@ -142,12 +142,12 @@ describe('writing and loading', () => {
       for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
       under -= 1;
     };
-    await manager.backup(world.cut());
+    await manager.backup(world.capture());
     expect(most).toBe(4);
     expect(store.puts.length).toBeGreaterThan(40);
   });
 
-  test('a snapshot is the state at its cut, whatever changes while it is written', async () => {
+  test('a snapshot is the state at its capture, whatever changes while it is written', async () => {
     const change = fc.record({
       namespace: fc.constantFrom('a', 'b', 'c'),
       kind: fc.constantFrom('set', 'set', 'set', 'remove', 'remove', 'clear'),
@@ -168,7 +168,7 @@ describe('writing and loading', () => {
         }
         await new Promise((resolve) => setImmediate(resolve));
       };
-      await manager.backup(world.cut());
+      await manager.backup(world.capture());
       expect(await contentsOf(await loader.newest())).toEqual(expected);
     });
     await fc.assert(property, fcOptions(60));

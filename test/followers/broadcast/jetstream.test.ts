@@ -118,7 +118,7 @@ describe('where a stream listens', () => {
     await pusher.connect();
     await pusher.publish(messages);
     expect((await stored(manager, 'S')).map(([, n]) => n)).toEqual([1, 2, 0, 1, 2]);
-    // What timed out may have been stored, and keeps its id.
+    // A message that timed out may be stored, so it keeps its id.
     await pusher.publish(messages);
     expect(await stored(manager, 'S')).toHaveLength(5);
   });
