@@ -24,7 +24,7 @@ async function managerOf(url: string): Promise<JetStreamManager> {
   return jetstreamManager(connection);
 }
 
-/** Whether any thread of the process is neither stopped nor dead. */
+/** Returns whether any thread of the process is neither stopped nor dead. */
 function isAtWork(pid: number): boolean {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
@@ -32,12 +32,12 @@ function isAtWork(pid: number): boolean {
       (thread) => !/^State:\t[TZX]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')),
     );
   } catch {
-    // One of them has ended while it was looked at.
+    // A thread has ended while it was inspected.
     return existsSync(`/proc/${pid}/status`);
   }
 }
 
-/** What `nats sub` prints for these. */
+/** Returns what `nats sub` prints for these messages. */
 function natsSub(messages: readonly RawMessage[]): string {
   let text = '09:41:07 Subscribing on ctx.> \n';
   for (const [index, { subject, headers, payload, reply }] of messages.entries()) {
@@ -48,7 +48,7 @@ function natsSub(messages: readonly RawMessage[]): string {
   return text;
 }
 
-/** The messages of updates, as they are on a topic. */
+/** Returns the messages of updates, as they appear on a topic. */
 function messagesOf(
   updates: readonly Update[],
   processor: Pick<ContextUpdateProcessor, 'process'> = new Processor({ log: 'log-1' }),
@@ -56,7 +56,7 @@ function messagesOf(
   return updates.flatMap((update) => processor.process(update)?.payload.toString() ?? []);
 }
 
-/** The documented fields and nothing else. */
+/** Returns a message with only the documented fields. */
 function bareOf(message: string): string {
   const { event_type, sender_subject_id, event_data } = JSON.parse(message);
   return JSON.stringify({ event_type, sender_subject_id, event_data });
@@ -65,7 +65,7 @@ function bareOf(message: string): string {
 const hasNoTouch = (updates: readonly Update[]) => updates.every(({ operation }) => operation !== 'touch');
 
 describe('the recorded agent runs, broadcast on two topics', () => {
-  it('and captured as nats sub prints them, and out of a stream, give the same cache', async () => {
+  it('give the same cache, captured with nats sub or read from a stream', async () => {
     const nats = await server();
     const manager = await managerOf(nats.url);
     await manager.streams.add({ name: 'RUNS', subjects: ['ctx.>'] });
@@ -92,12 +92,12 @@ describe('the recorded agent runs, broadcast on two topics', () => {
 });
 
 describe('messages of a topic', () => {
-  it('of any past without a touch give the same cache, however often they come', async () => {
+  it('of any past without a touch give the same cache, however often they are repeated', async () => {
     const property = fc.asyncProperty(anyPast, fc.array(fc.tuple(fc.nat(), fc.nat())), async (past, again) => {
       const { cache, clock, updates } = await cacheWith(past);
       fc.pre(hasNoTouch(updates));
       const messages = messagesOf(updates);
-      // At least once: a part that came before comes again.
+      // At least once: repeats a part that came before.
       for (const [end, length] of again) {
         const at = end % (messages.length + 1);
         messages.splice(at, 0, ...messages.slice(Math.max(0, at - (length % 5)), at));
@@ -110,7 +110,7 @@ describe('messages of a topic', () => {
     await fc.assert(property, fcOptions(100));
   });
 
-  it('keep what they say of expiry, agent, drop and cause', async () => {
+  it('keep expiry, agent, drop and cause', async () => {
     const { updates } = await smallCache();
     const withoutTouch = updates.filter(({ operation }) => operation !== 'touch');
     const { cache, report } = await replayed(messagesOf(updates), { repair: true });
@@ -127,7 +127,7 @@ describe('messages of a topic', () => {
     expect(report).toMatchObject({ missing: 1, dropped: 0, updates: updates.length - 1, renumberedFrom: 5 });
   });
 
-  it('are refused where one is missing: it may have been lost', async () => {
+  it('are refused if one is missing', async () => {
     const messages = messagesOf((await smallCache()).updates.filter(({ operation }) => operation !== 'touch'));
     await expect(replay(messages)).rejects.toMatchObject({
       problem: { kind: 'gap', position: 4 },
@@ -135,7 +135,7 @@ describe('messages of a topic', () => {
     });
   });
 
-  it('are refused where the capture began late, and taken with repair', async () => {
+  it('are refused if the capture began late, and accepted with repair', async () => {
     const messages = messagesOf((await smallCache()).updates.filter(({ operation }) => operation !== 'touch')).slice(5);
     await expect(replay(messages)).rejects.toMatchObject({ problem: { kind: 'gap', line: 1, position: 1 } });
     const { cache } = await replayed(messages, { repair: true });
@@ -161,7 +161,7 @@ describe('messages of a topic', () => {
     expect((await replayed(messages, { until: 3 })).cache.position).toBe(3);
   });
 
-  it('of two caches, or with and without positions, are refused, and with repair only the first are taken', async () => {
+  it('of two caches, or with and without positions, are refused; with repair only the first kind is used', async () => {
     const { updates } = await smallCache();
     const some = updates.slice(0, 3);
     const messages = messagesOf(some);
@@ -175,7 +175,7 @@ describe('messages of a topic', () => {
     }
   });
 
-  it('whose value was too large are refused; with repair no older value stays in its place', async () => {
+  it('whose value was too large are refused; with repair no older value remains', async () => {
     const { updates } = await smallCache();
     const processor = new Processor({ log: 'log-1' });
     const messages = messagesOf(updates.slice(0, 3));
@@ -207,7 +207,7 @@ describe('messages of a topic', () => {
 });
 
 describe('a stream', () => {
-  it('is read to its end as it is at the call, others being added meanwhile, and with other messages in between', async () => {
+  it('is read to its end at the time of the call, although messages are added and other messages lie in between', async () => {
     const nats = await server();
     const manager = await managerOf(nats.url);
     await manager.streams.add({ name: 'S', subjects: ['ctx.>', 'other'] });
@@ -264,7 +264,7 @@ describe('a stream', () => {
     expect(update?.at).toBe(stored?.time.getTime());
   });
 
-  it('that is not there, or cannot be reached, is told', async () => {
+  it('that does not exist or cannot be reached is refused', async () => {
     const nats = await server();
     await expect(replay({ natsUrl: nats.url, stream: 'NO' })).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(replay({ natsUrl: nats.url, stream: '' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
@@ -277,7 +277,7 @@ describe('a stream', () => {
     await expect(replay({ natsUrl: nats.url, stream: 'NO' })).rejects.toMatchObject({ code: 'UNREACHABLE' });
   });
 
-  it('whose server goes away in the middle is no shorter stream, but an error', async () => {
+  it('whose server disappears half-way is an error, not a shorter stream', async () => {
     const nats = await server();
     const manager = await managerOf(nats.url);
     await manager.streams.add({ name: 'S', subjects: ['ctx.a'] });
@@ -291,9 +291,9 @@ describe('a stream', () => {
       let ticking: NodeJS.Timeout | undefined;
       const onProgress = () => {
         if (ticking === undefined) void stop();
-        // Its time is over soon, and not before: whoever is slow until here is no reason for a time-out.
+        // Expires soon, but not before: slowness until here causes no time-out.
         ticking ??= setInterval(() => clock.increment(10_000), 10);
-        // A signal takes a while to reach every thread, and the rest of the stream no longer.
+        // A signal takes a while to reach every thread; the rest of the stream takes no longer.
         while (isAtWork(pid));
       };
       const source = { natsUrl: nats.url, stream: 'S', timeoutMs: 30_000 };

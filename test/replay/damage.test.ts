@@ -12,17 +12,17 @@ import { fcOptions } from '../support/property.ts';
 import { anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** The small log as lines, changed. */
+/** Returns the lines of the small log after a change. */
 async function changed(change: (lines: string[]) => readonly (string | Uint8Array)[]) {
   return change(linesOf(await exported((await smallCache()).cache)));
 }
 
-/** The line with some fields changed. */
+/** Returns a change of some fields in a line. */
 function edited(line: string | undefined, fields: Record<string, unknown>): string {
   return JSON.stringify({ ...JSON.parse(line ?? ''), ...fields });
 }
 
-/** A `set`, or a drop, in the one namespace there is. */
+/** A `set`, or a drop, in the only namespace. */
 function recordOf(position: number, version: number, drop = false): RawRecord {
   const operation = drop ? 'clear_namespace' : 'set';
   const [key, value] = drop ? [null, null] : ['k', position];
@@ -48,12 +48,12 @@ const cases: [string, Change, Expected][] = [
     { kind: 'gap', line: 1, position: 1, message: /--from or --namespace/ },
   ],
   [
-    'a line that is there twice',
+    'a repeated line',
     (lines) => lines.toSpliced(3, 0, lines[2] ?? ''),
     { kind: 'duplicate', line: 4, position: 3, message: /twice, or out of order/ },
   ],
   [
-    'a whole log that is there twice',
+    'a repeated log',
     (lines) => [...lines, ...lines],
     { kind: 'duplicate', line: 13, position: 1, message: /comes after position 12/ },
   ],
@@ -68,7 +68,7 @@ const cases: [string, Change, Expected][] = [
     { kind: 'unreadable', line: 1, message: /not a JSON object/ },
   ],
   [
-    'a line that is no object',
+    'a line that is not an object',
     (lines) => lines.with(1, '[1]'),
     { kind: 'unreadable', line: 2, message: /not a JSON object/ },
   ],
@@ -83,7 +83,7 @@ const cases: [string, Change, Expected][] = [
     { kind: 'version', line: 3, position: 3, message: /at version 1, so it must have version 2, not 7/ },
   ],
   [
-    'a namespace that was not dropped and begins anew',
+    'a namespace that restarts without a drop',
     withLine(2, { version: 1 }),
     { kind: 'version', line: 3, position: 3, message: /must have version 2, not 1/ },
   ],
@@ -104,19 +104,19 @@ const cases: [string, Change, Expected][] = [
     { code: 'FORMAT_UNSUPPORTED', kind: 'format', line: 1, message: /format 9/ },
   ],
   [
-    'a header of no format',
+    'a header without a valid format',
     (lines) => ['{"format":"new"}', ...lines],
     { code: 'FORMAT_UNSUPPORTED', kind: 'format', line: 1, message: /format string/ },
   ],
   ['a watch instead of a log', withLine(0, { snapshot: true }), { kind: 'unreadable', line: 1, message: /watch/ }],
   ['no position', withLine(1, { position: undefined }), { kind: 'unreadable', line: 2, message: /position must be/ }],
   [
-    'a position that is no integer',
+    'a position that is not an integer',
     withLine(1, { position: 1.5 }),
     { kind: 'unreadable', line: 2, message: /position must be/ },
   ],
   [
-    'a version from nowhere',
+    'an invalid version',
     withLine(1, { version: '2' }),
     { kind: 'unreadable', line: 2, position: 2, message: /version must be/ },
   ],
@@ -161,13 +161,13 @@ const cases: [string, Change, Expected][] = [
   ['an agent that is a number', withLine(1, { agent: 7 }), { kind: 'unreadable', line: 2, message: /agent must be/ }],
   ['a set that drops', withLine(1, { drop: true }), { kind: 'unreadable', line: 2, message: /drop must be/ }],
   [
-    'an item that is no text',
+    'an item that is neither text nor object',
     (lines) => [...lines.slice(0, 2), 5 as never],
     { kind: 'unreadable', line: 3, message: /neither text nor/ },
   ],
 ];
 
-describe('a log that is not whole is refused with place and reason before anything is applied', () => {
+describe('a damaged log is refused with location and reason before anything is applied', () => {
   it.each(cases)('%s', async (_name, change, { code = 'LOG_CORRUPT', message, ...problem }) => {
     const dataDir = join(await tempDir('replay'), 'new');
     const source = await changed(change);
@@ -180,7 +180,7 @@ describe('a log that is not whole is refused with place and reason before anythi
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('without showing what the line holds', async () => {
+  it('without showing the content of the line', async () => {
     const lines = [
       '{"key":"my secret"',
       '"my secret"',
@@ -195,7 +195,7 @@ describe('a log that is not whole is refused with place and reason before anythi
 });
 
 describe('with repair', () => {
-  it('a line that cannot be read is left out, and everything after it closes up', async () => {
+  it('leaves out a line that cannot be read, and renumbers everything after it', async () => {
     const source = await changed((lines) => lines.with(2, 'damage'));
     const { cache, report } = await replayed(source, { repair: true });
     const { updates } = await smallCache();
@@ -216,14 +216,14 @@ describe('with repair', () => {
     });
   });
 
-  it('what is there twice is left out once, and nothing has another number', async () => {
+  it('leaves out a repetition, and renumbers nothing', async () => {
     const source = await changed((lines) => [...lines.slice(0, 5), ...lines.slice(2, 5), ...lines.slice(5)]);
     const { cache, report } = await replayed(source, { repair: true });
     expect(await logOf(cache)).toEqual((await smallCache()).updates);
     expect(report).toMatchObject({ dropped: 3, missing: 0, problems: { duplicate: 3 }, renumberedFrom: undefined });
   });
 
-  it('a drop that is missing is put in, so that nothing from before it stays', async () => {
+  it('inserts a missing drop, so that nothing from before it remains', async () => {
     const { updates } = await smallCache();
     const drop = updates.findIndex((update) => update.drop);
     expect(updates[drop]?.namespace).toBe('y');
@@ -236,7 +236,7 @@ describe('with repair', () => {
     expect(report).toMatchObject({ inserted: 1, missing: 1 });
   });
 
-  it('what a namespace was ahead by ends with its recorded drop', async () => {
+  it('ends the renumbering of a namespace at its recorded drop', async () => {
     const { cache, report } = await replayed([recordOf(1, 3), recordOf(2, 4, true), recordOf(3, 1), recordOf(4, 2)], {
       repair: true,
     });
@@ -249,7 +249,7 @@ describe('with repair', () => {
     expect(report).toMatchObject({ problems: { version: 1 }, inserted: 0, dropped: 0, renumberedFrom: 1 });
   });
 
-  it('a log that was exported in part is taken as it is, numbered anew', async () => {
+  it('accepts a partly exported log, renumbered', async () => {
     const source = await changed((lines) => lines.filter((line) => line.includes('"namespace":"x"')));
     const { cache, report } = await replayed(source, { repair: true });
     const own = (await smallCache()).updates.filter(({ namespace }) => namespace === 'x');
@@ -259,18 +259,18 @@ describe('with repair', () => {
     expect(report).toMatchObject({ updates: own.length, position: own.length, recordedPosition: own.at(-1)?.position });
   });
 
-  it('a whole log of a newer format is refused all the same', async () => {
+  it('refuses a whole log of a newer format all the same', async () => {
     const source = await changed((lines) => ['{"format":9}', ...lines]);
     await expect(replay(source, { repair: true })).rejects.toMatchObject({ code: 'FORMAT_UNSUPPORTED' });
   });
 
-  it('the report counts everything, and shows the first hundred', async () => {
+  it('counts all problems in the report, and lists the first hundred', async () => {
     const { report } = await replayed(Array(250).fill('damage'), { repair: true });
     expect(report).toMatchObject({ dropped: 250, problems: { unreadable: 250 }, position: 0 });
     expect(report.firstProblems).toHaveLength(100);
   });
 
-  it('whatever is cut out, doubled, swapped or spoilt, the state is the fold of the log, gap-free, and of recorded updates only', async () => {
+  it('yields a gap-free log of recorded updates and its fold, whatever is removed, repeated, swapped or damaged', async () => {
     const damage = fc.array(
       fc.record({ at: fc.nat(), how: fc.constantFrom('cut', 'double', 'swap', 'spoil', 'version') }),
       { maxLength: 6 },
@@ -291,7 +291,7 @@ describe('with repair', () => {
       const log = await logOf(cache);
       expect(report.position).toBe(log.length);
       expect(report.updates + report.inserted).toBe(log.length);
-      // Strictly, what was repaired is a whole log.
+      // Replayed without repair, the repaired log is whole.
       const again = await replayed(linesOf(await exported(cache)), { clock: original.clock });
       expect(everythingOf(again.cache)).toEqual(everythingOf(cache));
       expect(await logOf(again.cache)).toEqual(log);
@@ -327,7 +327,7 @@ describe('a data directory', () => {
     return dataDir;
   }
 
-  it('with a damaged block is refused with its position, and repaired without what was in it', async () => {
+  it('with a damaged block is refused with its position, and repaired without its content', async () => {
     const dataDir = await damagedDirectory();
     await expect(replay(dataDir)).rejects.toMatchObject({
       code: 'LOG_CORRUPT',

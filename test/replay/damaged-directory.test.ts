@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { AgentContextCache, replay } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-it('what is left of a directory that is too damaged to be opened can be taken, and what is missing is told', async () => {
+it('recovers what is left of a directory that is too damaged to be opened, and reports what is missing', async () => {
   const dataDir = await tempDir('damaged');
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
   for (let i = 1; i <= 300; i += 1) await cache.set(`k${i % 40}`, { i, text: 'some text '.repeat(40) }, 'n');

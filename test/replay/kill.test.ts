@@ -37,10 +37,13 @@ async function longLog(): Promise<string> {
 
 beforeAll(buildDist);
 
-/** So many lines of output after the one with which it is killed, it stands still: the signal cannot be too late. */
+/**
+ * After this many lines of output beyond the one at which it is killed, the process waits: the signal cannot be too
+ * late.
+ */
 const AHEAD = 5;
 
-/** Replays in a process of its own and kills it with this line of its output, or as it ends by itself. */
+/** Replays in a separate process and kills it at this line of its output, or lets it end by itself. */
 async function killAt(source: string, dataDir: string, line: number): Promise<string> {
   const script = join(import.meta.dirname, 'kill-child.mjs');
   const args = [script, join(projectRoot, 'dist'), source, dataDir, String(line + AHEAD)];
@@ -59,7 +62,7 @@ async function killAt(source: string, dataDir: string, line: number): Promise<st
   return last;
 }
 
-it('a process that is killed in the middle leaves no database, and the next replay fills the directory', async () => {
+it('a process killed half-way leaves no database, and the next replay fills the directory', async () => {
   const source = await longLog();
   const dataDir = join(await tempDir('replay'), 'new');
   for (const line of [1, 5, 10, 20]) {
@@ -72,7 +75,7 @@ it('a process that is killed in the middle leaves no database, and the next repl
   expect((await replayed(dataDir)).report).toMatchObject({ position: UPDATES, updates: UPDATES });
 });
 
-it('a process that is killed once it is done leaves all of it', async () => {
+it('a process killed at its end leaves a complete database', async () => {
   const source = await longLog();
   const dataDir = join(await tempDir('replay'), 'new');
   expect(await killAt(source, dataDir, Number.POSITIVE_INFINITY)).toBe('done');
@@ -81,7 +84,7 @@ it('a process that is killed once it is done leaves all of it', async () => {
   expect(cache.get('k499', 'n9')).toContain(`${UPDATES}:`);
 });
 
-it('two replays do not fill one directory at the same time', async () => {
+it('a second replay into the same directory is refused', async () => {
   const dataDir = join(await tempDir('replay'), 'new');
   const staged = await StagedDirectory.create(dataDir, { clock: systemClock });
   await expect(replay([], { dataDir })).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });

@@ -13,7 +13,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 beforeAll(buildDist);
 
-/** Runs, and must end well. */
+/** Runs a command, which must succeed. */
 async function ok(args: readonly string[], input?: string): Promise<string> {
   const { code, stdout, stderr } = await run(args, input === undefined ? {} : { input });
   expect([code, stderr.includes('error')], stderr).toEqual([0, false]);
@@ -74,7 +74,7 @@ describe('context-cache replay', () => {
     expect((await run(['replay', dir, '--data-dir', 'x', '--until', 'yesterday'])).code).toBe(2);
   });
 
-  it('refuses a log that is not whole with line and reason, makes nothing, and tells what --repair leaves out', async () => {
+  it('refuses a damaged log with line and reason, creates nothing, and reports what --repair leaves out', async () => {
     const { log } = await smallLog();
     const [file = '', target = ''] = await places('run.ndjson', 'new');
     await writeFile(file, log.replace(/\n.*\n/, '\ndamage\n'));
@@ -92,7 +92,7 @@ describe('context-cache replay', () => {
     expect(await ok(['keys', '--data-dir', target])).toBe('a\nc\n');
   });
 
-  it('does not fill a directory that is in use, and does not read one that is', async () => {
+  it('neither fills nor reads a directory that is in use', async () => {
     const { dir, log } = await smallLog();
     const full = await run(['replay', '-', '--data-dir', dir, '--json'], { input: log });
     expect([full.code, JSON.parse(full.stderr).error.code]).toEqual([1, 'NOT_EMPTY']);

@@ -24,7 +24,7 @@ async function newDir(): Promise<string> {
   return join(await tempDir('replay'), 'new');
 }
 
-/** The text in a file. */
+/** Writes the text to a file. */
 async function fileOf(text: string): Promise<string> {
   const path = join(await tempDir('replay'), 'run.ndjson');
   await writeFile(path, text);
@@ -32,7 +32,7 @@ async function fileOf(text: string): Promise<string> {
 }
 
 describe('the recorded agent runs, exported and replayed', () => {
-  it('give equal entries, versions, positions and updates, in memory, in a directory, and out of that directory', async () => {
+  it('give equal entries, versions, positions and updates, in memory, in a directory, and from that directory', async () => {
     const original = await airlineCache();
     const path = await fileOf(await exported(original));
     const dataDir = await newDir();
@@ -52,7 +52,7 @@ describe('the recorded agent runs, exported and replayed', () => {
   });
 });
 
-it('any past, exported and replayed, is the same cache, and goes on from there as the other would', async () => {
+it('any past, exported and replayed, gives the same cache, which continues as the original would', async () => {
   const property = fc.asyncProperty(anyPast, async (past) => {
     const { cache, clock, updates } = await cacheWith(past);
     const replay = await replayed(linesOf(await exported(cache)), { clock });
@@ -65,7 +65,7 @@ it('any past, exported and replayed, is the same cache, and goes on from there a
   await fc.assert(property, fcOptions(150));
 });
 
-it('any past replayed into a directory is there when the directory is opened', async () => {
+it('any past replayed into a directory is complete when the directory is opened', async () => {
   const property = fc.asyncProperty(anyPast, async (past) => {
     const { cache, clock, updates } = await cacheWith(past);
     const dataDir = await newDir();
@@ -95,7 +95,7 @@ describe('until', () => {
     await fc.assert(property, fcOptions(15));
   });
 
-  it('a time leaves out the first update after it and all that follow in the log, later ones asked for before included', async () => {
+  it('a time leaves out the first update after it and everything that follows in the log', async () => {
     const { cache, updates } = await smallCache();
     const text = await exported(cache);
     for (const at of new Set(updates.map((update) => update.at))) {
@@ -107,7 +107,7 @@ describe('until', () => {
     expect((await replayed(clockSetBack, { until: new Date(8_000_000) })).cache.position).toBe(0);
   });
 
-  it('beyond the end is all of it, and what comes after it is not looked at', async () => {
+  it('beyond the end gives the whole log, and nothing after the end of the replay is read', async () => {
     const { cache, updates } = await smallCache();
     const lines = linesOf(await exported(cache));
     expect((await replayed(lines, { until: 1_000_000 })).report.position).toBe(updates.length);
@@ -142,7 +142,7 @@ describe('a source', () => {
     }
   });
 
-  it('that is not there, or is nothing of the kind, is told, and nothing is made', async () => {
+  it('that does not exist, or is of another kind, is refused, and nothing is created', async () => {
     const dataDir = await newDir();
     const missing = await fileOf('x');
     await expect(replay(`${missing}.no`, { dataDir })).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -151,13 +151,13 @@ describe('a source', () => {
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('that another process has open is told', async () => {
+  it('that another process has open is refused', async () => {
     const dataDir = await newDir();
     closing(await AgentContextCache.open({ dataDir }));
     await expect(replay(dataDir)).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
   });
 
-  it('may be a directory that was itself restored: its state comes along, its log begins there', async () => {
+  it('may be a directory that was itself restored: its state is included, and its log starts there', async () => {
     const [dataDir, backups] = [await newDir(), await tempDir('backups')];
     const clock = simulatedClock();
     const original = closing(new AgentContextCache({ clock, backup: { store: new DirectorySnapshotStore(backups) } }));
@@ -178,7 +178,7 @@ describe('a source', () => {
     await expect(replay(dataDir, { until: 3 })).rejects.toMatchObject({ code: 'POSITION_UNAVAILABLE' });
   });
 
-  it('of a directory is left as it was', async () => {
+  it('of a directory is not changed', async () => {
     const dataDir = await newDir();
     const { cache } = await replayed([await exported((await smallCache()).cache)], { dataDir });
     await cache.shutdown();
@@ -200,7 +200,7 @@ describe('a replay', () => {
     expect(closing(await AgentContextCache.open({ dataDir })).get('mine')).toBe(1);
   });
 
-  it('leaves what else is in the directory, and nothing of its own where it fails', async () => {
+  it('leaves other files in the directory, and nothing of its own if it fails', async () => {
     const dataDir = await tempDir('replay');
     await writeFile(join(dataDir, 'notes.txt'), 'mine');
     await expect(replay(['damage'], { dataDir })).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
@@ -210,7 +210,7 @@ describe('a replay', () => {
     await cache.shutdown();
   });
 
-  it('tells how far it is, and ends with the signal, leaving nothing', async () => {
+  it('reports its progress, and ends with the signal, leaving nothing', async () => {
     const dataDir = await newDir();
     const text = await exported((await smallCache()).cache);
     const progress: ReplayProgress[] = [];
@@ -233,11 +233,11 @@ describe('a replay', () => {
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('is not mixed with a primary of the caller', async () => {
+  it('refuses an external primary', async () => {
     await expect(replay([], { primaryCache: {} } as never)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });
 
-  it('records a log of its own: its positions are not taken for those of the recorded one', async () => {
+  it('records a new log, whose positions are not confused with the recorded ones', async () => {
     const { cache } = await smallCache();
     const { cache: replica } = await replayed(cache.readLog());
     expect(replica.health().log.id).not.toBe(cache.health().log.id);

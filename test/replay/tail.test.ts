@@ -12,7 +12,7 @@ let dataDir: string;
 let everything: ReturnType<typeof everythingOf>;
 let text: string;
 
-/** A data directory with a snapshot in the middle of its history, and what comes to be after that. */
+/** A data directory with a snapshot in the middle of its history, and what follows it. */
 async function lived(store?: MemorySnapshotStore): Promise<void> {
   dataDir = join(await tempDir('tail'), 'old');
   await using cache = await AgentContextCache.open({ dataDir, clock, ...(store && { backup: { store } }) });
@@ -32,7 +32,7 @@ async function open(options: Parameters<typeof AgentContextCache.open>[0]) {
 }
 
 describe('A snapshot and the log after it', () => {
-  it.each(['memory', 'a directory'])('of a data directory come to all that it held, in %s', async (where) => {
+  it.each(['memory', 'a directory'])('of a data directory give everything that it held, in %s', async (where) => {
     const into = where === 'memory' ? {} : { dataDir: join(await tempDir('tail'), 'new') };
     const cache = await open({ restoreFrom: dataDir, ...into });
     expect(everythingOf(cache)).toEqual(everything);
@@ -47,13 +47,13 @@ describe('A snapshot and the log after it', () => {
     expect(everythingOf(await open(into))).toEqual(after);
   });
 
-  it('come together from different places', async () => {
+  it('may come from different directories', async () => {
     const backups = join(dataDir, 'backups');
     const tail = linesOf(text).slice(41);
     const { cache, report } = await replayed(tail, { restoreFrom: backups });
     expect(everythingOf(cache)).toEqual(everything);
     expect(report).toMatchObject({ updates: tail.length, position: everything.position });
-    // A log that goes further back does as well, and one that goes no further than the snapshot.
+    // A log that goes further back does as well, and so does one that goes no further than the snapshot.
     expect(everythingOf((await replayed(linesOf(text), { restoreFrom: backups })).cache)).toEqual(everything);
     const { cache: early } = await replayed(linesOf(text).slice(0, 20), { restoreFrom: backups });
     expect(early.position).toBe(41);
@@ -61,7 +61,7 @@ describe('A snapshot and the log after it', () => {
     expect(bounded.position).toBe(50);
   });
 
-  it('are refused where the log begins too late, before anything is made', async () => {
+  it('are refused if the log starts too late, before anything is created', async () => {
     const target = join(await tempDir('tail'), 'new');
     const options = { restoreFrom: join(dataDir, 'backups'), dataDir: target };
     await expect(replayed(linesOf(text).slice(42), options)).rejects.toMatchObject({
@@ -72,7 +72,7 @@ describe('A snapshot and the log after it', () => {
     await expect(replayed([], { ...options, until: 3 })).rejects.toMatchObject({ code: 'POSITION_UNAVAILABLE' });
   });
 
-  it('are refused where they are not of the same log', async () => {
+  it('are refused if they belong to different logs', async () => {
     const other = dataDir;
     await lived();
     const foreign = { code: 'LOG_CORRUPT', problem: { kind: 'foreign' } };
@@ -104,7 +104,7 @@ describe('A snapshot and the log after it', () => {
     expect(everythingOf(await open({ restoreFrom: dataDir }))).toEqual(everything);
   });
 
-  it('are the log alone where there is no snapshot, and the snapshot alone where that is asked for', async () => {
+  it('are the log alone without a snapshot, and the snapshot alone on request', async () => {
     const bare = join(await tempDir('tail'), 'bare');
     await cp(dataDir, bare, { recursive: true });
     await rm(join(bare, 'backups'), { recursive: true });
@@ -112,13 +112,13 @@ describe('A snapshot and the log after it', () => {
     expect((await open({ restoreFrom: join(dataDir, 'backups') })).position).toBe(41);
   });
 
-  it('of a directory that is in use, or none, are refused', async () => {
+  it('of a directory that is in use or does not exist are refused', async () => {
     await open({ dataDir });
     await expect(open({ restoreFrom: dataDir })).rejects.toMatchObject({ code: 'DIRECTORY_LOCKED' });
     await expect(open({ restoreFrom: await tempDir('none') })).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  it('are the whole log where every snapshot is damaged, which is told', async () => {
+  it('are the whole log if every snapshot is damaged, which is reported', async () => {
     const backups = join(dataDir, 'backups');
     for (const name of await readdir(backups)) await writeFile(join(backups, name), 'x');
     const told: string[] = [];
@@ -128,7 +128,7 @@ describe('A snapshot and the log after it', () => {
     await expect(open({ restoreFrom: backups, onError })).rejects.toMatchObject({ code: 'SNAPSHOT_CORRUPT' });
   });
 
-  it('with a primary of one’s own are refused', async () => {
+  it('with an external primary are refused', async () => {
     const primaryCache = { get: () => undefined } as never;
     await expect(open({ restoreFrom: dataDir, primaryCache })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     await expect(open({ restoreFrom: new MemorySnapshotStore(), primaryCache })).rejects.toMatchObject({
@@ -137,7 +137,7 @@ describe('A snapshot and the log after it', () => {
   });
 });
 
-it('a replayed directory can be asked for any moment of what was recorded', async () => {
+it('a replayed directory has a view of every recorded position', async () => {
   const { cache } = await replayed(linesOf(text), { dataDir: join(await tempDir('tail'), 'new') });
   expect(cache.at(40).get('k4', 'n1')).toBe(25);
   expect(cache.at(3).listNamespaces()).toEqual(['default', 'n0', 'n1', 'n2']);
