@@ -35,15 +35,15 @@ import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
-/** What a shutdown could not do. */
+/** What a shutdown could not finish. */
 export interface ShutdownReport {
-  /** Followers that have not got everything; empty where all have. A durable log keeps it for the next start. */
+  /** Followers with updates left to deliver; empty if there are none. A durable log keeps them for the next start. */
   readonly undelivered: readonly Undelivered[];
   /** Whether commands were still waiting for an asynchronous primary. */
   readonly unfinishedCommands: boolean;
-  /** Why the final snapshot failed, where one was due. */
+  /** Why the final snapshot failed; `undefined` if it was stored or none was due. */
   readonly backupError: Error | undefined;
-  /** Why the log could not write what was left, where it could not: that is lost with the process. */
+  /** Why the log could not write what was left, which is lost with the process; `undefined` if it could. */
   readonly logError: Error | undefined;
 }
 
@@ -55,7 +55,7 @@ export const FOLLOWER = {
   checkpointer: 'checkpointer',
 } as const;
 
-/** How long somebody waits for the state table. */
+/** Milliseconds that a caller waits for the state table. */
 const CHECKPOINT_MS = 30_000;
 
 /** The state table is written at most this often while little changes, … */
@@ -63,7 +63,7 @@ const CHECKPOINT_LINGER_MS = 2_000;
 /** … or after so many bytes, a quarter of what the log keeps in memory: read from there it costs much less. */
 const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 
-/** The backup only wants to know that something changed; telling it of every commit would cost each one a write. */
+/** Milliseconds. The backup only needs to know that something changed; a call for each commit would cost a write each. */
 const BACKUP_LINGER_MS = 100;
 
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
@@ -144,7 +144,7 @@ export class Engine {
     });
   }
 
-  /** Resolves once these followers, where there are such, have what is committed by now. */
+  /** Resolves once those of these followers that exist have what is committed by now. */
   caughtUp(names: readonly string[], signal?: AbortSignal): Promise<void> {
     const caughtUp = async (limited: AbortSignal) => {
       await Promise.all(names.map((name) => this.followers.get(name)?.caughtUp(limited)));
@@ -152,7 +152,7 @@ export class Engine {
     return withDeadline(caughtUp, { what: 'The state table', timeoutMs: CHECKPOINT_MS, clock: this.clock, signal });
   }
 
-  /** All namespaces as they are now. */
+  /** Captures all namespaces in their present state. */
   readonly captureState = (): StateCapture =>
     captureState(
       this.registry,
@@ -168,7 +168,7 @@ export class Engine {
     }
   }
 
-  /** Where failures go that nobody may be waiting for. */
+  /** Reports a failure that no caller handles. */
   readonly report = (error: Error, source: FailureSource): void => {
     const code = error instanceof ContextCacheError ? error.code : error.name;
     this.#errors = { count: this.#errors.count + 1, last: { code, message: error.message, at: this.clock.now() } };
@@ -189,7 +189,7 @@ export class Engine {
     return this.#errors;
   }
 
-  /** Keeps the topics, and begins or ends the broadcast where the list has become non-empty or empty. */
+  /** Stores the topics, and starts or ends the broadcast if the list has become non-empty or empty. */
   async topicsChanged(): Promise<void> {
     this.#assertOpen();
     await this.config.set(
@@ -277,7 +277,7 @@ export class Engine {
     }
   }
 
-  /** What was let go of must not be started again. */
+  /** Refuses to start again what was released. */
   #assertOpen(): void {
     if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   }
@@ -335,7 +335,7 @@ export class Engine {
     });
   }
 
-  /** Topics do not get the past: a broadcast begins where the log is when the first topic comes. */
+  /** A broadcast starts at the position that the log has when its first topic is added: topics do not get the past. */
   async #syncBroadcaster(): Promise<void> {
     if (this.#options.natsUrl === null) return;
     const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
@@ -361,7 +361,7 @@ export class Engine {
   }
 }
 
-/** Whether the work was done before the signal. A failure of it is told elsewhere. */
+/** Resolves with whether the work was done before the signal. Its failure is reported elsewhere. */
 function inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => resolve(false), { once: true });

@@ -9,7 +9,7 @@ export interface ServerHealth extends FollowerConnection {
   readonly address: string;
 }
 
-/** How a cache is doing, all of it, at one moment. */
+/** The condition of a cache and of its parts. */
 export interface CacheHealth {
   /** `degraded`: something needs looking at; the parts say what. */
   readonly status: 'ok' | 'degraded' | 'closed';
@@ -39,7 +39,7 @@ export interface CacheHealth {
   readonly topics: readonly string[];
   readonly backup: BackupStatus | undefined;
   readonly watchers: number;
-  /** Failures told to `onError` so far, and the last one. */
+  /** Failures reported to `onError` so far, and the last one. */
   readonly errors: {
     readonly count: number;
     readonly last: { readonly code: string; readonly message: string; readonly at: number } | undefined;

@@ -1,6 +1,6 @@
 import type { JsonValue } from '../core/value.ts';
 
-/** A value in the cache, or a part of one: what may have to be hidden. */
+/** A value in the cache, or a part of one, that may have to be hidden. */
 export interface ValuePath {
   readonly namespace: string;
   readonly key: string;
@@ -9,19 +9,19 @@ export interface ValuePath {
   readonly value: JsonValue;
 }
 
-/** What is hidden from everybody who looks. */
+/** The values that the inspector hides from its readers. */
 export type Redact = readonly (string | RegExp)[] | ((place: ValuePath) => boolean) | false;
 
-/** How the inspector shows a cache. */
+/** Options of the inspector. */
 export interface InspectorOptions {
-  /** Default 0: a free one. */
+  /** Port to listen on. Default 0: a free one. */
   readonly port?: number | undefined;
   /**
    * The address that is listened on. Default `127.0.0.1`: only this machine. With any other, all who can reach it and have
    * the token see the data, and it goes over the network as it is, not encrypted.
    */
   readonly host?: string | undefined;
-  /** What a browser has to bring. At least 16 characters of `A-Z a-z 0-9 - _`. Default: 32 random bytes. */
+  /** Token that a browser must send. At least 16 characters of `A-Z a-z 0-9 - _`. Default: 32 random bytes. */
   readonly token?: string | undefined;
   /** Whether entries may be changed and snapshots taken from there. Default false. */
   readonly allowWrite?: boolean | undefined;
@@ -37,16 +37,16 @@ export interface InspectorOptions {
    * several times dearer. Default: nowhere.
    */
   readonly sendTo?: string | undefined;
-  /** Told the address, with its token. */
+  /** Called with the address, token included. */
   readonly onListening?: ((url: string) => void) | undefined;
 }
 
 /** An inspector that shows a cache. It ends with the cache. */
 export interface Inspector extends AsyncDisposable {
-  /** For a browser. The token is in it. */
+  /** Address for a browser, token included. */
   readonly url: string;
   readonly port: number;
   readonly token: string;
-  /** Lets nobody look any more. The cache goes on. */
+  /** Stops serving. The cache goes on. */
   close(): Promise<void>;
 }

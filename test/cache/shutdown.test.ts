@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
 import { AgentContextCache, type ContextCacheError, InMemoryContextCache } from '../../src/index.ts';
-import { codeOf, makeCache, outcomeNow } from '../support/cache.ts';
+import { codeOf, makeCache, outcomeNow, turns } from '../support/cache.ts';
+import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('shutdown', () => {
@@ -80,7 +81,7 @@ describe('shutdown', () => {
   });
 });
 
-it('a store and a primary that fail to close are told, and the data directory is let go of all the same', async () => {
+it('reports a store and a primary that fail to close, and releases the data directory all the same', async () => {
   const dataDir = await tempDir('shutdown');
   const failures: string[] = [];
   const store = Object.assign(new MemorySnapshotStore(), { close: async () => Promise.reject(new Error('store')) });
@@ -101,4 +102,21 @@ it('a store and a primary that fail to close are told, and the data directory is
   const again = await AgentContextCache.open({ dataDir, natsUrl: null });
   expect(again.position).toBe(1);
   await again.shutdown();
+});
+
+it('with an unreachable Redis and no backup enabled waits for no snapshot and names none', async () => {
+  const redisUrl = `redis://127.0.0.1:${await freePort()}`;
+  const { cache } = makeCache({ redisUrl });
+  const idle = await cache.shutdown();
+  expect(idle).toEqual({ undelivered: [], unfinishedCommands: false, backupError: undefined, logError: undefined });
+
+  const { cache: written, clock } = makeCache({ redisUrl });
+  await written.set('a', 1);
+  const ending = written.shutdown({ timeoutMs: 10 });
+  // The commands end first; then the time is over.
+  await turns();
+  clock.increment(10);
+  const report = await ending;
+  expect(report).toMatchObject({ unfinishedCommands: false, backupError: undefined });
+  expect(report.undelivered.map(({ follower }) => follower)).toEqual(['mirror']);
 });
