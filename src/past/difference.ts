@@ -11,26 +11,26 @@ import { sharedPosition } from '../storage/lineage.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { CacheView, stateViewOf } from './view.ts';
 
-/** What of a difference. */
+/** Options of `diff`. */
 export interface DifferenceOptions<Namespace extends string = string> {
-  /** Only of this namespace. Default: of all. */
+  /** Compares only this namespace. Default: all. */
   readonly namespace?: Namespace | undefined;
 }
 
 /** For `diff` here and of a cache. */
 export const DIFF_OPTIONS = optionNames<DifferenceOptions>('diff', { namespace: true });
 
-/** What is different between two moments, by namespace in the order of their names, and in no particular order in it. */
+/** The differences between two states. Namespaces come in the order of their names, entries of one in no order. */
 export interface Difference {
   readonly added: readonly Entry[];
-  /** Entries that were there before and after, and not the same: value, version, instants or agent. */
+  /** Entries that exist in both and differ in value, version, instants or agent. */
   readonly changed: readonly { readonly before: Entry; readonly after: Entry }[];
   readonly removed: readonly Entry[];
 }
 
 /**
- * What was added, changed and removed from `a` to `b`: caches (as they are now) and views, of one log, of branches and
- * their parents, or of logs that have nothing to do with each other.
+ * Compares two states and resolves with what was added, changed and removed from `a` to `b`. Each is a cache (its
+ * present) or a view; they may belong to one log, to branches and their parents, or to unrelated logs.
  *
  * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `CLOSED`.
  *
@@ -47,7 +47,7 @@ export async function diff(
   const { namespace } = DIFF_OPTIONS.checked(options);
   const [before, after] = [shownBy(a), shownBy(b)];
   if (before === undefined || after === undefined) {
-    const message = 'diff compares caches and views. For positions ask the cache: cache.diff(a, b).';
+    const message = 'diff compares caches and views. To compare positions, call cache.diff(a, b).';
     throw new ContextCacheError('INVALID_OPTION', message);
   }
   try {
@@ -58,12 +58,12 @@ export async function diff(
   }
 }
 
-/** Lets go of a moment that nobody else has. */
-export function release(shown: unknown, moment: StateView): void {
-  if (!(shown instanceof CacheView)) moment.release?.();
+/** Releases a view, unless it belongs to a `CacheView` of the caller. */
+export function release(shown: unknown, view: StateView): void {
+  if (!(shown instanceof CacheView)) view.release?.();
 }
 
-/** What a cache or a view shows now; `undefined` for what is neither. */
+/** Returns the view of a `CacheView` or of the present of a cache; `undefined` for any other value. */
 export function shownBy(candidate: unknown): StateView | undefined {
   if (candidate instanceof CacheView) return stateViewOf(candidate);
   const inside = internalsOf(candidate);
@@ -72,9 +72,9 @@ export function shownBy(candidate: unknown): StateView | undefined {
   return inside.past.present();
 }
 
-/** Namespaces that may not be the same in both. */
+/** Yields the namespaces that may differ. */
 export function* changedNamespaces(before: StateView, after: StateView, names: Iterable<string>): Generator<string> {
-  // Beyond what the two have in common the same position means something else in each.
+  // After the last shared position, the same number means different updates in the two logs.
   const shared = sharedPosition(before.lineage, after.lineage) ?? 0;
   for (const name of names) {
     const last = before.lastChange(name);
@@ -82,7 +82,7 @@ export function* changedNamespaces(before: StateView, after: StateView, names: I
   }
 }
 
-/** Compares two moments, namespace by namespace with turns for others in between. */
+/** Compares two views namespace by namespace, in time slices. */
 export async function differences(
   before: StateView,
   after: StateView,

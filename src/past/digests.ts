@@ -9,24 +9,24 @@ import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
-/** A digest, and the moment it is of. The capture stays open: it tells which keys to hash the next time. */
+/** A digest and the capture that it belongs to. The capture stays open: it records which keys to hash the next time. */
 interface Known {
   readonly digest: string;
   readonly capture: Capture;
 }
 
-/** A namespace at the moment of the question, and what was known of it before; or its digest, where the disk has it. */
+/** A captured namespace with its previous digest; or its digest, if the disk has it. */
 type Frozen =
   | string
   | { readonly state: NamespaceState; readonly capture: Capture; readonly before: Known | undefined };
 
-/** Answers what the state's digests are: all of it hashed when first asked, then only what has changed since. */
+/** Computes digests of the state. The first call hashes every entry, later ones only what has changed since. */
 export class Digests {
   readonly #registry: NamespaceRegistry;
   readonly #log: UpdateLog;
   readonly #clock: Clock;
   readonly #known = new WeakMap<NamespaceState, Known>();
-  /** One question at a time: each begins where the last one has ended. */
+  /** One computation at a time: each continues from the result of the last. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(registry: NamespaceRegistry, log: UpdateLog, clock: Clock) {
@@ -35,7 +35,7 @@ export class Digests {
     this.#clock = clock;
   }
 
-  /** Of one namespace; that of an empty one where it has never been. */
+  /** Returns the digest of a namespace; that of an empty namespace if it never existed. */
   of(namespace: string): Promise<string> {
     checkName('namespace', namespace);
     return this.#inTurn(async (slice) => {
@@ -45,7 +45,7 @@ export class Digests {
     });
   }
 
-  /** Of all namespaces, as they were at one position. */
+  /** Returns the digest of all namespaces at one position. */
   all(): Promise<string> {
     return this.#inTurn((slice) => this.#all(slice));
   }
@@ -61,7 +61,7 @@ export class Digests {
 
   async #all(slice: TimeSlice): Promise<string> {
     const position = this.#log.head;
-    /** Namespaces that were about to change, as they were, and those that are done with. */
+    /** Namespaces captured before they changed, and those already hashed. */
     const kept = new Map<string, Frozen | undefined>();
     const keep = ({ name, state }: NamespaceRecord) => {
       if (kept.has(name)) return;
@@ -77,7 +77,7 @@ export class Digests {
       if (slice.over) await slice.pause();
     };
     try {
-      // What a branch begins with is listed for the turn only.
+      // The names of a branch's base are valid only for this turn.
       const entries = this.#registry.entries();
       for (const [name, record] of this.#registry.isBranch ? [...entries] : entries) {
         if (kept.has(name)) continue;
@@ -88,7 +88,7 @@ export class Digests {
         }
         await take(name);
       }
-      // What was kept because it was about to change, and then dropped.
+      // Namespaces that were captured before a change and then dropped.
       for (const name of kept.keys()) await take(name);
       return digestOfAll(found);
     } finally {
@@ -97,7 +97,7 @@ export class Digests {
     }
   }
 
-  /** A namespace that is out of memory stays out of it. */
+  /** Does not bring a passivated namespace to memory. */
   #onDisk(name: string): string {
     const stored = this.#registry.summaryOnDisk(name)?.digest;
     if (stored !== undefined) return stored;
@@ -132,7 +132,7 @@ export class Digests {
   }
 }
 
-/** The digest of a namespace as it was captured, worked out from all of its entries. */
+/** Computes the digest of a captured namespace from all of its entries. */
 export async function digestOfCapture(capture: Capture, slice: TimeSlice): Promise<string> {
   const digest = new NamespaceDigest();
   for (const [key, entry] of capture.entriesOnce()) {
@@ -142,7 +142,7 @@ export async function digestOfCapture(capture: Capture, slice: TimeSlice): Promi
   return digest.at(capture.version);
 }
 
-/** As {@link digestOfCapture}, from an earlier one and what has changed since. */
+/** Computes the same digest as {@link digestOfCapture}, from an earlier one and the keys that changed since. */
 async function digestAfter(before: Known, capture: Capture, slice: TimeSlice): Promise<string> {
   const digest = new NamespaceDigest(before.digest, before.capture.version);
   for (const [key, earlier] of before.capture.changed()) {

@@ -11,45 +11,45 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import { DIFF_OPTIONS, type Difference, type DifferenceOptions, differences, release, shownBy } from './difference.ts';
 import { CacheView } from './view.ts';
 
-/** A moment: a position of the log, an instant, a view, or a cache as it is now. */
+/** A state to read: by position, by instant, as a view, or the present of a cache. */
 export type PositionOrDate = number | Date | Disposable | AsyncDisposable;
 
-/** What an update made of an entry. */
+/** An entry after one of its updates. */
 export interface EntryVersion<Value = JsonValue> {
   readonly operation: Operation;
-  /** What the entry held from then on; `undefined` where there was none any more. */
+  /** Value after the update; `undefined` if the update removed the entry. */
   readonly value: Value | undefined;
-  /** Version of the namespace, and of the entry where there still was one. */
+  /** Version of the namespace after the update, and of the entry if it still existed. */
   readonly version: number;
   readonly position: number;
-  /** When it was asked for, epoch milliseconds. */
+  /** Instant of the command, epoch milliseconds. */
   readonly at: number;
   readonly agent: string | null;
-  /** When the entry was to expire from then on, epoch milliseconds. */
+  /** Instant at which the entry was to expire, epoch milliseconds; `null`: never. */
   readonly expiresAt: number | null;
 }
 
-/** Where a predicate begins to fail. */
+/** The first position at which a predicate fails. */
 export interface Culprit {
   readonly position: number;
-  /** The update there; `undefined` where the predicate is false at the beginning already. */
+  /** The update at that position; `undefined` if the predicate already fails at the first position. */
   readonly update: Update | undefined;
-  /** How many views it took. */
+  /** Number of views that were checked. */
   readonly views: number;
 }
 
-/** Where to look. */
+/** Range that `bisect` searches. */
 export interface BisectOptions {
-  /** First position to look at. Default: the oldest that can be seen; 0 is the empty cache. */
+  /** First position. Default: the oldest that is kept; 0 is the empty cache. */
   readonly from?: number | Date | undefined;
-  /** Last position to look at. Default: the present. */
+  /** Last position. Default: the present. */
   readonly to?: number | Date | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const BISECT_OPTIONS = optionNames<BisectOptions>('bisect', { from: true, to: true, signal: true });
 
-/** Answers questions about the past. */
+/** Reads the past of a cache: views, versions of an entry, differences, and bisection. */
 export class History {
   readonly #past: PastSource;
   readonly #log: UpdateLog;
@@ -61,17 +61,17 @@ export class History {
     this.#clock = clock;
   }
 
-  at(moment: number | Date): CacheView {
-    return new CacheView(this.moment(moment));
+  at(when: number | Date): CacheView {
+    return new CacheView(this.view(when));
   }
 
-  /** Newest first. */
+  /** Yields the versions of an entry, newest first. */
   async *versions(key: string, namespace: string): AsyncGenerator<EntryVersion, void, undefined> {
     checkName('key', key);
     checkName('namespace', namespace);
     const slice = new TimeSlice(this.#clock);
     const touches: Update[] = [];
-    // A clear ended the entry where the update before it left one.
+    // A clear removed the entry if the update before it left one.
     let clear: Update | undefined;
     let begin = this.#past.first;
     for (const update of this.#past.backwards(namespace)) {
@@ -90,18 +90,18 @@ export class History {
       for (const touch of touches.splice(0)) yield versionOf(touch, value);
       yield versionOf(update, isThere ? value : undefined);
     }
-    // It may have been there before the past begins: a restored snapshot had it, or its beginning has been let go of.
+    // The entry may be older than what is kept: from a restored snapshot, or retention discarded its first updates.
     if (begin < this.#past.first || (clear === undefined && touches.length === 0)) return;
-    const moment = this.#past.at(begin);
-    const before = moment.state(namespace)?.entries.get(key);
-    moment.release?.();
+    const view = this.#past.at(begin);
+    const before = view.state(namespace)?.entries.get(key);
+    view.release?.();
     if (before !== undefined && clear !== undefined) yield versionOf(clear, undefined);
     for (const touch of touches) yield versionOf(touch, before?.value);
   }
 
   async diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions): Promise<Difference> {
     DIFF_OPTIONS.check(options);
-    const [before, after] = [this.moment(a), this.moment(b)];
+    const [before, after] = [this.view(a), this.view(b)];
     try {
       return await differences(before, after, options.namespace, this.#clock);
     } finally {
@@ -122,10 +122,10 @@ export class History {
       using view = this.at(position);
       return Boolean(await predicate(view));
     };
-    // Nothing from here on may be let go of meanwhile.
-    const beginning = this.moment(from);
+    // Retention keeps everything after this view until it is released.
+    const beginning = this.view(from);
     try {
-      const culprit = await this.#search(holds, beginning.position, this.moment(to).position);
+      const culprit = await this.#search(holds, beginning.position, this.view(to).position);
       return culprit && { ...culprit, views };
     } finally {
       release(from, beginning);
@@ -150,29 +150,26 @@ export class History {
     return { position: high, update: high === first ? undefined : await this.#past.updateAt(high) };
   }
 
-  /** The moment a branch begins with, for that alone; let go of it. Throws as `at` of the cache does. */
+  /** Returns the view that a branch starts from; the caller releases it. Throws as `at` of the cache does. */
   begin(at: number | Date | undefined): StateView {
     if (at !== undefined && typeof at !== 'number' && !(at instanceof Date)) {
       throw new ContextCacheError('INVALID_OPTION', 'A branch begins at a position or a Date.');
     }
     const { head } = this.#log;
-    const moment = this.moment(at ?? head);
-    return moment.position === head ? this.#past.present() : moment;
+    const view = this.view(at ?? head);
+    return view.position === head ? this.#past.present() : view;
   }
 
-  /** A moment to look at; throws as `at` of the cache does. */
-  moment(moment: PositionOrDate): StateView {
+  /** Returns the view that a position, an instant, a view or a cache stands for. Throws as `at` of the cache does. */
+  view(when: PositionOrDate): StateView {
     if (this.#log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
-    const shown = shownBy(moment);
+    const shown = shownBy(when);
     if (shown !== undefined) return shown;
-    if (moment instanceof Date && !Number.isNaN(moment.getTime())) {
-      return this.#past.at(this.#past.positionAt(moment.getTime()));
+    if (when instanceof Date && !Number.isNaN(when.getTime())) {
+      return this.#past.at(this.#past.positionAt(when.getTime()));
     }
-    if (typeof moment === 'number' && Number.isInteger(moment) && moment >= 0) return this.#past.at(moment);
-    throw new ContextCacheError(
-      'INVALID_OPTION',
-      'A moment is a position from 0 on, a valid Date, a view, or a cache.',
-    );
+    if (typeof when === 'number' && Number.isInteger(when) && when >= 0) return this.#past.at(when);
+    throw new ContextCacheError('INVALID_OPTION', 'Give a position from 0, a valid Date, a view, or a cache.');
   }
 }
 

@@ -5,60 +5,60 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 
-/** What becomes of a key that both have changed. */
+/** The outcome for a key that both sides changed. */
 export type Resolution = 'ours' | 'theirs' | { readonly value: unknown };
 
-/** A conflict, and what was made of it. */
+/** A conflict and its resolution. */
 export interface ResolvedConflict extends MergeConflict {
   readonly resolution: Resolution;
 }
 
-/** A namespace on all sides of a merge; `undefined` where there is none. */
+/** A namespace on every side of a merge; `undefined` on a side where it does not exist. */
 export interface Sides {
   readonly name: string;
-  /** What theirs began with, and ours: the same at the first merge. */
+  /** The common states of theirs and of ours: the same at the first merge. */
   readonly theirsBefore: NamespaceState | undefined;
   readonly oursBefore: NamespaceState | undefined;
   readonly theirs: NamespaceState | undefined;
   readonly ours: NamespaceState | undefined;
 }
 
-/** How conflicts are resolved, and what is written in place of theirs. */
+/** Resolves conflicts and checks the values that are written. */
 export interface Policy {
-  /** `undefined`: it is not; nothing will be applied. */
+  /** Returns `undefined` if the conflict stays open; then nothing is applied. */
   resolve(conflict: MergeConflict): Resolution | undefined;
-  /** The step that stores a value. Throws where that may not enter the cache. */
+  /** Returns the step that stores a value. Throws if the value may not enter the cache. */
   set(namespace: string, key: string, value: unknown, given: Brought): Step;
 }
 
-/** What goes with a value. */
+/** Metadata of a merged value. */
 export interface Brought {
   readonly expiresAt: number | null;
   readonly ifVersion: number;
-  /** Who wrote it; `undefined`: whoever merges. */
+  /** Agent that wrote it; `undefined`: the agent that merges. */
   readonly agent: string | undefined;
-  /** The entry it is the value of, in the branch. */
+  /** The branch's entry that holds the value. */
   readonly entry: EntryRecord | undefined;
 }
 
-/** What is to be done to one namespace. */
+/** The planned changes of one namespace. */
 export interface NamespacePlan {
   readonly name: string;
-  /** Everything in it goes, and it. */
+  /** Whether the whole namespace is dropped. */
   readonly drop: boolean;
   readonly steps: readonly Step[];
   readonly resolved: readonly ResolvedConflict[];
   readonly unresolved: readonly MergeConflict[];
-  /** From this instant on it is another plan: an entry expires. */
+  /** Instant from which the plan is out of date, because an entry expires. */
   readonly validUntil: number;
 }
 
-/** After so many keys others may have a turn. */
+/** Keys to plan between two checks of the time slice. */
 const KEYS_A_TURN = 500;
 
 /**
- * Works out what is to be done to a namespace at the instant `now`: what theirs has changed since it began, where ours
- * is not the same already. An entry whose time is over counts as none, on every side.
+ * Plans the changes of a namespace at the instant `now`: what theirs changed since the common state and ours does not
+ * have yet. An expired entry counts as missing on every side.
  */
 export function* planNamespace(sides: Sides, now: number, policy: Policy): Generator<undefined, NamespacePlan> {
   const living = new Living(now);
@@ -85,7 +85,7 @@ export function* planNamespace(sides: Sides, now: number, policy: Policy): Gener
   return { ...plan, drop, steps, validUntil: living.until };
 }
 
-/** Entries at one instant, and how long that stays so. */
+/** Live entries at one instant, and the next instant at which one expires. */
 class Living {
   readonly #now: number;
   until = Number.POSITIVE_INFINITY;
@@ -107,7 +107,7 @@ function isDropped({ theirsBefore, theirs, ours }: Sides): boolean {
   return theirsBefore !== undefined && theirs === undefined && ours !== undefined;
 }
 
-/** Whether ours is as it began. */
+/** Returns whether ours is unchanged since the common state. */
 function isUntouched({ ours, oursBefore }: Sides, living: Living): boolean {
   if (ours?.version === oursBefore?.version && ours?.position === oursBefore?.position) return true;
   const keys = new Set([...(ours?.entries.keys() ?? []), ...(oursBefore?.entries.keys() ?? [])]);
@@ -115,13 +115,13 @@ function isUntouched({ ours, oursBefore }: Sides, living: Living): boolean {
   return true;
 }
 
-/** Keys that theirs may have changed. */
+/** Yields the keys that theirs may have changed. */
 function* keysOf({ theirs, theirsBefore }: Sides): Generator<string> {
   for (const key of theirs?.entries.keys() ?? []) yield key;
   for (const key of theirsBefore?.entries.keys() ?? []) if (!theirs?.entries.has(key)) yield key;
 }
 
-/** What theirs has changed, where ours is not the same. */
+/** Yields the keys that theirs changed and ours does not hold alike. */
 function changeOf(key: string, sides: Sides, living: Living) {
   const theirs = living.of(sides.theirs, key);
   const before = living.of(sides.theirsBefore, key);
@@ -136,18 +136,18 @@ function changeOf(key: string, sides: Sides, living: Living) {
   return { conflict, ours, theirs };
 }
 
-/** By version, and, because a namespace that was dropped counts anew, by what is in it. */
+/** Compares by version, and by content, because the versions of a dropped namespace restart at 1. */
 function differs(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
   return a !== b && (a?.version !== b?.version || !isDeepStrictEqual(a, b));
 }
 
-/** Whether a reader would see the same. */
+/** Returns whether a reader sees the same. */
 function isAlike(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return a.expiresAt === b.expiresAt && isDeepStrictEqual(a.value, b.value);
 }
 
-/** What makes ours the wanted one; `undefined` where it is that already. */
+/** Returns the step that gives ours the wanted entry; `undefined` if ours has it already. */
 function stepFor(
   namespace: string,
   key: string,
@@ -177,9 +177,9 @@ function isEntry(wanted: EntryRecord | { readonly value: unknown }): wanted is E
   return 'bytes' in wanted && 'updatedAt' in wanted;
 }
 
-/** What `onConflict` has answered, checked. */
+/** Checks what `onConflict` returned. */
 export function resolutionOf(answer: unknown): Resolution {
   if (answer === 'ours' || answer === 'theirs') return answer;
   if (typeof answer === 'object' && answer !== null && 'value' in answer) return { value: answer.value };
-  throw new ContextCacheError('INVALID_OPTION', "onConflict answers 'ours', 'theirs' or { value }.");
+  throw new ContextCacheError('INVALID_OPTION', "onConflict must return 'ours', 'theirs' or { value }.");
 }

@@ -20,42 +20,42 @@ import {
   resolutionOf,
 } from './merge-plan.ts';
 
-/** How a branch is merged. */
+/** Options of `merge`. */
 export interface MergeOptions {
   /**
-   * What becomes of a key that both have changed since the branch began, and not to the same: `fail`, and nothing is
-   * merged; the one or the other; or what a function says of each, `{ value }` being a new value. The function only
-   * decides; it may be asked again where somebody writes meanwhile. Default `fail`.
+   * Decides a key that both sides changed since the fork, to different values. `fail` merges nothing; `ours` and
+   * `theirs` take one side; a function decides each conflict, `{ value }` being a new value. The function must have no
+   * effects: it is called again if a writer changes the key meanwhile. Default `fail`.
    */
   readonly onConflict?: 'fail' | 'ours' | 'theirs' | ((conflict: MergeConflict) => Resolution) | undefined;
-  /** Who merges: the agent of updates that the branch names none for. */
+  /** Agent of the updates for which the branch names none. */
   readonly agent?: string | undefined;
-  /** Ends the merge before anything has been applied. */
+  /** Aborts the merge before anything is applied. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const MERGE_OPTIONS = optionNames<MergeOptions>('merge', { onConflict: true, agent: true, signal: true });
 
-/** What a merge has done. */
+/** Result of a merge. */
 export interface MergeReport {
-  /** How many updates it took; 0: everything was there already. */
+  /** Number of updates; 0: nothing was missing. */
   readonly updates: number;
   /** Namespaces that were changed, sorted. */
   readonly namespaces: readonly string[];
-  /** Position of the cache that was merged into, afterwards. */
+  /** Position of the target cache after the merge. */
   readonly position: number;
-  /** Keys that both had changed, and what became of them. */
+  /** Keys that both sides changed, with their resolutions. */
   readonly conflicts: readonly ResolvedConflict[];
 }
 
-/** Plans are made with turns for others in between so many times; then at once, where writers keep overtaking them. */
+/** Plans made in time slices, before one is made in a single turn because writers keep overtaking them. */
 const PATIENT_TRIES = 3;
 const MAX_TRIES = 100;
 
-/** Merges into a cache come one after the other. */
+/** Merges into one cache run one after another. */
 const underWay = new WeakMap<Internals, Promise<unknown>>();
 
-/** Brings what has changed in `from` back to `into`; for `merge` of that. */
+/** Applies to `into` what has changed in `from`. */
 export function merge(
   into: Internals | undefined,
   from: Internals | undefined,
@@ -75,7 +75,7 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
   signal?.throwIfAborted();
   assertOpen(into, from);
   const { clock, admission } = into.parts;
-  // Refuses an agent that cannot be one.
+  // Refuses an invalid agent.
   const by = admission.batch(clock.now(), DEFAULT_NAMESPACE, [], agent).agent;
   const policy = policyOf(into, from, options);
   const before = commonViews(into, from);
@@ -100,21 +100,21 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
 
 function mergeable(into: Internals | undefined, from: Internals | undefined): { into: Internals; from: Internals } {
   if (into === undefined || from === undefined || from === into) {
-    throw new ContextCacheError('INVALID_OPTION', 'merge takes a branch: another cache, that fork has made.');
+    throw new ContextCacheError('INVALID_OPTION', 'merge takes another cache: a branch made by fork.');
   }
   if (into.parts.primary === undefined) return { into, from };
   throw new ContextCacheError(
     'INVALID_OPTION',
-    'A primary of your own could refuse half of a merge. Write what cache.diff tells you, key by key.',
+    'merge does not support a primary of your own, which could refuse half of it. Write the result of cache.diff key by key.',
   );
 }
 
 function assertOpen(...caches: readonly Internals[]): void {
   if (caches.every(({ parts }) => parts.log.status !== 'closed')) return;
-  throw new ContextCacheError('CLOSED', 'Of the two caches to be merged one is shut down.');
+  throw new ContextCacheError('CLOSED', 'One of the two caches is shut down. Merge while both are open.');
 }
 
-/** What the two had in common last: where one was forked, or when it was merged. */
+/** Returns the last state that the two had in common: at the fork, or at the last merge. */
 function commonViews(into: Internals, from: Internals): MergeMark {
   const mark = from.merged.get(into.parts.log.id);
   if (mark !== undefined) return mark;
@@ -126,12 +126,12 @@ function commonViews(into: Internals, from: Internals): MergeMark {
         'of that; of any other cache write what diff tells you.',
     );
   }
-  const common = momentOf(from.past, into.past, position);
+  const common = viewAt(from.past, into.past, position);
   return { into: common, from: common };
 }
 
-/** Either may have let go of it. */
-function momentOf(one: PastSource, other: PastSource, position: number): StateView {
+/** Returns the view from either past, because retention may have discarded it in one. */
+function viewAt(one: PastSource, other: PastSource, position: number): StateView {
   try {
     return one.at(position);
   } catch (error) {
@@ -143,7 +143,7 @@ function momentOf(one: PastSource, other: PastSource, position: number): StateVi
 function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: MergeOptions): Policy {
   if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
   const { admission, clock } = into.parts;
-  // What has been let in under the same rules is not looked at again: a schema may change a value each time.
+  // A value admitted under the same rules is not validated again: a schema may transform it each time.
   const isAdmitted = into.options.schemas === from.options.schemas && into.options.limits === from.options.limits;
   return {
     resolve: (conflict) => {
@@ -172,7 +172,7 @@ interface PlansInput {
   readonly signal: AbortSignal | undefined;
 }
 
-/** What is to be done to each namespace, kept up to date while others write. */
+/** The plans of all namespaces, kept up to date while writers continue. */
 class Plans {
   readonly #input: PlansInput;
   readonly #plans = new Map<string, { readonly plan: NamespacePlan; readonly lastChange: number }>();
@@ -181,7 +181,7 @@ class Plans {
     this.#input = input;
   }
 
-  /** Calls back in a turn in which all plans are as of now. */
+  /** Calls back in a turn in which all plans are current. */
   async whenCurrent<Result>(apply: (plans: NamespacePlan[]) => Result): Promise<Result> {
     const { before, theirs, clock, signal } = this.#input;
     const slice = new TimeSlice(clock, signal);
@@ -196,7 +196,7 @@ class Plans {
         else this.#makeAtOnce(name);
       }
     }
-    const message = 'onConflict changes what it is asked about, each time that it is asked. Let it only decide.';
+    const message = 'onConflict writes to the keys that it decides, so the merge never ends. It must have no effects.';
     throw new ContextCacheError('INVALID_OPTION', message);
   }
 
@@ -246,7 +246,7 @@ function stateNow({ parts: { registry } }: Internals, name: string): NamespaceSt
   return state === undefined || state.version === 0 ? undefined : state;
 }
 
-/** Applies all of it in this turn, or, where that is known before, nothing. */
+/** Applies all plans in this turn; if a refusal is known beforehand, none. */
 function applyAll(
   into: Internals,
   plans: readonly NamespacePlan[],
@@ -260,7 +260,7 @@ function applyAll(
     const status = registry.inMemory(name)?.status ?? 'resident';
     if (status !== 'resident') throw unavailable(name);
   }
-  // Throws where the log takes nothing at the moment.
+  // Throws if the log accepts no updates at present.
   log.append([]);
   const now = clock.now();
   const acknowledged = changing.map(({ name, drop, steps }) => {
@@ -279,7 +279,7 @@ function applyAll(
 }
 
 function unavailable(name: string): ContextCacheError {
-  const message = `Namespace ${JSON.stringify(name)} has crashed and takes no commands now; nothing was merged. Try again.`;
+  const message = `Namespace ${JSON.stringify(name)} has crashed and takes no commands until it is restarted; nothing was merged. Try again.`;
   return new ContextCacheError('NAMESPACE_UNAVAILABLE', message);
 }
 

@@ -19,12 +19,12 @@ import { StateCache } from '../storage/state-cache.ts';
 let stateOf: (view: CacheView) => StateView;
 
 /**
- * All namespaces of a cache as they were when its log ended at {@link CacheView.position}: read as the cache itself is,
- * at once. It holds nothing up and never changes, however long writers go on. An entry whose time was over but which had
- * not been taken out yet is still there: a view is what the log says.
+ * A view of all namespaces of a cache at {@link CacheView.position}. Reads answer at once, as those of the cache do. A
+ * view never changes and never blocks writers. It shows what the log says: an entry that was past its expiry but not yet
+ * removed at that position is still in it.
  *
- * With a data directory reading throws `LOG_UNAVAILABLE` while that is being opened again after a failure, `LOG_CORRUPT`
- * where it is damaged, and `CLOSED` after the cache's end.
+ * With a data directory, reads throw `LOG_UNAVAILABLE` while the directory is reopened after a failure, `LOG_CORRUPT` if
+ * it is damaged, and `CLOSED` after the cache is shut down.
  *
  * @example
  * ```ts
@@ -33,10 +33,10 @@ let stateOf: (view: CacheView) => StateView;
  * ```
  */
 export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
-  /** The last update that is in it; 0: none, the empty cache. */
+  /** Position of the last update in the view; 0: the empty cache. */
   readonly position: number;
   readonly #kept = new StateCache();
-  /** `undefined` once the view is disposed of. */
+  /** `undefined` once the view is disposed. */
   #view: StateView | undefined;
 
   /** @internal */
@@ -49,7 +49,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     stateOf = (view) => view.#state;
   }
 
-  /** The value; `undefined` where there was none. Deeply frozen. */
+  /** Returns the value, deeply frozen; `undefined` if the key is missing. */
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace?: NameArgument<S, N>,
@@ -59,7 +59,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return this.#namespace(namespace).entries.get(key)?.value;
   }
 
-  /** Values of several keys, in their order; `undefined` where there was none. */
+  /** Returns the values of several keys, in their order; `undefined` for each missing key. */
   getMany<const K extends string, const N extends string = DefaultNamespace>(
     keys: readonly KeyArgument<S, N, K>[],
     namespace?: NameArgument<S, N>,
@@ -70,7 +70,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return keys.map((key) => entries.get(key)?.value);
   }
 
-  /** Whether there was a value. */
+  /** Returns whether the key exists. */
   has<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace?: NameArgument<S, N>,
@@ -80,7 +80,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return this.#namespace(namespace).entries.has(key);
   }
 
-  /** The value with its version, instants and agent. */
+  /** Returns the value with its version, instants and agent. */
   entry<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace?: NameArgument<S, N>,
@@ -91,7 +91,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return entry && publicEntry(namespace, key, entry);
   }
 
-  /** Every entry of a namespace, in no particular order. */
+  /** Returns all entries of a namespace, in no particular order. */
   entries<const N extends string = DefaultNamespace>(
     namespace?: NameArgument<S, N>,
   ): Entry<ValueOf<S, N, KeyOf<S, N>>>[];
@@ -100,21 +100,21 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return Array.from(entries, ([key, entry]) => publicEntry(namespace, key, entry));
   }
 
-  /** Keys of a namespace, in no particular order; empty where there was no such namespace. */
+  /** Returns the keys of a namespace, in no particular order; empty if the namespace did not exist. */
   listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): KeyOf<S, N>[];
   listKeys(namespace: string = DEFAULT_NAMESPACE): string[] {
     return [...this.#namespace(namespace).entries.keys()];
   }
 
-  /** Namespaces that there were, sorted by code point; `default` always was. */
+  /** Returns the names of the namespaces, sorted by code point. `default` is always among them. */
   listNamespaces(): NamespaceOf<S>[] {
     const names = new Set([DEFAULT_NAMESPACE, ...this.#state.names()]);
     return [...names].sort(compareNames) as NamespaceOf<S>[];
   }
 
   /**
-   * Lets go of what it has read, and of its moment, which retention leaves as it is until then; it cannot be used any
-   * more. Garbage collection does it as well.
+   * Releases the view. Until then retention keeps its position; afterwards reads throw `CLOSED`. Garbage collection
+   * releases it too.
    */
   [Symbol.dispose](): void {
     this.#view?.release?.();
@@ -124,7 +124,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   get #state(): StateView {
     if (this.#view !== undefined) return this.#view;
-    throw new ContextCacheError('CLOSED', 'The view has been disposed of. Ask the cache for another.');
+    throw new ContextCacheError('CLOSED', 'The view has been disposed. Create another with cache.at().');
   }
 
   #namespace(namespace: string): NamespaceState {
