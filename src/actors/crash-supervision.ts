@@ -7,12 +7,12 @@ import type { Update } from '../core/update.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
-/** How long a namespace waits for storage that cannot be read, milliseconds. */
+/** Milliseconds between two attempts to rebuild a namespace while storage cannot be read. */
 const STORAGE_RETRY_MS = 200;
 
 /**
- * What becomes of a namespace whose actor has crashed: its state is made anew from the log and a new actor takes
- * over, until that has happened too often in too short a time. Its siblings never notice.
+ * Restarts namespaces whose actor crashed: rebuilds the state from the log and starts a new actor. Gives a namespace up
+ * after too many crashes within a period (see `RestartPolicy`). Other namespaces are not affected.
  */
 export class CrashSupervision {
   restarts = 0;
@@ -34,7 +34,7 @@ export class CrashSupervision {
     this.#unapplied.set(record, updates);
   }
 
-  /** The namespace's actor has failed. */
+  /** Schedules the restart of a namespace whose actor crashed, or gives it up. */
   crashed(record: NamespaceRecord, error: Error): void {
     const now = this.#deps.clock.now();
     const verdict = decideRestart(this.#deps.restartPolicy, record.crashes, now);
@@ -55,17 +55,20 @@ export class CrashSupervision {
     this.#rebuildIn(record, verdict.delayMs);
   }
 
-  /** A command for a namespace that is not there at the moment. */
+  /** Holds a command until its namespace is restarted. Fails it if the namespace was given up or too many wait. */
   hold(record: NamespaceRecord, request: Request): void {
     if (record.status === 'failed') request.fail(unavailable(record));
     else if (record.held.length < this.#deps.maxWaiting) record.hold(request);
     else
       request.fail(
-        new ContextCacheError('OVERLOADED', 'Too many commands wait for this namespace, which is being restarted.'),
+        new ContextCacheError(
+          'OVERLOADED',
+          'Too many commands wait for this namespace, which is being restarted. Send fewer until it is back.',
+        ),
       );
   }
 
-  /** Tries again, whatever happened before. */
+  /** Restarts a namespace at once, whatever its earlier crashes. */
   async restartNow(record: NamespaceRecord): Promise<void> {
     if (record.status === 'resident') return;
     this.#deps.clock.clearTimeout(this.#timers.get(record));
@@ -81,7 +84,7 @@ export class CrashSupervision {
     this.#timers.clear();
     const closed = new ContextCacheError(
       'CLOSED',
-      'The cache is shut down; its namespace had crashed. Nothing was done.',
+      'The cache was shut down while the namespace was being restarted. Nothing was done.',
     );
     for (const record of this.#deps.registry.records()) for (const request of record.takeHeld()) request.fail(closed);
   }
@@ -94,7 +97,7 @@ export class CrashSupervision {
     this.#timers.set(record, timer);
   }
 
-  /** Twice at the same time is once. */
+  /** Concurrent calls share one rebuild. */
   #rebuild(record: NamespaceRecord): Promise<boolean> {
     const underWay = this.#rebuilding.get(record);
     if (underWay !== undefined) return underWay;
@@ -118,7 +121,7 @@ export class CrashSupervision {
     }
   }
 
-  /** The log can not tell the state while its storage is being mended. That is no crash, and the log comes back by itself. */
+  /** Retries while the log reopens its storage. That is no crash, and the log recovers without help. */
   #tryLater(record: NamespaceRecord, error: Error): void {
     record.lastError = error;
     for (const request of record.takeHeld()) request.fail(error);
@@ -164,7 +167,7 @@ function isOfStorage(error: Error): boolean {
 function unavailable(record: NamespaceRecord): ContextCacheError {
   return new ContextCacheError(
     'NAMESPACE_UNAVAILABLE',
-    'This namespace crashed too often and was given up; the others go on. Mend the cause, then send namespace.restart.',
+    'This namespace crashed too often and was given up; the others continue. Fix the cause, then send namespace.restart.',
     { cause: record.lastError },
   );
 }

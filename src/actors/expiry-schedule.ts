@@ -31,7 +31,7 @@ export class ExpirySchedule {
     return this.#queue.length;
   }
 
-  /** The namespace wants to be woken at this instant. A namespace may be in here several times. */
+  /** Wakes the namespace at this instant. A namespace may be scheduled several times. */
   add(name: string, at: number): void {
     if (this.#stopped || at === Number.POSITIVE_INFINITY) return;
     this.#queue.push({ name, at });

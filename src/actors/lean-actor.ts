@@ -14,7 +14,7 @@ import {
  * assumed; a field that a later version moves or renames is left alone, and only the gain is lost.
  */
 
-/** Where XState's actor keeps its subscribers and listeners. */
+/** The lists of subscribers and listeners of an XState actor. */
 interface Lists {
   observers: Set<unknown> | undefined;
   eventListeners: Map<string, unknown> | undefined;

@@ -1,21 +1,21 @@
 import type { Clock } from '../core/clock.ts';
 import type { Supervisor } from './supervisor.ts';
 
-/** When namespaces leave memory. */
+/** Bounds of the namespaces in memory. */
 export interface PassivationOptions {
-  /** Idle for this long, milliseconds; 0: never for being idle. */
+  /** Milliseconds without use after which a namespace leaves memory; 0: never. */
   readonly afterMs: number;
-  /** At most so many in memory. */
+  /** Largest number of namespaces in memory. */
   readonly maxResident: number;
   readonly clock: Clock;
 }
 
-/** Past the bound, so much of it is freed at a time, so that not every touch has to look for a victim. */
+/** Share of the bound that is freed at once when it is exceeded, so that not every use searches for a namespace to free. */
 const FREED_SHARE = 0.1;
 
 /**
- * Takes idle namespaces out of memory. Looks twice: what was not touched between two looks leaves. No timer while
- * nothing is in memory.
+ * Takes idle namespaces out of memory: those not used between two scans. No timer runs while no namespace is in
+ * memory.
  */
 export class Passivation {
   readonly #supervisor: Supervisor;
@@ -41,14 +41,14 @@ export class Passivation {
     const { maxResident, clock } = this.#options;
     if (this.#stopped || this.#freeing || this.#supervisor.registry.resident <= maxResident) return;
     this.#freeing = true;
-    // Not now: the supervisor is in the middle of a command.
+    // In a later turn: the supervisor is executing a command.
     clock.setTimeout(() => {
       this.#freeing = false;
       if (!this.#stopped) this.#free(this.#supervisor.registry.resident - Math.floor(maxResident * (1 - FREED_SHARE)));
     }, 0);
   }
 
-  /** The ones not touched since the last look first, then any. */
+  /** Frees namespaces not used since the last scan first, then any. */
   #free(count: number): void {
     let left = count;
     for (const mustBeIdle of [true, false]) {

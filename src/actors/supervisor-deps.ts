@@ -8,7 +8,7 @@ import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { NamespaceDeps } from './namespace.ts';
 
-/** What the supervisor works with. */
+/** Dependencies of the supervisor. */
 export interface SupervisorDeps {
   readonly clock: Clock;
   readonly log: UpdateLog;
@@ -16,10 +16,10 @@ export interface SupervisorDeps {
   readonly registry: NamespaceRegistry;
   readonly primary?: BaseContextCache | undefined;
   readonly restartPolicy: RestartPolicy;
-  /** Commands that wait for a namespace that is being restarted, or for an asynchronous primary. */
+  /** Largest number of commands that wait for a restart or for an asynchronous primary, per namespace. */
   readonly maxWaiting: number;
   readonly report: Report;
-  /** Answers what is not about one namespace. */
+  /** Executes commands that do not concern one namespace. */
   readonly control: (command: ContextCommand) => Promise<unknown>;
   /** See {@link NamespaceDeps}. */
   readonly apply?: NamespaceDeps['apply'];

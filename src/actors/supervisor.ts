@@ -13,7 +13,7 @@ import { LeanActor, shareOptions } from './lean-actor.ts';
 import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
-/** The supervisor's logic: the statechart, its hands, and the command lane. */
+/** The supervisor's logic: the statechart, its actions, and the command lane. */
 export type SupervisorLogic = ActorLogic<
   SnapshotFrom<typeof supervisorMachine>,
   SupervisorEvent,
@@ -22,7 +22,7 @@ export type SupervisorLogic = ActorLogic<
   any
 >;
 
-/** Whether the event comes from outside: neither from XState itself nor about the supervisor's own life. */
+/** Returns whether an event is a command: neither XState's own nor about the life of the supervisor. */
 function isCommand({ type }: SupervisorEvent): boolean {
   return !type.startsWith('xstate.') && !type.startsWith('supervisor.');
 }
@@ -39,10 +39,10 @@ function withCommonType(event: SupervisorEvent): SupervisorEvent {
   return prefix === undefined ? event : ({ ...event, type: `${prefix}any` } as SupervisorEvent);
 }
 
-/** Actor ids of namespaces begin with this; what follows is the namespace. */
+/** Prefix of the actor id of a namespace; the name follows. */
 const NAMESPACE_ID = 'namespace:';
 
-/** An expiry that could not be taken out is tried again after this. */
+/** Milliseconds before an expiry that was refused is retried. */
 const EXPIRY_RETRY_MS = 1_000;
 
 /**
@@ -65,7 +65,7 @@ export class Supervisor {
     this.#namespaceLogic = createNamespaceLogic({
       ...deps,
       aboutToChange: (name) => this.#withRecord(name, (record) => deps.registry.aboutToChange(record)),
-      deadlinesChanged: (name) => this.#withRecord(name, (record) => this.#lookAtExpiry(record)),
+      deadlinesChanged: (name) => this.#withRecord(name, (record) => this.#scheduleExpiry(record)),
       leftUnapplied: (name, updates) =>
         this.#withRecord(name, (record) => this.#crashes.leftUnapplied(record, updates)),
     });
@@ -76,17 +76,17 @@ export class Supervisor {
     this.actor.start();
   }
 
-  /** Restarts so far, of all namespaces. */
+  /** Number of restarts so far, of all namespaces. */
   get restarts(): number {
     return this.#crashes.restarts;
   }
 
-  /** Sends a request that has been let in. It may be settled when this returns. */
+  /** Sends an admitted request. It may be settled when this returns. */
   dispatch(request: Request): void {
     this.actor.send(request);
   }
 
-  /** For the outside: whatever is not a command never reaches the actor, which understands other events as well. */
+  /** Sends a command from outside. Reports anything else, and keeps it from the actor, which has events of its own. */
   accept(candidate: unknown): void {
     try {
       const command = parseCommand(candidate);
@@ -97,7 +97,7 @@ export class Supervisor {
     }
   }
 
-  /** Looks after the expiries of namespaces that a start has found. A branch does so once it touches one. */
+  /** Schedules the expiries of all namespaces at the start. A branch schedules those of a namespace when it first uses it. */
   scheduleAll(): void {
     if (this.registry.isBranch) return;
     for (const [name] of this.registry.entries()) {
@@ -106,7 +106,7 @@ export class Supervisor {
     }
   }
 
-  /** Whether it could be taken out: it is at rest and the state table has caught up with it. */
+  /** Takes a namespace out of memory. Returns whether it could: it must be idle and the state table up to date. */
   passivateOne(record: NamespaceRecord): boolean {
     if (record.status !== 'resident' || !this.registry.isOnDisk(record)) return false;
     if (record.actor === undefined) {
@@ -117,10 +117,14 @@ export class Supervisor {
     return record.actor === undefined;
   }
 
-  /** Starts a namespace again that has been given up. */
+  /** Restarts a namespace that was given up. */
   restart(name: string): Promise<void> {
     const record = this.registry.find(name);
-    if (record === undefined) throw new ContextCacheError('NOT_FOUND', 'There is no such namespace to restart.');
+    if (record === undefined)
+      throw new ContextCacheError(
+        'NOT_FOUND',
+        'There is no namespace of that name to restart. Check its name with listNamespaces.',
+      );
     return this.#crashes.restartNow(record);
   }
 
@@ -158,7 +162,7 @@ export class Supervisor {
     return Object.create(machine, { transition: { value: transition } });
   }
 
-  /** A command that nobody waits for. */
+  /** Executes a command without an answer; a failure is reported. */
   #receive(event: SupervisorEvent): void {
     if (event instanceof Request) {
       this.#route(event);
@@ -181,7 +185,7 @@ export class Supervisor {
   }
 
   #refuse(event: SupervisorEvent): void {
-    const closed = new ContextCacheError('CLOSED', 'The cache is shutting down and takes no more commands.');
+    const closed = new ContextCacheError('CLOSED', 'The cache is shutting down and accepts no more commands.');
     if (event instanceof Request) event.fail(closed);
     else this.#reportCommand(closed, event.type);
   }
@@ -195,12 +199,12 @@ export class Supervisor {
     try {
       record = this.#recordFor(request);
     } catch (error) {
-      // What is on disk of this one cannot be read; the others go on.
+      // The files of this namespace cannot be read; the others continue.
       request.fail(unreadable(request.namespace, toError(error), this.#deps));
       return;
     }
     if (record === undefined) {
-      // Only a set makes a namespace; whatever else finds none changes nothing.
+      // Only a set creates a namespace. Any other command changes nothing if it is missing.
       request.succeed({ version: 0, position: 0, changed: false });
       return;
     }
@@ -210,8 +214,8 @@ export class Supervisor {
       return;
     }
     this.#hand(record, request);
-    if (record.state.version === 0) this.#letGo(record, request);
-    if (request.expiresAt !== null || request.steps !== null) this.#lookAtExpiry(record);
+    if (record.state.version === 0) this.#releaseIfEmpty(record, request);
+    if (request.expiresAt !== null || request.steps !== null) this.#scheduleExpiry(record);
   }
 
   #recordFor(request: Request): NamespaceRecord | undefined {
@@ -222,8 +226,8 @@ export class Supervisor {
     return this.registry.put(request.namespace, new NamespaceState(request.namespace));
   }
 
-  /** A namespace that was dropped, or that was asked for in vain, leaves memory before the next command comes. */
-  #letGo(record: NamespaceRecord, request: Request): void {
+  /** Removes from memory a namespace that was dropped, or that the command did not create. */
+  #releaseIfEmpty(record: NamespaceRecord, request: Request): void {
     const { actor } = record;
     const inVain = this.#deps.primary === undefined && request.result?.changed !== true;
     if (inVain && actor?.getSnapshot().status === 'active') actor.send({ type: 'namespace.passivate' });
@@ -251,16 +255,16 @@ export class Supervisor {
       id: NAMESPACE_ID + record.name,
       input: { state: record.state, at: clock.now(), hydrated: primary === undefined || primary.synchronous === true },
     } as never);
-    // A primary that answers at once has been asked what it holds; where it could not say, that is the actor's error.
+    // The constructor has read a synchronous primary; if that failed, the actor holds the error.
     if (actor.getSnapshot().status === 'error') throw actor.getSnapshot().error;
     record.actor = actor as NamespaceActor;
     actor.start();
     shareOptions(actor, this.#started);
-    if (this.registry.isBranch) this.#lookAtExpiry(record);
+    if (this.registry.isBranch) this.#scheduleExpiry(record);
     return record.actor;
   }
 
-  /** A restarted namespace gets its state and whatever came meanwhile. */
+  /** Gives a restarted namespace its state and the commands held meanwhile. */
   #resume(record: NamespaceRecord, state: NamespaceState): void {
     record.state = state;
     record.actor = undefined;
@@ -268,10 +272,10 @@ export class Supervisor {
     // It crashed at its drop, which counts: there is no such namespace any more, and what has waited begins anew.
     if (state.version === 0) this.registry.release(record);
     for (const request of record.takeHeld()) this.#route(request);
-    this.#lookAtExpiry(record);
+    this.#scheduleExpiry(record);
   }
 
-  #lookAtExpiry(record: NamespaceRecord, at = record.state.nextExpiryAt()): void {
+  #scheduleExpiry(record: NamespaceRecord, at = record.state.nextExpiryAt()): void {
     if (at >= (record.wakeAt ?? Number.POSITIVE_INFINITY)) return;
     record.wakeAt = at;
     this.#expiries.add(record.name, at);
@@ -282,7 +286,7 @@ export class Supervisor {
     if (record !== undefined) run(record);
   }
 
-  /** Takes out what has expired in the namespace. */
+  /** Removes the expired entries of a namespace. */
   #wake(name: string, at: number): void {
     let record: NamespaceRecord | undefined;
     try {
@@ -298,8 +302,8 @@ export class Supervisor {
       this.registry.aboutToChange(record);
       (record.actor ?? this.#spawn(record)).send({ type: 'namespace.expire', at });
     }
-    if (record.state.nextExpiryAt() > at) this.#lookAtExpiry(record);
-    else if (record.status === 'resident') this.#lookAtExpiry(record, at + EXPIRY_RETRY_MS);
+    if (record.state.nextExpiryAt() > at) this.#scheduleExpiry(record);
+    else if (record.status === 'resident') this.#scheduleExpiry(record, at + EXPIRY_RETRY_MS);
   }
 
   #childFailed(event: SupervisorEvent): void {
@@ -311,7 +315,7 @@ export class Supervisor {
 
   #childDone(event: SupervisorEvent): void {
     const record = this.#recordOf((event as { actorId: string }).actorId);
-    // Another one of the same name may have taken over already.
+    // Another actor of the same name may have replaced it already.
     if (record?.actor?.getSnapshot().status === 'done') this.#release(record);
   }
 
@@ -321,13 +325,13 @@ export class Supervisor {
   }
 }
 
-/** Says that a namespace cannot be brought to memory; for the command that wanted it. */
+/** Reports that a namespace cannot be brought to memory and returns the error for its command. */
 function unreadable(namespace: string, cause: Error, { report }: SupervisorDeps): ContextCacheError {
-  // What it would come from is shut down; that says it all.
+  // The storage is closed, which is no fault of the namespace.
   if (cause instanceof ContextCacheError && cause.code === 'CLOSED') return cause;
   const error = new ContextCacheError(
     'NAMESPACE_UNAVAILABLE',
-    'What the data directory holds of this namespace cannot be read; the others go on. See the cause.',
+    'This namespace cannot be read from the data directory; the others continue. See the cause.',
     { cause },
   );
   report(error, { source: 'namespace', namespace });

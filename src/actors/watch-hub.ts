@@ -4,11 +4,11 @@ import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
-/** Which updates a watcher wants. */
+/** Selects updates. */
 export interface WatchFilter {
-  /** Only of this namespace, or these. Default: all. */
+  /** One namespace, or several. Default: all. */
   readonly namespace?: string | readonly string[] | undefined;
-  /** Only of these keys (and whatever clears the namespace). Default: all. */
+  /** Keys. Updates that clear a namespace are always included. Default: all keys. */
   readonly keys?: readonly string[] | undefined;
 }
 
@@ -17,14 +17,14 @@ export const FILTER_NAMES = { namespace: true, keys: true } as const satisfies N
 
 type Offer = (update: Update) => void;
 
-/** Watchers of one namespace, or of any: those of all its keys, and those of some. */
+/** Watchers of one namespace, or of all: those of every key, and those of some keys. */
 interface Watched {
   readonly all: Set<Offer>;
   readonly byKey: Map<string, Set<Offer>>;
 }
 
 /**
- * Hands committed updates to whoever watches. What an update costs grows with the watchers it matches, not with all.
+ * Passes committed updates to the watchers. The cost of an update grows with the watchers that match it, not with all.
  */
 export class WatchHub {
   readonly #anywhere: Watched = { all: new Set(), byKey: new Map() };
@@ -45,19 +45,19 @@ export class WatchHub {
     return this.#count;
   }
 
-  /** Calls `offer` with each matching update from now on. Returns how to stop. */
+  /** Calls `offer` with each matching update from now on. Returns a function that stops it. */
   add(filter: WatchFilter, offer: Offer): () => void {
-    // A function of its own for each watcher, as one listener may watch twice.
+    // Each watcher needs its own function, because one listener may watch twice.
     const own: Offer = (update) => offer(update);
-    const places = this.#places(filter);
-    for (const place of places) place.add(own);
+    const sets = this.#setsOf(filter);
+    for (const set of sets) set.add(own);
     this.#count += 1;
     this.#stopListening ??= this.#log.onCommit((updates) => this.#publish(updates));
     let stopped = false;
     return () => {
       if (stopped) return;
       stopped = true;
-      for (const place of places) place.delete(own);
+      for (const set of sets) set.delete(own);
       this.#prune(filter);
       this.#count -= 1;
       if (this.#count > 0) return;
@@ -66,7 +66,7 @@ export class WatchHub {
     };
   }
 
-  /** Calls back when the cache ends; at once where it has. Returns how to take it back. */
+  /** Calls back when the cache closes, or at once if it is closed. Returns a function that removes the listener. */
   onClose(listener: () => void): () => void {
     if (this.#closed) listener();
     else this.#onClose.add(listener);
@@ -81,7 +81,7 @@ export class WatchHub {
     this.#stopListening?.();
   }
 
-  #places(filter: WatchFilter): Set<Offer>[] {
+  #setsOf(filter: WatchFilter): Set<Offer>[] {
     const { namespace, keys } = filter;
     const watched = namespace === undefined ? [this.#anywhere] : [namespace].flat().map((name) => this.#watched(name));
     return watched.flatMap((each) => (keys === undefined ? [each.all] : keys.map((key) => ofKey(each, key))));
@@ -122,7 +122,7 @@ export class WatchHub {
     for (const offer of some ?? []) this.#offer(offer, update);
   }
 
-  /** A listener that throws harms nobody else. */
+  /** Reports an error that a listener throws, so that it does not reach the others. */
   #offer(offer: Offer, update: Update): void {
     try {
       offer(update);

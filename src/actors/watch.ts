@@ -8,18 +8,19 @@ import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { FILTER_NAMES, type WatchFilter, type WatchHub } from './watch-hub.ts';
 
-/** What is watched, and from when. */
+/** Options of `watch`. */
 export interface WatchOptions extends WatchFilter {
   /**
-   * `updates`: what comes after the call. `snapshot`: first the entries as they are, as `set` updates with
-   * `snapshot: true`, then what comes after. Default `updates`. Not over a primary of your own, which keeps the values.
+   * `updates`: the updates after the call. `snapshot`: first the present entries, as `set` updates with
+   * `snapshot: true`, then the updates after the call. Default `updates`. `snapshot` is refused with a primary of your
+   * own, which keeps the values.
    */
   readonly include?: 'snapshot' | 'updates' | undefined;
-  /** First the log's updates after this position. Excludes `include: 'snapshot'`. */
+  /** Starts with the log's updates after this position. Excludes `include: 'snapshot'`. */
   readonly since?: number | undefined;
   /** Ends the watch. */
   readonly signal?: AbortSignal | undefined;
-  /** Updates that may wait for a slow reader before they are coalesced. Default 4,096. */
+  /** Updates that wait for a slow reader before they are coalesced. Default 4,096, at least 1. */
   readonly bufferSize?: number | undefined;
 }
 
@@ -31,7 +32,7 @@ export const WATCH_OPTIONS = optionNames<WatchOptions>('watch', {
   bufferSize: true,
 });
 
-/** What a watch works with. */
+/** Dependencies of a watch. */
 export interface WatchDeps {
   readonly log: UpdateLog;
   readonly registry: NamespaceRegistry;
@@ -43,16 +44,16 @@ export interface WatchDeps {
 
 /** An update as a watcher sees it. */
 export interface WatchedUpdate extends Update {
-  /** Not a change but an entry as it was when the watch began (`include: 'snapshot'`); `position` is that moment. */
+  /** Whether this is an entry of the initial snapshot (`include: 'snapshot'`); `position` is that of the snapshot. */
   readonly snapshot: boolean;
-  /** Updates that were left out before this one, because later ones of the same key overtook them in a full buffer. */
+  /** Number of updates left out before this one: in a full buffer, a later update replaces those of the same key. */
   readonly skipped: number;
 }
 
 /**
- * Between the log, which does not wait, and a reader, who may be slow: a bounded buffer. When it is full, all but the
- * last update of each key are left out (and counted); when that does not help, the reader is told and has to begin
- * anew.
+ * A bounded buffer between the log, which does not wait, and a reader, which may be slow. A full buffer keeps only the
+ * last update of each key and counts the others. If that is still too many, the reader gets `WATCH_OVERFLOW` and has to
+ * restart.
  */
 export class WatchBuffer {
   readonly #limit: number;
@@ -73,7 +74,7 @@ export class WatchBuffer {
       this.fail(
         new ContextCacheError(
           'WATCH_OVERFLOW',
-          `More than ${this.#limit} keys changed before the watcher read them. Read faster, raise bufferSize, or watch anew with include: 'snapshot'.`,
+          `More than ${this.#limit} keys changed before the watcher read them. Read faster, raise bufferSize, or watch again with include: 'snapshot'.`,
         ),
       );
       return;
@@ -82,20 +83,20 @@ export class WatchBuffer {
     this.#wake?.();
   }
 
-  /** The reader gets what is buffered, then the end. */
+  /** Ends the watch after the buffered updates. */
   end(): void {
     this.#ended = true;
     this.#wake?.();
   }
 
-  /** The reader gets the error at once. */
+  /** Ends the watch with an error, without the buffered updates. */
   fail(error: unknown): void {
     this.#error ??= toError(error);
     this.#buffer = [];
     this.end();
   }
 
-  /** What has come since the last call; waits where nothing has. `undefined` at the end. */
+  /** Resolves with the updates since the last call, at least one; `undefined` at the end. */
   async take(): Promise<{ readonly updates: readonly Update[]; readonly skipped: number } | undefined> {
     while (this.#buffer.length === 0 && !this.#ended) {
       await new Promise<void>((resolve) => {
@@ -124,7 +125,7 @@ export class WatchBuffer {
   }
 }
 
-/** Begins to watch; see {@link WatchOptions}. */
+/** Starts a watch; see {@link WatchOptions}. */
 export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncIterableIterator<WatchedUpdate> {
   const { log, watchers } = deps;
   WATCH_OPTIONS.check(options);
@@ -133,7 +134,10 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");
   }
   if (include === 'snapshot' && deps.primary !== undefined) {
-    throw new ContextCacheError('INVALID_OPTION', 'A snapshot needs the values, which your primary keeps. Read it.');
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      "include: 'snapshot' is not available with a primary of your own, which keeps the values. Read them from it.",
+    );
   }
   if (since !== undefined && (!Number.isSafeInteger(since) || since < 0 || since > log.head)) {
     throw new ContextCacheError('INVALID_OPTION', `since must be a position of this log, from 0 to ${log.head}.`);
@@ -144,7 +148,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   const buffer = new WatchBuffer(bufferSize);
   const stop = watchers.add(options, (update) => buffer.offer(update));
   const entries = include === 'snapshot' ? snapshotOf(deps, options) : [];
-  // What is in the snapshot may be committed only later; it is not told twice.
+  // Updates in the snapshot may be committed only later, and must not be yielded twice.
   const after = include === 'snapshot' ? log.head : since === undefined ? 0 : Math.max(since, log.committed);
   let release = (): void => {};
   const end = () => {
@@ -176,7 +180,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   const iterator = run();
   return {
     next: () => iterator.next(),
-    // A generator that was never begun would not run its `finally`.
+    // A generator that was never started does not run its `finally`.
     return: async () => {
       end();
       return iterator.return(undefined);
