@@ -1,25 +1,25 @@
 import { assign, fromPromise, setup } from 'xstate';
 
-/** What a follower actor knows of its work. */
+/** Context of a follower actor. */
 export interface FollowerContext {
   /** Failures in a row. */
   readonly attempts: number;
   readonly lastError: Error | undefined;
 }
 
-/** What a follower actor understands. */
+/** Events of a follower actor. */
 export type FollowerEvent =
   | { readonly type: 'log.advanced' }
   | { readonly type: 'sink.lost'; readonly cause: Error }
   | { readonly type: 'follower.retry' }
   | { readonly type: 'follower.stop' };
 
-/** How the next step begins after connecting. */
+/** The step after connecting. */
 export type Connected = 'follow' | 'resync';
 
 /**
- * The one machine behind mirror, broadcaster, backup and checkpointer: gets the updates from the log, in order, at
- * its own pace, and never makes anybody wait.
+ * The machine behind mirror, broadcaster, backup and checkpointer. Delivers the updates of the log in order, at its own
+ * pace; no writer waits for it.
  */
 export const followerMachine = setup({
   types: { context: {} as FollowerContext, events: {} as FollowerEvent },
@@ -38,18 +38,18 @@ export const followerMachine = setup({
     noteSuccess: assign({ attempts: 0 }),
     reportFailure: () => {},
     reportStalled: () => {},
-    /** Sees to it that what has not gathered to a batch is delivered as well, a little later. */
+    /** Schedules the delivery of updates that do not fill a batch. */
     gather: () => {},
   },
   guards: {
-    /** The log holds more than has been delivered, and so much of it has gathered that it is due. */
+    /** Whether enough undelivered updates have gathered, or have waited long enough. */
     isDue: () => false,
     mustResync: ({ event }) => 'output' in event && event.output === 'resync',
-    /** So many failures in a row that somebody should look. */
+    /** Whether so many attempts failed in a row that an operator should check the destination. */
     isStalled: () => false,
   },
   delays: {
-    /** Grows with the failures in a row. */
+    /** Milliseconds before the next attempt; grows with the failures in a row. */
     backOff: () => 1000,
   },
 }).createMachine({
@@ -66,7 +66,7 @@ export const followerMachine = setup({
       },
     },
     resyncing: {
-      description: 'The destination does not fit the log: the whole state is copied to it.',
+      description: 'The destination does not match the log, so the whole state is copied to it.',
       invoke: {
         src: 'resync',
         onDone: 'catchingUp',
@@ -84,7 +84,7 @@ export const followerMachine = setup({
       },
     },
     following: {
-      description: 'Everything committed is delivered, or gathers for a little while.',
+      description: 'Everything committed is delivered, or gathers to a batch.',
       entry: ['noteSuccess', 'gather'],
       always: { guard: 'isDue', target: 'catchingUp' },
       on: {
@@ -93,7 +93,7 @@ export const followerMachine = setup({
       },
     },
     failed: {
-      description: 'Lets go of the connection before anything else.',
+      description: 'Releases the connection first.',
       entry: 'reportFailure',
       invoke: {
         src: 'disconnect',
@@ -106,7 +106,7 @@ export const followerMachine = setup({
       on: { 'follower.retry': 'connecting' },
     },
     stalled: {
-      description: 'Still tries, but has failed so often in a row that somebody should look.',
+      description: 'Still retries, but has failed so often in a row that an operator should check the destination.',
       entry: 'reportStalled',
       after: { backOff: 'connecting' },
       on: { 'follower.retry': 'connecting' },

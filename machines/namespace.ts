@@ -3,40 +3,40 @@ import type { NamespaceState } from '../src/core/namespace-state.ts';
 import type { Request } from '../src/core/request.ts';
 import type { Update } from '../src/core/update.ts';
 
-/** What a namespace actor knows. `state` and `waiting` are changed in place, by this actor only. */
+/** Context of a namespace actor. Only this actor changes `state` and `waiting`, in place. */
 export interface NamespaceContext {
   readonly state: NamespaceState;
-  /** Requests that have to wait for their turn, in order. */
+  /** Requests that wait for their turn, in order. */
   readonly waiting: (Request | ExpireEvent)[];
-  /** Whether `state` holds what the primary held before. */
+  /** Whether `state` includes the entries that the primary already held. */
   hydrated: boolean;
-  /** Tells listeners of the actor of an update that has been applied. */
+  /** Emits an applied update to the listeners of the actor. */
   readonly emit: (event: ContextUpdatedEvent) => void;
 }
 
-/** What a namespace actor emits: `actor.on('context.updated', …)` hears of each update as it is applied. */
+/** Event that a namespace actor emits for each update it applies: `actor.on('context.updated', …)`. */
 export interface ContextUpdatedEvent {
   readonly type: 'context.updated';
   readonly update: Update;
 }
 
-/** What a namespace actor begins with. */
+/** Input of a namespace actor. */
 export type NamespaceInput = Pick<NamespaceContext, 'state' | 'hydrated' | 'emit'>;
 
-/** Asks the namespace to take out what has expired at `at`. */
+/** Removes the entries that have expired at `at`. */
 export interface ExpireEvent {
   readonly type: 'namespace.expire';
   readonly at: number;
 }
 
-/** What a namespace actor understands. `Request`s are the data commands `context.*`. */
+/** Events of a namespace actor. A `Request` is a data command `context.*`. */
 export type NamespaceEvent = Request | ExpireEvent | { readonly type: 'namespace.passivate' };
 
 /**
  * The life of a namespace: the single writer of its keys.
  *
- * In `ready` a command is executed at once. Where a primary of the user's own keeps the values, `ready` hands over to
- * `writing`: one command at a time, the others wait.
+ * In `ready` a command is executed at once. With an asynchronous primary of the user's own, `ready` changes to `writing`,
+ * which executes one command at a time while the others wait.
  */
 export const namespaceMachine = setup({
   types: {
@@ -49,7 +49,7 @@ export const namespaceMachine = setup({
     /** Decides, appends to the log, applies. */
     execute: () => {},
     enqueue: () => {},
-    /** Executes what waited while the state was being fetched. */
+    /** Executes the commands that waited while the state was read. */
     executeWaiting: () => {},
     rejectWaiting: () => {},
     markHydrated: () => {},
@@ -58,7 +58,7 @@ export const namespaceMachine = setup({
   },
   guards: {
     isHydrated: () => true,
-    /** The primary answers later, so that a command takes more than one turn. */
+    /** Whether the primary is asynchronous, so that a command takes more than one turn. */
     primaryIsAsynchronous: () => false,
     hasWaiting: () => false,
     isDropped: () => false,
@@ -74,7 +74,7 @@ export const namespaceMachine = setup({
   states: {
     starting: { always: [{ guard: 'isHydrated', target: 'ready' }, { target: 'absent' }] },
     absent: {
-      description: 'What the primary holds of this namespace is not known yet; the first command asks.',
+      description: 'The primary has not been read yet; the first command reads it.',
       on: {
         'context.*': { actions: 'enqueue', target: 'hydrating' },
         'namespace.passivate': 'passivated',
@@ -110,7 +110,7 @@ export const namespaceMachine = setup({
       },
     },
     writing: {
-      description: 'One command is with the primary; it is logged and applied when the primary has taken it.',
+      description: 'The primary is executing one command, which is logged and applied once the primary accepts it.',
       invoke: {
         src: 'writeNext',
         input: ({ context }) => context,

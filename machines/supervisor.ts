@@ -2,7 +2,7 @@ import { type ErrorActorEvent, setup } from 'xstate';
 import type { ContextCommand } from '../src/core/command.ts';
 import type { Request } from '../src/core/request.ts';
 
-/** What the supervisor understands: commands, what its actors report, and its own end. */
+/** Events of the supervisor: commands, reports of its actors, and its own end. */
 export type SupervisorEvent =
   | ContextCommand
   | Request
@@ -15,12 +15,12 @@ export type SupervisorEvent =
 export const supervisorMachine = setup({
   types: { events: {} as SupervisorEvent },
   actions: {
-    /** Refuses what is malformed; spawns or wakes the namespace where needed; hands the command to it. */
+    /** Refuses malformed commands, spawns the namespace if necessary, and hands it the command. */
     route: () => {},
     refuse: () => {},
     /** Restarts the crashed namespace from the log, or gives it up. */
     superviseCrash: () => {},
-    /** A namespace was passivated or dropped: lets go of its actor. */
+    /** Releases the actor of a namespace that was passivated or dropped. */
     release: () => {},
     releaseAll: () => {},
   },
@@ -43,7 +43,7 @@ export const supervisorMachine = setup({
       },
     },
     draining: {
-      description: 'Followers deliver what is left; nothing new is taken.',
+      description: 'Followers deliver the remaining updates; new commands are refused.',
       on: {
         'context.*': { actions: 'refuse' },
         'supervisor.stop': 'stopped',

@@ -20,12 +20,12 @@ import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
 
-/** Operations a batch may have at the most. */
+/** Largest number of operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000;
 
 /**
- * The door: makes a {@link Request} of what is asked, or throws before anything has changed. Every way in (methods,
- * typed commands, files, HTTP, NATS) comes through here.
+ * Checks commands and creates their {@link Request}s, or throws before anything has changed. Methods, typed commands,
+ * files, HTTP and NATS all come through here.
  */
 export class Admission {
   readonly #door: ValueDoor;
@@ -76,13 +76,14 @@ export class Admission {
   batch(at: number, namespace: string, operations: readonly BatchOperation[], agent: string | undefined): Request {
     checkName('namespace', namespace);
     if (!Array.isArray(operations)) throw invalid('operations must be an array');
-    if (operations.length > MAX_BATCH_OPERATIONS) throw invalid(`a batch may have ${MAX_BATCH_OPERATIONS} operations`);
+    if (operations.length > MAX_BATCH_OPERATIONS)
+      throw invalid(`a batch may have at most ${MAX_BATCH_OPERATIONS} operations; split it`);
     // Not `map`, which would leave the holes of a sparse array unseen.
     const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index));
     return Request.ofWhole('context.batch', namespace, at, checkAgent(agent), steps);
   }
 
-  /** Makes a request of a data command, however it came. Its fields have been checked by {@link parseCommand}. */
+  /** Creates the request of a data command whose fields {@link parseCommand} has checked. */
   request(at: number, command: DataCommand): Request {
     const { namespace = DEFAULT_NAMESPACE } = command;
     switch (command.type) {
@@ -269,19 +270,19 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.namespaces',
 ]);
 
-/** Whether the command changes a namespace. */
+/** Returns whether a command changes a namespace. */
 export function isDataCommand(command: ContextCommand): command is DataCommand {
   return DATA_TYPES.has(command.type);
 }
 
-/** Whether the command only reads. */
+/** Returns whether a command only reads. */
 export function isQueryCommand(command: ContextCommand): command is QueryCommand {
   return QUERY_TYPES.has(command.type);
 }
 
 /**
- * Checks that something from outside is a command: a plain object of a known type with known fields. Names, values
- * and options are checked where they are used.
+ * Checks that a value from outside is a command: an object of a known type with known fields. Names, values and options
+ * are checked when the command is executed.
  *
  * @throws {ContextCacheError} `INVALID_COMMAND`.
  */

@@ -3,10 +3,10 @@ import type { NamespaceState } from './namespace-state.ts';
 import type { Update } from './update.ts';
 
 /**
- * The one fold: changes a namespace's state by one update. Used live, in replay, in restoring and in hydrating, so
- * that all of them end in the same state.
+ * Changes the state of a namespace by one update. The only fold: live writes, replay, restore and hydration use it, so
+ * all of them arrive at the same state.
  *
- * @throws {ContextCacheError} `INVARIANT` where the update is not the namespace's next; nothing has changed then.
+ * @throws {ContextCacheError} `INVARIANT` if the update is not the next of the namespace. Nothing has changed then.
  */
 export function apply(state: NamespaceState, update: Update): void {
   if (update.version !== state.version + 1) {

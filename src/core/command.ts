@@ -1,21 +1,21 @@
 import type { JsonValue } from './value.ts';
 
-/** How long a duration may be given: milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
+/** A duration: a number of milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
 export type Duration = number | string;
 
-/** What every command that writes an entry may carry. */
+/** Options of every command that writes an entry. */
 export interface WriteOptions {
-  /** Time to live, counted from when the command is taken. Excludes `expiresAt`. */
+  /** Time to live, counted from the command. At least 1 ms. Excludes `expiresAt`. */
   readonly ttl?: Duration | undefined;
-  /** When the entry expires: epoch milliseconds or a Date. `null`: never. */
+  /** Instant at which the entry expires: epoch milliseconds or a Date. `null`: never. */
   readonly expiresAt?: number | Date | null | undefined;
-  /** Only if the entry has this version; 0: only if there is none. Otherwise `VERSION_CONFLICT`. */
+  /** Version that the entry must have; 0: the key must be missing. Otherwise the write fails with `VERSION_CONFLICT`. */
   readonly ifVersion?: number | undefined;
-  /** Who writes. */
+  /** Agent that writes, 1 to 1,024 characters. Default: none. */
   readonly agent?: string | undefined;
 }
 
-/** What every command that removes may carry. */
+/** Options of every command that removes an entry. */
 export type RemoveOptions = Pick<WriteOptions, 'ifVersion' | 'agent'>;
 
 /** One step of a batch. */
@@ -32,7 +32,7 @@ interface OfKey extends InNamespace {
   readonly key: string;
 }
 
-/** Commands that change a namespace. Answered with `{ version, position }`. */
+/** Commands that change a namespace. Their answer is an {@link Acknowledgement}. */
 export type DataCommand =
   | ({ readonly type: 'context.set'; readonly value: unknown } & OfKey & WriteOptions)
   | ({ readonly type: 'context.delete' } & OfKey & RemoveOptions)
@@ -45,7 +45,7 @@ export type DataCommand =
       readonly agent?: string | undefined;
     } & InNamespace);
 
-/** Commands that read. Answered with what the method of the same name returns. */
+/** Commands that read. Their answer is what the method of the same name returns. */
 export type QueryCommand =
   | ({ readonly type: 'context.get' } & OfKey)
   | ({ readonly type: 'context.has' } & OfKey)
@@ -99,8 +99,8 @@ export type ControlCommand =
   | { readonly type: 'cache.verify'; readonly against?: string | undefined };
 
 /**
- * Everything that may be asked of the cache, by `supervisor.send(command)` (no answer; a failure reaches `onError`)
- * or `ask(command)` (a promise of the answer).
+ * Every command of a cache. `ask(command)` resolves with the answer; `supervisor.send(command)` has none, and a failure
+ * reaches `onError`.
  *
  * @example
  * ```ts
@@ -110,13 +110,13 @@ export type ControlCommand =
  */
 export type ContextCommand = DataCommand | QueryCommand | ControlCommand;
 
-/** Answer to a command that changes. */
+/** Answer to a command that changes a namespace. */
 export interface Acknowledgement {
-  /** Version of the namespace after the command; the current one where the command changed nothing. */
+  /** Version of the namespace after the command; unchanged if the command changed nothing. */
   readonly version: number;
-  /** Position of the command's (last) update; where it changed nothing, one at which that was so. */
+  /** Position of the command's last update; if it changed nothing, a position at which nothing had to change. */
   readonly position: number;
-  /** Whether there was an update. */
+  /** Whether the command caused an update. */
   readonly changed: boolean;
 }
 
@@ -129,6 +129,6 @@ export interface Step {
   readonly expiresAt: number | null;
   /** -1: unconditional. */
   readonly ifVersion: number;
-  /** Who asks, where that is somebody else than who asks for the rest of the batch. */
+  /** Agent of this step, if it differs from the agent of the batch. */
   readonly agent?: string | null | undefined;
 }

@@ -5,15 +5,15 @@ import type { Entry } from './namespace-state.ts';
 export class VersionConflictError extends ContextCacheError {
   readonly namespace: string;
   readonly key: string;
-  /** What the writer took the entry's version to be; 0: absent. */
+  /** Version that the writer expected; 0: none. */
   readonly expected: number;
-  /** The entry as it is; `undefined` where there is none. */
+  /** The present entry; `undefined` if the key is missing. */
   readonly current: Entry | undefined;
 
   constructor(namespace: string, key: string, expected: number, current: Entry | undefined) {
     const found = current === undefined ? 'there is none' : `it has version ${current.version}`;
     const wanted = expected === 0 ? 'no entry' : `version ${expected} of the entry`;
-    super('VERSION_CONFLICT', `The write expected ${wanted}, but ${found}. Read it again and decide anew.`);
+    super('VERSION_CONFLICT', `The write expected ${wanted}, but ${found}. Read it again, then decide.`);
     this.name = 'VersionConflictError';
     this.namespace = namespace;
     this.key = key;
@@ -22,25 +22,28 @@ export class VersionConflictError extends ContextCacheError {
   }
 }
 
-/** A key that was changed on both sides of a merge, and not to the same. `undefined`: there is no entry. */
+/** A key that both sides of a merge changed to different entries. `undefined`: the key is missing. */
 export interface MergeConflict {
   readonly namespace: string;
   readonly key: string;
-  /** As the branch began with it, or as it was when the branch was merged last. */
+  /** The entry at the fork, or at the last merge. */
   readonly base: Entry | undefined;
-  /** As it is in the cache that is merged into. */
+  /** The present entry of the target cache. */
   readonly ours: Entry | undefined;
-  /** As it is in the branch. */
+  /** The present entry of the branch. */
   readonly theirs: Entry | undefined;
 }
 
-/** A merge with conflicts that were not to be resolved. Nothing has changed. */
+/** A merge that was refused because of conflicts. Nothing has changed. */
 export class MergeConflictError extends ContextCacheError {
   readonly conflicts: readonly MergeConflict[];
 
   constructor(conflicts: readonly MergeConflict[]) {
     const keys = conflicts.length === 1 ? 'One key was' : `${conflicts.length} keys were`;
-    super('MERGE_CONFLICT', `${keys} changed on both sides (see conflicts); nothing was merged. Give onConflict.`);
+    super(
+      'MERGE_CONFLICT',
+      `${keys} changed on both sides (see conflicts); nothing was merged. Set onConflict to resolve them.`,
+    );
     this.name = 'MergeConflictError';
     this.conflicts = conflicts;
   }

@@ -1,19 +1,19 @@
 import type { Clock } from './clock.ts';
 import { ContextCacheError, toError } from './errors.ts';
 
-/** What ends the waiting for some work besides the work itself. */
+/** Bounds of a wait for some work. */
 export interface Bounds {
   readonly clock: Clock;
   readonly timeoutMs: number;
-  /** Makes the error for when the time is over. */
+  /** Creates the error for a timeout. */
   readonly timedOut: () => Error;
-  /** Each may end the waiting; its reason becomes the error. */
+  /** Signals that end the wait; the reason becomes the error. */
   readonly signals: readonly (AbortSignal | undefined)[];
 }
 
 /**
- * Settles as `work` does, but no later than the bounds allow. `work` itself goes on; its late outcome is ignored. No
- * timer and no listener is left behind (`Promise.race` with a promise as old as the connection would keep one a call).
+ * Settles as `work` does, but no later than the bounds allow. `work` itself continues, and its late outcome is ignored.
+ * Leaves no timer and no listener behind, while `Promise.race` with a long-lived promise keeps one per call.
  */
 export function within<Result>(work: Promise<Result>, bounds: Bounds): Promise<Result> {
   const { clock, signals } = bounds;
@@ -40,9 +40,9 @@ export function within<Result>(work: Promise<Result>, bounds: Bounds): Promise<R
   });
 }
 
-/** What bounds the waiting for work that can be told to stop. */
+/** Bounds of a wait for work that can be aborted. */
 export interface Deadline {
-  /** For the message: who is waited for. */
+  /** Name of the awaited party, for the message. */
   readonly what: string;
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -50,9 +50,9 @@ export interface Deadline {
 }
 
 /**
- * As {@link within}; `work` is told by its own signal when nobody waits for it any more.
+ * Does the same as {@link within}, and aborts the signal of `work` when the wait ends early.
  *
- * @throws {ContextCacheError} `TIMED_OUT`: whether the work is done is not known; or the signal's reason.
+ * @throws {ContextCacheError} `TIMED_OUT`, in which case the work may be done or not; or the signal's reason.
  */
 export async function withDeadline<Result>(
   work: (signal: AbortSignal) => Promise<Result>,
@@ -77,7 +77,7 @@ export async function withDeadline<Result>(
   }
 }
 
-/** The promise, or a rejection with the signal's reason where that comes first. The work goes on. */
+/** Settles as the promise does, or rejects with the signal's reason if that comes first. The work continues. */
 export function untilAborted<Result>(promise: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
   if (signal === undefined) return promise;
   return new Promise((resolve, reject) => {

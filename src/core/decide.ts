@@ -5,11 +5,11 @@ import type { Request } from './request.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
 
 /**
- * What a request comes to in this state: the updates to apply and log, in order, maybe none. Changes nothing itself.
- * Decides by the state, the request and the instant in it alone, so that whoever decides later comes to the same.
- * Entries that had expired at that instant must have been taken out before (see {@link expired}).
+ * Returns the updates that a request causes in a state, in order, possibly none. Changes nothing itself. The result
+ * depends only on the state and the request with its instant, so deciding again gives the same updates. Entries expired
+ * at that instant must have been removed before (see {@link expired}).
  *
- * @throws {VersionConflictError} where a condition does not hold; of a batch then nothing is done.
+ * @throws {VersionConflictError} if a condition does not hold. A batch then has no updates at all.
  */
 export function decide(state: NamespaceState, request: Request): PendingUpdate[] {
   switch (request.type) {
@@ -51,7 +51,7 @@ function decideBatch(state: NamespaceState, request: Request, steps: readonly St
   return updates;
 }
 
-/** `present`: the entry's version at this step; 0 where there is none. */
+/** `present`: version of the entry at this step; 0 if the key is missing. */
 function decideStep(
   state: NamespaceState,
   request: Request,
@@ -84,7 +84,7 @@ function decideStep(
   });
 }
 
-/** The update that takes out one entry that has expired at `now`; `undefined` where there is none. */
+/** Returns the update that removes one entry that has expired at `now`; `undefined` if none has. */
 export function expired(state: NamespaceState, now: number): PendingUpdate | undefined {
   const key = state.nextExpired(now);
   if (key === undefined) return undefined;
@@ -99,7 +99,7 @@ export function expired(state: NamespaceState, now: number): PendingUpdate | und
   });
 }
 
-/** An entry as readers see it. */
+/** Returns an entry as readers see it. */
 export function publicEntry(namespace: string, key: string, entry: EntryRecord): Entry {
   return Object.freeze({
     namespace,

@@ -44,7 +44,7 @@ export type ErrorCode =
  * ```
  */
 export class ContextCacheError extends Error {
-  /** What kind of failure this is. */
+  /** Kind of the failure. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
@@ -65,7 +65,7 @@ export class InvalidValueError extends ContextCacheError {
   }
 }
 
-/** Turns whatever was thrown into an `Error`, keeping it when it already is one. */
+/** Returns a thrown value as an `Error`; unchanged if it is one. */
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 }

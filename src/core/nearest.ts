@@ -1,4 +1,4 @@
-/** The known word that a mistyped one is nearest to; `undefined` where none is near. */
+/** Returns the known word nearest to a mistyped one; `undefined` if none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const letters = plain(word);
   const near = known
@@ -7,7 +7,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return near !== undefined && near.distance <= Math.max(1, Math.floor(letters.length / 3)) ? near.name : undefined;
 }
 
-/** `data-dir`, `data_dir` and `dataDir` are one. */
+/** Makes `data-dir`, `data_dir` and `dataDir` equal. */
 function plain(word: string): string {
   return word.toLowerCase().replace(/[-_]/g, '');
 }
@@ -17,7 +17,7 @@ function distanceOf(word: string, name: string): number {
   return begins ? Number(word !== name) : editDistance(word, name);
 }
 
-/** How many letters must be put in, taken out, replaced or swapped with the next to make one word the other. */
+/** Returns how many letters must be inserted, removed, replaced or swapped to turn one word into the other. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)];
   const at = (i: number, j: number) => rows[i]?.[j] ?? 0;

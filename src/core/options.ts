@@ -11,11 +11,11 @@ export interface OptionHints {
 }
 
 /**
- * The names that an option object may have; {@link optionNames} makes it. Refuses any other by name, with the nearest
- * known one or with where it belongs: a mistyped option that is ignored silently does something else than asked.
+ * The known names of an option object; {@link optionNames} creates it. Any other name is refused, with the nearest known
+ * name or the object that it belongs to, because a mistyped option that is ignored changes what the call does.
  */
 export class OptionNames {
-  /** What takes the options, as users write it: `watch`, `AgentContextCache.open`, `log`. */
+  /** Name of the method or object that takes the options, as users write it: `watch`, `AgentContextCache.open`, `log`. */
   readonly owner: string;
   readonly #names: Readonly<Record<string, true | OptionNames>>;
   readonly #elsewhere: () => readonly OptionNames[];
@@ -104,7 +104,7 @@ export class OptionNames {
  * Makes the list of the names of `Options`, to which the compiler holds it: a name that is missing or one too many is an
  * error.
  *
- * @param owner What takes the options, as users write it: `watch`, `AgentContextCache.open`, `log`.
+ * @param owner Name of the method or object that takes the options, as users write it: `watch`, `log`.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** Where a failure came from. */
+/** Origin of a failure. */
 export interface FailureSource {
   /** `command`, `namespace`, a follower's name, `log`, `watch` … */
   readonly source: string;
@@ -6,5 +6,5 @@ export interface FailureSource {
   readonly command?: string;
 }
 
-/** Told of every failure that nobody else may be waiting for. */
+/** Takes every failure that no caller handles. */
 export type Report = (error: Error, source: FailureSource) => void;

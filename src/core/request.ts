@@ -7,9 +7,9 @@ const NO_STEP: Step = { operation: 'delete', key: '', value: null, bytes: 0, exp
 export type Settled = (request: Request) => void;
 
 /**
- * A data command that has been let in: names checked, value admitted, durations made instants, stamped with the time.
- * It is the event that supervisor and namespace actors get. For a command of one step it is that step itself, which
- * spares the hot path an array.
+ * An admitted data command: names checked, value copied, durations turned into instants, stamped with the time. It is the
+ * event of supervisor and namespace actors. A command of one step is that step itself, which saves the hot path an
+ * array.
  */
 export class Request implements Step {
   readonly type: DataCommand['type'];
@@ -71,7 +71,7 @@ export class Request implements Step {
     return this.result !== undefined || this.error !== undefined;
   }
 
-  /** Only the first end counts. */
+  /** Settles the request. Only the first result or error counts. */
   succeed(result: Acknowledgement): void {
     if (this.settled) return;
     this.result = result;
@@ -84,7 +84,7 @@ export class Request implements Step {
     this.#onSettled?.(this);
   }
 
-  /** Calls back when the request ends; at once where it has. One listener. */
+  /** Calls back when the request is settled, or at once if it is. One listener. */
   whenSettled(listener: Settled): void {
     if (this.settled) listener(this);
     else this.#onSettled = listener;

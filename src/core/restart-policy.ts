@@ -1,6 +1,6 @@
 import { backOffMs } from './back-off.ts';
 
-/** How often a crashed namespace is started again before it is given up. */
+/** Limits of restarting a crashed namespace before it is given up. */
 export interface RestartPolicy {
   /** This many restarts … Default 5. */
   readonly intensity: number;
@@ -13,8 +13,8 @@ export interface RestartPolicy {
 export const DEFAULT_RESTART_POLICY: RestartPolicy = { intensity: 5, periodMs: 60_000, backOffMs: 50 };
 
 /**
- * Whether a namespace that has crashed at `now` is started again, and after how many milliseconds.
- * `crashes`: instants of its earlier crashes, oldest first.
+ * Decides whether a namespace that crashed at `now` is restarted, and after how many milliseconds. `crashes`: instants of
+ * its earlier crashes, oldest first.
  */
 export function decideRestart(
   policy: RestartPolicy,

@@ -1,4 +1,7 @@
-/** The first of `from` … `to - 1` of which it is true, by halving; `to` where it is true of none. Once true, always true. */
+/**
+ * Returns the first index from `from` to `to - 1` for which `isTrue` holds, by bisection; `to` if it holds for none. Once
+ * true it must stay true.
+ */
 export function firstWhere(from: number, to: number, isTrue: (index: number) => boolean): number {
   let low = from;
   let high = to;

@@ -15,12 +15,12 @@ export class TimeSlice {
     this.#endsAt = clock.now() + SLICE_MS;
   }
 
-  /** Whether it is time to {@link TimeSlice.pause}. */
+  /** Whether the slice is used up; then call {@link TimeSlice.pause}. */
   get over(): boolean {
     return this.#clock.now() >= this.#endsAt;
   }
 
-  /** Lets the others have a turn. Rejects with the signal's reason where that has been aborted. */
+  /** Yields to the event loop and starts the next slice. Rejects with the signal's reason if it is aborted. */
   async pause(): Promise<void> {
     await nextTurn();
     this.#signal?.throwIfAborted();

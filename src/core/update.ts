@@ -6,16 +6,15 @@ import type { JsonValue } from './value.ts';
  */
 export const OPERATIONS = Object.freeze(['set', 'delete', 'clear_namespace', 'expire', 'evict', 'touch'] as const);
 
-/** What happened to a namespace. */
+/** Kind of an update. */
 export type Operation = (typeof OPERATIONS)[number];
 
 /**
- * What happened: one change of one namespace, in its one place in the log.
- *
- * Everything that shows, keeps or follows the cache is made of these; folding them with `apply` gives the state.
+ * An update: one change of one namespace, at one position of the log. Folding the updates with `apply` gives the state;
+ * everything that shows, keeps or follows the cache uses them.
  */
 export interface Update {
-  /** Place in the whole log: 1, 2, 3, … without a gap. */
+  /** Position in the whole log: 1, 2, 3, … without a gap. */
   readonly position: number;
   readonly namespace: string;
   /** Version of the namespace after this update: 1, 2, 3, … without a gap. */
@@ -25,24 +24,24 @@ export interface Update {
   readonly key: string | null;
   /** The new value of a `set`; `null` for every other operation. */
   readonly value: JsonValue;
-  /** When it was asked for, epoch milliseconds. */
+  /** Instant of the command, epoch milliseconds. */
   readonly at: number;
-  /** Who asked. */
+  /** Agent of the command; `null`: none was named. */
   readonly agent: string | null;
-  /** When the entry expires, epoch milliseconds; for `set` and `touch`. */
+  /** Instant at which the entry expires, epoch milliseconds; for `set` and `touch`. `null`: never. */
   readonly expiresAt: number | null;
-  /** Version of the entry that this update replaced; 0 where the key was absent. 0 for `clear_namespace`. */
+  /** Version of the entry that this update replaced; 0 if the key was missing, and for `clear_namespace`. */
   readonly replaced: number;
-  /** A `clear_namespace` that also takes the namespace off the list. The next update of that name has version 1. */
+  /** Whether a `clear_namespace` also removes the namespace. The next update of that name has version 1. */
   readonly drop: boolean;
   /** Estimated bytes of `value`. */
   readonly bytes: number;
 }
 
-/** An update on its way into the log, which gives it its position. */
+/** An update that the log has not given a position yet. */
 export type PendingUpdate = { -readonly [Field in keyof Update]: Update[Field] };
 
-/** Fields of a new update. What is left out is `null`, 0 or `false`. */
+/** Fields of a new update. The default of an omitted field is `null`, 0 or `false`. */
 export type NewUpdate = Pick<Update, 'namespace' | 'version' | 'operation' | 'at'> & Partial<Omit<Update, 'position'>>;
 
 /**

@@ -1,6 +1,6 @@
 import { InvalidValueError } from './errors.ts';
 
-/** What the cache stores: a JSON value. Any language can read it and every codec keeps it. */
+/** A JSON value, as the cache stores it. Every language can read it and every codec keeps it. */
 export type JsonValue =
   | null
   | boolean
@@ -11,16 +11,16 @@ export type JsonValue =
 
 /** Bounds of a value. */
 export interface ValueLimits {
-  /** How many arrays and objects may enclose one another. Default 256. */
+  /** Largest depth of nested arrays and objects. Default 256. */
   readonly maxDepth: number;
-  /** Estimated bytes of the value as JSON text. Default 16 MiB. */
+  /** Largest size of a value: estimated bytes as JSON text. Default 16 MiB. */
   readonly maxBytes: number;
 }
 
-/** The limits that hold when none are given. */
+/** The default limits. */
 export const DEFAULT_VALUE_LIMITS: ValueLimits = { maxDepth: 256, maxBytes: 16 * 1024 * 1024 };
 
-/** What {@link admit} has let in: a deep-frozen copy of the caller's value, and what it weighs. */
+/** Result of {@link admit}: a deeply frozen copy of the caller's value, and its size. */
 export interface Admitted {
   readonly value: JsonValue;
   /** Estimated bytes as JSON text: exact for ASCII without escapes. */
@@ -28,9 +28,9 @@ export interface Admitted {
 }
 
 /**
- * Lets a value in: one walk that checks it, copies it, freezes the copy and measures it. The caller's own object is
- * neither kept nor frozen, so that an agent may go on changing its plan after it has stored it; the copy is shared by
- * everybody who reads. A property that is `undefined` counts as absent; `-0` becomes `0`, as in JSON text.
+ * Checks, copies, freezes and measures a value in one walk. The caller's object is neither kept nor frozen, so an agent
+ * may change its plan after storing it; all readers share the copy. A property that is `undefined` counts as absent; `-0`
+ * becomes `0`, as in JSON text.
  *
  * @throws {InvalidValueError} for anything that is not a JSON value (NaN, BigInt, Date, function, symbol, class
  *   instance, cycle, lone surrogate), is nested too deep or is too large; it names the path inside the value.
@@ -45,16 +45,16 @@ export function admit(value: unknown, limits: ValueLimits = DEFAULT_VALUE_LIMITS
   return { value: door.admit(value), bytes: door.bytes };
 }
 
-/** What the quick walk answers where it leaves the value to the thorough one. */
+/** Result of the quick walk if the value needs the thorough one. */
 const UNUSUAL = Symbol('unusual');
 
 const NOTHING = {};
 
 const LONG_ARRAY = 1024;
 
-/** {@link admit} for whoever does it often: nothing is allocated but the copy. */
+/** Does the same as {@link admit} for frequent callers: allocates nothing but the copy. */
 export class ValueDoor {
-  /** Estimated bytes of the value that was let in last. */
+  /** Estimated bytes of the last admitted value. */
   bytes = 0;
   readonly #limits: ValueLimits;
   #weight = 0;
@@ -74,7 +74,7 @@ export class ValueDoor {
     return copy === UNUSUAL || this.bytes > this.#limits.maxBytes ? this.#admitThoroughly(value) : copy;
   }
 
-  /** Knows where it is, so that it can say what is wrong and where; takes half as long again. */
+  /** Keeps the path, so that an error can name it. Takes half as long again. */
   #admitThoroughly(value: unknown): JsonValue {
     const walk = new ThoroughWalk(this.#limits);
     const copy = walk.run(value);
@@ -83,7 +83,7 @@ export class ValueDoor {
   }
 
   #tryQuickly(value: unknown): JsonValue | typeof UNUSUAL {
-    // Where somebody has given every object more properties, `for in` would meet them.
+    // `for in` also yields properties that a program has added to every object.
     for (const _ in NOTHING) return UNUSUAL;
     try {
       return this.#visit(value, 0);
@@ -120,7 +120,7 @@ export class ValueDoor {
     if (Object.getPrototypeOf(array) !== Array.prototype) return UNUSUAL;
     this.#weight += 2 + array.length;
     if (this.#weight > this.#limits.maxBytes) return UNUSUAL;
-    // A slice takes half of what an array does that grows. A long one may be mostly holes, which nobody should copy.
+    // A slice takes half the memory of a growing array. A long array may be mostly holes, which must not be copied.
     const copy = (array.length > LONG_ARRAY ? [] : array.slice()) as JsonValue[];
     for (let i = 0; i < array.length; i += 1) {
       const inner = this.#visit(i < copy.length ? copy[i] : array[i], depth);
@@ -149,20 +149,20 @@ export class ValueDoor {
   }
 }
 
-/** The walk that says what is wrong, and that knows what is rare. The quick one gives what it gives. */
+/** The thorough walk: explains what is wrong and handles rare values. The quick walk gives the same results. */
 export class ThoroughWalk {
   bytes = 0;
   readonly #limits: ValueLimits;
-  /** The names and indexes from the root to the place being visited. */
+  /** Names and indexes from the root to the visited value. */
   readonly #path: (string | number)[] = [];
-  /** The objects from the root to the place being visited: meeting one again is a cycle. */
+  /** Objects from the root to the visited value. Meeting one again is a cycle. */
   readonly #open: object[] = [];
 
   constructor(limits: ValueLimits) {
     this.#limits = limits;
   }
 
-  /** Code of the caller's, a getter or a proxy, runs in here and may throw. */
+  /** Runs code of the caller, such as a getter or a proxy, which may throw. */
   run(value: unknown): JsonValue {
     try {
       return this.visit(value, 0);
