@@ -5,7 +5,7 @@ import type { JsonValue } from './value.ts';
 
 export type { EntryRecord } from './tables/entry-table.ts';
 
-/** What others may do with the entries of a namespace. */
+/** Read access to the entries of a namespace. */
 export type Entries = Pick<
   EntryTable,
   'size' | 'has' | 'get' | 'find' | 'keys' | 'valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator
@@ -23,7 +23,7 @@ export interface Entry<Value = JsonValue> {
   readonly agent: string | null;
 }
 
-/** A set that grows beyond this holds everybody up while it does. */
+/** Largest size of one set. Growing a larger one blocks the event loop for too long. */
 const MET_KEYS = 50_000;
 
 interface Deadline {
@@ -31,13 +31,13 @@ interface Deadline {
   readonly key: string;
 }
 
-/** By key where the instants are equal, so that all who hold the same entries take them out in the same order. */
+/** Orders equal instants by key, so that all copies of a state remove expired entries in the same order. */
 function earliestFirst(a: Deadline, b: Deadline): number {
   return a.at - b.at || compareNames(a.key, b.key);
 }
 
 /**
- * The keys of one namespace. Owned by one namespace actor and changed by `apply` only; everybody else reads.
+ * The keys of one namespace. Belongs to one namespace actor and is changed only by `apply`.
  */
 export class NamespaceState {
   readonly name: string;
@@ -47,11 +47,11 @@ export class NamespaceState {
   position = 0;
   /** Estimated bytes of all values. */
   bytes = 0;
-  /** Replaced, not emptied, by a clear, so that a capture may keep walking the old one. */
+  /** A clear replaces the table instead of emptying it, so that a capture can still read the old one. */
   #entries = new EntryTable();
-  /** Earliest first; a deadline that its entry no longer has is skipped when it comes up. */
+  /** Earliest first. A deadline that its entry no longer has is skipped when its turn comes. */
   #deadlines: TinyQueue<Deadline> | undefined;
-  /** What was looked for last, until something changes: whoever decides of a key is about to apply what it decided. */
+  /** The last lookup, until something changes: a decision about a key is followed by its update. */
   #sought: string | undefined;
   #place = -1;
   #captures: Set<Capture> | undefined;
@@ -64,7 +64,7 @@ export class NamespaceState {
     return this.#entries;
   }
 
-  /** Version of an entry; 0 where there is none. */
+  /** Returns the version of an entry; 0 if the key is missing. */
   versionOf(key: string): number {
     const place = this.#entries.find(key);
     this.#sought = key;
@@ -72,13 +72,13 @@ export class NamespaceState {
     return place < 0 ? 0 : this.#entries.versionAt(place);
   }
 
-  /** Whether there is an entry that has not expired at `now`. */
+  /** Returns whether the key has an entry that has not expired at `now`. */
   isLive(key: string, now: number): boolean {
     const place = this.#entries.find(key);
     return place >= 0 && this.#entries.expiresAt(place) > now;
   }
 
-  /** When the next entry expires; `Infinity` where none will. */
+  /** Returns the instant at which the next entry expires; `Infinity` if none does. */
   nextExpiryAt(): number {
     for (;;) {
       const next = this.#deadlines?.peek();
@@ -89,12 +89,12 @@ export class NamespaceState {
     }
   }
 
-  /** A key whose entry has expired at `now`, earliest first; `undefined` where there is none. */
+  /** Returns the key of an entry that has expired at `now`, earliest first; `undefined` if none has. */
   nextExpired(now: number): string | undefined {
     return this.nextExpiryAt() <= now ? this.#deadlines?.peek()?.key : undefined;
   }
 
-  /** For `apply`: the value of a `set`. What was created before stays so. */
+  /** Stores the value of a `set`. The instant of creation of an existing entry stays. For `apply` only. */
   set(
     key: string,
     value: JsonValue | undefined,
@@ -109,7 +109,7 @@ export class NamespaceState {
     this.#put(key, place, value, version, createdAt, at, expiresAt, agent, bytes);
   }
 
-  /** For `apply`: everything of a `set` but the value. Nothing where there is no entry. */
+  /** Changes everything but the value. Does nothing if the key is missing. For `apply` only. */
   touch(key: string, version: number, at: number, expiresAt: number | null, agent: string | null): void {
     const entries = this.#entries;
     const place = entries.find(key);
@@ -118,7 +118,7 @@ export class NamespaceState {
     this.#put(key, place, value, version, entries.createdAt(place), at, expiresAt, agent, entries.bytesAt(place));
   }
 
-  /** Takes an entry over as it is. */
+  /** Stores an entry unchanged. */
   put(key: string, entry: EntryRecord): void {
     const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
     this.#put(key, this.#entries.find(key), value, version, createdAt, updatedAt, expiresAt, agent, bytes);
@@ -161,7 +161,7 @@ export class NamespaceState {
 
   /** For `apply`. */
   clear(): void {
-    // Open captures keep the old entries, which nobody changes any more: later changes are none of theirs.
+    // Open captures keep the old table, which no longer changes, so they need no notice of later changes.
     this.#captures = undefined;
     this.#sought = undefined;
     this.#entries = new EntryTable();
@@ -170,8 +170,8 @@ export class NamespaceState {
   }
 
   /**
-   * Freezes the state as it is now for a reader that takes its time. Costs nothing but a look per write while it is
-   * open; close it.
+   * Captures the present state for a slow reader. While it is open, each write costs one check. The caller must close
+   * it.
    */
   capture(): Capture {
     const capture = new Capture(this, this.#entries, (done) => this.#release(done));
@@ -190,7 +190,7 @@ export class NamespaceState {
     for (const capture of this.#captures ?? []) capture.take(key, previous);
   }
 
-  /** Deadlines that were overtaken stay in the queue until they come up; past this share it is made anew. */
+  /** Rebuilds the queue once too many of its deadlines are outdated: those stay in it until their turn comes. */
   #schedule(at: number, key: string): void {
     this.#deadlines ??= new TinyQueue([], earliestFirst);
     if (this.#deadlines.length > 64 && this.#deadlines.length > 2 * this.#entries.size) {
@@ -205,19 +205,19 @@ export class NamespaceState {
 }
 
 /**
- * A namespace as it was when the capture was opened, readable while the namespace goes on: the first change of a key
- * after that leaves its earlier entry here.
+ * A namespace at the time of the capture, readable while writes continue: the first change of a key after that leaves
+ * the earlier entry here.
  */
 export class Capture {
   readonly name: string;
   readonly version: number;
   readonly position: number;
-  /** How many entries there were. */
+  /** Number of entries. */
   readonly count: number;
   readonly bytes: number;
   readonly #entries: Entries;
   readonly #close: (capture: Capture) => void;
-  /** What a key had before its first change; `undefined` where it was absent. */
+  /** Entries before their first change; `undefined` if the key was missing. */
   readonly #before = new Map<string, EntryRecord | undefined>();
 
   constructor(state: NamespaceState, entries: Entries, close: (capture: Capture) => void) {
@@ -230,37 +230,37 @@ export class Capture {
     this.#close = close;
   }
 
-  /** For `NamespaceState`: `key` is about to change for the first time or again. */
+  /** Keeps the entry of `key` before it changes. For `NamespaceState` only. */
   take(key: string, previous: EntryRecord | undefined): void {
     if (!this.#before.has(key)) this.#before.set(key, previous);
   }
 
-  /** The entry of that moment. */
+  /** Returns the captured entry. */
   get(key: string): EntryRecord | undefined {
     return this.#before.has(key) ? this.#before.get(key) : this.#entries.get(key);
   }
 
   /**
-   * Every entry of that moment, in no particular order, as slowly as the reader likes. An entry that changes after it
-   * was met is met a second time, as it was.
+   * Yields every captured entry, in no particular order, over as many turns as the reader needs. Yields an entry that
+   * changes after it was yielded a second time, as captured.
    */
   *entries(): Generator<readonly [string, EntryRecord]> {
-    // What nobody changes while it is walked stays in its place, and is met.
+    // Unchanged entries keep their slots, so the iteration reaches each of them.
     for (const pair of this.#entries) if (!this.#before.has(pair[0])) yield pair;
     for (const [key, entry] of this.#before) if (entry !== undefined) yield [key, entry];
   }
 
   /**
-   * The keys that have changed since that moment, or had until it was closed, with the entries they had then. Tells
-   * nothing of what comes after a clear: see {@link sharesEntries}.
+   * Returns the keys that have changed since the capture, or until it was closed, with their captured entries. Does not
+   * cover changes after a clear: see {@link sharesEntries}.
    */
   changed(): IterableIterator<readonly [string, EntryRecord | undefined]> {
     return this.#before.entries();
   }
 
-  /** Every entry of that moment, each once, as slowly as the reader likes. */
+  /** Yields every captured entry once, over as many turns as the reader needs. */
   *entriesOnce(): Generator<readonly [string, EntryRecord]> {
-    // Only what changes has to be looked for, so that sets that are not filled far (and do not grow long) will do.
+    // Only changed keys have to be remembered, so the sets stay small.
     let met = new Set<string>();
     const allMet = [met];
     for (const pair of this.#entries) {
@@ -277,7 +277,7 @@ export class Capture {
     }
   }
 
-  /** Whether no clear has come between this moment and the other one of the same namespace. */
+  /** Returns whether no clear separates this capture from another of the same namespace. */
   sharesEntries(other: Capture): boolean {
     return this.#entries === other.#entries;
   }

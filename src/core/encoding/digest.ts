@@ -6,9 +6,9 @@ import { encodeEntry, type StoredEntry } from './entry-codec.ts';
 import { MessageWriter } from './message-writer.ts';
 
 /**
- * Digests of state. That of a namespace is a sum over its entries, so that a change costs the hash of what was there
- * and the hash of what is there now, however large the namespace is. It finds damage and mistakes; it is no proof
- * against one who makes up entries until their sums agree. Part of the format: `docs/formats.md`.
+ * Digests of state. The digest of a namespace is a sum over its entries, so a change costs two hashes, of the old and the
+ * new entry, however large the namespace is. Detects damage and mistakes, but not an attacker who constructs entries with
+ * an equal sum. Part of the format: `docs/formats.md`.
  */
 
 const writer = new MessageWriter();
@@ -17,7 +17,7 @@ const writer = new MessageWriter();
 const LANES = 8;
 const HEX_A_LANE = 8;
 
-/** A sum of SHA-256 hashes, each of the eight 32-bit words for itself, modulo 2^32: in whatever order they come. */
+/** A sum of SHA-256 hashes: each of the eight 32-bit words modulo 2^32, so the order does not matter. */
 export class HashSum {
   readonly #lanes: Uint32Array;
 
@@ -25,7 +25,7 @@ export class HashSum {
     this.#lanes = lanes;
   }
 
-  /** The sum that {@link toString} gave. */
+  /** Returns the sum that {@link toString} wrote. */
   static parse(text: string): HashSum {
     const sum = new HashSum();
     for (let lane = 0; lane < LANES; lane += 1) {
@@ -42,7 +42,7 @@ export class HashSum {
     this.#change(bytes, 1);
   }
 
-  /** Takes out what was added. */
+  /** Subtracts a hash that was added. */
   subtract(bytes: Uint8Array): void {
     this.#change(bytes, -1);
   }
@@ -53,24 +53,24 @@ export class HashSum {
   }
 
   #change(bytes: Uint8Array, sign: 1 | -1): void {
-    // A string with a character for each byte is had in half the time that a buffer takes.
+    // A string with one character per byte takes half the time of a buffer.
     const words = hash('sha256', bytes, 'binary');
     for (let lane = 0; lane < LANES; lane += 1) {
       const at = 4 * lane;
       const high = (words.charCodeAt(at) << 24) | (words.charCodeAt(at + 1) << 16);
       const word = high | (words.charCodeAt(at + 2) << 8) | words.charCodeAt(at + 3);
-      // What is stored in a lane is taken modulo 2^32.
+      // Storing a lane takes it modulo 2^32.
       (this.#lanes[lane] as number) += sign * word;
     }
   }
 }
 
-/** The digest of one namespace, on its way from one state to another. */
+/** Updates the digest of one namespace from one state to another. */
 export class NamespaceDigest {
-  /** Of the entries alone. */
+  /** Sum over the entries alone. */
   readonly #entries: HashSum;
 
-  /** Begins with the digest of a state at `version`; without them with a namespace that has no entries. */
+  /** Starts from the digest of a state at `version`; without arguments, from a namespace without entries. */
   constructor(digest?: string, version = 0) {
     this.#entries = digest === undefined ? new HashSum() : HashSum.parse(digest);
     if (digest !== undefined) this.#entries.subtract(encode(version));
@@ -80,21 +80,21 @@ export class NamespaceDigest {
     this.#entries.add(entryBytes(key, entry));
   }
 
-  /** Takes out an entry that is in it. */
+  /** Subtracts an entry that was added. */
   remove(key: string, entry: StoredEntry): void {
     this.#entries.subtract(entryBytes(key, entry));
   }
 
-  /** The digest of the namespace with these entries, at `version`. */
+  /** Returns the digest of the namespace with these entries, at `version`. */
   at(version: number): string {
     const sum = this.#entries.copy();
-    // A number is never an array, so that a version is never taken for an entry.
+    // Entries are arrays and a version is a number, so their bytes always differ.
     sum.add(encode(version));
     return sum.toString();
   }
 }
 
-/** No two entries have the same bytes: a MessagePack array tells where it ends. To be used at once. */
+/** Returns bytes that differ for any two entries, as a MessagePack array knows its length. Valid until the next call. */
 function entryBytes(key: string, { expiresAt, bytes }: StoredEntry): Uint8Array {
   writer.begin();
   writer.array(2);
@@ -104,24 +104,24 @@ function entryBytes(key: string, { expiresAt, bytes }: StoredEntry): Uint8Array 
   return writer.peek();
 }
 
-/** The digest of a state that does not change meanwhile. */
+/** Returns the digest of a state that does not change meanwhile. */
 export function digestOf({ entries, version }: NamespaceState): string {
   return digestOfEntries(entries, version);
 }
 
-/** The digest of a namespace that has never been. */
+/** Digest of a namespace that never existed. */
 export function digestOfNothing(): string {
   return digestOfEntries([], 0);
 }
 
-/** The digest of entries, each of which comes once, at a version of their namespace. */
+/** Returns the digest of entries, each given once, at a version of their namespace. */
 export function digestOfEntries(entries: Iterable<readonly [string, EntryRecord]>, version: number): string {
   const digest = new NamespaceDigest();
   for (const [key, entry] of entries) digest.add(key, encodeEntry(entry));
   return digest.at(version);
 }
 
-/** The digest of all namespaces there are, by name. One without an update is none, `default` as any other. */
+/** Returns the digest of all namespaces, by name. Excludes namespaces without an update, also `default`. */
 export function digestOfAll(namespaces: Iterable<readonly [name: string, digest: string]>): string {
   const whole = createHash('sha256');
   for (const pair of [...namespaces].sort(([a], [b]) => compareNames(a, b))) whole.update(encode(pair));

@@ -11,7 +11,7 @@ export interface StoredEntry {
   readonly bytes: Uint8Array;
 }
 
-/** The value comes last, and is left out where it is kept elsewhere. Equal entries give equal bytes. */
+/** Encodes an entry, with the value last or, if it is kept elsewhere, without it. Equal entries give equal bytes. */
 export function encodeEntry(entry: EntryRecord): StoredEntry {
   const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
   writer.begin();
@@ -25,7 +25,7 @@ export function encodeEntry(entry: EntryRecord): StoredEntry {
   return { expiresAt, bytes: writer.end() };
 }
 
-/** The inverse of {@link encodeEntry}. */
+/** Decodes what {@link encodeEntry} returned. */
 export function decodeEntry(stored: StoredEntry): EntryRecord {
   const fields = decode(stored.bytes) as [number, number, number, string | null, number, JsonValue?];
   const [version, createdAt, age, agent, bytes, value] = fields;

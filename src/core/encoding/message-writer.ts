@@ -31,23 +31,23 @@ export class MessageWriter {
   #view = viewOf(this.#bytes);
   #at = 0;
 
-  /** Begins a message, with `reserved` bytes in front of it that are the caller's. What was written before is gone. */
+  /** Starts a message after `reserved` bytes for the caller. Discards the message before. */
   begin(reserved = 0): void {
     if (this.#bytes.length > KEPT_BYTES) this.#grow(Buffer.allocUnsafeSlow(INITIAL_BYTES));
     this.#at = reserved;
   }
 
-  /** The message, in a buffer of its own. */
+  /** Returns the message in a buffer of its own. */
   end(): Buffer {
     return Buffer.from(this.#bytes.subarray(0, this.#at));
   }
 
-  /** The message, until the next one is begun. */
+  /** Returns the message in a buffer that the next message overwrites. */
   peek(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }
 
-  /** Says that an array of so many pieces follows. */
+  /** Writes the header of an array of `count` pieces, which follow. */
   array(length: number): void {
     this.#ensure(0);
     const bytes = this.#bytes;
@@ -109,7 +109,7 @@ export class MessageWriter {
     this.#at += written;
   }
 
-  /** Bytes that say nothing of what they are. */
+  /** Writes opaque bytes. */
   binary(value: Uint8Array): void {
     this.#ensure(value.length);
     this.#binaryHeader(value.length);
@@ -117,14 +117,14 @@ export class MessageWriter {
     this.#at += value.length;
   }
 
-  /** Bytes that are MessagePack already. */
+  /** Writes bytes that are MessagePack already. */
   raw(value: Uint8Array): void {
     this.#ensure(value.length);
     this.#bytes.set(value, this.#at);
     this.#at += value.length;
   }
 
-  /** What `write` writes, as one {@link binary} piece. */
+  /** Writes the output of `write` as one {@link binary} piece. */
   nested(write: () => void): void {
     this.#ensure(0);
     const start = this.#at;
@@ -140,7 +140,7 @@ export class MessageWriter {
     this.#at += length;
   }
 
-  /** A JSON value, or an array or plain object of such and of `Uint8Array`s. A property that is `undefined` is none. */
+  /** Writes a JSON value, which may contain `Uint8Array`s. Skips properties that are `undefined`. */
   value(value: unknown): void {
     if (typeof value === 'string') this.text(value);
     else if (typeof value === 'number') this.number(value);
@@ -171,7 +171,7 @@ export class MessageWriter {
     this.#mapHeader(start, size);
   }
 
-  /** Always 16 bits where they suffice, so that it can be written when the properties have been counted. */
+  /** Uses a 16-bit count if it suffices, so that the count can be written after the properties. */
   #mapHeader(start: number, size: number): void {
     if (size < 0x10000) {
       this.#bytes[start] = 0xde;
@@ -209,7 +209,7 @@ export class MessageWriter {
     }
   }
 
-  /** UTF-8 of a well-formed string at `start`; gives the number of bytes. */
+  /** Writes a well-formed string as UTF-8 at `start` and returns the number of bytes. */
   #short(value: string, start: number): number {
     const bytes = this.#bytes;
     for (let i = 0; i < value.length; i += 1) {
@@ -254,7 +254,7 @@ export class MessageWriter {
     }
   }
 
-  /** Room for so many bytes and a header. */
+  /** Makes room for this many bytes and a header. */
   #ensure(bytes: number): void {
     const needed = this.#at + bytes + SLACK;
     if (needed <= this.#bytes.length) return;
