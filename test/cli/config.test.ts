@@ -146,17 +146,17 @@ describe('a wrong file is refused, naming file and property', () => {
     ['a name of another command', { get: { port: 1 } }, 'get.port is no option'],
     ['a command that is no object', { serve: true }, 'serve is a command; give its options: { "serve": { … } }'],
     ['a name that means several things', { keep: 5 }, 'keep means different things to serve and compact and backup'],
-    ['a filter for all', { at: true }, 'at is a text or a number'],
-    ['a text for true', { json: 'yes' }, 'json is true or false'],
+    ['a filter for all', { at: true }, 'at must be a text or a number'],
+    ['a text for true', { json: 'yes' }, 'json must be true or false'],
     ['a bad number', { serve: { port: 'many' } }, 'serve.port is not valid. Give an integer from 0.'],
     ['a number beyond bounds', { port: 99_999 }, 'port is not valid. Give a port from 0 to 65535.'],
     ['a bad duration', { drainTimeout: 'soon' }, "drainTimeout is not valid. Give a duration such as '60s'"],
     ['a bad choice', { durability: 'maybe' }, 'durability is not valid. Allowed choices are log, memory.'],
-    ['an object', { agent: {} }, 'agent is a text or a number'],
-    ['a list with numbers', { topic: ['a', 1] }, 'topic is a text, or an array of texts'],
+    ['an object', { agent: {} }, 'agent must be a text or a number'],
+    ['a list with numbers', { topic: ['a', 1] }, 'topic must be a text or an array of texts'],
     ['consent', { compact: { yes: true } }, 'compact.yes cannot be set in a file'],
     ['colours', { color: false }, 'color cannot be set in a file'],
-    ['no object', [], 'does not hold an object of options'],
+    ['no object', [], 'does not contain an object of options'],
     ['no JSON', '{\n  "dataDir" 1\n}', 'is not JSON (line 2, column 13)'],
   ];
   test.each(WRONG)('%s', async (_, content, message) => {
@@ -180,7 +180,9 @@ describe('a wrong file is refused, naming file and property', () => {
     });
     expect(url.stderr).not.toContain('secret');
     await writeFile(join(cwd, 'context-cache.config.js'), 'export default {}');
-    expect((await run(['keys'], { cwd })).stderr).toMatch(/config\.js and .*config\.json here\. Keep one/);
+    expect((await run(['keys'], { cwd })).stderr).toMatch(
+      /The working directory has .*config\.js and .*config\.json\. Keep one/,
+    );
     expect((await run(['keys', '--config', 'none.json'], { cwd })).stderr).toMatch(
       /none\.json cannot be read \(ENOENT\)/,
     );
