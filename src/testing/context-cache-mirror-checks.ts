@@ -5,7 +5,7 @@ import type { JsonValue } from '../core/value.ts';
 import type { Check } from './check.ts';
 import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 
-/** A backend that takes batches of updates, or none where this one does not. */
+/** Returns the backend if it takes batches of updates. */
 interface Mirror {
   readonly apply: (updates: readonly Update[], after: number, through: number, log?: string) => Promise<void>;
   readonly position: (log?: string) => Promise<number | undefined>;
@@ -57,9 +57,9 @@ const check = (name: string, run: (mirror: Mirror, cache: BaseContextCache) => P
 
 const refused = { name: 'MirrorMismatchError', code: 'BACKEND_FAILED' };
 
-/** For backends with `applyUpdates`; for others these tests hold at once. */
+/** Checks backends with `applyUpdates`; others pass without a check. */
 export const mirrorChecks: Check[] = [
-  check('a position is unknown until there is one, and each log has its own', async (mirror) => {
+  check('keeps a position per log, unknown at first', async (mirror) => {
     assert.equal(await mirror.position(), undefined);
     await mirror.reset(7);
     assert.equal(await mirror.position(), 7);
@@ -68,12 +68,12 @@ export const mirrorChecks: Check[] = [
     assert.equal(await mirror.position('__proto__'), 0);
     assert.equal(await mirror.position(), 7);
   }),
-  check('the first updates of a log need no position', async (mirror, cache) => {
+  check('takes the first updates of a log without a position', async (mirror, cache) => {
     await mirror.apply([set(1, 'one')], 0, 1);
     assert.equal(await cache.get('key', 'space'), 'one');
     assert.equal(await mirror.position(), 1);
   }),
-  check('every operation has its effect, in order', async (mirror, cache) => {
+  check('applies every operation in order', async (mirror, cache) => {
     await mirror.reset(10);
     await cache.set('old', 1, 'cleared');
     await cache.set('old', 1, 'dropped');
@@ -107,7 +107,7 @@ export const mirrorChecks: Check[] = [
     assert.deepEqual(await cache.listKeys('again'), ['other']);
     assert.deepEqual([...(await cache.listNamespaces())].sort(), ['again', 'cleared', 'emptied', 'space']);
   }),
-  check('a batch that comes again changes nothing', async (mirror, cache) => {
+  check('ignores a batch that is delivered again', async (mirror, cache) => {
     await mirror.apply([set(1, 'old'), set(2, 'x', { key: 'gone' })], 0, 2);
     await mirror.apply([set(3, 'new'), update(4, 'delete', { key: 'gone' })], 2, 4);
     await mirror.apply([set(1, 'old'), set(2, 'x', { key: 'gone' })], 0, 2);
@@ -116,7 +116,7 @@ export const mirrorChecks: Check[] = [
     assert.deepEqual(await cache.listKeys('space'), ['key']);
     assert.equal(await mirror.position(), 4);
   }),
-  check('of a batch that has partly come, only the rest is taken', async (mirror, cache) => {
+  check('takes only the missing rest of a batch', async (mirror, cache) => {
     await mirror.apply([set(1, 'one'), set(2, 'two')], 0, 2);
     await mirror.apply([set(1, 'one'), set(2, 'two'), set(3, 'three', { key: 'third' })], 0, 3);
     await cache.set('key', 'untouched', 'space');
@@ -125,7 +125,7 @@ export const mirrorChecks: Check[] = [
     assert.equal(await cache.get('third', 'space'), 'four');
     assert.equal(await mirror.position(), 4);
   }),
-  check('a batch that does not follow on is refused and changes nothing', async (mirror, cache) => {
+  check('refuses a batch that does not continue from its position, and changes nothing', async (mirror, cache) => {
     await assert.rejects(mirror.apply([set(6, 'x')], 5, 6), refused);
     await mirror.reset(3);
     await assert.rejects(mirror.apply([set(6, 'x')], 5, 6), { ...refused, stored: 3 });
@@ -134,12 +134,12 @@ export const mirrorChecks: Check[] = [
     assert.deepEqual(await cache.listNamespaces(), []);
     assert.equal(await mirror.position(), 3);
   }),
-  check('a batch without updates moves the position', async (mirror) => {
+  check('moves the position with a batch without updates', async (mirror) => {
     await mirror.apply([], 0, 9);
     await mirror.apply([], 9, 9);
     assert.equal(await mirror.position(), 9);
   }),
-  check('awkward names and values arrive', async (mirror, cache) => {
+  check('stores awkward names and values', async (mirror, cache) => {
     const pairs = AWKWARD_NAMES.map(
       (name, index) => [name, AWKWARD_VALUES[index % AWKWARD_VALUES.length] ?? null] as const,
     );
@@ -150,7 +150,7 @@ export const mirrorChecks: Check[] = [
       sameValue(await cache.get(name, name), value);
     }
   }),
-  check('many updates of several megabytes arrive whole', async (mirror, cache) => {
+  check('stores many updates of several megabytes whole', async (mirror, cache) => {
     const updates = Array.from({ length: 12_000 }, (_, index) =>
       set(index + 1, `${index} ${'x'.repeat(300)}`, { key: `key ${index % 9_000}`, namespace: `space ${index % 3}` }),
     );
@@ -160,7 +160,7 @@ export const mirrorChecks: Check[] = [
     assert.match(String(await cache.get('key 0', 'space 0')), /^9000 x/);
     assert.match(String(await cache.get('key 8999', 'space 2')), /^8999 x/);
   }),
-  check('a call that was given up before it began does nothing', async (_mirror, cache) => {
+  check('does nothing when its signal was aborted before', async (_mirror, cache) => {
     const signal = AbortSignal.abort(new Error('enough'));
     const mark = { log: LOG, after: 0, through: 1 };
     await assert.rejects(async () => cache.applyUpdates?.([set(1, 'x')], mark, signal));

@@ -9,8 +9,7 @@ const CALLS = 60;
 type Model = Map<string, Map<string, JsonValue>>;
 
 /**
- * Makes a random sequence of calls and compares every answer, and the content at the end, with plain maps. Leaves the
- * cache empty.
+ * Makes a random sequence of calls and compares every answer, and the final content, with plain maps. Leaves the cache empty.
  */
 export async function compareWithModel(cache: BaseContextCache, seed: number): Promise<void> {
   const random = randomFrom(seed);
@@ -57,7 +56,7 @@ async function sameContent(cache: BaseContextCache, model: Model): Promise<void>
   }
 }
 
-/** Numbers from 0 to below 1, the same for the same seed (mulberry32). */
+/** Returns a generator of numbers from 0 to below 1, the same for the same seed (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -9,29 +9,29 @@ import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 export interface CacheUnderTest {
   /** New and empty. */
   readonly cache: BaseContextCache;
-  /** Called at the end of the test: closes the cache and removes what it has kept. */
+  /** Closes the cache and removes its data. Called at the end of each test. */
   readonly dispose: () => Promise<void> | void;
 }
 
-/** What the suite needs. */
+/** Options of {@link contextCacheSuite}. */
 export interface ContextCacheSuiteOptions {
   /** `test` or `it` of the test runner: of vitest, jest or `node:test`. */
   readonly test: ((name: string, run: () => Promise<void>) => unknown) & {
     readonly skip: (name: string, run: () => Promise<void>) => unknown;
   };
-  /** Called for each test. */
+  /** Opens a backend. Called for each test. */
   readonly open: () => CacheUnderTest | Promise<CacheUnderTest>;
-  /** Tests that do not hold for this backend, by name, and why. An unknown name is an error. */
+  /** Tests to skip, by name, with the reason. An unknown name throws. */
   readonly skips?: Readonly<Record<string, string>>;
-  /** Random sequences of calls to compare with a model. Default 20. */
+  /** Number of random call sequences to compare with a model. Default 20. */
   readonly runs?: number;
-  /** Of the random sequences. Default 1. */
+  /** Seed of the random sequences. Default 1. */
   readonly seed?: number;
 }
 
 /**
- * What every backend must do, as tests for any runner. What is optional in `BaseContextCache` is tested where it is
- * there.
+ * Defines the tests that every backend must pass, for any test runner. Optional methods of `BaseContextCache` are tested if the
+ * backend has them.
  *
  * @example
  * ```ts

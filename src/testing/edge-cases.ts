@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { MAX_NAME_BYTES } from '../core/names.ts';
 import type { JsonValue } from '../core/value.ts';
 
-/** Names that are valid and that careless code trips over. */
+/** Valid names that careless code mishandles. */
 export const AWKWARD_NAMES: readonly string[] = [
   'plain',
   '__proto__',
@@ -89,7 +89,7 @@ export const AWKWARD_VALUES: readonly JsonValue[] = [
   nestedArrays(200),
 ];
 
-/** Compares to the last property, own `__proto__` included, and in order. */
+/** Returns whether two values are equal to the last property, including own `__proto__` and order. */
 export function sameValue(actual: unknown, expected: unknown): void {
   assert.equal(JSON.stringify(actual), JSON.stringify(expected));
 }

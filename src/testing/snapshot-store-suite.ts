@@ -5,22 +5,22 @@ import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 export interface StoreUnderTest {
   /** New and empty. The suite closes it. */
   readonly store: SnapshotStore;
-  /** Another store on what `store` has kept; absent where it keeps nothing beyond itself. The suite closes it. */
+  /** Opens another store on the same data. Absent if the data does not outlive the store. The suite closes it. */
   readonly reopen?: () => SnapshotStore | Promise<SnapshotStore>;
 }
 
-/** What the suite needs. */
+/** Options of {@link snapshotStoreSuite}. */
 export interface SnapshotStoreSuiteOptions {
   /** `test` or `it` of the test runner. */
   readonly test: (name: string, run: () => Promise<void>) => unknown;
-  /** Called for each test. */
+  /** Opens a store. Called for each test. */
   readonly open: () => StoreUnderTest | Promise<StoreUnderTest>;
 }
 
 const bytesOf = (...values: number[]) => Uint8Array.from(values);
 
 /**
- * What every `SnapshotStore` must do, as tests for any runner.
+ * Defines the tests that every `SnapshotStore` must pass, for any test runner.
  *
  * @example
  * ```ts
@@ -46,7 +46,7 @@ export function snapshotStoreSuite({ test, open }: SnapshotStoreSuiteOptions): v
 type Check = (name: string, run: (store: SnapshotStore, place: StoreUnderTest) => Promise<void>) => unknown;
 
 function blobs(check: Check): void {
-  check('a new store is empty', async (store) => {
+  check('is empty when new', async (store) => {
     assert.equal(await store.get('a'), undefined);
     assert.deepEqual(await store.list(''), []);
     assert.deepEqual(await store.has(['a', 'b']), [false, false]);
@@ -54,7 +54,7 @@ function blobs(check: Check): void {
     assert.ok(store.description.length > 0);
   });
 
-  check('a blob comes back byte for byte, an empty one included', async (store) => {
+  check('returns a blob byte for byte, including an empty one', async (store) => {
     const all = Uint8Array.from({ length: 256 }, (_, index) => index);
     await store.put('all', all);
     await store.put('none', bytesOf());
@@ -63,26 +63,26 @@ function blobs(check: Check): void {
     assert.deepEqual(await store.has(['none', 'some', 'all']), [true, false, true]);
   });
 
-  check('a large blob comes back', async (store) => {
+  check('returns a large blob', async (store) => {
     const large = new Uint8Array(3 * 1024 * 1024).map((_, index) => (index * 31) % 251);
     await store.put('large', large);
     const back = await store.get('large');
     assert.ok(back !== undefined && Buffer.compare(back, large) === 0);
   });
 
-  check('a view into a larger buffer is stored as that view', async (store) => {
+  check('stores only the viewed part of a larger buffer', async (store) => {
     await store.put('view', bytesOf(9, 1, 2, 3, 9).subarray(1, 4));
     assert.deepEqual(await read(store, 'view'), [1, 2, 3]);
   });
 
-  check('a put replaces the blob of that name', async (store) => {
+  check('replaces the blob of the same name', async (store) => {
     await store.put('a', bytesOf(1, 2, 3));
     await store.put('a', bytesOf(4));
     assert.deepEqual(await read(store, 'a'), [4]);
     assert.deepEqual(await store.list(''), ['a']);
   });
 
-  check('what the caller does to its bytes afterwards changes nothing', async (store) => {
+  check('is not affected when the caller changes its bytes afterwards', async (store) => {
     const mine = bytesOf(1, 2, 3);
     await store.put('a', mine);
     mine.fill(9);
@@ -91,14 +91,14 @@ function blobs(check: Check): void {
     assert.deepEqual(await read(store, 'a'), [1, 2, 3]);
   });
 
-  check('many puts at once all arrive', async (store) => {
+  check('stores many concurrent puts', async (store) => {
     const many = Array.from({ length: 40 }, (_, index) => index);
     await Promise.all(many.map((index) => store.put(`n-${String(index).padStart(2, '0')}`, bytesOf(index))));
     assert.equal((await store.list('n-')).length, 40);
     for (const index of many) assert.deepEqual(await read(store, `n-${String(index).padStart(2, '0')}`), [index]);
   });
 
-  check('another store on the same place finds what was put', async (store, { reopen }) => {
+  check('another store on the same data finds what was put', async (store, { reopen }) => {
     if (reopen === undefined) return;
     await store.put('a', bytesOf(1));
     await store.close();
@@ -113,7 +113,7 @@ function blobs(check: Check): void {
 }
 
 function names(check: Check): void {
-  check('names are listed by prefix, sorted', async (store) => {
+  check('lists names by prefix, sorted', async (store) => {
     for (const name of ['b-2', 'a', 'b-10', 'B-1', 'b', 'c.1', '_', 'b.9']) await store.put(name, bytesOf(1));
     assert.deepEqual(await store.list('b-'), ['b-10', 'b-2']);
     assert.deepEqual(await store.list('b'), ['b', 'b-10', 'b-2', 'b.9']);
@@ -121,19 +121,19 @@ function names(check: Check): void {
     assert.deepEqual(await store.list('nothing'), []);
   });
 
-  check('a prefix means itself, not a pattern', async (store) => {
+  check('takes a prefix literally, not as a pattern', async (store) => {
     for (const name of ['a.b', 'axb', 'a-b']) await store.put(name, bytesOf(1));
     assert.deepEqual(await store.list('a.'), ['a.b']);
   });
 
-  check('names of every allowed kind are kept apart', async (store) => {
+  check('keeps names of every allowed kind apart', async (store) => {
     const awkward = ['.', '..', '-', '_', '.hidden', 'a.', 'index', '__proto__', 'constructor', 'z'.repeat(128)];
     for (const [index, name] of awkward.entries()) await store.put(name, bytesOf(index));
     for (const [index, name] of awkward.entries()) assert.deepEqual(await read(store, name), [index]);
     assert.deepEqual(await store.list(''), [...awkward].sort());
   });
 
-  check('removing takes the named blobs and no others; a missing one is fine', async (store) => {
+  check('removes the named blobs and no others, and ignores missing ones', async (store) => {
     for (const name of ['a', 'b', 'c']) await store.put(name, bytesOf(1));
     await store.remove(['a', 'never', 'c']);
     await store.remove([]);
@@ -142,7 +142,7 @@ function names(check: Check): void {
     assert.deepEqual(await store.has(['a', 'b', 'c']), [false, true, false]);
   });
 
-  check('more than a thousand names are listed, found and removed', async (store) => {
+  check('lists, finds and removes more than a thousand names', async (store) => {
     const many = Array.from({ length: 1_100 }, (_, index) => `many-${String(index).padStart(4, '0')}`);
     for (let start = 0; start < many.length; start += 50) {
       await Promise.all(many.slice(start, start + 50).map((name) => store.put(name, bytesOf(1))));
@@ -156,7 +156,7 @@ function names(check: Check): void {
 
 function refusals(check: Check): void {
   for (const name of ['', 'a/b', '../a', 'a b', 'ä', 'a:b', 'a\0', 'z'.repeat(129)]) {
-    check(`the name ${JSON.stringify(name.slice(0, 10))} is refused`, async (store) => {
+    check(`refuses the name ${JSON.stringify(name.slice(0, 10))}`, async (store) => {
       const invalid = { code: 'INVALID_NAME' };
       await assert.rejects(async () => store.put(name, bytesOf(1)), invalid);
       await assert.rejects(async () => store.get(name), invalid);
@@ -166,7 +166,7 @@ function refusals(check: Check): void {
     });
   }
 
-  check('nothing is done under a signal that has been aborted', async (store) => {
+  check('does nothing when its signal was aborted before', async (store) => {
     const signal = AbortSignal.abort(new Error('enough'));
     await assert.rejects(async () => store.put('a', bytesOf(1), signal), /enough/);
     await assert.rejects(async () => store.get('a', signal), /enough/);
@@ -175,7 +175,7 @@ function refusals(check: Check): void {
     assert.deepEqual(await store.list(''), []);
   });
 
-  check('closing twice is fine, and a closed store refuses', async (store) => {
+  check('can be closed twice, and refuses calls when closed', async (store) => {
     await store.put('a', bytesOf(1));
     await store.close();
     await store.close();

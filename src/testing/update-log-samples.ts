@@ -7,14 +7,14 @@ import type { UpdateLog } from '../storage/update-log.ts';
 export interface LogUnderTest {
   /** New and empty. The suite closes it. */
   readonly log: UpdateLog;
-  /** The same log again after `log` has been closed; absent where it does not outlive that. The suite closes it. */
+  /** Opens the same log after `log` was closed. Absent if its content does not outlive that. The suite closes it. */
   readonly reopen?: () => UpdateLog | Promise<UpdateLog>;
 }
 
-/** A test of a log that is new. */
+/** A test of a new log. */
 export type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
 
-/** What the suite appends, and how it looks at what comes. */
+/** Sample updates of the suite, and helpers to read them. */
 
 export function sets(first: number, count: number): PendingUpdate[] {
   return range(first, first + count - 1).map((version) => aSet(version, `k${version % 7}`));
@@ -96,7 +96,7 @@ export function isError(code: ErrorCode): (thrown: unknown) => boolean {
   return (thrown) => thrown instanceof ContextCacheError && thrown.code === code;
 }
 
-/** Whether it throws or rejects with the code. */
+/** Returns whether a call throws or rejects with the code. */
 export async function refuses(code: ErrorCode, run: () => Promise<unknown>): Promise<void> {
   await assert.rejects(async () => run(), isError(code));
 }

@@ -14,16 +14,16 @@ import {
 } from './update-log-samples.ts';
 import { trimming } from './update-log-trim.ts';
 
-/** What the suite needs. */
+/** Options of {@link updateLogSuite}. */
 export interface UpdateLogSuiteOptions {
   /** `test` or `it` of the test runner. */
   readonly test: (name: string, run: () => Promise<void>) => unknown;
-  /** Called for each test. */
+  /** Opens a log. Called for each test. */
   readonly open: () => LogUnderTest | Promise<LogUnderTest>;
 }
 
 /**
- * What every `UpdateLog` must do, as tests for any runner.
+ * Defines the tests that every `UpdateLog` must pass, for any test runner.
  *
  * @example
  * ```ts
@@ -52,14 +52,14 @@ export function updateLogSuite({ test, open }: UpdateLogSuiteOptions): void {
 }
 
 function appending(check: Check): void {
-  check('a new log is empty, ready and has an id', async (log) => {
+  check('is empty and ready when new, and has an id', async (log) => {
     assert.deepEqual([log.head, log.committed, log.first, log.status], [0, 0, 1, 'ready']);
     assert.ok(log.id.length > 0);
     assert.equal(log.whenCommitted(0), undefined);
     await log.flush();
   });
 
-  check('append gives positions without a gap, at once', async (log) => {
+  check('append returns positions without gaps, synchronously', async (log) => {
     const updates = sets(1, 5);
     log.append(updates.slice(0, 2));
     log.append([]);
@@ -68,7 +68,7 @@ function appending(check: Check): void {
     assert.equal(log.head, 5);
   });
 
-  check('what is appended is committed a little later, and whoever waits learns of it', async (log) => {
+  check('commits an update after append returns, and resolves its waiters', async (log) => {
     log.append(sets(1, 3));
     const first = log.whenCommitted(1);
     const last = log.whenCommitted(3);
@@ -87,7 +87,7 @@ function appending(check: Check): void {
 }
 
 function listening(check: Check): void {
-  check('onCommit gets every update once, in order, in groups that are never torn', async (log) => {
+  check('onCommit delivers every update once, in order, in whole groups', async (log) => {
     const groups: (readonly Update[])[] = [];
     const stop = log.onCommit((updates) => {
       groups.push(updates);
@@ -106,7 +106,7 @@ function listening(check: Check): void {
     assert.equal(groups.flat().length, 150);
   });
 
-  check('a listener may append', async (log) => {
+  check('allows a listener to append', async (log) => {
     const seen: number[] = [];
     log.onCommit((updates) => {
       seen.push(...positions(updates));
@@ -119,7 +119,7 @@ function listening(check: Check): void {
 }
 
 function reading(check: Check): void {
-  check('read gives what is committed, both ends inclusive', async (log) => {
+  check('read yields committed updates, both ends inclusive', async (log) => {
     await fill(log, 20);
     assert.deepEqual(positions(await all(log.read(1))), range(1, 20));
     assert.deepEqual(positions(await all(log.read(7, 9))), [7, 8, 9]);
@@ -129,18 +129,18 @@ function reading(check: Check): void {
     assert.deepEqual(positions(await all(log.read(19, 1000))), [19, 20]);
   });
 
-  check('read ends where the log ended when it was called', async (log) => {
+  check('read ends at the last update of the time of the call', async (log) => {
     await fill(log, 3);
     const updates = log.read(1);
     await fill(log, 3);
     assert.deepEqual(positions(await all(updates)), [1, 2, 3]);
   });
 
-  check('read refuses what is older than the log', async (log) => {
+  check('read refuses positions older than the log', async (log) => {
     await refuses('POSITION_UNAVAILABLE', () => all(log.read(0)));
   });
 
-  check('updates come back as they were appended', async (log) => {
+  check('returns updates as they were appended', async (log) => {
     const written = oneOfEach();
     log.append(written);
     await log.flush();
@@ -149,7 +149,7 @@ function reading(check: Check): void {
 }
 
 function following(check: Check): void {
-  check('a follower gets everything in order, in batches, as it saves', async (log) => {
+  check('a follower gets all updates in order, in batches, as it saves its checkpoint', async (log) => {
     const follower = log.follower('f');
     assert.deepEqual([follower.name, follower.checkpoint, await follower.read(10)], ['f', 0, undefined]);
     await fill(log, 10);
@@ -165,7 +165,7 @@ function following(check: Check): void {
     assert.deepEqual(got, range(1, 10));
   });
 
-  check('reading again without saving gives the same again', async (log) => {
+  check('a follower that does not save gets the same updates again', async (log) => {
     const follower = log.follower('f');
     await fill(log, 3);
     assert.deepEqual(await follower.read(2), await follower.read(2));
@@ -179,7 +179,7 @@ function following(check: Check): void {
     assert.equal((await follower.read(10))?.through, 2);
   });
 
-  check('followers do not disturb each other, and each begins where it asks to', async (log) => {
+  check('followers are independent, and each starts at the position it asks for', async (log) => {
     await fill(log, 5);
     const all = log.follower('all');
     const late = log.follower('late', 3);
@@ -189,7 +189,7 @@ function following(check: Check): void {
     assert.equal(log.follower('late').checkpoint, 5);
   });
 
-  check('a checkpoint never goes back, and never beyond the log', async (log) => {
+  check('a checkpoint moves neither back nor beyond the log', async (log) => {
     const follower = log.follower('f');
     await fill(log, 5);
     await follower.save(4);
@@ -198,7 +198,7 @@ function following(check: Check): void {
     await refuses('INVARIANT', () => follower.save(6));
   });
 
-  check('a follower that was removed begins anew', async (log) => {
+  check('a removed follower starts again from the beginning', async (log) => {
     await fill(log, 5);
     const follower = log.follower('f');
     await follower.save(5);
@@ -206,7 +206,7 @@ function following(check: Check): void {
     assert.equal(log.follower('f', 2).checkpoint, 2);
   });
 
-  check('what a resync has exposed may be saved', async (log) => {
+  check('a follower may save a position that a resync has delivered', async (log) => {
     const follower = log.follower('f');
     await fill(log, 5);
     follower.expose(5);
@@ -229,7 +229,7 @@ function beginning(check: Check): void {
     }
   });
 
-  check('a log that holds something cannot begin elsewhere', async (log) => {
+  check('a log with updates cannot begin after another position', async (log) => {
     await fill(log, 1);
     await refuses('NOT_EMPTY', () => log.beginAfter(100));
     assert.equal(log.head, 1);
@@ -237,7 +237,7 @@ function beginning(check: Check): void {
 }
 
 function closing(check: Check): void {
-  check('close commits what was appended, tells it, and refuses everything after', async (log) => {
+  check('close commits and announces pending updates, and refuses later calls', async (log) => {
     const states: string[] = [];
     let committed = 0;
     log.onStatus((status) => states.push(status));
@@ -258,7 +258,7 @@ function closing(check: Check): void {
 }
 
 function reopening(check: Check): void {
-  check('a durable log is reopened as it was left', async (log, { reopen }) => {
+  check('a durable log opens as it was left', async (log, { reopen }) => {
     assert.equal(log.durable, reopen !== undefined);
     if (reopen === undefined) return;
     const written = oneOfEach();

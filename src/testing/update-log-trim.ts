@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import type { Update } from '../core/update.ts';
 import { all, type Check, fill, positions, range, refuses } from './update-log-samples.ts';
 
-/** Letting go of what is old. */
+/** Checks of trimming the oldest updates. */
 export function trimming(check: Check): void {
-  check('trim lets go of what is old, and of nothing else', async (log, { reopen }) => {
+  check('trim discards the oldest updates and nothing else', async (log, { reopen }) => {
     for (let i = 0; i < 10; i += 1) await fill(log, 2);
     await log.trim(0);
     assert.equal(log.first, 1);
@@ -32,7 +32,7 @@ export function trimming(check: Check): void {
     }
   });
 
-  check('a follower that is behind loses nothing by a trim', async (log) => {
+  check('a trim takes nothing from a follower that is behind', async (log) => {
     const follower = log.follower('f');
     for (let i = 0; i < 10; i += 1) await fill(log, 3);
     await follower.save(4);
@@ -48,7 +48,7 @@ export function trimming(check: Check): void {
     assert.equal(log.first, 31);
   });
 
-  check('it is known where followers stand, and one that runs is not forgotten', async (log, { reopen }) => {
+  check('lists the checkpoints of followers, and does not forget a running one', async (log, { reopen }) => {
     await fill(log, 5);
     await log.follower('f').save(3);
     assert.deepEqual(log.checkpoints(), [{ name: 'f', checkpoint: 3, registered: true }]);
