@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Box, pictureOf } from '../../../src/inspector/page/statechart/layout.ts';
 import { changesBetween } from '../../../src/inspector/page/ui/difference.tsx';
+import { jsonProblem } from '../../../src/inspector/page/ui/json-problem.ts';
 import type { MachineGraph, MachineState, MachineTransition } from '../../../src/inspector/protocol.ts';
 import { fcOptions } from '../../support/property.ts';
 
@@ -22,7 +23,7 @@ const apart = (a: Box, b: Box) =>
   Math.abs(a.x - b.x) >= (a.width + b.width) / 2 || Math.abs(a.y - b.y) >= (a.height + b.height) / 2;
 
 describe('a statechart', () => {
-  test('is drawn with states inside of states, and lines to groups end in them', () => {
+  test('draws states inside of states, and ends lines to groups in them', () => {
     const machine: MachineGraph = {
       id: 'nested',
       states: [
@@ -51,7 +52,7 @@ describe('a statechart', () => {
     expect(box('busy.b').lines).toEqual(['event.5']);
   });
 
-  test('of any shape is drawn, and no state covers another', () => {
+  test('draws a machine of any shape, and no state covers another', () => {
     const shape = fc.record({
       count: fc.integer({ min: 1, max: 12 }),
       lines: fc.array(fc.tuple(fc.nat(11), fc.nat(12)), { maxLength: 30 }),
@@ -73,8 +74,81 @@ describe('a statechart', () => {
   });
 });
 
-describe('what differs between two values', () => {
-  test('is told place by place', () => {
+test('breaks long labels instead of cutting them', () => {
+  const long = { ...transition(1, 'a', 'b'), event: 'namespace.expire', guard: 'primaryIsAsynchronousAndStillWaiting' };
+  const stays = { ...transition(2, 'a', null), event: 'context.set', actions: ['enqueue', 'reportFailure', 'gather'] };
+  const machine = {
+    id: 'long',
+    states: [state('a', null, 'atomic', true), state('b', null)],
+    transitions: [long, stays],
+  };
+  const { boxes, edges } = pictureOf(machine);
+  const lines = [...edges.flatMap(({ label }) => label), ...boxes.flatMap((box) => box.lines)];
+  expect(
+    lines.every((line) => line.length <= 26 && !line.includes('…')),
+    lines.join('|'),
+  ).toBe(true);
+  expect(edges[0]?.label.slice(0, 2)).toEqual(['namespace.expire', '[primaryIsAsynchronousAnd']);
+  expect(edges[0]?.label.join('')).toBe('namespace.expire[primaryIsAsynchronousAndStillWaiting]');
+  expect(boxes.find((box) => box.state.id === 'a')?.lines.join(' ')).toBe(
+    'context.set / enqueue, reportFailure, gather',
+  );
+});
+
+describe('the first error in a JSON text', () => {
+  test.each([
+    ['', 1, 1, 'there is no value'],
+    ['{ "step": ', 1, 11, 'a value is missing at the end'],
+    ['{\n  "a": 1\n  "b": 2\n}', 3, 3, 'a comma or } is missing'],
+    ['{ "a": 1, }', 1, 11, 'a name is missing after the last comma'],
+    ['[1, 2', 1, 6, '] is missing at the end'],
+    ["{ 'a': 1 }", 1, 3, 'a name in double quotes is expected'],
+    ['{ "a": yes }', 1, 8, 'text needs double quotes'],
+    ['{ "a" 1 }', 1, 7, 'a colon is missing after the name'],
+    ['"open', 1, 1, 'the quote that begins here is not closed'],
+    ['"\\x"', 1, 2, 'this escape does not exist in JSON'],
+    ['1 2', 1, 3, 'the value has ended here already'],
+  ])('of %j is at line %i, column %i: %s', (text, line, column, message) => {
+    expect(jsonProblem(text)).toMatchObject({ line, column, message });
+  });
+
+  test('is found in exactly the texts that are not JSON', () => {
+    const texts = fc.tuple(
+      fc.json(),
+      fc.nat(40),
+      fc.constantFrom('', '"', ',', '}', ']', '\\', '1', '\n', '0', 'e'),
+      fc.nat(2),
+    );
+    fc.assert(
+      fc.property(texts, ([json, at, put, cut]) => {
+        const text = json.slice(0, at) + put + json.slice(at + cut);
+        let isJson = true;
+        try {
+          JSON.parse(text);
+        } catch {
+          isJson = false;
+        }
+        const problem = jsonProblem(text);
+        expect(problem === undefined).toBe(isJson);
+        if (problem === undefined) return;
+        expect(problem.offset).toBeLessThanOrEqual(text.length);
+        expect(problem.message).not.toMatch(/JSON\.parse|Unexpected|Expected/);
+      }),
+      fcOptions(500),
+    );
+  });
+});
+
+test('JSON in strings is compared by its parts', () => {
+  const [before, after] = [JSON.stringify({ a: 1, b: [1] }), JSON.stringify({ a: 2, b: [1] })];
+  expect(changesBetween({ result: before }, { result: after })).toEqual([
+    { path: 'result.a', kind: 'changed', before: 1, after: 2 },
+  ]);
+  expect(changesBetween('{}', '{ }')).toEqual([{ path: '', kind: 'changed', before: '{}', after: '{ }' }]);
+});
+
+describe('the differences between two values', () => {
+  test('lists each difference with its path', () => {
     const before = { a: 1, list: [1, { deep: true }], gone: null };
     const after = { a: 1, list: [2, { deep: false }, 'new'], come: {} };
     expect(changesBetween(before, after)).toEqual([
@@ -88,7 +162,7 @@ describe('what differs between two values', () => {
     expect(changesBetween(undefined, null)).toEqual([{ path: '', kind: 'added', after: null }]);
   });
 
-  test('is nothing between equal values only', () => {
+  test('is empty for equal values only', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (a, b) => {
         const copy: unknown = JSON.parse(JSON.stringify(a));
@@ -101,7 +175,7 @@ describe('what differs between two values', () => {
   });
 });
 
-/** The order of properties tells nothing. */
+/** Compares without regard to the order of properties. */
 function isSame(a: unknown, b: unknown): boolean {
   try {
     expect(a).toStrictEqual(b);

@@ -17,12 +17,12 @@ import { tempDir } from '../../support/temp-dir.ts';
 
 const ENTRY = 'ns=trip%3Alisbon&key=plan';
 
-/** What is to be seen of each view before its picture is taken. */
+/** What each view must show before its picture is taken. */
 const VIEWS: readonly (readonly [name: string, address: string, ready: string])[] = [
   ['overview', '#/overview', 'canvas >> nth=3'],
   ['actors', '#/actors?id=follower:checkpointer', '.is-current'],
   ['updates', '#/updates?ns=trip:*', '.list-row >> nth=3'],
-  ['sequence', '#/updates?mode=sequence', '.arrow-row >> nth=5'],
+  ['sequence', '#/updates?mode=sequence', '.sequence .list-row >> nth=5'],
   ['data', `#/data?${ENTRY}`, '.history .difference'],
   ['time', '#/time?at=4000&ns=airline/task-0/trial-0&key=message/0001', '.around [aria-current]'],
   ['compare', '#/time?at=3900&b=4000', '.difference'],
@@ -34,7 +34,7 @@ const SIZES = [
   [390, 844],
 ] as const;
 
-/** Whether anything is wider than the window or than what it stands in. */
+/** Returns the parts that are wider than the window or than their box. */
 const overflows = (page: Page): Promise<string[]> =>
   page.evaluate(() => {
     const wide = (box: Element) => box.scrollWidth > box.clientWidth + 1;
@@ -72,14 +72,14 @@ describe('how it looks', () => {
 
   for (const [width, height] of SIZES) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      test(`at ${width} pixels, ${colorScheme}: nothing sticks out, nothing is complained of`, async () => {
+      test(`fits ${width} pixels, ${colorScheme}, and logs no error`, async () => {
         const options = { viewport: { width, height }, colorScheme };
         const { page, problems }: Opened = await open(browser, live.url, options);
         for (const [name, address, ready] of VIEWS) {
           await visit(page, address);
           await page.locator(ready).first().waitFor();
           await page.locator('.spinner').first().waitFor({ state: 'detached' });
-          // What is drawn to measure finds its size only once it is there.
+          // A drawing finds its size only after it is on the page.
           await waitFor(async () => expect(await overflows(page), name).toEqual([]));
           await keepScreen(page, `${name}-${width}-${colorScheme}`);
         }
@@ -89,7 +89,7 @@ describe('how it looks', () => {
     }
   }
 
-  test('the switch chooses the colours, and the choice is kept', async () => {
+  test('keeps the chosen colours', async () => {
     const { page } = await open(browser, live.url, { colorScheme: 'light' });
     const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const light = await background();
@@ -102,8 +102,8 @@ describe('how it looks', () => {
   });
 });
 
-describe('an empty cache that may only be looked at', () => {
-  test('says so in each view, and offers no change', async () => {
+describe('an empty cache without write access', () => {
+  test('says so in each view, and offers no edit', async () => {
     await buildDist();
     await using live = await startLive({ dataDir: join(await tempDir('page'), 'empty'), allowWrite: false });
     const browser = await startBrowser();
@@ -113,7 +113,7 @@ describe('an empty cache that may only be looked at', () => {
       await page.getByText('The log is empty').waitFor();
       await keepScreen(page, 'empty-time-390');
       await visit(page, '#/updates');
-      await page.getByText('No update has passed the filter').waitFor();
+      await page.getByText('No update matches the filter').waitFor();
       await visit(page, '#/health');
       await page.getByText('No snapshots yet').or(page.getByText('Nowhere to keep snapshots')).waitFor();
       expect(await page.getByRole('button', { name: 'Back up now' }).isDisabled()).toBe(true);

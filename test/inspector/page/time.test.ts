@@ -22,7 +22,7 @@ interface Line {
   readonly version: number;
 }
 
-/** It is said for a moment only, which may be over before one looks: the page itself looks at every change. */
+/** Resolves when the page says "Copied", which it does only briefly: an observer in the page watches each change. */
 function saysCopied(page: Page): Promise<JSHandle<{ readonly said: Promise<void> }>> {
   return page.evaluateHandle(() => {
     const said = new Promise<void>((resolve) => {
@@ -41,7 +41,7 @@ describe('time travel', () => {
   let browser: Browser;
   let opened: Opened;
   let page: Page;
-  /** What the page has shown of the past. */
+  /** Entries of the past that the page has shown. */
   const shown: Line[] = [];
   const differences: string[] = [];
 
@@ -54,7 +54,7 @@ describe('time travel', () => {
     dataDir = join(await tempDir('page'), 'data');
     live = await startLive({ dataDir });
     await live.apply(airlinePath);
-    // What was then is not what is now.
+    // Makes the present differ from the past.
     await live.ask(LATER.map((key) => ({ type: 'context.set', namespace: NAMESPACE, key, value: 'later' })));
     browser = await startBrowser();
     opened = await open(browser, live.url, { permissions: ['clipboard-read', 'clipboard-write'] });
@@ -65,7 +65,7 @@ describe('time travel', () => {
     await live?.[Symbol.asyncDispose]();
   });
 
-  test('the slider goes to a position, which the address bar holds', async () => {
+  test('the slider goes to a position and puts it into the address', async () => {
     await page.getByRole('link', { name: 'Time travel' }).click();
     await slider().fill(String(PAST));
     await isAt(PAST);
@@ -73,7 +73,7 @@ describe('time travel', () => {
     await page.locator('.around [aria-current="step"]', { hasText: '5,000' }).waitFor();
   });
 
-  test('the data is shown as it was', async () => {
+  test('shows the data of a view', async () => {
     for (const part of ['airline/', 'task-0/', 'trial-0 ']) {
       await page
         .getByRole('treeitem', { name: new RegExp(`^${part}`) })
@@ -100,7 +100,7 @@ describe('time travel', () => {
     expect(shown).toHaveLength(4);
   });
 
-  test('it steps, plays to the end and stops there', async () => {
+  test('steps, plays to the end and stops there', async () => {
     await page.getByRole('button', { name: 'One update back' }).click();
     await isAt(PAST - 1);
     await heading('Update 4,999');
@@ -108,13 +108,13 @@ describe('time travel', () => {
     await isAt(PAST);
     await slider().fill('8900');
     await isAt(8_900);
-    await page.getByRole('combobox', { name: 'Speed, updates a second' }).selectOption('1000');
+    await page.getByRole('combobox', { name: 'Speed, updates per second' }).selectOption('1000');
     await page.getByRole('button', { name: 'Play' }).click();
     await isAt(LAST);
     await page.getByRole('button', { name: 'Play' }).waitFor();
   });
 
-  test('two moments are compared', async () => {
+  test('compares two positions', async () => {
     await slider().fill('5400');
     await isAt(5_400);
     await page.getByRole('button', { name: 'Compare from here' }).click();
@@ -126,7 +126,7 @@ describe('time travel', () => {
     }
   });
 
-  test('a branch begins at the moment, and what is done there stays there', async () => {
+  test('forks a branch at the position; a change in it stays in it', async () => {
     await page.getByRole('button', { name: 'Fork from here' }).click();
     const link = page.getByRole('link', { name: 'Open its inspector' });
     const address = await link.getAttribute('href');
@@ -141,7 +141,7 @@ describe('time travel', () => {
     await branch.page.close();
   });
 
-  test('when the process ends the page says so and keeps what it shows; it comes back by itself', async () => {
+  test('says that the process has ended, keeps what it shows, and reconnects by itself', async () => {
     await live.shutdown();
     await page.getByText('The process does not answer.').waitFor();
     await heading('From position 5,000 to 5,400');
@@ -155,14 +155,14 @@ describe('time travel', () => {
     live = await startLive({ dataDir, port: live.port });
     await page.getByText('The process does not answer.').waitFor({ state: 'detached' });
     await page.getByRole('status').getByText('live', { exact: true }).waitFor();
-    await page.getByRole('button', { name: 'End comparing' }).click();
+    await page.getByRole('button', { name: 'Stop comparing' }).click();
     await heading('Update 5,000');
     expect(page.url()).toContain(`at=${PAST}`);
     const lost = /ERR_CONNECTION_REFUSED|WebSocket connection|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE/;
     expect(opened.problems.filter((problem) => !lost.test(problem))).toEqual([]);
   });
 
-  test('a link with the token shows the same moment; without one the page asks for it', async () => {
+  test('a link with the token opens the same view; without a token the page asks for it', async () => {
     const link = page.url();
     const other = await open(browser, link);
     await other.page.getByRole('heading', { name: 'This page needs its token' }).waitFor();

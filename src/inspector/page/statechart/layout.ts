@@ -137,15 +137,23 @@ function headOf({ event, guard }: MachineTransition): string {
 /** Breaks a long line between words, and a word that is too long by itself after a dot or before a capital. */
 function wrapped(line: string): string[] {
   const lines: string[] = [];
-  const parts = line
-    .split(/(?<= )/)
-    .flatMap((word) => (word.length > LONGEST_LINE ? word.split(/(?<=\.)|(?<=[a-z])(?=[A-Z])/) : [word]));
-  for (const part of parts) {
+  for (const word of line.split(/(?<= )/)) {
     const last = lines.at(-1);
-    if (last === undefined || last.length + part.trimEnd().length > LONGEST_LINE) lines.push(part);
-    else lines[lines.length - 1] = last + part;
+    if (last !== undefined && last.length + word.trimEnd().length <= LONGEST_LINE)
+      lines[lines.length - 1] = last + word;
+    else lines.push(...brokenWord(word));
   }
   return lines.map((each) => each.trimEnd());
+}
+
+function brokenWord(word: string): string[] {
+  const lines = [''];
+  for (const part of word.split(/(?<=\.)|(?<=[a-z])(?=[A-Z])/)) {
+    const last = lines.at(-1) ?? '';
+    if (last.length + part.trimEnd().length <= LONGEST_LINE) lines[lines.length - 1] = last + part;
+    else lines.push(part);
+  }
+  return lines.filter((each) => each !== '');
 }
 
 function sizeOf({ label, type }: MachineState, lines: readonly string[]): { width: number; height: number } {

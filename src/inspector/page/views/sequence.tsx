@@ -12,7 +12,7 @@ const LEAST_ON_A_SIDE = 3;
 /** Stands for all names that have no lane of their own. No name contains it. */
 const OTHERS = '\u0000';
 const ROW = 32;
-const NARROW_ROW = 58;
+const NARROW_ROW = 68;
 
 interface Lanes {
   readonly agents: readonly string[];
@@ -179,9 +179,9 @@ function NarrowRow({ row }: { readonly row: UpdateRow }): JSX.Element {
   return (
     <span class={`seq-narrow ${row.operation}`}>
       <span class="seq-ends">
-        <strong class="ellipsis">{row.agent ?? NO_AGENT}</strong>
+        <strong class="seq-name">{breakable(row.agent ?? NO_AGENT)}</strong>
         <span class="seq-line" />
-        <span class="ellipsis seq-to">{row.namespace}</span>
+        <span class="seq-name">{breakable(row.namespace)}</span>
       </span>
       <span class="seq-what">
         <span class="mono ellipsis grow">
