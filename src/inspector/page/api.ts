@@ -2,16 +2,16 @@ import type { EntryDetail } from '../data-protocol.ts';
 import type { Addresses, ErrorAnswer } from '../protocol.ts';
 import { token } from './token.ts';
 
-/** What may stand in a query; `undefined` and empty ones are left out, lists are given item by item. */
+/** Parameters of a query. Leaves out `undefined` and empty ones; a list becomes one parameter for each item. */
 export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
 type GetAddress = Extract<keyof Addresses, `GET ${string}`>;
 type PostAddress = Extract<keyof Addresses, `POST ${string}`>;
 
-/** The server's own words for what went wrong; `UNREACHABLE` where it did not answer. */
+/** An error in the server's own words; `UNREACHABLE` if it did not answer. */
 export class RequestFailed extends Error {
   readonly code: string;
-  /** With `VERSION_CONFLICT`: the entry as it is. */
+  /** With `VERSION_CONFLICT`, the entry as it is now. */
   readonly current: EntryDetail | null;
 
   constructor(code: string, message: string, current: EntryDetail | null = null) {
@@ -21,12 +21,12 @@ export class RequestFailed extends Error {
   }
 }
 
-/** Asks an address that only reads. */
+/** Sends a request that only reads. */
 export function get<A extends GetAddress>(address: A, query: Query = {}, signal?: AbortSignal): Promise<Addresses[A]> {
   return request(address, `${pathOf(address)}${textOf(query)}`, { signal: signal ?? null }) as Promise<Addresses[A]>;
 }
 
-/** Asks an address that does something. */
+/** Sends a request that changes something. */
 export function post<A extends PostAddress>(address: A, body: unknown = {}): Promise<Addresses[A]> {
   const headers = { 'content-type': 'application/json' };
   const init = { method: 'POST', headers, body: JSON.stringify(body) };

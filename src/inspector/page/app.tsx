@@ -143,7 +143,7 @@ function ThemeButton(): JSX.Element {
   );
 }
 
-/** Says that the page may be out of date. What it shows stays. */
+/** Says that the page may be out of date. */
 function LostBanner(): JSX.Element | null {
   if (link.value !== 'lost' || meta.value === undefined) return null;
   return (

@@ -5,7 +5,7 @@ const calendar = new Intl.DateTimeFormat('en-GB', { year: 'numeric', month: 'sho
 /** `1,234,567`. */
 export const count = (number: number): string => counts.format(number);
 
-/** Three digits that matter: `0.42`, `12.3`, `4.1k`, `2.35M`. */
+/** Three significant digits: `0.42`, `12.3`, `4.1k`, `2.35M`. */
 export function short(number: number): string {
   const size = Math.abs(number);
   if (size >= 1e9) return `${digits(number / 1e9)}G`;
@@ -48,13 +48,13 @@ function pair(seconds: number, major: number, majorName: string, minor: number, 
   return `${Math.floor(seconds / major)} ${majorName}${rest === 0 ? '' : ` ${rest} ${minorName}`}`;
 }
 
-/** How long ago an instant is: `just now`, `12 s ago`, `3 h 5 min ago`. */
+/** Time since an instant: `just now`, `12 s ago`, `3 h 5 min ago`. */
 export function ago(at: number, now: number): string {
   const ms = now - at;
   return ms < 1500 ? 'just now' : `${duration(ms)} ago`;
 }
 
-/** How far off an instant is: `in 5 min`, `expired`. */
+/** Time until an instant: `in 5 min`, `expired`. */
 export function until(at: number, now: number): string {
   return at <= now ? 'expired' : `in ${duration(at - now)}`;
 }

@@ -5,16 +5,13 @@ import { get, RequestFailed } from './api.ts';
 import { clock } from './clock.ts';
 import { token } from './token.ts';
 
-/**
- * How the page stands to the process: `locked` is without a token that counts, `lost` after a connection that is tried
- * again.
- */
+/** State of the connection. `locked`: without a valid token. `lost`: the page is reconnecting. */
 export type Link = 'connecting' | 'open' | 'lost' | 'locked';
 
 export const link = signal<Link>('connecting');
-/** What the process has said of itself, when it was last connected to. */
+/** The server's description of itself, from the last connection. */
 export const meta = signal<Meta | undefined>(undefined);
-/** Goes up with every connection: whatever was loaded before is loaded again. */
+/** Number of connections so far. A view loads its data again when it changes. */
 export const epoch = signal(0);
 
 const FIRST_WAIT_MS = 250;
@@ -27,11 +24,7 @@ let socket: WebSocket | undefined;
 let failures = 0;
 let lastId = 0;
 
-/**
- * Hears of what happens, from now on and again after every reconnect.
- *
- * @returns how to stop.
- */
+/** Subscribes to a feed, and again after every reconnect. Returns a function that ends the subscription. */
 export function subscribe<Feed extends Subscription['feed']>(
   what: Subscription & { readonly feed: Feed },
   listener: (message: Extract<ServerMessage, { readonly type: Feed }>) => void,
@@ -55,7 +48,7 @@ function send(message: ClientMessage): void {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-/** Begins to connect; what fails is tried again, waiting longer each time. */
+/** Connects, and after a failure tries again with growing pauses. */
 export async function connect(): Promise<void> {
   const secret = token();
   if (secret === undefined) {

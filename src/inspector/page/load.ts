@@ -1,9 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { epoch } from './live.ts';
 
-/** What was asked for, as far as it has come. */
+/** The state of a request. */
 export interface Loaded<Value> {
-  /** The last answer there was, also while a newer one is on its way. */
+  /** The last answer, also while a newer one is being loaded. */
   readonly value: Value | undefined;
   readonly error: (Error & { readonly code?: string }) | undefined;
   readonly loading: boolean;
@@ -11,9 +11,8 @@ export interface Loaded<Value> {
 }
 
 /**
- * Asks when the view appears, when something of `keys` changes, when one reloads, and after each reconnect. A question
- * that is no longer asked is given up; with other `keys` the answer before is forgotten, with another `turn` it stays
- * until the new one is there.
+ * Loads when the view appears, when `keys` or `turn` change, on `reload`, and after each reconnect. A newer request
+ * aborts the older one. New `keys` discard the answer at once; a new `turn` keeps it until the next one is there.
  */
 export function useLoaded<Value>(
   ask: (signal: AbortSignal) => Promise<Value>,

@@ -4,7 +4,7 @@ import { connect, link } from './live.ts';
 import { keepToken } from './token.ts';
 import { Icon } from './ui/icons.tsx';
 
-/** Stands where the address brought no token, or that of a process that has ended. */
+/** Shown instead of the page if the address has no token, or that of an earlier process. */
 export function Locked(): JSX.Element {
   const [text, setText] = useState('');
   const open = (event: Event) => {
@@ -19,8 +19,8 @@ export function Locked(): JSX.Element {
         <Icon name="link" size={26} />
         <h1>This page needs its token</h1>
         <p class="soft">
-          Open the whole address that <code>context-cache inspect</code> has printed, or paste it (or its token) here. A
-          process that was started again may have a new one.
+          Open the whole address that <code>context-cache inspect</code> printed, or paste it or its token here. After a
+          restart the token may be a new one.
         </p>
         <input
           class="input"

@@ -2,14 +2,14 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Paged } from '../data-protocol.ts';
 import { epoch } from './live.ts';
 
-/** A list that is fetched page by page. */
+/** A list that is loaded page by page. */
 export interface Pages<Item, Page> {
   readonly items: readonly Item[];
-  /** The page that came last: totals stand there. */
+  /** The page loaded last. It has the totals. */
   readonly last: Page | undefined;
   readonly error: Error | undefined;
   readonly loading: boolean;
-  /** Whether there is more to fetch. */
+  /** There are more pages. */
   readonly hasMore: boolean;
   readonly more: () => void;
   readonly reload: () => void;
@@ -25,8 +25,8 @@ interface Held<Item, Page> {
 type Ask<Page> = (after: string | undefined, signal: AbortSignal) => Promise<Page>;
 
 /**
- * Fetches the first page when something of `keys` changes and after a reconnect, and others as they are wanted. With
- * another `turn` the first page is fetched again, and what is shown stays until it is there.
+ * Loads the first page when `keys` change and after a reconnect, and further pages on `more`. A new `turn` loads the
+ * first page again and keeps the list until it is there.
  */
 export function usePages<Item, Page extends Paged<Item>>(
   ask: Ask<Page>,

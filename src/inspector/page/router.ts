@@ -4,20 +4,20 @@ import { signal } from '@preact/signals';
 export const VIEWS = ['overview', 'actors', 'updates', 'data', 'time', 'health'] as const;
 export type ViewName = (typeof VIEWS)[number];
 
-/** What the address bar says: `#/time?at=1200`. */
+/** The view and parameters in the address, such as `#/time?at=1200`. */
 export interface Route {
   readonly view: ViewName;
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Reads what stands behind the `#`; anything unknown is the overview. */
+/** Reads the part of the address after `#`. An unknown view becomes the overview. */
 export function parseRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   const view = VIEWS.find((name) => name === path) ?? 'overview';
   return { view, params: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-/** The address of a place in the page. What is `undefined` or empty is left out. */
+/** Returns the address of a view. Leaves out parameters that are `undefined` or empty. */
 export function hrefOf(view: ViewName, params: Readonly<Record<string, string | number | undefined>> = {}): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
@@ -27,19 +27,19 @@ export function hrefOf(view: ViewName, params: Readonly<Record<string, string | 
   return text === '' ? `#/${view}` : `#/${view}?${text}`;
 }
 
-/** Where the page is. */
+/** The current view and its parameters. */
 export const route = signal<Route>(parseRoute(location.hash));
 
 addEventListener('hashchange', () => {
   route.value = parseRoute(location.hash);
 });
 
-/** Goes to a place, as a link to {@link hrefOf} would. */
+/** Opens a view, as a link to {@link hrefOf} does. */
 export function go(view: ViewName, params: Readonly<Record<string, string | number | undefined>> = {}): void {
   location.hash = hrefOf(view, params);
 }
 
-/** Changes some of the present view's parameters, without a step in the browser's history. `undefined` removes one. */
+/** Changes parameters of the current view without a step in the browser's history. `undefined` removes one. */
 export function setParams(changes: Readonly<Record<string, string | number | undefined>>): void {
   const { view, params } = route.peek();
   const address = hrefOf(view, { ...params, ...changes });

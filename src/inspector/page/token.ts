@@ -1,6 +1,6 @@
 const KEPT_AS = 'context-cache-inspector.token';
 
-/** Takes the token out of the address bar (`#token=…`, `#/time?at=3&token=…`), where it would stay in the history. */
+/** Removes the token from the address (`#token=…`, `#/time?at=3&token=…`), so that it is not kept in the history. */
 function takeFromAddress(): string | undefined {
   const found = /[#?&]token=([\w-]+)/.exec(location.hash);
   if (found === null) return undefined;
@@ -16,12 +16,12 @@ function take(): string | undefined {
   return token;
 }
 
-/** What proves to the server that this page may ask; `undefined` where the address brought none. */
+/** Returns the token that authorizes requests; `undefined` if the address had none. */
 export function token(): string | undefined {
   return take() ?? sessionStorage.getItem(KEPT_AS) ?? undefined;
 }
 
-/** Keeps a token that was typed in. */
+/** Stores a token that a user typed in. */
 export function keepToken(text: string): void {
   sessionStorage.setItem(KEPT_AS, /token=([\w-]+)/.exec(text)?.[1] ?? text.trim());
 }

@@ -7,18 +7,18 @@ import { buildDist, projectRoot } from '../../support/dist.ts';
 const folder = join(projectRoot, 'dist/src/inspector/page');
 const text = (name: string) => readFileSync(join(folder, name), 'utf8');
 
-/** What a page with `script-src 'self'; style-src 'self'` would refuse. */
+/** Code that the policy `script-src 'self'; style-src 'self'` refuses. */
 const INLINE = /<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=|javascript:/i;
 const REMOTE = /\b(?:src|href)=["']?(?:https?:)?\/\/|@import\s|url\(\s*["']?(?:https?:)?\/\//i;
 
-describe('the page of the inspector, as it is built', () => {
+describe('the built page of the inspector', () => {
   beforeAll(buildDist);
 
-  test('is three files', () => {
+  test('consists of three files', () => {
     expect(readdirSync(folder).sort()).toEqual(['app.css', 'app.js', 'index.html']);
   });
 
-  test('has less than 150 KB gzipped in all', () => {
+  test('is smaller than 150 KB gzipped', () => {
     const bytes = ['app.css', 'app.js', 'index.html'].map((name) => gzipSync(text(name), { level: 9 }).length);
     expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThan(150_000);
   });
@@ -27,13 +27,13 @@ describe('the page of the inspector, as it is built', () => {
     expect(text('index.html')).not.toMatch(INLINE);
     expect(text('index.html')).not.toMatch(REMOTE);
     expect(text('app.css')).not.toMatch(REMOTE);
-    // Names of namespaces are no addresses.
+    // Names of XML namespaces are not addresses.
     expect(text('app.js').replaceAll(/http:\/\/www\.w3\.org\/\d+\/[\w/]+/g, '')).not.toMatch(
       /https?:\/\/(?!127\.0\.0\.1)/,
     );
   });
 
-  test('makes no program and no markup of a text', () => {
+  test('never turns a text into code or markup', () => {
     expect(text('app.js')).not.toMatch(/\beval\(|new Function\(|insertAdjacentHTML|document\.write|outerHTML\s*=/);
   });
 
@@ -44,7 +44,7 @@ describe('the page of the inspector, as it is built', () => {
     ['<script src="https://a.example/x.js">', REMOTE],
     ['<link href="//a.example/x.css">', REMOTE],
     ['a { background: url(https://a.example/x.png) }', REMOTE],
-  ])('and these would be noticed: %s', (planted, rule) => {
+  ])('would notice %s', (planted, rule) => {
     expect(planted).toMatch(rule);
   });
 });

@@ -17,7 +17,7 @@ import { tempDir } from '../../support/temp-dir.ts';
 
 const ENTRY = 'ns=trip%3Alisbon&key=plan';
 
-/** What each view must show before its picture is taken. */
+/** Views, and a part of each that must be there before its picture is taken. */
 const VIEWS: readonly (readonly [name: string, address: string, ready: string])[] = [
   ['overview', '#/overview', 'canvas >> nth=3'],
   ['actors', '#/actors?id=follower:checkpointer', '.is-current'],

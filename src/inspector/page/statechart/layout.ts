@@ -4,7 +4,7 @@ import type { MachineGraph, MachineState, MachineTransition } from '../../protoc
 /** A drawn state; `x` and `y` are its middle. */
 export interface Box {
   readonly state: MachineState;
-  /** What it does without leaving it, under its name. */
+  /** Lines under the name: what runs in the state, and its transitions that stay in it. */
   readonly lines: readonly string[];
   readonly x: number;
   readonly y: number;

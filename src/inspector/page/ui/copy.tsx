@@ -10,7 +10,7 @@ interface CopyProps {
   readonly icon?: IconName;
 }
 
-/** Puts a text on the clipboard, and says that it has. */
+/** Copies a text to the clipboard and says so. */
 export function CopyButton({ label, text, icon = 'copy' }: CopyProps): JSX.Element {
   const [done, setDone] = useState<boolean | undefined>(undefined);
   const copy = async () => {

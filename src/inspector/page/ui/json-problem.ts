@@ -5,7 +5,7 @@ export interface JsonProblem {
   /** Counted from 1. */
   readonly line: number;
   readonly column: number;
-  /** What is wrong, as the end of a sentence: `a comma or } is missing`. */
+  /** The error as the end of a sentence: `a comma or } is missing`. */
   readonly message: string;
 }
 

@@ -15,7 +15,7 @@ const HIDDEN = /^\[hidden [0-9a-f]+\]$/;
 
 interface JsonViewProps {
   readonly value: unknown;
-  /** Whether parts of it are hidden. */
+  /** Parts of the value may be hidden. */
   readonly hides?: boolean;
 }
 

@@ -1,16 +1,16 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { Icon, type IconName } from './icons.tsx';
 
-/** How good or bad something is, as a colour. */
+/** A colour that says how good or bad something is. */
 export type Tone = 'ok' | 'warn' | 'bad' | 'accent' | undefined;
 
 interface CardProps {
   readonly title: ComponentChildren;
-  /** What stands at the right of the title. */
+  /** Shown to the right of the title. */
   readonly side?: ComponentChildren;
-  /** Takes the height there is; what is in it scrolls. */
+  /** Takes all of the height; the content scrolls. */
   readonly fill?: boolean;
-  /** Without the space around what is in it. */
+  /** Without space around the content. */
   readonly flush?: boolean;
   readonly children?: ComponentChildren;
 }
@@ -40,7 +40,7 @@ interface StateProps {
   readonly children?: ComponentChildren;
 }
 
-/** Stands where there is nothing to show, and says why and what to do. */
+/** Says why there is nothing to show, and what to do. */
 export function Empty({ title, icon, tone, children }: StateProps): JSX.Element {
   return (
     <div class={`state ${tone ?? ''}`}>
@@ -51,7 +51,7 @@ export function Empty({ title, icon, tone, children }: StateProps): JSX.Element 
   );
 }
 
-/** Stands where something is on its way. */
+/** Shown while something is being loaded. */
 export function Loading({ what }: { readonly what: string }): JSX.Element {
   return (
     <div class="state" role="status">
@@ -61,12 +61,12 @@ export function Loading({ what }: { readonly what: string }): JSX.Element {
   );
 }
 
-/** Stands where something has failed. */
+/** Shown after a failure. */
 export function Failed({ message, retry }: { readonly message: string; readonly retry?: () => void }): JSX.Element {
   return (
     <div class="state bad" role="alert">
       <Icon name="warning" size={26} />
-      <strong>That did not work</strong>
+      <strong>This failed</strong>
       <p>{message}</p>
       {retry && (
         <button type="button" class="button" onClick={retry}>
@@ -85,7 +85,7 @@ interface ButtonProps {
   readonly small?: boolean;
 }
 
-/** A button that shows a picture only; its label is its name and its tip. */
+/** A button with an icon only. Its label is its name and its tooltip. */
 export function IconButton({ label, icon, onClick, disabled = false, small = false }: ButtonProps): JSX.Element {
   return (
     <button
@@ -108,7 +108,7 @@ interface SegmentsProps<Value extends string> {
   readonly onChange: (value: Value) => void;
 }
 
-/** One of a few. */
+/** A choice of one among a few. */
 export function Segments<Value extends string>(props: SegmentsProps<Value>): JSX.Element {
   return (
     <fieldset class="segments bare-set" aria-label={props.label}>
@@ -150,7 +150,7 @@ export function Search({ label, value, onInput }: SearchProps): JSX.Element {
   );
 }
 
-/** A name and its value, below each other in a row of figures. */
+/** A name with its value below it, in a row of figures. */
 export function Figure({
   name,
   children,
@@ -168,7 +168,7 @@ export function Figure({
 
 interface FactsProps {
   readonly of: readonly (readonly [string, ComponentChildren])[];
-  /** Several pairs beside each other where there is room. */
+  /** Puts several pairs beside each other if there is room. */
   readonly wide?: boolean;
 }
 

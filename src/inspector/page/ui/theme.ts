@@ -11,10 +11,10 @@ function kept(): Theme {
   return isTheme(text) ? text : 'auto';
 }
 
-/** What the switch says; `auto` follows the machine. */
+/** The chosen colours; `auto` follows the system. */
 export const theme = signal<Theme>(kept());
 
-/** Goes up whenever colours have changed: what is painted, not styled, is painted anew. */
+/** Number of colour changes so far. Canvases repaint when it changes. */
 export const paint = signal(0);
 
 effect(() => {
@@ -29,7 +29,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
   paint.value += 1;
 });
 
-/** What a colour of the stylesheet is now, for a canvas. */
+/** Returns the current value of a colour in the stylesheet, for a canvas. */
 export function colour(name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(--${name})`;

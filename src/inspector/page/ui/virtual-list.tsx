@@ -2,23 +2,23 @@ import type { ComponentChildren, HTMLAttributes, JSX } from 'preact';
 import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 interface VirtualListProps {
-  /** What a screen reader calls the list. */
+  /** Name of the list for screen readers. */
   readonly label: string;
   readonly count: number;
   /** Pixels, the same for each. */
   readonly rowHeight: number;
   readonly row: (index: number) => ComponentChildren;
-  /** Tells rows apart where the list moves; default: the place in the list. */
+  /** Identifies a row while the list moves. Default: its index. */
   readonly keyOf?: (index: number) => string | number;
   /** `tree` for rows that open and close. */
   readonly role?: 'listbox' | 'tree';
-  /** What else a row says of itself to a screen reader. */
+  /** Further attributes of a row, for screen readers. */
   readonly rowAttributes?: (index: number) => HTMLAttributes<HTMLDivElement>;
   readonly selected?: number;
   readonly onSelect?: (index: number) => void;
-  /** Keys that the list itself has no use for; `true` where they were of use. */
+  /** Called with keys that the list does not use. Returns `true` if it used one. */
   readonly onKey?: (event: KeyboardEvent, index: number) => boolean;
-  /** So many rows have come at the top in all: who has scrolled down goes on seeing the same rows. */
+  /** Rows added at the top so far. A reader who has scrolled down keeps seeing the same rows. */
   readonly prepended?: number;
   /**
    * Called whenever the list is drawn, with the rows drawn (for fetching) and those that are visible; each span ends
@@ -27,12 +27,12 @@ interface VirtualListProps {
   readonly onSight?: (first: number, last: number, top: number, bottom: number) => void;
 }
 
-/** Rows drawn above and below those in sight, so that scrolling shows no gap. */
+/** Rows drawn above and below the visible ones, so that scrolling shows no gap. */
 const SPARE = 8;
 
 /**
- * A list of any length that draws only the rows in sight. Reached by Tab as one, walked by the arrow keys, Home, End
- * and the page keys; Enter or a click selects.
+ * A list of any length that draws only the visible rows. It is one stop for Tab; arrow keys, Home, End and the page keys
+ * move in it; Enter or a click selects.
  */
 export function VirtualList(props: VirtualListProps): JSX.Element {
   const { count, rowHeight, selected = -1, onSelect, role = 'listbox', onSight } = props;
@@ -98,7 +98,7 @@ export function VirtualList(props: VirtualListProps): JSX.Element {
     role,
     tabIndex: 0,
     'aria-label': props.label,
-    // The list has the focus and names its active row, so that the rows need none.
+    // The list has the focus and names its active row, so the rows need no focus.
     'aria-activedescendant': at >= first && at < last ? `${id}-${at}` : undefined,
     onScroll: (event) => setTop(event.currentTarget.scrollTop),
     onKeyDown,
@@ -123,7 +123,7 @@ function rowRole(role: Role, index: number, count: number, isSelected: boolean):
   return { role: role === 'tree' ? 'treeitem' : 'option', ...place };
 }
 
-/** Which row was clicked. */
+/** Returns the index of the clicked row. */
 function indexOf(target: EventTarget | null): number | undefined {
   const row = target instanceof Element ? target.closest<HTMLElement>('[data-index]') : null;
   return row === null ? undefined : Number(row.dataset.index);
@@ -158,7 +158,7 @@ function useHeight(box: { readonly current: HTMLDivElement | null }, setHeight: 
   }, []);
 }
 
-/** Whoever looks at older rows keeps seeing them while new ones come at the top. */
+/** Keeps the visible rows in place while new ones are added at the top. */
 function useAnchor(
   box: { readonly current: HTMLDivElement | null },
   prepended: number,

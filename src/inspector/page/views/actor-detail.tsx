@@ -11,16 +11,16 @@ import { Statechart } from '../statechart/statechart.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
 import { nameOf, STATUS_TONE } from './actor-names.ts';
 
-/** So many transitions are kept in sight. */
+/** Transitions shown. */
 const SHOWN = 50;
 
-/** What has been told of an actor since one looks. */
+/** An actor, and its transitions since the view was opened. */
 interface Watched {
-  /** `null`: there is none; `undefined`: not told yet. */
+  /** `null` if the actor does not exist; `undefined` while it is being loaded. */
   readonly actor: Actor | null | undefined;
   /** Newest first. */
   readonly transitions: readonly ActorTransition[];
-  /** How many batches of transitions came: what was just taken is lit anew with each. */
+  /** Number of batches of transitions so far. Each batch lights its transitions. */
   readonly turn: number;
   readonly stayed: number;
   readonly sampledAway: number;
@@ -58,13 +58,13 @@ function useActor(id: string): Watched {
   return watched;
 }
 
-/** One actor: how it is, its statechart with the present state lit, and its transitions as they happen. */
+/** One actor: its figures, its statechart with the current state highlighted, and its transitions as they happen. */
 export function ActorDetail({ id }: { readonly id: string }): JSX.Element {
   const watched = useActor(id);
   const { value: machines } = useLoaded((signal) => get('GET /api/machines', {}, signal), []);
   const { actor, error } = watched;
   if (error !== undefined) return <Failed message={error} />;
-  if (actor === undefined) return <Loading what="Asking" />;
+  if (actor === undefined) return <Loading what="Loading" />;
   if (actor === null) return <NoActor id={id} />;
   const machine = machines?.machines.find((each) => each.id === actor.machine);
   return (
@@ -81,13 +81,13 @@ export function ActorDetail({ id }: { readonly id: string }): JSX.Element {
         <AboutActor of={actor} />
       </Card>
       <Card title="Statechart" side={<Badge tone="accent">{actor.state ?? 'not in memory'}</Badge>}>
-        {machine === undefined ? <Loading what="Asking" /> : <Chart machine={machine} watched={watched} />}
+        {machine === undefined ? <Loading what="Loading" /> : <Chart machine={machine} watched={watched} />}
       </Card>
       <Card
         title="Transitions"
         side={
           <span class="muted small-text num">
-            {plural(watched.stayed, 'event')} without one
+            {plural(watched.stayed, 'event')} without a transition
             {watched.sampledAway > 0 && ` · ${count(watched.sampledAway)} sampled away`}
           </span>
         }
@@ -128,19 +128,19 @@ function AboutActor({ of }: { readonly of: Actor }): JSX.Element {
         ['Queue', follower ? plural(follower.lag, 'update') : undefined],
         ['Delivered', follower ? count(follower.delivered) : undefined],
         ['Retries', follower ? count(follower.attempts) : undefined],
-        ['Data', namespace ? <a href={hrefOf('data', { ns: namespace.name })}>Look at its keys</a> : undefined],
+        ['Data', namespace ? <a href={hrefOf('data', { ns: namespace.name })}>Show its keys</a> : undefined],
         ['Last error', of.lastError === null ? undefined : <span class="error-text">{of.lastError}</span>],
       ]}
     />
   );
 }
 
-/** `undefined` stays that, and so the line is left out. */
+/** Keeps `undefined`, which leaves out the line. */
 function known<Shown>(number: number | null | undefined, show: (number: number) => Shown): Shown | '…' | undefined {
   return number === null ? '…' : number === undefined ? undefined : show(number);
 }
 
-/** A position, and the way to the moment it stands for. */
+/** A position, as a link to its view. */
 export function PositionLink({ at }: { readonly at: number }): JSX.Element {
   return (
     <a class="num" href={hrefOf('time', { at })}>
@@ -151,7 +151,7 @@ export function PositionLink({ at }: { readonly at: number }): JSX.Element {
 
 function Transitions({ of }: { readonly of: readonly ActorTransition[] }): JSX.Element {
   if (of.length === 0) {
-    return <Empty title="None since you look">They appear here as they happen, and light up in the statechart.</Empty>;
+    return <Empty title="No transitions yet">They appear here as they happen, and light up in the statechart.</Empty>;
   }
   return (
     <ol class="transitions" aria-label="Transitions, newest first">
@@ -167,12 +167,12 @@ function Transitions({ of }: { readonly of: readonly ActorTransition[] }): JSX.E
   );
 }
 
-/** Where no actor is chosen, or it has gone. */
+/** Shown if the chosen actor does not exist. */
 function NoActor({ id }: { readonly id: string }): JSX.Element {
   return (
     <Card title={nameOf(id)}>
       <Empty title="There is no such actor" icon="actors">
-        It has been dropped, or it never was. Choose another one in the list.
+        It was dropped, or it never existed. Choose another one in the list.
       </Empty>
     </Card>
   );

@@ -1,7 +1,7 @@
 import type { Actor } from '../../protocol.ts';
 import type { Tone } from '../ui/parts.tsx';
 
-/** What comes after the kind in `namespace:trip`. */
+/** Returns the name in an id such as `namespace:trip`. */
 export const nameOf = (id: string): string => id.slice(id.indexOf(':') + 1);
 
 export const STATUS_TONE: Readonly<Record<Actor['status'], Tone>> = {

@@ -26,7 +26,7 @@ const PAGE = 250;
 /** Milliseconds between two refreshes, while no more than the first page is loaded. */
 const REFRESH_MS = 3_000;
 
-/** What the list shows. Sorted by name, without a search and a status, it is a tree. */
+/** Choices for the list. Sorted by name, without a search and a status, it is a tree. */
 interface Wanted {
   readonly q: string;
   readonly status: Status | '';

@@ -9,7 +9,7 @@ import { HistoryCard } from './history.tsx';
 
 export function DataTreeView(): JSX.Element {
   const { ns: namespace, key } = route.value.params;
-  // What was written here is shown at once, also where the feed is slower.
+  // Shows an edit made here at once, even if the feed is slower.
   const [written, setWritten] = useState(0);
   return (
     <div class="view fill">
@@ -28,7 +28,7 @@ export function DataTreeView(): JSX.Element {
           {namespace === undefined || key === undefined ? (
             <Card title={namespace ?? 'No entry chosen'}>
               <Empty title="Choose a key" icon="data">
-                Its value, its age and its history appear here. Groups open and close with a click or the arrow keys.
+                Its value, age and history appear here. Groups open and close with a click or the arrow keys.
               </Empty>
             </Card>
           ) : (

@@ -15,14 +15,14 @@ import { DeleteDialog, EditDialog } from './edit-dialog.tsx';
 interface EntryProps {
   readonly namespace: string;
   readonly entryKey: string;
-  /** The moment that is shown; default: now. */
+  /** Position of the view. Default: the present. */
   readonly at?: number;
-  /** Another one: look again. */
+  /** A new number loads the entry again. */
   readonly turn?: number;
   readonly onWritten?: () => void;
 }
 
-/** An entry: its value with version, agent, age and expiry; to be changed, where that is allowed. */
+/** An entry: its value with version, agent, age and expiry, and buttons to change it if writing is allowed. */
 export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: EntryProps): JSX.Element {
   const changes = useChanges(namespace, entryKey, at === undefined);
   const { value, error, reload } = useLoaded(
@@ -39,13 +39,13 @@ export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: Entr
     >
       {isMissing ? (
         <Empty title={at === undefined ? 'There is no such entry now' : 'There was no such entry then'} icon="data">
-          {at === undefined ? 'Its history tells what became of it.' : `At position ${count(at)}.`}
+          {at === undefined ? 'Its history shows what happened to it.' : `At position ${count(at)}.`}
         </Empty>
       ) : value === undefined ? (
         error ? (
           <Failed message={error.message} retry={reload} />
         ) : (
-          <Loading what="Asking" />
+          <Loading what="Loading" />
         )
       ) : (
         <EntryBody of={value} isPast={at !== undefined} />

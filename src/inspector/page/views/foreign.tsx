@@ -10,10 +10,10 @@ import { Statechart } from '../statechart/statechart.tsx';
 import { inline, JsonView } from '../ui/json-view.tsx';
 import { Badge, Card, Facts } from '../ui/parts.tsx';
 
-/** So many of the last events are shown. */
+/** Events shown, the last ones. */
 const SHOWN = 30;
 
-/** Actors of other programs that send here with the producer of `@statelyai/inspect`; nothing where there are none. */
+/** Actors of other programs, sent by the producer of `@statelyai/inspect`. Empty if no program sends any. */
 export function ForeignActors(): JSX.Element | null {
   const { value } = useLoaded((signal) => get('GET /api/foreign', {}, signal), []);
   const [news, setNews] = useState<readonly ForeignActor[]>([]);
@@ -51,7 +51,7 @@ export function ForeignActors(): JSX.Element | null {
   );
 }
 
-/** The older list with what has changed since. */
+/** Merges newer actors into the older list. */
 function newest(older: readonly ForeignActor[], newer: readonly ForeignActor[]): readonly ForeignActor[] {
   const byId = new Map([...older, ...newer].map((actor) => [actor.id, actor]));
   return [...byId.values()];

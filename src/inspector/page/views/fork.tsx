@@ -5,7 +5,7 @@ import { post } from '../api.ts';
 import { count } from '../format.ts';
 import { Icon } from '../ui/icons.tsx';
 
-/** Makes a branch at a moment, with an inspector of its own in which everything may be tried. */
+/** Forks a branch at a position, with an inspector of its own that may change everything in it. */
 export function ForkButton({ at }: { readonly at: number }): JSX.Element {
   const [branch, setBranch] = useState<Branch | undefined>(undefined);
   const [error, setError] = useState<string | undefined>(undefined);
@@ -29,7 +29,7 @@ export function ForkButton({ at }: { readonly at: number }): JSX.Element {
       {branch !== undefined && (
         <p class="notice ok" role="status">
           <span>
-            A branch of position {count(branch.position)} is there, in memory: what is tried in it changes nothing here.{' '}
+            A branch of position {count(branch.position)} is ready in memory. Changes in it do not change this cache.{' '}
             <a href={branch.url} target="_blank" rel="noopener">
               Open its inspector
             </a>

@@ -19,7 +19,7 @@ interface HistoryProps {
   readonly turn: number;
 }
 
-/** Every version of an entry, newest first, each with what it changed. */
+/** Every version of an entry, newest first, with its differences from the one before. */
 export function HistoryCard({ namespace, entryKey, turn }: HistoryProps): JSX.Element {
   const changes = useChanges(namespace, entryKey, true);
   const { items, last, error, hasMore, more, reload } = usePages<EntryVersionDetail, Paged<EntryVersionDetail>>(
@@ -41,8 +41,10 @@ export function HistoryCard({ namespace, entryKey, turn }: HistoryProps): JSX.El
       flush
     >
       {error && <Failed message={error.message} retry={reload} />}
-      {last === undefined && !error && <Loading what="Asking" />}
-      {last && items.length === 0 && <Empty title="No version is known">The log no longer goes back that far.</Empty>}
+      {last === undefined && !error && <Loading what="Loading" />}
+      {last && items.length === 0 && (
+        <Empty title="No version is known">The log no longer reaches back that far.</Empty>
+      )}
       <ol class="history">
         {items.map((version, place) => (
           <Version key={version.position} of={version} before={items[place + 1]} isFirst={place === 0} />
@@ -61,7 +63,7 @@ export function HistoryCard({ namespace, entryKey, turn }: HistoryProps): JSX.El
 
 interface VersionProps {
   readonly of: EntryVersionDetail;
-  /** The version before it; `undefined` where none is known. */
+  /** The version before it; `undefined` if it is not known. */
   readonly before: EntryVersionDetail | undefined;
   readonly isFirst: boolean;
 }
@@ -87,7 +89,7 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
         <a
           class="num small-text"
           href={hrefOf('time', { at: of.position })}
-          title="Go to this moment"
+          title="Go to this position"
           aria-label={`Go to position ${of.position}`}
         >
           #{count(of.position)}
@@ -103,7 +105,7 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
           {of.value !== undefined && before?.value !== undefined && (
             <div>
               <button type="button" class="button small" aria-expanded={whole} onClick={() => setWhole(!whole)}>
-                {whole ? 'Only the difference' : 'The whole value'}
+                {whole ? 'Show the difference only' : 'Show the whole value'}
               </button>
             </div>
           )}

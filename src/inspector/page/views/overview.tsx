@@ -112,35 +112,32 @@ function Figures({ of, sample, agents }: FiguresProps): JSX.Element {
   return (
     <dl class="figures">
       <Figure name="Namespaces">
-        {count(sample?.namespaces ?? of.namespaces.total)}
+        {count(sample?.namespaces ?? of.namespaces.total)}{' '}
         <small>{count(sample?.resident ?? of.namespaces.resident)} in memory</small>
       </Figure>
       <Figure name="Agents">
-        {agents === undefined ? '…' : count(agents.total)}
+        {agents === undefined ? '…' : count(agents.total)}{' '}
         {agents && <small>{count(activeIn(agents, now))} in the last minute</small>}
       </Figure>
       <Figure name="Conflicts">
-        {count(sample?.conflicts ?? of.conflicts)}
-        <small>refused writes</small>
+        {count(sample?.conflicts ?? of.conflicts)} <small>refused writes</small>
       </Figure>
       <Figure name="Keys">{keys === null ? '…' : count(keys)}</Figure>
       <Figure name="Values">{size === null ? '…' : bytes(size)}</Figure>
       <Figure name="Updates per second">{short(sample?.updatesPerSecond ?? 0)}</Figure>
       <Figure name="Commit latency, p50">
-        {latency === null ? '–' : atLeastOne(latency)}
+        {latency === null ? '–' : atLeastOne(latency)}{' '}
         <small>{slowest === null ? 'no writes now' : `p99 ${atLeastOne(slowest)}`}</small>
       </Figure>
       <Figure name="Position">
-        {count(sample?.position ?? of.log.head)}
-        <small>{of.log.durable ? 'on disk' : 'in memory'}</small>
+        {count(sample?.position ?? of.log.head)} <small>{of.log.durable ? 'on disk' : 'in memory'}</small>
       </Figure>
       <Figure name="Restarts">
-        {count(sample?.restarts ?? of.restarts)}
+        {count(sample?.restarts ?? of.restarts)}{' '}
         {of.namespaces.failed > 0 && <small>{count(of.namespaces.failed)} given up</small>}
       </Figure>
       <Figure name="Process">
-        {bytes(sample?.heapBytes ?? of.process.heapBytes)}
-        <small>up {duration(of.process.uptimeMs)}</small>
+        {bytes(sample?.heapBytes ?? of.process.heapBytes)} <small>up {duration(of.process.uptimeMs)}</small>
       </Figure>
     </dl>
   );

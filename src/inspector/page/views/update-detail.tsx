@@ -14,7 +14,7 @@ interface DetailProps {
   readonly onClose?: () => void;
 }
 
-/** One update: what it did, its value, and what it changed. */
+/** One update: its facts, its value, and its difference from the version before. */
 export function UpdateDetailCard({ position, onClose }: DetailProps): JSX.Element {
   const { value, error, reload } = useLoaded(
     (signal) => get('GET /api/update', { position }, signal),
@@ -35,7 +35,7 @@ export function UpdateDetailCard({ position, onClose }: DetailProps): JSX.Elemen
         error ? (
           <Failed message={error.message} retry={reload} />
         ) : (
-          <Loading what="Asking" />
+          <Loading what="Loading" />
         )
       ) : (
         <UpdateBody of={value} />
@@ -53,10 +53,10 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       <Facts
         of={[
           ['Namespace', of.namespace],
-          ['Key', of.key ?? 'all of them'],
+          ['Key', of.key ?? 'all keys'],
           ['Version', count(of.version)],
           ['Agent', of.agent ?? '–'],
-          ['Asked for', dateTime(of.at)],
+          ['Requested', dateTime(of.at)],
           ['Expires', of.expiresAt === null ? undefined : dateTime(of.expiresAt)],
           ['Size', of.operation === 'set' ? bytes(of.bytes) : undefined],
         ]}
@@ -72,7 +72,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
             class="button small"
             href={hrefOf('time', { at: of.position, ns: of.namespace, key: of.key ?? undefined })}
           >
-            <Icon name="time" size={15} /> This moment
+            <Icon name="time" size={15} /> View at this position
           </a>
         )}
         {of.hidden && <Badge tone="warn">partly hidden</Badge>}
@@ -86,7 +86,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       {of.key !== null && (
         <section>
           <h3 class="label">{wasThere ? `Compared with version ${count(before.version)}` : 'Before'}</h3>
-          {wasThere ? <Difference before={before.value} after={of.value} /> : <p class="muted">There was none.</p>}
+          {wasThere ? <Difference before={before.value} after={of.value} /> : <p class="muted">There was no entry.</p>}
         </section>
       )}
     </div>

@@ -5,24 +5,24 @@ import { get } from '../api.ts';
 import { oncePerFrame } from '../clock.ts';
 import { subscribe } from '../live.ts';
 
-/** So many rows are kept; older ones are fetched again when one scrolls there. */
+/** Rows kept. Older ones are loaded again when the reader scrolls there. */
 const KEPT = 20_000;
-/** Rows fetched of the log at a time, and told of a batch. */
+/** Rows of a page of the log, and of a batch of the feed. */
 const PAGE = 200;
 
-/** What is shown of the feed. It changes as a whole, at most once a frame. */
+/** The state of the feed. It changes as a whole, at most once a frame. */
 export interface FeedState {
   /** Newest first. */
   readonly rows: readonly UpdateRow[];
-  /** Rows that have come at the top since the list was begun. */
+  /** Rows added at the top since the list was loaded. */
   readonly prepended: number;
-  /** What passed the filter while one looks, by operation. */
+  /** Updates that matched the filter since the view was opened, by operation. */
   readonly counts: Readonly<Record<string, number>>;
-  /** How many of those came too fast to be shown. */
+  /** Updates among these that came too fast to be listed. */
   readonly sampledAway: number;
-  /** How many came while the list stands still; `undefined`: it does not. */
+  /** Updates that came while the list is paused; `undefined` if it is not paused. */
   readonly waiting: number | undefined;
-  /** Whether the log holds older ones. */
+  /** The log holds older updates. */
   readonly hasOlder: boolean;
   readonly loaded: boolean;
   readonly error: string | undefined;
@@ -39,7 +39,7 @@ const EMPTY: FeedState = {
   error: undefined,
 };
 
-/** The updates that pass a filter, as they come; with those of the log before them. */
+/** The updates that match a filter: those in the log, and new ones as they come. */
 export class UpdateFeed {
   readonly state = signal<FeedState>(EMPTY);
   readonly #filter: UpdateFilter;
@@ -62,24 +62,24 @@ export class UpdateFeed {
     this.#giveUp.abort();
   }
 
-  /** Fetches the newest of the log. */
+  /** Loads the newest updates of the log. */
   async begin(): Promise<void> {
     await this.#fetch(undefined, ({ rows }, older) => joined(rows, older));
   }
 
-  /** Fetches those before the oldest that is shown. */
+  /** Loads the updates before the oldest one in the list. */
   async older(): Promise<void> {
     const oldest = this.#next.rows.at(-1);
     if (oldest === undefined || !this.#next.hasOlder) return;
     await this.#fetch(oldest.position, ({ rows }, older) => [...rows, ...older]);
   }
 
-  /** The list stands still, and what comes is counted. */
+  /** Pauses the list. New updates are counted. */
   pause(): void {
     this.#change({ waiting: 0 });
   }
 
-  /** Shows the newest again, as the log has them: without a gap, also where some had been sampled away. */
+  /** Loads the newest updates from the log again, without gaps even if some had been sampled away. */
   async resume(): Promise<void> {
     this.#change({ waiting: undefined, rows: [], prepended: 0, sampledAway: 0, loaded: false });
     await this.begin();
@@ -130,7 +130,7 @@ export class UpdateFeed {
   }
 }
 
-/** Both lists, newest first, without those that are in both. */
+/** Merges both lists, newest first, each update once. */
 function joined(a: readonly UpdateRow[], b: readonly UpdateRow[]): UpdateRow[] {
   const byPosition = new Map([...b, ...a].map((row) => [row.position, row]));
   return [...byPosition.values()].sort((x, y) => y.position - x.position).slice(0, KEPT);
