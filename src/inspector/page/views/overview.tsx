@@ -117,7 +117,7 @@ function Figures({ of, sample, agents }: FiguresProps): JSX.Element {
       </Figure>
       <Figure name="Agents">
         {agents === undefined ? '…' : count(agents.total)}{' '}
-        {agents && <small>{count(activeIn(agents, now))} in the last minute</small>}
+        {agents && <small>{count(activeIn(agents, now))} active</small>}
       </Figure>
       <Figure name="Conflicts">
         {count(sample?.conflicts ?? of.conflicts)} <small>refused writes</small>
