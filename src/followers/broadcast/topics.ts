@@ -65,7 +65,7 @@ export class TopicsListConfig {
   readonly #listeners = new Set<(topics: string[]) => void>();
 
   /**
-   * @param entries topics as {@link entries} returns them. Default: none.
+   * @param entries topics as `entries()` returns them. Default: none.
    * @throws {ContextCacheError} `INVALID_OPTION` if a topic or a position is invalid.
    */
   constructor(entries: Iterable<TopicEntry> = []) {
