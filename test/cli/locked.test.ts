@@ -1,10 +1,11 @@
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
-import { ended, run, setLine, start } from '../support/cli.ts';
+import { ended, run, setLine, start, waitFor } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const LOCKED = 6;
@@ -70,7 +71,7 @@ test('replay into a directory that another process is filling ends with 6', asyn
   const filling = start(['replay', '-', '--data-dir', dataDir]);
   const all = ended(filling);
   filling.stdin.write(setLine('k', 1));
-  await sleep(1_500);
+  await waitFor(() => expect(existsSync(join(dataDir, 'replaying', 'db', 'CURRENT'))).toBe(true));
   const second = await run(['replay', '-', '--data-dir', dataDir], { input: '' });
   filling.kill('SIGINT');
   await all;
