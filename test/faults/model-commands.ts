@@ -225,7 +225,11 @@ async function readAndWrite(
     );
   }
   const next = [value, seen === undefined ? 'new' : 'old'];
-  const write = () => cache.update(first, () => next, name);
+  const write = async () => {
+    const { value: stored, entry, ...answer } = await cache.update(first, () => next, name);
+    assert.deepEqual([stored, entry], [next, model.entry(first, name)], 'what an update returns');
+    return answer;
+  };
   return driver.write(
     write,
     () => model.steps(name, clock.now(), null, [{ operation: 'set', key: first, value: next }]),
