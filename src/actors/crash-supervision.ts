@@ -3,7 +3,6 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { Request } from '../core/request.ts';
 import { decideRestart } from '../core/restart-policy.ts';
-import type { Update } from '../core/update.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
@@ -20,18 +19,11 @@ export class CrashSupervision {
   readonly #resume: (record: NamespaceRecord, state: NamespaceState) => void;
   readonly #timers = new Map<NamespaceRecord, unknown>();
   readonly #rebuilding = new Map<NamespaceRecord, Promise<boolean>>();
-  /** Updates that the log has taken and the state of a crashed namespace does not show yet. */
-  readonly #unapplied = new Map<NamespaceRecord, readonly Update[]>();
   #stopped = false;
 
   constructor(deps: SupervisorDeps, resume: (record: NamespaceRecord, state: NamespaceState) => void) {
     this.#deps = deps;
     this.#resume = resume;
-  }
-
-  /** Keeps what the namespace's actor, which is about to fail, has appended and could not apply. */
-  leftUnapplied(record: NamespaceRecord, updates: readonly Update[]): void {
-    this.#unapplied.set(record, updates);
   }
 
   /** Schedules the restart of a namespace whose actor crashed, or gives it up. */
@@ -109,7 +101,7 @@ export class CrashSupervision {
   async #rebuildNow(record: NamespaceRecord): Promise<boolean> {
     try {
       const state = await this.#stateFromLog(record);
-      this.#unapplied.delete(record);
+      this.#deps.registry.leaveUnapplied(record, []);
       this.restarts += 1;
       this.#resume(record, state);
       return true;
@@ -137,12 +129,7 @@ export class CrashSupervision {
     const { log, registry } = this.#deps;
     await log.flush();
     const { checkpoint } = registry;
-    if (checkpoint === undefined) {
-      for (const update of this.#unapplied.get(record) ?? []) {
-        if (update.position > record.state.position) apply(record.state, update);
-      }
-      return record.state;
-    }
+    if (checkpoint === undefined) return registry.caughtUp(record);
     const state = registry.stateOnDisk(record.name) ?? record.state;
     for await (const updates of log.read(Math.max(log.first, checkpoint + 1))) {
       for (const update of updates) {

@@ -67,7 +67,7 @@ export class Supervisor {
       aboutToChange: (name) => this.#withRecord(name, (record) => deps.registry.aboutToChange(record)),
       deadlinesChanged: (name) => this.#withRecord(name, (record) => this.#scheduleExpiry(record)),
       leftUnapplied: (name, updates) =>
-        this.#withRecord(name, (record) => this.#crashes.leftUnapplied(record, updates)),
+        this.#withRecord(name, (record) => deps.registry.leaveUnapplied(record, updates)),
     });
     this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at), deps.registry);
     this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));

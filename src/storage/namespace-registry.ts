@@ -1,7 +1,9 @@
+import { apply } from '../core/apply.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import { type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import { copyOf, type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import { NameSet, NameTable } from '../core/tables/name-table.ts';
+import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceSummary, StateSource, UnchangingSource } from './state-source.ts';
@@ -28,6 +30,7 @@ export class NamespaceRegistry {
   readonly #dropped = new Set<string>();
   readonly #watchers = new Set<BeforeChange>();
   readonly #unreadable = new Set<string>();
+  readonly #unapplied = new Map<NamespaceRecord, readonly Update[]>();
   #grown: () => void = () => {};
 
   /**
@@ -198,6 +201,25 @@ export class NamespaceRegistry {
     }
     for (const name of this.#untouched()) if (name !== DEFAULT_NAMESPACE) names.push(name);
     return names;
+  }
+
+  /** Keeps updates that the log has taken and the state of a crashed namespace does not show yet; none: forgets them. */
+  leaveUnapplied(record: NamespaceRecord, updates: readonly Update[]): void {
+    if (updates.length === 0) this.#unapplied.delete(record);
+    else this.#unapplied.set(record, updates);
+  }
+
+  /**
+   * Returns the state with everything the log has taken: of a crashed namespace a copy.
+   *
+   * @throws {ContextCacheError} `INVARIANT` if its updates do not follow its state.
+   */
+  caughtUp(record: NamespaceRecord): NamespaceState {
+    const unapplied = this.#unapplied.get(record);
+    if (unapplied === undefined) return record.state;
+    const state = copyOf(record.state);
+    for (const update of unapplied) if (update.position > state.position) apply(state, update);
+    return state;
   }
 
   /**

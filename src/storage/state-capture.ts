@@ -65,8 +65,10 @@ class LiveCapture implements StateCapture {
 
   #keep(record: NamespaceRecord): void {
     if (this.#captures.has(record.name)) return;
-    const wasThere = record.state.version > 0 && record.state.position <= this.position;
-    this.#captures.set(record.name, wasThere ? record.state.capture() : undefined);
+    // The state of a crashed namespace lacks updates that the log has at this position.
+    const state = this.#registry.caughtUp(record);
+    const wasThere = state.version > 0 && state.position <= this.position;
+    this.#captures.set(record.name, wasThere ? state.capture() : undefined);
   }
 
   /** A namespace that is not in memory is read without being brought into memory. */

@@ -1,8 +1,25 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { apply } from '../../src/core/apply.ts';
-import { type CacheOptions, ContextCacheError, InMemoryContextCache, type Update } from '../../src/index.ts';
+import { MemorySnapshotStore } from '../../src/followers/backup/memory-snapshot-store.ts';
+import {
+  AgentContextCache,
+  type CacheOptions,
+  ContextCacheError,
+  InMemoryContextCache,
+  type Update,
+} from '../../src/index.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
-import { codeOf, historyOf, LateCache, logOf, makeCache, makeCacheOn, outcomeNow, turns } from '../support/cache.ts';
+import {
+  closing,
+  codeOf,
+  historyOf,
+  LateCache,
+  logOf,
+  makeCache,
+  makeCacheOn,
+  outcomeNow,
+  turns,
+} from '../support/cache.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -163,6 +180,21 @@ describe('a namespace that crashes', () => {
       ['bad', 2],
     ]);
     expect(await cache.set('c', 3, 'n')).toMatchObject({ version: 3 });
+  });
+
+  it('is in a snapshot with the write that it crashed at', async () => {
+    const { internals } = fragile('bad');
+    const store = Object.assign(new MemorySnapshotStore(), { close: async () => {} });
+    const { cache } = makeCache({ internals, restart, backup: { store } });
+    await cache.set('a', 1, 'n');
+    expect(await codeOf(cache.set('bad', 2, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
+    const { position } = await cache.backup();
+    const restored = closing(await AgentContextCache.open({ natsUrl: null, restoreFrom: store }));
+    expect([position, restored.position]).toEqual([2, 2]);
+    expect(restored.entries('n').map(({ key, version }) => [key, version])).toEqual([
+      ['a', 1],
+      ['bad', 2],
+    ]);
   });
 
   it('holds only so many commands', async () => {
