@@ -286,43 +286,6 @@ describe('a table whose storage fails', () => {
   }
 });
 
-describe('a table reloaded after a batch of unknown outcome', () => {
-  it('shows readers the state before or after it, or refuses to read, never a mixture', async () => {
-    const storage = new FaultStorage();
-    const clock = new ManualClock();
-    const log = await LevelLog.open({ dataDir: await tempDir('state'), clock, openStorage: storage.open });
-    const table = await StateTable.open(log);
-    const cache = new Cache();
-    const step = { namespace: 'a', key: 'k', expiresAt: null, kind: 'set' as const };
-    await take(log, table, cache.takeAll([{ ...step, value: 1 }]));
-    const more = cache.takeAll([{ ...step, value: 2 }]);
-    log.append(more);
-    await log.flush();
-    storage.decide = () => {
-      storage.decide = () => 'done';
-      return 'unknown';
-    };
-    await expect(table.applyUpdates(more, log.head)).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
-    const seen: unknown[] = [];
-    const look = () => {
-      seen.push([table.checkpoint, table.summary('a')?.position, table.past.last('a')]);
-      try {
-        seen.push(table.hydrate('a')?.entries.get('k')?.value === table.checkpoint);
-      } catch (error) {
-        seen.push((error as { code?: string }).code);
-      }
-    };
-    storage.beforeEntry = async () => look();
-    await eventually(() => {
-      clock.advance(5000);
-      expect(log.status).toBe('ready');
-    });
-    look();
-    expect(new Set(seen.map(String))).toEqual(new Set(['1,1,1', 'LOG_UNAVAILABLE', '2,2,2', 'true']));
-    await log.close();
-  });
-});
-
 describe('adopting a snapshot', () => {
   const entry = (version: number, value: EntryRecord['value'] = version): EntryRecord => ({
     value,
