@@ -69,7 +69,8 @@ import type { Answer, AnswerTo, CompactionOptions, WaitOptions } from './types.t
  * backup and watchers follow that log.
  *
  * `S` types the namespaces, `P` is the primary backend. Reads answer at once unless the primary is asynchronous.
- * Writes are visible at once and their promises need not be awaited: a failure also reaches `onError` and `health()`.
+ * Writes are visible at once and their promises need not be awaited: a failure that no caller handles is reported to
+ * `onError` and counted in `health()`.
  *
  * @example
  * ```ts
@@ -244,7 +245,7 @@ export class AgentContextCache<
   }
 
   /**
-   * Stores a value. The cache keeps a frozen copy, so the caller may go on changing its own.
+   * Stores a value. The cache keeps a frozen copy, so the caller may change its own object afterwards.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_NAME`, `INVALID_VALUE`, `INVALID_COMMAND`,
    *   `SCHEMA_MISMATCH`, `VERSION_CONFLICT`, `BACKEND_FAILED`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `OVERLOADED`,
@@ -420,13 +421,13 @@ export class AgentContextCache<
 
   /**
    * Returns a view of all namespaces at a position or an instant. An instant selects the last update before the first
-   * one that was asked for later. Position 0 is the empty cache. Costs nothing until it is read.
+   * one that was asked for later. Position 0 is the empty cache. A view costs nothing until it is read.
    *
    * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the position is no longer kept (in memory: once the log has
    *   released its oldest updates) or not yet written; `INVALID_OPTION`, `CLOSED`.
    */
-  at(moment: number | Date): CacheView<S> {
-    return this.#history.at(moment) as unknown as CacheView<S>;
+  at(position: number | Date): CacheView<S> {
+    return this.#history.at(position) as unknown as CacheView<S>;
   }
 
   /**
@@ -450,11 +451,10 @@ export class AgentContextCache<
   }
 
   /**
-   * Finds the first position at which `holds` is false, and the update that made it so: `holds` is true at the position
-   * before. Halves the range, so it calls `holds` for the log₂ of the number of positions; if `holds` changes several
-   * times, the result is one of the positions at which it becomes false. Resolves with `undefined` if `holds` is true at
-   * `to`, and with `from` and no update if it is false there already. Rejects with the errors of {@link at} and those
-   * that `holds` throws.
+   * Finds the first position at which `holds` is false, and the update that made it false. Halves the range each time,
+   * so it calls `holds` about log₂ of the number of positions times. If `holds` changes several times, the result is one
+   * of the positions at which it becomes false. Resolves with `undefined` if `holds` is true at `to`, and with `from` and
+   * no update if `holds` is false at `from` already. Rejects with the errors of {@link at} and those that `holds` throws.
    */
   bisect(
     holds: (view: CacheView<S>) => MaybePromise<boolean>,
@@ -521,11 +521,11 @@ export class AgentContextCache<
   }
 
   /**
-   * Checks that everything is stored as it was written, while writers go on. With a data directory it checks every file
-   * of the database and every record in it; that the log has no gap; that each namespace's updates, folded again, give
-   * the state on disk, the copies in the past, and the namespaces in memory; and the snapshots in the directory. In
-   * memory it folds the log again while the log is complete. With `against` it also compares a mirror or a backup, key
-   * by key, at the position that the other has reached.
+   * Checks that the stored data equals what was written. Writers may continue meanwhile. With a data directory it checks
+   * every file of the database and every record in it; that the log has no gap; that each namespace's updates, folded
+   * again, give the state on disk, the copies in the past, and the namespaces in memory; and the snapshots in the
+   * directory. In memory it folds the log again while the log is complete. With `against` it also compares a mirror or a
+   * backup, key by key, at the position that the mirror or backup has reached.
    *
    * Changes and repairs nothing. Reads everything once or twice, and holds one namespace at a time in memory.
    *
@@ -592,7 +592,7 @@ export class AgentContextCache<
     return this.#settings.getBackupStatus();
   }
 
-  /** Takes a snapshot now, whatever the settings are. */
+  /** Takes a snapshot now, even if backup is disabled. */
   async backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
     BACKUP_NOW_OPTIONS.check(options);
     return this.#settings.backup.backupNow(options);
@@ -600,8 +600,8 @@ export class AgentContextCache<
 
   /**
    * Discards updates and views of the past beyond the bounds given here or, if none are, those of the `log` option, and
-   * returns their space to the disk. Keeps whatever a follower still needs or a view in use shows; the report names what
-   * holds it.
+   * returns their space to the disk. Keeps the updates that a follower still needs or a view in use shows; the report
+   * names the follower or view.
    *
    * @throws {ContextCacheError} `INVALID_OPTION` (also if no bound is given anywhere), `NOT_FOUND` for a name in `forget`
    *   that has no checkpoint, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `LOG_CORRUPT`, `TIMED_OUT`, `CLOSED`.
@@ -657,7 +657,10 @@ export class AgentContextCache<
     await this.shutdown();
   }
 
-  /** Loads what an asynchronous primary holds of a namespace, with a command that changes nothing. A synchronous one has answered by the return. */
+  /**
+   * Loads a namespace from the primary with a command that changes nothing. A synchronous primary has answered when this
+   * returns.
+   */
   #hydrate(namespace: string): MaybePromise<unknown> {
     const { admission, clock, primary } = this.#engine;
     const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined));

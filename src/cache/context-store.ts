@@ -9,10 +9,10 @@ import type { AgentOption } from '../core/write-options.ts';
 import type { UpdateResult } from '../engine/writer.ts';
 
 /**
- * The reads and writes of a cache without its types: for helpers and adapters that work with any cache. Every
- * `AgentContextCache` is one, whatever its namespaces hold and whether or not its reads return promises, so `await` what
- * a read returns. Each method behaves as the method of the same name on `AgentContextCache`. Without a namespace, or with
- * `undefined`, it uses `default`.
+ * The reads and writes of a cache without its types, for helpers and adapters that work with any cache. Every
+ * `AgentContextCache` is a `ContextStore`, whatever its namespaces hold. Its reads may return promises, so `await` them.
+ * Each method behaves like the method of the same name on `AgentContextCache`. Without a namespace, or with `undefined`,
+ * it uses `default`.
  *
  * The compiler does not check names and values here; schemas still do.
  *

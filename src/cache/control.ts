@@ -10,7 +10,7 @@ import type { Settings } from '../engine/settings.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { Verifier } from '../verify/verify.ts';
 
-/** What commands are carried out with. */
+/** The parts that execute commands. */
 export interface ControlDeps {
   readonly parts: Engine;
   readonly reader: Reader;
@@ -20,7 +20,7 @@ export interface ControlDeps {
   readonly health: () => CacheHealth;
 }
 
-/** Carries out a command and answers it; the same as the method that bears its name. */
+/** Executes a command and returns its answer, the same as the method of that name. */
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
   const { parts, writer, reader } = deps;
@@ -28,7 +28,7 @@ export async function answer(deps: ControlDeps, candidate: ContextCommand): Prom
   return isQueryCommand(command) ? answerQuery(reader, command) : answerControl(deps, command as ControlCommand);
 }
 
-/** Only a namespace that is left out is the default one. */
+/** Returns the command's namespace; `default` if it is left out. */
 function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: string | undefined }): string {
   return namespace;
 }
@@ -89,17 +89,17 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
     case 'cache.health':
       return health();
     case 'cache.verify':
-      return verifier.verify({ against: placeOf(command.against) });
+      return verifier.verify({ against: targetOf(command.against) });
   }
 }
 
-/** A command comes from outside, where nobody can hand over a store or a backend. */
-function placeOf(against: unknown): string | undefined {
+/** Returns the `against` of a command. A command is plain data, so it cannot hold a store or a backend. */
+function targetOf(against: unknown): string | undefined {
   if (against === undefined || (typeof against === 'string' && against !== '')) return against;
   throw new ContextCacheError('INVALID_COMMAND', 'against must be a redis:// URL or the path of a directory.');
 }
 
-/** Whether the namespace is out of memory now. */
+/** Passivates a namespace. Resolves with whether it is out of memory now. */
 async function passivate(parts: Engine, namespace: string): Promise<boolean> {
   checkName('namespace', namespace);
   if (!parts.registry.has(namespace)) return false;

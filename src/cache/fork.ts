@@ -14,20 +14,20 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * How a branch is made. Its parent's `onError`, `clock`, `schemas`, `limits`, `log`, `restart` and `maxWaiting` are its
- * own unless others are given. Mirror, broadcast and backup are not: a branch has none but those that are named here, so
- * that nothing of what is tried in it gets out.
+ * Options of a branch. It inherits its parent's `onError`, `clock`, `schemas`, `limits`, `log`, `restart` and
+ * `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
+ * branch stays in it.
  */
 export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom'> {
-  /** The moment the branch begins with: a position, or an instant. Default: the present. */
+  /** The position or instant that the branch starts from. Default: the present. */
   readonly at?: number | Date | undefined;
   /**
-   * A new directory for the branch. The state at that moment is copied into it, which takes as long as writing it does;
-   * the branch is durable then and independent of its parent. Default: none, the branch is in memory, takes no time, and
-   * reads what it has not changed from its parent.
+   * A new directory for the branch. The state at that position is copied into it, which takes as long as writing it. The
+   * branch is then durable and independent of its parent. Default: none. The branch is in memory, takes no time to
+   * create, and reads from its parent what it has not changed.
    */
   readonly dataDir?: string | undefined;
-  /** Ends the copying. */
+  /** Stops copying into a directory. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,32 +37,33 @@ const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: tru
 
 const INHERITED = ['onError', 'clock', 'schemas', 'limits', 'log', 'restart', 'maxWaiting', 'internals'] as const;
 
-/** A branch before it is made a cache. */
+/** The options and the storage of a branch. */
 interface Branch {
   readonly options: EngineOptions;
   readonly storage: Storage;
 }
 
-/** Makes what a branch stands on; for its parent's `fork`. */
+/** Creates the storage of a branch, for its parent's `fork`. */
 export async function makeBranch(parent: Internals, history: History, given: ForkOptions): Promise<Branch> {
   const options = optionsOfBranch(parent.options, given);
   FORK_OPTIONS.check(given);
   given.signal?.throwIfAborted();
-  const moment = history.begin(given.at);
-  if (options.dataDir === undefined) return { options, storage: await inMemory(parent, moment, options) };
+  const view = history.begin(given.at);
+  if (options.dataDir === undefined) return { options, storage: await inMemory(parent, view, options) };
   try {
-    await fillDirectory(parent.parts.log, moment, options, given.signal);
+    await fillDirectory(parent.parts.log, view, options, given.signal);
   } finally {
-    moment.release?.();
+    view.release?.();
   }
   return { options, storage: await openStorage(options) };
 }
 
 function optionsOfBranch(parent: EngineOptions, { at: _, signal: __, ...own }: ForkOptions): EngineOptions {
   const { primaryCache, restoreFrom } = own as OpenOptions;
-  // JavaScript callers are not held to the types.
+  // The types exclude them for TypeScript callers only.
   if (primaryCache !== undefined || restoreFrom !== undefined) {
-    const message = 'A branch begins with the state of its parent: it takes no primaryCache and no restoreFrom.';
+    const message =
+      'A branch starts with the state of its parent. Leave out primaryCache and restoreFrom, which would replace it.';
     throw new ContextCacheError('INVALID_OPTION', message);
   }
   const options: Record<string, unknown> = { ...inMilliseconds(own) };
@@ -70,15 +71,15 @@ function optionsOfBranch(parent: EngineOptions, { at: _, signal: __, ...own }: F
   return options;
 }
 
-/** Nothing is read or copied. */
-async function inMemory({ past, parts }: Internals, moment: StateView, options: EngineOptions): Promise<Storage> {
-  return branchStorage(options, { moment, past, log: parts.log, madeAt: parts.clock.now() });
+/** Creates storage in memory without reading or copying anything. */
+async function inMemory({ past, parts }: Internals, view: StateView, options: EngineOptions): Promise<Storage> {
+  return branchStorage(options, { view, past, log: parts.log, madeAt: parts.clock.now() });
 }
 
-/** Makes a data directory of the moment: whenever the process ends, there is a whole one or none. */
+/** Copies the view into a new data directory. If the process ends early, the directory is complete or absent. */
 async function fillDirectory(
   log: UpdateLog,
-  moment: StateView,
+  view: StateView,
   { dataDir = '', clock = systemClock, sync }: EngineOptions,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -86,12 +87,12 @@ async function fillDirectory(
   const { StagedDirectory } = await import('../storage/disk/staged-directory.ts');
   const staged = await StagedDirectory.create(dataDir, { clock, sync });
   try {
-    // What a crash could still take from the parent must not be in the branch.
-    await log.whenCommitted(moment.position);
-    await staged.log.configStore.set(ORIGIN, ancestorsAt(moment.position, moment.lineage).map(plain));
-    if (moment.position > 0) {
-      await staged.table.adopt(statesOf(moment, signal), moment.position, signal);
-      await staged.log.beginAfter(moment.position);
+    // The branch must not hold an update that the parent could still lose in a crash.
+    await log.whenCommitted(view.position);
+    await staged.log.configStore.set(ORIGIN, ancestorsAt(view.position, view.lineage).map(plain));
+    if (view.position > 0) {
+      await staged.table.adopt(statesOf(view, signal), view.position, signal);
+      await staged.log.beginAfter(view.position);
     }
     await staged.finish();
   } catch (error) {
@@ -104,11 +105,11 @@ function plain({ log, until }: Lineage[number]): JsonValue {
   return { log, until };
 }
 
-function* statesOf(moment: StateView, signal: AbortSignal | undefined): Generator<NamespaceState> {
-  // All at once: others have their turns in between, and names are only listed for the turn.
-  for (const name of [...moment.names()]) {
+function* statesOf(view: StateView, signal: AbortSignal | undefined): Generator<NamespaceState> {
+  // Lists all names first, because `names` is valid within one turn only and the copying takes several.
+  for (const name of [...view.names()]) {
     signal?.throwIfAborted();
-    const state = moment.state(name);
+    const state = view.state(name);
     if (state !== undefined) yield state;
   }
 }

@@ -10,11 +10,11 @@ import type { ReplayReport } from '../replay/report.ts';
 import type { ReplaySource } from '../replay/source.ts';
 import { AgentContextCache } from './agent-context-cache.ts';
 
-/** How a log is replayed; besides that, everything that the replayed cache is opened with. */
+/** Options of a replay, and of the cache that it opens. */
 export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache'>, FillOptions {
   /**
-   * Begin with the newest whole snapshot there, as `open` does, and replay only what comes after it: the source need
-   * not go back any further. Default: begin with the empty cache.
+   * Start from the newest complete snapshot there, as `open` does, and replay only the updates after it. The source
+   * needs none of the earlier ones. Default: start from the empty cache.
    */
   readonly restoreFrom?: OpenOptions['restoreFrom'];
 }
@@ -29,25 +29,25 @@ const REPLAY_OPTIONS = optionNames<ReplayOptions>('replay', {
   onProgress: true,
 });
 
-/** A replayed cache, ready to be used, and how it came about. */
+/** A replayed cache, ready for use, with the report of the replay. */
 export interface Replayed<S extends NamespaceTypes<S> = AnyNamespaces> {
   readonly cache: AgentContextCache<S>;
   readonly report: ReplayReport;
 }
 
 /**
- * Makes a cache out of a recorded log: the same values, versions and positions. In memory, or with `dataDir` in a new
- * directory. The log is recorded anew, under an id of its own; `at` and `agent` are those of the recording. Entries
- * whose time is over by now expire at once, as they do wherever a log is opened.
+ * Creates a cache from a recorded log, with the same values, versions and positions: in memory, or in a new directory
+ * with `dataDir`. The new log has its own id; `at` and `agent` are those of the recording. Entries whose expiry has
+ * passed expire at once, as they do whenever a log is opened.
  *
- * A source that is not whole (a line that cannot be read, a position that is missing or there twice, a version that
- * does not follow, a newer format) is refused, and nothing is made. `repair: true` uses what is left: see
- * {@link ReplayReport}. Memory is that of the state, however long the log. A process that ends before its time leaves a
- * new directory without a database, never with part of one.
+ * A damaged source is refused, and nothing is created: an unreadable line, a missing or repeated position, a version
+ * that does not follow, or a newer format. `repair: true` uses the intact part: see {@link ReplayReport}. Needs memory
+ * for the state only, however long the log. A process that ends early leaves the new directory without a database,
+ * never with a part of one.
  *
  * @throws {ReplayRefusedError} with the line or position and the reason.
- * @throws {ContextCacheError} `NOT_FOUND` (no such source), `NOT_EMPTY` (the new directory is none),
- *   `DIRECTORY_LOCKED`, `POSITION_UNAVAILABLE` (the source no longer has the updates up to `until`), `INVALID_OPTION`,
+ * @throws {ContextCacheError} `NOT_FOUND` if the source is missing, `NOT_EMPTY` if `dataDir` holds something already,
+ *   `DIRECTORY_LOCKED`, `POSITION_UNAVAILABLE` if the source no longer has the updates up to `until`, `INVALID_OPTION`,
  *   and for a stream `UNREACHABLE`, `TIMED_OUT`, `BACKEND_FAILED`.
  *
  * @example
@@ -66,8 +66,8 @@ export async function replay<S extends NamespaceTypes<S> = AnyNamespaces>(
   return { cache: await AgentContextCache.over<S>(given, await open()), report };
 }
 
-/** Refuses a primary, as JavaScript callers are not held to the types. */
+/** Refuses a primary, which the types exclude for TypeScript callers only. */
 function mustBeAlone(options: OpenOptions): void {
   if (options.primaryCache === undefined) return;
-  throw new ContextCacheError('INVALID_OPTION', 'A log can not be replayed into a primary of your own.');
+  throw new ContextCacheError('INVALID_OPTION', 'replay cannot fill a primaryCache. Leave the option out.');
 }

@@ -5,10 +5,10 @@ import { INSPECTOR_OPTIONS } from '../engine/option-names.ts';
 import type { Inspectable } from '../inspector/inspectable.ts';
 
 /**
- * Shows a cache to a browser: a page with its actors, its data, each update and any moment of the past. Nothing is loaded,
- * listened to or measured for it before this, nor later while nobody looks. It ends with the cache.
+ * Serves a page for a browser that shows a cache: its actors, its data, each update, and the state at any position. Loads
+ * and measures nothing before the call, nor while no page is open. Closes with the cache.
  *
- * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, also where the port is taken; `CLOSED`.
+ * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, also if the port is taken; `CLOSED`.
  *
  * @example
  * ```ts
@@ -22,7 +22,7 @@ export async function startInspector(cache: Inspectable, options: InspectorOptio
   return InspectorServer.start(cache, options);
 }
 
-/** For a cache that is opened with its inspector. */
+/** Starts the inspector of a cache that was created with the `inspector` option. */
 export function startOwnInspector(cache: Inspectable, options: true | InspectorOptions, report: Report): void {
   const given = options === true ? {} : options;
   const onListening = (url: string) => process.stderr.write(`Inspector: ${url}\n`);

@@ -2,7 +2,7 @@ import type { EngineOptions } from '../engine/options.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { openStorage, type Storage } from '../engine/storage.ts';
 
-/** What a cache of these options stands on. */
+/** Opens the storage for the options of a cache. */
 export async function storageOf(options: EngineOptions): Promise<Storage> {
   const { restoreFrom } = options;
   if (typeof restoreFrom !== 'string' || !(await isDataDirectory(restoreFrom))) return openStorage(options);

@@ -8,7 +8,7 @@ import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { CompactOptions, CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 
-/** What a read gives: the thing itself over a synchronous primary, a promise of it over an asynchronous one. */
+/** The result of a read: the value itself over a synchronous primary, a promise of it over an asynchronous one. */
 export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] extends [PromiseLike<unknown>]
   ? Promise<T>
   : [Extract<ReturnType<P['get']>, PromiseLike<unknown>>] extends [never]
@@ -48,7 +48,7 @@ interface Answers {
   'cache.verify': VerifyReport;
 }
 
-/** What `ask` answers to a command. */
+/** The answer of `ask` to a command. */
 export type AnswerTo<C extends ContextCommand> = C extends DataCommand
   ? Acknowledgement
   : C['type'] extends keyof Answers

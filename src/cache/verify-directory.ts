@@ -19,7 +19,7 @@ import { AgentContextCache } from './agent-context-cache.ts';
 
 /** Options of {@link verifyDirectory}. */
 export interface VerifyDirectoryOptions extends VerifyOptions {
-  /** What snapshots in the directory were written with, for what is encrypted. */
+  /** Transforms that the snapshots in the directory were written with, such as encryption. */
   readonly transforms?: NonNullable<CacheOptions['backup']>['transforms'];
   readonly clock?: Clock | undefined;
 }
@@ -31,13 +31,12 @@ const VERIFY_DIRECTORY_OPTIONS = optionNames<VerifyDirectoryOptions>('verifyDire
 });
 
 /**
- * Verifies a data directory that no process has open, also one that `AgentContextCache.open` refuses, as `cache.verify()`
- * does a running cache. Changes nothing in it: what is read is a copy (of links, for the most part) that is made in the
- * directory and removed. With `against` it is
- * opened, as it is for any other use, where it can be.
+ * Verifies a data directory that no process has open, like `cache.verify()` in a running cache. Works also for a
+ * directory that `AgentContextCache.open` refuses. Changes nothing: it makes a copy in the directory, mostly of links,
+ * reads the copy and removes it. With `against` it opens the directory if possible.
  *
- * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, and of `against` what
- *   `cache.verify()` throws.
+ * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, and for `against` the errors of
+ *   `cache.verify()`.
  *
  * @example
  * ```ts
@@ -56,13 +55,13 @@ export async function verifyDirectory(dataDir: string, options: VerifyDirectoryO
     if (report !== undefined) return report;
   }
   const verdict = await verifyStored(path, location, findings);
-  // What was changed while it was looked at is no damage.
+  // A process that opened the directory meanwhile has changed its files, which must not be reported as damage.
   await mustBeUnlocked(path, location);
   await verifyBackupsOf(path, transforms, findings);
   return reportOf(findings, verdict.position, verdict.digest);
 }
 
-/** To be compared with another, it must be a whole one. */
+/** Opens the directory to compare it with `against`. Resolves with `undefined` if it is too damaged to be opened. */
 async function verifyOpened(
   path: string,
   { against, signal, onProgress, transforms, clock }: VerifyDirectoryOptions,
@@ -77,7 +76,7 @@ async function verifyOpened(
     return await cache.verify({ against, signal, onProgress });
   } catch (error) {
     if (!(error instanceof ContextCacheError) || error.code !== 'LOG_CORRUPT') throw error;
-    findings.notes.push(`Nothing was compared, because the directory can not be opened: ${error.message}`);
+    findings.notes.push(`Nothing was compared, because the directory cannot be opened: ${error.message}`);
     return undefined;
   }
 }
@@ -115,18 +114,18 @@ async function verifyStored(path: string, location: string, findings: Findings):
     const isForeign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
     if (isForeign && findings.problems.length === 0) throw error;
     findings.addError('file', { file: await strictlyRead(copy.location) }, reasonOf(error));
-    findings.notes.push('Not every record could be read: the database can not be opened.');
+    findings.notes.push('Not every record was read, because the database cannot be opened.');
     return nothing;
   }
 }
 
-/** What LevelDB reads, and lets nothing pass in, when it opens a database whose files are all there: its manifest. */
+/** Returns the name of the manifest: the file in which LevelDB tolerates no damage when it opens a complete database. */
 async function strictlyRead(location: string): Promise<string> {
   const named = await readFile(join(location, 'CURRENT'), 'latin1').catch(() => '');
   return join('db', named.trim());
 }
 
-/** What LevelDB says, in place of that it could not be opened. */
+/** Returns LevelDB's own error instead of the one that the database could not be opened. */
 function reasonOf(error: unknown): unknown {
   const { cause } = toError(error);
   return error instanceof ContextCacheError || cause === undefined ? error : cause;

@@ -3,25 +3,25 @@ import type { Request } from '../core/request.ts';
 
 /** A write that was refused because its `ifVersion` did not hold. */
 export interface RefusedWrite {
-  /** When it was asked for, epoch milliseconds. */
+  /** Instant of the command, epoch milliseconds. */
   readonly at: number;
   readonly namespace: string;
   readonly key: string;
   readonly agent: string | null;
-  /** The version that the writer expected; 0: no entry. */
+  /** Version that the writer expected; 0 for no entry. */
   readonly expected: number;
-  /** The version that the entry had; 0: there was no entry. */
+  /** Version that the entry had; 0 if there was no entry. */
   readonly found: number;
 }
 
-/** Refused writes kept for {@link Conflicts.recent}. */
+/** Number of refused writes kept for {@link Conflicts.recent}. */
 const KEPT = 50;
-/** Agents counted apart. The agent whose last conflict is the oldest is forgotten first. */
+/** Maximum number of agents with a count of their own. The agent whose last conflict is the oldest is dropped first. */
 const MAX_AGENTS = 1_000;
 
 /**
- * The writes refused since the cache started because another writer was faster, each attempt of an `update` included.
- * A conflict is the caller's to handle and is reported nowhere else.
+ * The writes refused since the cache started because another writer was faster. Each attempt of an `update` counts.
+ * Callers handle conflicts themselves, so nothing else records them.
  */
 export class Conflicts {
   /** Number of refused writes. */

@@ -13,24 +13,24 @@ import type { EngineOptions } from './options.ts';
 
 const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 
-/** The backend to mirror to; `undefined` if there is none. */
+/** Returns the backend to mirror to, or `undefined` if the options name none. */
 export function secondaryOf(options: EngineOptions, clock: Clock): BaseContextCache | undefined {
   const url = redisUrlOf(options);
   if (options.secondaryCache !== undefined) return options.secondaryCache;
   return url === undefined ? undefined : new RedisContextCache({ url, prefix: options.redisPrefix, clock });
 }
 
-/** The backend as Redis, to show its address; `undefined` for any other backend. */
+/** Returns the backend if it is Redis, whose address can be shown; `undefined` for any other backend. */
 export function redisIn(secondary: BaseContextCache | undefined): RedisContextCache | undefined {
   return secondary instanceof RedisContextCache ? secondary : undefined;
 }
 
-/** Backup settings that an earlier process left in the data directory. */
+/** Returns the backup settings that an earlier process stored in the data directory. */
 export function keptBackup(config: ConfigStore): { enabled?: boolean; settings?: Partial<BackupSettings> } {
   return (config.get('backup') ?? {}) as { enabled?: boolean; settings?: Partial<BackupSettings> };
 }
 
-/** The manager of the snapshots; `undefined` if there is no store to keep them in. */
+/** Creates the manager of the snapshots. Returns `undefined` if the options give no store. */
 export function backupManagerOf(
   options: EngineOptions,
   clock: Clock,
@@ -51,7 +51,7 @@ function defaultStoreOf(options: EngineOptions, clock: Clock): SnapshotStore | u
   return dataDir === undefined ? undefined : new DirectorySnapshotStore(`${dataDir}/backups`);
 }
 
-/** @throws {ContextCacheError} `INVALID_OPTION` if there is a prefix and no Redis. */
+/** @throws {ContextCacheError} `INVALID_OPTION` if a prefix is given without a Redis. */
 function redisUrlOf({ redisUrl, useDefault, redisPrefix }: EngineOptions): string | undefined {
   const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
   if (url !== undefined || redisPrefix === undefined) return url;

@@ -4,7 +4,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { EngineOptions, OpenOptions } from './options.ts';
 
 /**
- * Returns a duration in milliseconds; `undefined` if none is given. `name` is the option, for the message.
+ * Returns a duration in milliseconds; `undefined` if none is given. `name` is the option that the error names.
  *
  * @throws {ContextCacheError} `INVALID_OPTION` unless it is a number from 0 or a text such as `'10s'`.
  */

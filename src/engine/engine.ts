@@ -35,15 +35,15 @@ import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
-/** What a shutdown could not finish. */
+/** The work that a shutdown could not finish. */
 export interface ShutdownReport {
-  /** Followers with updates left to deliver; empty if there are none. A durable log keeps them for the next start. */
+  /** Followers with updates left to deliver. A durable log keeps these updates for the next start. */
   readonly undelivered: readonly Undelivered[];
-  /** Whether commands were still waiting for an asynchronous primary. */
+  /** True if commands were still waiting for an asynchronous primary. */
   readonly unfinishedCommands: boolean;
   /** Why the final snapshot failed; `undefined` if it was stored or none was due. */
   readonly backupError: Error | undefined;
-  /** Why the log could not write what was left, which is lost with the process; `undefined` if it could. */
+  /** Why the log could not write its last updates, which are lost with the process; `undefined` if it could. */
   readonly logError: Error | undefined;
 }
 
@@ -55,20 +55,23 @@ export const FOLLOWER = {
   checkpointer: 'checkpointer',
 } as const;
 
-/** Milliseconds that a caller waits for the state table. */
+/** Milliseconds that a caller waits at most for the state table. */
 const CHECKPOINT_MS = 30_000;
 
-/** The state table is written at most this often while little changes, … */
+/** Milliseconds between two writes of the state table while little changes. */
 const CHECKPOINT_LINGER_MS = 2_000;
-/** … or after so many bytes, a quarter of what the log keeps in memory: read from there it costs much less. */
+/**
+ * Bytes of updates after which the state table is written earlier. A quarter of what the log keeps in memory, where
+ * reading the updates costs much less than from disk.
+ */
 const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 
-/** Milliseconds. The backup only needs to know that something changed; a call for each commit would cost a write each. */
+/** Milliseconds between two calls of the backup, which only needs to know that something changed. Each call is a write. */
 const BACKUP_LINGER_MS = 100;
 
 const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 
-/** The parts of a cache, wired. */
+/** The parts of a cache, connected to each other. */
 export class Engine {
   readonly clock: Clock;
   readonly log: UpdateLog;
@@ -84,7 +87,7 @@ export class Engine {
   readonly backup: BackupSink | undefined;
   readonly primary: BaseContextCache | undefined;
   readonly retention: Retention;
-  /** What is mirrored to. */
+  /** The backend that is mirrored to; `undefined` without one. */
   readonly secondary: BaseContextCache | undefined;
   readonly #options: EngineOptions;
   readonly #owner: Owner;
@@ -139,12 +142,12 @@ export class Engine {
     this.retention = new Retention({
       ...{ retained: storage.retained, log: this.log, clock: this.clock, report: this.report },
       bounds: options.log ?? {},
-      // Those that only linger; whoever delivers to another system may take for ever.
+      // Retention waits only for these two. A follower that delivers to another system may never catch up.
       caughtUp: (signal) => this.caughtUp([FOLLOWER.checkpointer, FOLLOWER.backup], signal),
     });
   }
 
-  /** Resolves once those of these followers that exist have what is committed by now. */
+  /** Resolves once the named followers have processed everything committed so far. Ignores names that do not exist. */
   caughtUp(names: readonly string[], signal?: AbortSignal): Promise<void> {
     const caughtUp = async (limited: AbortSignal) => {
       await Promise.all(names.map((name) => this.followers.get(name)?.caughtUp(limited)));
@@ -189,19 +192,19 @@ export class Engine {
     return this.#errors;
   }
 
-  /** Stores the topics, and starts or ends the broadcast if the list has become non-empty or empty. */
+  /** Stores the topics. Starts the broadcast with the first topic and ends it with the last one. */
   async topicsChanged(): Promise<void> {
     this.#assertOpen();
     await this.config.set(
       'topics',
       this.topics.entries().map(({ topic, since }) => ({ topic, since })),
     );
-    // One after another: a follower that is being removed has its name still.
+    // In sequence, because a follower keeps its name until it is removed.
     this.#broadcasterSynced = this.#broadcasterSynced.then(() => this.#syncBroadcaster());
     await this.#broadcasterSynced;
   }
 
-  /** Keeps whether and how snapshots are taken. */
+  /** Stores the backup settings. */
   async backupChanged(): Promise<void> {
     this.#assertOpen();
     if (this.backup === undefined) return;
@@ -236,12 +239,13 @@ export class Engine {
     };
   }
 
-  /** Ends everything, in the direction of the flow. `idle`: resolves once no command is under way. */
+  /** Ends all parts in the direction of the flow. `idle` resolves once no command is waiting. */
   async shutdown(timeoutMs: number, idle: () => Promise<void>): Promise<ShutdownReport> {
     this.#closed = true;
     const deadline = new AbortController();
     const timer = this.clock.setTimeout(
-      () => deadline.abort(new ContextCacheError('TIMED_OUT', 'The time for the shutdown is over.')),
+      () =>
+        deadline.abort(new ContextCacheError('TIMED_OUT', 'The shutdown ran out of time. Give a longer timeoutMs.')),
       timeoutMs,
     );
     this.#passivation?.stop();
@@ -277,7 +281,7 @@ export class Engine {
     }
   }
 
-  /** Refuses to start again what was released. */
+  /** Refuses to restart a part after the shutdown. */
   #assertOpen(): void {
     if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   }
@@ -335,7 +339,7 @@ export class Engine {
     });
   }
 
-  /** A broadcast starts at the position that the log has when its first topic is added: topics do not get the past. */
+  /** Starts or ends the broadcast. It starts at the head of the log when its first topic is added: topics get no past updates. */
   async #syncBroadcaster(): Promise<void> {
     if (this.#options.natsUrl === null) return;
     const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
@@ -361,7 +365,7 @@ export class Engine {
   }
 }
 
-/** Resolves with whether the work was done before the signal. Its failure is reported elsewhere. */
+/** Resolves with whether the work settled before the signal. A failure of the work is reported elsewhere. */
 function inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => resolve(false), { once: true });

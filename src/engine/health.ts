@@ -11,7 +11,7 @@ export interface ServerHealth extends FollowerConnection {
 
 /** The condition of a cache and of its parts. */
 export interface CacheHealth {
-  /** `degraded`: something needs looking at; the parts say what. */
+  /** `degraded` if the log, a namespace or a follower has a problem; the fields below show which. */
   readonly status: 'ok' | 'degraded' | 'closed';
   readonly log: {
     readonly id: string;
@@ -25,9 +25,9 @@ export interface CacheHealth {
   readonly retention: RetentionHealth;
   readonly namespaces: {
     readonly total: number;
-    /** In memory. */
+    /** Number of namespaces in memory. */
     readonly resident: number;
-    /** Names of those that crashed too often and were given up, and of those whose state on disk cannot be read. */
+    /** Names of the namespaces that crashed too often to be restarted, or whose state on disk cannot be read. */
     readonly failed: readonly string[];
     readonly restarts: number;
   };
@@ -46,7 +46,7 @@ export interface CacheHealth {
   };
 }
 
-/** The server behind a follower; `undefined` if the follower or its server does not exist. */
+/** Returns the condition of the server behind a follower; `undefined` if either does not exist. */
 export function serverHealth(
   follower: Pick<Follower, 'connection'> | undefined,
   server: { readonly description: string } | undefined,

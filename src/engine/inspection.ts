@@ -16,38 +16,41 @@ import type { EngineOptions } from './options.ts';
 import { andThen } from './reader.ts';
 import type { Storage } from './storage.ts';
 
-/** What is known of a namespace without reading its entries. */
+/** A namespace in numbers, which need no entry to be read. */
 export interface NamespaceInfo {
   readonly name: string;
-  /** `passivated`: out of memory. `restarting`: after a crash. `failed`: given up, or it cannot be read from disk. */
+  /**
+   * `passivated`: on disk and not in memory. `restarting`: after a crash. `failed`: crashed too often, or unreadable on
+   * disk.
+   */
   readonly status: 'resident' | 'passivated' | 'restarting' | 'failed';
-  /** State of its actor in the namespace machine; `undefined` where it has none just now. */
+  /** State of its actor in the namespace machine; `undefined` while it has no actor. */
   readonly state: string | undefined;
   readonly version: number;
-  /** Of its last update. */
+  /** Position of its last update. */
   readonly position: number;
   readonly keys: number;
-  /** Estimated, of its values. */
+  /** Estimated size of its values. */
   readonly bytes: number;
-  /** Crashes that count against its restart policy. */
+  /** Number of crashes that count against its restart policy. */
   readonly crashes: number;
   readonly lastError: string | undefined;
-  /** Commands that wait for their turn. */
+  /** Number of commands that wait for their turn. */
   readonly waiting: number;
 }
 
-/** An actor that can be looked at: an XState actor reference is one. */
+/** An actor whose state can be observed, such as an XState actor reference. */
 export interface ObservedActor {
   getSnapshot(): { readonly value?: unknown; readonly status: string };
-  /** `next` is called after each event that the actor has taken. */
+  /** Calls `next` after each event that the actor has processed. */
   subscribe(observer: { next(snapshot: { readonly value?: unknown }): void; error(): void; complete(): void }): {
     unsubscribe(): void;
   };
 }
 
 /**
- * What a tool that shows a cache needs to know besides what the cache tells everybody. Looking changes nothing: no
- * namespace is brought to memory, nothing is taken over from a primary, and nothing is counted that would not be anyway.
+ * Reads for tools that show a cache, beyond those of the cache itself. They have no side effects: they load no namespace
+ * into memory, adopt nothing from a primary, and change no counter.
  *
  * @example
  * ```ts
@@ -58,7 +61,7 @@ export class Inspection {
   readonly #parts: Engine;
   readonly #options: EngineOptions;
   readonly #storage: Storage;
-  /** Of what a branch has not touched, which never changes and is read whole to tell. */
+  /** Summaries of the namespaces that a branch has not touched. They never change, and each takes a full read. */
   readonly #untouched = new Map<string, NamespaceSummary | undefined>();
   readonly #onShutdown = new Set<() => Promise<void>>();
   #shutDown: Promise<unknown> | undefined;
@@ -70,27 +73,27 @@ export class Inspection {
     this.#options = options;
   }
 
-  /** Where the cache has its time from. */
+  /** The cache's source of time. */
   get clock(): Clock {
     return this.#parts.clock;
   }
 
-  /** The data directory, where there is one. */
+  /** The data directory; `undefined` in memory. */
   get dataDir(): string | undefined {
     return this.#options.dataDir;
   }
 
-  /** What is mirrored to, for `cache.verify({ against })`. */
+  /** The backend that is mirrored to, for `cache.verify({ against })`; `undefined` without one. */
   get mirror(): BaseContextCache | undefined {
     return this.#parts.secondary;
   }
 
-  /** Position of the parent at which a branch began; `undefined` where the cache is none. */
+  /** The parent's position that a branch started from; `undefined` if the cache is not a branch. */
   get branchOf(): number | undefined {
     return this.#storage.past.lineage[1]?.until;
   }
 
-  /** The namespaces there are, in no particular order. May be walked over several turns, while they come and go. */
+  /** Yields all namespaces in no particular order. The loop may take several turns while namespaces come and go. */
   *namespaces(): Generator<NamespaceInfo> {
     let hasDefault = false;
     for (const [name, record] of this.#parts.registry.entries()) {
@@ -101,31 +104,31 @@ export class Inspection {
     if (!hasDefault) yield this.#describe(DEFAULT_NAMESPACE, undefined);
   }
 
-  /** One of them; `undefined` where there is none of this name. */
+  /** Returns one namespace; `undefined` if it does not exist. */
   namespace(name: string): NamespaceInfo | undefined {
     const { registry } = this.#parts;
     if (name !== DEFAULT_NAMESPACE && !registry.has(name)) return undefined;
     return this.#describe(name, registry.inMemory(name));
   }
 
-  /** As in `health()`, at no cost however many namespaces there are; so are the next three. */
+  /** The log as in `health()`. Its cost does not depend on the number of namespaces. */
   get log(): CacheHealth['log'] {
     const { id, durable, status, head, committed, first } = this.#parts.log;
     return { id, durable, status, head, committed, first };
   }
 
-  /** The oldest position of which the state can be looked at. */
+  /** The oldest position that has a view. */
   get begin(): number {
     return this.#storage.retained.begin;
   }
 
-  /** How many namespaces there are, and are in memory. */
+  /** Number of namespaces: all, and those in memory. */
   get namespaceCounts(): { readonly total: number; readonly resident: number } {
     const { size, resident } = this.#parts.registry;
     return { total: size, resident };
   }
 
-  /** Restarts so far, of all namespaces. */
+  /** Number of restarts of all namespaces so far. */
   get restarts(): number {
     return this.#parts.supervisor.restarts;
   }
@@ -135,14 +138,14 @@ export class Inspection {
     return this.#parts.conflicts;
   }
 
-  /** Those of `health()`, and nothing else of it. */
+  /** Returns the `followers` of `health()` without computing the rest. */
   followers(): FollowerHealth[] {
     return this.#parts.followers.health();
   }
 
   /**
-   * As `entry` of the cache; but of what a primary of the user's own held before, and that the cache has not taken over,
-   * only the value is known: its version is 0.
+   * Returns the same as `entry` of the cache, with one exception: a value that a custom primary held before, and that
+   * the cache has not adopted, has version 0.
    */
   entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
     checkName('namespace', namespace);
@@ -156,7 +159,7 @@ export class Inspection {
     );
   }
 
-  /** An actor by its id: `supervisor`, `namespace:NAME`, `follower:NAME`; `undefined` where it is not there now. */
+  /** Returns an actor by its id: `supervisor`, `namespace:NAME`, `follower:NAME`; `undefined` if it does not exist now. */
   actor(id: string): ObservedActor | undefined {
     const { supervisor, registry, followers } = this.#parts;
     if (id === 'supervisor') return supervisor.actor;
@@ -165,26 +168,26 @@ export class Inspection {
   }
 
   /**
-   * Tells `observer` of everything that XState tells an inspector, for all actors of the cache. It makes each command
-   * several times dearer while it is attached. Returns how to stop.
+   * Calls `observer` with every inspection event of XState, for all actors of the cache. Makes each command several
+   * times slower while it is attached. Returns a function that detaches it.
    */
   inspectActors(observer: (event: unknown) => void): () => void {
     const subscription = this.#parts.supervisor.actor.system.inspect({ next: observer });
     return () => subscription.unsubscribe();
   }
 
-  /** Bytes of all files of the data directory; `undefined` in memory. */
+  /** Returns the total size of the files in the data directory; `undefined` in memory. */
   async diskBytes(): Promise<number | undefined> {
     const { dataDir } = this.#options;
     return dataDir === undefined ? undefined : bytesIn(dataDir);
   }
 
-  /** The stored snapshots, newest first; `undefined` where there is nowhere to keep them. */
+  /** Returns the stored snapshots, newest first; `undefined` if the cache has no store for them. */
   async snapshots(signal?: AbortSignal): Promise<SnapshotInfo[] | undefined> {
     return this.#parts.backup?.list(signal);
   }
 
-  /** Calls back when the cache is being shut down, which waits for it. Returns how to take it back. */
+  /** Calls `listener` when the cache is shut down; the shutdown waits for it. Returns a function that removes it. */
   onShutdown(listener: () => Promise<void>): () => void {
     if (this.#shutDown === undefined) this.#onShutdown.add(listener);
     else void listener();
@@ -213,7 +216,7 @@ export class Inspection {
       return {
         ...{ name, version, position, keys: count, bytes, state: undefined, crashes: 0, waiting: 0 },
         status: unreadable ? 'failed' : version === 0 ? 'resident' : 'passivated',
-        lastError: unreadable ? 'What is on disk of it cannot be read.' : undefined,
+        lastError: unreadable ? 'Its state on disk cannot be read. Run verify to find the damage.' : undefined,
       };
     }
     const { version, position, bytes, entries } = record.state;
@@ -228,7 +231,7 @@ export class Inspection {
   }
 }
 
-/** Of an entry that only the primary knows. */
+/** The fields of an entry that only the primary holds. */
 const UNKNOWN = { version: 0, createdAt: 0, updatedAt: 0, expiresAt: null, agent: null };
 
 async function bytesIn(directory: string): Promise<number> {
@@ -238,7 +241,7 @@ async function bytesIn(directory: string): Promise<number> {
     try {
       return (await stat(join(file.parentPath, file.name))).size;
     } catch {
-      // Gone between listing and looking, as files of a database are.
+      // The database may have deleted the file since it was listed.
       return 0;
     }
   });

@@ -1,12 +1,12 @@
 import { optionNames } from '../core/options.ts';
 
-/** Which updates of the log. */
+/** A range of updates in the log. */
 export interface LogRange {
-  /** First position. Default: the oldest the log holds. */
+  /** First position. Default: the oldest that the log holds. */
   readonly from?: number | undefined;
   /** Last position. Default: the last committed one. */
   readonly to?: number | undefined;
-  /** Only of this namespace. Default: all. */
+  /** Only updates of this namespace. Default: all. */
   readonly namespace?: string | undefined;
 }
 

@@ -65,7 +65,7 @@ const CACHE = {
   }),
 } as const satisfies NamesOf<CacheOptions>;
 
-/** Names of {@link OpenOptions}. Everything else that takes the options of a cache takes most of these. */
+/** Names of {@link OpenOptions}. `fork` and `replay` accept most of them. */
 export const OPEN_NAMES = {
   ...CACHE,
   dataDir: true,

@@ -37,9 +37,9 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    */
   readonly redisUrl?: string | undefined;
   /**
-   * What every key of this cache in Redis begins with, as `team-a:`; the same as `?prefix=` in the URL. Default: none.
+   * Prefix of every key of this cache in Redis, such as `team-a:`; the same as `?prefix=` in the URL. Default: none.
    * Give each cache its own prefix if several use one database; no prefix may begin with another one. A second cache
-   * with the prefix of a running one is refused: its mirror fails with `OWNED_BY_ANOTHER`, and local work goes on.
+   * with the prefix of a running one is refused: its mirror fails with `OWNED_BY_ANOTHER`, and local work continues.
    */
   readonly redisPrefix?: string | undefined;
   /**
@@ -83,7 +83,7 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly inspector?: boolean | InspectorOptions | undefined;
   /** Source of time. Default: the clock of the machine. */
   readonly clock?: Clock | undefined;
-  /** For tests. */
+  /** Replaced parts. Only for tests. */
   readonly internals?: InternalOptions | undefined;
 }
 
@@ -91,16 +91,16 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
 export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
   /** The storage engine of a data directory. Default: LevelDB. */
   readonly openStorage?: OpenStorage | undefined;
-  /** How a connection to NATS is opened. Default: by its client. */
+  /** Opens a connection to NATS. Default: with the NATS client. */
   readonly openLink?: OpenLink | undefined;
-  /** Milliseconds between two batches of the state table while little changes. Default 2,000. */
+  /** Milliseconds between two writes of the state table while little changes. Default 2,000. */
   readonly checkpointMs?: number | undefined;
 }
 
 /**
- * The size of the log in memory, and how much of the log and of the past is kept. The present is always kept, and so is
- * what a follower still needs, what is not in the state table yet, and what a view in use shows. An update is discarded
- * if any of several bounds says so. Without bounds a data directory keeps everything.
+ * The size of the log in memory, and how much of the log and of the past is kept. Always kept are the present, updates
+ * that a follower or the state table still needs, and the past that a view in use shows. An update is discarded as soon
+ * as one of the bounds is exceeded. Without bounds a data directory keeps everything.
  *
  * Without a data directory the log is in memory only and keeps nothing beyond its capacity, which `keepUpdates` or
  * `keepBytes` enlarges if it is larger than the default.
@@ -112,13 +112,13 @@ export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
  */
 export interface LogOptions extends RingCapacity, WithDurations<RetentionBounds, 'keepMs'> {}
 
-/** Where snapshots are stored, and when they are taken. */
+/** The store of the snapshots and the settings by which they are taken. */
 export interface BackupOptionsOfCache extends BackupSettingsChange {
-  /** Whether snapshots are taken by the settings. Default: what the data directory keeps, else false. */
+  /** Takes snapshots by the settings. Default: the setting stored in the data directory, else false. */
   readonly enabled?: boolean | undefined;
-  /** Where they are stored. Default: the Redis of `redisUrl`; else `backups` in the data directory. */
+  /** Store of the snapshots. Default: the Redis of `redisUrl`; else `backups` in the data directory. */
   readonly store?: SnapshotStore | undefined;
-  /** Transforms of what is stored, such as compression. Default: none. */
+  /** Transforms of the stored bytes, such as compression. Default: none. */
   readonly transforms?: readonly SnapshotTransform[] | undefined;
 }
 
@@ -131,22 +131,22 @@ export interface OpenOptions<P extends BaseContextCache = InMemoryContextCache, 
    */
   readonly dataDir?: string | undefined;
   /**
-   * Start from the newest whole snapshot in a store, at a `redis://` URL, or in a directory of snapshots; or from a data
+   * Start from the newest complete snapshot in a store, at a `redis://` URL, or in a directory of snapshots; or from a data
    * directory that no process has open: from the newest snapshot in its `backups` and everything after it in its log.
    * The cache's own data directory must be empty. A damaged snapshot is reported to `onError`, and the one before it is
    * used. `replay` takes a snapshot and a log from different locations.
    */
   readonly restoreFrom?: SnapshotStore | string | undefined;
   /**
-   * When `set` and its kin resolve, with a data directory: `log` once the update is on disk; `memory` at once, before
-   * it is. Default `log`.
+   * When writes resolve with a data directory: `log` once the update is on disk, `memory` at once, before it is on disk.
+   * Default `log`.
    */
   readonly durability?: 'memory' | 'log' | undefined;
-  /** Whether the log waits for the disk. Default true; with false a crash of the machine may lose the last updates. */
+  /** Makes the log wait for the disk. Default true. With false a crash of the machine may lose the last updates. */
   readonly sync?: boolean | undefined;
   /** Idle time after which a namespace leaves memory for the directory. Default 600,000 ms; 0: never. */
   readonly passivateAfterMs?: Duration | undefined;
-  /** Maximum of namespaces in memory, with a data directory; idle ones leave first. Default 100,000. */
+  /** Maximum number of namespaces in memory, with a data directory; idle ones leave first. Default 100,000. */
   readonly maxResidentNamespaces?: number | undefined;
 }
 

@@ -3,8 +3,8 @@ import type { FailureSource, Report } from '../core/report.ts';
 const ignore = (): void => {};
 
 /**
- * A promise that knows whether anything waits for it. `await`, `Promise.all` and returning it from an async function call
- * `then` as well, because its constructor is not `Promise`. What `then` returns is an ordinary promise.
+ * A promise that knows whether a caller handles it. `await`, `Promise.all` and returning it from an async function call
+ * `then` as well, because its constructor is not `Promise`. `then` itself returns an ordinary promise.
  */
 class Outcome<Result> extends Promise<Result> {
   isHandled = false;
@@ -23,7 +23,7 @@ class Outcome<Result> extends Promise<Result> {
   }
 }
 
-/** Attaches a handler that does not count, so that Node never takes the promise for an unhandled rejection. */
+/** Attaches a handler that does not set `isHandled`, so that Node never reports the promise as an unhandled rejection. */
 function keepFromProcess(outcome: Outcome<unknown>): void {
   Promise.prototype.then.call(outcome, undefined, ignore);
 }
@@ -35,8 +35,8 @@ interface Failure {
 }
 
 /**
- * Makes rejections that need no handler. One that gets a handler by the end of the turn belongs to the caller; any other
- * is reported. Costs nothing until something is rejected, but for promises that are pending when they are returned.
+ * Makes promises whose rejections need no handler. If a rejection gets a handler by the end of the turn, the caller
+ * handles it; otherwise it is reported. Costs nothing until a promise rejects, except for promises returned pending.
  */
 export class Outcomes {
   readonly #report: Report;
@@ -55,8 +55,8 @@ export class Outcomes {
   }
 
   /**
-   * Returns a promise that settles when `settle` calls back: with a result, a promise of one, or an error. A promise of a
-   * result that rejects is not reported.
+   * Returns a promise that settles when `settle` calls back with a result, a promise of a result, or an error. The
+   * rejection of a promise passed as the result is not reported.
    */
   pending<Result>(
     settle: (resolve: (result: Result | Promise<Result>) => void, reject: (error: Error) => void) => void,
@@ -65,7 +65,7 @@ export class Outcomes {
     const outcome = new Outcome<Result>((resolve, reject) => {
       settle(resolve, (error) => {
         reject(error);
-        // `settle` may call back before there is an outcome.
+        // `settle` may call back before `outcome` is assigned.
         queueMicrotask(() => this.#failed({ outcome, error, source }));
       });
     });

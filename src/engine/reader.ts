@@ -7,14 +7,14 @@ import type { JsonValue } from '../core/value.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 
 /**
- * Answers reads: at once from memory or the state table, or as the primary of the user's own does. Never creates a
+ * Answers reads: at once from memory or the state table, or with the answer of a custom primary. Never creates a
  * namespace.
  */
 export class Reader {
   readonly #registry: NamespaceRegistry;
   readonly #primary: BaseContextCache | undefined;
   readonly #now: () => number;
-  /** Makes sure that what the primary held before is known. */
+  /** Adopts the entries that the primary held before. */
   readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
 
   constructor(
@@ -102,7 +102,7 @@ export class Reader {
     return this.#primary?.get(key, namespace);
   }
 
-  /** The expiry is taken out of the primary when its turn comes; readers see it at once. */
+  /** Returns whether the entry has expired. Readers miss it at once, before its turn to be removed from the primary. */
   #hasExpired(key: string, namespace: string): boolean {
     const entry = this.#registry.stateInMemory(namespace)?.entries.get(key);
     return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= this.#now();
@@ -131,14 +131,14 @@ export class Reader {
     return entries;
   }
 
-  /** A namespace that is out of memory stays out of it. */
+  /** Returns a namespace's state from memory or disk. Does not hydrate the namespace. */
   #state(namespace: string): NamespaceState | undefined {
     if (!this.#registry.has(namespace)) return undefined;
     return this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
   }
 }
 
-/** Goes on at once where the value is there at once. */
+/** Calls `next` with the value: at once, or when the promise resolves. */
 export function andThen<A, B>(value: MaybePromise<A>, next: (value: A) => MaybePromise<B>): MaybePromise<B> {
   return value instanceof Promise ? value.then(next) : next(value);
 }

@@ -9,15 +9,16 @@ import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { EngineOptions } from './options.ts';
 
-/** Where a restored snapshot goes. */
+/** The log and the state that a snapshot is restored into. */
 export interface RestoreTarget {
   readonly log: UpdateLog;
-  /** Takes the namespaces; the log begins after `position` then. */
+  /** Stores the namespaces and starts the log after `position`. */
   readonly adopt: (namespaces: AsyncIterable<LoadedNamespace>, position: number) => Promise<void>;
 }
 
 /**
- * Begins an empty log and state with the newest whole snapshot. Resolves with the id of the log that it was taken of.
+ * Restores the newest complete snapshot into an empty log and state. Resolves with the id of the log that the snapshot
+ * was taken from.
  *
  * @throws {ContextCacheError} `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, `INVALID_OPTION`.
  */
@@ -31,7 +32,7 @@ export async function restore({ log, adopt }: RestoreTarget, options: EngineOpti
   });
 }
 
-/** Hands over the newest whole snapshot of `restoreFrom`. Throws as {@link restore}. */
+/** Calls `use` with the newest complete snapshot of `restoreFrom`. Throws the same errors as {@link restore}. */
 export async function newestSnapshot<Result>(
   { restoreFrom, primaryCache, backup, onError }: EngineOptions,
   use: (snapshot: LoadedSnapshot) => Promise<Result>,
@@ -39,7 +40,7 @@ export async function newestSnapshot<Result>(
   if (primaryCache !== undefined) {
     throw new ContextCacheError(
       'INVALID_OPTION',
-      'A snapshot can not be restored into a primary of your own. Write its values there yourself.',
+      'restoreFrom cannot fill a primaryCache. Leave out one of them, or write the values to the primary yourself.',
     );
   }
   const store = snapshotStore(restoreFrom);
@@ -54,14 +55,14 @@ export async function newestSnapshot<Result>(
     });
     const snapshot = await loader.newest();
     if (snapshot === undefined)
-      throw new ContextCacheError('NOT_FOUND', `There is no whole snapshot in ${store.description}.`);
+      throw new ContextCacheError('NOT_FOUND', `There is no complete snapshot in ${store.description}.`);
     return await use(snapshot);
   } finally {
     if (store !== restoreFrom) await store.close();
   }
 }
 
-/** Whether the path is that of a data directory. */
+/** Returns whether the path is a data directory. */
 export function isDataDirectory(path: string): Promise<boolean> {
   return access(join(path, 'db', 'CURRENT')).then(
     () => true,
@@ -69,15 +70,15 @@ export function isDataDirectory(path: string): Promise<boolean> {
   );
 }
 
-/** A `redis://` URL or a directory as a store of snapshots. */
-export function snapshotStore(place: SnapshotStore | string | undefined): SnapshotStore {
-  if (place === undefined)
-    throw new ContextCacheError('INVALID_OPTION', 'Name a place of snapshots: a redis:// URL or a directory.');
-  if (typeof place !== 'string') return place;
-  return /^rediss?:\/\//.test(place) ? new RedisSnapshotStore({ url: place }) : new DirectorySnapshotStore(place);
+/** Returns the store of snapshots at a `redis://` URL or in a directory. A store is returned as it is. */
+export function snapshotStore(given: SnapshotStore | string | undefined): SnapshotStore {
+  if (given === undefined)
+    throw new ContextCacheError('INVALID_OPTION', 'No snapshots are named. Give a redis:// URL or a directory.');
+  if (typeof given !== 'string') return given;
+  return /^rediss?:\/\//.test(given) ? new RedisSnapshotStore({ url: given }) : new DirectorySnapshotStore(given);
 }
 
-/** A namespace of a snapshot as state in memory. */
+/** Creates the state in memory of a namespace from a snapshot. */
 export function stateOf({ name, version, position, entries }: LoadedNamespace): NamespaceState {
   const state = new NamespaceState(name);
   for (const [key, entry] of entries) state.put(key, entry);

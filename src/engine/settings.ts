@@ -3,7 +3,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { BackupSink, BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { Engine } from './engine.ts';
 
-/** What is changed while the cache runs, and kept in its data directory: topics and backup. */
+/** The settings that can change while the cache runs: topics and backup. A data directory stores them. */
 export class Settings {
   readonly #parts: Engine;
 
@@ -57,13 +57,13 @@ export class Settings {
     return this.backup.status();
   }
 
-  /** @throws {ContextCacheError} `INVALID_OPTION` where there is nowhere to keep snapshots. */
+  /** @throws {ContextCacheError} `INVALID_OPTION` if the cache has no store for snapshots. */
   get backup(): BackupSink {
     const { backup } = this.#parts;
     if (backup !== undefined) return backup;
     throw new ContextCacheError(
       'INVALID_OPTION',
-      'There is nowhere to keep snapshots. Give backup.store, redisUrl or a data directory.',
+      'The cache has no store for snapshots. Give backup.store, redisUrl or a data directory.',
     );
   }
 }

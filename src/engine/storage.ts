@@ -22,40 +22,40 @@ import { capacityFor } from '../storage/update-ring.ts';
 import type { EngineOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
 
-/** The setting of a data directory that says what its log was forked from. */
+/** The setting of a data directory that stores the lineage of a forked log. */
 export const ORIGIN = 'origin';
 
-/** The setting that names the logs whose state the cache was restored or replayed from. */
+/** The setting that stores the ids of the logs that the cache was restored or replayed from. */
 const CONTINUES = 'continues';
 
-/** Notes that the cache goes on where another log stopped, so that it may take over the mirror and the snapshots. */
+/** Records that the cache continues another log, so that it may take over that log's mirror and snapshots. */
 export async function noteContinues(config: ConfigStore, log: string | undefined): Promise<void> {
   if (log !== undefined && log !== '') await config.set(CONTINUES, [log]);
 }
 
-/** Ids of the logs that a cache was restored, replayed or forked from. */
+/** Returns the ids of the logs that a cache was restored, replayed or forked from. */
 export function ancestorsOf(config: ConfigStore): string[] {
   const forkedFrom = (config.get(ORIGIN) ?? []) as unknown as Lineage;
   return [...forkedFrom.map(({ log }) => log), ...((config.get(CONTINUES) ?? []) as string[])];
 }
 
-/** What a cache stands on: in memory, or on a durable log. */
+/** The storage of a cache: in memory, or in a data directory. */
 export interface Storage {
   readonly log: UpdateLog;
   readonly config: ConfigStore;
-  /** The namespaces, as of the log's head. */
+  /** The namespaces in their present state. */
   readonly registry: NamespaceRegistry;
-  /** What has been. */
+  /** The past, for views and history. */
   readonly past: PastSource;
-  /** The same, for retention. */
+  /** The past, for retention. */
   readonly retained: Retained;
-  /** Lets the state on disk trail the log. */
+  /** The sink of the follower that brings the state table up to date with the log. Only with a data directory. */
   readonly checkpointer?: FollowerSink | undefined;
-  /** What is on disk, where there is a data directory. */
+  /** Log and state table on disk. Only with a data directory. */
   readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
 }
 
-/** Storage that is gone with the process. */
+/** Creates storage in memory. It ends with the process. */
 export function memoryStorage(
   options: EngineOptions,
   log: MemoryLog = memoryLog(options),
@@ -70,24 +70,24 @@ function memoryLog({ log = {} }: EngineOptions): MemoryLog {
   return new MemoryLog(capacityFor(log));
 }
 
-/** The window that is promised goes back as far as the ring does. */
+/** Creates the retention of a log in memory. With bounds, the past is kept as far back as the log's ring. */
 function retainedOf({ log: bounds = {} }: EngineOptions, log: MemoryLog, past: MemoryPast): Retained {
   if (isBounded(bounds)) past.foldReleased();
   return new MemoryRetained(log, past);
 }
 
-/** Where a branch in memory comes from. */
+/** The parent of a branch in memory, and the view that the branch starts from. */
 export interface BranchOrigin {
-  /** What it begins with; let go of when the branch is shut down. */
-  readonly moment: StateView;
+  /** The state that the branch starts with. Released when the branch is shut down. */
+  readonly view: StateView;
   readonly past: PastSource;
   readonly log: UpdateLog;
   readonly madeAt: number;
 }
 
-/** Storage that shares with a parent what it does not change. */
+/** Creates storage that shares its unchanged state with a parent. */
 export async function branchStorage(options: EngineOptions, origin: BranchOrigin): Promise<Storage> {
-  const point = new ForkPoint(origin.moment, origin.log);
+  const point = new ForkPoint(origin.view, origin.log);
   const log = memoryLog(options);
   await log.beginAfter(point.position);
   log.onStatus((status) => {
@@ -102,7 +102,7 @@ export async function branchStorage(options: EngineOptions, origin: BranchOrigin
   return { log, config, registry, past, retained: retainedOf(options, log, own) };
 }
 
-/** Storage as it was left in the data directory, or with a restored snapshot, or both; lets go of it where that fails. */
+/** Opens the data directory, restores a snapshot, or both. Releases everything if that fails. */
 export async function openStorage(options: EngineOptions): Promise<Storage> {
   return options.dataDir === undefined ? restoredInMemory(options) : openDirectory(options, options.dataDir);
 }
@@ -156,8 +156,9 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
 }
 
 /**
- * From where on a topic is broadcast to is known before there is anything to broadcast: else a process that is killed
- * would take with it what it had not announced yet, as the next one would take its topics for new ones.
+ * Stores the topics, each with the position that its broadcast starts from, before the first update is written.
+ * Otherwise a process that is killed loses the updates that it has not broadcast yet: the next process would take the
+ * topics for new ones, and start behind those updates.
  */
 async function keepTopics(log: LevelLog, wanted: readonly string[]): Promise<void> {
   const topics = new TopicsListConfig((log.configStore.get('topics') ?? []) as unknown as TopicEntry[]);
@@ -167,7 +168,7 @@ async function keepTopics(log: LevelLog, wanted: readonly string[]): Promise<voi
   if (!isDeepStrictEqual(entries, before)) await log.configStore.set('topics', entries);
 }
 
-/** Folds in what the log holds beyond the state table. */
+/** Folds the updates that are in the log and not yet in the state table. */
 async function catchUp(
   registry: NamespaceRegistry,
   log: UpdateLog,
@@ -181,6 +182,6 @@ async function catchUp(
       apply(state, keepValues ? update : { ...update, value: undefined as unknown as null });
     }
   }
-  // A namespace that was dropped in the meantime is none.
+  // Version 0: these updates dropped the namespace.
   for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
 }

@@ -23,41 +23,41 @@ import type { Conflicts } from './conflicts.ts';
 import { Outcomes } from './outcome.ts';
 import { andThen } from './reader.ts';
 
-/** What {@link Writer} works with. */
+/** The parts that a {@link Writer} uses. */
 export interface WriterDeps {
   readonly supervisor: Supervisor;
   readonly admission: Admission;
   readonly log: UpdateLog;
   readonly clock: Clock;
-  /** Whether a write is acknowledged only once it is committed. */
+  /** Acknowledges a write only once it is committed. */
   readonly awaitCommit: boolean;
   readonly readEntry: (key: string, namespace: string) => MaybePromise<Entry | undefined>;
-  /** The entry's value where a primary of the user's own keeps it. */
+  /** Reads a value from the custom primary; `undefined` without one. */
   readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
   readonly report: (error: Error, source: FailureSource) => void;
   readonly conflicts: Conflicts;
 }
 
-/** The answer to an `update`: the acknowledgement, with the entry as it is after it. */
+/** The answer to an `update`: the acknowledgement, with the resulting entry. */
 export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
-  /** The value that was stored, or the one that was left; `undefined` if the key is missing. */
+  /** The value that was stored or left unchanged; `undefined` if the key is missing. */
   readonly value: Value | undefined;
   /** The entry with that value; `undefined` if the key is missing. */
   readonly entry: Entry<Value> | undefined;
 }
 
-/** Tries of an `update` whose entry others keep changing. */
+/** Maximum number of attempts of an `update` whose entry other writers keep changing. */
 const MAX_TRIES = 1_000;
 
 const ignore = (): void => {};
 
-/** Sends requests through the supervisor and returns promises of their results, which need not be awaited. */
+/** Sends requests through the supervisor. Returns promises of their results, which need not be awaited. */
 export class Writer {
   readonly #deps: WriterDeps;
   /** Requests that wait for an asynchronous primary or a restart. */
   readonly #unsettled = new Set<Request>();
   #whenSettled: (() => void) | undefined;
-  /** What the latest writes wait for, and their promises. */
+  /** The commit that the latest writes wait for, and the promises of those writes. */
   #commit: Promise<void> | undefined;
   #acknowledged: Promise<Acknowledgement>[] = [];
   #closed = false;
@@ -69,7 +69,7 @@ export class Writer {
     this.#outcomes = new Outcomes(deps.report);
   }
 
-  /** As {@link write}, of the command that comes most often. */
+  /** Does what {@link write} does for a `set`, the most frequent command, without a closure. */
   set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
     const { admission, clock } = this.#deps;
     let request: Request;
@@ -125,7 +125,7 @@ export class Writer {
     );
   }
 
-  /** Makes a request and executes it; a refusal at the door is a rejection as well. */
+  /** Creates a request and executes it. An error in creating it is a rejection too. */
   write(make: (admission: Admission, at: number) => Request): Promise<Acknowledgement> {
     let request: Request;
     try {
@@ -189,7 +189,7 @@ export class Writer {
     });
   }
 
-  /** The value, made by `make` where there is none. Calls for the same key at the same time make it once. */
+  /** Returns the value, or stores the result of `make` if the key is missing. Concurrent calls for a key share one `make`. */
   getOrSet(
     key: string,
     make: () => MaybePromise<unknown>,
@@ -213,7 +213,7 @@ export class Writer {
     return made;
   }
 
-  /** Resolves when no request is waiting any more. */
+  /** Resolves when no request is waiting. */
   idle(): Promise<void> {
     if (this.#unsettled.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -221,14 +221,15 @@ export class Writer {
     });
   }
 
-  /** Refuses requests from here on. */
+  /** Refuses all further requests. */
   close(): void {
     this.#closed = true;
   }
 
-  /** Ends the requests that still wait: nobody will carry them out any more. */
+  /** Rejects the requests that still wait, because they will no longer be executed. */
   giveUp(): void {
-    const unknown = 'The cache was shut down before this command was done; the primary may or may not have taken it.';
+    const unknown =
+      'The cache was shut down before the command finished. The primary may have applied it: read the key to find out.';
     for (const request of this.#unsettled) request.fail(new ContextCacheError('OUTCOME_UNKNOWN', unknown));
   }
 
@@ -252,7 +253,7 @@ export class Writer {
     }
   }
 
-  /** Runs at once. What `run` throws or rejects with becomes a rejection that needs no handler. */
+  /** Calls `run` at once. Its error or rejection becomes a rejection that needs no handler. */
   guard<T>(run: () => MaybePromise<T>, source: FailureSource = { source: 'command' }): Promise<T> {
     let result: MaybePromise<T>;
     try {
@@ -276,8 +277,8 @@ export class Writer {
   }
 
   /**
-   * Attaches handlers to the promises of a commit once it fails, not before: the log itself reports why it could not
-   * commit, and a second promise for each write is a tenth of what a write takes with thousands in flight.
+   * Attaches handlers to the acknowledgements of a commit only when it fails. The log itself reports why it could not
+   * commit. A handler for each write would add a second promise: a tenth of a write's time with thousands in flight.
    */
   #awaitCommit(committed: Promise<void>): void {
     const acknowledged: Promise<Acknowledgement>[] = [];
@@ -293,14 +294,14 @@ export class Writer {
     );
   }
 
-  /** Whether the error lacks the present value, which only the primary has. */
+  /** Returns whether the error lacks the present value, which only the primary has. */
   #mustComplete(error: Error): error is VersionConflictError {
     return (
       this.#deps.readFromPrimary !== undefined && error instanceof VersionConflictError && error.current !== undefined
     );
   }
 
-  /** Resolves with the request's error; a version conflict gets the value that the primary has. */
+  /** Resolves with the request's error. Adds the primary's value to a version conflict. */
   async #complete(request: Request): Promise<Error> {
     const { error = new Error('The request ended without an outcome.') } = request;
     if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
@@ -325,7 +326,7 @@ export class Writer {
   }
 }
 
-/** Adds the entry that a write has made to its acknowledgement. `before` is the entry that it replaced. */
+/** Adds the entry that a write has stored to its acknowledgement. `before` is the entry that it replaced. */
 function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
   const { namespace, key, value, at, expiresAt, agent } = request;
   const { version } = acknowledgement;
