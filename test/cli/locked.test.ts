@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
-import { ended, run, setLine, start, waitFor } from '../support/cli.ts';
+import { ended, line, run, start, waitFor } from '../support/cli.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const LOCKED = 6;
@@ -66,14 +66,15 @@ describe('a directory that another process has open without serving it', () => {
   });
 });
 
-test('replay into a directory that another process is filling ends with 6', async () => {
+test('replay into a directory that another process is filling ends with 6, and Ctrl-C ends the other one', async () => {
   const dataDir = join(await tempDir('locked'), 'data');
   const filling = start(['replay', '-', '--data-dir', dataDir]);
   const all = ended(filling);
-  filling.stdin.write(setLine('k', 1));
+  const update = { position: 1, namespace: 'default', version: 1, operation: 'set', key: 'k', value: 1, at: 1 };
+  filling.stdin.write(line(update));
   await waitFor(() => expect(existsSync(join(dataDir, 'replaying', 'db', 'CURRENT'))).toBe(true));
   const second = await run(['replay', '-', '--data-dir', dataDir], { input: '' });
   filling.kill('SIGINT');
-  await all;
+  expect(await all).toMatchObject({ code: 130 });
   expect(second).toMatchObject({ code: LOCKED, stdout: '' });
 });

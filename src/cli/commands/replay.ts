@@ -48,12 +48,16 @@ async function runReplay({ output, dataDir, options, args }: Context<ReplayFlags
   using interrupted = interruption();
   const startedAt = systemClock.now();
   using progress = new Progress(output, 'Replaying');
+  // The replay waits for input, so closing the input is what ends it.
+  if (source === '-') interrupted.signal.addEventListener('abort', () => void process.stdin.destroy());
   const { cache, report } = await replay(sourceOf(source, options), {
     dataDir,
     ...{ until, repair, signal: interrupted.signal },
     ...{ natsUrl: null, backup: { enabled: false }, passivateAfterMs: 0 },
     onError: (error) => output.warning(error),
     onProgress: ({ position, fraction }) => progress.count(position, 'updates', fraction),
+  }).catch((error) => {
+    throw interrupted.signal.aborted ? interrupted.signal.reason : error;
   });
   await cache.shutdown({ timeoutMs: CLOSE_MS });
   progress[Symbol.dispose]();

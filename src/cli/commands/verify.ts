@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type VerifyProblem, type VerifyReport, verifyDirectory } from '../../index.ts';
+import { inFlags } from '../config/flag-words.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { connectServed, whenUnlocked } from '../target.ts';
 import { EXIT, exitCodeOf } from '../terminal/failure.ts';
@@ -20,16 +21,16 @@ export function addVerify(program: Command, session: Session): void {
     .description('check that everything is as it was written, and report where it is not')
     .option('--against <store>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
   example(verify, 'verify', 'verify --against ./snapshots', 'verify --against redis://127.0.0.1:6379 --json');
-  does<VerifyFlags>(session, verify, runVerify);
+  does<VerifyFlags>(session, verify, (context) => runVerify(context, verify));
 }
 
-async function runVerify({ output, dataDir, options }: Context<VerifyFlags>): Promise<number> {
+async function runVerify({ output, dataDir, options }: Context<VerifyFlags>, command: Command): Promise<number> {
   try {
     const report = await verified(output, dataDir, options.against);
     await print(output, report, resolve(dataDir));
     return report.ok ? EXIT.ok : EXIT.failure;
   } catch (error) {
-    output.error(error);
+    output.error(inFlags(error, command));
     const code = exitCodeOf(error);
     // 1 means that problems were found.
     return code === EXIT.failure ? EXIT.unchecked : code;

@@ -20,8 +20,11 @@ export function inFlags(error: unknown, command: Command | undefined): unknown {
   const flags = flagsOf(command);
   let { message } = error;
   for (const [pattern, words] of PHRASES) message = message.replace(pattern, words);
-  // A plain word is an option only at the start, where messages name what they are about.
-  message = message.replace(/^[A-Za-z]\w*/, (word) => flags.get(word[0]?.toLowerCase() + word.slice(1)) ?? word);
+  // A plain word is an option only as the subject of the message: `Ttl must be …`, but not `Redis at … cannot`.
+  message = message.replace(
+    /^[A-Za-z]\w*(?= (?:must|is|takes) )/,
+    (word) => flags.get(word[0]?.toLowerCase() + word.slice(1)) ?? word,
+  );
   message = message.replace(/\b[a-z]+[A-Z]\w*\b/g, (word) => flags.get(word) ?? word);
   return message === error.message ? error : new ContextCacheError(error.code, message, { cause: error });
 }
