@@ -85,7 +85,7 @@ describe('refuses a directory within a second, with the remedy,', () => {
     expect(await said(holder)).toEqual({ opened: true });
     expect(await refusal(dataDir)).toMatchObject({
       code: 'DIRECTORY_LOCKED',
-      message: expect.stringMatching(/stop it/),
+      message: expect.stringMatching(/Stop it/),
     });
     await end(holder);
     expect(await isWhole(dataDir)).toBe(true);
