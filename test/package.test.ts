@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,8 +53,6 @@ interface TypesReport {
 }
 
 const readme = join(projectRoot, 'README.md');
-const EXAMPLE_RUNS = 'runs the first example of the README in an empty project';
-const hasEntry = existsSync(join(projectRoot, 'src/index.ts'));
 
 let packed: Promise<string> | undefined;
 let installed: Promise<string> | undefined;
@@ -104,68 +102,79 @@ describe('firstExample', () => {
   });
 });
 
-describe.skipIf(!hasEntry)(
-  hasEntry ? 'the packed tarball' : 'the packed tarball (src/index.ts is not there yet)',
-  () => {
-    beforeAll(buildDist);
+describe('the packed tarball', () => {
+  beforeAll(buildDist);
 
-    test('holds what is published and nothing else', async () => {
-      const listing = await outputOf('tar', ['-tzf', await pack()], projectRoot);
-      const files = listing.trim().split('\n');
-      const unexpected =
-        /^package\/(?!dist\/(src|machines)\/|examples\/trip-agents\.mjs$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/;
-      expect(files.filter((file) => unexpected.test(file))).toEqual([]);
-      expect(files).toContain('package/dist/src/index.js');
-      expect(files).toContain('package/dist/src/index.d.ts');
-    });
+  test('holds what is published and nothing else', async () => {
+    const listing = await outputOf('tar', ['-tzf', await pack()], projectRoot);
+    const files = listing.trim().split('\n');
+    const unexpected =
+      /^package\/(?!dist\/(src|machines)\/|examples\/trip-agents\.mjs$|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE$)/;
+    expect(files.filter((file) => unexpected.test(file))).toEqual([]);
+    expect(files).toContain('package/dist/src/index.js');
+    expect(files).toContain('package/dist/src/index.d.ts');
+  });
 
-    const hasReadme = existsSync(readme);
-    test.skipIf(!hasReadme)(hasReadme ? EXAMPLE_RUNS : `${EXAMPLE_RUNS} (README.md is not there yet)`, async () => {
-      const { code, output } = firstExample(readFileSync(readme, 'utf8'));
-      const project = await install();
-      await mkdir(join(project, 'example'), { recursive: true });
-      await writeFile(join(project, 'example', 'first.js'), toJavaScript(code));
-      const printed = await outputOf(process.execPath, [join(project, 'example', 'first.js')], project);
-      if (output !== undefined) expect(printed).toBe(output);
-    });
+  test('runs the first example of the README in an empty project', async () => {
+    const { code, output } = firstExample(readFileSync(readme, 'utf8'));
+    const project = await install();
+    await mkdir(join(project, 'example'), { recursive: true });
+    await writeFile(join(project, 'example', 'first.js'), toJavaScript(code));
+    const printed = await outputOf(process.execPath, [join(project, 'example', 'first.js')], project);
+    if (output !== undefined) expect(printed).toBe(output);
+  });
 
-    test('brings the command context-cache', async () => {
-      const project = await install();
-      expect(await outputOf('npx', ['--no-install', 'context-cache', '--help'], project)).toMatch(/apply[\s\S]*dump/);
-    });
+  test('compiles the first example of the README in a strict project that checks its declarations', async () => {
+    const { code } = firstExample(readFileSync(readme, 'utf8'));
+    const project = await install();
+    await mkdir(join(project, 'strict'), { recursive: true });
+    await writeFile(join(project, 'strict', 'first.ts'), code);
+    const compilerOptions = {
+      ...{ strict: true, noEmit: true, target: 'ES2023', module: 'NodeNext', types: ['node'] },
+      typeRoots: [join(projectRoot, 'node_modules/@types')],
+      lib: ['ES2023', 'ESNext.Disposable'],
+    };
+    await writeFile(join(project, 'strict', 'tsconfig.json'), JSON.stringify({ compilerOptions }));
+    const tsc = join(projectRoot, 'node_modules/typescript/bin/tsc');
+    expect(await outputOf(process.execPath, [tsc, '-p', join(project, 'strict')], project)).toBe('');
+  });
 
-    test('runs its example agents with context-cache demo', async () => {
-      const args = ['--no-install', 'context-cache', 'demo', '--trips', '1', '--every', '1ms'];
-      expect(await outputOf('npx', args, await install())).toMatch(/planner: .*conflict.*booker: +booked/s);
-    });
+  test('brings the command context-cache', async () => {
+    const project = await install();
+    expect(await outputOf('npx', ['--no-install', 'context-cache', '--help'], project)).toMatch(/apply[\s\S]*dump/);
+  });
 
-    test('every entry in "exports" can be imported', async () => {
-      const project = await install();
-      const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
-      const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
-      const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
-      // The conformance suites need a test runner, which this project does not have.
-      const script = imports.filter((line) => !line.includes('/testing')).join('\n');
-      await writeFile(join(project, 'imports.js'), script);
-      await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');
-    });
+  test('runs its example agents with context-cache demo', async () => {
+    const args = ['--no-install', 'context-cache', 'demo', '--trips', '1', '--every', '1ms'];
+    expect(await outputOf('npx', args, await install())).toMatch(/planner: .*conflict.*booker: +booked/s);
+  });
 
-    test('publint finds nothing', async () => {
-      const publint = join(projectRoot, 'node_modules/publint/src/cli.js');
-      const output = await outputOf(process.execPath, [publint, 'run', await pack(), '--strict'], projectRoot);
-      expect(output).toContain('All good');
-    });
+  test('every entry in "exports" can be imported', async () => {
+    const project = await install();
+    const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
+    const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
+    const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
+    // The conformance suites need a test runner, which this project does not have.
+    const script = imports.filter((line) => !line.includes('/testing')).join('\n');
+    await writeFile(join(project, 'imports.js'), script);
+    await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');
+  });
 
-    test('its types resolve in every entry of "exports"', async () => {
-      const attw = join(projectRoot, 'node_modules/@arethetypeswrong/cli/dist/index.js');
-      const args = [attw, await pack(), '--profile', 'esm-only', '--format', 'json'];
-      const { analysis } = JSON.parse(await outputOf(process.execPath, args, projectRoot)) as TypesReport;
-      expect(analysis.problems.filter(({ resolutionKind }) => resolutionKind === 'node16-esm')).toEqual([]);
-      const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
-      const typed = Object.entries(analysis.entrypoints).filter(
-        ([entry, { resolutions }]) => entry.endsWith('.json') || resolutions['node16-esm']?.resolution?.isTypeScript,
-      );
-      expect(typed.map(([entry]) => entry).sort()).toEqual(Object.keys(exports).sort());
-    });
-  },
-);
+  test('publint finds nothing', async () => {
+    const publint = join(projectRoot, 'node_modules/publint/src/cli.js');
+    const output = await outputOf(process.execPath, [publint, 'run', await pack(), '--strict'], projectRoot);
+    expect(output).toContain('All good');
+  });
+
+  test('its types resolve in every entry of "exports"', async () => {
+    const attw = join(projectRoot, 'node_modules/@arethetypeswrong/cli/dist/index.js');
+    const args = [attw, await pack(), '--profile', 'esm-only', '--format', 'json'];
+    const { analysis } = JSON.parse(await outputOf(process.execPath, args, projectRoot)) as TypesReport;
+    expect(analysis.problems.filter(({ resolutionKind }) => resolutionKind === 'node16-esm')).toEqual([]);
+    const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
+    const typed = Object.entries(analysis.entrypoints).filter(
+      ([entry, { resolutions }]) => entry.endsWith('.json') || resolutions['node16-esm']?.resolution?.isTypeScript,
+    );
+    expect(typed.map(([entry]) => entry).sort()).toEqual(Object.keys(exports).sort());
+  });
+});
