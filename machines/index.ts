@@ -1,3 +1,10 @@
-export { followerMachine } from './follower.ts';
-export { namespaceMachine } from './namespace.ts';
-export { supervisorMachine } from './supervisor.ts';
+export { type Connected, type FollowerContext, type FollowerEvent, followerMachine } from './follower.ts';
+export {
+  type ContextUpdatedEvent,
+  type ExpireEvent,
+  type NamespaceContext,
+  type NamespaceEvent,
+  type NamespaceInput,
+  namespaceMachine,
+} from './namespace.ts';
+export { type SupervisorEvent, supervisorMachine } from './supervisor.ts';

@@ -24,11 +24,13 @@ export type BatchOperation =
   | ({ readonly operation: 'delete'; readonly key: string } & Omit<RemoveOptions, 'agent'>)
   | ({ readonly operation: 'touch'; readonly key: string } & Omit<WriteOptions, 'agent'>);
 
-interface InNamespace {
+/** A command in one namespace. */
+export interface InNamespace {
   /** Default: `default`. */
   readonly namespace?: string | undefined;
 }
-interface OfKey extends InNamespace {
+/** A command about one key. */
+export interface OfKey extends InNamespace {
   readonly key: string;
 }
 

@@ -83,7 +83,10 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly inspector?: boolean | InspectorOptions | undefined;
   /** Source of time. Default: the clock of the machine. */
   readonly clock?: Clock | undefined;
-  /** Replaced parts. Only for tests. */
+  /**
+   * Replaced parts. Only for tests.
+   * @internal
+   */
   readonly internals?: InternalOptions | undefined;
 }
 

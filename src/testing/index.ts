@@ -1,3 +1,4 @@
-export { type ContextCacheSuiteOptions, contextCacheSuite } from './context-cache-suite.ts';
-export { snapshotStoreSuite } from './snapshot-store-suite.ts';
-export { updateLogSuite } from './update-log-suite.ts';
+export { type CacheUnderTest, type ContextCacheSuiteOptions, contextCacheSuite } from './context-cache-suite.ts';
+export { type SnapshotStoreSuiteOptions, type StoreUnderTest, snapshotStoreSuite } from './snapshot-store-suite.ts';
+export type { LogUnderTest } from './update-log-samples.ts';
+export { type UpdateLogSuiteOptions, updateLogSuite } from './update-log-suite.ts';

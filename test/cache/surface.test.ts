@@ -9,7 +9,7 @@ import * as nats from '../../src/nats.ts';
 import { projectRoot } from '../support/dist.ts';
 
 /** The source of each entry of "exports" that is a program for users of the cache. */
-const ENTRIES = ['index', 'backup', 'inspector', 'nats', 'testing/index'];
+const ENTRIES = ['index', 'backup', 'inspector', 'nats', 'types', 'testing/index'];
 
 /** The names that the public specification asks for. */
 const SPECIFIED = [

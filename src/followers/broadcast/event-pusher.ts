@@ -29,7 +29,10 @@ export interface ContextUpdateEventPusherOptions {
   readonly window?: { readonly messages?: number; readonly bytes?: number } | undefined;
   /** Source of time. Default: the machine's clock. */
   readonly clock?: Clock | undefined;
-  /** Opens a connection; for tests. Default: the client of NATS. */
+  /**
+   * Opens a connection; for tests. Default: the client of NATS.
+   * @internal
+   */
   readonly openLink?: OpenLink | undefined;
 }
 
