@@ -80,6 +80,11 @@ export function shareOptions<Logic extends AnyActorLogic>(actor: Actor<Logic>, s
   actor.options = shared;
 }
 
+/** Returns the parent of an XState actor; `undefined` for the root of a system. No documented field names it. */
+export function parentOf(actor: object): object | undefined {
+  return (actor as { readonly _parent?: object })._parent;
+}
+
 function listsOf(actor: object): Lists {
   return actor as Lists;
 }

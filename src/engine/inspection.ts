@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parentOf } from '../actors/lean-actor.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
@@ -174,6 +175,11 @@ export class Inspection {
   inspectActors(observer: (event: unknown) => void): () => void {
     const subscription = this.#parts.supervisor.actor.system.inspect({ next: observer });
     return () => subscription.unsubscribe();
+  }
+
+  /** Returns the parent of an actor that {@link Inspection.inspectActors} reports; `undefined` for the supervisor. */
+  parentOf(actor: object): object | undefined {
+    return parentOf(actor);
   }
 
   /** Returns the total size of the files in the data directory; `undefined` in memory. */

@@ -14,13 +14,15 @@ export async function openSource(source: ReplaySource, settings: SourceSettings)
   if (typeof source === 'string') return openPath(source, settings);
   if (typeof source === 'object' && source !== null) {
     if (source instanceof Uint8Array) return iterableSource([source], settings);
-    if ('natsUrl' in source) return openStreamSource(source as StreamSource, settings);
-    if (Symbol.asyncIterator in source || Symbol.iterator in source) {
-      return iterableSource(source as ReplayIterable, settings);
-    }
+    if (!isIterable(source)) return openStreamSource(source as StreamSource, settings);
+    return iterableSource(source, settings);
   }
   const message = 'A replay reads a path, an iterable of lines or updates, or { natsUrl, stream }.';
   throw new ContextCacheError('INVALID_OPTION', message);
+}
+
+function isIterable(source: object): source is ReplayIterable {
+  return Symbol.asyncIterator in source || Symbol.iterator in source;
 }
 
 async function openPath(path: string, settings: SourceSettings): Promise<RecordSource> {

@@ -3,8 +3,9 @@ import type { Consumer, JetStreamApiError, JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { optionNames } from '../core/options.ts';
 import { parseNatsAddress } from '../followers/broadcast/nats-address.ts';
-import { connectNats } from '../followers/broadcast/nats-connect.ts';
+import { connectNats, NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { Candidate, CandidateBatch } from './candidate.ts';
 import { readMessage } from './public-record.ts';
 import type { RawRecord } from './record.ts';
@@ -18,6 +19,14 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const LEAST_EXPIRES_MS = 1_000;
 const NO_STREAM = 10_059;
 
+const SOURCE = optionNames<StreamSource>('The stream source of replay', {
+  natsUrl: true,
+  stream: true,
+  subject: true,
+  connection: NATS_CONNECTION,
+  timeoutMs: true,
+});
+
 /**
  * Connects and looks up the stream. Its messages are read on demand.
  *
@@ -25,6 +34,7 @@ const NO_STREAM = 10_059;
  *   `INVALID_OPTION`.
  */
 export async function openStreamSource(source: StreamSource, settings: SourceSettings): Promise<RecordSource> {
+  SOURCE.check(source);
   const timeoutMs = source.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   if (typeof source.stream !== 'string' || source.stream === '' || !(timeoutMs > 0)) {
     throw new ContextCacheError('INVALID_OPTION', 'A stream source needs a stream, and a timeoutMs above 0.');

@@ -24,18 +24,20 @@ export interface Exchange {
 /** Handler of one path. */
 export interface Route {
   readonly method: 'GET' | 'POST';
+  /** Names of the query parameters; a request with any other is refused. Default: none. */
+  readonly parameters?: readonly string[] | undefined;
   readonly answer: (exchange: Exchange) => Promise<void>;
 }
 
 /** The handlers by path. */
 export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/command', { method: 'POST', answer: command }],
-  ['/v1/apply', { method: 'POST', answer: apply }],
-  ['/v1/dump', { method: 'GET', answer: dump }],
-  ['/v1/log', { method: 'GET', answer: log }],
-  ['/v1/history', { method: 'GET', answer: history }],
-  ['/v1/diff', { method: 'GET', answer: diff }],
-  ['/v1/watch', { method: 'GET', answer: watch }],
+  ['/v1/apply', { method: 'POST', parameters: ['keepGoing', 'acks'], answer: apply }],
+  ['/v1/dump', { method: 'GET', parameters: ['namespace', 'at'], answer: dump }],
+  ['/v1/log', { method: 'GET', parameters: ['from', 'to', 'namespace'], answer: log }],
+  ['/v1/history', { method: 'GET', parameters: ['key', 'namespace'], answer: history }],
+  ['/v1/diff', { method: 'GET', parameters: ['a', 'b', 'namespace'], answer: diff }],
+  ['/v1/watch', { method: 'GET', parameters: ['namespace', 'key', 'since', 'snapshot'], answer: watch }],
   ['/v1/health', { method: 'GET', answer: health }],
   ['/v1/snapshots', { method: 'GET', answer: snapshots }],
 ]);

@@ -4,6 +4,7 @@ import type { SnapshotInfo } from '../backup.ts';
 import type { AgentContextCache, Clock } from '../index.ts';
 import { HttpGuard } from '../wire/http-guard.ts';
 import { HttpListener } from '../wire/http-listener.ts';
+import { checkParameters } from '../wire/http-query.ts';
 import { refuse } from '../wire/http-response.ts';
 import { ROUTES, type Route } from './http-routes.ts';
 
@@ -39,7 +40,8 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * | `GET /v1/health` | the health of the cache |
  * | `GET /v1/snapshots` | the stored snapshots |
  *
- * An error after the start of the answer is its last line.
+ * A parameter that the address does not take is refused with status 400. An error after the start of the answer is its
+ * last line.
  *
  * @example
  * ```ts
@@ -114,5 +116,6 @@ async function route(options: HttpServerOptions, guard: HttpGuard, asked: Asked)
     const message = 'Send "Content-Type: application/json" or "application/x-ndjson".';
     return refuse(response, 415, 'INVALID_COMMAND', message);
   }
+  checkParameters(searchParams, pathname, found.parameters ?? []);
   await found.answer({ ...asked, cache, snapshots, query: searchParams });
 }

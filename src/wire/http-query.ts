@@ -1,9 +1,29 @@
 import type { IncomingMessage } from 'node:http';
 import { ContextCacheError } from '../core/errors.ts';
+import { nearest } from '../core/nearest.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
 import { type PositionOrDate, parsePosition } from './position.ts';
 
 /** Parsers of queries and bodies. Bad input throws `INVALID_OPTION` or `INVALID_COMMAND`. */
+
+/**
+ * Refuses a parameter that the address does not take, because a mistyped one that is ignored changes the answer: a dump
+ * with `?namesapce=trip` would be a dump of everything.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`, with the nearest name.
+ */
+export function checkParameters(query: URLSearchParams, address: string, known: readonly string[]): void {
+  for (const name of query.keys()) {
+    if (known.includes(name)) continue;
+    const near = nearest(name, known);
+    const takes = known.length === 0 ? 'It takes none.' : `It takes ${known.join(', ')}.`;
+    const remedy = near === undefined ? takes : `Did you mean ${near}?`;
+    throw new ContextCacheError(
+      'INVALID_OPTION',
+      `${address} has no parameter ${JSON.stringify(name.slice(0, 60))}. ${remedy}`,
+    );
+  }
+}
 
 /** Parses a flag: `?name`, `?name=true`. */
 export function flag(query: URLSearchParams, name: string): boolean {

@@ -37,6 +37,18 @@ test('meta describes the cache and the permissions', async () => {
   expect(meta.foreignUrl).toBe(`ws://127.0.0.1:${looking.inspector.port}/api/foreign?token=${looking.inspector.token}`);
 });
 
+test('refuses a query parameter that the address does not take, with the nearest name', async () => {
+  const { looking } = await look();
+  for (const [path, message] of [
+    ['/api/updates?namesapce=x', '/api/updates has no parameter "namesapce". Did you mean namespace?'],
+    ['/api/diff?a=0&b=0&agnet=x', '/api/diff has no parameter "agnet". Did you mean agent?'],
+    ['/api/health?x', '/api/health has no parameter "x". It takes none.'],
+  ] as const) {
+    const response = await looking.fetch(path);
+    expect([response.status, await response.json()]).toEqual([400, { error: { code: 'INVALID_OPTION', message } }]);
+  }
+});
+
 test('overview counts namespaces, keys, bytes and updates', async () => {
   const { looking } = await filledAndOpened();
   const overview = await looking.ask('GET /api/overview');

@@ -102,6 +102,7 @@ test('sends its own actors to another inspector, redacted', async () => {
     const { actors } = await receiver.looking.ask('GET /api/foreign');
     const shown = actors.find(({ name }) => name === 'namespace:auth');
     expect(shown).toMatchObject({ states: ['ready'], machine: { id: 'namespace' } });
+    expect(shown?.parent).toBe(actors.find(({ name }) => name === 'supervisor')?.id);
   });
   await expect(look({ sendTo: 'http://x' })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
 });

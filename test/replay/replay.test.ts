@@ -151,6 +151,19 @@ describe('a source', () => {
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('refuses an unknown name in a stream source, with the nearest one', async () => {
+    const natsUrl = 'nats://127.0.0.1:1';
+    for (const [source, message] of [
+      [
+        { natsUrl, stream: 'S', subjct: 'ctx.a' },
+        'The stream source of replay has no option subjct. Did you mean subject?',
+      ],
+      [{ natsURL: natsUrl, stream: 'S' }, 'The stream source of replay has no option natsURL. Did you mean natsUrl?'],
+    ] as const) {
+      await expect(replay(source as never)).rejects.toMatchObject({ code: 'INVALID_OPTION', message });
+    }
+  });
+
   it('that another process has open is refused', async () => {
     const dataDir = await newDir();
     closing(await AgentContextCache.open({ dataDir }));

@@ -48,6 +48,20 @@ describe('the HTTP server', () => {
     }
   });
 
+  test('refuses a query parameter that the address does not take, with the nearest name', async () => {
+    for (const [path, message] of [
+      ['/v1/dump?namesapce=x', '/v1/dump has no parameter "namesapce". Did you mean namespace?'],
+      ['/v1/log?form=1', '/v1/log has no parameter "form". Did you mean from?'],
+      ['/v1/health?verbose', '/v1/health has no parameter "verbose". It takes none.'],
+      ['/v1/watch?limit=1', '/v1/watch has no parameter "limit". It takes namespace, key, since, snapshot.'],
+    ] as const) {
+      const { status, body } = await send(server, path);
+      expect([status, JSON.parse(body)]).toEqual([400, { error: { code: 'INVALID_OPTION', message } }]);
+    }
+    const mistyped = await send(server, '/v1/apply?keepGong', { method: 'POST', headers: JSON_BODY, body: setLine(1) });
+    expect([mistyped.status, mistyped.body]).toEqual([400, expect.stringContaining('Did you mean keepGoing?')]);
+  });
+
   test('answers commands, and errors with a matching status', async () => {
     expect(await sendCommand(server, { type: 'context.set', namespace: 'n', key: 'k', value: null })).toEqual({
       status: 200,

@@ -44,6 +44,8 @@ export interface BackupOptions {
   readonly full?: boolean | undefined;
 }
 
+const BACKUP_OPTIONS = optionNames<BackupOptions>('BackupManager.backup', { signal: true, full: true });
+
 /** A snapshot that was taken, and how much of it had to be written. */
 export interface BackupResult extends SnapshotInfo {
   readonly written: Readonly<Written>;
@@ -112,11 +114,13 @@ export class BackupManager {
    * stored snapshot has the same log and position and all its parts, it writes nothing and returns that one. A second
    * call waits for the first.
    *
-   * @throws {ContextCacheError} `OWNED_BY_ANOTHER` if the store belongs to another cache; the errors of the store. There
+   * @throws {ContextCacheError} `INVALID_OPTION`; `OWNED_BY_ANOTHER` if the store belongs to another cache; the errors of the store. There
    *   is no new snapshot then, unless the message says that only old ones could not be removed.
    */
   backup(capture: StateCapture, options: BackupOptions = {}): Promise<BackupResult> {
-    const result = this.#last.then(() => this.#backup(capture, options)).finally(() => capture.close());
+    const result = this.#last
+      .then(() => this.#backup(capture, BACKUP_OPTIONS.checked(options)))
+      .finally(() => capture.close());
     this.#last = result.catch(() => undefined);
     return result;
   }

@@ -16,7 +16,6 @@ interface Ref {
   readonly sessionId: string;
   readonly id?: string;
   readonly logic?: { readonly config?: unknown };
-  readonly _parent?: Ref;
   getSnapshot(): unknown;
 }
 interface InspectionEvent {
@@ -36,6 +35,7 @@ export class ActorSender {
   readonly #url: string;
   readonly #clock: Clock;
   readonly #redactor: Redactor;
+  readonly #parentOf: (actor: Ref) => Ref | undefined;
   readonly #stopInspecting: () => void;
   /** Actors introduced on this connection. */
   #introduced = new WeakSet<Ref>();
@@ -51,6 +51,7 @@ export class ActorSender {
     this.#url = url;
     this.#clock = clock;
     this.#redactor = redactor;
+    this.#parentOf = (actor) => cache.inspection.parentOf(actor) as Ref | undefined;
     this.#stopInspecting = cache.inspection.inspectActors((event) => this.#take(event as InspectionEvent));
     this.#connect();
   }
@@ -91,12 +92,13 @@ export class ActorSender {
   #introduce(actor: Ref, rootId: string | undefined): void {
     if (this.#introduced.has(actor)) return;
     this.#introduced.add(actor);
-    if (actor._parent !== undefined) this.#introduce(actor._parent, rootId);
+    const parent = this.#parentOf(actor);
+    if (parent !== undefined) this.#introduce(parent, rootId);
     const config = actor.logic?.config;
     this.#send({
       ...this.#common(rootId),
       ...{ type: '@xstate.actor', sessionId: actor.sessionId, name: actor.id ?? actor.sessionId },
-      ...{ parentId: actor._parent?.sessionId, snapshot: stateOf(actor.getSnapshot()) },
+      ...{ parentId: parent?.sessionId, snapshot: stateOf(actor.getSnapshot()) },
       definition: config === undefined ? undefined : JSON.stringify(config, namedFunctions),
     });
   }

@@ -5,7 +5,7 @@ import { ContextCacheError } from '../../core/errors.ts';
 import type { Inspector, InspectorOptions } from '../../engine/inspector-options.ts';
 import { HttpGuard } from '../../wire/http-guard.ts';
 import { HttpListener } from '../../wire/http-listener.ts';
-import { readJson } from '../../wire/http-query.ts';
+import { checkParameters, readJson } from '../../wire/http-query.ts';
 import { refuse, sendJson } from '../../wire/http-response.ts';
 import { statusOf, wireError } from '../../wire/wire-error.ts';
 import { ActorSender } from '../feeds/actor-sender.ts';
@@ -13,7 +13,7 @@ import type { Inspectable } from '../inspectable.ts';
 import type { Branch, ErrorAnswer } from '../protocol.ts';
 import { isAsset, sendAsset } from './assets.ts';
 import { FOREIGN_PATH, LIVE_PATH, LiveSockets } from './live-sockets.ts';
-import { ROUTES, type RouteRequest, WRITES } from './routes.ts';
+import { PARAMETERS, ROUTES, type RouteRequest, WRITES } from './routes.ts';
 import { Services } from './services.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -112,6 +112,7 @@ export class InspectorServer implements Inspector {
         'This inspector is read-only. To change anything, start it with --allow-write, or allowWrite in code.';
       return refuse(response, 403, 'FORBIDDEN', message);
     }
+    checkParameters(searchParams, pathname, PARAMETERS[address as keyof typeof ROUTES]);
     const body = request.method === 'POST' ? await bodyOf(request) : {};
     const route = ROUTES[address as keyof typeof ROUTES] as (request: RouteRequest) => unknown;
     const answer = await route({

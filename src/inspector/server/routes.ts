@@ -45,6 +45,36 @@ export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
   'POST /api/backup',
 ]);
 
+const TREE = ['prefix', 'separator', 'q', 'at', 'after', 'limit'];
+
+/** The names of the query parameters of each address. A request with any other is refused. */
+export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly string[] } = {
+  'GET /api/meta': [],
+  'GET /api/overview': [],
+  'GET /api/machines': [],
+  'GET /api/actors': ['q', 'status', 'sort', 'after', 'limit'],
+  'GET /api/actor-tree': TREE,
+  'GET /api/agents': ['limit'],
+  'GET /api/actor': ['id'],
+  'GET /api/updates': ['operation', 'namespace', 'key', 'agent', 'value', 'before', 'around', 'limit'],
+  'GET /api/update': ['position'],
+  'GET /api/namespaces': TREE,
+  'GET /api/keys': ['namespace', ...TREE],
+  'GET /api/search': ['q', 'at', 'after', 'limit'],
+  'GET /api/entry': ['namespace', 'key', 'at'],
+  'GET /api/history': ['namespace', 'key', 'after', 'limit'],
+  'POST /api/set': [],
+  'POST /api/delete': [],
+  'GET /api/view': ['at'],
+  'GET /api/timeline': ['points'],
+  'GET /api/diff': ['a', 'b', 'namespace', 'agent', 'after', 'limit'],
+  'POST /api/fork': [],
+  'GET /api/health': [],
+  'POST /api/backup': [],
+  'POST /api/verify': [],
+  'GET /api/foreign': [],
+};
+
 /** The answer to each address. */
 export const ROUTES: Routes = {
   'GET /api/meta': ({ services, allowWrite, foreignUrl }) => services.meta(allowWrite, foreignUrl),

@@ -49,6 +49,16 @@ describe('writing and loading', () => {
     await fc.assert(property, fcOptions(60));
   });
 
+  test('refuses an unknown option of a backup by name, stores nothing and closes the capture', async () => {
+    const { world, manager } = setUp();
+    world.set('a', 'k', 1);
+    await expect(manager.backup(world.capture(), { ful: true } as never)).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: 'BackupManager.backup has no option ful. Did you mean full?',
+    });
+    expect([await manager.list(), world.open]).toEqual([[], 0]);
+  });
+
   test('an entry without a value (kept by a primary of the user) comes back without one', async () => {
     const { world, manager, loader } = setUp();
     world.set('a', 'k', 1, { value: undefined });
