@@ -42,10 +42,10 @@ export const followerMachine = setup({
     gather: () => {},
   },
   guards: {
-    /** Whether enough undelivered updates have gathered, or have waited long enough. */
+    /** `true` if enough undelivered updates have gathered, or have waited long enough. */
     isDue: () => false,
     mustResync: ({ event }) => 'output' in event && event.output === 'resync',
-    /** Whether so many attempts failed in a row that an operator should check the destination. */
+    /** `true` if so many attempts failed in a row that an operator should check the destination. */
     isStalled: () => false,
   },
   delays: {

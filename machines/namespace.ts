@@ -8,7 +8,7 @@ export interface NamespaceContext {
   readonly state: NamespaceState;
   /** Requests that wait for their turn, in order. */
   readonly waiting: (Request | ExpireEvent)[];
-  /** Whether `state` includes the entries that the primary already held. */
+  /** `true` if `state` includes the entries that the primary already held. */
   hydrated: boolean;
   /** Emits an applied update to the listeners of the actor. */
   readonly emit: (event: ContextUpdatedEvent) => void;
@@ -58,7 +58,7 @@ export const namespaceMachine = setup({
   },
   guards: {
     isHydrated: () => true,
-    /** Whether the primary is asynchronous, so that a command takes more than one turn. */
+    /** `true` if the primary is asynchronous, so that a command takes more than one turn. */
     primaryIsAsynchronous: () => false,
     hasWaiting: () => false,
     isDropped: () => false,

@@ -7,7 +7,7 @@ interface Wake {
   readonly at: number;
 }
 
-/** Wakes that are not needed any more are looked for once there are this many more than twice the namespaces. */
+/** Number of wakes beyond twice the number of namespaces from which on superfluous wakes are discarded. */
 const SPARE_WAKES = 64;
 
 /** One timer for the expiries of all namespaces; none if nothing will expire. */
@@ -26,7 +26,7 @@ export class ExpirySchedule {
     this.#registry = registry;
   }
 
-  /** How many wakes are kept. */
+  /** Number of wakes. */
   get size(): number {
     return this.#queue.length;
   }
@@ -46,7 +46,7 @@ export class ExpirySchedule {
 
   /**
    * Discards the wakes of namespaces that were dropped or have an earlier one: with a long TTL they would pile up until
-   * it is over. Keeps at most one for each namespace.
+   * it ends. Keeps at most one per namespace.
    */
   #tidy(): void {
     const kept = new Map<string, Wake>();

@@ -10,8 +10,8 @@ import {
 } from 'xstate';
 
 /*
- * The only file that touches fields of XState that are not in its documentation, with what each saves. XState 5.33 is
- * assumed; a field that a later version moves or renames is left alone, and only the gain is lost.
+ * The only file that uses undocumented fields of XState. Each comment names the gain or the reason. XState 5.33 is
+ * assumed. If a later version moves or renames a field, only its gain or its report is lost.
  */
 
 /** The lists of subscribers and listeners of an XState actor. */

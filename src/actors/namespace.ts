@@ -111,7 +111,7 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
         executor.hydrateAtOnce(state, at, scope.emit);
         const { emit } = scope;
         if (inLane && hydrated && !isDropped(state)) {
-          return { ...ready, context: { state, hydrated, emit, waiting: NOBODY } };
+          return { ...ready, context: { state, hydrated, emit, waiting: NONE_WAITING } };
         }
         return machine.getInitialSnapshot(scope as never, { state, hydrated, emit });
       },
@@ -130,8 +130,8 @@ export function createNamespaceLogic(deps: NamespaceDeps): NamespaceLogic {
 }
 
 /** The empty queue of every namespace in the lane: commands wait only for an asynchronous primary. */
-const NOBODY: NamespaceContext['waiting'] = [];
-Object.freeze(NOBODY);
+const NONE_WAITING: NamespaceContext['waiting'] = [];
+Object.freeze(NONE_WAITING);
 
 /** Returns whether the namespace was dropped: it has a position but no version. */
 function isDropped({ version, position }: NamespaceState): boolean {
@@ -159,7 +159,7 @@ export function crashed(cause: unknown): ContextCacheError {
 
 /** Executes commands and expiries on the state of a namespace, for the lane and the machine alike. */
 class Executor {
-  /** Whether the primary is asynchronous, so that a command takes more than one turn. */
+  /** `true` if the primary is asynchronous, so that a command takes more than one turn. */
   readonly asynchronous: boolean;
   readonly #log: UpdateLog;
   readonly #primary: BaseContextCache | undefined;
@@ -337,7 +337,7 @@ class Executor {
     }
   }
 
-  /** The update as the state keeps it. */
+  /** Returns the update as the state keeps it. */
   #shown(update: Update): Update {
     return this.#primary === undefined || update.operation !== 'set' ? update : withoutValue(update);
   }
@@ -353,7 +353,7 @@ function decided(state: NamespaceState, request: Request): PendingUpdate[] | und
   }
 }
 
-/** The primary keeps the values, the state everything else. */
+/** Returns the update without its value, which the primary keeps. */
 function withoutValue(update: Update): Update {
   return { ...update, value: undefined as unknown as null };
 }

@@ -32,7 +32,7 @@ const REPORTS = ['xstate.done.actor.', 'xstate.error.actor.'] as const;
 
 /**
  * Gives the reports of all actors one type. XState keeps every type that a machine has seen for as long as the machine
- * exists, so each dropped namespace would leave 350 bytes behind. `actorId` says which actor it was.
+ * exists, so each dropped namespace would leave 350 bytes behind. `actorId` identifies the actor.
  */
 function withCommonType(event: SupervisorEvent): SupervisorEvent {
   const prefix = REPORTS.find((each) => event.type.startsWith(each));
@@ -269,7 +269,7 @@ export class Supervisor {
     record.state = state;
     record.actor = undefined;
     record.status = 'resident';
-    // It crashed at its drop, which counts: there is no such namespace any more, and what has waited begins anew.
+    // The namespace crashed while it was dropped. The drop counts, so the waiting commands are sent again to a new one.
     if (state.version === 0) this.registry.release(record);
     for (const request of record.takeHeld()) this.#route(request);
     this.#scheduleExpiry(record);

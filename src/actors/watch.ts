@@ -44,7 +44,7 @@ export interface WatchDeps {
 
 /** An update as a watcher sees it. */
 export interface WatchedUpdate extends Update {
-  /** Whether this is an entry of the initial snapshot (`include: 'snapshot'`); `position` is that of the snapshot. */
+  /** `true` if this is an entry of the initial snapshot (`include: 'snapshot'`); `position` is that of the snapshot. */
   readonly snapshot: boolean;
   /** Number of updates left out before this one: in a full buffer, a later update replaces those of the same key. */
   readonly skipped: number;

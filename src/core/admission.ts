@@ -25,7 +25,7 @@ export const MAX_BATCH_OPERATIONS = 1_000_000;
 
 /**
  * Checks commands and creates their {@link Request}s, or throws before anything has changed. Methods, typed commands,
- * files, HTTP and NATS all come through here.
+ * files, HTTP and NATS all use these checks.
  */
 export class Admission {
   readonly #door: ValueDoor;
@@ -187,12 +187,12 @@ function invalid(problem: string, cause?: unknown): ContextCacheError {
   return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}${end}`, { cause });
 }
 
-/** Fields of a command or a step: which it must have and which it may have. The compiler holds the list to the type. */
+/** The required and the optional fields of a command or a step. The compiler checks the list against the type. */
 type FieldsOf<Command, Discriminator extends PropertyKey> = {
   readonly [Name in Exclude<keyof Command, Discriminator>]-?: object extends Pick<Command, Name> ? 'may' : 'must';
 };
 
-/** The same, for looking up. */
+/** The same fields, as sets for look-ups. */
 interface Fields {
   readonly must: readonly string[];
   /** These, and those it may have. */

@@ -18,7 +18,7 @@ export function apply(state: NamespaceState, update: Update): void {
   }
   if (update.operation === 'clear_namespace') state.clear();
   else applyToKey(state, update, update.key as string);
-  // A dropped namespace is one that has never been: its next update has version 1 again.
+  // A dropped namespace counts as one that never existed: its next update has version 1.
   state.version = update.drop ? 0 : update.version;
   state.position = update.position;
 }

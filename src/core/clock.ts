@@ -1,6 +1,6 @@
 /**
- * The only door to time. The core never asks for it; everything at the edge asks through this port, so that a test
- * (or a simulation) can own the clock. XState's `SimulatedClock` satisfies it.
+ * The only source of time. The core never reads it; everything else reads it through this port, so that a test or a
+ * simulation can control the clock. XState's `SimulatedClock` satisfies it.
  */
 export interface Clock {
   /** Epoch milliseconds. */
@@ -15,7 +15,7 @@ export interface Clock {
 /** Node refuses longer delays and fires at once instead. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
-/** The machine's clock. */
+/** The system clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)),

@@ -59,13 +59,13 @@ export type QueryCommand =
 export interface BackupSettings {
   /** Seconds between two snapshots (`periodic`), or at least between two (`on_change`). Default 300. */
   readonly interval: number;
-  /** When a snapshot is taken: every interval, when something has changed, or only when asked. Default `periodic`. */
+  /** When a snapshot is taken: every interval, when something has changed, or only on request. Default `periodic`. */
   readonly mode: 'periodic' | 'on_change' | 'manual';
-  /** How many snapshots stay. Default 5, at least 1. */
+  /** Number of snapshots kept. Default 5, at least 1. */
   readonly keep: number;
 }
 
-/** Changes of the backup's settings. What is absent stays as it is. */
+/** Changes to the backup's settings. A setting that is absent stays unchanged. */
 export interface BackupSettingsChange extends Partial<Pick<BackupSettings, 'mode' | 'keep'>> {
   /**
    * The interval: a number of **seconds**, or a string such as `'10s'` or `'5m'`. More than 0, at most 30 days. This
@@ -118,11 +118,11 @@ export interface Acknowledgement {
   readonly version: number;
   /** Position of the command's last update; if it changed nothing, a position at which nothing had to change. */
   readonly position: number;
-  /** Whether the command caused an update. */
+  /** `true` if the command caused an update. */
   readonly changed: boolean;
 }
 
-/** A step of a data command after validation: names checked, value admitted, durations made instants. */
+/** A step of a data command after validation: names checked, value admitted, durations turned into instants. */
 export interface Step {
   readonly operation: 'set' | 'delete' | 'touch';
   readonly key: string;

@@ -37,7 +37,7 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
   });
 }
 
-/** Later steps see what earlier ones of the batch did. */
+/** Returns the updates of a batch. Later steps see the results of earlier ones. */
 function decideBatch(state: NamespaceState, request: Request, steps: readonly Step[]): PendingUpdate[] {
   const updates: PendingUpdate[] = [];
   const versions = new Map<string, number>();

@@ -1,7 +1,7 @@
 /**
- * Every error this package throws or rejects with. `code` is stable and made for programs, the message for people:
- * it names the offending thing and the remedy, and never holds a value or a key of the cache beyond what the caller
- * has just passed.
+ * Every error this package throws or rejects with. `code` is stable and meant for programs, the message for people:
+ * it names the offending thing and the remedy, and contains no value or key of the cache other than those
+ * that the caller has just passed.
  */
 
 /** The stable codes of {@link ContextCacheError}. */
@@ -34,7 +34,7 @@ export type ErrorCode =
   | 'INVARIANT';
 
 /**
- * The one error class of the package; tell kinds apart by {@link ContextCacheError.code}.
+ * The base class of all errors of the package. {@link ContextCacheError.code} gives the kind.
  *
  * @example
  * ```ts
@@ -54,7 +54,7 @@ export class ContextCacheError extends Error {
   }
 }
 
-/** A value that may not enter the cache; `path` leads to the offending place inside it, as in `$.tags[2]`. */
+/** A value that may not enter the cache; `path` leads to the invalid part inside it, as in `$.tags[2]`. */
 export class InvalidValueError extends ContextCacheError {
   readonly path: string;
 

@@ -1,12 +1,12 @@
 import { ContextCacheError } from './errors.ts';
 
-/** Bytes a namespace or a key may have at the most, in UTF-8. */
+/** Largest size of a namespace or a key, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 1024;
 
-/** The namespace that is always there and that every call means when it names none. */
+/** The namespace that always exists, and that a call uses if it names none. */
 export const DEFAULT_NAMESPACE = 'default';
 
-/** A UTF-16 unit becomes at most three bytes of UTF-8, so that a name this short need not be measured. */
+/** A UTF-16 unit becomes at most three bytes of UTF-8, so a name up to this length needs no measuring. */
 const SURELY_SHORT = Math.floor(MAX_NAME_BYTES / 3);
 
 /**
@@ -44,8 +44,8 @@ function throwUnlessValid(what: string, name: unknown): void {
 }
 
 /**
- * The order of names wherever they are listed: by Unicode code point, which is also the order of their UTF-8 bytes
- * and so the same in every language. JavaScript's own `<` differs for characters beyond U+FFFF.
+ * Compares names by Unicode code point, the order of all lists of names. It is also the order of their UTF-8 bytes, and
+ * so the same in every language. JavaScript's own `<` differs for characters beyond U+FFFF.
  */
 export function compareNames(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
@@ -70,7 +70,7 @@ export function encodeNamespace(namespace: string): string {
   return namespace.replace(/[%:]/g, (character) => (character === '%' ? '%25' : '%3A'));
 }
 
-/** The inverse of {@link encodeNamespace}. */
+/** Decodes what {@link encodeNamespace} returned. */
 export function decodeNamespace(encoded: string): string {
   return encoded.replace(/%25|%3A/g, (code) => (code === '%25' ? '%' : ':'));
 }

@@ -53,7 +53,7 @@ export class NamespaceState {
   #deadlines: TinyQueue<Deadline> | undefined;
   /** The last lookup, until something changes: a decision about a key is followed by its update. */
   #sought: string | undefined;
-  #place = -1;
+  #slot = -1;
   #captures: Set<Capture> | undefined;
 
   constructor(name: string) {
@@ -66,16 +66,16 @@ export class NamespaceState {
 
   /** Returns the version of an entry; 0 if the key is missing. */
   versionOf(key: string): number {
-    const place = this.#entries.find(key);
+    const slot = this.#entries.find(key);
     this.#sought = key;
-    this.#place = place;
-    return place < 0 ? 0 : this.#entries.versionAt(place);
+    this.#slot = slot;
+    return slot < 0 ? 0 : this.#entries.versionAt(slot);
   }
 
   /** Returns whether the key has an entry that has not expired at `now`. */
   isLive(key: string, now: number): boolean {
-    const place = this.#entries.find(key);
-    return place >= 0 && this.#entries.expiresAt(place) > now;
+    const slot = this.#entries.find(key);
+    return slot >= 0 && this.#entries.expiresAt(slot) > now;
   }
 
   /** Returns the instant at which the next entry expires; `Infinity` if none does. */
@@ -83,8 +83,8 @@ export class NamespaceState {
     for (;;) {
       const next = this.#deadlines?.peek();
       if (next === undefined) return Number.POSITIVE_INFINITY;
-      const place = this.#entries.find(next.key);
-      if (place >= 0 && this.#entries.expiresAt(place) === next.at) return next.at;
+      const slot = this.#entries.find(next.key);
+      if (slot >= 0 && this.#entries.expiresAt(slot) === next.at) return next.at;
       this.#deadlines?.pop();
     }
   }
@@ -104,18 +104,18 @@ export class NamespaceState {
     agent: string | null,
     bytes: number,
   ): void {
-    const place = key === this.#sought ? this.#place : this.#entries.find(key);
-    const createdAt = place < 0 ? at : this.#entries.createdAt(place);
-    this.#put(key, place, value, version, createdAt, at, expiresAt, agent, bytes);
+    const slot = key === this.#sought ? this.#slot : this.#entries.find(key);
+    const createdAt = slot < 0 ? at : this.#entries.createdAt(slot);
+    this.#put(key, slot, value, version, createdAt, at, expiresAt, agent, bytes);
   }
 
   /** Changes everything but the value. Does nothing if the key is missing. For `apply` only. */
   touch(key: string, version: number, at: number, expiresAt: number | null, agent: string | null): void {
     const entries = this.#entries;
-    const place = entries.find(key);
-    if (place < 0) return;
-    const value = entries.valueAt(place);
-    this.#put(key, place, value, version, entries.createdAt(place), at, expiresAt, agent, entries.bytesAt(place));
+    const slot = entries.find(key);
+    if (slot < 0) return;
+    const value = entries.valueAt(slot);
+    this.#put(key, slot, value, version, entries.createdAt(slot), at, expiresAt, agent, entries.bytesAt(slot));
   }
 
   /** Stores an entry unchanged. */
@@ -126,7 +126,7 @@ export class NamespaceState {
 
   #put(
     key: string,
-    place: number,
+    slot: number,
     value: JsonValue | undefined,
     version: number,
     createdAt: number,
@@ -139,24 +139,24 @@ export class NamespaceState {
     this.#sought = undefined;
     const deadline = expiresAt ?? Number.POSITIVE_INFINITY;
     let before = Number.POSITIVE_INFINITY;
-    if (this.#captures !== undefined) this.#record(key, place);
-    if (place >= 0) {
-      this.bytes -= entries.bytesAt(place);
-      before = entries.expiresAt(place);
+    if (this.#captures !== undefined) this.#record(key, slot);
+    if (slot >= 0) {
+      this.bytes -= entries.bytesAt(slot);
+      before = entries.expiresAt(slot);
     }
-    entries.set(key, place, value, version, createdAt, updatedAt, deadline, agent, bytes);
+    entries.set(key, slot, value, version, createdAt, updatedAt, deadline, agent, bytes);
     this.bytes += bytes;
     if (deadline !== Number.POSITIVE_INFINITY && deadline !== before) this.#schedule(deadline, key);
   }
 
   /** For `apply`. */
   remove(key: string): void {
-    const place = this.#entries.find(key);
-    if (place < 0) return;
+    const slot = this.#entries.find(key);
+    if (slot < 0) return;
     this.#sought = undefined;
-    if (this.#captures !== undefined) this.#record(key, place);
-    this.bytes -= this.#entries.bytesAt(place);
-    this.#entries.delete(key, place);
+    if (this.#captures !== undefined) this.#record(key, slot);
+    this.bytes -= this.#entries.bytesAt(slot);
+    this.#entries.delete(key, slot);
   }
 
   /** For `apply`. */
@@ -185,8 +185,8 @@ export class NamespaceState {
     if (this.#captures?.size === 0) this.#captures = undefined;
   }
 
-  #record(key: string, place: number): void {
-    const previous = place < 0 ? undefined : this.#entries.recordAt(place);
+  #record(key: string, slot: number): void {
+    const previous = slot < 0 ? undefined : this.#entries.recordAt(slot);
     for (const capture of this.#captures ?? []) capture.take(key, previous);
   }
 
@@ -287,12 +287,12 @@ export class Capture {
   }
 }
 
-/** The same in a state of its own. */
+/** Returns a copy of a state. */
 export function copyOf({ name, version, position, entries }: NamespaceState): NamespaceState {
   return filled(name, version, position, entries);
 }
 
-/** A capture in a state of its own. */
+/** Returns a capture as a separate state. */
 export function stateOfCapture(capture: Capture): NamespaceState {
   return filled(capture.name, capture.version, capture.position, capture.entries());
 }

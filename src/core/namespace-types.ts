@@ -21,10 +21,10 @@ type AnyKeys = { readonly [key: string]: JsonValue };
 
 export type DefaultNamespace = typeof DEFAULT_NAMESPACE;
 
-/** Whether `S` is a set of schemas, as the compiler infers it from `schemas`. */
+/** `true` if `S` is a set of schemas, as the compiler infers it from `schemas`. */
 type IsSchemas<S> = [keyof S] extends [never] ? true : [S[keyof S]] extends [NamespaceSchema] ? true : false;
 
-/** Whether `S` is the type of schemas that are not known in detail: then every namespace may hold anything. */
+/** `true` if `S` is the type of schemas that are not known in detail. Then every namespace may hold anything. */
 type IsAnySchemas<S> = string extends keyof S ? IsSchemas<S> : false;
 
 /** The names that a name of `S` stands for: itself, or all that start with what precedes its `*`. */
@@ -78,7 +78,7 @@ export type KeyOf<S, N> =
 /** The type of a value that is read, deeply readonly as every value of the cache is. */
 export type ValueOf<S, N, K> = DeepReadonly<OutputOf<FieldOf<SpaceOf<S, N>, K>>>;
 
-/** The type of a value that is written; with a schema, of what the schema takes. */
+/** The type of a value that is written. With a schema, the input type of the schema. */
 export type InputOf<S, N, K> = TakenBy<FieldOf<SpaceOf<S, N>, K>>;
 
 type OutputOf<T> = [T] extends [StandardSchemaV1] ? StandardSchemaV1.InferOutput<T> : T;
@@ -111,7 +111,7 @@ export type KeyArgument<S, N, K> = [N] extends [NamespaceOf<S>]
     ? NoDefaultNamespace
     : K;
 
-/** What the compiler shows if a cache without a `default` namespace is used without a namespace. */
+/** The compiler's message if a cache without a `default` namespace is used without a namespace. */
 interface NoDefaultNamespace {
   readonly error: 'This cache types no default namespace: name the namespace.';
 }
@@ -123,7 +123,7 @@ type Accepted<T, V> = [JsonValue] extends [T] ? Storable<V> : DeepReadonly<T>;
 
 /**
  * `V` if JSON can hold it. An interface passes, although it is not assignable to {@link JsonValue} for lack of an index
- * signature. `V` is inferred from its first mention alone: a union would infer each of its parts apart.
+ * signature. Only the first mention of `V` infers it: a union would infer each of its parts separately.
  */
 type Storable<V> = V & NoInfer<JsonValue | Jsonlike<V>>;
 
@@ -138,7 +138,7 @@ type Jsonlike<V> = V extends JsonValue
         ? { readonly [K in keyof V]: Jsonlike<V[K]> }
         : never;
 
-/** Objects that would lose what they hold as JSON. */
+/** Objects that would lose their contents as JSON. */
 type NotJson =
   | ((...given: never[]) => unknown)
   | Date

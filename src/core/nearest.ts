@@ -13,7 +13,8 @@ function plain(word: string): string {
 }
 
 function distanceOf(word: string, name: string): number {
-  const begins = word.length > 2 && (name.startsWith(word) || word.startsWith(name));
+  // A name of one or two letters starts many words.
+  const begins = Math.min(word.length, name.length) > 2 && (name.startsWith(word) || word.startsWith(name));
   return begins ? Number(word !== name) : editDistance(word, name);
 }
 

@@ -20,7 +20,7 @@ export class OptionNames {
   readonly #names: Readonly<Record<string, true | OptionNames>>;
   readonly #elsewhere: () => readonly OptionNames[];
 
-  /** For {@link optionNames}, which holds `names` to a type. */
+  /** Called by {@link optionNames}, which checks `names` against a type. */
   constructor(
     owner: string,
     names: Readonly<Record<string, true | OptionNames>>,
@@ -32,8 +32,8 @@ export class OptionNames {
   }
 
   /**
-   * Checks the names of `options` and of the option objects inside it. An unknown name whose value is `undefined` is
-   * let pass, as it asks for nothing.
+   * Checks the names of `options` and of the option objects inside it. An unknown name whose value is `undefined`
+   * passes, because it has no effect.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`.
    */
@@ -54,7 +54,7 @@ export class OptionNames {
     return options;
   }
 
-  /** The option objects in which `name` is an option: this one, or one inside it. */
+  /** Yields the option objects in which `name` is an option: this one, or one inside it. */
   *ownersOf(name: string): Generator<OptionNames> {
     if (Object.hasOwn(this.#names, name)) yield this;
     for (const nested of this.#nested()) yield* nested.ownersOf(name);
@@ -101,8 +101,7 @@ export class OptionNames {
 }
 
 /**
- * Makes the list of the names of `Options`, to which the compiler holds it: a name that is missing or one too many is an
- * error.
+ * Creates the list of the names of `Options`. A missing or superfluous name is a compiler error.
  *
  * @param owner Name of the method or object that takes the options, as users write it: `watch`, `log`.
  *
@@ -120,7 +119,7 @@ export function optionNames<Options>(
   return new OptionNames(owner, names as Readonly<Record<string, true | OptionNames>>, elsewhere);
 }
 
-/** A name from outside, short enough for a message. */
+/** Returns a name from outside, shortened for a message. */
 function shown(name: string): string {
   return /^\w{1,60}$/.test(name) ? name : JSON.stringify(name.slice(0, 60));
 }

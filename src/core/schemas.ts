@@ -2,8 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ContextCacheError } from './errors.ts';
 
 /**
- * What the values of a namespace must look like: one schema for all of them, or one for each key (then any other key is
- * refused). Works with every library that implements Standard Schema (https://standardschema.dev). Schemas that validate
+ * The schema of a namespace: one for all its values, or one for each key (then any other key is refused). Works with every library that implements Standard Schema (https://standardschema.dev). Schemas that validate
  * asynchronously are refused, because a write is visible at once.
  */
 export type NamespaceSchema = StandardSchemaV1 | { readonly [key: string]: StandardSchemaV1 };

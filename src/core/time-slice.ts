@@ -15,7 +15,7 @@ export class TimeSlice {
     this.#endsAt = clock.now() + SLICE_MS;
   }
 
-  /** Whether the slice is used up; then call {@link TimeSlice.pause}. */
+  /** `true` when the slice is used up; then call {@link TimeSlice.pause}. */
   get over(): boolean {
     return this.#clock.now() >= this.#endsAt;
   }

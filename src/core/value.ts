@@ -65,7 +65,7 @@ export class ValueDoor {
 
   /** @throws {InvalidValueError} */
   admit(value: unknown): JsonValue {
-    // A getter in the value may come through this door again.
+    // A getter in the value may call this method again.
     const outer = this.#weight;
     this.#weight = 0;
     const copy = this.#tryQuickly(value);
@@ -74,7 +74,7 @@ export class ValueDoor {
     return copy === UNUSUAL || this.bytes > this.#limits.maxBytes ? this.#admitThoroughly(value) : copy;
   }
 
-  /** Keeps the path, so that an error can name it. Takes half as long again. */
+  /** Keeps the path, so that an error can name it. Takes 1.5 times as long. */
   #admitThoroughly(value: unknown): JsonValue {
     const walk = new ThoroughWalk(this.#limits);
     const copy = walk.run(value);

@@ -23,7 +23,7 @@ import {
 
 afterEach(() => void vi.restoreAllMocks());
 
-/** A fold that breaks for one key, while `broken` says so. */
+/** Returns a fold that throws for one key as long as `broken` is true. */
 function fragile(key: string | null, operation: Update['operation'] = 'set') {
   const control = { broken: true, calls: 0 };
   const fold: typeof apply = (state, update) => {
@@ -39,7 +39,7 @@ function fragile(key: string | null, operation: Update['operation'] = 'set') {
 const restart: CacheOptions['restart'] = { intensity: 2, periodMs: 1_000, backOffMs: 10 };
 
 describe('a namespace that crashes', () => {
-  it('rejects the command, comes back from the log with the same state, and its siblings never notice', async () => {
+  it('rejects the command and restarts from the log with the same state, without an effect on other namespaces', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock, failures } = makeCache({ internals, restart });
     await cache.set('a', { x: 1 }, 'n', { ttl: 500, agent: 'x' });
@@ -50,13 +50,13 @@ describe('a namespace that crashes', () => {
     const error = await cache.set('bad', 3, 'n').catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'NAMESPACE_UNAVAILABLE', cause: { message: 'the fold is broken' } });
     expect(cache.entries('n')).toEqual(before);
-    // Commands that come meanwhile wait, and the siblings do not.
+    // Commands to the crashed namespace wait; those to the others do not.
     const held = [cache.set('c', 1, 'n'), cache.delete('b', 'n'), cache.set('c', 2, 'n')];
     expect(await outcomeNow(held[0] as Promise<unknown>)).toBe('pending');
     expect(await cache.set('b', 2, 'sibling')).toMatchObject({ version: 2 });
     control.broken = false;
     clock.increment(0);
-    // The log had taken the update before the fold broke, so it counts.
+    // The log took the update before the fold threw, so it counts.
     expect(await Promise.all(held)).toMatchObject([{ version: 4 }, { version: 5 }, { version: 6 }]);
     expect(cache.entries('n').map(({ key, version }) => [key, version])).toEqual([
       ['a', 1],
@@ -74,7 +74,7 @@ describe('a namespace that crashes', () => {
     expect(cache.has('a', 'n')).toBe(false);
   });
 
-  it('in the middle of a batch comes back with the whole batch, as the log has it', async () => {
+  it('restarts with the whole batch of the log after a crash in the middle of it', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart });
     const batch = cache.batch(
@@ -93,7 +93,7 @@ describe('a namespace that crashes', () => {
     expect(await cache.set('d', 4, 'n')).toMatchObject({ version: 4 });
   });
 
-  it('is given up when it crashes too often, says so, and comes back when told', async () => {
+  it('is given up after too many crashes, reports it, and returns on a restart command', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock, failures } = makeCache({ internals, restart });
     await cache.set('a', 1, 'n');
@@ -111,7 +111,7 @@ describe('a namespace that crashes', () => {
     expect(cache.health()).toMatchObject({ status: 'degraded', namespaces: { failed: ['n'] } });
     expect(await codeOf(cache.set('a', 5, 'n'))).toBe('NAMESPACE_UNAVAILABLE');
     expect(failures.at(-1)?.error.message).toContain('given up');
-    // Reads and the others go on.
+    // Reads and the other namespaces continue.
     expect(cache.get('a', 'n')).toBe(10);
     expect(await cache.set('a', 1, 'sibling')).toMatchObject({ version: 1 });
     control.broken = false;
@@ -123,7 +123,7 @@ describe('a namespace that crashes', () => {
     expect(cache.entry('a', 'n')?.version).toBe(versions.length);
   });
 
-  it('is forgiven what lies further back than the period', async () => {
+  it('does not count crashes older than the period', async () => {
     const { internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart });
     for (let i = 0; i < 6; i += 1) {
@@ -134,7 +134,7 @@ describe('a namespace that crashes', () => {
     expect(cache.health().namespaces).toMatchObject({ failed: [], restarts: 6 });
   });
 
-  it('at its drop is gone, and what waits begins anew', async () => {
+  it('stays dropped if the drop crashes it, and the waiting commands create it again', async () => {
     const { control, internals } = fragile(null, 'clear_namespace');
     const { cache, clock } = makeCache({ internals, restart });
     await cache.set('a', 1, 'n');
@@ -150,7 +150,7 @@ describe('a namespace that crashes', () => {
     expect(await cache.set('b', 2, 'm')).toMatchObject({ version: 1 });
   });
 
-  it('comes back with its write when the log holds only the end of its earlier life', async () => {
+  it('restarts with its write if the log holds only the end of its earlier life', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart });
     await cache.set('a', 1, 'n');
@@ -166,7 +166,7 @@ describe('a namespace that crashes', () => {
     expect(cache.entries('n')).toMatchObject([{ key: 'bad', value: 3, version: 1 }]);
   });
 
-  it('comes back with its write when the log has released that meanwhile', async () => {
+  it('restarts with its write if the log has released it meanwhile', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart, log: { capacityUpdates: 2 } });
     await cache.set('a', 1, 'n');
@@ -197,7 +197,7 @@ describe('a namespace that crashes', () => {
     ]);
   });
 
-  it('holds only so many commands', async () => {
+  it('refuses commands beyond the limit of waiting ones', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart, maxWaiting: 2 });
     await codeOf(cache.set('bad', 1, 'n'));
@@ -209,7 +209,7 @@ describe('a namespace that crashes', () => {
     expect(cache.get('a', 'n')).toBe(2);
   });
 
-  it('ends what waits for it when the cache is shut down', async () => {
+  it('rejects the waiting commands when the cache is shut down', async () => {
     const { internals } = fragile('bad');
     const { cache } = makeCache({ internals, restart });
     await codeOf(cache.set('bad', 1, 'n'));
@@ -218,7 +218,7 @@ describe('a namespace that crashes', () => {
     expect(await outcomeNow(held)).toMatchObject({ error: { code: 'CLOSED' } });
   });
 
-  it('is not restarted a second time when it is told to while it waits for its turn', async () => {
+  it('restarts once if a restart command arrives while its restart is scheduled', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart });
     await codeOf(cache.set('bad', 1, 'n'));
@@ -231,7 +231,7 @@ describe('a namespace that crashes', () => {
     expect(await cache.set('a', 2, 'n')).toMatchObject({ version: 3 });
   });
 
-  it('while an entry expires does so, too, and the log has the expiry once', async () => {
+  it('restarts after a crash during an expiry, which the log then has once', async () => {
     const { control, internals } = fragile('a', 'expire');
     const { cache, clock } = makeCache({ internals, restart });
     await cache.set('a', 1, 'n', { ttl: 5 });
@@ -248,7 +248,7 @@ describe('a namespace that crashes', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a', 'n 3 set b']);
   });
 
-  it('over an asynchronous primary settles the command and those that wait', async () => {
+  it('settles the command and the waiting ones over an asynchronous primary', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock } = makeCache({ internals, restart, primaryCache: new LateCache() });
     await cache.set('a', 1, 'n');
@@ -263,8 +263,8 @@ describe('a namespace that crashes', () => {
   });
 });
 
-describe('the log refuses', () => {
-  it('the command is rejected, nothing changes, and the namespace goes on when the log does', async () => {
+describe('a log that refuses updates', () => {
+  it('rejects the command, changes nothing, and the namespace continues when the log does', async () => {
     const { cache, clock, log } = cacheOnFailingLog();
     await cache.set('a', 1, 'n', { ttl: 50 });
     log.refuses = true;
@@ -272,7 +272,7 @@ describe('the log refuses', () => {
     expect(cache.get('a', 'n')).toBe(1);
     log.refuses = false;
     expect(await cache.set('a', 3, 'n', { ttl: 50 })).toMatchObject({ version: 2 });
-    // What expires meanwhile waits for the log as well; it is no reason to give the namespace up.
+    // Expiries wait for the log as well, and do not count as crashes.
     log.refuses = true;
     for (let i = 0; i < 20; i += 1) {
       clock.increment(1_000);
@@ -286,8 +286,8 @@ describe('the log refuses', () => {
   });
 });
 
-describe('the log cannot be read when a namespace is to be restarted', () => {
-  it('those that wait are told, and the namespace comes back when the log does', async () => {
+describe('a log that cannot be read when a namespace must restart', () => {
+  it('rejects the waiting commands, and the namespace restarts when the log can be read', async () => {
     const { control, internals } = fragile('bad');
     const { cache, clock, log } = cacheOnFailingLog({ internals, restart });
     await cache.set('a', 1, 'n');

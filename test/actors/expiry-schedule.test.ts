@@ -9,7 +9,7 @@ function makeSchedule() {
   const registry = new NamespaceRegistry();
   const woken: string[] = [];
   const schedule = new ExpirySchedule(clock, (name, at) => void woken.push(`${name} ${at - START}`), registry);
-  /** As the supervisor does it; `remembers`: the record knows of the wake. */
+  /** Schedules a wake as the supervisor does. `remembers`: the record notes the wake. */
   const add = (name: string, at: number, remembers = true) => {
     const record = registry.inMemory(name) ?? registry.put(name, new NamespaceState(name));
     if (remembers) record.wakeAt = START + at;
@@ -28,7 +28,7 @@ it('discards the wakes of dropped namespaces', () => {
   expect(woken).toEqual(['stays 500']);
 });
 
-it('discards the wakes of earlier lives of a namespace that is there', () => {
+it('discards the wakes from earlier lives of an existing namespace', () => {
   const { clock, registry, schedule, woken, add } = makeSchedule();
   for (let i = 0; i < 10_000; i += 1) registry.release(add('n', 20_000 - i));
   add('n', 700);
@@ -38,7 +38,7 @@ it('discards the wakes of earlier lives of a namespace that is there', () => {
   expect(woken).toEqual(['n 700']);
 });
 
-it('keeps one wake of a namespace whose record knows of none', () => {
+it('keeps one wake of a namespace whose record has noted none', () => {
   const { clock, registry, woken, add } = makeSchedule();
   add('n', 600, false);
   for (let i = 0; i < 200; i += 1) registry.release(add('other', 15_000));

@@ -4,7 +4,7 @@ import { AgentContextCache, type DataCommand, type Entry, InMemoryContextCache, 
 import { anyStep, logOf, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 
-// Without the lane the supervisor's machine makes actors within an action, of which XState's development build warns.
+// Without the lane the supervisor's machine creates actors within an action. XState's development build warns of that.
 beforeAll(() => void vi.spyOn(console, 'warn').mockImplementation(() => {}));
 afterAll(() => void vi.restoreAllMocks());
 
@@ -18,7 +18,7 @@ interface Run {
 
 const NAMESPACES = ['n', 'm', '__proto__', 'a:b', 'default'];
 
-/** What came of the steps; by `ask`, or by `send` where nobody waits. */
+/** Runs the steps with `ask`, or with `send`, and returns everything that can be observed. */
 async function run(
   steps: readonly (object & ({ wait: number } | DataCommand))[],
   options: { lane: boolean; bySend?: boolean; primary?: boolean },
@@ -53,7 +53,7 @@ async function run(
 describe('the command lane', () => {
   const steps = fc.array(anyStep, { maxLength: 40 }) as fc.Arbitrary<({ wait: number } | DataCommand)[]>;
 
-  it('does what the machine does: the same updates, answers, errors and entries', async () => {
+  it('gives the same updates, answers, errors and entries as the machine', async () => {
     let updates = 0;
     let conflicts = 0;
     await fc.assert(
@@ -66,12 +66,12 @@ describe('the command lane', () => {
       }),
       fcOptions(150),
     );
-    // The property is about something.
+    // The runs contain updates and conflicts.
     expect(updates).toBeGreaterThan(100);
     expect(conflicts).toBeGreaterThan(10);
   });
 
-  it('does so for commands that are sent, where refusals reach onError', async () => {
+  it('gives the same for commands that are sent, whose refusals reach onError', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (some) => {
         const lane = await run(some, { lane: true, bySend: true });
@@ -85,7 +85,7 @@ describe('the command lane', () => {
     );
   });
 
-  it('does so over a synchronous primary, with the same result as without one', async () => {
+  it('gives the same over a synchronous primary, and the same as without one', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (some) => {
         const lane = await run(some, { lane: true, primary: true });

@@ -1,4 +1,4 @@
-// Held against XState's own actor: the same is heard by the same listeners.
+// Compares the lean actor with XState's own: the same listeners receive the same events.
 import { describe, expect, it } from 'vitest';
 import { Actor, emit, setup, waitFor } from 'xstate';
 import { LeanActor } from '../../src/actors/lean-actor.ts';
@@ -40,7 +40,7 @@ async function heardOf(Kind: (typeof KINDS)[number], end: 'end' | 'fail' | 'stop
     complete: () => tell('complete')(''),
   });
   const brief = actor.subscribe(({ value }) => tell('brief')(value), tell('brief error'));
-  // XState throws an error outside where a selection is listened to.
+  // XState throws the error in a later turn if a selection is observed.
   if (end !== 'fail') actor.select(({ value }) => value).subscribe(tell('selected'));
   actor.start();
   actor.send({ type: 'go' });
@@ -57,13 +57,16 @@ async function heardOf(Kind: (typeof KINDS)[number], end: 'end' | 'fail' | 'stop
 }
 
 describe('a lean actor', () => {
-  it.each(['end', 'fail', 'stop'] as const)('is heard as any other one is, until its %s', async (end) => {
-    const [plain, lean] = await Promise.all(KINDS.map((Kind) => heardOf(Kind, end)));
-    expect(lean).toEqual(plain);
-    expect(lean?.length).toBeGreaterThan(10);
-  });
+  it.each(['end', 'fail', 'stop'] as const)(
+    "notifies its listeners as XState's actor does, until its %s",
+    async (end) => {
+      const [plain, lean] = await Promise.all(KINDS.map((Kind) => heardOf(Kind, end)));
+      expect(lean).toEqual(plain);
+      expect(lean?.length).toBeGreaterThan(10);
+    },
+  );
 
-  it('shares its empty lists with others, and nobody who listens is in them', async () => {
+  it('shares its empty lists with other actors, and keeps listeners out of them', async () => {
     const make = () => new LeanActor(machine, {});
     const [quiet, loud] = [make(), make()];
     for (const list of ['observers', 'eventListeners'] as const) {

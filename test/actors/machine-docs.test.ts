@@ -12,11 +12,11 @@ const readme = join(projectRoot, 'machines/README.md');
 describe('machines/README.md', () => {
   beforeAll(buildDist);
 
-  it('is what the statecharts say', async () => {
+  it('matches the statecharts', async () => {
     await expect(promisify(execFile)(process.execPath, [script, '--check'])).resolves.toMatchObject({ stderr: '' });
   });
 
-  it('shows every machine, every state and what each one calls', async () => {
+  it('shows every machine, every state and its invocations', async () => {
     const text = await readFile(readme, 'utf8');
     for (const { id, root } of Object.values(machines)) {
       const section = text.split('\n## ').find((part) => part.startsWith(`${id}\n`)) ?? '';
@@ -31,7 +31,7 @@ describe('machines/README.md', () => {
     }
   });
 
-  it('that is out of date fails the check', async () => {
+  it('fails the check if it is out of date', async () => {
     const { page } = (await import(script)) as { page(all: object): string };
     const text = await readFile(readme, 'utf8');
     expect(page(machines)).toBe(text);

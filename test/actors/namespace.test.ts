@@ -36,7 +36,7 @@ describe('a namespace actor', () => {
     expect(actor.getSnapshot()).toMatchObject({ status: 'done', value: 'dropped' });
   });
 
-  it('a listener that throws harms nobody: XState throws it outside', async () => {
+  it('continues if a listener throws: XState rethrows the error in a later turn', async () => {
     const reported: unknown[] = [];
     const uncaught = process.rawListeners('uncaughtException');
     process.removeAllListeners('uncaughtException');
@@ -59,7 +59,7 @@ describe('a namespace actor', () => {
     expect(actor.getSnapshot().status).toBe('active');
   });
 
-  it('asks an asynchronous primary what it holds before the first command, and says so where it cannot', async () => {
+  it('reads an asynchronous primary before the first command, and reports if it cannot', async () => {
     const primary = new LateCache();
     primary.spaces.set('n', new Map([['old', 1]]));
     let fails = true;
@@ -86,7 +86,7 @@ describe('a namespace actor', () => {
     expect(actor.getSnapshot().context.hydrated).toBe(true);
   });
 
-  it('leaves when it is told to, at rest only', async () => {
+  it('passivates on request, and only at rest', async () => {
     const primary = new LateCache();
     const { actor, door } = start({ primary });
     actor.start();
@@ -99,7 +99,7 @@ describe('a namespace actor', () => {
     expect(actor.getSnapshot()).toMatchObject({ value: 'passivated', status: 'done' });
   });
 
-  it('with a synchronous primary needs no second turn', () => {
+  it('needs no second turn with a synchronous primary', () => {
     const primary = new InMemoryContextCache();
     const { actor, door, state } = start({ primary });
     actor.start();

@@ -1,4 +1,4 @@
-// The snapshot that namespace actors share the parts of, held against the one that the machine makes.
+// Compares the snapshot whose parts namespace actors share with the snapshot that the machine creates.
 import { describe, expect, it } from 'vitest';
 import { type AnyMachineSnapshot, createActor } from 'xstate';
 import { createNamespaceLogic } from '../../src/actors/namespace.ts';
@@ -14,7 +14,7 @@ type Deps = Partial<Parameters<typeof createNamespaceLogic>[0]>;
 
 const door = new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(undefined));
 
-/** Everything a snapshot says, with the machine's parts by their names. */
+/** Returns everything that a snapshot contains, with the machine's parts by name. */
 function told(snapshot: AnyMachineSnapshot): object {
   const { machine: _, _nodes, context, ...rest } = snapshot;
   const events = ['context.set', 'context.drop', 'namespace.expire', 'namespace.passivate', 'other'];
@@ -39,7 +39,7 @@ function stateAt(version: number, position: number): NamespaceState {
   return state;
 }
 
-describe('what a namespace actor begins with', () => {
+describe('the first snapshot of a namespace actor', () => {
   const actorsOf = (deps: Deps = {}) => {
     const logic = createNamespaceLogic({ log: new MemoryLog(), maxWaiting: 10, ...deps });
     return (state = new NamespaceState('n'), hydrated = true, heard: string[] = []) =>
@@ -51,12 +51,12 @@ describe('what a namespace actor begins with', () => {
 
   it.each<[string, Deps, NamespaceState, boolean]>([
     ['a new namespace', {}, stateAt(0, 0), true],
-    ['one that was there before', {}, stateAt(3, 9), true],
+    ['one that existed before', {}, stateAt(3, 9), true],
     ['one that was dropped', {}, stateAt(0, 9), true],
     ['over a synchronous primary', { primary: new InMemoryContextCache() }, stateAt(0, 0), true],
     ['over an asynchronous primary', { primary: new LateCache() }, stateAt(0, 0), true],
-    ['over an asynchronous primary that was not asked yet', { primary: new LateCache() }, stateAt(0, 0), false],
-  ])('is what the machine makes: %s', (_, deps, state, hydrated) => {
+    ['over an asynchronous primary that has not been read', { primary: new LateCache() }, stateAt(0, 0), false],
+  ])('equals the snapshot of the machine: %s', (_, deps, state, hydrated) => {
     const [shared, made] = [true, false].map((lane) => actorsOf({ ...deps, lane })(state, hydrated));
     for (const started of [false, true]) {
       if (started) for (const actor of [shared, made]) actor?.start();
@@ -67,7 +67,7 @@ describe('what a namespace actor begins with', () => {
     }
   });
 
-  it('does not change with what its namespaces go through, nor do they share a context', () => {
+  it('stays unchanged while namespaces change, and they share no context', () => {
     const make = actorsOf();
     const [first, second, third] = [make(), make(), make()].map((actor) => actor.start());
     const beginning = told(second?.getSnapshot() as never);
@@ -81,7 +81,7 @@ describe('what a namespace actor begins with', () => {
     expect(second?.getSnapshot().context.state).not.toBe(first?.getSnapshot().context.state);
   });
 
-  it('an inspector is told of it, but for the steps on the way', () => {
+  it('is reported to an inspector, except for the microsteps', () => {
     const [shared, made] = [true, false].map((lane) => {
       const heard: string[] = [];
       actorsOf({ lane })(undefined, true, heard).start();

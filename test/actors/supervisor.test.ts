@@ -5,7 +5,7 @@ import { makeCache, outcomeNow, turns } from '../support/cache.ts';
 afterEach(() => void vi.restoreAllMocks());
 
 describe('the supervisor', () => {
-  it('spawns a namespace when it is written to, and never for a read or a delete in vain', async () => {
+  it('spawns a namespace for a write, and never for a read or a delete of a missing key', async () => {
     const { cache } = makeCache();
     const resident = () => cache.health().namespaces.resident;
     cache.get('a', 'n');
@@ -20,7 +20,7 @@ describe('the supervisor', () => {
     expect(resident()).toBe(1);
   });
 
-  it('takes commands by message', async () => {
+  it('accepts commands as messages', async () => {
     const { cache, failures } = makeCache({ natsUrl: null });
     cache.supervisor.send({ type: 'context.set', namespace: 'n', key: 'a', value: 1, agent: 'x' });
     expect(cache.entry('a', 'n')).toMatchObject({ value: 1, agent: 'x' });
@@ -108,7 +108,7 @@ describe('the supervisor', () => {
     expect(cache.get('a')).toBeUndefined();
   });
 
-  it('carries out what an onError asks for, also for the namespace the failure came from', async () => {
+  it('executes commands sent from onError, also to the namespace that failed', async () => {
     const answers: Promise<unknown>[] = [];
     const { cache } = makeCache({
       onError: () => {
@@ -120,7 +120,7 @@ describe('the supervisor', () => {
     expect(cache.listKeys('n')).toEqual(['again']);
   });
 
-  it('keeps its snapshot and can be watched', async () => {
+  it('keeps its snapshot and can be observed', async () => {
     const { cache } = makeCache();
     const seen: unknown[] = [];
     const { unsubscribe } = cache.supervisor.subscribe((snapshot) => seen.push(snapshot.value));

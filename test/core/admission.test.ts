@@ -102,7 +102,7 @@ describe('parseCommand', () => {
     expect(codeOf(() => parseCommand(candidate))).toBe('INVALID_COMMAND');
   });
 
-  it('throws nothing but INVALID_COMMAND, whatever comes', () => {
+  it('throws only INVALID_COMMAND, for any input', () => {
     fc.assert(
       fc.property(
         fc.anything({ withBigInt: true, withNullPrototype: true, withDate: true, withMap: true }),
@@ -115,7 +115,7 @@ describe('parseCommand', () => {
     );
   });
 
-  it('names the type, the field and the remedy, and no value', () => {
+  it('names the type, the field and the remedy, but no value', () => {
     expect(() => parseCommand({ type: 'context.get', key: 'a', token: 'secret' })).toThrow(
       /context\.get has no field "token"/,
     );
@@ -206,13 +206,13 @@ describe('a request', () => {
     expect(codeOf(() => door.whole(1, 'context.clear', 'n', agent as string))).toBe('INVALID_COMMAND');
   });
 
-  it('has no agent where none is given', () => {
+  it('has no agent if none is given', () => {
     expect(set({}).agent).toBeNull();
     expect(set({ agent: 'planner' }).agent).toBe('planner');
     expect(door.set(1, 'n', 'a', 1, undefined).agent).toBeNull();
   });
 
-  it('of a touch must say when', () => {
+  it('of a touch needs ttl or expiresAt', () => {
     expect(codeOf(() => door.touch(1, 'n', 'a', {}))).toBe('INVALID_COMMAND');
     expect(codeOf(() => door.touch(1, 'n', 'a', undefined))).toBe('INVALID_COMMAND');
     expect(door.touch(1, 'n', 'a', { expiresAt: null }).expiresAt).toBeNull();
@@ -233,7 +233,7 @@ describe('a request', () => {
     expect(codeOf(() => door.batch(1, 'n', operations as never, undefined))).toBe('INVALID_COMMAND');
   });
 
-  it('of a batch refuses bad keys and values as a set does', () => {
+  it('of a batch refuses invalid keys and values as a set does', () => {
     expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: '', value: 1 }], undefined))).toBe('INVALID_NAME');
     expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: 'a', value: 1n }], undefined))).toBe(
       'INVALID_VALUE',
@@ -251,7 +251,7 @@ describe('a request', () => {
     ).toBe('INVALID_COMMAND');
   });
 
-  it('checks names before values, and namespaces of every command', () => {
+  it('checks names before values, and the namespace of every command', () => {
     const commands: DataCommand[] = [
       { type: 'context.set', key: 'a', value: 1n, namespace: '' },
       { type: 'context.delete', key: 'a', namespace: '' },
@@ -264,7 +264,7 @@ describe('a request', () => {
     expect(door.request(1, { type: 'context.clear' }).namespace).toBe('default');
   });
 
-  it('ends once: later ends are ignored', () => {
+  it('settles once and ignores later outcomes', () => {
     const request = door.set(1, 'n', 'a', 1, undefined);
     const ends: unknown[] = [];
     request.whenSettled(({ result, error }) => ends.push(result ?? error));
@@ -280,7 +280,7 @@ describe('a request', () => {
 });
 
 describe('the limits', () => {
-  it('are those that were given', () => {
+  it('apply as given', () => {
     const narrow = new Admission({ maxDepth: 1, maxBytes: 20 }, createValueCheck(undefined));
     expect(codeOf(() => narrow.set(1, 'n', 'a', [[]], undefined))).toBe('INVALID_VALUE');
     expect(codeOf(() => narrow.set(1, 'n', 'a', 'x'.repeat(30), undefined))).toBe('INVALID_VALUE');

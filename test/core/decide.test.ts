@@ -16,7 +16,7 @@ interface ModelEntry {
   expiresAt: number | null;
 }
 
-/** What a namespace should do, said as plainly as possible. */
+/** The expected behaviour of a namespace, in its simplest form. */
 class Model {
   version = 0;
   log: string[] = [];
@@ -127,7 +127,7 @@ function execute(
 }
 
 describe('decide and apply', () => {
-  it('do what the model does: conditions, batches, clears, drops, expiry, versions', () => {
+  it('match the model: conditions, batches, clears, drops, expiry, versions', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 4 }), command), { maxLength: 30 }), (steps) => {
         const model = new Model();
@@ -163,7 +163,7 @@ describe('decide and apply', () => {
     );
   });
 
-  it('tells who replaced what, and keeps when an entry was made', () => {
+  it('records the replaced version, and keeps the instant of creation', () => {
     const state = new NamespaceState('n');
     const positions = { next: 1 };
     execute(state, 10, { type: 'context.set', key: 'a', value: 1, agent: 'x' }, positions);
@@ -222,7 +222,7 @@ describe('decide and apply', () => {
     expect(thrown?.message).not.toContain('secret');
   });
 
-  it('does nothing of a batch whose last condition fails', () => {
+  it('executes no step of a batch whose last condition fails', () => {
     const state = new NamespaceState('n');
     const operations: BatchOperation[] = [
       { operation: 'set', key: 'a', value: 1 },
@@ -234,7 +234,7 @@ describe('decide and apply', () => {
     expect(state.entries.size).toBe(0);
   });
 
-  it('lets later steps of a batch see earlier ones', () => {
+  it('shows earlier steps of a batch to later ones', () => {
     const state = new NamespaceState('n');
     const { updates } = execute(
       state,
@@ -260,7 +260,7 @@ describe('decide and apply', () => {
     ]);
   });
 
-  it('begins at version 1 again after a drop', () => {
+  it('restarts at version 1 after a drop', () => {
     const state = new NamespaceState('n');
     const positions = { next: 1 };
     for (const asked of [
@@ -273,7 +273,7 @@ describe('decide and apply', () => {
     expect(state).toMatchObject({ version: 1, position: 3 });
   });
 
-  it.each([0, 2, 3])('refuses an update of version %i where 1 is due, and changes nothing', (version) => {
+  it.each([0, 2, 3])('refuses an update of version %i if 1 is due, and changes nothing', (version) => {
     const state = new NamespaceState('n');
     const update = {
       ...createUpdate({ namespace: 'n', version, operation: 'set', key: 'a', value: 1, at: 0, bytes: 8 }),

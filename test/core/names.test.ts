@@ -104,7 +104,7 @@ describe('compareNames', () => {
 });
 
 describe('encodeNamespace', () => {
-  it('round-trips, and leaves no colon', () => {
+  it('round-trips and contains no colon', () => {
     const name = fc.oneof(
       anyName,
       fc

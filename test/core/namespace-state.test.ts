@@ -55,7 +55,7 @@ describe('a capture', () => {
     fc.record({ do: fc.constant('close' as const), which: fc.nat(3) }),
   );
 
-  it('gives the state of its moment, however slowly it is read and whatever happens meanwhile', () => {
+  it('returns the captured state, however slowly it is read and whatever is written meanwhile', () => {
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const state = new NamespaceState('n');
@@ -73,7 +73,7 @@ describe('a capture', () => {
             const reader = readers[one.which];
             if (reader !== undefined && one.do === 'read') read(reader, one.count);
             else if (reader !== undefined) {
-              // What has been closed must be read to its end before: it is told of no further change.
+              // Read it to the end before closing it: a closed capture does not record further changes.
               read(reader, Number.POSITIVE_INFINITY);
               reader.capture.close();
               expectMoment(reader);
@@ -93,7 +93,7 @@ describe('a capture', () => {
 });
 
 describe('expiry', () => {
-  it('comes up at the earliest deadline that still holds', () => {
+  it('is due at the earliest deadline that still holds', () => {
     const action = fc.oneof(
       fc.record({ key: fc.nat(20), at: fc.option(fc.nat(100)) }),
       fc.record({ remove: fc.nat(20) }),
@@ -114,7 +114,7 @@ describe('expiry', () => {
     );
   });
 
-  it('takes entries of the same instant in the same order, however they came about', () => {
+  it('removes entries of the same instant in the same order, however they were written', () => {
     const order = (keys: readonly string[]) => {
       const state = new NamespaceState('n');
       for (const key of keys) state.put(key, record(5));
@@ -134,7 +134,7 @@ describe('expiry', () => {
     );
   });
 
-  it('stays right, and small, when one key is given new deadlines for ever', () => {
+  it('keeps a small and correct queue when one key gets new deadlines again and again', () => {
     const state = new NamespaceState('n');
     for (let i = 0; i < 10_000; i += 1) state.put('a', record(1_000_000 - i));
     for (let i = 0; i < 10; i += 1) state.put(`k${i}`, record(2_000_000 + i));
@@ -145,7 +145,7 @@ describe('expiry', () => {
     expect(state.nextExpiryAt()).toBe(2_000_000);
   });
 
-  it('does not show what has expired, and shows what never will', () => {
+  it('hides expired entries, and shows entries that never expire', () => {
     const state = new NamespaceState('n');
     state.put('a', record(10));
     state.put('b', record(null));
@@ -155,7 +155,7 @@ describe('expiry', () => {
     expect(state.isLive('none', 0)).toBe(false);
   });
 
-  it('counts the bytes of what it holds', () => {
+  it('counts the bytes of the values', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(5), fc.boolean()), { maxLength: 50 }), (actions) => {
         const state = new NamespaceState('n');

@@ -27,7 +27,7 @@ type Cache = AgentContextCache;
 type Wrong = never;
 
 interface Case {
-  /** How the message names what takes the options. */
+  /** The owner of the options, as the message names it. */
   readonly owner: string;
   readonly take: (options: Wrong, cache: Cache) => unknown;
   readonly typo: readonly [given: string, meant: string];
@@ -306,7 +306,7 @@ const CASES: readonly Case[] = [
 
 const named = CASES.map((each) => [`${each.owner} (${each.typo[0]})`, each] as const);
 
-/** Rejection or throw of `take`, over a cache that holds `key` = 1 and must hold the same afterwards. */
+/** Returns the error of `take` on a cache that holds `key` = 1, and checks that the cache is unchanged. */
 async function refusal({ take }: Case, options: Record<string, unknown>): Promise<unknown> {
   await using cache = new AgentContextCache({ onError: () => {} });
   await cache.set('key', 1);
@@ -320,7 +320,7 @@ async function refusal({ take }: Case, options: Record<string, unknown>): Promis
   }
 }
 
-test.each(named)('%s: refuses a mistyped option with the one that was meant', async (_, each) => {
+test.each(named)('%s: refuses a mistyped option with the nearest name', async (_, each) => {
   const [given, meant] = each.typo;
   expect(await refusal(each, { [given]: 1 })).toMatchObject({
     code: 'INVALID_OPTION',
@@ -339,7 +339,7 @@ test.each(named.filter(([, { misplaced }]) => misplaced))(
   },
 );
 
-test.each(named)('%s: takes undefined for an option it has', async (_, each) => {
+test.each(named)('%s: accepts undefined for a known option', async (_, each) => {
   const error = await refusal(each, { [each.known]: undefined });
   if (error instanceof ContextCacheError) expect(error.message).not.toContain('has no option');
 });
@@ -351,12 +351,12 @@ test('lists the options if none is near', async () => {
   );
 });
 
-test.each([null, 'ttl', 5, [1]])('refuses options that are no object: %j', async (options) => {
+test.each([null, 'ttl', 5, [1]])('refuses options that are not an object: %j', async (options) => {
   await using cache = new AgentContextCache({ onError: () => {} });
   await expect(cache.set('key', 1, 'default', options as Wrong)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
 });
 
-test('names an option of Object.prototype as unknown', async () => {
+test('refuses a name of Object.prototype as unknown', async () => {
   await using cache = new AgentContextCache();
   for (const name of ['constructor', 'toString', '__proto__']) {
     const options = Object.defineProperty({}, name, { value: 1, enumerable: true });

@@ -7,7 +7,7 @@ import { withDeadline } from '../../src/core/deadline.ts';
 import { decideRestart, type RestartPolicy } from '../../src/core/restart-policy.ts';
 import { fcOptions } from '../support/property.ts';
 
-/** Counts the timers that are pending. */
+/** Counts the pending timers. */
 class CountingClock extends SimulatedClock {
   readonly pending = new Set<unknown>();
 
@@ -49,7 +49,7 @@ describe('withDeadline', () => {
   };
   const never = () => new Promise<never>(() => {});
 
-  it('settles as the work does', async () => {
+  it('settles like the work', async () => {
     const good = start(async () => 'done');
     expect(await good.outcome).toEqual({ value: 'done' });
     good.nothingIsLeft();
@@ -60,7 +60,7 @@ describe('withDeadline', () => {
     expect(bad.told()?.aborted).toBe(false);
   });
 
-  it('gives up when the time is over, and tells the work', async () => {
+  it('rejects after the time-out and aborts the work', async () => {
     const { clock, outcome, nothingIsLeft, told } = start(never);
     clock.increment(99);
     expect(told()?.aborted).toBe(false);
@@ -72,7 +72,7 @@ describe('withDeadline', () => {
     nothingIsLeft();
   });
 
-  it('gives up with the signal, for its reason', async () => {
+  it('rejects with the reason of the signal', async () => {
     const { controller, outcome, nothingIsLeft, told } = start(never);
     const reason = new Error('enough');
     controller.abort(reason);
@@ -81,7 +81,7 @@ describe('withDeadline', () => {
     nothingIsLeft();
   });
 
-  it('does not begin where the signal has spoken already', async () => {
+  it('does not start the work if the signal is already aborted', async () => {
     let began = false;
     const work = async () => {
       began = true;
@@ -96,7 +96,7 @@ describe('withDeadline', () => {
     expect(began).toBe(false);
   });
 
-  it('leaves nothing behind where the work throws at once', async () => {
+  it('leaves no timer or listener behind if the work throws at once', async () => {
     const { outcome, nothingIsLeft } = start(() => {
       throw new Error('at once');
     });
@@ -128,13 +128,13 @@ describe('decideRestart', () => {
     expect(decideRestart(policy, [0, 1, 2], 3)).toBe('give-up');
   });
 
-  it('forgets what is older than the period', () => {
+  it('ignores crashes older than the period', () => {
     expect(decideRestart(policy, [0, 1, 2], 999)).toBe('give-up');
     expect(decideRestart(policy, [0, 1, 2], 1_000)).toEqual({ delayMs: 20 });
     expect(decideRestart(policy, [0, 1, 2], 1_002)).toEqual({ delayMs: 0 });
   });
 
-  it('never allows more restarts in a period than the policy says', () => {
+  it('never allows more restarts in a period than the policy', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(400), { maxLength: 50 }), fc.nat(5), (waits, intensity) => {
         const crashes: number[] = [];
@@ -157,7 +157,7 @@ describe('decideRestart', () => {
 });
 
 describe('the system clock', () => {
-  it('does not fire at once where a delay is longer than Node takes', async () => {
+  it('does not fire at once if a delay exceeds the longest one of Node', async () => {
     let fired = false;
     const handle = systemClock.setTimeout(() => {
       fired = true;

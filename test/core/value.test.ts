@@ -38,7 +38,7 @@ function shared(a: unknown, b: unknown): boolean {
 }
 
 describe('admit', () => {
-  it('gives what JSON text would give back, deep-frozen, sharing nothing with the original', () => {
+  it('returns the value that JSON text would, deeply frozen and sharing nothing with the original', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const text = JSON.stringify(value);
@@ -54,7 +54,7 @@ describe('admit', () => {
     );
   });
 
-  it('takes any JSON text, whatever its names', () => {
+  it('accepts any JSON text, whatever its names', () => {
     const names = fc.constantFrom(
       '__proto__',
       'constructor',
@@ -81,7 +81,7 @@ describe('admit', () => {
     );
   });
 
-  it('weighs text without escapes as JSON does', () => {
+  it('counts text without escapes like JSON', () => {
     expect(admit('abc').bytes).toBe(5);
     expect(admit(null).bytes).toBe(4);
     expect(admit({ name: ['x', 'yy'] }).bytes).toBeGreaterThanOrEqual('{"name":["x","yy"]}'.length);
@@ -97,13 +97,13 @@ describe('admit', () => {
     expect(({} as Record<string, unknown>).admin).toBeUndefined();
   });
 
-  it('drops what is undefined, and the sign of minus zero', () => {
+  it('drops undefined properties and the sign of minus zero', () => {
     const copy = admit({ a: undefined, b: -0 }).value as { b: number };
     expect(Object.keys(copy)).toEqual(['b']);
     expect(Object.is(copy.b, 0)).toBe(true);
   });
 
-  it('takes plain objects of another realm and without a prototype', () => {
+  it('accepts plain objects of another realm and without a prototype', () => {
     const foreign = vm.runInNewContext('({ list: [1, { a: null }], text: "x" })');
     expect(admit(foreign).value).toEqual({ list: [1, { a: null }], text: 'x' });
     expect(Object.getPrototypeOf(admit(foreign).value)).toBe(Object.prototype);
@@ -112,7 +112,7 @@ describe('admit', () => {
     expect(structuredClone(admit({ a: [1] }).value)).toEqual({ a: [1] });
   });
 
-  it('lets the same object in twice where it does not contain itself', () => {
+  it('accepts the same object twice if it does not contain itself', () => {
     const part = { a: 1 };
     expect(admit([part, part, { part }]).value).toEqual([part, part, { part }]);
   });
@@ -164,7 +164,7 @@ describe('admit', () => {
     expect(error.message).toContain(`The value at ${path} `);
   });
 
-  it('refuses what is nested deeper than the limit and nothing shallower', () => {
+  it('refuses values nested deeper than the limit, and only those', () => {
     const limits = { ...DEFAULT_VALUE_LIMITS, maxDepth: 3 };
     expect(admit(nested(3), limits).value).toEqual(nested(3));
     expect(refusal(nested(4), limits).message).toContain('deeper than 3');
@@ -173,7 +173,7 @@ describe('admit', () => {
     expect(refusal(nested(100_000)).code).toBe('INVALID_VALUE');
   });
 
-  it('refuses what is larger than the limit, before it has copied it all', () => {
+  it('refuses a value larger than the limit before copying all of it', () => {
     const limits = { ...DEFAULT_VALUE_LIMITS, maxBytes: 100 };
     expect(admit('x'.repeat(98), limits).bytes).toBe(100);
     expect(refusal('x'.repeat(99), limits).message).toContain('larger than 100 bytes');
@@ -192,7 +192,7 @@ describe('admit', () => {
     expect(refusal({ ['n'.repeat(200)]: 1 }, limits).code).toBe('INVALID_VALUE');
   });
 
-  it('never counts less than half of what the JSON text has in characters', () => {
+  it('never counts fewer bytes than half the characters of the JSON text', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const text = JSON.stringify(value).replace(/\\u....|\\./g, '.');
@@ -202,7 +202,7 @@ describe('admit', () => {
     );
   });
 
-  it('refuses a getter that throws, naming its place', () => {
+  it('refuses a getter that throws, and names its path', () => {
     const value = {
       a: {
         get b(): number {
@@ -225,7 +225,7 @@ describe('admit', () => {
     expect(calls).toBe(1);
   });
 
-  it('keeps what changes afterwards out', () => {
+  it('ignores later changes of the original', () => {
     const plan = { steps: ['search'], done: false };
     const copy = admit(plan).value as unknown as typeof plan;
     plan.steps.push('book');
@@ -234,7 +234,7 @@ describe('admit', () => {
     expect(() => copy.steps.push('x')).toThrow(TypeError);
   });
 
-  it('has a value of the same type for every JSON value', () => {
+  it('returns the same type for every JSON value', () => {
     const values: JsonValue[] = [null, true, 0, 'x', [], {}];
     for (const value of values) expect(admit(value).value).toEqual(value);
   });
@@ -268,7 +268,7 @@ describe('the quick walk', () => {
     ),
   }));
 
-  it('gives what the thorough one gives, and refuses what that refuses, with its words', () => {
+  it('gives the same results and errors as the thorough walk', () => {
     const door = new ValueDoor(limits);
     fc.assert(
       fc.property(anything, (value) => {
@@ -282,7 +282,7 @@ describe('the quick walk', () => {
     );
   });
 
-  it('weighs a value although a getter in it lets another one in', () => {
+  it('counts the bytes of a value whose getter admits another value', () => {
     const door = new ValueDoor();
     const value = {
       before: 'x'.repeat(50),
@@ -294,7 +294,7 @@ describe('the quick walk', () => {
     expect(door.bytes).toBe(admit(JSON.parse(JSON.stringify(value))).bytes);
   });
 
-  it('does not meet what somebody has given every object', () => {
+  it('ignores properties added to Object.prototype', () => {
     Object.defineProperty(Object.prototype, 'planted', {
       value: { a: 1 },
       enumerable: true,

@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const cache of opened.splice(0)) await cache.shutdown({ timeoutMs: 5_000 });
 });
 
-/** Every namespace's digest, from nothing, of the state that the log tells. */
+/** Computes every namespace's digest from the state that the log gives. */
 function fromScratch(cache: AgentContextCache, position = cache.position): Map<string, string> {
   const moment = stateViewOf(cache.at(position));
   return new Map([...moment.names()].map((name) => [name, digestOf(moment.state(name) ?? new NamespaceState(name))]));
@@ -59,13 +59,13 @@ async function checkpointed(cache: AgentContextCache, clock: ManualClock): Promi
 const plan = fc.array(fc.array(anyStep, { maxLength: 40 }), { minLength: 1, maxLength: 5 });
 
 describe('the digest of a cache', () => {
-  it('is in memory what a walk over everything gives, whenever it is asked for', async () => {
+  it('equals in memory the digest over all entries, whenever it is read', async () => {
     const scenario = fc.asyncProperty(plan, fc.array(fc.boolean(), { maxLength: 8 }), async (batches, asks) => {
       const clock = new ManualClock();
       const cache = await open({ clock });
       for (const [index, batch] of batches.entries()) {
         for (const [at, step] of batch.entries()) {
-          // Asked for in the midst of it, and not waited for.
+          // Requested between two writes, and not awaited.
           if (asks[at % 8]) void cache.digest();
           act(cache, clock, step);
         }
@@ -77,9 +77,9 @@ describe('the digest of a cache', () => {
     await fc.assert(scenario, fcOptions(100));
   });
 
-  it('is that of the moment of the question while writers go on', async () => {
+  it('is the digest at the time of the call while writers continue', async () => {
     let now = 1_000;
-    // Each look at the clock is later than a slice lasts: others get a turn after every entry.
+    // The clock advances by more than a slice at each reading, so that writers get a turn after every entry.
     const clock = { ...systemClock, now: () => (now += 10) };
     const cache = await open({ clock });
     let i = 0;
@@ -108,7 +108,7 @@ describe('the digest of a cache', () => {
     }
   });
 
-  it('is the same for a cache that is reopened, replayed, restored, forked, or seen from later', async () => {
+  it('is the same in a reopened, replayed, restored or forked cache, and in a later view', async () => {
     const scenario = fc.asyncProperty(plan, fc.boolean(), async (batches, passivates) => {
       const clock = new ManualClock();
       const dataDir = await tempDir('digest');
@@ -143,7 +143,7 @@ describe('the digest of a cache', () => {
     await fc.assert(scenario, fcOptions(25));
   });
 
-  it('does not know positions, nor an empty default namespace', async () => {
+  it('depends neither on positions nor on an empty default namespace', async () => {
     const clock = new ManualClock();
     const [one, other] = [await open({ clock }), await open({ clock })];
     expect(await one.digest()).toBe(await other.digest());
@@ -162,7 +162,7 @@ describe('the digest of a cache', () => {
     expect(await one.digest('n')).not.toBe(await one.digest('never'));
   });
 
-  it('is told of nothing after the end, and refuses a bad name', async () => {
+  it('refuses an invalid name, and every call after the shutdown', async () => {
     const cache = await open({});
     await expect(cache.digest('')).rejects.toMatchObject({ code: 'INVALID_NAME' });
     await cache.shutdown();

@@ -16,7 +16,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     return made;
   };
 
-  it('brings back what the branch has set, touched, deleted and dropped, as updates of its agents', async () => {
+  it('applies the sets, touches, deletes and drops of the branch, as updates of its agents', async () => {
     const { cache, clock } = await parent();
     const branch = await cache.fork();
     await branch.set('a', 'new', 'n', { agent: 'thrifty' });
@@ -51,7 +51,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect([cache.entry('a', 'n')?.updatedAt, branch.get('a', 'n')]).toEqual([clock.now(), 'new']);
   });
 
-  it('says of every key that both have changed what it was, here and there, and changes nothing', async () => {
+  it('reports the base and both entries of every key that both sides changed, and changes nothing', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     for (const [each, value] of [
@@ -101,7 +101,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect([cache.get('b', 'n'), cache.get('c', 'n'), cache.get('fresh', 'z')]).toEqual(['kept', 'fine', 'ours']);
   });
 
-  it('a second time changes nothing, and from then on goes by what has come since', async () => {
+  it('changes nothing the second time, and then merges only later changes', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await cache.set('n', 1, 'sum');
@@ -123,7 +123,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect(cache.get('n', 'sum')).toBe(33);
   });
 
-  it('keeps what a writer in between has written', async () => {
+  it('keeps the writes that arrive during the merge', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await branch.set('a', 'theirs', 'n');
@@ -133,14 +133,14 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     const merging = cache.merge(branch, {
       onConflict: ({ key }) => {
         asked += 1;
-        // In the middle of the merge, after its plan for this namespace was begun.
+        // In the middle of the merge, after its plan for this namespace was started.
         if (asked === 1) void cache.set('b', 'in between', 'n');
         return key === 'a' ? 'theirs' : 'ours';
       },
     });
     expect((await merging).conflicts.map(({ key }) => key).sort()).toEqual(['a', 'b']);
     expect([cache.get('a', 'n'), cache.get('b', 'n')]).toEqual(['theirs', 'in between']);
-    // One that never ends is refused.
+    // A merge that never ends is refused.
     await branch.set('a', 'again', 'n');
     await cache.set('a', 'too', 'n');
     const restless = () => {
@@ -150,7 +150,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect(await codeOf(cache.merge(branch, { onConflict: restless }))).toBe('INVALID_OPTION');
   });
 
-  it('does not take an expiry for a change', async () => {
+  it('does not count an expiry as a change', async () => {
     const { cache, clock } = await parent();
     for (const key of ['p', 'q', 'r']) await cache.set(key, 1, 'n', { ttl: 50 });
     const branch = await cache.fork();
@@ -166,7 +166,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect(cache.entry('p', 'n')).toMatchObject({ value: 1, expiresAt: clock.now() + 940 });
   });
 
-  it('knows a namespace that was dropped and written again', async () => {
+  it('merges into a namespace that was dropped and written again', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await branch.dropNamespace('m');
@@ -174,7 +174,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     await cache.set('more', 1, 'm');
     expect(await cache.merge(branch)).toMatchObject({ updates: 1 });
     expect([cache.get('k', 'm'), cache.get('more', 'm')]).toEqual(['new', 1]);
-    // Touched here: what is there stays, as far as the branch has not deleted it.
+    // The namespace changed here, so its entries stay unless the branch deleted them.
     await branch.dropNamespace('m');
     await cache.set('k', 'ours', 'm');
     expect(await codeOf(cache.merge(branch))).toBe('MERGE_CONFLICT');
@@ -182,7 +182,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect([cache.listKeys('m'), cache.listNamespaces()]).toEqual([['more'], ['default', 'm', 'n']]);
   });
 
-  it('goes into the branch between, to a sister, and to the branch itself', async () => {
+  it('merges into an intermediate branch, a sister branch, and the branch itself', async () => {
     const { cache } = await parent();
     const middle = await cache.fork();
     await middle.set('a', 'middle', 'n');
@@ -199,7 +199,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     await sister.set('s', 's', 'n');
     expect(await last.merge(sister)).toMatchObject({ updates: 1 });
     expect(last.get('s', 'n')).toBe('s');
-    // What none of them began with is refused by none: the sister began before it.
+    // An entry that neither side started with causes no conflict: the sister was forked before it.
     expect(await sister.merge(last)).toMatchObject({ conflicts: [] });
     expect(
       sister
@@ -214,7 +214,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     );
   });
 
-  it('refuses what is no branch, has ended, or asks for what cannot be', async () => {
+  it('refuses a cache that is not a branch, a closed branch, and invalid options', async () => {
     const { cache } = await parent();
     const { cache: stranger } = await open();
     const branch = await cache.fork();
@@ -235,7 +235,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect(await codeOf(cache.merge(branch))).toBe('CLOSED');
   });
 
-  it('holds the values of a branch without schemas against those of the cache', async () => {
+  it('checks the values of a branch without schemas against the schemas of the cache', async () => {
     const { cache } = await open({ dataDir: await dataDir(), schemas: { n: z.number().transform((n) => n + 1) } });
     await cache.set('a', 1, 'n');
     const [same, free] = [await cache.fork(), await cache.fork({ schemas: {} })];
@@ -248,7 +248,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect(cache.has('d', 'm')).toBe(false);
   });
 
-  it('takes a branch with a directory of its own, also once that was opened again', async () => {
+  it('accepts a branch with its own directory, also after it was reopened', async () => {
     const { cache } = await parent();
     const place = await tempDir('branch');
     const branch = await cache.fork({ dataDir: place, sync: false });
@@ -275,7 +275,7 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
 });
 
 describe('a merge', () => {
-  it('does nothing where the log takes nothing or a namespace has crashed', async () => {
+  it('changes nothing if the log refuses updates or a namespace has crashed', async () => {
     const log = new MemoryLog();
     const broken = new Error('broken');
     const apply: NonNullable<NonNullable<Parameters<typeof makeCacheOn>[1]>['internals']>['apply'] = (

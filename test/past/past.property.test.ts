@@ -40,8 +40,8 @@ async function expectPast(cache: AgentContextCache): Promise<Update[]> {
   return log;
 }
 
-describe('any moment again', () => {
-  it('is in memory what the log says, at every position', async () => {
+describe('a view at any position', () => {
+  it('equals the fold of the log, in memory', async () => {
     const scenario = fc.asyncProperty(plan, fc.nat(), fc.nat(), async (batches, a, b) => {
       const clock = new ManualClock();
       const cache = await open({ clock });
@@ -52,7 +52,7 @@ describe('any moment again', () => {
     await fc.assert(scenario, fcOptions(60));
   });
 
-  it('is in a data directory what the log says, at every position, before and after checkpoints and a restart', async () => {
+  it('equals the fold of the log, in a data directory, before and after checkpoints and a restart', async () => {
     const scenario = fc.asyncProperty(plan, fc.nat(), fc.nat(), fc.boolean(), async (batches, a, b, reopen) => {
       const clock = new ManualClock();
       const dataDir = await tempDir('past');
@@ -79,7 +79,7 @@ describe('any moment again', () => {
     await fc.assert(scenario, fcOptions(25));
   });
 
-  it('finds the first update after which a predicate fails, by halving', async () => {
+  it('finds the first update after which a predicate fails, by bisection', async () => {
     const scenario = fc.asyncProperty(
       fc.integer({ min: 1, max: 300 }),
       fc.nat(),

@@ -41,7 +41,7 @@ function numbers(seed: number): (below: number) => number {
 }
 
 describe('a view', () => {
-  it('reads far back through frames and chunks, of large and small, dropped and cleared namespaces', async () => {
+  it('reads frames and chunks of large, small, dropped and cleared namespaces', async () => {
     const dataDir = await tempDir('frames');
     let cache = await open({ dataDir, log: { capacityUpdates: 50 } });
     const random = numbers(7);
@@ -71,7 +71,7 @@ describe('a view', () => {
     };
     look();
     await cache.shutdown();
-    // Else this would be a test of something else.
+    // Makes sure that the test reads frames.
     const level = await LevelLog.open({ dataDir, sync: false });
     const { past } = await StateTable.open(level);
     for (const name of ['large', 'small 0']) expect(past.summary(name)?.frames).toBeGreaterThan(0);
@@ -80,7 +80,7 @@ describe('a view', () => {
     look();
   });
 
-  it('knows whether a namespace was there however often it was dropped', async () => {
+  it('shows whether a namespace existed, however often it was dropped', async () => {
     const cache = await open({ dataDir: await tempDir('lives') });
     const was: boolean[] = [false];
     for (let i = 0; i < 150; i += 1) {
@@ -94,7 +94,7 @@ describe('a view', () => {
     expect(seen).toEqual(was);
   });
 
-  it('of a cache in memory whose log has let go of its beginning is of the present, and stays', async () => {
+  it('shows the present of a cache in memory whose log has released its start, and stays readable', async () => {
     const cache = await open({ log: { capacityUpdates: 8 } });
     for (let i = 0; i < 20; i += 1) void cache.set(`k${i}`, i, `n${i % 3}`);
     await cache.flush();
@@ -120,7 +120,7 @@ describe('a view', () => {
     expect(difference.removed.every(({ namespace }) => namespace === 'n1')).toBe(true);
   });
 
-  it('shows what was written and is not on disk yet', async () => {
+  it('shows writes that are not on disk yet', async () => {
     const cache = await open({ dataDir: await tempDir('pending') });
     void cache.set('a', 1);
     void cache.set('a', 2);
@@ -128,7 +128,7 @@ describe('a view', () => {
     expect((await cache.bisect((view) => view.get('a') !== 2))?.update).toMatchObject({ position: 2, value: 2 });
   });
 
-  it('stays as it was while writers go on, read before, meanwhile or only afterwards', async () => {
+  it('stays unchanged while writers continue, whenever it is read', async () => {
     const cache = await open({ dataDir: await tempDir('meanwhile'), log: { capacityUpdates: 100 } });
     const random = numbers(3);
     const views: { readonly view: CacheView; readonly at: number }[] = [];
@@ -157,7 +157,7 @@ describe('a view', () => {
     }
   });
 
-  it('has the values that a primary of your own keeps', async () => {
+  it("shows the values that the user's own primary keeps", async () => {
     const dataDir = await tempDir('primary');
     const primaryCache = new InMemoryContextCache();
     let cache = await open({ dataDir, primaryCache });
@@ -178,7 +178,7 @@ describe('a view', () => {
     look();
   });
 
-  it('at an instant has everything before the first later update', async () => {
+  it('shows everything before the first update later than an instant', async () => {
     for (const dataDir of [undefined, await tempDir('instants')]) {
       const clock = new ManualClock();
       const start = clock.now();
@@ -201,7 +201,7 @@ describe('a view', () => {
         expect(cache.at(new Date(start + i * 10 + 9)).position).toBe(i);
       }
       expect(cache.at(new Date(0)).position).toBe(0);
-      // A clock that was put back: the updates after that belong to the later instant.
+      // The clock was set back: the updates after that belong to the later instant.
       const back = cache.position;
       clock.advance(-5_000);
       void cache.set('k', 'back');
@@ -213,7 +213,7 @@ describe('a view', () => {
     }
   });
 
-  it('refuses what has not been, what is no moment, and to be read after its end', async () => {
+  it('refuses future and invalid positions, and reads after it was closed', async () => {
     for (const dataDir of [undefined, await tempDir('refusals')]) {
       const cache = await open({ dataDir });
       await cache.set('a', 1);
@@ -237,8 +237,8 @@ describe('a view', () => {
   });
 });
 
-describe('of typed namespaces', () => {
-  it('a view and a history have the types', async () => {
+describe('a view of typed namespaces', () => {
+  it('has the types, like a history', async () => {
     const cache = new AgentContextCache<{ auth: { token: string }; n: { count: number } }>();
     await cache.set('token', 't-1', 'auth');
     await cache.set('count', 2, 'n');
@@ -255,7 +255,7 @@ describe('of typed namespaces', () => {
 });
 
 describe('the past of a restored cache', () => {
-  it('begins with the snapshot', async () => {
+  it('starts with the snapshot', async () => {
     const store = new MemorySnapshotStore();
     const first = await open({ backup: { store } });
     for (let i = 0; i < 40; i += 1) await first.set(`k${i % 10}`, i, `n${i % 4}`, { ttl: '1h' });
@@ -293,7 +293,7 @@ describe('the past of a restored cache', () => {
     }
   });
 
-  it('of a directory that is older than the keeping of the past begins now', async () => {
+  it('starts now in a directory without a stored past', async () => {
     const dataDir = await tempDir('older');
     let cache = await open({ dataDir });
     for (let i = 0; i < 10; i += 1) void cache.set(`k${i}`, i, 'n');
@@ -318,10 +318,10 @@ describe('the past of a restored cache', () => {
 });
 
 describe('the airline file', () => {
-  it('can be seen as it was at any position', async () => {
+  it('can be viewed at any position', async () => {
     const cache = await open({ dataDir: await tempDir('airline') });
     const lines = airlineLines();
-    /** How many lines had been taken at a position. */
+    /** Number of lines taken at each position. */
     const taken = new Map<number, number>([[0, 0]]);
     for (const [index, line] of lines.entries()) {
       cache.supervisor.send(JSON.parse(line) as ContextCommand);

@@ -58,7 +58,11 @@ describe('the HTTP server', () => {
       const { status, body } = await send(server, path);
       expect([status, JSON.parse(body)]).toEqual([400, { error: { code: 'INVALID_OPTION', message } }]);
     }
-    const mistyped = await send(server, '/v1/apply?keepGong', { method: 'POST', headers: JSON_BODY, body: setLine(1) });
+    const mistyped = await send(server, '/v1/apply?keepGong', {
+      method: 'POST',
+      headers: JSON_BODY,
+      body: setLine('k', 1),
+    });
     expect([mistyped.status, mistyped.body]).toEqual([400, expect.stringContaining('Did you mean keepGoing?')]);
   });
 

@@ -6,7 +6,7 @@ const writer = new MessageWriter();
 const fastUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 const exactUnpackr = new Unpackr({ useRecords: false, mapsAsObjects: false });
 
-/** The fast decoder renames a property `__proto__`; bytes that may hold one take the exact way. */
+/** The fast decoder renames a property `__proto__`; bytes that may contain one use the exact decoder. */
 const RENAMED = Buffer.from('__proto__');
 
 /** Encodes a JSON value (or an array or plain object of them, and of `Uint8Array`s) as MessagePack. */
@@ -16,7 +16,7 @@ export function encode(value: unknown): Buffer {
   return writer.end();
 }
 
-/** The inverse of {@link encode}. The result is not frozen. */
+/** Decodes what {@link encode} returned. The result is not frozen. */
 export function decode(bytes: Uint8Array): unknown {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return buffer.includes(RENAMED) ? mapsToObjects(exactUnpackr.unpack(buffer)) : fastUnpackr.unpack(buffer);
@@ -27,7 +27,7 @@ export function decodeValue(bytes: Uint8Array): JsonValue {
   return freezeDeep(decode(bytes) as JsonValue);
 }
 
-/** Freezes a value that this process has made itself. A list of the properties would take twice as long. */
+/** Freezes a value that this process created. Listing the properties would take twice as long. */
 export function freezeDeep<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) for (let i = 0; i < value.length; i += 1) freezeDeep(value[i]);

@@ -5,7 +5,7 @@ import { MessageWriter } from './message-writer.ts';
 
 const writer = new MessageWriter();
 
-/** An entry as it is stored and hashed: encoded, so that it is moved and compared without decoding its value. */
+/** An encoded entry, as it is stored and hashed. It is moved and compared without decoding its value. */
 export interface StoredEntry {
   readonly expiresAt: number | null;
   readonly bytes: Uint8Array;

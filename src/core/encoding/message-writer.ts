@@ -1,19 +1,19 @@
-/** Bytes a message may take before the writer looks for more room; a header and a number fit in beyond. */
+/** Bytes that a message may take before the writer grows its buffer. A header and a number still fit beyond them. */
 const INITIAL_BYTES = 64 * 1024;
 /** A larger buffer than this is not kept for the next message. */
 const KEPT_BYTES = 4 * 1024 * 1024;
 /** A header and the longest number. */
 const SLACK = 16;
-/** Strings up to this length are written here; calling for the encoder takes longer. */
+/** Strings up to this length are written here; calling the encoder takes longer. */
 const SHORT_STRING = 64;
 
 /**
- * Writes MessagePack piece by piece, as any reader opens it: no extension, the shortest form of strings, arrays and
+ * Writes MessagePack piece by piece, in a form that every reader understands: no extension, the shortest form of strings, arrays and
  * integers within 32 bits, 64-bit floats for other numbers, maps with a 16-bit count where that suffices. The bytes are
- * part of the format: digests are made of them.
+ * part of the format: digests are computed from them.
  *
- * A block of the log takes a quarter of the time that msgpackr takes (0.23 µs in place of 1.1 an update): nothing is
- * gathered in arrays first, no buffer is made for each part.
+ * A block of the log takes a quarter of the time that msgpackr takes (0.23 instead of 1.1 µs per update): nothing is
+ * collected in arrays first, and the parts need no buffers of their own.
  *
  * See https://github.com/msgpack/msgpack/blob/master/spec.md
  *

@@ -1,9 +1,9 @@
 import type { JsonValue } from '../value.ts';
 import { KeyIndex } from './key-index.ts';
 
-/** One key of a namespace: a value, and how it came about. */
+/** One key of a namespace: its value and the facts about it. */
 export interface EntryRecord {
-  /** Absent (`undefined`) where a primary of the user's own keeps the values. */
+  /** `undefined` if the user's own primary keeps the values. */
   readonly value: JsonValue | undefined;
   /** Version of the namespace at this entry's last update. */
   readonly version: number;
@@ -14,19 +14,20 @@ export interface EntryRecord {
   readonly bytes: number;
 }
 
-/** Places of a block; a power of two. */
-const PLACES = 1024;
-const PLACE_BITS = 10;
+/** Slots per block; a power of two. */
+const SLOTS = 1024;
+const SLOT_BITS = 10;
 
 /**
- * Up to here the keys themselves are looked through and there is no index, which takes 250 bytes (measured: a namespace
- * with one key 3.06 to 2.81 KB). That is no slower, long keys with a beginning in common included; from six on it is.
+ * Number of keys up to which a lookup scans the keys instead of an index. Saves the 250 bytes of the index (measured: a
+ * namespace with one key takes 2.81 KB instead of 3.06). Scanning is no slower, even for long keys with a common prefix;
+ * from six keys on it is.
  */
 const FEW_KEYS = 4;
 
 const NO_MORE: (Block | undefined)[] = [];
 
-/** The numbers of an entry, beside one another. */
+/** Numbers per entry. Those of one entry lie side by side. */
 const NUMBERS = 5;
 const VERSION = 0;
 const CREATED_AT = 1;
@@ -35,46 +36,46 @@ const UPDATED_AT = 2;
 const EXPIRES_AT = 3;
 const BYTES = 4;
 
-/** Entries in columns. */
+/** Entries of {@link SLOTS} slots, in columns. */
 interface Block {
-  /** How many places are taken. */
+  /** Number of slots in use. */
   count: number;
-  /** `undefined`: the place is free. */
+  /** `undefined`: the slot is free. */
   keys: (string | undefined)[];
   values: (JsonValue | undefined)[];
   numbers: number[];
-  /** Made once somebody gives an agent. */
+  /** Created when the first entry names an agent. */
   agents: (string | null)[] | undefined;
-  /** Places that were given up, by their index here. */
+  /** Indexes of the slots that a deletion has freed. */
   free: number[] | undefined;
-  /** Whether it is among those that may have room. */
+  /** `true` if the table lists the block among those with free slots. */
   listed: boolean;
 }
 
 /**
- * The entries of a namespace by key. An entry is no object of its own: its fields lie in columns, which takes less than
- * half the memory and leaves the garbage collector nothing to do when a value is replaced (measured: `set` 0.8 µs with
- * objects). {@link EntryRecord}s are made for whoever asks for one.
+ * The entries of a namespace by key. The fields of an entry lie in columns instead of an object. This takes less than
+ * half the memory, and replacing a value creates no garbage (measured: `set` 0.8 µs with objects). An
+ * {@link EntryRecord} is created when a reader needs one.
  *
- * An entry keeps its place until it is deleted, so that whoever walks while others write meets every entry that nobody
- * touches exactly once.
+ * An entry keeps its slot until it is deleted. An iteration during writes therefore yields every unchanged entry exactly
+ * once.
  */
 export class EntryTable {
   #size = 0;
-  /** Made once there are more than a few keys, and kept. Until then all are in the first block, in as many places. */
+  /** Created with the fifth key, and kept. Until then all keys are in the first block. */
   #index: KeyIndex | undefined;
-  /** Block 0. Most namespaces have no more, and need no array of them (50 bytes). */
+  /** Block 0. Most namespaces need no other, which saves them the array of blocks (50 bytes). */
   #first: Block | undefined;
   /** Block 1 and so on. */
   #more: (Block | undefined)[] = NO_MORE;
-  /** Blocks in which a place was given up and that may have it still, and numbers that have no block any more. */
+  /** Numbers of blocks in which a slot was freed and may still be free, and numbers whose block was discarded. */
   #roomy: number[] | undefined;
 
   get size(): number {
     return this.#size;
   }
 
-  /** The place of a key; -1 where it is absent. Good until the next change. */
+  /** Returns the slot of a key; -1 if the key is missing. Valid until the next change. */
   find(key: string): number {
     if (this.#index !== undefined) return this.#index.get(key) ?? -1;
     return this.#first?.keys.indexOf(key) ?? -1;
@@ -85,39 +86,39 @@ export class EntryTable {
   }
 
   get(key: string): EntryRecord | undefined {
-    const place = this.find(key);
-    return place < 0 ? undefined : this.recordAt(place);
+    const slot = this.find(key);
+    return slot < 0 ? undefined : this.recordAt(slot);
   }
 
-  valueAt(place: number): JsonValue | undefined {
-    return this.#blockOf(place).values[place & (PLACES - 1)];
+  valueAt(slot: number): JsonValue | undefined {
+    return this.#blockOf(slot).values[slot & (SLOTS - 1)];
   }
 
-  versionAt(place: number): number {
-    return this.#number(place, VERSION);
+  versionAt(slot: number): number {
+    return this.#number(slot, VERSION);
   }
 
-  createdAt(place: number): number {
-    return this.#number(place, CREATED_AT);
+  createdAt(slot: number): number {
+    return this.#number(slot, CREATED_AT);
   }
 
   /** `Infinity`: never. */
-  expiresAt(place: number): number {
-    return this.#number(place, EXPIRES_AT);
+  expiresAt(slot: number): number {
+    return this.#number(slot, EXPIRES_AT);
   }
 
-  bytesAt(place: number): number {
-    return this.#number(place, BYTES);
+  bytesAt(slot: number): number {
+    return this.#number(slot, BYTES);
   }
 
-  recordAt(place: number): EntryRecord {
-    return recordIn(this.#blockOf(place), place & (PLACES - 1));
+  recordAt(slot: number): EntryRecord {
+    return recordIn(this.#blockOf(slot), slot & (SLOTS - 1));
   }
 
-  /** Puts an entry in the place of its key, or in a new one (-1). An `expiresAt` of `Infinity`: never. */
+  /** Writes an entry to the slot of its key, or to a new slot if `slot` is -1. An `expiresAt` of `Infinity`: never. */
   set(
     key: string,
-    place: number,
+    slot: number,
     value: JsonValue | undefined,
     version: number,
     createdAt: number,
@@ -126,21 +127,21 @@ export class EntryTable {
     agent: string | null,
     bytes: number,
   ): void {
-    if (place < 0) {
+    if (slot < 0) {
       this.#add(key, value, version, createdAt, updatedAt, expiresAt, agent, bytes);
       return;
     }
-    const block = this.#blockOf(place);
-    const index = place & (PLACES - 1);
+    const block = this.#blockOf(slot);
+    const index = slot & (SLOTS - 1);
     block.values[index] = value;
     this.#fill(block, index, version, createdAt, updatedAt, expiresAt, bytes);
     if (agent !== null || block.agents !== undefined) setAgent(block, index, agent);
   }
 
-  /** The place is free after that. */
-  delete(key: string, place: number): void {
-    const block = this.#blockOf(place);
-    const index = place & (PLACES - 1);
+  /** Deletes an entry and frees its slot. */
+  delete(key: string, slot: number): void {
+    const block = this.#blockOf(slot);
+    const index = slot & (SLOTS - 1);
     this.#index?.delete(key);
     this.#size -= 1;
     block.count -= 1;
@@ -149,16 +150,16 @@ export class EntryTable {
     if (block.agents !== undefined) block.agents[index] = null;
     block.free ??= [];
     block.free.push(index);
-    const number = place >> PLACE_BITS;
+    const number = slot >> SLOT_BITS;
     if (!block.listed) {
       this.#roomy ??= [];
       this.#roomy.push(number);
       block.listed = true;
     }
-    if (block.count === 0) this.#place(number, undefined);
+    if (block.count === 0) this.#putBlock(number, undefined);
   }
 
-  /** In no particular order; may be changed while it is walked. */
+  /** Yields the keys, in no particular order. The table may change meanwhile. */
   *keys(): Generator<string> {
     for (const block of this.#blocks()) {
       for (let index = 0; index < block.keys.length; index += 1) {
@@ -168,7 +169,7 @@ export class EntryTable {
     }
   }
 
-  /** In no particular order; may be changed while it is walked. */
+  /** Yields the entries, in no particular order. The table may change meanwhile. */
   *[Symbol.iterator](): Generator<readonly [string, EntryRecord]> {
     for (const block of this.#blocks()) {
       for (let index = 0; index < block.keys.length; index += 1) {
@@ -188,12 +189,12 @@ export class EntryTable {
     agent: string | null,
     bytes: number,
   ): void {
-    const number = this.#room();
+    const number = this.#blockWithRoom();
     let block = this.#block(number);
     let index = 0;
     if (block === undefined) {
       block = newBlock(key, value, [version, createdAt, updatedAt, expiresAt, bytes]);
-      this.#place(number, block);
+      this.#putBlock(number, block);
     } else if (block.free !== undefined && block.free.length > 0) {
       index = block.free.pop() as number;
       block.keys[index] = key;
@@ -204,40 +205,43 @@ export class EntryTable {
       block.values.push(value);
       block.numbers.push(version, createdAt, updatedAt, expiresAt, bytes);
       block.agents?.push(null);
-      if (index === PLACES - 1) trim(block);
+      if (index === SLOTS - 1) trim(block);
     }
     if (agent !== null) setAgent(block, index, agent);
     block.count += 1;
     this.#size += 1;
-    if (this.#index !== undefined) this.#index.set(key, (number << PLACE_BITS) | index, this.#size);
+    if (this.#index !== undefined) this.#index.set(key, (number << SLOT_BITS) | index, this.#size);
     else if (this.#size > FEW_KEYS) this.#index = indexOf(block.keys);
   }
 
-  /** The number of a block that has room, or that is to be made. The last one has, where nothing was ever deleted. */
-  #room(): number {
+  /**
+   * Returns the number of a block with a free slot, or of a block to create. If nothing was ever deleted, that is the
+   * last block.
+   */
+  #blockWithRoom(): number {
     for (let listed = this.#roomy?.at(-1); listed !== undefined; listed = this.#roomy?.at(-1)) {
       const block = this.#block(listed);
-      if (block !== undefined && block.count < PLACES) return listed;
+      if (block !== undefined && block.count < SLOTS) return listed;
       this.#roomy?.pop();
       if (block === undefined) return listed;
       block.listed = false;
     }
     const last = this.#more.length;
     const block = this.#block(last);
-    return block === undefined || block.count < PLACES ? last : last + 1;
+    return block === undefined || block.count < SLOTS ? last : last + 1;
   }
 
   #block(number: number): Block | undefined {
     return number === 0 ? this.#first : this.#more[number - 1];
   }
 
-  #place(number: number, block: Block | undefined): void {
+  #putBlock(number: number, block: Block | undefined): void {
     if (number === 0) this.#first = block;
     else if (this.#more === NO_MORE) this.#more = [block];
     else this.#more[number - 1] = block;
   }
 
-  /** May be changed while it is walked. */
+  /** Yields the blocks. The table may change meanwhile. */
   *#blocks(): Generator<Block> {
     for (let number = 0; number <= this.#more.length; number += 1) {
       const block = this.#block(number);
@@ -262,32 +266,32 @@ export class EntryTable {
     numbers[at + BYTES] = bytes;
   }
 
-  #blockOf(place: number): Block {
-    return this.#block(place >> PLACE_BITS) as Block;
+  #blockOf(slot: number): Block {
+    return this.#block(slot >> SLOT_BITS) as Block;
   }
 
-  #number(place: number, which: number): number {
-    return this.#blockOf(place).numbers[(place & (PLACES - 1)) * NUMBERS + which] as number;
+  #number(slot: number, which: number): number {
+    return this.#blockOf(slot).numbers[(slot & (SLOTS - 1)) * NUMBERS + which] as number;
   }
 }
 
-/** Of the first block. */
+/** Returns an index of the keys of the first block. */
 function indexOf(keys: readonly (string | undefined)[]): KeyIndex {
   const index = new KeyIndex();
-  keys.forEach((key, place) => {
-    if (key !== undefined) index.set(key, place, keys.length);
+  keys.forEach((key, slot) => {
+    if (key !== undefined) index.set(key, slot, keys.length);
   });
   return index;
 }
 
-/** The arrays begin with one entry and nothing to spare: most namespaces are small. */
+/** Creates a block of one entry. Its arrays have no spare capacity, because most namespaces are small. */
 function newBlock(key: string, value: JsonValue | undefined, numbers: number[]): Block {
   const values: (JsonValue | undefined)[] = [null];
   values[0] = value;
   return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: false };
 }
 
-/** An array that grew has room to spare, a fifth of a key's memory here; a copy has none. */
+/** Copies the arrays of a full block. A grown array has spare capacity, a fifth of a key's memory; a copy has none. */
 function trim(block: Block): void {
   block.keys = block.keys.slice();
   block.values = block.values.slice();

@@ -1,30 +1,30 @@
-/** Keys a Map holds on average once there are several; one on its own may hold twice as many. */
+/** Average number of keys per Map if there are several. A single Map may hold twice as many. */
 const KEYS_A_MAP = 8_192;
 
 const NONE: Map<string, number>[] = [];
 
 /**
- * Where each key of a namespace is. One `Map` copies itself whole whenever it doubles (measured: 37 ms at a million
- * keys, ten times that at ten million) and ends at 16.7 million, so that many keys are spread over many Maps, and one
- * more is added now and then: a step copies about 16,000 keys, however many there are. This is linear hashing (Litwin,
- * 1980).
+ * The slot of each key of a namespace. A `Map` copies all of itself whenever it doubles (measured: 37 ms at a million
+ * keys, ten times that at ten million) and cannot exceed 16.7 million keys. Many keys are therefore spread over several
+ * Maps that are split one at a time (linear hashing; Litwin, 1980): a split copies about 16,000 keys, whatever their
+ * total.
  */
 export class KeyIndex {
-  /** Until it is split. Most namespaces have no more, and nobody need compute a hash. */
+  /** The only Map, until it is split. Most namespaces need no other, and compute no hash. */
   #only: Map<string, number> | undefined = new Map();
   #maps: Map<string, number>[] = NONE;
-  /** A key is in the Map that the low bits of its hash name: those of the mask, one more where that Map was split. */
+  /** Selects the low bits of a hash that give the Map. A Map that was split in this round uses one bit more. */
   #mask = 0;
-  /** The Map to be split next; those before it have been in this round. */
+  /** The Map to split next. Those before it were split in this round. */
   #next = 0;
 
   get(key: string): number | undefined {
     return (this.#only ?? this.#mapOf(key)).get(key);
   }
 
-  /** `size`: how many keys there are, this one included. */
-  set(key: string, place: number, size: number): void {
-    (this.#only ?? this.#mapOf(key)).set(key, place);
+  /** Sets the slot of a key. `size` is the number of keys, including this one. */
+  set(key: string, slot: number, size: number): void {
+    (this.#only ?? this.#mapOf(key)).set(key, slot);
     if (size > KEYS_A_MAP * (this.#maps.length + 1) && size > 2 * KEYS_A_MAP) this.#split();
   }
 
@@ -44,7 +44,7 @@ export class KeyIndex {
     const bit = this.#mask + 1;
     const stay = new Map<string, number>();
     const go = new Map<string, number>();
-    for (const [key, place] of this.#maps[this.#next] ?? []) (hashOf(key) & bit ? go : stay).set(key, place);
+    for (const [key, slot] of this.#maps[this.#next] ?? []) (hashOf(key) & bit ? go : stay).set(key, slot);
     this.#maps[this.#next] = stay;
     this.#maps.push(go);
     this.#next += 1;
@@ -54,7 +54,7 @@ export class KeyIndex {
   }
 }
 
-/** FNV-1a over the UTF-16 units, mixed once more so that the low bits depend on all of them. */
+/** Returns FNV-1a over the UTF-16 units, mixed once more so that the low bits depend on all of them. */
 export function hashOf(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i += 1) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);

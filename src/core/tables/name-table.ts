@@ -1,107 +1,107 @@
 import { hashOf } from './key-index.ts';
 import { NumberColumn } from './number-column.ts';
 
-/** Names of a chunk; a power of two. */
+/** Names per chunk; a power of two. */
 const NAMES = 1024;
 const NAME_BITS = 10;
 
-/** No place. */
-export const NOWHERE = -1;
+/** The slot of a name that the table does not hold. */
+export const NO_SLOT = -1;
 
 /**
- * Names, each once however many hold it, and a place for each, by which they keep what they know of it in columns. A
- * name keeps its place as long as somebody holds it; then another name may get it.
+ * A table of names that several owners share. Each name is stored once and has a slot, the index of its data in the
+ * owners' columns. A name keeps its slot until every owner has released it; then another name may get the slot.
  *
- * In place of a `Map`, which takes five times as much room and stops everybody when it grows: chains of places in
- * buckets, one of which is split for each name that comes (linear hashing; Litwin, 1980).
+ * Replaces a `Map`, which takes five times the memory and stops the process while it grows. The slots are chained in
+ * buckets, and each new name splits one bucket (linear hashing; Litwin, 1980).
  */
 export class NameTable {
   readonly #chunks: ((string | undefined)[] | undefined)[] = [];
-  /** How many hold the name of a place. */
+  /** Number of owners of the name in each slot. */
   readonly #holders = new NumberColumn();
-  /** Of a bucket the first place of its chain and one, of a place the one after it in its chain and one; 0: none. */
+  /** First slot of each bucket's chain, and the slot that follows each slot. Stored plus one; 0 ends the chain. */
   readonly #first = new NumberColumn();
   readonly #next = new NumberColumn();
-  /** A name is in the bucket that the low bits of its hash name: those of the mask, one more where that was split. */
+  /** Selects the low bits of a hash that give the bucket. A bucket that was split in this round uses one bit more. */
   #mask = 0;
-  /** The bucket to be split next; those before it have been in this round. */
+  /** The bucket to split next. Those before it were split in this round. */
   #split = 0;
   #size = 0;
   #end = 0;
-  /** A chain of places that were given up. */
+  /** First of the chain of free slots, plus one; 0: no slot is free. */
   #free = 0;
 
-  /** How many names there are. */
+  /** Number of names. */
   get size(): number {
     return this.#size;
   }
 
-  /** The place of a name; {@link NOWHERE} where nobody holds it. */
+  /** Returns the slot of a name; {@link NO_SLOT} if the table does not hold it. */
   find(name: string): number {
-    let place = this.#first.get(this.#bucketOf(name)) - 1;
-    while (place !== NOWHERE && this.nameAt(place) !== name) place = this.#next.get(place) - 1;
-    return place;
+    let slot = this.#first.get(this.#bucketOf(name)) - 1;
+    while (slot !== NO_SLOT && this.nameAt(slot) !== name) slot = this.#next.get(slot) - 1;
+    return slot;
   }
 
-  /** The name of a place that is held. */
-  nameAt(place: number): string {
-    return this.#chunks[place >> NAME_BITS]?.[place & (NAMES - 1)] as string;
+  /** Returns the name in a slot that is in use. */
+  nameAt(slot: number): string {
+    return this.#chunks[slot >> NAME_BITS]?.[slot & (NAMES - 1)] as string;
   }
 
-  /** For one more who holds the name: its place. */
+  /** Adds an owner to a name, and returns its slot. */
   hold(name: string): number {
-    let place = this.find(name);
-    if (place === NOWHERE) place = this.#add(name);
-    this.#holders.set(place, this.#holders.get(place) + 1);
-    return place;
+    let slot = this.find(name);
+    if (slot === NO_SLOT) slot = this.#add(name);
+    this.#holders.set(slot, this.#holders.get(slot) + 1);
+    return slot;
   }
 
-  /** One who held it does so no longer. */
-  letGo(place: number): void {
-    const left = this.#holders.get(place) - 1;
-    this.#holders.set(place, left);
-    if (left === 0) this.#remove(place);
+  /** Removes an owner from the name in a slot. Frees the slot with the last owner. */
+  release(slot: number): void {
+    const left = this.#holders.get(slot) - 1;
+    this.#holders.set(slot, left);
+    if (left === 0) this.#remove(slot);
   }
 
   #add(name: string): number {
     this.#size += 1;
     if (this.#size > this.#mask + 1 + this.#split) this.#splitNext();
-    const place = this.#room();
-    const index = place >> NAME_BITS;
+    const slot = this.#newSlot();
+    const index = slot >> NAME_BITS;
     const chunk = this.#chunks[index] ?? [];
     this.#chunks[index] = chunk;
-    chunk[place & (NAMES - 1)] = name;
-    this.#link(this.#bucketOf(name), place);
-    return place;
+    chunk[slot & (NAMES - 1)] = name;
+    this.#link(this.#bucketOf(name), slot);
+    return slot;
   }
 
-  #room(): number {
+  #newSlot(): number {
     if (this.#free === 0) {
       this.#end += 1;
       return this.#end - 1;
     }
-    const place = this.#free - 1;
-    this.#free = this.#next.get(place);
-    return place;
+    const slot = this.#free - 1;
+    this.#free = this.#next.get(slot);
+    return slot;
   }
 
-  #remove(place: number): void {
-    const bucket = this.#bucketOf(this.nameAt(place));
+  #remove(slot: number): void {
+    const bucket = this.#bucketOf(this.nameAt(slot));
     let before = this.#first.get(bucket) - 1;
-    if (before === place) this.#first.set(bucket, this.#next.get(place));
+    if (before === slot) this.#first.set(bucket, this.#next.get(slot));
     else {
-      while (this.#next.get(before) - 1 !== place) before = this.#next.get(before) - 1;
-      this.#next.set(before, this.#next.get(place));
+      while (this.#next.get(before) - 1 !== slot) before = this.#next.get(before) - 1;
+      this.#next.set(before, this.#next.get(slot));
     }
-    (this.#chunks[place >> NAME_BITS] as (string | undefined)[])[place & (NAMES - 1)] = undefined;
-    this.#next.set(place, this.#free);
-    this.#free = place + 1;
+    (this.#chunks[slot >> NAME_BITS] as (string | undefined)[])[slot & (NAMES - 1)] = undefined;
+    this.#next.set(slot, this.#free);
+    this.#free = slot + 1;
     this.#size -= 1;
   }
 
-  #link(bucket: number, place: number): void {
-    this.#next.set(place, this.#first.get(bucket));
-    this.#first.set(bucket, place + 1);
+  #link(bucket: number, slot: number): void {
+    this.#next.set(slot, this.#first.get(bucket));
+    this.#first.set(bucket, slot + 1);
   }
 
   #bucketOf(name: string): number {
@@ -112,13 +112,13 @@ export class NameTable {
 
   #splitNext(): void {
     const from = this.#split;
-    let place = this.#first.get(from) - 1;
+    let slot = this.#first.get(from) - 1;
     this.#first.set(from, 0);
     this.#split += 1;
-    while (place !== NOWHERE) {
-      const after = this.#next.get(place) - 1;
-      this.#link(this.#bucketOf(this.nameAt(place)), place);
-      place = after;
+    while (slot !== NO_SLOT) {
+      const after = this.#next.get(slot) - 1;
+      this.#link(this.#bucketOf(this.nameAt(slot)), slot);
+      slot = after;
     }
     if (this.#split <= this.#mask) return;
     this.#mask = this.#mask * 2 + 1;
@@ -126,9 +126,7 @@ export class NameTable {
   }
 }
 
-/**
- * Fills columns over a table of names. Where that fails they let go of the names again.
- */
+/** Fills columns over a table of names. If that fails, the columns release their names. */
 export async function filled<Columns extends { clear(): void }>(
   columns: Columns,
   fill: (columns: Columns) => Promise<void>,
@@ -142,10 +140,10 @@ export async function filled<Columns extends { clear(): void }>(
   }
 }
 
-/** Some of the names of a table, held there. */
+/** A set of names of a table. It is one of their owners. */
 export class NameSet {
   readonly table: NameTable;
-  readonly #held = new NumberColumn();
+  readonly #slots = new NumberColumn();
   #size = 0;
 
   constructor(table: NameTable) {
@@ -157,50 +155,56 @@ export class NameSet {
   }
 
   has(name: string): boolean {
-    return this.find(name) !== NOWHERE;
+    return this.find(name) !== NO_SLOT;
   }
 
-  /** The place of a name that is in it, else {@link NOWHERE}. */
+  /** Returns the slot of a name; {@link NO_SLOT} if the set does not contain it. */
   find(name: string): number {
-    const place = this.table.find(name);
-    return place !== NOWHERE && this.#held.get(place) === 1 ? place : NOWHERE;
+    const slot = this.table.find(name);
+    return slot !== NO_SLOT && this.#slots.get(slot) === 1 ? slot : NO_SLOT;
   }
 
-  /** Its place, whether or not it was in it before. */
+  /** Adds a name unless the set contains it, and returns its slot. */
   add(name: string): number {
     const known = this.find(name);
-    if (known !== NOWHERE) return known;
-    const place = this.table.hold(name);
-    this.#held.set(place, 1);
+    if (known !== NO_SLOT) return known;
+    const slot = this.table.hold(name);
+    this.#slots.set(slot, 1);
     this.#size += 1;
-    return place;
+    return slot;
   }
 
-  /** The place that it had, which is another's from now on; {@link NOWHERE} where it was not in it. */
+  /**
+   * Removes a name. Returns the slot that it had, which another name may get from now on; {@link NO_SLOT} if the set did
+   * not contain the name.
+   */
   delete(name: string): number {
-    const place = this.find(name);
-    if (place !== NOWHERE) this.#letGo(place);
-    return place;
+    const slot = this.find(name);
+    if (slot !== NO_SLOT) this.#release(slot);
+    return slot;
   }
 
-  /** Lets go of all. */
+  /** Releases all names. */
   clear(): void {
-    for (const place of this.places()) this.#letGo(place);
+    for (const slot of this.slots()) this.#release(slot);
   }
 
-  /** In no particular order; may be changed while it is walked: what is in it all the while is met exactly once. */
-  places(): Generator<number> {
-    return this.#held.places();
+  /**
+   * Yields the slots, in no particular order. The set may change meanwhile: a name that stays in it is yielded exactly
+   * once.
+   */
+  slots(): Generator<number> {
+    return this.#slots.slots();
   }
 
-  /** As {@link NameSet.places}. */
+  /** Yields the names, like {@link NameSet.slots}. */
   *names(): Generator<string> {
-    for (const place of this.places()) yield this.table.nameAt(place);
+    for (const slot of this.slots()) yield this.table.nameAt(slot);
   }
 
-  #letGo(place: number): void {
-    this.#held.set(place, 0);
+  #release(slot: number): void {
+    this.#slots.set(slot, 0);
     this.#size -= 1;
-    this.table.letGo(place);
+    this.table.release(slot);
   }
 }

@@ -1,19 +1,19 @@
-/** Places of a chunk; a power of two. */
-const PLACES = 1024;
-const PLACE_BITS = 10;
+/** Slots per chunk; a power of two. */
+const SLOTS = 1024;
+const SLOT_BITS = 10;
 
 type Numbers = Uint8Array | Uint32Array | Float64Array;
 
 interface Chunk {
   numbers: Numbers;
-  /** How many are not the default. */
+  /** Number of slots that differ from the default. */
   taken: number;
 }
 
 /**
- * A number for each place: 0, 1, 2, … It takes no room where all are the default, one byte for each where they are
- * small, four where they are counts, and eight otherwise; each chunk for itself, so that growing copies one only. Any
- * number but `NaN`.
+ * A number, except `NaN`, for each slot 0, 1, 2, … A chunk of default values takes no memory. Otherwise each of its
+ * numbers takes one byte if all are integers from 0 to 255, four if all are integers below 2 ** 32, and eight in all
+ * other cases. When a chunk needs a wider type, only that chunk is copied.
  */
 export class NumberColumn {
   readonly #default: number;
@@ -23,32 +23,32 @@ export class NumberColumn {
     this.#default = byDefault;
   }
 
-  get(place: number): number {
-    const chunk = this.#chunks[place >> PLACE_BITS];
-    return chunk === undefined ? this.#default : (chunk.numbers[place & (PLACES - 1)] as number);
+  get(slot: number): number {
+    const chunk = this.#chunks[slot >> SLOT_BITS];
+    return chunk === undefined ? this.#default : (chunk.numbers[slot & (SLOTS - 1)] as number);
   }
 
-  set(place: number, number: number): void {
-    const before = this.get(place);
+  set(slot: number, number: number): void {
+    const before = this.get(slot);
     if (before === number) return;
-    const chunk = this.#chunkFor(place >> PLACE_BITS, number);
-    chunk.numbers[place & (PLACES - 1)] = number;
+    const chunk = this.#chunkFor(slot >> SLOT_BITS, number);
+    chunk.numbers[slot & (SLOTS - 1)] = number;
     if (before === this.#default) chunk.taken += 1;
     if (number === this.#default) chunk.taken -= 1;
-    if (chunk.taken === 0) this.#chunks[place >> PLACE_BITS] = undefined;
+    if (chunk.taken === 0) this.#chunks[slot >> SLOT_BITS] = undefined;
   }
 
-  /** Places whose number is not the default, in order; may be changed while it is walked. */
-  *places(): Generator<number> {
+  /** Yields the slots whose number is not the default, in order. The column may change meanwhile. */
+  *slots(): Generator<number> {
     for (let index = 0; index < this.#chunks.length; index += 1) {
-      for (let at = 0; at < PLACES && this.#chunks[index] !== undefined; at += 1) {
-        const place = (index << PLACE_BITS) | at;
-        if (this.get(place) !== this.#default) yield place;
+      for (let at = 0; at < SLOTS && this.#chunks[index] !== undefined; at += 1) {
+        const slot = (index << SLOT_BITS) | at;
+        if (this.get(slot) !== this.#default) yield slot;
       }
     }
   }
 
-  /** The chunk, wide enough for the number. */
+  /** Returns the chunk, in a type wide enough for the number. */
   #chunkFor(index: number, number: number): Chunk {
     const known = this.#chunks[index];
     if (known === undefined) {
@@ -74,6 +74,6 @@ function widthOf(number: number): number {
 }
 
 function roomFor(width: number): Numbers {
-  if (width === 8) return new Float64Array(PLACES);
-  return width === 4 ? new Uint32Array(PLACES) : new Uint8Array(PLACES);
+  if (width === 8) return new Float64Array(SLOTS);
+  return width === 4 ? new Uint32Array(SLOTS) : new Uint8Array(SLOTS);
 }

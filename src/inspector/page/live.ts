@@ -83,6 +83,7 @@ function open(secret: string): void {
 function again(): void {
   socket = undefined;
   link.value = 'lost';
+  // Not `backOffMs` of core: the page may import only types of core, so that its bundle contains no code of the cache.
   const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures);
   failures += 1;
   clock.after(wait, () => void connect());

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { decode, decodeValue, encode, freezeDeep } from '../../../src/core/encoding/codec.ts';
 import { fcOptions } from '../../support/property.ts';
 
-/** JSON text whose names are such as codecs stumble over. */
+/** JSON text with names that break some codecs. */
 function awkwardText(names: readonly string[]): fc.Arbitrary<string> {
   const number = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value));
   const integer = fc.maxSafeInteger().map(String);
@@ -36,7 +36,7 @@ function awkwardText(names: readonly string[]): fc.Arbitrary<string> {
 const NAMES = ['constructor', 'toJSON', 'toString', 'valueOf', 'then', 'length', '', '0', 'a', '__proto_', 'size'];
 
 describe('codec', () => {
-  it('gives back every JSON value as it was, __proto__ included', () => {
+  it('returns every JSON value unchanged, including __proto__', () => {
     fc.assert(
       fc.property(awkwardText([...NAMES, '__proto__']), (text) => {
         const value = JSON.parse(text);
@@ -48,7 +48,7 @@ describe('codec', () => {
     );
   });
 
-  it('is read by another MessagePack reader', () => {
+  it('can be read by another MessagePack reader', () => {
     fc.assert(
       fc.property(awkwardText(NAMES), (text) => {
         const value = JSON.parse(text);
@@ -58,18 +58,18 @@ describe('codec', () => {
     );
   });
 
-  it('never treats toJSON as more than a name', () => {
+  it('treats toJSON as a plain name', () => {
     const value = { constructor: 1, toJSON: 'x' };
     expect(decode(encode(value))).toEqual(value);
   });
 
-  it('is not confused by bytes that are part of a larger buffer', () => {
+  it('decodes bytes that are part of a larger buffer', () => {
     const bytes = encode({ a: [1, '__proto__'] });
     const larger = Buffer.concat([Buffer.from('xx'), bytes, Buffer.from('__proto__')]);
     expect(decode(larger.subarray(2, 2 + bytes.length))).toEqual({ a: [1, '__proto__'] });
   });
 
-  it('keeps what it has encoded when it encodes again', () => {
+  it('leaves earlier results unchanged when it encodes again', () => {
     const encoded = Array.from({ length: 2_000 }, (_, index) => ({
       index,
       bytes: encode({ index, text: 'x'.repeat(index % 50) }),
@@ -77,13 +77,13 @@ describe('codec', () => {
     for (const { index, bytes } of encoded) expect(decode(bytes)).toMatchObject({ index });
   });
 
-  it('freezes what is stored', () => {
+  it('freezes stored values', () => {
     const value = decodeValue(encode({ a: [{ b: 1 }] })) as { a: { b: number }[] };
     expect(Object.isFrozen(value) && Object.isFrozen(value.a) && Object.isFrozen(value.a[0])).toBe(true);
     expect(freezeDeep(null)).toBeNull();
   });
 
-  it('refuses bytes that are cut off', () => {
+  it('refuses truncated bytes', () => {
     expect(() => decode(encode('a long enough text').subarray(0, 5))).toThrow();
   });
 });

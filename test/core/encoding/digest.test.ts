@@ -56,7 +56,7 @@ const entry: fc.Arbitrary<EntryRecord> = fc.record({
 const entries = fc.uniqueArray(fc.tuple(text, entry), { selector: ([key]) => key, maxLength: 8 });
 const version = fc.integer({ min: 0, max: 1e12 });
 
-/** What `docs/formats.md` says, by other means than the package's. */
+/** The digest of `docs/formats.md`, computed without the package. */
 const foreign = {
   pack(content: unknown): Buffer {
     if (content === null) return Buffer.from([0xc0]);
@@ -155,7 +155,7 @@ function packNumber(number: number): Buffer {
 }
 
 describe('the digest of a namespace', () => {
-  it('is what the documentation says, worked out by another program', () => {
+  it('equals the documented digest, computed by another program', () => {
     fc.assert(
       fc.property(entries, version, (all, at) => {
         expect(digestOfEntries(all, at)).toBe(foreign.digest(all, at));
@@ -164,7 +164,7 @@ describe('the digest of a namespace', () => {
     );
   });
 
-  it('is changed by any change of an entry', () => {
+  it('changes with any change of an entry', () => {
     const changes: ((entry: EntryRecord) => EntryRecord)[] = [
       (each) => ({ ...each, value: each.value === 1 ? 2 : 1 }),
       (each) => ({ ...each, value: each.value === undefined ? null : undefined }),
@@ -192,7 +192,7 @@ describe('the digest of a namespace', () => {
     );
   });
 
-  it('goes from one state to another by what is taken out and put in, in any order', () => {
+  it('follows the state when entries are subtracted and added, in any order', () => {
     fc.assert(
       fc.property(entries, entries, version, version, (before, after, from, to) => {
         const digest = new NamespaceDigest(digestOfEntries(before, from), from);
@@ -204,7 +204,7 @@ describe('the digest of a namespace', () => {
     );
   });
 
-  it('is the same for an entry that has been stored and read', () => {
+  it('is the same for an entry that was stored and read back', () => {
     fc.assert(
       fc.property(entry, (each) => {
         const stored = encodeEntry(each);

@@ -6,7 +6,7 @@ import { MessageWriter } from '../../../src/core/encoding/message-writer.ts';
 import type { JsonValue } from '../../../src/core/value.ts';
 import { fcOptions } from '../../support/property.ts';
 
-/** What wrote the records of the earlier versions. */
+/** The encoder that wrote the records of earlier versions. */
 const packr = new Packr({ useRecords: false, variableMapToObject: true, useToJSON: false } as object);
 
 const numbers = fc.oneof(
@@ -16,7 +16,7 @@ const numbers = fc.oneof(
     .tuple(fc.constantFrom(5, 7, 8, 15, 16, 31, 32, 53), fc.integer({ min: -2, max: 2 }), fc.constantFrom(1, -1))
     .map(([bits, beside, sign]) => sign * (2 ** bits + beside)),
 );
-/** Around the lengths at which headers grow and another way of encoding is taken. */
+/** Lengths around those at which headers grow or another encoder is used. */
 const texts = fc.oneof(
   fc.string({ unit: 'binary' }).filter((text) => text.isWellFormed()),
   fc
@@ -38,7 +38,7 @@ const values = fc.letrec<{ value: JsonValue }>((tie) => ({
 })).value;
 
 describe('MessageWriter', () => {
-  it('writes what msgpackr writes', () => {
+  it('writes the same bytes as msgpackr', () => {
     fc.assert(
       fc.property(values, (value) => {
         expect(encode(value).equals(packr.pack(value))).toBe(true);
@@ -47,7 +47,7 @@ describe('MessageWriter', () => {
     );
   });
 
-  it('writes piece by piece what it writes at once', () => {
+  it('writes the same bytes piece by piece as at once', () => {
     const bytes = fc.uint8Array({ maxLength: 400 });
     fc.assert(
       fc.property(fc.array(fc.tuple(values, numbers, texts, bytes), { maxLength: 20 }), (rows) => {
@@ -85,12 +85,12 @@ describe('MessageWriter', () => {
     },
   );
 
-  it('writes an object of more properties than a 16-bit count can say', () => {
+  it('writes an object with more properties than a 16-bit count can hold', () => {
     const object = Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i]));
     expect(decode(encode([object, 'behind']))).toEqual([object, 'behind']);
   });
 
-  it('gives a message that the next one does not change, and leaves out what is undefined', () => {
+  it('returns a message that the next one does not change, and skips undefined properties', () => {
     const writer = new MessageWriter();
     writer.begin();
     writer.value({ a: 1, b: undefined });
@@ -101,7 +101,7 @@ describe('MessageWriter', () => {
     expect(decode(first)).toEqual({ a: 1 });
   });
 
-  it('begins again with a small buffer after a large message', () => {
+  it('returns to a small buffer after a large message', () => {
     const writer = new MessageWriter();
     writer.begin();
     writer.text('x'.repeat(6_000_000));

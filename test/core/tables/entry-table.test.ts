@@ -22,8 +22,8 @@ function put(table: EntryTable, key: string, entry: EntryRecord): void {
 }
 
 describe('a table of entries', () => {
-  // With few keys there is no index yet, or it has just been made.
-  it.each([5, 40])('is a Map of records, whatever is put and deleted (of %i keys)', (last) => {
+  // With few keys there is no index yet, or it has just been created.
+  it.each([5, 40])('behaves like a Map of records with %i keys', (last) => {
     const key = fc.nat(last).map((n) => `k${n}`);
     const action = fc.oneof(
       { weight: 3, arbitrary: fc.record({ put: key, n: fc.nat(1000) }) },
@@ -38,25 +38,25 @@ describe('a table of entries', () => {
             put(table, one.put, record(one.n));
             model.set(one.put, record(one.n));
           } else {
-            const place = table.find(one.delete);
-            expect(place >= 0).toBe(model.delete(one.delete));
-            if (place >= 0) table.delete(one.delete, place);
+            const slot = table.find(one.delete);
+            expect(slot >= 0).toBe(model.delete(one.delete));
+            if (slot >= 0) table.delete(one.delete, slot);
           }
           expect(table.size).toBe(model.size);
         }
         expect(new Map(table)).toEqual(model);
         expect([...table.keys()].sort()).toEqual([...model.keys()].sort());
         for (let n = 0; n <= last; n += 1) {
-          const place = table.find(`k${n}`);
+          const slot = table.find(`k${n}`);
           const expected = model.get(`k${n}`);
           expect([table.has(`k${n}`), table.get(`k${n}`)]).toEqual([expected !== undefined, expected]);
           if (expected === undefined) continue;
           expect([
-            table.valueAt(place),
-            table.versionAt(place),
-            table.createdAt(place),
-            table.expiresAt(place),
-            table.bytesAt(place),
+            table.valueAt(slot),
+            table.versionAt(slot),
+            table.createdAt(slot),
+            table.expiresAt(slot),
+            table.bytesAt(slot),
           ]).toEqual([
             expected.value,
             expected.version,
@@ -70,7 +70,7 @@ describe('a table of entries', () => {
     );
   });
 
-  it('holds many keys, whose Maps are split as they come, and lets go of all of them', () => {
+  it('holds many keys while its Maps are split, and releases all of them', () => {
     const table = new EntryTable();
     const count = 70_000;
     const keyOf = (n: number) => (n % 2 === 0 ? `user:${n}:profile` : `${n}`);
@@ -87,7 +87,7 @@ describe('a table of entries', () => {
     expect([...table]).toEqual([['again', record(7)]]);
   });
 
-  it('meets every entry that nobody touches exactly once, however slowly it is walked', () => {
+  it('yields every unchanged entry exactly once, however slowly it is iterated', () => {
     const action = fc.oneof(
       fc.record({ put: fc.nat(3_000), many: fc.nat(200), n: fc.nat(1000) }),
       fc.record({ delete: fc.nat(2_000), upTo: fc.nat(300) }),
@@ -116,8 +116,8 @@ describe('a table of entries', () => {
             }
           } else {
             for (let n = one.delete; n < one.delete + one.upTo; n += 1) {
-              const place = table.find(`k${n}`);
-              if (place >= 0) table.delete(`k${n}`, place);
+              const slot = table.find(`k${n}`);
+              if (slot >= 0) table.delete(`k${n}`, slot);
               untouched.delete(`k${n}`);
             }
           }

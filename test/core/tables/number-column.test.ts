@@ -4,14 +4,14 @@ import { NumberColumn } from '../../../src/core/tables/number-column.ts';
 import { fcOptions } from '../../support/property.ts';
 
 describe('a column of numbers', () => {
-  it('is a Map with a default, whatever the numbers are', () => {
-    const place = fc.oneof(fc.nat(40), fc.nat(5_000));
+  it('behaves like a Map with a default, for all numbers', () => {
+    const slot = fc.oneof(fc.nat(40), fc.nat(5_000));
     const number = fc.oneof(
       fc.constantFrom(0, 1, 255, 256, 2 ** 32 - 1, 2 ** 32, -1, 0.5, Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER),
       fc.double({ noNaN: true }).map((n) => n + 0),
     );
     fc.assert(
-      fc.property(fc.array(fc.tuple(place, number), { size: 'max', maxLength: 200 }), number, (sets, byDefault) => {
+      fc.property(fc.array(fc.tuple(slot, number), { size: 'max', maxLength: 200 }), number, (sets, byDefault) => {
         const column = new NumberColumn(byDefault);
         const model = new Map<number, number>();
         for (const [at, to] of sets) {
@@ -22,7 +22,7 @@ describe('a column of numbers', () => {
         }
         for (let at = 0; at <= 5_100; at += 1)
           if (column.get(at) !== (model.get(at) ?? byDefault)) expect.fail(`${at}`);
-        expect([...column.places()]).toEqual([...model.keys()].sort((a, b) => a - b));
+        expect([...column.slots()]).toEqual([...model.keys()].sort((a, b) => a - b));
       }),
       fcOptions(),
     );

@@ -1,4 +1,4 @@
-import { NameSet, type NameTable, NOWHERE } from '../../../core/tables/name-table.ts';
+import { NameSet, type NameTable, NO_SLOT } from '../../../core/tables/name-table.ts';
 import { NumberColumn } from '../../../core/tables/number-column.ts';
 import type { PastSummary } from '../records/past-records.ts';
 
@@ -28,7 +28,7 @@ export class PastColumns {
 
   get(name: string): PastSummary | undefined {
     const slot = this.#names.find(name);
-    return slot === NOWHERE ? undefined : this.#at(slot, name);
+    return slot === NO_SLOT ? undefined : this.#at(slot, name);
   }
 
   set(summary: PastSummary): void {
@@ -50,19 +50,19 @@ export class PastColumns {
 
   delete(name: string): void {
     const slot = this.#names.delete(name);
-    if (slot !== NOWHERE) this.#forget(slot);
+    if (slot !== NO_SLOT) this.#forget(slot);
   }
 
   /** Forgets all namespaces. Nothing may use this object afterwards, because the names are shared. */
   clear(): void {
-    for (const slot of this.#names.places()) this.#forget(slot);
+    for (const slot of this.#names.slots()) this.#forget(slot);
     this.#names.clear();
   }
 
   /** Returns the position of the namespace's last update, or `undefined` if it has no past. */
   last(name: string): number | undefined {
     const slot = this.#names.find(name);
-    return slot === NOWHERE ? undefined : this.#last.get(slot);
+    return slot === NO_SLOT ? undefined : this.#last.get(slot);
   }
 
   /** Iterates over the names, in no particular order. */
@@ -72,7 +72,7 @@ export class PastColumns {
 
   /** Iterates over the summaries, in no particular order. */
   *values(): Generator<PastSummary> {
-    for (const slot of this.#names.places()) yield this.#at(slot, this.#names.table.nameAt(slot));
+    for (const slot of this.#names.slots()) yield this.#at(slot, this.#names.table.nameAt(slot));
   }
 
   #at(slot: number, name: string): PastSummary {

@@ -1,4 +1,4 @@
-import { NameSet, type NameTable, NOWHERE } from '../../../core/tables/name-table.ts';
+import { NameSet, type NameTable, NO_SLOT } from '../../../core/tables/name-table.ts';
 import { NumberColumn } from '../../../core/tables/number-column.ts';
 import type { StoredNamespace } from '../records/state-records.ts';
 
@@ -34,7 +34,7 @@ export class StateColumns {
 
   get(name: string): StoredNamespace | undefined {
     const slot = this.#names.find(name);
-    if (slot === NOWHERE) return undefined;
+    if (slot === NO_SLOT) return undefined;
     const nextExpiryAt = this.#nextExpiryAt.get(slot);
     return {
       name,
@@ -51,7 +51,7 @@ export class StateColumns {
   /** Returns what is needed to read one entry; cheaper than {@link get}. */
   paged(name: string): Paged | undefined {
     const slot = this.#names.find(name);
-    if (slot === NOWHERE) return undefined;
+    if (slot === NO_SLOT) return undefined;
     return { name, count: this.#count.get(slot), pages: this.#pages.get(slot) };
   }
 
@@ -68,12 +68,12 @@ export class StateColumns {
 
   delete(name: string): void {
     const slot = this.#names.delete(name);
-    if (slot !== NOWHERE) this.#forget(slot);
+    if (slot !== NO_SLOT) this.#forget(slot);
   }
 
   /** Forgets all namespaces. Nothing may use this object afterwards, because the names are shared. */
   clear(): void {
-    for (const slot of this.#names.places()) this.#forget(slot);
+    for (const slot of this.#names.slots()) this.#forget(slot);
     this.#names.clear();
   }
 
@@ -84,7 +84,7 @@ export class StateColumns {
 
   /** Iterates over the position of each namespace's last update, in no particular order. */
   *positions(): Generator<readonly [name: string, position: number]> {
-    for (const slot of this.#names.places()) yield [this.#names.table.nameAt(slot), this.#position.get(slot)];
+    for (const slot of this.#names.slots()) yield [this.#names.table.nameAt(slot), this.#position.get(slot)];
   }
 
   #forget(slot: number): void {
