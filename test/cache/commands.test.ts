@@ -11,8 +11,8 @@ afterAll(() => {
   expect(unhandled).toEqual([]);
 });
 
-describe('nobody has to await', () => {
-  it('a conflict reaches onError and the health, and is no unhandled rejection', async () => {
+describe('a write that is not awaited', () => {
+  it('reports a conflict to onError and health(), without an unhandled rejection', async () => {
     const { cache, failures } = makeCache();
     await cache.set('a', 1);
     void cache.set('a', 2, 'default', { ifVersion: 0 });
@@ -41,7 +41,7 @@ describe('nobody has to await', () => {
     expect(unhandled).toEqual([]);
   });
 
-  it('an onError that throws harms nobody', async () => {
+  it('survives an onError that throws', async () => {
     const warnings: Error[] = [];
     const warn = (warning: Error) => void warnings.push(warning);
     process.on('warning', warn);
@@ -57,7 +57,7 @@ describe('nobody has to await', () => {
     expect(warnings.some(({ message }) => message.includes('onError itself threw'))).toBe(true);
   });
 
-  it('without onError a failure is a process warning, a conflict none', async () => {
+  it('emits a process warning for a failure without onError, but not for a conflict', async () => {
     const warnings: Error[] = [];
     const warn = (warning: Error) => void warnings.push(warning);
     process.on('warning', warn);
@@ -110,7 +110,7 @@ describe('ask', () => {
     expect(cache.get('a')).toBe(1);
   });
 
-  it('rejects, and tells nobody else', async () => {
+  it('rejects without reporting the failure elsewhere', async () => {
     const { cache, failures } = makeCache();
     expect(await codeOf(cache.ask({ type: 'context.set', key: '', value: 1 }))).toBe('INVALID_NAME');
     expect(await codeOf(cache.ask({ type: 'context.set', key: 'a', value: 1, ifVersion: 4 }))).toBe('VERSION_CONFLICT');
@@ -121,7 +121,7 @@ describe('ask', () => {
     expect(cache.get('a')).toBeUndefined();
   });
 
-  it('can be given up by its signal', async () => {
+  it('stops waiting when its signal aborts', async () => {
     const { cache } = makeCache();
     const reason = new Error('enough');
     await expect(
@@ -136,7 +136,7 @@ describe('ask', () => {
 });
 
 describe('a namespace handle', () => {
-  it('has all of it, and makes no namespace by itself', async () => {
+  it('has all methods for one namespace and does not create the namespace', async () => {
     const { cache, clock } = makeCache();
     const trip = cache.namespace('trip');
     expect(trip.name).toBe('trip');

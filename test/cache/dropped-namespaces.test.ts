@@ -5,19 +5,19 @@ import { AgentContextCache } from '../../src/index.ts';
 import { closing, turns } from '../support/cache.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** Namespaces that come and go before the heap is measured, and while it is. */
+/** Numbers of namespaces that are created and dropped before the heap is measured, and while it is measured. */
 const WARM_UP = 3_000;
 const MEASURED = 5_000;
-/** A data directory is compacted after so many. */
+/** A data directory is compacted after this number of namespaces. */
 const COMPACTED = 1_000;
-/** Bytes that a dropped namespace may leave: measured 7 to 70 without a leak, and 440 to 530 with the smallest one found. */
+/** Bytes that a dropped namespace may leave. Measured: 7 to 70 without a leak, 440 to 530 with the smallest leak found. */
 const MOST_BYTES = 150;
 const DAY = 86_400_000;
 
 const common = { natsUrl: null, onError: () => {} };
 const bounded = { capacityUpdates: 500, keepUpdates: 500 };
 
-/** Runs that each use a namespace of their own and drop it, as agents do. */
+/** Performs runs that each use and drop their own namespace, as agents do. */
 async function work(cache: AgentContextCache, from: number, count: number): Promise<void> {
   for (let n = from; n < from + count; n += 1) {
     const namespace = `run-${n}`;
@@ -44,7 +44,7 @@ async function heapNow(): Promise<number> {
 
 it.each<[string, () => Promise<AgentContextCache>]>([
   ['in memory', async () => new AgentContextCache({ ...common, log: { capacityUpdates: 500 } })],
-  ['in memory with a window of the past', async () => new AgentContextCache({ ...common, log: bounded })],
+  ['in memory with a bounded past', async () => new AgentContextCache({ ...common, log: bounded })],
   [
     'in a branch',
     async () => {

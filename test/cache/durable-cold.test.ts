@@ -13,7 +13,7 @@ import { tempDir } from '../support/temp-dir.ts';
 afterEach(() => void vi.restoreAllMocks());
 
 describe('passivation', () => {
-  it('by command takes a namespace out of memory; reads do not bring it back, writes do, with the right version', async () => {
+  it('removes a namespace from memory by command; writes hydrate it with the right version, reads do not', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable') });
     await cache.set('a', { x: 1 }, 'n', { agent: 'x', ttl: 5_000_000 });
     await cache.set('b', 2, 'n');
@@ -27,7 +27,7 @@ describe('passivation', () => {
       { timeout: 30_000 },
     );
     expect(await passivated).toBe(true);
-    // However long the disk has taken, in the time of which the waiting above has let the clock go on.
+    // Independent of the disk's speed: the wait above moves the clock while the disk works.
     expect(clock.now()).toBeLessThan(START + 5_000_000);
     expect(cache.get('a', 'n')).toEqual({ x: 1 });
     expect(cache.entry('a', 'n')).toEqual(before[0]);
@@ -45,7 +45,7 @@ describe('passivation', () => {
     expect(await cache.ask({ type: 'namespace.passivate', namespace: 'none' })).toBe(false);
   });
 
-  it('does not keep an entry from expiring', async () => {
+  it('still expires the entries of a passivated namespace', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable') });
     await cache.set('a', 1, 'n', { ttl: 5_000_000 });
     void cache.ask({ type: 'namespace.passivate', namespace: 'n' });
@@ -60,7 +60,7 @@ describe('passivation', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
   });
 
-  it('keeps no more namespaces in memory than it may, and loses nothing', async () => {
+  it('keeps at most maxResidentNamespaces in memory and loses nothing', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable'), maxResidentNamespaces: 5 });
     for (let round = 0; round < 3; round += 1) {
       for (let i = 0; i < 40; i += 1) {
@@ -79,7 +79,7 @@ describe('passivation', () => {
     for (let i = 0; i < 40; i += 1) expect(cache.entry('a', `n${i}`)).toMatchObject({ value: 200 + i, version: 3 });
   });
 
-  it('takes idle ones out after their time, and leaves no timer once nothing is in memory', async () => {
+  it('passivates idle namespaces after passivateAfterMs and leaves no timer when none is in memory', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('durable'), passivateAfterMs: 10_000 });
     await cache.set('a', 1, 'n');
     await vi.waitFor(
@@ -116,13 +116,13 @@ describe('a restored snapshot', () => {
     ['memory', 'a directory'],
     ['a directory', 'memory'],
     ['a directory', 'a directory'],
-  ])('of a store in %s gives %s the same entries, versions and position', async (from, to) => {
-    const place =
+  ])('in %s restores the same entries, versions and position in %s', async (from, to) => {
+    const store =
       from === 'memory' ? new MemorySnapshotStore() : new DirectorySnapshotStore(await tempDir('snapshots'));
-    const { cache: first, clock } = await filled({ backup: { store: place } });
+    const { cache: first, clock } = await filled({ backup: { store } });
     const before = stateOf(first);
     const dataDir = to === 'memory' ? undefined : await tempDir('durable');
-    const { cache } = await open({ restoreFrom: place, dataDir, clock });
+    const { cache } = await open({ restoreFrom: store, dataDir, clock });
     expect(stateOf(cache)).toEqual(before);
     expect(cache.entry('a', 'n')?.expiresAt).not.toBeNull();
     expect(await logOf(cache)).toEqual([]);
@@ -139,10 +139,10 @@ describe('a restored snapshot', () => {
     const again = await open({ dataDir, clock });
     expect(stateOf(again.cache)).toEqual(after);
     await again.cache.shutdown();
-    expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: place }))).toBe('NOT_EMPTY');
+    expect(await codeOf(AgentContextCache.open({ dataDir, restoreFrom: store }))).toBe('NOT_EMPTY');
   });
 
-  it('can be named by its directory', async () => {
+  it('can be restored by the path of its directory', async () => {
     const directory = await tempDir('snapshots');
     await filled({ backup: { store: new DirectorySnapshotStore(directory) } });
     const { cache } = await open({ restoreFrom: directory });
@@ -153,7 +153,7 @@ describe('a restored snapshot', () => {
     expect(empty).toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  it('of a data directory lies in it by default', async () => {
+  it('of a data directory is stored in that directory by default', async () => {
     const dataDir = await tempDir('durable');
     const { cache: first } = await filled({ dataDir });
     const before = stateOf(first);
@@ -162,7 +162,7 @@ describe('a restored snapshot', () => {
     expect(stateOf(cache)).toEqual(before);
   });
 
-  it('has the values of an asynchronous primary', async () => {
+  it('contains the values of an asynchronous primary', async () => {
     const store = new MemorySnapshotStore();
     const first = await open({ primaryCache: new LateCache(), backup: { store } });
     await first.cache.set('a', { x: 1 }, 'n', { agent: 'x' });

@@ -13,7 +13,7 @@ import { tempDir } from '../support/temp-dir.ts';
 afterEach(() => void vi.restoreAllMocks());
 
 describe('a data directory', () => {
-  it('gives back entries, versions, positions and the log', async () => {
+  it('restores entries, versions, positions and the log', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(anyStep, { maxLength: 20 }), { minLength: 2, maxLength: 3 }),
@@ -36,7 +36,7 @@ describe('a data directory', () => {
           }
           const { cache } = await open({ dataDir, clock });
           expect(stateOf(cache)).toEqual(before);
-          // The next version of each namespace follows on what was there.
+          // Each namespace continues from its last version.
           for (const name of NAMESPACES) {
             const versions = (await logOf(cache))
               .filter(({ namespace }) => namespace === name)
@@ -50,7 +50,7 @@ describe('a data directory', () => {
     );
   });
 
-  it('resolves a write once it is committed, or at once', async () => {
+  it('resolves a write once it is committed, or at once with durability memory', async () => {
     const { cache } = await open({ dataDir: await tempDir('durable') });
     const { position } = await cache.set('a', 1);
     expect(cache.health().log.committed).toBeGreaterThanOrEqual(position);
@@ -62,7 +62,7 @@ describe('a data directory', () => {
     expect(cache.health().log).toMatchObject({ durable: true, status: 'ready' });
   });
 
-  it('expires after a start what has expired meanwhile', async () => {
+  it('expires on start the entries whose expiry passed while it was closed', async () => {
     const dataDir = await tempDir('durable');
     const clock = simulatedClock();
     const first = await open({ dataDir, clock });
@@ -79,7 +79,7 @@ describe('a data directory', () => {
     expect((await historyOf(cache)).at(-1)).toBe('n 4 expire b');
   });
 
-  it('keeps topics and backup settings', async () => {
+  it('stores topics and backup settings', async () => {
     const dataDir = await tempDir('durable');
     const first = await open({ dataDir });
     await first.cache.setTopicsList(['a', 'b.c']);
@@ -98,7 +98,7 @@ describe('a data directory', () => {
     expect(third.cache.getBackupSettings()).toMatchObject({ interval: 77, keep: 9 });
   });
 
-  it('keeps the topics it is opened with, and from where on they are broadcast to', async () => {
+  it('stores the topics it is opened with and the position each broadcast starts from', async () => {
     const dataDir = await tempDir('durable');
     const first = await open({ dataDir, topics: ['a'] });
     await first.cache.set('k', 1);
@@ -116,7 +116,7 @@ describe('a data directory', () => {
     expect((await open({ dataDir })).cache.getTopicsList()).toEqual(['a', 'b']);
   });
 
-  it('is held by one cache at a time, and free after a shutdown and after an open that failed', async () => {
+  it('is locked by one cache at a time and unlocked after a shutdown or a failed open', async () => {
     const dataDir = await tempDir('durable');
     const first = await open({ dataDir });
     expect(await codeOf(AgentContextCache.open({ dataDir }))).toBe('DIRECTORY_LOCKED');
@@ -131,7 +131,7 @@ describe('a data directory', () => {
     expect(cache.get('a')).toBe(1);
   });
 
-  it('lets in no value that cannot be written, whatever the limits allow', async () => {
+  it('refuses a value that cannot be written, whatever the limits allow', async () => {
     const dataDir = await tempDir('durable');
     const limits = { maxDepth: 1_000_000 };
     const first = await open({ dataDir, limits, clock: systemClock });
@@ -147,7 +147,7 @@ describe('a data directory', () => {
     expect(cache.has('deep', 'n')).toBe(outcome === undefined);
   });
 
-  it('keeps values that a careless codec changes', async () => {
+  it('stores values exactly that a careless codec would change', async () => {
     const dataDir = await tempDir('durable');
     const values = [
       '{"__proto__":{"a":1},"constructor":{"toJSON":"x"},"toJSON":1}',
@@ -164,7 +164,7 @@ describe('a data directory', () => {
     expect(Object.isFrozen(cache.get('k0', 'n'))).toBe(true);
   });
 
-  it('with a primary of the user keeps versions, and the primary the values', async () => {
+  it('keeps the versions while a custom primary keeps the values', async () => {
     const dataDir = await tempDir('durable');
     const primaryCache = new InMemoryContextCache();
     const first = await open({ dataDir, primaryCache });
@@ -180,7 +180,7 @@ describe('a data directory', () => {
   // DEFECT: `adoptKeys` (src/backends/primary.ts) raises the namespace's version outside the log, so that the first update
   // has version 2. The state table and a start fold the log alone and find a gap: the checkpointer stalls for good with
   // INVARIANT, and the directory cannot be opened again.
-  it('with a primary that held keys before can be opened again, and its state table keeps up', async () => {
+  it('can be reopened with a primary that already held keys, and its state table keeps up', async () => {
     const dataDir = await tempDir('durable');
     const primaryCache = new InMemoryContextCache();
     primaryCache.set('old', 1, 'n');
@@ -195,7 +195,7 @@ describe('a data directory', () => {
 });
 
 describe('a crash over a durable log', () => {
-  it('comes back from the state table and the log', async () => {
+  it('restores the namespace from the state table and the log', async () => {
     let broken = true;
     const fold: typeof apply = (state, update) => {
       if (broken && update.key === 'bad') throw new Error('the fold is broken');
@@ -205,7 +205,7 @@ describe('a crash over a durable log', () => {
     const clock = simulatedClock();
     const { cache } = await open({ dataDir, clock, internals: { apply: fold } });
     await cache.set('a', 1, 'n', { agent: 'x' });
-    // A slow disk lets far more simulated time pass below than the default allows.
+    // On a slow disk the simulated time below exceeds the default period.
     const flushed = cache.synced({ timeoutMs: 1e9 });
     await vi.waitFor(
       () => {
@@ -230,7 +230,7 @@ describe('a crash over a durable log', () => {
     expect(stateOf(reopened.cache)).toEqual(all);
   });
 
-  it('restarted by command and by its timer at once keeps what was written in between', async () => {
+  it('keeps the writes between a restart by command and a restart by the timer', async () => {
     let broken = true;
     const fold: typeof apply = (state, update) => {
       if (broken && update.key === 'bad') throw new Error('the fold is broken');

@@ -3,7 +3,7 @@ import { AgentContextCache, type CacheOptions } from '../../src/index.ts';
 import { codeOf, makeCache } from '../support/cache.ts';
 
 describe('a duration', () => {
-  it('is a number of milliseconds or a text, in every option', async () => {
+  it('is accepted as a number of milliseconds or as text in every option', async () => {
     const { cache, clock } = makeCache({
       ...{ log: { keepMs: '1h' }, restart: { periodMs: '1m', backOffMs: '50ms' } },
       ...{ backOff: { initialMs: '100ms', maximumMs: '5s' }, mirrorTimeoutMs: '5s' },
@@ -22,11 +22,11 @@ describe('a duration', () => {
     [{ restart: { periodMs: 'soon' } }, 'restart.periodMs'],
     [{ backOff: { maximumMs: '-1s' } }, 'backOff.maximumMs'],
     [{ mirrorTimeoutMs: '' }, 'mirrorTimeoutMs'],
-  ])('that is none is refused by name: %j', (options, name) => {
+  ])('is refused with the name of its option if it is invalid: %j', (options, name) => {
     expect(() => new AgentContextCache(options)).toThrow(new RegExp(`^${name} must be a number of milliseconds`));
   });
 
-  it('that is none is refused before the cache shuts down', async () => {
+  it('is refused before the cache shuts down if it is invalid', async () => {
     const { cache } = makeCache();
     expect(await codeOf(cache.shutdown({ timeoutMs: 'soon' }))).toBe('INVALID_OPTION');
     expect(await codeOf(cache.synced({ timeoutMs: 'soon' }))).toBe('INVALID_OPTION');

@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 beforeAll(buildDist);
 
-/** Runs a program on the built package in a process of its own, which must end by itself. */
+/** Runs a program with the built package in its own process, which must exit by itself. */
 async function run(body: string): Promise<string> {
   const file = join(await tempDir(), 'program.mjs');
   const index = JSON.stringify(join(projectRoot, 'dist/src/index.js'));
@@ -18,11 +18,11 @@ async function run(body: string): Promise<string> {
   return stdout;
 }
 
-/** What holds the process, besides standard output being a pipe and Node reading the program's modules. */
+/** Resources that keep the process alive, except the pipe of standard output and the reads of the program's modules. */
 const HELD = `process.getActiveResourcesInfo().filter((name) => name !== 'PipeWrap' && name !== 'FSReqCallback').join()`;
 
 describe('a process with a cache', () => {
-  it('ends by itself though the cache in memory was not shut down and an entry will expire', async () => {
+  it('exits by itself although the cache in memory is open and an entry has yet to expire', async () => {
     expect(
       await run(
         `const cache = new AgentContextCache();\nawait cache.set('a', 1, 'n', { ttl: '1h' });\nconsole.log('done');`,
@@ -30,7 +30,7 @@ describe('a process with a cache', () => {
     ).toBe('done\n');
   });
 
-  it('is held by nothing while a cache in memory is idle', async () => {
+  it('is not kept alive by an idle cache in memory', async () => {
     const program = `const cache = new AgentContextCache();
       for (let i = 0; i < 1000; i += 1) cache.set('k' + i, i);
       await new Promise((resolve) => setImmediate(resolve));
@@ -38,7 +38,7 @@ describe('a process with a cache', () => {
     expect(await run(program)).toBe('\n');
   });
 
-  it('is held by nothing after the shutdown of a cache in memory that was watched', async () => {
+  it('is not kept alive after the shutdown of a watched cache in memory', async () => {
     const program = `const cache = new AgentContextCache({ backup: {} });
       await cache.set('a', 1, 'default', { ttl: '1h' });
       void cache.watch();
@@ -51,7 +51,7 @@ describe('a process with a cache', () => {
     expect(await run(program)).toBe('\n');
   });
 
-  it('is held by nothing after the shutdown of a cache that had everything', async () => {
+  it('is not kept alive after the shutdown of a cache with every follower', async () => {
     await using redis = await startRedis();
     await using nats = await startNats();
     const program = `const cache = await AgentContextCache.open({
@@ -63,7 +63,7 @@ describe('a process with a cache', () => {
       await cache.synced();
       const report = await cache.shutdown();
       await reading;
-      // The request whose end this is counts as active until its turn is over.
+      // The request that ends here counts as active until the end of the turn.
       await new Promise((resolve) => setImmediate(resolve));
       console.log(JSON.stringify(report), ${HELD});`;
     expect(await run(program)).toBe('{"undelivered":[],"unfinishedCommands":false} \n');

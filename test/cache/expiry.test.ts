@@ -8,7 +8,7 @@ describe('expiry', () => {
     ['expiresAt as an instant', { expiresAt: START + 7 }, START + 7],
     ['expiresAt as a Date', { expiresAt: new Date(START + 8) }, START + 8],
     ['expiresAt null', { expiresAt: null }, null],
-  ])('is given by %s', async (_what, options, expiresAt) => {
+  ])('is set by %s', async (_what, options, expiresAt) => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', options);
     expect(cache.entry('a', 'n')?.expiresAt).toBe(expiresAt);
@@ -18,7 +18,7 @@ describe('expiry', () => {
     expect(cache.has('a', 'n')).toBe(expiresAt === null);
   });
 
-  it('is an update that watch, subscribe and the log see', async () => {
+  it('writes an update that watch, subscribe and the log show', async () => {
     const { cache, clock } = makeCache();
     const heard: string[] = [];
     cache.subscribe(({ operation, key }) => heard.push(`${operation} ${key}`));
@@ -46,7 +46,7 @@ describe('expiry', () => {
     expect(cache.listNamespaces()).toEqual(['default', 'n']);
   });
 
-  it('hides an entry at once, also where the sweep has not come yet', async () => {
+  it('hides an entry at once, even before the sweep', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', { ttl: 10 });
     await cache.set('b', 2, 'n');
@@ -65,7 +65,7 @@ describe('expiry', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set b', 'n 3 expire a', 'n 4 set a']);
   });
 
-  it('of several entries comes before the command that finds them expired', async () => {
+  it('of several entries is written before the command that finds them expired', async () => {
     const { cache, clock } = makeCache();
     await cache.setMany({ a: 1, b: 1, c: 1 }, 'n', { ttl: 10 });
     vi.spyOn(clock, 'now').mockReturnValue(START + 10);
@@ -78,7 +78,7 @@ describe('expiry', () => {
     ]);
   });
 
-  it('is judged by when a command was asked: a delete of what has expired changes nothing itself', async () => {
+  it('is judged at the instant of the command: deleting an expired entry changes nothing itself', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', { ttl: 10 });
     vi.spyOn(clock, 'now').mockReturnValue(START + 10);
@@ -86,7 +86,7 @@ describe('expiry', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
   });
 
-  it('can be put off, brought forward and taken back by touch, which leaves the value', async () => {
+  it('can be postponed, advanced and removed by touch, which keeps the value', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', { x: 1 }, 'n', { ttl: 10, agent: 'x' });
     clock.increment(9);
@@ -109,7 +109,7 @@ describe('expiry', () => {
     expect(await codeOf(cache.touch('a', 'n', {}))).toBe('INVALID_COMMAND');
   });
 
-  it('is taken back by a set without one', async () => {
+  it('is removed by a set without one', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', { ttl: 10 });
     await cache.set('a', 2, 'n');
@@ -118,7 +118,7 @@ describe('expiry', () => {
     expect(cache.position).toBe(2);
   });
 
-  it('happens at once where the instant has passed', async () => {
+  it('happens at once if the instant has passed', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', { expiresAt: START - 1 });
     expect(cache.get('a', 'n')).toBeUndefined();
@@ -126,7 +126,7 @@ describe('expiry', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
   });
 
-  it('waits for far instants without firing early', async () => {
+  it('does not fire early for a distant instant', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', 1, 'n', { ttl: '400 days' });
     await cache.set('b', 1, 'm', { ttl: '1s' });
@@ -136,7 +136,7 @@ describe('expiry', () => {
     expect(cache.position).toBe(4);
   });
 
-  it('also comes for what a batch has set', async () => {
+  it('applies to entries set by a batch too', async () => {
     const { cache, clock } = makeCache();
     await cache.batch(
       [

@@ -15,7 +15,7 @@ import { turns } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** Whatever there is that looks at namespaces, entries or updates. */
+/** All methods that read namespaces, entries or updates. */
 const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] = [
   [
     NamespaceRegistry.prototype,
@@ -32,7 +32,7 @@ const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] 
   [PastTable.prototype, ['summaries', 'summary', 'countAt', 'updateAt', 'frameAt']],
 ];
 
-/** How often something was looked at while `act` ran, by what looked. */
+/** Counts the reads while `act` runs, by method. */
 async function looksOf(act: () => unknown): Promise<Record<string, number>> {
   const spies = LOOKS.flatMap(([object, methods]) =>
     methods.map((method) => [method, vi.spyOn(object as Record<string, () => unknown>, method)] as const),
@@ -58,7 +58,7 @@ async function filled(cache: AgentContextCache): Promise<void> {
 }
 
 describe.each(kinds)('forking a cache $kind', ({ dataDir }) => {
-  it('looks at nothing, now and then, and neither does a fork of a fork', async () => {
+  it('reads nothing at the present or in the past, and neither does forking a fork', async () => {
     const { cache } = await open({ dataDir: await dataDir() });
     await filled(cache);
     const branches: AgentContextCache[] = [];
@@ -70,12 +70,12 @@ describe.each(kinds)('forking a cache $kind', ({ dataDir }) => {
     expect(looks).toEqual({});
     const again = await looksOf(async () => branches.push(await (branches[0] as AgentContextCache).fork()));
     expect(again).toEqual({});
-    // The counters count.
+    // Proves that the counters count.
     expect(Object.keys(await looksOf(() => branches[1]?.get('k0', 'n0')))).not.toEqual([]);
     expect(branches.map((branch) => branch.get('k3', 'n3'))).toEqual([3, 3, 3, 3]);
   });
 
-  it('and reading one key of what nobody has changed since does not read the namespace', async () => {
+  it('then reads one key of an unchanged namespace without reading the namespace', async () => {
     const { cache } = await open({ dataDir: await dataDir() });
     await filled(cache);
     const branch = await cache.fork();
@@ -87,7 +87,7 @@ describe.each(kinds)('forking a cache $kind', ({ dataDir }) => {
     expect(looks).not.toHaveProperty('put');
   });
 
-  it('and reading what has been changed since reads the namespace once', async () => {
+  it('then reads a namespace that the parent has changed only once', async () => {
     const { cache } = await open({ dataDir: await dataDir() });
     await filled(cache);
     const branch = await cache.fork({ at: 200 });
@@ -103,8 +103,8 @@ describe.each(kinds)('forking a cache $kind', ({ dataDir }) => {
   });
 });
 
-describe('what a branch holds of its parent', () => {
-  it('is let go of when it is shut down: nothing is kept of what the parent changes then', async () => {
+describe('the parent state that a branch holds', () => {
+  it('is released when the branch is shut down, and later changes of the parent are not kept for it', async () => {
     const { cache } = await open();
     await filled(cache);
     const branch = await cache.fork();
@@ -121,7 +121,7 @@ describe('what a branch holds of its parent', () => {
     expect(await looksOf(() => cache.set('k1', 'z', 'n4'))).not.toHaveProperty('capture');
   });
 
-  it('is let go of with the garbage, too', async () => {
+  it('is released when the branch is garbage-collected', async () => {
     const { cache } = await open({ log: { capacityUpdates: 10 } });
     await filled(cache);
     setFlagsFromString('--expose-gc');
@@ -138,7 +138,7 @@ describe('what a branch holds of its parent', () => {
     );
   });
 
-  it('does not grow with the parent’s writes to a large namespace but by what they change', async () => {
+  it('grows by what the parent changes in a large namespace, not by its size', async () => {
     const { cache } = await open();
     await cache.setMany(
       Array.from({ length: 5_000 }, (_, i) => [`k${i}`, i] as const),

@@ -13,7 +13,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const sync = false;
 
-describe.each(durableKinds)('a branch with a directory of its own, of a cache $kind', ({ dataDir }) => {
+describe.each(durableKinds)('a branch in its own directory, of a cache $kind', ({ dataDir }) => {
   const parent = async () => {
     const made = await open({ dataDir: await dataDir() });
     for (let i = 0; i < 30; i += 1) await made.cache.set(`k${i}`, { i }, ['n', 'm', '__proto__'][i % 3] as string);
@@ -23,28 +23,28 @@ describe.each(durableKinds)('a branch with a directory of its own, of a cache $k
     return made;
   };
 
-  it('holds the whole state, outlives its parent, and is opened again like any other', async () => {
+  it('holds the whole state, outlives its parent and can be reopened like any cache', async () => {
     const { cache, clock } = await parent();
-    const place = join(await tempDir('own'), 'made', 'here');
+    const directory = join(await tempDir('own'), 'made', 'here');
     const before = stateOf(cache);
-    const branch = await cache.fork({ dataDir: place, sync });
+    const branch = await cache.fork({ dataDir: directory, sync });
     expect(stateOf(branch)).toEqual(before);
     await cache.shutdown();
     await branch.set('k0', 'own', 'n');
     expect([branch.position, branch.health().log.durable]).toEqual([34, true]);
     const after = stateOf(branch);
     await branch.shutdown();
-    const { cache: again } = await open({ dataDir: place, clock });
+    const { cache: again } = await open({ dataDir: directory, clock });
     expect(stateOf(again)).toEqual(after);
     expect(again.at(33).get('k0', 'n')).toEqual({ i: 0 });
     expect(await codeOf((async () => again.at(32))())).toBe('POSITION_UNAVAILABLE');
     clock.increment(100);
     await turns();
     expect(again.has('short', 'n')).toBe(false);
-    expect(readdirSync(place)).toEqual(['db']);
+    expect(readdirSync(directory)).toEqual(['db']);
   });
 
-  it('begins with a moment of the past, with the very first one too', async () => {
+  it('starts from any past position, the first included', async () => {
     const { cache } = await parent();
     const some = await cache.fork({ at: 4, dataDir: await tempDir('some'), sync });
     const empty = await cache.fork({ at: 0, dataDir: await tempDir('empty'), sync });
@@ -59,7 +59,7 @@ describe.each(durableKinds)('a branch with a directory of its own, of a cache $k
     expect((await cache.diff(some, empty)).added.map(({ key }) => key)).toEqual(['a']);
   });
 
-  it('is copied while its parent is written to, as it was when that began', async () => {
+  it('is copied at the position of the fork while its parent takes writes', async () => {
     const { cache } = await parent();
     for (let i = 0; i < 40; i += 1) void cache.set('k', i, `s${i}`);
     const before = cache.at(cache.position);
@@ -71,7 +71,7 @@ describe.each(durableKinds)('a branch with a directory of its own, of a cache $k
       const taken: AdoptedNamespace[] = [];
       for await (const each of given[0]) {
         taken.push(each);
-        // The last ones first: what has not been copied yet.
+        // Starts with the last namespaces, which have not been copied yet.
         void cache.set('k', 'later', `s${40 - taken.length}`);
         if (taken.length % 5 === 0) void cache.dropNamespace(`s${30 - taken.length}`);
         void cache.set('k', 'new', `new ${taken.length}`);
@@ -84,48 +84,48 @@ describe.each(durableKinds)('a branch with a directory of its own, of a cache $k
     expect(await diff(branch, before)).toEqual({ added: [], changed: [], removed: [] });
   });
 
-  it('takes only a new or empty directory that nobody else fills', async () => {
+  it('accepts only a new or empty directory that no other process fills', async () => {
     const { cache } = await parent();
-    const place = await tempDir('used');
-    const { cache: other } = await open({ dataDir: place });
+    const directory = await tempDir('used');
+    const { cache: other } = await open({ dataDir: directory });
     await other.set('a', 1);
-    expect(await codeOf(cache.fork({ dataDir: place, sync }))).toBe('NOT_EMPTY');
+    expect(await codeOf(cache.fork({ dataDir: directory, sync }))).toBe('NOT_EMPTY');
     await other.shutdown();
-    expect(await codeOf(cache.fork({ dataDir: place, sync }))).toBe('NOT_EMPTY');
+    expect(await codeOf(cache.fork({ dataDir: directory, sync }))).toBe('NOT_EMPTY');
     const filling = await tempDir('filling');
-    const somebody = await LevelLog.open({ dataDir: join(filling, 'replaying'), sync });
+    const filler = await LevelLog.open({ dataDir: join(filling, 'replaying'), sync });
     expect(await codeOf(cache.fork({ dataDir: filling, sync }))).toBe('DIRECTORY_LOCKED');
-    await somebody.close();
-    // What was left there by one that was killed is in nobody's way.
+    await filler.close();
+    // The remains of a killed process do not get in the way.
     const branch = await cache.fork({ dataDir: filling, sync });
     expect(stateOf(branch)).toEqual(stateOf(cache));
   });
 
-  it('leaves nothing where it was not finished', async () => {
+  it('leaves no directory if it is aborted', async () => {
     const { cache } = await parent();
-    const place = join(await tempDir('aborted'), 'never');
+    const directory = join(await tempDir('aborted'), 'never');
     const control = new AbortController();
-    const forking = cache.fork({ dataDir: place, sync, signal: control.signal });
+    const forking = cache.fork({ dataDir: directory, sync, signal: control.signal });
     setImmediate(() => control.abort(new Error('enough')));
     await expect(forking).rejects.toThrow('enough');
-    expect(existsSync(place)).toBe(false);
-    const already = { dataDir: place, signal: AbortSignal.abort(new Error('before')) };
+    expect(existsSync(directory)).toBe(false);
+    const already = { dataDir: directory, signal: AbortSignal.abort(new Error('before')) };
     await expect(cache.fork(already)).rejects.toThrow('before');
-    expect(existsSync(place)).toBe(false);
+    expect(existsSync(directory)).toBe(false);
   });
 });
 
-describe('a directory of a branch', () => {
-  it('has neither the topics nor the followers of the parent', async () => {
+describe('the directory of a branch', () => {
+  it('has neither topics nor followers of the parent', async () => {
     const store = new MemorySnapshotStore();
     const { cache } = await open({ dataDir: await tempDir('topics'), topics: ['t'], backup: { store, enabled: true } });
     await cache.set('a', 1);
-    const place = await tempDir('quiet');
-    const branch = await cache.fork({ dataDir: place, sync });
+    const directory = await tempDir('quiet');
+    const branch = await cache.fork({ dataDir: directory, sync });
     expect([branch.getTopicsList(), branch.isBackupEnabled()]).toEqual([[], false]);
     expect(branch.health().followers.map(({ name }) => name)).not.toContain('broadcaster');
     await branch.shutdown();
-    const { cache: again } = await open({ dataDir: place });
+    const { cache: again } = await open({ dataDir: directory });
     expect([again.getTopicsList(), again.isBackupEnabled()]).toEqual([[], false]);
   });
 });

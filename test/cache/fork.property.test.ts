@@ -32,7 +32,7 @@ const scenario = fc.record({
   between: commands,
   inParent: commands,
   inBranch: commands,
-  /** Where among the commands before the branch begins; the last is the present. */
+  /** Index among the commands before the fork at which the branch starts; a larger one means the present. */
   fork: fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.nat(30)),
   parent: fc.constantFrom('memory', 'forgetful', 'durable', 'checkpointed', 'branch'),
   intoDirectory: fc.boolean(),
@@ -45,13 +45,13 @@ interface Made {
   readonly clock: ManualClock;
   readonly models: { readonly base: Model; readonly ours: Model; readonly theirs: Model };
   readonly at: number;
-  /** The updates up to where the branch begins. */
+  /** The updates up to the position of the fork. */
   readonly past: Update[];
-  /** The logs do not hold everything. */
+  /** True if the logs are too small to hold every update. */
   readonly isForgetful: boolean;
 }
 
-/** A cache and a branch of it, in both of which some things have happened since. */
+/** Makes a cache and a branch of it, and executes commands in both. */
 async function make(given: typeof scenario extends fc.Arbitrary<infer T> ? T : never, dirs: string[]): Promise<Made> {
   const clock = new ManualClock();
   const newDir = async () => {
@@ -61,7 +61,7 @@ async function make(given: typeof scenario extends fc.Arbitrary<infer T> ? T : n
   const options: OpenOptions = { clock, sync: false, durability: 'memory', onError: () => {} };
   const isDurable = given.parent === 'durable' || given.parent === 'checkpointed';
   const dataDirOfFirst = isDurable ? await newDir() : undefined;
-  // The one that forgets can only be forked as it is now.
+  // A forgetful cache can only be forked at the present.
   const isForgetful = given.parent === 'forgetful';
   const log = { capacityUpdates: isForgetful ? 6 : 10_000 };
   const first = closing(await AgentContextCache.open({ ...options, log, dataDir: dataDirOfFirst }));
@@ -121,7 +121,7 @@ function expectFold(cache: AgentContextCache, log: readonly Update[], now: numbe
 async function whatever(check: (made: Made, given: { policy: Policy }) => Promise<void>, runs: number): Promise<void> {
   const property = fc.asyncProperty(scenario, async (given) => {
     const dirs: string[] = [];
-    // Commands are taken out of it.
+    // `make` removes commands from it.
     const made = await make({ ...given, before: [...given.before] }, dirs);
     await check(made, given);
     for (const cache of opened.splice(0).reverse()) await cache.shutdown();
@@ -131,7 +131,7 @@ async function whatever(check: (made: Made, given: { policy: Policy }) => Promis
 }
 
 describe('a branch', () => {
-  it('holds what it began with and what was done to it, and its parent what was done to that', async () => {
+  it('holds its starting state with its own changes, and its parent holds only the parent’s changes', async () => {
     await whatever(async ({ cache, branch, clock, models, at, past, isForgetful }) => {
       const now = clock.now();
       expect(valuesOf(branch)).toEqual(models.theirs.values(now));
@@ -149,7 +149,7 @@ describe('a branch', () => {
     }, 60);
   });
 
-  it('differs from its parent in what is different', async () => {
+  it('has a diff with its parent of exactly the entries that differ', async () => {
     await whatever(async ({ cache, branch }) => {
       const difference = await cache.diff(cache, branch);
       const all = (view: AgentContextCache) => {
@@ -169,7 +169,7 @@ describe('a branch', () => {
     }, 40);
   });
 
-  it('is merged as a model is', async () => {
+  it('is merged like the model', async () => {
     await whatever(async ({ cache, branch, clock, models, past, at, isForgetful }, { policy }) => {
       const now = clock.now();
       const { base, ours, theirs } = models;
@@ -191,7 +191,7 @@ describe('a branch', () => {
       const again = await cache.merge(branch);
       expect([again.updates, again.conflicts, again.position]).toEqual([0, [], cache.position]);
       if (isForgetful) return;
-      // The log tells all of it.
+      // The log holds every update of the merge.
       const log = await updatesOf(cache);
       const begin = log.length === cache.position ? [] : past.slice(0, cache.health().log.first - 1);
       expect(begin.length).toBeLessThanOrEqual(at);

@@ -22,7 +22,7 @@ async function filled(options: OpenOptions = {}) {
 describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
   const parent = async () => filled({ dataDir: await dataDir() });
 
-  it('begins with the present, goes on by itself, and leaves its parent alone', async () => {
+  it('starts from the present, continues on its own and does not change its parent', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     expect([branch.position, branch.get('a', 'n'), branch.listNamespaces()]).toEqual([3, 1, ['default', 'm', 'n']]);
@@ -52,7 +52,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(branch.health().namespaces).toMatchObject({ total: 2, failed: [] });
   });
 
-  it('begins with any moment of the past', async () => {
+  it('starts from any past position', async () => {
     const { cache, clock } = await parent();
     const [second, then] = [await cache.fork({ at: 1 }), clock.now()];
     clock.increment(10);
@@ -71,7 +71,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     }
   });
 
-  it('forgets a namespace it has dropped, and begins it anew', async () => {
+  it('drops a namespace of its parent and restarts it at version 1', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await branch.dropNamespace('n');
@@ -85,7 +85,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     await turns();
     expect([branch.listKeys('n'), branch.listNamespaces()]).toEqual([['a'], ['default', 'm', 'n']]);
     expect(await branch.ask({ type: 'namespace.passivate', namespace: 'n' })).toBe(false);
-    // One that was touched and not changed may leave memory again.
+    // A namespace that was touched and not changed may leave memory again.
     await branch.delete('no such key', 'm');
     expect(branch.health().namespaces).toMatchObject({ total: 2, resident: 2 });
     expect(await branch.ask({ type: 'namespace.passivate', namespace: 'm' })).toBe(true);
@@ -95,7 +95,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(branch.listNamespaces()).toEqual(['default', 'm']);
   });
 
-  it('hides what has expired, and takes it out of a namespace that it has touched', async () => {
+  it('hides expired entries, and removes them from a namespace that it has touched', async () => {
     const { cache, clock } = await parent();
     await cache.set('short', 1, 'n', { ttl: 100 });
     await cache.set('short', 1, 'm', { ttl: 100 });
@@ -116,7 +116,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     ]);
   });
 
-  it('tells its past and, before that, its parent’s', async () => {
+  it('shows its own past and, before that, its parent’s', async () => {
     const { cache, clock } = await parent();
     const made = clock.now();
     clock.increment(10);
@@ -142,7 +142,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(after?.update).toMatchObject({ position: 3, agent: 'y' });
   });
 
-  it('can no longer read what it has not touched once its parent is shut down', async () => {
+  it('cannot read untouched namespaces after its parent is shut down', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await branch.set('a', 'own', 'n');
@@ -160,7 +160,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(() => branch.get('c', 'm')).toThrow(anError('CLOSED'));
   });
 
-  it('is forked in its turn', async () => {
+  it('can be forked itself', async () => {
     const { cache } = await parent();
     const middle = await cache.fork();
     await middle.set('a', 'middle', 'n');
@@ -177,7 +177,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect((await last.diff(middle, last)).added.map(({ key }) => key).sort()).toEqual(['c', 'x']);
   });
 
-  it('is compared by what is in it, not by positions that mean something else', async () => {
+  it('is compared by content, because equal positions of two logs are unrelated', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
     await branch.set('d', 'there', 'm');
@@ -197,7 +197,7 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(await codeOf(diff(cache, stranger))).toBe('CLOSED');
   });
 
-  it('takes snapshots of all that it holds', async () => {
+  it('takes snapshots of its whole state, inherited entries included', async () => {
     const { cache } = await parent();
     const [store, branch] = [new MemorySnapshotStore(), await cache.fork()];
     const withBackup = await branch.fork({ backup: { store } });
@@ -211,8 +211,8 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
   });
 });
 
-describe('what a branch takes over', () => {
-  it('are clock, schemas, limits and where failures go, unless others are given', async () => {
+describe('a branch', () => {
+  it('inherits clock, schemas, limits and onError unless others are given', async () => {
     const schemas = { n: z.number() };
     const { cache, clock, failures } = await open({ schemas, limits: { maxBytes: 100 } });
     const branch = await cache.fork();
@@ -228,7 +228,7 @@ describe('what a branch takes over', () => {
     expect(free.entry('a', 'n')?.createdAt).toBe(clock.now());
   });
 
-  it('is nothing that would let out what is tried in it', async () => {
+  it('inherits no mirror, broadcast or backup that would publish its changes', async () => {
     const secondaryCache = new InMemoryContextCache();
     const store = new MemorySnapshotStore();
     const { cache } = await open({ secondaryCache, natsUrl: null, topics: ['t'], backup: { store, enabled: true } });
@@ -247,7 +247,7 @@ describe('what a branch takes over', () => {
     expect([own.get('a', 'n'), own.get('b', 'n'), secondaryCache.get('b', 'n')]).toEqual([1, 2, undefined]);
   });
 
-  it('of a cache whose primary keeps the values are these as the log has them', async () => {
+  it('takes the values from the log if a primary of its parent keeps them', async () => {
     const { cache } = await open({ primaryCache: new InMemoryContextCache() });
     await cache.set('a', 1, 'n');
     const branch = await cache.fork();
@@ -256,7 +256,7 @@ describe('what a branch takes over', () => {
     expect(await codeOf(cache.merge(branch))).toBe('INVALID_OPTION');
   });
 
-  it('of a cache in memory that has let go of its beginning is the present', async () => {
+  it('starts from the present of a cache in memory that has released its oldest updates', async () => {
     const { cache } = await open({ log: { capacityUpdates: 4 } });
     const older = await cache.fork();
     for (let i = 0; i < 3; i += 1) await cache.set(`k${i}`, i, 'n');
@@ -275,7 +275,7 @@ describe('what a branch takes over', () => {
     expect((await cache.diff(cache, branch)).removed.length).toBe(0);
   });
 
-  it('is not what a crashed namespace of a branch begins with again', async () => {
+  it('restarts a crashed namespace from its own state, not from its parent’s', async () => {
     const { cache, clock } = await filled();
     const crash: NonNullable<OpenOptions['internals']>['apply'] = (state, update) => {
       if (update.value === 'crash') throw new Error('broken');
@@ -293,7 +293,7 @@ describe('what a branch takes over', () => {
     expect(branch.health().namespaces).toMatchObject({ restarts: 1, failed: [] });
   });
 
-  it('is not what a directory of its own shares', async () => {
+  it('shares nothing with its parent if it has its own directory', async () => {
     const { cache } = await filled({ dataDir: await tempDir('p') });
     const branch = await cache.fork({ dataDir: await tempDir('b'), sync: false });
     await cache.shutdown();

@@ -26,7 +26,7 @@ function commands(): ContextCommand[] {
   return airlineLines().map((line) => JSON.parse(line) as ContextCommand);
 }
 
-/** What a Redis mirror holds, read without anything of the package. */
+/** Reads the content of a Redis mirror without using the package. */
 async function mirrored(url: string): Promise<Map<string, unknown>> {
   const redis = new Redis(url);
   const held = new Map<string, unknown>();
@@ -93,7 +93,7 @@ describe('the airline file', () => {
     },
   );
 
-  it('never waits for Redis and NATS that stop, hang and come back, and both end up equal to it', async () => {
+  it('never waits for a Redis and NATS that stop, hang and return, and both end up equal to the cache', async () => {
     await using redis = await startRedis();
     await using nats = await startNats();
     const cache = await open({
@@ -121,7 +121,7 @@ describe('the airline file', () => {
       const some = all.splice(0, step);
       while (some.length > 0) await Promise.all(some.splice(0, 50).map((command) => cache.ask(command)));
     }
-    // What went to a core NATS subscriber before the server was killed went to its connection; a new one is needed.
+    // The kill ended the connection of the core NATS subscriber, so a new one is needed.
     const last = await subscribeRaw(nats.url, ['agents.all']);
     await last.flush();
     cache.supervisor.send({ type: 'context.set', key: 'last', value: true });
@@ -130,14 +130,14 @@ describe('the airline file', () => {
     expect(held.get('default:last')).toBe(true);
     held.delete('default:last');
     expect(held).toEqual(expected(airlineLines()));
-    // The first of them may be here before the last.
+    // Waits for the last message too.
     await last.flush();
     expect(JSON.parse(last.messages.at(-1)?.payload ?? '{}').position).toBe(AIRLINE_UPDATES + 1);
     expect(cache.health().status).toBe('ok');
     await last.close();
   });
 
-  it('in memory, a mirror that was away for all of it gets the last value of every key', async () => {
+  it('gives a mirror that was away all the time the last value of every key, in memory', async () => {
     await using redis = await startRedis();
     const { url } = redis;
     await redis.kill();
@@ -149,12 +149,12 @@ describe('the airline file', () => {
     expect(cache.health().followers.find(({ name }) => name === 'mirror')?.skipped).toBeGreaterThan(0);
   });
 
-  it('a Redis that was emptied is filled again', async () => {
+  it('refills a Redis that was emptied', async () => {
     await using redis = await startRedis();
     const cache = await open({ dataDir: await tempDir(), redisUrl: redis.url });
     for (const command of commands()) cache.supervisor.send(command);
     await cache.synced();
-    // The mirror may have filled it again before anybody could see that it was empty: a key of another's tells.
+    // The mirror may refill Redis before the test sees it empty. The missing mark proves that it was emptied.
     const client = new Redis(redis.url);
     client.on('error', () => {});
     await client.set(':mark', 'of another');
@@ -169,7 +169,7 @@ describe('the airline file', () => {
     expect(held).toEqual(expected(airlineLines()));
   });
 
-  it('is backed up to Redis and restored from there, equal in values and versions', async () => {
+  it('is backed up to Redis and restored with equal values and versions', async () => {
     await using redis = await startRedis();
     const cache = await open({ redisUrl: redis.url, backup: { mode: 'manual', enabled: true } });
     for (const command of commands()) cache.supervisor.send(command);
@@ -190,7 +190,7 @@ describe('the airline file', () => {
 });
 
 describe('with real servers', () => {
-  it('redis-cli finds under namespace:key what the cache holds', async () => {
+  it('shows the values of the cache to redis-cli under namespace:key', async () => {
     await using redis = await startRedis();
     const cache = await open({ redisUrl: redis.url });
     await cache.set('greeting', 'hello', 'a:b');
@@ -202,14 +202,14 @@ describe('with real servers', () => {
     expect(decode(cli('--raw', 'get', 'a:b:greeting').subarray(0, -1))).toBe('other');
   });
 
-  it('useDefault without Redis gives one warning, and the mirror catches up when Redis appears', async () => {
+  it('warns once with useDefault and no Redis, and the mirror catches up when Redis appears', async () => {
     await using redis = await startRedis();
     await redis.kill();
     const warnings: string[] = [];
     const cache = await open({
       useDefault: true,
       redisUrl: redis.url,
-      // A mirror that is stalled gives another warning: how often a slow test lets it try is no matter here.
+      // A stalled mirror warns again. The number of attempts depends on the speed of the machine and is not tested.
       backOff: { ...QUICK, stalledAfter: Number.MAX_SAFE_INTEGER },
       onError: (error) => warnings.push(error.message),
     });
@@ -221,7 +221,7 @@ describe('with real servers', () => {
     expect((await mirrored(redis.url)).size).toBe(1_000);
   });
 
-  it('no topics, no connection; topics are honoured while running and kept in the data directory', async () => {
+  it('connects to NATS only with topics, which can change while running and are stored in the data directory', async () => {
     await using nats = await startNats();
     const dataDir = await tempDir();
     const subscriber = await subscribeRaw(nats.url, ['one', 'two']);
@@ -248,7 +248,7 @@ describe('with real servers', () => {
     await subscriber.close();
   });
 
-  it('a value over max_payload is announced without its value, and the rest goes on', async () => {
+  it('publishes an update over max_payload without its value and continues with the rest', async () => {
     await using nats = await startNats({ config: 'max_payload: 4096' });
     const subscriber = await subscribeRaw(nats.url, ['t']);
     await subscriber.flush();
@@ -266,7 +266,7 @@ describe('with real servers', () => {
     await subscriber.close();
   });
 
-  it('a shutdown with Redis away says what it could not deliver, within its time', async () => {
+  it('reports the undelivered updates within the timeout of a shutdown without Redis', async () => {
     await using redis = await startRedis();
     await redis.kill();
     const cache = await open({ redisUrl: redis.url });
@@ -276,7 +276,7 @@ describe('with real servers', () => {
     expect(await cache.shutdown()).toBe(report);
   });
 
-  it('what a shutdown could not deliver, the next start does', async () => {
+  it('delivers on the next start the updates that a shutdown could not deliver', async () => {
     await using redis = await startRedis();
     const dataDir = await tempDir();
     await redis.kill();
@@ -289,7 +289,7 @@ describe('with real servers', () => {
     expect(await mirrored(redis.url)).toEqual(new Map<string, JsonValue>([['default:a', { left: 'over' }]]));
   });
 
-  it('enableBackup really enables it: a change is in the store soon after', async () => {
+  it('stores a snapshot soon after a change once enableBackup is called', async () => {
     const store = new MemorySnapshotStore();
     const cache = await open({ backup: { store, mode: 'on_change', interval: 0.01 } });
     expect(cache.isBackupEnabled()).toBe(false);
@@ -301,7 +301,7 @@ describe('with real servers', () => {
   });
 });
 
-it('topics that are taken away and given back at once are broadcast to', async () => {
+it('broadcasts to topics that are removed and added again at once', async () => {
   await using nats = await startNats();
   const subscriber = await subscribeRaw(nats.url, ['t']);
   await subscriber.flush();

@@ -4,8 +4,8 @@ import { AgentContextCache } from '../../src/index.ts';
 import { closing, foldValues, LateCache, logOf, makeCache, turns } from '../support/cache.ts';
 import { backOff, catchUp, mirrored } from '../support/mirror.ts';
 
-describe('the whole state is copied to the mirror', () => {
-  it('is given the whole state where the cache begins with a restored snapshot', async () => {
+describe('a copy of the whole state to the mirror', () => {
+  it('is made when the cache starts from a restored snapshot', async () => {
     const store = new MemorySnapshotStore();
     const first = makeCache({ backup: { store } });
     await first.cache.set('a', 1, 'n');
@@ -18,7 +18,7 @@ describe('the whole state is copied to the mirror', () => {
     expect(secondary.content()).toEqual({ n: { a: 1, c: 3 }, m: { b: 2 } });
   });
 
-  it('that has lost what it held is given the whole state, as of one moment, while the cache goes on', async () => {
+  it('is made at one position, while writes continue, for a mirror that has lost its data', async () => {
     const made = mirrored();
     const { cache, secondary } = made;
     for (const namespace of ['n', 'm']) for (const key of ['a', 'b']) await cache.set(key, 1, namespace);
@@ -40,7 +40,7 @@ describe('the whole state is copied to the mirror', () => {
     expect(secondary.content()).toEqual({ n: { a: 1, b: 1, late: cache.get('late', 'n') }, m: { b: 1, c: 1 } });
   });
 
-  it('of an asynchronous primary is given the whole state, too, while commands are on their way', async () => {
+  it('is made from an asynchronous primary too, while commands are in flight', async () => {
     const primary = new LateCache();
     const secondary = new LateCache();
     const { cache, clock } = makeCache({ primaryCache: primary, secondaryCache: secondary, backOff });
@@ -74,7 +74,7 @@ describe('the whole state is copied to the mirror', () => {
     expect(secondary.content()).toEqual({ first: { a: 1, x: 1 }, n: { a: 1, b: 2 } });
   });
 
-  it('equals the log, as a fold of it gives the same', async () => {
+  it('equals the fold of the log', async () => {
     const made = mirrored();
     const { cache, clock, secondary } = made;
     await cache.set('a', 1, 'n', { ttl: 20 });

@@ -5,7 +5,7 @@ import { catchUp, mirror, mirrored } from '../support/mirror.ts';
 import { fcOptions } from '../support/property.ts';
 
 describe('the mirror', () => {
-  it('gets every update in order; nobody waits for it', async () => {
+  it('gets every update in order, and no write waits for it', async () => {
     const made = mirrored();
     const { cache, secondary } = made;
     let release: () => void = () => {};
@@ -45,7 +45,7 @@ describe('the mirror', () => {
     });
   });
 
-  it('that fails is tried again with a growing wait, tells once, and loses nothing', async () => {
+  it('is retried with growing pauses after a failure, which is reported once, and loses nothing', async () => {
     const made = mirrored();
     const { cache, clock, secondary, failures } = made;
     let left = 3;
@@ -58,7 +58,7 @@ describe('the mirror', () => {
     await turns(10);
     expect(mirror(cache)).toMatchObject({ state: 'backingOff', attempts: 1, lag: 2, lastError: 'away' });
     expect(cache.health().status).toBe('degraded');
-    // The waits are 10, 20, 40.
+    // The pauses are 10, 20 and 40 ms.
     for (const [wait, attempts] of [
       [9, 1],
       [1, 2],
@@ -78,7 +78,7 @@ describe('the mirror', () => {
     expect(failures.map(({ error, source }) => [error.message, source.source])).toEqual([['away', 'mirror']]);
   });
 
-  it('that fails for long is stalled, says so once, and goes on trying', async () => {
+  it('is stalled after many failures, reports it once and keeps trying', async () => {
     const made = mirrored();
     const { cache, clock, secondary, failures } = made;
     let away = true;
@@ -99,7 +99,7 @@ describe('the mirror', () => {
     expect(secondary.content()).toEqual({ n: { a: 1 } });
   });
 
-  it('that hangs is given up after its time, and tried again', async () => {
+  it('is retried after mirrorTimeoutMs if a call hangs', async () => {
     const made = mirrored({ mirrorTimeoutMs: 100 });
     const { cache, clock, secondary, failures } = made;
     secondary.before = () => new Promise(() => {});
@@ -131,7 +131,7 @@ describe('the mirror', () => {
     ],
     ['rejects', () => Promise.reject(new Error('close'))],
     ['hangs', () => new Promise<void>(() => {})],
-  ])('whose close %s goes on all the same, and holds up no shutdown', async (_what, close) => {
+  ])('continues and does not delay the shutdown if its close %s', async (_what, close) => {
     const made = mirrored({ mirrorTimeoutMs: 50 });
     const { cache, clock, secondary } = made;
     Object.assign(secondary, { close });
@@ -156,7 +156,7 @@ describe('the mirror', () => {
   // DEFECT: `backingOff` and `stalled` (machines/follower.ts) invoke `disconnect` and may leave for `connecting` before it
   // has ended, with `follower.retry` (that is, `synced()` and `shutdown()`) or a back-off that is shorter. The contract
   // in src/storage/follower-sink.ts says: never two calls at a time.
-  it('is never called again before it has let go', async () => {
+  it('is not called again before its disconnect has ended', async () => {
     const { cache, clock, secondary } = mirrored();
     let closing = 0;
     const overlaps: string[] = [];
@@ -184,7 +184,7 @@ describe('the mirror', () => {
     expect(overlaps).toEqual([]);
   });
 
-  it('that cannot be reached at the end: the shutdown keeps its time and says what is left', async () => {
+  it('does not prolong the shutdown if it is unreachable, and its undelivered updates are reported', async () => {
     const { cache, clock, secondary } = mirrored();
     secondary.before = () => {
       throw new Error('away');
@@ -204,7 +204,7 @@ describe('the mirror', () => {
     });
   });
 
-  it('is made to deliver by synced and by a shutdown, though it is backing off', async () => {
+  it('delivers at once on synced and on shutdown, even while it backs off', async () => {
     const { cache, secondary } = mirrored({ backOff: { initialMs: 1_000_000, maximumMs: 1_000_000 } });
     let left = 1;
     secondary.before = () => {
@@ -223,7 +223,7 @@ describe('the mirror', () => {
     expect(secondary.content()).toEqual({ n: { a: 1, b: 1 } });
   });
 
-  it('of synced is waited for no longer than the signal says', async () => {
+  it('is waited for by synced only until its signal aborts', async () => {
     const { cache, secondary } = mirrored();
     secondary.before = () => new Promise(() => {});
     await cache.set('a', 1, 'n');
@@ -234,7 +234,7 @@ describe('the mirror', () => {
     await expect(synced).rejects.toThrow('enough');
   });
 
-  it('that falls behind the ring gets the last value of every key, and what was skipped is counted', async () => {
+  it('gets the last value of every key when it falls behind the ring, and skipped updates are counted', async () => {
     const made = mirrored({ log: { capacityUpdates: 8 } });
     const { cache, secondary } = made;
     let away = true;
@@ -246,7 +246,7 @@ describe('the mirror', () => {
       await cache.flush();
     }
     await cache.delete('k0', 'n');
-    // What is said of an entry after its value must not make the value be forgotten.
+    // A touch after the set must not lose the value.
     await cache.set('touched', 'the value', 'n');
     await cache.touch('touched', 'n', { ttl: 1_000_000 });
     for (let i = 0; i < 20; i += 1) {
@@ -260,46 +260,43 @@ describe('the mirror', () => {
     expect((mirror(cache)?.skipped ?? 0) + (mirror(cache)?.delivered ?? 0)).toBe(123);
   });
 
-  it.each([16_384, 8])(
-    'becomes equal to the cache, whatever fails on the way (a ring of %i)',
-    async (capacityUpdates) => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(fc.tuple(anyDataCommand, fc.constantFrom('go', 'fail', 'wait')), { maxLength: 60 }),
-          fc.infiniteStream(fc.boolean()),
-          async (steps, luck) => {
-            const made = mirrored({ log: { capacityUpdates } });
-            const { cache, clock, secondary } = made;
-            let unlucky = false;
-            secondary.before = () => {
-              if (unlucky && luck.next().value) throw new Error('away');
-            };
-            for (const [command, then] of steps) {
-              cache.supervisor.send(command);
-              unlucky = then === 'fail';
-              await turns(then === 'go' ? 0 : 1);
-              if (then === 'wait') clock.increment(15);
-            }
-            unlucky = false;
-            await catchUp(made);
-            await cache.flush();
-            await catchUp(made);
-            const content = foldValues(
-              cache
-                .listNamespaces()
-                .flatMap((namespace) =>
-                  cache
-                    .entries(namespace)
-                    .map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as never),
-                ),
-            );
-            // What has expired but is not swept yet is still in both, but not shown by the cache.
-            expect(secondary.content()).toEqual(content);
-            await cache.shutdown();
-          },
-        ),
-        fcOptions(40),
-      );
-    },
-  );
+  it.each([16_384, 8])('becomes equal to the cache, whatever calls fail (a ring of %i)', async (capacityUpdates) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(anyDataCommand, fc.constantFrom('go', 'fail', 'wait')), { maxLength: 60 }),
+        fc.infiniteStream(fc.boolean()),
+        async (steps, luck) => {
+          const made = mirrored({ log: { capacityUpdates } });
+          const { cache, clock, secondary } = made;
+          let unlucky = false;
+          secondary.before = () => {
+            if (unlucky && luck.next().value) throw new Error('away');
+          };
+          for (const [command, then] of steps) {
+            cache.supervisor.send(command);
+            unlucky = then === 'fail';
+            await turns(then === 'go' ? 0 : 1);
+            if (then === 'wait') clock.increment(15);
+          }
+          unlucky = false;
+          await catchUp(made);
+          await cache.flush();
+          await catchUp(made);
+          const content = foldValues(
+            cache
+              .listNamespaces()
+              .flatMap((namespace) =>
+                cache
+                  .entries(namespace)
+                  .map(({ key, value }) => ({ namespace, key, value, operation: 'set' }) as never),
+              ),
+          );
+          // Both still hold expired entries that are not swept yet, which the cache does not show.
+          expect(secondary.content()).toEqual(content);
+          await cache.shutdown();
+        },
+      ),
+      fcOptions(40),
+    );
+  });
 });

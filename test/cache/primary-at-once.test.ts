@@ -5,7 +5,7 @@ import { anyDataCommand, codeOf, foldValues, historyOf, logOf, makeCache, START 
 import { fcOptions } from '../support/property.ts';
 
 describe('a synchronous primary', () => {
-  it('answers at once, and holds the values', async () => {
+  it('answers at once and holds the values', async () => {
     const primary = new InMemoryContextCache();
     const { cache } = makeCache({ primaryCache: primary });
     const done = cache.set('a', { b: 1 }, 'n', { agent: 'x' });
@@ -34,7 +34,7 @@ describe('a synchronous primary', () => {
     expect(cache.listNamespaces()).toEqual(['default']);
   });
 
-  it('keeps what it held before, as entries like any other', async () => {
+  it('keeps its earlier content as ordinary entries', async () => {
     const primary = new InMemoryContextCache();
     primary.set('old', 1, 'n');
     primary.set('older', null, 'n');
@@ -46,7 +46,7 @@ describe('a synchronous primary', () => {
     expect(cache.entry('old', 'n')).toMatchObject({ value: 1, version: 1 });
     const conflict = await cache.set('old', 2, 'n', { ifVersion: 0 }).catch((error: VersionConflictError) => error);
     expect(conflict).toMatchObject({ code: 'VERSION_CONFLICT', current: { value: 1, version: 1 } });
-    // The two keys that it held were taken over by an update each, so that whatever follows the log has them too.
+    // Each of its two keys was adopted with an update, so that every follower gets it too.
     expect(await cache.set('old', 2, 'n', { ifVersion: 1 })).toMatchObject({ version: 3, changed: true });
     const updates = [];
     for await (const { operation, key, value, agent } of cache.readLog())
@@ -61,7 +61,7 @@ describe('a synchronous primary', () => {
     expect(primary.listKeys('n')).toEqual([]);
   });
 
-  it('is asked before a delete or a clear of a namespace the cache has not met', async () => {
+  it('is read before a delete or a clear of a namespace that is new to the cache', async () => {
     const primary = new InMemoryContextCache();
     primary.set('old', 1, 'n');
     primary.set('old', 1, 'm');
@@ -71,7 +71,7 @@ describe('a synchronous primary', () => {
     expect(cache.listNamespaces()).toEqual(['default', 'n']);
   });
 
-  it('that refuses a write rejects the command, and nothing has changed', async () => {
+  it('rejects the command if it refuses a write, and nothing has changed', async () => {
     const primary = new PickyMemory();
     const { cache } = makeCache({ primaryCache: primary });
     await cache.set('a', 1, 'n');
@@ -84,7 +84,7 @@ describe('a synchronous primary', () => {
     expect(await cache.set('b', 1, 'n')).toMatchObject({ version: 2 });
   });
 
-  it('that refuses one write of a batch has the earlier ones put back', async () => {
+  it('gets the earlier writes of a batch undone if it refuses one', async () => {
     const primary = new PickyMemory();
     const { cache } = makeCache({ primaryCache: primary });
     await cache.set('a', 'before', 'n');
@@ -117,7 +117,7 @@ describe('a synchronous primary', () => {
     ]);
   });
 
-  it('expires by the cache', async () => {
+  it('has its entries expired by the cache', async () => {
     const primary = new InMemoryContextCache();
     const { cache, clock } = makeCache({ primaryCache: primary });
     await cache.set('a', 1, 'n', { ttl: 10 });
@@ -126,7 +126,7 @@ describe('a synchronous primary', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 expire a']);
   });
 
-  it('ends with the same content as the log leads to', async () => {
+  it('ends with the same content as the fold of the log', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(anyDataCommand, { maxLength: 40 }), async (commands) => {
         const primary = new InMemoryContextCache();

@@ -17,7 +17,7 @@ import {
 import { fcOptions } from '../support/property.ts';
 
 describe('an asynchronous primary', () => {
-  it('is awaited: value and update are there once the promise resolves', async () => {
+  it('is awaited: value and update are readable once the promise resolves', async () => {
     const primary = new LateCache();
     const { cache } = makeCache({ primaryCache: primary });
     const done = cache.set('a', 1, 'n');
@@ -52,7 +52,7 @@ describe('an asynchronous primary', () => {
     expect(primary.content()).toEqual({ n: { k0: 18, k1: 19, k2: 17 } });
   });
 
-  it('keeps conditions on what it held before', async () => {
+  it('checks conditions against its earlier content', async () => {
     const primary = new LateCache();
     primary.spaces.set(
       'n',
@@ -75,7 +75,7 @@ describe('an asynchronous primary', () => {
     expect(await cache.set('new', 1, 'n', { ifVersion: 0 })).toMatchObject({ version: 5 });
   });
 
-  it('that refuses a write rejects the command; the next ones go on', async () => {
+  it('rejects the command if it refuses a write, and executes the next ones', async () => {
     const primary = new LateCache();
     primary.before = (call) => {
       if (call === 'set n bad') throw new Error('refused');
@@ -91,7 +91,7 @@ describe('an asynchronous primary', () => {
     expect(failures).toMatchObject([{ error: { code: 'BACKEND_FAILED', cause: { message: 'refused' } } }]);
   });
 
-  it('that refuses one write of a batch has the earlier ones put back', async () => {
+  it('gets the earlier writes of a batch undone if it refuses one', async () => {
     const primary = new LateCache();
     primary.before = (call) => {
       if (call === 'set n bad') throw new Error('refused');
@@ -113,7 +113,7 @@ describe('an asynchronous primary', () => {
     expect(cache.position).toBe(2);
   });
 
-  it('that can put nothing back makes the outcome unknown, and says so', async () => {
+  it('rejects with OUTCOME_UNKNOWN if the undo fails too', async () => {
     const primary = new LateCache();
     let writes = 0;
     primary.before = () => {
@@ -136,7 +136,7 @@ describe('an asynchronous primary', () => {
     });
   });
 
-  it('that hangs holds up its namespace only, and no more commands than it may', async () => {
+  it('delays only its own namespace while a call hangs, and at most maxWaiting commands', async () => {
     const primary = new LateCache();
     let release: () => void = () => {};
     const hung = new Promise<void>((resolve) => {
@@ -160,7 +160,7 @@ describe('an asynchronous primary', () => {
     expect(primary.content().n).toEqual({ hung: 1, a: 1, b: 1, c: 1 });
   });
 
-  it('that hangs does not hold up a shutdown beyond its time, and what waits is told', async () => {
+  it('does not delay a shutdown beyond its timeout while a call hangs, and the waiting commands are rejected', async () => {
     const primary = new LateCache();
     primary.before = () => new Promise<void>(() => {});
     const { cache, clock } = makeCache({ primaryCache: primary });
@@ -173,7 +173,7 @@ describe('an asynchronous primary', () => {
     expect(await Promise.all(done.map(codeOf))).toEqual(['OUTCOME_UNKNOWN', 'OUTCOME_UNKNOWN']);
   });
 
-  it('is waited for by a shutdown that has the time', async () => {
+  it('is waited for by a shutdown within its timeout', async () => {
     const primary = new LateCache();
     const { cache } = makeCache({ primaryCache: primary });
     const done = [cache.set('a', 1, 'n'), cache.set('b', 1, 'n')];
@@ -181,7 +181,7 @@ describe('an asynchronous primary', () => {
     expect(await Promise.all(done)).toMatchObject([{ version: 1 }, { version: 2 }]);
   });
 
-  it('expires by the cache, though nobody writes any more', async () => {
+  it('has its entries expired by the cache without further writes', async () => {
     const primary = new LateCache();
     const { cache, clock } = makeCache({ primaryCache: primary });
     await cache.set('a', 1, 'n', { ttl: 10 });
@@ -198,7 +198,7 @@ describe('an asynchronous primary', () => {
     expect(await historyOf(cache)).toEqual(['n 1 set a', 'n 2 set b', 'n 3 expire a', 'n 4 expire b']);
   });
 
-  it('that refuses an expiry is asked again', async () => {
+  it('is called again if it refuses an expiry', async () => {
     const primary = new LateCache();
     let away = true;
     primary.before = (call) => {
@@ -216,7 +216,7 @@ describe('an asynchronous primary', () => {
     expect(primary.content()).toEqual({});
   });
 
-  it('can be dropped and begun anew', async () => {
+  it('can have a namespace dropped and restarted', async () => {
     const primary = new LateCache();
     const { cache } = makeCache({ primaryCache: primary });
     const done = [cache.set('a', 1, 'n'), cache.dropNamespace('n'), cache.set('b', 1, 'n'), cache.dropNamespace('n')];
@@ -225,7 +225,7 @@ describe('an asynchronous primary', () => {
     expect(await cache.set('c', 1, 'n')).toMatchObject({ version: 1 });
   });
 
-  it('that cannot say what it holds rejects the command, and nothing has changed', async () => {
+  it('rejects the command if it cannot list its keys, and nothing has changed', async () => {
     const primary = new LateCache();
     const held = primary.listKeys.bind(primary);
     let away = true;
@@ -240,7 +240,7 @@ describe('an asynchronous primary', () => {
     expect(await cache.set('a', 1, 'n')).toMatchObject({ version: 1 });
   });
 
-  it('ends with the same content as the log leads to, through refusals and batches put back', async () => {
+  it('ends with the same content as the fold of the log, despite refusals and undone batches', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(anyDataCommand, { maxLength: 25 }),
@@ -251,7 +251,7 @@ describe('an asynchronous primary', () => {
           let puttingBack = false;
           primary.before = (call) => {
             writes += 1;
-            // A write that fails, but not while the cache puts back what it wrote before.
+            // Fails a write, but none that undoes an earlier one.
             if (writes % every === 0 && !puttingBack && call.startsWith('set')) {
               puttingBack = true;
               throw new Error('refused');
@@ -268,13 +268,13 @@ describe('an asynchronous primary', () => {
     );
   });
 
-  it('is in a backup as it is, also while commands are on their way', async () => {
+  it('is backed up at one position while commands are in flight', async () => {
     const primary = new LateCache();
     let release: () => void = () => {};
     let done: Promise<unknown> | undefined;
     const store = new MemorySnapshotStore();
     const put = store.put.bind(store);
-    // The snapshot is at its first namespace; meanwhile the primary takes what was on its way to another one.
+    // The snapshot reads its first namespace while the primary takes the writes in flight to another one.
     store.put = async (...blob) => {
       release();
       await done;

@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const cache of opened.splice(0)) await cache.shutdown({ timeoutMs: 5_000 });
 });
 
-/** What is done, how much is kept then, at which of the positions a view is taken before, and what comes after. */
+/** A round of commands, followed by a compaction that keeps `keep` updates, with a view in use or without. */
 const round = fc.record({
   commands: fc.array(command, { maxLength: 60, size: 'max' }),
   keep: fc.integer({ min: 0, max: 40 }),
@@ -29,8 +29,8 @@ const round = fc.record({
 });
 const plan = fc.array(round, { minLength: 1, maxLength: 6 });
 
-describe('what is kept of the past', () => {
-  it('is in a data directory as if nothing had been let go of, whatever is compacted and when', async () => {
+describe('the past that is kept', () => {
+  it('is in a data directory the same as without retention, whatever is compacted and when', async () => {
     const scenario = fc.asyncProperty(plan, async (rounds) => {
       const clock = new ManualClock();
       const dataDir = await tempDir('retention');
@@ -40,7 +40,7 @@ describe('what is kept of the past', () => {
       for (const { commands, keep, viewed, after } of rounds) {
         for (const [index, each] of commands.entries()) {
           each(cache, clock);
-          // So that there are many blocks.
+          // Makes many blocks.
           if (index % 5 === 0) await cache.flush();
         }
         await recording.record(cache);
@@ -63,7 +63,7 @@ describe('what is kept of the past', () => {
           await cache.shutdown();
           cache = await open(options);
         }
-        // Something may have expired meanwhile.
+        // Entries may have expired meanwhile.
         await recording.record(cache);
         await expectWindow(cache, log);
       }
@@ -73,7 +73,7 @@ describe('what is kept of the past', () => {
     await fc.assert(scenario, fcOptions(15));
   });
 
-  it('is in memory as if nothing had been let go of, too', async () => {
+  it('is in memory the same as without retention', async () => {
     const scenario = fc.asyncProperty(plan, fc.integer({ min: 20, max: 200 }), async (rounds, capacity) => {
       const clock = new ManualClock();
       const cache = await open({ clock, log: { keepUpdates: capacity, capacityUpdates: capacity } });

@@ -12,7 +12,7 @@ async function bytesOf(dataDir: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** Bytes that do not compress. */
+/** Returns text that does not compress. */
 function noise(seed: number, length: number): string {
   let text = '';
   for (let state = seed + 1; text.length < length; ) {
@@ -22,7 +22,7 @@ function noise(seed: number, length: number): string {
   return text.slice(0, length);
 }
 
-/** So many updates, some in a block. */
+/** Writes this number of updates, several to a block. */
 async function write(cache: AgentContextCache, count: number, bytes = 10): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     void cache.set(`k${i % 50}`, noise(cache.position, bytes), `n${i % 3}`);
@@ -32,7 +32,7 @@ async function write(cache: AgentContextCache, count: number, bytes = 10): Promi
 }
 
 describe('compact', () => {
-  it('frees the disk, and loses nothing of the present', async () => {
+  it('returns disk space and keeps the present', async () => {
     const dataDir = await tempDir('retention');
     const { cache } = await open({ dataDir });
     await write(cache, 4_000, 1_000);
@@ -53,7 +53,7 @@ describe('compact', () => {
     expect(() => again.at(3_899)).toThrow(/goes back to position 3900.*keepUpdates/);
   });
 
-  it('of a directory that is not compacted leaves it large: the measure tells', async () => {
+  it('makes the difference: a directory that is not compacted stays large', async () => {
     const dataDir = await tempDir('retention');
     const { cache } = await open({ dataDir });
     await write(cache, 4_000, 1_000);
@@ -61,7 +61,7 @@ describe('compact', () => {
     expect(await bytesOf(dataDir)).toBeGreaterThan(4_000_000);
   });
 
-  it('tells what is in the way: a view, until it is let go of', async () => {
+  it('reports the view that holds updates, until the view is released', async () => {
     const { cache } = await open({ dataDir: await tempDir('retention') });
     await write(cache, 300);
     const view = cache.at(120);
@@ -73,7 +73,7 @@ describe('compact', () => {
     expect(cache.health().retention.begin).toBe(290);
   });
 
-  it('waits for a follower that has left a checkpoint, until it is to be forgotten', async () => {
+  it('keeps the updates of an absent follower with a checkpoint until forget names it', async () => {
     const dataDir = await tempDir('retention');
     const { cache } = await open({ dataDir, secondaryCache: new InMemoryContextCache() });
     await write(cache, 50);
@@ -96,7 +96,7 @@ describe('compact', () => {
     expect(last.health().retention.begin).toBe(215);
   });
 
-  it('wants to be told what to keep, and refuses what says nothing', async () => {
+  it('refuses to run without a bound', async () => {
     const { cache } = makeCache();
     expect(await codeOf(cache.compact())).toBe('INVALID_OPTION');
     expect(await codeOf(cache.compact({ forget: [] }))).toBe('INVALID_OPTION');
@@ -111,7 +111,7 @@ describe('compact', () => {
     expect(await cache.ask({ type: 'cache.compact', keepUpdates: 0 })).toMatchObject({ first: 1, removed: 0 });
   });
 
-  it('keeps by bytes, and by age', async () => {
+  it('keeps updates by bytes and by age', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('retention') });
     await write(cache, 100, 1_000);
     clock.increment(60_000);
@@ -129,7 +129,7 @@ describe('compact', () => {
     expect(begin).toBeLessThan(190);
   });
 
-  it('keeps frames and keyframes, so that a view of a long past is a short fold', async () => {
+  it('keeps frames and keyframes, so that a view in a long past needs a short fold', async () => {
     const { cache } = await open({ dataDir: await tempDir('retention') });
     await write(cache, 9_000);
     const twin = new Map<number, unknown>();
@@ -145,8 +145,8 @@ describe('compact', () => {
   });
 });
 
-describe('by itself', () => {
-  it('lets go of what is beyond keepUpdates, beside the work', async () => {
+describe('automatic retention', () => {
+  it('discards updates beyond keepUpdates while other work continues', async () => {
     const { cache, clock, failures } = await open({
       dataDir: await tempDir('retention'),
       log: { keepUpdates: 500 },
@@ -163,7 +163,7 @@ describe('by itself', () => {
     expect(failures).toEqual([]);
   });
 
-  it('lets go of what has become too old when nothing is written, on a timer of its own', async () => {
+  it('discards updates that become too old on a timer, without further writes', async () => {
     const { cache, clock } = await open({ dataDir: await tempDir('retention'), log: { keepMs: 3_600_000 } });
     await write(cache, 1_500);
     await cache.synced();
@@ -179,7 +179,7 @@ describe('by itself', () => {
     expect(cache.entries('n0')).toHaveLength(50);
   });
 
-  it('has no timer where nothing is bounded, or nothing can go', async () => {
+  it('has no timer without bounds, or when nothing can be discarded', async () => {
     const { cache } = makeCache({ log: { keepMs: 1_000 } });
     await cache.set('k', 1);
     expect(cache.health().retention).toMatchObject({ begin: 0, heldBy: undefined, running: false });

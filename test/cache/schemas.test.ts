@@ -7,7 +7,7 @@ const session = z.object({ user: z.string(), visits: z.number().default(1) });
 describe('a schema for a namespace', () => {
   const made = () => makeCache({ schemas: { auth: session } });
 
-  it('checks every value at the door, whichever way it comes', async () => {
+  it('checks every value before it is stored, whichever method writes it', async () => {
     const { cache, failures } = made();
     await cache.set('a', { user: 'ada', visits: 2 }, 'auth');
     const bad = { user: 5 };
@@ -21,13 +21,13 @@ describe('a schema for a namespace', () => {
     );
     cache.supervisor.send({ type: 'context.set', key: 'g', value: bad, namespace: 'auth' });
     await turns();
-    // Only of the command that nothing waits for.
+    // Only for the command that no caller awaits.
     expect(failures).toHaveLength(1);
     expect(cache.listKeys('auth')).toEqual(['a']);
     expect(cache.position).toBe(1);
   });
 
-  it('stores what the schema makes of it: defaults and transforms', async () => {
+  it('stores the output of the schema, with its defaults and transforms', async () => {
     const { cache } = makeCache({ schemas: { auth: session, tags: z.string().transform((text) => text.split(',')) } });
     await cache.set('a', { user: 'ada' }, 'auth');
     expect(cache.get('a', 'auth')).toEqual({ user: 'ada', visits: 1 });
@@ -36,26 +36,26 @@ describe('a schema for a namespace', () => {
     expect(await cache.getOrSet('b', () => 'z', 'tags')).toEqual(['z']);
   });
 
-  it('says where and what, not which value', async () => {
+  it('reports path and reason, not the value', async () => {
     const { cache } = made();
     const error = await cache.set('a', { user: 987_654 } as never, 'auth').catch((thrown: Error) => thrown);
     expect((error as Error).message).toMatch(/namespace "auth".*user: /);
     expect((error as Error).message).not.toContain('987');
   });
 
-  it('leaves other namespaces alone', async () => {
+  it('does not check other namespaces', async () => {
     const { cache } = made();
     await cache.set('a', 5, 'other');
     await cache.set('a', 5);
     expect(cache.get('a', 'other')).toBe(5);
   });
 
-  it('whose output is no JSON value is refused as such', async () => {
+  it('refuses an output that is not a JSON value', async () => {
     const { cache } = makeCache({ schemas: { dates: z.coerce.date() } });
     expect(await codeOf(cache.set('a', '2030-01-01', 'dates'))).toBe('INVALID_VALUE');
   });
 
-  it('that answers asynchronously is refused, and leaves no rejection behind', async () => {
+  it('is refused if it answers asynchronously, without an unhandled rejection', async () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown) => void unhandled.push(reason);
     process.on('unhandledRejection', note);
@@ -73,7 +73,7 @@ describe('a schema for a namespace', () => {
 });
 
 describe('a schema for each key', () => {
-  it('knows its keys and no other', async () => {
+  it('accepts only its own keys', async () => {
     const { cache } = makeCache({ schemas: { auth: { token: z.string().min(3), attempts: z.number().int() } } });
     await cache.setMany({ token: 'abc', attempts: 1 }, 'auth');
     expect(await codeOf(cache.set('token', 'a', 'auth'))).toBe('SCHEMA_MISMATCH');
@@ -104,7 +104,7 @@ describe('a schema for each key', () => {
     await expect(cache.set('a', 3, 'n')).rejects.toThrow('x.y: odd');
   });
 
-  it('whose schema throws is a rejection', async () => {
+  it('rejects the write if a schema throws', async () => {
     const broken = {
       '~standard': {
         version: 1 as const,

@@ -3,7 +3,7 @@ import { type AgentContextCache, ContextCacheError, VersionConflictError } from 
 import { codeOf, historyOf, logOf, makeCache, START } from '../support/cache.ts';
 
 describe('set, get and their kin', () => {
-  it('are positional, with the namespace default', async () => {
+  it('take positional arguments and use the namespace default', async () => {
     const { cache } = makeCache();
     expect(await cache.set('a', 1)).toEqual({ version: 1, position: 1, changed: true });
     expect(cache.get('a')).toBe(1);
@@ -30,7 +30,7 @@ describe('set, get and their kin', () => {
     expect(cache.get('a')).toBeUndefined();
   });
 
-  it('tell a stored null from a miss', async () => {
+  it('distinguish a stored null from a miss', async () => {
     const { cache } = makeCache();
     await cache.set('a', null);
     expect(cache.get('a')).toBeNull();
@@ -44,7 +44,7 @@ describe('set, get and their kin', () => {
     expect(await cache.ask({ type: 'context.get', key: 'b' })).toBeUndefined();
   });
 
-  it('give entries that say who wrote what and when, frozen', async () => {
+  it('return frozen entries with value, agent, version and instants', async () => {
     const { cache, clock } = makeCache();
     await cache.set('a', { b: [1] }, 'n', { agent: 'planner', ttl: '10s' });
     clock.increment(5);
@@ -65,7 +65,7 @@ describe('set, get and their kin', () => {
     expect(cache.entries('none')).toEqual([]);
   });
 
-  it('keep a frozen copy: nobody changes the cache without an update', async () => {
+  it('keep a frozen copy, so that only an update can change the cache', async () => {
     const { cache } = makeCache();
     const plan = { steps: ['search'] };
     await cache.set('plan', plan);
@@ -77,7 +77,7 @@ describe('set, get and their kin', () => {
     expect(update?.value).toBe(held);
   });
 
-  it('take any well-formed name: none is special', async () => {
+  it('accept any well-formed name, with no special ones', async () => {
     const { cache } = makeCache();
     const names = [
       '__proto__',
@@ -144,7 +144,7 @@ describe('set, get and their kin', () => {
     expect(cache.position).toBe(2);
   });
 
-  it('read with a bad name is refused, too', () => {
+  it('refuse a read with a bad name too', () => {
     const { cache } = makeCache();
     for (const read of [
       () => cache.get(''),
@@ -160,14 +160,14 @@ describe('set, get and their kin', () => {
 });
 
 describe('updates and versions', () => {
-  it('a set always makes an update, even of an equal value', async () => {
+  it('writes an update for every set, even of an equal value', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1);
     expect(await cache.set('a', 1)).toMatchObject({ version: 2, changed: true });
     expect(await historyOf(cache)).toEqual(['default 1 set a', 'default 2 set a']);
   });
 
-  it('a delete or a clear makes one only where it changes something', async () => {
+  it('writes an update for a delete or a clear only if it changes something', async () => {
     const { cache } = makeCache();
     expect(await cache.delete('a', 'n')).toEqual({ version: 0, position: 0, changed: false });
     expect(await cache.clearNamespace('n')).toMatchObject({ version: 0, changed: false });
@@ -183,7 +183,7 @@ describe('updates and versions', () => {
     expect(cache.position).toBe(2);
   });
 
-  it('a version counts the updates of its namespace, and no other', async () => {
+  it('counts the updates of one namespace in its version', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('a', 1, 'm');
@@ -200,7 +200,7 @@ describe('updates and versions', () => {
     expect((await logOf(cache)).map(({ position }) => position)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('default is always listed; a cleared namespace stays until it is dropped; reads make none', async () => {
+  it('always lists default, lists a cleared namespace until it is dropped, and creates none by a read', async () => {
     const { cache } = makeCache();
     expect(cache.listNamespaces()).toEqual(['default']);
     cache.get('a', 'read');
@@ -221,7 +221,7 @@ describe('updates and versions', () => {
     expect(cache.get('a')).toBeUndefined();
   });
 
-  it('a namespace that was only asked in vain takes no memory', async () => {
+  it('keeps no memory for a missing namespace that was read', async () => {
     const { cache } = makeCache();
     await cache.batch([], 'a');
     await cache.batch([{ operation: 'delete', key: 'a' }], 'b');
@@ -230,13 +230,13 @@ describe('updates and versions', () => {
     expect(cache.health().namespaces).toMatchObject({ total: 0, resident: 0 });
   });
 
-  it('namespaces are listed by code point', async () => {
+  it('lists namespaces by code point', async () => {
     const { cache } = makeCache();
     for (const name of ['\uFFFF', '\u{1F98A}', 'ä', 'a', 'Z']) await cache.set('a', 1, name);
     expect(cache.listNamespaces()).toEqual(['Z', 'a', 'default', 'ä', '\uFFFF', '\u{1F98A}']);
   });
 
-  it('a dropped namespace begins anew at version 1', async () => {
+  it('restarts a dropped namespace at version 1', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('b', 1, 'n');
@@ -250,7 +250,7 @@ describe('updates and versions', () => {
 });
 
 describe('conditions', () => {
-  it('hold or are refused with the current entry', async () => {
+  it('accept the write or refuse it with the current entry', async () => {
     const { cache } = makeCache();
     await cache.set('a', { x: 1 }, 'n', { ifVersion: 0 });
     const error = await cache.set('a', 2, 'n', { ifVersion: 0 }).catch((thrown: unknown) => thrown);
@@ -267,7 +267,7 @@ describe('conditions', () => {
     expect(await codeOf(cache.delete('a', 'newer', { ifVersion: 5 }))).toBe('VERSION_CONFLICT');
   });
 
-  it('of a batch are all or nothing, wherever they fail', async () => {
+  it('make a batch all or nothing, whichever operation fails', async () => {
     const { cache } = makeCache();
     await cache.set('a', 0);
     const operations = [
@@ -282,7 +282,7 @@ describe('conditions', () => {
     expect(cache.position).toBe(1);
   });
 
-  it('setMany stores an object or pairs, all or none, with the same options', async () => {
+  it('apply to setMany, which stores an object or pairs, all or none', async () => {
     const { cache, clock } = makeCache();
     expect(await cache.setMany({ a: 1, b: 2 }, 'n', { ttl: 10, agent: 'x' })).toEqual({
       version: 2,

@@ -6,7 +6,7 @@ import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('shutdown', () => {
-  it('twice is fine and gives the same; commands after it are refused, reads go on', async () => {
+  it('returns the same result twice, refuses later commands and still answers reads', async () => {
     const { cache, failures } = makeCache();
     await cache.set('a', 1);
     const first = cache.shutdown();
@@ -31,13 +31,13 @@ describe('shutdown', () => {
     await cache.shutdown();
   });
 
-  it('is what disposing does', async () => {
+  it('is done by disposal', async () => {
     const { cache } = makeCache();
     await cache[Symbol.asyncDispose]();
     expect(cache.health().status).toBe('closed');
   });
 
-  it('delivers what is committed to subscribers before it ends', async () => {
+  it('delivers committed updates to subscribers before it ends', async () => {
     const { cache } = makeCache();
     const heard: (string | null)[] = [];
     cache.subscribe(({ key }) => heard.push(key));
@@ -46,7 +46,7 @@ describe('shutdown', () => {
     expect(heard).toEqual(['a']);
   });
 
-  it('refuses control commands afterwards, so that nothing is started again', async () => {
+  it('refuses control commands afterwards, so that nothing is restarted', async () => {
     const { cache } = makeCache();
     await cache.shutdown();
     expect(await codeOf(cache.setTopicsList(['a']))).toBe('CLOSED');
@@ -55,7 +55,7 @@ describe('shutdown', () => {
     expect(cache.health().followers.filter(({ name }) => name === 'broadcaster')).toEqual([]);
   });
 
-  it('ends every watch, also one that begins afterwards', async () => {
+  it('ends every watch, even one that starts afterwards', async () => {
     const { cache } = makeCache();
     const watch = cache.watch();
     await cache.set('a', 1);
@@ -66,7 +66,7 @@ describe('shutdown', () => {
     expect(await outcomeNow(cache.watch().next())).toEqual({ value: { done: true, value: undefined } });
   });
 
-  it('settles a command that comes while it lets go of the last things', async () => {
+  it('settles a command that arrives while it closes the last parts', async () => {
     const { LateCache } = await import('../support/cache.ts');
     const primary = new LateCache();
     const { cache } = makeCache({ primaryCache: primary });
@@ -81,7 +81,7 @@ describe('shutdown', () => {
   });
 });
 
-it('reports a store and a primary that fail to close, and releases the data directory all the same', async () => {
+it('reports a store and a primary that fail to close, and still releases the data directory', async () => {
   const dataDir = await tempDir('shutdown');
   const failures: string[] = [];
   const store = Object.assign(new MemorySnapshotStore(), { close: async () => Promise.reject(new Error('store')) });
@@ -104,7 +104,7 @@ it('reports a store and a primary that fail to close, and releases the data dire
   await again.shutdown();
 });
 
-it('with an unreachable Redis and no backup enabled waits for no snapshot and names none', async () => {
+it('does not wait for a snapshot, nor name one, with an unreachable Redis and backup disabled', async () => {
   const redisUrl = `redis://127.0.0.1:${await freePort()}`;
   const { cache } = makeCache({ redisUrl });
   const idle = await cache.shutdown();
@@ -113,7 +113,7 @@ it('with an unreachable Redis and no backup enabled waits for no snapshot and na
   const { cache: written, clock } = makeCache({ redisUrl });
   await written.set('a', 1);
   const ending = written.shutdown({ timeoutMs: 10 });
-  // The commands end first; then the time is over.
+  // The commands end first, then the timeout.
   await turns();
   clock.increment(10);
   const report = await ending;

@@ -8,17 +8,17 @@ import * as inspector from '../../src/inspector.ts';
 import * as nats from '../../src/nats.ts';
 import { projectRoot } from '../support/dist.ts';
 
-/** The source of each entry of "exports" that is a program for users of the cache. */
+/** The source of each entry of "exports" that users of the cache import. */
 const ENTRIES = ['index', 'backup', 'inspector', 'nats', 'types', 'testing/index'];
 
-/** The names that the public specification asks for. */
+/** The names that the public specification requires. */
 const SPECIFIED = [
   ...['AgentContextCache', 'InMemoryContextCache', 'RedisContextCache', 'MultiBackendContextCache', 'BaseContextCache'],
   ...['ContextBufferQueue', 'ContextUpdateProcessor', 'TopicsListConfig', 'ContextUpdateEventPusher'],
   ...['FileContextCache', 'BackupManager', 'BackupInitiator', 'BackupLoader'],
 ];
 
-/** Names that an entry exports, types included. */
+/** Returns the names that an entry exports, types included. */
 function namesOf(entry: string): string[] {
   const path = join(projectRoot, 'src', `${entry}.ts`);
   const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.ES2023);

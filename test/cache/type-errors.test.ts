@@ -38,7 +38,7 @@ const REFUSED: readonly (readonly [line: string, at: string, message: string])[]
   ["new AgentContextCache({ schemas: { 'trip:*': { plan: z.number() } } }).set('plan', '', 'trip:1');", "''", 'number'],
 ];
 
-it('are reported at the argument that is wrong', { timeout: 120_000 }, () => {
+it('reports type errors at the wrong argument', { timeout: 120_000 }, () => {
   const path = join(projectRoot, 'test/cache/refused.ts');
   const text = `${PRELUDE}${REFUSED.map(([line]) => line).join('\n')}\n`;
   const { config } = ts.readConfigFile(join(projectRoot, 'tsconfig.json'), ts.sys.readFile) as { config: object };

@@ -22,7 +22,7 @@ type Spaces = {
   default: { greeting: string };
 };
 
-/** Whether a method may be called so. */
+/** `true` if a method accepts these arguments. */
 type Takes<Method, Arguments extends readonly unknown[]> = Method extends (...given: Arguments) => unknown
   ? true
   : false;
@@ -65,7 +65,7 @@ const typed = (cache: AgentContextCache<Spaces>) => {
     'auth',
   );
 
-  // Generic methods, given their types: what a call must look like.
+  // Generic methods with explicit types, to see what a call must look like.
   expectTypeOf(cache.get<'attempts', 'auth'>).parameters.toEqualTypeOf<['attempts', ('auth' | undefined)?]>();
   expectTypeOf(cache.set<'attempts', 'auth'>)
     .parameter(1)
@@ -253,11 +253,11 @@ const primaries = (
 };
 
 describe('the types', () => {
-  it('say what a namespace holds, and whether a read answers at once', () => {
+  it('describe the values of a namespace and whether a read returns a promise', () => {
     expect([typed, untyped, primaries, interfaces, save, readonly, watching, inferred, stores]).toHaveLength(9);
   });
 
-  it('of a cache come from the primary that it is given', async () => {
+  it('make reads return promises over an asynchronous primary', async () => {
     const cache = new AgentContextCache({ primaryCache: new LateCache() });
     expectTypeOf(cache.get('a')).toEqualTypeOf<Promise<JsonValue | undefined>>();
     expect(cache.get('a')).toBeInstanceOf(Promise);

@@ -15,7 +15,7 @@ afterEach(() => {
   expect(unhandled.splice(0)).toEqual([]);
 });
 
-/** A primary that answers later, and refuses writes. */
+/** A primary that answers asynchronously and refuses writes. */
 class Refusing extends InMemoryContextCache {
   override readonly synchronous = false as never;
   override set(): never {

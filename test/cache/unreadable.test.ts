@@ -6,7 +6,7 @@ import { AgentContextCache } from '../../src/index.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** Flips a byte in everything the directory's state table holds of a namespace. */
+/** Flips a byte in every record of a namespace in the directory's state table. */
 async function damage(dataDir: string, namespace: string): Promise<number> {
   const db = new ClassicLevel<string, Buffer>(join(dataDir, 'db'), { valueEncoding: 'buffer' });
   let count = 0;
@@ -20,7 +20,7 @@ async function damage(dataDir: string, namespace: string): Promise<number> {
   return count;
 }
 
-it('a namespace whose state on disk is damaged is told and refused, and its siblings never notice', async () => {
+it('reports and refuses a namespace with damaged state on disk, without effect on its siblings', async () => {
   const dataDir = await tempDir('unreadable');
   const first = await AgentContextCache.open({ dataDir });
   await first.set('a', 1, 'broken');
@@ -40,7 +40,7 @@ it('a namespace whose state on disk is damaged is told and refused, and its sibl
   await cache.shutdown();
 });
 
-it('a Redis that was put back to an earlier state is mended, even when nothing new is written', async () => {
+it('repairs a Redis that was reset to an earlier state, even without new writes', async () => {
   await using redis = await startRedis();
   const dataDir = await tempDir('put-back');
   const open = () => AgentContextCache.open({ dataDir, redisUrl: redis.url });
@@ -59,7 +59,7 @@ it('a Redis that was put back to an earlier state is mended, even when nothing n
   client.disconnect();
 });
 
-it('what is not a list of topics, or not a namespace, is refused before anything has changed', async () => {
+it('refuses invalid topics and namespaces before anything has changed', async () => {
   const cache = new AgentContextCache({ natsUrl: null, onError: () => {} });
   for (const topics of ['abc', {}, null, [1]]) {
     const refused = cache.ask({ type: 'topics.set', topics: topics as string[] });

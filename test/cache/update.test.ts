@@ -12,7 +12,7 @@ describe('update', () => {
     expect(cache.get('count', 'n')).toBe(101);
   });
 
-  it('tries an asynchronous function again where somebody wrote in between', async () => {
+  it('calls an asynchronous function again if another writer changed the entry meanwhile', async () => {
     const { cache } = makeCache();
     await Promise.all(
       Array.from({ length: 20 }, () =>
@@ -30,7 +30,7 @@ describe('update', () => {
     expect(cache.position).toBe(20);
   });
 
-  it('sees a miss as undefined and null as null, and may leave it at that', async () => {
+  it('passes undefined for a miss and null for null, and leaves the entry unchanged if the function returns undefined', async () => {
     const { cache, failures } = makeCache();
     const seen: unknown[] = [];
     const look = (value: JsonValue | undefined) => void seen.push(value);
@@ -42,7 +42,7 @@ describe('update', () => {
     expect(failures).toEqual([]);
   });
 
-  it('resolves with the new value and entry, whose creation stays', async () => {
+  it('resolves with the new value and entry, and keeps createdAt', async () => {
     const { cache, clock } = makeCache();
     await cache.set('plan', { steps: 1 }, 'n', { agent: 'planner' });
     clock.increment(1_000);
@@ -56,7 +56,7 @@ describe('update', () => {
     expect(await cache.update('new', () => 1)).toMatchObject({ value: 1, entry: cache.entry('new') });
   });
 
-  it('answers with the version of the namespace where it has changed nothing', async () => {
+  it('resolves with the version of the namespace if it has changed nothing', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('b', 1, 'n');
@@ -66,7 +66,7 @@ describe('update', () => {
     });
   });
 
-  it('rejects with what the function throws, and changes nothing', async () => {
+  it('rejects with the error of the function and changes nothing', async () => {
     const { cache, failures } = makeCache();
     const failure = new Error('no');
     await expect(
@@ -89,7 +89,7 @@ describe('update', () => {
     expect(failures.map(({ error }) => error)).toEqual([failure]);
   });
 
-  it('reports a failure that is not handled once, however often it tried', async () => {
+  it('reports an unhandled failure once, however many attempts were made', async () => {
     const { cache, failures } = makeCache();
     await cache.set('a', 0);
     let tries = 0;
@@ -104,7 +104,7 @@ describe('update', () => {
     expect(failures).toHaveLength(1);
   });
 
-  it('takes options, and keeps to an ifVersion of the caller', async () => {
+  it('accepts options and does not retry with an ifVersion of the caller', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('a', 2, 'n');
@@ -114,7 +114,7 @@ describe('update', () => {
     expect(cache.get('a', 'n')).toBe(3);
   });
 
-  it('refuses a value that is none', async () => {
+  it('refuses an invalid value', async () => {
     const { cache } = makeCache();
     expect(await codeOf(cache.update('a', () => Number.NaN))).toBe('INVALID_VALUE');
     expect(await codeOf(cache.update('', () => 1))).toBe('INVALID_NAME');
@@ -123,7 +123,7 @@ describe('update', () => {
 });
 
 describe('getOrSet', () => {
-  it('makes the value once for all who ask at the same time', async () => {
+  it('makes the value once for concurrent callers', async () => {
     const { cache } = makeCache();
     let made = 0;
     const make = async () => {
@@ -143,7 +143,7 @@ describe('getOrSet', () => {
     expect(made).toBe(2);
   });
 
-  it('gives what somebody else has set meanwhile', async () => {
+  it('returns the value that another writer has set meanwhile', async () => {
     const { cache } = makeCache();
     const value = cache.getOrSet('a', async () => {
       await cache.set('a', 'theirs');
@@ -153,7 +153,7 @@ describe('getOrSet', () => {
     expect(cache.position).toBe(1);
   });
 
-  it('asks again after a failure, and after the value has expired', async () => {
+  it('makes the value again after a failure and after it has expired', async () => {
     const { cache, clock, failures } = makeCache();
     await expect(
       cache.getOrSet('a', () => {

@@ -14,7 +14,7 @@ import {
 } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 
-/** The next updates, in short. */
+/** Takes the next updates, in short form. */
 async function take(watch: AsyncIterator<WatchedUpdate>, count: number): Promise<string[]> {
   const taken: string[] = [];
   for (let i = 0; i < count; i += 1) {
@@ -28,7 +28,7 @@ async function take(watch: AsyncIterator<WatchedUpdate>, count: number): Promise
 const caseOf = (...more: string[]) => more;
 
 describe('watch', () => {
-  it('gives what comes after the call, in order, though nobody reads yet', async () => {
+  it('yields the updates after the call in order, even those before the first read', async () => {
     const { cache } = makeCache();
     await cache.set('before', 1);
     const watch = cache.watch();
@@ -49,7 +49,7 @@ describe('watch', () => {
     await watch.return?.();
   });
 
-  it('looks only at the namespaces and keys that are asked for', async () => {
+  it('yields only updates of the given namespaces and keys', async () => {
     const { cache } = makeCache();
     const one = cache.watch({ namespace: 'n' });
     const several = cache.watch({ namespace: ['n', 'm'] });
@@ -69,7 +69,7 @@ describe('watch', () => {
     );
   });
 
-  it('takes a list of namespaces and keys that names one twice for what it is', async () => {
+  it('accepts lists that name a namespace or key twice', async () => {
     const { cache } = makeCache();
     await cache.set('a', 0, 'n');
     const watch = cache.watch({ namespace: ['n', 'n'], keys: ['a', 'a'], include: 'snapshot' });
@@ -78,11 +78,11 @@ describe('watch', () => {
     expect(await take(watch, 9)).toEqual(['snapshot n set a', 'n set a', 'end']);
   });
 
-  it('begins with the entries as they are, then what comes, without a gap and nothing twice', async () => {
+  it('starts with the present entries and continues without gap or duplicate', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n', { agent: 'x' });
     await cache.set('b', 2, 'm');
-    // Not committed yet when the watch begins.
+    // Not committed yet when the watch starts.
     void cache.set('a', 3, 'n');
     const watch = cache.watch({ include: 'snapshot' });
     void cache.set('a', 4, 'n');
@@ -93,7 +93,7 @@ describe('watch', () => {
     await cache.shutdown();
   });
 
-  it('of a snapshot tells version, agent and the position it is of', async () => {
+  it('yields version, agent and position with each entry of a snapshot', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n', { agent: 'x', ttl: 100 });
     await cache.set('b', 1, 'm');
@@ -111,7 +111,7 @@ describe('watch', () => {
     await watch.return?.();
   });
 
-  it('gives what the log holds since a position, then what comes', async () => {
+  it('yields the updates in the log since a position, then new ones', async () => {
     const { cache } = makeCache();
     for (const key of ['a', 'b', 'c']) await cache.set(key, 1);
     await cache.set('other', 1, 'n');
@@ -124,7 +124,7 @@ describe('watch', () => {
     await all.return?.();
   });
 
-  it('gives nothing at or before since, also where that is not committed yet', async () => {
+  it('yields nothing at or before since, even if that position is not committed yet', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1);
     void cache.set('b', 1);
@@ -136,7 +136,7 @@ describe('watch', () => {
     expect(await take(both, 9)).toEqual(['default set b', 'default set c', 'end']);
   });
 
-  it('says so where the log no longer holds the position', async () => {
+  it('rejects if the log no longer holds the position', async () => {
     const { cache } = makeCache({ log: { capacityUpdates: 2 } });
     for (const key of ['a', 'b', 'c', 'd']) await cache.set(key, 1);
     expect(await codeOf(cache.watch({ since: 0 }).next())).toBe('POSITION_UNAVAILABLE');
@@ -146,22 +146,22 @@ describe('watch', () => {
   it.each<[string, object]>([
     ['since and snapshot', { since: 0, include: 'snapshot' }],
     ['a negative since', { since: -1 }],
-    ['a since that is still to come', { since: 5 }],
-    ['a broken since', { since: 1.5 }],
+    ['a since beyond the head', { since: 5 }],
+    ['a fractional since', { since: 1.5 }],
     ['no buffer', { bufferSize: 0 }],
-    ['a broken buffer', { bufferSize: Number.NaN }],
+    ['a buffer of NaN', { bufferSize: Number.NaN }],
   ])('refuses %s', (_what, options) => {
     const { cache } = makeCache();
     expect(() => cache.watch(options)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
     expect(cache.health().watchers).toBe(0);
   });
 
-  it('refuses a snapshot over a primary of the user, which has the values', () => {
+  it('refuses a snapshot over a custom primary, which has the values', () => {
     const { cache } = makeCache({ primaryCache: new LateCache() });
     expect(() => cache.watch({ include: 'snapshot' })).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
   });
 
-  it('coalesces per key for a reader that is slow, and counts what is left out', async () => {
+  it('coalesces updates per key for a slow reader and counts the skipped ones', async () => {
     const { cache } = makeCache();
     const watch = cache.watch({ bufferSize: 3 });
     for (let i = 1; i <= 10; i += 1) await cache.set('a', i);
@@ -175,7 +175,7 @@ describe('watch', () => {
     expect(seen.length + seen.reduce((sum, [, skipped]) => sum + skipped, 0)).toBe(11);
   });
 
-  it('keeps the last value of a key when it coalesces, whatever came after it', async () => {
+  it('keeps the last value of a key when it coalesces, whatever updates follow', async () => {
     const { cache } = makeCache();
     const watch = cache.watch({ bufferSize: 2 });
     await cache.set('a', 'the value');
@@ -187,7 +187,7 @@ describe('watch', () => {
     expect(foldValues(seen)).toEqual({ default: { a: 'the value' } });
   });
 
-  it('ends in the state of the cache, however little it can buffer', async () => {
+  it('leads to the state of the cache, however small its buffer', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(anyDataCommand, { maxLength: 40 }),
@@ -211,7 +211,7 @@ describe('watch', () => {
     );
   });
 
-  it('tells a reader that cannot be helped by coalescing', async () => {
+  it('fails with an error for a slow reader if coalescing does not help', async () => {
     const { cache } = makeCache();
     const watch = cache.watch({ bufferSize: 2 });
     for (const key of ['a', 'b', 'c']) await cache.set(key, 1);
@@ -220,7 +220,7 @@ describe('watch', () => {
     expect(cache.health().watchers).toBe(0);
   });
 
-  it('ends with its signal, and gives what is buffered first', async () => {
+  it('ends with its signal after yielding the buffered updates', async () => {
     const { cache } = makeCache();
     const controller = new AbortController();
     const watch = cache.watch({ signal: controller.signal });
@@ -234,7 +234,7 @@ describe('watch', () => {
     expect(cache.health().watchers).toBe(0);
   });
 
-  it('ends with break, and with return before it was begun', async () => {
+  it('ends with break, and with return before the first read', async () => {
     const { cache } = makeCache();
     const watch = cache.watch();
     await cache.set('a', 1);
@@ -248,7 +248,7 @@ describe('watch', () => {
     expect(cache.health().watchers).toBe(0);
   });
 
-  it('ends a reader that waits when it is returned', async () => {
+  it('ends a waiting read when return is called', async () => {
     const { cache } = makeCache();
     const watch = cache.watch();
     const waiting = watch.next();
@@ -265,7 +265,7 @@ describe('watch', () => {
   });
 });
 
-/** The cache's content as `set` updates. */
+/** Returns the content of the cache as `set` updates. */
 async function valuesOf(cache: AgentContextCache) {
   return cache
     .listNamespaces()
@@ -275,7 +275,7 @@ async function valuesOf(cache: AgentContextCache) {
 }
 
 describe('subscribe', () => {
-  it('calls back with each update once it is committed, until it is stopped', async () => {
+  it('calls the listener with each update once it is committed, until it is stopped', async () => {
     const { cache } = makeCache();
     const heard: string[] = [];
     const listener = ({ namespace, key }: { namespace: string; key: string | null }) =>
@@ -296,7 +296,7 @@ describe('subscribe', () => {
     expect(cache.health().watchers).toBe(0);
   });
 
-  it('harms nobody when its listener throws: onError hears of it', async () => {
+  it('reports a listener that throws to onError and calls the others', async () => {
     const { cache, failures } = makeCache();
     const heard: (string | null)[] = [];
     cache.subscribe(() => {
@@ -312,7 +312,7 @@ describe('subscribe', () => {
     ]);
   });
 
-  it('may write, also to the same namespace, in order', async () => {
+  it('lets a listener write, even to the same namespace, in order', async () => {
     const { cache } = makeCache();
     const answers: Promise<unknown>[] = [];
     cache.subscribe(({ key, value }) => {
@@ -328,7 +328,7 @@ describe('subscribe', () => {
     expect(versions).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('may stop itself and others while it is called', async () => {
+  it('lets a listener stop itself and others while it is called', async () => {
     const { cache } = makeCache();
     const heard: string[] = [];
     const stops: (() => void)[] = [];
@@ -348,7 +348,7 @@ describe('subscribe', () => {
 });
 
 describe('readLog', () => {
-  it('gives a part of the log, and says where it no longer holds it', async () => {
+  it('yields a range of the log and rejects if the log no longer holds it', async () => {
     const { cache } = makeCache({ log: { capacityUpdates: 4 } });
     for (let i = 1; i <= 6; i += 1) await cache.set('a', i, i % 2 ? 'n' : 'm');
     const read = async (options: object) => {

@@ -8,7 +8,7 @@ import type { SnapshotStore } from '../../src/followers/backup/snapshot-store.ts
 import type { SnapshotTransform } from '../../src/followers/backup/snapshot-transform.ts';
 import type { StateCapture } from '../../src/storage/follower-sink.ts';
 
-/** A few namespaces, and their position in a log. */
+/** A few namespaces and their position in a log. */
 export class World {
   readonly states = new Map<string, NamespaceState>();
   log = 'log-1';
@@ -39,7 +39,7 @@ export class World {
     this.#advance(namespace).clear();
   }
 
-  /** A capture of the present state. `open` counts those that are not closed. */
+  /** Captures the present state. `open` counts the captures that are not closed. */
   open = 0;
   capture(): StateCapture {
     const captures = [...this.states.values()].map((state) => state.capture());
@@ -59,7 +59,7 @@ export class World {
     };
   }
 
-  /** Everything, as plain data to compare. */
+  /** Returns the whole state as plain data, for comparisons. */
   contents(): Contents {
     return new Map(
       [...this.states].map(([name, { version, position, entries }]) => [
@@ -83,7 +83,7 @@ export type Contents = Map<
   { readonly version: number; readonly position: number; readonly entries: Map<string, EntryRecord> }
 >;
 
-/** Everything that a stored snapshot holds. */
+/** Returns the content of a stored snapshot. */
 export async function contentsOf(snapshot: LoadedSnapshot | undefined): Promise<Contents> {
   const contents: Contents = new Map();
   for await (const { name, ...rest } of snapshot?.namespaces() ?? []) {
@@ -93,11 +93,11 @@ export async function contentsOf(snapshot: LoadedSnapshot | undefined): Promise<
   return contents;
 }
 
-/** A store that counts the puts into another one, and can fail or wait. */
+/** A store that counts the puts into another one, and can be made to fail or to wait. */
 export class CountingStore implements SnapshotStore {
   readonly description = 'a counting store';
   readonly puts: string[] = [];
-  /** Called before each put; may throw or take its time. */
+  /** Called before each put; may throw or delay it. */
   beforePut: (name: string) => void | Promise<void> = () => {};
   readonly #store: SnapshotStore;
 
@@ -105,7 +105,7 @@ export class CountingStore implements SnapshotStore {
     this.#store = store;
   }
 
-  /** Names put since the last call. */
+  /** Returns the names put since the last call. */
   takePuts(): string[] {
     return this.puts.splice(0);
   }
@@ -158,12 +158,12 @@ export const anyValue: fc.Arbitrary<JsonValue> = fc.letrec<{ value: JsonValue }>
     fc.array(tie('value'), { maxLength: 5 }),
     fc
       .array(fc.tuple(anyText, tie('value')), { maxLength: 5 })
-      // Text becomes an object as JSON text does, `__proto__` a property like any other.
+      // Parsed from JSON text, so that `__proto__` is an ordinary property.
       .map((pairs) => JSON.parse(`{${pairs.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join()}}`)),
   ),
 })).value;
 
-/** Stands for encryption: turns every bit, and knows when it is not the one. */
+/** A stand-in for encryption: flips bits by `mask`, and refuses bytes written with another mask. */
 export function flip(name: string, mask: number): SnapshotTransform {
   return {
     name,
@@ -175,7 +175,7 @@ export function flip(name: string, mask: number): SnapshotTransform {
   };
 }
 
-/** A world, and manager and loader on one store in memory. */
+/** Creates a world with a manager and a loader on one store in memory. */
 export function setUp(options: Partial<BackupManagerOptions> = {}) {
   const world = new World();
   const store = new CountingStore(new MemorySnapshotStore());
@@ -193,7 +193,7 @@ export async function change(
   await store.put(name, edit((await store.get(name)) ?? new Uint8Array()));
 }
 
-/** The bytes with one bit of one of them turned. */
+/** Returns a copy of the bytes with one bit flipped. */
 export function flipByte(bytes: Uint8Array, at = bytes.length >> 1): Uint8Array {
   return bytes.with(at, (bytes[at] ?? 0) ^ 1);
 }

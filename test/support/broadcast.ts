@@ -11,7 +11,7 @@ import type { RawSubscription } from './nats-wire.ts';
 
 export const LOG = 'log-7';
 
-/** An update with the given fields; a `set` of `k` in `ns` otherwise. */
+/** Creates an update with the given fields. Default: a `set` of `k` in `ns`. */
 export function updateOf(fields: Partial<Update> = {}): Update {
   const value: JsonValue = fields.value === undefined ? null : fields.value;
   const operation: Operation = fields.operation ?? 'set';
@@ -27,7 +27,7 @@ export function updateOf(fields: Partial<Update> = {}): Update {
   return { ...update, position: 1, ...fields };
 }
 
-/** Updates at `from`…`to`, each a `set` whose value is its position. */
+/** Creates updates at `from`…`to`, each a `set` whose value is its position. */
 export function updatesFrom(from: number, to: number): Update[] {
   return Array.from({ length: to - from + 1 }, (_, i) => {
     const position = from + i;
@@ -44,7 +44,7 @@ export interface Rig extends AsyncDisposable {
   connect(): Promise<unknown>;
 }
 
-/** A sink with its parts, disconnected on disposal. */
+/** Creates a sink with its parts, which disconnects on disposal. */
 export function rig(
   topics: readonly string[],
   pusherOptions: ContextUpdateEventPusherOptions,
@@ -67,14 +67,14 @@ export function rig(
   };
 }
 
-/** Positions of the messages on one subject, in the order they came. */
+/** Returns the positions of the messages on one subject, in order of arrival. */
 export function positionsOn(raw: RawSubscription, subject: string): number[] {
   return raw.messages
     .filter((m) => m.subject === subject)
     .map((m) => (JSON.parse(m.payload) as { position: number }).position);
 }
 
-/** Returns the messages without repeated ones, as a receiver keeps them. */
+/** Returns the messages without duplicates, as a receiver keeps them. */
 export function firstSeen(positions: readonly number[]): number[] {
   let last = 0;
   return positions.filter((position) => {

@@ -18,7 +18,7 @@ import {
 } from '../../src/index.ts';
 import type { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 
-/** Where simulated time begins. */
+/** First instant of simulated time. */
 export const START = 1_000_000;
 
 export function simulatedClock(): SimulatedClock {
@@ -41,7 +41,7 @@ afterEach(async () => {
   const ending = Promise.all(open.splice(0).map((cache) => cache.shutdown({ timeoutMs: 0 }))).then(() => {
     ended = true;
   });
-  // Time goes on, so that deadlines come; also those that are only set once the disk has answered.
+  // Moves the clock until all have ended, so that deadlines pass, even those set only after the disk has answered.
   for (let i = 0; !ended; i += 1) {
     await (i < 1_000 ? turns(1) : sleep(1));
     for (const clock of clocks) clock.increment(10);
@@ -50,13 +50,13 @@ afterEach(async () => {
   await ending;
 });
 
-/** Shuts the cache down after the test, whatever comes of it. */
+/** Shuts the cache down after the test, whether it passes or fails. */
 export function closing<C extends { shutdown(options: { timeoutMs: number }): Promise<unknown> }>(cache: C): C {
   open.push(cache);
   return cache;
 }
 
-/** A cache on a log of the test's own. */
+/** Creates a cache on the given log. */
 export function makeCacheOn(log: MemoryLog, given: CacheOptions = {}) {
   const clock = simulatedClock();
   const failures: Failure[] = [];
@@ -66,7 +66,7 @@ export function makeCacheOn(log: MemoryLog, given: CacheOptions = {}) {
   return { cache: closing(cache), clock, failures };
 }
 
-/** A cache in memory on simulated time, that keeps what it has told to `onError`. */
+/** Creates a cache in memory on simulated time, with the failures that it reported to `onError`. */
 export function makeCache<P extends BaseContextCache = InMemoryContextCache>(options: CacheOptions<P> = {}) {
   const clock = simulatedClock();
   const failures: Failure[] = [];
@@ -79,13 +79,13 @@ export function makeCache<P extends BaseContextCache = InMemoryContextCache>(opt
   return { cache: closing(cache), clock, failures };
 }
 
-/** What {@link logOf} reads. */
+/** A cache whose log {@link logOf} reads. */
 export interface Logged {
   readLog(): AsyncIterable<Update>;
   flush(): Promise<void>;
 }
 
-/** Everything that was appended so far. */
+/** Returns all updates in the log, after a flush. */
 export async function logOf(cache: Logged): Promise<Update[]> {
   await cache.flush();
   const updates: Update[] = [];
@@ -93,14 +93,14 @@ export async function logOf(cache: Logged): Promise<Update[]> {
   return updates;
 }
 
-/** The log in short: operation and key. */
+/** Returns the log in short form: namespace, version, operation and key. */
 export async function historyOf(cache: Logged): Promise<string[]> {
   return (await logOf(cache)).map(
     ({ namespace, version, operation, key }) => `${namespace} ${version} ${operation} ${key}`,
   );
 }
 
-/** `code` of the rejection; `undefined` where there was none. */
+/** Returns the `code` of the rejection; `undefined` if the promise resolves. */
 export async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
   try {
     await promise;
@@ -110,12 +110,12 @@ export async function codeOf(promise: Promise<unknown>): Promise<string | undefi
   }
 }
 
-/** A few turns of the event loop: everything that needs no timer has happened by then. */
+/** Waits a few turns of the event loop, enough for all work that needs no timer. */
 export async function turns(count = 5): Promise<void> {
   for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What a promise has come to by now. */
+/** Returns the present outcome of a promise, or `pending`. */
 export async function outcomeNow<T>(promise: Promise<T>): Promise<{ value: T } | { error: unknown } | 'pending'> {
   await turns();
   return Promise.race([
@@ -127,11 +127,11 @@ export async function outcomeNow<T>(promise: Promise<T>): Promise<{ value: T } |
   ]);
 }
 
-/** A backend of the user's own that answers a turn of the event loop later, and can be told to fail or to hang. */
+/** A custom backend that answers one turn of the event loop later, and can be made to fail or to hang. */
 export class LateCache extends BaseContextCache {
   readonly spaces = new Map<string, Map<string, JsonValue>>();
   readonly calls: string[] = [];
-  /** Called before each write; may throw, or take its time. */
+  /** Called before each write; may throw or delay it. */
   before: (call: string) => void | Promise<void> = () => {};
 
   async get(key: string, namespace: string): Promise<JsonValue | undefined> {
@@ -174,7 +174,7 @@ export class LateCache extends BaseContextCache {
     return [...this.spaces.keys()];
   }
 
-  /** What it holds, without empty namespaces. */
+  /** Returns the content, without empty namespaces. */
   content(): Record<string, Record<string, JsonValue>> {
     const spaces = [...this.spaces].filter(([, space]) => space.size > 0);
     return Object.fromEntries(spaces.map(([name, space]) => [name, Object.fromEntries(space)]));
@@ -187,7 +187,7 @@ export class LateCache extends BaseContextCache {
   }
 }
 
-/** The values that updates lead to, without empty namespaces. */
+/** Folds updates to values, without empty namespaces. */
 export function foldValues(updates: readonly Update[]): Record<string, Record<string, JsonValue>> {
   const spaces = new Map<string, Map<string, JsonValue>>();
   for (const { namespace, operation, key, value } of updates) {

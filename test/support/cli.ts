@@ -58,7 +58,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
   return ended(child);
 }
 
-/** Starts a line that starts with `context-cache`, so that signals reach it. */
+/** Starts a line that starts with `context-cache` in place of its shell, so that signals reach it. */
 export function startLine(line: string, options: RunOptions = {}): Child {
   const own = `exec ${quoted(process.execPath)} ${quoted(cliPath)}`;
   return startProgram('bash', ['-c', line.replace(/^context-cache/, own)], options);
@@ -72,8 +72,8 @@ export function runLine(line: string, options: RunOptions = {}): Promise<Ran> {
 }
 
 /**
- * Runs a line of the shell at a terminal, where `input` is typed once something like `prompt` has come. What it prints is
- * all in `stdout`, as the terminal gets it.
+ * Runs a shell line at a terminal and types `input` once `prompt` matches the output. `stdout` holds all output, as the
+ * terminal gets it.
  */
 export function runAtTerminal(line: string, options: RunOptions & { prompt?: RegExp } = {}): Promise<Ran> {
   const { input = '', prompt = /\[y\/N\] / } = options;

@@ -4,11 +4,11 @@ import { codeOf } from './cache.ts';
 import { foldTo } from './past.ts';
 import { expectDifferences, expectFold, KEYS, NAMES } from './past-commands.ts';
 
-/** Everything that a cache has ever logged, including what it has released. */
+/** All updates that a cache has logged, including those that it has discarded. */
 export class Recording {
   readonly updates: Update[] = [];
 
-  /** Called before anything is released that is not recorded yet. */
+  /** Records the new updates. Call it before they can be discarded. */
   async record(cache: AgentContextCache): Promise<void> {
     await cache.flush();
     for await (const update of cache.readLog({ from: this.updates.length + 1 })) this.updates.push(update);
@@ -17,8 +17,8 @@ export class Recording {
 }
 
 /**
- * Checks that the cache shows its past from its oldest position on like a cache that has released nothing, and no more
- * than that.
+ * Checks that the cache shows its past from its oldest position on like a cache that has discarded nothing, and that
+ * earlier positions are refused.
  */
 export async function expectWindow(cache: AgentContextCache, log: readonly Update[]): Promise<number> {
   const { retention } = cache.health();
