@@ -275,7 +275,7 @@ class Executor {
   #take(updates: PendingUpdate[], request: Request | undefined): boolean {
     try {
       if (this.#primary !== undefined) {
-        this.#askLog();
+        this.#checkLog();
         writeAllAtOnce(this.#primary, updates);
       }
       if (updates.length > 0) this.#log.append(updates);
@@ -293,7 +293,7 @@ class Executor {
     request: Request | undefined,
   ): Promise<boolean> {
     try {
-      this.#askLog();
+      this.#checkLog();
       await writeAllToPrimary(primary, updates);
     } catch (error) {
       request?.fail(toError(error));
@@ -317,7 +317,7 @@ class Executor {
   }
 
   /** Throws if the log accepts no updates at present, before the primary is called. */
-  #askLog(): void {
+  #checkLog(): void {
     this.#log.append([]);
   }
 

@@ -308,10 +308,10 @@ describe('a log that cannot be read when a namespace must restart', () => {
   });
 });
 
-describe('the log refuses what a primary has taken', () => {
-  // DEFECT: `#take` and `#takeLater` (src/actors/namespace.ts) write to the primary first; when the log then refuses, the
-  // command is rejected with LOG_UNAVAILABLE though the primary has the new value, and readers see it.
-  it('the primary is as it was', async () => {
+describe('a log that refuses updates, with a primary', () => {
+  // Without the check of the log before the write, the primary would keep a value whose command was rejected with
+  // LOG_UNAVAILABLE, and readers would see it.
+  it('leaves the primary unchanged', async () => {
     const log = new FailingLog();
     const { cache } = makeCacheOn(log, { primaryCache: new InMemoryContextCache() });
     await cache.set('a', 1, 'n');

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { compareNames } from '../../src/core/names.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { dumpChunks } from '../../src/serve/json-lines.ts';
 import { AIRLINE_UPDATES, airlineLines } from '../support/airline.ts';
 import { type Looking, lookAt, waitFor } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-/** Builds the output of `dump --at` from the pages that the data view reads. */
+/** Builds the output of `dump --at`, in its order, from the pages that the data view reads in natural order. */
 async function shownAt(looking: Looking, at: number): Promise<string> {
   const lines: string[] = [];
   for (const namespace of await everyName(looking, 'GET /api/namespaces', { at })) {
@@ -32,7 +33,7 @@ async function everyName(
     names.push(...page.items.map(({ label }) => label));
     after = page.next;
   }
-  return names;
+  return names.sort(compareNames);
 }
 
 async function dumpAt(cache: AgentContextCache, at: number): Promise<string> {
