@@ -50,7 +50,7 @@ describe('a write that is not awaited', () => {
         throw new Error('onError');
       },
     });
-    expect(await codeOf(cache.set('', 1))).toBe('INVALID_NAME');
+    void cache.set('', 1);
     expect(await cache.set('a', 1)).toMatchObject({ version: 1 });
     await turns();
     process.off('warning', warn);
