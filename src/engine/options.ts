@@ -141,8 +141,8 @@ export interface OpenOptions<P extends BaseContextCache = InMemoryContextCache, 
    */
   readonly restoreFrom?: SnapshotStore | string | undefined;
   /**
-   * When writes resolve with a data directory: `log` once the update is on disk, `memory` at once, before it is on disk.
-   * Default `log`.
+   * When a write resolves, with a data directory: with `log` once the update is on disk, with `memory` at once. Default
+   * `log`.
    */
   readonly durability?: 'memory' | 'log' | undefined;
   /** Makes the log wait for the disk. Default true. With false a crash of the machine may lose the last updates. */

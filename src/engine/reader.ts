@@ -102,7 +102,7 @@ export class Reader {
     return this.#primary?.get(key, namespace);
   }
 
-  /** Returns whether the entry has expired. Readers miss it at once, before its turn to be removed from the primary. */
+  /** Returns whether the entry has expired. Readers miss it at once, even while the primary still holds it. */
   #hasExpired(key: string, namespace: string): boolean {
     const entry = this.#registry.stateInMemory(namespace)?.entries.get(key);
     return entry !== undefined && entry.expiresAt !== null && entry.expiresAt <= this.#now();

@@ -177,9 +177,9 @@ describe('a data directory', () => {
     expect(await cache.set('a', 3, 'n', { ifVersion: 1 })).toMatchObject({ version: 3 });
   });
 
-  // DEFECT: `adoptKeys` (src/backends/primary.ts) raises the namespace's version outside the log, so that the first update
-  // has version 2. The state table and a start fold the log alone and find a gap: the checkpointer stalls for good with
-  // INVARIANT, and the directory cannot be opened again.
+  // Guards against an earlier defect: adopting keys raised the namespace's version outside the log, so the first update
+  // had version 2. The state table and a start fold the log alone and found a gap: the checkpointer stalled for good with
+  // INVARIANT, and the directory could not be opened again.
   it('can be reopened with a primary that already held keys, and its state table keeps up', async () => {
     const dataDir = await tempDir('durable');
     const primaryCache = new InMemoryContextCache();

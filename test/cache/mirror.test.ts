@@ -153,9 +153,9 @@ describe('the mirror', () => {
     expect(await outcomeNow(shutdown)).toMatchObject({ value: { undelivered: [] } });
   });
 
-  // DEFECT: `backingOff` and `stalled` (machines/follower.ts) invoke `disconnect` and may leave for `connecting` before it
-  // has ended, with `follower.retry` (that is, `synced()` and `shutdown()`) or a back-off that is shorter. The contract
-  // in src/storage/follower-sink.ts says: never two calls at a time.
+  // Guards against an earlier defect: the follower machine invoked `disconnect` in `backingOff` and `stalled`, and could
+  // leave for `connecting` before it had ended, on `follower.retry` (from `synced()` and `shutdown()`) or after a shorter
+  // back-off. The contract in src/storage/follower-sink.ts allows one call at a time.
   it('is not called again before its disconnect has ended', async () => {
     const { cache, clock, secondary } = mirrored();
     let closing = 0;

@@ -96,14 +96,16 @@ describe('compact', () => {
     expect(last.health().retention.begin).toBe(215);
   });
 
-  it('refuses to run without a bound', async () => {
+  it('refuses to run without a bound or with an invalid one', async () => {
     const { cache } = makeCache();
     expect(await codeOf(cache.compact())).toBe('INVALID_OPTION');
     expect(await codeOf(cache.compact({ forget: [] }))).toBe('INVALID_OPTION');
     for (const wrong of [-1, 1.5, Number.NaN, 'soon' as never]) {
       for (const name of ['keepUpdates', 'keepMs', 'keepBytes']) {
         expect(await codeOf(cache.compact({ [name]: wrong }))).toBe('INVALID_OPTION');
-        expect(() => new AgentContextCache({ log: { [name]: wrong } })).toThrow(/must be an integer/);
+        const isText = name === 'keepMs' && typeof wrong === 'string';
+        const message = isText ? /^log\.keepMs must be a number of milliseconds/ : /must be an integer/;
+        expect(() => new AgentContextCache({ log: { [name]: wrong } })).toThrow(message);
       }
     }
     expect(await codeOf(cache.compact({ keepUpdates: 0, forget: ['nobody'] }))).toBe('NOT_FOUND');
