@@ -37,6 +37,6 @@ export async function buildPage(root) {
     copyFileSync(join(source, 'index.html'), join(outdir, 'index.html'));
     return undefined;
   } catch (error) {
-    return error.code === 'ERR_MODULE_NOT_FOUND' ? 'esbuild is not installed. Run: npm install' : error.message;
+    return error.code === 'ERR_MODULE_NOT_FOUND' ? 'esbuild is not installed. Run: npm ci' : error.message;
   }
 }

@@ -33,11 +33,12 @@ const compilerNotes = join(cache, 'tsbuildinfo');
 const lock = join(cache, 'lock');
 
 /**
- * @param {{ ifNeeded?: boolean }} options
+ * @param {{ ifNeeded?: boolean, onStart?: () => void }} options `onStart` is called if there is something to build.
  * @returns {Promise<boolean>} whether dist/ is now up to date.
  */
-export async function build({ ifNeeded = false } = {}) {
+export async function build({ ifNeeded = false, onStart } = {}) {
   if (ifNeeded && isFresh()) return true;
+  onStart?.();
   return exclusively(async () => {
     // Another process may have built while this one waited.
     if (ifNeeded && isFresh()) return true;
@@ -90,7 +91,7 @@ function filesIn(folder) {
 
 async function compile() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  if (!existsSync(tsc)) return fail('The compiler is not installed. Run: npm install');
+  if (!existsSync(tsc)) return fail('The compiler is not installed. Run: npm ci');
   const before = fingerprint();
   rmSync(stampFile, { force: true });
   // The compiler trusts its notes about its output; they are wrong if some of it was removed.

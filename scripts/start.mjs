@@ -10,7 +10,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 const { build } = await import('./build.mjs');
 const { fileURLToPath } = await import('node:url');
 
-if (!(await build({ ifNeeded: true }))) process.exit(1);
+const onStart = () => process.stderr.write('Building the package; this takes some seconds …\n');
+if (!(await build({ ifNeeded: true, onStart }))) process.exit(1);
 const main = new URL('../dist/src/cli/main.js', import.meta.url);
 const given = process.argv.slice(2);
 process.argv = [process.execPath, fileURLToPath(main), ...(given.length > 0 ? given : ['demo'])];
