@@ -120,7 +120,8 @@ function Figures({ of, sample, agents }: FiguresProps): JSX.Element {
         {agents && <small>{count(activeIn(agents, now))} active</small>}
       </Figure>
       <Figure name="Conflicts">
-        {count(sample?.conflicts ?? of.conflicts)} <small>refused writes</small>
+        {/* The list below counts them, too: one source, so that both say the same. */}
+        {count(agents?.conflicts.count ?? of.conflicts)} <small>refused writes</small>
       </Figure>
       <Figure name="Keys">{keys === null ? '…' : count(keys)}</Figure>
       <Figure name="Values">{size === null ? '…' : bytes(size)}</Figure>
