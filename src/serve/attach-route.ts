@@ -1,6 +1,6 @@
 import { type AgentContextCache, ContextCacheError } from '../index.ts';
 import { type Inspector, startInspector } from '../inspector.ts';
-import { readJson } from '../wire/http-query.ts';
+import { checkFields, readJson } from '../wire/http-query.ts';
 import { beginLines, writeText } from '../wire/http-response.ts';
 import type { Exchange, Route } from './http-routes.ts';
 
@@ -37,7 +37,9 @@ async function attach({ cache, request, response, signal }: Exchange): Promise<v
 }
 
 function begin(cache: AgentContextCache, body: unknown): Promise<Inspector> {
-  const { port, allowWrite, redact } = (body ?? {}) as Record<string, unknown>;
+  const fields = (body ?? {}) as Record<string, unknown>;
+  checkFields(fields, ATTACH_PATH, ['port', 'allowWrite', 'redact']);
+  const { port, allowWrite, redact } = fields;
   const isPort = port === undefined || (Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535);
   const isList = redact === undefined || (Array.isArray(redact) && redact.every((word) => typeof word === 'string'));
   const isFlag = allowWrite === undefined || typeof allowWrite === 'boolean';

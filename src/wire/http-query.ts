@@ -13,15 +13,26 @@ import { type PositionOrDate, parsePosition } from './position.ts';
  * @throws {ContextCacheError} `INVALID_OPTION`, with the nearest name.
  */
 export function checkParameters(query: URLSearchParams, address: string, known: readonly string[]): void {
-  for (const name of query.keys()) {
+  checkNames(query.keys(), 'parameter', address, known);
+}
+
+/**
+ * Refuses a field of a JSON body that the address does not take, for the reason of {@link checkParameters}.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`, with the nearest name.
+ */
+export function checkFields(body: object, address: string, known: readonly string[]): void {
+  checkNames(Object.keys(body), 'field', address, known);
+}
+
+function checkNames(names: Iterable<string>, what: string, address: string, known: readonly string[]): void {
+  for (const name of names) {
     if (known.includes(name)) continue;
     const near = nearest(name, known);
     const takes = known.length === 0 ? 'It takes none.' : `It takes ${known.join(', ')}.`;
     const remedy = near === undefined ? takes : `Did you mean ${near}?`;
-    throw new ContextCacheError(
-      'INVALID_OPTION',
-      `${address} has no parameter ${JSON.stringify(name.slice(0, 60))}. ${remedy}`,
-    );
+    const shown = JSON.stringify(name.slice(0, 60));
+    throw new ContextCacheError('INVALID_OPTION', `${address} has no ${what} ${shown}. ${remedy}`);
   }
 }
 

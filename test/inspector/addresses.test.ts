@@ -37,6 +37,22 @@ test('meta describes the cache and the permissions', async () => {
   expect(meta.foreignUrl).toBe(`ws://127.0.0.1:${looking.inspector.port}/api/foreign?token=${looking.inspector.token}`);
 });
 
+test.each([
+  [
+    '/api/set',
+    { namespace: 'a', key: 'k', value: 1, ifVersion: 0, expiresat: 5 },
+    'expiresat',
+    'Did you mean expiresAt?',
+  ],
+  ['/api/delete', { namespace: 'a', key: 'k', ifVersion: 0, value: 1 }, 'value', 'It takes namespace, key, ifVersion.'],
+  ['/api/backup', { now: true }, 'now', 'It takes none.'],
+])('refuses a field that %s does not take', async (path, body, field, remedy) => {
+  const { looking } = await look({ allowWrite: true });
+  const response = await looking.fetch(path, { method: 'POST', body: JSON.stringify(body) });
+  const message = `${path} has no field "${field}". ${remedy}`;
+  expect([response.status, await response.json()]).toEqual([400, { error: { code: 'INVALID_OPTION', message } }]);
+});
+
 test('refuses a query parameter that the address does not take, with the nearest name', async () => {
   const { looking } = await look();
   for (const [path, message] of [

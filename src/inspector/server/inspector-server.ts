@@ -5,7 +5,7 @@ import { ContextCacheError } from '../../core/errors.ts';
 import type { Inspector, InspectorOptions } from '../../engine/inspector-options.ts';
 import { HttpGuard } from '../../wire/http-guard.ts';
 import { HttpListener } from '../../wire/http-listener.ts';
-import { checkParameters, readJson } from '../../wire/http-query.ts';
+import { checkFields, checkParameters, readJson } from '../../wire/http-query.ts';
 import { refuse, sendJson } from '../../wire/http-response.ts';
 import { statusOf, wireError } from '../../wire/wire-error.ts';
 import { ActorSender } from '../feeds/actor-sender.ts';
@@ -112,8 +112,11 @@ export class InspectorServer implements Inspector {
         'This inspector is read-only. To change anything, start it with --allow-write, or allowWrite in code.';
       return refuse(response, 403, 'FORBIDDEN', message);
     }
-    checkParameters(searchParams, pathname, PARAMETERS[address as keyof typeof ROUTES]);
-    const body = request.method === 'POST' ? await bodyOf(request) : {};
+    const known = PARAMETERS[address as keyof typeof ROUTES];
+    const isPost = request.method === 'POST';
+    checkParameters(searchParams, pathname, isPost ? [] : known);
+    const body = isPost ? await bodyOf(request) : {};
+    checkFields(body, pathname, known);
     const route = ROUTES[address as keyof typeof ROUTES] as (request: RouteRequest) => unknown;
     const answer = await route({
       ...{ services: this.#services, query: searchParams, body, allowWrite, signal },

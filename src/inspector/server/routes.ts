@@ -47,7 +47,7 @@ export const WRITES: ReadonlySet<string> = new Set<keyof Addresses>([
 
 const TREE = ['prefix', 'separator', 'q', 'at', 'after', 'limit'];
 
-/** The names of the query parameters of each address. A request with any other is refused. */
+/** The names that each address takes: query parameters of a GET, body fields of a POST. A request with any other is refused. */
 export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly string[] } = {
   'GET /api/meta': [],
   'GET /api/overview': [],
@@ -63,15 +63,15 @@ export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly strin
   'GET /api/search': ['q', 'at', 'after', 'limit'],
   'GET /api/entry': ['namespace', 'key', 'at'],
   'GET /api/history': ['namespace', 'key', 'after', 'limit'],
-  'POST /api/set': [],
-  'POST /api/delete': [],
+  'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt'],
+  'POST /api/delete': ['namespace', 'key', 'ifVersion'],
   'GET /api/view': ['at'],
   'GET /api/timeline': ['points'],
   'GET /api/diff': ['a', 'b', 'namespace', 'agent', 'after', 'limit'],
-  'POST /api/fork': [],
+  'POST /api/fork': ['at'],
   'GET /api/health': [],
   'POST /api/backup': [],
-  'POST /api/verify': [],
+  'POST /api/verify': ['against'],
   'GET /api/foreign': [],
 };
 
