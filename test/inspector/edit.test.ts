@@ -60,8 +60,9 @@ test('accepts hidden parts at other hidden paths, and nowhere else', async () =>
     ],
     'n',
   );
-  const given = { namespace: 'n', key: 'users', ifVersion: 1 };
-  const { value } = await looking.ask('GET /api/entry', given);
+  const entry = { namespace: 'n', key: 'users' };
+  const given = { ...entry, ifVersion: 1 };
+  const { value } = await looking.ask('GET /api/entry', entry);
   const [ann, bob] = value as { name: string; token: string }[];
   const { token: mark } = bob ?? { token: '' };
   for (const wrong of [
