@@ -57,7 +57,7 @@ describe('context-cache verify', () => {
     const locked = await run(['verify', '--data-dir', dataDir]);
     await cache.shutdown();
     expect(locked).toMatchObject({
-      code: 2,
+      code: 6,
       stderr: expect.stringMatching(/in use by (another process|process \d+)\. Stop it/),
     });
   });
