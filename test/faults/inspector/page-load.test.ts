@@ -76,7 +76,7 @@ describe(`a page that shows ${NAMESPACES} namespaces and ${UPDATES} updates`, ()
     ],
     [
       'the sequence',
-      () => visit(page, '#/updates?mode=sequence').then(() => page.locator('.arrow-row >> nth=20').waitFor()),
+      () => visit(page, '#/updates?mode=sequence').then(() => page.locator('.arrow-row >> nth=4').waitFor()),
     ],
     ['actors', () => visit(page, '#/actors').then(scrollFar)],
     [
