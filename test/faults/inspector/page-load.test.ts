@@ -76,9 +76,9 @@ describe(`a page that shows ${NAMESPACES} namespaces and ${UPDATES} updates`, ()
     ],
     [
       'the sequence',
-      () => visit(page, '#/updates?mode=sequence').then(() => page.locator('.arrow-row >> nth=4').waitFor()),
+      () => visit(page, '#/updates?mode=sequence').then(() => page.locator('.sequence .list-row >> nth=10').waitFor()),
     ],
-    ['actors', () => visit(page, '#/actors').then(scrollFar)],
+    ['actors', () => visit(page, '#/actors').then(openGroup).then(scrollFar)],
     [
       'a search',
       () =>
@@ -106,6 +106,14 @@ describe(`a page that shows ${NAMESPACES} namespaces and ${UPDATES} updates`, ()
     ['time travel', () => visit(page, `#/time?at=${NAMESPACES}`).then(slide)],
     ['health', () => visit(page, '#/health').then(() => page.getByText('Last position').waitFor())],
   ];
+
+  /** Opens the group of all namespaces, which the tree of actors shows as one row. */
+  async function openGroup(): Promise<void> {
+    await page
+      .getByRole('treeitem', { name: /^load:/ })
+      .first()
+      .click();
+  }
 
   async function scrollFar(): Promise<void> {
     await page.locator('.list-row >> nth=10').waitFor();
