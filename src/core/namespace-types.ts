@@ -87,7 +87,7 @@ type TakenBy<T> = [T] extends [StandardSchemaV1] ? StandardSchemaV1.InferInput<T
 /** `T` with every property readonly at every depth. */
 export type DeepReadonly<T> = [JsonValue] extends [T] ? T : ReadonlyParts<T>;
 
-// As above: an array of any length is a clause of its own, so that recursive types stay finite.
+// Arrays of any length have a clause of their own here too, so that recursive types stay finite.
 type ReadonlyParts<T> = T extends readonly (infer Element)[]
   ? number extends T['length']
     ? readonly DeepReadonly<Element>[]

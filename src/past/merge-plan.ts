@@ -13,7 +13,7 @@ export interface ResolvedConflict extends MergeConflict {
   readonly resolution: Resolution;
 }
 
-/** A namespace on every side of a merge; `undefined` on a side where it does not exist. */
+/** A namespace on every side of a merge. A side without the namespace is `undefined`. */
 export interface Sides {
   readonly name: string;
   /** The common states of theirs and of ours: the same at the first merge. */
@@ -44,7 +44,7 @@ export interface Brought {
 /** The planned changes of one namespace. */
 export interface NamespacePlan {
   readonly name: string;
-  /** Whether the whole namespace is dropped. */
+  /** True if the merge drops the whole namespace. */
   readonly drop: boolean;
   readonly steps: readonly Step[];
   readonly resolved: readonly ResolvedConflict[];

@@ -36,7 +36,7 @@ export class ConfigFile {
   }
 
   /**
-   * Reads the named file, otherwise the one in the working directory; `undefined` if there is none.
+   * Reads the named file, or else the one in the working directory. Returns `undefined` if that file is missing.
    *
    * @param runs whether a JavaScript file may be run.
    * @throws {UsageError} naming the file and the wrong property.

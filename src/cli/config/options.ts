@@ -115,7 +115,7 @@ export function redisPrefixOption(): CliOption {
 }
 
 /**
- * Returns the URL of the Redis server with the prefix; `undefined` if there is none.
+ * Returns the URL of the Redis server with the prefix, or `undefined` without a Redis.
  *
  * @throws {UsageError} if there is a prefix and no Redis, or the URL names another prefix.
  */
@@ -127,7 +127,7 @@ export function redisFor(flags: { readonly redis?: string; readonly redisPrefix?
   return `${redis}?prefix=${encodeURIComponent(redisPrefix)}`;
 }
 
-/** Returns the NATS server to broadcast to; `undefined` if there is none. Topics need one. */
+/** Returns the NATS server to broadcast to, or `undefined` without one. Refuses topics without a server. */
 export function natsFor(url: string | undefined, topics: readonly string[] | undefined): string | undefined {
   if (url !== undefined || topics === undefined) return url;
   const fromEnvironment = process.env.NATS_URL;

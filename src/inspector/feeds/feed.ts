@@ -2,7 +2,7 @@ import type { ServerMessage } from '../live-protocol.ts';
 
 /** The source of one subscription. It calls `changed` when it has news, until it is stopped. */
 export interface Feed {
-  /** Returns the news since the last call; `undefined` if there is none. Called no faster than the page reads. */
+  /** Returns the message since the last call, or `undefined` if nothing changed. Called no faster than the page reads. */
   collect(): ServerMessage | undefined;
   stop(): void;
 }

@@ -6,7 +6,7 @@ type Node = TreeGroup | TreeItem<NamespaceSummary | EntrySummary>;
 
 /** A branch of the tree: namespaces below a prefix, or keys below one. */
 export interface Branch {
-  /** Of keys; `undefined` for a branch of namespaces. */
+  /** Namespace of the keys. `undefined` in a branch of namespaces. */
   readonly namespace: string | undefined;
   readonly prefix: string;
 }
