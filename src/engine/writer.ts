@@ -138,21 +138,37 @@ export class Writer {
 
   /** Sends a request. The promise rejects if the request is refused or fails. */
   execute(request: Request): Promise<Acknowledgement> {
-    if (this.#closed)
-      return this.#reject(new ContextCacheError('CLOSED', 'The cache is shut down.'), sourceOf(request));
+    if (this.#closed) return this.#reject(closed(), sourceOf(request));
     this.#deps.supervisor.dispatch(request);
     const { error, result } = request;
     if (result !== undefined) return this.#acknowledge(result);
     if (error !== undefined && !this.#mustComplete(error)) return this.#refuse(request, error);
-    return this.#outcomes.pending((resolve, reject) => {
-      this.#unsettled.add(request);
-      request.whenSettled(() => {
-        this.#unsettled.delete(request);
-        if (this.#unsettled.size === 0) this.#whenSettled?.();
-        if (request.result !== undefined) resolve(this.#acknowledge(request.result));
-        else this.#complete(request).then(reject);
-      });
-    }, sourceOf(request));
+    return this.#whenDone(request);
+  }
+
+  /**
+   * Executes a request as {@link execute} does, but returns the result itself if the request ends in this turn, which
+   * nearly every request does. The result is durable after {@link whenDurable}. A stream of thousands of commands so
+   * needs no promise for each.
+   *
+   * @throws {ContextCacheError} if the request is refused in this turn.
+   */
+  attempt(request: Request): Acknowledgement | Promise<Acknowledgement> {
+    if (this.#closed) throw closed();
+    this.#deps.supervisor.dispatch(request);
+    const { error, result } = request;
+    if (result !== undefined) return result;
+    if (error === undefined || this.#mustComplete(error)) return this.#whenDone(request);
+    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
+    throw error;
+  }
+
+  /**
+   * Resolves when a result with this position is durable. Returns `undefined` if it is, or if this cache does not wait
+   * for its log. Results of the same commit get the same promise.
+   */
+  whenDurable(position: number): Promise<void> | undefined {
+    return this.#deps.awaitCommit ? this.#deps.log.whenCommitted(position) : undefined;
   }
 
   /** Reads, changes and writes a value. Starts again if another writer changed the entry meanwhile. */
@@ -267,8 +283,21 @@ export class Writer {
     }, source);
   }
 
+  /** Resolves with the result of a request that waits for an asynchronous primary or a restart. */
+  #whenDone(request: Request): Promise<Acknowledgement> {
+    return this.#outcomes.pending((resolve, reject) => {
+      this.#unsettled.add(request);
+      request.whenSettled(() => {
+        this.#unsettled.delete(request);
+        if (this.#unsettled.size === 0) this.#whenSettled?.();
+        if (request.result !== undefined) resolve(this.#acknowledge(request.result));
+        else this.#complete(request).then(reject);
+      });
+    }, sourceOf(request));
+  }
+
   #acknowledge(result: Acknowledgement): Promise<Acknowledgement> {
-    const committed = this.#deps.awaitCommit ? this.#deps.log.whenCommitted(result.position) : undefined;
+    const committed = this.whenDurable(result.position);
     if (committed === undefined) return Promise.resolve(result);
     if (committed !== this.#commit) this.#awaitCommit(committed);
     const acknowledged = committed.then(() => result);
@@ -333,6 +362,10 @@ function resultOf(acknowledgement: Acknowledgement, request: Request, before: En
   const createdAt = before?.createdAt ?? at;
   const entry = Object.freeze({ namespace, key, value, version, createdAt, updatedAt: at, expiresAt, agent });
   return { ...acknowledgement, value, entry };
+}
+
+function closed(): ContextCacheError {
+  return new ContextCacheError('CLOSED', 'The cache is shut down.');
 }
 
 function sourceOf(request: Request): FailureSource {

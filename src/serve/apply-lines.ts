@@ -1,15 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Acknowledgement, type AgentContextCache, type ContextCommand, isDataCommand } from '../index.ts';
+import { attempt, whenDurable } from '../cache/attempt.ts';
+import {
+  type Acknowledgement,
+  type AgentContextCache,
+  type ContextCommand,
+  type DataCommand,
+  isDataCommand,
+} from '../index.ts';
 import { type Line, parseLine } from '../wire/lines.ts';
-import { CommandWindow } from './command-window.ts';
+import { CommandWindow, type Slot } from './command-window.ts';
 
 /** Result of the command on a line. */
-export interface Outcome {
-  readonly line: number;
-  /** Position of the log when the command was done. */
-  readonly position: number;
-  readonly error: unknown;
-}
+export type Outcome = Readonly<Pick<Slot, 'line' | 'position' | 'error'>>;
 
 /** Result of a stream of commands. */
 export interface ApplySummary {
@@ -61,10 +63,26 @@ export async function applyLines(options: ApplyOptions): Promise<ApplySummary> {
 const FLUSH_COMMANDS = 4_096;
 const FLUSH_BYTES = 8 * 1024 * 1024;
 
+/** A command in flight, and what it changed. */
+interface Sent extends Slot {
+  /** Updates that it made, with the expiries of entries that were due. */
+  updates: number;
+  /** `true` if the command could change something but had nothing to change. */
+  unchanged: boolean;
+}
+
+/** Commands that become durable together. */
+interface Group {
+  readonly committed: Promise<void>;
+  readonly commands: Sent[];
+}
+
 class ApplyRun {
   readonly #options: ApplyOptions;
   readonly #cache: AgentContextCache;
-  readonly #window = new CommandWindow<Outcome>();
+  readonly #window = new CommandWindow<Sent>();
+  /** The group of the last command. */
+  #group: Group | undefined;
   readonly #counts = { lines: 0, updates: 0, unchanged: 0, failed: 0 };
   #stopped = false;
   #unflushed = { commands: 0, bytes: 0 };
@@ -129,53 +147,107 @@ class ApplyRun {
       if (parsed === undefined) return undefined;
       command = parsed as ContextCommand;
     } catch (error) {
-      this.#fail(line, this.#slot(line), error);
+      this.#fail(this.#push(line), error);
       return undefined;
     }
     return isData(command) ? this.#sendData(line, command) : this.#sendOther(line, command);
   }
 
-  #sendData(line: Line, command: ContextCommand): Promise<void> | undefined {
+  #sendData(line: Line, command: DataCommand): Promise<void> | undefined {
     const before = this.#cache.position;
-    const slot = this.#slot(line);
-    const answered = this.#cache.ask(command) as Promise<Acknowledgement>;
-    const made = this.#cache.position - before;
-    answered.then(
-      ({ position, changed }) => {
-        this.#counts.updates += made;
-        if (!changed) this.#counts.unchanged += 1;
-        this.#window.settle(slot, { line: line.number, position, error: undefined });
+    const sent = this.#push(line);
+    try {
+      const answer = attempt(this.#cache, command);
+      sent.updates = this.#cache.position - before;
+      if (!(answer instanceof Promise)) {
+        this.#done(sent, answer);
+        return undefined;
+      }
+      answer.then(
+        (result) => this.#succeed(sent, result),
+        (error) => this.#fail(sent, error),
+      );
+    } catch (error) {
+      this.#fail(sent, error);
+      return undefined;
+    }
+    return this.#options.keepGoing ? undefined : nextTurn();
+  }
+
+  /** Settles a command that is done as soon as it is durable. */
+  #done(sent: Sent, result: Acknowledgement): void {
+    const committed = whenDurable(this.#cache, result.position);
+    if (committed === undefined) {
+      this.#succeed(sent, result);
+      return;
+    }
+    sent.position = result.position;
+    sent.unchanged = !result.changed;
+    if (this.#group?.committed !== committed) this.#group = this.#newGroup(committed);
+    this.#group.commands.push(sent);
+  }
+
+  #newGroup(committed: Promise<void>): Group {
+    const commands: Sent[] = [];
+    committed.then(
+      () => {
+        for (const sent of commands) this.#count(sent);
       },
-      (error) => this.#fail(line, slot, error),
+      (error) => {
+        for (const sent of commands) this.#fail(sent, error);
+      },
     );
-    if (this.#options.keepGoing || (made > 0 && !mayConflict(command))) return undefined;
-    // A refusal is decided by now, and known when the microtasks have run.
-    return nextTurn();
+    return { committed, commands };
   }
 
   /** Executes reads and commands about the cache itself in their turn, with nothing else in flight. */
   async #sendOther(line: Line, command: ContextCommand): Promise<void> {
     await this.#window.room(() => this.#stopped || this.#window.isEmpty);
     if (this.#stopped) return;
-    const slot = this.#slot(line);
+    const sent = this.#push(line);
     try {
       await this.#cache.ask(command);
-      this.#window.settle(slot, { line: line.number, position: this.#cache.position, error: undefined });
+      sent.position = this.#cache.position;
+      this.#window.settle(sent);
     } catch (error) {
-      this.#fail(line, slot, error);
+      this.#fail(sent, error);
     }
   }
 
-  #slot(line: Line) {
+  #push(line: Line): Sent {
     const bytes = Buffer.byteLength(line.text ?? '');
     this.#unflushed.commands += 1;
     this.#unflushed.bytes += bytes;
-    return this.#window.push(bytes);
+    const sent = {
+      line: line.number,
+      bytes,
+      ended: false,
+      position: 0,
+      error: undefined,
+      updates: 0,
+      unchanged: false,
+    };
+    this.#window.push(sent);
+    return sent;
   }
 
-  #fail(line: Line, slot: ReturnType<CommandWindow<Outcome>['push']>, error: unknown): void {
+  #succeed(sent: Sent, { position, changed }: Acknowledgement): void {
+    sent.position = position;
+    sent.unchanged = !changed;
+    this.#count(sent);
+  }
+
+  #count(sent: Sent): void {
+    this.#counts.updates += sent.updates;
+    if (sent.unchanged) this.#counts.unchanged += 1;
+    this.#window.settle(sent);
+  }
+
+  #fail(sent: Sent, error: unknown): void {
     this.#counts.failed += 1;
-    this.#window.settle(slot, { line: line.number, position: this.#cache.position, error });
+    sent.position = this.#cache.position;
+    sent.error = error;
+    this.#window.settle(sent);
     if (!this.#options.keepGoing) this.stop();
   }
 
@@ -188,11 +260,6 @@ class ApplyRun {
 }
 
 /** Returns whether it is a data command. A line may contain anything; the cache reports what is wrong with it. */
-function isData(command: unknown): boolean {
+function isData(command: unknown): command is DataCommand {
   return typeof command === 'object' && command !== null && isDataCommand(command as ContextCommand);
-}
-
-/** Returns whether the command can be refused after it made an update, the expiry of an entry. */
-function mayConflict(command: ContextCommand): boolean {
-  return 'ifVersion' in command || 'operations' in command;
 }

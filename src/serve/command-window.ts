@@ -1,8 +1,14 @@
-/** A command in flight. */
-export interface Slot<Outcome> {
+/** A command in flight, and its outcome. */
+export interface Slot {
+  readonly line: number;
+  /** Bytes of its line. */
   readonly bytes: number;
-  /** Set when the command has ended. */
-  outcome: Outcome | undefined;
+  /** `true` when the command has ended. */
+  ended: boolean;
+  /** Position of the log when the command was done. */
+  position: number;
+  /** `undefined` if the command succeeded. */
+  error: unknown;
 }
 
 /** Most commands in flight: while one half is written to disk, the other half is read and executed. */
@@ -14,8 +20,8 @@ const MAX_BYTES = 8 * 1024 * 1024;
  * The commands in flight, a bounded number, in the order they were sent. Their outcomes are taken in that order. Has one
  * sender and one taker.
  */
-export class CommandWindow<Outcome> {
-  #slots: Slot<Outcome>[] = [];
+export class CommandWindow<Command extends Slot> {
+  #slots: Command[] = [];
   #bytes = 0;
   #ended = false;
   #wakeTaker: (() => void) | undefined;
@@ -31,15 +37,14 @@ export class CommandWindow<Outcome> {
     return this.#slots.length === 0;
   }
 
-  push(bytes: number): Slot<Outcome> {
-    const slot: Slot<Outcome> = { bytes, outcome: undefined };
+  push(slot: Command): void {
     this.#slots.push(slot);
-    this.#bytes += bytes;
-    return slot;
+    this.#bytes += slot.bytes;
   }
 
-  settle(slot: Slot<Outcome>, outcome: Outcome): void {
-    slot.outcome = outcome;
+  /** Notes that a command in flight has ended. */
+  settle(slot: Command): void {
+    slot.ended = true;
     if (this.#slots[0] === slot) this.#wakeTaker?.();
   }
 
@@ -52,22 +57,19 @@ export class CommandWindow<Outcome> {
     }
   }
 
-  /** Takes the outcomes known so far, from the oldest command on; waits for the first. `undefined` after the end. */
-  async take(): Promise<Outcome[] | undefined> {
-    while (this.#slots[0]?.outcome === undefined) {
+  /** Takes the commands that have ended, from the oldest on; waits for the first. `undefined` after the end. */
+  async take(): Promise<Command[] | undefined> {
+    while (this.#slots[0]?.ended !== true) {
       if (this.#ended && this.#slots.length === 0) return undefined;
       await new Promise<void>((resolve) => {
         this.#wakeTaker = resolve;
       });
     }
-    const outcomes: Outcome[] = [];
-    for (const slot of this.#slots) {
-      if (slot.outcome === undefined) break;
-      outcomes.push(slot.outcome);
-      this.#bytes -= slot.bytes;
-    }
-    this.#slots.splice(0, outcomes.length);
-    return outcomes;
+    const unfinished = this.#slots.findIndex(({ ended }) => !ended);
+    const taken = unfinished < 0 ? this.#slots : this.#slots.slice(0, unfinished);
+    this.#slots = unfinished < 0 ? [] : this.#slots.slice(unfinished);
+    for (const { bytes } of taken) this.#bytes -= bytes;
+    return taken;
   }
 
   /** Admits further commands after outcomes were taken and handled. */

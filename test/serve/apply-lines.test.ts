@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { INTERNALS } from '../../src/engine/internals.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { applyLines, type Outcome } from '../../src/serve/apply-lines.ts';
 import { MAX_COMMANDS } from '../../src/serve/command-window.ts';
@@ -58,11 +59,21 @@ describe('commands in flight', () => {
   function heldCache() {
     const cache = new AgentContextCache({ natsUrl: null });
     const held: (() => void)[] = [];
-    const ask = () =>
+    const attempt = () =>
       new Promise((resolve) => {
         held.push(() => resolve({ version: 1, position: held.length, changed: true }));
       });
-    return { cache: Object.create(cache, { ask: { value: ask }, position: { value: 0 } }) as AgentContextCache, held };
+    const internals = { ...cache[INTERNALS], writer: { attempt } };
+    const properties = { [INTERNALS]: { value: internals }, position: { value: 0 } };
+    return { cache: Object.create(cache, properties) as AgentContextCache, held };
+  }
+
+  function commit() {
+    let settle = { resolve: (): void => {}, reject: (_: Error): void => {} };
+    const promise = new Promise<void>((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    return { promise, ...settle };
   }
 
   async function* endless(size: number): AsyncGenerator<Uint8Array> {
@@ -119,5 +130,48 @@ describe('commands in flight', () => {
     expect(held.length).toBe(MAX_COMMANDS);
     take();
     await expect(applied).rejects.toThrow('The reader has gone.');
+  });
+
+  test('end when their own commit does: a commit that fails fails its commands and no earlier one', async () => {
+    const cache = new AgentContextCache({ natsUrl: null });
+    let head = 0;
+    const commits = [commit(), commit()] as const;
+    const writer = {
+      attempt: ({ key }: { key: string }) => {
+        if (key === 'unchanged') return { version: 1, position: 0, changed: false };
+        head += 1;
+        return { version: head, position: head, changed: true };
+      },
+      whenDurable: (position: number) => (position === 0 ? undefined : commits[position <= 2 ? 0 : 1].promise),
+    };
+    const held = Object.create(cache, {
+      [INTERNALS]: { value: { ...cache[INTERNALS], writer } },
+      position: { get: () => head },
+    }) as AgentContextCache;
+    const commands = ['a', 'b', 'c', 'unchanged', 'd'].map((key) => ({ type: 'context.set', key, value: 1 }));
+    const seen: Outcome[] = [];
+    const applied = applyLines({
+      cache: held,
+      lines: splitLines(chunksOf(Buffer.from(commands.map((each) => JSON.stringify(each)).join('\n')), [1_000])),
+      keepGoing: true,
+      cancel: () => {},
+      onOutcomes: (outcomes) => {
+        seen.push(...outcomes.map(({ line, position, error }) => ({ line, position, error })));
+      },
+    });
+    await waitFor(() => expect(head).toBe(4));
+    expect(seen).toEqual([]);
+    commits[0].resolve();
+    await waitFor(() => expect(seen.length).toBe(2));
+    const lost = new Error('The disk is full.');
+    commits[1].reject(lost);
+    expect(await applied).toEqual({ lines: 5, updates: 2, unchanged: 1, failed: 2, position: 4 });
+    expect(seen).toEqual([
+      { line: 1, position: 1, error: undefined },
+      { line: 2, position: 2, error: undefined },
+      { line: 3, position: 4, error: lost },
+      { line: 4, position: 0, error: undefined },
+      { line: 5, position: 4, error: lost },
+    ]);
   });
 });

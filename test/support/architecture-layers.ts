@@ -111,7 +111,10 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/backends/base-context-cache.ts': 'a contract that a suite is about',
     'src/followers/backup/snapshot-store.ts': 'a contract that a suite is about',
   },
-  serve: { 'src/core/back-off.ts': 'waits between two connections as the followers do' },
+  serve: {
+    'src/core/back-off.ts': 'waits between two connections as the followers do',
+    'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
+  },
   cli: { 'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do' },
 };
 
