@@ -9,6 +9,7 @@ import { orIfRefused, type RedisConnection } from './redis-connection.ts';
 import { instantOf, type RedisLayout } from './redis-layout.ts';
 import { APPLY, APPLY_REPLY, runScript } from './redis-scripts.ts';
 import { execute, type Transaction, transactionOf } from './redis-transaction.ts';
+import { RespWriter } from './resp-writer.ts';
 
 /** Greatest number of updates, and of their estimated bytes, in one step: a step blocks the other clients of Redis. */
 const CHUNK_UPDATES = 2048;
@@ -19,6 +20,8 @@ interface Step extends LogMark {
   readonly updates: readonly Update[];
   /** `undefined` if only a script can do it. */
   readonly transaction: Transaction | undefined;
+  /** Holds the bytes of the transaction. */
+  readonly writer: RespWriter;
 }
 
 /** The position that a connection has read and watches. */
@@ -43,6 +46,8 @@ export class RedisMirror {
   readonly #connection: RedisConnection;
   readonly #layout: RedisLayout;
   #watched: Watched | undefined;
+  /** Writers that no step uses. A writer of a step that failed is discarded: the socket may still hold its bytes. */
+  readonly #writers: RespWriter[] = [];
   /** Settles with the last batch. Batches go one at a time, because all calls of a connection share what it watches. */
   #last: Promise<void> | undefined;
 
@@ -74,6 +79,7 @@ export class RedisMirror {
         this.#take(step, signal),
         isLast ? undefined : this.#prepareWhileWaiting(left, { ...mark, after: step.through }),
       ]);
+      this.#writers.push(step.writer);
       if (outcome === 'done') {
         if (next === undefined) return;
         rest = left;
@@ -94,7 +100,9 @@ export class RedisMirror {
   #prepare(rest: readonly Update[], { log, after, through: end }: LogMark): Step {
     const updates = firstChunk(rest);
     const through = updates.length === rest.length ? end : Math.max(after, updates.at(-1)?.position ?? after);
-    return { log, after, through, updates, transaction: transactionOf(updates, this.#layout, log, through) };
+    const writer = this.#writers.pop() ?? new RespWriter();
+    const transaction = transactionOf(updates, this.#layout, log, through, writer);
+    return { log, after, through, updates, transaction, writer };
   }
 
   async #take(step: Step, signal: AbortSignal): Promise<Outcome> {

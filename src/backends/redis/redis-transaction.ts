@@ -1,9 +1,8 @@
-import type { ChainableCommander, Command, Redis } from 'ioredis';
-import { encode } from '../../core/encoding/codec.ts';
+import type { Command, Redis } from 'ioredis';
 import { encodeNamespace } from '../../core/names.ts';
 import type { Update } from '../../core/update.ts';
 import { instantOf, type RedisLayout } from './redis-layout.ts';
-import { RespWriter } from './resp-writer.ts';
+import type { RespWriter } from './resp-writer.ts';
 
 /** Updates as one step for Redis: the bytes of `MULTI … EXEC`, and of the commands that guard the next step. */
 export interface Transaction {
@@ -11,26 +10,26 @@ export interface Transaction {
   readonly commands: number;
 }
 
-/** Estimated bytes of an entry beside its value: its name and its key in the index. */
-const ENTRY_BYTES = 128;
-
 /** The last update of each key, by namespace. */
 type Changed = ReadonlyMap<string, ReadonlyMap<string, Update>>;
 
 /**
- * Returns the updates and their position as a transaction; `undefined` if one of them is neither a set nor a removal of
- * a key. The connection must watch the positions: Redis discards the transaction if they have changed since. Afterwards
- * the connection watches them again, and the last reply is the stored position.
+ * Writes the updates and their position as a transaction; returns `undefined` if one of them is neither a set nor a
+ * removal of a key. The connection must watch the positions: Redis discards the transaction if they have changed since.
+ * Afterwards the connection watches them again, and the last reply is the stored position.
+ *
+ * @param writer holds the bytes of the transaction: start it again only after Redis has answered.
  */
 export function transactionOf(
   updates: readonly Update[],
   layout: RedisLayout,
   log: string,
   through: number,
+  writer: RespWriter,
 ): Transaction | undefined {
   const changed = lastOfKeys(updates);
   if (changed === undefined) return undefined;
-  const writer = new RespWriter(roomFor(updates));
+  writer.start();
   writer.command('MULTI');
   writeValues(writer, changed, layout);
   for (const [namespace, keys] of changed) writeIndex(writer, layout.index(namespace), keys);
@@ -40,12 +39,6 @@ export function transactionOf(
   writer.command('WATCH', layout.positions);
   writer.command('HGET', layout.positions, log);
   return { bytes: writer.finish(), commands: writer.commands };
-}
-
-function roomFor(updates: readonly Update[]): number {
-  let bytes = 1024;
-  for (const update of updates) bytes += update.bytes + ENTRY_BYTES;
-  return bytes;
 }
 
 /** The outcome of a transaction. */
@@ -65,14 +58,12 @@ export interface Executed {
 export async function execute(
   client: Redis,
   command: typeof Command,
-  { bytes, commands }: Transaction,
+  transaction: Transaction,
   partly: () => Promise<unknown>,
 ): Promise<Executed> {
-  const pipeline = client.pipeline() as ChainableCommander & { sendCommand(place: Command): unknown };
-  for (let i = 0; i < commands; i += 1) pipeline.sendCommand(written(command, i === 0 ? bytes : ''));
-  const replies = (await pipeline.exec()) ?? [];
-  for (const [error] of replies) if (error !== null) throw error;
-  const [executed, , stored] = replies.slice(-3).map(([, reply]) => reply);
+  const replies = await send(client, command, transaction);
+  for (const reply of replies) if (reply instanceof Error) throw reply;
+  const [executed, , stored] = replies.slice(-3);
   if (!Array.isArray(executed)) return { done: false, stored: stored as string | null };
   const failed = executed.find((reply) => reply instanceof Error);
   if (failed === undefined) return { done: true, stored: stored as string | null };
@@ -80,11 +71,27 @@ export async function execute(
   throw failed;
 }
 
-/** Stands for one command in the pipeline; the first one carries the bytes of all. */
-function written(command: typeof Command, bytes: Buffer | ''): Command {
-  const place = new command('transaction', [], { replyEncoding: 'utf8' });
-  place.toWritable = () => bytes;
-  return place;
+/**
+ * Writes the bytes and resolves with the reply of each command; a refused one has an `Error`.
+ *
+ * One command of the client stands for all: it collects a reply for each time that it was sent. A command object for each
+ * would cost as much as ten updates.
+ */
+function send(client: Redis, command: typeof Command, { bytes, commands }: Transaction): Promise<readonly unknown[]> {
+  const all = new command('transaction', [], { replyEncoding: 'utf8' });
+  const replies: unknown[] = [];
+  const { resolve } = all;
+  const collect = (reply: unknown) => {
+    if (replies.push(reply) === commands) resolve(replies);
+  };
+  all.resolve = collect;
+  all.reject = collect;
+  all.toWritable = () => bytes;
+  void client.sendCommand(all);
+  // Nothing is left to write for the others.
+  const written = { isPipeline: true, write: () => true, destination: { redis: client } } as const;
+  for (let i = 1; i < commands; i += 1) void client.sendCommand(all, written);
+  return all.promise as Promise<readonly unknown[]>;
 }
 
 function lastOfKeys(updates: readonly Update[]): Changed | undefined {
@@ -114,14 +121,13 @@ function writeValues(writer: RespWriter, changed: Changed, layout: RedisLayout):
   for (const [namespace, keys] of changed) {
     const space = layout.space(namespace);
     for (const [key, update] of keys) {
-      const name = space + key;
       if (!isSet(update)) {
-        gone.push(name);
+        gone.push(space + key);
         continue;
       }
-      writer.text(name);
-      writer.data(encode(update.value));
-      if (update.expiresAt !== null) expiring.push(name, instantOf(update.expiresAt));
+      writer.text(space, key);
+      writer.value(update.value);
+      if (update.expiresAt !== null) expiring.push(space + key, instantOf(update.expiresAt));
     }
   }
   for (let i = 0; i < expiring.length; i += 2) writer.command('PEXPIREAT', ...expiring.slice(i, i + 2));
@@ -129,10 +135,26 @@ function writeValues(writer: RespWriter, changed: Changed, layout: RedisLayout):
 }
 
 function writeIndex(writer: RespWriter, index: string, keys: ReadonlyMap<string, Update>): void {
-  const [there, gone]: [string[], string[]] = [[], []];
-  for (const [key, update] of keys) (isSet(update) ? there : gone).push(key);
-  if (there.length > 0) writer.command('SADD', index, ...there);
-  if (gone.length > 0) writer.command('SREM', index, ...gone);
+  let sets = 0;
+  for (const update of keys.values()) if (isSet(update)) sets += 1;
+  writeMembers(writer, 'SADD', index, keys, sets);
+  writeMembers(writer, 'SREM', index, keys, keys.size - sets);
+}
+
+/** Writes a command with the members of the index that are set, or those that are removed. */
+function writeMembers(
+  writer: RespWriter,
+  command: 'SADD' | 'SREM',
+  index: string,
+  keys: ReadonlyMap<string, Update>,
+  count: number,
+): void {
+  if (count === 0) return;
+  const sets = command === 'SADD';
+  writer.begin(2 + count);
+  writer.text(command);
+  writer.text(index);
+  for (const [key, update] of keys) if (isSet(update) === sets) writer.text(key);
 }
 
 function isSet({ operation }: Update): boolean {

@@ -47,6 +47,29 @@ export class MessageWriter {
     return this.#bytes.subarray(0, this.#at);
   }
 
+  /** Number of bytes so far. */
+  get length(): number {
+    return this.#at;
+  }
+
+  /** Writes the UTF-8 of a text and no header, for protocols that frame MessagePack in their own way. */
+  plain(text: string): void {
+    const { length } = text;
+    this.#ensure(3 * length);
+    this.#at += length < SHORT_STRING ? this.#short(text, this.#at) : this.#bytes.write(text, this.#at);
+  }
+
+  /** Replaces `count` bytes at `start` with an ASCII text, and moves the bytes after them if the lengths differ. */
+  replace(start: number, count: number, text: string): void {
+    const moved = text.length - count;
+    if (moved !== 0) {
+      this.#ensure(Math.max(moved, 0));
+      this.#bytes.copyWithin(start + text.length, start + count, this.#at);
+      this.#at += moved;
+    }
+    this.#short(text, start);
+  }
+
   /** Writes the header of an array of `count` pieces, which follow. */
   array(length: number): void {
     this.#ensure(0);

@@ -4,7 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { MirrorMismatchError } from '../../../src/backends/mirror-position.ts';
 import { RedisContextCache } from '../../../src/backends/redis/redis-context-cache.ts';
 import { RespWriter } from '../../../src/backends/redis/resp-writer.ts';
+import { encode } from '../../../src/core/encoding/codec.ts';
 import type { Update } from '../../../src/core/update.ts';
+import type { JsonValue } from '../../../src/core/value.ts';
 import { failureOf, LATER, never, updateAt } from '../../support/backends.ts';
 import { fcOptions } from '../../support/property.ts';
 import { startRedis, type TestServer } from '../../support/servers.ts';
@@ -142,21 +144,40 @@ describe('a batch of sets and removals', () => {
   });
 });
 
-it('commands are written as the protocol has them, whatever is in them', () => {
-  const word = fc.oneof(fc.string({ unit: 'binary' }), fc.uint8Array({ size: 'large' }));
+/** A word of a command: a text, a text in two parts, or a value. */
+type Word = string | readonly [string, string] | { readonly value: JsonValue };
+
+function plainWord(word: Word): readonly (string | Buffer)[] {
+  const bytes = typeof word === 'string' ? word : 'value' in word ? encode(word.value) : word.join('');
+  return [`$${Buffer.byteLength(bytes)}\r\n`, bytes, '\r\n'];
+}
+
+it('writes any words as the protocol has them, each time into the same buffer', () => {
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.tuple(fc.constantFrom('a', 'é', '語'), fc.nat(1200)).map(([unit, times]) => unit.repeat(times)),
+  );
+  const word: fc.Arbitrary<Word> = fc.oneof(
+    text,
+    fc.tuple(text, text).filter(([one, other]) => (one + other).isWellFormed()),
+    fc.jsonValue().map((value) => ({ value: value as JsonValue })),
+    text.map((value) => ({ value })),
+  );
+  const writer = new RespWriter();
   fc.assert(
     fc.property(fc.array(fc.array(word, { minLength: 1 }), { size: 'max', maxLength: 20 }), (commands) => {
-      const writer = new RespWriter(1);
+      writer.start();
       for (const words of commands) {
         writer.begin(words.length);
-        for (const each of words) typeof each === 'string' ? writer.text(each) : writer.data(each);
+        for (const each of words) {
+          if (typeof each === 'string') writer.text(each);
+          else if ('value' in each) writer.value(each.value);
+          else writer.text(...each);
+        }
       }
-      const plain = commands.flatMap((words) => [
-        `*${words.length}\r\n`,
-        ...words.flatMap((each) => [`$${Buffer.byteLength(each)}\r\n`, each, '\r\n']),
-      ]);
+      const plain = commands.flatMap((words) => [`*${words.length}\r\n`, ...words.flatMap(plainWord)]);
       expect(writer.finish().toString('latin1')).toBe(
-        Buffer.concat(plain.map((part) => Buffer.from(part))).toString('latin1'),
+        Buffer.concat(plain.map((part) => Buffer.from(part as string))).toString('latin1'),
       );
       expect(writer.commands).toBe(commands.length);
     }),

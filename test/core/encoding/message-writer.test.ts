@@ -85,6 +85,23 @@ describe('MessageWriter', () => {
     },
   );
 
+  it('writes plain text, and replaces what it has written by a text of another length', () => {
+    fc.assert(
+      fc.property(texts, fc.stringMatching(/^[ -~]{0,40}$/), fc.nat(200), texts, (before, header, count, after) => {
+        const writer = new MessageWriter();
+        writer.begin();
+        writer.plain(before);
+        const start = writer.length;
+        writer.plain('x'.repeat(count));
+        writer.plain(after);
+        writer.replace(start, count, header);
+        expect(writer.length).toBe(Buffer.byteLength(before + header + after));
+        expect(writer.end().toString()).toBe(before + header + after);
+      }),
+      fcOptions(200),
+    );
+  });
+
   it('writes an object with more properties than a 16-bit count can hold', () => {
     const object = Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i]));
     expect(decode(encode([object, 'behind']))).toEqual([object, 'behind']);
