@@ -63,6 +63,31 @@ export function hasListeners(actor: object): boolean {
   return listsOf(actor).eventListeners?.size !== 0;
 }
 
+/** Returns whether an actor has subscribers or listeners; `true` if that cannot be determined. */
+export function isObserved(actor: object): boolean {
+  const { observers, eventListeners } = listsOf(actor);
+  return observers?.size !== 0 || eventListeners?.size !== 0;
+}
+
+/** Counts the inspectors of an actor's system from now on. XState does not tell whether a system is inspected. */
+export function countInspectors({ system }: Pick<Actor<AnyActorLogic>, 'system'>): { count: number } {
+  const counted = { count: 0 };
+  const inspect = system.inspect.bind(system);
+  system.inspect = (observer) => {
+    const subscription = inspect(observer);
+    counted.count += 1;
+    let inspects = true;
+    return {
+      unsubscribe() {
+        subscription.unsubscribe();
+        if (inspects) counted.count -= 1;
+        inspects = false;
+      },
+    };
+  };
+  return counted;
+}
+
 /**
  * Freezes the parts of a snapshot that namespaces share, and returns the snapshot. XState copies what it changes of a
  * snapshot; if it ever stops doing so, the write throws instead of changing every namespace.

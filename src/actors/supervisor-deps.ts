@@ -6,7 +6,7 @@ import type { Report } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import type { NamespaceDeps } from './namespace.ts';
+import type { NamespaceDeps } from './executor.ts';
 
 /** Dependencies of the supervisor. */
 export interface SupervisorDeps {

@@ -8,9 +8,10 @@ import { Request } from '../core/request.ts';
 import type { NamespaceActor, NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { CrashSupervision } from './crash-supervision.ts';
+import { crashed, Executor, type NamespaceDeps, unheard } from './executor.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
-import { LeanActor, shareOptions } from './lean-actor.ts';
-import { crashed, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
+import { countInspectors, isObserved, LeanActor, shareOptions } from './lean-actor.ts';
+import { Crash, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** The supervisor's logic: the statechart, its actions, and the command lane. */
@@ -53,7 +54,13 @@ export class Supervisor {
   readonly actor: ActorRefFrom<SupervisorLogic>;
   readonly registry: NamespaceRegistry;
   readonly #deps: SupervisorDeps;
+  readonly #executor: Executor;
   readonly #namespaceLogic: NamespaceLogic;
+  /** `true` if commands may skip the mailboxes. A primary is code of the user's, which may send commands meanwhile. */
+  readonly #inLane: boolean;
+  readonly #inspectors: { readonly count: number };
+  /** `true` while a command is executed. Commands that are sent meanwhile wait in the supervisor's mailbox. */
+  #routing = false;
   readonly #expiries: ExpirySchedule;
   readonly #crashes: CrashSupervision;
   /** The options of all namespace actors, once they have been started. */
@@ -62,17 +69,21 @@ export class Supervisor {
   constructor(deps: SupervisorDeps) {
     this.#deps = deps;
     this.registry = deps.registry;
-    this.#namespaceLogic = createNamespaceLogic({
+    const namespaceDeps: NamespaceDeps = {
       ...deps,
       aboutToChange: (name) => this.#withRecord(name, (record) => deps.registry.aboutToChange(record)),
       deadlinesChanged: (name) => this.#withRecord(name, (record) => this.#scheduleExpiry(record)),
       leftUnapplied: (name, updates) =>
         this.#withRecord(name, (record) => deps.registry.leaveUnapplied(record, updates)),
-    });
+    };
+    this.#executor = new Executor(namespaceDeps);
+    this.#namespaceLogic = createNamespaceLogic(namespaceDeps, this.#executor);
     this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at), deps.registry);
     this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));
     this.actor = createActor(this.#logic(), { id: 'supervisor', clock: deps.clock as never });
     this.#started = { parent: this.actor };
+    this.#inLane = (deps.lane ?? true) && deps.primary === undefined;
+    this.#inspectors = countInspectors(this.actor);
     this.actor.start();
   }
 
@@ -81,9 +92,22 @@ export class Supervisor {
     return this.#crashes.restarts;
   }
 
-  /** Sends an admitted request. It may be settled when this returns. */
+  /**
+   * Sends an admitted request. It may be settled when this returns. The request skips the supervisor's mailbox while
+   * nothing observes that.
+   */
   dispatch(request: Request): void {
-    this.actor.send(request);
+    const { actor } = this;
+    if (this.#routing || !this.#canSkipMailbox(actor) || actor.getSnapshot().value !== 'running') {
+      actor.send(request);
+      return;
+    }
+    this.#routing = true;
+    try {
+      this.#route(request);
+    } finally {
+      this.#routing = false;
+    }
   }
 
   /** Sends a command from outside. Reports anything else, and keeps it from the actor, which has events of its own. */
@@ -154,7 +178,10 @@ export class Supervisor {
     const inLane = this.#deps.lane ?? true;
     const transition: SupervisorLogic['transition'] = (snapshot, event, scope) => {
       if (inLane && snapshot.value === 'running' && (event instanceof Request || isCommand(event))) {
+        const nested = this.#routing;
+        this.#routing = true;
         this.#receive(event);
+        this.#routing = nested;
         return snapshot;
       }
       return machine.transition(snapshot, withCommonType(event) as never, scope as never) as typeof snapshot;
@@ -242,10 +269,28 @@ export class Supervisor {
   #hand(record: NamespaceRecord, request: Request): void {
     this.registry.aboutToChange(record);
     const actor = record.actor ?? this.#spawn(record);
-    actor.send(request);
+    // A drop ends the actor, so the machine handles it.
+    if (request.type !== 'context.drop' && this.#canSkipMailbox(actor) && actor.getSnapshot().value === 'ready') {
+      try {
+        this.#executor.execute(record.state, request, unheard);
+        return;
+      } catch (error) {
+        actor.send(new Crash(error));
+      }
+    } else {
+      actor.send(request);
+    }
     if (!request.settled && actor.getSnapshot().status === 'error') {
       request.fail(crashed(actor.getSnapshot().error));
     }
+  }
+
+  /**
+   * Returns whether a command may be executed without the actor's mailbox: in the lane, where no code of the user's runs
+   * in the middle of a command, and while the actor has no observer.
+   */
+  #canSkipMailbox(actor: object): boolean {
+    return this.#inLane && this.#inspectors.count === 0 && !isObserved(actor);
   }
 
   #spawn(record: NamespaceRecord): NamespaceActor {

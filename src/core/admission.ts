@@ -55,7 +55,18 @@ export class Admission {
   #set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
     const agent = agentOf(options);
-    return new Request('context.set', namespace, at, agent, this.#setStep(at, namespace, key, candidate, options));
+    checkName('key', key);
+    const value = this.#door.admit(this.#check(namespace, key, candidate));
+    const expiresAt = options === undefined ? null : expiryOf(at, options);
+    const ifVersion = options === undefined ? -1 : conditionOf(options);
+    return new Request('context.set', namespace, at, agent, {
+      operation: 'set',
+      key,
+      value,
+      bytes: this.#door.bytes,
+      expiresAt,
+      ifVersion,
+    });
   }
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {

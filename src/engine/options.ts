@@ -1,4 +1,4 @@
-import type { NamespaceDeps } from '../actors/namespace.ts';
+import type { NamespaceDeps } from '../actors/executor.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { Clock } from '../core/clock.ts';

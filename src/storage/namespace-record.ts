@@ -13,7 +13,8 @@ export interface NamespaceActor {
     event:
       | Request
       | { readonly type: 'namespace.expire'; readonly at: number }
-      | { readonly type: 'namespace.passivate' },
+      | { readonly type: 'namespace.passivate' }
+      | { readonly type: 'namespace.crash'; readonly error: unknown },
   ): void;
   getSnapshot(): {
     readonly value: unknown;
