@@ -4,15 +4,16 @@ import { INTERNALS } from '../engine/internals.ts';
 import type { AgentContextCache } from './agent-context-cache.ts';
 
 /**
- * Executes a data command as `ask` does, without a promise if it ends in this turn. The result is durable after
- * {@link whenDurable}.
+ * Executes a data command that was just parsed from text. Does the same as `ask`, but returns the result itself if the
+ * command ends in this turn; the result is durable after {@link whenDurable}. The command's value may become the stored
+ * value.
  *
  * @throws {ContextCacheError} if the command is refused in this turn.
  */
 export function attempt(cache: AgentContextCache, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
   const { writer, parts } = cache[INTERNALS];
   parseCommand(command);
-  return writer.attempt(parts.admission.request(parts.clock.now(), command));
+  return writer.attempt(parts.admission.ofParsed(parts.clock.now(), command));
 }
 
 /**

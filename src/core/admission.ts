@@ -12,8 +12,9 @@ import { toMilliseconds } from './duration.ts';
 import { ContextCacheError } from './errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
 import { nearest } from './nearest.ts';
+import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
-import type { ValueCheck } from './schemas.ts';
+import { unchecked, type ValueCheck } from './schemas.ts';
 import { ValueDoor, type ValueLimits } from './value.ts';
 import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
@@ -29,10 +30,12 @@ export const MAX_BATCH_OPERATIONS = 1_000_000;
  */
 export class Admission {
   readonly #door: ValueDoor;
+  readonly #parsedDoor: ParsedValueDoor;
   readonly #check: ValueCheck;
 
   constructor(limits: ValueLimits, check: ValueCheck) {
     this.#door = new ValueDoor(limits);
+    this.#parsedDoor = new ParsedValueDoor(limits);
     this.#check = check;
   }
 
@@ -109,6 +112,30 @@ export class Admission {
       default:
         return this.whole(at, command.type, namespace, command.agent);
     }
+  }
+
+  /**
+   * Does the same as {@link request} for a command that was just parsed from text. Nothing else holds the value of a
+   * `set`, so it becomes the stored value itself.
+   */
+  ofParsed(at: number, command: DataCommand): Request {
+    // A schema may keep what it has validated.
+    if (command.type !== 'context.set' || this.#check !== unchecked) return this.request(at, command);
+    const { namespace = DEFAULT_NAMESPACE, key } = command;
+    checkName('namespace', namespace);
+    const agent = agentOf(command);
+    checkName('key', key);
+    const value = this.#parsedDoor.admit(command.value);
+    const expiresAt = expiryOf(at, command);
+    const ifVersion = conditionOf(command);
+    return new Request('context.set', namespace, at, agent, {
+      operation: 'set',
+      key,
+      value,
+      bytes: this.#parsedDoor.bytes,
+      expiresAt,
+      ifVersion,
+    });
   }
 
   #batchStep(at: number, namespace: string, operation: BatchOperation, index: number): Step {

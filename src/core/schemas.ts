@@ -23,13 +23,16 @@ export type NamespaceSchemas = { readonly [namespace: string]: NamespaceSchema }
 /** Returns the value as the schema's output has it; the value itself if no schema is set. */
 export type ValueCheck = (namespace: string, key: string, value: unknown) => unknown;
 
+/** The check of a cache without schemas. */
+export const unchecked: ValueCheck = (_namespace, _key, value) => value;
+
 /**
  * Creates the check at the door.
  *
  * @throws {ContextCacheError} `SCHEMA_MISMATCH` by the check, with what the schema found.
  */
 export function createValueCheck(schemas: NamespaceSchemas | undefined): ValueCheck {
-  if (schemas === undefined) return (_namespace, _key, value) => value;
+  if (schemas === undefined) return unchecked;
   const schemaOf = createLookup(schemas);
   return (namespace, key, value) => {
     const found = schemaOf(namespace);

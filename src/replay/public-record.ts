@@ -1,9 +1,8 @@
 import { ContextCacheError } from '../core/errors.ts';
-import type { ValueLimits } from '../core/value.ts';
 import { checkPublicMessage } from '../followers/broadcast/parse-public-message.ts';
 import type { ContextUpdateMessage } from '../followers/broadcast/public-message.ts';
 import type { ReadUpdate } from './candidate.ts';
-import { type RawRecord, readRecord } from './record.ts';
+import { type Door, type RawRecord, readRecord } from './record.ts';
 
 /** The origin of a message. */
 export interface MessageOrigin {
@@ -21,10 +20,10 @@ const BARE = { event_id: '-', position: 1, version: 1 };
  *
  * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`.
  */
-export function readMessage(candidate: RawRecord, limits: ValueLimits, origin: MessageOrigin): ReadUpdate {
+export function readMessage(candidate: RawRecord, door: Door, origin: MessageOrigin): ReadUpdate {
   const bare = ['event_id', 'position', 'version', 'at'].every((field) => candidate[field] === undefined);
   const message = checkPublicMessage(bare ? { ...candidate, ...BARE, at: origin.at } : candidate);
-  const update = readRecord(recordOf(message), limits);
+  const update = readRecord(recordOf(message), door);
   if (bare) {
     update.position = 0;
     update.version = 0;

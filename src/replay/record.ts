@@ -1,10 +1,17 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import { createUpdate, OPERATIONS, type Operation, type PendingUpdate } from '../core/update.ts';
-import { admit, type ValueLimits } from '../core/value.ts';
+import type { JsonValue } from '../core/value.ts';
 
 /** A record of an exported log, as parsed from JSON. */
 export type RawRecord = Readonly<Record<string, unknown>>;
+
+/** Checks, freezes and measures values. */
+export interface Door {
+  admit(value: unknown): JsonValue;
+  /** Estimated bytes of the last admitted value. */
+  readonly bytes: number;
+}
 
 /** Format version of the lines of `context-cache log`. A record without a `format` field has it. */
 export const RECORD_FORMAT = 1;
@@ -31,7 +38,7 @@ export function checkFormat(format: unknown): void {
  *
  * @throws {ContextCacheError} `INVALID_VALUE` or `INVALID_NAME`, naming the field.
  */
-export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdate {
+export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
@@ -50,7 +57,7 @@ export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdat
   const dropped = drop === true;
   need(!dropped || operation === 'clear_namespace', 'drop', 'absent except for "clear_namespace"');
   need(record.snapshot !== true, 'snapshot', 'absent: an entry printed by watch is not an update');
-  const { value, bytes } = operation === 'set' ? admit(record.value, limits) : NOTHING;
+  const value = operation === 'set' ? door.admit(record.value) : null;
   need(operation === 'set' || (record.value ?? null) === null, 'value', 'null except for "set"');
   const update = createUpdate({
     namespace,
@@ -62,13 +69,11 @@ export function readRecord(record: RawRecord, limits: ValueLimits): PendingUpdat
     agent: agent as string | null,
     expiresAt: expiresAt as number | null,
     drop: dropped,
-    bytes,
+    bytes: operation === 'set' ? door.bytes : 0,
   });
   update.position = position as number;
   return update;
 }
-
-const NOTHING = { value: null, bytes: 0 };
 
 function need(holds: boolean, field: string, wanted: string): void {
   if (holds) return;

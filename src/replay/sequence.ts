@@ -173,7 +173,7 @@ export class Sequence {
     this.position += 1;
     update.position = this.position;
     update.version = state.version + 1;
-    update.replaced = update.key === null ? 0 : (state.entries.get(update.key)?.version ?? 0);
+    update.replaced = update.key === null ? 0 : state.versionOf(update.key);
     apply(state, update);
     updates.push(update);
     if (state.version > 0) return;

@@ -4,6 +4,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { within } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { optionNames } from '../core/options.ts';
+import { ParsedValueDoor } from '../core/parsed-value.ts';
 import { parseNatsAddress } from '../followers/broadcast/nats-address.ts';
 import { connectNats, NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { Candidate, CandidateBatch } from './candidate.ts';
@@ -64,6 +65,7 @@ class StreamReader implements RecordSource {
   readonly #source: StreamSource;
   readonly #timeoutMs: number;
   readonly #settings: SourceSettings;
+  readonly #door: ParsedValueDoor;
   #consumer: Consumer | undefined;
   /** Sequence number of the last message at the time of the call. */
   #last = 0;
@@ -75,6 +77,7 @@ class StreamReader implements RecordSource {
     this.#source = source;
     this.#timeoutMs = timeoutMs;
     this.#settings = settings;
+    this.#door = new ParsedValueDoor(settings.limits);
   }
 
   async open(): Promise<void> {
@@ -127,7 +130,7 @@ class StreamReader implements RecordSource {
       return unusable('unreadable', seq, undefined, 'It is not valid JSON; does the stream hold other messages, too?');
     }
     try {
-      return readMessage(message, this.#settings.limits, { line: seq, at: Math.floor(info.timestampNanos / 1e6) });
+      return readMessage(message, this.#door, { line: seq, at: Math.floor(info.timestampNanos / 1e6) });
     } catch (error) {
       return unreadable(seq, message?.position, error);
     }

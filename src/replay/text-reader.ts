@@ -1,9 +1,10 @@
 import { ContextCacheError, toError } from '../core/errors.ts';
-import type { ValueLimits } from '../core/value.ts';
+import { ParsedValueDoor } from '../core/parsed-value.ts';
+import { ValueDoor, type ValueLimits } from '../core/value.ts';
 import { type Candidate, plain } from './candidate.ts';
 import { type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
 import { readMessage } from './public-record.ts';
-import { checkFormat, type RawRecord, RECORD_FORMAT, readRecord } from './record.ts';
+import { checkFormat, type Door, type RawRecord, RECORD_FORMAT, readRecord } from './record.ts';
 
 /** Options for reading records. */
 export interface ReadSettings {
@@ -29,10 +30,14 @@ const AROUND_MESSAGES = [
  */
 export class TextReader {
   readonly #settings: ReadSettings;
+  readonly #door: ValueDoor;
+  readonly #parsedDoor: ParsedValueDoor;
   #kind: 'unknown' | 'log' | 'messages' = 'unknown';
 
   constructor(settings: ReadSettings) {
     this.#settings = settings;
+    this.#door = new ValueDoor(settings.limits);
+    this.#parsedDoor = new ParsedValueDoor(settings.limits);
   }
 
   /** `true` if the source may repeat a record: a topic delivers at least once. */
@@ -52,17 +57,9 @@ export class TextReader {
     return unusable('unreadable', number, undefined, 'It is not a JSON object.');
   }
 
-  /** Reads an object, parsed from a line or given as such. Returns `undefined` for a header. */
+  /** Reads an object of the caller's. Returns `undefined` for a header. */
   readObject(number: number, record: RawRecord): Candidate | undefined {
-    if (this.#kind === 'unknown') {
-      this.#kind = 'event_type' in record ? 'messages' : 'log';
-      if (this.#kind === 'log' && isHeader(record)) return this.#readHeader(number, record);
-    }
-    try {
-      return this.#kind === 'messages' ? this.#readMessage(number, record) : this.#readRecord(number, record);
-    } catch (error) {
-      return unreadable(number, record.position, error);
-    }
+    return this.#read(number, record, this.#door);
   }
 
   #readJson(number: number, text: string): Candidate | undefined {
@@ -73,16 +70,21 @@ export class TextReader {
       // The parser's own message quotes the text, which may contain a value.
       return unusable('unreadable', number, undefined, 'It is not valid JSON; it may have been cut short.');
     }
-    return this.readObject(number, record);
+    return this.#read(number, record, this.#parsedDoor);
   }
 
-  #readRecord(number: number, record: RawRecord): Candidate {
-    checkFormat(record.format ?? RECORD_FORMAT);
-    return plain(number, readRecord(record, this.#settings.limits));
-  }
-
-  #readMessage(number: number, record: RawRecord): Candidate {
-    return readMessage(record, this.#settings.limits, { line: number, at: this.#settings.now });
+  #read(number: number, record: RawRecord, door: Door): Candidate | undefined {
+    if (this.#kind === 'unknown') {
+      this.#kind = 'event_type' in record ? 'messages' : 'log';
+      if (this.#kind === 'log' && isHeader(record)) return this.#readHeader(number, record);
+    }
+    try {
+      if (this.#kind === 'messages') return readMessage(record, door, { line: number, at: this.#settings.now });
+      checkFormat(record.format ?? RECORD_FORMAT);
+      return plain(number, readRecord(record, door));
+    } catch (error) {
+      return unreadable(number, record.position, error);
+    }
   }
 
   /** Refuses a header of an unknown format even with `repair`, because no record could be read. */
