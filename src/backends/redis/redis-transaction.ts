@@ -10,8 +10,16 @@ export interface Transaction {
   readonly commands: number;
 }
 
-/** The last update of each key, by namespace. */
-type Changed = ReadonlyMap<string, ReadonlyMap<string, Update>>;
+/** An update of a key. */
+type KeyUpdate = Update & { readonly key: string };
+
+/** The last update of each key of one namespace. */
+interface Changed {
+  readonly namespace: string;
+  readonly sets: readonly KeyUpdate[];
+  /** Keys that are removed. */
+  readonly gone: readonly string[];
+}
 
 /**
  * Writes the updates and their position as a transaction; returns `undefined` if one of them is neither a set nor a
@@ -27,13 +35,16 @@ export function transactionOf(
   through: number,
   writer: RespWriter,
 ): Transaction | undefined {
-  const changed = lastOfKeys(updates);
+  const changed = changedBy(updates);
   if (changed === undefined) return undefined;
   writer.start();
   writer.command('MULTI');
   writeValues(writer, changed, layout);
-  for (const [namespace, keys] of changed) writeIndex(writer, layout.index(namespace), keys);
-  if (changed.size > 0) writer.command('SADD', layout.namespaces, ...[...changed.keys()].map(encodeNamespace));
+  for (const { namespace, sets, gone } of changed) writeIndex(writer, layout.index(namespace), sets, gone);
+  if (changed.length > 0) {
+    const names = changed.map(({ namespace }) => encodeNamespace(namespace));
+    writer.command('SADD', layout.namespaces, ...names);
+  }
   writer.command('HSET', layout.positions, log, String(through));
   writer.command('EXEC');
   writer.command('WATCH', layout.positions);
@@ -94,69 +105,64 @@ function send(client: Redis, command: typeof Command, { bytes, commands }: Trans
   return all.promise as Promise<readonly unknown[]>;
 }
 
-function lastOfKeys(updates: readonly Update[]): Changed | undefined {
-  const changed = new Map<string, Map<string, Update>>();
+/** Returns what the updates change, by namespace; `undefined` if one of them is neither a set nor a removal of a key. */
+function changedBy(updates: readonly Update[]): readonly Changed[] | undefined {
+  const spaces = new Map<string, Map<string, KeyUpdate>>();
   for (const update of updates) {
-    const { namespace, key, operation } = update;
-    if (key === null || operation === 'touch') return undefined;
-    let keys = changed.get(namespace);
-    if (keys === undefined) {
-      keys = new Map();
-      changed.set(namespace, keys);
+    if (!isOfKey(update) || update.operation === 'touch') return undefined;
+    const { namespace } = update;
+    let last = spaces.get(namespace);
+    if (last === undefined) {
+      last = new Map();
+      spaces.set(namespace, last);
     }
-    keys.set(key, update);
+    last.set(update.key, update);
   }
-  return changed;
+  return Array.from(spaces, ([namespace, last]) => split(namespace, last.values()));
 }
 
-function writeValues(writer: RespWriter, changed: Changed, layout: RedisLayout): void {
-  const expiring: string[] = [];
+function isOfKey(update: Update): update is KeyUpdate {
+  return update.key !== null;
+}
+
+function split(namespace: string, updates: Iterable<KeyUpdate>): Changed {
+  const sets: KeyUpdate[] = [];
   const gone: string[] = [];
-  let sets = 0;
-  for (const keys of changed.values()) for (const update of keys.values()) if (isSet(update)) sets += 1;
-  if (sets > 0) {
-    writer.begin(1 + 2 * sets);
+  for (const update of updates) {
+    if (update.operation === 'set') sets.push(update);
+    else gone.push(update.key);
+  }
+  return { namespace, sets, gone };
+}
+
+function writeValues(writer: RespWriter, changed: readonly Changed[], layout: RedisLayout): void {
+  const expiring: string[] = [];
+  const unlinked: string[] = [];
+  let count = 0;
+  for (const { sets } of changed) count += sets.length;
+  if (count > 0) {
+    writer.begin(1 + 2 * count);
     writer.text('MSET');
   }
-  for (const [namespace, keys] of changed) {
+  for (const { namespace, sets, gone } of changed) {
     const space = layout.space(namespace);
-    for (const [key, update] of keys) {
-      if (!isSet(update)) {
-        gone.push(space + key);
-        continue;
-      }
+    for (const { key, value, expiresAt } of sets) {
       writer.text(space, key);
-      writer.value(update.value);
-      if (update.expiresAt !== null) expiring.push(space + key, instantOf(update.expiresAt));
+      writer.value(value);
+      if (expiresAt !== null) expiring.push(space + key, instantOf(expiresAt));
     }
+    for (const key of gone) unlinked.push(space + key);
   }
   for (let i = 0; i < expiring.length; i += 2) writer.command('PEXPIREAT', ...expiring.slice(i, i + 2));
-  if (gone.length > 0) writer.command('UNLINK', ...gone);
+  if (unlinked.length > 0) writer.command('UNLINK', ...unlinked);
 }
 
-function writeIndex(writer: RespWriter, index: string, keys: ReadonlyMap<string, Update>): void {
-  let sets = 0;
-  for (const update of keys.values()) if (isSet(update)) sets += 1;
-  writeMembers(writer, 'SADD', index, keys, sets);
-  writeMembers(writer, 'SREM', index, keys, keys.size - sets);
-}
-
-/** Writes a command with the members of the index that are set, or those that are removed. */
-function writeMembers(
-  writer: RespWriter,
-  command: 'SADD' | 'SREM',
-  index: string,
-  keys: ReadonlyMap<string, Update>,
-  count: number,
-): void {
-  if (count === 0) return;
-  const sets = command === 'SADD';
-  writer.begin(2 + count);
-  writer.text(command);
-  writer.text(index);
-  for (const [key, update] of keys) if (isSet(update) === sets) writer.text(key);
-}
-
-function isSet({ operation }: Update): boolean {
-  return operation === 'set';
+function writeIndex(writer: RespWriter, index: string, sets: readonly KeyUpdate[], gone: readonly string[]): void {
+  if (sets.length > 0) {
+    writer.begin(2 + sets.length);
+    writer.text('SADD');
+    writer.text(index);
+    for (const { key } of sets) writer.text(key);
+  }
+  if (gone.length > 0) writer.command('SREM', index, ...gone);
 }
