@@ -3,9 +3,13 @@ export function shownName(name: string): string {
   return /^"|^\s|\s$|[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
 }
 
-/** `12,345`. */
+/**
+ * `12,345`. Groups the digits of an integer itself: the first `toLocaleString` of a process loads the locale's data, which
+ * takes longer than most commands.
+ */
 export function shownCount(count: number): string {
-  return count.toLocaleString('en-US');
+  if (!Number.isSafeInteger(count)) return count.toLocaleString('en-US');
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** `1 update`, `12,345 updates`. */

@@ -39,6 +39,7 @@ export class Progress implements Disposable {
 
   /** Sets the count so far, as in `12,345 lines`, and the share of all work, from 0 to 1, if it is known. */
   count(count: number, unit: string, fraction?: number): void {
+    if (!this.#output.showsProgress) return;
     this.#detail = `${shownCount(count)} ${unit}`;
     this.#fraction = fraction;
     this.#drawIfDue();
