@@ -45,8 +45,6 @@ export class NamespaceState {
   version = 0;
   /** Position of the last update. */
   position = 0;
-  /** Estimated bytes of all values. */
-  bytes = 0;
   /** A clear replaces the table instead of emptying it, so that a capture can still read the old one. */
   #entries = new EntryTable();
   /** Earliest first. A deadline that its entry no longer has is skipped when its turn comes. */
@@ -62,6 +60,11 @@ export class NamespaceState {
 
   get entries(): Entries {
     return this.#entries;
+  }
+
+  /** Estimated bytes of all values. */
+  get bytes(): number {
+    return this.#entries.bytes;
   }
 
   /** Returns the version of an entry; 0 if the key is missing. */
@@ -80,13 +83,7 @@ export class NamespaceState {
 
   /** Returns the instant at which the next entry expires; `Infinity` if none does. */
   nextExpiryAt(): number {
-    for (;;) {
-      const next = this.#deadlines?.peek();
-      if (next === undefined) return Number.POSITIVE_INFINITY;
-      const slot = this.#entries.find(next.key);
-      if (slot >= 0 && this.#entries.expiresAt(slot) === next.at) return next.at;
-      this.#deadlines?.pop();
-    }
+    return this.#deadlines === undefined ? Number.POSITIVE_INFINITY : this.#firstOf(this.#deadlines);
   }
 
   /** Returns the key of an entry that has expired at `now`, earliest first; `undefined` if none has. */
@@ -105,8 +102,7 @@ export class NamespaceState {
     bytes: number,
   ): void {
     const slot = key === this.#sought ? this.#slot : this.#entries.find(key);
-    const createdAt = slot < 0 ? at : this.#entries.createdAt(slot);
-    this.#put(key, slot, value, version, createdAt, at, expiresAt, agent, bytes);
+    this.#put(key, slot, value, version, at, at, expiresAt, agent, bytes);
   }
 
   /** Changes everything but the value. Does nothing if the key is missing. For `apply` only. */
@@ -114,16 +110,18 @@ export class NamespaceState {
     const entries = this.#entries;
     const slot = entries.find(key);
     if (slot < 0) return;
-    const value = entries.valueAt(slot);
-    this.#put(key, slot, value, version, entries.createdAt(slot), at, expiresAt, agent, entries.bytesAt(slot));
+    this.#put(key, slot, entries.valueAt(slot), version, at, at, expiresAt, agent, entries.bytesAt(slot));
   }
 
   /** Stores an entry unchanged. */
   put(key: string, entry: EntryRecord): void {
     const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
-    this.#put(key, this.#entries.find(key), value, version, createdAt, updatedAt, expiresAt, agent, bytes);
+    const slot = this.#entries.find(key);
+    this.#put(key, slot, value, version, createdAt, updatedAt, expiresAt, agent, bytes);
+    if (slot >= 0) this.#entries.setCreatedAt(slot, createdAt);
   }
 
+  /** `createdAt` is for a new entry; an existing one keeps the instant of its creation. */
   #put(
     key: string,
     slot: number,
@@ -136,17 +134,13 @@ export class NamespaceState {
     bytes: number,
   ): void {
     const entries = this.#entries;
-    this.#sought = undefined;
     const deadline = expiresAt ?? Number.POSITIVE_INFINITY;
-    let before = Number.POSITIVE_INFINITY;
+    const isNew = deadline !== Number.POSITIVE_INFINITY && (slot < 0 || entries.expiresAt(slot) !== deadline);
+    this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, slot);
-    if (slot >= 0) {
-      this.bytes -= entries.bytesAt(slot);
-      before = entries.expiresAt(slot);
-    }
-    entries.set(key, slot, value, version, createdAt, updatedAt, deadline, agent, bytes);
-    this.bytes += bytes;
-    if (deadline !== Number.POSITIVE_INFINITY && deadline !== before) this.#schedule(deadline, key);
+    if (slot < 0) entries.add(key, value, version, createdAt, updatedAt, deadline, agent, bytes);
+    else entries.replace(slot, value, version, updatedAt, deadline, agent, bytes);
+    if (isNew) this.#schedule(deadline, key);
   }
 
   /** For `apply`. */
@@ -155,7 +149,6 @@ export class NamespaceState {
     if (slot < 0) return;
     this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, slot);
-    this.bytes -= this.#entries.bytesAt(slot);
     this.#entries.delete(key, slot);
   }
 
@@ -165,7 +158,6 @@ export class NamespaceState {
     this.#captures = undefined;
     this.#sought = undefined;
     this.#entries = new EntryTable();
-    this.bytes = 0;
     this.#deadlines = undefined;
   }
 
@@ -178,6 +170,16 @@ export class NamespaceState {
     this.#captures ??= new Set();
     this.#captures.add(capture);
     return capture;
+  }
+
+  /** Returns the first deadline that its entry still has, and discards those before it. */
+  #firstOf(deadlines: TinyQueue<Deadline>): number {
+    for (let next = deadlines.peek(); next !== undefined; next = deadlines.peek()) {
+      const slot = this.#entries.find(next.key);
+      if (slot >= 0 && this.#entries.expiresAt(slot) === next.at) return next.at;
+      deadlines.pop();
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
   #release(capture: Capture): void {

@@ -28,13 +28,11 @@ const FEW_KEYS = 4;
 const NO_MORE: (Block | undefined)[] = [];
 
 /** Numbers per entry. Those of one entry lie side by side. */
-const NUMBERS = 5;
+const NUMBERS = 4;
 const VERSION = 0;
 const CREATED_AT = 1;
 const UPDATED_AT = 2;
-/** `Infinity`: never. */
-const EXPIRES_AT = 3;
-const BYTES = 4;
+const BYTES = 3;
 
 /** Entries of {@link SLOTS} slots, in columns. */
 interface Block {
@@ -44,6 +42,8 @@ interface Block {
   keys: (string | undefined)[];
   values: (JsonValue | undefined)[];
   numbers: number[];
+  /** Created when the first entry expires. `Infinity`: never. */
+  expiries: number[] | undefined;
   /** Created when the first entry names an agent. */
   agents: (string | null)[] | undefined;
   /** Indexes of the slots that a deletion has freed. */
@@ -62,6 +62,7 @@ interface Block {
  */
 export class EntryTable {
   #size = 0;
+  #bytes = 0;
   /** Created with the fifth key, and kept. Until then all keys are in the first block. */
   #index: KeyIndex | undefined;
   /** Block 0. Most namespaces need no other, which saves them the array of blocks (50 bytes). */
@@ -73,6 +74,11 @@ export class EntryTable {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Estimated bytes of all values. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Returns the slot of a key; -1 if the key is missing. Valid until the next change. */
@@ -104,7 +110,7 @@ export class EntryTable {
 
   /** `Infinity`: never. */
   expiresAt(slot: number): number {
-    return this.#number(slot, EXPIRES_AT);
+    return expiryIn(this.#blockOf(slot), slot & (SLOTS - 1));
   }
 
   bytesAt(slot: number): number {
@@ -115,10 +121,9 @@ export class EntryTable {
     return recordIn(this.#blockOf(slot), slot & (SLOTS - 1));
   }
 
-  /** Writes an entry to the slot of its key, or to a new slot if `slot` is -1. An `expiresAt` of `Infinity`: never. */
-  set(
+  /** Adds the entry of a key that is missing. An `expiresAt` of `Infinity`: never. */
+  add(
     key: string,
-    slot: number,
     value: JsonValue | undefined,
     version: number,
     createdAt: number,
@@ -127,15 +132,63 @@ export class EntryTable {
     agent: string | null,
     bytes: number,
   ): void {
-    if (slot < 0) {
-      this.#add(key, value, version, createdAt, updatedAt, expiresAt, agent, bytes);
-      return;
+    const number = this.#blockWithRoom();
+    let block = this.#block(number);
+    let index = 0;
+    if (block === undefined) {
+      block = newBlock(key, value, [version, createdAt, updatedAt, bytes]);
+      this.#putBlock(number, block);
+    } else if (block.free !== undefined && block.free.length > 0) {
+      index = block.free.pop() as number;
+      block.keys[index] = key;
+      block.values[index] = value;
+      block.numbers[index * NUMBERS + VERSION] = version;
+      block.numbers[index * NUMBERS + CREATED_AT] = createdAt;
+      block.numbers[index * NUMBERS + UPDATED_AT] = updatedAt;
+      block.numbers[index * NUMBERS + BYTES] = bytes;
+    } else {
+      index = block.keys.push(key) - 1;
+      block.values.push(value);
+      block.numbers.push(version, createdAt, updatedAt, bytes);
+      block.expiries?.push(Number.POSITIVE_INFINITY);
+      block.agents?.push(null);
+      if (index === SLOTS - 1) trim(block);
     }
+    if (expiresAt !== Number.POSITIVE_INFINITY || block.expiries !== undefined) setExpiry(block, index, expiresAt);
+    if (agent !== null) setAgent(block, index, agent);
+    block.count += 1;
+    this.#size += 1;
+    this.#bytes += bytes;
+    if (this.#index !== undefined) this.#index.set(key, (number << SLOT_BITS) | index, this.#size);
+    else if (this.#size > FEW_KEYS) this.#index = indexOf(block.keys);
+  }
+
+  /** Replaces the entry in a slot, except for its key and the instant of its creation. */
+  replace(
+    slot: number,
+    value: JsonValue | undefined,
+    version: number,
+    updatedAt: number,
+    expiresAt: number,
+    agent: string | null,
+    bytes: number,
+  ): void {
     const block = this.#blockOf(slot);
     const index = slot & (SLOTS - 1);
+    const { numbers } = block;
+    const at = index * NUMBERS;
     block.values[index] = value;
-    this.#fill(block, index, version, createdAt, updatedAt, expiresAt, bytes);
+    this.#bytes += bytes - (numbers[at + BYTES] as number);
+    numbers[at + VERSION] = version;
+    numbers[at + UPDATED_AT] = updatedAt;
+    numbers[at + BYTES] = bytes;
+    if (expiresAt !== Number.POSITIVE_INFINITY || block.expiries !== undefined) setExpiry(block, index, expiresAt);
     if (agent !== null || block.agents !== undefined) setAgent(block, index, agent);
+  }
+
+  /** Changes the instant at which an entry was created, which {@link EntryTable.replace} leaves unchanged. */
+  setCreatedAt(slot: number, createdAt: number): void {
+    this.#blockOf(slot).numbers[(slot & (SLOTS - 1)) * NUMBERS + CREATED_AT] = createdAt;
   }
 
   /** Deletes an entry and frees its slot. */
@@ -144,6 +197,7 @@ export class EntryTable {
     const index = slot & (SLOTS - 1);
     this.#index?.delete(key);
     this.#size -= 1;
+    this.#bytes -= block.numbers[index * NUMBERS + BYTES] as number;
     block.count -= 1;
     block.keys[index] = undefined;
     block.values[index] = undefined;
@@ -177,41 +231,6 @@ export class EntryTable {
         if (key !== undefined) yield [key, recordIn(block, index)];
       }
     }
-  }
-
-  #add(
-    key: string,
-    value: JsonValue | undefined,
-    version: number,
-    createdAt: number,
-    updatedAt: number,
-    expiresAt: number,
-    agent: string | null,
-    bytes: number,
-  ): void {
-    const number = this.#blockWithRoom();
-    let block = this.#block(number);
-    let index = 0;
-    if (block === undefined) {
-      block = newBlock(key, value, [version, createdAt, updatedAt, expiresAt, bytes]);
-      this.#putBlock(number, block);
-    } else if (block.free !== undefined && block.free.length > 0) {
-      index = block.free.pop() as number;
-      block.keys[index] = key;
-      block.values[index] = value;
-      this.#fill(block, index, version, createdAt, updatedAt, expiresAt, bytes);
-    } else {
-      index = block.keys.push(key) - 1;
-      block.values.push(value);
-      block.numbers.push(version, createdAt, updatedAt, expiresAt, bytes);
-      block.agents?.push(null);
-      if (index === SLOTS - 1) trim(block);
-    }
-    if (agent !== null) setAgent(block, index, agent);
-    block.count += 1;
-    this.#size += 1;
-    if (this.#index !== undefined) this.#index.set(key, (number << SLOT_BITS) | index, this.#size);
-    else if (this.#size > FEW_KEYS) this.#index = indexOf(block.keys);
   }
 
   /**
@@ -249,23 +268,6 @@ export class EntryTable {
     }
   }
 
-  #fill(
-    { numbers }: Block,
-    index: number,
-    version: number,
-    createdAt: number,
-    updatedAt: number,
-    expiresAt: number,
-    bytes: number,
-  ): void {
-    const at = index * NUMBERS;
-    numbers[at + VERSION] = version;
-    numbers[at + CREATED_AT] = createdAt;
-    numbers[at + UPDATED_AT] = updatedAt;
-    numbers[at + EXPIRES_AT] = expiresAt;
-    numbers[at + BYTES] = bytes;
-  }
-
   #blockOf(slot: number): Block {
     return this.#block(slot >> SLOT_BITS) as Block;
   }
@@ -288,7 +290,10 @@ function indexOf(keys: readonly (string | undefined)[]): KeyIndex {
 function newBlock(key: string, value: JsonValue | undefined, numbers: number[]): Block {
   const values: (JsonValue | undefined)[] = [null];
   values[0] = value;
-  return { count: 0, keys: [key], values, numbers, agents: undefined, free: undefined, listed: false };
+  return {
+    ...{ count: 0, keys: [key], values, numbers },
+    ...{ expiries: undefined, agents: undefined, free: undefined, listed: false },
+  };
 }
 
 /** Copies the arrays of a full block. A grown array has spare capacity, a fifth of a key's memory; a copy has none. */
@@ -296,6 +301,16 @@ function trim(block: Block): void {
   block.keys = block.keys.slice();
   block.values = block.values.slice();
   block.numbers = block.numbers.slice();
+  block.expiries = block.expiries?.slice();
+}
+
+function setExpiry(block: Block, index: number, expiresAt: number): void {
+  block.expiries ??= new Array<number>(block.keys.length).fill(Number.POSITIVE_INFINITY);
+  block.expiries[index] = expiresAt;
+}
+
+function expiryIn({ expiries }: Block, index: number): number {
+  return expiries === undefined ? Number.POSITIVE_INFINITY : (expiries[index] as number);
 }
 
 function setAgent(block: Block, index: number, agent: string | null): void {
@@ -303,9 +318,10 @@ function setAgent(block: Block, index: number, agent: string | null): void {
   block.agents[index] = agent;
 }
 
-function recordIn({ values, numbers, agents }: Block, index: number): EntryRecord {
+function recordIn(block: Block, index: number): EntryRecord {
+  const { values, numbers, agents } = block;
   const at = index * NUMBERS;
-  const expiresAt = numbers[at + EXPIRES_AT] as number;
+  const expiresAt = expiryIn(block, index);
   return {
     value: values[index],
     version: numbers[at + VERSION] as number,

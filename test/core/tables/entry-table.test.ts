@@ -18,7 +18,13 @@ function record(n: number): EntryRecord {
 function put(table: EntryTable, key: string, entry: EntryRecord): void {
   const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
   const at = expiresAt ?? Number.POSITIVE_INFINITY;
-  table.set(key, table.find(key), value, version, createdAt, updatedAt, at, agent, bytes);
+  const slot = table.find(key);
+  if (slot < 0) {
+    table.add(key, value, version, createdAt, updatedAt, at, agent, bytes);
+    return;
+  }
+  table.replace(slot, value, version, updatedAt, at, agent, bytes);
+  table.setCreatedAt(slot, createdAt);
 }
 
 describe('a table of entries', () => {
@@ -43,6 +49,7 @@ describe('a table of entries', () => {
             if (slot >= 0) table.delete(one.delete, slot);
           }
           expect(table.size).toBe(model.size);
+          expect(table.bytes).toBe([...model.values()].reduce((sum, { bytes }) => sum + bytes, 0));
         }
         expect(new Map(table)).toEqual(model);
         expect([...table.keys()].sort()).toEqual([...model.keys()].sort());
