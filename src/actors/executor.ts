@@ -75,15 +75,35 @@ export class Executor {
    * crashes the actor.
    */
   execute(state: NamespaceState, event: Request | ExpireEvent, emit: Emit): void {
+    // A refused expiry is retried with the next command at the latest.
+    if (state.nextExpiryAt() <= event.at && !this.#expire(state, event, emit)) return;
+    if (event instanceof Request) this.#executeRequest(state, event, emit);
+  }
+
+  /** Removes the entries that have expired. Returns `false` if that was refused. */
+  #expire(state: NamespaceState, event: Request | ExpireEvent, emit: Emit): boolean {
     const request = event instanceof Request ? event : undefined;
     for (let update = expired(state, event.at); update !== undefined; update = expired(state, event.at)) {
-      // A refused expiry is retried with the next command at the latest.
-      if (!this.#take([update], request)) return;
+      try {
+        this.#take([update]);
+      } catch (error) {
+        request?.fail(toError(error));
+        return false;
+      }
       this.#applyAll(state, [update], emit);
     }
-    if (request === undefined) return;
-    const updates = decided(state, request);
-    if (updates === undefined || !this.#take(updates, request)) return;
+    return true;
+  }
+
+  #executeRequest(state: NamespaceState, request: Request, emit: Emit): void {
+    let updates: PendingUpdate[];
+    try {
+      updates = decide(state, request);
+      this.#take(updates);
+    } catch (error) {
+      request.fail(toError(error));
+      return;
+    }
     this.#applyAll(state, updates, emit);
     acknowledge(state, request, updates);
   }
@@ -159,24 +179,18 @@ export class Executor {
   }
 
   /**
-   * Returns whether primary and log accepted the updates. If not, the request has failed, and log and state are
-   * unchanged: everything that may refuse comes first.
+   * Gives the updates to primary and log. If one of them throws, log and state are unchanged: everything that may refuse
+   * comes first.
    */
-  #take(updates: PendingUpdate[], request: Request | undefined): boolean {
-    try {
-      if (this.#primary !== undefined) {
-        this.#checkLog();
-        writeAllAtOnce(this.#primary, updates);
-      }
-      if (updates.length > 0) this.#log.append(updates);
-      return true;
-    } catch (error) {
-      request?.fail(toError(error));
-      return false;
+  #take(updates: PendingUpdate[]): void {
+    if (this.#primary !== undefined) {
+      this.#checkLog();
+      writeAllAtOnce(this.#primary, updates);
     }
+    if (updates.length > 0) this.#log.append(updates);
   }
 
-  /** Does the same as {@link #take} with an asynchronous primary. */
+  /** Does the same as {@link #take} with an asynchronous primary. Returns `false` if the request has failed. */
   async #takeLater(
     primary: BaseContextCache,
     updates: PendingUpdate[],
@@ -213,18 +227,26 @@ export class Executor {
 
   #applyAll(state: NamespaceState, updates: readonly PendingUpdate[], emit: Emit): void {
     try {
-      for (const update of updates) {
-        this.#apply(state, this.#shown(update));
-        if (emit !== unheard) emit({ type: 'context.updated', update });
-      }
+      // Not `for of`, whose compiled form is too large to be inlined.
+      for (let i = 0; i < updates.length; i += 1) this.#applyOne(state, updates[i] as PendingUpdate, emit);
     } catch (error) {
-      const left = updates.filter(({ position }) => position > state.position);
-      this.#leftUnapplied(
-        state.name,
-        left.map((update) => this.#shown(update)),
-      );
+      this.#leave(state, updates);
       throw error;
     }
+  }
+
+  #applyOne(state: NamespaceState, update: PendingUpdate, emit: Emit): void {
+    this.#apply(state, this.#shown(update));
+    if (emit !== unheard) emit({ type: 'context.updated', update });
+  }
+
+  /** Reports the updates that the log has taken and the state does not show. */
+  #leave(state: NamespaceState, updates: readonly PendingUpdate[]): void {
+    const left = updates.filter(({ position }) => position > state.position);
+    this.#leftUnapplied(
+      state.name,
+      left.map((update) => this.#shown(update)),
+    );
   }
 
   /** Returns the update as the state keeps it. */
@@ -249,10 +271,7 @@ function withoutValue(update: Update): Update {
 }
 
 function acknowledge(state: NamespaceState, request: Request, updates: readonly Update[]): void {
-  const last = updates.at(-1);
-  request.succeed({
-    version: last?.version ?? state.version,
-    position: last?.position ?? state.position,
-    changed: last !== undefined,
-  });
+  const last = updates[updates.length - 1];
+  const { version, position } = last ?? state;
+  request.succeed({ version, position, changed: last !== undefined });
 }

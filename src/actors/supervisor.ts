@@ -222,6 +222,13 @@ export class Supervisor {
   }
 
   #route(request: Request): void {
+    const record = this.registry.inMemory(request.namespace);
+    if (record !== undefined && record.status === 'resident') this.#execute(record, request);
+    else this.#bringAndExecute(request);
+  }
+
+  /** Executes the command of a namespace that is not ready for it: out of memory, new, or restarting. */
+  #bringAndExecute(request: Request): void {
     let record: NamespaceRecord | undefined;
     try {
       record = this.#recordFor(request);
@@ -233,13 +240,16 @@ export class Supervisor {
     if (record === undefined) {
       // Only a set creates a namespace. Any other command changes nothing if it is missing.
       request.succeed({ version: 0, position: 0, changed: false });
-      return;
-    }
-    record.used = true;
-    if (record.status !== 'resident') {
+    } else if (record.status === 'resident') {
+      this.#execute(record, request);
+    } else {
+      record.used = true;
       this.#crashes.hold(record, request);
-      return;
     }
+  }
+
+  #execute(record: NamespaceRecord, request: Request): void {
+    record.used = true;
     this.#hand(record, request);
     if (record.state.version === 0) this.#releaseIfEmpty(record, request);
     if (request.expiresAt !== null || request.steps !== null) this.#scheduleExpiry(record);
@@ -270,18 +280,16 @@ export class Supervisor {
     this.registry.aboutToChange(record);
     const actor = record.actor ?? this.#spawn(record);
     // A drop ends the actor, so the machine handles it.
-    if (request.type !== 'context.drop' && this.#canSkipMailbox(actor) && actor.getSnapshot().value === 'ready') {
-      try {
-        this.#executor.execute(record.state, request, unheard);
-        return;
-      } catch (error) {
-        actor.send(new Crash(error));
-      }
-    } else {
+    if (request.type === 'context.drop' || !this.#canSkipMailbox(actor) || actor.getSnapshot().value !== 'ready') {
       actor.send(request);
+      failIfCrashed(actor, request);
+      return;
     }
-    if (!request.settled && actor.getSnapshot().status === 'error') {
-      request.fail(crashed(actor.getSnapshot().error));
+    try {
+      this.#executor.execute(record.state, request, unheard);
+    } catch (error) {
+      actor.send(new Crash(error));
+      failIfCrashed(actor, request);
     }
   }
 
@@ -368,6 +376,11 @@ export class Supervisor {
     if (!actorId.startsWith(NAMESPACE_ID)) return undefined;
     return this.registry.inMemory(actorId.slice(NAMESPACE_ID.length));
   }
+}
+
+function failIfCrashed(actor: NamespaceActor, request: Request): void {
+  const { status, error } = actor.getSnapshot();
+  if (!request.settled && status === 'error') request.fail(crashed(error));
 }
 
 /** Reports that a namespace cannot be brought to memory and returns the error for its command. */

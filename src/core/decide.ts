@@ -12,17 +12,19 @@ import { createUpdate, type PendingUpdate } from './update.ts';
  * @throws {VersionConflictError} if a condition does not hold. A batch then has no updates at all.
  */
 export function decide(state: NamespaceState, request: Request): PendingUpdate[] {
+  if (request.isWhole) return decideWhole(state, request);
+  const update = decideStep(state, request, request, state.version + 1, state.versionOf(request.key));
+  return update === undefined ? [] : [update];
+}
+
+function decideWhole(state: NamespaceState, request: Request): PendingUpdate[] {
   switch (request.type) {
     case 'context.clear':
       return state.entries.size === 0 ? [] : [clearing(state, request, false)];
     case 'context.drop':
       return state.version === 0 ? [] : [clearing(state, request, true)];
-    case 'context.batch':
+    default:
       return decideBatch(state, request, request.steps ?? []);
-    default: {
-      const update = decideStep(state, request, request, state.version + 1, state.versionOf(request.key));
-      return update === undefined ? [] : [update];
-    }
   }
 }
 
@@ -59,15 +61,7 @@ function decideStep(
   version: number,
   present: number,
 ): PendingUpdate | undefined {
-  if (step.ifVersion >= 0 && step.ifVersion !== present) {
-    const current = state.entries.get(step.key);
-    throw new VersionConflictError(
-      state.name,
-      step.key,
-      step.ifVersion,
-      current === undefined ? undefined : publicEntry(state.name, step.key, current),
-    );
-  }
+  if (step.ifVersion >= 0 && step.ifVersion !== present) throw conflict(state, step);
   const isSet = step.operation === 'set';
   if (!isSet && present === 0) return undefined;
   return createUpdate({
@@ -82,6 +76,12 @@ function decideStep(
     replaced: present,
     bytes: isSet ? step.bytes : 0,
   });
+}
+
+function conflict(state: NamespaceState, { key, ifVersion }: Step): VersionConflictError {
+  const current = state.entries.get(key);
+  const entry = current === undefined ? undefined : publicEntry(state.name, key, current);
+  return new VersionConflictError(state.name, key, ifVersion, entry);
 }
 
 /** Returns the update that removes one entry that has expired at `now`; `undefined` if none has. */

@@ -67,6 +67,11 @@ export class Request implements Step {
     return new Request(type, namespace, at, agent, NO_STEP, steps);
   }
 
+  /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. No key is empty. */
+  get isWhole(): boolean {
+    return this.key === NO_STEP.key;
+  }
+
   get settled(): boolean {
     return this.result !== undefined || this.error !== undefined;
   }

@@ -81,6 +81,10 @@ export class NamespaceRegistry {
    * @throws {ContextCacheError} `LOG_CORRUPT` or `LOG_UNAVAILABLE` if the source cannot be read.
    */
   find(name: string): NamespaceRecord | undefined {
+    return this.#records.get(name) ?? this.#bring(name);
+  }
+
+  #bring(name: string): NamespaceRecord | undefined {
     try {
       const record = this.#lookUp(name);
       if (record !== null) return record;
@@ -245,7 +249,11 @@ export class NamespaceRegistry {
 
   /** Must be called before a namespace is changed. */
   aboutToChange(record: NamespaceRecord): void {
-    if (this.#watchers.size > 0) for (const watcher of this.#watchers) watcher(record);
+    if (this.#watchers.size > 0) this.#announce(record);
+  }
+
+  #announce(record: NamespaceRecord): void {
+    for (const watcher of this.#watchers) watcher(record);
   }
 
   /** Registers the only listener, called when one more namespace is in memory. */
