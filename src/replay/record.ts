@@ -19,6 +19,7 @@ export const RECORD_FORMAT = 1;
 /** The greatest instant that JavaScript accepts as a date. */
 const LAST_INSTANT = 8.64e15;
 const LONGEST_AGENT = 1024;
+const ONE_OF = `one of ${OPERATIONS.join(', ')}`;
 
 /**
  * Refuses records of any other format.
@@ -42,7 +43,7 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
-  need(OPERATIONS.includes(operation as Operation), 'operation', `one of ${OPERATIONS.join(', ')}`);
+  need(OPERATIONS.includes(operation as Operation), 'operation', ONE_OF);
   checkName('namespace', namespace);
   if (operation === 'clear_namespace') need(key === null, 'key', 'null for "clear_namespace"');
   else checkName('key', key);
