@@ -59,9 +59,9 @@ export async function applyLines(options: ApplyOptions): Promise<ApplySummary> {
   }
 }
 
-/** Commands and bytes after which `flush` waits for the disk. */
+/** Commands and characters after which `flush` waits for the disk. */
 const FLUSH_COMMANDS = 4_096;
-const FLUSH_BYTES = 8 * 1024 * 1024;
+const FLUSH_SIZE = 8 * 1024 * 1024;
 
 /** A command in flight, and what it changed. */
 interface Sent extends Slot {
@@ -85,7 +85,7 @@ class ApplyRun {
   #group: Group | undefined;
   readonly #counts = { lines: 0, updates: 0, unchanged: 0, failed: 0 };
   #stopped = false;
-  #unflushed = { commands: 0, bytes: 0 };
+  #unflushed = { commands: 0, size: 0 };
 
   constructor(options: ApplyOptions) {
     this.#options = options;
@@ -215,12 +215,12 @@ class ApplyRun {
   }
 
   #push(line: Line): Sent {
-    const bytes = Buffer.byteLength(line.text ?? '');
+    const size = line.text?.length ?? 0;
     this.#unflushed.commands += 1;
-    this.#unflushed.bytes += bytes;
+    this.#unflushed.size += size;
     const sent = {
       line: line.number,
-      bytes,
+      size,
       ended: false,
       position: 0,
       error: undefined,
@@ -252,9 +252,9 @@ class ApplyRun {
   }
 
   async #flush(): Promise<void> {
-    const { commands, bytes } = this.#unflushed;
-    if (commands < FLUSH_COMMANDS && bytes < FLUSH_BYTES) return;
-    this.#unflushed = { commands: 0, bytes: 0 };
+    const { commands, size } = this.#unflushed;
+    if (commands < FLUSH_COMMANDS && size < FLUSH_SIZE) return;
+    this.#unflushed = { commands: 0, size: 0 };
     await this.#cache.flush();
   }
 }

@@ -1,8 +1,8 @@
 /** A command in flight, and its outcome. */
 export interface Slot {
   readonly line: number;
-  /** Bytes of its line. */
-  readonly bytes: number;
+  /** Characters of its line. */
+  readonly size: number;
   /** `true` when the command has ended. */
   ended: boolean;
   /** Position of the log when the command was done. */
@@ -13,8 +13,8 @@ export interface Slot {
 
 /** Most commands in flight: while one half is written to disk, the other half is read and executed. */
 export const MAX_COMMANDS = 8_192;
-/** Most bytes of their lines; a larger line is sent alone. */
-const MAX_BYTES = 8 * 1024 * 1024;
+/** Most characters of their lines; a longer line is sent alone. */
+const MAX_SIZE = 8 * 1024 * 1024;
 
 /**
  * The commands in flight, a bounded number, in the order they were sent. Their outcomes are taken in that order. Has one
@@ -22,14 +22,14 @@ const MAX_BYTES = 8 * 1024 * 1024;
  */
 export class CommandWindow<Command extends Slot> {
   #slots: Command[] = [];
-  #bytes = 0;
+  #size = 0;
   #ended = false;
   #wakeTaker: (() => void) | undefined;
   #wakeSender: (() => void) | undefined;
 
   /** True if the next command must wait for {@link room}. */
   get full(): boolean {
-    return this.#slots.length >= MAX_COMMANDS || this.#bytes >= MAX_BYTES;
+    return this.#slots.length >= MAX_COMMANDS || this.#size >= MAX_SIZE;
   }
 
   /** True if nothing is in flight. */
@@ -39,7 +39,7 @@ export class CommandWindow<Command extends Slot> {
 
   push(slot: Command): void {
     this.#slots.push(slot);
-    this.#bytes += slot.bytes;
+    this.#size += slot.size;
   }
 
   /** Notes that a command in flight has ended. */
@@ -68,7 +68,7 @@ export class CommandWindow<Command extends Slot> {
     const unfinished = this.#slots.findIndex(({ ended }) => !ended);
     const taken = unfinished < 0 ? this.#slots : this.#slots.slice(0, unfinished);
     this.#slots = unfinished < 0 ? [] : this.#slots.slice(unfinished);
-    for (const { bytes } of taken) this.#bytes -= bytes;
+    for (const { size } of taken) this.#size -= size;
     return taken;
   }
 

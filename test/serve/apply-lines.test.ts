@@ -83,7 +83,7 @@ describe('commands in flight', () => {
 
   test.each([
     ['in number', 10, MAX_COMMANDS],
-    ['in bytes', 1024 * 1024, 8],
+    ['in characters', 1024 * 1024, 8],
   ])('are bounded %s, and come out in the order of their lines', async (_, size, bound) => {
     const { cache, held } = heldCache();
     const interrupted = new AbortController();
