@@ -85,8 +85,8 @@ export async function execute(
 /**
  * Writes the bytes and resolves with the reply of each command; a refused one has an `Error`.
  *
- * One command of the client stands for all: it collects a reply for each time that it was sent. A command object for each
- * would cost as much as ten updates.
+ * One command of the client stands for all: it collects a reply for each time that it was sent. Otherwise each
+ * namespace and each expiring key of a transaction would need a command object with a promise of its own.
  */
 function send(client: Redis, command: typeof Command, { bytes, commands }: Transaction): Promise<readonly unknown[]> {
   const all = new command('transaction', [], { replyEncoding: 'utf8' });
