@@ -1,4 +1,4 @@
-import { type OpenStorage, openClassicLevel, type StorageWrite } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { type OpenStorage, openLevel, type StorageWrite } from '../../src/storage/disk/index/leveldb/level-storage.ts';
 
 /** Outcome of a write: done, refused before it is done, or reported as failed after it was done. */
 export type Fate = 'done' | 'lost' | 'unknown';
@@ -19,10 +19,10 @@ export class FaultStorage {
   /** Awaited before each entry is read. */
   beforeEntry: () => Promise<void> = async () => {};
 
-  readonly open: OpenStorage = async (location, create) => {
+  readonly open: OpenStorage = async (location) => {
     if (this.refuseOpen) throw new Error('injected: cannot open');
     await this.beforeOpen(location);
-    const storage = await openClassicLevel(location, create);
+    const storage = await openLevel(location);
     const beforeEntry = () => this.beforeEntry();
     const beforeClear = () => this.beforeClear();
     this.opened += 1;
@@ -54,9 +54,4 @@ export class FaultStorage {
       },
     };
   };
-}
-
-/** Returns whether the write writes a block of the log. */
-export function isBlock(writes: readonly StorageWrite[]): boolean {
-  return writes.some(({ key }) => key.startsWith('!log!'));
 }

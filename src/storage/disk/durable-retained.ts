@@ -1,22 +1,29 @@
-import type { Clock } from '../../core/clock.ts';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../../core/clock.ts';
 import { TimeSlice } from '../../core/time-slice.ts';
 import type { Holder, Retained, RetentionBounds } from '../retained.ts';
+import { writeBase } from './base/base-file.ts';
 import type { DurablePast } from './durable-past.ts';
-import type { LevelLog } from './log/level-log.ts';
-import { PastTrim } from './past/past-trim.ts';
-import { PAST_KEYS } from './records/past-records.ts';
-import type { StateTable } from './state/state-table.ts';
+import type { DiskIndex } from './index/disk-index.ts';
+import type { StateTable } from './index/state/state-table.ts';
+import type { DiskLog } from './log/disk-log.ts';
+import type { BaseNamespace } from './log/logged-update.ts';
+
+/** Number of updates that are read from the log at a time, where the index does not answer. */
+const READ = 4096;
 
 /** The log and the past of a data directory, as retention works on them. */
 export class DurableRetained implements Retained {
-  readonly #log: LevelLog;
+  readonly #log: DiskLog;
+  readonly #index: DiskIndex;
   readonly #table: StateTable;
   readonly #past: DurablePast;
   readonly #clock: Clock;
 
-  constructor(log: LevelLog, table: StateTable, past: DurablePast, clock: Clock) {
+  constructor(log: DiskLog, index: DiskIndex, past: DurablePast, clock: Clock = systemClock) {
     this.#log = log;
-    this.#table = table;
+    this.#index = index;
+    this.#table = index.table;
     this.#past = past;
     this.#clock = clock;
   }
@@ -29,21 +36,32 @@ export class DurableRetained implements Retained {
     const { begins, since, past } = this.#table;
     const gone = since - begins;
     const limits = [since];
+    // While the index cannot answer, nothing is released for its age or size.
+    const limitBy = (count: () => number) =>
+      limits.push(
+        this.#table.readOr(
+          () => begins + count(),
+          () => since,
+        ),
+      );
     if (keepUpdates !== undefined) limits.push(this.#log.committed - keepUpdates);
-    if (keepMs !== undefined) limits.push(begins + past.times.countUntil(now - keepMs, gone));
-    if (keepBytes !== undefined) limits.push(begins + past.times.countBeyond(keepBytes, gone));
+    if (keepMs !== undefined) limitBy(() => past.times.countUntil(now - keepMs, gone));
+    if (keepBytes !== undefined) limitBy(() => past.times.countBeyond(keepBytes, gone));
     return Math.max(...limits);
   }
 
   instantAt(position: number): number | undefined {
-    const { begins, checkpoint, past } = this.#table;
+    const { begins, checkpoint, past, since } = this.#table;
     if (position > this.#log.committed) return undefined;
-    if (position <= checkpoint) return past.times.upTo(position - begins - 1).at;
-    return this.#log.recent(checkpoint + 1, position).reduce((latest, { at }) => Math.max(latest, at), 0);
+    if (position > checkpoint) return this.#latest(checkpoint, position);
+    return this.#table.readOr(
+      () => past.times.upTo(position - begins - 1).at,
+      () => this.#latest(since, position),
+    );
   }
 
   *holders(): Generator<Holder> {
-    yield { name: 'the state table', position: this.#table.checkpoint };
+    yield { name: 'the index', position: this.#table.checkpoint };
     for (const { name, checkpoint, registered } of this.#log.checkpoints()) {
       yield { name: `follower ${name}${registered ? '' : ' (not running)'}`, position: checkpoint };
     }
@@ -51,15 +69,45 @@ export class DurableRetained implements Retained {
     if (pinned !== undefined) yield { name: 'a view', position: pinned };
   }
 
-  /** Makes the old positions unreadable first, then removes them from the log, and from the past. */
+  /**
+   * Makes the old positions unreadable first. Files of the log are removed only when that frees enough to pay for a base
+   * file, or if `wholly` is true: the index then stops referring to them, and the base takes their place.
+   */
   async trim(position: number, wholly: boolean, signal: AbortSignal): Promise<void> {
-    await this.#table.raiseSince(position);
-    await this.#log.trim(position, signal);
-    const { directory } = this.#log;
-    await new PastTrim(directory, this.#table, position, new TimeSlice(this.#clock, signal)).run();
+    const log = this.#log;
+    const index = this.#index;
+    await index.raiseSince(position);
+    await log.trim(position, signal);
+    if (!wholly && !(await log.releasable(position))) return;
+    await index.trim(position, wholly);
     signal.throwIfAborted();
-    // Removed records lie between kept ones and a compaction rewrites both, so it is done only on request. LevelDB
-    // compacts these records often enough by itself.
-    if (wholly) await directory.compact(PAST_KEYS);
+    // The base must not be ahead of the log after a power cut, also if the log does not wait for the disk.
+    await log.sync();
+    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, this.#namespaces(position, signal));
+    await log.release(position, wholly);
+  }
+
+  async *#namespaces(position: number, signal: AbortSignal): AsyncGenerator<BaseNamespace> {
+    const view = this.#past.at(position);
+    const slice = new TimeSlice(this.#clock, signal);
+    try {
+      for (const name of [...view.names()]) {
+        const state = view.state(name);
+        if (state === undefined) continue;
+        yield { name, version: state.version, position: state.position, entries: state.entries };
+        if (slice.over) await slice.pause();
+      }
+    } finally {
+      view.release?.();
+    }
+  }
+
+  /** Returns the latest instant of the updates after `since` and up to `position`. */
+  #latest(since: number, position: number): number {
+    let latest = 0;
+    for (let from = since + 1; from <= position; from += READ) {
+      for (const { at } of this.#log.recent(from, Math.min(position, from + READ - 1))) latest = Math.max(latest, at);
+    }
+    return latest;
   }
 }

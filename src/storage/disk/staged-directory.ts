@@ -1,9 +1,9 @@
-import { access, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { access, mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../../core/clock.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
-import { LevelLog } from './log/level-log.ts';
-import { StateTable } from './state/state-table.ts';
+import { DataDirectory } from './data-directory.ts';
+import { nodeFiles } from './files.ts';
 
 /** Folder beside the database of a data directory; holds a database that is being built. */
 const STAGING = 'replaying';
@@ -20,17 +20,15 @@ export interface StagingSettings {
  * none. The next call removes the folder of a killed process.
  */
 export class StagedDirectory {
-  readonly log: LevelLog;
-  readonly table: StateTable;
+  readonly directory: DataDirectory;
   readonly #path: string;
   /** The outermost folder that was created for it; `undefined` if the directory existed. */
   readonly #created: string | undefined;
 
-  private constructor(path: string, created: string | undefined, log: LevelLog, table: StateTable) {
+  private constructor(path: string, created: string | undefined, directory: DataDirectory) {
     this.#path = path;
     this.#created = created;
-    this.log = log;
-    this.table = table;
+    this.directory = directory;
   }
 
   /**
@@ -46,32 +44,34 @@ export class StagedDirectory {
     const created = await mkdir(path, { recursive: true, mode: 0o700 }).catch((cause) => {
       throw unusable(path, cause);
     });
-    const log = await LevelLog.open({ dataDir: join(path, STAGING), clock, sync });
-    try {
-      return new StagedDirectory(path, created, log, await StateTable.open(log, { clock }));
-    } catch (error) {
-      await log.close();
-      throw error;
-    }
+    const directory = await DataDirectory.open({ dataDir: join(path, STAGING), clock, sync });
+    return new StagedDirectory(path, created, directory);
   }
 
   /** Turns the folder into the directory's database. */
   async finish(): Promise<void> {
-    await this.log.close();
+    await this.#index();
+    await this.directory.close();
     try {
       await rename(join(this.#path, STAGING, 'db'), join(this.#path, 'db'));
     } catch (cause) {
       if (await exists(join(this.#path, 'db'))) throw notEmpty(this.#path, cause);
       throw unusable(this.#path, cause);
     }
-    await syncDirectory(this.#path);
+    await nodeFiles.syncDirectory(this.#path);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
+  }
+
+  /** Writes the index, so that the directory opens at once. It can be rebuilt, so a failure does not matter. */
+  async #index(): Promise<void> {
+    await this.directory.openIndex();
+    await this.directory.index.fold(this.directory.log.committed).catch(() => undefined);
   }
 
   /** Restores the directory to what it was. May be called twice, and after {@link StagedDirectory.finish}. */
   async discard(): Promise<void> {
     // A failure to write does not matter any more.
-    await this.log.close().catch(() => undefined);
+    await this.directory.close().catch(() => undefined);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
     // Fails if a folder holds anything, which then belongs to the user.
     for (let folder = this.#path; ; folder = dirname(folder)) {
@@ -89,22 +89,13 @@ async function removeLeftovers(path: string): Promise<void> {
   const leftovers = join(path, STAGING);
   if (!(await exists(leftovers))) return;
   try {
-    const log = await LevelLog.open({ dataDir: leftovers });
-    await log.close();
+    const unlock = await nodeFiles.lock(join(leftovers, 'db', 'lock'), path);
+    await unlock();
   } catch (error) {
     // Any other fault does not matter: the folder is removed.
     if (error instanceof ContextCacheError && error.code === 'DIRECTORY_LOCKED') throw error;
   }
   await rm(leftovers, { recursive: true, force: true });
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function exists(path: string): Promise<boolean> {

@@ -6,8 +6,8 @@ import { pathToFileURL } from 'node:url';
 
 const [dist, dataDir, seed, most] = process.argv.slice(2);
 const load = (path) => import(pathToFileURL(join(dist, path)).href);
-const { LevelLog } = await load('src/storage/disk/log/level-log.js');
-const { StateTable } = await load('src/storage/disk/state/state-table.js');
+const { DataDirectory } = await load('src/storage/disk/data-directory.js');
+const { systemClock } = await load('src/core/clock.js');
 const { createUpdate } = await load('src/core/update.js');
 
 let random = Number(seed) >>> 0;
@@ -16,15 +16,15 @@ const upTo = (limit) => {
   return (random >>> 8) % limit;
 };
 
-const log = await LevelLog.open({ dataDir });
-const table = await StateTable.open(log);
-const follower = log.follower('checkpointer');
+const directory = await DataDirectory.open({ dataDir, clock: systemClock });
+const { log } = directory;
+await directory.openIndex();
 let commits = 0;
 log.onCommit(() => {
   commits += 1;
   process.stdout.write(`${log.committed}\n`);
 });
-keepTable();
+keepIndex();
 
 for (let inFlight = 0; inFlight < 20; inFlight += 1) write();
 
@@ -52,13 +52,9 @@ async function write() {
   }
 }
 
-async function keepTable() {
+async function keepIndex() {
   for (;;) {
-    const batch = await follower.read(1000);
-    if (batch === undefined) await new Promise((resolve) => setImmediate(resolve));
-    else {
-      await table.applyUpdates(batch.updates, batch.through);
-      await follower.save(batch.through);
-    }
+    if (log.committed > directory.index.table.checkpoint) await directory.index.fold(log.committed);
+    else await new Promise((resolve) => setImmediate(resolve));
   }
 }

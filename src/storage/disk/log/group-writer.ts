@@ -2,129 +2,28 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { Update } from '../../../core/update.ts';
-import { weigh } from '../../update-ring.ts';
-import type { LevelDirectory } from '../leveldb/level-directory.ts';
-import type { StorageWrite } from '../leveldb/level-storage.ts';
-import { corrupt } from '../leveldb/sealed.ts';
-import { blockPosition, encodeBlocks } from '../records/block-codec.ts';
-import { lastPosition } from './block-reader.ts';
+import { unavailable } from '../../log-errors.ts';
+
+import { type CommitGroup, GroupQueue } from './commit-group.ts';
+import { CONTINUED, encodeFrame, NOTE } from './frame.ts';
+import type { Note, Notes } from './notes.ts';
 import { RetryLoop } from './retry-loop.ts';
+import type { SegmentWriter } from './segment-writer.ts';
+import { writeUpdate } from './update-record.ts';
 
-/** Updates that are committed together, and the promise of those that wait for it. */
-export class CommitGroup {
-  readonly updates: Update[] = [];
-  /** Estimated bytes of the updates. */
-  bytes = 0;
-  /** First positions of its blocks, set when it is written. */
-  blocks: readonly number[] = [];
-  /** `true` once it is being written: it then accepts no more updates. */
-  sealed = false;
-  #outcome: 'open' | 'committed' | Error = 'open';
-  #settled: Promise<void> | undefined;
-  #resolve: (() => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
-
-  /** Position of the last update; 0 for an empty group. */
-  get last(): number {
-    return this.updates.at(-1)?.position ?? 0;
-  }
-
-  add(update: Update): void {
-    this.updates.push(update);
-    this.bytes += weigh(update);
-  }
-
-  /** Returns a promise that settles with the group; all waiters share it. Its rejection may stay unhandled. */
-  whenSettled(): Promise<void> {
-    if (this.#settled === undefined) {
-      const outcome = this.#outcome;
-      this.#settled = new Promise((resolve, reject) => {
-        if (outcome === 'committed') resolve();
-        else if (outcome !== 'open') reject(outcome);
-        this.#resolve = resolve;
-        this.#reject = reject;
-      });
-      // The failure also reaches `onStatus`. A writer that does not wait must not crash the process.
-      this.#settled.catch(() => undefined);
-    }
-    return this.#settled;
-  }
-
-  commit(): void {
-    if (this.#outcome === 'open') this.#outcome = 'committed';
-    this.#resolve?.();
-  }
-
-  /** Rejects present and later waiters: the outcome of the group is not known. */
-  fail(error: Error): void {
-    if (this.#outcome === 'open') this.#outcome = error;
-    this.#reject?.(error);
-  }
-}
-
-/**
- * A group larger than this accepts no more updates, so that no single write blocks the event loop or the disk for long.
- */
-const LARGE_GROUP_BYTES = 16 * 1024 * 1024;
-
-/** The groups that wait to be committed, oldest first. Updates appended as one unit are always in the same group. */
-export class GroupQueue {
-  readonly #groups: CommitGroup[] = [];
-  #bytes = 0;
-
-  /** Estimated bytes of all waiting updates. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Number of waiting updates. */
-  get count(): number {
-    return this.#groups.reduce((sum, group) => sum + group.updates.length, 0);
-  }
-
-  /** The group to be committed next. */
-  get first(): CommitGroup | undefined {
-    return this.#groups[0];
-  }
-
-  add(updates: readonly Update[]): void {
-    let group = this.#groups.at(-1);
-    if (group === undefined || group.sealed || group.bytes > LARGE_GROUP_BYTES) {
-      group = new CommitGroup();
-      this.#groups.push(group);
-    }
-    const before = group.bytes;
-    for (const update of updates) group.add(update);
-    this.#bytes += group.bytes - before;
-  }
-
-  /** Removes the first group. */
-  shift(): void {
-    this.#bytes -= this.#groups.shift()?.bytes ?? 0;
-  }
-
-  /** Iterates over the waiting updates from a position on. */
-  *updatesFrom(position: number): Generator<Update> {
-    for (const { last, updates } of this.#groups) {
-      if (last >= position) for (const update of updates) if (update.position >= position) yield update;
-    }
-  }
-
-  /** Returns the group that holds the position. */
-  holding(position: number): CommitGroup | undefined {
-    return this.#groups.find((group) => position <= group.last);
-  }
-
-  fail(error: Error): void {
-    for (const group of this.#groups) group.fail(error);
-  }
+/** A caller that waits until a note is written. */
+interface Waiter {
+  resolve(): void;
+  reject(error: Error): void;
 }
 
 /** Dependencies and callbacks of a {@link GroupWriter}. */
 export interface GroupWriterOptions {
-  readonly directory: LevelDirectory;
+  readonly segments: SegmentWriter;
+  readonly notes: Notes;
+  /** The directory, for messages. */
+  readonly path: string;
   readonly clock: Clock;
-  readonly sync: boolean;
   committed(): number;
   onCommit(group: CommitGroup): void;
   onStatus(status: 'ready' | 'degraded', cause?: Error): void;
@@ -132,12 +31,18 @@ export interface GroupWriterOptions {
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
+/** A frame takes no further update beyond these. */
+const FRAME_UPDATES = 4096;
+const FRAME_BYTES = 1024 * 1024;
+/** Checkpoints that nothing else is written with are written after this time. */
+const CHECKPOINT_MS = 1000;
 
 /**
- * Writes groups of updates to the log on disk, one at a time and in order, and recovers the storage after a failure.
+ * Writes groups of updates and notes to the log on disk, one write at a time and in order, and recovers after a failure.
  *
- * Invariant: a group leaves the queue only when it is committed. After a failure the first group is therefore the one
- * whose outcome is not known, and the queue is all that can be missing on disk.
+ * Invariant: a group leaves the queue only when it is committed. After a failed write the outcome of the first group is not
+ * known. Recovery starts a new file right behind the last committed update, which makes void what the old file may hold beyond,
+ * and writes the whole queue there. So nothing has to be read, and no sync that failed is tried again.
  */
 export class GroupWriter {
   readonly queue = new GroupQueue();
@@ -146,10 +51,12 @@ export class GroupWriter {
   #writing: Promise<void> | undefined;
   #recovery: RetryLoop | undefined;
   #closing = false;
+  /** Those who wait until a note is written. */
+  #noteWaiters: Waiter[] = [];
+  #checkpointTimer: unknown;
 
   constructor(options: GroupWriterOptions) {
     this.#options = options;
-    options.directory.onBroken.add((cause) => this.#degrade(cause));
   }
 
   /** The reason why nothing can be written at present; `undefined` if writing works. */
@@ -164,50 +71,181 @@ export class GroupWriter {
   }
 
   /**
+   * Changes the notes and writes them. Resolves when the disk has them.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE`: nothing has changed; `OUTCOME_UNKNOWN`.
+   */
+  async writeNotes(change = () => {}): Promise<void> {
+    this.#assertReady();
+    change();
+    if (!this.#options.notes.changed && this.#noteWaiters.length === 0) return;
+    const written = new Promise<void>((resolve, reject) => this.#noteWaiters.push({ resolve, reject }));
+    this.#writing ??= this.#writeAll();
+    await written;
+  }
+
+  /** Writes changed checkpoints with the next group, or after a while. */
+  writeCheckpoints(): void {
+    const { clock } = this.#options;
+    if (this.#checkpointTimer !== undefined || this.#closing) return;
+    this.#checkpointTimer = clock.setTimeout(() => {
+      this.#checkpointTimer = undefined;
+      if (this.#degraded === undefined) this.writeNotes().catch(() => undefined);
+    }, CHECKPOINT_MS);
+    clock.unref?.(this.#checkpointTimer);
+  }
+
+  /**
+   * Makes everything that was written durable.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE`.
+   */
+  async flush(): Promise<void> {
+    await this.#exclusively(() => this.#options.segments.flush());
+  }
+
+  /** Starts a new file with the next update. */
+  async roll(): Promise<void> {
+    await this.#exclusively(() => this.#begin());
+  }
+
+  /**
    * Writes what is left, with one more attempt if the storage has failed.
    *
    * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if that fails.
    */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#options.clock.clearTimeout(this.#checkpointTimer);
     await this.#writing;
     await this.#recovery?.stop();
-    if (this.#degraded === undefined || this.queue.count === 0) return;
     try {
-      await this.#recover();
+      if (this.#degraded !== undefined && this.queue.count > 0) await this.#recover();
     } catch (thrown) {
       const cause = toError(thrown);
-      const lost = `${this.queue.count} updates could not be written to ${this.#options.directory.path}`;
+      const lost = `${this.queue.count} updates could not be written to ${this.#options.path}`;
       throw new ContextCacheError('OUTCOME_UNKNOWN', `${lost}: ${cause.message}`, { cause });
     }
+    if (this.#degraded === undefined) await this.#writeEnd().catch((cause) => this.#degrade(toError(cause)));
+  }
+
+  /**
+   * States that everything before it was on disk. This distinguishes damage at the end from a write that was cut off. A log
+   * that was only read stays as it is.
+   */
+  async #writeEnd(): Promise<void> {
+    const { segments } = this.#options;
+    await segments.flush();
+    await this.#writeFrames([], segments.hasWritten);
   }
 
   async #writeAll(): Promise<void> {
     try {
       // Waits one turn before each write, so that everything that waited for the last write is in the next one.
-      for (await nextTurn(); this.queue.first !== undefined && this.#degraded === undefined; await nextTurn()) {
-        await this.#write(this.queue.first);
-      }
+      for (await nextTurn(); this.#hasWork && this.#degraded === undefined; await nextTurn()) await this.#writeNext();
     } catch (thrown) {
-      // Does nothing if the storage itself failed: the directory then knows already.
-      this.#options.directory.fail(toError(thrown));
+      this.#degrade(toError(thrown));
     } finally {
       this.#writing = undefined;
     }
   }
 
-  async #write(group: CommitGroup): Promise<void> {
-    group.sealed = true;
-    const writes: StorageWrite[] = [];
-    const blocks: number[] = [];
-    for (const block of encodeBlocks(group.updates)) {
-      if (writes.length > 0) await nextTurn();
-      writes.push({ type: 'put', key: block.key, value: block.bytes });
-      blocks.push(blockPosition(block.key));
+  get #hasWork(): boolean {
+    return this.queue.first !== undefined || this.#noteWaiters.length > 0;
+  }
+
+  /** Runs a task between two writes. */
+  async #exclusively(task: () => Promise<void>): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing;
+    this.#assertReady();
+    const running = task();
+    this.#writing = running
+      .catch((thrown) => this.#degrade(toError(thrown)))
+      .finally(() => {
+        this.#writing = undefined;
+        if (this.#hasWork && this.#degraded === undefined) this.#writing = this.#writeAll();
+      });
+    await running.catch((thrown) => {
+      throw unavailable(this.#options.path, toError(thrown));
+    });
+  }
+
+  #assertReady(): void {
+    if (this.#degraded !== undefined) throw unavailable(this.#options.path, this.#degraded);
+  }
+
+  async #writeNext(): Promise<void> {
+    const { segments } = this.#options;
+    if (segments.isFull) await this.#begin();
+    const group = this.queue.first;
+    const waiters = this.#noteWaiters;
+    this.#noteWaiters = [];
+    try {
+      await this.#writeFrames(group === undefined ? [] : await this.#encode(group), waiters.length > 0);
+    } catch (error) {
+      this.#noteWaiters.push(...waiters);
+      throw error;
     }
-    group.blocks = blocks;
-    await this.#options.directory.write(writes, this.#options.sync);
-    this.#commit(group);
+    for (const { resolve } of waiters) resolve();
+    if (group !== undefined) this.#commit(group);
+  }
+
+  /** Starts a new file behind the last committed update. */
+  async #begin(): Promise<void> {
+    const { segments, notes, committed } = this.#options;
+    const waiters = this.#noteWaiters;
+    this.#noteWaiters = [];
+    await segments.begin(committed() + 1, notes.heading(committed())).catch((error) => {
+      this.#noteWaiters.push(...waiters);
+      throw error;
+    });
+    for (const { resolve } of waiters) resolve();
+  }
+
+  /** Writes the frames of a group, with a note in front if something changed. `always`: writes a note in any case. */
+  async #writeFrames(frames: readonly Buffer[], always: boolean): Promise<void> {
+    const { segments, notes, committed } = this.#options;
+    if (frames.length === 0 && !notes.changed && !always) return;
+    if (!notes.changed && !always) return segments.write(frames, committed() + 1);
+    const note = notes.changes(committed());
+    try {
+      await segments.write([this.#noteFrame(note), ...frames], committed() + 1);
+    } catch (error) {
+      notes.restore(note);
+      throw error;
+    }
+  }
+
+  #noteFrame(note: Note): Buffer {
+    const { segments, committed } = this.#options;
+    return encodeFrame({ position: committed(), flags: NOTE, synced: segments.synced, count: 0 }, (to) =>
+      to.value(note),
+    );
+  }
+
+  /** Encodes a group in frames of bounded size, with turns of the event loop in between. */
+  async #encode(group: CommitGroup): Promise<Buffer[]> {
+    group.sealed = true;
+    const { updates } = group;
+    const { synced } = this.#options.segments;
+    const frames: Buffer[] = [];
+    for (let start = 0; start < updates.length; ) {
+      if (start > 0) await nextTurn();
+      let end = start;
+      for (let bytes = 0; end < updates.length && bytes < FRAME_BYTES && end - start < FRAME_UPDATES; end += 1) {
+        bytes += (updates[end] as Update).bytes;
+      }
+      const flags = end < updates.length ? CONTINUED : 0;
+      const { position } = updates[start] as Update;
+      const from = start;
+      frames.push(
+        encodeFrame({ position, flags, synced, count: end - from }, (to) => {
+          for (let i = from; i < end; i += 1) writeUpdate(to, updates[i] as Update);
+        }),
+      );
+      start = end;
+    }
+    return frames;
   }
 
   #commit(group: CommitGroup): void {
@@ -218,14 +256,14 @@ export class GroupWriter {
   #degrade(cause: Error): void {
     if (this.#degraded !== undefined) return;
     this.#degraded = cause;
-    this.queue.fail(
-      new ContextCacheError(
-        'OUTCOME_UNKNOWN',
-        `The log failed while writing this update (${cause.message}). It is visible in memory and is written as ` +
-          'soon as the storage works again; a crash before that loses it.',
-        { cause },
-      ),
+    const unknown = new ContextCacheError(
+      'OUTCOME_UNKNOWN',
+      `The log failed while writing this update (${cause.message}). It is visible in memory and is written as ` +
+        'soon as the storage works again; a crash before that loses it.',
+      { cause },
     );
+    this.queue.fail(unknown);
+    for (const { reject } of this.#noteWaiters.splice(0)) reject(unknown);
     this.#options.onStatus('degraded', cause);
     if (this.#closing) return;
     this.#recovery = new RetryLoop({
@@ -248,27 +286,10 @@ export class GroupWriter {
   async #recover(): Promise<void> {
     // The write loop ends by itself: its write has failed, or it sees `degraded`.
     await this.#writing;
-    await this.#options.directory.reopen();
-    await this.#settleDoubt();
-    while (this.queue.first !== undefined) await this.#write(this.queue.first);
-    // A write of another user of the directory may have failed on the new handle meanwhile.
-    if (this.#options.directory.broken !== undefined) throw this.#options.directory.broken;
+    await this.#begin();
+    while (this.queue.first !== undefined) await this.#writeNext();
     this.#degraded = undefined;
     this.#recovery = undefined;
     this.#options.onStatus('ready');
-  }
-
-  /** Commits the first group if it is on disk after all. A batch is stored as a whole or not at all. */
-  async #settleDoubt(): Promise<void> {
-    const { directory } = this.#options;
-    const doubted = this.queue.first;
-    const committed = this.#options.committed();
-    // A log that was trimmed to its end may have no block.
-    const last = Math.max((await lastPosition(directory)) ?? 0, directory.identity.begin);
-    if (last === committed) return;
-    if (doubted === undefined || doubted.last !== last) {
-      throw corrupt(`The log in ${directory.path} ends at position ${last} although ${committed} was committed`);
-    }
-    this.#commit(doubted);
   }
 }

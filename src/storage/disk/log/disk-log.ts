@@ -1,34 +1,27 @@
+import { resolve } from 'node:path';
 import { type Clock, systemClock } from '../../../core/clock.ts';
 import type { PendingUpdate, Update } from '../../../core/update.ts';
 import type { ConfigStore } from '../../config-store.ts';
-import {
-  closed,
-  isFollowed,
-  noSuchCheckpoint,
-  notAppended,
-  notAtHand,
-  notEmpty,
-  notHeld,
-  overloaded,
-  unavailable,
-} from '../../log-errors.ts';
+import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from '../../log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from '../../log-signals.ts';
 import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../../update-log.ts';
 import { type RingCapacity, UpdateRing } from '../../update-ring.ts';
-import { LevelConfigStore } from '../leveldb/level-config-store.ts';
-import { LevelDirectory } from '../leveldb/level-directory.ts';
-import { type OpenStorage, openClassicLevel } from '../leveldb/level-storage.ts';
-import { BlockIndex } from './block-index.ts';
-import { BlockReader, blockBegin, findHead, removeBlocks } from './block-reader.ts';
-import { Checkpoints } from './checkpoints.ts';
-import { type CommitGroup, GroupWriter } from './group-writer.ts';
-import { LevelFollower } from './level-follower.ts';
+import { type Files, nodeFiles } from '../files.ts';
+import type { CommitGroup } from './commit-group.ts';
+import { DiskFollowers } from './disk-follower.ts';
+import type { LogFileNames } from './file-log.ts';
+import { GroupWriter } from './group-writer.ts';
+import { LogReader } from './log-reader.ts';
+import type { UpdateLocation } from './logged-update.ts';
+import { LogSettings, type Notes } from './notes.ts';
+import { type OpenedLog, openLog } from './open-log.ts';
+import { releasableBytes, releaseSegments } from './release.ts';
 
 /**
- * Options of {@link LevelLog.open}. The capacities bound the latest updates that are kept in memory for followers. If
+ * Options of {@link DiskLog.open}. The capacities bound the latest updates that are kept in memory for followers. If
  * `capacityUpdates` is not given, 16,384 are kept, and up to 65,536 while a follower has not received them.
  */
-export interface LevelLogOptions extends RingCapacity {
+export interface DiskLogOptions extends RingCapacity {
   /** The data directory. Created with mode 0700 if it does not exist. Used by one process at a time. */
   readonly dataDir: string;
   /** Times the back-off after a failure. Default: the system clock. */
@@ -42,16 +35,8 @@ export interface LevelLogOptions extends RingCapacity {
   readonly maxPendingBytes?: number | undefined;
   /** Receives what a listener throws. Default: thrown outside the log, as an uncaught exception. */
   readonly onError?: ErrorHandler | undefined;
-  /** Opens the storage engine. Default: LevelDB. */
-  readonly openStorage?: OpenStorage | undefined;
-}
-
-/** Parts that {@link LevelLog.open} has read. */
-interface Opened {
-  readonly directory: LevelDirectory;
-  readonly configStore: ConfigStore;
-  readonly checkpoints: Checkpoints;
-  readonly head: number;
+  /** The file system. Default: that of the machine. */
+  readonly files?: Files | undefined;
 }
 
 const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
@@ -71,40 +56,45 @@ const READ_GROUP = 4096;
  *
  * @example
  * ```ts
- * const log = await LevelLog.open({ dataDir: './context' });
+ * const log = await DiskLog.open({ dataDir: './context' });
  * const set = { namespace: 'auth', version: 1, operation: 'set', key: 'token', value: 't-1', bytes: 5 } as const;
  * log.append([createUpdate({ ...set, at: clock.now() })]);
  * await log.flush();
  * await log.close();
  * ```
  */
-export class LevelLog implements UpdateLog {
+export class DiskLog implements UpdateLog {
   readonly durable = true;
-  /** The directory, shared with the state table. */
-  readonly directory: LevelDirectory;
+  /** Absolute path of the data directory. */
+  readonly dataDir: string;
   /** Topics, backup settings and the like. */
   readonly configStore: ConfigStore;
+  readonly #opened: OpenedLog;
+  readonly #notes: Notes;
   readonly #maxPendingBytes: number;
-  readonly #checkpoints: Checkpoints;
   readonly #signals: LogSignals;
   readonly #writer: GroupWriter;
   /** The latest committed updates. */
   readonly #tail: UpdateRing;
   /** Number of updates that stay in the tail even if every follower has received them. */
   readonly #kept: number;
-  readonly #followers = new Map<string, LevelFollower>();
-  #blocks: BlockIndex | undefined;
+  readonly #followers: DiskFollowers;
   #status: LogStatus = 'ready';
   #head: number;
   #committed: number;
+  #base: number;
+  readonly #sync: boolean;
   #beginning = false;
+  #beforeRelease: () => Promise<void> = async () => {};
   #closing: Promise<void> | undefined;
 
-  private constructor(options: LevelLogOptions, opened: Opened) {
-    this.directory = opened.directory;
-    this.configStore = opened.configStore;
+  private constructor(options: DiskLogOptions, opened: OpenedLog) {
+    this.dataDir = opened.dataDir;
+    this.#opened = opened;
+    this.#notes = opened.notes;
+    this.#base = opened.base;
+    this.#sync = options.sync ?? true;
     this.#maxPendingBytes = options.maxPendingBytes ?? DEFAULT_PENDING_BYTES;
-    this.#checkpoints = opened.checkpoints;
     this.#signals = new LogSignals(options.onError ?? throwOutside);
     this.#head = opened.head;
     this.#committed = opened.head;
@@ -112,36 +102,40 @@ export class LevelLog implements UpdateLog {
     this.#tail = new UpdateRing(opened.head, { capacityUpdates, capacityBytes });
     this.#kept = Math.min(capacityUpdates, KEPT_UPDATES);
     this.#writer = new GroupWriter({
-      directory: opened.directory,
+      segments: opened.writer,
+      notes: opened.notes,
+      path: opened.dataDir,
       clock: options.clock ?? systemClock,
-      sync: options.sync ?? true,
       committed: () => this.#committed,
       onCommit: (group) => this.#commit(group),
       onStatus: (status, cause) => this.#changeStatus(status, cause),
     });
+    this.#followers = new DiskFollowers({
+      notes: opened.notes,
+      head: () => this.#head,
+      committed: () => this.#committed,
+      assertOpen: () => this.#assertOpen(),
+      reader: () => new LogReader(opened.segments),
+      slice: (from, limit, reader) => this.#slice(from, this.#committed, limit, reader),
+      writeCheckpoints: () => this.#writer.writeCheckpoints(),
+      writeNotes: (change) => this.#writeNotes(change),
+    });
+    this.configStore = new LogSettings(opened.notes, (change) => this.#writeNotes(change));
   }
 
   /**
-   * Opens the log of a data directory, or creates it. Reads only the end of the log.
+   * Opens the log of a data directory, or creates it. Reads only the last of its files.
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED` if another process uses it, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`,
    *   `LOG_UNAVAILABLE` if the directory cannot be used.
    */
-  static async open(options: LevelLogOptions): Promise<LevelLog> {
-    const directory = await LevelDirectory.open(options.dataDir, options.openStorage ?? openClassicLevel);
-    try {
-      const head = await findHead(directory);
-      const checkpoints = await Checkpoints.open(directory, head);
-      const configStore = await LevelConfigStore.open(directory);
-      return new LevelLog(options, { directory, configStore, checkpoints, head });
-    } catch (error) {
-      await directory.close();
-      throw error;
-    }
+  static async open(options: DiskLogOptions): Promise<DiskLog> {
+    const { dataDir, files = nodeFiles, sync = true } = options;
+    return new DiskLog(options, await openLog(files, resolve(dataDir), sync));
   }
 
   get id(): string {
-    return this.directory.identity.id;
+    return this.#notes.id;
   }
 
   get status(): LogStatus {
@@ -157,12 +151,26 @@ export class LevelLog implements UpdateLog {
   }
 
   get first(): number {
-    return this.directory.identity.begin + 1;
+    return this.#notes.begin + 1;
+  }
+
+  get files(): Files {
+    return this.#opened.files;
+  }
+
+  /** Folder of the log, the base and the index. */
+  get path(): string {
+    return this.#opened.path;
+  }
+
+  /** The log's files at present, for a reader of its own. */
+  names(): LogFileNames {
+    return { base: this.#base, firsts: this.#opened.segments.firsts };
   }
 
   append(updates: readonly PendingUpdate[]): void {
     this.#assertOpen();
-    if (this.#status !== 'ready' || this.#beginning) throw unavailable(this.directory.path, this.#writer.degraded);
+    if (this.#status !== 'ready' || this.#beginning) throw unavailable(this.dataDir, this.#writer.degraded);
     if (this.#writer.queue.bytes > this.#maxPendingBytes) throw overloaded(this.#maxPendingBytes);
     if (updates.length === 0) return;
     for (const update of updates) {
@@ -198,19 +206,12 @@ export class LevelLog implements UpdateLog {
   }
 
   /**
-   * Makes {@link LevelLog.recent} work for everything after the position that `trailed()` returns, which only
-   * increases. Must be called before anything is appended.
-   */
-  async keepRecent(trailed: () => number): Promise<void> {
-    this.#blocks = await BlockIndex.open(this.directory, trailed);
-  }
-
-  /**
-   * Returns what was appended, committed or not, between two positions, both inclusive. `from` must be after the
-   * position that {@link LevelLog.keepRecent} trails.
+   * Returns what was appended, committed or not, between two positions, both inclusive; also from before `first` as long as
+   * the files hold it.
    */
   recent(from: number, to: number): Update[] {
-    const updates = from < this.#tail.first ? (this.#blocks?.read(from, Math.min(to, this.#tail.first - 1)) ?? []) : [];
+    const old = Math.min(to, this.#tail.first - 1, this.#committed);
+    const updates = from <= old ? this.#opened.segments.readAll(from, old) : [];
     const next = Math.max(from, this.#tail.first);
     if (next <= this.#committed) {
       for (const update of this.#tail.slice(next, Math.min(to, this.#committed), to - next + 1)) updates.push(update);
@@ -222,75 +223,94 @@ export class LevelLog implements UpdateLog {
     return updates;
   }
 
+  /** Reads an update by its location in the files. */
+  updateAt(position: number, location: UpdateLocation): Update {
+    return this.#opened.segments.updateAt(position, location);
+  }
+
   follower(name: string, start = 0): LogFollower {
-    const known = this.#followers.get(name);
-    if (known !== undefined) return known;
-    const follower = new LevelFollower(name, this.#checkpoints.get(name) ?? start, this.first - 1, {
-      checkpoints: this.#checkpoints,
-      reader: new BlockReader(this.directory),
-      head: () => this.#head,
-      committed: () => this.#committed,
-      assertOpen: () => this.#assertOpen(),
-      slice: (from, limit, reader) => this.#slice(from, this.#committed, limit, reader),
-      remove: () => this.#followers.delete(name),
-    });
-    this.#followers.set(name, follower);
-    return follower;
+    return this.#followers.follower(name, start);
   }
 
   checkpoints(): FollowerCheckpoint[] {
-    const checkpoints = Array.from(this.#followers.values(), ({ name, checkpoint }) => ({
-      name,
-      checkpoint,
-      registered: true,
-    }));
-    for (const [name, checkpoint] of this.#checkpoints.entries()) {
-      if (!this.#followers.has(name)) checkpoints.push({ name, checkpoint, registered: false });
-    }
-    return checkpoints;
+    return this.#followers.checkpoints();
   }
 
   async forget(name: string): Promise<void> {
     this.#assertOpen();
-    if (this.#followers.has(name)) throw isFollowed(name);
-    if (this.#checkpoints.get(name) === undefined) throw noSuchCheckpoint(name);
-    this.#checkpoints.delete(name);
-    await this.#checkpoints.flush();
+    await this.#followers.forget(name);
   }
 
-  /** Releases whole blocks, including what an interrupted trim has left behind. */
-  async trim(position: number, signal?: AbortSignal): Promise<void> {
+  async #writeNotes(change: () => void): Promise<void> {
     this.#assertOpen();
-    let begin = await blockBegin(this.directory, this.#mayGo(position));
-    // A follower may have registered meanwhile. From here until `first` is raised there is no further turn of the event
-    // loop.
-    while (begin > this.#mayGo(position)) begin = await blockBegin(this.directory, this.#mayGo(position));
-    // Written with the checkpoints that permit it: these are otherwise written in the background, and a crash must not
-    // leave older ones.
-    await this.directory.raiseBegin(begin, this.#checkpoints.writes());
-    await removeBlocks(this.directory, signal);
+    await this.#writer.writeNotes(change);
   }
 
-  /** Returns the position up to which the log may be released. */
-  #mayGo(position: number): number {
-    const least = Math.min(position, this.#committed, ...this.checkpoints().map(({ checkpoint }) => checkpoint));
-    return Math.max(least, this.directory.identity.begin);
+  /** Raises the start. The files stay until {@link DiskLog.release}. */
+  async trim(position: number, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await this.#writeNotes(() => {
+      const kept = this.checkpoints().map(({ checkpoint }) => checkpoint);
+      // The note holds the checkpoints that permit it, too: a crash must not leave older ones.
+      for (const name of this.#notes.checkpoints.keys()) this.#notes.touchCheckpoint(name);
+      this.#notes.raiseBegin(Math.min(position, this.#committed, ...kept));
+    });
   }
 
-  async beginAfter(position: number): Promise<void> {
+  /** Registers the only task that {@link DiskLog.close} awaits before it releases the directory. It must not reject. */
+  onRelease(task: () => Promise<void>): void {
+    this.#beforeRelease = task;
+  }
+
+  /**
+   * Resolves when the disk has everything that is committed, also if the log does not wait for the disk.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE`. Then it rejects until the log is reopened, because the disk may lack bytes.
+   */
+  async sync(): Promise<void> {
+    if (!this.#sync) await this.#writer.flush();
+  }
+
+  /** Resolves with whether removing the files up to a position would free enough to pay for writing a base file. */
+  async releasable(position: number): Promise<boolean> {
+    const { files, segments, path } = this.#opened;
+    return (await releasableBytes(files, segments, path, this.#base, position)) > 0;
+  }
+
+  /**
+   * Removes the files of the log that only hold updates up to `position`, whose base file has been written. `wholly`: also
+   * the part of a file.
+   */
+  async release(position: number, wholly: boolean): Promise<void> {
+    this.#assertOpen();
+    const { files, segments, path } = this.#opened;
+    this.#base = Math.max(this.#base, position);
+    if (wholly && (segments.last?.first ?? position + 1) <= position) await this.#writer.roll();
+    await releaseSegments(files, segments, path, position, wholly);
+  }
+
+  /** Throws `NOT_EMPTY` if there are updates in the log. */
+  assertEmpty(): void {
     this.#assertOpen();
     if (this.#head !== 0 || this.#beginning) throw notEmpty(this.#head);
+  }
+
+  /** Makes an empty log start after a position, whose base file has been written. */
+  async beginAfter(position: number): Promise<void> {
+    this.assertEmpty();
     this.#beginning = true;
+    this.#head = position;
+    this.#committed = position;
+    this.#base = position;
+    this.#notes.raiseBegin(position);
+    this.#tail.beginAfter(position);
     try {
-      await this.directory.beginAfter(position);
+      await this.#writer.roll();
+      await releaseSegments(this.#opened.files, this.#opened.segments, this.#opened.path, position, false);
     } finally {
       this.#beginning = false;
     }
-    this.#head = position;
-    this.#committed = position;
-    this.#checkpoints.committed = position;
-    this.#tail.beginAfter(position);
-    for (const follower of this.#followers.values()) follower.beginAfter(position);
+    this.#followers.beginAfter(position);
   }
 
   /**
@@ -307,9 +327,10 @@ export class LevelLog implements UpdateLog {
   async #close(): Promise<void> {
     try {
       await this.#writer.close();
-      await this.#checkpoints.flush();
     } finally {
-      await this.directory.close();
+      await this.#beforeRelease();
+      // With `sync` everything is on disk by now; without it, a file whose sync failed has made the log degraded.
+      await this.#opened.close().catch(() => undefined);
       this.#changeStatus('closed');
     }
   }
@@ -321,8 +342,6 @@ export class LevelLog implements UpdateLog {
     }
     this.#committed = group.last;
     this.#forgetDelivered();
-    this.#checkpoints.committed = group.last;
-    this.#blocks?.add(group.blocks);
     group.commit();
     this.#signals.commit.emit(group.updates);
   }
@@ -330,7 +349,7 @@ export class LevelLog implements UpdateLog {
   #forgetDelivered(): void {
     let end = this.#committed - this.#kept;
     if (this.#tail.first > end) return;
-    for (const { checkpoint } of this.#followers.values()) end = Math.min(end, checkpoint);
+    end = Math.min(end, this.#followers.slowest);
     while (this.#tail.first <= end) this.#tail.drop();
   }
 
@@ -343,14 +362,14 @@ export class LevelLog implements UpdateLog {
   /**
    * Resolves with at most `limit` updates between `from` and `to`: from memory if they are there, otherwise from disk.
    */
-  async #slice(from: number, to: number, limit: number, reader: BlockReader): Promise<readonly Update[]> {
+  async #slice(from: number, to: number, limit: number, reader: LogReader): Promise<readonly Update[]> {
     if (from < this.first) throw notHeld(from, this.first);
     if (from >= this.#tail.first) {
       reader.forget();
       return this.#tail.slice(from, to, limit);
     }
     try {
-      return await reader.read(from, Math.min(limit, to - from + 1));
+      return reader.read(from, to, limit);
     } catch (error) {
       // Released while it was being read.
       throw from < this.first ? notHeld(from, this.first) : error;
@@ -358,7 +377,7 @@ export class LevelLog implements UpdateLog {
   }
 
   async *#walk(from: number, to: number): AsyncGenerator<readonly Update[]> {
-    const reader = new BlockReader(this.directory);
+    const reader = new LogReader(this.#opened.segments);
     for (let next = from; next <= to; ) {
       const updates = await this.#slice(next, to, READ_GROUP, reader);
       yield updates;

@@ -1,21 +1,22 @@
 import { statSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ClassicLevel } from 'classic-level';
 import { describe, expect, it, test } from 'vitest';
 import { createUpdate } from '../../../src/core/update.ts';
-import { LevelLog, type LevelLogOptions } from '../../../src/storage/disk/log/level-log.ts';
-import { blockKey } from '../../../src/storage/disk/records/block-codec.ts';
+import { writeBase } from '../../../src/storage/disk/base/base-file.ts';
+import { nodeFiles } from '../../../src/storage/disk/files.ts';
+import { DiskLog, type DiskLogOptions } from '../../../src/storage/disk/log/disk-log.ts';
+import { FileLog } from '../../../src/storage/disk/log/file-log.ts';
 import { updateLogSuite } from '../../../src/testing/update-log-suite.ts';
 import { all, aSet, positions, someSets } from '../../support/log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
-describe('LevelLog conforms', () => {
+describe('DiskLog conforms', () => {
   updateLogSuite({
     test,
     open: async () => {
       const dataDir = await tempDir('log');
-      const reopen = () => LevelLog.open({ dataDir });
+      const reopen = () => DiskLog.open({ dataDir });
       return { log: await reopen(), reopen };
     },
   });
@@ -24,25 +25,17 @@ describe('LevelLog conforms', () => {
 const anError = (code: string, message?: unknown) =>
   expect.objectContaining(message === undefined ? { code } : { code, message });
 
-async function open(options: Partial<LevelLogOptions> = {}): Promise<{ log: LevelLog; dataDir: string }> {
+async function open(options: Partial<DiskLogOptions> = {}): Promise<{ log: DiskLog; dataDir: string }> {
   const dataDir = options.dataDir ?? (await tempDir('log'));
-  return { log: await LevelLog.open({ sync: false, ...options, dataDir }), dataDir };
+  return { log: await DiskLog.open({ sync: false, ...options, dataDir }), dataDir };
 }
 
-async function append(log: LevelLog, count: number): Promise<void> {
+async function append(log: DiskLog, count: number): Promise<void> {
   log.append(someSets(count, log.head + 1));
   await log.flush();
 }
 
-/** Works on the database itself, while no log has it open. */
-async function meddle(dataDir: string, work: (db: ClassicLevel<string, Uint8Array>) => Promise<void>): Promise<void> {
-  const db = new ClassicLevel<string, Uint8Array>(join(dataDir, 'db'), { valueEncoding: 'view' });
-  await db.open();
-  await work(db);
-  await db.close();
-}
-
-describe('LevelLog', () => {
+describe('DiskLog', () => {
   it('creates its directory for its owner only', async () => {
     const dataDir = join(await tempDir('log'), 'deep', 'context');
     const { log } = await open({ dataDir });
@@ -50,7 +43,7 @@ describe('LevelLog', () => {
     await log.close();
   });
 
-  it('keeps every update over many groups, blocks and reopenings', async () => {
+  it('keeps every update over many groups, frames and reopenings', async () => {
     const { log, dataDir } = await open();
     const large = 'x'.repeat(700_000);
     for (let round = 0; round < 5; round += 1) {
@@ -143,6 +136,7 @@ describe('LevelLog', () => {
 
   it('starts after a position, also when reopened', async () => {
     const { log, dataDir } = await open();
+    await writeBase(nodeFiles, join(log.path, 'base'), { log: log.id, position: 1000 }, []);
     await log.beginAfter(1000);
     await log.close();
     const { log: empty } = await open({ dataDir });
@@ -183,7 +177,7 @@ describe('LevelLog', () => {
 
   it('is locked while it is open, and free afterwards', async () => {
     const { log, dataDir } = await open();
-    await expect(LevelLog.open({ dataDir })).rejects.toThrow(
+    await expect(DiskLog.open({ dataDir })).rejects.toThrow(
       anError('DIRECTORY_LOCKED', expect.stringContaining(dataDir)),
     );
     await log.close();
@@ -191,106 +185,156 @@ describe('LevelLog', () => {
   });
 });
 
-describe('LevelLog refuses', () => {
-  async function filled(groups = 3): Promise<string> {
+describe('DiskLog in several files', () => {
+  const MIB = 1024 * 1024;
+
+  /** Appends updates of this size, each in a group of its own. */
+  async function appendLarge(log: DiskLog, count: number, bytes = MIB): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      const version = log.head + 1;
+      const value = String(version).padEnd(bytes, '.');
+      log.append([createUpdate({ namespace: 'n', version, operation: 'set', key: 'large', value, at: 5, bytes })]);
+      await log.flush();
+    }
+  }
+
+  async function filesOf(dataDir: string): Promise<number[]> {
+    return (await readdir(join(dataDir, 'db', 'log'))).sort().map((name) => Number.parseInt(name, 10));
+  }
+
+  const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
+
+  it('starts a new file after 16 MiB', async () => {
     const { log, dataDir } = await open();
-    for (let i = 0; i < groups; i += 1) await append(log, 2);
+    await appendLarge(log, 15);
+    await append(log, 100);
+    expect(await filesOf(dataDir)).toEqual([1]);
+    await appendLarge(log, 1);
+    await append(log, 1);
+    expect(await filesOf(dataDir)).toEqual([1, 117]);
+    await appendLarge(log, 17);
+    await log.close();
+    expect(await filesOf(dataDir)).toEqual([1, 117, 134]);
+    for (const name of await readdir(join(dataDir, 'db', 'log'))) {
+      expect(statSync(join(dataDir, 'db', 'log', name)).size).toBeLessThan(17.1 * MIB);
+    }
+    const { log: again } = await open({ dataDir });
+    expect(positions(await all(again.read(1)))).toEqual(range(1, 134));
+    await again.close();
+  });
+
+  it('reads the latest updates, followers and single updates from any of them', async () => {
+    const { log } = await open({ capacityUpdates: 4 });
+    await appendLarge(log, 40, MIB);
+    const follower = log.follower('f');
+    const got: number[] = [];
+    for (let batch = await follower.read(7); batch !== undefined; batch = await follower.read(7)) {
+      for (const { position, value } of batch.updates)
+        if (value?.toString().startsWith(`${position}.`)) got.push(position);
+      await follower.save(batch.through);
+    }
+    expect(got).toEqual(range(1, 40));
+    log.append(someSets(3, 41));
+    for (const [from, to] of [
+      [1, 43],
+      [14, 19],
+      [30, 42],
+      [41, 43],
+      [40, 39],
+    ] as const) {
+      expect(positions(log.recent(from, to))).toEqual(range(from, to));
+    }
+    const names = { path: log.path, id: log.id, ...log.names() };
+    const reader = new FileLog(nodeFiles, names);
+    await log.flush();
+    let read = 0;
+    for await (const updates of reader.read(1, 43)) {
+      for (const { update, location } of updates) {
+        read += 1;
+        expect(update.position).toBe(read);
+        expect(log.updateAt(update.position, location)).toEqual(update);
+      }
+    }
+    expect(read).toBe(43);
+    reader.close();
+    await log.close();
+  });
+
+  it('has a unit of several frames as a whole or not at all', async () => {
+    const { log, dataDir } = await open();
+    await append(log, 2);
+    const set = { namespace: 'n', operation: 'set', key: 'large', at: 5, bytes: 0.7 * MIB } as const;
+    const value = 'x'.repeat(0.7 * MIB);
+    log.append(range(3, 8).map((version) => createUpdate({ ...set, version, value })));
+    await log.close();
+    const path = join(dataDir, 'db', 'log', '0000000000000001.log');
+    const bytes = await readFile(path);
+    const ends: number[] = [];
+    for (let at = 16; at < bytes.length; at = ends.at(-1) ?? bytes.length)
+      ends.push(at + 24 + bytes.readUInt32LE(at + 4));
+    // A heading, the first two updates, the unit in three frames, and the note at the end.
+    expect(ends.length).toBe(6);
+    for (const end of [...ends, ...ends.map((each) => each - 1), ...ends.map((each) => each + 9)].sort(
+      (a, b) => b - a,
+    )) {
+      if (end < (ends[1] ?? 0)) continue;
+      const cut = await tempDir('cut');
+      await mkdir(join(cut, 'db', 'log'), { recursive: true });
+      await writeFile(join(cut, 'db', 'log', '0000000000000001.log'), bytes.subarray(0, end));
+      const { log: again } = await open({ dataDir: cut });
+      expect(positions(await all(again.read(1)))).toEqual(range(1, end < (ends[4] ?? 0) ? 2 : 8));
+      await again.close();
+    }
+  });
+});
+
+describe('DiskLog refuses', () => {
+  async function filled(): Promise<string> {
+    const { log, dataDir } = await open();
+    await append(log, 2);
     await log.close();
     return dataDir;
   }
 
-  /** Flips some bits of a record one after the other; each flip must be detected. */
-  async function flipped(dataDir: string, key: string, look: () => Promise<unknown>): Promise<void> {
-    for (const place of [0, 0.3, 0.6, 0.99]) {
-      const flip = () =>
-        meddle(dataDir, async (db) => {
-          const bytes = Uint8Array.from((await db.get(key)) ?? []);
-          const index = Math.floor(bytes.length * place);
-          bytes[index] = (bytes[index] ?? 0) ^ 4;
-          await db.put(key, bytes);
-        });
-      await flip();
-      await look();
-      await flip();
-    }
-  }
-
-  it('a damaged block, naming its position', async () => {
-    const dataDir = await filled();
-    await flipped(dataDir, blockKey(3), async () => {
-      const { log } = await open({ dataDir });
-      const damage = anError('LOG_CORRUPT', expect.stringContaining('position 3'));
-      await expect(all(log.read(1))).rejects.toThrow(damage);
-      await expect(log.follower('f').read(10)).rejects.toThrow(damage);
-      await log.close();
-    });
-    const { log } = await open({ dataDir });
-    expect(positions(await all(log.read(1)))).toEqual([1, 2, 3, 4, 5, 6]);
-    await log.close();
-  });
-
-  it('a damaged last block, when opening', async () => {
-    const dataDir = await filled();
-    await flipped(dataDir, blockKey(5), async () => {
-      await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT', expect.stringContaining('position 5')));
-    });
-    await (await open({ dataDir })).log.close();
-  });
-
-  it('a gap', async () => {
-    const dataDir = await filled();
-    await meddle(dataDir, (db) => db.del(blockKey(3)));
-    const { log } = await open({ dataDir });
-    await expect(all(log.read(1))).rejects.toThrow(
-      anError('LOG_CORRUPT', expect.stringContaining('gap at position 3')),
-    );
-    await expect(all(log.read(3))).rejects.toThrow(
-      anError('LOG_CORRUPT', expect.stringContaining('gap at position 3')),
-    );
-    await log.close();
-  });
-
-  it('a log without its start', async () => {
-    const dataDir = await filled();
-    await meddle(dataDir, (db) => db.del(blockKey(1)));
-    await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT'));
-  });
-
-  it('a log without an end that a follower has received', async () => {
-    const { log, dataDir } = await open();
-    await append(log, 2);
-    await append(log, 2);
-    await log.follower('f').save(4);
-    await log.close();
-    await meddle(dataDir, (db) => db.del(blockKey(3)));
-    await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT'));
-  });
-
-  it('the database of a newer version, and leaves it unchanged', async () => {
-    const dataDir = await filled();
-    const newer = Buffer.from(JSON.stringify({ product: 'agent-context-cache', format: 2 }));
-    await meddle(dataDir, (db) => db.put('!meta!format', newer));
-    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED', expect.stringContaining('format 2')));
-    await meddle(dataDir, async (db) => expect(Buffer.from((await db.get('!meta!format')) ?? [])).toEqual(newer));
-  });
-
-  it("another program's database", async () => {
+  it('a directory of format 1, and leaves it unchanged', async () => {
     const dataDir = await tempDir('log');
     await mkdir(join(dataDir, 'db'));
-    await meddle(dataDir, (db) => db.put('theirs', Buffer.from('1')));
-    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED'));
-    await meddle(dataDir, async (db) => expect(await db.keys().all()).toEqual(['theirs']));
+    await writeFile(join(dataDir, 'db', 'CURRENT'), 'MANIFEST-000004\n');
+    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED', expect.stringContaining('format 1')));
+    expect(await readdir(dataDir)).toEqual(['db']);
+    expect(await readdir(join(dataDir, 'db'))).toEqual(['CURRENT']);
   });
 
-  it('a damaged database, and never creates a new one over it', async () => {
+  it('the log of a newer format, and leaves it unchanged', async () => {
     const dataDir = await filled();
-    const db = join(dataDir, 'db');
-    await rm(join(db, 'CURRENT'));
-    const before = await readdir(db);
-    await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT', expect.stringContaining(dataDir)));
-    expect(await readdir(db)).toEqual(before);
-    await writeFile(join(db, 'CURRENT'), 'MANIFEST-999999\n');
-    await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT'));
+    const path = join(dataDir, 'db', 'log', '0000000000000001.log');
+    const bytes = await readFile(path);
+    bytes.write('context-cache 3\n');
+    await writeFile(path, bytes);
+    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED', expect.stringContaining('format 3')));
+    expect(await readFile(path)).toEqual(bytes);
+    expect(await readdir(join(dataDir, 'db', 'log'))).toEqual(['0000000000000001.log']);
+  });
+
+  it("another program's file", async () => {
+    const dataDir = await filled();
+    const path = join(dataDir, 'db', 'log', '0000000000000001.log');
+    await writeFile(path, 'theirs');
+    await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT', expect.stringContaining(path)));
+    expect(await readFile(path, 'utf8')).toBe('theirs');
+  });
+
+  it('a directory whose log is gone, and never creates a new one over it', async () => {
+    for (const [folder, name] of [
+      ['index', 'CURRENT'],
+      ['base', '0000000000000007.base'],
+    ] as const) {
+      const dataDir = await tempDir('log');
+      await mkdir(join(dataDir, 'db', folder), { recursive: true });
+      await writeFile(join(dataDir, 'db', folder, name), '');
+      await expect(open({ dataDir })).rejects.toThrow(anError('LOG_CORRUPT', expect.stringContaining(dataDir)));
+      expect(await readdir(join(dataDir, 'db', 'log'))).toEqual([]);
+    }
   });
 
   it('a path that cannot be a directory', async () => {

@@ -1,0 +1,236 @@
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Unpackr } from 'msgpackr';
+import { decode, freezeDeep } from '../../../core/encoding/codec.ts';
+import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
+import type { EntryRecord } from '../../../core/namespace-state.ts';
+import type { JsonValue } from '../../../core/value.ts';
+import { corrupt, unwritable } from '../corrupt.ts';
+import { createWhole, type Files, openFile, type WritableFile } from '../files.ts';
+import { claimedLength, decodeNote, encodeFrame, type Frame, frameAt, MAGIC, NOTE, STATE } from '../log/frame.ts';
+import type { BaseNamespace } from '../log/logged-update.ts';
+import { PRODUCT } from '../log/notes.ts';
+
+/**
+ * A base file: the state of all namespaces at one position, from which the log goes on once its start was released. After the
+ * {@link MAGIC} and a note with log and position come frames of state, then a note with the number of namespaces. The records
+ * of a frame are arrays: one of four fields begins a namespace, one of eight (seven without the value) is an entry of it.
+ */
+const FRAME_BYTES = 256 * 1024;
+const READ_BYTES = 1024 * 1024;
+
+/** Name of the base file at a position. */
+export function baseName(position: number): string {
+  return `${String(position).padStart(16, '0')}.base`;
+}
+
+/** Resolves with the positions of the base files in a directory, in ascending order. */
+export async function basesIn(files: Files, directory: string): Promise<number[]> {
+  const names = (await files.list(directory)).filter((name) => /^\d{16}\.base$/.test(name));
+  return names.map((name) => Number.parseInt(name, 10)).sort((a, b) => a - b);
+}
+
+/**
+ * Writes the base file of a position, as a whole or not at all.
+ *
+ * @throws {ContextCacheError} `LOG_UNAVAILABLE`, and what `namespaces` throws.
+ */
+export async function writeBase(
+  files: Files,
+  directory: string,
+  { log, position }: { readonly log: string; readonly position: number },
+  namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>,
+): Promise<void> {
+  const write = async (file: WritableFile) => {
+    let end = 0;
+    const append = async (...parts: Buffer[]) => {
+      await file.write(parts, end);
+      for (const { length } of parts) end += length;
+    };
+    const note = (content: unknown) =>
+      encodeFrame({ position, flags: NOTE, synced: 0, count: 0 }, (to) => to.value(content));
+    await append(MAGIC, note({ product: PRODUCT, log, position }));
+    let count = 0;
+    for await (const frame of framesOf(namespaces, position, () => (count += 1))) await append(frame);
+    await append(note({ namespaces: count }));
+  };
+  try {
+    const file = await createWhole(files, directory, baseName(position), false, write);
+    await file.close();
+  } catch (thrown) {
+    throw unwritable(join(directory, baseName(position)), thrown);
+  }
+}
+
+async function* framesOf(
+  namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>,
+  position: number,
+  counted: () => void,
+): AsyncGenerator<Buffer> {
+  let records: ((to: MessageWriter) => void)[] = [];
+  let bytes = 0;
+  const encoded = () => {
+    const frame = encodeFrame({ position, flags: STATE, synced: 0, count: records.length }, (to) => {
+      for (const write of records) write(to);
+    });
+    records = [];
+    bytes = 0;
+    return frame;
+  };
+  for await (const { name, version, position: changed, entries } of namespaces) {
+    counted();
+    const all = new Map(entries);
+    records.push((to) => to.value([name, version, changed, all.size]));
+    bytes += 64;
+    if (bytes >= FRAME_BYTES) yield encoded();
+    for (const [key, entry] of all) {
+      records.push((to) => writeEntry(to, key, entry));
+      bytes += 64 + entry.bytes;
+      if (bytes >= FRAME_BYTES) yield encoded();
+    }
+  }
+  if (records.length > 0) yield encoded();
+}
+
+function writeEntry(to: MessageWriter, key: string, entry: EntryRecord): void {
+  const { version, createdAt, updatedAt, agent, expiresAt, bytes, value } = entry;
+  to.array(value === undefined ? 7 : 8);
+  to.text(key);
+  to.number(version);
+  to.number(createdAt);
+  to.number(updatedAt);
+  to.value(agent);
+  to.value(expiresAt);
+  to.number(bytes);
+  if (value !== undefined) to.value(value);
+}
+
+type Row = readonly [string, number, number, number, ...unknown[]];
+
+/**
+ * Reads the namespaces of a base file.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset.
+ */
+export function* readBaseSync(
+  files: Files,
+  directory: string,
+  { log, position }: { readonly log: string; readonly position: number },
+): Generator<BaseNamespace> {
+  const path = join(directory, baseName(position));
+  let found = 0;
+  let open:
+    | { name: string; version: number; position: number; due: number; entries: [string, EntryRecord][] }
+    | undefined;
+  let isWhole = false;
+  for (const frame of readFramesSync(files, path)) {
+    if ((frame.flags & NOTE) !== 0) {
+      const note = decodeNote(frame, () => `A note in ${path}`);
+      if (note.log !== undefined && note.log !== log) throw corrupt(`${path} belongs to another log`);
+      if (frame.position !== position) throw corrupt(`${path} holds the state at position ${frame.position}`);
+      if (note.namespaces === undefined) continue;
+      isWhole = note.namespaces === found + (open === undefined ? 0 : 1);
+      continue;
+    }
+    for (const row of rowsOf(frame, path)) {
+      if (row.length > 4) {
+        open?.entries.push(entryOf(row));
+        continue;
+      }
+      if (open !== undefined) {
+        yield closed(open, path);
+        found += 1;
+      }
+      const [name, version, changed, due] = row;
+      open = { name, version, position: changed, due, entries: [] };
+    }
+  }
+  if (!isWhole) throw corrupt(`${path} does not hold the namespaces that were written to it`);
+  if (open !== undefined) yield closed(open, path);
+}
+
+/** As {@link readBaseSync}, with turns of the event loop in between. */
+export async function* readBase(...args: Parameters<typeof readBaseSync>): AsyncGenerator<BaseNamespace> {
+  let read = 0;
+  for (const namespace of readBaseSync(...args)) {
+    yield namespace;
+    read += 1;
+    if (read % 64 === 0) await nextTurn();
+  }
+}
+
+function closed(
+  open: { readonly due: number; readonly entries: [string, EntryRecord][] } & Omit<BaseNamespace, 'entries'>,
+  path: string,
+): BaseNamespace {
+  if (open.entries.length === open.due) return open;
+  throw corrupt(`${path} has ${open.entries.length} entries of a namespace instead of ${open.due}`);
+}
+
+function entryOf(row: readonly unknown[]): [string, EntryRecord] {
+  const [key, version, createdAt, updatedAt, agent, expiresAt, bytes, value] = row as [
+    string,
+    number,
+    number,
+    number,
+    string | null,
+    number | null,
+    number,
+    JsonValue?,
+  ];
+  const kept = row.length < 8 ? undefined : freezeDeep(value);
+  return [key, { value: kept, version, createdAt, updatedAt, expiresAt, agent, bytes }];
+}
+
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
+/** The fast decoder renames a property `__proto__`. */
+const RENAMED = Buffer.from('__proto__');
+
+function rowsOf({ payload, count, offset }: Frame, path: string): Row[] {
+  const rows: Row[] = [];
+  try {
+    const exact = payload.includes(RENAMED);
+    const bounds: [number, number][] = [];
+    unpackr.unpackMultiple(payload, (row: Row, start = 0, end = 0) => {
+      if (exact) bounds.push([start, end]);
+      else rows.push(row);
+    });
+    for (const [start, end] of bounds) rows.push(decode(payload.subarray(start, end)) as Row);
+  } catch (cause) {
+    throw corrupt(`${path} cannot be decoded at byte ${offset}`, cause);
+  }
+  if (rows.length !== count) throw corrupt(`${path} has ${rows.length} records at byte ${offset} instead of ${count}`);
+  return rows;
+}
+
+/**
+ * Reads the frames of a file, oldest first.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset, unless every byte belongs to a whole frame;
+ *   `LOG_UNAVAILABLE`.
+ */
+function* readFramesSync(files: Files, path: string): Generator<Frame> {
+  const file = openFile(files, path);
+  try {
+    let length = READ_BYTES;
+    for (let offset = 0; ; ) {
+      const bytes = Buffer.allocUnsafe(length);
+      const chunk = bytes.subarray(0, file.read(bytes, offset));
+      let index = offset === 0 ? MAGIC.length : 0;
+      if (offset === 0 && !chunk.subarray(0, MAGIC.length).equals(MAGIC)) throw corrupt(`${path} is damaged at byte 0`);
+      for (let frame = frameAt(chunk, index, offset); frame !== undefined; frame = frameAt(chunk, index, offset)) {
+        index = frame.end - offset;
+        yield frame;
+      }
+      if (chunk.length < length) {
+        if (index === chunk.length) return;
+        throw corrupt(`${path} is damaged at byte ${offset + index}`);
+      }
+      length = index === 0 ? Math.min(Math.max(length, claimedLength(chunk, 0) ?? length), 2 * length) : READ_BYTES;
+      if (index === 0 && length === chunk.length) throw corrupt(`${path} is damaged at byte ${offset}`);
+      offset += index;
+    }
+  } finally {
+    file.close();
+  }
+}

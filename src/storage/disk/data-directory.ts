@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { apply } from '../../core/apply.ts';
+import type { Clock } from '../../core/clock.ts';
+import { NamespaceState } from '../../core/namespace-state.ts';
+import type { FollowerSink } from '../follower-sink.ts';
+import type { Lineage } from '../lineage.ts';
+import type { NamespaceRegistry } from '../namespace-registry.ts';
+import type { StateSource } from '../state-source.ts';
+import { readBase, writeBase } from './base/base-file.ts';
+import { corrupt } from './corrupt.ts';
+import { DurablePast } from './durable-past.ts';
+import { DurableRetained } from './durable-retained.ts';
+import { DiskIndex, type IndexEvent } from './index/disk-index.ts';
+import { IndexSink } from './index/index-sink.ts';
+import { type OpenStorage, openLevel } from './index/leveldb/level-storage.ts';
+import { PresentSource } from './index/state/present-source.ts';
+import type { StateTable } from './index/state/state-table.ts';
+import { DiskLog, type DiskLogOptions } from './log/disk-log.ts';
+import type { BaseNamespace } from './log/logged-update.ts';
+
+/** Options of {@link DataDirectory.open}. */
+export interface DataDirectoryOptions extends DiskLogOptions {
+  readonly clock: Clock;
+  /** `false` if an external primary keeps the values. Default true. */
+  readonly keepsValues?: boolean | undefined;
+  /** Opens the storage of the index, which is then written in this thread. Default: LevelDB, written by a worker thread. */
+  readonly openStorage?: OpenStorage | undefined;
+  /** Receives what happens to the index. */
+  readonly onIndex?: ((event: IndexEvent) => void) | undefined;
+}
+
+/** Number of updates folded in one turn of the event loop. */
+const UPDATES = 4096;
+
+/** An index that is open. */
+export interface OpenedIndex {
+  readonly table: StateTable;
+  /** The state of the namespaces that are not in memory. */
+  readonly source: StateSource;
+  /** The sink of the follower that brings the index up to date with the log. */
+  readonly sink: FollowerSink;
+}
+
+/** A data directory: the log, the base, and the index that is derived from both. */
+export class DataDirectory {
+  readonly log: DiskLog;
+  readonly #options: DataDirectoryOptions;
+  #index: DiskIndex | undefined;
+
+  private constructor(log: DiskLog, options: DataDirectoryOptions) {
+    this.log = log;
+    this.#options = options;
+  }
+
+  /** Opens the log, or creates the directory. Throws as `DiskLog.open` does. */
+  static async open(options: DataDirectoryOptions): Promise<DataDirectory> {
+    return new DataDirectory(await DiskLog.open(options), options);
+  }
+
+  /** The index, once it is open. */
+  get index(): DiskIndex {
+    if (this.#index === undefined) throw new Error('The index is not open.');
+    return this.#index;
+  }
+
+  /**
+   * Makes an empty directory continue from a state: writes it as the base. An interruption leaves the directory empty or
+   * complete.
+   *
+   * @throws {ContextCacheError} `NOT_EMPTY` if the log holds updates.
+   */
+  async adopt(namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>, position: number): Promise<void> {
+    const { log } = this;
+    log.assertEmpty();
+    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
+    await log.beginAfter(position);
+  }
+
+  /**
+   * Opens the index. One that is missing or wrong is rebuilt in the background, while base and log answer.
+   *
+   * @throws {ContextCacheError} `LOG_CORRUPT` if base and log do not hold everything, also according to the index.
+   */
+  async openIndex(): Promise<OpenedIndex> {
+    const { log } = this;
+    const { base, firsts } = log.names();
+    const [first = base + 1] = firsts;
+    if (first > base + 1) {
+      throw corrupt(
+        `The log in ${log.path} starts at position ${first}, and there is no base file with the state before it`,
+      );
+    }
+    const { clock, keepsValues = true, openStorage, onIndex = () => {} } = this.#options;
+    const index = await DiskIndex.open({
+      ...{ log, files: log.files, clock, keepsValues, onEvent: onIndex },
+      ...{ inThread: openStorage !== undefined, openStorage: openStorage ?? openLevel },
+    });
+    this.#index = index;
+    log.onRelease(() => index.close());
+    return { table: index.table, source: new PresentSource(index.table), sink: new IndexSink(index) };
+  }
+
+  /** Brings into memory what is in the log and not yet in the index. */
+  async catchUp(registry: NamespaceRegistry): Promise<void> {
+    const { log } = this;
+    const { table } = this.index;
+    const { base } = log.names();
+    if (base > 0 && !table.isLoaded) {
+      for await (const found of readBase(log.files, join(log.path, 'base'), { log: log.id, position: base })) {
+        registry.put(found.name, stateOf(found));
+      }
+    }
+    const { keepsValues = true } = this.#options;
+    for (let from = table.checkpoint + 1; from <= log.committed; from += UPDATES) {
+      for (const update of log.recent(from, Math.min(from + UPDATES - 1, log.committed))) {
+        const { namespace } = update;
+        const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
+        apply(state, keepsValues ? update : { ...update, value: undefined as unknown as null });
+      }
+      await nextTurn();
+    }
+    // Version 0: these updates dropped the namespace.
+    for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
+  }
+
+  /** The past; `ancestors` are those of the log. */
+  past(ancestors: Lineage): DurablePast {
+    return new DurablePast(this.index.table, this.log, ancestors);
+  }
+
+  /** Log and past, for retention. */
+  retained(past: DurablePast): DurableRetained {
+    return new DurableRetained(this.log, this.index, past, this.#options.clock);
+  }
+
+  /** Commits what was appended and releases the directory. */
+  close(): Promise<void> {
+    return this.log.close();
+  }
+}
+
+/** Creates the state in memory of a namespace of a base file. */
+function stateOf({ name, version, position, entries }: BaseNamespace): NamespaceState {
+  const state = new NamespaceState(name);
+  for (const [key, entry] of entries) state.put(key, entry);
+  state.version = version;
+  state.position = position;
+  return state;
+}

@@ -1,0 +1,110 @@
+import type { Update } from '../../../core/update.ts';
+import { weigh } from '../../update-ring.ts';
+
+/** Updates that are committed together, and the promise of those that wait for it. */
+export class CommitGroup {
+  readonly updates: Update[] = [];
+  /** Estimated bytes of the updates. */
+  bytes = 0;
+  /** `true` once it is being written: it then accepts no more updates. */
+  sealed = false;
+  #outcome: 'open' | 'committed' | Error = 'open';
+  #settled: Promise<void> | undefined;
+  #resolve: (() => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
+
+  /** Position of the last update; 0 for an empty group. */
+  get last(): number {
+    return this.updates.at(-1)?.position ?? 0;
+  }
+
+  add(update: Update): void {
+    this.updates.push(update);
+    this.bytes += weigh(update);
+  }
+
+  /** Returns a promise that settles with the group; all waiters share it. Its rejection may stay unhandled. */
+  whenSettled(): Promise<void> {
+    if (this.#settled === undefined) {
+      const outcome = this.#outcome;
+      this.#settled = new Promise((resolve, reject) => {
+        if (outcome === 'committed') resolve();
+        else if (outcome !== 'open') reject(outcome);
+        this.#resolve = resolve;
+        this.#reject = reject;
+      });
+      // The failure also reaches `onStatus`. A writer that does not wait must not crash the process.
+      this.#settled.catch(() => undefined);
+    }
+    return this.#settled;
+  }
+
+  commit(): void {
+    if (this.#outcome === 'open') this.#outcome = 'committed';
+    this.#resolve?.();
+  }
+
+  /** Rejects present and later waiters: the outcome of the group is not known. */
+  fail(error: Error): void {
+    if (this.#outcome === 'open') this.#outcome = error;
+    this.#reject?.(error);
+  }
+}
+
+/**
+ * A group larger than this accepts no more updates, so that no single write blocks the event loop or the disk for long.
+ */
+const LARGE_GROUP_BYTES = 16 * 1024 * 1024;
+
+/** The groups that wait to be committed, oldest first. Updates appended as one unit are always in the same group. */
+export class GroupQueue {
+  readonly #groups: CommitGroup[] = [];
+  #bytes = 0;
+
+  /** Estimated bytes of all waiting updates. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Number of waiting updates. */
+  get count(): number {
+    return this.#groups.reduce((sum, group) => sum + group.updates.length, 0);
+  }
+
+  /** The group to be committed next. */
+  get first(): CommitGroup | undefined {
+    return this.#groups[0];
+  }
+
+  add(updates: readonly Update[]): void {
+    let group = this.#groups.at(-1);
+    if (group === undefined || group.sealed || group.bytes > LARGE_GROUP_BYTES) {
+      group = new CommitGroup();
+      this.#groups.push(group);
+    }
+    const before = group.bytes;
+    for (const update of updates) group.add(update);
+    this.#bytes += group.bytes - before;
+  }
+
+  /** Removes the first group. */
+  shift(): void {
+    this.#bytes -= this.#groups.shift()?.bytes ?? 0;
+  }
+
+  /** Iterates over the waiting updates from a position on. */
+  *updatesFrom(position: number): Generator<Update> {
+    for (const { last, updates } of this.#groups) {
+      if (last >= position) for (const update of updates) if (update.position >= position) yield update;
+    }
+  }
+
+  /** Returns the group that holds the position. */
+  holding(position: number): CommitGroup | undefined {
+    return this.#groups.find((group) => position <= group.last);
+  }
+
+  fail(error: Error): void {
+    for (const group of this.#groups) group.fail(error);
+  }
+}

@@ -1,0 +1,124 @@
+import type { Files, ReadableFile } from '../files.ts';
+import { claimedLength, FRAME_HEADER, type Frame, firstNonZero, frameAt, MAGIC } from './frame.ts';
+
+/** Bytes of a file that belong to no whole frame. */
+export interface Damage {
+  readonly offset: number;
+  /** First byte of the next whole frame, or the end of the file. */
+  readonly end: number;
+  readonly payload?: undefined;
+}
+
+/** Bytes read at a time. */
+const READ_BYTES = 256 * 1024;
+/** Greatest value of a frame's flags. */
+const MOST_FLAGS = 7;
+
+export function isDamage(item: Frame | Damage): item is Damage {
+  return item.payload === undefined;
+}
+
+/**
+ * Iterates over the whole frames of a file, also behind damage: looks for the next frame at every byte. Zeros at the end
+ * are space that is not used yet, and no damage.
+ */
+export function* walkFrames(files: Files, path: string): Generator<Frame | Damage> {
+  const file = files.open(path);
+  try {
+    const window = new Window(file);
+    if (!window.from(0, MAGIC.length).subarray(0, MAGIC.length).equals(MAGIC)) yield { offset: 0, end: MAGIC.length };
+    for (let offset = MAGIC.length; ; ) {
+      const frame = frameIn(window, offset);
+      if (frame !== undefined) {
+        yield frame;
+        offset = frame.end;
+        continue;
+      }
+      const end = nextFrame(window, offset);
+      if (end !== undefined || !isZero(window, offset)) yield { offset, end: end ?? window.size };
+      if (end === undefined) return;
+      offset = end;
+    }
+  } finally {
+    file.close();
+  }
+}
+
+/** A part of a file in memory. */
+class Window {
+  readonly #file: ReadableFile;
+  #bytes = Buffer.alloc(0);
+  #start = 0;
+  #isEnd = false;
+
+  constructor(file: ReadableFile) {
+    this.#file = file;
+  }
+
+  /** Number of bytes of the file, once its end was read. */
+  get size(): number {
+    return this.#start + this.#bytes.length;
+  }
+
+  /** Returns the bytes from an offset on: at least `length` of them, fewer only at the end of the file. */
+  from(offset: number, length: number): Buffer {
+    const index = offset - this.#start;
+    if (index < 0 || (index + length > this.#bytes.length && !this.#isEnd)) this.#fill(offset, length);
+    return this.#bytes.subarray(offset - this.#start);
+  }
+
+  #fill(offset: number, length: number): void {
+    const kept = offset >= this.#start ? this.#bytes.subarray(offset - this.#start) : Buffer.alloc(0);
+    const parts: Buffer[] = [kept];
+    this.#isEnd = false;
+    // A number of bytes that is damaged must not be allocated: reads up to the end of the file.
+    for (let has = kept.length; has < length && !this.#isEnd; ) {
+      const part = Buffer.allocUnsafe(READ_BYTES);
+      const read = this.#file.read(part, offset + has);
+      this.#isEnd = read < READ_BYTES;
+      parts.push(part.subarray(0, read));
+      has += read;
+    }
+    this.#bytes = Buffer.concat(parts);
+    this.#start = offset;
+  }
+}
+
+function frameIn(window: Window, offset: number): Frame | undefined {
+  const bytes = window.from(offset, FRAME_HEADER);
+  const claimed = claimedLength(bytes, 0);
+  if (claimed === undefined) return undefined;
+  return frameAt(claimed > bytes.length ? window.from(offset, claimed) : bytes, 0, offset);
+}
+
+/** Returns the offset of the first whole frame behind an offset. */
+function nextFrame(window: Window, after: number): number | undefined {
+  for (let start = after + 1; ; ) {
+    const bytes = window.from(start, READ_BYTES);
+    const last = bytes.length - FRAME_HEADER - 1;
+    let index = 0;
+    for (; index <= last; index += 1) {
+      // A header may begin with zeros, but it is not all zeros.
+      if (bytes[index] === 0) index = Math.max(index, firstNonZero(bytes, index) - FRAME_HEADER);
+      if (index <= last && isHeader(bytes, index, start) && frameIn(window, start + index) !== undefined) {
+        return start + index;
+      }
+    }
+    if (bytes.length < READ_BYTES) return undefined;
+    start += index;
+  }
+}
+
+/** Returns whether the bytes at an index can be the header of a frame; the checksum is only computed then. */
+function isHeader(bytes: Buffer, index: number, start: number): boolean {
+  return (
+    bytes.readUInt32LE(index + 4) > 0 &&
+    bytes.readUInt16LE(index + 14) <= MOST_FLAGS &&
+    bytes.readUInt32LE(index + 16) <= start + index
+  );
+}
+
+function isZero(window: Window, offset: number): boolean {
+  const bytes = window.from(offset, Number.POSITIVE_INFINITY);
+  return firstNonZero(bytes, 0) === bytes.length;
+}

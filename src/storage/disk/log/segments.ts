@@ -1,0 +1,143 @@
+import { firstWhere } from '../../../core/search.ts';
+import type { Update } from '../../../core/update.ts';
+import { corrupt } from '../corrupt.ts';
+import type { Files } from '../files.ts';
+import type { Frame } from './frame.ts';
+import { readLocated } from './located-updates.ts';
+import type { LocatedUpdate, LoggedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
+import { firstOf, Segment } from './segment.ts';
+import { decodeUpdate, loggedUpdatesOf, updatesOf } from './update-record.ts';
+
+/** Number of files that stay open for reading. */
+const OPEN_FILES = 32;
+
+/** The files of a log, for readers. A file ends where the next one starts: what lies behind that was never committed. */
+export class Segments implements UpdateReader {
+  readonly directory: string;
+  readonly #files: Files;
+  #segments: Segment[] = [];
+  /** The files that were read last, latest last. */
+  readonly #open = new Set<Segment>();
+
+  constructor(files: Files, directory: string, firsts: readonly number[] = []) {
+    this.directory = directory;
+    this.#files = files;
+    this.follow(firsts);
+  }
+
+  /** Resolves with the first positions of all files in a directory. */
+  static async list(files: Files, directory: string): Promise<number[]> {
+    const firsts = (await files.list(directory)).map(firstOf);
+    return firsts.filter((first) => first !== undefined).sort((a, b) => a - b);
+  }
+
+  /** First positions of the files, in ascending order. */
+  get firsts(): number[] {
+    return this.#segments.map(({ first }) => first);
+  }
+
+  get last(): Segment | undefined {
+    return this.#segments.at(-1);
+  }
+
+  /** Reads these files from now on. */
+  follow(firsts: readonly number[]): void {
+    const known = new Map(this.#segments.map((segment) => [segment.first, segment]));
+    this.#segments = firsts.map((first) => known.get(first) ?? new Segment(this.#files, this.directory, first));
+    const kept = new Set(this.#segments);
+    for (const segment of known.values()) if (!kept.has(segment)) this.#close(segment);
+  }
+
+  /** Reads a new file from now on, also if one of the same name was read. */
+  replace(first: number): Segment {
+    this.follow(this.firsts.filter((each) => each < first));
+    this.follow([...this.firsts, first]);
+    return this.last as Segment;
+  }
+
+  /**
+   * Returns updates from position `from` to `to`, which must be in the log: about as many as are read at a time, and at
+   * least one.
+   *
+   * @throws {ContextCacheError} `LOG_CORRUPT` for damage and gaps, naming file and offset; `LOG_UNAVAILABLE`.
+   */
+  read(from: number, to: number): Update[] {
+    const updates: Update[] = [];
+    for (const frame of this.#frames(from, to)) {
+      for (const update of updatesOf(frame)) {
+        if (update.position >= from && update.position <= to) updates.push(update);
+      }
+    }
+    this.#check(updates[0]?.position, updates.length, updates.at(-1)?.position, from);
+    return updates;
+  }
+
+  /** As {@link Segments.read}, all of them. */
+  readAll(from: number, to: number): Update[] {
+    const updates: Update[] = [];
+    for (let next = from; next <= to; next = from + updates.length) {
+      for (const update of this.read(next, to)) updates.push(update);
+    }
+    return updates;
+  }
+
+  /** As {@link Segments.read}, with the location of each update. */
+  readLogged(from: number, to: number): LoggedUpdate[] {
+    const logged: LoggedUpdate[] = [];
+    for (const frame of this.#frames(from, to)) {
+      for (const each of loggedUpdatesOf(frame)) {
+        if (each.update.position >= from && each.update.position <= to) logged.push(each);
+      }
+    }
+    this.#check(logged[0]?.update.position, logged.length, logged.at(-1)?.update.position, from);
+    return logged;
+  }
+
+  /** As {@link Segments.readLogged}, with values that are not decoded. */
+  readLocated(from: number, to: number): LocatedUpdate[] {
+    const located: LocatedUpdate[] = [];
+    for (const frame of this.#frames(from, to)) readLocated(frame, from, to, located);
+    this.#check(located[0]?.position, located.length, located.at(-1)?.position, from);
+    return located;
+  }
+
+  updateAt(position: number, location: UpdateLocation): Update {
+    const bytes = this.#holding(position).bytes(location.offset, location.length);
+    return decodeUpdate(bytes, position, location);
+  }
+
+  close(): void {
+    for (const segment of [...this.#open]) this.#close(segment);
+  }
+
+  #frames(from: number, to: number): Frame[] {
+    const segment = this.#holding(from);
+    const next = this.#segments[this.#segments.indexOf(segment) + 1];
+    return segment.frames(from, next === undefined ? to : Math.min(to, next.first - 1));
+  }
+
+  /** Checks that updates follow each other from `from` on. */
+  #check(first: number | undefined, count: number, last: number | undefined, from: number): void {
+    if (first === from && last === from + count - 1) return;
+    throw corrupt(`${this.#holding(from).path} lacks position ${first === from ? from + count : from} of the log`);
+  }
+
+  /** Returns the file that a position lies in, and keeps it open. */
+  #holding(position: number): Segment {
+    const segments = this.#segments;
+    const segment =
+      segments[firstWhere(0, segments.length, (index) => (segments[index] as Segment).first > position) - 1];
+    if (segment === undefined)
+      throw corrupt(`The log in ${this.directory} lacks the file that holds position ${position}`);
+    this.#open.delete(segment);
+    this.#open.add(segment);
+    const [oldest] = this.#open;
+    if (this.#open.size > OPEN_FILES && oldest !== undefined) this.#close(oldest);
+    return segment;
+  }
+
+  #close(segment: Segment): void {
+    segment.close();
+    this.#open.delete(segment);
+  }
+}

@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import { ContextCacheError } from '../../../core/errors.ts';
+import { basesIn } from '../base/base-file.ts';
+import { type Files, readFile } from '../files.ts';
+import type { LogFileNames } from './file-log.ts';
+import { decodeNote } from './frame.ts';
+import { isDamage, walkFrames } from './frame-walk.ts';
+import type { Heading } from './notes.ts';
+import { segmentName } from './segment.ts';
+import { checkFormat } from './segment-scan.ts';
+import { Segments } from './segments.ts';
+
+/** The log of a directory that is read without being opened. */
+export interface StoredLog {
+  readonly names: LogFileNames;
+  /** Id of the log; `undefined` if it cannot be read. */
+  readonly log: string | undefined;
+}
+
+/**
+ * Resolves with the files that the log in a folder consists of, and with its id.
+ *
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`.
+ */
+export async function storedLog(files: Files, path: string): Promise<StoredLog> {
+  const directory = join(path, 'log');
+  const firsts = await Segments.list(files, directory);
+  const base = (await basesIn(files, join(path, 'base'))).at(-1) ?? 0;
+  const last = firsts.at(-1);
+  const log = last === undefined ? undefined : headingOf(files, join(directory, segmentName(last)))?.log;
+  return { names: { base, firsts }, log };
+}
+
+/** Returns the note that a file of the log starts with; `undefined` if it is damaged. */
+function headingOf(files: Files, file: string): Heading | undefined {
+  for (const item of walkFrames(files, file)) {
+    if (isDamage(item)) {
+      if (item.offset > 0) return undefined;
+      refuseForeign(files, file);
+      continue;
+    }
+    try {
+      return decodeNote(item, () => file) as unknown as Heading;
+    } catch {
+      // Reported when the log is read.
+      return undefined;
+    }
+  }
+  return undefined;
+}
+
+function refuseForeign(files: Files, file: string): void {
+  try {
+    checkFormat(readFile(files, file), file);
+  } catch (error) {
+    if (error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED') throw error;
+  }
+}

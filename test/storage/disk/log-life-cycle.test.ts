@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DiskLog } from '../../../src/storage/disk/log/disk-log.ts';
+import { FaultFiles, type FileCall } from '../../support/fault-files.ts';
+import { degraded, mended, once, openFaulty, refuse, reopened } from '../../support/fault-log.ts';
+import { someSets } from '../../support/log.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const anError = (code: string) => expect.objectContaining({ code });
+
+describe('opening a log', () => {
+  const CALLS: readonly FileCall[] = ['makeDirectory', 'list', 'create', 'rename', 'syncDirectory', 'sync'];
+  for (const call of [...CALLS, 'continue', 'open'] as const) {
+    it(`rejects with LOG_UNAVAILABLE if ${call} fails, and works afterwards`, async () => {
+      const { log, dataDir } = await openFaulty();
+      await log.close();
+      const isFirst = CALLS.includes(call);
+      const path = isFirst ? join(await tempDir('new'), 'data') : dataDir;
+      const files = new FaultFiles();
+      refuse(files, call);
+      await expect(DiskLog.open({ dataDir: path, files })).rejects.toThrow(anError('LOG_UNAVAILABLE'));
+      expect(files.openFiles).toBe(0);
+      expect(await reopened(path)).toEqual(isFirst ? [] : [1, 2]);
+    });
+  }
+});
+
+describe('closing a log', () => {
+  it('writes what is left if that works again', async () => {
+    const { files, clock, log, dataDir } = await openFaulty();
+    once(files, 'lost');
+    log.append(someSets(2, 3));
+    await degraded(log);
+    await log.close();
+    expect(clock.pending).toEqual([]);
+    expect(await reopened(dataDir)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('ends, and reports what it could not write', async () => {
+    const { files, log, states, dataDir } = await openFaulty();
+    files.decide = () => 'lost';
+    log.append(someSets(2, 3));
+    await degraded(log);
+    await expect(log.close()).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
+    expect(log.status).toBe('closed');
+    expect(states.at(-1)).toBe('closed');
+    expect(files.openFiles).toBe(0);
+    expect(await reopened(dataDir)).toEqual([1, 2]);
+  });
+
+  it('ends when the write fails while closing', async () => {
+    const { files, log, dataDir } = await openFaulty();
+    refuse(files, 'create');
+    files.decide = () => 'lost';
+    log.append(someSets(2, 3));
+    await expect(log.close()).rejects.toThrow(anError('OUTCOME_UNKNOWN'));
+    expect(log.status).toBe('closed');
+    expect(await reopened(dataDir)).toEqual([1, 2]);
+  });
+
+  for (const call of ['truncate', 'sync'] as const) {
+    it(`ends and gives the directory up although ${call} fails`, async () => {
+      const { files, log, states, dataDir } = await openFaulty({ sync: call !== 'sync' });
+      refuse(files, call);
+      await log.close();
+      if (call === 'sync') expect(states).toEqual(['degraded: injected: cannot sync', 'closed']);
+      expect(log.status).toBe('closed');
+      expect(states.at(-1)).toBe('closed');
+      expect(files.openFiles).toBe(0);
+      expect(await reopened(dataDir)).toEqual([1, 2]);
+    });
+  }
+});
+
+describe('a log that does not wait for the disk', () => {
+  it('writes a file again whose sync has failed, before it syncs it again', async () => {
+    const { files, clock, log, dataDir } = await openFaulty({ sync: false });
+    refuse(files, 'sync');
+    await expect(log.sync()).rejects.toThrow(anError('LOG_UNAVAILABLE'));
+    await degraded(log);
+    refuse(files);
+    await mended(log, clock);
+    log.append(someSets(1, 3));
+    await log.flush();
+    await log.sync();
+    await log.close();
+    expect(await reopened(dataDir)).toEqual([1, 2, 3]);
+  });
+
+  it('syncs what a file holds before it leaves it after a failed write', async () => {
+    const { files, clock, log } = await openFaulty({ sync: false });
+    once(files, 'torn');
+    files.calls.length = 0;
+    log.append(someSets(1, 3));
+    await degraded(log);
+    await mended(log, clock);
+    const [opened, synced, created] = files.calls.filter((call) => !/^(open|size) /.test(call));
+    expect([opened, synced]).toEqual(['continue 0000000000000001.log', 'sync 0000000000000001.log']);
+    expect(created).toMatch(/^create /);
+    await log.sync();
+    await log.close();
+  });
+});
