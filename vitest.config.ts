@@ -12,6 +12,8 @@ export default defineConfig({
     hookTimeout: 240_000,
     // A file's servers and timers are its own, and end with its process.
     pool: 'forks',
+    // A worker thread that the code under test starts loads the sources itself.
+    execArgv: ['--import', new URL('test/support/typescript.mjs', import.meta.url).href],
     maxWorkers: 2,
     // One large value must not hide the other failures in what a run prints.
     diff: { truncateThreshold: 40 },

@@ -1,9 +1,32 @@
 import type { EntryRecord } from '../namespace-state.ts';
 import type { JsonValue } from '../value.ts';
 import { decode, freezeDeep } from './codec.ts';
+import { MessageReader } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
 
 const writer = new MessageWriter();
+const reader = new MessageReader();
+
+/**
+ * A value that is still encoded: a part of `bytes`. It takes the place of the value where entries are moved and nothing
+ * reads it. Valid as long as `bytes` do not change.
+ */
+export class EncodedValue {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** Returns this as what it stands for, for a state that nothing reads values from. */
+  get asValue(): JsonValue {
+    return this as unknown as JsonValue;
+  }
+}
 
 /** An encoded entry, as it is stored and hashed. It is moved and compared without decoding its value. */
 export interface StoredEntry {
@@ -21,7 +44,9 @@ export function encodeEntry(entry: EntryRecord): StoredEntry {
   writer.number(updatedAt - createdAt);
   writer.value(agent);
   writer.number(bytes);
-  if (value !== undefined) writer.value(value);
+  const given: unknown = value;
+  if (given instanceof EncodedValue) writer.rawPart(given.bytes, given.start, given.end);
+  else if (value !== undefined) writer.value(value);
   return { expiresAt, bytes: writer.end() };
 }
 
@@ -38,4 +63,18 @@ export function decodeEntry(stored: StoredEntry): EntryRecord {
     agent,
     bytes,
   };
+}
+
+/** As {@link decodeEntry}, but leaves the value encoded. */
+export function decodeAround({ expiresAt, bytes: stored }: StoredEntry): EntryRecord {
+  const from = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
+  reader.begin(from);
+  const fields = reader.array();
+  const version = reader.number();
+  const createdAt = reader.number();
+  const updatedAt = createdAt + reader.number();
+  const agent = reader.textOrNull();
+  const bytes = reader.number();
+  const value = fields < 6 ? undefined : new EncodedValue(from, reader.at, from.length).asValue;
+  return { value, version, createdAt, updatedAt, expiresAt, agent, bytes };
 }

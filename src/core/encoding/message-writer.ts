@@ -147,6 +147,13 @@ export class MessageWriter {
     this.#at += value.length;
   }
 
+  /** Writes a part of bytes that is MessagePack already. */
+  rawPart(from: Buffer, start: number, end: number): void {
+    this.#ensure(end - start);
+    from.copy(this.#bytes, this.#at, start, end);
+    this.#at += end - start;
+  }
+
   /** Writes the output of `write` as one {@link binary} piece. */
   nested(write: () => void): void {
     this.#ensure(0);

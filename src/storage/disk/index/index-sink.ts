@@ -1,0 +1,44 @@
+import type { Update } from '../../../core/update.ts';
+import type { ConnectOutcome, FollowerSink } from '../../follower-sink.ts';
+import type { DiskIndex } from './disk-index.ts';
+
+/**
+ * The follower that keeps the index on disk up to date. Its checkpoint is stored in the index, in the same batch as the
+ * state.
+ */
+export class IndexSink implements FollowerSink {
+  /** Name of its follower in the log. */
+  static readonly follower = 'index';
+  /** It reads the log's files itself, in the thread that writes the index. */
+  readonly ignoresUpdates = true;
+  readonly batchSize = 1;
+  readonly #index: DiskIndex;
+
+  constructor(index: DiskIndex) {
+    this.#index = index;
+  }
+
+  async connect(): Promise<ConnectOutcome> {
+    return { position: await this.#index.connect() };
+  }
+
+  async deliver(_: readonly Update[], through: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await untilAborted(this.#index.fold(through), signal);
+  }
+
+  async disconnect(): Promise<void> {}
+
+  onLost(lost: (cause: Error) => void): void {
+    this.#index.onLost(lost);
+  }
+}
+
+/** Settles as the promise does, or rejects with the signal's reason. */
+function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}

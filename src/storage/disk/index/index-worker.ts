@@ -1,0 +1,61 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../../../core/clock.ts';
+import { toError } from '../../../core/errors.ts';
+import { nodeFiles } from '../files.ts';
+import { openLevel } from './leveldb/level-storage.ts';
+import { LocalHost } from './local-host.ts';
+import { describe, type FromWorker, type ToWorker, type WorkerSettings } from './worker-messages.ts';
+
+/** The thread that writes the index. Started by {@link WorkerHost}. */
+
+const port = parentPort;
+if (port === null) throw new Error('This module runs in a worker thread.');
+const post = (message: FromWorker) => port.postMessage(message);
+
+/** Settles the batch that the main thread is taking. */
+let taking: { resolve(): void; reject(error: Error): void } | undefined;
+
+const { path, log, location, keepsValues, fresh } = workerData as WorkerSettings;
+const host = new LocalHost({
+  files: nodeFiles,
+  path,
+  log,
+  location,
+  openStorage: openLevel,
+  keepsValues,
+  clock: systemClock,
+  take: (change) => {
+    post({ type: 'written', change });
+    return new Promise((resolve, reject) => {
+      taking = { resolve, reject };
+    });
+  },
+});
+post({ type: 'started' });
+const opened = host.open(fresh);
+opened.catch(() => undefined);
+
+port.on('message', (message: ToWorker) => {
+  if (message.type === 'taken') {
+    if (message.refusal === undefined) taking?.resolve();
+    else taking?.reject(new Error(message.refusal));
+  } else if (message.type === 'close') void close();
+  else void run(message);
+});
+
+async function run({ id, task, names }: Extract<ToWorker, { type: 'run' }>): Promise<void> {
+  try {
+    await opened;
+    await host.run(task, names);
+    post({ type: 'done', id });
+  } catch (error) {
+    post({ type: 'failed', id, error: describe(toError(error)) });
+  }
+}
+
+async function close(): Promise<void> {
+  taking?.reject(new Error('The index is being closed.'));
+  await opened.catch(() => undefined);
+  await host.close();
+  post({ type: 'closed' });
+}

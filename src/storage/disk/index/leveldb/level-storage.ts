@@ -1,0 +1,165 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PrivateFiles } from './private-files.ts';
+
+/** One change in a batch. */
+export type StorageWrite =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: string };
+
+/** The keys from `gte` (inclusive) to `lt` (exclusive). */
+export interface KeyRange {
+  readonly gte: string;
+  readonly lt: string;
+}
+
+/** The keys to walk, and how. */
+export interface StorageRange extends KeyRange {
+  /** Starts with the last key. Default false. */
+  readonly reverse?: boolean;
+  /** Greatest number of entries. Default: all. */
+  readonly limit?: number;
+}
+
+/** The storage at one time, unaffected by later writes. */
+export interface StorageSnapshot {
+  close(): Promise<void>;
+}
+
+/**
+ * The part of a storage engine that the log uses: an ordered map from keys (compared by their UTF-8 bytes) to bytes,
+ * with atomic batches. Tests replace it to make the disk fail.
+ */
+export interface LevelStorage {
+  /**
+   * Writes a batch as a whole or not at all. With `sync` it resolves only when the disk has it. After a failed batch
+   * all later ones fail.
+   */
+  batch(writes: readonly StorageWrite[], sync: boolean): Promise<void>;
+  getSync(key: string, snapshot?: StorageSnapshot): Uint8Array | undefined;
+  getMany(keys: readonly string[], snapshot?: StorageSnapshot): Promise<readonly (Uint8Array | undefined)[]>;
+  entries(range: StorageRange, snapshot?: StorageSnapshot): AsyncIterable<readonly [string, Uint8Array]>;
+  snapshot(): StorageSnapshot;
+  /** Removes the records of a range, a few at a time and not synced. After a failure some of them may be removed. */
+  clear(range: KeyRange): Promise<void>;
+  /** Returns the space of removed records in a range to the disk. */
+  compact(range: KeyRange): Promise<void>;
+  /** Waits for operations in progress, then releases the files. */
+  close(): Promise<void>;
+}
+
+/** Opens the storage in a directory, or creates it. */
+export type OpenStorage = (location: string) => Promise<LevelStorage>;
+
+/** A batch of more writes than this is copied into the storage with turns of the event loop in between. */
+const MANY_WRITES = 500;
+
+/** Bytes written between two searches for new files. LevelDB starts a new log every four mebibytes. */
+const SWEEP_BYTES = 512 * 1024;
+
+/**
+ * Opens LevelDB through `classic-level`, or creates it. Runs one write at a time and none after a failed one, which would
+ * come to lie behind half a record and be lost with it.
+ *
+ * Several threads of a process may open the same database. The thread that opened it first must close it last: the cache
+ * of blocks belongs to the first handle, and closing that handle frees it.
+ */
+export const openLevel: OpenStorage = async (location) => {
+  const { ClassicLevel } = await import('classic-level');
+  const db = new ClassicLevel<string, Uint8Array>(location, {
+    keyEncoding: 'utf8',
+    valueEncoding: 'buffer',
+    multithreading: true,
+  });
+  await db.open();
+  const files = new PrivateFiles(location);
+  await files.sweep();
+  let unswept = 0;
+  const turns = new WriteTurns();
+  const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
+  const asOf = (snapshot: StorageSnapshot | undefined) => {
+    if (snapshot === undefined) return {};
+    const taken = snapshots.get(snapshot);
+    // The present in place of what another handle's snapshot showed would be taken for it.
+    if (taken === undefined) throw snapshotGone();
+    return { snapshot: taken };
+  };
+  return {
+    batch: async (writes, sync) => {
+      for (const write of writes) unswept += write.type === 'put' ? write.value.length : 0;
+      if (unswept > SWEEP_BYTES) {
+        unswept = 0;
+        void files.sweep();
+      }
+      const [only] = writes;
+      // The usual case for a group of the log. A batch of one write takes one and a half times as long.
+      if (writes.length === 1 && only?.type === 'put') return turns.take(() => db.put(only.key, only.value, { sync }));
+      if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
+      const batch = db.batch();
+      try {
+        for (const [index, write] of writes.entries()) {
+          if (write.type === 'put') batch.put(write.key, write.value);
+          else batch.del(write.key);
+          if (index % MANY_WRITES === MANY_WRITES - 1) await nextTurn();
+        }
+        await turns.take(() => batch.write({ sync }));
+      } catch (error) {
+        await batch.close();
+        throw error;
+      }
+    },
+    getSync: (key, snapshot) => {
+      // The key is not passed as a string: classic-level 3.0.0 encodes it into a buffer that it reuses, and if a
+      // multi-byte character does not fit at the end of that buffer, it looks up the key without it, which does not
+      // exist.
+      const bytes = Buffer.from(key);
+      const options = { keyEncoding: 'buffer', ...asOf(snapshot) } as const;
+      return db.getSync<Buffer, Uint8Array>(bytes, options);
+    },
+    getMany: (keys, snapshot) => db.getMany([...keys], asOf(snapshot)),
+    entries: (range, snapshot) => db.iterator({ ...range, ...asOf(snapshot) }),
+    snapshot: () => {
+      const taken = db.snapshot();
+      const snapshot: StorageSnapshot = { close: () => taken.close() };
+      snapshots.set(snapshot, taken);
+      return snapshot;
+    },
+    clear: ({ gte, lt }) => turns.take(() => db.clear({ gte, lt })),
+    // Does not take a turn: it takes long, and no write has to wait for it.
+    compact: async ({ gte, lt }) => {
+      await db.compactRange(gte, lt);
+      await files.sweep();
+    },
+    close: async () => {
+      await turns.idle();
+      await db.close();
+      await files.sweep();
+    },
+  };
+};
+
+/**
+ * Runs writes one at a time, in the order of the calls. After a failed write it runs no more of them and rejects all
+ * with the same error. LevelDB itself would continue after a record that is only partly in the file, acknowledge what
+ * follows, and skip it at the next opening.
+ */
+export class WriteTurns {
+  #last: Promise<void> = Promise.resolve();
+
+  take(write: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(write);
+    // The caller handles the rejection.
+    this.#last.catch(() => undefined);
+    return this.#last;
+  }
+
+  /** Resolves when no write is running. */
+  async idle(): Promise<void> {
+    await this.#last.catch(() => undefined);
+  }
+}
+
+/** As LevelDB reports a snapshot whose handle is closed. */
+function snapshotGone(): Error {
+  const error = new Error('The snapshot was taken of a handle that is closed.');
+  return Object.assign(error, { code: 'LEVEL_SNAPSHOT_NOT_OPEN' });
+}

@@ -1,0 +1,91 @@
+import type { Clock } from '../../../core/clock.ts';
+import type { Files } from '../files.ts';
+import { FileLog, type LogFileNames } from '../log/file-log.ts';
+import type { TakeChange } from './index-change.ts';
+import type { IndexHost, IndexTask } from './index-host.ts';
+import { IndexWriter } from './index-writer.ts';
+import type { LevelStorage, OpenStorage } from './leveldb/level-storage.ts';
+
+/** Options of {@link LocalHost}. */
+export interface LocalHostOptions {
+  readonly files: Files;
+  /** Folder that holds the log. */
+  readonly path: string;
+  /** Id of the log. */
+  readonly log: string;
+  readonly location: string;
+  readonly openStorage: OpenStorage;
+  readonly keepsValues: boolean;
+  readonly clock: Clock;
+  readonly take: TakeChange;
+}
+
+/** Writes the index in the thread that it is called in. */
+export class LocalHost implements IndexHost {
+  readonly #options: LocalHostOptions;
+  #storage: LevelStorage | undefined;
+  #log: FileLog | undefined;
+  #writer: Promise<IndexWriter> | undefined;
+  #fresh = false;
+  #isStopped = false;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: LocalHostOptions) {
+    this.#options = options;
+  }
+
+  async open(fresh: boolean): Promise<LevelStorage> {
+    this.#fresh = fresh;
+    this.#isStopped = false;
+    this.#storage = await this.#options.openStorage(this.#options.location);
+    return this.#storage;
+  }
+
+  fold(through: number, names: LogFileNames): Promise<void> {
+    return this.run({ type: 'fold', through }, names);
+  }
+
+  raiseSince(position: number, names: LogFileNames): Promise<void> {
+    return this.run({ type: 'since', position }, names);
+  }
+
+  trim(position: number, wholly: boolean, names: LogFileNames): Promise<void> {
+    return this.run({ type: 'trim', position, wholly }, names);
+  }
+
+  run(task: IndexTask, names: LogFileNames): Promise<void> {
+    const done = this.#run(task, names);
+    this.#running = Promise.allSettled([this.#running, done]);
+    return done;
+  }
+
+  async close(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+    await this.#storage?.close().catch(() => undefined);
+    this.#log?.close();
+    this.#storage = undefined;
+    this.#log = undefined;
+    this.#writer = undefined;
+  }
+
+  async #run(task: IndexTask, names: LogFileNames): Promise<void> {
+    this.#log?.follow(names);
+    this.#writer ??= this.#start(names);
+    const writer = await this.#writer;
+    if (task.type === 'fold') await writer.fold(task.through);
+    else if (task.type === 'since') await writer.raiseSince(task.position);
+    else await writer.trim(task.position, task.wholly);
+  }
+
+  #start(names: LogFileNames): Promise<IndexWriter> {
+    const { files, path, log: id, keepsValues, clock, take } = this.#options;
+    if (this.#storage === undefined) return Promise.reject(new Error('The index is not open.'));
+    this.#log = new FileLog(files, { path, id, ...names });
+    const isStopped = () => this.#isStopped;
+    return IndexWriter.open(
+      { storage: this.#storage, log: this.#log, keepsValues, clock, take, isStopped },
+      this.#fresh,
+    );
+  }
+}
