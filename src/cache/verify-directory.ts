@@ -1,17 +1,16 @@
-import { access, readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type Clock, systemClock } from '../core/clock.ts';
-import { digestOfAll } from '../core/encoding/digest.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { optionNames } from '../core/options.ts';
 import type { CacheOptions } from '../engine/options.ts';
-import { copyDatabase } from '../storage/disk/leveldb/database-copy.ts';
-import { canonical } from '../storage/disk/leveldb/level-directory.ts';
-import { openUnproven } from '../storage/disk/leveldb/level-storage.ts';
-import { lockedError } from '../storage/disk/leveldb/locked.ts';
-import { PinnedStorage } from '../storage/disk/leveldb/pinned-storage.ts';
-import { assertUnheld } from '../storage/disk/leveldb/proof/prove-before-opening.ts';
-import { type DatabaseVerdict, verifyDatabase, verifyFiles } from '../verify/disk/verify-database.ts';
+import { nodeFiles } from '../storage/disk/files.ts';
+import { copyDatabase } from '../storage/disk/index/leveldb/database-copy.ts';
+import { openLevel } from '../storage/disk/index/leveldb/level-storage.ts';
+import { PinnedStorage } from '../storage/disk/index/leveldb/pinned-storage.ts';
+import { damageIn } from '../storage/disk/index/leveldb/trial.ts';
+import { rebuildIndex } from '../storage/disk/index/rebuild-index.ts';
+import { storedLog } from '../storage/disk/log/stored-log.ts';
+import { type StoredVerdict, verifyStored } from '../verify/disk/verify-stored.ts';
 import { verifyBackupsOf } from '../verify/verify.ts';
 import { Findings } from '../verify/verify-findings.ts';
 import { reportOf, VERIFY_NAMES, type VerifyOptions, type VerifyReport } from '../verify/verify-report.ts';
@@ -32,8 +31,9 @@ const VERIFY_DIRECTORY_OPTIONS = optionNames<VerifyDirectoryOptions>('verifyDire
 
 /**
  * Verifies a data directory that no process has open, like `cache.verify()` in a running cache. Works also for a
- * directory that `AgentContextCache.open` refuses. Changes nothing: it makes a copy in the directory, mostly of links,
- * reads the copy and removes it. With `against` it opens the directory if possible.
+ * directory that `AgentContextCache.open` refuses. Holds the lock of the directory and changes nothing: it reads a copy
+ * of the index, mostly of links, in the directory, and removes it. With `repair` it rebuilds an index that is wrong or
+ * missing if base and log are right. With `against` it opens the directory if possible.
  *
  * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, and for `against` the errors of
  *   `cache.verify()`.
@@ -44,27 +44,41 @@ const VERIFY_DIRECTORY_OPTIONS = optionNames<VerifyDirectoryOptions>('verifyDire
  * ```
  */
 export async function verifyDirectory(dataDir: string, options: VerifyDirectoryOptions = {}): Promise<VerifyReport> {
-  const { signal, onProgress, transforms, clock = systemClock } = VERIFY_DIRECTORY_OPTIONS.checked(options);
+  const {
+    against,
+    repair,
+    signal,
+    onProgress,
+    transforms,
+    clock = systemClock,
+  } = VERIFY_DIRECTORY_OPTIONS.checked(options);
   const path = resolve(dataDir);
-  await mustExist(path, join(path, 'db'));
-  const location = await canonical(join(path, 'db'));
-  await mustBeUnlocked(path, location);
-  const findings = new Findings(clock, signal, onProgress);
-  if (options.against !== undefined) {
+  await mustExist(join(path, 'db'));
+  let findings = new Findings(clock, signal, onProgress);
+  if (against !== undefined) {
     const report = await verifyOpened(path, options, findings);
     if (report !== undefined) return report;
   }
-  const verdict = await verifyStored(path, location, findings);
-  // A process that opened the directory meanwhile has changed its files, which must not be reported as damage.
-  await mustBeUnlocked(path, location);
-  await verifyBackupsOf(path, transforms, findings);
-  return reportOf(findings, verdict.position, verdict.digest);
+  // Held until the end: a process that opened the directory meanwhile would change its files.
+  const unlock = await nodeFiles.lock(join(path, 'db', 'lock'), path);
+  try {
+    let verdict = await verifyOnce(path, findings);
+    if (repair === true && verdict.isWhole && verdict.index !== 'right') {
+      findings = findings.afterRepair();
+      await rebuildIndex(nodeFiles, join(path, 'db'), verdict, clock);
+      verdict = await verifyOnce(path, findings);
+    }
+    await verifyBackupsOf(path, transforms, findings);
+    return reportOf(findings, verdict.position, verdict.digest);
+  } finally {
+    await unlock();
+  }
 }
 
 /** Opens the directory to compare it with `against`. Resolves with `undefined` if it is too damaged to be opened. */
 async function verifyOpened(
   path: string,
-  { against, signal, onProgress, transforms, clock }: VerifyDirectoryOptions,
+  { against, repair, signal, onProgress, transforms, clock }: VerifyDirectoryOptions,
   findings: Findings,
 ): Promise<VerifyReport | undefined> {
   const backup = { enabled: false, transforms };
@@ -73,7 +87,7 @@ async function verifyOpened(
       ...{ dataDir: path, natsUrl: null, passivateAfterMs: 0, clock, backup },
       onError: () => {},
     });
-    return await cache.verify({ against, signal, onProgress });
+    return await cache.verify({ against, repair, signal, onProgress });
   } catch (error) {
     if (!(error instanceof ContextCacheError) || error.code !== 'LOG_CORRUPT') throw error;
     findings.notes.push(`Nothing was compared, because the directory cannot be opened: ${error.message}`);
@@ -81,52 +95,49 @@ async function verifyOpened(
   }
 }
 
-async function mustExist(path: string, location: string): Promise<void> {
-  try {
-    await access(location);
-  } catch (cause) {
-    const remedy = 'Name a directory that a cache was opened with.';
-    throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${path}. ${remedy}`, { cause });
+async function mustExist(path: string): Promise<void> {
+  const names = await nodeFiles.list(path);
+  if (names.includes('CURRENT')) {
+    const remedy = 'Open it with the version of agent-context-cache that wrote it.';
+    throw new ContextCacheError('FORMAT_UNSUPPORTED', `${path} has format 1; this version reads format 2. ${remedy}`);
   }
+  if (names.length > 0) return;
+  const remedy = 'Name a directory that a cache was opened with.';
+  throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${dirname(path)}. ${remedy}`);
 }
 
-async function mustBeUnlocked(path: string, location: string): Promise<void> {
-  try {
-    await assertUnheld(location);
-  } catch (error) {
-    throw await lockedError(path, location, toError(toError(error).cause));
-  }
+/** Verifies the stored data once. */
+async function verifyOnce(dataDir: string, findings: Findings): Promise<StoredVerdict> {
+  const path = join(dataDir, 'db');
+  const { names, log } = await storedLog(nodeFiles, path);
+  const parts = { files: nodeFiles, dataDir, path, names, log };
+  await using index = await openIndexCopy(dataDir, findings);
+  return await verifyStored({ ...parts, index: index?.pinned }, findings);
 }
 
-async function verifyStored(path: string, location: string, findings: Findings): Promise<DatabaseVerdict> {
-  const nothing = { position: 0, digest: digestOfAll([]) };
-  await using copy = await copyDatabase(location, path);
-  await verifyFiles(copy.location, findings, false);
+interface IndexCopy extends AsyncDisposable {
+  readonly pinned: PinnedStorage;
+}
+
+/** Opens a copy of the index; `undefined` if there is none, or none that can be opened. */
+async function openIndexCopy(dataDir: string, findings: Findings): Promise<IndexCopy | undefined> {
+  const location = join(dataDir, 'db', 'index');
+  if (!(await nodeFiles.list(location)).includes('CURRENT')) return undefined;
+  const copy = await copyDatabase(location, dataDir);
   try {
-    const storage = await openUnproven(copy.location, false);
-    try {
-      const pinned = new PinnedStorage(storage, path);
-      return await verifyDatabase(pinned, findings, path).finally(() => pinned.close());
-    } finally {
+    const damage = await damageIn(copy.location);
+    if (damage !== undefined) throw new Error(damage);
+    const storage = await openLevel(copy.location);
+    const pinned = new PinnedStorage(storage, location);
+    const dispose = async () => {
+      await pinned.close();
       await storage.close();
-    }
+      await copy[Symbol.asyncDispose]();
+    };
+    return { pinned, [Symbol.asyncDispose]: dispose };
   } catch (error) {
-    const isForeign = error instanceof ContextCacheError && error.code === 'FORMAT_UNSUPPORTED';
-    if (isForeign && findings.problems.length === 0) throw error;
-    findings.addError('file', { file: await strictlyRead(copy.location) }, reasonOf(error));
-    findings.notes.push('Not every record was read, because the database cannot be opened.');
-    return nothing;
+    await copy[Symbol.asyncDispose]();
+    findings.addError('index', { file: join('db', 'index') }, toError(error).cause ?? error);
+    return undefined;
   }
-}
-
-/** Returns the name of the manifest: the file in which LevelDB tolerates no damage when it opens a complete database. */
-async function strictlyRead(location: string): Promise<string> {
-  const named = await readFile(join(location, 'CURRENT'), 'latin1').catch(() => '');
-  return join('db', named.trim());
-}
-
-/** Returns LevelDB's own error instead of the one that the database could not be opened. */
-function reasonOf(error: unknown): unknown {
-  const { cause } = toError(error);
-  return error instanceof ContextCacheError || cause === undefined ? error : cause;
 }

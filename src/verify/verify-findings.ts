@@ -3,28 +3,18 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 
 /**
- * Kind of a problem: a file of the database (`file`), a record in it (`record`), the log, the state table, the past, a
- * namespace in memory (`memory`), a stored snapshot (`backup`); or, in a mirror or backup, a key or namespace that is
- * absent (`missing`), should not exist (`extra`), or differs (`different`).
+ * Kind of a problem: the log, the base that the log goes on from (`base`), the index that is derived from both and can be
+ * rebuilt (`index`), a namespace in memory (`memory`), a stored snapshot (`backup`); or, in a mirror or backup, a key or
+ * namespace that is absent (`missing`), should not exist (`extra`), or differs (`different`).
  */
-export type VerifyProblemKind =
-  | 'file'
-  | 'record'
-  | 'log'
-  | 'state'
-  | 'past'
-  | 'memory'
-  | 'backup'
-  | 'missing'
-  | 'extra'
-  | 'different';
+export type VerifyProblemKind = 'log' | 'base' | 'index' | 'memory' | 'backup' | 'missing' | 'extra' | 'different';
 
 /** Location of a problem, as exact as it is known. */
 export interface VerifyLocation {
   /** Path of a file relative to the data directory, and the byte offset in it. */
   readonly file?: string;
   readonly offset?: number;
-  /** Key of a record in the database. */
+  /** Key of a record in the index. */
   readonly record?: string;
   /** Position in the log. */
   readonly position?: number;
@@ -44,14 +34,14 @@ export interface VerifyProblem {
 
 /** How much was checked. */
 export interface VerifyCounts {
-  /** Records of the database that were read and whose checksum was checked. */
-  records: number;
-  /** Updates in the log. */
-  updates: number;
-  /** Updates that were folded again. */
-  replayed: number;
-  /** Frames, the copies of a namespace in the past, that were compared with the folded state. */
+  /** Frames of the base and the log that were read and whose checksum was checked. */
   frames: number;
+  /** Updates in the log that were folded again. */
+  updates: number;
+  /** Records of the index that were read and whose checksum was checked. */
+  records: number;
+  /** Copies of a namespace in the past that were compared with the folded state. */
+  copies: number;
   namespaces: number;
   entries: number;
   /** Namespaces in memory that were compared with the folded state. */
@@ -64,7 +54,7 @@ export interface VerifyCounts {
 
 /** Progress of a verification: the present stage, and the number of items checked in it. */
 export interface VerifyProgress {
-  readonly stage: 'files' | 'log' | 'namespaces' | 'records' | 'memory' | 'backups' | 'against';
+  readonly stage: 'log' | 'namespaces' | 'records' | 'memory' | 'backups' | 'against';
   readonly done: number;
 }
 
@@ -78,11 +68,13 @@ export class Findings {
   more = 0;
   /** Notes on what could not be checked and why. Not problems by themselves. */
   readonly notes: string[] = [];
+  /** Reasons why the index was rebuilt. */
+  repaired: readonly string[] = [];
   readonly counts: VerifyCounts = {
-    records: 0,
-    updates: 0,
-    replayed: 0,
     frames: 0,
+    updates: 0,
+    records: 0,
+    copies: 0,
     namespaces: 0,
     entries: 0,
     resident: 0,
@@ -91,12 +83,22 @@ export class Findings {
   };
   readonly signal: AbortSignal | undefined;
   readonly #slice: TimeSlice;
+  readonly #clock: Clock;
   readonly #onProgress: (progress: VerifyProgress) => void;
 
   constructor(clock: Clock, signal?: AbortSignal, onProgress: (progress: VerifyProgress) => void = () => {}) {
     this.signal = signal;
+    this.#clock = clock;
     this.#slice = new TimeSlice(clock, signal);
     this.#onProgress = onProgress;
+  }
+
+  /** Returns findings for a second verification, after the index was rebuilt for these reasons. */
+  afterRepair(): Findings {
+    const again = new Findings(this.#clock, this.signal, this.#onProgress);
+    const wrong = this.problems.filter(({ kind }) => kind === 'index').map(({ message }) => message);
+    again.repaired = wrong.length > 0 ? wrong : this.notes.filter((note) => note.startsWith('The index'));
+    return again;
   }
 
   add(kind: VerifyProblemKind, where: VerifyLocation, message: string): void {
@@ -112,7 +114,7 @@ export class Findings {
     const error = toError(thrown);
     if (error instanceof ContextCacheError && !FOUND.has(error.code)) throw error;
     // The remedy for a damaged directory is not repeated for each of its records.
-    this.add(kind, where, error.message.replace(/\. Nothing was changed\. .*$/, '.'));
+    this.add(kind, where, error.message.replace(/\. (Nothing was changed|The index is derived)\b.*$/, '.'));
   }
 
   /** Reports progress from time to time, and gives other tasks a turn. */

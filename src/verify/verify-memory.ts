@@ -1,149 +1,114 @@
-import { digestOf, digestOfAll, NamespaceDigest } from '../core/encoding/digest.ts';
+import { digestOf, digestOfAll } from '../core/encoding/digest.ts';
 import type { Capture } from '../core/namespace-state.ts';
-import type { Update } from '../core/update.ts';
 import { digestOfCapture } from '../past/digests.ts';
-import type { PinnedStorage } from '../storage/disk/leveldb/pinned-storage.ts';
-import type { LevelLog } from '../storage/disk/log/level-log.ts';
-import {
-  decodePage,
-  decodeProgress,
-  decodeSummary,
-  PROGRESS_KEY,
-  pageKey,
-  type StoredNamespace,
-  summaryKey,
-} from '../storage/disk/records/state-records.ts';
-import { emptySummary } from '../storage/disk/state/fold-updates.ts';
-import { NamespaceFold } from '../storage/disk/state/namespace-fold.ts';
-import type { StateTable } from '../storage/disk/state/state-table.ts';
+import type { DiskLog } from '../storage/disk/log/disk-log.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { digestOfFold } from './disk/verify-frames.ts';
+import { digestOfEntries, type Fold } from './disk/fold.ts';
 import type { Findings } from './verify-findings.ts';
 
 /** Upper bounds of what is captured at one time: namespaces, and their entries. */
 const GROUP_NAMESPACES = 512;
 const GROUP_ENTRIES = 20_000;
-/** Number of pages read at a time. */
-const PAGES = 256;
+
+/** The parts of a cache with a data directory that are compared. */
+export interface ResidentParts {
+  readonly registry: NamespaceRegistry;
+  readonly log: Pick<DiskLog, 'head' | 'recent'>;
+  /** `false` if an external primary keeps the values. */
+  readonly keepsValues: boolean;
+}
 
 /**
- * Checks the memory of a cache with a data directory: compares every namespace in memory with what is stored plus the
- * log's updates after it.
+ * Checks the memory of a cache with a data directory: compares the namespaces in memory with what base and log lead to.
+ * The fold follows the log while writers go on.
  */
 export class ResidentCheck {
-  readonly #registry: NamespaceRegistry;
-  readonly #log: LevelLog;
-  readonly #table: StateTable;
+  readonly #parts: ResidentParts;
+  readonly #fold: Fold;
   readonly #findings: Findings;
+  /** Position of the fold. */
+  #position: number;
 
-  constructor(registry: NamespaceRegistry, log: LevelLog, table: StateTable, findings: Findings) {
-    this.#registry = registry;
-    this.#log = log;
-    this.#table = table;
+  /** The fold is that of a position, and is changed by the check. */
+  constructor(parts: ResidentParts, fold: Fold, position: number, findings: Findings) {
+    this.#parts = parts;
+    this.#fold = fold;
+    this.#position = position;
     this.#findings = findings;
   }
 
   async run(): Promise<void> {
+    const { registry } = this.#parts;
     await this.#compareNames();
-    const names = Array.from(this.#registry.records(), ({ name }) => name);
+    const names = Array.from(registry.records(), ({ name }) => name).filter((name) => this.#fold.holds(name));
     for (let next = 0; next < names.length; ) {
-      // Nothing else runs between here and the last capture, so all captures are of the same position.
+      // Nothing else runs between here and the last capture, so all captures are of the position of the fold.
+      this.#follow();
       const captures: Capture[] = [];
       let entries = 0;
       while (next < names.length && captures.length < GROUP_NAMESPACES && entries < GROUP_ENTRIES) {
-        const state = this.#registry.stateInMemory(names[next] as string);
+        const state = registry.stateInMemory(names[next] as string);
         next += 1;
         if (state === undefined) continue;
         captures.push(state.capture());
         entries += state.entries.size;
       }
-      const storage = this.#log.directory.pin();
       try {
-        const after = this.#recentOf(storage, captures);
-        for (const capture of captures) await this.#compare(storage, capture, after.get(capture.name) ?? []);
+        for (const capture of captures) await this.#compare(capture);
       } finally {
         for (const capture of captures) capture.close();
-        await storage.close();
       }
     }
   }
 
-  /** Checks that every stored namespace is known, and that every known one that is not in memory is stored. */
+  /** Brings the fold to the present position. */
+  #follow(): void {
+    const { log } = this.#parts;
+    for (const update of log.recent(this.#position + 1, log.head)) {
+      if (this.#fold.holds(update.namespace)) this.#fold.apply(update);
+      this.#position = update.position;
+    }
+  }
+
+  /** Checks that every namespace of the log is known, and that there are no others. */
   async #compareNames(): Promise<void> {
-    const add = (namespace: string, message: string) => this.#findings.add('memory', { namespace }, message);
-    for (const [name, record] of this.#registry.entries()) {
-      if (record === null && !this.#table.has(name)) add(name, 'The namespace is neither in memory nor stored.');
-      await this.#findings.step('memory', 0);
-    }
-    for (const name of [...this.#table.names()]) {
-      const isLost = this.#table.has(name) && !this.#registry.has(name) && !this.#wasDropped(name);
-      if (isLost) add(name, 'The namespace is stored but not known.');
-      await this.#findings.step('memory', 0);
-    }
-  }
-
-  #wasDropped(name: string): boolean {
-    const recent = this.#log.recent(this.#table.checkpoint + 1, this.#log.head);
-    return recent.findLast(({ namespace }) => namespace === name)?.drop === true;
-  }
-
-  /** Groups the updates after the stored state by namespace. */
-  #recentOf(storage: PinnedStorage, captures: readonly Capture[]): Map<string, Update[]> {
-    const { checkpoint } = decodeProgress(storage.getSync(PROGRESS_KEY));
-    const updates = new Map<string, Update[]>(captures.map(({ name }) => [name, []]));
-    for (const update of this.#log.recent(checkpoint + 1, this.#log.head)) updates.get(update.namespace)?.push(update);
-    return updates;
-  }
-
-  async #compare(storage: PinnedStorage, capture: Capture, after: readonly Update[]): Promise<void> {
-    const { name: namespace, version, count } = capture;
-    try {
-      const stored = storage.getSync(summaryKey(namespace));
-      const base = stored === undefined ? emptySummary(namespace) : decodeSummary(stored);
-      const expected = await this.#digestAfter(storage, base, after);
-      const found = await digestOfCapture(capture, this.#findings.slice);
-      const isEmpty = version === 0 && count === 0;
-      if (isEmpty ? expected !== undefined : expected !== found) {
-        const message = `The namespace in memory (version ${version}, ${count} entries) differs from what is stored and logged.`;
-        this.#findings.add('memory', { namespace, position: capture.position }, message);
+    const { registry } = this.#parts;
+    const isUnknown = (name: string) => this.#fold.get(name) !== undefined && !registry.has(name);
+    const isExtra = (name: string) => {
+      const isThere = (registry.stateInMemory(name)?.version ?? 1) > 0;
+      return this.#fold.holds(name) && isThere && registry.has(name) && this.#fold.get(name) === undefined;
+    };
+    for (const [names, isWrong, message] of [
+      [this.#fold.names(), isUnknown, 'The namespace is in the log but not known.'],
+      [Array.from(registry.entries(), ([name]) => name), isExtra, 'The namespace is known but not in the log.'],
+    ] as const) {
+      for (const namespace of names) {
+        if (isWrong(namespace)) {
+          // It may have changed meanwhile.
+          this.#follow();
+          if (isWrong(namespace)) this.#findings.add('memory', { namespace }, message);
+        }
+        await this.#findings.step('memory', this.#findings.counts.resident);
       }
-    } catch (error) {
-      this.#findings.addError('memory', { namespace }, error);
+    }
+  }
+
+  async #compare(capture: Capture): Promise<void> {
+    const { name: namespace, version, count } = capture;
+    const state = this.#fold.get(namespace);
+    const isEmpty = version === 0 && count === 0;
+    const expected =
+      state && (await digestOfEntries(state.entries, state.version, this.#parts.keepsValues, this.#findings));
+    if (isEmpty ? state !== undefined : expected !== (await digestOfCapture(capture, this.#findings.slice))) {
+      const message = `The namespace in memory (version ${version}, ${count} entries) differs from what the log leads to.`;
+      this.#findings.add('memory', { namespace, position: capture.position }, message);
     }
     this.#findings.counts.resident += 1;
     await this.#findings.step('memory', this.#findings.counts.resident);
   }
-
-  /** Computes the digest of a stored namespace after some updates; `undefined` if it does not exist then. */
-  async #digestAfter(
-    storage: PinnedStorage,
-    base: StoredNamespace,
-    after: readonly Update[],
-  ): Promise<string | undefined> {
-    if (after.length === 0)
-      return base.version === 0 ? undefined : (base.digest ?? (await digestOfPages(storage, base)));
-    const fold = new NamespaceFold(base, after, this.#table.keepsValues);
-    const needed = [...fold.needed()];
-    for (let first = 0; first < needed.length; first += PAGES) {
-      const some = needed.slice(first, first + PAGES);
-      const records = await storage.getMany(some.map(([key]) => key));
-      for (const [index, [, page]] of some.entries()) fold.load(page, records[index]);
-    }
-    fold.fold();
-    return fold.summary?.digest;
-  }
-}
-
-async function digestOfPages(storage: PinnedStorage, { name, version, pages }: StoredNamespace): Promise<string> {
-  const digest = new NamespaceDigest();
-  for (let page = 0; page < pages; page += 1) {
-    const [record] = await storage.getMany([pageKey(name, page)]);
-    for (const [key, entry] of decodePage(record)) digest.add(key, entry);
-  }
-  return digest.at(version);
 }
 
 /** The parts of a cache in memory. */
@@ -179,7 +144,8 @@ export async function verifyMemory(
       expected.delete(capture.name);
       const state = view.state(capture.name);
       findings.counts.resident += 1;
-      const folded = state && (keepsValues ? digestOf(state) : await digestOfFold(state, findings, false));
+      const folded =
+        state && (keepsValues ? digestOf(state) : await digestOfEntries(state.entries, state.version, false, findings));
       if (folded === digest) continue;
       findings.add(
         'memory',

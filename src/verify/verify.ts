@@ -5,19 +5,19 @@ import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
-import { Checkpointer } from '../storage/disk/checkpointer.ts';
-import type { LevelLog } from '../storage/disk/log/level-log.ts';
-import type { StateTable } from '../storage/disk/state/state-table.ts';
+import type { DiskIndex } from '../storage/disk/index/disk-index.ts';
+import type { DiskLog } from '../storage/disk/log/disk-log.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import type { StoredVerdict } from './disk/verify-stored.ts';
 import { verifyAgainst } from './verify-against.ts';
 import { verifyBackups } from './verify-backups.ts';
 import { Findings } from './verify-findings.ts';
 import { ResidentCheck, verifyMemory } from './verify-memory.ts';
 import { reportOf, VERIFY_OPTIONS, type VerifyOptions, type VerifyReport } from './verify-report.ts';
 
-/** Milliseconds to wait for followers. Updates that they have not received by then are left out. */
+/** Milliseconds to wait for followers, and for the index. Updates that they have not received by then are left out. */
 const SYNC_MS = 10_000;
 
 /** The parts of a running cache that are verified; an `Engine` fits. */
@@ -40,9 +40,17 @@ interface VerifiedFollower {
 /** The storage of a running cache. */
 export interface VerifiedStorage {
   readonly past: PastSource;
-  /** The log and the state table on disk; `undefined` without a data directory. */
-  readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
+  /** The log and the index on disk; `undefined` without a data directory. */
+  readonly directory?: VerifiedDirectory | undefined;
 }
+
+interface VerifiedDirectory {
+  readonly log: DiskLog;
+  readonly index: DiskIndex;
+}
+
+/** Name of the follower that brings the index up to date. */
+const INDEX_FOLLOWER = 'index';
 
 /** Verifies a running cache. */
 export class Verifier {
@@ -57,16 +65,26 @@ export class Verifier {
   }
 
   async verify(options: VerifyOptions): Promise<VerifyReport> {
-    const { against, signal, onProgress } = VERIFY_OPTIONS.checked(options);
+    const { against, repair, signal, onProgress } = VERIFY_OPTIONS.checked(options);
     const { log, clock } = this.#parts;
     if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down.');
     signal?.throwIfAborted();
-    const findings = new Findings(clock, signal, onProgress);
-    const { position, digest } = await (this.#storage.database === undefined
-      ? this.#verifyMemory(findings)
-      : this.#verifyDirectory(this.#storage.database, findings));
+    let findings = new Findings(clock, signal, onProgress);
+    const { directory } = this.#storage;
+    let verdict: { readonly position: number; readonly digest: string };
+    if (directory === undefined) verdict = await this.#verifyMemory(findings);
+    else {
+      let stored = await this.#verifyDirectory(directory, findings);
+      if (repair === true && stored.isWhole && stored.index !== 'right') {
+        await directory.index.rebuild('A verification found that the index is wrong or missing');
+        findings = findings.afterRepair();
+        stored = await this.#verifyDirectory(directory, findings);
+      }
+      await verifyBackupsOf(directory.log.dataDir, this.#transforms, findings);
+      verdict = stored;
+    }
     if (against !== undefined) await this.#compare(against, findings);
-    return reportOf(findings, position, digest);
+    return reportOf(findings, verdict.position, verdict.digest);
   }
 
   #verifyMemory(findings: Findings): Promise<{ position: number; digest: string }> {
@@ -75,19 +93,28 @@ export class Verifier {
     return verifyMemory({ registry, log, past: this.#storage.past, now: clock.now(), keepsValues }, findings);
   }
 
-  async #verifyDirectory(
-    { log, table }: NonNullable<VerifiedStorage['database']>,
-    findings: Findings,
-  ): Promise<{ position: number; digest: string }> {
-    const { verifyDatabase, verifyFiles } = await import('./disk/verify-database.ts');
-    const { path } = log.directory;
-    await this.#sync(findings, [Checkpointer.follower]);
-    await verifyFiles(join(path, 'db'), findings, true);
-    const storage = log.directory.pin();
-    const verdict = await verifyDatabase(storage, findings, path).finally(() => storage.close());
-    await new ResidentCheck(this.#parts.registry, log, table, findings).run();
-    await verifyBackupsOf(path, this.#transforms, findings);
-    return verdict;
+  /** Verifies what is on disk up to the committed position, and compares memory with it. */
+  async #verifyDirectory({ log, index }: VerifiedDirectory, findings: Findings): Promise<StoredVerdict> {
+    const { verifyStored } = await import('./disk/verify-stored.ts');
+    const { registry, primary } = this.#parts;
+    const keepsValues = primary === undefined;
+    const through = await this.#settled(findings.signal);
+    // Keeps retention from releasing what is about to be read.
+    const view = this.#storage.past.at(this.#storage.past.first);
+    const pinned = index.pin();
+    try {
+      return await verifyStored(
+        {
+          ...{ files: log.files, dataDir: log.dataDir, path: log.path, names: log.names(), log: log.id },
+          ...{ through, keepsValues, index: pinned },
+          onFold: (fold, position) => new ResidentCheck({ registry, log, keepsValues }, fold, position, findings).run(),
+        },
+        findings,
+      );
+    } finally {
+      await pinned?.close();
+      view.release?.();
+    }
   }
 
   async #compare(against: NonNullable<VerifyOptions['against']>, findings: Findings): Promise<void> {
@@ -98,14 +125,30 @@ export class Verifier {
     await verifyAgainst({ against, transforms: this.#transforms, keepsValues }, compared, findings);
   }
 
-  /** Waits a bounded time for followers, all of them by default. */
-  async #sync(findings: Findings, names?: readonly string[]): Promise<void> {
+  /**
+   * Waits a bounded time until the log is written and the index has followed; what it lacks then is noted. Resolves with the position
+   * up to which there is something to verify.
+   */
+  async #settled(signal: AbortSignal | undefined): Promise<number> {
+    const { clock, followers, log } = this.#parts;
+    let through = log.committed;
+    const settled = async (limited: AbortSignal) => {
+      await log.flush();
+      through = log.committed;
+      await followers.get(INDEX_FOLLOWER)?.caughtUp(limited);
+    };
+    await withDeadline(settled, { what: 'The index', timeoutMs: SYNC_MS, clock, signal }).catch(() => undefined);
+    signal?.throwIfAborted();
+    return through;
+  }
+
+  /** Waits a bounded time for all followers. */
+  async #sync(findings: Findings): Promise<void> {
     const { clock, followers, log } = this.#parts;
     const { signal } = findings;
     const caughtUp = async (limited: AbortSignal) => {
       await log.flush();
-      if (names === undefined) await followers.caughtUp(limited);
-      else await Promise.all(names.map((name) => followers.get(name)?.caughtUp(limited)));
+      await followers.caughtUp(limited);
     };
     try {
       await withDeadline(caughtUp, { what: 'A follower', timeoutMs: SYNC_MS, clock, signal });

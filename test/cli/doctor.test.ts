@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { isOlder } from '../../src/cli/doctor/finding.ts';
@@ -7,6 +7,7 @@ import { skewOf } from '../../src/cli/doctor/redis.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { run, serve } from '../support/cli.ts';
 import { startNats, startRedis } from '../support/servers.ts';
+import { flipAt, framesOf, logFiles } from '../support/stored-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 interface Finding {
@@ -74,19 +75,21 @@ describe('doctor', () => {
       message: expect.stringMatching(/in use by .*Stop it/),
     });
     await held.shutdown();
-    const manifest = (await readdir(join(dataDir, 'db'))).find((name) => name.startsWith('MANIFEST')) ?? '';
-    const bytes = await readFile(join(dataDir, 'db', manifest));
-    bytes[10] = (bytes[10] ?? 0) ^ 0xff;
-    await writeFile(join(dataDir, 'db', manifest), bytes);
+    const [segment = ''] = await logFiles(dataDir);
+    const file = join(dataDir, 'db', 'log', segment);
+    await flipAt(file, (framesOf(file).find(({ count }) => count > 0)?.offset ?? 0) + 30);
     const damaged = await doctor(dataDir);
     expect(damaged.code).toBe(1);
     expect(damaged.of('directory')[0]).toMatchObject({
       status: 'problem',
       remedy: expect.stringContaining('context-cache verify'),
     });
-    const file = await newDir();
-    await writeFile(file, '');
-    expect((await doctor(file)).of('directory')[1]).toMatchObject({ status: 'problem', message: `${file} is a file` });
+    const plain = await newDir();
+    await writeFile(plain, '');
+    expect((await doctor(plain)).of('directory')[1]).toMatchObject({
+      status: 'problem',
+      message: `${plain} is a file`,
+    });
   });
 
   test('reports the versions of servers, JetStream, and a Redis that evicts keys', async () => {

@@ -1,8 +1,9 @@
-import { appendFile, readdir } from 'node:fs/promises';
+import { appendFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
+import { seal } from '../../src/storage/disk/index/leveldb/sealed.ts';
 import { run, serve } from '../support/cli.ts';
+import { flipAt, logFiles } from '../support/stored-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { filledDirectory, withRecords } from '../support/verify.ts';
 
@@ -29,12 +30,42 @@ describe('context-cache verify', () => {
     );
     const own = await run(['verify', '--data-dir', dataDir]);
     expect(own.code).toBe(1);
-    expect(own.stdout).toMatch(/^(state|record) \(record !state!p\/4:wide\/1, namespace wide.*\): /m);
+    expect(own.stdout).toMatch(/^index \(file db\/index, record !state!p\/4:wide\/1, namespace wide.*\): /m);
     expect(own.stderr).toMatch(/has \d+ problems/);
     await using _ = await serve(dataDir);
     const served = await run(['verify', '--data-dir', dataDir, '--json']);
     expect(served.code).toBe(1);
     expect(JSON.parse(served.stdout)).toMatchObject({ ok: false });
+    const repaired = await run(['verify', '--data-dir', dataDir, '--repair', '--json']);
+    expect(repaired.code).toBe(0);
+    expect(JSON.parse(repaired.stdout)).toMatchObject({ ok: true, problems: [] });
+    expect(JSON.parse(repaired.stdout).repaired.length).toBeGreaterThan(0);
+  });
+
+  it('rebuilds the index with --repair, says so, and ends with 0', async () => {
+    const dataDir = await filledDirectory();
+    await rm(join(dataDir, 'db', 'index'), { recursive: true });
+    const noted = await run(['verify', '--data-dir', dataDir]);
+    expect(noted).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('The index was not compared: it is missing'),
+    });
+    const repaired = await run(['verify', '--data-dir', dataDir, '--repair']);
+    expect(repaired).toMatchObject({ code: 0, stdout: '' });
+    expect(repaired.stderr).toMatch(/Repaired: The index was not compared: it is missing/);
+    expect(repaired.stderr).toContain('The index was rebuilt from base and log.');
+    expect((await run(['verify', '--data-dir', dataDir])).stderr).not.toContain('Note');
+  });
+
+  it('ends with 1 if the log is damaged, and names file and offset', async () => {
+    const dataDir = await filledDirectory();
+    const [segment = ''] = await logFiles(dataDir);
+    await flipAt(join(dataDir, 'db', 'log', segment), 100_000);
+    const { code, stdout } = await run(['verify', '--data-dir', dataDir, '--repair']);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^log \(file db\/log\/0{15}1\.log, offset \d+, position \d+\): .*is damaged from byte \d+ to \d+\.$/m,
+    );
   });
 
   it('compares with a backup, and reports what it could not check', async () => {

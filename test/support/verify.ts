@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
 import { AgentContextCache, type OpenOptions, type VerifyProblem } from '../../src/index.ts';
-import { type LevelStorage, openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
+import { type LevelStorage, openLevel } from '../../src/storage/disk/index/leveldb/level-storage.ts';
 import { tempDir } from './temp-dir.ts';
 
 const opened: AgentContextCache[] = [];
@@ -42,9 +42,9 @@ export async function fill(cache: AgentContextCache): Promise<void> {
   await cache.synced();
 }
 
-/** Works on the records of a directory that no process has open. */
+/** Works on the records of the index of a directory that no process has open. */
 export async function withRecords<T>(dataDir: string, work: (storage: LevelStorage) => Promise<T>): Promise<T> {
-  const storage = await openClassicLevel(join(dataDir, 'db'), false);
+  const storage = await openLevel(join(dataDir, 'db', 'index'));
   try {
     return await work(storage);
   } finally {

@@ -1,4 +1,4 @@
-import { cp, open as openFile, readdir, stat } from 'node:fs/promises';
+import { cp, open as openFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyDirectory } from '../../src/index.ts';
@@ -36,12 +36,12 @@ async function flip(file: string, share: number): Promise<void> {
   await handle.close();
 }
 
-/** Every file except LevelDB's own diary, with its size and the time of its last change. */
+/** Every file except LevelDB's own diary and the lock, with its size and the time of its last change. */
 async function contentOf(dataDir: string): Promise<string[]> {
   const found: string[] = [];
   for (const file of (await readdir(dataDir, { recursive: true })).sort()) {
     const { mtimeMs, size, isFile } = await stat(join(dataDir, file)).then((of) => ({ ...of, isFile: of.isFile() }));
-    if (isFile && !/LOG(\.old)?$/.test(file)) found.push(`${file} ${size} ${mtimeMs}`);
+    if (isFile && !/LOG(\.old)?$|^db\/lock\//.test(file)) found.push(`${file} ${size} ${mtimeMs}`);
   }
   return found;
 }
@@ -74,12 +74,43 @@ describe('verifyDirectory', () => {
 
   it('locates the damage of a directory that cannot be opened', async () => {
     const dataDir = await copy();
-    const manifest = (await readdir(join(dataDir, 'db'))).find((name) => name.startsWith('MANIFEST')) ?? '';
-    await flip(join(dataDir, 'db', manifest), 0);
+    const [segment = ''] = await readdir(join(dataDir, 'db', 'log'));
+    await flip(join(dataDir, 'db', 'log', segment), 0.5);
     const report = await verifyDirectory(dataDir, { against: join(dataDir, 'backups') });
     expect(report.ok).toBe(false);
-    expect(report.problems[0]).toMatchObject({ kind: 'file' });
+    expect(report.problems).toEqual([
+      {
+        kind: 'log',
+        where: { file: `db/log/${segment}`, offset: expect.any(Number), position: expect.any(Number) },
+        message: expect.stringMatching(/is damaged from byte \d+ to \d+\.$/),
+      },
+    ]);
+    expect(report.notes.join(' ')).toMatch(/Nothing was compared.*The state was not determined/);
     expect((await readdir(dataDir)).sort()).toEqual((await readdir(whole)).sort());
+  });
+
+  it('notes an index that is missing, and reports one that cannot be opened', async () => {
+    const dataDir = await copy();
+    const index = join(dataDir, 'db', 'index');
+    const manifest = (await readdir(index)).find((name) => name.startsWith('MANIFEST')) ?? '';
+    await flip(join(index, manifest), 0);
+    const wrong = await verifyDirectory(dataDir);
+    expect(told(wrong.problems)).toEqual([expect.stringMatching(/^index {"file":"db\/index"}/)]);
+    await rm(index, { recursive: true });
+    const { ok, notes } = await verifyDirectory(dataDir);
+    expect({ ok, notes }).toEqual({ ok: true, notes: [expect.stringMatching(/not compared: it is missing/)] });
+    expect(await verifyDirectory(dataDir, { repair: true })).toMatchObject({ ok: true, notes: [], repaired: notes });
+  });
+
+  it('never repairs while base or log is damaged', async () => {
+    const dataDir = await copy();
+    const [segment = ''] = await readdir(join(dataDir, 'db', 'log'));
+    await flip(join(dataDir, 'db', 'log', segment), 0.5);
+    await rm(join(dataDir, 'db', 'index'), { recursive: true });
+    const before = await contentOf(dataDir);
+    const report = await verifyDirectory(dataDir, { repair: true });
+    expect(report).toMatchObject({ ok: false, repaired: [] });
+    expect(await contentOf(dataDir)).toEqual(before);
   });
 
   it('rejects if there is no directory', async () => {

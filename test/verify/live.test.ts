@@ -86,7 +86,7 @@ describe('verify with an external primary', () => {
     await fill(cache);
     const report = await cache.verify();
     expect(told(report.problems)).toEqual([]);
-    expect(report.checked).toMatchObject({ replayed: cache.position, resident: 4 });
+    expect(report.checked).toMatchObject({ updates: cache.position, resident: 4 });
     const inMemory = await open({ primaryCache: new InMemoryContextCache() });
     await fill(inMemory);
     expect(told((await inMemory.verify()).problems)).toEqual([]);

@@ -1,178 +1,158 @@
-import { encode } from '../../core/encoding/codec.ts';
-import { HashSum } from '../../core/encoding/digest.ts';
+import { join, relative } from 'node:path';
 import type { Update } from '../../core/update.ts';
-import type { PinnedStorage } from '../../storage/disk/leveldb/pinned-storage.ts';
-import { decodeTimes, TIMES } from '../../storage/disk/past/past-times.ts';
-import { blockKey, blockPosition, decodeBlock, LOG_RANGE } from '../../storage/disk/records/block-codec.ts';
-import { encodePastUpdate, timesKey } from '../../storage/disk/records/past-records.ts';
-import type { Findings } from '../verify-findings.ts';
+import { baseName, readBase } from '../../storage/disk/base/base-file.ts';
+import type { Files } from '../../storage/disk/files.ts';
+import { decodeNote, NOTE } from '../../storage/disk/log/frame.ts';
+import { isDamage, walkFrames } from '../../storage/disk/log/frame-walk.ts';
+import { type Flaw, type Walked, type WalkSettings, walkLog } from '../../storage/disk/log/log-walk.ts';
+import type { LoggedUpdate } from '../../storage/disk/log/logged-update.ts';
+import { type Note, Notes } from '../../storage/disk/log/notes.ts';
+import { loggedUpdatesOf } from '../../storage/disk/log/update-record.ts';
+import type { Findings, VerifyLocation } from '../verify-findings.ts';
+import type { Fold } from './fold.ts';
 
-/** The updates that both the log and the past hold: those after position `after`, up to `through`. */
-export interface Overlap {
-  /** Start of the past. Updates between here and `after` may have been released. */
-  readonly begins: number;
-  readonly after: number;
-  readonly through: number;
+/** The base and the log of a data directory, and how far they are read. */
+export interface LogParts extends WalkSettings {
+  readonly files: Files;
+  readonly dataDir: string;
 }
 
-/** Verdict on the log. */
-export interface LogVerdict {
-  /** The last position. */
-  readonly head: number;
-  /** `true` if every update was found and read. */
-  readonly whole: boolean;
-  /** Sums of hashes by namespace, over the updates that the past holds too, for comparison. */
-  readonly sums: ReadonlyMap<string, HashSum>;
-}
-
-/** Returns the bytes of an update that are summed and compared: its position and its content, without the namespace. */
-export function updateBytes(position: number, stored: Uint8Array): Uint8Array {
-  return Buffer.concat([encode(position), stored]);
-}
-
-/** Reads the whole log. Checks that blocks follow without a gap, and versions within each namespace. */
+/**
+ * Reads the base and the log frame by frame, and reports what is wrong with file and offset. With several parts it does so
+ * for the first one; for the others it only checks what concerns their namespaces.
+ */
 export class LogCheck {
-  readonly #storage: PinnedStorage;
+  /** Position of the last update. */
+  head: number;
+  /** `true` as long as everything was found and read. */
+  isWhole = true;
+  readonly #parts: LogParts;
+  readonly #fold: Fold;
   readonly #findings: Findings;
-  readonly #overlap: Overlap;
-  readonly #times: TimesCheck;
-  readonly #sums = new Map<string, HashSum>();
-  readonly #versions = new Map<string, number>();
-  /** `true` if a namespace that is new here must start at version 1. */
-  #fromStart: boolean;
-  /** The position that must follow; `undefined` after a block that could not be read. */
-  #next: number | undefined;
-  #head: number;
-  #whole = true;
+  readonly #isFirst: boolean;
+  #notes = new Notes('');
+  /** The last frame that was read, and the last note. */
+  #frame: VerifyLocation = {};
+  #lastNote: VerifyLocation = {};
 
-  /** `first`: the position at which the log must start. */
-  constructor(storage: PinnedStorage, findings: Findings, first: number, overlap: Overlap) {
-    this.#storage = storage;
+  constructor(parts: LogParts, fold: Fold, findings: Findings, isFirst: boolean) {
+    this.#parts = parts;
+    this.#fold = fold;
     this.#findings = findings;
-    this.#overlap = overlap;
-    this.#times = new TimesCheck(storage, findings, overlap);
-    this.#fromStart = first === 1;
-    this.#next = first;
-    this.#head = first - 1;
+    this.#isFirst = isFirst;
+    this.head = parts.base;
   }
 
-  async run(): Promise<LogVerdict> {
-    let last = '';
+  /** Reads the base into the fold. */
+  async readBase(log: string | undefined): Promise<void> {
+    const { files, path, base } = this.#parts;
+    if (base === 0) return;
+    const directory = join(path, 'base');
+    const file = this.#relative(join(directory, baseName(base)));
     try {
-      // Blocks before the start were released and may not be removed yet.
-      const kept = { gte: blockKey(this.#head + 1), lt: LOG_RANGE.lt };
-      for await (const [key, record] of this.#storage.entries(kept)) {
-        last = key;
-        this.#findings.counts.records += 1;
-        await this.#takeBlock(key, record);
+      for (const item of walkFrames(files, join(directory, baseName(base)))) {
+        await this.#step();
+        if (!isDamage(item)) this.#count('frames');
+        else this.#add('base', { file, offset: item.offset }, `is damaged from byte ${item.offset} to ${item.end}`);
       }
+      // Without an id, the heading of the log is damaged; that is reported when the log is read.
+      if (log === undefined || !this.isWhole) return this.#lose();
+      for await (const namespace of readBase(files, directory, { log, position: base })) this.#fold.put(namespace);
     } catch (error) {
-      this.#whole = false;
-      this.#findings.addError('record', last === '' ? {} : { record: last }, error);
+      this.#lose();
+      if (this.#isFirst) this.#findings.addError('base', { file }, error);
     }
-    return { head: this.#head, whole: this.#whole, sums: this.#sums };
   }
 
-  async #takeBlock(key: string, record: Uint8Array): Promise<void> {
-    let updates: Update[];
+  /** Iterates over the updates of the log. They are not in the fold yet. */
+  async *updates(): AsyncGenerator<readonly LoggedUpdate[]> {
+    const { files, base } = this.#parts;
+    const onTorn = (file: string, offset: number) => {
+      if (!this.#isFirst) return;
+      const name = this.#relative(file);
+      const rest = 'a write that was cut off; the next start discards it';
+      this.#findings.notes.push(`${name} ends at byte ${offset} with ${rest}.`);
+    };
+    for (const step of walkLog(files, { ...this.#parts, onTorn })) {
+      if ('problem' in step) this.#takeFlaw(step);
+      else {
+        const updates = this.#take(step).filter(({ update }) => update.position > base);
+        this.head = updates.at(-1)?.update.position ?? this.head;
+        if (updates.length > 0) yield updates;
+      }
+      await this.#step();
+    }
+    this.#checkNotes();
+  }
+
+  /** Applies an update to the fold. */
+  apply(update: Update): void {
+    const { namespace, version, position } = update;
+    this.#count('updates');
+    if (!this.#fold.holds(namespace)) return;
+    const due = this.#fold.versionAfter(namespace) ?? version;
+    if (version !== due) {
+      const message = `The update has version ${version} in its namespace instead of ${due}.`;
+      this.#findings.add('log', { ...this.#frame, position, namespace }, message);
+      this.isWhole = false;
+    }
+    this.#fold.apply(update);
+  }
+
+  #take({ file, frame, shift, heading }: Walked): LoggedUpdate[] {
+    const where = { file: this.#relative(file), offset: frame.offset };
+    this.#count('frames');
+    this.#frame = where;
     try {
-      updates = decodeBlock(key, record);
+      if (heading !== undefined) this.#notes = new Notes(heading.log);
+      if ((frame.flags & NOTE) === 0) {
+        const moved = shift === 0 ? frame : { ...frame, offset: frame.offset + shift, end: frame.end + shift };
+        return loggedUpdatesOf(moved);
+      }
+      this.#notes.take(heading ?? (decodeNote(frame, () => 'A note of the log') as Note));
+      this.#lastNote = where;
     } catch (error) {
-      this.#findings.addError('record', { record: key, position: blockPosition(key) }, error);
-      this.#lose(undefined);
-      return;
+      this.#lose();
+      if (this.#isFirst) this.#findings.addError('log', { ...where, position: frame.position }, error);
     }
-    this.#follow(key, updates[0]?.position ?? 0);
-    for (const update of updates) {
-      this.#head = update.position;
-      this.#next = update.position + 1;
-      this.#takeUpdate(key, update);
-      if (this.#whole) await this.#times.take(update);
-      this.#findings.counts.updates += 1;
-      await this.#findings.step('log', update.position);
+    return [];
+  }
+
+  #takeFlaw({ file, offset, position, problem }: Flaw): void {
+    this.#add('log', { file: this.#relative(file), offset, position }, problem);
+    this.#lose();
+  }
+
+  #add(kind: 'log' | 'base', where: VerifyLocation, problem: string): void {
+    this.isWhole = false;
+    if (this.#isFirst) this.#findings.add(kind, where, `${where.file} ${problem}.`);
+  }
+
+  #lose(): void {
+    this.isWhole = false;
+    this.#fold.lose();
+  }
+
+  /** Checks what the last notes say. */
+  #checkNotes(): void {
+    if (!this.isWhole || !this.#isFirst) return;
+    for (const [name, position] of this.#notes.checkpoints) {
+      if (Number.isInteger(position) && position <= this.head) continue;
+      const message = `The log ends at ${this.head}, but follower ${name} has already received ${position}.`;
+      this.#findings.add('log', this.#lastNote, message);
+      this.isWhole = false;
     }
   }
 
-  #follow(key: string, position: number): void {
-    const due = this.#next;
-    if (due === undefined || position === due) return;
-    const message =
-      position > due
-        ? `The log has a gap: positions ${due} to ${position - 1} are missing.`
-        : `The log holds position ${position} twice.`;
-    this.#findings.add('log', { record: key, position: due }, message);
-    this.#lose(due);
+  #count(what: 'frames' | 'updates'): void {
+    if (this.#isFirst) this.#findings.counts[what] += 1;
   }
 
-  /** Forgets the versions and positions before this point, which are not known. */
-  #lose(next: number | undefined): void {
-    this.#whole = false;
-    this.#fromStart = false;
-    this.#versions.clear();
-    this.#next = next;
+  #relative(file: string): string {
+    return relative(this.#parts.dataDir, file);
   }
 
-  #takeUpdate(record: string, update: Update): void {
-    const { position, namespace, version, drop } = update;
-    const known = this.#versions.get(namespace) ?? (this.#fromStart ? 0 : undefined);
-    if (
-      update.operation === undefined ||
-      typeof namespace !== 'string' ||
-      (known !== undefined && version !== known + 1)
-    ) {
-      const message = `The update has version ${version} in its namespace instead of ${(known ?? 0) + 1}.`;
-      this.#findings.add('log', { record, position, namespace }, message);
-    }
-    this.#versions.set(namespace, drop ? 0 : version);
-    if (position <= this.#overlap.after || position > this.#overlap.through) return;
-    let sum = this.#sums.get(namespace);
-    if (sum === undefined) {
-      sum = new HashSum();
-      this.#sums.set(namespace, sum);
-    }
-    sum.add(updateBytes(position, encodePastUpdate(update)));
-  }
-}
-
-/** Compares the instants that the past records by position with those in the log. */
-class TimesCheck {
-  readonly #storage: PinnedStorage;
-  readonly #findings: Findings;
-  readonly #overlap: Overlap;
-  #index = -1;
-  #times: readonly number[] = [];
-  #latest: number | undefined;
-
-  constructor(storage: PinnedStorage, findings: Findings, overlap: Overlap) {
-    this.#storage = storage;
-    this.#findings = findings;
-    this.#overlap = overlap;
-  }
-
-  async take({ position, at }: Update): Promise<void> {
-    if (position <= this.#overlap.after || position > this.#overlap.through) return;
-    const ordinal = position - this.#overlap.begins - 1;
-    const index = Math.floor(ordinal / TIMES);
-    if (index !== this.#index) await this.#load(index);
-    const stored = this.#times[ordinal % TIMES];
-    // If the updates before were released, their latest instant is taken from the record.
-    const expected = Math.max(this.#latest ?? this.#times[(ordinal % TIMES) - 1] ?? at, at);
-    this.#latest = expected;
-    if (stored === expected || stored === undefined) return;
-    const message = `The instants by position contain ${stored}, but the log gives ${expected}.`;
-    this.#findings.add('past', { record: timesKey(index), position }, message);
-    // Avoids the same report for each further update of this record.
-    this.#times = [];
-  }
-
-  async #load(index: number): Promise<void> {
-    this.#index = index;
-    const [record] = await this.#storage.getMany([timesKey(index)]);
-    try {
-      this.#times = decodeTimes(record).at;
-    } catch {
-      // Reported when all records are checked.
-      this.#times = [];
-    }
+  async #step(): Promise<void> {
+    await this.#findings.step('log', this.head);
   }
 }
