@@ -18,7 +18,7 @@ export type FollowerEvent =
 export type Connected = 'follow' | 'resync';
 
 /**
- * The machine behind mirror, broadcaster, backup and checkpointer. Delivers the updates of the log in order, at its own
+ * The machine behind mirror, broadcaster, backup and index. Delivers the updates of the log in order, at its own
  * pace; no writer waits for it.
  */
 export const followerMachine = setup({

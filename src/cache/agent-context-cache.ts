@@ -508,7 +508,7 @@ export class AgentContextCache<
    * as in a view. Values that a primary backend holds do not count.
    *
    * In memory the first call hashes every entry, with pauses for other work. Later calls hash only the keys that have
-   * changed, and keep the earlier entry of each until then. In a data directory the checkpointer keeps the digests up to
+   * changed, and keep the earlier entry of each until then. In a data directory the index keeps the digests up to
    * date. Rejects with `INVALID_NAME`, `CLOSED`, and the errors of reading a directory.
    *
    * @example
@@ -522,12 +522,13 @@ export class AgentContextCache<
 
   /**
    * Checks that the stored data equals what was written. Writers may continue meanwhile. With a data directory it checks
-   * every file of the database and every record in it; that the log has no gap; that each namespace's updates, folded
-   * again, give the state on disk, the copies in the past, and the namespaces in memory; and the snapshots in the
-   * directory. In memory it folds the log again while the log is complete. With `against` it also compares a mirror or a
-   * backup, key by key, at the position that the mirror or backup has reached.
+   * every frame of base and log, folds them, and compares the index, the namespaces in memory and every copy in the past
+   * with the result; and it checks the snapshots in the directory. In memory it folds the log again while the log is
+   * complete. With `against` it also compares a mirror or a backup, key by key, at the position that the mirror or backup
+   * has reached.
    *
-   * Changes and repairs nothing. Reads everything once or twice, and holds one namespace at a time in memory.
+   * Changes nothing, except that `repair` rebuilds an index that is wrong or missing if base and log are right. Holds up
+   * to 512 MiB of state in memory besides the cache, and reads base and log again for each further 512 MiB.
    *
    * @throws {ContextCacheError} (as a rejection) if the check is impossible: `LOG_UNAVAILABLE`, `CLOSED`; for `against`
    *   `NOT_FOUND`, `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`, `POSITION_UNAVAILABLE`.

@@ -89,7 +89,7 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
     case 'cache.health':
       return health();
     case 'cache.verify':
-      return verifier.verify({ against: targetOf(command.against) });
+      return verifier.verify({ against: targetOf(command.against), repair: checkedRepair(command.repair) });
   }
 }
 
@@ -99,12 +99,17 @@ function targetOf(against: unknown): string | undefined {
   throw new ContextCacheError('INVALID_COMMAND', 'against must be a redis:// URL or the path of a directory.');
 }
 
+function checkedRepair(repair: unknown): boolean | undefined {
+  if (repair === undefined || typeof repair === 'boolean') return repair;
+  throw new ContextCacheError('INVALID_COMMAND', 'repair must be true or false.');
+}
+
 /** Passivates a namespace. Resolves with whether it is out of memory now. */
 async function passivate(parts: Engine, namespace: string): Promise<boolean> {
   checkName('namespace', namespace);
   if (!parts.registry.has(namespace)) return false;
   if (parts.registry.stateInMemory(namespace) === undefined) return true;
-  await parts.caughtUp([FOLLOWER.checkpointer]);
+  await parts.caughtUp([FOLLOWER.index]);
   const record = parts.registry.find(namespace);
   return record !== undefined && parts.supervisor.passivateOne(record);
 }

@@ -89,10 +89,9 @@ async function fillDirectory(
   try {
     // The branch must not hold an update that the parent could still lose in a crash.
     await log.whenCommitted(view.position);
-    await staged.log.configStore.set(ORIGIN, ancestorsAt(view.position, view.lineage).map(plain));
+    await staged.directory.log.configStore.set(ORIGIN, ancestorsAt(view.position, view.lineage).map(plain));
     if (view.position > 0) {
-      await staged.table.adopt(statesOf(view, signal), view.position, signal);
-      await staged.log.beginAfter(view.position);
+      await staged.directory.adopt(statesOf(view, signal), view.position);
     }
     await staged.finish();
   } catch (error) {

@@ -67,7 +67,7 @@ export class ApplyReport implements Disposable {
 
   /** Says which followers still have updates to deliver after the last command. */
   draining(followers: readonly FollowerHealth[]): void {
-    const behind = followers.filter(({ name, lag }) => name !== 'checkpointer' && lag > 0);
+    const behind = followers.filter(({ name, lag }) => name !== 'index' && lag > 0);
     if (behind.length === 0) return;
     const names = behind.map(({ name, lag }) => `${name} (${shownAmount(lag, 'update')} to go)`);
     this.#progress.turnTo(`Waiting for ${names.join(', ')}; press Ctrl-C twice to leave them for later`);

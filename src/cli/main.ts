@@ -6,7 +6,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exit(1);
 }
-// New files are readable by this user only, including those that LevelDB creates.
+// New files are readable by this user only, including those of the index.
 process.umask(0o077);
 // Imported after the check, because an older Node may not be able to parse it.
 const { run } = await import('./run.ts');

@@ -9,12 +9,15 @@ import { parseLine, splitLines } from '../wire/lines.ts';
 /** Bytes of refused commands that are held in memory; beyond them the directory is created all the same. */
 const MOST_HELD_BYTES = 16 * 1024 * 1024;
 
-/** Returns whether there is a data directory. */
-export function hasData(dataDir: string): Promise<boolean> {
-  return access(join(dataDir, 'db', 'CURRENT')).then(
-    () => true,
-    () => false,
+/** Returns whether there is a data directory. One of an earlier format counts, and is refused when it is opened. */
+export async function hasData(dataDir: string): Promise<boolean> {
+  const there = ['log', 'CURRENT'].map((name) =>
+    access(join(dataDir, 'db', name)).then(
+      () => true,
+      () => false,
+    ),
   );
+  return (await Promise.all(there)).includes(true);
 }
 
 /** Options that a new directory is opened with. */

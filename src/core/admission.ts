@@ -286,7 +286,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'cache.compact': { keepUpdates: 'may', keepMs: 'may', keepBytes: 'may', forget: 'may' },
   'cache.flush': {},
   'cache.health': {},
-  'cache.verify': { against: 'may' },
+  'cache.verify': { against: 'may', repair: 'may' },
 } satisfies {
   readonly [Type in ContextCommand['type']]: FieldsOf<Extract<ContextCommand, { type: Type }>, 'type'>;
 });

@@ -98,7 +98,11 @@ export type ControlCommand =
     }
   | { readonly type: 'cache.flush' }
   | { readonly type: 'cache.health' }
-  | { readonly type: 'cache.verify'; readonly against?: string | undefined };
+  | {
+      readonly type: 'cache.verify';
+      readonly against?: string | undefined;
+      readonly repair?: boolean | undefined;
+    };
 
 /**
  * Every command of a cache. `ask(command)` resolves with the answer; `supervisor.send(command)` has none, and a failure

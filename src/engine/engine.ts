@@ -52,7 +52,7 @@ export const FOLLOWER = {
   mirror: 'mirror',
   broadcaster: 'broadcaster',
   backup: 'backup',
-  checkpointer: 'checkpointer',
+  index: 'index',
 } as const;
 
 /** Milliseconds that a caller waits at most for the state table. */
@@ -133,9 +133,9 @@ export class Engine {
     this.broadcaster = this.#createBroadcaster();
     this.backup = this.#createBackup();
     this.secondary = secondaryOf(options, this.clock);
-    this.#startFollowers(storage.checkpointer);
+    this.#startFollowers(storage.index);
     const { passivateAfterMs: afterMs = 600_000, maxResidentNamespaces: maxResident = 100_000 } = this.#options;
-    if (storage.checkpointer !== undefined) {
+    if (storage.index !== undefined) {
       this.#passivation = new Passivation(this.supervisor, { clock: this.clock, afterMs, maxResident });
     }
     this.supervisor.scheduleAll();
@@ -143,7 +143,7 @@ export class Engine {
       ...{ retained: storage.retained, log: this.log, clock: this.clock, report: this.report },
       bounds: options.log ?? {},
       // Retention waits only for these two. A follower that delivers to another system may never catch up.
-      caughtUp: (signal) => this.caughtUp([FOLLOWER.checkpointer, FOLLOWER.backup], signal),
+      caughtUp: (signal) => this.caughtUp([FOLLOWER.index, FOLLOWER.backup], signal),
     });
   }
 
@@ -286,11 +286,11 @@ export class Engine {
     if (this.#closed) throw new ContextCacheError('CLOSED', 'The cache is shut down.');
   }
 
-  #startFollowers(checkpointer: FollowerSink | undefined): void {
-    if (checkpointer !== undefined) {
+  #startFollowers(index: FollowerSink | undefined): void {
+    if (index !== undefined) {
       this.followers.add({
-        name: FOLLOWER.checkpointer,
-        sink: checkpointer,
+        name: FOLLOWER.index,
+        sink: index,
         lingerMs: this.#options.internals?.checkpointMs ?? CHECKPOINT_LINGER_MS,
         lingerBytes: CHECKPOINT_LINGER_BYTES,
       });

@@ -59,6 +59,7 @@ const CACHE = {
   internals: optionNames<InternalOptions>('internals', {
     apply: true,
     lane: true,
+    files: true,
     openStorage: true,
     openLink: true,
     checkpointMs: true,

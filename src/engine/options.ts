@@ -11,7 +11,8 @@ import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { ContextUpdateEventPusherOptions, OpenLink } from '../followers/broadcast/event-pusher.ts';
 import type { BackOff } from '../followers/follower.ts';
-import type { OpenStorage } from '../storage/disk/leveldb/level-storage.ts';
+import type { Files } from '../storage/disk/files.ts';
+import type { OpenStorage } from '../storage/disk/index/leveldb/level-storage.ts';
 import type { RetentionBounds } from '../storage/retained.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
 import type { InspectorOptions } from './inspector-options.ts';
@@ -92,7 +93,9 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
 
 /** Parts that only tests replace. */
 export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
-  /** The storage engine of a data directory. Default: LevelDB. */
+  /** The file system that the log of a data directory lies in. Default: that of the machine. */
+  readonly files?: Files | undefined;
+  /** The storage engine of the index of a data directory, used in this thread. Default: LevelDB, written by a worker thread. */
   readonly openStorage?: OpenStorage | undefined;
   /** Opens a connection to NATS. Default: with the NATS client. */
   readonly openLink?: OpenLink | undefined;

@@ -63,11 +63,15 @@ export async function newestSnapshot<Result>(
 }
 
 /** Returns whether the path is a data directory. */
-export function isDataDirectory(path: string): Promise<boolean> {
-  return access(join(path, 'db', 'CURRENT')).then(
-    () => true,
-    () => false,
+export async function isDataDirectory(path: string): Promise<boolean> {
+  // A directory of format 1 has the second file. It is refused when it is opened.
+  const there = ['log', 'CURRENT'].map((name) =>
+    access(join(path, 'db', name)).then(
+      () => true,
+      () => false,
+    ),
   );
+  return (await Promise.all(there)).includes(true);
 }
 
 /** Returns the store of snapshots at a `redis://` URL or in a directory. A store is returned as it is. */

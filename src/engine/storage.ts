@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import { apply } from '../core/apply.ts';
 import { systemClock } from '../core/clock.ts';
-import { NamespaceState } from '../core/namespace-state.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
 import { type ConfigStore, MemoryConfigStore } from '../storage/config-store.ts';
-import type { LevelLog } from '../storage/disk/log/level-log.ts';
-import type { StateTable } from '../storage/disk/state/state-table.ts';
+import type { DataDirectory } from '../storage/disk/data-directory.ts';
+import type { IndexEvent } from '../storage/disk/index/disk-index.ts';
+import type { DiskLog } from '../storage/disk/log/disk-log.ts';
 import type { FollowerSink } from '../storage/follower-sink.ts';
 import { ancestorsAt, type Lineage } from '../storage/lineage.ts';
 import { BranchPast } from '../storage/memory/branch-past.ts';
@@ -16,7 +16,6 @@ import { MemoryRetained } from '../storage/memory/memory-retained.ts';
 import { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
-import type { StateSource } from '../storage/state-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { capacityFor } from '../storage/update-ring.ts';
 import type { EngineOptions } from './options.ts';
@@ -49,10 +48,10 @@ export interface Storage {
   readonly past: PastSource;
   /** The past, for retention. */
   readonly retained: Retained;
-  /** The sink of the follower that brings the state table up to date with the log. Only with a data directory. */
-  readonly checkpointer?: FollowerSink | undefined;
-  /** Log and state table on disk. Only with a data directory. */
-  readonly database?: { readonly log: LevelLog; readonly table: StateTable } | undefined;
+  /** The sink of the follower that brings the index up to date with the log. Only with a data directory. */
+  readonly index?: FollowerSink | undefined;
+  /** Only with a data directory. */
+  readonly directory?: DataDirectory | undefined;
 }
 
 /** Creates storage in memory. It ends with the process. */
@@ -123,36 +122,49 @@ async function restoredInMemory(options: EngineOptions): Promise<Storage> {
 async function openDirectory(options: EngineOptions, dataDir: string): Promise<Storage> {
   checkBounds(options.log ?? {});
   // Loaded only here: a cache in memory needs no storage engine.
-  const [{ LevelLog }, { StateTable }, { Checkpointer }, { DurablePast }, { DurableRetained }] = await Promise.all([
-    import('../storage/disk/log/level-log.ts'),
-    import('../storage/disk/state/state-table.ts'),
-    import('../storage/disk/checkpointer.ts'),
-    import('../storage/disk/durable-past.ts'),
-    import('../storage/disk/durable-retained.ts'),
-  ]);
-  const { clock = systemClock, sync } = options;
-  const keepValues = options.primaryCache === undefined;
-  const { openStorage: openEngine } = options.internals ?? {};
-  const log = await LevelLog.open({ ...options.log, dataDir, clock, sync, openStorage: openEngine });
+  const { DataDirectory } = await import('../storage/disk/data-directory.ts');
+  const { clock = systemClock, sync, internals = {}, onError } = options;
+  const keepsValues = options.primaryCache === undefined;
+  const directory = await DataDirectory.open({
+    ...{ ...options.log, dataDir, clock, sync, keepsValues },
+    ...{ files: internals.files, openStorage: internals.openStorage },
+    onIndex: (event) => reportIndex(event, dataDir, onError),
+  });
   try {
-    const table = await StateTable.open(log, { clock, keepValues });
-    const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
-      await table.adopt(namespaces, position);
-      await log.beginAfter(position);
-    };
+    const { log } = directory;
+    const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position) =>
+      directory.adopt(namespaces, position);
     if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
-    await log.keepRecent(() => table.checkpoint);
-    const registry = new NamespaceRegistry(table);
-    await catchUp(registry, log, table, keepValues);
-    const past = new DurablePast(table, log, (log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
-    const retained = new DurableRetained(log, table, past, clock);
-    const database = { log, table };
-    return { log, config: log.configStore, registry, past, retained, checkpointer: new Checkpointer(table), database };
+    const { source, sink } = await directory.openIndex();
+    const registry = new NamespaceRegistry(source);
+    await directory.catchUp(registry);
+    const past = directory.past((log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
+    const retained = directory.retained(past);
+    return { log, config: log.configStore, registry, past, retained, index: sink, directory };
   } catch (error) {
-    await log.close();
+    await directory.close();
     throw error;
   }
+}
+
+/** Reports what happens to the index. Nothing that was acknowledged is at stake: it is derived from the log. */
+function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions['onError']): void {
+  const message = messageOf(event, dataDir);
+  const error = new ContextCacheError(
+    'LOG_UNAVAILABLE',
+    message,
+    event.type === 'failed' ? { cause: event.cause } : {},
+  );
+  if (onError !== undefined) onError(error, { source: 'index' });
+  else if (event.type !== 'rebuilt') process.emitWarning(message, 'ContextCacheWarning');
+}
+
+function messageOf(event: IndexEvent, dataDir: string): string {
+  if (event.type === 'failed') return `The index in ${dataDir} has failed and is opened again: ${event.cause.message}`;
+  if (event.type === 'rebuilt') return `The index in ${dataDir} is complete up to position ${event.checkpoint}.`;
+  const { from, to, reason } = event;
+  return `The index in ${dataDir} is rebuilt from position ${from} to ${to} (${reason}). Reads and writes work meanwhile.`;
 }
 
 /**
@@ -160,28 +172,10 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
  * Otherwise a process that is killed loses the updates that it has not broadcast yet: the next process would take the
  * topics for new ones, and start behind those updates.
  */
-async function keepTopics(log: LevelLog, wanted: readonly string[]): Promise<void> {
+async function keepTopics(log: DiskLog, wanted: readonly string[]): Promise<void> {
   const topics = new TopicsListConfig((log.configStore.get('topics') ?? []) as unknown as TopicEntry[]);
   const before = topics.entries();
   topics.set(wanted, log.head);
   const entries = topics.entries().map(({ topic, since }) => ({ topic, since }));
   if (!isDeepStrictEqual(entries, before)) await log.configStore.set('topics', entries);
-}
-
-/** Folds the updates that are in the log and not yet in the state table. */
-async function catchUp(
-  registry: NamespaceRegistry,
-  log: UpdateLog,
-  source: StateSource,
-  keepValues: boolean,
-): Promise<void> {
-  for await (const updates of log.read(source.checkpoint + 1)) {
-    for (const update of updates) {
-      const { namespace } = update;
-      const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
-      apply(state, keepValues ? update : { ...update, value: undefined as unknown as null });
-    }
-  }
-  // Version 0: these updates dropped the namespace.
-  for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
 }

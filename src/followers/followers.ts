@@ -5,7 +5,7 @@ import { Follower, type FollowerDeps, type FollowerHealth } from './follower.ts'
 
 /** The updates that a follower has still to deliver. */
 export interface Undelivered {
-  /** `mirror`, `broadcaster`, `backup` or `checkpointer`. */
+  /** `mirror`, `broadcaster`, `backup` or `index`. */
   readonly follower: string;
   /** Number of updates that it has still to deliver. A durable log keeps them for the next start. */
   readonly updates: number;

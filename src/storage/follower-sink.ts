@@ -30,7 +30,7 @@ export interface StateCapture {
 export type ConnectOutcome = 'resume' | 'resync' | { readonly position: number };
 
 /**
- * The contract of everything that follows the log: mirror, broadcaster, backup and checkpointer. The follower machine
+ * The contract of everything that follows the log: mirror, broadcaster, backup and index. The follower machine
  * calls the methods one at a time: `deliver` only after `connect`; after any rejection `disconnect` and, after a
  * back-off, `connect` again. A batch may be delivered again after a failure: delivery is in order and at least once.
  */

@@ -4,7 +4,7 @@ import { MemorySnapshotStore } from '../../src/backup.ts';
 import type { apply } from '../../src/core/apply.ts';
 import { apply as realApply } from '../../src/core/apply.ts';
 import { AgentContextCache, InMemoryContextCache, type JsonValue, systemClock } from '../../src/index.ts';
-import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
 import { anyStep, codeOf, historyOf, logOf, simulatedClock } from '../support/cache.ts';
 import { NAMESPACES, open, stateOf } from '../support/durable.ts';
 import { fcOptions } from '../support/property.ts';
@@ -105,7 +105,7 @@ describe('a data directory', () => {
     await first.cache.shutdown();
     const second = await open({ dataDir, topics: ['a', 'b'] });
     await second.cache.shutdown();
-    const log = await LevelLog.open({ dataDir });
+    const log = await DiskLog.open({ dataDir });
     const kept = log.configStore.get('topics');
     await log.close();
     expect(kept).toEqual([

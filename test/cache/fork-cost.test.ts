@@ -3,10 +3,11 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it, vi } from 'vitest';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import type { AgentContextCache } from '../../src/index.ts';
-import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
-import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
-import { PastTable } from '../../src/storage/disk/past/past-table.ts';
-import { StateTable } from '../../src/storage/disk/state/state-table.ts';
+import { PastReader } from '../../src/storage/disk/index/past/past-reader.ts';
+import { PastTable } from '../../src/storage/disk/index/past/past-table.ts';
+import { StateTable } from '../../src/storage/disk/index/state/state-table.ts';
+import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
+import { Segments } from '../../src/storage/disk/log/segments.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { FoldedView, PresentView } from '../../src/storage/memory/views.ts';
 import { NamespaceRegistry } from '../../src/storage/namespace-registry.ts';
@@ -26,10 +27,11 @@ const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] 
   [FoldedView.prototype, ['names', 'has', 'state', 'finder', 'lastChange', 'hold']],
   [UpdateRing.prototype, ['slice']],
   [MemoryLog.prototype, ['recent', 'read']],
-  [LevelLog.prototype, ['recent', 'read']],
-  [LevelDirectory.prototype, ['getSync', 'getMany', 'entries', 'snapshot']],
+  [DiskLog.prototype, ['recent', 'read']],
+  [Segments.prototype, ['read', 'readLogged', 'updateAt']],
   [StateTable.prototype, ['names', 'has', 'get', 'summary', 'hydrate']],
-  [PastTable.prototype, ['summaries', 'summary', 'countAt', 'updateAt', 'frameAt']],
+  [PastTable.prototype, ['summaries', 'summary']],
+  [PastReader.prototype, ['countAt', 'updateAt', 'frameAt']],
 ];
 
 /** Counts the reads while `act` runs, by method. */

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
 import { diff } from '../../src/index.ts';
-import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
-import type { AdoptedNamespace } from '../../src/storage/disk/state/state-adoption.ts';
-import { StateTable } from '../../src/storage/disk/state/state-table.ts';
+import { DataDirectory } from '../../src/storage/disk/data-directory.ts';
+import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
+import type { BaseNamespace } from '../../src/storage/disk/log/logged-update.ts';
 import { codeOf, turns } from '../support/cache.ts';
 import { open, stateOf } from '../support/durable.ts';
 import { durableKinds } from '../support/fork.ts';
@@ -63,12 +63,12 @@ describe.each(durableKinds)('a branch in its own directory, of a cache $kind', (
     const { cache } = await parent();
     for (let i = 0; i < 40; i += 1) void cache.set('k', i, `s${i}`);
     const before = cache.at(cache.position);
-    const { adopt } = StateTable.prototype;
-    const slowly = vi.spyOn(StateTable.prototype, 'adopt').mockImplementation(async function (
-      this: StateTable,
+    const { adopt } = DataDirectory.prototype;
+    const slowly = vi.spyOn(DataDirectory.prototype, 'adopt').mockImplementation(async function (
+      this: DataDirectory,
       ...given
     ) {
-      const taken: AdoptedNamespace[] = [];
+      const taken: BaseNamespace[] = [];
       for await (const each of given[0]) {
         taken.push(each);
         // Starts with the last namespaces, which have not been copied yet.
@@ -77,7 +77,7 @@ describe.each(durableKinds)('a branch in its own directory, of a cache $kind', (
         void cache.set('k', 'new', `new ${taken.length}`);
         if (taken.length % 10 === 0) await cache.synced();
       }
-      return adopt.call(this, taken, given[1], given[2]);
+      return adopt.call(this, taken, given[1]);
     });
     const branch = await cache.fork({ dataDir: await tempDir('busy'), sync });
     slowly.mockRestore();
@@ -93,7 +93,7 @@ describe.each(durableKinds)('a branch in its own directory, of a cache $kind', (
     await other.shutdown();
     expect(await codeOf(cache.fork({ dataDir: directory, sync }))).toBe('NOT_EMPTY');
     const filling = await tempDir('filling');
-    const filler = await LevelLog.open({ dataDir: join(filling, 'replaying'), sync });
+    const filler = await DiskLog.open({ dataDir: join(filling, 'replaying'), sync });
     expect(await codeOf(cache.fork({ dataDir: filling, sync }))).toBe('DIRECTORY_LOCKED');
     await filler.close();
     // The remains of a killed process do not get in the way.

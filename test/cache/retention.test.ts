@@ -7,7 +7,7 @@ import { open, stateOf } from '../support/durable.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 async function bytesOf(dataDir: string): Promise<number> {
-  const files = await readdir(join(dataDir, 'db'));
+  const files = await readdir(join(dataDir, 'db'), { recursive: true });
   const sizes = await Promise.all(files.map(async (file) => (await stat(join(dataDir, 'db', file))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -72,7 +72,7 @@ test('replay into a directory that another process is filling ends with 6, and C
   const all = ended(filling);
   const update = { position: 1, namespace: 'default', version: 1, operation: 'set', key: 'k', value: 1, at: 1 };
   filling.stdin.write(line(update));
-  await waitFor(() => expect(existsSync(join(dataDir, 'replaying', 'db', 'CURRENT'))).toBe(true));
+  await waitFor(() => expect(existsSync(join(dataDir, 'replaying', 'db', 'lock', 'CURRENT'))).toBe(true));
   const second = await run(['replay', '-', '--data-dir', dataDir], { input: '' });
   filling.kill('SIGINT');
   expect(await all).toMatchObject({ code: 130 });

@@ -284,7 +284,7 @@ test('health of a data directory has its size, its snapshots and the last verifi
     verify: { last: null },
   });
   expect(before.diskBytes).toBeGreaterThan(1000);
-  expect(before.health.followers.map(({ name }) => name)).toContain('checkpointer');
+  expect(before.health.followers.map(({ name }) => name)).toContain('index');
   const snapshot = await looking.ask('POST /api/backup');
   expect((await looking.ask('GET /api/health')).snapshots).toMatchObject({
     ...{ state: 'listed', items: [{ id: snapshot.id, position: 12 }] },

@@ -7,11 +7,8 @@ import {
   InMemoryContextCache,
   type OpenOptions,
 } from '../../src/index.ts';
-import { seal } from '../../src/storage/disk/leveldb/sealed.ts';
-import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
-import { PROGRESS_KEY } from '../../src/storage/disk/records/state-records.ts';
-import { StateTable } from '../../src/storage/disk/state/state-table.ts';
 import { airlineLines, foldCommands } from '../support/airline.ts';
+import { openIndex } from '../support/index.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { foldTo, logOf } from '../support/past.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -72,10 +69,9 @@ describe('a view', () => {
     look();
     await cache.shutdown();
     // Makes sure that the test reads frames.
-    const level = await LevelLog.open({ dataDir, sync: false });
-    const { past } = await StateTable.open(level);
-    for (const name of ['large', 'small 0']) expect(past.summary(name)?.frames).toBeGreaterThan(0);
-    await level.close();
+    const { table, close } = await openIndex(dataDir);
+    for (const name of ['large', 'small 0']) expect(table.past.summary(name)?.frames).toBeGreaterThan(0);
+    await close();
     cache = await open({ dataDir });
     look();
   });
@@ -291,29 +287,6 @@ describe('the past of a restored cache', () => {
       expect((await cache.diff(begin, begin + 3)).removed.every(({ namespace }) => namespace < 'n2')).toBe(true);
       expect((await cache.bisect((each) => each.has('k0', 'n0')))?.update).toMatchObject({ agent: 'clearer' });
     }
-  });
-
-  it('starts now in a directory without a stored past', async () => {
-    const dataDir = await tempDir('older');
-    let cache = await open({ dataDir });
-    for (let i = 0; i < 10; i += 1) void cache.set(`k${i}`, i, 'n');
-    await cache.shutdown();
-    const level = await LevelLog.open({ dataDir, sync: false });
-    const past = await level.directory.entries({ gte: '!past!', lt: '!past"' });
-    await level.directory.write(
-      past.map(([key]) => ({ type: 'del', key })),
-      true,
-    );
-    await level.directory.write([{ type: 'put', key: PROGRESS_KEY, value: seal([10, 0, false]) }], true);
-    await level.close();
-    cache = await open({ dataDir });
-    const before = text(cache.at(10), 'n');
-    void cache.set('k1', 'other', 'n');
-    await cache.shutdown();
-    cache = await open({ dataDir });
-    expect(text(cache.at(10), 'n')).toBe(before);
-    expect(cache.at(11).get('k1', 'n')).toBe('other');
-    expect(() => cache.at(9)).toThrow(anError('POSITION_UNAVAILABLE'));
   });
 });
 

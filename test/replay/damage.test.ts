@@ -1,15 +1,13 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AgentContextCache, type ReplayOptions, ReplayRefusedError, replay, type Update } from '../../src/index.ts';
 import type { RawRecord } from '../../src/replay/record.ts';
-import { LevelDirectory } from '../../src/storage/disk/leveldb/level-directory.ts';
-import { openClassicLevel } from '../../src/storage/disk/leveldb/level-storage.ts';
-import { LOG_RANGE } from '../../src/storage/disk/records/block-codec.ts';
 import { closing, logOf } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 import { anyPast, cacheWith, everythingOf, exported, linesOf, replayed, smallCache } from '../support/replay.ts';
+import { flipAt, framesOf, logFiles } from '../support/stored-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Returns the lines of the small log after a change. */
@@ -312,32 +310,79 @@ function fact({ namespace, operation, key, value, at, agent, expiresAt }: Update
 }
 
 describe('a data directory', () => {
-  /** A directory whose log has many blocks, one of them damaged. */
-  async function damagedDirectory() {
+  /** A directory whose log has many frames. */
+  async function directory(): Promise<{ readonly dataDir: string; readonly segment: string }> {
     const dataDir = join(await tempDir('replay'), 'data');
     const cache = closing(await AgentContextCache.open({ dataDir }));
     for (let i = 1; i <= 12; i += 1) await cache.set(`k${i}`, i, `n${i % 2}`);
     await cache.shutdown();
-    const directory = await LevelDirectory.open(dataDir, openClassicLevel);
-    const blocks = await directory.entries(LOG_RANGE);
-    expect(blocks).toHaveLength(12);
-    const [key = '', bytes = new Uint8Array()] = blocks[4] ?? [];
-    await directory.write([{ type: 'put', key, value: bytes.with(9, (bytes[9] ?? 0) ^ 1) }], true);
-    await directory.close();
+    const [segment = ''] = await logFiles(dataDir);
+    return { dataDir, segment: join(dataDir, 'db', 'log', segment) };
+  }
+
+  /** As {@link directory}, with some damaged frames. */
+  async function damagedDirectory(...positions: number[]): Promise<string> {
+    const { dataDir, segment } = await directory();
+    for (const { position, count, offset } of framesOf(segment)) {
+      if (count > 0 && positions.includes(position)) await flipAt(segment, offset + 30);
+    }
     return dataDir;
   }
 
-  it('with a damaged block is refused with its position, and repaired without its content', async () => {
-    const dataDir = await damagedDirectory();
+  it('with a damaged frame is refused with its position, and repaired without its content', async () => {
+    const dataDir = await damagedDirectory(5);
     await expect(replay(dataDir)).rejects.toMatchObject({
       code: 'LOG_CORRUPT',
       problem: { kind: 'unreadable', position: 5 },
-      message: expect.stringMatching(/position 5.*checksum/),
+      message: expect.stringMatching(/position 5.*0000000000000001\.log is damaged from byte \d+ to \d+/),
     });
     expect((await replayed(dataDir, { until: 4 })).cache.position).toBe(4);
     const { cache, report } = await replayed(dataDir, { repair: true });
     expect(cache.listKeys('n1').sort()).toEqual(['k1', 'k11', 'k3', 'k7', 'k9']);
     expect(cache.listKeys('n0')).toHaveLength(6);
     expect(report).toMatchObject({ dropped: 1, missing: 1, updates: 11, recordedPosition: 12, renumberedFrom: 6 });
+  });
+
+  it('with several damaged frames is repaired without any of them', async () => {
+    const dataDir = await damagedDirectory(2, 3, 9);
+    const { cache, report } = await replayed(dataDir, { repair: true });
+    expect([...cache.listKeys('n0'), ...cache.listKeys('n1')].sort()).toEqual([
+      'k1',
+      'k10',
+      'k11',
+      'k12',
+      'k4',
+      'k5',
+      'k6',
+      'k7',
+      'k8',
+    ]);
+    expect(report).toMatchObject({ updates: 9, recordedPosition: 12 });
+  });
+
+  it('with a write that was cut off is replayed up to it', async () => {
+    const { dataDir, segment } = await directory();
+    const last = framesOf(segment).findLast(({ count }) => count > 0);
+    await truncate(segment, (last?.end ?? 0) - 1);
+    const { cache } = await replayed(dataDir, {});
+    expect(cache.position).toBe(11);
+  });
+
+  it('with a base starts from it, and is refused if the base is damaged', async () => {
+    const { dataDir } = await directory();
+    const before = closing(await AgentContextCache.open({ dataDir }));
+    await before.compact({ keepUpdates: 3 });
+    await before.set('later', 1, 'n1');
+    const digest = await before.digest();
+    await before.shutdown();
+    const { cache } = await replayed(dataDir, {});
+    expect(await cache.digest()).toBe(digest);
+    expect(cache.position).toBe(13);
+    const [base = ''] = await readdir(join(dataDir, 'db', 'base'));
+    await flipAt(join(dataDir, 'db', 'base', base), 100);
+    await expect(replay(dataDir)).rejects.toMatchObject({
+      code: 'LOG_CORRUPT',
+      message: expect.stringContaining(base),
+    });
   });
 });

@@ -9,14 +9,14 @@ it('recovers what is left of a directory that is too damaged to be opened, and r
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
   for (let i = 1; i <= 300; i += 1) await cache.set(`k${i % 40}`, { i, text: 'some text '.repeat(40) }, 'n');
   await cache.shutdown();
-  const [log = ''] = (await readdir(join(dataDir, 'db'))).filter((file) => file.endsWith('.log'));
-  const path = join(dataDir, 'db', log);
+  const [log = ''] = (await readdir(join(dataDir, 'db', 'log'))).filter((file) => file.endsWith('.log'));
+  const path = join(dataDir, 'db', 'log', log);
   const bytes = await readFile(path);
   for (let at = 10_000; at < bytes.length / 2; at += 20_000) bytes[at] = (bytes[at] ?? 0) ^ 1;
   await writeFile(path, bytes);
 
   await expect(AgentContextCache.open({ dataDir, natsUrl: null })).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
-  await expect(replay(dataDir)).rejects.toMatchObject({ code: 'LOG_CORRUPT', problem: { kind: 'gap' } });
+  await expect(replay(dataDir)).rejects.toMatchObject({ code: 'LOG_CORRUPT', problem: { kind: 'unreadable' } });
   const { cache: mended, report } = await replay(dataDir, { repair: true });
   expect(report.missing).toBeGreaterThan(0);
   expect(report.updates + report.missing).toBe(300);

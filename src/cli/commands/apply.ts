@@ -168,7 +168,7 @@ async function applyHere(
   }
   report.draining(cache.health().followers);
   const { undelivered } = await cache.shutdown({ timeoutMs: drainTimeout });
-  return { summary, undelivered: undelivered.filter(({ follower }) => follower !== 'checkpointer') };
+  return { summary, undelivered: undelivered.filter(({ follower }) => follower !== 'index') };
 }
 
 async function applyServed(client: HttpClient, { input, report, signal }: Run): Promise<ApplySummary | undefined> {

@@ -114,7 +114,7 @@ export function reportUnfinished(
   { undelivered, unfinishedCommands, backupError }: ShutdownReport,
 ): void {
   for (const { follower, updates, lastError } of undelivered) {
-    if (follower === 'checkpointer') continue;
+    if (follower === 'index') continue;
     const why = lastError === undefined ? '' : ` Last error: ${lastError}`;
     const text = `The ${follower} still has to deliver ${shownAmount(updates, 'update')}; the next start continues there.${why}`;
     output.warning(new Error(text));

@@ -12,6 +12,7 @@ import { interruption } from '../terminal/signals.ts';
 
 interface VerifyFlags {
   readonly against?: string;
+  readonly repair?: boolean;
 }
 
 /** `verify`: compares everything with its checksums and with each other, and reports differences. */
@@ -19,14 +20,21 @@ export function addVerify(program: Command, session: Session): void {
   const verify = program
     .command('verify')
     .description('check that everything is as it was written, and report where it is not')
-    .option('--against <store>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots');
-  example(verify, 'verify', 'verify --against ./snapshots', 'verify --against redis://127.0.0.1:6379 --json');
+    .option('--against <store>', 'compare with a mirror or a backup: a redis:// URL, or a directory of snapshots')
+    .option('--repair', 'rebuild an index that is wrong or missing, from base and log, which are not changed');
+  example(
+    verify,
+    'verify',
+    'verify --repair',
+    'verify --against ./snapshots',
+    'verify --against redis://127.0.0.1:6379 --json',
+  );
   does<VerifyFlags>(session, verify, (context) => runVerify(context, verify));
 }
 
 async function runVerify({ output, dataDir, options }: Context<VerifyFlags>, command: Command): Promise<number> {
   try {
-    const report = await verified(output, dataDir, options.against);
+    const report = await verified(output, dataDir, options);
     await print(output, report, resolve(dataDir));
     return report.ok ? EXIT.ok : EXIT.failure;
   } catch (error) {
@@ -37,7 +45,7 @@ async function runVerify({ output, dataDir, options }: Context<VerifyFlags>, com
   }
 }
 
-async function verified(output: Output, dataDir: string, against: string | undefined): Promise<VerifyReport> {
+async function verified(output: Output, dataDir: string, { against, repair }: VerifyFlags): Promise<VerifyReport> {
   using progress = new Progress(output, 'Verifying');
   using interrupted = interruption();
   return whenUnlocked(output, async () => {
@@ -45,14 +53,13 @@ async function verified(output: Output, dataDir: string, against: string | undef
     if (client !== undefined) {
       try {
         const store = against === undefined || /^rediss?:/.test(against) ? against : resolve(against);
-        const answer = await client.ask({ type: 'cache.verify', ...(store === undefined ? {} : { against: store }) });
-        return answer as VerifyReport;
+        return (await client.ask({ type: 'cache.verify', against: store, repair })) as VerifyReport;
       } finally {
         client.close();
       }
     }
     return verifyDirectory(dataDir, {
-      against,
+      ...{ against, repair },
       signal: interrupted.signal,
       onProgress: ({ stage, done }) => progress.count(done, stage),
     });
@@ -64,9 +71,11 @@ async function print(output: Output, report: VerifyReport, dataDir: string): Pro
     await output.writeJson(report);
     return;
   }
-  const { ok, position, digest, checked, problems, moreProblems, notes } = report;
+  const { ok, position, digest, checked, problems, moreProblems, repaired, notes } = report;
   for (const problem of problems) await output.write(`${problemLine(problem)}\n`);
   if (moreProblems > 0) await output.write(`… and ${shownAmount(moreProblems, 'more problem')}\n`);
+  for (const reason of repaired) output.message(`Repaired: ${reason}`);
+  if (repaired.length > 0) output.message('The index was rebuilt from base and log.');
   const counts = Object.entries(checked).filter(([, count]) => count > 0);
   output.message(`Checked: ${counts.map(([what, count]) => `${shownCount(count)} ${what}`).join(', ')}.`);
   for (const note of notes) output.message(`Note: ${note}`);

@@ -51,7 +51,7 @@ export class Verification {
         'The cache has no mirror to compare with. Verify against nothing, or give the cache a Redis or a secondaryCache.';
       throw new ContextCacheError('INVALID_OPTION', message);
     }
-    this.#progress({ stage: 'files', done: 0 });
+    this.#progress({ stage: 'log', done: 0 });
     try {
       const report = await this.#cache.verify({
         against,

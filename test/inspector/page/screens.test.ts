@@ -20,7 +20,7 @@ const ENTRY = 'ns=trip%3Alisbon&key=plan';
 /** Views, and a part of each that must be there before its picture is taken. */
 const VIEWS: readonly (readonly [name: string, address: string, ready: string])[] = [
   ['overview', '#/overview', 'canvas >> nth=3'],
-  ['actors', '#/actors?id=follower:checkpointer', '.is-current'],
+  ['actors', '#/actors?id=follower:index', '.is-current'],
   ['updates', '#/updates?ns=trip:*', '.list-row >> nth=3'],
   ['sequence', '#/updates?mode=sequence', '.sequence .list-row >> nth=5'],
   ['data', `#/data?${ENTRY}`, '.history .difference'],

@@ -53,7 +53,7 @@ describe('the six views of a process that works through the airline file', () =>
     await position.filter({ hasText: /^4,\d{3}/ }).waitFor();
     expect(await live.apply(airlinePath)).toBeGreaterThan(AIRLINE_UPDATES);
     await position.filter({ hasText: /^1[34],\d{3}/ }).waitFor();
-    await page.getByRole('cell', { name: 'checkpointer' }).waitFor();
+    await page.getByRole('cell', { name: 'index' }).waitFor();
     await page.locator('canvas').first().waitFor();
     await page.getByRole('figure', { name: /^Updates per second: updates\/s/ }).waitFor();
   });

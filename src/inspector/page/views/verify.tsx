@@ -10,10 +10,9 @@ import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty } from '../ui/parts.tsx';
 
 const STAGES: Readonly<Record<VerifyProgress['stage'], string>> = {
-  files: 'the files',
-  log: 'the log',
+  log: 'base and log',
   namespaces: 'the namespaces',
-  records: 'the records',
+  records: 'the index',
   memory: 'the memory',
   backups: 'the snapshots',
   against: 'the mirror',
