@@ -7,14 +7,14 @@
 //   a INDEX POSITION CHANGED          acknowledged
 //   e INDEX CODE                      rejected
 //   error MESSAGE                     reported to onError
-import { readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import { say } from './say.mjs';
 
 const options = JSON.parse(process.argv[2]);
 const { dist, dataDir, from, upTo, inFlight, durability, sync, unsynced, mirror, natsUrl, topic, dieAt } = options;
-const say = (line) => writeSync(1, `${line}\n`);
 const load = (file) => import(pathToFileURL(join(dist, file)).href);
 const { AgentContextCache, FileContextCache } = await load('src/index.js');
 const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
@@ -28,8 +28,8 @@ const cache = await AgentContextCache.open({
   ...(topic === undefined ? {} : { topics: [topic] }),
   ...(mirror === undefined ? {} : { secondaryCache: new FileContextCache({ path: mirror }) }),
   backup: { mode: 'manual', keep: 3 },
-  // Writes the state table often, so that kills hit that too.
-  internals: { checkpointMs: 50, ...(unsynced ? { openStorage: await withoutSync() } : {}) },
+  // Writes the index often, so that kills hit that too.
+  internals: { checkpointMs: 50, ...(unsynced ? await withoutSync() : {}) },
   onError: (error, { source }) => say(`error ${source}: ${error.message}`),
 });
 say('open');
@@ -66,11 +66,26 @@ async function carryOut(index, command) {
   }
 }
 
-/** A storage engine that never syncs. */
+/** Files and a storage engine that never sync. */
 async function withoutSync() {
-  const { openClassicLevel } = await load('src/storage/disk/leveldb/level-storage.js');
-  return async (location, create) => {
-    const storage = await openClassicLevel(location, create);
-    return { ...storage, batch: (writes) => storage.batch(writes, false) };
+  const { nodeFiles } = await load('src/storage/disk/files.js');
+  const { openLevel } = await load('src/storage/disk/index/leveldb/level-storage.js');
+  const unsynced = (file) => ({
+    write: (parts, offset) => file.write(parts, offset),
+    sync: async () => {},
+    truncate: (length) => file.truncate(length),
+    close: () => file.close(),
+  });
+  return {
+    files: {
+      ...nodeFiles,
+      create: async (path) => unsynced(await nodeFiles.create(path, false)),
+      continue: async (path) => unsynced(await nodeFiles.continue(path, false)),
+      syncDirectory: async () => {},
+    },
+    openStorage: async (location) => {
+      const storage = await openLevel(location);
+      return { ...storage, batch: (writes) => storage.batch(writes, false) };
+    },
   };
 }

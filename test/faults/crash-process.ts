@@ -51,7 +51,8 @@ export class Said {
     const [word = '', first, second, third] = line.split(' ');
     if (word === 'a') this.acknowledged.set(Number(first), { position: Number(second), changed: third === '1' });
     else if (word === 'e') this.rejected.set(Number(first), second ?? '');
-    else if (word === 'error') this.errors.push(line);
+    // A process that was killed may leave no index, or too often a half-opened one. It is rebuilt, and that is reported.
+    else if (word === 'error' && !/ is (rebuilt from|complete up to) position /.test(line)) this.errors.push(line);
     this.counts.set(word, (this.counts.get(word) ?? 0) + 1);
     return word;
   }

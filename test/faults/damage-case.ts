@@ -1,45 +1,53 @@
 import { createHash } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentContextCache, ContextCacheError } from '../../src/index.ts';
-import type { OpenStorage } from '../../src/storage/disk/leveldb/level-storage.ts';
+import type { Files } from '../../src/storage/disk/files.ts';
 import { removeTempDir, tempDir } from '../support/temp-dir.ts';
 import { Recorded } from './damage-model.ts';
 import type { Random } from './support.ts';
 
 /** Deadline for opening and reading a damaged directory, in milliseconds. Generous, because the machine may be busy. */
 const DEADLINE_MS = 600_000;
-/** Files that LevelDB always writes and that hold no data. */
-const NOTES = /^(LOG|LOG\.old|LOCK)$/;
 
-/** The outcome of a damaged directory: refused, noticed while reading, read as a true prefix, or wrong. */
-export type Verdict = 'refused' | 'noticed' | 'prefix' | { readonly wrong: string };
+/**
+ * The outcome of a damaged directory: refused, noticed while reading, read as a true prefix that lacks updates, read whole,
+ * or wrong.
+ */
+export type Verdict = 'refused' | 'noticed' | 'prefix' | 'whole' | { readonly wrong: string };
 
 /** Opens a directory. */
 export type Open = (dataDir: string) => Promise<AgentContextCache>;
 
-/** Opens a directory with the default engine. */
+/** Opens a directory on the machine's files. */
 export const openCache: Open = (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {} });
 
-/** Opens a directory with a storage engine of the test. */
-export function openOver(openStorage: OpenStorage): Open {
-  return (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {}, internals: { openStorage } });
+/** Opens a directory on files of the test. The index is then read as it is on the machine. */
+export function openOver(files: Files): Open {
+  return (dataDir) => AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {}, internals: { files } });
 }
 
 /**
- * Copies a directory's `db` or `backups`, in which `file` is to be damaged. Files that are only read are shared with
- * the original. Tables are copied if the manifest is damaged, because LevelDB may then reuse their numbers.
+ * Copies a folder of a directory, such as `db`, in which `file` is to be damaged. Tables of LevelDB, which never change, are
+ * shared with the original, unless the manifest is damaged: LevelDB may then reuse their numbers.
  */
 export async function copyOf(original: string, folder: 'db' | 'backups', file: string): Promise<string> {
   const dataDir = await tempDir('damage');
-  await mkdir(join(dataDir, folder), { mode: 0o700 });
-  const shared = /^(MANIFEST|CURRENT)/.test(file) ? /\.blob$/ : /\.(ldb|blob)$/;
-  for (const name of await readdir(join(original, folder))) {
-    const take = name !== file && shared.test(name) ? link : copyFile;
-    await take(join(original, folder, name), join(dataDir, folder, name));
+  const shared = /MANIFEST|CURRENT/.test(file) ? /\.blob$/ : /\.(ldb|blob)$/;
+  for (const path of await filesIn(join(original, folder))) {
+    const to = join(dataDir, folder, path);
+    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    await (path !== file && shared.test(path) ? link : copyFile)(join(original, folder, path), to);
   }
   return dataDir;
+}
+
+/** Resolves with the paths of all files below a folder. */
+export async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1)).sort();
 }
 
 /** Opens the directory, reads everything, writes, and opens it again. Removes it unless something is wrong. */
@@ -56,24 +64,34 @@ export async function judge(dataDir: string, recorded: Recorded, random: Random,
 
 async function judgeCalmly(dataDir: string, recorded: Recorded, random: Random, open: Open): Promise<Verdict> {
   const before = await digestOf(dataDir);
-  const first = await open(dataDir).catch((error: unknown) => problemOf(error, dataDir));
+  const first = await open(dataDir).catch((error: Error) => error);
   if (!(first instanceof AgentContextCache)) {
-    if (first !== undefined) return { wrong: first };
-    return stillRefused(dataDir, before, open);
+    const wrong = problemOf(first, dataDir);
+    if (wrong !== undefined) return { wrong };
+    // An index that is ahead of its log is found behind a torn tail that has been cut off.
+    const isSaid = /Nothing was changed/.test(first.message);
+    return stillRefused(dataDir, isSaid ? before : undefined, open);
   }
+  const isWhole = first.position === recorded.updates.length;
   const taken = await readAndWrite(first, recorded, random, dataDir);
   if (!(taken instanceof Recorded)) return taken;
-  return openedAgain(dataDir, taken, random, open);
+  return openedAgain(dataDir, taken, random, open, isWhole ? 'whole' : 'prefix');
 }
 
-async function openedAgain(dataDir: string, taken: Recorded, random: Random, open: Open): Promise<Verdict> {
+async function openedAgain(
+  dataDir: string,
+  taken: Recorded,
+  random: Random,
+  open: Open,
+  verdict: Verdict,
+): Promise<Verdict> {
   const count = taken.updates.length;
   let cache: AgentContextCache | undefined;
   try {
     cache = await open(dataDir);
     if (cache.position !== count) return { wrong: `it is at ${cache.position} of ${count} when opened again` };
     const wrong = await taken.difference(cache, random);
-    return wrong === undefined ? 'prefix' : { wrong: `opened again: ${wrong}` };
+    return wrong === undefined ? verdict : { wrong: `opened again: ${wrong}` };
   } catch (error) {
     const wrong = problemOf(error, dataDir);
     return wrong === undefined ? 'noticed' : { wrong: `opened again: ${wrong}` };
@@ -82,9 +100,9 @@ async function openedAgain(dataDir: string, taken: Recorded, random: Random, ope
   }
 }
 
-/** Checks that a refused directory is unchanged and is refused again. */
-async function stillRefused(dataDir: string, before: string, open: Open): Promise<Verdict> {
-  if (open === openCache && (await digestOf(dataDir)) !== before) return { wrong: 'it was refused and changed' };
+/** Checks that a refused directory is refused again, and unchanged. `before`: the digest, if the error said so. */
+async function stillRefused(dataDir: string, before: string | undefined, open: Open): Promise<Verdict> {
+  if (before !== undefined && (await digestOf(dataDir)) !== before) return { wrong: 'it was refused and changed' };
   const opened = await open(dataDir).catch(() => undefined);
   await opened?.shutdown();
   return opened === undefined ? 'refused' : { wrong: 'it was refused, and then opened' };
@@ -114,19 +132,19 @@ async function readAndWrite(
   }
 }
 
-/** Returns `undefined` for a clear error: typed, naming the directory or the damage, and with the remedy. */
+/** Returns `undefined` for a clear error: typed, naming the directory and the damage, and with the remedy. */
 function problemOf(error: unknown, dataDir: string): string | undefined {
-  if (!(error instanceof ContextCacheError)) return `it failed with ${error}`;
-  const clear = error.code === 'LOG_CORRUPT' && /restore a backup into a new directory/.test(error.message);
-  // LevelDB found the damage during a compaction and refuses writes.
-  const degraded = /^(OUTCOME_UNKNOWN|LOG_UNAVAILABLE)$/.test(error.code) && /Corruption: /.test(error.message);
-  const known = clear || degraded || (error.code === 'FORMAT_UNSUPPORTED' && error.message.includes(dataDir));
-  return known ? undefined : `it failed with ${error.code}: ${error.message}`;
+  if (!(error instanceof ContextCacheError)) return `it failed with ${(error as Error).stack ?? error}`;
+  const isCorrupt = error.code === 'LOG_CORRUPT' && /restore a backup/i.test(error.message);
+  const isKnown = isCorrupt || error.code === 'FORMAT_UNSUPPORTED';
+  return isKnown && error.message.includes(dataDir) ? undefined : `it failed with ${error.code}: ${error.message}`;
 }
 
+/** Returns the digest of log and base. */
 async function digestOf(dataDir: string): Promise<string> {
   const hash = createHash('sha256');
-  const files = (await readdir(join(dataDir, 'db'))).filter((file) => !NOTES.test(file));
-  for (const file of files.sort()) hash.update(file).update(await readFile(join(dataDir, 'db', file)));
+  for (const file of await filesIn(join(dataDir, 'db'))) {
+    if (/^(log|base)\//.test(file)) hash.update(file).update(await readFile(join(dataDir, 'db', file)));
+  }
   return hash.digest('hex');
 }

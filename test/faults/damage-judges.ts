@@ -11,14 +11,10 @@ import { tempDir } from '../support/temp-dir.ts';
 import type { Verdict } from './damage-case.ts';
 import type { Recorded } from './damage-model.ts';
 
-/** `proven`: the default engine. `large`: tables are not proven before they are opened, as in a large directory. */
-export type Engine = 'proven' | 'large';
-
 /** A damaged directory to be judged. */
 export interface Job {
   readonly dataDir: string;
   readonly seed: number;
-  readonly engine: Engine;
 }
 
 /** A verdict, or that LevelDB aborted the process over the directory. */
@@ -38,11 +34,16 @@ export class Judges implements AsyncDisposable {
   /** Bundles the judge for Node; `recorded` is what the directories were filled with. */
   static async of(recorded: Recorded): Promise<Judges> {
     // Inside the project, so that its packages are found.
-    const script = join(projectRoot, 'node_modules/.cache/faults', `damage-judge-${process.pid}.mjs`);
+    const outdir = join(projectRoot, 'node_modules/.cache/faults', `damage-${process.pid}`);
     await build({
-      entryPoints: [join(import.meta.dirname, 'damage-judge.ts')],
+      entryPoints: {
+        judge: join(import.meta.dirname, 'damage-judge.ts'),
+        // The thread of the index is started from beside the bundle.
+        'index-worker': join(projectRoot, 'src/storage/disk/index/index-worker.ts'),
+      },
+      outExtension: { '.js': '.mjs' },
       ...{
-        outfile: script,
+        outdir,
         bundle: true,
         platform: 'node',
         target: 'node20',
@@ -53,7 +54,7 @@ export class Judges implements AsyncDisposable {
     });
     const path = join(await tempDir('damage-recorded'), 'updates');
     writeFileSync(path, serialize(recorded.updates));
-    return new Judges(script, path);
+    return new Judges(join(outdir, 'judge.mjs'), path);
   }
 
   async judge(job: Job): Promise<Outcome> {

@@ -70,8 +70,9 @@ export class Recorded {
   }
 
   async #logDifference(cache: AgentContextCache): Promise<string | undefined> {
-    let next = 0;
-    for await (const update of cache.readLog({ from: 1 })) {
+    const begin = cache.health().log.first - 1;
+    let next = begin;
+    for await (const update of cache.readLog({ from: begin + 1 })) {
       if (!isDeepStrictEqual(update, this.updates[next])) return `update ${next + 1} is ${brief(update)}`;
       next += 1;
     }
@@ -80,7 +81,8 @@ export class Recorded {
 
   #viewDifference(cache: AgentContextCache, random: Random): string | undefined {
     for (let looked = 0; looked < VIEWS; looked += 1) {
-      const position = random.below(cache.position + 1);
+      const { begin } = cache.health().retention;
+      const position = begin + random.below(cache.position - begin + 1);
       const state = this.at(position);
       const names = Array.from({ length: NAMESPACES }, () => random.pick(['default', ...state.keys()]));
       const found = differenceOf(cache.at(position), state, names);
@@ -90,7 +92,7 @@ export class Recorded {
   }
 
   async #historyDifference(cache: AgentContextCache, random: Random): Promise<string | undefined> {
-    const past = this.updates.slice(0, cache.position);
+    const past = this.updates.slice(cache.health().retention.begin, cache.position);
     for (let looked = 0; looked < HISTORIES && past.length > 0; looked += 1) {
       const { namespace, key } = random.pick(past);
       if (key === null) continue;

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { ClassicLevel } from 'classic-level';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
+import { encodeFrame, MAGIC, NOTE } from '../../src/storage/disk/log/frame.ts';
 import { buildDist, projectRoot } from '../support/dist.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -70,12 +70,6 @@ async function isWhole(dataDir: string): Promise<boolean> {
   return value === 'v';
 }
 
-async function changeDatabase(dataDir: string, key: string, value: string): Promise<void> {
-  const db = new ClassicLevel(join(dataDir, 'db'));
-  await db.put(key, value);
-  await db.close();
-}
-
 beforeAll(buildDist, 300_000);
 
 describe('refuses a directory within a second, with the remedy,', () => {
@@ -105,11 +99,13 @@ describe('refuses a directory within a second, with the remedy,', () => {
     async () => {
       const dataDir = await filled();
       await chmod(join(dataDir, '..'), 0o755);
-      const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/Check the disk, the permissions/) };
+      const remedy = { code: 'LOG_UNAVAILABLE', message: expect.stringMatching(/Check the disk.* the permissions/) };
       expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
       // It can be read but not written.
-      for (const folder of [dataDir, join(dataDir, 'db')]) await chmod(folder, 0o755);
-      for (const file of await readdir(join(dataDir, 'db'))) await chmod(join(dataDir, 'db', file), 0o644);
+      for (const path of ['', ...(await readdir(dataDir, { recursive: true }))]) {
+        const isDirectory = (await stat(join(dataDir, path))).isDirectory();
+        await chmod(join(dataDir, path), isDirectory ? 0o755 : 0o644);
+      }
       expect(await refusal(dataDir, NOBODY)).toMatchObject(remedy);
       expect(await refusal(join(dataDir, 'new'), NOBODY)).toMatchObject(remedy);
       expect(await isWhole(dataDir)).toBe(true);
@@ -118,14 +114,24 @@ describe('refuses a directory within a second, with the remedy,', () => {
 
   it('if a newer version or another program has written it', async () => {
     const newer = await filled();
-    await changeDatabase(newer, '!meta!format', '{"product":"agent-context-cache","format":99}');
-    const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 99.*or a newer one/) };
+    const [first] = await readdir(join(newer, 'db/log'));
+    const file = await open(join(newer, 'db/log', first as string), 'r+');
+    await file.write(Buffer.from('context-cache 3\n'), 0, 16, 0);
+    await file.close();
+    const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 3.*or a newer one/) };
     expect(await refusal(newer)).toMatchObject(version);
+    const older = await tempDir('refused');
+    await mkdir(join(older, 'db'));
+    await writeFile(join(older, 'db/CURRENT'), 'MANIFEST-000001\n');
+    const before = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 1.*the version/) };
+    expect(await refusal(older)).toMatchObject(before);
     const other = await tempDir('refused');
-    await mkdir(join(other, 'db'));
-    await changeDatabase(other, 'settings', 'of a browser');
-    const place = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/Use a separate directory/) };
-    expect(await refusal(other)).toMatchObject(place);
+    await mkdir(join(other, 'db/log'), { recursive: true });
+    const heading = { product: 'a browser', log: 'x', begin: 0, shift: 0, checkpoints: {}, settings: {} };
+    const frame = encodeFrame({ position: 0, flags: NOTE, synced: 0, count: 0 }, (to) => to.value(heading));
+    await writeFile(join(other, 'db/log/0000000000000001.log'), Buffer.concat([MAGIC, frame]));
+    const program = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/Use a separate directory/) };
+    expect(await refusal(other)).toMatchObject(program);
   });
 });
 

@@ -10,6 +10,9 @@ const FAR_AWAY = Date.UTC(2999, 0, 1);
 /** Commands under way at a time. */
 const TOGETHER = 100;
 
+/** Updates that the compaction keeps. */
+const KEPT = 800;
+
 /** A filled directory, its content, and earlier copies of its files. */
 export interface Filled {
   readonly dataDir: string;
@@ -19,13 +22,15 @@ export interface Filled {
 }
 
 /**
- * Fills a directory in three sessions, with a backup in each of the first two. The last session leaves a log in use.
+ * Fills a directory in three sessions, with a backup in each of the first two. The second one ends with a compaction, which
+ * leaves a base file and two files of the log.
  */
 export async function fillDirectory(seed: number): Promise<Filled> {
   const dataDir = await tempDir('damage-original');
   const random = new Random(seed);
   const airline = airlineLines().slice(0, times(1_500, 9_000));
   const older: string[] = [];
+  const updates: Update[] = [];
   const keepCopy = async () => {
     const copy = await tempDir('damage-older');
     await cp(join(dataDir, 'db'), copy, { recursive: true });
@@ -42,14 +47,15 @@ export async function fillDirectory(seed: number): Promise<Filled> {
   await inSession(dataDir, async (cache) => {
     await run(cache, someCommands(random, 2_000, 3_000));
     await cache.backup();
+    for await (const update of cache.readLog({ from: 1 })) updates.push(update);
+    await cache.compact({ keepUpdates: KEPT });
   });
   await keepCopy();
-  const updates: Update[] = [];
   await inSession(dataDir, async (cache) => {
     await run(cache, someCommands(random, 200, 300));
     await keepCopy();
     await run(cache, someCommands(random, 500, 300));
-    for await (const update of cache.readLog({ from: 1 })) updates.push(update);
+    for await (const update of cache.readLog({ from: updates.length + 1 })) updates.push(update);
   });
   return { dataDir, older, recorded: new Recorded(updates) };
 }

@@ -1,13 +1,13 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { copyFile, open, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decode, encode } from '../../src/core/encoding/codec.ts';
 import type { Update } from '../../src/index.ts';
-import { type LevelStorage, openUnproven } from '../../src/storage/disk/leveldb/level-storage.ts';
-import { seal, unseal } from '../../src/storage/disk/leveldb/sealed.ts';
-import { copyOf, judge, type Open, openCache, openOver, type Verdict } from './damage-case.ts';
-import { type Engine, Judges } from './damage-judges.ts';
+import { type Files, nodeFiles, readFile } from '../../src/storage/disk/files.ts';
+import { FRAME_HEADER, frameAt, MAGIC } from '../../src/storage/disk/log/frame.ts';
+import { copyOf, filesIn, judge, type Open, openCache, openOver, type Verdict } from './damage-case.ts';
+import { Judges } from './damage-judges.ts';
 import { Recorded } from './damage-model.ts';
 import { type Filled, fillDirectory } from './damage-workload.ts';
 import { faultSeed, long, Random, times } from './support.ts';
@@ -15,58 +15,62 @@ import { faultSeed, long, Random, times } from './support.ts';
 const seed = faultSeed();
 /** Cases at a time. Most of a case is waiting for the disk. */
 const TOGETHER = 4;
+/** Openings within which an index on which LevelDB aborts the process must be rebuilt. */
+const OPENINGS = 4;
 
-/** A file of the database, and how it is damaged. */
+/** A file of the directory, and how it is damaged. */
 interface Case {
+  /** Path in `db`. */
   readonly file: string;
   readonly what: string;
   readonly damage: (path: string) => Promise<unknown>;
+  /** `true`: the index is removed, so that log and base are read. */
+  readonly withoutIndex?: boolean;
 }
 
-/** The outcome of a damaged copy in a process of its own. */
-type Judged = Extract<Verdict, string> | 'aborted';
+type Judged = Extract<Verdict, string>;
 
 let filled: Filled;
+let files: readonly string[];
 let judges: Judges;
 
 function filesOf(pattern: RegExp): string[] {
-  return readdirSync(join(filled.dataDir, 'db'))
-    .filter((file) => pattern.test(file))
-    .sort();
+  return files.filter((file) => pattern.test(file) && sizeOf(file) > 0);
 }
 
 function sizeOf(file: string): number {
   return statSync(join(filled.dataDir, 'db', file)).size;
 }
 
-/** Judges damaged copies, each in a process that LevelDB may abort. */
-async function judgeAll(cases: readonly Case[], engine: Engine = 'proven'): Promise<Judged[]> {
+async function judgeAll(cases: readonly Case[]): Promise<Judged[]> {
   const verdicts: Judged[] = [];
   for (let first = 0; first < cases.length; first += TOGETHER) {
     const some = cases.slice(first, first + TOGETHER);
-    verdicts.push(...(await Promise.all(some.map((each, index) => judgeOne(each, seed + first + index, engine)))));
+    verdicts.push(...(await Promise.all(some.map((each, index) => judgeOne(each, seed + first + index)))));
   }
   return verdicts;
 }
 
-/** Judges the directory after `change`, in this process. */
-async function verdictAfter(change: (dataDir: string) => Promise<unknown>, by: Open, recorded = filled.recorded) {
-  const dataDir = await copyOf(filled.dataDir, 'db', filesOf(/\.log$/)[0] as string);
-  await change(dataDir);
-  return judge(dataDir, recorded, new Random(seed), by);
-}
-
-async function judgeOne({ file, what, damage }: Case, caseSeed: number, engine: Engine): Promise<Judged> {
+/** Judges a damaged copy in a process of its own. LevelDB may abort it, but not for ever. */
+async function judgeOne({ file, what, damage, withoutIndex }: Case, caseSeed: number): Promise<Judged> {
   const dataDir = await copyOf(filled.dataDir, 'db', file);
   await damage(join(dataDir, 'db', file));
-  const outcome = await judges.judge({ dataDir, seed: caseSeed, engine });
-  if (typeof outcome === 'string') return outcome;
-  if ('wrong' in outcome) return expect.fail(`seed ${seed}: ${file}, ${what}: ${outcome.wrong} (left in ${dataDir})`);
-  // LevelDB asserts the order of the keys that it merges. Only tables that were not proven before can violate it.
-  const report = `seed ${seed}: ${file}, ${what}: LevelDB aborted the process: ${outcome.aborted} (left in ${dataDir})`;
-  if (engine === 'proven') return expect.fail(report);
-  console.warn(report);
-  return 'aborted';
+  if (withoutIndex) await rm(join(dataDir, 'db/index'), { recursive: true });
+  const report = `seed ${seed}: ${file}, ${what}`;
+  for (let opening = 1; ; opening += 1) {
+    const outcome = await judges.judge({ dataDir, seed: caseSeed });
+    if (typeof outcome === 'string') return outcome;
+    if ('wrong' in outcome) return expect.fail(`${report}: ${outcome.wrong} (left in ${dataDir})`);
+    console.warn(`${report}: LevelDB aborted the process: ${outcome.aborted}`);
+    if (opening === OPENINGS) return expect.fail(`${report}: it aborts again and again (left in ${dataDir})`);
+  }
+}
+
+/** Judges the directory after `change`, in this process. */
+async function verdictAfter(change: (dataDir: string) => Promise<unknown>, by: Open, recorded = filled.recorded) {
+  const dataDir = await copyOf(filled.dataDir, 'db', '');
+  await change(dataDir);
+  return judge(dataDir, recorded, new Random(seed), by);
 }
 
 function flipOf(file: string, random: Random): Case {
@@ -83,105 +87,143 @@ async function flipBit(path: string, offset: number, bit: number): Promise<void>
   await file.close();
 }
 
-function count(verdicts: readonly (Judged | Verdict)[], verdict: Judged): number {
-  return verdicts.filter((each) => each === verdict).length;
+async function fillWithZeros(path: string): Promise<void> {
+  await writeFile(path, Buffer.alloc((await stat(path)).size));
+}
+
+function count(verdicts: readonly Verdict[], ...of: Judged[]): number {
+  return verdicts.filter((verdict) => of.includes(verdict as Judged)).length;
 }
 
 beforeAll(async () => {
   filled = await fillDirectory(seed);
+  files = await filesIn(join(filled.dataDir, 'db'));
   judges = await Judges.of(filled.recorded);
 });
 
 afterAll(() => judges[Symbol.asyncDispose]());
 
-describe('a damaged directory is refused or read as a true prefix', () => {
-  it('starts from what a workload leaves: several tables, a log in use, a manifest', () => {
-    expect(filesOf(/\.ldb$/).length).toBeGreaterThan(2);
-    expect(filesOf(/\.log$/).length).toBe(1);
-    expect(sizeOf(filesOf(/\.log$/)[0] as string)).toBeGreaterThan(256 * 1024);
+describe('a directory', () => {
+  it('is what a workload with a compaction leaves: two files of the log, a base file, an index', () => {
+    expect(filesOf(/^log\//).length).toBe(2);
+    expect(sizeOf(filesOf(/^log\//)[1] as string)).toBeGreaterThan(64 * 1024);
+    expect(filesOf(/^base\//).length).toBe(1);
+    expect(filesOf(/^index\/.*\.ldb$/).length).toBeGreaterThan(0);
+    expect(filesOf(/^lock\//).length).toBeGreaterThan(0);
   });
 
-  for (const kind of [/\.log$/, /^MANIFEST/, /\.ldb$/, /^CURRENT$/]) {
-    it(`if the newest file like ${kind} is cut`, async () => {
-      const random = new Random(seed);
-      const file = filesOf(kind).at(-1) as string;
-      const size = sizeOf(file);
-      const last = Math.min(size, 4096);
-      const cuts = long
-        ? Array.from({ length: last }, (_, index) => size - 1 - index)
-        : Array.from({ length: Math.min(last, 6) }, () => size - 1 - random.below(last));
-      for (let i = 0; i < times(5, 300); i += 1) cuts.push(random.below(size));
-      const verdicts = await judgeAll(
-        cuts.map((length) => ({
-          file,
-          what: `cut to ${length} of ${size}`,
-          damage: (path) => truncate(path, length),
-        })),
-      );
-      if (file.endsWith('.log')) expect(count(verdicts, 'prefix')).toBe(cuts.length);
-      if (file.endsWith('.ldb') || file === 'CURRENT') expect(count(verdicts, 'refused')).toBe(cuts.length);
-    });
-  }
-
-  it('if a bit is flipped', async () => {
+  it('is read as a true prefix if the newest file of the log is cut', async () => {
     const random = new Random(seed);
-    const kinds = [/\.log$/, /\.log$/, /^MANIFEST/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /\.ldb$/, /^[CL]/];
-    const cases = Array.from({ length: times(48, 1000) }, () => {
-      const file = random.pick(filesOf(random.pick(kinds)).filter((name) => sizeOf(name) > 0));
-      return flipOf(file, random);
-    });
-    const verdicts = await judgeAll(cases);
-    expect(count(verdicts, 'refused')).toBeGreaterThan(verdicts.length / 2);
+    const [, file] = filesOf(/^log\//) as [string, string];
+    const size = sizeOf(file);
+    const last = Math.min(size - 1024, 4096);
+    const cuts = long
+      ? Array.from({ length: last }, (_, index) => size - 1 - index)
+      : Array.from({ length: 6 }, () => size - 1 - random.below(last));
+    for (let i = 0; i < times(4, 300); i += 1) cuts.push(1024 + random.below(size - 1024));
+    const verdicts = await judgeAll(cuts.map((length) => ({ ...cutTo(file, length), withoutIndex: true })));
+    expect(count(verdicts, 'prefix', 'whole')).toBe(cuts.length);
+    // An index that has what the log lacks shows that updates were lost.
+    const shown = await judgeAll(cuts.slice(-times(3, 100)).map((length) => cutTo(file, length)));
+    expect(count(shown, 'refused')).toBe(shown.length);
   });
 
-  it('if a file is removed, filled with zeros, or replaced by an earlier one', async () => {
-    const cases: Case[] = [];
-    for (const file of filesOf(/./)) {
-      cases.push({ file, what: 'removed', damage: (path) => rm(path) });
-      cases.push({
-        file,
-        what: 'zeros',
-        damage: async (path) => writeFile(path, Buffer.alloc((await stat(path)).size)),
-      });
-      for (const older of filled.older) {
-        const copy = join(older, file);
-        if (!existsSync(copy) || readFileSync(copy).equals(readFileSync(join(filled.dataDir, 'db', file)))) continue;
-        cases.push({ file, what: `as in ${older}`, damage: (path) => copyFile(copy, path) });
-      }
-    }
-    expect(cases.filter(({ what }) => what.startsWith('as in')).length).toBeGreaterThan(3);
-    await judgeAll(cases);
-  });
-
-  it('if a bit of a table is flipped in a directory too large to be proven', async () => {
+  it('is refused, or the damage noticed, if an older file of the log or the base is cut', async () => {
     const random = new Random(seed);
-    const cases = Array.from({ length: times(12, 1000) }, () => flipOf(random.pick(filesOf(/\.ldb$/)), random));
-    const verdicts = await judgeAll(cases, 'large');
-    expect(count(verdicts, 'noticed') + count(verdicts, 'refused')).toBeGreaterThan(0);
+    const [old] = filesOf(/^log\//) as [string];
+    const [base] = filesOf(/^base\//) as [string];
+    const cuts = Array.from({ length: times(4, 200) }, () => cutTo(old, random.below(sizeOf(old))));
+    expect(count(await judgeAll(cuts), 'refused', 'noticed')).toBe(cuts.length);
+    const bases = cuts.map(() => ({ ...cutTo(base, random.below(sizeOf(base))), withoutIndex: true }));
+    expect(count(await judgeAll(bases), 'refused')).toBe(bases.length);
+  });
+
+  it('is refused, or read as a true prefix, if a bit of the log or of the base is flipped', async () => {
+    const random = new Random(seed);
+    const [old, last] = filesOf(/^log\//) as [string, string];
+    const [base] = filesOf(/^base\//) as [string];
+    const flips = (file: string) => Array.from({ length: times(8, 700) }, () => flipOf(file, random));
+    const lasts = await judgeAll(flips(last));
+    expect(count(lasts, 'refused', 'prefix', 'whole')).toBe(lasts.length);
+    expect(count(lasts, 'refused')).toBeGreaterThan(lasts.length / 2);
+    const olds = await judgeAll(flips(old));
+    expect(count(olds, 'refused', 'noticed')).toBe(olds.length);
+    const bases = await judgeAll(flips(base).map((flip) => ({ ...flip, withoutIndex: true })));
+    expect(count(bases, 'refused')).toBe(bases.length);
+    // While the index is whole, no reader needs the base.
+    const unread = await judgeAll(flips(base).slice(0, 4));
+    expect(count(unread, 'whole', 'refused', 'noticed')).toBe(unread.length);
+  });
+
+  it('is read whole whatever is flipped in the index or in the lock', async () => {
+    const random = new Random(seed);
+    const cases = Array.from({ length: times(24, 2_000) }, () =>
+      flipOf(
+        random.pick(
+          filesOf(random.pick([/^index\/.*\.ldb/, /^index\/.*\.log/, /^index\/MANIFEST/, /^index\/C/, /^lock/])),
+        ),
+        random,
+      ),
+    );
+    expect(count(await judgeAll(cases), 'whole')).toBe(cases.length);
+  });
+
+  it('is read whole whatever file of the index or of the lock is removed, zeroed, cut, or of an earlier time', async () => {
+    const random = new Random(seed);
+    const cases = filesOf(/^(index|lock)/).flatMap((file) => [
+      ...othersOf(file),
+      cutTo(file, random.below(sizeOf(file))),
+    ]);
+    expect(cases.filter(({ what }) => what.startsWith('as in')).length).toBeGreaterThan(1);
+    expect(count(await judgeAll(cases), 'whole')).toBe(cases.length);
+  });
+
+  it('is refused, or read as a true prefix, if a file of log or base is removed, zeroed, or of an earlier time', async () => {
+    const cases = filesOf(/^(log|base)/).flatMap(othersOf);
+    expect(cases.length).toBeGreaterThan(6);
+    const verdicts = await judgeAll(cases.map((each) => ({ ...each, withoutIndex: true })));
+    expect(count(verdicts, 'whole')).toBe(0);
+    const removed = verdicts.filter((_, index) => cases[index]?.what === 'removed');
+    // Without its last file the log is an earlier one.
+    expect(removed.sort()).toEqual(['prefix', 'refused', 'refused']);
   });
 });
 
-describe('the check for wrong values', () => {
-  const openUnprovenCache = openOver(openUnproven);
+/** The file removed, zeroed, or replaced by an earlier one. */
+function othersOf(file: string): Case[] {
+  const cases: Case[] = [
+    { file, what: 'removed', damage: (path) => rm(path) },
+    { file, what: 'zeros', damage: fillWithZeros },
+  ];
+  for (const older of filled.older) {
+    const copy = join(older, file);
+    if (!existsSync(copy) || readFileSync(copy).equals(readFileSync(join(filled.dataDir, 'db', file)))) continue;
+    cases.push({ file, what: `as in ${older}`, damage: (path) => copyFile(copy, path) });
+  }
+  return cases;
+}
 
+function cutTo(file: string, length: number): Case {
+  return { file, what: `cut to ${length} of ${sizeOf(file)}`, damage: (path) => truncate(path, length) };
+}
+
+describe('the check for wrong values', () => {
   it('finds none in an undamaged directory', async () => {
-    expect(await verdictAfter(async () => {}, openCache)).toBe('prefix');
-    expect(await verdictAfter(async () => {}, openUnprovenCache)).toBe('prefix');
+    expect(await verdictAfter(async () => {}, openCache)).toBe('whole');
+    expect(await verdictAfter((dataDir) => rm(join(dataDir, 'db/index'), { recursive: true }), openCache)).toBe(
+      'whole',
+    );
   });
 
   it('finds a value that was changed together with its checksum', async () => {
     const planted = async (dataDir: string) => {
-      const storage = await openUnproven(join(dataDir, 'db'), false);
-      const [update] = filled.recorded.updates.filter(({ operation }) => operation === 'set').slice(-1);
-      const page = (await storedPages(storage)).find(({ rows }) => rows.includes(update?.key));
-      const at = page?.rows.indexOf(update?.key) ?? -1;
-      const fields = decode(page?.rows[at + 2] as Uint8Array) as unknown[];
-      fields[5] = 'planted';
-      const rows = page?.rows.with(at + 2, encode(fields)) ?? [];
-      await storage.batch([{ type: 'put', key: page?.key ?? '', value: seal(rows) }], true);
-      await storage.close();
+      const path = join(dataDir, 'db', filesOf(/^log\//)[1] as string);
+      const bytes = readFileSync(path);
+      const at = bytes.lastIndexOf('noise');
+      bytes.write('plant', at);
+      await writeFile(path, resealed(bytes));
     };
-    expect(await verdictAfter(planted, openCache)).toMatchObject({ wrong: expect.stringContaining('planted') });
+    expect(await verdictAfter(planted, openCache)).toMatchObject({ wrong: expect.stringContaining('plant') });
   });
 
   it('finds a missing update and a changed one', async () => {
@@ -193,23 +235,34 @@ describe('the check for wrong values', () => {
     expect(await verdictAfter(async () => {}, openCache, other)).toMatchObject({ wrong: expect.any(String) });
   });
 
-  it('finds what LevelDB drops silently if its files are not proven before', async () => {
-    const log = filesOf(/\.log$/)[0] as string;
+  it('finds damage that is accepted because no checksum is checked', async () => {
+    const last = filesOf(/^log\//)[1] as string;
     const verdicts: Verdict[] = [];
     for (const part of [0.2, 0.35, 0.5, 0.65, 0.8]) {
-      const flip = (dataDir: string) => flipBit(join(dataDir, 'db', log), Math.floor(part * sizeOf(log)), 0);
+      const flip = (dataDir: string) => flipBit(join(dataDir, 'db', last), Math.floor(part * sizeOf(last)), 0);
       expect(await verdictAfter(flip, openCache)).toBe('refused');
-      verdicts.push(await verdictAfter(flip, openUnprovenCache));
+      verdicts.push(await verdictAfter(flip, openOver(acceptingFiles)));
     }
-    expect(count(verdicts, 'prefix')).toBeLessThan(verdicts.length);
     expect(verdicts.filter((verdict) => typeof verdict === 'object')).not.toEqual([]);
   });
 });
 
-async function storedPages(storage: LevelStorage): Promise<{ key: string; rows: unknown[] }[]> {
-  const pages: { key: string; rows: unknown[] }[] = [];
-  for await (const [key, record] of storage.entries({ gte: '!state!p/', lt: '!state!p0' })) {
-    pages.push({ key, rows: unseal(record, () => key) as unknown[] });
+/** Files on which every checksum of a frame is right. */
+const acceptingFiles: Files = {
+  ...nodeFiles,
+  open: (path) => {
+    const bytes = resealed(readFile(nodeFiles, path));
+    return { read: (target, offset) => bytes.copy(target, 0, offset), close: () => {} };
+  },
+};
+
+/** Gives every frame the checksum of what it holds. */
+function resealed(bytes: Buffer): Buffer {
+  for (let index = MAGIC.length; index + FRAME_HEADER < bytes.length; ) {
+    const end = index + FRAME_HEADER + bytes.readUInt32LE(index + 4);
+    if (end > bytes.length) break;
+    if (frameAt(bytes, index) === undefined) bytes.writeUInt32LE(crc32(bytes.subarray(index + 4, end)), index);
+    index = end;
   }
-  return pages;
+  return bytes;
 }

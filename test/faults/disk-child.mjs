@@ -7,15 +7,15 @@
 //   a INDEX POSITION CHANGED STATUS STRUCK   the status of the log; whether the log's file had failed before the command
 //   e INDEX CODE STATUS
 //   armed N, hit N FILE, degraded N, reads N RESULT, lifted N, ready N, or missed N, unnoticed N, stuck N: course of a fault
-import { readFileSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { DiskControl } from './disk-control.mjs';
 import { HeldClock } from './held-clock.mjs';
+import { say } from './say.mjs';
 
 const { dist, dataDir, mirror, durability, faults, opening, upTo, ...options } = JSON.parse(process.argv[2]);
-const say = (line) => writeSync(1, `${line}\n`);
 const { AgentContextCache, FileContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
 const commands = readFileSync(options.commands, 'utf8').split('\n').filter(Boolean).map(JSON.parse);
 const control = new DiskControl(options.control);
@@ -52,7 +52,7 @@ async function open() {
   try {
     const secondaryCache = mirror && new FileContextCache({ path: mirror });
     const backOff = { initialMs: 20 };
-    // Writes the state table often, so that the disk fails during that too.
+    // Writes the index often, so that the disk fails during that too.
     const internals = { checkpointMs: 50 };
     const own = { natsUrl: null, backOff, onError() {}, internals, clock };
     return await AgentContextCache.open({ dataDir, durability, secondaryCache, ...own });
@@ -70,6 +70,8 @@ async function suffer(kind) {
   for (let bursts = 0; look(kind) === undefined; bursts += 1) {
     if (bursts >= 20 + 8 * kind.n || next >= commands.length) {
       control.disarm();
+      unseen = false;
+      clock.thaw();
       return say(`missed ${fault}`);
     }
     await burst();
@@ -135,7 +137,7 @@ async function carryOut(index, command) {
 function noticeStrike() {
   if (fault >= 0 && fault < faults.length && !struck) {
     const seen = look(faults[fault]);
-    struck = seen !== undefined && /\d\.log$/.test(seen.file);
+    struck = seen !== undefined && /\/log\/\d+\.log/.test(seen.file);
   }
   return struck;
 }

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 
 /** Layout of `struct control` there. */
 const SIZE = 24 + 2 * 256;
-const KINDS = { write: 1, sync: 2, rename: 4 };
+const KINDS = { write: 1, sync: 2, rename: 4, remove: 8 };
 const FATES = { lost: 0, torn: 1, done: 2 };
 
 export class DiskControl {

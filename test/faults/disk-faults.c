@@ -1,4 +1,4 @@
-// Preloaded into a process, makes the n-th write, sync or rename under a directory fail, once or from then on.
+// Preloaded into a process, makes the n-th write, sync, rename or removal under a directory fail, once or from then on.
 //
 // The control file (DISK_FAULTS) is mapped, so that writing to it arms and disarms at once. disk-faults.ts and
 // disk-child.mjs know its layout. LevelDB writes through stdio's unlocked calls, Node through the system calls.
@@ -16,7 +16,8 @@
 
 #undef fwrite_unlocked /* a macro where the compiler optimizes */
 
-enum { WRITE = 1, SYNC = 2, RENAME = 4 };
+/* A write to a file opened with O_DSYNC is a write. A truncation counts as a write, too. */
+enum { WRITE = 1, SYNC = 2, RENAME = 4, REMOVE = 8 };
 /* What becomes of what a failing call was to do: nothing, half of it (a write), or all of it. */
 enum { LOST, TORN, DONE };
 
@@ -89,19 +90,50 @@ int fflush_unlocked(FILE *file) {
   return EOF;
 }
 
+/* Returns the number of bytes of a failing write that are written all the same. */
+static size_t spared(size_t size) {
+  return control->fate == TORN ? size / 2 : control->fate == DONE ? size : 0;
+}
+
 ssize_t write(int fd, const void *data, size_t size) {
   REAL(ssize_t, write, int, const void *, size_t);
-  return fails_on(WRITE, fd) ? -1 : real(fd, data, size);
+  if (!fails_on(WRITE, fd)) return real(fd, data, size);
+  int error = errno;
+  if (spared(size) > 0) real(fd, data, spared(size));
+  errno = error;
+  return -1;
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
   REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
-  return fails_on(WRITE, fd) ? -1 : real(fd, data, size, at);
+  if (!fails_on(WRITE, fd)) return real(fd, data, size, at);
+  int error = errno;
+  if (spared(size) > 0) real(fd, data, spared(size), at);
+  errno = error;
+  return -1;
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
   REAL(ssize_t, writev, int, const struct iovec *, int);
   return fails_on(WRITE, fd) ? -1 : real(fd, parts, count);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) {
+  REAL(ssize_t, pwritev64, int, const struct iovec *, int, off64_t);
+  if (!fails_on(WRITE, fd)) return real(fd, parts, count, at);
+  int error = errno;
+  if (control->fate == DONE) real(fd, parts, count, at);
+  else if (control->fate == TORN) {
+    struct iovec half = {parts[0].iov_base, spared(parts[0].iov_len)};
+    real(fd, &half, 1, at);
+  }
+  errno = error;
+  return -1;
+}
+
+int ftruncate64(int fd, off64_t length) {
+  REAL(int, ftruncate64, int, off64_t);
+  return fails_on(WRITE, fd) ? -1 : real(fd, length);
 }
 
 int fdatasync(int fd) {
@@ -119,6 +151,15 @@ int rename(const char *from, const char *to) {
   if (!fails(RENAME, to)) return real(from, to);
   int error = errno;
   if (control->fate == DONE) real(from, to);
+  errno = error;
+  return -1;
+}
+
+int unlink(const char *path) {
+  REAL(int, unlink, const char *);
+  if (!fails(REMOVE, path)) return real(path);
+  int error = errno;
+  if (control->fate == DONE) real(path);
   errno = error;
   return -1;
 }

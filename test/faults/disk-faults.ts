@@ -9,7 +9,7 @@ import { Said, spawnNode } from './crash-process.ts';
 /** A failure of the disk. */
 export interface DiskFault {
   /** The calls that are counted. */
-  readonly kinds: readonly ('write' | 'sync' | 'rename')[];
+  readonly kinds: readonly ('write' | 'sync' | 'rename' | 'remove')[];
   /** Number of the call that fails, from 1. */
   readonly n: number;
   readonly error: 'EIO' | 'ENOSPC';

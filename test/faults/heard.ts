@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { connect } from '@nats-io/transport-node';
-import { LevelLog } from '../../src/storage/disk/log/level-log.ts';
+import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
 
 interface Message {
   readonly position: number;
@@ -54,7 +54,7 @@ export class Heard {
 
 /** Returns the announced updates of the log: all except touches. An expiry is announced as a delete. */
 async function updatesOf(dataDir: string): Promise<Message[]> {
-  const log = await LevelLog.open({ dataDir });
+  const log = await DiskLog.open({ dataDir });
   const messages: Message[] = [];
   for await (const updates of log.read(1)) {
     for (const { position, operation, namespace, key, value } of updates) {

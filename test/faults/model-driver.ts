@@ -58,7 +58,7 @@ export class Driver {
       passivateAfterMs: 400,
       onError: () => {},
       internals: {
-        openStorage: this.#disk.openFor(this.#process, () => {}),
+        ...this.#disk.openFor(this.#process, () => {}),
         apply: (state, update) => this.#fold(state, update),
         checkpointMs: 500,
       },
@@ -255,6 +255,6 @@ class KeptStore extends MemorySnapshotStore implements SnapshotStore {
 /** A disk that is never slow and never fails. A power cut takes what is not synced. */
 function newDisk(): SimDisk {
   const disk = new SimDisk(new Timeline(new Trace()), new Random(1));
-  disk.slowRate = 0;
+  disk.trouble.slowRate = 0;
   return disk;
 }

@@ -56,7 +56,12 @@ describe.skipIf(missing !== undefined)(`a power cut${missing === undefined ? '' 
       await using computer = await Computer.make(randomCommands(seed, 1_000));
       const settings = { sync: false, unsynced: true, upTo: 1_000, inFlight: 16 };
       const said = await computer.work({ line: 'a', count: 200, delayMs: 0 }, how, settings);
-      const walk = await computer.check(new Random(seed));
+      const walk = await computer.check(new Random(seed)).catch((error) => {
+        // Not even the start of the log was on disk.
+        expect(error).toMatchObject({ code: 'LOG_CORRUPT' });
+        return undefined;
+      });
+      if (walk === undefined) return;
       expect(lostAcknowledgements(walk, said)).toBeGreaterThan(100);
       expect(() => checkNoneLost(walk, said)).toThrow(/acknowledged are lost/);
     });

@@ -1,4 +1,4 @@
-// Writes to the storage twice at once while the first write reaches the file only in part. Prints both outcomes, and
+// Writes to the storage of an index twice at once while the first write reaches the file only in part. Prints both outcomes, and
 // whether the second write is present when the storage is opened again.
 // node torn-child.mjs OPTIONS (JSON: dist, control, location)
 import { join } from 'node:path';
@@ -6,17 +6,17 @@ import { pathToFileURL } from 'node:url';
 import { DiskControl } from './disk-control.mjs';
 
 const { dist, location, ...options } = JSON.parse(process.argv[2]);
-const { openClassicLevel } = await import(pathToFileURL(join(dist, 'src/storage/disk/leveldb/level-storage.js')).href);
+const { openLevel } = await import(pathToFileURL(join(dist, 'src/storage/disk/index/leveldb/level-storage.js')).href);
 const control = new DiskControl(options.control);
 const put = (key) => [{ type: 'put', key, value: Buffer.alloc(1_000, key) }];
 
-const storage = await openClassicLevel(location, true);
+const storage = await openLevel(location);
 // The head of the record is the first write, its content the second.
 control.arm({ kinds: ['write'], n: 2, error: 'EIO', fate: 'torn', directory: location });
 const outcomes = await Promise.allSettled([storage.batch(put('a'), false), storage.batch(put('b'), true)]);
 control.disarm();
 await storage.close();
-const again = await openClassicLevel(location, false);
+const again = await openLevel(location);
 const [found] = await again.getMany(['b']);
 await again.close();
 for (const { status } of outcomes) console.log(status);

@@ -35,7 +35,13 @@ export function aStep(keys: number): fc.Arbitrary<Step> {
 /** Returns the updates that a cache would make of the steps, and the state that they lead to. */
 export class Cache {
   readonly namespaces = new Map<string, NamespaceState>();
+  readonly #growth: number;
   #position = 0;
+
+  /** `growth`: by how many bytes each value is larger than the one before. Default 997, so that pages fill up. */
+  constructor(growth = 997) {
+    this.#growth = growth;
+  }
 
   /** Number of keys. */
   get size(): number {
@@ -67,7 +73,7 @@ export class Cache {
     const agent = this.#position % 3 === 0 ? null : `agent-${this.#position % 3}`;
     const make = (operation: Operation, of: string | null, content: JsonValue, until: number | null, drop: boolean) => {
       const replaced = of === null ? 0 : (previous?.version ?? 0);
-      const bytes = operation === 'set' ? 1 + this.#position * 997 : 0;
+      const bytes = operation === 'set' ? 1 + this.#position * this.#growth : 0;
       return createUpdate({
         namespace,
         version: state.version + 1,

@@ -99,7 +99,7 @@ export async function checkpointed(cache: AgentContextCache, clock: ManualClock)
   await vi.waitFor(
     () => {
       clock.advance(600);
-      expect(cache.health().followers.find(({ name }) => name === 'checkpointer')?.checkpoint).toBe(cache.position);
+      expect(cache.health().followers.find(({ name }) => name === 'index')?.checkpoint).toBe(cache.position);
     },
     { timeout: 30_000 },
   );

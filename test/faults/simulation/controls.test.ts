@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { apply } from '../../../src/core/apply.ts';
-import type { StorageWrite } from '../../../src/storage/disk/leveldb/level-storage.ts';
+import type { StorageWrite } from '../../../src/storage/disk/index/leveldb/level-storage.ts';
+import { PROGRESS_KEY } from '../../../src/storage/disk/index/records/progress.ts';
 import { faultSeed } from '../support.ts';
 import { simulate } from './simulate.ts';
 import type { Sabotage } from './world.ts';
@@ -20,18 +21,35 @@ async function found(sabotage: Sabotage): Promise<string> {
   return 'nothing';
 }
 
-const holds = (prefix: string) => (writes: readonly StorageWrite[]) => writes.some(({ key }) => key.startsWith(prefix));
+/** Leaves only the progress of some batches of the index. */
+function progressAlone(writes: readonly StorageWrite[]): readonly StorageWrite[] {
+  const progress = writes.find(({ key }) => key === PROGRESS_KEY);
+  const isLost = progress !== undefined && writes.length > 4 && writes.length % 3 === 0;
+  return isLost ? [progress] : writes;
+}
 
 describe('the simulation finds', () => {
   it('a disk that reports the log as synced when it is not', async () => {
-    expect(await found({ disk: { lies: holds('!log!') } })).toMatch(
-      /acknowledged at \d+ and lost|told at \d+, lost|ends at/,
+    expect(await found({ disk: { files: { lies: (path) => path.includes('/log/') } } })).toMatch(
+      /acknowledged at \d+ and lost|told at \d+, lost|ends at|is damaged|does not start/,
     );
   });
 
-  it('a state table with unsynced batches, of which one is lost and a later one is not', async () => {
-    expect(await found({ disk: { lies: holds('!state!c'), batchesInFile: 4 } })).toMatch(
-      /do not belong together|state|at \d+|gap/,
+  it('a disk that does not sync the names of the log', async () => {
+    expect(await found({ disk: { files: { forgetsNames: (path) => path.endsWith('/log') } } })).toMatch(
+      /acknowledged at \d+ and lost|told at \d+, lost|ends at|no file of the log|lacks the file/,
+    );
+  });
+
+  it('an index with unsynced batches, of which one is lost and a later one is not', async () => {
+    expect(await found({ disk: { storage: { lies: () => true, batchesInFile: 4 } } })).toMatch(
+      /index was rebuilt|LOG_CORRUPT/,
+    );
+  });
+
+  it('an index that stores its progress without what it has folded', async () => {
+    expect(await found({ disk: { storage: { changes: progressAlone } } })).toMatch(
+      /index was rebuilt|LOG_CORRUPT|INVARIANT|the state of/,
     );
   });
 

@@ -1,6 +1,6 @@
 import type { Random } from '../support.ts';
-import type { Living } from './disk.ts';
 import type { Timeline } from './timeline.ts';
+import type { Living } from './trouble.ts';
 
 /** A machine that can be called. */
 export abstract class Server {

@@ -1,15 +1,18 @@
 import { apply } from '../../../src/core/apply.ts';
 import { AgentContextCache, type OpenOptions } from '../../../src/index.ts';
 import { linksTo } from './broker.ts';
-import type { Living } from './disk.ts';
 import { SimMirror } from './mirror.ts';
 import type { Server, SimConnection } from './network.ts';
 import { SimSnapshotStore } from './snapshots.ts';
 import { ProcessClock } from './timeline.ts';
+import type { Living } from './trouble.ts';
 import type { World } from './world.ts';
 
 /** Failures that no fault of disk or network explains. */
 const NEVER_RIGHT = new Set(['INVARIANT', 'LOG_CORRUPT', 'TypeError', 'RangeError', 'ReferenceError']);
+
+/** Reasons to rebuild an index that nothing has damaged: there is none, or it could not be opened again and again. */
+const FOR_GOOD_REASON = /it is missing|has ended \d+ times|simulated: /;
 
 /** An acknowledgement to an agent. */
 export interface Acked {
@@ -109,7 +112,7 @@ export class SimProcess implements Living {
       mirrorTimeoutMs: 1_500,
       backOff: { initialMs: 50, maximumMs: 1_000, stalledAfter: 5 },
       internals: {
-        openStorage: disk.openFor(this, this.#reached),
+        ...disk.openFor(this, this.#reached),
         openLink: linksTo(broker, to(broker), this.clock),
         apply: (state, update) => this.#fold(state, update),
         // Often, so that faults hit it.
@@ -132,6 +135,13 @@ export class SimProcess implements Living {
 
   #report(error: Error): void {
     if (!this.alive) return;
+    const rebuilt = / is rebuilt from position .* \((.*)\)/.exec(error.message)?.[1];
+    if (rebuilt !== undefined) this.world.trace.note(`index rebuilt: ${rebuilt}`);
+    if (this.world.isIndexHarmed) {
+      if (/The (index|log and the index) /.test(error.message)) return;
+    } else if (rebuilt !== undefined && !FOR_GOOD_REASON.test(rebuilt)) {
+      this.world.fail(`the index was rebuilt: ${rebuilt}`);
+    }
     for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
       const name = (cause as { code?: string }).code ?? cause.name;
       if (NEVER_RIGHT.has(name)) this.world.fail(`reported: ${name} ${cause.message}\n${cause.stack}`);

@@ -113,24 +113,27 @@ function trouble(world: World): void {
   const { random, timeline } = world;
   timeline.after(150 + random.next() * 1_000, () => {
     if (world.healed) return;
-    goWrong(world, random.below(14));
+    goWrong(world, random.below(16));
     trouble(world);
   });
 }
 
 function goWrong(world: World, what: number): void {
-  const { random, timeline, disk, network } = world;
+  const { random, timeline, network } = world;
+  const { trouble: disk, storage } = world.disk;
   const server = random.pick(world.servers);
   const until = timeline.now + random.next() * 3_000;
   world.trace.note(`trouble ${what}`);
-  if (what < 2) world.crash(true);
-  else if (what < 3) world.crash(false);
-  else if (what < 4) disk.failingUntil = timeline.now + random.next() * 1_000;
+  if (what < 3) {
+    world.crash(what < 2);
+    if (world.harmsIndex && random.below(3) === 0) world.harmIndex();
+  } else if (what < 4) disk.failingUntil = timeline.now + random.next() * 1_000;
   else if (what < 5) disk.closedUntil = disk.failingUntil = until;
   else if (what < 6) disk.failureRate = random.pick([0, 0.02]);
   else if (what < 7) network.faultRate = random.pick([0, 0.05, 0.3]);
   else if (what < 9) server.awayUntil = until;
   else if (what < 11) server.crash(random);
   else if (what < 13) world.mirror.persist();
+  else if (what < 15) storage.killWriter();
   else world.fragileUntil = timeline.now + random.next() * 1_000;
 }

@@ -3,7 +3,7 @@ import { faultSeed, times } from '../support.ts';
 import { simulate } from './simulate.ts';
 
 it('stays right through all faults of disk, network and machine', async () => {
-  const runs = times(500, 20_000);
+  const runs = times(200, 20_000);
   const sum = { runs, events: 0, updates: 0, deaths: 0 };
   for (let i = 0; i < runs; i += 1) {
     const { events, updates, deaths } = await simulate(faultSeed() + i);
@@ -18,7 +18,7 @@ it('stays right through all faults of disk, network and machine', async () => {
 
 it('repeats a run for the same seed, and makes another one for another seed', async () => {
   const traces = new Set<string>();
-  const runs = times(20, 500);
+  const runs = times(8, 500);
   for (let i = 0; i < runs; i += 1) {
     const seed = faultSeed() + i;
     const { trace } = await simulate(seed);

@@ -21,7 +21,7 @@ export class Trace {
     this.count += 1;
     this.#hash.update(event).update('\n');
     this.#last.push(event);
-    if (this.#last.length > 40) this.#last.shift();
+    if (this.#last.length > Number(process.env.KEEP ?? 40)) this.#last.shift();
   }
 
   digest(): string {

@@ -44,10 +44,14 @@ export class World {
   fragileUntil = 0;
   /** Namespaces whose actor has crashed and may not be back. */
   readonly crashed = new Set<string>();
+  /** `true` once the stored index was damaged by the world, so that it must be rebuilt. */
+  isIndexHarmed = false;
   /** Updates that watchers received. */
   readonly told: Update[] = [];
   readonly settings: Partial<OpenOptions>;
   readonly healsAt: number;
+  /** Damages the stored index now and then. */
+  readonly harmsIndex: boolean;
   process: SimProcess;
   /** Number of ends of the process in the middle of its work. */
   deaths = 0;
@@ -67,6 +71,7 @@ export class World {
       maxResidentNamespaces: this.random.pick([1, 2, 100]),
       log: { capacityUpdates: this.random.pick([2, 10, 1_000]) },
     };
+    this.harmsIndex = this.random.below(3) === 0;
     this.healsAt = this.timeline.now + TROUBLE_MS;
     this.process = new SimProcess(this);
   }
@@ -113,6 +118,11 @@ export class World {
     this.restartAfter(this.random.next() * 500);
   }
 
+  /** Damages the index, unless a process has it open. */
+  harmIndex(): void {
+    if (this.disk.storage.harm() !== undefined) this.isIndexHarmed = true;
+  }
+
   restartAfter(delayMs: number): void {
     this.process.die();
     const born = new SimProcess(this);
@@ -135,9 +145,7 @@ export class World {
   heal(): void {
     this.trace.note('healed');
     this.network.faultRate = 0;
-    this.disk.failureRate = 0;
-    this.disk.failingUntil = 0;
-    this.disk.closedUntil = 0;
+    this.disk.trouble.end();
     this.fragileUntil = 0;
     const { cache } = this.process;
     for (const namespace of cache?.health().namespaces.failed ?? []) {

@@ -7,14 +7,14 @@ export interface Sample {
   readonly timers: number;
   /** Open files and sockets, without the tables that LevelDB keeps open (it limits them itself). */
   readonly descriptors: number;
-  /** Bytes in the data directory. Without retention the log has to grow and is left out. */
+  /** Bytes in the data directory. Files of the log are removed when they have 16 MiB, so the number goes up and down. */
   readonly files: number;
 }
 
 const MB = 1024 * 1024;
 
 /** How much the second half may exceed the first. */
-export const TOLERANCE: Sample = { heap: 6 * MB, handles: 4, timers: 6, descriptors: 6, files: 8 * MB };
+export const TOLERANCE: Sample = { heap: 6 * MB, handles: 4, timers: 6, descriptors: 6, files: 24 * MB };
 
 /** Names of the measurements. */
 const MEASURES = Object.keys(TOLERANCE) as (keyof Sample)[];

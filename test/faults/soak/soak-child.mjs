@@ -118,7 +118,7 @@ function plant(n) {
   for (let i = 0; i < 5_000; i += 1) planted.push({ n, text: `kept for ever ${n} ${i}` });
   planted.push(createServer().listen(0, '127.0.0.1'), openSync('/dev/null'));
   setInterval(() => {}, 1_000_000);
-  writeFileSync(join(dataDir, `left-${n}`), Buffer.alloc(2 * 1024 * 1024));
+  writeFileSync(join(dataDir, `left-${n}`), Buffer.alloc(4 * 1024 * 1024));
 }
 
 /** Returns the bytes of all files below. A file that is removed meanwhile counts as 0. */
