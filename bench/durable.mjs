@@ -1,6 +1,7 @@
 // Measures how many writes a second reach the disk, by the number of callers that wait at a time. The limit appends as many
 // bytes to a file.
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { check, checkSame } from './lib/check.mjs';
@@ -19,7 +20,10 @@ export default {
   order: 5,
   title: 'durable `set`',
   about: 'acknowledged writes of a small object that are on disk, by callers that wait at a time',
-  metrics: { rate: { unit: '/s', better: 'more', what: '' } },
+  metrics: {
+    rate: { unit: '/s', better: 'more', what: '' },
+    cpu: { unit: 'µs', better: 'less', what: 'processor of the writing thread for a write' },
+  },
   ratioStyle: 'share',
   goals: [{ ofLimit: 0.8, text: '80 % of the raw append' }],
   servers: { redis: ['--appendonly', 'yes', '--appendfsync', 'always'] },
@@ -41,10 +45,12 @@ export default {
     const { inFlight, ms } = context.case;
     await wait(writer, inFlight, ms / 4, 0);
     const began = performance.now();
+    const busy = ofThisThread();
     const done = await wait(writer, inFlight, ms, MEASURED_FROM);
     const rate = (done / (performance.now() - began)) * 1_000;
+    const cpu = ((ofThisThread() - busy) * 1_000) / done;
     await writer.check(MEASURED_FROM, done);
-    return { rate };
+    return { rate, cpu };
   },
   plots: ({ cases, candidates = cases[0].candidates }) => ({
     'in-flight': {
@@ -62,6 +68,12 @@ export default {
     },
   }),
 };
+
+/** Returns the milliseconds of the processor that the main thread has used, as Linux counts them, in steps of 10. */
+function ofThisThread() {
+  const fields = readFileSync(`/proc/self/task/${process.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
 
 /** Keeps a number of writes in flight for a time, and returns how many there were. */
 async function wait(writer, inFlight, ms, from) {

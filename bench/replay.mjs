@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { checkSame, sample } from './lib/check.mjs';
 import { filledCache } from './lib/directory.mjs';
-import { decodeBlock, LOG_RANGE, replay } from './lib/ours.mjs';
+import { nodeFiles, replay, Segments } from './lib/ours.mjs';
 import { makeSpace } from './lib/space.mjs';
 import { VALUES } from './lib/values.mjs';
 
@@ -45,7 +45,7 @@ export default {
       await cp(prepared.dataDir, from, { recursive: true });
     }
     const began = performance.now();
-    const read = await READERS[`${candidate}, ${source}`](from);
+    const read = await READERS[`${candidate}, ${source}`](from, updates);
     const rate = (updates / (performance.now() - began)) * 1_000;
     for (const i of sample(updates)) {
       checkSame(read.get(space.namespaceOf[i], space.keyOf[i]), VALUES.small(i), `entry ${i}`);
@@ -90,13 +90,17 @@ const READERS = {
     return { get };
   },
 
-  'decode and Map.set, directory': async (dataDir) => {
-    const { ClassicLevel } = await import('classic-level');
-    const db = new ClassicLevel(join(dataDir, 'db'), { keyEncoding: 'utf8', valueEncoding: 'buffer' });
-    await db.open();
+  'decode and Map.set, directory': async (dataDir, updates) => {
+    const directory = join(dataDir, 'db', 'log');
+    const segments = new Segments(nodeFiles, directory, await Segments.list(nodeFiles, directory));
     const { put, get } = maps();
-    for await (const [key, bytes] of db.iterator(LOG_RANGE)) for (const update of decodeBlock(key, bytes)) put(update);
-    await db.close();
+    for (let next = 1; next <= updates; ) {
+      for (const update of segments.read(next, updates)) {
+        put(update);
+        next += 1;
+      }
+    }
+    segments.close();
     return { get };
   },
 };

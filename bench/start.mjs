@@ -3,7 +3,7 @@ import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { check, checkSame } from './lib/check.mjs';
 import { filledCache } from './lib/directory.mjs';
-import { AgentContextCache, decodeEntry, decodePage, STATE_RANGE } from './lib/ours.mjs';
+import { AgentContextCache, decodeEntry, decodePage } from './lib/ours.mjs';
 import { makeSpace } from './lib/space.mjs';
 import { VALUES } from './lib/values.mjs';
 
@@ -63,14 +63,10 @@ async function opened(dataDir, { count, namespaceOf, keyOf, order, names }) {
 async function readAll(dataDir, { count }) {
   const { ClassicLevel } = await import('classic-level');
   const began = performance.now();
-  const db = new ClassicLevel(join(dataDir, 'db'), { keyEncoding: 'utf8', valueEncoding: 'buffer' });
+  const db = new ClassicLevel(join(dataDir, 'db', 'index'), { keyEncoding: 'utf8', valueEncoding: 'buffer' });
   await db.open();
   const entries = new Map();
-  for await (const [page, bytes] of db.iterator({
-    ...STATE_RANGE,
-    gte: `${STATE_RANGE.gte}p/`,
-    lt: `${STATE_RANGE.gte}p0`,
-  })) {
+  for await (const [page, bytes] of db.iterator({ gte: '!state!p/', lt: '!state!p0' })) {
     const namespace = page.slice(0, page.lastIndexOf('/'));
     for (const [key, stored] of decodePage(bytes)) entries.set(`${namespace} ${key}`, decodeEntry(stored));
   }

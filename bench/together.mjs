@@ -5,17 +5,9 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkSame, sample } from './lib/check.mjs';
 import { GroupFile } from './lib/group-file.mjs';
-import {
-  AgentContextCache,
-  DirectorySnapshotStore,
-  decode,
-  encode,
-  encodeBlocks,
-  encodeRow,
-  PartBuilder,
-} from './lib/ours.mjs';
+import { AgentContextCache, DirectorySnapshotStore, decode, encode, encodeRow, PartBuilder } from './lib/ours.mjs';
 import { subscribeElsewhere } from './lib/subscribe.mjs';
-import { updateOf } from './lib/updates.mjs';
+import { frameOf, updateOf } from './lib/updates.mjs';
 import { VALUES } from './lib/values.mjs';
 
 const TOPIC = 'bench.context';
@@ -110,7 +102,7 @@ const RUNS = {
 
 async function logged(updates, file) {
   for (let from = 0; from < updates.length; from += GROUP) {
-    for (const { bytes } of encodeBlocks(updates.slice(from, from + GROUP))) await file.append(bytes);
+    await file.append(frameOf(updates.slice(from, from + GROUP)));
   }
 }
 

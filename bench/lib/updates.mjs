@@ -1,4 +1,4 @@
-import { createUpdate, encodeBlocks } from './ours.mjs';
+import { createUpdate, encodeFrame, writeUpdate } from './ours.mjs';
 
 /** Returns the update of a `set`, as it is in the log. */
 export function updateOf(i, namespace, key, value) {
@@ -15,9 +15,14 @@ export function updateOf(i, namespace, key, value) {
   return update;
 }
 
+/** Returns consecutive updates as the log writes them together. */
+export function frameOf(updates) {
+  return encodeFrame({ position: updates[0].position, flags: 0, synced: 0, count: updates.length }, (to) => {
+    for (const update of updates) writeUpdate(to, update);
+  });
+}
+
 /** Returns the bytes per update in the log when this many are written together. */
 export function bytesInLog(updates) {
-  let bytes = 0;
-  for (const block of encodeBlocks(updates)) bytes += block.bytes.length + block.key.length;
-  return Math.ceil(bytes / updates.length);
+  return Math.ceil(frameOf(updates).length / updates.length);
 }
