@@ -12,8 +12,8 @@ const placeOf = (i) => [`agent/${i % 100}`, `key-${i % KEYS}`];
 export default {
   order: 10.5,
   title: 'disk',
-  about: 'megabytes of a data directory after a shutdown; the limit is the bytes of the updates alone',
-  metrics: { disk: { unit: 'MB', better: 'less', what: '' } },
+  about: 'bytes of a data directory after a shutdown; the limit is the bytes of the updates alone',
+  metrics: { disk: { unit: 'bytes', better: 'less', what: '' } },
   goals: [],
   cases: ({ quick }) => [
     quick
@@ -27,7 +27,7 @@ export default {
   async measure({ candidate, dir, case: { updates } }) {
     if (candidate === 'bytes of the updates') {
       const some = Array.from({ length: 1_000 }, (_, i) => updateOf(i, ...placeOf(i), VALUES.small(i)));
-      return { disk: (bytesInLog(some) * updates) / 1e6 };
+      return { disk: bytesInLog(some) * updates };
     }
     const dataDir = join(dir, 'data');
     const cache = await AgentContextCache.open({ dataDir, natsUrl: null });
@@ -43,7 +43,7 @@ export default {
     await Promise.all(Array.from({ length: 4_096 }, worker));
     checkSame(cache.position, updates, 'the position');
     await cache.shutdown({ timeoutMs: 120_000 });
-    return { disk: bytesIn(join(dataDir, 'db')) / 1e6 };
+    return { disk: bytesIn(join(dataDir, 'db')) };
   },
 };
 

@@ -22,7 +22,7 @@ export default {
   about: 'acknowledged writes of a small object that are on disk, by callers that wait at a time',
   metrics: {
     rate: { unit: '/s', better: 'more', what: '' },
-    cpu: { unit: 'µs', better: 'less', what: 'processor of the writing thread for a write' },
+    cpu: { unit: 'ns', better: 'less', what: 'processor of the writing thread for a write' },
   },
   ratioStyle: 'share',
   goals: [{ ofLimit: 0.8, text: '80 % of the raw append' }],
@@ -48,7 +48,7 @@ export default {
     const busy = ofThisThread();
     const done = await wait(writer, inFlight, ms, MEASURED_FROM);
     const rate = (done / (performance.now() - began)) * 1_000;
-    const cpu = ((ofThisThread() - busy) * 1_000) / done;
+    const cpu = ((ofThisThread() - busy) * 1e6) / done;
     await writer.check(MEASURED_FROM, done);
     return { rate, cpu };
   },

@@ -18,9 +18,9 @@ export default {
   about: 'acknowledged writes of a small object that are on disk, at full rate for a minute',
   metrics: {
     rate: { unit: '/s', better: 'more', what: 'of the whole minute' },
-    kept: { unit: '%', better: 'more', what: 'rate of the last sixth, of that of the first' },
+    kept: { unit: 'share', better: 'more', what: 'rate of the last sixth, of that of the first' },
     turn: { unit: 'ms', better: 'less', what: 'longest turn of the event loop' },
-    memory: { unit: 'MB', better: 'less', what: 'resident memory at the end beyond that after a third' },
+    memory: { unit: 'bytes', better: 'less', what: 'resident memory at the end beyond that after a third' },
   },
   ratioStyle: 'share',
   goals: [],
@@ -50,10 +50,10 @@ export default {
     };
     await Promise.all(Array.from({ length: inFlight }, worker));
     delay.disable();
-    const memory = (process.memoryUsage.rss() - resident[2]) / 1e6;
+    const memory = process.memoryUsage.rss() - resident[2];
     await writer.check(next);
     const done = counts.reduce((sum, count) => sum + count, 0);
-    return { rate: (done / ms) * 1_000, kept: (counts[5] / counts[0]) * 100, turn: delay.max / 1e6, memory };
+    return { rate: (done / ms) * 1_000, kept: counts[5] / counts[0], turn: delay.max / 1e6, memory };
   },
 };
 
