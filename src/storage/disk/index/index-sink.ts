@@ -11,7 +11,8 @@ export class IndexSink implements FollowerSink {
   static readonly follower = 'index';
   /** It reads the log's files itself, in the thread that writes the index. */
   readonly ignoresUpdates = true;
-  readonly batchSize = 1;
+  /** The follower gathers this many updates, or for some time, so that a key that changes often is written once. */
+  readonly batchSize = 32_768;
   readonly #index: DiskIndex;
 
   constructor(index: DiskIndex) {
