@@ -37,7 +37,11 @@ describe('the life of a log finds', () => {
     ['names that are not synced', { forgetsNames: endsWith('/log') }, /acknowledged|lacks|gap|no file|starts at/],
     ['base files whose names are not synced', { forgetsNames: endsWith('/base') }, /lacks|starts at|gap|no base/],
     ['directories whose names are not synced', { forgetsNames: endsWith('/data') }, /acknowledged/],
-    ['a tail that is not written again after a failed sync', { skipsRepeats: true }, /acknowledged|damaged|gap|start|lacks/],
+    [
+      'a tail that is not written again after a failed sync',
+      { skipsRepeats: true },
+      /acknowledged|damaged|gap|start|lacks/,
+    ],
     ['checksums that are not checked', { reads: resealed }, /^(?!nothing)/],
     ['a changed value', { reads: changed }, /the update at|the base at/],
   ])('%s', async (_, sabotage, expected) => {
