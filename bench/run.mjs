@@ -91,7 +91,7 @@ async function askAll(names) {
       process.exitCode = 1;
     if (!isWhole) continue;
     keep(folder, name, result, question);
-    if (!quick) writeReadme(options.readme, kept);
+    if (!quick) writeTables(pages, kept);
   }
 }
 
