@@ -15,7 +15,7 @@ import { nearest } from './nearest.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
-import { ValueDoor, type ValueLimits } from './value.ts';
+import { type Door, ValueDoor, type ValueLimits } from './value.ts';
 import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
 /** Instants beyond this are not dates in JavaScript. */
@@ -55,18 +55,25 @@ export class Admission {
   }
 
   /** `options` may be a whole command, whose fields have been checked. */
-  #set(at: number, namespace: string, key: string, candidate: unknown, options: WriteOptions | undefined): Request {
+  #set(
+    at: number,
+    namespace: string,
+    key: string,
+    candidate: unknown,
+    options: WriteOptions | undefined,
+    door: Door = this.#door,
+  ): Request {
     checkName('namespace', namespace);
     const agent = agentOf(options);
     checkName('key', key);
-    const value = this.#door.admit(this.#check(namespace, key, candidate));
+    const value = door.admit(this.#check(namespace, key, candidate));
     const expiresAt = options === undefined ? null : expiryOf(at, options);
     const ifVersion = options === undefined ? -1 : conditionOf(options);
     return new Request('context.set', namespace, at, agent, {
       operation: 'set',
       key,
       value,
-      bytes: this.#door.bytes,
+      bytes: door.bytes,
       expiresAt,
       ifVersion,
     });
@@ -121,21 +128,8 @@ export class Admission {
   ofParsed(at: number, command: DataCommand): Request {
     // A schema may keep what it has validated.
     if (command.type !== 'context.set' || this.#check !== unchecked) return this.request(at, command);
-    const { namespace = DEFAULT_NAMESPACE, key } = command;
-    checkName('namespace', namespace);
-    const agent = agentOf(command);
-    checkName('key', key);
-    const value = this.#parsedDoor.admit(command.value);
-    const expiresAt = expiryOf(at, command);
-    const ifVersion = conditionOf(command);
-    return new Request('context.set', namespace, at, agent, {
-      operation: 'set',
-      key,
-      value,
-      bytes: this.#parsedDoor.bytes,
-      expiresAt,
-      ifVersion,
-    });
+    const { namespace = DEFAULT_NAMESPACE, key, value } = command;
+    return this.#set(at, namespace, key, value, command, this.#parsedDoor);
   }
 
   #batchStep(at: number, namespace: string, operation: BatchOperation, index: number): Step {

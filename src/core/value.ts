@@ -46,37 +46,37 @@ export function admit(value: unknown, limits: ValueLimits = DEFAULT_VALUE_LIMITS
 }
 
 /** Result of the quick walk if the value needs the thorough one. */
-const UNUSUAL = Symbol('unusual');
+export const UNUSUAL = Symbol('unusual');
 
 const NOTHING = {};
 
 const LONG_ARRAY = 1024;
 
-/** Does the same as {@link admit} for frequent callers: allocates nothing but the copy. */
-export class ValueDoor {
+/** The door that values come in by, one after another. A subclass says what becomes of arrays and objects. */
+export abstract class Door {
   /** Estimated bytes of the last admitted value. */
   bytes = 0;
-  readonly #limits: ValueLimits;
-  #weight = 0;
+  protected readonly limits: ValueLimits;
+  protected weight = 0;
 
   constructor(limits: ValueLimits = DEFAULT_VALUE_LIMITS) {
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   /** @throws {InvalidValueError} */
   admit(value: unknown): JsonValue {
     // A getter in the value may call this method again.
-    const outer = this.#weight;
-    this.#weight = 0;
-    const copy = this.#tryQuickly(value);
-    this.bytes = this.#weight;
-    this.#weight = outer;
-    return copy === UNUSUAL || this.bytes > this.#limits.maxBytes ? this.#admitThoroughly(value) : copy;
+    const outer = this.weight;
+    this.weight = 0;
+    const admitted = this.#tryQuickly(value);
+    this.bytes = this.weight;
+    this.weight = outer;
+    return admitted === UNUSUAL || this.bytes > this.limits.maxBytes ? this.#admitThoroughly(value) : admitted;
   }
 
   /** Keeps the path, so that an error can name it. Takes 1.5 times as long. */
   #admitThoroughly(value: unknown): JsonValue {
-    const walk = new ThoroughWalk(this.#limits);
+    const walk = new ThoroughWalk(this.limits);
     const copy = walk.run(value);
     this.bytes = walk.bytes;
     return copy;
@@ -86,51 +86,57 @@ export class ValueDoor {
     // `for in` also yields properties that a program has added to every object.
     for (const _ in NOTHING) return UNUSUAL;
     try {
-      return this.#visit(value, 0);
+      return this.visit(value, 0);
     } catch {
       return UNUSUAL;
     }
   }
 
-  #visit(value: unknown, depth: number): JsonValue | typeof UNUSUAL {
+  protected visit(value: unknown, depth: number): JsonValue | typeof UNUSUAL {
     switch (typeof value) {
       case 'string':
-        this.#weight += value.length + 2;
+        this.weight += value.length + 2;
         return value.isWellFormed() ? value : UNUSUAL;
       case 'number':
-        this.#weight += 8;
+        this.weight += 8;
         if (!Number.isFinite(value)) return UNUSUAL;
         return value === 0 ? 0 : value;
       case 'boolean':
-        this.#weight += 5;
+        this.weight += 5;
         return value;
       case 'object':
         if (value !== null) {
-          if (depth >= this.#limits.maxDepth || this.#weight > this.#limits.maxBytes) return UNUSUAL;
-          return Array.isArray(value) ? this.#copyArray(value, depth + 1) : this.#copyPlain(value, depth + 1);
+          if (depth >= this.limits.maxDepth || this.weight > this.limits.maxBytes) return UNUSUAL;
+          return Array.isArray(value) ? this.visitArray(value, depth + 1) : this.visitObject(value, depth + 1);
         }
-        this.#weight += 4;
+        this.weight += 4;
         return null;
       default:
         return UNUSUAL;
     }
   }
 
-  #copyArray(array: readonly unknown[], depth: number): JsonValue | typeof UNUSUAL {
+  protected abstract visitArray(array: unknown[], depth: number): JsonValue | typeof UNUSUAL;
+  protected abstract visitObject(object: object, depth: number): JsonValue | typeof UNUSUAL;
+}
+
+/** Does the same as {@link admit} for frequent callers: allocates nothing but the copy. */
+export class ValueDoor extends Door {
+  protected override visitArray(array: unknown[], depth: number): JsonValue | typeof UNUSUAL {
     if (Object.getPrototypeOf(array) !== Array.prototype) return UNUSUAL;
-    this.#weight += 2 + array.length;
-    if (this.#weight > this.#limits.maxBytes) return UNUSUAL;
+    this.weight += 2 + array.length;
+    if (this.weight > this.limits.maxBytes) return UNUSUAL;
     // A slice takes half the memory of a growing array. A long array may be mostly holes, which must not be copied.
     const copy = (array.length > LONG_ARRAY ? [] : array.slice()) as JsonValue[];
     for (let i = 0; i < array.length; i += 1) {
-      const inner = this.#visit(i < copy.length ? copy[i] : array[i], depth);
+      const inner = this.visit(i < copy.length ? copy[i] : array[i], depth);
       if (inner === UNUSUAL) return UNUSUAL;
       if (!Object.is(inner, copy[i])) copy[i] = inner;
     }
     return Object.freeze(copy);
   }
 
-  #copyPlain(object: object, depth: number): JsonValue | typeof UNUSUAL {
+  protected override visitObject(object: object, depth: number): JsonValue | typeof UNUSUAL {
     const prototype = Object.getPrototypeOf(object);
     if (prototype !== Object.prototype && prototype !== null) return UNUSUAL;
     const copy: { [name: string]: JsonValue } = {};
@@ -140,11 +146,11 @@ export class ValueDoor {
       if (value === undefined) continue;
       if (name === '__proto__' || !name.isWellFormed()) return UNUSUAL;
       weight += name.length + 4;
-      const inner = this.#visit(value, depth);
+      const inner = this.visit(value, depth);
       if (inner === UNUSUAL) return UNUSUAL;
       copy[name] = inner;
     }
-    this.#weight += weight;
+    this.weight += weight;
     return Object.freeze(copy);
   }
 }

@@ -172,14 +172,13 @@ export function openFile(files: Files, path: string): ReadableFile {
 export function readFile(files: Files, path: string): Buffer {
   const file = openFile(files, path);
   try {
-    const parts: Buffer[] = [];
-    let size = FIRST_BYTES;
-    for (let offset = 0; ; size = Math.min(4 * size, READ_BYTES)) {
-      const part = Buffer.allocUnsafe(size);
-      const length = file.read(part, offset);
-      offset += length;
-      parts.push(part.subarray(0, length));
-      if (length < size) return Buffer.concat(parts, offset);
+    let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    for (let length = 0; ; ) {
+      length += file.read(bytes.subarray(length), length);
+      if (length < bytes.length) return bytes.subarray(0, length);
+      const larger = Buffer.allocUnsafeSlow(Math.max(LARGE_BYTES, 2 * length));
+      bytes.copy(larger);
+      bytes = larger;
     }
   } finally {
     file.close();
@@ -188,8 +187,8 @@ export function readFile(files: Files, path: string): Buffer {
 
 /** Bytes of the first read of a file, … */
 const FIRST_BYTES = 64 * 1024;
-/** … and of the largest. */
-const READ_BYTES = 4 * 1024 * 1024;
+/** … and of the next one, which a full file of the log fits in: joining parts would map and copy as much memory again. */
+const LARGE_BYTES = 18 * 1024 * 1024;
 
 /**
  * Creates a file as a whole or not at all: writes it under another name, syncs it and renames it. A crash of the machine

@@ -1,10 +1,10 @@
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { Files } from '../files.ts';
-import { FileLog, type LogFileNames } from '../log/file-log.ts';
+import type { LogFileNames } from '../log/file-log.ts';
 import type { UpdateReader } from '../log/logged-update.ts';
 import type { IndexChange } from './index-change.ts';
-import { isDamage, LogReadError, LostUpdates, ThreadNotStarted } from './index-errors.ts';
+import { fromLog, isDamage, LogReadError, LostUpdates, ThreadNotStarted } from './index-errors.ts';
 import { IndexFiles } from './index-files.ts';
 import type { IndexHost } from './index-host.ts';
 import type { LevelStorage, OpenStorage } from './leveldb/level-storage.ts';
@@ -20,8 +20,10 @@ import { WorkerHost } from './worker-host.ts';
 export interface IndexableLog extends UpdateReader, TruthfulLog {
   readonly id: string;
   readonly committed: number;
-  /** The log's files at present. */
-  names(): LogFileNames;
+  /** The log's files at present, and where a reader that continues at `from` may begin. */
+  names(from?: number): LogFileNames;
+  /** Returns the checksum of the update at a position. */
+  checksumAt(position: number): number | undefined;
   /** Resolves when the disk has everything that is committed. */
   sync(): Promise<void>;
 }
@@ -182,7 +184,7 @@ export class DiskIndex {
       throw new ContextCacheError('LOG_UNAVAILABLE', 'The index is being opened again. It recovers by itself.');
     }
     try {
-      await task(this.#options.log.names());
+      await task(this.#options.log.names(this.table.checkpoint + 1));
     } catch (thrown) {
       const error = toError(thrown);
       this.#fail(error);
@@ -243,7 +245,7 @@ export class DiskIndex {
 
   /** Checks that the index belongs to the log, and that the log still has what it refers to. */
   async #check(progress: Progress): Promise<void> {
-    const { log, files, keepsValues } = this.#options;
+    const { log, keepsValues } = this.#options;
     const { base } = log.names();
     const { checkpoint, fingerprint, trimmed } = progress;
     if (progress.log !== log.id) throw corrupt('The index belongs to another log');
@@ -257,12 +259,7 @@ export class DiskIndex {
     }
     if (checkpoint < base) throw corrupt(`The index ends at position ${checkpoint}, before the base file`);
     if (checkpoint === base) return;
-    const reader = new FileLog(files, { path: log.path, id: log.id, ...log.names() });
-    try {
-      if ((await checksumAt(reader, checkpoint)) === fingerprint) return;
-    } finally {
-      reader.close();
-    }
+    if (fromLog(() => log.checksumAt(checkpoint)) === fingerprint) return;
     throw corrupt(`The update at position ${checkpoint} is not the one that the index was written from`);
   }
 
@@ -316,15 +313,6 @@ export class DiskIndex {
   #beginning(): Progress {
     const { log, keepsValues } = this.#options;
     return progressAt(log.names().base, log.id, keepsValues);
-  }
-}
-
-async function checksumAt(log: FileLog, position: number): Promise<number | undefined> {
-  try {
-    for await (const [first] of log.read(position, position)) return first?.location.checksum;
-    return undefined;
-  } catch (cause) {
-    throw new LogReadError(toError(cause).message, { cause });
   }
 }
 

@@ -163,9 +163,15 @@ export class DiskLog implements UpdateLog {
     return this.#opened.path;
   }
 
-  /** The log's files at present, for a reader of its own. */
-  names(): LogFileNames {
-    return { base: this.#base, firsts: this.#opened.segments.firsts };
+  /** The log's files at present, for a reader of its own, which may continue at `from`. */
+  names(from = this.#base + 1): LogFileNames {
+    const { firsts } = this.#opened.segments;
+    return { base: this.#base, firsts, mark: this.#opened.segments.markBefore(from) };
+  }
+
+  /** Returns the checksum of the update at a position, which is committed. */
+  checksumAt(position: number): number | undefined {
+    return this.#opened.segments.readLocated(position, position)[0]?.checksum;
   }
 
   append(updates: readonly PendingUpdate[]): void {

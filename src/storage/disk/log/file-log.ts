@@ -10,7 +10,7 @@ import type {
   UpdateLocation,
   UpdateReader,
 } from './logged-update.ts';
-import { Segments } from './segments.ts';
+import { type Mark, Segments } from './segments.ts';
 
 /** The files of a log at one time. */
 export interface LogFileNames {
@@ -18,6 +18,8 @@ export interface LogFileNames {
   readonly base: number;
   /** First positions of the files with updates, in ascending order. */
   readonly firsts: readonly number[];
+  /** The start of a frame from which a reader may continue, so that it need not search the file from its start. */
+  readonly mark?: Mark | undefined;
 }
 
 /** What {@link FileLog} needs to know; can be sent to another thread. */
@@ -36,12 +38,13 @@ export class FileLog implements IndexedLog, UpdateReader {
   readonly #segments: Segments;
   #base: number;
 
-  constructor(files: Files, { path, id, base, firsts }: FileLogSettings) {
+  constructor(files: Files, { path, id, base, firsts, mark }: FileLogSettings) {
     this.id = id;
     this.#files = files;
     this.#path = path;
     this.#base = base;
     this.#segments = new Segments(files, join(path, 'log'), firsts);
+    this.#segments.mark(mark);
   }
 
   get base(): number {
@@ -49,9 +52,10 @@ export class FileLog implements IndexedLog, UpdateReader {
   }
 
   /** Must be called before updates are read that lie in files which came since. */
-  follow({ base, firsts }: LogFileNames): void {
+  follow({ base, firsts, mark }: LogFileNames): void {
     this.#base = base;
     this.#segments.follow(firsts);
+    this.#segments.mark(mark);
   }
 
   readBase(): AsyncIterable<BaseNamespace> {

@@ -47,6 +47,14 @@ export class Segment {
     this.#offsets.push(offset);
   }
 
+  /** Returns the last frame at or before a position that is remembered. */
+  markBefore(position: number): { readonly position: number; readonly offset: number } | undefined {
+    const index = firstWhere(0, this.#positions.length, (each) => (this.#positions[each] as number) > position) - 1;
+    return index < 0
+      ? undefined
+      : { position: this.#positions[index] as number, offset: this.#offsets[index] as number };
+  }
+
   /**
    * Reads the frames with updates from `from` to `to` that the file holds, oldest first: about as many as are read at
    * a time, and at least one. None: the file does not hold `from`.
@@ -55,9 +63,8 @@ export class Segment {
    */
   frames(from: number, to: number): Frame[] {
     const { end, shift } = this.#opening();
-    const mark = firstWhere(0, this.#positions.length, (index) => (this.#positions[index] as number) > from) - 1;
     const found: Frame[] = [];
-    let offset = this.#offsets[mark] ?? end;
+    let offset = this.markBefore(from)?.offset ?? end;
     let length = CHUNK_BYTES;
     for (let bytes = 0; ; ) {
       const chunk = this.#read(offset, length);

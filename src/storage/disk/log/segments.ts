@@ -8,6 +8,16 @@ import type { LocatedUpdate, LoggedUpdate, UpdateLocation, UpdateReader } from '
 import { firstOf, Segment } from './segment.ts';
 import { decodeUpdate, loggedUpdatesOf, updatesOf } from './update-record.ts';
 
+/** Where a frame is. */
+export interface Mark {
+  /** First position of its file. */
+  readonly first: number;
+  /** First position of the frame. */
+  readonly position: number;
+  /** Its first byte in the file as it is. */
+  readonly offset: number;
+}
+
 /** Number of files that stay open for reading. */
 const OPEN_FILES = 32;
 
@@ -38,6 +48,19 @@ export class Segments implements UpdateReader {
 
   get last(): Segment | undefined {
     return this.#segments.at(-1);
+  }
+
+  /** Returns the last frame at or before a position whose start is remembered. */
+  markBefore(position: number): Mark | undefined {
+    const segment = this.#segments.findLast(({ first }) => first <= position);
+    const mark = segment?.markBefore(position);
+    return segment && mark && { first: segment.first, ...mark };
+  }
+
+  /** Remembers where a frame is. */
+  mark(mark: Mark | undefined): void {
+    if (mark === undefined) return;
+    this.#segments.find(({ first }) => first === mark.first)?.mark(mark.position, mark.offset);
   }
 
   /** Reads these files from now on. */
