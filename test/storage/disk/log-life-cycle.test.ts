@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { DiskLog } from '../../../src/storage/disk/log/disk-log.ts';
 import { FaultFiles, type FileCall } from '../../support/fault-files.ts';
@@ -70,6 +71,43 @@ describe('closing a log', () => {
       expect(await reopened(dataDir)).toEqual([1, 2]);
     });
   }
+});
+
+describe('a task between two writes', () => {
+  for (const task of ['release', 'sync'] as const) {
+    it(`does not overlap with the end that closing writes: ${task}`, async () => {
+      const { log, dataDir } = await openFaulty({ sync: task === 'release' });
+      log.append(someSets(2, 3));
+      await log.flush();
+      // The turn in which the writer sees that nothing is left.
+      await setTimeout(5);
+      const run = task === 'release' ? log.release(2, true) : log.sync();
+      log.append(someSets(2, 5));
+      const committed = log.whenCommitted(6);
+      const closing = log.close();
+      await Promise.all([run, committed, closing]);
+      expect(await reopened(dataDir)).toEqual([1, 2, 3, 4, 5, 6]);
+    });
+  }
+
+  it('runs although a writer never pauses', async () => {
+    const { log } = await openFaulty({ sync: false });
+    let isDone = false;
+    let next = 3;
+    const writing = (async () => {
+      while (!isDone && next < 3000) {
+        log.append(someSets(1, next));
+        next += 1;
+        await log.flush();
+      }
+    })();
+    await log.sync();
+    await log.release(1, true);
+    isDone = true;
+    await writing;
+    expect(next).toBeLessThan(100);
+    await log.close();
+  });
 });
 
 describe('a log that does not wait for the disk', () => {

@@ -2,11 +2,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { Update } from '../../../core/update.ts';
-import { unavailable } from '../../log-errors.ts';
+import { closed, unavailable } from '../../log-errors.ts';
 
 import { type CommitGroup, GroupQueue } from './commit-group.ts';
 import { CONTINUED, encodeFrame, NOTE } from './frame.ts';
-import type { Note, Notes } from './notes.ts';
+import type { Notes } from './notes.ts';
 import { RetryLoop } from './retry-loop.ts';
 import type { SegmentWriter } from './segment-writer.ts';
 import { writeUpdate } from './update-record.ts';
@@ -41,7 +41,7 @@ const CHECKPOINT_MS = 1000;
  * Writes groups of updates and notes to the log on disk, one write at a time and in order, and recovers after a failure.
  *
  * Invariant: a group leaves the queue only when it is committed. After a failed write the outcome of the first group is not
- * known. Recovery starts a new file right behind the last committed update, which makes void what the old file may hold beyond,
+ * known. Recovery starts a new file right behind the last committed update, which voids the rest of the old file,
  * and writes the whole queue there. So nothing has to be read, and no sync that failed is tried again.
  */
 export class GroupWriter {
@@ -51,7 +51,11 @@ export class GroupWriter {
   #writing: Promise<void> | undefined;
   #recovery: RetryLoop | undefined;
   #closing = false;
-  /** Those who wait until a note is written. */
+  /** `true` once the last note is being written. */
+  #hasEnded = false;
+  /** Number of tasks that wait until no write is going on. */
+  #tasksWaiting = 0;
+  /** Callers that wait until a note is written. */
   #noteWaiters: Waiter[] = [];
   #checkpointTimer: unknown;
 
@@ -101,12 +105,17 @@ export class GroupWriter {
    * @throws {ContextCacheError} `LOG_UNAVAILABLE`.
    */
   async flush(): Promise<void> {
+    // The end of the log is written only behind a flush.
     await this.#exclusively(() => this.#options.segments.flush());
   }
 
-  /** Starts a new file with the next update. */
+  /**
+   * Starts a new file with the next update.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE`; `CLOSED` if the log was closed meanwhile.
+   */
   async roll(): Promise<void> {
-    await this.#exclusively(() => this.#begin());
+    if (!(await this.#exclusively(() => this.#begin()))) throw closed();
   }
 
   /**
@@ -117,8 +126,9 @@ export class GroupWriter {
   async close(): Promise<void> {
     this.#closing = true;
     this.#options.clock.clearTimeout(this.#checkpointTimer);
-    await this.#writing;
+    // None is started while the log closes.
     await this.#recovery?.stop();
+    await this.#finishWriting();
     try {
       if (this.#degraded !== undefined && this.queue.count > 0) await this.#recover();
     } catch (thrown) {
@@ -126,7 +136,18 @@ export class GroupWriter {
       const lost = `${this.queue.count} updates could not be written to ${this.#options.path}`;
       throw new ContextCacheError('OUTCOME_UNKNOWN', `${lost}: ${cause.message}`, { cause });
     }
+    // Tasks that were waiting all the time are too late from here on.
+    this.#hasEnded = true;
     if (this.#degraded === undefined) await this.#writeEnd().catch((cause) => this.#degrade(toError(cause)));
+  }
+
+  /** Resolves when no write is going on and nothing is left to write. A task between two writes may start the next one. */
+  async #finishWriting(): Promise<void> {
+    for (;;) {
+      if (this.#writing !== undefined) await this.#writing;
+      else if (this.#hasWork && this.#degraded === undefined) this.#writing = this.#writeAll();
+      else return;
+    }
   }
 
   /**
@@ -142,7 +163,7 @@ export class GroupWriter {
   async #writeAll(): Promise<void> {
     try {
       // Waits one turn before each write, so that everything that waited for the last write is in the next one.
-      for (await nextTurn(); this.#hasWork && this.#degraded === undefined; await nextTurn()) await this.#writeNext();
+      for (await nextTurn(); this.#mayWrite; await nextTurn()) await this.#writeNext();
     } catch (thrown) {
       this.#degrade(toError(thrown));
     } finally {
@@ -154,10 +175,18 @@ export class GroupWriter {
     return this.queue.first !== undefined || this.#noteWaiters.length > 0;
   }
 
-  /** Runs a task between two writes. */
-  async #exclusively(task: () => Promise<void>): Promise<void> {
+  /** `false` also while a task waits: a writer that never pauses must not keep it from running. */
+  get #mayWrite(): boolean {
+    return this.#hasWork && this.#degraded === undefined && (this.#tasksWaiting === 0 || this.#closing);
+  }
+
+  /** Runs a task between two writes. Resolves with `false`, without running it, if the log has ended. */
+  async #exclusively(task: () => Promise<void>): Promise<boolean> {
+    this.#tasksWaiting += 1;
     while (this.#writing !== undefined) await this.#writing;
+    this.#tasksWaiting -= 1;
     this.#assertReady();
+    if (this.#hasEnded) return false;
     const running = task();
     this.#writing = running
       .catch((thrown) => this.#degrade(toError(thrown)))
@@ -168,6 +197,7 @@ export class GroupWriter {
     await running.catch((thrown) => {
       throw unavailable(this.#options.path, toError(thrown));
     });
+    return true;
   }
 
   #assertReady(): void {
@@ -207,20 +237,11 @@ export class GroupWriter {
     const { segments, notes, committed } = this.#options;
     if (frames.length === 0 && !notes.changed && !always) return;
     if (!notes.changed && !always) return segments.write(frames, committed() + 1);
-    const note = notes.changes(committed());
-    try {
-      await segments.write([this.#noteFrame(note), ...frames], committed() + 1);
-    } catch (error) {
-      notes.restore(note);
-      throw error;
-    }
-  }
-
-  #noteFrame(note: Note): Buffer {
-    const { segments, committed } = this.#options;
-    return encodeFrame({ position: committed(), flags: NOTE, synced: segments.synced, count: 0 }, (to) =>
-      to.value(note),
-    );
+    // If this write fails, the new file that recovery starts holds the whole notes in its heading.
+    const changes = notes.changes(committed());
+    const header = { position: committed(), flags: NOTE, synced: segments.synced, count: 0 };
+    const note = encodeFrame(header, (to) => to.value(changes));
+    await segments.write([note, ...frames], committed() + 1);
   }
 
   /** Encodes a group in frames of bounded size, with turns of the event loop in between. */
@@ -285,7 +306,7 @@ export class GroupWriter {
 
   async #recover(): Promise<void> {
     // The write loop ends by itself: its write has failed, or it sees `degraded`.
-    await this.#writing;
+    await this.#finishWriting();
     await this.#begin();
     while (this.queue.first !== undefined) await this.#writeNext();
     this.#degraded = undefined;

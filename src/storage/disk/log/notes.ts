@@ -93,13 +93,6 @@ export class Notes {
     return note;
   }
 
-  /** Marks what a note said as changed again, because it could not be written. */
-  restore({ begin, checkpoints = {}, settings = {} }: Note): void {
-    this.#changedBegin ||= begin !== undefined;
-    for (const name of Object.keys(checkpoints)) this.#changedCheckpoints.add(name);
-    for (const name of Object.keys(settings)) this.#changedSettings.add(name);
-  }
-
   /** Returns the note that a new file starts with. Nothing counts as changed then. */
   heading(committed: number, shift = 0): Heading {
     const position = (name: string) => this.#stored(name, committed);
