@@ -59,7 +59,7 @@ export class Supervisor {
   /** `true` if commands may skip the mailboxes. A primary is code of the user's, which may send commands meanwhile. */
   readonly #inLane: boolean;
   readonly #inspectors: { readonly count: number };
-  /** `true` while a command is executed. Commands that are sent meanwhile wait in the supervisor's mailbox. */
+  /** `true` while the supervisor's mailbox executes a command. Those that are dispatched meanwhile wait there for their turn. */
   #routing = false;
   readonly #expiries: ExpirySchedule;
   readonly #crashes: CrashSupervision;
@@ -98,16 +98,8 @@ export class Supervisor {
    */
   dispatch(request: Request): void {
     const { actor } = this;
-    if (this.#routing || !this.#canSkipMailbox(actor) || actor.getSnapshot().value !== 'running') {
-      actor.send(request);
-      return;
-    }
-    this.#routing = true;
-    try {
-      this.#route(request);
-    } finally {
-      this.#routing = false;
-    }
+    if (this.#routing || !this.#canSkipMailbox(actor) || actor.getSnapshot().value !== 'running') actor.send(request);
+    else this.#route(request);
   }
 
   /** Sends a command from outside. Reports anything else, and keeps it from the actor, which has events of its own. */
@@ -178,10 +170,12 @@ export class Supervisor {
     const inLane = this.#deps.lane ?? true;
     const transition: SupervisorLogic['transition'] = (snapshot, event, scope) => {
       if (inLane && snapshot.value === 'running' && (event instanceof Request || isCommand(event))) {
-        const nested = this.#routing;
         this.#routing = true;
-        this.#receive(event);
-        this.#routing = nested;
+        try {
+          this.#receive(event);
+        } finally {
+          this.#routing = false;
+        }
         return snapshot;
       }
       return machine.transition(snapshot, withCommonType(event) as never, scope as never) as typeof snapshot;

@@ -93,7 +93,7 @@ async function fillDirectory(
     if (view.position > 0) {
       await staged.directory.adopt(statesOf(view, signal), view.position);
     }
-    await staged.finish();
+    await staged.finish(signal);
   } catch (error) {
     await staged.discard();
     throw error;

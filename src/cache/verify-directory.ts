@@ -9,6 +9,7 @@ import { openLevel } from '../storage/disk/index/leveldb/level-storage.ts';
 import { PinnedStorage } from '../storage/disk/index/leveldb/pinned-storage.ts';
 import { damageIn } from '../storage/disk/index/leveldb/trial.ts';
 import { rebuildIndex } from '../storage/disk/index/rebuild-index.ts';
+import { refuseFormat1 } from '../storage/disk/log/segment-scan.ts';
 import { storedLog } from '../storage/disk/log/stored-log.ts';
 import { type StoredVerdict, verifyStored } from '../verify/disk/verify-stored.ts';
 import { verifyBackupsOf } from '../verify/verify.ts';
@@ -96,12 +97,8 @@ async function verifyOpened(
 }
 
 async function mustExist(path: string): Promise<void> {
-  const names = await nodeFiles.list(path);
-  if (names.includes('CURRENT')) {
-    const remedy = 'Open it with the version of agent-context-cache that wrote it.';
-    throw new ContextCacheError('FORMAT_UNSUPPORTED', `${path} has format 1; this version reads format 2. ${remedy}`);
-  }
-  if (names.length > 0) return;
+  await refuseFormat1(nodeFiles, path);
+  if ((await nodeFiles.list(path)).length > 0) return;
   const remedy = 'Name a directory that a cache was opened with.';
   throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${dirname(path)}. ${remedy}`);
 }

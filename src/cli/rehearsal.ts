@@ -1,5 +1,3 @@
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { MemorySnapshotStore, RedisSnapshotStore } from '../backup.ts';
 import { AgentContextCache, type CacheOptions, type ContextCommand } from '../index.ts';
@@ -8,17 +6,6 @@ import { parseLine, splitLines } from '../wire/lines.ts';
 
 /** Bytes of refused commands that are held in memory; beyond them the directory is created all the same. */
 const MOST_HELD_BYTES = 16 * 1024 * 1024;
-
-/** Returns whether there is a data directory. One of an earlier format counts, and is refused when it is opened. */
-export async function hasData(dataDir: string): Promise<boolean> {
-  const there = ['log', 'CURRENT'].map((name) =>
-    access(join(dataDir, 'db', name)).then(
-      () => true,
-      () => false,
-    ),
-  );
-  return (await Promise.all(there)).includes(true);
-}
 
 /** Options that a new directory is opened with. */
 interface Opening {

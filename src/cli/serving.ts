@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { SnapshotInfo } from '../backup.ts';
+import { isDataDirectory } from '../engine/restore.ts';
 import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../index.ts';
 import { ATTACH, ATTACH_PATH } from '../serve/attach-route.ts';
 import { HttpClient } from '../serve/http-client.ts';
@@ -7,7 +8,6 @@ import { HttpServer } from '../serve/http-server.ts';
 import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
 import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../serve/serve-file.ts';
 import { HttpListener } from '../wire/http-listener.ts';
-import { hasData } from './rehearsal.ts';
 import { openOrConnect } from './target.ts';
 import type { Output } from './terminal/output.ts';
 
@@ -54,7 +54,7 @@ export class Serving {
    */
   static async start(options: ServingOptions): Promise<Serving> {
     const { dataDir, output, port, commands, snapshots } = options;
-    if (port !== undefined && !(await hasData(dataDir))) await mustBeFree(port);
+    if (port !== undefined && !(await isDataDirectory(dataDir))) await mustBeFree(port);
     const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
     if (cache instanceof HttpClient) {
       cache.close();

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { SnapshotInfo } from '../backup.ts';
+import { isDataDirectory } from '../engine/restore.ts';
 import {
   AgentContextCache,
   type CacheHealth,
@@ -19,7 +20,6 @@ import {
   logChunks,
 } from '../serve/json-lines.ts';
 import { readServeFile } from '../serve/serve-file.ts';
-import { hasData } from './rehearsal.ts';
 import { listSnapshots } from './snapshots.ts';
 import { shownCount } from './terminal/format.ts';
 import type { Output } from './terminal/output.ts';
@@ -120,7 +120,7 @@ export async function connectServed(dataDir: string): Promise<HttpClient | undef
 
 /** @throws {ContextCacheError} `NOT_FOUND` if there is no data directory. */
 export async function mustExist(dataDir: string): Promise<void> {
-  if (await hasData(dataDir)) return;
+  if (await isDataDirectory(dataDir)) return;
   const remedy = 'Name another with --data-dir, or create it with context-cache serve, set or apply.';
   throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${resolve(dataDir)}. ${remedy}`);
 }

@@ -1,4 +1,4 @@
-import type { VersionConflictError } from '../core/conflict.ts';
+import { VersionConflictError } from '../core/conflict.ts';
 import type { Request } from '../core/request.ts';
 
 /** A write that was refused because its `ifVersion` did not hold. */
@@ -39,7 +39,10 @@ export class Conflicts {
     return this.#byAgent;
   }
 
-  add({ at, agent }: Pick<Request, 'at' | 'agent'>, { namespace, key, expected, current }: VersionConflictError): void {
+  /** Notes that a request was refused for its version. Ignores other errors. */
+  add({ at, agent }: Pick<Request, 'at' | 'agent'>, error: Error): void {
+    if (!(error instanceof VersionConflictError)) return;
+    const { namespace, key, expected, current } = error;
     this.count += 1;
     this.#recent.push({ at, namespace, key, agent, expected, found: current?.version ?? 0 });
     if (this.#recent.length > KEPT) this.#recent.shift();

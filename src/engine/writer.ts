@@ -159,7 +159,7 @@ export class Writer {
     const { error, result } = request;
     if (result !== undefined) return result;
     if (error === undefined || this.#mustComplete(error)) return this.#whenDone(request);
-    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
+    this.#deps.conflicts.add(request, error);
     throw error;
   }
 
@@ -333,7 +333,7 @@ export class Writer {
   /** Resolves with the request's error. Adds the primary's value to a version conflict. */
   async #complete(request: Request): Promise<Error> {
     const { error = new Error('The request ended without an outcome.') } = request;
-    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
+    this.#deps.conflicts.add(request, error);
     if (!this.#mustComplete(error)) return error;
     const { namespace, key, expected, current } = error;
     try {
@@ -346,7 +346,7 @@ export class Writer {
   }
 
   #refuse(request: Request, error: Error): Promise<never> {
-    if (error instanceof VersionConflictError) this.#deps.conflicts.add(request, error);
+    this.#deps.conflicts.add(request, error);
     return this.#reject(error, sourceOf(request));
   }
 

@@ -8,6 +8,7 @@ import { corrupt } from '../storage/disk/corrupt.ts';
 import { nodeFiles } from '../storage/disk/files.ts';
 import type { LogFileNames } from '../storage/disk/log/file-log.ts';
 import { type Flaw, walkLog } from '../storage/disk/log/log-walk.ts';
+import { refuseFormat1 } from '../storage/disk/log/segment-scan.ts';
 import { storedLog } from '../storage/disk/log/stored-log.ts';
 import { updatesOf } from '../storage/disk/log/update-record.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
@@ -31,10 +32,11 @@ export async function openDirectorySource(
     throw new ContextCacheError('NOT_FOUND', `${path} is not a data directory: it has no log.`);
   }
   const folder = join(resolve(path), 'db');
+  await refuseFormat1(nodeFiles, folder);
   const unlock = await nodeFiles.lock(join(folder, 'lock'), path);
   try {
     const { names, log } = await storedLog(nodeFiles, folder);
-    const base = names.base === 0 || updatesOnly ? undefined : await baseOf(folder, log ?? '', names.base);
+    const base = names.base === 0 || updatesOnly ? undefined : await baseOf(folder, log, names.base);
     return {
       base,
       log,
@@ -49,7 +51,7 @@ export async function openDirectorySource(
 }
 
 /** Reads the state that replaces the updates before the log. */
-async function baseOf(folder: string, log: string, position: number): Promise<ReplayBase> {
+async function baseOf(folder: string, log: string | undefined, position: number): Promise<ReplayBase> {
   const states: NamespaceState[] = [];
   for await (const { name, version, position: changed, entries } of readBase(nodeFiles, join(folder, 'base'), {
     log,
@@ -66,22 +68,24 @@ async function baseOf(folder: string, log: string, position: number): Promise<Re
 
 async function* readLog(path: string, names: LogFileNames): AsyncGenerator<CandidateBatch> {
   let candidates: Candidate[] = [];
+  let reached = names.base;
   const last = names.firsts.at(-1) ?? 1;
   for (const step of walkLog(nodeFiles, { path, ...names })) {
     if ('problem' in step) candidates.push(unreadable(0, step.position, errorOf(step)));
     else if (step.frame.count > 0) {
       const { position } = step.frame;
+      reached = position;
       try {
         for (const update of updatesOf(step.frame)) if (update.position > names.base) candidates.push(plain(0, update));
       } catch (error) {
         candidates.push(unreadable(0, position, error));
       }
-      if (candidates.length < UPDATES) continue;
-      // How far the last file goes is not known.
-      yield { candidates, fraction: position < last ? (position - names.base) / (last - names.base) : undefined };
-      candidates = [];
-      await nextTurn();
     }
+    if (candidates.length < UPDATES) continue;
+    // How far the last file goes is not known.
+    yield { candidates, fraction: reached < last ? (reached - names.base) / (last - names.base) : undefined };
+    candidates = [];
+    await nextTurn();
   }
   yield { candidates, fraction: 1 };
 }

@@ -6,7 +6,7 @@ import { weigh } from '../storage/update-ring.ts';
 /** Greatest number of updates appended as one unit. */
 const GROUP = 1024;
 /** Bytes that may wait to be written, so that memory does not grow with the log. */
-export const WINDOW_BYTES = 16 * 1024 * 1024;
+const WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** Appends updates that have their positions already. */
 export class LogWriter {

@@ -60,10 +60,10 @@ async function fillDirectory(
   options: EngineOptions & FillOptions,
   base: ReplayBase | undefined,
 ): Promise<ReplayReport> {
-  const { clock = systemClock, sync } = options;
+  const { clock = systemClock, sync, signal } = options;
   // Loaded only here, because a cache in memory needs no storage engine.
   const { StagedReplay } = await import('./staging.ts');
-  const staged = await StagedReplay.create(dataDir, { clock, sync });
+  const staged = await StagedReplay.create(dataDir, { clock, sync, signal });
   try {
     return await fill(source, staged, options, base);
   } catch (error) {

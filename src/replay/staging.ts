@@ -9,19 +9,25 @@ import type { ReplayBase } from './source.ts';
 export class StagedReplay implements ReplayTarget {
   readonly #staged: StagedDirectory;
   readonly #writer: LogWriter;
-  private constructor(staged: StagedDirectory) {
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(staged: StagedDirectory, signal: AbortSignal | undefined) {
     this.#staged = staged;
+    this.#signal = signal;
     this.#writer = new LogWriter(staged.directory.log);
   }
 
   /** Throws as {@link StagedDirectory.create} does. */
-  static async create(dataDir: string, settings: StagingSettings): Promise<StagedReplay> {
-    return new StagedReplay(await StagedDirectory.create(dataDir, settings));
+  static async create(
+    dataDir: string,
+    settings: StagingSettings & { readonly signal?: AbortSignal | undefined },
+  ): Promise<StagedReplay> {
+    return new StagedReplay(await StagedDirectory.create(dataDir, settings), settings.signal);
   }
 
   async begin({ states, position }: ReplayBase): Promise<void> {
     if (position === 0) return;
-    await this.#staged.directory.adopt(states, position);
+    await this.#staged.directory.adopt(unlessAborted(states, this.#signal), position);
   }
 
   continues(log: string): Promise<void> {
@@ -34,11 +40,18 @@ export class StagedReplay implements ReplayTarget {
 
   /** Turns the result into the directory's database. */
   finish(): Promise<void> {
-    return this.#staged.finish();
+    return this.#staged.finish(this.#signal);
   }
 
   /** Restores the directory to what it was. May be called twice, and after {@link StagedReplay.finish}. */
   discard(): Promise<void> {
     return this.#staged.discard();
+  }
+}
+
+function* unlessAborted<Item>(items: Iterable<Item>, signal: AbortSignal | undefined): Generator<Item> {
+  for (const item of items) {
+    signal?.throwIfAborted();
+    yield item;
   }
 }

@@ -72,6 +72,15 @@ describe('a value that was parsed from text', () => {
     fc.assert(property, fcOptions(1_000));
   });
 
+  it('is refused if it is nested deeper than the stack, like a value of a caller', () => {
+    const limits = { maxDepth: 1_000_000, maxBytes: 16 * 1024 * 1024 };
+    let nested: unknown = 1;
+    for (let depth = 0; depth < 200_000; depth += 1) nested = [nested];
+    for (const door of [new ValueDoor(limits), new ParsedValueDoor(limits)]) {
+      expect(() => door.admit(nested)).toThrow(InvalidValueError);
+    }
+  });
+
   it('is the parsed value itself', () => {
     const parsed = JSON.parse('{"a":[{"b":-0}],"c":null}');
     const value = new ParsedValueDoor().admit(parsed);

@@ -1,10 +1,11 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DirectorySnapshotStore } from '../../src/backup.ts';
 import { AgentContextCache, replay } from '../../src/index.ts';
 import type { ReplayProgress } from '../../src/replay/fill.ts';
+import { DataDirectory } from '../../src/storage/disk/data-directory.ts';
 import { AIRLINE_UPDATES } from '../support/airline.ts';
 import { closing, logOf, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
@@ -243,6 +244,20 @@ describe('a replay', () => {
     await begun;
     controller.abort(new Error('enough'));
     await expect(running).rejects.toThrow('enough');
+    await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('leaves nothing if it is cancelled while the index of the directory is written', async () => {
+    const dataDir = await newDir();
+    const controller = new AbortController();
+    const { openIndex } = DataDirectory.prototype;
+    const spy = vi.spyOn(DataDirectory.prototype, 'openIndex').mockImplementation(function (this: DataDirectory) {
+      controller.abort(new Error('enough'));
+      return openIndex.call(this);
+    });
+    const text = await exported((await smallCache()).cache);
+    await expect(replayed(await fileOf(text), { dataDir, signal: controller.signal })).rejects.toThrow('enough');
+    spy.mockRestore();
     await expect(readdir(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 

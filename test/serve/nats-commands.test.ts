@@ -63,7 +63,9 @@ describe('commands as NATS requests', () => {
     expect(await ask({ type: 'context.set', key: '', value: 1 })).toMatchObject({ error: { code: 'INVALID_NAME' } });
     const elsewhere = { type: 'cache.verify', against: 'redis://192.0.2.1:6379' };
     expect(await ask(elsewhere)).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
-    expect(await ask({ type: 'cache.verify' })).toMatchObject({ ok: { ok: true } });
+    const unclear = { type: 'cache.verify', repair: 'yes' };
+    expect(await ask(unclear)).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
+    expect(await ask({ type: 'cache.verify', repair: true })).toMatchObject({ ok: { ok: true } });
     expect(cache.position).toBe(1);
     expect(errors).toEqual([]);
   });

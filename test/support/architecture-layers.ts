@@ -115,7 +115,10 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/core/back-off.ts': 'waits between two connections as the followers do',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
   },
-  cli: { 'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do' },
+  cli: {
+    'src/engine/restore.ts': 'knows a data directory as opening and restoring do',
+    'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do',
+  },
 };
 
 /** Returns the layer of a file; `undefined` if no layer covers its folder. */

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
+import { isDataDirectory } from '../../engine/restore.ts';
 import { AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
 import { type ApplySummary, applyLines } from '../../serve/apply-lines.ts';
 import { HttpClient } from '../../serve/http-client.ts';
@@ -19,7 +20,7 @@ import {
   topicOption,
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { hasData, rehearseInput, rehearseOpening } from '../rehearsal.ts';
+import { rehearseInput, rehearseOpening } from '../rehearsal.ts';
 import { openOrConnect } from '../target.ts';
 import { OutputClosed, UsageError } from '../terminal/failure.ts';
 import { interruption } from '../terminal/signals.ts';
@@ -85,7 +86,7 @@ async function runApply(context: Context<ApplyFlags>): Promise<number> {
   interrupted.signal.addEventListener('abort', destroy);
   try {
     const run: Run = { input, report, options, signal: interrupted.signal };
-    if (!(await hasData(dataDir)) && (await isRefused(run))) return report.exitCode(interrupted.signal.aborted);
+    if (!(await isDataDirectory(dataDir)) && (await isRefused(run))) return report.exitCode(interrupted.signal.aborted);
     const opened = await openOrConnect({ dataDir, output, create: true, cache });
     if (opened instanceof HttpClient) {
       refuseOwnServers(opened, context);

@@ -1,10 +1,10 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { SnapshotStore } from '../../backup.ts';
+import { isDataDirectory } from '../../engine/restore.ts';
 import { AgentContextCache, ContextCacheError, replay } from '../../index.ts';
 import { backupDirOption, redisOption, redisPrefixOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { hasData } from '../rehearsal.ts';
 import { oneStore, type SnapshotTarget, type StoreFlags, storeOf } from '../snapshots.ts';
 import { connectServed } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
@@ -62,7 +62,7 @@ async function restored(
   progress: Progress,
 ): Promise<{ position: number; namespaces: number }> {
   const { backupDir } = target;
-  const isData = backupDir !== undefined && (await hasData(backupDir));
+  const isData = backupDir !== undefined && (await isDataDirectory(backupDir));
   const whole = isData && log === undefined;
   const store = storeOf({ ...target, ...(isData ? { backupDir: join(backupDir, 'backups') } : {}) });
   try {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { isDataDirectory } from '../../engine/restore.ts';
 import type { CacheHealth, ShutdownReport } from '../../index.ts';
 import {
   backupDirOption,
@@ -14,7 +15,7 @@ import {
   topicOption,
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
-import { hasData, rehearseOpening } from '../rehearsal.ts';
+import { rehearseOpening } from '../rehearsal.ts';
 import { Serving } from '../serving.ts';
 import { listSnapshots, storeOf } from '../snapshots.ts';
 import { UsageError } from '../terminal/failure.ts';
@@ -71,7 +72,8 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
   const redis = redisFor(options);
   const target = { dataDir, redis, backupDir };
   const log = keepOf(options);
-  if (!(await hasData(dataDir))) await rehearseOpening({ nats, redis, topics: topic, cache: { subjectId, log } });
+  if (!(await isDataDirectory(dataDir)))
+    await rehearseOpening({ nats, redis, topics: topic, cache: { subjectId, log } });
   using interrupted = interruption();
   const serving = await Serving.start({
     dataDir,

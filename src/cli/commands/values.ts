@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
+import { isDataDirectory } from '../../engine/restore.ts';
 import { type Acknowledgement, compareNames, type DataCommand, type Entry } from '../../index.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
 import { agentOption, durationOrMs, integer, namespaceOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
 import { missingKey, missingKeyAlone } from '../missing-key.ts';
-import { hasData, rehearse } from '../rehearsal.ts';
+import { rehearse } from '../rehearsal.ts';
 import { openTarget } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownCount, shownName, shownTime } from '../terminal/format.ts';
@@ -82,7 +83,7 @@ function addSet(program: Command, session: Session): void {
     const { namespace, string = false, ttl, ifVersion, agent } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
     const command: DataCommand = { type: 'context.set', namespace, key, value, ...given({ ttl, ifVersion, agent }) };
-    if (!(await hasData(dataDir))) await rehearse(command);
+    if (!(await isDataDirectory(dataDir))) await rehearse(command);
     await using target = await openTarget({ dataDir, output, create: true });
     await change(output, target, command);
   });

@@ -1,8 +1,8 @@
 import { access, constants, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { isDataDirectory } from '../../engine/restore.ts';
 import { type CacheHealth, ContextCacheError } from '../../index.ts';
 import { readServeFile } from '../../serve/serve-file.ts';
-import { hasData } from '../rehearsal.ts';
 import { openTarget, type Target } from '../target.ts';
 import { describe } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
@@ -24,7 +24,7 @@ export interface DirectoryFindings {
 /** Checks the data directory, or the one it would be created in. Opens it and changes nothing. */
 export async function checkDirectory(dataDir: string, output: Output): Promise<DirectoryFindings> {
   const path = resolve(dataDir);
-  const isThere = await hasData(path);
+  const isThere = await isDataDirectory(path);
   const folder = await nearestExisting(path);
   const findings = [await checkAccess(folder), await checkSpace(folder)].filter((finding) => finding !== undefined);
   if (!isThere) {

@@ -1,6 +1,7 @@
 import { access, mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Clock } from '../../core/clock.ts';
+import { untilAborted } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { DataDirectory } from './data-directory.ts';
 import { nodeFiles } from './files.ts';
@@ -48,10 +49,15 @@ export class StagedDirectory {
     return new StagedDirectory(path, created, directory);
   }
 
-  /** Turns the folder into the directory's database. */
-  async finish(): Promise<void> {
-    await this.#index();
+  /**
+   * Turns the folder into the directory's database.
+   *
+   * @throws the reason of `signal`; then call {@link StagedDirectory.discard}.
+   */
+  async finish(signal?: AbortSignal): Promise<void> {
+    await untilAborted(this.#index(), signal);
     await this.directory.close();
+    signal?.throwIfAborted();
     try {
       await rename(join(this.#path, STAGING, 'db'), join(this.#path, 'db'));
     } catch (cause) {
@@ -62,7 +68,7 @@ export class StagedDirectory {
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
   }
 
-  /** Writes the index, so that the directory opens at once. It can be rebuilt, so a failure does not matter. */
+  /** Writes the index, so that the directory opens at once. If that fails, the next opening rebuilds it. */
   async #index(): Promise<void> {
     await this.directory.openIndex();
     await this.directory.index.fold(this.directory.log.committed).catch(() => undefined);

@@ -115,7 +115,7 @@ type Row = readonly [string, number, number, number, ...unknown[]];
 export function* readBaseSync(
   files: Files,
   directory: string,
-  { log, position }: { readonly log: string; readonly position: number },
+  { log, position }: { readonly log: string | undefined; readonly position: number },
 ): Generator<BaseNamespace> {
   const path = join(directory, baseName(position));
   let found = 0;
@@ -126,7 +126,8 @@ export function* readBaseSync(
   for (const frame of readFramesSync(files, path)) {
     if ((frame.flags & NOTE) !== 0) {
       const note = decodeNote(frame, () => `A note in ${path}`);
-      if (note.log !== undefined && note.log !== log) throw corrupt(`${path} belongs to another log`);
+      if (log !== undefined && note.log !== undefined && note.log !== log)
+        throw corrupt(`${path} belongs to another log`);
       if (frame.position !== position) throw corrupt(`${path} holds the state at position ${frame.position}`);
       if (note.namespaces === undefined) continue;
       isWhole = note.namespaces === found + (open === undefined ? 0 : 1);

@@ -1,3 +1,4 @@
+import { untilAborted } from '../../../core/deadline.ts';
 import type { Update } from '../../../core/update.ts';
 import type { ConnectOutcome, FollowerSink } from '../../follower-sink.ts';
 import type { DiskIndex } from './disk-index.ts';
@@ -24,7 +25,6 @@ export class IndexSink implements FollowerSink {
   }
 
   async deliver(_: readonly Update[], through: number, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
     await untilAborted(this.#index.fold(through), signal);
   }
 
@@ -33,13 +33,4 @@ export class IndexSink implements FollowerSink {
   onLost(lost: (cause: Error) => void): void {
     this.#index.onLost(lost);
   }
-}
-
-/** Settles as the promise does, or rejects with the signal's reason. */
-function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
 }

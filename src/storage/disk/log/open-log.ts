@@ -6,7 +6,7 @@ import { type Files, readFile } from '../files.ts';
 import { Notes } from './notes.ts';
 import { releaseSegments } from './release.ts';
 import { segmentName } from './segment.ts';
-import { scanSegment, unsupported } from './segment-scan.ts';
+import { refuseFormat1, scanSegment } from './segment-scan.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { Segments } from './segments.ts';
 
@@ -31,7 +31,7 @@ export interface OpenedLog {
 export async function openLog(files: Files, dataDir: string, sync: boolean): Promise<OpenedLog> {
   const path = join(dataDir, 'db');
   try {
-    await makeDirectories(files, dataDir, path);
+    await makeDirectories(files, path);
     const unlock = await files.lock(join(path, 'lock'), dataDir);
     try {
       return await openLocked(files, dataDir, path, sync, unlock);
@@ -47,12 +47,8 @@ export async function openLog(files: Files, dataDir: string, sync: boolean): Pro
   }
 }
 
-async function makeDirectories(files: Files, dataDir: string, path: string): Promise<void> {
-  if ((await files.list(path)).includes('CURRENT')) {
-    throw unsupported(
-      `${dataDir} has format 1; this version reads format 2. Open it with the version of agent-context-cache that wrote it.`,
-    );
-  }
+async function makeDirectories(files: Files, path: string): Promise<void> {
+  await refuseFormat1(files, path);
   for (const folder of ['log', 'base']) await files.makeDirectory(join(path, folder));
 }
 

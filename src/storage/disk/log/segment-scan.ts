@@ -1,5 +1,7 @@
+import { dirname } from 'node:path';
 import { ContextCacheError } from '../../../core/errors.ts';
 import { corrupt } from '../corrupt.ts';
+import type { Files } from '../files.ts';
 import { CONTINUED, decodeNote, type Frame, firstNonZero, frameAt, MAGIC, NOTE, proofBehind } from './frame.ts';
 import { type Heading, type Note, PRODUCT } from './notes.ts';
 import { headingIn } from './segment.ts';
@@ -76,7 +78,19 @@ export function checkFormat(bytes: Buffer, path: string): void {
   );
 }
 
+/**
+ * Refuses a directory of format 1: LevelDB's files lie in `path`, its folder `db`, itself.
+ *
+ * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`, or an error of the file system.
+ */
+export async function refuseFormat1(files: Files, path: string): Promise<void> {
+  if (!(await files.list(path)).includes('CURRENT')) return;
+  throw unsupported(
+    `${dirname(path)} has format 1; this version reads format 2. Open it with the version of agent-context-cache that wrote it.`,
+  );
+}
+
 /** Creates the error for files of another program or version. */
-export function unsupported(message: string): ContextCacheError {
+function unsupported(message: string): ContextCacheError {
   return new ContextCacheError('FORMAT_UNSUPPORTED', message);
 }

@@ -26,8 +26,12 @@ export async function storedLog(files: Files, path: string): Promise<StoredLog> 
   const directory = join(path, 'log');
   const firsts = await Segments.list(files, directory);
   const base = (await basesIn(files, join(path, 'base'))).at(-1) ?? 0;
-  const last = firsts.at(-1);
-  const log = last === undefined ? undefined : headingOf(files, join(directory, segmentName(last)))?.log;
+  let log: string | undefined;
+  // The newest heading that can be read: each file has one.
+  for (const first of firsts.toReversed()) {
+    log ??= headingOf(files, join(directory, segmentName(first)))?.log;
+    if (log !== undefined) break;
+  }
   return { names: { base, firsts }, log };
 }
 
