@@ -55,7 +55,14 @@ export class StagedDirectory {
    * @throws the reason of `signal`; then call {@link StagedDirectory.discard}.
    */
   async finish(signal?: AbortSignal): Promise<void> {
-    await untilAborted(this.#index(), signal);
+    // Written now, so that the directory opens at once. If that fails, the next opening rebuilds the index.
+    await this.directory.openIndex();
+    signal?.throwIfAborted();
+    const { index, log } = this.directory;
+    await untilAborted(
+      index.fold(log.committed).catch(() => undefined),
+      signal,
+    );
     await this.directory.close();
     signal?.throwIfAborted();
     try {
@@ -66,12 +73,6 @@ export class StagedDirectory {
     }
     await nodeFiles.syncDirectory(this.#path);
     await rm(join(this.#path, STAGING), { recursive: true, force: true });
-  }
-
-  /** Writes the index, so that the directory opens at once. If that fails, the next opening rebuilds it. */
-  async #index(): Promise<void> {
-    await this.directory.openIndex();
-    await this.directory.index.fold(this.directory.log.committed).catch(() => undefined);
   }
 
   /** Restores the directory to what it was. May be called twice, and after {@link StagedDirectory.finish}. */
