@@ -14,6 +14,7 @@ import { type Fate, FaultFiles, isGroup } from '../support/fault-files.ts';
 import { aStep, Cache, someSets } from '../support/log.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { fcOptions } from '../support/property.ts';
+import { damagedAt, shortened } from '../support/shortened-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';
 
@@ -191,6 +192,18 @@ describe('a damaged log read by 60 lines of Python', () => {
     }
     await writeFile(path, bytes);
     expect(readByPython(dataDir).length).toBe(6);
+  });
+});
+
+describe('a shortened file of the log read by 60 lines of Python', () => {
+  it('is refused with file and byte if it is damaged', async () => {
+    const dataDir = await tempDir('python');
+    const path = await shortened(nodeFiles, dataDir);
+    const bytes = await readFile(path);
+    expect(readByPython(dataDir).length).toBe(40);
+    const damage = damagedAt(bytes, 20);
+    await writeFile(path, damage.bytes);
+    expect(() => readByPython(dataDir)).toThrow(`${path} is damaged at byte ${damage.offset}`);
   });
 });
 

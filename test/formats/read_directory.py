@@ -29,15 +29,15 @@ def frame(data, at):
 def records(path, is_base, is_last):
     """Returns the records of whole groups, each with its position. Exits if the file is damaged."""
     data, at, found, whole = open(path, 'rb').read(), 16, [], 0
-    if data[:16] != b'context-cache 2\n': sys.exit(f'{path} has another format')
+    if data[:16] != b'context-cache 2\n' or not frame(data, at): sys.exit(f'{path} has another format or a damaged heading')
     while header := frame(data, at):
         (position, flags, _, count, payload, at), index = header, 0
         for offset in range(0 if flags & 1 else count):  # 1: a note
             record, index = decode(payload, index)
             found.append((position + offset, record))
         if not flags & 2: whole = len(found)  # 2: the next frame belongs to the same group
-    starts = range(at + 1, len(data.rstrip(b'\0')) if is_last else 0)
-    is_damaged = is_base and at < len(data) or any(at < f[2] <= i for i in starts if (f := frame(data, i)))
+    starts, shift = range(at + 1, len(data.rstrip(b'\0')) if is_last else 0), decode(frame(data, 16)[4], 0)[0].get('shift', 0)
+    is_damaged = is_base and at < len(data) or any(at < f[2] - shift <= i for i in starts if (f := frame(data, i)))
     return sys.exit(f'{path} is damaged at byte {at}') if is_damaged else found[:whole]
 
 root, state, now, END = f'{sys.argv[1]}/db', {}, time.time() * 1000, '9' * 16

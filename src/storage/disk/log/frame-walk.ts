@@ -1,5 +1,5 @@
 import type { Files, ReadableFile } from '../files.ts';
-import { claimedLength, FRAME_HEADER, type Frame, firstNonZero, frameAt, MAGIC } from './frame.ts';
+import { claimedLength, decodeNote, FRAME_HEADER, type Frame, firstNonZero, frameAt, MAGIC, NOTE } from './frame.ts';
 
 /** Bytes of a file that belong to no whole frame. */
 export interface Damage {
@@ -20,27 +20,40 @@ export function isDamage(item: Frame | Damage): item is Damage {
 
 /**
  * Iterates over the whole frames of a file, also behind damage: looks for the next frame at every byte. Zeros at the end
- * are space that is not used yet, and no damage.
+ * are space that is not used yet, and no damage. The frames of a shortened file have `synced` as an offset of the file as it is.
  */
 export function* walkFrames(files: Files, path: string): Generator<Frame | Damage> {
   const file = files.open(path);
   try {
     const window = new Window(file);
     if (!window.from(0, MAGIC.length).subarray(0, MAGIC.length).equals(MAGIC)) yield { offset: 0, end: MAGIC.length };
+    const shift = shiftOf(frameIn(window, MAGIC.length));
     for (let offset = MAGIC.length; ; ) {
       const frame = frameIn(window, offset);
       if (frame !== undefined) {
-        yield frame;
+        yield { ...frame, synced: frame.synced - (shift ?? 0) };
         offset = frame.end;
         continue;
       }
-      const end = nextFrame(window, offset);
+      const end = nextFrame(window, offset, shift);
       if (end !== undefined || !isZero(window, offset)) yield { offset, end: end ?? window.size };
       if (end === undefined) return;
       offset = end;
     }
   } finally {
     file.close();
+  }
+}
+
+/** Returns the shift in the heading of a file; `undefined` if it is damaged. */
+function shiftOf(heading: Frame | undefined): number | undefined {
+  if (heading === undefined || (heading.flags & NOTE) === 0) return undefined;
+  try {
+    const { shift = 0 } = decodeNote(heading, () => '');
+    return typeof shift === 'number' ? shift : undefined;
+  } catch {
+    // Reported by the reader of the frames.
+    return undefined;
   }
 }
 
@@ -92,7 +105,7 @@ function frameIn(window: Window, offset: number): Frame | undefined {
 }
 
 /** Returns the offset of the first whole frame behind an offset. */
-function nextFrame(window: Window, after: number): number | undefined {
+function nextFrame(window: Window, after: number, shift = Number.POSITIVE_INFINITY): number | undefined {
   for (let start = after + 1; ; ) {
     const bytes = window.from(start, READ_BYTES);
     const last = bytes.length - FRAME_HEADER - 1;
@@ -100,7 +113,7 @@ function nextFrame(window: Window, after: number): number | undefined {
     for (; index <= last; index += 1) {
       // A header may begin with zeros, but it is not all zeros.
       if (bytes[index] === 0) index = Math.max(index, firstNonZero(bytes, index) - FRAME_HEADER);
-      if (index <= last && isHeader(bytes, index, start) && frameIn(window, start + index) !== undefined) {
+      if (index <= last && isHeader(bytes, index, start + shift) && frameIn(window, start + index) !== undefined) {
         return start + index;
       }
     }
@@ -109,7 +122,10 @@ function nextFrame(window: Window, after: number): number | undefined {
   }
 }
 
-/** Returns whether the bytes at an index can be the header of a frame; the checksum is only computed then. */
+/**
+ * Returns whether the bytes at an index can be the header of a frame; the checksum is only computed then. `start`: offset of
+ * the bytes in the file before it was shortened.
+ */
 function isHeader(bytes: Buffer, index: number, start: number): boolean {
   return (
     bytes.readUInt32LE(index + 4) > 0 &&

@@ -16,8 +16,9 @@ import { corrupt } from '../corrupt.ts';
  * | 16–19 | number of bytes of the file that were on disk for sure when this frame was written |
  * | 20–23 | number of updates, or of entries of a base file |
  *
- * The number of synced bytes tells a write that a crash has cut off from damage: what a whole frame behind it knows to be on disk was
- * on disk.
+ * The number of synced bytes distinguishes damage from a write that a crash has cut off: bytes that a whole frame behind them
+ * states to be on disk were on disk. In a file that was shortened the number counts the bytes of the original, so the shift of
+ * the heading is subtracted before it is compared with an offset.
  */
 export interface Frame {
   /** First byte in the file. */
@@ -26,7 +27,7 @@ export interface Frame {
   readonly end: number;
   readonly position: number;
   readonly flags: number;
-  /** Bytes of the file that were on disk when the frame was written. */
+  /** Bytes of the file, before it was shortened, that were on disk when the frame was written. */
   readonly synced: number;
   /** Number of its updates, or of its entries of a base file. */
   readonly count: number;
@@ -114,21 +115,22 @@ export function firstNonZero(bytes: Buffer, index: number): number {
 }
 
 /**
- * Looks for a whole frame behind a damaged one that proves the damaged one to have been on disk.
+ * Looks for a whole frame behind a damaged one that proves the damaged one to have been on disk. `shift`: that of the file's
+ * heading.
  *
  * @returns its offset; `undefined` if the damage can be the end of a write that a crash has cut off.
  */
-export function proofBehind(bytes: Buffer, damaged: number): number | undefined {
+export function proofBehind(bytes: Buffer, damaged: number, shift: number): number | undefined {
   for (let start = damaged + 1; start + FRAME_HEADER < bytes.length; start += 1) {
     // A header may begin with zeros, but it is not all zeros.
     if (bytes[start] === 0) start = Math.max(start, firstNonZero(bytes, start) - FRAME_HEADER);
-    if (proves(bytes, start, damaged)) return start;
+    if (proves(bytes, start, damaged, shift)) return start;
   }
   return undefined;
 }
 
-function proves(bytes: Buffer, start: number, damaged: number): boolean {
+function proves(bytes: Buffer, start: number, damaged: number, shift: number): boolean {
   if (start + FRAME_HEADER >= bytes.length) return false;
-  const synced = bytes.readUInt32LE(start + 16);
+  const synced = bytes.readUInt32LE(start + 16) - shift;
   return synced > damaged && synced <= start && frameAt(bytes, start) !== undefined;
 }

@@ -144,8 +144,8 @@ async function continueLog(
   }
   notes.raiseBegin(base);
   await writer.continue(file, bytes, synced, end);
-  // Cuts off what is torn.
-  if (isTorn || isRestored) await writer.begin(head + 1, notes.heading(head));
+  // Cuts off what is torn. Frames of a shortened file count synced bytes of the original, so no others are added to it.
+  if (isTorn || isRestored || heading.shift > 0) await writer.begin(head + 1, notes.heading(head));
   await releaseSegments(files, segments, path, base, false);
   return { notes, head };
 }

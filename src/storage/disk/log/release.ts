@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { baseName, basesIn } from '../base/base-file.ts';
-import { unwritable } from '../corrupt.ts';
+import { corrupt, unwritable } from '../corrupt.ts';
 import { createWhole, type Files, readFile } from '../files.ts';
 import { encodeFrame, MAGIC, NOTE } from './frame.ts';
 import { segmentName } from './segment.ts';
@@ -66,8 +66,11 @@ async function shorten(files: Files, segments: Segments, position: number): Prom
   const index = firsts.findLastIndex((first) => first <= position);
   const [old, next] = [firsts[index], firsts[index + 1]];
   if (old === undefined || next === undefined || next <= position + 1) return;
-  const bytes = readFile(files, join(directory, segmentName(old)));
-  const { heading, frames, end } = scanSegment(bytes, old, join(directory, segmentName(old)));
+  const path = join(directory, segmentName(old));
+  const bytes = readFile(files, path);
+  const { heading, frames, head, end } = scanSegment(bytes, old, path);
+  // Only the last file may end with a write that was cut off. Here it is damage, and a copy would leave out what follows it.
+  if (head < next - 1) throw corrupt(`${path} is damaged at byte ${end}: it lacks position ${head + 1}`);
   const first = frames.find((frame) => frame.position + frame.count > position + 1);
   if (first === undefined || first.position === old) return;
   const encode = (shift: number) =>
@@ -78,7 +81,7 @@ async function shorten(files: Files, segments: Segments, position: number): Prom
   const guess = encode(0x7fffffff);
   const shift = heading.shift + first.offset - MAGIC.length - guess.length;
   if (shift < 0x10000) return;
-  const file = await createWhole(files, directory, segmentName(first.position), true, (created) =>
+  const file = await createWhole(files, directory, segmentName(first.position), false, (created) =>
     created.write([MAGIC, encode(shift), bytes.subarray(first.offset, end)], 0),
   );
   await file.close();

@@ -42,13 +42,14 @@ export function scanSegment(bytes: Buffer, first: number, path: string): Scanned
   /** Frames of a group whose last frame is still to come. */
   let pending: Frame[] = [];
   let index = end;
-  let synced = opening.synced;
+  const { shift } = heading;
+  let synced = 0;
   for (let frame = frameAt(bytes, index); frame !== undefined; frame = frameAt(bytes, index)) {
     if (frame.count > 0 && frame.position !== next + countOf(pending)) {
       throw corrupt(`${path} has position ${frame.position} instead of ${next + countOf(pending)} at byte ${index}`);
     }
     index = frame.end;
-    synced = Math.max(synced, frame.synced);
+    synced = Math.max(synced, frame.synced - shift);
     if ((frame.flags & NOTE) !== 0) notes.push(decodeNote(frame, () => `A note in ${path}`) as Note);
     else pending.push(frame);
     if ((frame.flags & CONTINUED) !== 0) continue;
@@ -58,7 +59,7 @@ export function scanSegment(bytes: Buffer, first: number, path: string): Scanned
     end = index;
   }
   const isTorn = end !== index || firstNonZero(bytes, index) < bytes.length;
-  if (isTorn && proofBehind(bytes, index) !== undefined) throw corrupt(`${path} is damaged at byte ${index}`);
+  if (isTorn && proofBehind(bytes, index, shift) !== undefined) throw corrupt(`${path} is damaged at byte ${index}`);
   return { heading, notes, frames, head: next - 1, end, synced, isTorn };
 }
 
