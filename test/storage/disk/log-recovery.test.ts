@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createUpdate } from '../../../src/core/update.ts';
 import { DiskLog } from '../../../src/storage/disk/log/disk-log.ts';
+import { FileLog } from '../../../src/storage/disk/log/file-log.ts';
 import { type Fate, FaultFiles, isGroup } from '../../support/fault-files.ts';
 import { degraded, mended, once, openFaulty, refuse, reopened, segmentsOf } from '../../support/fault-log.ts';
 import { all, aSet, positions, someSets } from '../../support/log.ts';
@@ -201,6 +202,24 @@ describe('a failed write of the log', () => {
     expect(await segmentsOf(dataDir)).toEqual([1, before + 1]);
     expect(got).toEqual(Array.from({ length: before }, (_, index) => index + 1));
     await again.close();
+  });
+
+  it('leaves a reader of its own right whose file is replaced by one of the same name', async () => {
+    const { files, clock, log } = await openFaulty();
+    // The last file has no updates, but a note. The heading of the file that replaces it holds that note, and is longer.
+    await log.release(2, true);
+    await log.configStore.set('topics', ['a']);
+    const reader = new FileLog(files, { path: log.path, id: log.id, ...log.names(3) });
+    once(files, 'lost');
+    log.append(someSets(1, 3));
+    await degraded(log);
+    await mended(log, clock);
+    reader.follow(log.names(3));
+    const found: number[] = [];
+    for await (const group of reader.read(3, 3)) found.push(...group.map(({ update }) => update.position));
+    expect(found).toEqual([3]);
+    reader.close();
+    await log.close();
   });
 
   it('of a setting reports OUTCOME_UNKNOWN and stores it with the repair', async () => {

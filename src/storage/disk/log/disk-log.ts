@@ -165,8 +165,9 @@ export class DiskLog implements UpdateLog {
 
   /** The log's files at present, for a reader of its own, which may continue at `from`. */
   names(from = this.#base + 1): LogFileNames {
-    const { firsts } = this.#opened.segments;
-    return { base: this.#base, firsts, mark: this.#opened.segments.markBefore(from) };
+    const { segments } = this.#opened;
+    // A reader must not remember frames behind the last committed update: recovery may replace their file by one of the same name.
+    return { base: this.#base, firsts: segments.firsts, mark: segments.markBefore(Math.min(from, this.#committed)) };
   }
 
   /** Returns the checksum of the update at a position, which is committed. */
