@@ -1,5 +1,7 @@
-// Compiles src/ and machines/ to dist/ and bundles the inspector's page there. Prints nothing unless something is wrong, and
-// never to stdout, so that `npm start --silent -- dump …` prints clean data. `--if-needed`: only if a source has changed.
+// Writes dist/: the declarations of src/ and machines/, one bundle for each way into the package with the code that they share
+// in chunks, and the inspector's page. A program loads a few files instead of three hundred, which halves its start. Prints
+// nothing unless something is wrong, and never to stdout, so that `npm start --silent -- dump …` prints clean data.
+// `--if-needed`: only if a source has changed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -13,7 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { buildPage, PAGE, PAGE_FILES } from './build-page.mjs';
@@ -31,6 +33,20 @@ const cache = join(
 const stampFile = join(cache, 'stamp');
 const compilerNotes = join(cache, 'tsbuildinfo');
 const lock = join(cache, 'lock');
+/** Files that a program, Node or the package's own code loads by their names. */
+const ENTRIES = [
+  // Not packed.
+  'bench/lib/internals.ts',
+  'machines/index.ts',
+  'src/backup.ts',
+  'src/cli/main.ts',
+  'src/index.ts',
+  'src/inspector.ts',
+  'src/nats.ts',
+  'src/storage/disk/index/index-worker.ts',
+  'src/testing/index.ts',
+  'src/types.ts',
+];
 
 /**
  * @param {{ ifNeeded?: boolean, onStart?: () => void }} options `onStart` is called if there is something to build.
@@ -58,7 +74,10 @@ function isWhole() {
 function isCompiled() {
   // A file of declarations has no output.
   const programs = allSources().filter((file) => !file.endsWith('.d.ts'));
-  return programs.every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))));
+  return (
+    programs.every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.d.ts')))) &&
+    ENTRIES.every((file) => existsSync(join(dist, file.replace(/\.ts$/, '.js'))))
+  );
 }
 
 function allSources() {
@@ -68,7 +87,7 @@ function allSources() {
 /** Returns names, times and sizes of all sources, which also reveals a removed file and one older than its predecessor. */
 function fingerprint() {
   const page = filesIn(join(root, 'src', PAGE)).map((file) => `src/${PAGE}/${file}`);
-  const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ...allSources(), ...page.sort()];
+  const files = ['package.json', 'tsconfig.json', 'tsconfig.build.json', ENTRIES[0], ...allSources(), ...page.sort()];
   return files.map((file) => `${file} ${describe(join(root, file))}`).join('\n');
 }
 
@@ -100,6 +119,8 @@ async function compile() {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' });
   if (status !== 0) return fail(`${stdout}${stderr}The build failed.`);
   removeLeftovers();
+  const unbundled = await bundle();
+  if (unbundled !== undefined) return fail(`${unbundled}\nThe program could not be bundled.`);
   const wrong = await buildPage(root);
   if (wrong !== undefined) return fail(`${wrong}\nThe inspector's page could not be bundled.`);
   const cli = join(dist, 'src', 'cli', 'main.js');
@@ -108,15 +129,54 @@ async function compile() {
   return true;
 }
 
-/** Removes the output of sources that no longer exist, so that it is not packed. */
+/** Removes all programs, and the declarations of sources that no longer exist, so that they are not packed. */
 function removeLeftovers() {
   for (const file of ['.tsbuildinfo', '.stamp']) rmSync(join(dist, file), { force: true });
   for (const folder of ['src', 'machines']) {
     for (const file of filesIn(join(dist, folder))) {
-      const name = file.replace(/\.(js|js\.map|d\.ts|d\.ts\.map)$/, '');
-      if (name !== file && !existsSync(join(root, folder, `${name}.ts`))) rmSync(join(dist, folder, file));
+      const source = file.replace(/\.d\.ts(\.map)?$/, '.ts');
+      const isStale = source === file ? /\.js(\.map)?$/.test(file) : !existsSync(join(root, folder, source));
+      if (isStale) rmSync(join(dist, folder, file));
     }
   }
+}
+
+/** Bundles what runs in Node. Resolves with the error, or with `undefined`. */
+async function bundle() {
+  try {
+    const { build } = await import('esbuild');
+    const { outputFiles } = await build({
+      absWorkingDir: root,
+      write: false,
+      entryPoints: ENTRIES,
+      outdir: dist,
+      outbase: root,
+      bundle: true,
+      // Code of two entries exists once, so that both have the same classes.
+      splitting: true,
+      chunkNames: 'src/chunks/[name]-[hash]',
+      packages: 'external',
+      format: 'esm',
+      platform: 'node',
+      target: 'node20.19',
+      sourcemap: true,
+      logLevel: 'silent',
+    });
+    for (const { path, text } of outputFiles) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, path.endsWith('.js') ? withClassNames(text) : text);
+    }
+    return undefined;
+  } catch (error) {
+    return error.code === 'ERR_MODULE_NOT_FOUND' ? 'esbuild is not installed. Run: npm ci' : error.message;
+  }
+}
+
+/** Gives each class its own name again: the bundler writes `var Name = class _Name`, and `console.log` would show that. */
+function withClassNames(code) {
+  return code
+    .replaceAll(/\bvar (\w+) = class _\1\b/g, 'var $1 = class $1')
+    .replaceAll(/\b_(\w+)\b/g, (found, name) => (code.includes(`var ${name} = class ${found} `) ? name : found));
 }
 
 function fail(message) {

@@ -15,7 +15,7 @@ const INTRODUCTIONS = {
   namespace:
     'One per namespace in memory: the single writer of its keys. While it is `ready`, a data command takes the command lane of `src/actors/namespace.ts`, which does what `execute` does without the machine.',
   follower:
-    'One for each of mirror, broadcaster, backup and checkpointer. Reads the updates from the log, in order and at its own pace; no writer waits for it.',
+    'One for each of mirror, broadcaster, backup and index. Reads the updates from the log, in order and at its own pace; no writer waits for it.',
 };
 
 const HEAD = `# The statecharts

@@ -142,16 +142,17 @@ export class AgentContextCache<
   }
 
   /**
-   * Opens a cache on the durable log in `dataDir`, or one that starts from a snapshot (`restoreFrom`).
+   * Opens a cache on the durable log in `dataDir`, or one that starts from a snapshot (`restoreFrom`); without either, one
+   * in memory.
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`; when
    *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and the errors of `replay` if the log of
    *   a data directory is damaged.
    */
   static open<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
-    options: OpenOptions<P, S>,
+    options?: OpenOptions<P, S>,
   ): Promise<AgentContextCache<S, P>>;
-  static async open(given: OpenOptions): Promise<unknown> {
+  static async open(given: OpenOptions = {}): Promise<unknown> {
     const options = inMilliseconds(OPEN_OPTIONS.checked(given));
     return AgentContextCache.over(options, await storageOf(options));
   }

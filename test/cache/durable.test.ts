@@ -50,6 +50,13 @@ describe('a data directory', () => {
     );
   });
 
+  it('is optional: a cache that is opened without options is in memory', async () => {
+    const cache = await AgentContextCache.open();
+    await cache.set('a', 1);
+    expect(cache.health().log).toMatchObject({ durable: false });
+    await cache.shutdown();
+  });
+
   it('resolves a write once it is committed, or at once with durability memory', async () => {
     const { cache } = await open({ dataDir: await tempDir('durable') });
     const { position } = await cache.set('a', 1);

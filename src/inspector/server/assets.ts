@@ -1,10 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { refuse } from '../../wire/http-response.ts';
 
 /** Folder of the built page. Run from the sources, the inspector serves the last build. */
-const BUILT = import.meta.url.endsWith('.ts') ? '../../../dist/src/inspector/page/' : '../page/';
+const BUILT = join(
+  dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json')),
+  'dist/src/inspector/page',
+);
 
 const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string }> = new Map([
   ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
@@ -42,7 +46,7 @@ export async function sendAsset(request: IncomingMessage, response: ServerRespon
   }
   let bytes: Buffer;
   try {
-    bytes = await readFile(fileURLToPath(new URL(BUILT + asset.file, import.meta.url)));
+    bytes = await readFile(join(BUILT, asset.file));
   } catch {
     return refuse(response, 503, 'NOT_FOUND', 'The page is not built. Run: npm run build');
   }

@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { systemClock } from '../../../core/clock.ts';
 import { toError } from '../../../core/errors.ts';
@@ -28,8 +30,13 @@ interface Call {
   reject(error: Error): void;
 }
 
-/** Works from the built JavaScript and from the TypeScript sources. */
-const ENTRY = new URL(`./index-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+/** The program of the thread: the source beside this one, or its bundle, which has a fixed name in the package. */
+const ENTRY = import.meta.url.endsWith('.ts')
+  ? new URL('./index-worker.ts', import.meta.url)
+  : join(
+      dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json')),
+      'dist/src/storage/disk/index/index-worker.js',
+    );
 
 /**
  * Writes the index in a worker thread, which is started by the first call that is worth it. It keeps the process alive
