@@ -93,11 +93,14 @@ export class Findings {
     this.#onProgress = onProgress;
   }
 
-  /** Returns findings for a second verification, after the index was rebuilt for these reasons. */
-  afterRepair(): Findings {
+  /**
+   * Returns findings for a second verification, after the index was rebuilt: for what was wrong with it, or for `reason`
+   * if there was nothing to compare.
+   */
+  afterRepair(reason: string | undefined): Findings {
     const again = new Findings(this.#clock, this.signal, this.#onProgress);
     const wrong = this.problems.filter(({ kind }) => kind === 'index').map(({ message }) => message);
-    again.repaired = wrong.length > 0 ? wrong : this.notes.filter((note) => note.startsWith('The index'));
+    again.repaired = reason === undefined ? wrong : [reason];
     return again;
   }
 

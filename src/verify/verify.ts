@@ -74,14 +74,13 @@ export class Verifier {
     let verdict: { readonly position: number; readonly digest: string };
     if (directory === undefined) verdict = await this.#verifyMemory(findings);
     else {
-      let stored = await this.#verifyDirectory(directory, findings);
-      if (repair === true && stored.isWhole && stored.index !== 'right') {
-        await directory.index.rebuild('A verification found that the index is wrong or missing');
-        findings = findings.afterRepair();
-        stored = await this.#verifyDirectory(directory, findings);
-      }
+      const { verifyAndRepair } = await import('./disk/repair.ts');
+      const stored = {
+        verify: (into: Findings) => this.#verifyDirectory(directory, into),
+        rebuild: () => directory.index.rebuild('A verification found that the index is wrong or missing'),
+      };
+      ({ verdict, findings } = await verifyAndRepair(stored, repair === true, findings));
       await verifyBackupsOf(directory.log.dataDir, this.#transforms, findings);
-      verdict = stored;
     }
     if (against !== undefined) await this.#compare(against, findings);
     return reportOf(findings, verdict.position, verdict.digest);

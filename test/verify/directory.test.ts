@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { verifyDirectory } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { filledDirectory, open, told } from '../support/verify.ts';
+import { filledDirectory, open, told, withRecords } from '../support/verify.ts';
 
 let whole = '';
 
@@ -85,7 +85,7 @@ describe('verifyDirectory', () => {
         message: expect.stringMatching(/is damaged from byte \d+ to \d+\.$/),
       },
     ]);
-    expect(report.notes.join(' ')).toMatch(/Nothing was compared.*The state was not determined/);
+    expect(report.notes.join(' ')).toMatch(/The state was not determined.*Nothing was compared/);
     expect((await readdir(dataDir)).sort()).toEqual((await readdir(whole)).sort());
   });
 
@@ -96,10 +96,23 @@ describe('verifyDirectory', () => {
     await flip(join(index, manifest), 0);
     const wrong = await verifyDirectory(dataDir);
     expect(told(wrong.problems)).toEqual([expect.stringMatching(/^index {"file":"db\/index"}/)]);
+    expect(wrong.notes).toEqual([]);
     await rm(index, { recursive: true });
     const { ok, notes } = await verifyDirectory(dataDir);
     expect({ ok, notes }).toEqual({ ok: true, notes: [expect.stringMatching(/not compared: it is missing/)] });
     expect(await verifyDirectory(dataDir, { repair: true })).toMatchObject({ ok: true, notes: [], repaired: notes });
+  });
+
+  it('judges the index before it is opened for a comparison, and compares nothing if it is wrong', async () => {
+    const dataDir = await copy();
+    await withRecords(dataDir, (storage) => storage.batch([{ type: 'del', key: '!past!t/0' }], true));
+    const against = join(dataDir, 'backups');
+    const wrong = await verifyDirectory(dataDir, { against });
+    expect(new Set(wrong.problems.map(({ kind }) => kind))).toEqual(new Set(['index']));
+    expect(wrong).toMatchObject({ checked: { compared: 0 }, notes: [expect.stringMatching(/^Nothing was compared/)] });
+    const repaired = await verifyDirectory(dataDir, { against, repair: true });
+    expect(repaired).toMatchObject({ ok: true, checked: { compared: 242 } });
+    expect(repaired.repaired).toEqual(wrong.problems.map(({ message }) => message));
   });
 
   it('never repairs while base or log is damaged', async () => {

@@ -298,7 +298,6 @@ describe('an index of another log', () => {
     ['of another log', 1, 'other', /it belongs to another log/],
     ['of another format', 0, 99, /it has another format/],
     ['of an unfinished start', 3, true, /it is incomplete/],
-    ['that is ahead of the log', 4, 1_000_000, /the log has no update at position 1000000/],
     ['that differs from the log', 5, 7, /it differs from the log at position/],
   ])('%s is noted, and rebuilt on request', async (_name, field, value, note) => {
     const dataDir = await changed(async (storage) => {
@@ -310,6 +309,42 @@ describe('an index of another log', () => {
     const repaired = await verifyDirectory(dataDir, { repair: true });
     expect(repaired).toMatchObject({ ok: true, problems: [], notes: [], repaired: [expect.stringMatching(note)] });
     expect(await verifyDirectory(dataDir)).toMatchObject({ ok: true, notes: [], repaired: [] });
+  });
+});
+
+describe('an index that is ahead of its log', () => {
+  const withProgress = (field: number, value: unknown) =>
+    changed(async (storage) => {
+      const fields = unseal(get(storage, PROGRESS_KEY), () => 'it') as unknown[];
+      await put(storage, PROGRESS_KEY, seal(fields.with(field, value)));
+    });
+
+  it('shows that the log has lost updates: verify reports that, repairs nothing, and open refuses the directory', async () => {
+    const dataDir = await withProgress(4, 1_000_000);
+    for (const repair of [false, true]) {
+      const { ok, problems, repaired } = await verifyDirectory(dataDir, { repair });
+      expect({ ok, repaired }).toEqual({ ok: false, repaired: [] });
+      expect(told(problems)).toEqual([
+        expect.stringMatching(
+          /^log .*"position":1000000.* its index has 1000000: updates were lost\. Restore a backup/,
+        ),
+      ]);
+    }
+    await expect(open({ dataDir })).rejects.toMatchObject({
+      code: 'LOG_CORRUPT',
+      message: expect.stringContaining('its index has 1000000: updates were lost'),
+    });
+  });
+
+  it('is rebuilt if it belongs to another log', async () => {
+    const dataDir = await withProgress(4, 1_000_000);
+    await withRecords(dataDir, async (storage) => {
+      const fields = unseal(get(storage, PROGRESS_KEY), () => 'it') as unknown[];
+      await put(storage, PROGRESS_KEY, seal(fields.with(1, 'other')));
+    });
+    expect(await verifyDirectory(dataDir)).toMatchObject({ ok: true, notes: [expect.stringMatching(/another log/)] });
+    const cache = await open({ dataDir });
+    expect(cache.get('plan')).toEqual(['search']);
   });
 });
 

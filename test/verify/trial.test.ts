@@ -3,7 +3,7 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { damageIn } from '../../src/storage/disk/index/leveldb/trial.ts';
+import { damageIn, NotTried } from '../../src/storage/disk/index/leveldb/trial.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('a database that is tried in a process of its own', () => {
@@ -44,6 +44,33 @@ describe('a database that is tried in a process of its own', () => {
     const signal = await new Promise((resolve) => execFile(process.execPath, args, (error) => resolve(error?.signal)));
     expect(signal).toBe('SIGABRT');
     expect(await damageIn(await withShortKey())).toMatch(/^LevelDB (cannot read it|ends the process)/);
+  });
+
+  it('is not read if the process cannot be started, has failed, or is cancelled', async () => {
+    const { execPath } = process;
+    try {
+      for (const wrong of [join(whole, 'none'), '/bin/false']) {
+        process.execPath = wrong;
+        await expect(damageIn(whole)).rejects.toThrow(NotTried);
+      }
+    } finally {
+      process.execPath = execPath;
+    }
+    const controller = new AbortController();
+    const tried = damageIn(whole, controller.signal);
+    controller.abort(new Error('enough'));
+    await expect(tried).rejects.toThrow('enough');
+  });
+
+  it('is tried with every key, a few at a time', async () => {
+    const location = join(await tempDir('trial'), 'db');
+    const db = new ClassicLevel(location);
+    await db.open();
+    for (let i = 0; i < 2_500; i += 500) {
+      await db.batch(Array.from({ length: 500 }, (_, each) => ({ type: 'put', key: `k${i + each}`, value: 'v' })));
+    }
+    await db.close();
+    expect(await damageIn(location)).toBeUndefined();
   });
 
   it('is reported with the damage that LevelDB tells', async () => {

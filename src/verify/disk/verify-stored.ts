@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { digestOfAll } from '../../core/encoding/digest.ts';
+import { ContextCacheError } from '../../core/errors.ts';
 import { baseName } from '../../storage/disk/base/base-file.ts';
 import type { Files } from '../../storage/disk/files.ts';
+import { type Misfit, misfitOf } from '../../storage/disk/index/index-fit.ts';
 import type { PinnedStorage } from '../../storage/disk/index/leveldb/pinned-storage.ts';
 import { decodeProgress, PROGRESS_KEY, type Progress } from '../../storage/disk/index/records/progress.ts';
-import { FileLog, type LogFileNames } from '../../storage/disk/log/file-log.ts';
+import type { LogFileNames } from '../../storage/disk/log/file-log.ts';
+import { walkLog } from '../../storage/disk/log/log-walk.ts';
 import { segmentName } from '../../storage/disk/log/segment.ts';
+import { Segments } from '../../storage/disk/log/segments.ts';
 import type { Findings } from '../verify-findings.ts';
 import { Fold } from './fold.ts';
 import { IndexCheck } from './verify-index.ts';
@@ -26,6 +30,8 @@ export interface StoredParts {
   readonly keepsValues?: boolean | undefined;
   /** The records of the index; `undefined` if there are none. */
   readonly index: PinnedStorage | undefined;
+  /** Set if there is an index that is not read, which has been reported: it is damaged, or it could not be tried. */
+  readonly unread?: 'damaged' | 'untried' | undefined;
   /** Bytes of state that are folded at a time. Default 512 MiB. */
   readonly foldBytes?: number | undefined;
   /** Called with the namespaces as base and log lead to them, part by part, if both are whole. */
@@ -45,8 +51,19 @@ export interface StoredVerdict {
   readonly names: LogFileNames;
   /** `false` if an external primary keeps the values. */
   readonly keepsValues: boolean;
-  /** `absent` if there is no index of this log; the next start rebuilds it. */
-  readonly index: 'right' | 'wrong' | 'absent';
+  /** `absent` if there is no index of this log; the next start rebuilds it. `untried` if nothing is known about it. */
+  readonly index: 'right' | 'wrong' | 'absent' | 'untried';
+  /** Note on why the index is absent. */
+  readonly reason: string | undefined;
+}
+
+/** The index of a directory that is verified. */
+interface OpenedIndex {
+  readonly check?: IndexCheck;
+  /** Reason why there is nothing to compare. */
+  readonly reason?: string;
+  /** `true` if the index proves that the log has lost updates. */
+  readonly isAhead?: boolean;
 }
 
 /** More state than this is split into parts, for each of which the log is read again. */
@@ -59,15 +76,16 @@ const FOLD_BYTES = 512 * 1024 * 1024;
  */
 export async function verifyStored(parts: StoredParts, findings: Findings): Promise<StoredVerdict> {
   const { names, onFold } = parts;
-  const index = await openIndex(parts, findings);
+  const { check: index, reason, isAhead = false } = await openIndex(parts, findings);
   const through = parts.through && Math.max(parts.through, index?.progress.checkpoint ?? 0);
   await index?.read();
   const keepsValues = parts.keepsValues ?? index?.progress.keepsValues ?? true;
   const count = await partsOf(parts, index);
   const digests: [name: string, digest: string][] = [];
-  const isLost = names.firsts.length === 0 && (names.base > 0 || parts.index !== undefined);
+  const hasIndex = parts.index !== undefined || parts.unread !== undefined;
+  const isLost = names.firsts.length === 0 && (names.base > 0 || hasIndex);
   if (isLost) findings.add('log', { file: 'db/log' }, 'The log has no file, but there is a base or an index.');
-  let [position, isWhole, isCompared] = [names.base, !isLost, false];
+  let [position, isWhole, isCompared] = [names.base, !isLost && !isAhead, false];
   for (let part = 0; part < count; part += 1) {
     const fold = new Fold(part, count);
     const log = new LogCheck({ ...parts, ...names, through }, fold, findings, part === 0);
@@ -91,16 +109,21 @@ export async function verifyStored(parts: StoredParts, findings: Findings): Prom
     isWhole &&= log.isWhole;
     if (!log.isWhole) continue;
     if (part === 0) noteLag(position, checkpoint, findings);
-    digests.push(...(await fold.digests(keepsValues, findings)));
+    for (const digest of await fold.digests(keepsValues, findings)) digests.push(digest);
     await onFold?.(fold, position);
   }
   if (!isWhole && index !== undefined && !isCompared)
     findings.notes.push('The index was not compared, because the log is damaged.');
   if (!isWhole) findings.notes.push('The state was not determined, because base or log is damaged.');
   if (index === undefined) findings.counts.namespaces += digests.length;
-  const verdict = index === undefined ? 'absent' : index.isWrong ? 'wrong' : 'right';
   const digest = digestOfAll(isWhole ? digests : []);
-  return { position, digest, isWhole, log: parts.log ?? '', names, keepsValues, index: verdict };
+  const verdict = verdictOn(index, parts.unread);
+  return { position, digest, isWhole, log: parts.log ?? '', names, keepsValues, index: verdict, reason };
+}
+
+function verdictOn(index: IndexCheck | undefined, unread: StoredParts['unread']): StoredVerdict['index'] {
+  if (index === undefined) return unread === 'untried' ? 'untried' : 'absent';
+  return index.isWrong ? 'wrong' : 'right';
 }
 
 function noteLag(head: number, checkpoint: number | undefined, findings: Findings): void {
@@ -122,14 +145,15 @@ async function partsOf(
   return Math.max(1, Math.ceil(bytes / foldBytes));
 }
 
-/** Opens the index for comparison, unless it is missing or belongs to another log. */
-async function openIndex(parts: StoredParts, findings: Findings): Promise<IndexCheck | undefined> {
+/** Opens the index for comparison, unless it is missing or does not fit the log. */
+async function openIndex(parts: StoredParts, findings: Findings): Promise<OpenedIndex> {
   const { index, names } = parts;
-  const absent = (reason: string) => {
-    findings.notes.push(`The index was not compared: ${reason}. It is rebuilt by the next start.`);
-    return undefined;
+  const absent = (reason: string): OpenedIndex => {
+    const note = `The index was not compared: ${reason}. It is rebuilt by the next start.`;
+    findings.notes.push(note);
+    return { reason: note };
   };
-  if (index === undefined) return absent('it is missing');
+  if (index === undefined) return parts.unread === undefined ? absent('it is missing') : {};
   let progress: Progress | undefined;
   try {
     const [record] = await index.getMany([PROGRESS_KEY]);
@@ -137,32 +161,43 @@ async function openIndex(parts: StoredParts, findings: Findings): Promise<IndexC
     progress = decodeProgress(record);
   } catch (error) {
     findings.addError('index', { file: 'db/index', record: PROGRESS_KEY }, error);
-    return absent('its progress cannot be read');
+    return {};
   }
-  const reason = progress === undefined ? 'it has another format' : await misfit(parts, progress);
-  if (progress === undefined || reason !== undefined) return absent(reason ?? '');
-  return new IndexCheck(index, progress, names.base, findings);
+  if (progress === undefined) return absent('it has another format');
+  const misfit = misfitIn(parts, progress);
+  if (misfit === undefined) return { check: new IndexCheck(index, progress, names.base, findings) };
+  if (!misfit.isAhead) return absent(misfit.reason);
+  findings.add('log', { file: 'db/log', position: progress.checkpoint }, misfit.reason);
+  return { isAhead: true };
 }
 
-/** Resolves with the reason why an index does not belong to the log; `undefined` if it does. */
-async function misfit(
-  { files, path, names, log, keepsValues }: StoredParts,
-  { log: of, adopting, checkpoint, fingerprint, trimmed, keepsValues: valued }: Progress,
-): Promise<string | undefined> {
-  if (adopting) return 'it is incomplete';
-  if (log !== undefined && of !== log) return 'it belongs to another log';
-  if (keepsValues !== undefined && keepsValues !== valued) return 'it was written with another kind of primary';
-  if (trimmed < names.base || checkpoint < names.base) return 'it is older than the base';
-  if (checkpoint === names.base) return undefined;
-  const reader = new FileLog(files, { path, id: of, ...names });
+/** Returns the reason why an index does not fit the log; `undefined` if it does. */
+function misfitIn(
+  { files, path, names, log, keepsValues, through }: StoredParts,
+  progress: Progress,
+): Misfit | undefined {
+  // A log in use has what its index has; it is read up to there.
+  const head = through === undefined ? headOf(files, path, names) : Number.POSITIVE_INFINITY;
+  const reader = new Segments(files, join(path, 'log'), names.firsts);
   try {
-    for await (const [first] of reader.read(checkpoint, checkpoint)) {
-      return first?.location.checksum === fingerprint ? undefined : `it differs from the log at position ${checkpoint}`;
-    }
-  } catch {
+    const checksumAt = (position: number) => reader.readLocated(position, position)[0]?.checksum;
+    return misfitOf(progress, { path, log, base: names.base, head, keepsValues, checksumAt });
+  } catch (error) {
+    if (!(error instanceof ContextCacheError) || error.code !== 'LOG_CORRUPT') throw error;
     // The damage itself is reported when the log is read.
-    return `the log has no update at position ${checkpoint}, where the index ends`;
+    const { checkpoint } = progress;
+    return { isAhead: false, reason: `the log has no update at position ${checkpoint}, where the index ends` };
   } finally {
     reader.close();
   }
+}
+
+/** Returns the last position of a log, also behind damage. */
+function headOf(files: Files, path: string, { base, firsts }: LogFileNames): number {
+  const last = firsts.at(-1) ?? base + 1;
+  let head = Math.max(base, last - 1);
+  for (const step of walkLog(files, { path, base: last - 1, firsts: firsts.slice(-1) })) {
+    if ('frame' in step && step.frame.count > 0) head = Math.max(head, step.frame.position + step.frame.count - 1);
+  }
+  return head;
 }

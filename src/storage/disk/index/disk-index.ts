@@ -6,6 +6,7 @@ import type { UpdateReader } from '../log/logged-update.ts';
 import type { IndexChange } from './index-change.ts';
 import { fromLog, isDamage, LogReadError, LostUpdates, ThreadNotStarted } from './index-errors.ts';
 import { IndexFiles } from './index-files.ts';
+import { misfitOf } from './index-fit.ts';
 import type { IndexHost } from './index-host.ts';
 import type { LevelStorage, OpenStorage } from './leveldb/level-storage.ts';
 import { PinnedStorage } from './leveldb/pinned-storage.ts';
@@ -68,6 +69,8 @@ export class DiskIndex {
   #storage: LevelStorage | undefined;
   /** Why the index must be rebuilt; `undefined` if it must not. */
   #damage: string | undefined;
+  /** Settles when the mark of the last damage is stored. */
+  #marking: Promise<void> = Promise.resolve();
   /** `true` if the index must be opened again before the next call. */
   #isBroken = true;
   /** Number of openings in a row that have failed. */
@@ -100,7 +103,12 @@ export class DiskIndex {
    */
   static async open(options: DiskIndexOptions): Promise<DiskIndex> {
     const index = new DiskIndex(options);
-    index.#damage = await index.#files.enter().catch((error) => toError(error).message);
+    try {
+      index.#damage = await index.#files.enter();
+    } catch (thrown) {
+      // The counter of openings cannot be read or written, which says nothing about the index.
+      options.onEvent({ type: 'failed', cause: toError(thrown) });
+    }
     try {
       await index.connect();
     } catch (thrown) {
@@ -172,9 +180,9 @@ export class DiskIndex {
   /** Ends after the batch that is being written. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#disconnect();
     await this.#turn;
     await this.#disconnect();
+    await this.#marking;
     if (!this.#isBroken) await this.#files.leave().catch(() => undefined);
   }
 
@@ -208,9 +216,9 @@ export class DiskIndex {
   async #load(): Promise<boolean> {
     try {
       await this.#files.prepare();
-      this.#storage = await this.#host.open(false);
+      this.#storage = await this.#host.open();
       if (!(await this.table.load(this.#storage, (progress) => this.#check(progress)))) return false;
-      await this.#files.opened(this.table.checkpoint);
+      await this.#files.opened(this.table.checkpoint).catch(() => undefined);
       this.#failures = 0;
       this.#catchUp();
       return true;
@@ -229,11 +237,13 @@ export class DiskIndex {
   async #rebuild(reason: string): Promise<void> {
     const { log, onEvent } = this.#options;
     await this.#disconnect();
+    // A mark that is written later would condemn the new index.
+    await this.#marking;
     await this.#files.remove();
     await this.#files.prepare();
     const beginning = this.#beginning();
     this.table.reset(beginning);
-    this.#storage = await this.#host.open(true);
+    this.#storage = await this.#host.open();
     this.#damage = undefined;
     this.#failures = 0;
     this.#rebuildingTo = log.committed;
@@ -246,21 +256,12 @@ export class DiskIndex {
   /** Checks that the index belongs to the log, and that the log still has what it refers to. */
   async #check(progress: Progress): Promise<void> {
     const { log, keepsValues } = this.#options;
-    const { base } = log.names();
-    const { checkpoint, fingerprint, trimmed } = progress;
-    if (progress.log !== log.id) throw corrupt('The index belongs to another log');
-    if (progress.keepsValues !== keepsValues) throw corrupt('The index was written with another kind of primary');
-    if (trimmed < base) throw corrupt(`The index refers to updates before position ${base}, which were released`);
-    if (checkpoint > log.committed) {
-      throw new LostUpdates(
-        `The log in ${log.path} ends at position ${log.committed}, but its index has ${checkpoint}: updates were lost. ` +
-          `Restore a backup, or delete ${this.#files.location} to go on with what the log has.`,
-      );
-    }
-    if (checkpoint < base) throw corrupt(`The index ends at position ${checkpoint}, before the base file`);
-    if (checkpoint === base) return;
-    if (fromLog(() => log.checksumAt(checkpoint)) === fingerprint) return;
-    throw corrupt(`The update at position ${checkpoint} is not the one that the index was written from`);
+    const misfit = misfitOf(progress, {
+      ...{ path: log.path, log: log.id, base: log.names().base, head: log.committed, keepsValues },
+      checksumAt: (position) => fromLog(() => log.checksumAt(position)),
+    });
+    if (misfit === undefined) return;
+    throw misfit.isAhead ? new LostUpdates(misfit.reason) : corrupt(`The index does not fit the log: ${misfit.reason}`);
   }
 
   /** Folds in what the log is ahead, without being asked to: there may be no further update. */
@@ -296,7 +297,7 @@ export class DiskIndex {
     if (cause instanceof ThreadNotStarted) this.#isThreadless = true;
     if (isDamage(cause)) {
       this.#damage = cause.message;
-      void this.#files.markDamaged(cause.message).catch(() => undefined);
+      this.#marking = this.#files.markDamaged(cause.message).catch(() => undefined);
     } else if (this.#isBroken) return;
     this.#isBroken = true;
     this.#options.onEvent({ type: 'failed', cause });
@@ -304,10 +305,10 @@ export class DiskIndex {
   }
 
   async #disconnect(): Promise<void> {
+    this.#storage = undefined;
     await this.table.detach();
     await this.#host.close();
     if (this.#isThreadless) this.#host = this.#newHost(true);
-    this.#storage = undefined;
   }
 
   #beginning(): Progress {

@@ -91,7 +91,9 @@ export class IndexBatch {
     await loadPages(storage, states, slice);
     for (const { state, past } of folded) {
       state.finish();
-      writes.push(...state.writes(), ...past.writes());
+      // Not spread into a call: a large namespace has more writes than a call takes arguments.
+      for (const write of state.writes()) writes.push(write);
+      for (const write of past.writes()) writes.push(write);
       if (slice.over) await slice.pause();
     }
     return new FoldedBatch(writes, folded);
@@ -131,7 +133,7 @@ export class FoldedBatch {
 }
 
 /** Decodes the record of a namespace, and checks that it is of this one. */
-export function ownSummary(record: Uint8Array, name: string): StoredNamespace {
+function ownSummary(record: Uint8Array, name: string): StoredNamespace {
   const summary = decodeSummary(record);
   if (summary.name !== name) throw corrupt('The record of a namespace in the index is stored under another name');
   return summary;
@@ -188,7 +190,7 @@ async function loadPages(storage: LevelStorage, folds: readonly NamespaceFold[],
 }
 
 /** Every page of a namespace with entries is stored, so one that is not stored is lost. */
-export function missingPage(): Error {
+function missingPage(): Error {
   return corrupt('A page of the index is missing');
 }
 

@@ -8,9 +8,9 @@ import type { LevelStorage } from './leveldb/level-storage.ts';
 export interface IndexHost {
   /**
    * Opens the storage, or creates it, and resolves with it for the reads of the main thread. Nothing is written before
-   * the first other call; with `fresh`, that one removes what the storage holds and starts a new index.
+   * the first other call, which starts a new index if the storage holds none of this format that is complete.
    */
-  open(fresh: boolean): Promise<LevelStorage>;
+  open(): Promise<LevelStorage>;
   /** Folds in everything up to a position that is committed. `names` are the files of the log that hold it. */
   fold(through: number, names: LogFileNames): Promise<void>;
   /** Stores that positions before this one cannot be read any more. */

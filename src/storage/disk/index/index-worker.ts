@@ -15,7 +15,7 @@ const post = (message: FromWorker) => port.postMessage(message);
 /** Settles the batch that the main thread is taking. */
 let taking: { resolve(): void; reject(error: Error): void } | undefined;
 
-const { path, log, location, keepsValues, fresh } = workerData as WorkerSettings;
+const { path, log, location, keepsValues } = workerData as WorkerSettings;
 const host = new LocalHost({
   files: nodeFiles,
   path,
@@ -32,7 +32,7 @@ const host = new LocalHost({
   },
 });
 post({ type: 'started' });
-const opened = host.open(fresh);
+const opened = host.open();
 opened.catch(() => undefined);
 
 port.on('message', (message: ToWorker) => {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../core/clock.ts';
-import { ContextCacheError } from '../../../core/errors.ts';
+import { ContextCacheError, toError } from '../../../core/errors.ts';
 import { TimeSlice } from '../../../core/time-slice.ts';
 import type { BaseNamespace, IndexedLog, UpdateReader } from '../log/logged-update.ts';
 import { IndexBatch } from './index-batch.ts';
@@ -64,9 +64,9 @@ export class IndexWriter {
     this.#progress = progress;
   }
 
-  /** Continues an index that fits its log, or starts a new one with the base: in any case if `fresh` is true. */
-  static async open(options: IndexWriterOptions, fresh: boolean): Promise<IndexWriter> {
-    const [record] = fresh ? [] : await options.storage.getMany([PROGRESS_KEY]);
+  /** Continues the index in the storage, or starts a new one with the base if there is none that is complete. */
+  static async open(options: IndexWriterOptions): Promise<IndexWriter> {
+    const [record] = await options.storage.getMany([PROGRESS_KEY]);
     const found = record && decodeProgress(record);
     if (found !== undefined && !found.adopting) return new IndexWriter(options, found);
     const { log, keepsValues } = options;
@@ -85,7 +85,7 @@ export class IndexWriter {
    * @throws {ContextCacheError} `LOG_CORRUPT` or `INVARIANT` if the index is damaged or does not belong to the log.
    */
   async fold(through: number): Promise<void> {
-    while (this.checkpoint < through) await this.#exclusively(() => this.#foldBatches(through));
+    if (this.checkpoint < through) await this.#exclusively(() => this.#foldBatches(through));
     await this.#taken;
   }
 
@@ -224,6 +224,6 @@ async function* guarded<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item> 
   try {
     yield* items;
   } catch (cause) {
-    throw new LogReadError(cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new LogReadError(toError(cause).message, { cause });
   }
 }

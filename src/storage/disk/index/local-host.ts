@@ -26,7 +26,6 @@ export class LocalHost implements IndexHost {
   #storage: LevelStorage | undefined;
   #log: FileLog | undefined;
   #writer: Promise<IndexWriter> | undefined;
-  #fresh = false;
   #isStopped = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -34,8 +33,7 @@ export class LocalHost implements IndexHost {
     this.#options = options;
   }
 
-  async open(fresh: boolean): Promise<LevelStorage> {
-    this.#fresh = fresh;
+  async open(): Promise<LevelStorage> {
     this.#isStopped = false;
     this.#storage = await this.#options.openStorage(this.#options.location);
     return this.#storage;
@@ -83,9 +81,6 @@ export class LocalHost implements IndexHost {
     if (this.#storage === undefined) return Promise.reject(new Error('The index is not open.'));
     this.#log = new FileLog(files, { path, id, ...names });
     const isStopped = () => this.#isStopped;
-    return IndexWriter.open(
-      { storage: this.#storage, log: this.#log, keepsValues, clock, take, isStopped },
-      this.#fresh,
-    );
+    return IndexWriter.open({ storage: this.#storage, log: this.#log, keepsValues, clock, take, isStopped });
   }
 }

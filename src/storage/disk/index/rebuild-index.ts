@@ -28,7 +28,7 @@ export async function rebuildIndex(files: Files, path: string, whole: WholeLog, 
   const take = async () => {};
   const host = new LocalHost({ files, path, log, location, openStorage: openLevel, keepsValues, clock, take });
   try {
-    await host.open(true);
+    await host.open();
     await host.fold(position, names);
   } finally {
     await host.close();

@@ -13,7 +13,7 @@ import { LocalHost } from './local-host.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts';
 
 /** Options of {@link WorkerHost}. */
-export interface WorkerHostOptions extends Omit<WorkerSettings, 'fresh'> {
+export interface WorkerHostOptions extends WorkerSettings {
   readonly take: TakeChange;
   /** Returns the position that the index has reached. */
   readonly checkpoint: () => number;
@@ -51,7 +51,6 @@ export class WorkerHost implements IndexHost {
   #local: LocalHost | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #ended: Promise<void> = Promise.resolve();
-  #fresh = false;
   readonly #calls = new Map<number, Call>();
   #lastCall = 0;
 
@@ -59,8 +58,7 @@ export class WorkerHost implements IndexHost {
     this.#options = options;
   }
 
-  async open(fresh: boolean): Promise<LevelStorage> {
-    this.#fresh = fresh;
+  async open(): Promise<LevelStorage> {
     this.#storage = await openLevel(this.#options.location);
     return this.#storage;
   }
@@ -114,12 +112,9 @@ export class WorkerHost implements IndexHost {
       ...{ files: nodeFiles, path, log, location, keepsValues, clock: systemClock },
       // The handle stays open for the readers of this thread.
       openStorage: async () => ({ ...storage, close: async () => {} }),
-      take: async (change) => {
-        await take(change);
-        if (change.isNew) this.#fresh = false;
-      },
+      take,
     });
-    await host.open(this.#fresh);
+    await host.open();
     return host;
   }
 
@@ -142,7 +137,7 @@ export class WorkerHost implements IndexHost {
 
   #start(): Worker {
     const { path, log, location, keepsValues } = this.#options;
-    const settings: WorkerSettings = { path, log, location, keepsValues, fresh: this.#fresh };
+    const settings: WorkerSettings = { path, log, location, keepsValues };
     const worker = new Worker(ENTRY, { workerData: settings, name: 'index of agent-context-cache', ...argumentsOf() });
     let failure: Error | undefined;
     let hasStarted = false;
@@ -172,10 +167,7 @@ export class WorkerHost implements IndexHost {
   #receive(message: FromWorker): void {
     if (message.type === 'written') {
       void this.#options.take(message.change).then(
-        () => {
-          if (message.change.isNew) this.#fresh = false;
-          this.#post({ type: 'taken' });
-        },
+        () => this.#post({ type: 'taken' }),
         (error) => this.#post({ type: 'taken', refusal: toError(error).message }),
       );
       return;

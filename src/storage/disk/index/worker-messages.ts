@@ -11,8 +11,6 @@ export interface WorkerSettings {
   readonly log: string;
   readonly location: string;
   readonly keepsValues: boolean;
-  /** `true` if it starts a new index. */
-  readonly fresh: boolean;
 }
 
 /** Messages to the thread of the index. */

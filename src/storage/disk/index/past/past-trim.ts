@@ -41,6 +41,16 @@ export interface TrimStep {
   readonly rest: string | undefined;
 }
 
+/** The parts of a past that are kept. */
+type Kept = Pick<PastSummary, 'firstFrame' | 'firstChunk' | 'keyframe'>;
+
+/** A removal from the start of a past. */
+interface Removed extends Omit<Kept, 'keyframe'> {
+  readonly writes: readonly StorageWrite[];
+  /** `true` if nothing is left to be removed. */
+  readonly isAll: boolean;
+}
+
 /** Approximate number of records removed in one batch, and number of namespaces looked at in it. */
 const MANY = 2048;
 /** Number of records of namespaces read at a time. */
@@ -70,30 +80,43 @@ export class PastTrim {
       const summary = decodePast(record);
       if (key !== pastKey(summary.name)) throw corrupt('The past of a namespace is stored under another name');
       const known = step.pasts.length;
-      await this.#trim(summary, step);
+      const isDone = await this.#trim(summary, step);
       if (step.pasts.length > known) step.replaced.push(record);
+      if (!isDone) return { ...step, rest: key };
       if (slice.over) await slice.pause();
     }
     const last = records.at(-1);
     return { ...step, rest: records.length < READ || last === undefined ? undefined : `${last[0]}\0` };
   }
 
-  async #trim(summary: PastSummary, { writes, pasts }: TrimStep): Promise<void> {
+  /**
+   * Trims the past of a namespace. Resolves with `false` if more than one part is needed: the past is then whole from the
+   * position on, but still holds some of what is superfluous.
+   */
+  async #trim(summary: PastSummary, { writes, pasts }: TrimStep): Promise<boolean> {
     const { reader, position } = this.#options;
-    const { name, count, last } = summary;
-    if (await this.#mayGo(summary)) {
-      writes.push(...removals(this.#goneBefore(summary, summary.frames, Math.ceil(count / CHUNK_UPDATES), undefined)));
-      writes.push({ type: 'del', key: pastKey(name) });
-      pasts.push(name);
-      return;
+    const { name, count, last, frames } = summary;
+    const mayGo = await this.#mayGo(summary);
+    if (mayGo) {
+      const end = { firstFrame: frames, firstChunk: Math.ceil(count / CHUNK_UPDATES), keyframe: undefined };
+      const removed = this.#removed(summary, end);
+      if (removed.isAll) {
+        for (const write of removed.writes) writes.push(write);
+        writes.push({ type: 'del', key: pastKey(name) });
+        pasts.push(name);
+        return true;
+      }
     }
     const gone = reader.countAt(summary, position, reader.chunks());
-    if (gone === 0 && last > position) return;
+    if (gone === 0 && last > position) return true;
     const after = await this.#after(summary, gone);
-    if (after === undefined) return;
-    writes.push(...removals(this.#goneBefore(summary, after.firstFrame, after.firstChunk, after.keyframe)));
-    writes.push(pastWrite(after));
-    pasts.push(after);
+    if (after === undefined) return true;
+    const removed = this.#removed(summary, after);
+    for (const write of removed.writes) writes.push(write);
+    const reached = { ...after, firstFrame: removed.firstFrame, firstChunk: removed.firstChunk };
+    writes.push(pastWrite(reached));
+    pasts.push(reached);
+    return removed.isAll && !mayGo;
   }
 
   /** Returns the past without what is superfluous; `undefined` if nothing is. */
@@ -125,18 +148,25 @@ export class PastTrim {
     return state === undefined;
   }
 
-  /** Yields the keys of what is removed before a frame and a chunk. */
-  *#goneBefore(
-    { name, firstFrame, firstChunk, keyframe }: PastSummary,
-    frame: number,
-    chunk: number,
-    kept: Keyframe | undefined,
-  ): Generator<string> {
-    for (let page = 0; keyframe !== undefined && keyframe !== kept && page < keyframe.pages; page += 1) {
-      yield keyframePageKey(name, keyframe.generation, page);
+  /**
+   * Removes a keyframe that is not kept, and what lies before a frame and a chunk: the oldest first, as much as a part of
+   * the work may hold.
+   */
+  #removed({ name, firstFrame, firstChunk, keyframe }: PastSummary, end: Kept): Removed {
+    const writes: StorageWrite[] = [];
+    const remove = (key: string) => writes.push({ type: 'del', key });
+    for (let page = 0; keyframe !== undefined && keyframe !== end.keyframe && page < keyframe.pages; page += 1) {
+      remove(keyframePageKey(name, keyframe.generation, page));
     }
-    for (let index = firstFrame; index < frame; index += 1) yield* this.#options.reader.frameKeys(name, index);
-    for (let index = firstChunk; index < chunk; index += 1) yield chunkKey(name, index);
+    // The pages of a keyframe do not count: they go together.
+    const most = writes.length + MANY;
+    let [frame, chunk] = [firstFrame, firstChunk];
+    for (; frame < end.firstFrame && writes.length < most; frame += 1) {
+      for (const key of this.#options.reader.frameKeys(name, frame)) remove(key);
+    }
+    for (; chunk < end.firstChunk && chunk - firstChunk < MANY; chunk += 1) remove(chunkKey(name, chunk));
+    const isAll = frame >= end.firstFrame && chunk >= end.firstChunk;
+    return { writes, firstFrame: frame, firstChunk: chunk, isAll };
   }
 
   /** Stores the pages of a keyframe before anything refers to them. */
@@ -170,10 +200,6 @@ export class PastTrim {
   async #pause(): Promise<void> {
     if (this.#options.slice.over) await this.#options.slice.pause();
   }
-}
-
-function* removals(keys: Iterable<string>): Generator<StorageWrite> {
-  for (const key of keys) yield { type: 'del', key };
 }
 
 /** Reduces the lives before the position to whether the namespace existed. */

@@ -11,7 +11,7 @@ const BYTES_A_PAGE = 64 * 1024;
 const SHRINK = 4;
 
 /** Hashes a key: FNV-1a over its UTF-16 units, mixed so that the low bits depend on all of it. Part of the format. */
-export function hashKey(key: string): number {
+function hashKey(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i += 1) {
     const unit = key.charCodeAt(i);
