@@ -32,6 +32,7 @@ import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
+import { callOnError } from './on-error.ts';
 import type { EngineOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
@@ -181,11 +182,7 @@ export class Engine {
         process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
       return;
     }
-    try {
-      onError(error, source);
-    } catch (thrown) {
-      process.emitWarning(`onError itself threw: ${String(thrown)}`, 'ContextCacheWarning');
-    }
+    callOnError(onError, error, source);
   };
 
   get errors(): CacheHealth['errors'] {

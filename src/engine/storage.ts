@@ -18,6 +18,7 @@ import type { PastSource, StateView } from '../storage/past-source.ts';
 import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { capacityFor } from '../storage/update-ring.ts';
+import { callOnError } from './on-error.ts';
 import type { EngineOptions } from './options.ts';
 import { restore, stateOf } from './restore.ts';
 
@@ -156,7 +157,7 @@ function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions[
     message,
     event.type === 'failed' ? { cause: event.cause } : {},
   );
-  if (onError !== undefined) onError(error, { source: 'index' });
+  if (onError !== undefined) callOnError(onError, error, { source: 'index' });
   else if (event.type !== 'rebuilt') process.emitWarning(message, 'ContextCacheWarning');
 }
 

@@ -15,10 +15,15 @@ const began = process.cpuUsage();
 try {
   const cache = await AgentContextCache.open({ dataDir, natsUrl: null, ...(what === 'try' && { clock: timeless }) });
   if (what === 'fill') {
-    for (let i = 0; i < 60; i += 1) {
-      await cache.setMany(Array.from({ length: 20 }, (_, k) => [`${i}/${k}`, `${Math.random()}`.repeat(400)]));
+    // More in each round than LevelDB keeps in memory (4 MiB). It writes what it has before it takes the round after the
+    // next one, so all rounds but the last two are in tables.
+    for (let round = 0; round < 5; round += 1) {
+      for (let i = 0; i < 12; i += 1) {
+        const keys = Array.from({ length: 20 }, (_, k) => `${round}/${i}/${k}`);
+        await cache.setMany(keys.map((key) => [key, `${Math.random()}`.padEnd(20, '0').repeat(1_000)]));
+      }
+      await cache.synced();
     }
-    await cache.synced();
     await cache.backup();
   }
   say({ opened: true });
