@@ -144,13 +144,15 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
     const retained = directory.retained(past);
     return { log, config: log.configStore, registry, past, retained, index: sink, directory };
   } catch (error) {
-    await directory.close();
+    // This error is the cause of what fails afterwards.
+    await directory.close().catch(() => undefined);
     throw error;
   }
 }
 
-/** Reports what happens to the index. Nothing that was acknowledged is at stake: it is derived from the log. */
+/** Reports faults of the index. Nothing that was acknowledged is at stake: it is derived from the log. */
 function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions['onError']): void {
+  if (event.type === 'rebuilt') return;
   const message = messageOf(event, dataDir);
   const error = new ContextCacheError(
     'LOG_UNAVAILABLE',
@@ -158,12 +160,11 @@ function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions[
     event.type === 'failed' ? { cause: event.cause } : {},
   );
   if (onError !== undefined) callOnError(onError, error, { source: 'index' });
-  else if (event.type !== 'rebuilt') process.emitWarning(message, 'ContextCacheWarning');
+  else process.emitWarning(message, 'ContextCacheWarning');
 }
 
-function messageOf(event: IndexEvent, dataDir: string): string {
+function messageOf(event: Exclude<IndexEvent, { readonly type: 'rebuilt' }>, dataDir: string): string {
   if (event.type === 'failed') return `The index in ${dataDir} has failed and is opened again: ${event.cause.message}`;
-  if (event.type === 'rebuilt') return `The index in ${dataDir} is complete up to position ${event.checkpoint}.`;
   const { from, to, reason } = event;
   return `The index in ${dataDir} is rebuilt from position ${from} to ${to} (${reason}). Reads and writes work meanwhile.`;
 }

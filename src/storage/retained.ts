@@ -34,7 +34,7 @@ export interface Retained {
   limit(bounds: RetentionBounds, now: number): number;
   /**
    * Returns the latest instant, epoch milliseconds, of all updates up to this position (which must be after `begin`),
-   * or `undefined` if the position is not written yet.
+   * or `undefined` if the position is not written yet, or cannot be looked up at present.
    */
   instantAt(position: number): number | undefined;
   holders(): Iterable<Holder>;

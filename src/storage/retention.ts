@@ -165,9 +165,10 @@ export class Retention {
 
   /** Schedules the check for when the update at `position` is older than `keepMs`. */
   #lookWhenOld(position: number, keepMs: number): void {
-    const { retained, clock } = this.#options;
+    const { retained, log, clock } = this.#options;
     const instant = retained.instantAt(position);
     if (instant !== undefined) this.#lookAfter(Math.max(1, instant + keepMs - clock.now()));
+    else if (position <= log.committed) this.#lookAfter(RETRY_MS);
   }
 
   #lookAfter(delayMs: number): void {

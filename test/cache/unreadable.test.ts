@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { eventually } from '../support/waiting.ts';
 
 /** Flips a byte in every record of a namespace in the directory's state table. */
 async function damage(dataDir: string, namespace: string): Promise<number> {
@@ -29,12 +30,21 @@ it('reads a namespace whose state on disk is damaged from the log, and reports t
   expect(await damage(dataDir, 'broken')).toBeGreaterThan(0);
 
   const errors: string[] = [];
-  const cache = await AgentContextCache.open({ dataDir, onError: (_, { source }) => errors.push(source) });
+  const onError = ({ message }: Error, { source }: { readonly source: string }) => errors.push(`${source}: ${message}`);
+  const cache = await AgentContextCache.open({ dataDir, onError });
   expect(cache.get('a', 'broken')).toBe(1);
   expect(await cache.set('a', 2, 'broken')).toMatchObject({ version: 2 });
   expect(await cache.set('a', 2, 'sound')).toMatchObject({ version: 2 });
   expect([cache.get('a', 'broken'), cache.get('a', 'sound')]).toEqual([2, 2]);
-  expect(errors).toContain('index');
+  const reached = () => cache.health().followers.find(({ name }) => name === 'index')?.checkpoint;
+  await eventually(() => expect(reached()).toBe(4));
+  // That it is complete again is no error.
+  expect(errors.filter((message) => message.startsWith('index: The index in '))).toEqual([
+    expect.stringContaining(`index: The index in ${dataDir} has failed and is opened again: `),
+    expect.stringMatching(
+      /^index: The index in .* is rebuilt from position 0 to \d \(.*\)\. Reads and writes work meanwhile\.$/,
+    ),
+  ]);
   await cache.shutdown();
 });
 

@@ -52,7 +52,7 @@ export class Said {
     if (word === 'a') this.acknowledged.set(Number(first), { position: Number(second), changed: third === '1' });
     else if (word === 'e') this.rejected.set(Number(first), second ?? '');
     // A process that was killed may leave no index, or too often a half-opened one. It is rebuilt, and that is reported.
-    else if (word === 'error' && !/ is (rebuilt from|complete up to) position /.test(line)) this.errors.push(line);
+    else if (word === 'error' && !/ is rebuilt from position /.test(line)) this.errors.push(line);
     this.counts.set(word, (this.counts.get(word) ?? 0) + 1);
     return word;
   }

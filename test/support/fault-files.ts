@@ -43,9 +43,9 @@ export class FaultFiles implements Files {
   /** Files that are being written. A renamed file keeps its handle. */
   readonly #writable = new Set<FaultFile>();
 
-  async makeDirectory(path: string): Promise<string | undefined> {
+  async makeDirectory(path: string): Promise<void> {
     this.check('makeDirectory', path);
-    return await nodeFiles.makeDirectory(path);
+    await nodeFiles.makeDirectory(path);
   }
 
   async list(path: string): Promise<readonly string[]> {

@@ -42,7 +42,7 @@ export class MemoryFiles implements Files {
     this.#files.set(path, { bytes });
   }
 
-  async makeDirectory(): Promise<undefined> {}
+  async makeDirectory(): Promise<void> {}
 
   async list(path: string): Promise<readonly string[]> {
     const inside = this.all.filter(([each]) => each.startsWith(`${path}/`));

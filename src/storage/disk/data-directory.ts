@@ -8,7 +8,6 @@ import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
 import type { StateSource } from '../state-source.ts';
 import { readBase, writeBase } from './base/base-file.ts';
-import { corrupt } from './corrupt.ts';
 import { DurablePast } from './durable-past.ts';
 import { DurableRetained } from './durable-retained.ts';
 import { DiskIndex, type IndexEvent } from './index/disk-index.ts';
@@ -84,13 +83,6 @@ export class DataDirectory {
    */
   async openIndex(): Promise<OpenedIndex> {
     const { log } = this;
-    const { base, firsts } = log.names();
-    const [first = base + 1] = firsts;
-    if (first > base + 1) {
-      throw corrupt(
-        `The log in ${log.path} starts at position ${first}, and there is no base file with the state before it`,
-      );
-    }
     const { clock, keepsValues = true, openStorage, onIndex = () => {} } = this.#options;
     const index = await DiskIndex.open({
       ...{ log, files: log.files, clock, keepsValues, onEvent: onIndex },

@@ -2,9 +2,9 @@ import { apply } from '../../core/apply.ts';
 import { type EntryRecord, NamespaceState } from '../../core/namespace-state.ts';
 import type { Update } from '../../core/update.ts';
 import { type Lineage, lineageOf } from '../lineage.ts';
-import { beforeThePast, beyondTheLog, tooEarly } from '../log-errors.ts';
+import { beforeThePast, beyondTheLog, closed, tooEarly } from '../log-errors.ts';
 import type { PastSource, StateView } from '../past-source.ts';
-import { readUpdate } from '../update-log.ts';
+import { type LogStatus, readUpdate } from '../update-log.ts';
 import { stateAfter, wholly } from './index/past/past-state.ts';
 import { CHUNK_UPDATES, type PastSummary } from './index/records/past-records.ts';
 import type { StateTable } from './index/state/state-table.ts';
@@ -49,6 +49,7 @@ export class Pins {
 
 /** The part of a log that a view uses; a `DiskLog` fits. */
 interface RecentLog {
+  readonly status: LogStatus;
   /** Returns the updates between two positions after the base, both inclusive. */
   recent(from: number, to: number): Update[];
 }
@@ -87,6 +88,7 @@ export class DurablePast implements PastSource {
   }
 
   at(position: number): StateView {
+    assertOpen(this.#log);
     if (position > this.#log.head) throw beyondTheLog(position, this.#log.head);
     if (position < this.first) throw beforeThePast(position, this.first);
     return new DurableView(this.#table, this.#log, position, this.lineage, this.#pins);
@@ -97,6 +99,7 @@ export class DurablePast implements PastSource {
   }
 
   positionAt(instant: number): number {
+    assertOpen(this.#log);
     const { past, begins, since, checkpoint } = this.#table;
     // Includes the last released update: the state before it can no longer be read.
     const gone = since - begins;
@@ -170,7 +173,12 @@ export class DurablePast implements PastSource {
   *#inLog(namespace: string, since: number, until: number): Generator<Update> {
     for (let to = until; to > since; to -= READ) {
       const updates = this.#log.recent(Math.max(since + 1, to - READ + 1), to);
-      for (const update of updates.reverse()) if (update.namespace === namespace) yield update;
+      for (const update of updates.reverse()) {
+        if (update.namespace !== namespace) continue;
+        // It may have been closed since the last one.
+        assertOpen(this.#log);
+        yield update;
+      }
     }
   }
 }
@@ -210,6 +218,7 @@ export class DurableView implements StateView, Pinned {
   }
 
   *names(): Generator<string> {
+    assertOpen(this.#log);
     if (this.#isFar) {
       yield* this.#table.truth.names(this.position);
       return;
@@ -226,6 +235,7 @@ export class DurableView implements StateView, Pinned {
   }
 
   has(namespace: string): boolean {
+    assertOpen(this.#log);
     if (this.#isFar) return this.#truth(namespace) !== undefined;
     const { after, updates } = this.#beyond();
     const last = updates.get(namespace)?.at(-1);
@@ -236,6 +246,7 @@ export class DurableView implements StateView, Pinned {
 
   /** Reads from the state table if the namespace has not changed since. */
   finder(namespace: string): ((key: string) => EntryRecord | undefined) | undefined {
+    assertOpen(this.#log);
     if (this.#isFar || !this.#table.keepsValues) return undefined;
     const { after, updates } = this.#beyond();
     if (updates.has(namespace)) return undefined;
@@ -245,6 +256,7 @@ export class DurableView implements StateView, Pinned {
   }
 
   state(namespace: string): NamespaceState | undefined {
+    assertOpen(this.#log);
     if (this.#isFar) return this.#truth(namespace);
     const { after, updates } = this.#beyond();
     const own = updates.get(namespace);
@@ -260,6 +272,7 @@ export class DurableView implements StateView, Pinned {
   }
 
   lastChange(namespace: string): number {
+    assertOpen(this.#log);
     const { truth } = this.#table;
     if (this.#isFar) return truth.lastChange(namespace, this.position);
     const { after, updates } = this.#beyond();
@@ -334,4 +347,9 @@ export class DurableView implements StateView, Pinned {
     const state = wholly(stateAfter(past.reader, summary, count));
     return state.version === 0 ? undefined : state;
   }
+}
+
+/** Refuses to read a log that was closed, also what is still in memory. */
+function assertOpen({ status }: { readonly status: LogStatus }): void {
+  if (status === 'closed') throw closed();
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
 import { TimeSlice } from '../../core/time-slice.ts';
 import type { Holder, Retained, RetentionBounds } from '../retained.ts';
 import { writeBase } from './base/base-file.ts';
@@ -11,6 +12,8 @@ import type { BaseNamespace } from './log/logged-update.ts';
 
 /** Number of updates that are read from the log at a time, where the index does not answer. */
 const READ = 4096;
+/** Instants of this many updates behind the index are read from the log: about as many as an index that follows trails it by. */
+const MOST_BEHIND = 65_536;
 
 /** The log and the past of a data directory, as retention works on them. */
 export class DurableRetained implements Retained {
@@ -51,12 +54,14 @@ export class DurableRetained implements Retained {
   }
 
   instantAt(position: number): number | undefined {
-    const { begins, checkpoint, past, since } = this.#table;
-    if (position > this.#log.committed) return undefined;
-    if (position > checkpoint) return this.#latest(checkpoint, position);
-    return this.#table.readOr(
+    const { begins, checkpoint, isReadable, past } = this.#table;
+    if (position > this.#log.committed || !isReadable) return undefined;
+    if (position > checkpoint) {
+      return position - checkpoint > MOST_BEHIND ? undefined : this.#latest(checkpoint, position);
+    }
+    return this.#table.readOr<number | undefined>(
       () => past.times.upTo(position - begins - 1).at,
-      () => this.#latest(since, position),
+      () => undefined,
     );
   }
 
@@ -76,6 +81,7 @@ export class DurableRetained implements Retained {
   async trim(position: number, wholly: boolean, signal: AbortSignal): Promise<void> {
     const log = this.#log;
     const index = this.#index;
+    const { generation } = this.#table;
     await index.raiseSince(position);
     await log.trim(position, signal);
     if (!wholly && !(await log.releasable(position))) return;
@@ -83,15 +89,24 @@ export class DurableRetained implements Retained {
     signal.throwIfAborted();
     // The base must not be ahead of the log after a power cut, also if the log does not wait for the disk.
     await log.sync();
-    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, this.#namespaces(position, signal));
+    const namespaces = this.#namespaces(position, generation, signal);
+    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
     await log.release(position, wholly);
   }
 
-  async *#namespaces(position: number, signal: AbortSignal): AsyncGenerator<BaseNamespace> {
+  /**
+   * Iterates over the namespaces at a position, as the index has them.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` once the index cannot be read or is no longer of this generation. Base and log would
+   *   then be read once for each namespace, synchronously.
+   */
+  async *#namespaces(position: number, generation: number, signal: AbortSignal): AsyncGenerator<BaseNamespace> {
+    this.#assertIndexed(generation);
     const view = this.#past.at(position);
     const slice = new TimeSlice(this.#clock, signal);
     try {
       for (const name of [...view.names()]) {
+        this.#assertIndexed(generation);
         const state = view.state(name);
         if (state === undefined) continue;
         yield { name, version: state.version, position: state.position, entries: state.entries };
@@ -100,6 +115,14 @@ export class DurableRetained implements Retained {
     } finally {
       view.release?.();
     }
+  }
+
+  #assertIndexed(generation: number): void {
+    if (this.#table.isReadable && this.#table.generation === generation) return;
+    throw new ContextCacheError(
+      'LOG_UNAVAILABLE',
+      `The index in ${this.#log.dataDir} is being opened again or rebuilt, so the past cannot be released yet. Try again later.`,
+    );
   }
 
   /** Returns the latest instant of the updates after `since` and up to `position`. */

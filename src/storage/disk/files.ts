@@ -24,8 +24,8 @@ export interface ReadableFile {
 
 /** The part of a file system that the log uses. Tests replace it to make the disk fail. Errors are those of `node:fs`. */
 export interface Files {
-  /** Creates a directory with mode 0700, and those above it. Resolves with the outermost one that it has created. */
-  makeDirectory(path: string): Promise<string | undefined>;
+  /** Creates a directory with mode 0700, and those above it. */
+  makeDirectory(path: string): Promise<void>;
   /** Resolves with the names in a directory; with none if there is no such directory. */
   list(path: string): Promise<readonly string[]>;
   /** Creates a file with mode 0600, or empties it. */
@@ -52,7 +52,7 @@ export interface Files {
 
 /** The file system of the machine. */
 export const nodeFiles: Files = {
-  makeDirectory: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
+  makeDirectory: async (path) => void (await mkdir(path, { recursive: true, mode: 0o700 })),
   list: (path) =>
     readdir(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return [];
@@ -214,6 +214,8 @@ export async function createWhole(
     return file;
   } catch (error) {
     await file.close().catch(() => undefined);
+    // It may be large. If this fails as well, the next opening of the log removes it.
+    await files.remove(temporary).catch(() => undefined);
     throw error;
   }
 }

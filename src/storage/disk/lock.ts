@@ -48,7 +48,7 @@ function isLocked(error: unknown): boolean {
  * @param location the database in it, whose `LOCK` is held.
  * @param cause LevelDB's error, code `LEVEL_LOCKED`.
  */
-export async function lockedError(path: string, location: string, cause: Error): Promise<ContextCacheError> {
+async function lockedError(path: string, location: string, cause: Error): Promise<ContextCacheError> {
   // LevelDB keeps a table of its own, because the system's locks do not separate two handles of one process.
   if (cause.message.includes('already held by process')) {
     const remedy = 'Share the cache that has it open, or await its shutdown() first.';

@@ -119,15 +119,14 @@ class SimFiles implements Files {
     this.#sabotage = sabotage;
   }
 
-  async makeDirectory(path: string): Promise<string | undefined> {
+  async makeDirectory(path: string): Promise<void> {
     await this.#called();
-    if (this.#system.find(path) !== undefined) return undefined;
-    const made = await this.makeDirectory(dirname(path));
+    if (this.#system.find(path) !== undefined) return;
+    await this.makeDirectory(dirname(path));
     await this.#change(`mkdir ${path}`, () => {
       const directory = new SimDirectory();
       this.#system.directory(dirname(path)).change((entries) => entries.set(basename(path), directory));
     });
-    return made ?? path;
   }
 
   async list(path: string): Promise<readonly string[]> {

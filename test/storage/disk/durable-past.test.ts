@@ -16,3 +16,31 @@ it('reads all updates of a namespace backwards although the index catches up mea
   expect(found).toEqual(Array.from({ length: 20 }, (_, each) => 20 - each));
   await close();
 });
+
+for (const isHeld of [true, false]) {
+  it(`reads nothing once the log is closed, although ${isHeld ? 'the index was' : 'only the log is'} in memory`, async () => {
+    const { log, table, take, close } = await openIndex();
+    if (isHeld) await take(someSets(3));
+    else log.append(someSets(3));
+    await log.flush();
+    const past = new DurablePast(table, log);
+    const [view, known] = [past.at(3), past.at(2)];
+    known.state('n');
+    const history = past.backwards('n');
+    expect(history.next().value).toMatchObject({ position: 3 });
+    await close();
+    const isClosed = expect.objectContaining({ code: 'CLOSED' });
+    for (const each of [view, known]) {
+      expect(() => each.state('n')).toThrow(isClosed);
+      expect(() => each.has('n')).toThrow(isClosed);
+      expect(() => [...each.names()]).toThrow(isClosed);
+      expect(() => each.finder('n')).toThrow(isClosed);
+      expect(() => each.lastChange('n')).toThrow(isClosed);
+    }
+    expect(() => history.next()).toThrow(isClosed);
+    expect(() => past.at(1)).toThrow(isClosed);
+    expect(() => past.positionAt(0)).toThrow(isClosed);
+    expect(() => log.recent(1, 3)).toThrow(isClosed);
+    expect(() => log.checksumAt(1)).toThrow(isClosed);
+  });
+}

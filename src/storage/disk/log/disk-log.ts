@@ -165,6 +165,7 @@ export class DiskLog implements UpdateLog {
 
   /** The log's files at present, for a reader of its own, which may continue at `from`. */
   names(from = this.#base + 1): LogFileNames {
+    if (this.#status === 'closed') throw closed();
     const { segments } = this.#opened;
     // A reader must not remember frames behind the last committed update: recovery may replace their file by one of the same name.
     return { base: this.#base, firsts: segments.firsts, mark: segments.markBefore(Math.min(from, this.#committed)) };
@@ -217,6 +218,7 @@ export class DiskLog implements UpdateLog {
    * the files hold it.
    */
   recent(from: number, to: number): Update[] {
+    if (this.#status === 'closed') throw closed();
     const old = Math.min(to, this.#tail.first - 1, this.#committed);
     const updates = from <= old ? this.#opened.segments.readAll(from, old) : [];
     const next = Math.max(from, this.#tail.first);
@@ -362,8 +364,7 @@ export class DiskLog implements UpdateLog {
 
   #changeStatus(status: LogStatus, cause?: Error): void {
     this.#status = status;
-    if (cause === undefined) this.#signals.status.emit(status);
-    else this.#signals.status.emit(status, cause);
+    this.#signals.status.emit(status, ...(cause === undefined ? [] : [cause]));
   }
 
   /**

@@ -1,5 +1,6 @@
 import { firstWhere } from '../../../core/search.ts';
 import type { Update } from '../../../core/update.ts';
+import { closed } from '../../log-errors.ts';
 import { corrupt } from '../corrupt.ts';
 import type { Files } from '../files.ts';
 import type { Frame } from './frame.ts';
@@ -28,6 +29,7 @@ export class Segments implements UpdateReader {
   #segments: Segment[] = [];
   /** The files that were read last, latest last. */
   readonly #open = new Set<Segment>();
+  #isClosed = false;
 
   constructor(files: Files, directory: string, firsts: readonly number[] = []) {
     this.directory = directory;
@@ -129,7 +131,9 @@ export class Segments implements UpdateReader {
     return decodeUpdate(bytes, position, location);
   }
 
+  /** Later reads throw `CLOSED`. */
   close(): void {
+    this.#isClosed = true;
     for (const segment of [...this.#open]) this.#close(segment);
   }
 
@@ -147,6 +151,7 @@ export class Segments implements UpdateReader {
 
   /** Returns the file that a position lies in, and keeps it open. */
   #holding(position: number): Segment {
+    if (this.#isClosed) throw closed();
     const segments = this.#segments;
     const segment =
       segments[firstWhere(0, segments.length, (index) => (segments[index] as Segment).first > position) - 1];
