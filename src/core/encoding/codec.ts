@@ -22,6 +22,23 @@ export function decode(bytes: Uint8Array): unknown {
   return buffer.includes(RENAMED) ? mapsToObjects(exactUnpackr.unpack(buffer)) : fastUnpackr.unpack(buffer);
 }
 
+/**
+ * Decodes one or more values that lie one behind the other. `take` receives each with its first byte and the first one behind it. Returns their
+ * number.
+ */
+export function decodeEach(bytes: Buffer, take: (value: unknown, start: number, end: number) => void): number {
+  const isExact = bytes.includes(RENAMED);
+  const bounds: [number, number][] = [];
+  let count = 0;
+  fastUnpackr.unpackMultiple(bytes, (value: unknown, start = 0, end = 0) => {
+    count += 1;
+    if (isExact) bounds.push([start, end]);
+    else take(value, start, end);
+  });
+  for (const [start, end] of bounds) take(decode(bytes.subarray(start, end)), start, end);
+  return count;
+}
+
 /** Decodes a stored value and freezes it deeply, as every value in the cache is. */
 export function decodeValue(bytes: Uint8Array): JsonValue {
   return freezeDeep(decode(bytes) as JsonValue);

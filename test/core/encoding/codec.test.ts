@@ -1,7 +1,7 @@
 import { decode as foreignDecode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decode, decodeValue, encode, freezeDeep } from '../../../src/core/encoding/codec.ts';
+import { decode, decodeEach, decodeValue, encode, freezeDeep } from '../../../src/core/encoding/codec.ts';
 import { fcOptions } from '../../support/property.ts';
 
 /** JSON text with names that break some codecs. */
@@ -46,6 +46,27 @@ describe('codec', () => {
       }),
       fcOptions(500),
     );
+  });
+
+  it('returns values that lie one behind the other, and where each lies', () => {
+    for (const names of [NAMES, [...NAMES, '__proto__']]) {
+      fc.assert(
+        fc.property(fc.array(awkwardText(names), { minLength: 1, maxLength: 8 }), (texts) => {
+          const values = texts.map((text) => JSON.parse(text));
+          const parts = values.map((value) => Buffer.from(encode(value)));
+          const found: unknown[] = [];
+          let next = 0;
+          const count = decodeEach(Buffer.concat(parts), (value, start, end) => {
+            expect([start, end]).toEqual([next, next + (parts[found.length]?.length ?? 0)]);
+            next = end;
+            found.push(value);
+          });
+          expect(count).toBe(values.length);
+          expect(JSON.stringify(found)).toBe(JSON.stringify(values));
+        }),
+        fcOptions(200),
+      );
+    }
   });
 
   it('can be read by another MessagePack reader', () => {

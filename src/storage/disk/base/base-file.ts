@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Unpackr } from 'msgpackr';
-import { decode, freezeDeep } from '../../../core/encoding/codec.ts';
+import { decodeEach, freezeDeep } from '../../../core/encoding/codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import type { EntryRecord } from '../../../core/namespace-state.ts';
 import type { JsonValue } from '../../../core/value.ts';
@@ -183,20 +182,10 @@ function entryOf(row: readonly unknown[]): [string, EntryRecord] {
   return [key, { value: kept, version, createdAt, updatedAt, expiresAt, agent, bytes }];
 }
 
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
-/** The fast decoder renames a property `__proto__`. */
-const RENAMED = Buffer.from('__proto__');
-
 function rowsOf({ payload, count, offset }: Frame, path: string): Row[] {
   const rows: Row[] = [];
   try {
-    const exact = payload.includes(RENAMED);
-    const bounds: [number, number][] = [];
-    unpackr.unpackMultiple(payload, (row: Row, start = 0, end = 0) => {
-      if (exact) bounds.push([start, end]);
-      else rows.push(row);
-    });
-    for (const [start, end] of bounds) rows.push(decode(payload.subarray(start, end)) as Row);
+    decodeEach(payload, (row) => void rows.push(row as Row));
   } catch (cause) {
     throw corrupt(`${path} cannot be decoded at byte ${offset}`, cause);
   }

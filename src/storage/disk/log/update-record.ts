@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { Unpackr } from 'msgpackr';
-import { decode, freezeDeep } from '../../../core/encoding/codec.ts';
+import { decode, decodeEach, freezeDeep } from '../../../core/encoding/codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
@@ -47,10 +46,6 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
   to.number(update.bytes);
 }
 
-/** The fast decoder renames a property `__proto__`; bytes that may contain one are decoded one by one. */
-const RENAMED = Buffer.from('__proto__');
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
-
 /**
  * Decodes the updates of a frame.
  *
@@ -74,19 +69,9 @@ export function loggedUpdatesOf(frame: Frame): LoggedUpdate[] {
 }
 
 function each({ payload, position, count }: Frame, take: (fields: Fields, start: number, end: number) => void): void {
-  let taken = 0;
+  let taken: number;
   try {
-    if (payload.includes(RENAMED)) {
-      const bounds: [number, number][] = [];
-      unpackr.unpackMultiple(payload, (_: unknown, start = 0, end = 0) => void bounds.push([start, end]));
-      for (const [start, end] of bounds) take(decode(payload.subarray(start, end)) as Fields, start, end);
-      taken = bounds.length;
-    } else {
-      unpackr.unpackMultiple(payload, (fields: Fields, start = 0, end = 0) => {
-        take(fields, start, end);
-        taken += 1;
-      });
-    }
+    taken = decodeEach(payload, (fields, start, end) => take(fields as Fields, start, end));
   } catch (cause) {
     throw corrupt(`The updates at position ${position} of the log cannot be decoded`, cause);
   }
