@@ -98,12 +98,12 @@ export class DataDirectory {
     const { log } = this;
     const { table } = this.index;
     const { base } = log.names();
+    const { keepsValues = true } = this.#options;
     if (base > 0 && !table.isLoaded) {
       for await (const found of readBase(log.files, join(log.path, 'base'), { log: log.id, position: base })) {
-        registry.put(found.name, stateOf(found));
+        registry.put(found.name, stateOf(found, keepsValues));
       }
     }
-    const { keepsValues = true } = this.#options;
     for (let from = table.checkpoint + 1; from <= log.committed; from += UPDATES) {
       for (const update of log.recent(from, Math.min(from + UPDATES - 1, log.committed))) {
         const { namespace } = update;
@@ -132,10 +132,10 @@ export class DataDirectory {
   }
 }
 
-/** Creates the state in memory of a namespace of a base file. */
-function stateOf({ name, version, position, entries }: BaseNamespace): NamespaceState {
+/** Creates the state in memory of a namespace of a base file. `keepsValues`: `false` if an external primary has the values. */
+function stateOf({ name, version, position, entries }: BaseNamespace, keepsValues: boolean): NamespaceState {
   const state = new NamespaceState(name);
-  for (const [key, entry] of entries) state.put(key, entry);
+  for (const [key, entry] of entries) state.put(key, keepsValues ? entry : { ...entry, value: undefined });
   state.version = version;
   state.position = position;
   return state;

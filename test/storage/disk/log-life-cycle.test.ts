@@ -1,10 +1,12 @@
+import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { DiskLog } from '../../../src/storage/disk/log/disk-log.ts';
+import { type Frame, frameAt, MAGIC } from '../../../src/storage/disk/log/frame.ts';
 import { FaultFiles, type FileCall } from '../../support/fault-files.ts';
-import { degraded, mended, once, openFaulty, refuse, reopened } from '../../support/fault-log.ts';
-import { someSets } from '../../support/log.ts';
+import { degraded, mended, once, openFaulty, refuse, reopened, segmentsOf } from '../../support/fault-log.ts';
+import { positions, someSets } from '../../support/log.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const anError = (code: string) => expect.objectContaining({ code });
@@ -24,6 +26,59 @@ describe('opening a log', () => {
       expect(await reopened(path)).toEqual(isFirst ? [] : [1, 2]);
     });
   }
+});
+
+describe('opening a log whose process was killed', () => {
+  it('writes and syncs again what it has read of the last file, because only the system may have it', async () => {
+    const { log, dataDir } = await openFaulty();
+    const crashed = join(await tempDir('crashed'), 'data');
+    await cp(dataDir, crashed, { recursive: true });
+    await log.close();
+    const name = '0000000000000001.log';
+    const bytes = await readFile(join(crashed, 'db', 'log', name));
+    const heading = frameAt(bytes, MAGIC.length) as Frame;
+    const group = frameAt(bytes, heading.end) as Frame;
+    const files = new FaultFiles();
+    refuse(files, 'sync');
+    await expect(DiskLog.open({ dataDir: crashed, files })).rejects.toThrow(anError('LOG_UNAVAILABLE'));
+    expect(files.openFiles).toBe(0);
+    refuse(files);
+    files.calls.length = 0;
+    const written: unknown[] = [];
+    files.decide = (write) => {
+      written.push({ ...write, calls: files.calls.filter((call) => call === `sync ${name}`).length });
+      return 'done';
+    };
+    const again = await DiskLog.open({ dataDir: crashed, files });
+    const path = join(crashed, 'db', 'log', name);
+    expect(written).toEqual([{ path, offset: heading.end, bytes: bytes.subarray(heading.end, group.end), calls: 0 }]);
+    expect(files.calls).toContain(`sync ${name}`);
+    await again.close();
+    expect(await reopened(crashed)).toEqual([1, 2]);
+  });
+});
+
+describe('a log of many files', () => {
+  it('keeps 32 of them open for reading', async () => {
+    const { files: first, clock, log, dataDir } = await openFaulty();
+    for (let position = 3; position <= 41; position += 1) {
+      once(first, 'lost');
+      log.append(someSets(1, position));
+      await degraded(log);
+      await mended(log, clock);
+    }
+    await log.close();
+    expect((await segmentsOf(dataDir)).length).toBe(40);
+    const files = new FaultFiles();
+    const again = await DiskLog.open({ dataDir, files });
+    for (const from of [1, 1, 30]) {
+      expect(positions(again.recent(from, 41))).toEqual(Array.from({ length: 42 - from }, (_, index) => from + index));
+      // The last file is also being written.
+      expect(files.openFiles).toBe(33);
+    }
+    await again.close();
+    expect(files.openFiles).toBe(0);
+  });
 });
 
 describe('closing a log', () => {
