@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
@@ -9,6 +10,7 @@ import { digestOf } from '../../../../src/core/encoding/digest.ts';
 import { NamespaceState } from '../../../../src/core/namespace-state.ts';
 import type { Update } from '../../../../src/core/update.ts';
 import { DurablePast } from '../../../../src/storage/disk/durable-past.ts';
+import { type Files, nodeFiles } from '../../../../src/storage/disk/files.ts';
 import {
   type LevelStorage,
   openLevel,
@@ -128,7 +130,7 @@ describe('an index heals that', () => {
     ],
     [
       'was replaced by a file',
-      '',
+      'not a folder',
       (dataDir) => {
         rmSync(join(dataDir, 'db/index'), { recursive: true });
         writeFileSync(join(dataDir, 'db/index'), 'not a folder');
@@ -186,6 +188,11 @@ describe('an index heals that', () => {
       'was opened again and again without a clean end',
       'ended 2 times',
       (dataDir) => writeFileSync(join(dataDir, 'db/index.open'), JSON.stringify({ count: 2, idle: 2, checkpoint: 9 })),
+    ],
+    [
+      'was opened many times without a clean end, but with progress',
+      'ended 8 times',
+      (dataDir) => writeFileSync(join(dataDir, 'db/index.open'), JSON.stringify({ count: 8, idle: 1, checkpoint: 9 })),
     ],
   ];
 
@@ -275,6 +282,38 @@ describe('an index heals that', () => {
   });
 });
 
+it('an index whose openings cannot be counted is used as it is, and the error is reported', async () => {
+  const directory = await filled();
+  const create: Files['create'] = async (path, sync) => {
+    if (path.endsWith('index.open')) throw Object.assign(new Error('injected: I/O error'), { code: 'EIO' });
+    return nodeFiles.create(path, sync);
+  };
+  const opened = await openIndex(directory.dataDir, { files: { ...nodeFiles, create } });
+  expect(opened.events).toEqual([{ type: 'failed', cause: expect.objectContaining({ code: 'EIO' }) }]);
+  expect(opened.table.checkpoint).toBe(directory.updates.length);
+  expectWhole(opened, directory);
+  await opened.close();
+});
+
+it('a mark of damage that is slow to be written does not condemn the index that is rebuilt', async () => {
+  const directory = await filled();
+  await tamper(directory.dataDir, () => [del(aPage)]);
+  const create: Files['create'] = async (path, sync) => {
+    if (path.endsWith('index.damaged')) await setTimeout(300);
+    return nodeFiles.create(path, sync);
+  };
+  const opened = await openIndex(directory.dataDir, { files: { ...nodeFiles, create } });
+  expect(opened.table.hydrate(NAME)?.entries.size).toBe(directory.cache.namespaces.get(NAME)?.entries.size);
+  await opened.index.connect();
+  await opened.index.fold(opened.log.committed);
+  await opened.close();
+  await setTimeout(400);
+  expect(readdirSync(join(directory.dataDir, 'db')).sort()).toEqual(['base', 'index', 'lock', 'log']);
+  const again = await openIndex(directory.dataDir);
+  expect(again.events).toEqual([]);
+  await again.close();
+});
+
 it('an index that is ahead of its log shows that the log has lost updates, and is kept', async () => {
   const { dataDir, take, close } = await openIndex();
   const cache = new Cache(1);
@@ -342,7 +381,7 @@ it('a thread that is killed in the middle is replaced, and the index goes on', a
     log.append(more);
     await log.flush();
     const folding = index.fold(log.committed);
-    await new Promise((resolve) => setTimeout(resolve, 3 * round));
+    await setTimeout(3 * round);
     await threads.at(-1)?.terminate();
     await folding.catch(() => undefined);
     await index.connect();
