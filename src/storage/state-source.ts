@@ -41,3 +41,17 @@ export interface UnchangingSource extends StateSource {
   /** Returns the position of the namespace's last update, or 0 if it is not known. */
   lastChange(namespace: string): number;
 }
+
+/** Returns the metadata of a state. */
+export function summaryOf(state: NamespaceState | undefined): NamespaceSummary | undefined {
+  if (state === undefined) return undefined;
+  const next = state.nextExpiryAt();
+  const { version, position, bytes, entries } = state;
+  return {
+    version,
+    position,
+    count: entries.size,
+    bytes,
+    nextExpiryAt: next === Number.POSITIVE_INFINITY ? null : next,
+  };
+}

@@ -236,7 +236,7 @@ export class DurableView implements StateView, Pinned {
 
   has(namespace: string): boolean {
     assertOpen(this.#log);
-    if (this.#isFar) return this.#truth(namespace) !== undefined;
+    if (this.#isFar) return this.#table.truth.summaryAt(namespace, this.position) !== undefined;
     const { after, updates } = this.#beyond();
     const last = updates.get(namespace)?.at(-1);
     if (last !== undefined) return !last.drop;
@@ -257,7 +257,7 @@ export class DurableView implements StateView, Pinned {
 
   state(namespace: string): NamespaceState | undefined {
     assertOpen(this.#log);
-    if (this.#isFar) return this.#truth(namespace);
+    if (this.#isFar) return this.#table.truth.stateAt(namespace, this.position);
     const { after, updates } = this.#beyond();
     const own = updates.get(namespace);
     let state = this.#table.readOr(
@@ -300,10 +300,6 @@ export class DurableView implements StateView, Pinned {
     return !this.#table.isLoaded || this.position - this.#table.checkpoint > KEPT;
   }
 
-  #truth(namespace: string): NamespaceState | undefined {
-    return this.#table.truth.stateAt(namespace, this.position);
-  }
-
   /**
    * Computed once: the checkpoint moves on, but what is before it now stays readable in the table, unless the index is
    * rebuilt.
@@ -333,7 +329,7 @@ export class DurableView implements StateView, Pinned {
       const count = past.reader.countAt(summary, position, chunks);
       return count > 0 && !past.reader.isDropAt(name, count - 1, chunks);
     };
-    return this.#table.readOr(inIndex, () => truth.stateAt(name, position) !== undefined);
+    return this.#table.readOr(inIndex, () => truth.summaryAt(name, position) !== undefined);
   }
 
   /** Reads the state at a position that the table has reached. */

@@ -1,18 +1,22 @@
 import { join } from 'node:path';
-import { apply } from '../../../core/apply.ts';
-import { NamespaceState } from '../../../core/namespace-state.ts';
+import type { NamespaceState } from '../../../core/namespace-state.ts';
 import type { Update } from '../../../core/update.ts';
+import { closed } from '../../log-errors.ts';
+import type { NamespaceSummary } from '../../state-source.ts';
+import type { LogStatus } from '../../update-log.ts';
 import { readBaseSync } from '../base/base-file.ts';
 import type { Files } from '../files.ts';
 import type { LogFileNames } from '../log/file-log.ts';
 import type { BaseNamespace } from '../log/logged-update.ts';
 import type { IndexTruth } from './index-truth.ts';
+import { TruthFold } from './truth-fold.ts';
 
 /** The part of a log on disk that {@link LogTruth} reads. */
 export interface TruthfulLog {
   readonly id: string;
   /** Folder that holds the log and the base. */
   readonly path: string;
+  readonly status: LogStatus;
   names(): LogFileNames;
   /** Returns the updates between two positions, both inclusive. */
   recent(from: number, to: number): Update[];
@@ -20,54 +24,73 @@ export interface TruthfulLog {
 
 /** Number of updates read at a time. */
 const READ = 4096;
+/** Number of positions whose state is kept: that of the present, and that of a view. */
+const FOLDS = 2;
+/** Estimated bytes of state that are kept for each of them. */
+const FOLD_BYTES = 32 * 1024 * 1024;
 
-/** Reads the base and the log from their start. */
+/** Reads the base and the log from their start, and keeps what it has read last. */
 export class LogTruth implements IndexTruth {
   readonly #files: Files;
   readonly #log: TruthfulLog;
+  readonly #foldBytes: number;
+  /** By base and position; the one that was read last is the last one. */
+  readonly #folds = new Map<string, TruthFold>();
+  /** `true` if something was read since the last {@link LogTruth.release}. */
+  #isUsed = false;
 
-  constructor(files: Files, log: TruthfulLog) {
+  constructor(files: Files, log: TruthfulLog, foldBytes = FOLD_BYTES) {
     this.#files = files;
     this.#log = log;
+    this.#foldBytes = foldBytes;
   }
 
   names(position: number): Iterable<string> {
-    const names = new Set<string>();
-    for (const { name } of this.#base()) names.add(name);
-    for (const { namespace, drop } of this.#updates(position)) {
-      if (drop) names.delete(namespace);
-      else names.add(namespace);
-    }
-    return names;
+    return this.#fold(position).names;
+  }
+
+  summaryAt(namespace: string, position: number): NamespaceSummary | undefined {
+    return this.#fold(position).summary(namespace);
   }
 
   stateAt(namespace: string, position: number): NamespaceState | undefined {
-    const state = this.#baseState(namespace);
-    for (const update of this.#updates(position)) if (update.namespace === namespace) apply(state, update);
-    return state.version === 0 ? undefined : state;
+    return this.#fold(position).state(namespace);
+  }
+
+  sharedAt(namespace: string, position: number): NamespaceState | undefined {
+    return this.#fold(position).shared(namespace);
   }
 
   lastChange(namespace: string, position: number): number {
-    let last = this.#baseState(namespace).position;
+    let last = 0;
+    for (const { name, position: at } of this.#base(this.#log.names().base)) if (name === namespace) last = at;
     for (const update of this.#updates(position)) if (update.namespace === namespace) last = update.position;
     return last;
   }
 
-  #baseState(namespace: string): NamespaceState {
-    const state = new NamespaceState(namespace);
-    for (const { name, version, position, entries } of this.#base()) {
-      if (name !== namespace) continue;
-      for (const [key, entry] of entries) state.put(key, entry);
-      state.version = version;
-      state.position = position;
-      break;
-    }
-    return state;
+  release(): void {
+    if (!this.#isUsed) this.#folds.clear();
+    this.#isUsed = false;
   }
 
-  #base(): Iterable<BaseNamespace> {
-    const { path, id } = this.#log;
+  #fold(position: number): TruthFold {
+    if (this.#log.status === 'closed') throw closed();
     const { base } = this.#log.names();
+    const key = `${base} ${position}`;
+    const source = { base: () => this.#base(base), updates: () => this.#updates(position) };
+    const fold = this.#folds.get(key) ?? new TruthFold(source, this.#foldBytes);
+    this.#folds.delete(key);
+    this.#folds.set(key, fold);
+    for (const [oldest] of this.#folds) {
+      if (this.#folds.size <= FOLDS) break;
+      this.#folds.delete(oldest);
+    }
+    this.#isUsed = true;
+    return fold;
+  }
+
+  #base(base: number): Iterable<BaseNamespace> {
+    const { path, id } = this.#log;
     return base === 0 ? [] : readBaseSync(this.#files, join(path, 'base'), { log: id, position: base });
   }
 

@@ -1,7 +1,7 @@
 import type { EntryRecord, NamespaceState } from '../../../../core/namespace-state.ts';
 import type { NameTable } from '../../../../core/tables/name-table.ts';
 import type { NamespaceSummary, StateSource } from '../../../state-source.ts';
-import { type StateTable, summaryOf } from './state-table.ts';
+import type { StateTable } from './state-table.ts';
 
 /**
  * The state on disk of the namespaces that are not in memory. They may have left memory when the index was further than it
@@ -27,22 +27,21 @@ export class PresentSource implements StateSource {
   }
 
   summary(namespace: string): NamespaceSummary | undefined {
-    return this.#isBehind ? summaryOf(this.#truthful(namespace)) : this.#table.summary(namespace);
+    const { truth, reached } = this.#table;
+    return this.#isBehind ? truth.summaryAt(namespace, reached) : this.#table.summary(namespace);
   }
 
   get(namespace: string, key: string): EntryRecord | undefined {
-    return this.#isBehind ? this.#truthful(namespace)?.entries.get(key) : this.#table.get(namespace, key);
+    const { truth, reached } = this.#table;
+    return this.#isBehind ? truth.sharedAt(namespace, reached)?.entries.get(key) : this.#table.get(namespace, key);
   }
 
   hydrate(namespace: string): NamespaceState | undefined {
-    return this.#isBehind ? this.#truthful(namespace) : this.#table.hydrate(namespace);
+    const { truth, reached } = this.#table;
+    return this.#isBehind ? truth.stateAt(namespace, reached) : this.#table.hydrate(namespace);
   }
 
   get #isBehind(): boolean {
     return this.#table.checkpoint < this.#table.reached;
-  }
-
-  #truthful(namespace: string): NamespaceState | undefined {
-    return this.#table.truth.stateAt(namespace, this.#table.reached);
   }
 }

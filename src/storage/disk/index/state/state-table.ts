@@ -108,12 +108,12 @@ export class StateTable implements StateSource {
 
   /** Returns the metadata. `nextExpiryAt` is exact for a namespace of one page, otherwise a lower bound. */
   summary(namespace: string): NamespaceSummary | undefined {
-    return this.#isLoaded ? this.#summaries.get(namespace) : summaryOf(this.#truthful(namespace));
+    return this.#isLoaded ? this.#summaries.get(namespace) : this.truth.summaryAt(namespace, this.checkpoint);
   }
 
   /** Returns whether the namespace exists, even if it is empty. */
   has(namespace: string): boolean {
-    return this.#isLoaded ? this.#summaries.has(namespace) : this.#truthful(namespace) !== undefined;
+    return this.#isLoaded ? this.#summaries.has(namespace) : this.summary(namespace) !== undefined;
   }
 
   /**
@@ -128,7 +128,7 @@ export class StateTable implements StateSource {
         const stored = paged && this.#readPage(paged, pageOf(key, paged.pages)).get(key);
         return stored && decodeEntry(stored);
       },
-      () => this.#truthful(namespace)?.entries.get(key),
+      () => this.truth.sharedAt(namespace, this.checkpoint)?.entries.get(key),
     );
   }
 
@@ -139,7 +139,7 @@ export class StateTable implements StateSource {
   hydrate(namespace: string): NamespaceState | undefined {
     return this.readOr(
       () => this.#hydrate(namespace),
-      () => this.#truthful(namespace),
+      () => this.truth.stateAt(namespace, this.checkpoint),
     );
   }
 
@@ -193,6 +193,7 @@ export class StateTable implements StateSource {
     this.#progress = change.progress;
     this.#reached = Math.max(this.#reached, this.checkpoint);
     this.past.take(change.pasts);
+    this.truth.release();
     void before?.close().catch(() => undefined);
   }
 
@@ -232,11 +233,8 @@ export class StateTable implements StateSource {
     this.past.use(pasts);
     this.#isLoaded = true;
     this.#generation += 1;
+    this.truth.release();
     void before?.close().catch(() => undefined);
-  }
-
-  #truthful(namespace: string): NamespaceState | undefined {
-    return this.truth.stateAt(namespace, this.checkpoint);
   }
 
   #hydrate(namespace: string): NamespaceState | undefined {
@@ -295,18 +293,4 @@ export class StateTable implements StateSource {
     if (this.#storage === undefined) throw new ContextCacheError('LOG_UNAVAILABLE', 'The index is being reopened.');
     return this.#storage.getSync(key, this.#view);
   }
-}
-
-/** Returns the metadata of a state. */
-export function summaryOf(state: NamespaceState | undefined): NamespaceSummary | undefined {
-  if (state === undefined) return undefined;
-  const next = state.nextExpiryAt();
-  const { version, position, bytes, entries } = state;
-  return {
-    version,
-    position,
-    count: entries.size,
-    bytes,
-    nextExpiryAt: next === Number.POSITIVE_INFINITY ? null : next,
-  };
 }

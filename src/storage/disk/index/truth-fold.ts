@@ -1,0 +1,170 @@
+import { apply } from '../../../core/apply.ts';
+import { copyOf, NamespaceState } from '../../../core/namespace-state.ts';
+import type { Update } from '../../../core/update.ts';
+import { type NamespaceSummary, summaryOf } from '../../state-source.ts';
+import type { BaseNamespace } from '../log/logged-update.ts';
+
+/** Base and log up to a position. */
+export interface FoldSource {
+  base(): Iterable<BaseNamespace>;
+  updates(): Iterable<Update>;
+}
+
+/** Estimated bytes of an entry without its value. */
+const ENTRY_BYTES = 128;
+
+/**
+ * The state at one position, folded from base and log. One pass folds the namespace that is wanted and as many of the
+ * next ones as fit the budget, so that a reader who goes through all namespaces needs few passes. The metadata of what was
+ * folded is kept.
+ */
+export class TruthFold {
+  readonly #source: FoldSource;
+  readonly #budget: number;
+  readonly #summaries = new Map<string, NamespaceSummary | undefined>();
+  /** The namespaces that exist; `undefined` before the first pass. */
+  #names: Set<string> | undefined;
+  /** The states of the last pass. */
+  #states = new Map<string, NamespaceState>();
+
+  constructor(source: FoldSource, budget: number) {
+    this.#source = source;
+    this.#budget = budget;
+  }
+
+  get names(): Iterable<string> {
+    if (this.#names === undefined) this.#pass(undefined);
+    return this.#names ?? [];
+  }
+
+  summary(namespace: string): NamespaceSummary | undefined {
+    if (!this.#mayExist(namespace)) return undefined;
+    if (!this.#summaries.has(namespace)) this.#pass(namespace);
+    return this.#summaries.get(namespace);
+  }
+
+  /** Returns a state that the caller must not change. */
+  shared(namespace: string): NamespaceState | undefined {
+    if (!this.#mayExist(namespace)) return undefined;
+    return this.#states.get(namespace) ?? this.#pass(namespace);
+  }
+
+  /** Returns a state that the caller owns. */
+  state(namespace: string): NamespaceState | undefined {
+    const state = this.shared(namespace);
+    return state !== undefined && this.#states.get(namespace) === state ? copyOf(state) : state;
+  }
+
+  #mayExist(namespace: string): boolean {
+    return this.#names === undefined || this.#names.has(namespace);
+  }
+
+  /** Goes through base and log once. Returns the state of the wanted namespace. */
+  #pass(wanted: string | undefined): NamespaceState | undefined {
+    this.#states.clear();
+    const pass = new Pass(wanted, this.#orderFrom(wanted), this.#budget);
+    for (const namespace of this.#source.base()) pass.takeBase(namespace);
+    for (const update of this.#source.updates()) pass.take(update);
+    this.#names = pass.names;
+    for (const [name, state] of pass.states) {
+      if (!this.#summaries.has(name)) this.#summaries.set(name, summaryOf(state));
+    }
+    // A namespace that is larger than the budget is not kept.
+    if (pass.bytes <= this.#budget) this.#states = pass.states;
+    return wanted === undefined ? undefined : pass.states.get(wanted);
+  }
+
+  /** Returns the names that are known, in the order in which they are likely to be read next. */
+  #orderFrom(wanted: string | undefined): string[] {
+    if (wanted === undefined) return [];
+    const names = [...(this.#names ?? [])];
+    const index = names.indexOf(wanted);
+    return index === -1 ? [wanted] : [...names.slice(index), ...names.slice(0, index)];
+  }
+}
+
+/** One pass through base and log. */
+class Pass {
+  readonly names = new Set<string>();
+  readonly states = new Map<string, NamespaceState>();
+  /** Estimated bytes of the states. */
+  bytes = 0;
+  readonly #wanted: string | undefined;
+  readonly #budget: number;
+  /** The first namespaces are folded; how many becomes less as they grow. */
+  readonly #order: string[];
+  readonly #ranks: Map<string, number>;
+  #most = Number.POSITIVE_INFINITY;
+  /** Namespaces whose updates do not follow each other. */
+  readonly #broken = new Set<string>();
+
+  constructor(wanted: string | undefined, order: string[], budget: number) {
+    this.#wanted = wanted;
+    this.#budget = budget;
+    this.#order = order;
+    this.#ranks = new Map(order.map((name, rank) => [name, rank]));
+  }
+
+  takeBase({ name, version, position, entries }: BaseNamespace): void {
+    this.names.add(name);
+    if (!this.#isFolded(name)) return;
+    const state = new NamespaceState(name);
+    for (const [key, entry] of entries) state.put(key, entry);
+    state.version = version;
+    state.position = position;
+    this.states.set(name, state);
+    this.#grow(sizeOf(state));
+  }
+
+  take(update: Update): void {
+    const { namespace, drop } = update;
+    if (drop) this.names.delete(namespace);
+    else this.names.add(namespace);
+    if (!this.#isFolded(namespace)) return;
+    const known = this.states.get(namespace);
+    const state = known ?? new NamespaceState(namespace);
+    const before = known === undefined ? 0 : sizeOf(known);
+    try {
+      apply(state, update);
+    } catch (error) {
+      // Concerns the readers of this namespace alone.
+      if (namespace === this.#wanted) throw error;
+      this.#broken.add(namespace);
+      this.#leave(namespace);
+      return;
+    }
+    if (drop) this.states.delete(namespace);
+    else this.states.set(namespace, state);
+    this.#grow((drop ? 0 : sizeOf(state)) - before);
+  }
+
+  #isFolded(name: string): boolean {
+    let rank = this.#ranks.get(name);
+    if (rank === undefined) {
+      rank = this.#order.length;
+      this.#order.push(name);
+      this.#ranks.set(name, rank);
+    }
+    return rank < this.#most && !this.#broken.has(name);
+  }
+
+  /** Leaves out the last namespaces until the others fit. The first one, which is wanted, stays in any case. */
+  #grow(bytes: number): void {
+    this.bytes += bytes;
+    while (this.bytes > this.#budget && this.#most > 1) {
+      this.#most = Math.min(this.#most, this.#order.length) - 1;
+      if (this.#most === 0) this.#most = 1;
+      else this.#leave(this.#order[this.#most] as string);
+    }
+  }
+
+  #leave(name: string): void {
+    const state = this.states.get(name);
+    if (state !== undefined) this.bytes -= sizeOf(state);
+    this.states.delete(name);
+  }
+}
+
+function sizeOf({ name, bytes, entries }: NamespaceState): number {
+  return 2 * ENTRY_BYTES + 2 * name.length + bytes + ENTRY_BYTES * entries.size;
+}
