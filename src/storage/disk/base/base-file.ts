@@ -149,7 +149,7 @@ export function* readBaseSync(
   if (open !== undefined) yield closed(open, path);
 }
 
-/** As {@link readBaseSync}, with turns of the event loop in between. */
+/** Reads the namespaces of a base file with turns of the event loop in between. Throws as {@link readBaseSync} does. */
 export async function* readBase(...args: Parameters<typeof readBaseSync>): AsyncGenerator<BaseNamespace> {
   let read = 0;
   for (const namespace of readBaseSync(...args)) {

@@ -22,7 +22,7 @@ export interface LogFileNames {
   readonly mark?: Mark | undefined;
 }
 
-/** What {@link FileLog} needs to know; can be sent to another thread. */
+/** Settings of a {@link FileLog}; they can be sent to another thread. */
 export interface FileLogSettings extends LogFileNames {
   /** Folder that holds `log` and `base`. */
   readonly path: string;

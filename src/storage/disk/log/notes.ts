@@ -22,7 +22,7 @@ export interface Heading extends Required<Note> {
 export const PRODUCT = 'agent-context-cache';
 
 /**
- * What the log stores beside the updates: its id and start, the followers' checkpoints and the settings. It lies in memory, and in
+ * The contents of a log beside the updates: its id and start, the followers' checkpoints and the settings. It lies in memory, and in
  * notes among the updates; each file of the log starts with all of it.
  *
  * A stored checkpoint is never beyond the committed position. Hence one beyond the end of the log shows that the log

@@ -6,7 +6,7 @@ import { CONTINUED, decodeNote, type Frame, firstNonZero, frameAt, MAGIC, NOTE, 
 import { type Heading, type Note, PRODUCT } from './notes.ts';
 import { headingIn } from './segment.ts';
 
-/** What the last file of a log says. */
+/** The contents of a file of the log. */
 export interface Scanned {
   readonly heading: Heading;
   /** The notes behind the heading, oldest first. */
@@ -24,7 +24,7 @@ export interface Scanned {
 }
 
 /**
- * Reads a file of the log to its end. What a crash has cut off at the end is left out.
+ * Reads a file of the log to its end. Leaves out a write at the end that a crash has cut off.
  *
  * @throws {ContextCacheError} `FORMAT_UNSUPPORTED`, or `LOG_CORRUPT` naming file and offset if something is damaged that
  *   was on disk.

@@ -4,7 +4,10 @@ import type { Heading } from './notes.ts';
 import { segmentName } from './segment.ts';
 import type { Segments } from './segments.ts';
 
-/** A file takes no more groups once it has this many bytes. Measured: a new file costs 2 ms, which is 0.5 % of the time that filling it takes. */
+/**
+ * A file takes no more groups once it has this many bytes. Measured on ext4: with durable writes a new file costs 2 ms, and filling it
+ * takes 0.9 s with writes of 4 KiB, 30 ms with writes of 1 MiB.
+ */
 const SEGMENT_BYTES = 16 * 1024 * 1024;
 /**
  * A small write is preceded by this many zeros, so that the writes that follow change neither the length of the file nor its
@@ -61,7 +64,7 @@ export class SegmentWriter {
     this.#synced = end;
   }
 
-  /** Starts a new file, whose first update has position `first`. What the last file holds from there on is void. */
+  /** Starts a new file, whose first update has position `first`. The last file's updates from that position on become void. */
   async begin(first: number, heading: Heading): Promise<void> {
     const bytes = Buffer.concat([MAGIC, headingFrame(first, heading)]);
     const last = this.#file;

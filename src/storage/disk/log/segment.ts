@@ -81,7 +81,7 @@ export class Segment {
       }
       const claimed = claimedLength(chunk, index);
       if (chunk.length < length || (index === 0 && (claimed === undefined || claimed <= chunk.length))) {
-        // What is damaged behind the frames that were found is the concern of its own readers.
+        // Damage behind the frames that were found is reported to readers of the positions there.
         if (found.length > 0 || firstNonZero(chunk, index) === chunk.length) return found;
         throw corrupt(`${this.path} is damaged at byte ${offset + index}`);
       }

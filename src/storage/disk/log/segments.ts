@@ -9,7 +9,7 @@ import type { LocatedUpdate, LoggedUpdate, UpdateLocation, UpdateReader } from '
 import { firstOf, Segment } from './segment.ts';
 import { decodeUpdate, loggedUpdatesOf, updatesOf } from './update-record.ts';
 
-/** Where a frame is. */
+/** The location of a frame. */
 export interface Mark {
   /** First position of its file. */
   readonly first: number;
@@ -97,7 +97,7 @@ export class Segments implements UpdateReader {
     return updates;
   }
 
-  /** As {@link Segments.read}, all of them. */
+  /** Returns all updates from position `from` to `to`. Throws as {@link Segments.read} does. */
   readAll(from: number, to: number): Update[] {
     const updates: Update[] = [];
     for (let next = from; next <= to; next = from + updates.length) {
@@ -106,7 +106,7 @@ export class Segments implements UpdateReader {
     return updates;
   }
 
-  /** As {@link Segments.read}, with the location of each update. */
+  /** Returns as many updates as {@link Segments.read}, each with its location. */
   readLogged(from: number, to: number): LoggedUpdate[] {
     const logged: LoggedUpdate[] = [];
     for (const frame of this.#frames(from, to)) {
@@ -118,7 +118,7 @@ export class Segments implements UpdateReader {
     return logged;
   }
 
-  /** As {@link Segments.readLogged}, with values that are not decoded. */
+  /** Returns the same updates as {@link Segments.readLogged}, without decoding their values. */
   readLocated(from: number, to: number): LocatedUpdate[] {
     const located: LocatedUpdate[] = [];
     for (const frame of this.#frames(from, to)) readLocated(frame, from, to, located);
