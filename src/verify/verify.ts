@@ -5,6 +5,7 @@ import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
+import type { FileHolds } from '../storage/disk/file-holds.ts';
 import type { DiskIndex } from '../storage/disk/index/disk-index.ts';
 import type { DiskLog } from '../storage/disk/log/disk-log.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -46,6 +47,7 @@ export interface VerifiedStorage {
 
 interface VerifiedDirectory {
   readonly log: DiskLog;
+  readonly holds: FileHolds;
   readonly index: DiskIndex;
 }
 
@@ -93,13 +95,13 @@ export class Verifier {
   }
 
   /** Verifies what is on disk up to the committed position, and compares memory with it. */
-  async #verifyDirectory({ log, index }: VerifiedDirectory, findings: Findings): Promise<StoredVerdict> {
+  async #verifyDirectory({ log, index, holds }: VerifiedDirectory, findings: Findings): Promise<StoredVerdict> {
     const { verifyStored } = await import('./disk/verify-stored.ts');
     const { registry, primary } = this.#parts;
     const keepsValues = primary === undefined;
     const through = await this.#settled(findings.signal);
-    // Keeps retention from releasing what is about to be read.
-    const view = this.#storage.past.at(this.#storage.past.first);
+    // Retention waits before it removes the base file and the files of the log that are about to be read.
+    const release = holds.hold();
     const pinned = index.pin();
     try {
       return await verifyStored(
@@ -112,7 +114,7 @@ export class Verifier {
       );
     } finally {
       await pinned?.close();
-      view.release?.();
+      release();
     }
   }
 

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import type { AgentContextCache } from '../../src/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -66,6 +68,43 @@ describe('verify while writers continue', () => {
       expect(report.notes).toEqual([]);
     }
     await writer.stop();
+  });
+
+  it('is waited for by a compaction, which then removes what was verified', async () => {
+    const dataDir = await tempDir('compacted');
+    const cache = await open({ dataDir, log: { keepUpdates: 200 } });
+    await fill(cache);
+    // The old positions are unreadable then, but base and log still hold everything.
+    await vi.waitFor(() => expect(cache.health().retention.begin).toBeGreaterThan(1_000), { timeout: 30_000 });
+    await cache.synced();
+    const events: string[] = [];
+    let compacted: Promise<unknown> | undefined;
+    const report = await cache.verify({
+      onProgress: () => {
+        compacted ??= cache.compact({ keepUpdates: 10 }).then(() => events.push('compacted'));
+      },
+    });
+    events.push('verified');
+    expect(told(report.problems)).toEqual([]);
+    expect(report.checked.updates).toBe(cache.position);
+    await compacted;
+    expect(events).toEqual(['verified', 'compacted']);
+    const after = await cache.verify();
+    expect(told(after.problems)).toEqual([]);
+    expect(after.checked.updates).toBeLessThan(100);
+    expect(after.digest).toBe(report.digest);
+  });
+
+  it('reports a base file that was removed meanwhile as temporary', async () => {
+    const dataDir = await tempDir('gone');
+    const cache = await open({ dataDir });
+    await fill(cache);
+    await cache.compact({ keepUpdates: 10 });
+    await rm(join(dataDir, 'db', 'base'), { recursive: true });
+    await expect(cache.verify()).rejects.toMatchObject({
+      code: 'LOG_UNAVAILABLE',
+      message: expect.stringMatching(/Try again/),
+    });
   });
 
   it('stops when its signal aborts, and delays nothing', async () => {

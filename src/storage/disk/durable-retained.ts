@@ -5,6 +5,7 @@ import { TimeSlice } from '../../core/time-slice.ts';
 import type { Holder, Retained, RetentionBounds } from '../retained.ts';
 import { writeBase } from './base/base-file.ts';
 import type { DurablePast } from './durable-past.ts';
+import { FileHolds } from './file-holds.ts';
 import type { DiskIndex } from './index/disk-index.ts';
 import type { StateTable } from './index/state/state-table.ts';
 import type { DiskLog } from './log/disk-log.ts';
@@ -22,13 +23,21 @@ export class DurableRetained implements Retained {
   readonly #table: StateTable;
   readonly #past: DurablePast;
   readonly #clock: Clock;
+  readonly #holds: FileHolds;
 
-  constructor(log: DiskLog, index: DiskIndex, past: DurablePast, clock: Clock = systemClock) {
+  constructor(
+    log: DiskLog,
+    index: DiskIndex,
+    past: DurablePast,
+    clock: Clock = systemClock,
+    holds: FileHolds = new FileHolds(),
+  ) {
     this.#log = log;
     this.#index = index;
     this.#table = index.table;
     this.#past = past;
     this.#clock = clock;
+    this.#holds = holds;
   }
 
   get begin(): number {
@@ -76,7 +85,8 @@ export class DurableRetained implements Retained {
 
   /**
    * Makes the old positions unreadable first. Files of the log are removed only when that frees enough to pay for a base
-   * file, or if `wholly` is true: the index then stops referring to them, and the base takes their place.
+   * file, or if `wholly` is true: the index then stops referring to them, and the base takes their place. Waits for the
+   * readers of the files.
    */
   async trim(position: number, wholly: boolean, signal: AbortSignal): Promise<void> {
     const log = this.#log;
@@ -91,6 +101,7 @@ export class DurableRetained implements Retained {
     await log.sync();
     const namespaces = this.#namespaces(position, generation, signal);
     await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
+    await this.#holds.free(signal);
     await log.release(position, wholly);
   }
 

@@ -4,7 +4,14 @@ import { baseName, readBase } from '../../storage/disk/base/base-file.ts';
 import type { Files } from '../../storage/disk/files.ts';
 import { decodeNote, NOTE } from '../../storage/disk/log/frame.ts';
 import { isDamage, walkFrames } from '../../storage/disk/log/frame-walk.ts';
-import { type Flaw, type Walked, type WalkSettings, walkLog } from '../../storage/disk/log/log-walk.ts';
+import {
+  type Flaw,
+  isMissing,
+  released,
+  type Walked,
+  type WalkSettings,
+  walkLog,
+} from '../../storage/disk/log/log-walk.ts';
 import type { LoggedUpdate } from '../../storage/disk/log/logged-update.ts';
 import { type Note, Notes } from '../../storage/disk/log/notes.ts';
 import { loggedUpdatesOf } from '../../storage/disk/log/update-record.ts';
@@ -59,6 +66,7 @@ export class LogCheck {
       if (log === undefined || !this.isWhole) return this.#lose();
       for await (const namespace of readBase(files, directory, { log, position: base })) this.#fold.put(namespace);
     } catch (error) {
+      if (this.#parts.through !== undefined && isMissing(error)) throw released(file, error);
       this.#lose();
       if (this.#isFirst) this.#findings.addError('base', { file }, error);
     }

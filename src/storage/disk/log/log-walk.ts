@@ -79,6 +79,19 @@ export function* walkLog(files: Files, settings: WalkSettings): Generator<Walked
   }
 }
 
+/** Returns whether an error of reading a file means that it does not exist. */
+export function isMissing(thrown: unknown): boolean {
+  const { code, cause } = toError(thrown) as NodeJS.ErrnoException;
+  return code === 'ENOENT' || (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
+
+/** Creates the error for a file of a directory in use that was removed while it was being read. */
+export function released(file: string, cause: unknown): ContextCacheError {
+  return new ContextCacheError('LOG_UNAVAILABLE', `${file} was released while it was being read. Try again.`, {
+    cause,
+  });
+}
+
 /** Checks one file of the log. */
 class FileWalk {
   /** Position of the next update. */
@@ -105,11 +118,9 @@ class FileWalk {
 
   /** Creates a flaw of an error of the file system. */
   failed(thrown: unknown, isInUse: boolean): Flaw {
-    const cause = toError(thrown);
-    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    if (!isMissing || !isInUse) return this.flaw(isMissing ? 'is missing' : `cannot be read: ${cause.message}`);
-    const message = `${this.#file} was released while it was being read. Try again.`;
-    throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause });
+    const isGone = isMissing(thrown);
+    if (isGone && isInUse) throw released(this.#file, thrown);
+    return this.flaw(isGone ? 'is missing' : `cannot be read: ${toError(thrown).message}`);
   }
 
   *take(item: Frame | Damage): Generator<Walked | Flaw> {
