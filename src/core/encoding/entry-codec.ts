@@ -45,7 +45,7 @@ export function encodeEntry(entry: EntryRecord): StoredEntry {
   writer.value(agent);
   writer.number(bytes);
   const given: unknown = value;
-  if (given instanceof EncodedValue) writer.rawPart(given.bytes, given.start, given.end);
+  if (given instanceof EncodedValue) writer.raw(given.bytes.subarray(given.start, given.end));
   else if (value !== undefined) writer.value(value);
   return { expiresAt, bytes: writer.end() };
 }
@@ -65,7 +65,7 @@ export function decodeEntry(stored: StoredEntry): EntryRecord {
   };
 }
 
-/** As {@link decodeEntry}, but leaves the value encoded. */
+/** Decodes everything but the value. See {@link decodeEntry}. */
 export function decodeAround({ expiresAt, bytes: stored }: StoredEntry): EntryRecord {
   const from = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
   reader.begin(from);

@@ -147,29 +147,6 @@ export class MessageWriter {
     this.#at += value.length;
   }
 
-  /** Writes a part of bytes that is MessagePack already. */
-  rawPart(from: Buffer, start: number, end: number): void {
-    this.#ensure(end - start);
-    from.copy(this.#bytes, this.#at, start, end);
-    this.#at += end - start;
-  }
-
-  /** Writes the output of `write` as one {@link binary} piece. */
-  nested(write: () => void): void {
-    this.#ensure(0);
-    const start = this.#at;
-    // A header for less than 256 bytes, which most are.
-    this.#at += 2;
-    write();
-    const length = this.#at - start - 2;
-    this.#ensure(0);
-    const header = length < 0x100 ? 2 : length < 0x10000 ? 3 : 5;
-    if (header > 2) this.#bytes.copyWithin(start + header, start + 2, this.#at);
-    this.#at = start;
-    this.#binaryHeader(length);
-    this.#at += length;
-  }
-
   /** Writes a JSON value, which may contain `Uint8Array`s. Skips properties that are `undefined`. */
   value(value: unknown): void {
     if (typeof value === 'string') this.text(value);

@@ -38,6 +38,11 @@ export class NumberColumn {
     if (chunk.taken === 0) this.#chunks[slot >> SLOT_BITS] = undefined;
   }
 
+  /** Sets the default. */
+  reset(slot: number): void {
+    this.set(slot, this.#default);
+  }
+
   /** Yields the slots whose number is not the default, in order. The column may change meanwhile. */
   *slots(): Generator<number> {
     for (let index = 0; index < this.#chunks.length; index += 1) {

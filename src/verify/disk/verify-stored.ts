@@ -28,7 +28,7 @@ export interface StoredParts {
   readonly through?: number | undefined;
   /** `false` if an external primary keeps the values. Default: as the index says. */
   readonly keepsValues?: boolean | undefined;
-  /** The records of the index; `undefined` if there are none. */
+  /** The records of the index; `undefined` if it is missing or unreadable. */
   readonly index: PinnedStorage | undefined;
   /** Set if there is an index that is not read, which has been reported: it is damaged, or it could not be tried. */
   readonly unread?: 'damaged' | 'untried' | undefined;

@@ -236,7 +236,6 @@ class Handle implements LevelStorage {
       ([key]) => compareNames(key, range.gte) >= 0 && compareNames(key, range.lt) < 0,
     );
     found.sort((a, b) => compareNames(a[0], b[0]));
-    if (range.reverse) found.reverse();
     await this.#trouble.delayed(this.#process, 3);
     for (const [key, value] of found.slice(0, range.limit)) yield [key, Buffer.from(value)];
   }

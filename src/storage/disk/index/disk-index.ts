@@ -29,7 +29,7 @@ export interface IndexableLog extends UpdateReader, TruthfulLog {
   sync(): Promise<void>;
 }
 
-/** What happens to an index. */
+/** An event in the life of an index. */
 export type IndexEvent =
   /** It is rebuilt from base and log. Reads are slower meanwhile. */
   | { readonly type: 'rebuilding'; readonly reason: string; readonly from: number; readonly to: number }
@@ -75,7 +75,7 @@ export class DiskIndex {
   #isBroken = true;
   /** Number of openings in a row that have failed. */
   #failures = 0;
-  /** Where the rebuilding that is going on ends. */
+  /** Position at which the present rebuilding ends; `undefined` if there is none. */
   #rebuildingTo: number | undefined;
   #isRebuildReported = false;
   #lost: (cause: Error) => void = () => {};
@@ -162,7 +162,7 @@ export class DiskIndex {
     return this.#call((names) => this.#host.trim(position, wholly, names));
   }
 
-  /** Pins the records of the index as they are now, for a long read. Returns `undefined` while there are none. */
+  /** Pins the records of the index as they are now, for a long read. Returns `undefined` while the index is not open. */
   pin(): PinnedStorage | undefined {
     const storage = this.#storage;
     return storage === undefined || !this.table.isReadable

@@ -7,7 +7,7 @@ const MOST_OPENINGS = 2;
 /** The same with progress. */
 const MOST_ENDINGS = 8;
 
-/** What is stored about the openings of an index since the last clean end. */
+/** The stored count of openings since the last clean end. */
 interface Openings {
   /** Number of openings. */
   readonly count: number;

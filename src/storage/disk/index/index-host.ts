@@ -8,7 +8,7 @@ import type { LevelStorage } from './leveldb/level-storage.ts';
 export interface IndexHost {
   /**
    * Opens the storage, or creates it, and resolves with it for the reads of the main thread. Nothing is written before
-   * the first other call, which starts a new index if the storage holds none of this format that is complete.
+   * the first other call, which starts a new index if the stored one is missing, incomplete or of another format.
    */
   open(): Promise<LevelStorage>;
   /** Folds in everything up to a position that is committed. `names` are the files of the log that hold it. */

@@ -64,7 +64,7 @@ export class IndexWriter {
     this.#progress = progress;
   }
 
-  /** Continues the index in the storage, or starts a new one with the base if there is none that is complete. */
+  /** Continues the index in the storage. If it is missing or incomplete, starts a new one with the base. */
   static async open(options: IndexWriterOptions): Promise<IndexWriter> {
     const [record] = await options.storage.getMany([PROGRESS_KEY]);
     const found = record && decodeProgress(record);

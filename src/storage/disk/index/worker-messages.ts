@@ -3,7 +3,7 @@ import type { IndexChange } from './index-change.ts';
 import { isDamage } from './index-errors.ts';
 import type { IndexTask } from './index-host.ts';
 
-/** What the thread of the index is started with. */
+/** The settings that the thread of the index is started with. */
 export interface WorkerSettings {
   /** Folder that holds the log. */
   readonly path: string;

@@ -14,8 +14,6 @@ export interface KeyRange {
 
 /** The keys to walk, and how. */
 export interface StorageRange extends KeyRange {
-  /** Starts with the last key. Default false. */
-  readonly reverse?: boolean;
   /** Greatest number of entries. Default: all. */
   readonly limit?: number;
 }
@@ -90,9 +88,6 @@ export const openLevel: OpenStorage = async (location) => {
         unswept = 0;
         void files.sweep();
       }
-      const [only] = writes;
-      // The usual case for a group of the log. A batch of one write takes one and a half times as long.
-      if (writes.length === 1 && only?.type === 'put') return turns.take(() => db.put(only.key, only.value, { sync }));
       if (writes.length <= MANY_WRITES) return turns.take(() => db.batch([...writes], { sync }));
       const batch = db.batch();
       try {
@@ -158,7 +153,7 @@ export class WriteTurns {
   }
 }
 
-/** As LevelDB reports a snapshot whose handle is closed. */
+/** Creates the error that LevelDB reports for a snapshot whose handle is closed. */
 function snapshotGone(): Error {
   const error = new Error('The snapshot was taken of a handle that is closed.');
   return Object.assign(error, { code: 'LEVEL_SNAPSHOT_NOT_OPEN' });

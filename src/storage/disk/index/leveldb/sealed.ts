@@ -44,7 +44,7 @@ export function unseal(bytes: Uint8Array, what: () => string): unknown {
   }
 }
 
-/** Creates the error for a record of the index that is not as it was written. The index is then rebuilt. */
+/** Creates the error for damage of the index, which is then rebuilt. */
 export function corrupt(problem: string, cause?: unknown): ContextCacheError {
   const options = cause === undefined ? undefined : { cause };
   return new ContextCacheError('LOG_CORRUPT', `${problem}. The index is derived from the log and is rebuilt.`, options);

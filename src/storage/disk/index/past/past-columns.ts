@@ -20,6 +20,10 @@ export class PastColumns {
   readonly #firstFrame = new NumberColumn();
   /** The only birth of a namespace that has nothing in `#rarely`. */
   readonly #born = new NumberColumn();
+  readonly #columns = [
+    ...[this.#count, this.#last, this.#frames, this.#framedAt, this.#weight],
+    ...[this.#firstChunk, this.#firstFrame, this.#born],
+  ];
   readonly #rarely = new Map<number, Rarely>();
 
   constructor(names: NameTable) {
@@ -97,14 +101,7 @@ export class PastColumns {
   }
 
   #forget(slot: number): void {
-    this.#count.set(slot, 0);
-    this.#last.set(slot, 0);
-    this.#frames.set(slot, 0);
-    this.#framedAt.set(slot, 0);
-    this.#weight.set(slot, 0);
-    this.#firstChunk.set(slot, 0);
-    this.#firstFrame.set(slot, 0);
-    this.#born.set(slot, 0);
+    for (const column of this.#columns) column.reset(slot);
     this.#rarely.delete(slot);
   }
 }

@@ -19,6 +19,7 @@ export class StateColumns {
   /** `Infinity`: never. */
   readonly #nextExpiryAt = new NumberColumn(Number.POSITIVE_INFINITY);
   readonly #digests = new DigestColumn();
+  readonly #columns = [this.#version, this.#position, this.#count, this.#bytes, this.#pages, this.#nextExpiryAt];
 
   constructor(names: NameTable) {
     this.#names = new NameSet(names);
@@ -88,12 +89,7 @@ export class StateColumns {
   }
 
   #forget(slot: number): void {
-    this.#version.set(slot, 0);
-    this.#position.set(slot, 0);
-    this.#count.set(slot, 0);
-    this.#bytes.set(slot, 0);
-    this.#pages.set(slot, 1);
-    this.#nextExpiryAt.set(slot, Number.POSITIVE_INFINITY);
+    for (const column of this.#columns) column.reset(slot);
   }
 }
 

@@ -45,7 +45,7 @@ export class StateTable implements StateSource {
   #storage: LevelStorage | undefined;
   #view: StorageSnapshot | undefined;
   #isLoaded = false;
-  /** `true` once a record was not as it was written: no other one is trusted until the index is rebuilt. */
+  /** `true` once a damaged record was found: no other one is trusted until the index is rebuilt. */
   #isDistrusted = false;
   #generation = 0;
   /** Positions before this one are unreadable at once, before that is stored. */
@@ -96,7 +96,7 @@ export class StateTable implements StateSource {
     return this.#isLoaded;
   }
 
-  /** Increases when the index is read anew, or discarded: it may then have numbered updates anew. */
+  /** Increases when the index is read again or discarded, because the ordinals of updates may have changed. */
   get generation(): number {
     return this.#generation;
   }
