@@ -1,5 +1,8 @@
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { DurablePast } from '../../../src/storage/disk/durable-past.ts';
+import { openLevel } from '../../../src/storage/disk/index/leveldb/level-storage.ts';
+import { chunkKey } from '../../../src/storage/disk/index/records/past-records.ts';
 import { openIndex } from '../../support/index.ts';
 import { someSets } from '../../support/log.ts';
 
@@ -44,3 +47,25 @@ for (const isHeld of [true, false]) {
     expect(() => log.checksumAt(1)).toThrow(isClosed);
   });
 }
+
+it('reads the log if a record of the past is of an earlier state', async () => {
+  const first = await openIndex();
+  await first.take(someSets(3));
+  await first.close();
+  const location = join(first.dataDir, 'db/index');
+  const before = await openLevel(location);
+  const value = before.getSync(chunkKey('n', 0)) as Uint8Array;
+  await before.close();
+  const later = await openIndex(first.dataDir);
+  await later.take(someSets(3, 4));
+  await later.close();
+  const harmed = await openLevel(location);
+  await harmed.batch([{ type: 'put', key: chunkKey('n', 0), value }], true);
+  await harmed.close();
+  const { log, table, events, close } = await openIndex(first.dataDir);
+  const past = new DurablePast(table, log);
+  const versions = Array.from({ length: 6 }, (_, index) => past.at(index + 1).state('n')?.version);
+  expect(versions).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(events).toMatchObject([{ type: 'failed', cause: { message: expect.stringContaining('has a gap') } }]);
+  await close();
+});

@@ -66,10 +66,8 @@ export class PastReader {
   /** Returns the number of the namespace's updates at or before the position. */
   countAt({ name, count, last, firstChunk }: PastSummary, position: number, chunks: ChunkReader): number {
     if (position >= last) return count;
-    return firstWhere(firstChunk * CHUNK_UPDATES, count, (ordinal) => {
-      const at = chunks.of(name, ordinal).positions[ordinal % CHUNK_UPDATES];
-      return at === undefined || at > position;
-    });
+    // A record of an earlier state lacks later positions, which must not look like a shorter past.
+    return firstWhere(firstChunk * CHUNK_UPDATES, count, (each) => this.positionAt(name, each, chunks) > position);
   }
 
   /** Returns the last frame or keyframe that contains at most `count` updates. */
