@@ -167,7 +167,10 @@ async function openIndex(parts: StoredParts, findings: Findings): Promise<Opened
   const misfit = misfitIn(parts, progress);
   if (misfit === undefined) return { check: new IndexCheck(index, progress, names.base, findings) };
   if (!misfit.isAhead) return absent(misfit.reason);
-  findings.add('log', { file: 'db/log', position: progress.checkpoint }, misfit.reason);
+  // A log without a file is reported as such.
+  if (names.firsts.length > 0) {
+    findings.add('log', { file: 'db/log', position: progress.checkpoint }, misfit.reason);
+  }
   return { isAhead: true };
 }
 
