@@ -1,11 +1,9 @@
 import type { EntryRecord } from '../namespace-state.ts';
 import type { JsonValue } from '../value.ts';
-import { decode, freezeDeep } from './codec.ts';
-import { MessageReader } from './message-reader.ts';
+import { reader } from './codec.ts';
 import { MessageWriter } from './message-writer.ts';
 
 const writer = new MessageWriter();
-const reader = new MessageReader();
 
 /**
  * A value that is still encoded: a part of `bytes`. It takes the place of the value where entries are moved and nothing
@@ -52,21 +50,15 @@ export function encodeEntry(entry: EntryRecord): StoredEntry {
 
 /** Decodes what {@link encodeEntry} returned. */
 export function decodeEntry(stored: StoredEntry): EntryRecord {
-  const fields = decode(stored.bytes) as [number, number, number, string | null, number, JsonValue?];
-  const [version, createdAt, age, agent, bytes, value] = fields;
-  return {
-    value: fields.length < 6 ? undefined : freezeDeep(value),
-    version,
-    createdAt,
-    updatedAt: createdAt + age,
-    expiresAt: stored.expiresAt,
-    agent,
-    bytes,
-  };
+  return entryOf(stored, () => reader.value(true) as JsonValue);
 }
 
 /** Decodes everything but the value. See {@link decodeEntry}. */
-export function decodeAround({ expiresAt, bytes: stored }: StoredEntry): EntryRecord {
+export function decodeAround(stored: StoredEntry): EntryRecord {
+  return entryOf(stored, (bytes) => new EncodedValue(bytes, reader.at, bytes.length).asValue);
+}
+
+function entryOf({ expiresAt, bytes: stored }: StoredEntry, valueIn: (bytes: Buffer) => JsonValue): EntryRecord {
   const from = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength);
   reader.begin(from);
   const fields = reader.array();
@@ -75,6 +67,6 @@ export function decodeAround({ expiresAt, bytes: stored }: StoredEntry): EntryRe
   const updatedAt = createdAt + reader.number();
   const agent = reader.textOrNull();
   const bytes = reader.number();
-  const value = fields < 6 ? undefined : new EncodedValue(from, reader.at, from.length).asValue;
+  const value = fields < 6 ? undefined : valueIn(from);
   return { value, version, createdAt, updatedAt, expiresAt, agent, bytes };
 }

@@ -1,12 +1,14 @@
+import { setOwn } from '../value.ts';
+
 /** Number of strings that are kept to be returned again; a power of two. */
 const KEPT_STRINGS = 16_384;
 /** Greatest length of a string that is kept, in bytes. */
 const SHORT_STRING = 64;
 
 /**
- * Reads MessagePack piece by piece, in the form that `MessageWriter` writes. Values that are not needed are skipped
- * without being decoded. Returns the same string object for repeated short strings, which saves most of the memory of
- * updates that are read in bulk.
+ * Reads MessagePack piece by piece: what `MessageWriter` writes, and the other forms of JSON values that other encoders
+ * choose. Values that are not needed are skipped without being decoded. Returns the same string object for repeated short
+ * strings, which saves most of the memory of updates that are read in bulk.
  *
  * @throws {RangeError} if the bytes do not have the form.
  */
@@ -38,7 +40,80 @@ export class MessageReader {
   number(): number {
     const first = this.#byte();
     if (first < 0x80) return first;
+    return first >= 0xe0 ? first - 0x100 : this.#longNumber(first);
+  }
+
+  /** Reads a number or `null`. */
+  numberOrNull(): number | null {
+    return this.#isNil() ? null : this.number();
+  }
+
+  text(): string {
+    return this.#text(this.#textLength());
+  }
+
+  /** Reads a string or `null`. */
+  textOrNull(): string | null {
+    return this.#isNil() ? null : this.text();
+  }
+
+  /**
+   * Reads one value, which may contain opaque bytes: these are a part of the message, not a copy. Objects and arrays are
+   * frozen if `frozen`.
+   */
+  value(frozen: boolean): unknown {
+    const first = this.#byte();
+    if (first < 0x80) return first;
+    if (first < 0x90) return this.#object(first & 0x0f, frozen);
+    if (first < 0xa0) return this.#items(first & 0x0f, frozen);
+    if (first < 0xc0) return this.#text(first & 0x1f);
     if (first >= 0xe0) return first - 0x100;
+    switch (first) {
+      case 0xc0:
+        return null;
+      case 0xc2:
+        return false;
+      case 0xc3:
+        return true;
+      case 0xc4:
+        return this.#binary(this.#byte());
+      case 0xc5:
+        return this.#binary(this.#uint(2));
+      case 0xc6:
+        return this.#binary(this.#uint(4));
+      case 0xd9:
+        return this.#text(this.#byte());
+      case 0xda:
+        return this.#text(this.#uint(2));
+      case 0xdb:
+        return this.#text(this.#uint(4));
+      case 0xdc:
+        return this.#items(this.#uint(2), frozen);
+      case 0xdd:
+        return this.#items(this.#uint(4), frozen);
+      case 0xde:
+        return this.#object(this.#uint(2), frozen);
+      case 0xdf:
+        return this.#object(this.#uint(4), frozen);
+      default:
+        return this.#longNumber(first);
+    }
+  }
+
+  #items(count: number, frozen: boolean): readonly unknown[] {
+    const items: unknown[] = [];
+    for (let i = 0; i < count; i += 1) items.push(this.value(frozen));
+    return frozen ? Object.freeze(items) : items;
+  }
+
+  #object(count: number, frozen: boolean): object {
+    const object: Record<string, unknown> = {};
+    for (let i = 0; i < count; i += 1) setOwn(object, this.text(), this.value(frozen));
+    return frozen ? Object.freeze(object) : object;
+  }
+
+  /** Reads the number behind its first byte. */
+  #longNumber(first: number): number {
     switch (first) {
       case 0xcc:
         return this.#byte();
@@ -52,30 +127,27 @@ export class MessageReader {
         return (this.#uint(2) << 16) >> 16;
       case 0xd2:
         return this.#uint(4) | 0;
+      case 0xca:
+        return this.#bytes.readFloatBE(this.#taken(4));
       case 0xcb:
-        this.#at += 8;
-        return this.#bytes.readDoubleBE(this.#at - 8);
+        return this.#bytes.readDoubleBE(this.#taken(8));
+      case 0xcf:
+        return Number(this.#bytes.readBigUInt64BE(this.#taken(8)));
+      case 0xd3:
+        return Number(this.#bytes.readBigInt64BE(this.#taken(8)));
       default:
         throw unexpected(first);
     }
   }
 
-  /** Reads a number or `null`. */
-  numberOrNull(): number | null {
-    return this.#isNil() ? null : this.number();
+  #binary(length: number): Uint8Array {
+    const start = this.#taken(length);
+    return this.#bytes.subarray(start, this.#at);
   }
 
-  text(): string {
-    const length = this.#textLength();
-    const start = this.#at;
-    this.#at += length;
-    if (this.#at > this.#bytes.length) throw new RangeError('The message ends within a string');
+  #text(length: number): string {
+    const start = this.#taken(length);
     return length <= SHORT_STRING ? this.#short(start, this.#at) : this.#bytes.toString('utf8', start, this.#at);
-  }
-
-  /** Reads a string or `null`. */
-  textOrNull(): string | null {
-    return this.#isNil() ? null : this.text();
   }
 
   /** Skips one value. */
@@ -111,10 +183,13 @@ export class MessageReader {
       case 0xcd:
       case 0xd1:
         return this.#pass(2);
+      case 0xca:
       case 0xce:
       case 0xd2:
         return this.#pass(4);
       case 0xcb:
+      case 0xcf:
+      case 0xd3:
         return this.#pass(8);
       case 0xdc:
         return this.#uint(2);
@@ -178,10 +253,16 @@ export class MessageReader {
   }
 
   #uint(bytes: 2 | 4): number {
-    this.#at += bytes;
-    if (this.#at > this.#bytes.length) throw new RangeError('The message ends too early');
-    const at = this.#at - bytes;
+    const at = this.#taken(bytes);
     return bytes === 2 ? this.#bytes.readUInt16BE(at) : this.#bytes.readUInt32BE(at);
+  }
+
+  /** Moves on by this many bytes and returns the index of the first. */
+  #taken(count: number): number {
+    const start = this.#at;
+    this.#at = start + count;
+    if (this.#at > this.#bytes.length) throw new RangeError('The message ends too early');
+    return start;
   }
 }
 

@@ -1,4 +1,4 @@
-import { decode, freezeDeep } from '../../core/encoding/codec.ts';
+import { reader } from '../../core/encoding/codec.ts';
 import { MessageWriter } from '../../core/encoding/message-writer.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
 import type { JsonValue } from '../../core/value.ts';
@@ -61,12 +61,19 @@ export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
   return writer.end();
 }
 
-type Row = [string, number, number, number, number | null, string | null, number, JsonValue?];
-
 /** Puts the entries of a part into `entries`, values deep-frozen. An entry that comes twice is the same both times. */
 export function decodePart(part: Uint8Array, entries: Map<string, EntryRecord>): void {
-  for (const row of decode(part) as Row[]) {
-    const [key, version, createdAt, updatedAt, expiresAt, agent, bytes, value] = row;
-    entries.set(key, { value: freezeDeep(value), version, createdAt, updatedAt, expiresAt, agent, bytes });
+  reader.begin(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
+  for (let left = reader.array(); left > 0; left -= 1) {
+    const fields = reader.array();
+    const key = reader.text();
+    const version = reader.number();
+    const createdAt = reader.number();
+    const updatedAt = reader.number();
+    const expiresAt = reader.numberOrNull();
+    const agent = reader.textOrNull();
+    const bytes = reader.number();
+    const value = fields < 8 ? undefined : (reader.value(true) as JsonValue);
+    entries.set(key, { value, version, createdAt, updatedAt, expiresAt, agent, bytes });
   }
 }

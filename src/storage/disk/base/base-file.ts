@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { decodeEach, freezeDeep } from '../../../core/encoding/codec.ts';
+import { reader } from '../../../core/encoding/codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import type { EntryRecord } from '../../../core/namespace-state.ts';
 import type { JsonValue } from '../../../core/value.ts';
@@ -104,8 +104,6 @@ function writeEntry(to: MessageWriter, key: string, entry: EntryRecord): void {
   if (value !== undefined) to.value(value);
 }
 
-type Row = readonly [string, number, number, number, ...unknown[]];
-
 /**
  * Reads the namespaces of a base file.
  *
@@ -133,8 +131,8 @@ export function* readBaseSync(
       continue;
     }
     for (const row of rowsOf(frame, path)) {
-      if (row.length > 4) {
-        open?.entries.push(entryOf(row));
+      if ('entry' in row) {
+        open?.entries.push(row.entry);
         continue;
       }
       if (open !== undefined) {
@@ -167,30 +165,35 @@ function closed(
   throw corrupt(`${path} has ${open.entries.length} entries of a namespace instead of ${open.due}`);
 }
 
-function entryOf(row: readonly unknown[]): [string, EntryRecord] {
-  const [key, version, createdAt, updatedAt, agent, expiresAt, bytes, value] = row as [
-    string,
-    number,
-    number,
-    number,
-    string | null,
-    number | null,
-    number,
-    JsonValue?,
-  ];
-  const kept = row.length < 8 ? undefined : freezeDeep(value);
-  return [key, { value: kept, version, createdAt, updatedAt, expiresAt, agent, bytes }];
-}
+/** The start of a namespace, or an entry of the one that started last. */
+type Row =
+  | readonly [name: string, version: number, changed: number, due: number]
+  | { readonly entry: [string, EntryRecord] };
 
 function rowsOf({ payload, count, offset }: Frame, path: string): Row[] {
   const rows: Row[] = [];
   try {
-    decodeEach(payload, (row) => void rows.push(row as Row));
+    reader.begin(payload);
+    while (reader.at < payload.length) rows.push(readRow());
   } catch (cause) {
     throw corrupt(`${path} cannot be decoded at byte ${offset}`, cause);
   }
   if (rows.length !== count) throw corrupt(`${path} has ${rows.length} records at byte ${offset} instead of ${count}`);
   return rows;
+}
+
+function readRow(): Row {
+  const fields = reader.array();
+  const name = reader.text();
+  const version = reader.number();
+  if (fields === 4) return [name, version, reader.number(), reader.number()];
+  const createdAt = reader.number();
+  const updatedAt = reader.number();
+  const agent = reader.textOrNull();
+  const expiresAt = reader.numberOrNull();
+  const bytes = reader.number();
+  const value = fields < 8 ? undefined : (reader.value(true) as JsonValue);
+  return { entry: [name, { value, version, createdAt, updatedAt, expiresAt, agent, bytes }] };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { decode } from '../../../core/encoding/codec.ts';
+import { decodeValue } from '../../../core/encoding/codec.ts';
 import { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import { corrupt } from '../corrupt.ts';
 
@@ -95,7 +95,7 @@ export function claimedLength(bytes: Buffer, index: number): number | undefined 
 /** Decodes the note in a frame. */
 export function decodeNote(frame: Frame, what: () => string): Readonly<Record<string, unknown>> {
   try {
-    return decode(frame.payload) as Readonly<Record<string, unknown>>;
+    return decodeValue(frame.payload) as unknown as Readonly<Record<string, unknown>>;
   } catch (cause) {
     throw corrupt(`${what()} cannot be decoded`, cause);
   }

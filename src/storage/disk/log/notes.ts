@@ -1,4 +1,3 @@
-import { freezeDeep } from '../../../core/encoding/codec.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import type { ConfigStore } from '../../config-store.ts';
 
@@ -50,7 +49,7 @@ export class Notes {
   take({ begin, checkpoints = {}, settings = {} }: Note): void {
     if (begin !== undefined) this.#begin = begin;
     for (const [name, position] of Object.entries(checkpoints)) put(this.checkpoints, name, position);
-    for (const [name, value] of Object.entries(settings)) put(this.settings, name, freezeDeep(value));
+    for (const [name, value] of Object.entries(settings)) put(this.settings, name, value);
   }
 
   raiseBegin(position: number): void {

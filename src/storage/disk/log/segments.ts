@@ -4,10 +4,9 @@ import { closed } from '../../log-errors.ts';
 import { corrupt } from '../corrupt.ts';
 import type { Files } from '../files.ts';
 import type { Frame } from './frame.ts';
-import { readLocated } from './located-updates.ts';
 import type { LocatedUpdate, LoggedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
 import { firstOf, Segment } from './segment.ts';
-import { decodeUpdate, loggedUpdatesOf, updatesOf } from './update-record.ts';
+import { decodeUpdate, locatedUpdatesOf, loggedUpdatesOf, updatesOf } from './update-record.ts';
 
 /** The location of a frame. */
 export interface Mark {
@@ -89,9 +88,7 @@ export class Segments implements UpdateReader {
   read(from: number, to: number): Update[] {
     const updates: Update[] = [];
     for (const frame of this.#frames(from, to)) {
-      for (const update of updatesOf(frame)) {
-        if (update.position >= from && update.position <= to) updates.push(update);
-      }
+      for (const update of updatesOf(frame, from, to)) updates.push(update);
     }
     this.#check(updates[0]?.position, updates.length, updates.at(-1)?.position, from);
     return updates;
@@ -110,9 +107,7 @@ export class Segments implements UpdateReader {
   readLogged(from: number, to: number): LoggedUpdate[] {
     const logged: LoggedUpdate[] = [];
     for (const frame of this.#frames(from, to)) {
-      for (const each of loggedUpdatesOf(frame)) {
-        if (each.update.position >= from && each.update.position <= to) logged.push(each);
-      }
+      for (const each of loggedUpdatesOf(frame, from, to)) logged.push(each);
     }
     this.#check(logged[0]?.update.position, logged.length, logged.at(-1)?.update.position, from);
     return logged;
@@ -121,7 +116,9 @@ export class Segments implements UpdateReader {
   /** Returns the same updates as {@link Segments.readLogged}, without decoding their values. */
   readLocated(from: number, to: number): LocatedUpdate[] {
     const located: LocatedUpdate[] = [];
-    for (const frame of this.#frames(from, to)) readLocated(frame, from, to, located);
+    for (const frame of this.#frames(from, to)) {
+      for (const each of locatedUpdatesOf(frame, from, to)) located.push(each);
+    }
     this.#check(located[0]?.position, located.length, located.at(-1)?.position, from);
     return located;
   }

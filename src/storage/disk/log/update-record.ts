@@ -1,39 +1,31 @@
 import { crc32 } from 'node:zlib';
-import { decode, decodeEach, freezeDeep } from '../../../core/encoding/codec.ts';
+import { reader } from '../../../core/encoding/codec.ts';
+import { EncodedValue } from '../../../core/encoding/entry-codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt } from '../corrupt.ts';
-import type { Frame } from './frame.ts';
-import { FRAME_HEADER } from './frame.ts';
-import type { LoggedUpdate, UpdateLocation } from './logged-update.ts';
+import { FRAME_HEADER, type Frame } from './frame.ts';
+import type { LocatedUpdate, LoggedUpdate, UpdateLocation } from './logged-update.ts';
 
 /** Code of a drop, after those of the six operations. */
-export const DROP = OPERATIONS.length;
+const DROP = OPERATIONS.length;
 /** Operations by code. The order is part of the format. The last one is a `clear_namespace` that drops. */
-export const OPERATION_OF_CODE: readonly Operation[] = [...OPERATIONS, 'clear_namespace'];
+const OPERATION_OF_CODE: readonly Operation[] = [...OPERATIONS, 'clear_namespace'];
 const CODES = new Map<Operation, number>(OPERATIONS.map((operation, code) => [operation, code]));
 
-/** Fields of an update in the log. */
-type Fields = readonly [
-  namespace: string,
-  version: number,
-  code: number,
-  key: string | null,
-  value: JsonValue,
-  at: number,
-  agent: string | null,
-  expiresAt: number | null,
-  replaced: number,
-  bytes: number,
-];
+/** Number of fields of an update in the log. */
+const FIELDS = 10;
+
+/** What is needed of a frame to read its updates. */
+type Records = Pick<Frame, 'payload' | 'position' | 'count'>;
 
 /**
  * Writes an update as an array of its fields, without its position. It is complete in itself, so that it can be read
  * without what is around it.
  */
 export function writeUpdate(to: MessageWriter, update: Update): void {
-  to.array(10);
+  to.array(FIELDS);
   to.text(update.namespace);
   to.number(update.version);
   to.number(update.drop ? DROP : (CODES.get(update.operation) as number));
@@ -47,53 +39,134 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
 }
 
 /**
- * Decodes the updates of a frame.
+ * Decodes the updates of a frame from position `from` to `to`.
  *
  * @throws {ContextCacheError} `LOG_CORRUPT` naming the position.
  */
-export function updatesOf(frame: Frame): Update[] {
+export function updatesOf(frame: Records, from = 0, to = Number.POSITIVE_INFINITY): Update[] {
   const updates: Update[] = [];
-  each(frame, (fields) => updates.push(updateOf(fields, frame.position + updates.length)));
+  each(frame, from, to, (position) => updates.push(readUpdate(position)));
   return updates;
 }
 
-/** Decodes the updates of a frame and says where each lies. */
-export function loggedUpdatesOf(frame: Frame): LoggedUpdate[] {
+/** As {@link updatesOf}, and says where each lies. */
+export function loggedUpdatesOf(frame: Frame, from = 0, to = Number.POSITIVE_INFINITY): LoggedUpdate[] {
   const logged: LoggedUpdate[] = [];
-  each(frame, (fields, start, end) => {
-    const checksum = crc32(frame.payload.subarray(start, end));
-    const location = { offset: frame.offset + FRAME_HEADER + start, length: end - start, checksum };
-    logged.push({ update: updateOf(fields, frame.position + logged.length), location });
+  each(frame, from, to, (position) => {
+    const start = reader.at;
+    const update = readUpdate(position);
+    const checksum = checksumOf(frame.payload, start, reader.at);
+    const location = { offset: frame.offset + FRAME_HEADER + start, length: reader.at - start, checksum };
+    logged.push({ update, location });
   });
   return logged;
 }
 
-function each({ payload, position, count }: Frame, take: (fields: Fields, start: number, end: number) => void): void {
-  let taken: number;
-  try {
-    taken = decodeEach(payload, (fields, start, end) => take(fields as Fields, start, end));
-  } catch (cause) {
-    throw corrupt(`The updates at position ${position} of the log cannot be decoded`, cause);
-  }
-  if (taken !== count) throw corrupt(`The log has ${taken} updates at position ${position} instead of ${count}`);
+/** As {@link updatesOf}, with values that are not decoded: most of them are replaced before anything reads them. */
+export function locatedUpdatesOf(frame: Frame, from: number, to: number): LocatedUpdate[] {
+  const located: LocatedUpdate[] = [];
+  each(frame, from, to, (position) => located.push(readLocated(frame, position)));
+  return located;
 }
 
 /** Decodes the update at a position from its bytes. */
-export function decodeUpdate(bytes: Buffer, position: number, { checksum }: UpdateLocation): Update {
-  if (crc32(bytes) !== checksum)
+export function decodeUpdate(payload: Buffer, position: number, { checksum }: UpdateLocation): Update {
+  if (crc32(payload) !== checksum)
     throw corrupt(`The update at position ${position} of the log does not match its checksum`);
-  return updateOf(decode(bytes) as Fields, position);
+  return updatesOf({ payload, position, count: 1 })[0] as Update;
 }
 
-function updateOf(fields: Fields, position: number): Update {
-  const [namespace, version, code, key, value, at, agent, expiresAt, replaced, bytes] = fields;
-  const operation = OPERATION_OF_CODE[code];
-  if (operation === undefined) throw corrupt(`The update at position ${position} of the log has an unknown operation`);
-  const update = createUpdate({
-    ...{ namespace, version, operation, key, at, agent, expiresAt, replaced, bytes },
-    value: freezeDeep(value),
-    drop: code === DROP,
-  });
+/** Calls `read` at the start of each update of a frame from position `from` to `to`, and skips the others. */
+function each({ payload, position, count }: Records, from: number, to: number, read: (position: number) => void): void {
+  try {
+    reader.begin(payload);
+    for (let next = position; next < position + count; next += 1) {
+      if (next < from || next > to) reader.skip();
+      else read(next);
+    }
+    if (reader.at !== payload.length) throw new RangeError('There are more bytes than updates');
+  } catch (cause) {
+    throw corrupt(`The updates at position ${position} of the log cannot be decoded`, cause);
+  }
+}
+
+function readUpdate(position: number): Update {
+  beginUpdate();
+  const namespace = reader.text();
+  const version = reader.number();
+  const code = reader.number();
+  const key = reader.textOrNull();
+  const value = reader.value(true) as JsonValue;
+  const at = reader.number();
+  const agent = reader.textOrNull();
+  const expiresAt = reader.numberOrNull();
+  const replaced = reader.number();
+  const bytes = reader.number();
+  const operation = operationOf(code);
+  const drop = code === DROP;
+  const fields = { namespace, version, operation, key, value, at, agent, expiresAt, replaced, drop, bytes };
+  const update = createUpdate(fields);
   update.position = position;
   return update;
+}
+
+function readLocated({ payload, offset }: Frame, position: number): LocatedUpdate {
+  const start = reader.at;
+  beginUpdate();
+  const namespace = reader.text();
+  const version = reader.number();
+  const code = reader.number();
+  const key = reader.textOrNull();
+  const valueStart = reader.at;
+  reader.skip();
+  const value = new EncodedValue(payload, valueStart, reader.at).asValue;
+  const at = reader.number();
+  const agent = reader.textOrNull();
+  const expiresAt = reader.numberOrNull();
+  const replaced = reader.number();
+  const bytes = reader.number();
+  // Spreading parts of it would take longer than everything else.
+  return {
+    position,
+    namespace,
+    version,
+    operation: operationOf(code),
+    key,
+    value,
+    at,
+    agent,
+    expiresAt,
+    replaced,
+    drop: code === DROP,
+    bytes,
+    offset: offset + FRAME_HEADER + start,
+    length: reader.at - start,
+    checksum: checksumOf(payload, start, reader.at),
+  };
+}
+
+function beginUpdate(): void {
+  if (reader.array() !== FIELDS) throw new RangeError('An update has an unexpected number of fields');
+}
+
+function operationOf(code: number): Operation {
+  const operation = OPERATION_OF_CODE[code];
+  if (operation === undefined) throw new RangeError('An update has an unknown operation');
+  return operation;
+}
+
+/** Up to this many bytes a checksum computed here takes less time than a call of zlib. */
+const SHORT = 256;
+const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  return crc;
+});
+
+/** Returns the CRC-32 of a part of bytes. */
+function checksumOf(bytes: Buffer, start: number, end: number): number {
+  if (end - start > SHORT) return crc32(bytes.subarray(start, end));
+  let crc = -1;
+  for (let i = start; i < end; i += 1) crc = (TABLE[(crc ^ (bytes[i] as number)) & 0xff] as number) ^ (crc >>> 8);
+  return (crc ^ -1) >>> 0;
 }
