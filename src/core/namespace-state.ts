@@ -290,21 +290,25 @@ export class Capture {
 }
 
 /** Returns a copy of a state. */
-export function copyOf({ name, version, position, entries }: NamespaceState): NamespaceState {
-  return filled(name, version, position, entries);
+export function copyOf(state: NamespaceState): NamespaceState {
+  return filled(state);
 }
 
 /** Returns a capture as a separate state. */
 export function stateOfCapture(capture: Capture): NamespaceState {
-  return filled(capture.name, capture.version, capture.position, capture.entries());
+  const { name, version, position } = capture;
+  return filled({ name, version, position, entries: capture.entries() });
 }
 
-function filled(
-  name: string,
-  version: number,
-  position: number,
-  entries: Iterable<readonly [string, EntryRecord]>,
-): NamespaceState {
+/** Creates a state with this content. The same entry may occur twice. */
+export function filled({
+  name,
+  version,
+  position,
+  entries,
+}: Pick<NamespaceState, 'name' | 'version' | 'position'> & {
+  readonly entries: Iterable<readonly [string, EntryRecord]>;
+}): NamespaceState {
   const state = new NamespaceState(name);
   for (const [key, entry] of entries) state.put(key, entry);
   state.version = version;

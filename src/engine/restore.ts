@@ -1,7 +1,6 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContextCacheError } from '../core/errors.ts';
-import { NamespaceState } from '../core/namespace-state.ts';
 import { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from '../followers/backup/backup-loader.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
@@ -80,13 +79,4 @@ export function snapshotStore(given: SnapshotStore | string | undefined): Snapsh
     throw new ContextCacheError('INVALID_OPTION', 'No snapshots are named. Give a redis:// URL or a directory.');
   if (typeof given !== 'string') return given;
   return /^rediss?:\/\//.test(given) ? new RedisSnapshotStore({ url: given }) : new DirectorySnapshotStore(given);
-}
-
-/** Creates the state in memory of a namespace from a snapshot. */
-export function stateOf({ name, version, position, entries }: LoadedNamespace): NamespaceState {
-  const state = new NamespaceState(name);
-  for (const [key, entry] of entries) state.put(key, entry);
-  state.version = version;
-  state.position = position;
-  return state;
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { filled } from '../core/namespace-state.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
 import { type ConfigStore, MemoryConfigStore } from '../storage/config-store.ts';
 import type { DataDirectory } from '../storage/disk/data-directory.ts';
@@ -20,7 +21,7 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import { capacityFor } from '../storage/update-ring.ts';
 import { callOnError } from './on-error.ts';
 import type { EngineOptions } from './options.ts';
-import { restore, stateOf } from './restore.ts';
+import { restore } from './restore.ts';
 
 /** The setting of a data directory that stores the lineage of a forked log. */
 export const ORIGIN = 'origin';
@@ -111,7 +112,7 @@ async function restoredInMemory(options: EngineOptions): Promise<Storage> {
   const log = memoryLog(options);
   const registry = new NamespaceRegistry();
   const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
-    for await (const namespace of namespaces) registry.put(namespace.name, stateOf(namespace));
+    for await (const namespace of namespaces) registry.put(namespace.name, filled(namespace));
     await log.beginAfter(position);
   };
   const from = options.restoreFrom === undefined ? undefined : await restore({ log, adopt }, options);

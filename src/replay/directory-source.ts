@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ContextCacheError } from '../core/errors.ts';
-import { NamespaceState } from '../core/namespace-state.ts';
+import { filled, type NamespaceState } from '../core/namespace-state.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { readBase } from '../storage/disk/base/base-file.ts';
 import { corrupt } from '../storage/disk/corrupt.ts';
@@ -53,15 +53,8 @@ export async function openDirectorySource(
 /** Reads the state that replaces the updates before the log. */
 async function baseOf(folder: string, log: string | undefined, position: number): Promise<ReplayBase> {
   const states: NamespaceState[] = [];
-  for await (const { name, version, position: changed, entries } of readBase(nodeFiles, join(folder, 'base'), {
-    log,
-    position,
-  })) {
-    const state = new NamespaceState(name);
-    for (const [key, entry] of entries) state.put(key, entry);
-    state.version = version;
-    state.position = changed;
-    states.push(state);
+  for await (const namespace of readBase(nodeFiles, join(folder, 'base'), { log, position })) {
+    states.push(filled(namespace));
   }
   return { position, states };
 }

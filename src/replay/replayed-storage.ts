@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import type { NamespaceState } from '../core/namespace-state.ts';
+import { filled, type NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
 import type { EngineOptions } from '../engine/options.ts';
-import { newestSnapshot, stateOf } from '../engine/restore.ts';
+import { newestSnapshot } from '../engine/restore.ts';
 import { memoryStorage, noteContinues, openStorage, type Storage } from '../engine/storage.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { MemoryLog } from '../storage/memory/memory-log.ts';
@@ -75,7 +75,7 @@ async function fillDirectory(
 async function readBase(options: EngineOptions & FillOptions): Promise<ReplayBase | undefined> {
   const states: NamespaceState[] = [];
   const info = await newestSnapshot(options, async (snapshot) => {
-    for await (const namespace of snapshot.namespaces(options.signal)) states.push(stateOf(namespace));
+    for await (const namespace of snapshot.namespaces(options.signal)) states.push(filled(namespace));
     return snapshot.info;
   });
   return { position: info.position, log: info.log, states };

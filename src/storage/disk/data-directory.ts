@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { apply } from '../../core/apply.ts';
 import type { Clock } from '../../core/clock.ts';
-import { NamespaceState } from '../../core/namespace-state.ts';
+import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
 import type { FollowerSink } from '../follower-sink.ts';
 import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
@@ -104,7 +104,7 @@ export class DataDirectory {
     const { keepsValues = true } = this.#options;
     if (base > 0 && !table.isLoaded) {
       for await (const found of readBase(log.files, join(log.path, 'base'), { log: log.id, position: base })) {
-        registry.put(found.name, stateOf(found, keepsValues));
+        registry.put(found.name, filled(keepsValues ? found : withoutValues(found)));
       }
     }
     for (let from = table.checkpoint + 1; from <= log.committed; from += UPDATES) {
@@ -135,11 +135,10 @@ export class DataDirectory {
   }
 }
 
-/** Creates the state in memory of a namespace of a base file. `keepsValues`: `false` if an external primary has the values. */
-function stateOf({ name, version, position, entries }: BaseNamespace, keepsValues: boolean): NamespaceState {
-  const state = new NamespaceState(name);
-  for (const [key, entry] of entries) state.put(key, keepsValues ? entry : { ...entry, value: undefined });
-  state.version = version;
-  state.position = position;
-  return state;
+/** Returns a namespace whose values an external primary keeps. */
+function withoutValues({ entries, ...namespace }: BaseNamespace): BaseNamespace {
+  const bare = function* (): Generator<[string, EntryRecord]> {
+    for (const [key, entry] of entries) yield [key, { ...entry, value: undefined }];
+  };
+  return { ...namespace, entries: bare() };
 }

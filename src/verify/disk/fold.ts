@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { apply } from '../../core/apply.ts';
 import { NamespaceDigest } from '../../core/encoding/digest.ts';
 import { encodeEntry } from '../../core/encoding/entry-codec.ts';
-import { type EntryRecord, NamespaceState } from '../../core/namespace-state.ts';
+import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
 import type { Update } from '../../core/update.ts';
 import type { BaseNamespace } from '../../storage/disk/log/logged-update.ts';
 import type { Findings } from '../verify-findings.ts';
@@ -27,13 +27,8 @@ export class Fold {
   }
 
   /** Puts in a namespace of the base. */
-  put({ name, version, position, entries }: BaseNamespace): void {
-    if (!this.holds(name)) return;
-    const state = new NamespaceState(name);
-    for (const [key, entry] of entries) state.put(key, entry);
-    state.version = version;
-    state.position = position;
-    this.#states.set(name, state);
+  put(namespace: BaseNamespace): void {
+    if (this.holds(namespace.name)) this.#states.set(namespace.name, filled(namespace));
   }
 
   /** Discards the states, which are not known any more because updates are missing. */

@@ -1,5 +1,5 @@
 import { apply } from '../../../core/apply.ts';
-import { copyOf, NamespaceState } from '../../../core/namespace-state.ts';
+import { copyOf, filled, NamespaceState } from '../../../core/namespace-state.ts';
 import type { Update } from '../../../core/update.ts';
 import { type NamespaceSummary, summaryOf } from '../../state-source.ts';
 import type { BaseNamespace } from '../log/logged-update.ts';
@@ -105,13 +105,11 @@ class Pass {
     this.#ranks = new Map(order.map((name, rank) => [name, rank]));
   }
 
-  takeBase({ name, version, position, entries }: BaseNamespace): void {
+  takeBase(namespace: BaseNamespace): void {
+    const { name } = namespace;
     this.names.add(name);
     if (!this.#isFolded(name)) return;
-    const state = new NamespaceState(name);
-    for (const [key, entry] of entries) state.put(key, entry);
-    state.version = version;
-    state.position = position;
+    const state = filled(namespace);
     this.states.set(name, state);
     this.#grow(sizeOf(state));
   }
