@@ -68,8 +68,7 @@ async function carryOut(index, command) {
 
 /** Files and a storage engine that never sync. */
 async function withoutSync() {
-  const { nodeFiles } = await load('src/storage/disk/files.js');
-  const { openLevel } = await load('src/storage/disk/index/leveldb/level-storage.js');
+  const { nodeFiles, openLevel } = await load('test/support/internals.js');
   const unsynced = (file) => ({
     write: (parts, offset) => file.write(parts, offset),
     sync: async () => {},

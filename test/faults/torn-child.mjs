@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { DiskControl } from './disk-control.mjs';
 
 const { dist, location, ...options } = JSON.parse(process.argv[2]);
-const { openLevel } = await import(pathToFileURL(join(dist, 'src/storage/disk/index/leveldb/level-storage.js')).href);
+const { openLevel } = await import(pathToFileURL(join(dist, 'test/support/internals.js')).href);
 const control = new DiskControl(options.control);
 const put = (key) => [{ type: 'put', key, value: Buffer.alloc(1_000, key) }];
 

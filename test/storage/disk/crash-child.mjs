@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const [dist, dataDir, seed, most] = process.argv.slice(2);
-const load = (path) => import(pathToFileURL(join(dist, path)).href);
-const { DataDirectory } = await load('src/storage/disk/data-directory.js');
-const { systemClock } = await load('src/core/clock.js');
-const { createUpdate } = await load('src/core/update.js');
+const { createUpdate, DataDirectory, systemClock } = await import(
+  pathToFileURL(join(dist, 'test/support/internals.js')).href
+);
 
 let random = Number(seed) >>> 0;
 const upTo = (limit) => {
