@@ -1,5 +1,5 @@
 import type { Clock } from '../../../core/clock.ts';
-import { ContextCacheError, toError } from '../../../core/errors.ts';
+import { toError } from '../../../core/errors.ts';
 import { TimeSlice } from '../../../core/time-slice.ts';
 import type { BaseNamespace, IndexedLog, UpdateReader } from '../log/logged-update.ts';
 import { IndexBatch } from './index-batch.ts';
@@ -18,6 +18,9 @@ import { adoptNamespaces } from './state/adoption.ts';
 /** Every key that the index uses. */
 const ALL: KeyRange = { gte: '!', lt: '"' };
 
+/** More updates than this are folded in large batches. */
+const FAR_BEHIND = 131_072;
+
 /** The log, as the index reads it. */
 export type ReadLog = IndexedLog & UpdateReader;
 
@@ -30,8 +33,8 @@ export interface IndexWriterOptions {
   /** Measures the slices of work between which other tasks get a turn. */
   readonly clock: Clock;
   readonly take: TakeChange;
-  /** Returns `true` when the work must end after the batch that is being written. */
-  readonly isStopped: () => boolean;
+  /** Ends the work. A batch that is being written is written completely. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -52,15 +55,15 @@ export class IndexWriter {
   #taken: Promise<void> = Promise.resolve();
   /** The last task that writes; such tasks run one after another. */
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #isStopped: () => boolean;
+  readonly #signal: AbortSignal;
 
-  private constructor({ storage, log, keepsValues, clock, take, isStopped }: IndexWriterOptions, progress: Progress) {
+  private constructor({ storage, log, keepsValues, clock, take, signal }: IndexWriterOptions, progress: Progress) {
     this.#storage = storage;
     this.#log = log;
     this.#keepsValues = keepsValues;
     this.#clock = clock;
     this.#take = take;
-    this.#isStopped = isStopped;
+    this.#signal = signal;
     this.#progress = progress;
   }
 
@@ -112,7 +115,7 @@ export class IndexWriter {
       reader: new PastReader((key) => storage.getSync(key), this.#log),
       keepsFrames: this.#keepsValues,
       position,
-      slice: new TimeSlice(this.#clock),
+      slice: new TimeSlice(this.#clock, this.#signal),
     });
     for (let next: string | undefined = ''; next !== undefined; ) {
       const from: string = next;
@@ -137,14 +140,15 @@ export class IndexWriter {
     const progress = this.#progress;
     await this.#storage.clear(ALL);
     await this.#storage.batch([progressWrite({ ...progress, adopting: true })], true);
-    const slice = new TimeSlice(this.#clock);
+    const slice = new TimeSlice(this.#clock, this.#signal);
     const adopted = await adoptNamespaces(this.#storage, this.#base(), this.#keepsValues, slice);
     await this.#write({ ...progress, ...adopted }, [], { isNew: true });
     await this.#taken;
   }
 
   async #foldBatches(through: number): Promise<void> {
-    let batch = new IndexBatch();
+    const isFarBehind = through - this.checkpoint > FAR_BEHIND;
+    let batch = new IndexBatch(isFarBehind);
     let next = this.checkpoint + 1;
     for await (const group of guarded(this.#log.readLocated(next, through))) {
       for (const update of group) {
@@ -153,7 +157,7 @@ export class IndexWriter {
         batch.add(update);
         if (!batch.isFull) continue;
         await this.#foldBatch(batch);
-        batch = new IndexBatch();
+        batch = new IndexBatch(isFarBehind);
       }
     }
     if (next <= through) throw new LogReadError(`The log ends before position ${next}.`);
@@ -164,7 +168,7 @@ export class IndexWriter {
     const { updates } = batch;
     const last = updates.at(-1);
     if (last === undefined) return;
-    const slice = new TimeSlice(this.#clock);
+    const slice = new TimeSlice(this.#clock, this.#signal);
     const { checkpoint: before, begins, namespaces, sum } = this.#progress;
     const folded = await batch.fold(this.#storage, this.#keepsValues, slice);
     const timed = before - begins;
@@ -184,7 +188,7 @@ export class IndexWriter {
   /** Writes a batch once the main thread has taken the one before, so that its memory always fits a snapshot. */
   async #write(progress: Progress, writes: StorageWrite[], change: Partial<IndexChange> = {}): Promise<void> {
     await this.#taken;
-    this.#assertRunning();
+    this.#signal.throwIfAborted();
     await this.#storage.batch([...writes, progressWrite(progress)], true);
     this.#progress = progress;
     this.#taken = this.#take({ progress, states: [], pasts: [], isNew: false, ...change });
@@ -195,13 +199,9 @@ export class IndexWriter {
   async *#base(): AsyncGenerator<BaseNamespace> {
     if (this.#log.base === 0) return;
     for await (const namespace of guarded(this.#log.readBase())) {
-      this.#assertRunning();
+      this.#signal.throwIfAborted();
       yield namespace;
     }
-  }
-
-  #assertRunning(): void {
-    if (this.#isStopped()) throw new ContextCacheError('CLOSED', 'The index has been closed.');
   }
 
   /**
@@ -210,7 +210,7 @@ export class IndexWriter {
    */
   #exclusively(task: () => Promise<void>): Promise<void> {
     const turn = this.#turn.then(() => {
-      this.#assertRunning();
+      this.#signal.throwIfAborted();
       return task();
     });
     this.#turn = turn;

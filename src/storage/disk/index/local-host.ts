@@ -1,4 +1,5 @@
 import type { Clock } from '../../../core/clock.ts';
+import { ContextCacheError } from '../../../core/errors.ts';
 import type { Files } from '../files.ts';
 import { FileLog, type LogFileNames } from '../log/file-log.ts';
 import type { TakeChange } from './index-change.ts';
@@ -26,7 +27,7 @@ export class LocalHost implements IndexHost {
   #storage: LevelStorage | undefined;
   #log: FileLog | undefined;
   #writer: Promise<IndexWriter> | undefined;
-  #isStopped = false;
+  #stop = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(options: LocalHostOptions) {
@@ -34,7 +35,7 @@ export class LocalHost implements IndexHost {
   }
 
   async open(): Promise<LevelStorage> {
-    this.#isStopped = false;
+    this.#stop = new AbortController();
     this.#storage = await this.#options.openStorage(this.#options.location);
     return this.#storage;
   }
@@ -58,7 +59,7 @@ export class LocalHost implements IndexHost {
   }
 
   async close(): Promise<void> {
-    this.#isStopped = true;
+    this.#stop.abort(new ContextCacheError('CLOSED', 'The index has been closed.'));
     await this.#running;
     await this.#storage?.close().catch(() => undefined);
     this.#log?.close();
@@ -80,7 +81,7 @@ export class LocalHost implements IndexHost {
     const { files, path, log: id, keepsValues, clock, take } = this.#options;
     if (this.#storage === undefined) return Promise.reject(new Error('The index is not open.'));
     this.#log = new FileLog(files, { path, id, ...names });
-    const isStopped = () => this.#isStopped;
-    return IndexWriter.open({ storage: this.#storage, log: this.#log, keepsValues, clock, take, isStopped });
+    const { signal } = this.#stop;
+    return IndexWriter.open({ storage: this.#storage, log: this.#log, keepsValues, clock, take, signal });
   }
 }
