@@ -17,7 +17,7 @@ const CODES = new Map<Operation, number>(OPERATIONS.map((operation, code) => [op
 /** Number of fields of an update in the log. */
 const FIELDS = 10;
 
-/** What is needed of a frame to read its updates. */
+/** The part of a frame that its updates are read from. */
 type Records = Pick<Frame, 'payload' | 'position' | 'count'>;
 
 /**
@@ -49,7 +49,7 @@ export function updatesOf(frame: Records, from = 0, to = Number.POSITIVE_INFINIT
   return updates;
 }
 
-/** As {@link updatesOf}, and says where each lies. */
+/** Decodes the updates of a frame from position `from` to `to`, each with its location. */
 export function loggedUpdatesOf(frame: Frame, from = 0, to = Number.POSITIVE_INFINITY): LoggedUpdate[] {
   const logged: LoggedUpdate[] = [];
   each(frame, from, to, (position) => {
@@ -62,7 +62,7 @@ export function loggedUpdatesOf(frame: Frame, from = 0, to = Number.POSITIVE_INF
   return logged;
 }
 
-/** As {@link updatesOf}, with values that are not decoded: most of them are replaced before anything reads them. */
+/** Decodes the updates of a frame except for their values, most of which are replaced before anything reads them. */
 export function locatedUpdatesOf(frame: Frame, from: number, to: number): LocatedUpdate[] {
   const located: LocatedUpdate[] = [];
   each(frame, from, to, (position) => located.push(readLocated(frame, position)));
