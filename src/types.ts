@@ -1,4 +1,5 @@
 /** Types that the signatures of the other entries mention, for annotations of your own. This entry has no code. */
+export type { Watching } from './actors/watch.ts';
 export type { WatchFilter } from './actors/watch-hub.ts';
 export type { FileContextCacheOptions } from './backends/file-context-cache.ts';
 export type { MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
@@ -25,7 +26,7 @@ export type { TopicEntry } from './followers/broadcast/topics.ts';
 export type { TopicMessage } from './followers/broadcast/wire-frames.ts';
 export type { BackOff } from './followers/follower.ts';
 export type { Undelivered } from './followers/followers.ts';
-export type { DifferenceOptions } from './past/difference.ts';
+export type { DifferenceOptions } from './past/difference-options.ts';
 export type { BisectOptions, PositionOrDate } from './past/history.ts';
 export type { Resolution, ResolvedConflict } from './past/merge-plan.ts';
 export type { ReplayProgress } from './replay/fill.ts';

@@ -50,6 +50,15 @@ export interface WatchedUpdate extends Update {
   readonly skipped: number;
 }
 
+/** A running watch. */
+export interface Watching<Watched = WatchedUpdate> extends AsyncIterableIterator<Watched> {
+  /**
+   * Position up to which every matching update has been yielded; a later watch continues there with `since`. Advances
+   * also while nothing matches. `undefined` until the initial snapshot has been yielded.
+   */
+  readonly position: number | undefined;
+}
+
 /**
  * A bounded buffer between the log, which does not wait, and a reader, which may be slow. A full buffer keeps only the
  * last update of each key and counts the others. If that is still too many, the reader gets `WATCH_OVERFLOW` and has to
@@ -65,6 +74,11 @@ export class WatchBuffer {
 
   constructor(limit: number) {
     this.#limit = limit;
+  }
+
+  /** True if every offered update has been taken. */
+  get isEmpty(): boolean {
+    return this.#buffer.length === 0;
   }
 
   offer(update: Update): void {
@@ -125,14 +139,29 @@ export class WatchBuffer {
   }
 }
 
-/** Starts a watch; see {@link WatchOptions}. */
-export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncIterableIterator<WatchedUpdate> {
-  const { log, watchers } = deps;
+const DEFAULT_BUFFER_SIZE = 4_096;
+
+/**
+ * Checks what can be checked without a log.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`.
+ */
+export function checkWatchOptions(options: WatchOptions): void {
   WATCH_OPTIONS.check(options);
-  const { since, signal, include = 'updates', bufferSize = 4_096 } = options;
+  const { since, include, bufferSize = DEFAULT_BUFFER_SIZE } = options;
   if (since !== undefined && include === 'snapshot') {
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");
   }
+  if (!Number.isSafeInteger(bufferSize) || bufferSize < 1) {
+    throw new ContextCacheError('INVALID_OPTION', 'bufferSize must be an integer from 1 up.');
+  }
+}
+
+/** Starts a watch; see {@link WatchOptions}. */
+export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
+  const { log, watchers } = deps;
+  checkWatchOptions(options);
+  const { since, signal, include = 'updates', bufferSize = DEFAULT_BUFFER_SIZE } = options;
   if (include === 'snapshot' && deps.primary !== undefined) {
     throw new ContextCacheError(
       'INVALID_OPTION',
@@ -141,9 +170,6 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   }
   if (since !== undefined && (!Number.isSafeInteger(since) || since < 0 || since > log.head)) {
     throw new ContextCacheError('INVALID_OPTION', `since must be a position of this log, from 0 to ${log.head}.`);
-  }
-  if (!Number.isSafeInteger(bufferSize) || bufferSize < 1) {
-    throw new ContextCacheError('INVALID_OPTION', 'bufferSize must be an integer from 1 up.');
   }
   const buffer = new WatchBuffer(bufferSize);
   const stop = watchers.add(options, (update) => buffer.offer(update));
@@ -161,14 +187,30 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   signal?.addEventListener('abort', end, { once: true });
   if (signal?.aborted) end();
 
+  let position = include === 'snapshot' ? undefined : (since ?? log.committed);
+  let isWaiting = false;
+  const take = async () => {
+    isWaiting = true;
+    const taken = await buffer.take();
+    isWaiting = false;
+    return taken;
+  };
+
   async function* run(): AsyncGenerator<WatchedUpdate> {
     try {
       for (const update of entries) yield { ...update, snapshot: true, skipped: 0 };
-      if (since !== undefined && since < after) yield* past(log, since, after, options);
-      for (let taken = await buffer.take(); taken !== undefined; taken = await buffer.take()) {
+      if (since !== undefined && since < after) {
+        for await (const update of past(log, since, after, options)) {
+          position = update.position;
+          yield update;
+        }
+      }
+      position = Math.max(position ?? 0, after);
+      for (let taken = await take(); taken !== undefined; taken = await take()) {
         let { skipped } = taken;
         for (const update of taken.updates) {
           if (update.position <= after) continue;
+          position = update.position;
           yield { ...update, snapshot: false, skipped };
           skipped = 0;
         }
@@ -179,6 +221,9 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): AsyncItera
   }
   const iterator = run();
   return {
+    get position() {
+      return isWaiting && buffer.isEmpty ? Math.max(position ?? 0, log.committed) : position;
+    },
     next: () => iterator.next(),
     // A generator that was never started does not run its `finally`.
     return: async () => {

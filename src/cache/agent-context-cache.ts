@@ -1,6 +1,6 @@
 import type { ActorRefFrom } from 'xstate';
 import type { SupervisorLogic } from '../actors/supervisor.ts';
-import { type WatchedUpdate, type WatchOptions, watchUpdates } from '../actors/watch.ts';
+import { type WatchedUpdate, type Watching, type WatchOptions, watchUpdates } from '../actors/watch.ts';
 import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
@@ -48,7 +48,8 @@ import { memoryStorage, type Storage } from '../engine/storage.ts';
 import { type UpdateResult, Writer } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
-import type { Difference, DifferenceOptions } from '../past/difference.ts';
+import type { Difference } from '../past/difference.ts';
+import type { DifferenceOptions } from '../past/difference-options.ts';
 import { Digests } from '../past/digests.ts';
 import { type BisectOptions, type Culprit, type EntryVersion, History, type PositionOrDate } from '../past/history.ts';
 import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
@@ -377,8 +378,8 @@ export class AgentContextCache<
    */
   watch<const N extends string = NamespaceOf<S>>(
     options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
-  ): AsyncIterableIterator<UpdateOf<S, N, WatchedUpdate>>;
-  watch(options: WatchOptions = {}): AsyncIterableIterator<unknown> {
+  ): Watching<UpdateOf<S, N, WatchedUpdate>>;
+  watch(options: WatchOptions = {}): Watching<unknown> {
     return watchUpdates(this.#engine, options);
   }
 

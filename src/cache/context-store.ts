@@ -1,4 +1,4 @@
-import type { WatchedUpdate, WatchOptions } from '../actors/watch.ts';
+import type { Watching, WatchOptions } from '../actors/watch.ts';
 import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
@@ -56,7 +56,7 @@ export interface ContextStore {
   ): Promise<JsonValue>;
   clearNamespace(namespace?: string, options?: AgentOption): Promise<Acknowledgement>;
   dropNamespace(namespace: string | undefined, options?: AgentOption): Promise<Acknowledgement>;
-  watch(options?: WatchOptions): AsyncIterableIterator<WatchedUpdate>;
+  watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;
   flush(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import type { WatchedUpdate, WatchOptions } from '../actors/watch.ts';
+import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
@@ -23,10 +23,13 @@ import type { Answer } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
-  readonly reader: Reader;
-  readonly writer: Writer;
-  readonly history: History;
-  watch(options: WatchOptions): AsyncIterableIterator<WatchedUpdate>;
+  readonly reader: Pick<Reader, 'get' | 'getMany' | 'has' | 'entry' | 'entries' | 'keys'>;
+  readonly writer: Pick<
+    Writer,
+    'set' | 'setMany' | 'delete' | 'touch' | 'batch' | 'update' | 'getOrSet' | 'clear' | 'drop'
+  >;
+  readonly history: Pick<History, 'versions'>;
+  watch(options: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter: WatchFilter): () => void;
 }
 
@@ -146,8 +149,8 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
 
   watch(
     options?: Omit<WatchOptions, 'namespace' | 'keys'> & Pick<FilterOf<S, N>, 'keys'>,
-  ): AsyncIterableIterator<UpdateOf<S, N, WatchedUpdate>>;
-  watch(options: Omit<WatchOptions, 'namespace'> = {}): AsyncIterableIterator<unknown> {
+  ): Watching<UpdateOf<S, N, WatchedUpdate>>;
+  watch(options: Omit<WatchOptions, 'namespace'> = {}): Watching<unknown> {
     return this.#parts.watch({ ...HANDLE_WATCH_OPTIONS.checked(options), namespace: this.name });
   }
 

@@ -1,13 +1,11 @@
 import { resolve } from 'node:path';
-import type { SnapshotInfo } from '../backup.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../index.ts';
-import { ATTACH, ATTACH_PATH } from '../serve/attach-route.ts';
+import { type CacheServer, startServer } from '../serve/cache-server.ts';
 import { HttpClient } from '../serve/http-client.ts';
-import { HttpServer } from '../serve/http-server.ts';
 import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
-import { readServeFile, removeServeFile, type ServeFile, writeServeFile } from '../serve/serve-file.ts';
 import { HttpListener } from '../wire/http-listener.ts';
+import { readServeFile } from '../wire/serve-file.ts';
 import { openOrConnect } from './target.ts';
 import type { Output } from './terminal/output.ts';
 
@@ -19,31 +17,20 @@ export interface ServingOptions {
   readonly cache: Omit<OpenOptions, 'dataDir' | 'onError'>;
   /** NATS server and subject to take commands from. */
   readonly commands?: { readonly url: string; readonly subject: string } | undefined;
-  readonly snapshots: () => Promise<SnapshotInfo[]>;
 }
 
 /** A data directory that this process has open and serves to other processes. */
 export class Serving {
   readonly cache: AgentContextCache;
   readonly port: number;
-  readonly #dataDir: string;
-  readonly #server: HttpServer;
-  readonly #file: ServeFile;
+  readonly #server: CacheServer;
   readonly #commands: NatsCommands | undefined;
 
-  private constructor(
-    cache: AgentContextCache,
-    server: HttpServer,
-    file: ServeFile,
-    commands: NatsCommands | undefined,
-    dataDir: string,
-  ) {
+  private constructor(cache: AgentContextCache, server: CacheServer, commands: NatsCommands | undefined) {
     this.cache = cache;
     this.port = server.port;
     this.#server = server;
-    this.#file = file;
     this.#commands = commands;
-    this.#dataDir = dataDir;
   }
 
   /**
@@ -53,7 +40,7 @@ export class Serving {
    *   the errors of `AgentContextCache.open`.
    */
   static async start(options: ServingOptions): Promise<Serving> {
-    const { dataDir, output, port, commands, snapshots } = options;
+    const { dataDir, output, port, commands } = options;
     if (port !== undefined && !(await isDataDirectory(dataDir))) await mustBeFree(port);
     const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
     if (cache instanceof HttpClient) {
@@ -61,18 +48,13 @@ export class Serving {
       throw await alreadyServed(dataDir);
     }
     let taken: NatsCommands | undefined;
-    let server: HttpServer | undefined;
     try {
       if (commands !== undefined) {
         taken = answerNatsCommands({ cache, ...commands, onError: (error) => output.warning(error) });
       }
-      const routes = new Map([[ATTACH_PATH, ATTACH]]);
-      server = await HttpServer.listen({ cache, port, snapshots, routes });
-      const file: ServeFile = { port: server.port, token: server.token, pid: process.pid, version: 1 };
-      await writeServeFile(dataDir, file);
-      return new Serving(cache, server, file, taken, dataDir);
+      return new Serving(cache, await startServer(cache, { port }), taken);
     } catch (error) {
-      await Promise.all([server?.close(), taken?.close()]);
+      await taken?.close();
       await cache.shutdown();
       throw error;
     }
@@ -80,7 +62,6 @@ export class Serving {
 
   /** Takes no more requests, ends the running ones, and gives the followers `timeoutMs` to deliver. */
   async close(timeoutMs: number): Promise<ShutdownReport> {
-    await removeServeFile(this.#dataDir, this.#file);
     // In parallel, so that a stalled NATS does not delay the rest.
     const closing = Promise.all([this.#server.close(), this.#commands?.close()]);
     const report = await this.cache.shutdown({ timeoutMs });

@@ -19,7 +19,7 @@ import {
   type LogRange,
   logChunks,
 } from '../serve/json-lines.ts';
-import { readServeFile } from '../serve/serve-file.ts';
+import { readServeFile } from '../wire/serve-file.ts';
 import { listSnapshots } from './snapshots.ts';
 import { shownCount } from './terminal/format.ts';
 import type { Output } from './terminal/output.ts';

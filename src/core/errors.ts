@@ -30,6 +30,8 @@ export type ErrorCode =
   | 'NOT_FOUND'
   | 'NOT_EMPTY'
   | 'UNREACHABLE'
+  | 'UNAUTHORIZED'
+  | 'FORBIDDEN'
   | 'FILE_CORRUPT'
   | 'INVARIANT';
 

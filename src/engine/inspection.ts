@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { DEFAULT_VALUE_LIMITS, type ValueLimits } from '../core/value.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
@@ -82,6 +83,11 @@ export class Inspection {
   /** The data directory; `undefined` in memory. */
   get dataDir(): string | undefined {
     return this.#options.dataDir;
+  }
+
+  /** The largest depth and size of a value. */
+  get valueLimits(): ValueLimits {
+    return { ...DEFAULT_VALUE_LIMITS, ...this.#options.limits };
   }
 
   /** The backend that is mirrored to, for `cache.verify({ against })`; `undefined` without one. */

@@ -4,21 +4,12 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
-import { optionNames } from '../core/options.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { internalsOf } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
 import type { StateView } from '../storage/past-source.ts';
+import { DIFF_OPTIONS, type DifferenceOptions } from './difference-options.ts';
 import { CacheView, stateViewOf } from './view.ts';
-
-/** Options of `diff`. */
-export interface DifferenceOptions<Namespace extends string = string> {
-  /** Compares only this namespace. Default: all. */
-  readonly namespace?: Namespace | undefined;
-}
-
-/** For `diff` here and of a cache. */
-export const DIFF_OPTIONS = optionNames<DifferenceOptions>('diff', { namespace: true });
 
 /** The differences between two states. Namespaces come in the order of their names, entries of one in no order. */
 export interface Difference {

@@ -8,7 +8,8 @@ import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { DIFF_OPTIONS, type Difference, type DifferenceOptions, differences, release, shownBy } from './difference.ts';
+import { type Difference, differences, release, shownBy } from './difference.ts';
+import { DIFF_OPTIONS, type DifferenceOptions } from './difference-options.ts';
 import { CacheView } from './view.ts';
 
 /** A state to read: by position, by instant, as a view, or the present of a cache. */

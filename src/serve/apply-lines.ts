@@ -29,6 +29,8 @@ export interface ApplySummary {
 /** Options of {@link applyLines}. */
 export interface ApplyOptions {
   readonly cache: AgentContextCache;
+  /** The writer of all commands, whatever they say. Default: each command names its own. */
+  readonly agent?: string | null | undefined;
   readonly lines: AsyncIterable<readonly Line[]>;
   /** Continue after a line that fails. */
   readonly keepGoing: boolean;
@@ -145,7 +147,7 @@ class ApplyRun {
     try {
       const parsed = parseLine(line);
       if (parsed === undefined) return undefined;
-      command = parsed as ContextCommand;
+      command = asAgent(this.#options.agent, parsed as ContextCommand);
     } catch (error) {
       this.#fail(this.#push(line), error);
       return undefined;
@@ -262,4 +264,9 @@ class ApplyRun {
 /** Returns whether it is a data command. A line may contain anything; the cache reports what is wrong with it. */
 function isData(command: unknown): command is DataCommand {
   return typeof command === 'object' && command !== null && isDataCommand(command as ContextCommand);
+}
+
+/** Returns the command with this agent as its writer; unchanged if there is none, or if the command writes nothing. */
+export function asAgent(agent: string | null | undefined, command: ContextCommand): ContextCommand {
+  return agent === null || agent === undefined || !isData(command) ? command : { ...command, agent };
 }

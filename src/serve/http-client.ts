@@ -4,10 +4,10 @@ import type { SnapshotInfo } from '../backup.ts';
 import { type CacheHealth, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { decodeUtf8, parseJson, splitLines } from '../wire/lines.ts';
 import { positionText } from '../wire/position.ts';
+import type { ServeFile } from '../wire/serve-file.ts';
 import { errorOf, type WireAnswer, type WireError } from '../wire/wire-error.ts';
 import type { ApplySummary } from './apply-lines.ts';
 import type { DiffRange, DumpRange, LogRange } from './json-lines.ts';
-import type { ServeFile } from './serve-file.ts';
 
 /** Filter of a watch; see `WatchOptions` of the cache. */
 export interface WatchQuery {

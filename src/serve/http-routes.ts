@@ -1,19 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
-import type { SnapshotInfo } from '../backup.ts';
 import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
 import { flag, position, positionOrTime, readJson } from '../wire/http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
-import { applyLines, type Outcome } from './apply-lines.ts';
+import { applyLines, asAgent, type Outcome } from './apply-lines.ts';
 import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
 
 /** A request and its response. */
 export interface Exchange {
   readonly cache: AgentContextCache;
-  /** Lists the stored snapshots. */
-  readonly snapshots: () => Promise<SnapshotInfo[]>;
+  /** The agent that the client's token stands for; `null`: commands name the writer themselves. */
+  readonly agent: string | null;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
@@ -42,19 +41,20 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/snapshots', { method: 'GET', answer: snapshots }],
 ]);
 
-async function command({ cache, request, response }: Exchange): Promise<void> {
-  const body = (await readJson(request)) as ContextCommand;
+async function command({ cache, agent, request, response }: Exchange): Promise<void> {
+  const body = asAgent(agent, (await readJson(request)) as ContextCommand);
   const answer: unknown = await cache.ask(body);
   sendJson(response, 200, wireAnswer(body.type, answer));
 }
 
-async function apply({ cache, request, response, query, signal }: Exchange): Promise<void> {
+async function apply({ cache, agent, request, response, query, signal }: Exchange): Promise<void> {
   const keepGoing = flag(query, 'keepGoing');
   const acknowledges = query.get('acks') !== 'false';
   const body = bodyOf(request);
   beginLines(response);
   const summary = await applyLines({
     cache,
+    agent,
     lines: splitLines(body),
     keepGoing,
     signal,
@@ -137,6 +137,6 @@ async function health({ cache, response }: Exchange): Promise<void> {
   sendJson(response, 200, cache.health());
 }
 
-async function snapshots({ response, snapshots }: Exchange): Promise<void> {
-  sendJson(response, 200, await snapshots());
+async function snapshots({ cache, response }: Exchange): Promise<void> {
+  sendJson(response, 200, (await cache.inspection.snapshots()) ?? []);
 }

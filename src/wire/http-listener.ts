@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions as TlsOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
@@ -13,6 +14,10 @@ export interface HttpListenerOptions {
   readonly host?: string | undefined;
   /** Answers a request; an error becomes the answer. `signal` is aborted when the client is gone or the listener closes. */
   readonly answer: (request: IncomingMessage, response: ServerResponse, signal: AbortSignal) => Promise<void>;
+  /** Certificate and key; the listener then takes TLS only. Default: none. */
+  readonly tls?: TlsOptions | undefined;
+  /** Most open connections; further ones are dropped. Default: no limit. */
+  readonly maxConnections?: number | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
@@ -45,9 +50,11 @@ export class HttpListener {
    * @throws {ContextCacheError} `INVALID_OPTION` if the port is taken or not permitted.
    */
   static listen(options: HttpListenerOptions): Promise<HttpListener> {
-    const { port = 0, host = '127.0.0.1' } = options;
+    const { port = 0, host = '127.0.0.1', tls, maxConnections } = options;
     // A stream of commands has no time limit.
-    const server = createServer({ requestTimeout: 0 });
+    const limits = { requestTimeout: 0 };
+    const server = tls === undefined ? createServer(limits) : createTlsServer({ ...tls, ...limits });
+    if (maxConnections !== undefined) server.maxConnections = maxConnections;
     return new Promise((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) => {
         const message = `Port ${port} cannot be listened on (${cause.code}). Choose another, or none for a free one.`;

@@ -1,4 +1,6 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Refusal } from './http-guard.ts';
 import { statusOf, type WireError, wireError } from './wire-error.ts';
 
 /** The client is gone, so there is no answer to write. */
@@ -22,6 +24,14 @@ export function sendError(response: ServerResponse, error: unknown): void {
 /** Refuses a request with a status and a reason. */
 export function refuse(response: ServerResponse, status: number, code: string, message: string): void {
   sendJson(response, status, { error: { code, message } });
+}
+
+/** Refuses the upgrade of a connection to a WebSocket, with a status and a reason. */
+export function refuseUpgrade(socket: Duplex, { status, code, message }: Refusal): void {
+  const body = `${JSON.stringify({ error: { code, message } })}\n`;
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`;
+  const type = 'Connection: close\r\nContent-Type: application/json; charset=utf-8';
+  socket.end(`${head}\r\n${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 const COMMON = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };

@@ -1,5 +1,5 @@
 import { VersionConflictError } from '../core/conflict.ts';
-import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
+import { ContextCacheError, type ErrorCode, InvalidValueError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
 
 /** An error as JSON. */
@@ -7,8 +7,14 @@ export interface WireError {
   /** A code of {@link ErrorCode}; `INTERNAL` for other errors. */
   readonly code: string;
   readonly message: string;
+  /** For `VERSION_CONFLICT`: the entry that the writer meant, and the version that it expected. */
+  readonly namespace?: string;
+  readonly key?: string;
+  readonly expected?: number;
   /** The present entry, for `VERSION_CONFLICT`; `null` if there is none. */
   readonly current?: Entry | null;
+  /** For `INVALID_VALUE`: the path to the invalid part of the value. */
+  readonly path?: string;
 }
 
 /** The answer to a command: `ok` or an error. `found` is false, and present, only if the key is missing. */
@@ -17,8 +23,10 @@ export type WireAnswer = { readonly ok: unknown; readonly found?: false } | { re
 /** Converts an error to JSON. */
 export function wireError(error: unknown): WireError {
   if (error instanceof VersionConflictError) {
-    return { code: error.code, message: error.message, current: error.current ?? null };
+    const { code, message, namespace, key, expected, current = null } = error;
+    return { code, message, namespace, key, expected, current };
   }
+  if (error instanceof InvalidValueError) return { code: error.code, message: error.message, path: error.path };
   if (error instanceof ContextCacheError) return { code: error.code, message: error.message };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }
@@ -30,9 +38,14 @@ export function wireAnswer(type: string, answer: unknown): WireAnswer {
   return asked ? { ok: null, found: false } : { ok: null };
 }
 
-/** Converts JSON to an error, in the client. */
-export function errorOf({ code, message }: WireError): ContextCacheError {
-  return new ContextCacheError(code as ErrorCode, message);
+/** Converts JSON to an error of the same class, with the same fields, in the client. */
+export function errorOf({ code, message, namespace, key, expected, current, path }: WireError): ContextCacheError {
+  if (namespace !== undefined && key !== undefined && expected !== undefined) {
+    return new VersionConflictError(namespace, key, expected, current ?? undefined);
+  }
+  return path === undefined
+    ? new ContextCacheError(code as ErrorCode, message)
+    : Object.assign(new InvalidValueError(path, '', ''), { message });
 }
 
 /** HTTP statuses by code; all others are 500. */
@@ -43,6 +56,8 @@ const STATUS: Partial<Record<string, number>> = {
   INVALID_OPTION: 400,
   SCHEMA_MISMATCH: 400,
   POSITION_UNAVAILABLE: 410,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
   NOT_FOUND: 404,
   VERSION_CONFLICT: 409,
   NOT_EMPTY: 409,

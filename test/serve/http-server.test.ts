@@ -2,16 +2,16 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
-import { HttpServer } from '../../src/serve/http-server.ts';
+import { type CacheServer, startServer } from '../../src/serve/cache-server.ts';
 import { jsonLines, line, setLine, waitFor } from '../support/cli.ts';
 import { JSON_BODY, send, sendCommand } from '../support/http.ts';
 
 describe('the HTTP server', () => {
   let cache: AgentContextCache;
-  let server: HttpServer;
+  let server: CacheServer;
   beforeAll(async () => {
     cache = new AgentContextCache({ natsUrl: null });
-    server = await HttpServer.listen({ cache });
+    server = await startServer(cache);
     await cache.set('secret-key', 'secret-value');
   });
   afterAll(async () => {

@@ -6,7 +6,6 @@ import { duration, integer } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { packageFile } from '../package-file.ts';
 import { Serving } from '../serving.ts';
-import { listSnapshots } from '../snapshots.ts';
 import { shownCount } from '../terminal/format.ts';
 import { interruption } from '../terminal/signals.ts';
 import { reportUnfinished } from './serve.ts';
@@ -53,8 +52,7 @@ async function runDemo({ output, dataDir, options }: Context<DemoFlags>): Promis
     }
   };
   const { playTrips, tripsStarted } = await tripAgents();
-  const snapshots = () => listSnapshots({ dataDir });
-  const serving = await Serving.start({ dataDir, output, cache: {}, snapshots });
+  const serving = await Serving.start({ dataDir, output, cache: {} });
   try {
     output.message(introduction(dataDir, serving, tripsStarted(serving.cache)));
     const stopExpiries = serving.cache.subscribe(({ operation, namespace, key }) => {

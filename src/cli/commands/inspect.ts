@@ -6,7 +6,6 @@ import { CliOption, collect } from '../config/cli-option.ts';
 import { port } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { Serving } from '../serving.ts';
-import { listSnapshots } from '../snapshots.ts';
 import { CLOSE_MS, connectServed, mustExist } from '../target.ts';
 import type { Output } from '../terminal/output.ts';
 import { aborted, interruption } from '../terminal/signals.ts';
@@ -72,7 +71,7 @@ async function attach(client: HttpClient, request: AttachRequest, output: Output
 /** Opens the inspector here. Serves the directory meanwhile, so that other commands work and their updates show. */
 async function openHere(dataDir: string, request: AttachRequest, output: Output, signal: AbortSignal): Promise<void> {
   await mustExist(dataDir);
-  const serving = await Serving.start({ dataDir, output, cache: {}, snapshots: () => listSnapshots({ dataDir }) });
+  const serving = await Serving.start({ dataDir, output, cache: {} });
   try {
     const { url } = await startInspector(serving.cache, request);
     await show(output, url);

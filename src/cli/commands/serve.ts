@@ -17,7 +17,7 @@ import {
 import { type Context, does, example, type Session } from '../context.ts';
 import { rehearseOpening } from '../rehearsal.ts';
 import { Serving } from '../serving.ts';
-import { listSnapshots, storeOf } from '../snapshots.ts';
+import { storeOf } from '../snapshots.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
@@ -84,7 +84,6 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
       ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(target) } },
       ...{ passivateAfterMs: undefined, subjectId, log },
     },
-    snapshots: () => listSnapshots(target),
   });
   try {
     if (topic !== undefined) await serving.cache.setTopicsList(topic);

@@ -2,7 +2,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isDataDirectory } from '../../engine/restore.ts';
 import { type CacheHealth, ContextCacheError } from '../../index.ts';
-import { readServeFile } from '../../serve/serve-file.ts';
+import { readServeFile } from '../../wire/serve-file.ts';
 import { openTarget, type Target } from '../target.ts';
 import { describe } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';

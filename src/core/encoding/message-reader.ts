@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { setOwn } from '../value.ts';
 
 /** Number of strings that are kept to be returned again; a power of two. */
@@ -15,7 +16,13 @@ const SHORT_STRING = 64;
 export class MessageReader {
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
+  readonly #isStrict: boolean;
   readonly #strings: (string | undefined)[] = new Array(KEPT_STRINGS);
+
+  /** `isStrict` is for bytes from outside: refuses opaque bytes, and text that is not UTF-8, in values. */
+  constructor(isStrict = false) {
+    this.#isStrict = isStrict;
+  }
 
   /** Starts to read at an index of `bytes`. */
   begin(bytes: Buffer, at = 0): void {
@@ -141,13 +148,19 @@ export class MessageReader {
   }
 
   #binary(length: number): Uint8Array {
+    if (this.#isStrict) throw new RangeError('The message has opaque bytes in a value');
     const start = this.#taken(length);
     return this.#bytes.subarray(start, this.#at);
   }
 
   #text(length: number): string {
     const start = this.#taken(length);
-    return length <= SHORT_STRING ? this.#short(start, this.#at) : this.#bytes.toString('utf8', start, this.#at);
+    const text = length <= SHORT_STRING ? this.#short(start, this.#at) : this.#bytes.toString('utf8', start, this.#at);
+    // Decoding replaces bytes that are not UTF-8 by this character, without a word.
+    if (this.#isStrict && text.includes('\u{fffd}') && !isUtf8(this.#bytes.subarray(start, this.#at))) {
+      throw new RangeError('The message has text that is not UTF-8');
+    }
+    return text;
   }
 
   /** Skips one value. */

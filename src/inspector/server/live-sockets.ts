@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Clock } from '../../core/clock.ts';
 import type { HttpGuard, Refusal } from '../../wire/http-guard.ts';
+import { refuseUpgrade } from '../../wire/http-response.ts';
 import { LIVE_PROTOCOL } from '../live-protocol.ts';
 import { LiveConnection } from './live-connection.ts';
 import type { Services } from './services.ts';
@@ -43,7 +44,7 @@ export class LiveSockets {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
     const refusal = this.#refusal(request, pathname, searchParams);
     if (refusal !== undefined) {
-      refuse(socket, refusal.status, refusal.message);
+      refuseUpgrade(socket, refusal);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
@@ -67,23 +68,25 @@ export class LiveSockets {
     this.#server.close();
   }
 
-  #refusal(
-    request: IncomingMessage,
-    path: string,
-    query: URLSearchParams,
-  ): Pick<Refusal, 'status' | 'message'> | undefined {
+  #refusal(request: IncomingMessage, path: string, query: URLSearchParams): Refusal | undefined {
     const stranger = this.#guard.stranger(request);
     if (stranger !== undefined) return stranger;
     if (path !== LIVE_PATH && path !== FOREIGN_PATH)
-      return { status: 404, message: 'There is no WebSocket at this path.' };
+      return { status: 404, code: 'NOT_FOUND', message: 'There is no WebSocket at this path.' };
     // A page sends the token as a subprotocol; a producer has only an address to carry it.
     const token = path === LIVE_PATH ? tokenIn(request) : (query.get('token') ?? undefined);
-    if (!this.#guard.holds(token)) return { status: 401, message: 'The token is missing or wrong.' };
+    if (!this.#guard.holds(token)) {
+      return { status: 401, code: 'UNAUTHORIZED', message: 'The token is missing or wrong.' };
+    }
     // A page reconnects at once. Accepting it while closing would keep the port busy for ever.
-    if (this.#closing) return { status: 503, message: 'The inspector is closing.' };
+    if (this.#closing) return { status: 503, code: 'CLOSED', message: 'The inspector is closing.' };
     const isFull = this.#server.clients.size >= MAX_SOCKETS;
     return isFull
-      ? { status: 503, message: `More than ${MAX_SOCKETS} pages and producers are connected. Close some.` }
+      ? {
+          status: 503,
+          code: 'OVERLOADED',
+          message: `More than ${MAX_SOCKETS} pages and producers are connected. Close some.`,
+        }
       : undefined;
   }
 
@@ -106,18 +109,4 @@ export class LiveSockets {
 function tokenIn({ headers }: IncomingMessage): string | undefined {
   const protocols = (headers['sec-websocket-protocol'] ?? '').split(',').map((protocol) => protocol.trim());
   return protocols.find((protocol) => protocol.startsWith('token.'))?.slice('token.'.length);
-}
-
-const STATUS_TEXT: Readonly<Record<number, string>> = {
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  503: 'Service Unavailable',
-};
-
-function refuse(socket: Duplex, status: number, message: string): void {
-  const head = `HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? 'Refused'}`;
-  const body = `${message}\n`;
-  const headers = `Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}`;
-  socket.end(`${head}\r\n${headers}\r\n\r\n${body}`);
 }

@@ -1,11 +1,14 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ContextCacheError } from '../index.ts';
+import { ContextCacheError } from '../core/errors.ts';
 
 /** Address and token of the process that serves a data directory. */
 export interface ServeFile {
-  /** Port on 127.0.0.1. */
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
+  /** `true` if the server takes TLS only. */
+  readonly tls?: boolean;
   /** Token for `Authorization: Bearer`. */
   readonly token: string;
   readonly pid: number;

@@ -1,0 +1,83 @@
+import type { SecureContextOptions } from 'node:tls';
+import { type Clock, systemClock } from '../core/clock.ts';
+import type { Duration } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
+import { optionNames } from '../core/options.ts';
+import type { FailureSource } from '../core/report.ts';
+import { durationOf } from '../engine/durations.ts';
+import { endpointOf } from './endpoint.ts';
+import { Link } from './link.ts';
+import { RemoteContextCache } from './remote-context-cache.ts';
+import { RemoteReader } from './remote-reader.ts';
+import { RemoteWriter } from './remote-writer.ts';
+
+/** Options of {@link connect}. */
+export interface ConnectOptions {
+  /** Token of the server or of an agent. Default for a data directory: the token of the server, from `serve.json`. */
+  readonly token?: string | undefined;
+  /** Ends the wait for the connection. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait of a request while the server is out of reach: milliseconds, or a text. Default 30,000. */
+  readonly timeoutMs?: Duration | undefined;
+  /** Most requests that wait to be sent; a further one is refused with `OVERLOADED`. Default 100,000. */
+  readonly maxWaiting?: number | undefined;
+  /** Trusted certificates and the like, as for `tls.connect`; for servers with TLS. */
+  readonly tls?: SecureContextOptions | undefined;
+  /** Called with each failure that no caller handles, and when a connection is lost. Default: a process warning. */
+  readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /** Default: the system clock. */
+  readonly clock?: Clock | undefined;
+}
+
+const CONNECT_OPTIONS = optionNames<ConnectOptions>('connect', {
+  ...{ token: true, signal: true, timeoutMs: true, maxWaiting: true, tls: true, onError: true, clock: true },
+});
+
+/**
+ * Connects to a cache that another process serves with `startServer` or `context-cache serve`.
+ *
+ * @param target URL of a server, or a data directory that a process of this user serves.
+ * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `NOT_FOUND` if the directory does not exist;
+ *   `UNREACHABLE` if no process serves it or none answers; `UNAUTHORIZED`, `FORBIDDEN`, `OVERLOADED` if the server refuses;
+ *   `FORMAT_UNSUPPORTED` if it has another protocol; and the signal's reason.
+ *
+ * @example
+ * ```ts
+ * await using remote = await connect('http://127.0.0.1:7071', { token: process.env.CONTEXT_CACHE_TOKEN });
+ * for await (const update of remote.watch({ namespace: 'trip' })) console.log(update.key);
+ * ```
+ */
+export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
+  target: string,
+  options: ConnectOptions = {},
+): Promise<RemoteContextCache<S>> {
+  const { token, signal, tls, clock = systemClock, maxWaiting = 100_000 } = CONNECT_OPTIONS.checked(options);
+  if (!Number.isSafeInteger(maxWaiting) || maxWaiting < 1) {
+    throw new ContextCacheError('INVALID_OPTION', 'maxWaiting must be an integer from 1 up.');
+  }
+  const timeoutMs = durationOf('timeoutMs', options.timeoutMs) ?? 30_000;
+  signal?.throwIfAborted();
+  const report = reporter(options.onError);
+  const onLost = (error: ContextCacheError) => options.onError !== undefined && report(error, { source: 'connection' });
+  const link = await Link.open({ find: endpointOf(target, token, tls), clock, timeoutMs, maxWaiting, onLost, signal });
+  const reader = new RemoteReader(link);
+  return new RemoteContextCache<S>({ link, clock, reader, writer: new RemoteWriter(link, reader, report), report });
+}
+
+/** Returns the function that takes failures: the caller's, or one that warns as a cache does. */
+function reporter(onError: ConnectOptions['onError']): (error: Error, source: FailureSource) => void {
+  return (error, source) => {
+    if (onError === undefined) {
+      const code = error instanceof ContextCacheError ? error.code : error.name;
+      if (code !== 'VERSION_CONFLICT')
+        process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
+      return;
+    }
+    try {
+      onError(error, source);
+    } catch (thrown) {
+      process.emitWarning(`onError itself threw: ${String(thrown)}`, 'ContextCacheWarning');
+    }
+  };
+}

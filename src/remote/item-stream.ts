@@ -1,0 +1,85 @@
+import type { JsonValue } from '../core/value.ts';
+import type { IncomingStream, Link, RequestObject } from './link.ts';
+
+/** A batch of items, and the position that a watch has reached with it. */
+export interface ItemBatch {
+  readonly items: readonly JsonValue[];
+  readonly position: number | undefined;
+  /** Id of the log that the server read from. */
+  readonly log: string;
+}
+
+/** How a stream has ended: complete, or with the connection. */
+export type StreamEnd = 'complete' | 'lost';
+
+/**
+ * A stream of the server, read batch by batch. The server sends a few batches ahead and waits until they are taken, so a
+ * slow reader costs little memory here.
+ */
+export class ItemStream {
+  readonly #stream: IncomingStream;
+  readonly #batches: ItemBatch[] = [];
+  #end: StreamEnd | Error | undefined;
+  #wake: (() => void) | undefined;
+
+  /** `patient`: the request waits for a connection for ever. */
+  constructor(link: Link, request: RequestObject, patient = false) {
+    const finish = (end: StreamEnd | Error) => {
+      this.#end ??= end;
+      this.#wake?.();
+    };
+    this.#stream = link.stream(
+      request,
+      {
+        onBatch: (items, position) => {
+          link.saw(position);
+          this.#batches.push({ items, position, log: link.hello.log });
+          this.#wake?.();
+        },
+        onEnd: (error) => finish(error ?? 'complete'),
+        onLost: () => finish('lost'),
+      },
+      patient,
+    );
+  }
+
+  /** Resolves with the next batch, or with how the stream has ended. Rejects if it failed. */
+  async take(): Promise<ItemBatch | StreamEnd> {
+    while (this.#batches.length === 0 && this.#end === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      this.#wake = undefined;
+    }
+    const batch = this.#batches.shift();
+    if (batch !== undefined) {
+      // A batch without items only carries a position, and the server does not count it.
+      if (batch.items.length > 0) this.#stream.consumed();
+      return batch;
+    }
+    if (this.#end instanceof Error) throw this.#end;
+    return this.#end ?? 'complete';
+  }
+
+  /** Ends the stream. */
+  cancel(): void {
+    this.#end ??= 'complete';
+    this.#batches.length = 0;
+    this.#stream.cancel();
+    this.#wake?.();
+  }
+}
+
+/** Resolves with all items of a stream, read again from the start if the connection is lost. */
+export async function collect<Item>(link: Link, request: RequestObject): Promise<Item[]> {
+  for (;;) {
+    const stream = new ItemStream(link, request);
+    const collected: Item[] = [];
+    for (;;) {
+      const batch = await stream.take();
+      if (batch === 'complete') return collected;
+      if (batch === 'lost') break;
+      for (const item of batch.items) collected.push(item as Item);
+    }
+  }
+}

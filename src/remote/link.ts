@@ -1,0 +1,429 @@
+import { backOffMs } from '../core/back-off.ts';
+import type { Clock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { JsonValue } from '../core/value.ts';
+import { MessageWriter } from '../wire/message-codec.ts';
+import {
+  ANSWER,
+  ASK,
+  BATCH,
+  CANCEL,
+  CLOSE,
+  CONSUMED,
+  END,
+  FAILURE,
+  type Frame,
+  type Hello,
+  MESSAGE_BYTES,
+  NOT_EXECUTED,
+} from '../wire/socket-protocol.ts';
+import { errorOf, type WireError } from '../wire/wire-error.ts';
+import type { FindEndpoint } from './endpoint.ts';
+import { Socket } from './socket.ts';
+
+/** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
+const FIRST_RETRY_MS = 20;
+const LONGEST_RETRY_MS = 1_000;
+/** From one look for requests that have waited too long to the next, milliseconds. */
+const LOOK_MS = 250;
+/** Bytes on their way to the server beyond which further requests wait. */
+const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
+/** WebSocket close code of a message that is too large. */
+const TOO_LARGE = 1009;
+/** Codes of a server that refuses this client, now and later. */
+const FATAL: readonly string[] = ['UNAUTHORIZED', 'FORBIDDEN', 'FORMAT_UNSUPPORTED'];
+
+/** A request as the protocol has it. */
+export interface RequestObject {
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** Receives a stream. */
+export interface StreamEvents {
+  /** Called with the items of a batch, and for a watch with the position that it has reached. */
+  readonly onBatch: (items: readonly JsonValue[], position: number | undefined) => void;
+  /** Called once at the end, with the error if the stream failed. */
+  readonly onEnd: (error?: Error) => void;
+  /** Called if the connection is lost. No further event follows: ask for the rest as a new stream. */
+  readonly onLost: () => void;
+}
+
+/** A running stream. */
+export interface IncomingStream {
+  /** Tells the server that a batch has been consumed. */
+  consumed(): void;
+  cancel(): void;
+}
+
+/** Options of {@link Link.open}. */
+export interface LinkOptions {
+  readonly find: FindEndpoint;
+  readonly clock: Clock;
+  /** Longest wait of a request for a connection, milliseconds. */
+  readonly timeoutMs: number;
+  /** Most requests that wait to be sent. */
+  readonly maxWaiting: number;
+  /** Called when a connection is lost. */
+  readonly onLost: (error: ContextCacheError) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A request that waits to be sent, or for its answer. */
+interface Call {
+  readonly request: RequestObject;
+  /** Sent again if the connection is lost. A write is not: whether it has taken effect is not known. */
+  readonly repeats: boolean;
+  readonly resolve: (answer: JsonValue | undefined) => void;
+  readonly reject: (error: Error) => void;
+  /** Set for a stream. */
+  readonly events?: StreamEvents;
+  id: number;
+  /** When it fails for lack of a connection, epoch milliseconds. */
+  due: number;
+}
+
+const ignore = (): void => {};
+
+/**
+ * Requests to a server over one connection: sent in their order, many at a time, and continued over a new connection if
+ * one is lost. Answers match requests by number.
+ */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #writer = new MessageWriter();
+  #socket: Socket | undefined;
+  #hello: Hello | undefined;
+  /** Last position that this client knows of in the log of the last hello. */
+  #position = 0;
+  #lastId = 0;
+  #queue: Call[] = [];
+  #next = 0;
+  readonly #sent = new Map<number, Call>();
+  readonly #streams = new Map<number, Call>();
+  #isFlushing = false;
+  #ended: Error | undefined;
+  readonly #whenEnded = new AbortController();
+  #lookTimer: unknown;
+  #whenIdle: (() => void) | undefined;
+
+  private constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#writer.begin();
+  }
+
+  /** Connects. Throws as `Socket.open` does. */
+  static async open(options: LinkOptions): Promise<Link> {
+    const link = new Link(options);
+    await link.#connect(options.signal);
+    return link;
+  }
+
+  /** What the server said at the last connection. */
+  get hello(): Hello {
+    if (this.#hello === undefined) throw new ContextCacheError('INVARIANT', 'A link is used before it is connected.');
+    return this.#hello;
+  }
+
+  /** Last position that this client knows of. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Notes a position that an answer or an update has told. */
+  saw(position: number | undefined): void {
+    if (position !== undefined && position > this.#position) this.#position = position;
+  }
+
+  get status(): 'connected' | 'reconnecting' | 'closed' {
+    if (this.#ended !== undefined) return 'closed';
+    return this.#socket === undefined ? 'reconnecting' : 'connected';
+  }
+
+  /**
+   * Sends a request and resolves with its answer.
+   *
+   * @throws {ContextCacheError} (as a rejection) the error of the server; `OUTCOME_UNKNOWN` if the connection is lost
+   *   before the answer and the request does not repeat; `UNREACHABLE`, `OVERLOADED`, `CLOSED`.
+   */
+  ask(request: RequestObject, repeats: boolean): Promise<JsonValue | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#add({ request, repeats, resolve, reject, id: 0, due: this.#due() });
+    });
+  }
+
+  /** Asks for a stream. `patient`: it waits for a connection for ever. */
+  stream(request: RequestObject, events: StreamEvents, patient: boolean): IncomingStream {
+    const due = patient ? Number.POSITIVE_INFINITY : this.#due();
+    const call: Call = { request, repeats: false, resolve: ignore, reject: events.onEnd, events, id: 0, due };
+    this.#add(call);
+    return {
+      consumed: () => this.#note(call, CONSUMED),
+      cancel: () => {
+        this.#note(call, CANCEL);
+        this.#streams.delete(call.id);
+        if (call.id === 0) this.#queue = this.#queue.slice(this.#next).filter((each) => each !== call);
+        if (call.id === 0) this.#next = 0;
+      },
+    };
+  }
+
+  /** Waits for the answers of all requests, then closes the connection. */
+  async close(): Promise<void> {
+    if (this.#ended === undefined && (this.#sent.size > 0 || this.#next < this.#queue.length)) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    this.end(new ContextCacheError('CLOSED', 'The connection to the cache is closed.'));
+  }
+
+  /** Closes the connection. Whatever still waits fails with this error. */
+  end(error: Error): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    this.#whenEnded.abort(error);
+    this.#options.clock.clearTimeout(this.#lookTimer);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    const waiting = [...this.#sent.values(), ...this.#streams.values(), ...this.#queue.slice(this.#next)];
+    this.#sent.clear();
+    this.#streams.clear();
+    this.#queue = [];
+    this.#next = 0;
+    for (const call of waiting) call.reject(error);
+    socket?.close();
+    this.#whenIdle?.();
+  }
+
+  /** Handles a frame of the server. */
+  receive(frame: Frame): void {
+    const [id, kind, content, position] = frame as [number, number, JsonValue | undefined, number | undefined];
+    if (kind === BATCH) {
+      this.#streams.get(id)?.events?.onBatch(content as readonly JsonValue[], position ?? undefined);
+      return;
+    }
+    const call = this.#sent.get(id) ?? this.#streams.get(id);
+    if (call === undefined) return;
+    this.#sent.delete(id);
+    this.#streams.delete(id);
+    if (kind === ANSWER) call.resolve(content);
+    else if (kind === END) call.events?.onEnd();
+    else if (kind === FAILURE) call.reject(errorOf(content as unknown as WireError));
+    else if (kind === NOT_EXECUTED) this.#sendAgain([call]);
+    if (this.#next < this.#queue.length) this.#pump();
+    else if (this.#sent.size === 0) this.#whenIdle?.();
+  }
+
+  /** Handles the loss of the connection. */
+  lose(code: number, reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#socket = undefined;
+    this.#writer.begin();
+    const isRefused = code === CLOSE.notUnderstood || code === TOO_LARGE;
+    const refused = new ContextCacheError('INVALID_COMMAND', `The server has refused a message: ${reason}`);
+    const again: Call[] = [];
+    for (const call of this.#sent.values()) {
+      // Sending what the server does not understand again would go on for ever.
+      if (isRefused) call.reject(refused);
+      else if (call.repeats) again.push(call);
+      else call.reject(unknownOutcome());
+    }
+    this.#sent.clear();
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    this.#sendAgain(again);
+    const due = this.#due();
+    for (const call of this.#queue.slice(this.#next)) if (Number.isFinite(call.due)) call.due = due;
+    this.#options.onLost(lost(code));
+    for (const { events, reject } of streams) {
+      if (isRefused) reject(refused);
+      else events?.onLost();
+    }
+    this.#lookLater();
+    void this.#reconnect();
+  }
+
+  /** Puts requests that were sent before everything that waits, in their order. */
+  #sendAgain(calls: readonly Call[]): void {
+    if (calls.length === 0) return;
+    const due = this.#due();
+    for (const call of calls) {
+      call.id = 0;
+      call.due = due;
+    }
+    this.#queue = [...calls, ...this.#queue.slice(this.#next)];
+    this.#next = 0;
+  }
+
+  #add(call: Call): void {
+    if (this.#ended !== undefined) {
+      call.reject(this.#ended);
+      return;
+    }
+    if (this.#queue.length - this.#next >= this.#options.maxWaiting) {
+      const message = `${this.#options.maxWaiting} requests wait to be sent. Await some before sending more.`;
+      call.reject(new ContextCacheError('OVERLOADED', message));
+      return;
+    }
+    this.#queue.push(call);
+    this.#pump();
+  }
+
+  #pump(): void {
+    const { limits } = this.hello;
+    while (
+      this.#next < this.#queue.length &&
+      this.#sent.size < limits.inFlight &&
+      this.#socket !== undefined &&
+      this.#socket.unsent < MAX_UNSENT_BYTES
+    ) {
+      this.#send(this.#queue[this.#next++] as Call);
+    }
+    if (this.#next < this.#queue.length && this.#next < 1_024) return;
+    this.#queue = this.#queue.slice(this.#next);
+    this.#next = 0;
+  }
+
+  #send(call: Call): void {
+    const start = this.#writer.length;
+    this.#lastId += 1;
+    call.id = this.#lastId;
+    this.#frame(call.id, ASK, call.request);
+    const bytes = this.#writer.length - start;
+    if (bytes > this.hello.limits.messageBytes) {
+      this.#cut(start, false);
+      const message = `The request has ${bytes} bytes; the server takes ${this.hello.limits.messageBytes}. Split it.`;
+      call.reject(new ContextCacheError('INVALID_COMMAND', message));
+      return;
+    }
+    (call.events === undefined ? this.#sent : this.#streams).set(call.id, call);
+    if (start > 0 && this.#writer.length > MESSAGE_BYTES) this.#cut(start, true);
+    this.#written();
+  }
+
+  /** Sends what was written before an index; then what was written behind it, unless that is discarded. */
+  #cut(index: number, sendsRest: boolean): void {
+    const written = this.#writer.end();
+    this.#writer.begin();
+    if (index > 0) this.#post(written.subarray(0, index));
+    if (sendsRest) this.#post(written.subarray(index));
+  }
+
+  #note(call: Call, kind: number): void {
+    if (this.#socket === undefined || !this.#streams.has(call.id)) return;
+    this.#frame(call.id, kind);
+    this.#written();
+  }
+
+  #frame(id: number, kind: number, content?: unknown): void {
+    const writer = this.#writer;
+    writer.array(content === undefined ? 2 : 3);
+    writer.number(id);
+    writer.number(kind);
+    if (content !== undefined) writer.value(content);
+  }
+
+  #written(): void {
+    if (this.#writer.length >= MESSAGE_BYTES) {
+      this.#flush();
+    } else if (!this.#isFlushing) {
+      this.#isFlushing = true;
+      // Requests of the same turn go into one message.
+      queueMicrotask(() => this.#flush());
+    }
+  }
+
+  #flush(): void {
+    this.#isFlushing = false;
+    if (this.#writer.length === 0) return;
+    const message = this.#writer.end();
+    this.#writer.begin();
+    this.#post(message);
+  }
+
+  #post(message: Buffer): void {
+    this.#socket?.send(message, () => {
+      if (this.#next < this.#queue.length) this.#pump();
+    });
+  }
+
+  async #connect(signal: AbortSignal | undefined): Promise<void> {
+    const { find, clock } = this.#options;
+    let socket: Socket | undefined;
+    let lostWith: Parameters<Link['lose']> | undefined;
+    const events = {
+      onFrame: (frame: Frame) => this.receive(frame),
+      onClose: (code: number, reason: string) => {
+        if (socket !== undefined && this.#socket === socket) this.lose(code, reason);
+        else lostWith = [code, reason];
+      },
+    };
+    socket = await Socket.open(await find(), events, clock, signal);
+    if (lostWith !== undefined) throw lost(lostWith[0]);
+    if (this.#hello?.log !== socket.hello.log) this.#position = 0;
+    this.#hello = socket.hello;
+    this.saw(socket.hello.position);
+    this.#socket = socket;
+  }
+
+  async #reconnect(): Promise<void> {
+    for (let retry = 1; this.#ended === undefined; retry += 1) {
+      if (retry > 1) await this.#pause(backOffMs(retry - 1, FIRST_RETRY_MS, LONGEST_RETRY_MS));
+      try {
+        await this.#connect(this.#whenEnded.signal);
+        this.#options.clock.clearTimeout(this.#lookTimer);
+        this.#pump();
+        return;
+      } catch (error) {
+        if (error instanceof ContextCacheError && FATAL.includes(error.code)) this.end(error);
+      }
+    }
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    const { signal } = this.#whenEnded;
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const { clock } = this.#options;
+      const timer = clock.setTimeout(resolve, delayMs);
+      signal.addEventListener('abort', () => {
+        clock.clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Fails the requests that have waited for a connection for too long. */
+  #lookLater(): void {
+    const { clock, timeoutMs } = this.#options;
+    this.#lookTimer = clock.setTimeout(() => {
+      if (this.#socket !== undefined || this.#ended !== undefined) return;
+      const now = clock.now();
+      const waiting = this.#queue.slice(this.#next);
+      this.#next = 0;
+      this.#queue = waiting.filter(({ due }) => due > now);
+      const message = `The server has been out of reach for ${timeoutMs} ms. Nothing was done. Try again later.`;
+      for (const call of waiting) if (call.due <= now) call.reject(new ContextCacheError('UNREACHABLE', message));
+      if (this.#queue.length === 0) this.#whenIdle?.();
+      this.#lookLater();
+    }, LOOK_MS);
+  }
+
+  #due(): number {
+    return this.#options.clock.now() + this.#options.timeoutMs;
+  }
+}
+
+function unknownOutcome(): ContextCacheError {
+  return new ContextCacheError(
+    'OUTCOME_UNKNOWN',
+    'The connection was lost before the answer, so the write may or may not have taken effect. Read the present value before you try again.',
+  );
+}
+
+function lost(code: number): ContextCacheError {
+  const why =
+    code === CLOSE.goingAway ? 'The server is closing' : `The connection to the server is lost (code ${code})`;
+  return new ContextCacheError('UNREACHABLE', `${why}. Connecting again.`);
+}

@@ -1,0 +1,431 @@
+import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
+import type { WatchFilter } from '../actors/watch-hub.ts';
+import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import { NamespaceHandle } from '../cache/namespace-handle.ts';
+import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from '../cache/option-names.ts';
+import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
+import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
+import type {
+  Acknowledgement,
+  BackupSettings,
+  BackupSettingsChange,
+  BatchOperation,
+  ContextCommand,
+  RemoveOptions,
+  WriteOptions,
+} from '../core/command.ts';
+import { untilAborted } from '../core/deadline.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type {
+  AnyNamespaces,
+  BatchOf,
+  DefaultNamespace,
+  FilterOf,
+  KeyArgument,
+  KeyOf,
+  ManyArgument,
+  NameArgument,
+  NamespaceOf,
+  NamespaceTypes,
+  UpdateOf,
+  ValueArgument,
+  ValueOf,
+} from '../core/namespace-types.ts';
+import type { Update } from '../core/update.ts';
+import { admit, type JsonValue } from '../core/value.ts';
+import type { AgentOption } from '../core/write-options.ts';
+import { durationOf } from '../engine/durations.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { LogRange } from '../engine/log-range.ts';
+import type { UpdateResult } from '../engine/writer.ts';
+import type { BackupStatus } from '../followers/backup/backup-sink.ts';
+import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
+import type { Difference } from '../past/difference.ts';
+import type { DifferenceOptions } from '../past/difference-options.ts';
+import type { EntryVersion } from '../past/history.ts';
+import type { CompactReport } from '../storage/retention.ts';
+import type { VerifyReport } from '../verify/verify-report.ts';
+import type { WirePoint } from '../wire/socket-protocol.ts';
+import { collect } from './item-stream.ts';
+import type { RequestObject } from './link.ts';
+import type { RemoteParts } from './remote-parts.ts';
+import { pointOf, type RemoteReader } from './remote-reader.ts';
+import { subscribeRemotely } from './remote-subscription.ts';
+import { RemoteView } from './remote-view.ts';
+import { watchRemotely } from './remote-watch.ts';
+import type { RemoteWriter } from './remote-writer.ts';
+
+/** Stands for the asynchronous answers of a server in types that depend on the primary. */
+type Remote = Omit<BaseContextCache, 'get'> & { get(key: string, namespace: string): Promise<JsonValue | undefined> };
+
+/** A position, an instant, a view of this cache, or this cache in its present state. */
+export type RemotePoint = number | Date | RemoteView<never> | RemoteContextCache<never>;
+
+/**
+ * A cache that another process serves; `connect` creates it. Its methods have the names, arguments, checks and errors of
+ * `AgentContextCache` and do the same, all asynchronously: each doc comment there holds here.
+ *
+ * Requests are sent in the order of the calls over one connection, without waiting for the answers of earlier ones. If
+ * the connection is lost, the client connects again by itself: reads are repeated, watches continue, and a write that was
+ * sent and not answered rejects with `OUTCOME_UNKNOWN`, because it may or may not have taken effect.
+ *
+ * @example
+ * ```ts
+ * await using remote = await connect('./agent-memory');
+ * await remote.set('plan', ['search', 'book'], 'trip', { agent: 'planner' });
+ * await remote.get('plan', 'trip');
+ * ```
+ */
+export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
+  readonly #parts: RemoteParts;
+  readonly #reader: RemoteReader;
+  readonly #writer: RemoteWriter;
+  #shutdown: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(parts: RemoteParts) {
+    this.#parts = parts;
+    this.#reader = parts.reader;
+    this.#writer = parts.writer;
+  }
+
+  /** `reconnecting` after a lost connection: requests wait for the next one. */
+  get connection(): 'connected' | 'reconnecting' | 'closed' {
+    return this.#parts.link.status;
+  }
+
+  /** The agent that writes, if the token is an agent's; `null`: each write names its own. */
+  get agent(): string | null {
+    return this.#parts.link.hello.agent;
+  }
+
+  /** Last position that this client knows of, from an acknowledgement, a watch or the server's greeting. */
+  get position(): number {
+    return this.#parts.link.position;
+  }
+
+  get<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<ValueOf<S, N, K> | undefined>;
+  get(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.get(key, namespace);
+  }
+
+  getMany<const K extends string, const N extends string = DefaultNamespace>(
+    keys: readonly KeyArgument<S, N, K>[],
+    namespace?: NameArgument<S, N>,
+  ): Promise<(ValueOf<S, N, K> | undefined)[]>;
+  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.getMany(keys, namespace);
+  }
+
+  has<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<boolean>;
+  has(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<boolean> {
+    return this.#reader.has(key, namespace);
+  }
+
+  entry<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<Entry<ValueOf<S, N, K>> | undefined>;
+  entry(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entry(key, namespace);
+  }
+
+  entries<const N extends string = DefaultNamespace>(
+    namespace?: NameArgument<S, N>,
+  ): Promise<Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  entries(namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entries(namespace);
+  }
+
+  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Promise<KeyOf<S, N>[]>;
+  listKeys(namespace: string = DEFAULT_NAMESPACE): Promise<string[]> {
+    return this.#reader.keys(namespace);
+  }
+
+  async listNamespaces(): Promise<NamespaceOf<S>[]> {
+    return (await this.#reader.namespaces()) as NamespaceOf<S>[];
+  }
+
+  set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    value: ValueArgument<S, N, K, V>,
+    namespace?: NameArgument<S, N>,
+    options?: WriteOptions,
+  ): Promise<Acknowledgement>;
+  set(key: string, value: unknown, namespace: string = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
+    return this.#writer.set(key, value, namespace, options);
+  }
+
+  setMany<const N extends string = DefaultNamespace, V = unknown>(
+    values: ManyArgument<S, N, V>,
+    namespace?: NameArgument<S, N>,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<Acknowledgement>;
+  setMany(values: object, namespace: string = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
+    return this.#writer.setMany(values, namespace, options);
+  }
+
+  delete<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+    options?: RemoveOptions,
+  ): Promise<Acknowledgement>;
+  delete(key: string, namespace: string = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<unknown> {
+    return this.#writer.delete(key, namespace, options);
+  }
+
+  touch<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace: NameArgument<S, N> | undefined,
+    options: WriteOptions,
+  ): Promise<Acknowledgement>;
+  touch(key: string, namespace: string = DEFAULT_NAMESPACE, options: WriteOptions): Promise<unknown> {
+    return this.#writer.touch(key, namespace, options);
+  }
+
+  batch<const N extends string = DefaultNamespace>(
+    operations: readonly BatchOf<S, N>[],
+    namespace?: NameArgument<S, N>,
+    options?: AgentOption,
+  ): Promise<Acknowledgement>;
+  batch(
+    operations: readonly BatchOperation[],
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: AgentOption,
+  ): Promise<unknown> {
+    return this.#writer.batch(operations, namespace, options);
+  }
+
+  update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
+    namespace?: NameArgument<S, N>,
+    options?: WriteOptions,
+  ): Promise<UpdateResult<ValueOf<S, N, K>>>;
+  update(
+    key: string,
+    change: (value: never) => unknown,
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: WriteOptions,
+  ): Promise<unknown> {
+    return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
+  }
+
+  getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    make: () => MaybePromise<ValueArgument<S, N, K, V>>,
+    namespace?: NameArgument<S, N>,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<ValueOf<S, N, K>>;
+  getOrSet(
+    key: string,
+    make: () => unknown,
+    namespace: string = DEFAULT_NAMESPACE,
+    options?: Omit<WriteOptions, 'ifVersion'>,
+  ): Promise<unknown> {
+    return this.#writer.getOrSet(key, make, namespace, options);
+  }
+
+  clearNamespace(namespace?: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.clear(namespace, options);
+  }
+
+  dropNamespace(namespace: NamespaceOf<S> | undefined, options?: AgentOption): Promise<Acknowledgement>;
+  dropNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.drop(namespace, options);
+  }
+
+  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote & BaseContextCache> {
+    return new NamespaceHandle(name, {
+      ...{ reader: this.#reader, writer: this.#writer, history: this.#reader },
+      watch: (options) => watchRemotely(this.#parts.link, this.#parts.clock, options),
+      subscribe: (listener, filter) => subscribeRemotely(this.#parts, listener, filter),
+    });
+  }
+
+  /**
+   * Yields updates as the watch of a cache does, over lost connections without gap or duplicate. If the log no longer
+   * holds what was missed, the watch goes on with a snapshot: a `clear_namespace` for each namespace that it has shown,
+   * then the present entries, all with `snapshot: true`.
+   */
+  watch<const N extends string = NamespaceOf<S>>(
+    options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
+  ): Watching<UpdateOf<S, N, WatchedUpdate>>;
+  watch(options: WatchOptions = {}): Watching<unknown> {
+    return watchRemotely(this.#parts.link, this.#parts.clock, options);
+  }
+
+  subscribe<const N extends string = NamespaceOf<S>>(
+    listener: (update: UpdateOf<S, N>) => void,
+    filter?: FilterOf<S, N>,
+  ): () => void;
+  subscribe(listener: (update: never) => void, filter: WatchFilter = {}): () => void {
+    return subscribeRemotely(this.#parts, listener as (update: Update) => void, filter);
+  }
+
+  readLog(options: LogRange = {}): AsyncGenerator<Update> {
+    return this.#reader.log(options);
+  }
+
+  ask<C extends ContextCommand>(command: C, options: { readonly signal?: AbortSignal } = {}): Promise<AnswerTo<C>> {
+    const run = async () => {
+      ASK_OPTIONS.check(options);
+      options.signal?.throwIfAborted();
+      return untilAborted(this.#ask(parseCommand(command)) as Promise<AnswerTo<C>>, options.signal);
+    };
+    return this.#writer.guard(run, { source: 'command', command: String(command?.type) });
+  }
+
+  async at(position: number | Date): Promise<RemoteView<S>> {
+    const request = { type: 'view.open', at: this.#pointOf(position) };
+    const opened = (await this.#parts.link.ask(request, true)) as { readonly position: number };
+    return new RemoteView<S>(this.#parts.link, opened.position);
+  }
+
+  history<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
+  history(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.versions(key, namespace);
+  }
+
+  async diff(a: RemotePoint, b: RemotePoint, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
+    return this.#reader.diff(this.#pointOf(a), this.#pointOf(b), options);
+  }
+
+  async digest(namespace?: NamespaceOf<S>): Promise<string> {
+    return this.#answer({ type: 'cache.digest', namespace }, true);
+  }
+
+  verify(options: { readonly against?: string; readonly repair?: boolean } = {}): Promise<VerifyReport> {
+    return this.ask({ ...options, type: 'cache.verify' });
+  }
+
+  async setTopicsList(topics: readonly string[]): Promise<void> {
+    await this.ask({ type: 'topics.set', topics: [...topics] });
+  }
+
+  getTopicsList(): Promise<string[]> {
+    return this.ask({ type: 'topics.list' });
+  }
+
+  async addTopic(topic: string): Promise<void> {
+    await this.ask({ type: 'topics.add', topic });
+  }
+
+  async removeTopic(topic: string): Promise<void> {
+    await this.ask({ type: 'topics.remove', topic });
+  }
+
+  async enableBackup(settings: BackupSettingsChange = {}): Promise<void> {
+    await this.ask({ type: 'backup.enable', settings });
+  }
+
+  async disableBackup(): Promise<void> {
+    await this.ask({ type: 'backup.disable' });
+  }
+
+  async isBackupEnabled(): Promise<boolean> {
+    return (await this.health()).backup?.enabled ?? false;
+  }
+
+  async setBackupSettings(settings: BackupSettingsChange): Promise<void> {
+    await this.ask({ type: 'backup.set', settings });
+  }
+
+  async getBackupSettings(): Promise<BackupSettings> {
+    return (await this.getBackupStatus()).settings;
+  }
+
+  getBackupStatus(): Promise<BackupStatus> {
+    return this.ask({ type: 'backup.status' });
+  }
+
+  async backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+    BACKUP_NOW_OPTIONS.check(options);
+    return this.ask({ type: 'context.backup' }, options);
+  }
+
+  /** Returns the stored snapshots, newest first; none if the cache has no store for them. */
+  listSnapshots(): Promise<SnapshotInfo[]> {
+    return collect(this.#parts.link, { type: 'cache.snapshots' });
+  }
+
+  async compact(options: CompactionOptions = {}): Promise<CompactReport> {
+    return this.ask({ ...options, type: 'cache.compact' });
+  }
+
+  async flush(): Promise<void> {
+    await this.ask({ type: 'cache.flush' });
+  }
+
+  async synced(options: WaitOptions = {}): Promise<void> {
+    const { timeoutMs, signal } = SYNCED_OPTIONS.checked(options);
+    const request = { type: 'cache.synced', timeoutMs: durationOf('timeoutMs', timeoutMs) };
+    await untilAborted(this.#answer(request, false), signal);
+  }
+
+  /** Returns the condition of the served cache. */
+  health(): Promise<CacheHealth> {
+    return this.#answer({ type: 'cache.health' }, true);
+  }
+
+  /**
+   * Closes the connection; the served cache goes on. Waits at most `timeoutMs` (default 5,000 ms) for the answers of
+   * requests in flight, which then reject with `CLOSED`. Watches end. Later calls return the same promise.
+   */
+  async shutdown(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<void> {
+    const { timeoutMs } = SHUTDOWN_OPTIONS.checked(options);
+    const durationMs = durationOf('timeoutMs', timeoutMs) ?? 5_000;
+    this.#shutdown ??= this.#close(durationMs);
+    return this.#shutdown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const { link, clock } = this.#parts;
+    const late = new ContextCacheError(
+      'CLOSED',
+      'The client was closed before the answer. A write may have taken effect.',
+    );
+    const timer = clock.setTimeout(() => link.end(late), timeoutMs);
+    await link.close();
+    clock.clearTimeout(timer);
+  }
+
+  async #ask(command: ContextCommand): Promise<unknown> {
+    if (isDataCommand(command)) return this.#writer.command(command);
+    const { type, ...fields } = command;
+    const given = admit(fields).value as { readonly [field: string]: JsonValue };
+    const repeats = isQueryCommand(command) || REPEATABLE.has(type);
+    return this.#parts.link.ask({ ...given, type }, repeats);
+  }
+
+  async #answer<Answer>(request: RequestObject, repeats: boolean): Promise<Answer> {
+    return (await this.#parts.link.ask(request, repeats)) as Answer;
+  }
+
+  #pointOf(when: unknown): WirePoint {
+    if (when === this) return 'present';
+    const point = pointOf(when instanceof RemoteView ? when.position : when);
+    if (point !== undefined) return point;
+    const message = 'Give a position from 0, a valid Date, a view of this cache, or this cache.';
+    throw new ContextCacheError('INVALID_OPTION', message);
+  }
+}
+
+/** Commands about the cache that change nothing. */
+const REPEATABLE: ReadonlySet<string> = new Set(['topics.list', 'backup.status', 'cache.health']);

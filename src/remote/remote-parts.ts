@@ -1,0 +1,14 @@
+import type { Clock } from '../core/clock.ts';
+import type { Report } from '../core/report.ts';
+import type { Link } from './link.ts';
+import type { RemoteReader } from './remote-reader.ts';
+import type { RemoteWriter } from './remote-writer.ts';
+
+/** The parts of a client. */
+export interface RemoteParts {
+  readonly link: Link;
+  readonly clock: Clock;
+  readonly reader: RemoteReader;
+  readonly writer: RemoteWriter;
+  readonly report: Report;
+}

@@ -1,0 +1,141 @@
+import { ContextCacheError } from '../core/errors.ts';
+import { checkName } from '../core/names.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+import { LOG_RANGE, type LogRange } from '../engine/log-range.ts';
+import type { Difference } from '../past/difference.ts';
+import { DIFF_OPTIONS, type DifferenceOptions } from '../past/difference-options.ts';
+import type { EntryVersion } from '../past/history.ts';
+import type { WirePoint } from '../wire/socket-protocol.ts';
+import { collect, ItemStream } from './item-stream.ts';
+import type { Link } from './link.ts';
+
+/** Reads from a server: the present, or with `at` the view of a position. */
+export class RemoteReader {
+  readonly #link: Link;
+  readonly #at: number | undefined;
+
+  constructor(link: Link, at?: number) {
+    this.#link = link;
+    this.#at = at;
+  }
+
+  async get(key: string, namespace: string): Promise<JsonValue | undefined> {
+    if (this.#at !== undefined) return (await this.entry(key, namespace))?.value;
+    checkName('namespace', namespace);
+    checkName('key', key);
+    return this.#link.ask({ type: 'context.get', key, namespace }, true);
+  }
+
+  async getMany(keys: readonly string[], namespace: string): Promise<(JsonValue | undefined)[]> {
+    checkName('namespace', namespace);
+    for (const key of keys) checkName('key', key);
+    const request = { type: 'read.many', keys, namespace, at: this.#at };
+    const values = await collect<readonly [JsonValue?]>(this.#link, request);
+    return values.map(([value]) => value);
+  }
+
+  async has(key: string, namespace: string): Promise<boolean> {
+    return (await this.get(key, namespace)) !== undefined;
+  }
+
+  async entry(key: string, namespace: string): Promise<Entry | undefined> {
+    checkName('namespace', namespace);
+    checkName('key', key);
+    const type = this.#at === undefined ? 'context.entry' : 'read.entry';
+    return (await this.#link.ask({ type, key, namespace, at: this.#at }, true)) as unknown as Entry | undefined;
+  }
+
+  async entries(namespace: string): Promise<Entry[]> {
+    checkName('namespace', namespace);
+    return collect<Entry>(this.#link, { type: 'read.entries', namespace, at: this.#at });
+  }
+
+  async keys(namespace: string): Promise<string[]> {
+    checkName('namespace', namespace);
+    return collect<string>(this.#link, { type: 'read.keys', namespace, at: this.#at });
+  }
+
+  async namespaces(): Promise<string[]> {
+    return collect<string>(this.#link, { type: 'read.namespaces', at: this.#at });
+  }
+
+  /** Yields the versions of an entry, newest first. Continues after a lost connection behind the last one. */
+  async *versions(key: string, namespace: string): AsyncGenerator<EntryVersion, void, undefined> {
+    checkName('key', key);
+    checkName('namespace', namespace);
+    let last = Number.POSITIVE_INFINITY;
+    for await (const item of this.#items(() => ({ type: 'read.history', key, namespace }))) {
+      const version = item as unknown as EntryVersion;
+      if (version.position >= last) continue;
+      last = version.position;
+      // A removed value is left out on the wire.
+      yield Object.freeze({ ...version, value: version.value });
+    }
+  }
+
+  /** Yields committed updates. Continues after a lost connection behind the last one. */
+  async *log(range: LogRange): AsyncGenerator<Update> {
+    const { from, to, namespace } = LOG_RANGE.checked(range);
+    let next = from;
+    const request = () => ({ type: 'read.log', from: next, to, namespace });
+    for await (const item of this.#items(request, () => next !== undefined && next > this.#end(to))) {
+      const update = item as unknown as Update;
+      next = update.position + 1;
+      yield update;
+    }
+  }
+
+  async diff(a: WirePoint, b: WirePoint, options: DifferenceOptions): Promise<Difference> {
+    const { namespace } = DIFF_OPTIONS.checked(options);
+    if (namespace !== undefined) checkName('namespace', namespace);
+    const items = await collect<[string, Entry, Entry?]>(this.#link, { type: 'read.diff', a, b, namespace });
+    const added: Entry[] = [];
+    const changed: { before: Entry; after: Entry }[] = [];
+    const removed: Entry[] = [];
+    for (const [change, entry, after = entry] of items) {
+      if (change === 'added') added.push(entry);
+      else if (change === 'removed') removed.push(entry);
+      else changed.push({ before: entry, after });
+    }
+    return { added, changed, removed };
+  }
+
+  /** Position up to which a log is read without `to`. */
+  #end(to: number | undefined): number {
+    return to ?? this.#link.hello.position;
+  }
+
+  /**
+   * Yields the items of a stream. Asks for a lost one again, unless `isDone` says that it was complete.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if another log is served meanwhile.
+   */
+  async *#items(request: () => { type: string }, isDone: () => boolean = () => false): AsyncGenerator<JsonValue> {
+    const { log } = this.#link.hello;
+    for (;;) {
+      const stream = new ItemStream(this.#link, request());
+      try {
+        for (;;) {
+          const batch = await stream.take();
+          if (batch === 'complete') return;
+          if (batch === 'lost') break;
+          if (batch.log !== log) {
+            throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that was read is not served any more.');
+          }
+          yield* batch.items;
+        }
+      } finally {
+        stream.cancel();
+      }
+      if (isDone()) return;
+    }
+  }
+}
+
+/** Returns a position or an instant as the protocol has it. `undefined` for any other value. */
+export function pointOf(when: unknown): WirePoint | undefined {
+  if (when instanceof Date) return Number.isNaN(when.getTime()) ? undefined : { time: when.getTime() };
+  return typeof when === 'number' && Number.isInteger(when) && when >= 0 ? when : undefined;
+}

@@ -1,0 +1,111 @@
+import { ContextCacheError } from '../core/errors.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type {
+  AnyNamespaces,
+  DefaultNamespace,
+  KeyArgument,
+  KeyOf,
+  NameArgument,
+  NamespaceOf,
+  NamespaceTypes,
+  ValueOf,
+} from '../core/namespace-types.ts';
+import type { Link } from './link.ts';
+import { RemoteReader } from './remote-reader.ts';
+
+/** Closes the views that a program has dropped without disposing of them. */
+const dropped = new FinalizationRegistry<() => void>((close) => close());
+
+/**
+ * A view of all namespaces of a served cache at {@link RemoteView.position}. Each method does what the method of the same
+ * name does on `CacheView`, and resolves with its result. The server keeps the position until the view is disposed or
+ * dropped. After a lost connection the view is opened again, which fails with `POSITION_UNAVAILABLE` if retention has
+ * released the position meanwhile.
+ *
+ * @example
+ * ```ts
+ * await using before = await remote.at(position - 1);
+ * await before.get('plan', 'trip');
+ * ```
+ */
+export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
+  /** Position of the last update in the view; 0: the empty cache. */
+  readonly position: number;
+  readonly #open: RemoteReader;
+  readonly #close: () => void;
+  #isDisposed = false;
+
+  /** @internal */
+  constructor(link: Link, position: number) {
+    this.position = position;
+    this.#open = new RemoteReader(link, position);
+    this.#close = () => void link.ask({ type: 'view.close', at: position }, false).catch(() => {});
+    dropped.register(this, this.#close, this);
+  }
+
+  get<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<ValueOf<S, N, K> | undefined>;
+  async get(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.get(key, namespace);
+  }
+
+  getMany<const K extends string, const N extends string = DefaultNamespace>(
+    keys: readonly KeyArgument<S, N, K>[],
+    namespace?: NameArgument<S, N>,
+  ): Promise<(ValueOf<S, N, K> | undefined)[]>;
+  async getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.getMany(keys, namespace);
+  }
+
+  has<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<boolean>;
+  async has(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<boolean> {
+    return this.#reader.has(key, namespace);
+  }
+
+  entry<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NameArgument<S, N>,
+  ): Promise<Entry<ValueOf<S, N, K>> | undefined>;
+  async entry(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entry(key, namespace);
+  }
+
+  entries<const N extends string = DefaultNamespace>(
+    namespace?: NameArgument<S, N>,
+  ): Promise<Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
+  async entries(namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entries(namespace);
+  }
+
+  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Promise<KeyOf<S, N>[]>;
+  async listKeys(namespace: string = DEFAULT_NAMESPACE): Promise<string[]> {
+    return this.#reader.keys(namespace);
+  }
+
+  async listNamespaces(): Promise<NamespaceOf<S>[]> {
+    return (await this.#reader.namespaces()) as NamespaceOf<S>[];
+  }
+
+  /** Releases the view; afterwards reads reject with `CLOSED`. Does not wait for the server. */
+  [Symbol.dispose](): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    dropped.unregister(this);
+    this.#close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this[Symbol.dispose]();
+  }
+
+  get #reader(): RemoteReader {
+    if (!this.#isDisposed) return this.#open;
+    throw new ContextCacheError('CLOSED', 'The view has been disposed. Create another with cache.at().');
+  }
+}

@@ -1,0 +1,268 @@
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import { Admission } from '../core/admission.ts';
+import type { Acknowledgement, BatchOperation, DataCommand, RemoveOptions, WriteOptions } from '../core/command.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { toError } from '../core/errors.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { FailureSource, Report } from '../core/report.ts';
+import type { Request } from '../core/request.ts';
+import { unchecked } from '../core/schemas.ts';
+import type { JsonValue } from '../core/value.ts';
+import {
+  type AgentOption,
+  BATCH_OPTIONS,
+  CLEAR_OPTIONS,
+  DROP_OPTIONS,
+  GET_OR_SET_OPTIONS,
+  SET_MANY_OPTIONS,
+  UPDATE_OPTIONS,
+} from '../core/write-options.ts';
+import { Outcomes } from '../engine/outcome.ts';
+import type { UpdateResult } from '../engine/writer.ts';
+import type { Hello } from '../wire/socket-protocol.ts';
+import type { Link, RequestObject } from './link.ts';
+import type { RemoteReader } from './remote-reader.ts';
+
+/** Maximum number of attempts of an `update` whose entry other writers keep changing. */
+const MAX_TRIES = 1_000;
+
+/**
+ * Sends writes to a server, after the same checks as a cache makes. The promises need not be awaited: a failure that no
+ * caller handles is reported.
+ */
+export class RemoteWriter {
+  readonly #link: Link;
+  readonly #reader: RemoteReader;
+  readonly #outcomes: Outcomes;
+  readonly #making = new Map<string, Promise<JsonValue>>();
+  #hello: Hello | undefined;
+  #door: Admission | undefined;
+
+  constructor(link: Link, reader: RemoteReader, report: Report) {
+    this.#link = link;
+    this.#reader = reader;
+    this.#outcomes = new Outcomes(report);
+  }
+
+  set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
+    return this.#write('context.set', () => this.#set(key, value, namespace, options));
+  }
+
+  setMany(
+    values: object | Iterable<readonly [string, unknown]>,
+    namespace: string,
+    options: Omit<WriteOptions, 'ifVersion'> = {},
+  ): Promise<Acknowledgement> {
+    return this.#write('context.batch', () => {
+      const { agent, ...given } = SET_MANY_OPTIONS.checked(options);
+      const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
+      const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
+      return this.#batch(operations, namespace, agent);
+    });
+  }
+
+  delete(key: string, namespace: string, options: RemoveOptions | undefined): Promise<Acknowledgement> {
+    return this.#write('context.delete', () => {
+      this.#admission.delete(0, namespace, key, options);
+      return { type: 'context.delete', key, namespace, ...conditionOf(options) };
+    });
+  }
+
+  touch(key: string, namespace: string, options: WriteOptions): Promise<Acknowledgement> {
+    return this.#write('context.touch', () => {
+      this.#admission.touch(0, namespace, key, options);
+      return { type: 'context.touch', key, namespace, ...conditionOf(options) };
+    });
+  }
+
+  batch(
+    operations: readonly BatchOperation[],
+    namespace: string,
+    options: AgentOption | undefined,
+  ): Promise<Acknowledgement> {
+    return this.#write('context.batch', () =>
+      this.#batch(operations, namespace, BATCH_OPTIONS.checked(options)?.agent),
+    );
+  }
+
+  clear(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
+    return this.#write('context.clear', () =>
+      this.#whole('context.clear', namespace, CLEAR_OPTIONS.checked(options)?.agent),
+    );
+  }
+
+  drop(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
+    return this.#write('context.drop', () =>
+      this.#whole('context.drop', namespace, DROP_OPTIONS.checked(options)?.agent),
+    );
+  }
+
+  /** Sends a data command whose fields `parseCommand` has checked. */
+  command(command: DataCommand): Promise<Acknowledgement> {
+    return this.#write(command.type, () => requestOf(command, this.#admission.request(0, command)));
+  }
+
+  /** Reads, changes and writes a value. Starts again if another writer changed the entry meanwhile. */
+  update(
+    key: string,
+    change: (value: JsonValue | undefined) => unknown,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<UpdateResult> {
+    return this.guard(async () => {
+      UPDATE_OPTIONS.check(options);
+      for (let tries = 1; ; tries += 1) {
+        const entry = await this.#reader.entry(key, namespace);
+        const next = await change(entry?.value);
+        if (next === undefined) {
+          const { version, position } = await this.#unchanged(namespace);
+          return { version, position, changed: false, value: entry?.value, entry };
+        }
+        const ifVersion = options?.ifVersion ?? entry?.version ?? 0;
+        try {
+          return await this.#writeEntry(key, next, namespace, { ...options, ifVersion });
+        } catch (error) {
+          const again = error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
+          if (!again) throw error;
+        }
+      }
+    });
+  }
+
+  /** Returns the value, or stores the result of `make` if the key is missing. Concurrent calls for a key share one `make`. */
+  getOrSet(
+    key: string,
+    make: () => MaybePromise<unknown>,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<JsonValue> {
+    try {
+      GET_OR_SET_OPTIONS.check(options);
+    } catch (error) {
+      return this.#outcomes.rejected(toError(error), { source: 'command' });
+    }
+    const id = JSON.stringify([namespace, key]);
+    const making = this.#making.get(id);
+    if (making !== undefined) return making;
+    const made = this.guard(() =>
+      this.#getOrSet(key, make, namespace, options).finally(() => {
+        this.#making.delete(id);
+      }),
+    );
+    this.#making.set(id, made);
+    return made;
+  }
+
+  /** Calls `run`. Its error or rejection becomes a rejection that needs no handler. */
+  guard<T>(run: () => Promise<T>, source: FailureSource = { source: 'command' }): Promise<T> {
+    return this.#outcomes.pending<T>((resolve, reject) => {
+      run().then(resolve, (error) => reject(toError(error)));
+    }, source);
+  }
+
+  async #getOrSet(
+    key: string,
+    make: () => MaybePromise<unknown>,
+    namespace: string,
+    options: WriteOptions | undefined,
+  ): Promise<JsonValue> {
+    const present = await this.#reader.entry(key, namespace);
+    if (present !== undefined) return present.value;
+    const value = await make();
+    try {
+      const { entry } = await this.#writeEntry(key, value, namespace, { ...options, ifVersion: 0 });
+      return (entry as Entry).value;
+    } catch (error) {
+      if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
+      throw error;
+    }
+  }
+
+  async #writeEntry(key: string, value: unknown, namespace: string, options: WriteOptions): Promise<UpdateResult> {
+    const request = { ...this.#set(key, value, namespace, options), type: 'write.entry' };
+    const written = (await this.#link.ask(request, false)) as unknown as Acknowledgement & { readonly entry: Entry };
+    this.#link.saw(written.position);
+    const { version, position, changed, entry } = written;
+    return { version, position, changed, value: entry.value, entry };
+  }
+
+  /** Resolves with version and position of a namespace, by a batch of nothing. */
+  async #unchanged(namespace: string): Promise<Acknowledgement> {
+    const request = { type: 'context.batch', operations: [], namespace };
+    return (await this.#link.ask(request, true)) as unknown as Acknowledgement;
+  }
+
+  #set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): RequestObject {
+    const request = this.#admission.set(0, namespace, key, value, options);
+    return options === undefined
+      ? { type: 'context.set', key, value: request.value, namespace }
+      : { type: 'context.set', key, value: request.value, namespace, ...conditionOf(options) };
+  }
+
+  #batch(operations: readonly BatchOperation[], namespace: string, agent: string | undefined): RequestObject {
+    const request = this.#admission.batch(0, namespace, operations, agent);
+    return { type: 'context.batch', operations: stepsOf(operations, request), namespace, agent };
+  }
+
+  #whole(type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): RequestObject {
+    this.#admission.whole(0, type, namespace, agent);
+    return { type, namespace, agent };
+  }
+
+  #write(command: string, make: () => RequestObject): Promise<Acknowledgement> {
+    const source = { source: 'command', command };
+    let request: RequestObject;
+    try {
+      request = make();
+    } catch (error) {
+      return this.#outcomes.rejected(toError(error), source);
+    }
+    return this.#outcomes.pending<Acknowledgement>((resolve, reject) => {
+      this.#link.ask(request, false).then((answer) => {
+        const acknowledgement = answer as unknown as Acknowledgement;
+        this.#link.saw(acknowledgement.position);
+        resolve(acknowledgement);
+      }, reject);
+    }, source);
+  }
+
+  /** The door of the cache, with the limits that the server has told. Schemas are checked by the server alone. */
+  get #admission(): Admission {
+    const { hello } = this.#link;
+    if (this.#door === undefined || this.#hello !== hello) {
+      this.#hello = hello;
+      this.#door = new Admission(hello.limits, unchecked);
+    }
+    return this.#door;
+  }
+}
+
+/** Returns a data command as a request. `admitted` has its values. */
+function requestOf(command: DataCommand, admitted: Request): RequestObject {
+  switch (command.type) {
+    case 'context.set':
+      return { ...command, ...conditionOf(command), value: admitted.value };
+    case 'context.batch':
+      return { ...command, operations: stepsOf(command.operations, admitted) };
+    case 'context.touch':
+    case 'context.delete':
+      return { ...command, ...conditionOf(command) };
+    default:
+      return { ...command };
+  }
+}
+
+function stepsOf(operations: readonly BatchOperation[], { steps }: Request): RequestObject[] {
+  return operations.map((operation, index) => {
+    const { key, ...rest } = operation;
+    const value = operation.operation === 'set' ? { value: steps?.[index]?.value } : {};
+    return { ...rest, ...conditionOf(operation), ...value, key } as unknown as RequestObject;
+  });
+}
+
+/** Returns the options of a write as the protocol has them: instants are numbers. */
+function conditionOf(options: WriteOptions | undefined): WriteOptions {
+  if (options === undefined) return {};
+  const { ttl, expiresAt, ifVersion, agent } = options;
+  return { ttl, expiresAt: expiresAt instanceof Date ? expiresAt.getTime() : expiresAt, ifVersion, agent };
+}

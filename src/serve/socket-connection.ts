@@ -1,0 +1,370 @@
+import type { WebSocket } from 'ws';
+import { attempt, whenDurable } from '../cache/attempt.ts';
+import {
+  type Acknowledgement,
+  type AgentContextCache,
+  type Clock,
+  ContextCacheError,
+  isDataCommand,
+} from '../index.ts';
+import { MessageReader, MessageWriter } from '../wire/message-codec.ts';
+import {
+  ANSWER,
+  ASK,
+  BATCH,
+  CANCEL,
+  CLOSE,
+  CONSUMED,
+  END,
+  FAILURE,
+  FRAME_DEPTH,
+  HELLO,
+  type Hello,
+  MESSAGE_BYTES,
+  NOT_EXECUTED,
+  PING_MS,
+  SILENCE_MS,
+} from '../wire/socket-protocol.ts';
+import { wireError } from '../wire/wire-error.ts';
+import { OpenViews } from './open-views.ts';
+import { type Batch, OutgoingStream } from './outgoing-stream.ts';
+import { answerOf, isStream, type Request, type Session, streamOf } from './socket-requests.ts';
+
+/** Most streams of one client at a time. */
+const MAX_STREAMS = 1_000;
+/** Unread bytes beyond which no further request of the client is executed. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** Pings without an answer, or without any reading of what was sent, before the client is given up. */
+const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
+
+/** The parts of a connection. */
+export interface SocketConnectionOptions {
+  readonly socket: WebSocket;
+  readonly cache: AgentContextCache;
+  readonly clock: Clock;
+  readonly hello: Hello;
+  /** Longest time for the answer to a request, milliseconds. */
+  readonly requestTimeoutMs: number;
+}
+
+/** A request that waits for its turn. */
+interface Waiting {
+  readonly id: number;
+  readonly request: Request;
+}
+
+/** Decodes the messages of all connections: a message is decoded in one turn. */
+const reader = new MessageReader();
+
+/**
+ * The connection of one client: executes its requests in their order, many at a time, and sends answers as they come.
+ * Keeps a bounded number of requests and bytes; beyond that, it stops reading from the client until that has caught up.
+ */
+export class SocketConnection {
+  readonly #options: SocketConnectionOptions;
+  readonly #socket: WebSocket;
+  readonly #cache: AgentContextCache;
+  readonly #session: Session & { readonly views: OpenViews };
+  readonly #writer = new MessageWriter();
+  #waiting: Waiting[] = [];
+  #next = 0;
+  /** Ids of the requests that are being executed, and when they time out. */
+  readonly #inFlight = new Map<number, number>();
+  readonly #streams = new Map<number, OutgoingStream>();
+  /** Acknowledgements that wait for the same commit. */
+  #committing: { readonly committed: Promise<void>; readonly done: [number, Acknowledgement][] } | undefined;
+  #isFlushing = false;
+  #isEnding = false;
+  #isClosed = false;
+  #silentPings = 0;
+  #unreadBytes = 0;
+
+  constructor(options: SocketConnectionOptions) {
+    this.#options = options;
+    const { socket, cache, hello } = options;
+    this.#socket = socket;
+    this.#cache = cache;
+    this.#session = { cache, agent: hello.agent, views: new OpenViews(cache) };
+    this.#writer.begin();
+    socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
+    socket.on('pong', () => {
+      this.#silentPings = 0;
+    });
+    socket.on('close', () => this.close());
+    socket.on('error', () => socket.terminate());
+    this.#frame(0, HELLO, hello);
+    this.#flush();
+  }
+
+  /**
+   * Executes no further request, sends the answers of those that are being executed, and closes. Resolves when the
+   * connection is closed.
+   */
+  end(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      if (this.#socket.readyState === this.#socket.CLOSED) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
+    this.#isEnding = true;
+    this.#pump();
+    return closed;
+  }
+
+  /** Ends all streams and releases the views. Commands that were sent are executed to their end. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#waiting = [];
+    this.#next = 0;
+    for (const stream of this.#streams.values()) stream.cancel();
+    this.#streams.clear();
+    this.#session.views.closeAll();
+  }
+
+  /**
+   * Asks for a sign of life, ends requests that take too long, and sends the positions of idle watches. Called every
+   * {@link PING_MS}.
+   */
+  beat(): void {
+    const unread = this.#socket.bufferedAmount;
+    // A client that reads a backlog, or whose messages are not being read here, cannot answer a ping yet.
+    const isAlive = unread < this.#unreadBytes || (this.#isHeld && unread === 0);
+    this.#silentPings = isAlive ? 0 : this.#silentPings + 1;
+    this.#unreadBytes = unread;
+    if (this.#silentPings > MAX_SILENT_PINGS) {
+      this.#socket.close(CLOSE.tooSlow, 'The client does not read.');
+      // The closing message would wait behind everything unread.
+      this.#socket.terminate();
+      return;
+    }
+    this.#endLate();
+    for (const stream of this.#streams.values()) stream.sendPosition();
+    this.#socket.ping();
+  }
+
+  get #isHeld(): boolean {
+    return this.#next < this.#waiting.length;
+  }
+
+  #receive(message: Buffer, isBinary: boolean): void {
+    if (this.#isClosed) return;
+    try {
+      if (!isBinary) throw new RangeError('The message is not binary');
+      reader.begin(message);
+      const depth = this.#options.hello.limits.maxDepth + FRAME_DEPTH;
+      while (reader.at < message.length) this.#take(reader.value(depth, false));
+    } catch (error) {
+      this.#socket.close(CLOSE.notUnderstood, error instanceof Error ? error.message.slice(0, 100) : '');
+      this.close();
+      return;
+    }
+    this.#silentPings = 0;
+    this.#pump();
+  }
+
+  /** @throws {RangeError} if it is not a frame of the protocol. */
+  #take(frame: unknown): void {
+    const [id, kind, request] = Array.isArray(frame) ? frame : [];
+    if (!Number.isSafeInteger(id) || id < 1) throw new RangeError('A frame needs an id from 1 up');
+    if (kind === CONSUMED) this.#streams.get(id)?.consumed();
+    else if (kind === CANCEL) this.#cancel(id);
+    else if (kind === ASK && isRequest(request)) this.#waiting.push({ id, request });
+    else throw new RangeError('A frame is of no known kind, or its request has no type');
+  }
+
+  #cancel(id: number): void {
+    this.#streams.get(id)?.cancel();
+    this.#streams.delete(id);
+    // One that has not started yet.
+    this.#waiting = this.#waiting.slice(this.#next).filter((each) => each.id !== id);
+    this.#next = 0;
+  }
+
+  /** Executes requests while the client has room for their answers. */
+  #pump(): void {
+    const { inFlight } = this.#options.hello.limits;
+    if (this.#isEnding) {
+      for (const { id } of this.#waiting.slice(this.#next)) this.#frame(id, NOT_EXECUTED);
+      this.#next = this.#waiting.length;
+      if (this.#inFlight.size === 0 && !this.#isClosed) {
+        this.#flush();
+        this.#socket.close(CLOSE.goingAway, 'The server is closing.');
+        this.close();
+      }
+    }
+    while (this.#isHeld && this.#inFlight.size < inFlight && this.#unsent < MAX_UNREAD_BYTES) {
+      const { id, request } = this.#waiting[this.#next++] as Waiting;
+      this.#start(id, request);
+    }
+    if (!this.#isHeld) {
+      this.#waiting = [];
+      this.#next = 0;
+    }
+    if (this.#isHeld !== this.#socket.isPaused) {
+      if (this.#isHeld) this.#socket.pause();
+      else this.#socket.resume();
+    }
+  }
+
+  get #unsent(): number {
+    return this.#socket.bufferedAmount + this.#writer.length;
+  }
+
+  #start(id: number, request: Request): void {
+    if (this.#inFlight.has(id) || this.#streams.has(id)) {
+      this.#fail(id, new ContextCacheError('INVALID_COMMAND', `Request ${id} is being executed. Count the ids up.`));
+      return;
+    }
+    try {
+      if (isStream(request.type)) this.#stream(id, request);
+      else if (isDataCommand(request as never)) this.#write(id, request);
+      else this.#settle(id, answerOf(this.#session, request));
+    } catch (error) {
+      this.#fail(id, error);
+    }
+  }
+
+  #write(id: number, request: Request): void {
+    const { agent } = this.#session;
+    const command = agent === null ? request : { ...request, agent };
+    const answer = attempt(this.#cache, command as never);
+    if (answer instanceof Promise) {
+      this.#settle(id, answer);
+      return;
+    }
+    const committed = whenDurable(this.#cache, answer.position);
+    if (committed === undefined) {
+      this.#frame(id, ANSWER, answer);
+      return;
+    }
+    this.#inFlight.set(id, this.#timeout());
+    if (this.#committing?.committed !== committed) this.#newCommit(committed);
+    this.#committing?.done.push([id, answer]);
+  }
+
+  #newCommit(committed: Promise<void>): void {
+    const done: [number, Acknowledgement][] = [];
+    this.#committing = { committed, done };
+    committed.then(
+      () => {
+        for (const [id, answer] of done) this.#answer(id, answer);
+        this.#pump();
+      },
+      (error) => {
+        for (const [id] of done) if (this.#inFlight.delete(id)) this.#fail(id, error);
+        this.#pump();
+      },
+    );
+  }
+
+  /** Sends an answer, at once or when it is there. */
+  #settle(id: number, answer: unknown): void {
+    if (!(answer instanceof Promise)) {
+      this.#frame(id, ANSWER, answer);
+      return;
+    }
+    this.#inFlight.set(id, this.#timeout());
+    answer.then(
+      (result) => {
+        this.#answer(id, result);
+        this.#pump();
+      },
+      (error) => {
+        if (this.#inFlight.delete(id)) this.#fail(id, error);
+        this.#pump();
+      },
+    );
+  }
+
+  #answer(id: number, answer: unknown): void {
+    if (this.#inFlight.delete(id)) this.#frame(id, ANSWER, answer);
+  }
+
+  #stream(id: number, request: Request): void {
+    if (this.#streams.size >= MAX_STREAMS) {
+      throw new ContextCacheError('OVERLOADED', `A client may read ${MAX_STREAMS} streams at a time. End some first.`);
+    }
+    const stream = new OutgoingStream({
+      ...streamOf(this.#session, request),
+      onBatch: (batch) => this.#batch(id, batch),
+      onEnd: (error) => {
+        this.#streams.delete(id);
+        if (error !== undefined) this.#fail(id, error);
+        // A watch only ends with the cache. Its client continues at the next server.
+        else if (request.type !== 'watch') this.#frame(id, END);
+      },
+    });
+    this.#streams.set(id, stream);
+    stream.sendPosition();
+    void stream.run();
+  }
+
+  #batch(id: number, { items, position }: Batch): void {
+    const writer = this.#writer;
+    writer.array(4);
+    writer.number(id);
+    writer.number(BATCH);
+    writer.array(items.length);
+    for (const item of items) writer.raw(item);
+    writer.value(position);
+    this.#written();
+  }
+
+  #fail(id: number, error: unknown): void {
+    this.#frame(id, FAILURE, wireError(error));
+  }
+
+  /** Writes a frame. Leaves out `undefined`. */
+  #frame(id: number, kind: number, content?: unknown): void {
+    const writer = this.#writer;
+    writer.array(content === undefined ? 2 : 3);
+    writer.number(id);
+    writer.number(kind);
+    if (content !== undefined) writer.value(content);
+    this.#written();
+  }
+
+  #written(): void {
+    if (this.#writer.length >= MESSAGE_BYTES) {
+      this.#flush();
+    } else if (!this.#isFlushing) {
+      this.#isFlushing = true;
+      queueMicrotask(() => this.#flush());
+    }
+  }
+
+  #flush(): void {
+    this.#isFlushing = false;
+    if (this.#writer.length === 0) return;
+    const message = this.#writer.end();
+    this.#writer.begin();
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#socket.send(message, () => {
+      if (this.#isHeld) this.#pump();
+    });
+  }
+
+  #timeout(): number {
+    return this.#options.clock.now() + this.#options.requestTimeoutMs;
+  }
+
+  #endLate(): void {
+    const now = this.#options.clock.now();
+    for (const [id, due] of this.#inFlight) {
+      if (due > now) break;
+      this.#inFlight.delete(id);
+      const message = `The server had no answer within ${this.#options.requestTimeoutMs} ms. The command may still take effect.`;
+      this.#fail(id, new ContextCacheError('TIMED_OUT', message));
+    }
+    this.#pump();
+  }
+}
+
+function isRequest(candidate: unknown): candidate is Request {
+  return (
+    typeof candidate === 'object' &&
+    candidate !== null &&
+    !Array.isArray(candidate) &&
+    typeof (candidate as { readonly type?: unknown }).type === 'string'
+  );
+}

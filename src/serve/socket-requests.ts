@@ -1,0 +1,194 @@
+import {
+  type AgentContextCache,
+  type CacheView,
+  ContextCacheError,
+  type ContextCommand,
+  type ContextStore,
+  type Difference,
+  type JsonValue,
+  type WriteOptions,
+} from '../index.ts';
+import { checkFields } from '../wire/http-query.ts';
+import type { SocketRequest, WirePoint } from '../wire/socket-protocol.ts';
+import type { OpenViews } from './open-views.ts';
+import type { Items } from './outgoing-stream.ts';
+
+/** What a request may use. */
+export interface Session {
+  readonly cache: AgentContextCache;
+  readonly views: OpenViews;
+  /** The agent that the client's token stands for; `null`: the request names the writer. */
+  readonly agent: string | null;
+}
+
+/** A request after decoding: an object with a type. */
+export type Request = Readonly<Record<string, unknown>> & { readonly type: string };
+
+/** The fields of each request besides `type`. */
+const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = {
+  'write.entry': ['key', 'value', 'namespace', 'ttl', 'expiresAt', 'ifVersion', 'agent'],
+  'read.many': ['keys', 'namespace', 'at'],
+  'read.entries': ['namespace', 'at'],
+  'read.keys': ['namespace', 'at'],
+  'read.namespaces': ['at'],
+  'read.entry': ['key', 'namespace', 'at'],
+  'read.history': ['key', 'namespace'],
+  'read.diff': ['a', 'b', 'namespace'],
+  'read.log': ['from', 'to', 'namespace'],
+  watch: ['namespace', 'keys', 'since', 'log', 'snapshot', 'bufferSize'],
+  'view.open': ['at'],
+  'view.close': ['at'],
+  'cache.digest': ['namespace'],
+  'cache.synced': ['timeoutMs'],
+  'cache.snapshots': [],
+};
+
+const STREAMS: ReadonlySet<string> = new Set<SocketRequest['type']>([
+  ...(['read.many', 'read.entries', 'read.keys', 'read.namespaces'] as const),
+  ...(['read.history', 'read.diff', 'read.log', 'watch', 'cache.snapshots'] as const),
+]);
+
+/** Returns whether the answer to a request of this type is a stream. */
+export function isStream(type: string): boolean {
+  return STREAMS.has(type);
+}
+
+/**
+ * Returns the answer to a request that is no stream and no data command, at once if it is known at once.
+ *
+ * @throws {ContextCacheError}
+ */
+export function answerOf(session: Session, request: Request): unknown {
+  const { cache, views } = session;
+  if (!isOwn(request)) return answerOfCommand(cache, request as unknown as ContextCommand);
+  switch (request.type) {
+    case 'write.entry':
+      return writeEntry(session, request);
+    case 'read.entry':
+      return views.at(request.at).entry(request.key, request.namespace);
+    case 'view.open':
+      return { position: views.open(pointOf(request.at)) };
+    case 'view.close':
+      return views.close(request.at);
+    case 'cache.digest':
+      return cache.digest(request.namespace);
+    default:
+      return cache.synced({ timeoutMs: (request as { readonly timeoutMs?: number }).timeoutMs });
+  }
+}
+
+/** Answers the frequent reads without a promise. */
+function answerOfCommand(cache: AgentContextCache, command: ContextCommand): unknown {
+  const { type } = command;
+  if (type === 'context.get' && isPlain(command)) return cache.get(command.key, command.namespace);
+  if (type === 'context.entry' && isPlain(command)) return cache.entry(command.key, command.namespace);
+  return cache.ask(command);
+}
+
+/** Returns whether a command has a key and at most a namespace; `ask` explains what is wrong with any other. */
+function isPlain(command: { readonly key: string; readonly namespace?: string | undefined }): boolean {
+  const count = Object.keys(command).length;
+  return command.key !== undefined && (count === 2 || (count === 3 && Object.hasOwn(command, 'namespace')));
+}
+
+/** Writes an entry and resolves with it: the client's `update` must know its instants and what a schema made of it. */
+async function writeEntry({ cache, agent }: Session, request: Request): Promise<unknown> {
+  const { type: _type, key, value, namespace, agent: named, ...condition } = request;
+  const options = { ...condition, agent: agent ?? named } as WriteOptions;
+  const { value: _, ...result } = await (cache as ContextStore).update(
+    key as string,
+    () => value as JsonValue,
+    namespace as string | undefined,
+    options,
+  );
+  return result;
+}
+
+/** A stream: its items, and for a watch the position that it has reached. */
+export interface Streaming {
+  readonly items: Items | Promise<Items>;
+  readonly position?: () => number | undefined;
+}
+
+/**
+ * Starts the stream that a request asks for.
+ *
+ * @throws {ContextCacheError}
+ */
+export function streamOf(session: Session, request: Request): Streaming {
+  const { cache, views } = session;
+  if (!isOwn(request)) throw new ContextCacheError('INVALID_COMMAND', `${request.type} is no stream.`);
+  switch (request.type) {
+    case 'watch':
+      return watch(cache, request);
+    case 'read.log':
+      return { items: cache.readLog({ from: request.from, to: request.to, namespace: request.namespace }) };
+    case 'read.history':
+      return { items: cache.history(request.key, request.namespace) };
+    case 'read.diff':
+      return { items: differences(cache, request) };
+    case 'read.many':
+      return { items: many(sourceOf(cache, views, request.at), request.keys, request.namespace) };
+    case 'read.entries':
+      return { items: sourceOf(cache, views, request.at).entries(request.namespace) };
+    case 'read.keys':
+      return { items: sourceOf(cache, views, request.at).listKeys(request.namespace) };
+    case 'read.namespaces':
+      return { items: sourceOf(cache, views, request.at).listNamespaces() };
+    default:
+      return { items: cache.inspection.snapshots().then((snapshots) => snapshots ?? []) };
+  }
+}
+
+function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
+  const { namespace, keys, since, log, snapshot, bufferSize } = request;
+  const present = cache.inspection.log;
+  if (log !== undefined && since !== undefined && (log !== present.id || since > present.head)) {
+    throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that the watch was reading is not served any more.');
+  }
+  const include = snapshot === true ? 'snapshot' : undefined;
+  const updates = cache.watch({ namespace, keys, since, include, bufferSize });
+  const position = () => {
+    const { position } = updates;
+    // A snapshot may show updates that are not committed yet. A restart could lose them and reuse their positions.
+    return position !== undefined && position <= cache.inspection.log.committed ? position : undefined;
+  };
+  return { items: updates, position };
+}
+
+async function* differences(
+  cache: AgentContextCache,
+  { a, b, namespace }: Extract<SocketRequest, { type: 'read.diff' }>,
+): AsyncGenerator<unknown> {
+  const [before, after] = [a, b].map((point) => (point === 'present' ? cache : pointOf(point))) as [number, number];
+  const { added, changed, removed }: Difference = await cache.diff(before, after, { namespace });
+  for (const entry of added) yield ['added', entry];
+  for (const { before, after } of changed) yield ['changed', before, after];
+  for (const entry of removed) yield ['removed', entry];
+}
+
+/** Yields `[value]` for each key, and `[]` for a missing one. */
+async function* many(source: Source, keys: unknown, namespace: string): AsyncGenerator<unknown> {
+  if (!Array.isArray(keys)) throw new ContextCacheError('INVALID_COMMAND', 'keys must be an array of keys.');
+  for (const value of await source.getMany(keys, namespace)) yield value === undefined ? [] : [value];
+}
+
+type Source = Pick<AgentContextCache | CacheView, 'getMany' | 'entries' | 'listKeys' | 'listNamespaces'>;
+
+function sourceOf(cache: AgentContextCache, views: OpenViews, at: number | undefined): Source {
+  return at === undefined ? cache : views.at(at);
+}
+
+/** Returns whether a request is one of the protocol's own, and not a command of the cache. */
+function isOwn(request: Request): request is Request & SocketRequest {
+  const fields = Object.hasOwn(FIELDS, request.type) ? FIELDS[request.type as SocketRequest['type']] : undefined;
+  if (fields === undefined) return false;
+  const { type, ...given } = request;
+  checkFields(given, type, fields);
+  return true;
+}
+
+function pointOf(point: WirePoint): number | Date {
+  if (typeof point === 'object' && point !== null && typeof point.time === 'number') return new Date(point.time);
+  return point as number;
+}

@@ -1,0 +1,2 @@
+export { type CacheServer, startServer } from './serve/cache-server.ts';
+export type { ServerLimits, ServerOptions } from './serve/server-options.ts';
