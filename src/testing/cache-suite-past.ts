@@ -1,0 +1,261 @@
+import assert from 'node:assert/strict';
+import type { Update } from '../core/update.ts';
+import { failureOf } from './cache-suite-values.ts';
+import type { CacheCheck } from './served-cache.ts';
+
+/** Resolves with the first items of an iterable, which is then released. */
+async function first<Item>(items: AsyncIterable<Item>, count: number): Promise<Item[]> {
+  const found: Item[] = [];
+  for await (const item of items) {
+    found.push(item);
+    if (found.length === count) break;
+  }
+  return found;
+}
+
+/** Resolves when `holds` is true. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const shown = ({ position, namespace, operation, key, value }: Update) => [position, namespace, operation, key, value];
+
+export const followingChecks: CacheCheck[] = [
+  [
+    'watches the updates after the call, in order',
+    async (cache) => {
+      await cache.set('before', 0, 'space');
+      const watch = cache.watch({ namespace: 'space' });
+      await cache.set('a', 1, 'space', { agent: 'one', expiresAt: 4_102_444_800_000 });
+      await cache.set('elsewhere', 1, 'other');
+      await cache.delete('a', 'space');
+      const [set, removed] = await first(watch, 2);
+      assert.ok(set !== undefined && removed !== undefined);
+      assert.deepEqual(shown(set), [2, 'space', 'set', 'a', 1]);
+      assert.deepEqual(
+        [set.agent, set.version, set.replaced, set.expiresAt, set.snapshot, set.skipped, set.drop],
+        ['one', 2, 0, 4_102_444_800_000, false, 0, false],
+      );
+      assert.deepEqual(shown(removed), [4, 'space', 'delete', 'a', null]);
+    },
+  ],
+  [
+    'watches some namespaces and keys, and continues after a position',
+    async (cache) => {
+      for (const name of ['a', 'b', 'c']) await cache.setMany({ one: 1, two: 2 }, name);
+      await cache.clearNamespace('b');
+      const watched = await first(cache.watch({ namespace: ['a', 'b'], keys: ['two'], since: 0 }), 3);
+      assert.deepEqual(
+        watched.map(({ namespace, key }) => [namespace, key]),
+        [
+          ['a', 'two'],
+          ['b', 'two'],
+          ['b', null],
+        ],
+      );
+      const rest = cache.watch({ since: 5 });
+      await cache.set('three', 3, 'c');
+      assert.deepEqual(
+        (await first(rest, 3)).map(({ position }) => position),
+        [6, 7, 8],
+      );
+    },
+  ],
+  [
+    'watches with a snapshot, then the updates after it',
+    async (cache) => {
+      await cache.set('a', 1, 'space');
+      await cache.set('gone', 1, 'space');
+      await cache.delete('gone', 'space');
+      const watch = cache.watch({ namespace: 'space', include: 'snapshot' });
+      const [entry] = await first({ [Symbol.asyncIterator]: () => ({ next: () => watch.next() }) }, 1);
+      assert.deepEqual([entry?.key, entry?.snapshot, entry?.position], ['a', true, 3]);
+      await cache.set('b', 2, 'space');
+      const [update] = await first(watch, 1);
+      assert.deepEqual([update?.key, update?.snapshot, update?.position], ['b', false, 4]);
+    },
+  ],
+  [
+    'refuses a position that the log does not have',
+    async (cache) => {
+      await cache.set('a', 1);
+      for (const since of [-1, 0.5, 99]) {
+        const error = await failureOf(async () => first(cache.watch({ since }), 1));
+        assert.equal(error.code, 'INVALID_OPTION', String(since));
+      }
+    },
+  ],
+  [
+    'says how far a watch has come, also while nothing matches',
+    async (cache) => {
+      const watch = cache.watch({ namespace: 'space' });
+      await cache.set('a', 1, 'space');
+      const next = await watch.next();
+      assert.equal((next.value as Update).position, 1);
+      assert.equal(watch.position, 1);
+      await watch.return?.();
+    },
+  ],
+  [
+    'ends a watch by its signal',
+    async (cache) => {
+      const ended = new AbortController();
+      const watch = cache.watch({ signal: ended.signal });
+      const next = watch.next();
+      ended.abort();
+      assert.equal((await next).done, true);
+    },
+  ],
+  [
+    'calls a subscriber with each update until it is stopped',
+    async (cache) => {
+      const heard: unknown[] = [];
+      const stop = cache.subscribe(({ key }) => heard.push(key), { namespace: 'space', keys: ['a', 'b'] });
+      await cache.set('a', 1, 'space');
+      await cache.set('c', 1, 'space');
+      await cache.set('b', 1, 'space');
+      await until(() => heard.length === 2);
+      assert.deepEqual(heard, ['a', 'b']);
+      stop();
+      await cache.set('a', 2, 'space');
+      await cache.get('a', 'space');
+      assert.deepEqual(heard, ['a', 'b']);
+    },
+  ],
+  [
+    'delivers thousands of updates to a watch without a gap',
+    async (cache) => {
+      const watch = cache.watch({ bufferSize: 10_000 });
+      const writes = Array.from({ length: 5_000 }, (_, index) => cache.set(`key ${index}`, index, 'space'));
+      const positions = (await first(watch, 5_000)).map(({ position }) => position);
+      assert.deepEqual(
+        positions,
+        Array.from({ length: 5_000 }, (_, index) => index + 1),
+      );
+      await Promise.all(writes);
+    },
+  ],
+];
+
+export const pastChecks: CacheCheck[] = [
+  [
+    'reads the log',
+    async (cache) => {
+      for (const name of ['a', 'b', 'a']) await cache.set('key', name, name);
+      assert.deepEqual((await first(cache.readLog(), 9)).map(shown), [
+        [1, 'a', 'set', 'key', 'a'],
+        [2, 'b', 'set', 'key', 'b'],
+        [3, 'a', 'set', 'key', 'a'],
+      ]);
+      const range = await first(cache.readLog({ from: 2, to: 3, namespace: 'a' }), 9);
+      assert.deepEqual(
+        range.map(({ position }) => position),
+        [3],
+      );
+      assert.equal((await failureOf(() => first(cache.readLog({ from: 0 }), 1))).code, 'POSITION_UNAVAILABLE');
+      assert.equal((await failureOf(() => first(cache.readLog({ form: 1 } as never), 1))).code, 'INVALID_OPTION');
+    },
+  ],
+  [
+    'shows any position of the past',
+    async (cache) => {
+      await cache.set('a', 1, 'space');
+      await cache.set('b', 2, 'space');
+      await cache.set('a', 3, 'space', { agent: 'late' });
+      const view = await cache.at(2);
+      assert.equal(view.position, 2);
+      assert.equal(await view.get('a', 'space'), 1);
+      assert.deepEqual(await view.getMany(['b', 'c'], 'space'), [2, undefined]);
+      assert.equal(await view.has('c', 'space'), false);
+      assert.equal((await view.entry('a', 'space'))?.version, 1);
+      assert.deepEqual((await view.entries('space')).map(({ key }) => key).sort(), ['a', 'b']);
+      assert.deepEqual([...(await view.listKeys('space'))].sort(), ['a', 'b']);
+      assert.deepEqual(await view.listNamespaces(), ['default', 'space']);
+      assert.equal((await failureOf(() => view.get('', 'space'))).code, 'INVALID_NAME');
+      view[Symbol.dispose]();
+      assert.equal((await failureOf(() => view.get('a', 'space'))).code, 'CLOSED');
+      const empty = await cache.at(0);
+      assert.deepEqual(await empty.listKeys('space'), []);
+      assert.equal((await cache.at(new Date(1))).position, 0);
+    },
+  ],
+  [
+    'yields the history of an entry, newest first, with its removal',
+    async (cache) => {
+      await cache.set('key', 1, 'space', { agent: 'one' });
+      await cache.touch('key', 'space', { expiresAt: 4_102_444_800_000 });
+      await cache.delete('key', 'space', { agent: 'two' });
+      const versions = await first(cache.history('key', 'space'), 9);
+      assert.deepEqual(
+        versions.map(({ operation, value, position, agent }) => [operation, value, position, agent]),
+        [
+          ['delete', undefined, 3, 'two'],
+          ['touch', 1, 2, null],
+          ['set', 1, 1, 'one'],
+        ],
+      );
+      assert.equal((await failureOf(() => first(cache.history(''), 1))).code, 'INVALID_NAME');
+    },
+  ],
+  [
+    'compares positions and instants',
+    async (cache) => {
+      await cache.set('kept', 1, 'space');
+      await cache.set('changed', 1, 'space');
+      await cache.set('gone', 1, 'space');
+      await cache.set('changed', 2, 'space');
+      await cache.delete('gone', 'space');
+      await cache.set('new', 1, 'other');
+      const { added, changed, removed } = await cache.diff(3, 6);
+      assert.deepEqual(
+        added.map(({ namespace, key }) => [namespace, key]),
+        [['other', 'new']],
+      );
+      assert.deepEqual(
+        changed.map(({ before, after }) => [before.value, after.value]),
+        [[1, 2]],
+      );
+      assert.deepEqual(
+        removed.map(({ key }) => key),
+        ['gone'],
+      );
+      const none = await cache.diff(new Date(1), 3, { namespace: 'other' });
+      assert.deepEqual(none, { added: [], changed: [], removed: [] });
+      assert.match(await cache.digest('space'), /^[0-9a-f]{64}$/);
+      assert.notEqual(await cache.digest(), await cache.digest('space'));
+    },
+  ],
+  [
+    'keeps topics and backup settings, and takes a snapshot',
+    async (cache) => {
+      await cache.setTopicsList(['agents.plans']);
+      await cache.addTopic('agents.more');
+      await cache.removeTopic('agents.plans');
+      assert.deepEqual(await cache.getTopicsList(), ['agents.more']);
+      assert.equal((await failureOf(() => cache.addTopic('no topic'))).code, 'INVALID_OPTION');
+      await cache.setTopicsList([]);
+      assert.equal(await cache.isBackupEnabled(), false);
+      await cache.enableBackup({ interval: 3_600, keep: 2 });
+      assert.equal(await cache.isBackupEnabled(), true);
+      assert.equal((await cache.getBackupSettings()).keep, 2);
+      assert.equal((await cache.getBackupStatus()).enabled, true);
+      assert.equal((await failureOf(() => cache.enableBackup({ interval: -1 }))).code, 'INVALID_OPTION');
+      await cache.disableBackup();
+      const { position } = await cache.set('a', 1, 'space');
+      assert.equal((await cache.backup()).position, position);
+    },
+  ],
+  [
+    'reports health, and waits for the log and the followers',
+    async (cache) => {
+      await cache.set('a', 1, 'space');
+      await cache.flush();
+      await cache.synced();
+      const health = await cache.health();
+      assert.equal(health.status, 'ok');
+      assert.equal(health.log.head, 1);
+      assert.equal(health.namespaces.total >= 1, true);
+      assert.equal(health.redis, undefined);
+    },
+  ],
+];

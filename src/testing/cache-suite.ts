@@ -1,0 +1,42 @@
+import { followingChecks, pastChecks } from './cache-suite-past.ts';
+import { readingChecks, writingChecks } from './cache-suite-values.ts';
+import type { SuiteCache } from './served-cache.ts';
+
+/** A cache under test, or a client of one. */
+export interface ServedUnderTest {
+  /** New and empty, in memory or not, with a store for snapshots. */
+  readonly cache: SuiteCache;
+  /** Closes it and removes its data. Called at the end of each test. */
+  readonly dispose: () => Promise<void> | void;
+}
+
+/** Options of {@link cacheSuite}. */
+export interface CacheSuiteOptions {
+  /** `test` or `it` of the test runner: of vitest, jest or `node:test`. */
+  readonly test: (name: string, run: () => Promise<void>) => unknown;
+  /** Opens a cache. Called for each test. */
+  readonly open: () => ServedUnderTest | Promise<ServedUnderTest>;
+}
+
+/**
+ * Defines the tests that every way to a cache must pass, for any test runner: `AgentContextCache` itself, and clients that
+ * reach one in another process. They have the same methods, arguments, results and errors.
+ *
+ * @example
+ * ```ts
+ * import { describe, test } from 'vitest';
+ * describe('MyClient', () => cacheSuite({ test, open: async () => ({ cache: await myClient(), dispose() {} }) }));
+ * ```
+ */
+export function cacheSuite({ test, open }: CacheSuiteOptions): void {
+  for (const [title, run] of [...readingChecks, ...writingChecks, ...followingChecks, ...pastChecks]) {
+    test(title, async () => {
+      const { cache, dispose } = await open();
+      try {
+        await run(cache);
+      } finally {
+        await dispose();
+      }
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import type { ContextStore } from '../cache/context-store.ts';
+import type { ContextCommand } from '../core/command.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import type { LogRange } from '../engine/log-range.ts';
+import type { Difference } from '../past/difference.ts';
+import type { EntryVersion } from '../past/history.ts';
+
+type Awaitable<T> = T | Promise<T>;
+
+/** A view, at once or asynchronously. */
+export interface SuiteView extends Disposable {
+  readonly position: number;
+  get(key: string, namespace?: string): Awaitable<JsonValue | undefined>;
+  getMany(keys: readonly string[], namespace?: string): Awaitable<(JsonValue | undefined)[]>;
+  has(key: string, namespace?: string): Awaitable<boolean>;
+  entry(key: string, namespace?: string): Awaitable<Entry | undefined>;
+  entries(namespace?: string): Awaitable<Entry[]>;
+  listKeys(namespace?: string): Awaitable<string[]>;
+  listNamespaces(): Awaitable<string[]>;
+}
+
+/**
+ * What every way to a cache has in common: the cache itself, and clients of a served one. Answers may be promises, so the
+ * suite awaits all of them.
+ */
+export interface SuiteCache extends ContextStore {
+  at(position: number | Date): Awaitable<SuiteView>;
+  history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
+  diff(a: number | Date, b: number | Date, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
+  readLog(range?: LogRange): AsyncIterable<Update>;
+  ask(command: ContextCommand): Promise<unknown>;
+  digest(namespace?: string): Promise<string>;
+  setTopicsList(topics: readonly string[]): Promise<void>;
+  getTopicsList(): Awaitable<string[]>;
+  addTopic(topic: string): Promise<void>;
+  removeTopic(topic: string): Promise<void>;
+  isBackupEnabled(): Awaitable<boolean>;
+  enableBackup(settings?: { readonly interval?: number; readonly keep?: number }): Promise<void>;
+  disableBackup(): Promise<void>;
+  getBackupSettings(): Awaitable<{ readonly interval: number | string; readonly keep: number }>;
+  getBackupStatus(): Awaitable<{ readonly enabled: boolean }>;
+  backup(): Promise<{ readonly position: number }>;
+  synced(): Promise<void>;
+  health(): Awaitable<CacheHealth>;
+  namespace(name: string): SuiteHandle;
+}
+
+/** A handle of one namespace. */
+export interface SuiteHandle {
+  readonly name: string;
+  get(key: string): Awaitable<JsonValue | undefined>;
+  entry(key: string): Awaitable<Entry | undefined>;
+  listKeys(): Awaitable<string[]>;
+  set(key: string, value: JsonValue): Promise<unknown>;
+  delete(key: string): Promise<unknown>;
+  update(key: string, change: (value: JsonValue | undefined) => string | null): Promise<unknown>;
+  clear(): Promise<unknown>;
+}
+
+/** A test of the suite: its name, and a check of a new and empty cache. */
+export type CacheCheck = readonly [name: string, run: (cache: SuiteCache) => Promise<void>];
