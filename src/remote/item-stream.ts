@@ -1,5 +1,6 @@
 import type { JsonValue } from '../core/value.ts';
-import type { IncomingStream, Link, RequestObject } from './link.ts';
+import type { IncomingStream, RequestObject, StreamKind } from './call.ts';
+import type { Link } from './link.ts';
 
 /** A batch of items, and the position that a watch has reached with it. */
 export interface ItemBatch {
@@ -22,8 +23,7 @@ export class ItemStream {
   #end: StreamEnd | Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** `patient`: the request waits for a connection for ever. */
-  constructor(link: Link, request: RequestObject, patient = false) {
+  constructor(link: Link, request: RequestObject, kind: StreamKind) {
     const finish = (end: StreamEnd | Error) => {
       this.#end ??= end;
       this.#wake?.();
@@ -39,7 +39,7 @@ export class ItemStream {
         onEnd: (error) => finish(error ?? 'complete'),
         onLost: () => finish('lost'),
       },
-      patient,
+      kind,
     );
   }
 
@@ -73,7 +73,7 @@ export class ItemStream {
 /** Resolves with all items of a stream, read again from the start if the connection is lost. */
 export async function collect<Item>(link: Link, request: RequestObject): Promise<Item[]> {
   for (;;) {
-    const stream = new ItemStream(link, request);
+    const stream = new ItemStream(link, request, 'collected');
     const collected: Item[] = [];
     for (;;) {
       const batch = await stream.take();

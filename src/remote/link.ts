@@ -2,10 +2,8 @@ import { backOffMs } from '../core/back-off.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
-import { MessageWriter } from '../wire/message-codec.ts';
 import {
   ANSWER,
-  ASK,
   BATCH,
   CANCEL,
   CLOSE,
@@ -14,11 +12,12 @@ import {
   FAILURE,
   type Frame,
   type Hello,
-  MESSAGE_BYTES,
   NOT_EXECUTED,
 } from '../wire/socket-protocol.ts';
 import { errorOf, type WireError } from '../wire/wire-error.ts';
+import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
 import type { FindEndpoint } from './endpoint.ts';
+import { FrameSender } from './frame-sender.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -33,29 +32,6 @@ const TOO_LARGE = 1009;
 /** Codes of a server that refuses this client, now and later. */
 const FATAL: readonly string[] = ['UNAUTHORIZED', 'FORBIDDEN', 'FORMAT_UNSUPPORTED'];
 
-/** A request as the protocol has it. */
-export interface RequestObject {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
-
-/** Receives a stream. */
-export interface StreamEvents {
-  /** Called with the items of a batch, and for a watch with the position that it has reached. */
-  readonly onBatch: (items: readonly JsonValue[], position: number | undefined) => void;
-  /** Called once at the end, with the error if the stream failed. */
-  readonly onEnd: (error?: Error) => void;
-  /** Called if the connection is lost. No further event follows: ask for the rest as a new stream. */
-  readonly onLost: () => void;
-}
-
-/** A running stream. */
-export interface IncomingStream {
-  /** Tells the server that a batch has been consumed. */
-  consumed(): void;
-  cancel(): void;
-}
-
 /** Options of {@link Link.open}. */
 export interface LinkOptions {
   readonly find: FindEndpoint;
@@ -69,20 +45,6 @@ export interface LinkOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A request that waits to be sent, or for its answer. */
-interface Call {
-  readonly request: RequestObject;
-  /** Sent again if the connection is lost. A write is not: whether it has taken effect is not known. */
-  readonly repeats: boolean;
-  readonly resolve: (answer: JsonValue | undefined) => void;
-  readonly reject: (error: Error) => void;
-  /** Set for a stream. */
-  readonly events?: StreamEvents;
-  id: number;
-  /** When it fails for lack of a connection, epoch milliseconds. */
-  due: number;
-}
-
 const ignore = (): void => {};
 
 /**
@@ -91,7 +53,7 @@ const ignore = (): void => {};
  */
 export class Link {
   readonly #options: LinkOptions;
-  readonly #writer = new MessageWriter();
+  readonly #sender: FrameSender;
   #socket: Socket | undefined;
   #hello: Hello | undefined;
   /** Last position that this client knows of in the log of the last hello. */
@@ -101,7 +63,10 @@ export class Link {
   #next = 0;
   readonly #sent = new Map<number, Call>();
   readonly #streams = new Map<number, Call>();
-  #isFlushing = false;
+  /** The server is closing: it executes nothing more and will be replaced. */
+  #isDraining = false;
+  /** Requests that a closing server has not executed, in their order. */
+  #kept: Call[] = [];
   #ended: Error | undefined;
   readonly #whenEnded = new AbortController();
   #lookTimer: unknown;
@@ -109,7 +74,7 @@ export class Link {
 
   private constructor(options: LinkOptions) {
     this.#options = options;
-    this.#writer.begin();
+    this.#sender = new FrameSender((message) => this.#post(message));
   }
 
   /** Connects. Throws as `Socket.open` does. */
@@ -152,10 +117,10 @@ export class Link {
     });
   }
 
-  /** Asks for a stream. `patient`: it waits for a connection for ever. */
-  stream(request: RequestObject, events: StreamEvents, patient: boolean): IncomingStream {
-    const due = patient ? Number.POSITIVE_INFINITY : this.#due();
-    const call: Call = { request, repeats: false, resolve: ignore, reject: events.onEnd, events, id: 0, due };
+  /** Asks for a stream. */
+  stream(request: RequestObject, events: StreamEvents, kind: StreamKind): IncomingStream {
+    const due = kind === 'watch' ? Number.POSITIVE_INFINITY : this.#due();
+    const call: Call = { request, repeats: false, resolve: ignore, reject: events.onEnd, events, kind, id: 0, due };
     this.#add(call);
     return {
       consumed: () => this.#note(call, CONSUMED),
@@ -170,12 +135,19 @@ export class Link {
 
   /** Waits for the answers of all requests, then closes the connection. */
   async close(): Promise<void> {
-    if (this.#ended === undefined && (this.#sent.size > 0 || this.#next < this.#queue.length)) {
+    if (this.#ended === undefined && !this.#isIdle) {
       await new Promise<void>((resolve) => {
         this.#whenIdle = resolve;
       });
     }
     this.end(new ContextCacheError('CLOSED', 'The connection to the cache is closed.'));
+  }
+
+  /** True if nobody waits for an answer. */
+  get #isIdle(): boolean {
+    const isAwaited = ({ kind }: Call) => kind === undefined || kind === 'collected';
+    if (this.#sent.size > 0 || this.#kept.length > 0) return false;
+    return !this.#queue.slice(this.#next).some(isAwaited) && ![...this.#streams.values()].some(isAwaited);
   }
 
   /** Closes the connection. Whatever still waits fails with this error. */
@@ -186,7 +158,12 @@ export class Link {
     this.#options.clock.clearTimeout(this.#lookTimer);
     const socket = this.#socket;
     this.#socket = undefined;
-    const waiting = [...this.#sent.values(), ...this.#streams.values(), ...this.#queue.slice(this.#next)];
+    const waiting = [
+      ...this.#sent.values(),
+      ...this.#kept,
+      ...this.#streams.values(),
+      ...this.#queue.slice(this.#next),
+    ];
     this.#sent.clear();
     this.#streams.clear();
     this.#queue = [];
@@ -210,16 +187,17 @@ export class Link {
     if (kind === ANSWER) call.resolve(content);
     else if (kind === END) call.events?.onEnd();
     else if (kind === FAILURE) call.reject(errorOf(content as unknown as WireError));
-    else if (kind === NOT_EXECUTED) this.#sendAgain([call]);
+    else if (kind === NOT_EXECUTED) this.#refused(call);
+    if (this.#isDraining) this.#drained();
     if (this.#next < this.#queue.length) this.#pump();
-    else if (this.#sent.size === 0) this.#whenIdle?.();
+    this.#checkIdle();
   }
 
   /** Handles the loss of the connection. */
   lose(code: number, reason: string): void {
     if (this.#ended !== undefined) return;
     this.#socket = undefined;
-    this.#writer.begin();
+    this.#sender.discard();
     const isRefused = code === CLOSE.notUnderstood || code === TOO_LARGE;
     const refused = new ContextCacheError('INVALID_COMMAND', `The server has refused a message: ${reason}`);
     const again: Call[] = [];
@@ -230,6 +208,10 @@ export class Link {
       else call.reject(unknownOutcome());
     }
     this.#sent.clear();
+    // Refused calls came after those that were being executed.
+    again.push(...this.#kept);
+    this.#kept = [];
+    again.sort((a, b) => a.id - b.id);
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     this.#sendAgain(again);
@@ -242,6 +224,25 @@ export class Link {
     }
     this.#lookLater();
     void this.#reconnect();
+  }
+
+  /** Keeps a request that the server has not executed because it is closing, for the next connection. */
+  #refused(call: Call): void {
+    this.#isDraining = true;
+    if (call.events === undefined) this.#kept.push(call);
+    else call.events.onLost();
+  }
+
+  /** Leaves a closing server once it has answered everything. */
+  #drained(): void {
+    if (this.#sent.size > 0) return;
+    const socket = this.#socket;
+    this.lose(CLOSE.goingAway, '');
+    socket?.close();
+  }
+
+  #checkIdle(): void {
+    if (this.#whenIdle !== undefined && this.#isIdle) this.#whenIdle();
   }
 
   /** Puts requests that were sent before everything that waits, in their order. */
@@ -276,6 +277,7 @@ export class Link {
       this.#next < this.#queue.length &&
       this.#sent.size < limits.inFlight &&
       this.#socket !== undefined &&
+      !this.#isDraining &&
       this.#socket.unsent < MAX_UNSENT_BYTES
     ) {
       this.#send(this.#queue[this.#next++] as Call);
@@ -286,60 +288,15 @@ export class Link {
   }
 
   #send(call: Call): void {
-    const start = this.#writer.length;
     this.#lastId += 1;
     call.id = this.#lastId;
-    this.#frame(call.id, ASK, call.request);
-    const bytes = this.#writer.length - start;
-    if (bytes > this.hello.limits.messageBytes) {
-      this.#cut(start, false);
-      const message = `The request has ${bytes} bytes; the server takes ${this.hello.limits.messageBytes}. Split it.`;
-      call.reject(new ContextCacheError('INVALID_COMMAND', message));
-      return;
-    }
-    (call.events === undefined ? this.#sent : this.#streams).set(call.id, call);
-    if (start > 0 && this.#writer.length > MESSAGE_BYTES) this.#cut(start, true);
-    this.#written();
-  }
-
-  /** Sends what was written before an index; then what was written behind it, unless that is discarded. */
-  #cut(index: number, sendsRest: boolean): void {
-    const written = this.#writer.end();
-    this.#writer.begin();
-    if (index > 0) this.#post(written.subarray(0, index));
-    if (sendsRest) this.#post(written.subarray(index));
+    const tooLarge = this.#sender.ask(call.id, call.request, this.hello.limits.messageBytes);
+    if (tooLarge !== undefined) call.reject(tooLarge);
+    else (call.events === undefined ? this.#sent : this.#streams).set(call.id, call);
   }
 
   #note(call: Call, kind: number): void {
-    if (this.#socket === undefined || !this.#streams.has(call.id)) return;
-    this.#frame(call.id, kind);
-    this.#written();
-  }
-
-  #frame(id: number, kind: number, content?: unknown): void {
-    const writer = this.#writer;
-    writer.array(content === undefined ? 2 : 3);
-    writer.number(id);
-    writer.number(kind);
-    if (content !== undefined) writer.value(content);
-  }
-
-  #written(): void {
-    if (this.#writer.length >= MESSAGE_BYTES) {
-      this.#flush();
-    } else if (!this.#isFlushing) {
-      this.#isFlushing = true;
-      // Requests of the same turn go into one message.
-      queueMicrotask(() => this.#flush());
-    }
-  }
-
-  #flush(): void {
-    this.#isFlushing = false;
-    if (this.#writer.length === 0) return;
-    const message = this.#writer.end();
-    this.#writer.begin();
-    this.#post(message);
+    if (this.#socket !== undefined && this.#streams.has(call.id)) this.#sender.note(call.id, kind);
   }
 
   #post(message: Buffer): void {
@@ -364,6 +321,7 @@ export class Link {
     if (this.#hello?.log !== socket.hello.log) this.#position = 0;
     this.#hello = socket.hello;
     this.saw(socket.hello.position);
+    this.#isDraining = false;
     this.#socket = socket;
   }
 
@@ -386,11 +344,13 @@ export class Link {
     if (signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const { clock } = this.#options;
-      const timer = clock.setTimeout(resolve, delayMs);
-      signal.addEventListener('abort', () => {
+      const end = () => {
         clock.clearTimeout(timer);
+        signal.removeEventListener('abort', end);
         resolve();
-      });
+      };
+      const timer = clock.setTimeout(end, delayMs);
+      signal.addEventListener('abort', end);
     });
   }
 
@@ -405,7 +365,7 @@ export class Link {
       this.#queue = waiting.filter(({ due }) => due > now);
       const message = `The server has been out of reach for ${timeoutMs} ms. Nothing was done. Try again later.`;
       for (const call of waiting) if (call.due <= now) call.reject(new ContextCacheError('UNREACHABLE', message));
-      if (this.#queue.length === 0) this.#whenIdle?.();
+      this.#checkIdle();
       this.#lookLater();
     }, LOOK_MS);
   }

@@ -80,7 +80,7 @@ export class RemoteReader {
     const { from, to, namespace } = LOG_RANGE.checked(range);
     let next = from;
     const request = () => ({ type: 'read.log', from: next, to, namespace });
-    for await (const item of this.#items(request, () => next !== undefined && next > this.#end(to))) {
+    for await (const item of this.#items(request, () => to !== undefined && next !== undefined && next > to)) {
       const update = item as unknown as Update;
       next = update.position + 1;
       yield update;
@@ -102,11 +102,6 @@ export class RemoteReader {
     return { added, changed, removed };
   }
 
-  /** Position up to which a log is read without `to`. */
-  #end(to: number | undefined): number {
-    return to ?? this.#link.hello.position;
-  }
-
   /**
    * Yields the items of a stream. Asks for a lost one again, unless `isDone` says that it was complete.
    *
@@ -115,7 +110,7 @@ export class RemoteReader {
   async *#items(request: () => { type: string }, isDone: () => boolean = () => false): AsyncGenerator<JsonValue> {
     const { log } = this.#link.hello;
     for (;;) {
-      const stream = new ItemStream(this.#link, request());
+      const stream = new ItemStream(this.#link, request(), 'read');
       try {
         for (;;) {
           const batch = await stream.take();

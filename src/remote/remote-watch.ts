@@ -2,8 +2,9 @@ import { checkWatchOptions, type WatchedUpdate, type Watching, type WatchOptions
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { createUpdate } from '../core/update.ts';
+import type { RequestObject } from './call.ts';
 import { ItemStream } from './item-stream.ts';
-import type { Link, RequestObject } from './link.ts';
+import type { Link } from './link.ts';
 
 /**
  * Starts a watch of a served cache; see `WatchOptions`. It continues over lost connections. With `onOverflow`, a watch that
@@ -161,6 +162,6 @@ class RemoteWatch {
   #ask(start: { since?: number | undefined; log?: string; snapshot?: boolean }): ItemStream {
     const { namespace, keys, bufferSize } = this.#options;
     const request: RequestObject = { type: 'watch', namespace, keys, bufferSize, ...start };
-    return new ItemStream(this.#link, request, true);
+    return new ItemStream(this.#link, request, 'watch');
   }
 }

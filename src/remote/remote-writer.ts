@@ -20,7 +20,8 @@ import {
 import { Outcomes } from '../engine/outcome.ts';
 import type { UpdateResult } from '../engine/writer.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
-import type { Link, RequestObject } from './link.ts';
+import type { RequestObject } from './call.ts';
+import type { Link } from './link.ts';
 import type { RemoteReader } from './remote-reader.ts';
 
 /** Maximum number of attempts of an `update` whose entry other writers keep changing. */

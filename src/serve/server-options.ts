@@ -23,7 +23,10 @@ export interface ServerOptions {
   readonly host?: string | undefined;
   /** Default 0: a free one. */
   readonly port?: number | undefined;
-  /** Names besides `host` that clients reach the machine by, such as `cache.example`. Default: none. */
+  /**
+   * Names besides `host` that clients reach the server by, such as `cache.example`; with a port if a proxy forwards from
+   * another one, as in `cache.example:8443`. Requests under any other name are refused. Default: none.
+   */
   readonly hostNames?: readonly string[] | undefined;
   /** Token of clients that name the writer of each command themselves. Default: 32 random bytes. */
   readonly token?: string | undefined;

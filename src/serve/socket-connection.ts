@@ -311,7 +311,9 @@ export class SocketConnection {
   }
 
   #fail(id: number, error: unknown): void {
-    this.#frame(id, FAILURE, wireError(error));
+    // A cache that is shut down executes nothing; its clients ask the next one.
+    if (error instanceof ContextCacheError && error.code === 'CLOSED') this.#frame(id, NOT_EXECUTED);
+    else this.#frame(id, FAILURE, wireError(error));
   }
 
   /** Writes a frame. Leaves out `undefined`. */

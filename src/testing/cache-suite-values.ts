@@ -95,10 +95,10 @@ export const readingChecks: CacheCheck[] = [
   [
     'lists, returns and clears thousands of keys',
     async (cache) => {
-      const keys = Array.from({ length: 3_000 }, (_, index) => `key ${index}`);
+      const keys = Array.from({ length: 1_000 }, (_, index) => `key ${index}`);
       await Promise.all(keys.map((key, index) => cache.set(key, { index, text: 'x'.repeat(100) }, 'large')));
       assert.deepEqual(sorted(await cache.listKeys('large')), sorted(keys));
-      assert.equal((await cache.entries('large')).length, 3_000);
+      assert.equal((await cache.entries('large')).length, 1_000);
       const values = await cache.getMany(keys, 'large');
       assert.deepEqual(
         values.map((value) => (value as { index: number }).index),

@@ -23,7 +23,7 @@ export interface HttpGuardOptions {
   readonly port: number;
   /** Address of the listener. Default: loopback. */
   readonly host?: string | undefined;
-  /** Further names of the machine that clients may use. Default: none. */
+  /** Further names of the machine that clients may use, with a port if it is another one. Default: none. */
   readonly hostNames?: readonly string[] | undefined;
   /** Set if the listener takes TLS only. Default false. */
   readonly isSecure?: boolean | undefined;
@@ -34,6 +34,8 @@ export interface HttpGuardOptions {
   readonly from: string;
 }
 
+/** A name or a bracketed address with a port, and no bare IPv6 address. */
+const HAS_PORT = /^(\[.*\]|[^:]+):\d+$/;
 const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 
 /**
@@ -56,7 +58,7 @@ export class HttpGuard {
     const names = [...LOOPBACK, host, ...hostNames].map((name) => name.toLowerCase());
     // Clients leave out the port if it is that of the scheme.
     const bare = port === (isSecure ? 443 : 80) ? names : [];
-    this.#hosts = new Set([...names.map((name) => `${name}:${port}`), ...bare]);
+    this.#hosts = new Set([...names.map((name) => (HAS_PORT.test(name) ? name : `${name}:${port}`)), ...bare]);
     this.#port = port;
     this.#scheme = isSecure ? 'https://' : 'http://';
     this.#token = tokenDigest(token);

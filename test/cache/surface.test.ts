@@ -3,13 +3,15 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import * as backup from '../../src/backup.ts';
+import * as client from '../../src/client.ts';
 import * as main from '../../src/index.ts';
 import * as inspector from '../../src/inspector.ts';
 import * as nats from '../../src/nats.ts';
+import * as server from '../../src/server.ts';
 import { projectRoot } from '../support/dist.ts';
 
 /** The source of each entry of "exports" that users of the cache import. */
-const ENTRIES = ['index', 'backup', 'inspector', 'nats', 'types', 'testing/index'];
+const ENTRIES = ['index', 'backup', 'client', 'inspector', 'nats', 'server', 'types', 'testing/index'];
 
 /** The names that the public specification requires. */
 const SPECIFIED = [
@@ -45,12 +47,14 @@ describe('the public surface', () => {
     expect(namesOf('index').length).toBeLessThanOrEqual(75);
   });
 
-  it('has stores, transforms, connections and the inspector under subpaths', () => {
+  it('has stores, transforms, connections, server, client and the inspector under subpaths', () => {
     expect(Object.keys(backup).sort()).toEqual([
       ...['DirectorySnapshotStore', 'MemorySnapshotStore', 'RedisSnapshotStore', 'SnapshotCorruptError'],
       ...['compress', 'encrypt'],
     ]);
     expect(Object.keys(nats).sort()).toEqual(['connectNats', 'parseNatsAddress', 'parsePublicMessage']);
+    expect(Object.keys(client).sort()).toEqual(['RemoteContextCache', 'RemoteView', 'connect']);
+    expect(Object.keys(server).sort()).toEqual(['startServer']);
     expect(Object.keys(inspector).sort()).toEqual(['hidesSecrets', 'startInspector', 'wordsOf']);
   });
 });

@@ -46,6 +46,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#server = createServer((client) => this.#accept(client));
   }
 
+  /** Port of the server. */
+  get target(): number {
+    return this.#target;
+  }
+
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
   }

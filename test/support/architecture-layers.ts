@@ -31,6 +31,7 @@ export type Layer =
   | 'cache'
   | 'testing'
   | 'index'
+  | 'remote'
   | 'serve'
   | 'integrations'
   | 'cli';
@@ -80,7 +81,9 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
     ...(['core', ...STORAGE, 'backends', 'followers/backup', 'actors', 'engine', 'past', 'replay'] as const),
     ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
   ],
-  testing: ['core'],
+  // A client: it knows the types of the cache, its option checks and its handle, and none of its parts.
+  remote: ['core', 'wire', ...SHOWN, 'type cache', 'type actors', 'type storage'],
+  testing: ['core', ...SHOWN, 'type cache', 'type actors'],
   // `src/index.ts`, and the entry of each subpath beside it.
   index: [
     ...([
@@ -94,6 +97,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
       'verify',
       'replay',
       'cache',
+      'remote',
     ] as const),
     ...(['type inspector', 'inspector/reads'] as const),
   ],
@@ -111,7 +115,21 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/backends/base-context-cache.ts': 'a contract that a suite is about',
     'src/followers/backup/snapshot-store.ts': 'a contract that a suite is about',
   },
+  remote: {
+    'src/actors/watch.ts': 'the option checks of watch',
+    'src/cache/option-names.ts': 'the option checks of other methods',
+    'src/cache/namespace-handle.ts': 'the handle of a namespace, over the reader and the writer of the client',
+    'src/engine/durations.ts': 'durations in options',
+    'src/engine/log-range.ts': 'the option checks of readLog',
+    'src/engine/outcome.ts': 'promises that need not be awaited',
+    'src/past/difference-options.ts': 'the option checks of diff',
+  },
+  index: {
+    'src/serve/cache-server.ts': 'the entry for servers, which is a use of the public surface',
+    'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',
+  },
   serve: {
+    'src/core/options.ts': 'checks its options as the cache does',
     'src/core/back-off.ts': 'waits between two connections as the followers do',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
   },

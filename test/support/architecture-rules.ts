@@ -143,6 +143,8 @@ export const MAX_LINES = 400;
 const LONG_FILES: Readonly<Record<string, number>> = {
   // The public class: one documented line of delegation per method, without base classes.
   'src/cache/agent-context-cache.ts': 800,
+  // The public class of a client: the same methods.
+  'src/remote/remote-context-cache.ts': 500,
 };
 
 export function filesAreShort(sources: Sources): Violation[] {
