@@ -14,6 +14,7 @@ import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
 import { addRestore } from './commands/restore.ts';
 import { addServe } from './commands/serve.ts';
+import { addToken } from './commands/token.ts';
 import { addTopics } from './commands/topics.ts';
 import { addValues } from './commands/values.ts';
 import { addVerify } from './commands/verify.ts';
@@ -57,6 +58,7 @@ export function createProgram(session: Session): Command {
   addCompact(program, session);
   addWatch(program, session);
   addInspect(program, session);
+  addToken(program, session);
   addTopics(program, session);
   addBackup(program, session);
   addRestore(program, session);
