@@ -84,7 +84,7 @@ export class Link {
     return link;
   }
 
-  /** What the server said at the last connection. */
+  /** The greeting of the server at the last connection. */
   get hello(): Hello {
     if (this.#hello === undefined) throw new ContextCacheError('INVARIANT', 'A link is used before it is connected.');
     return this.#hello;
@@ -143,7 +143,7 @@ export class Link {
     this.end(new ContextCacheError('CLOSED', 'The connection to the cache is closed.'));
   }
 
-  /** True if nobody waits for an answer. */
+  /** True if no caller waits for an answer. */
   get #isIdle(): boolean {
     const isAwaited = ({ kind }: Call) => kind === undefined || kind === 'collected';
     if (this.#sent.size > 0 || this.#kept.length > 0) return false;

@@ -266,7 +266,7 @@ function isData(command: unknown): command is DataCommand {
   return typeof command === 'object' && command !== null && isDataCommand(command as ContextCommand);
 }
 
-/** Returns the command with this agent as its writer; unchanged if there is none, or if the command writes nothing. */
+/** Returns the command with this agent as its writer. Without an agent, or if the command only reads, it is unchanged. */
 export function asAgent(agent: string | null | undefined, command: ContextCommand): ContextCommand {
   return agent === null || agent === undefined || !isData(command) ? command : { ...command, agent };
 }

@@ -40,7 +40,7 @@ export class OpenViews {
     return this.#views.get(position)?.view ?? this.#keep(this.#cache.at(position));
   }
 
-  /** Closes one view of a position. Does nothing if there is none. */
+  /** Closes one view of a position. Does nothing if none is open. */
   close(position: number): void {
     const open = this.#views.get(position);
     if (open === undefined) return;

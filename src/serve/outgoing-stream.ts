@@ -26,7 +26,7 @@ const encoder = new MessageWriter();
 
 /**
  * The answer of a stream request. Sends items in batches, and no more of them than the client consumes: a slow client
- * costs a few batches of memory and delays nobody.
+ * costs a few batches of memory and delays no other client.
  */
 export class OutgoingStream {
   readonly #options: OutgoingStreamOptions;

@@ -13,7 +13,7 @@ import type { SocketRequest, WirePoint } from '../wire/socket-protocol.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
 
-/** What a request may use. */
+/** The cache, the views and the agent of one client. */
 export interface Session {
   readonly cache: AgentContextCache;
   readonly views: OpenViews;

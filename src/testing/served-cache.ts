@@ -23,7 +23,7 @@ export interface SuiteView extends Disposable {
 }
 
 /**
- * What every way to a cache has in common: the cache itself, and clients of a served one. Answers may be promises, so the
+ * The common surface of a cache and of the clients of a served one. Answers may be promises, so the
  * suite awaits all of them.
  */
 export interface SuiteCache extends ContextStore {

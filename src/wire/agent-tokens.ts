@@ -94,7 +94,7 @@ export class AgentTokenFile {
     this.#dataDir = dataDir;
   }
 
-  /** The present tokens; none while the file cannot be read, so that damage admits nobody. */
+  /** The present tokens. Empty while the file cannot be read, so that a damaged file admits no client. */
   get tokens(): AgentTokens {
     try {
       const file = statSync(join(this.#dataDir, NAME), { throwIfNoEntry: false });

@@ -57,7 +57,7 @@ export interface SocketLimits {
   readonly maxBytes: number;
 }
 
-/** What a server says first. */
+/** The first frame of a server. */
 export interface Hello {
   readonly protocol: number;
   /** Identifies the run of the server: another one after a restart. */
