@@ -1,3 +1,4 @@
+import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -8,18 +9,16 @@ import type { LogRange } from '../engine/log-range.ts';
 import type { Difference } from '../past/difference.ts';
 import type { EntryVersion } from '../past/history.ts';
 
-type Awaitable<T> = T | Promise<T>;
-
 /** A view, at once or asynchronously. */
 export interface SuiteView extends Disposable {
   readonly position: number;
-  get(key: string, namespace?: string): Awaitable<JsonValue | undefined>;
-  getMany(keys: readonly string[], namespace?: string): Awaitable<(JsonValue | undefined)[]>;
-  has(key: string, namespace?: string): Awaitable<boolean>;
-  entry(key: string, namespace?: string): Awaitable<Entry | undefined>;
-  entries(namespace?: string): Awaitable<Entry[]>;
-  listKeys(namespace?: string): Awaitable<string[]>;
-  listNamespaces(): Awaitable<string[]>;
+  get(key: string, namespace?: string): MaybePromise<JsonValue | undefined>;
+  getMany(keys: readonly string[], namespace?: string): MaybePromise<(JsonValue | undefined)[]>;
+  has(key: string, namespace?: string): MaybePromise<boolean>;
+  entry(key: string, namespace?: string): MaybePromise<Entry | undefined>;
+  entries(namespace?: string): MaybePromise<Entry[]>;
+  listKeys(namespace?: string): MaybePromise<string[]>;
+  listNamespaces(): MaybePromise<string[]>;
 }
 
 /**
@@ -27,33 +26,33 @@ export interface SuiteView extends Disposable {
  * suite awaits all of them.
  */
 export interface SuiteCache extends ContextStore {
-  at(position: number | Date): Awaitable<SuiteView>;
+  at(position: number | Date): MaybePromise<SuiteView>;
   history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
   diff(a: number | Date, b: number | Date, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   readLog(range?: LogRange): AsyncIterable<Update>;
   ask(command: ContextCommand): Promise<unknown>;
   digest(namespace?: string): Promise<string>;
   setTopicsList(topics: readonly string[]): Promise<void>;
-  getTopicsList(): Awaitable<string[]>;
+  getTopicsList(): MaybePromise<string[]>;
   addTopic(topic: string): Promise<void>;
   removeTopic(topic: string): Promise<void>;
-  isBackupEnabled(): Awaitable<boolean>;
+  isBackupEnabled(): MaybePromise<boolean>;
   enableBackup(settings?: { readonly interval?: number; readonly keep?: number }): Promise<void>;
   disableBackup(): Promise<void>;
-  getBackupSettings(): Awaitable<{ readonly interval: number | string; readonly keep: number }>;
-  getBackupStatus(): Awaitable<{ readonly enabled: boolean }>;
+  getBackupSettings(): MaybePromise<{ readonly interval: number | string; readonly keep: number }>;
+  getBackupStatus(): MaybePromise<{ readonly enabled: boolean }>;
   backup(): Promise<{ readonly position: number }>;
   synced(): Promise<void>;
-  health(): Awaitable<CacheHealth>;
+  health(): MaybePromise<CacheHealth>;
   namespace(name: string): SuiteHandle;
 }
 
 /** A handle of one namespace. */
 export interface SuiteHandle {
   readonly name: string;
-  get(key: string): Awaitable<JsonValue | undefined>;
-  entry(key: string): Awaitable<Entry | undefined>;
-  listKeys(): Awaitable<string[]>;
+  get(key: string): MaybePromise<JsonValue | undefined>;
+  entry(key: string): MaybePromise<Entry | undefined>;
+  listKeys(): MaybePromise<string[]>;
   set(key: string, value: JsonValue): Promise<unknown>;
   delete(key: string): Promise<unknown>;
   update(key: string, change: (value: JsonValue | undefined) => string | null): Promise<unknown>;

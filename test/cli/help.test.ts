@@ -25,7 +25,10 @@ function pathOf(command: Command): string {
 /** Commands that run until a signal. */
 const ENDLESS = /^(serve|watch|inspect(?!.*--json)|demo$)/;
 /** Exit codes of examples that do not end with 0. */
-const ENDS_WITH: Readonly<Record<string, number>> = { 'bisect --module never-false.js': EXIT.notFound };
+const ENDS_WITH: Readonly<Record<string, number>> = {
+  'bisect --module never-false.js': EXIT.notFound,
+  'token --agent planner --revoke': EXIT.notFound,
+};
 
 describe('the examples of the help', () => {
   /** Has a mirror and a snapshot of the folder that is copied. */

@@ -53,7 +53,10 @@ describe('commands as NATS requests', () => {
   test('are refused with the reason, and change nothing', async () => {
     await ask({ type: 'context.set', key: 'k', value: 1 });
     expect(await ask({ type: 'context.set', key: 'k', value: 2, ifVersion: 0 })).toEqual({
-      error: { code: 'VERSION_CONFLICT', message: expect.any(String), current: expect.objectContaining({ value: 1 }) },
+      error: {
+        ...{ code: 'VERSION_CONFLICT', message: expect.any(String), namespace: 'default', key: 'k', expected: 0 },
+        current: expect.objectContaining({ value: 1 }),
+      },
     });
     expect(await ask({ type: 'xstate.stop' })).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
     expect(await ask('not JSON')).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
