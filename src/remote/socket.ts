@@ -10,8 +10,6 @@ import type { Endpoint } from './endpoint.ts';
 
 /** Longest wait for a connection and for the server's first message, milliseconds. */
 const CONNECT_MS = 5_000;
-/** Levels that an answer may have. The server's limit is not known before its first message. */
-const MAX_DEPTH = 10_000;
 const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
 
 /** Receives what a socket brings. */
@@ -22,7 +20,7 @@ export interface SocketEvents {
 }
 
 /** Decodes the messages of all sockets: a message is decoded in one turn. */
-const reader = new MessageReader();
+const reader = new MessageReader(true);
 
 /**
  * One connection to a server.
@@ -89,7 +87,7 @@ export class Socket {
         try {
           reader.begin(message);
           while (reader.at < message.length) {
-            const frame = reader.value(MAX_DEPTH, true) as Frame;
+            const frame = reader.value(true) as Frame;
             if (opened !== undefined) {
               events.onFrame(frame);
               continue;

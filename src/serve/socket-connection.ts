@@ -17,7 +17,6 @@ import {
   CONSUMED,
   END,
   FAILURE,
-  FRAME_DEPTH,
   HELLO,
   type Hello,
   MESSAGE_BYTES,
@@ -54,7 +53,7 @@ interface Waiting {
 }
 
 /** Decodes the messages of all connections: a message is decoded in one turn. */
-const reader = new MessageReader();
+const reader = new MessageReader(true);
 
 /**
  * The connection of one client: executes its requests in their order, many at a time, and sends answers as they come.
@@ -151,8 +150,7 @@ export class SocketConnection {
     try {
       if (!isBinary) throw new RangeError('The message is not binary');
       reader.begin(message);
-      const depth = this.#options.hello.limits.maxDepth + FRAME_DEPTH;
-      while (reader.at < message.length) this.#take(reader.value(depth, false));
+      while (reader.at < message.length) this.#take(reader.value(false));
     } catch (error) {
       this.#socket.close(CLOSE.notUnderstood, error instanceof Error ? error.message.slice(0, 100) : '');
       this.close();

@@ -40,9 +40,6 @@ export const PING_MS = 5_000;
 /** A side that hears nothing for this long takes the connection for lost, milliseconds. */
 export const SILENCE_MS = 15_000;
 
-/** Levels of a frame around a value: frame, command, operations, operation, value. */
-export const FRAME_DEPTH = 8;
-
 /** WebSocket close codes. */
 export const CLOSE = { goingAway: 1001, notUnderstood: 1008, tooSlow: 1013, unauthorized: 4401 } as const;
 

@@ -193,7 +193,7 @@ describe('the frames of a client', () => {
     ['a kind that does not exist', encode([1, 9, { type: 'cache.health' }]), 1008],
     ['a request without a type', encode([1, ASK, { key: 'a' }]), 1008],
     ['a request that is a list', encode([1, ASK, ['cache.health']]), 1008],
-    ['nesting without end', encode([1, ASK, { type: 'context.set', key: 'k', value: nested(500) }]), 1008],
+    ['nesting without end', Buffer.alloc(90_000, 0x91), 1008],
     ['a message that is too large', Buffer.alloc(100_001, 0xc0), 1009],
   ];
   test.each(BAD)('with %s end the connection, and nothing else', async (_, message, code) => {
