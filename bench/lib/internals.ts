@@ -1,6 +1,7 @@
 // The package, and parts of it for limits that do the same work without a cache around it. Built with the package, so that
 // both have the same classes.
 export { DirectorySnapshotStore } from '../../src/backup.ts';
+export { connect } from '../../src/client.ts';
 export { decode, encode } from '../../src/core/encoding/codec.ts';
 export { decodeEntry } from '../../src/core/encoding/entry-codec.ts';
 export { createUpdate } from '../../src/core/update.ts';
@@ -8,6 +9,7 @@ export { ValueDoor } from '../../src/core/value.ts';
 export { decodePart, encodeRow, PartBuilder } from '../../src/followers/backup/snapshot-part.ts';
 export { AgentContextCache, ContextUpdateProcessor, replay } from '../../src/index.ts';
 export { startInspector } from '../../src/inspector.ts';
+export { startServer } from '../../src/server.ts';
 export { nodeFiles } from '../../src/storage/disk/files.ts';
 export { decodePage } from '../../src/storage/disk/index/records/state-records.ts';
 export { encodeFrame } from '../../src/storage/disk/log/frame.ts';
