@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
+import { RemoteContextCache } from '../client.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../index.ts';
 import { type CacheServer, startServer } from '../serve/cache-server.ts';
-import { HttpClient } from '../serve/http-client.ts';
 import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
 import { HttpListener } from '../wire/http-listener.ts';
 import { readServeFile } from '../wire/serve-file.ts';
@@ -43,8 +43,8 @@ export class Serving {
     const { dataDir, output, port, commands } = options;
     if (port !== undefined && !(await isDataDirectory(dataDir))) await mustBeFree(port);
     const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
-    if (cache instanceof HttpClient) {
-      cache.close();
+    if (cache instanceof RemoteContextCache) {
+      await cache.shutdown();
       throw await alreadyServed(dataDir);
     }
     let taken: NatsCommands | undefined;

@@ -1,15 +1,16 @@
 import { resolve } from 'node:path';
 import type { SnapshotInfo } from '../backup.ts';
+import { connect, RemoteContextCache } from '../client.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import {
   AgentContextCache,
   type CacheHealth,
   ContextCacheError,
   type ContextCommand,
+  type FailureSource,
   type OpenOptions,
   systemClock,
 } from '../index.ts';
-import { HttpClient } from '../serve/http-client.ts';
 import {
   type DiffRange,
   type DumpRange,
@@ -19,7 +20,7 @@ import {
   type LogRange,
   logChunks,
 } from '../serve/json-lines.ts';
-import { readServeFile } from '../wire/serve-file.ts';
+import { readServeFile, type ServeFile } from '../wire/serve-file.ts';
 import { listSnapshots } from './snapshots.ts';
 import { shownCount } from './terminal/format.ts';
 import type { Output } from './terminal/output.ts';
@@ -29,10 +30,10 @@ export interface Target extends AsyncDisposable {
   /** Set if another process serves the directory. */
   readonly isServed: boolean;
   ask(command: ContextCommand): Promise<unknown>;
-  dump(range: DumpRange): AsyncIterable<string | Uint8Array>;
-  history(key: string, namespace: string): AsyncIterable<string | Uint8Array>;
-  diff(range: DiffRange): AsyncIterable<string | Uint8Array>;
-  log(range: LogRange): AsyncIterable<string | Uint8Array>;
+  dump(range: DumpRange): AsyncIterable<string>;
+  history(key: string, namespace: string): AsyncIterable<string>;
+  diff(range: DiffRange): AsyncIterable<string>;
+  log(range: LogRange): AsyncIterable<string>;
   snapshots(): Promise<SnapshotInfo[]>;
 }
 
@@ -49,6 +50,8 @@ export interface OpenRequest {
 const LOCK_WAIT_MS = 5_000;
 /** Time between two attempts, milliseconds. */
 const LOCK_RETRY_MS = 50;
+/** How long a request waits for a server whose connection was lost, milliseconds. */
+const SERVER_WAIT_MS = 2_000;
 /** How long closing a cache may take at the end of a command, milliseconds. */
 export const CLOSE_MS = 5_000;
 
@@ -58,12 +61,11 @@ export const CLOSE_MS = 5_000;
  * @throws {ContextCacheError} `NOT_FOUND`, `DIRECTORY_LOCKED`, and the errors of `AgentContextCache.open`.
  */
 export async function openTarget(request: OpenRequest): Promise<Target> {
-  const opened = await openOrConnect(request);
-  return opened instanceof HttpClient ? new ServedTarget(opened) : new OwnTarget(opened, request.dataDir);
+  return new OpenTarget(await openOrConnect(request), request.dataDir);
 }
 
 /** Returns a client of the process that serves the directory, otherwise the cache, opened here. Waits for a lock. */
-export async function openOrConnect(request: OpenRequest): Promise<HttpClient | AgentContextCache> {
+export async function openOrConnect(request: OpenRequest): Promise<RemoteContextCache | AgentContextCache> {
   const { dataDir, create = false } = request;
   return whenUnlocked(request.output, async () => {
     const client = await connectServed(dataDir);
@@ -103,19 +105,34 @@ export function keptFrom(first: number): string {
   return `The log is kept from position ${shownCount(first)} on; earlier updates have been discarded.`;
 }
 
-/** Returns a client of the process that serves the directory; `undefined` if no process does. */
-export async function connectServed(dataDir: string): Promise<HttpClient | undefined> {
+/**
+ * Returns a client of the process that serves the directory; `undefined` if no process does. `onLost` is called when the
+ * connection is lost, which usually means that the process has ended.
+ */
+export async function connectServed(
+  dataDir: string,
+  onLost: () => void = () => {},
+): Promise<RemoteContextCache | undefined> {
   const file = await readServeFile(dataDir);
   if (file === undefined) return undefined;
-  const client = new HttpClient(file);
   try {
-    if (await client.answers()) return client;
+    const onError = (_: Error, { source }: FailureSource) => void (source === 'connection' && onLost());
+    return await connect(dataDir, { timeoutMs: SERVER_WAIT_MS, onError });
   } catch (error) {
-    client.close();
-    throw error;
+    if (!(error instanceof ContextCacheError)) throw error;
+    if (error.code === 'FORMAT_UNSUPPORTED' || error.code === 'OVERLOADED') throw error;
+    // The file may be left from a process that was killed, and its port may belong to another program.
+    if (error.code !== 'UNREACHABLE' || error.cause !== undefined) return undefined;
+    const message = `Process ${file.pid} serves the directory but does not answer. If it is paused, resume it; otherwise end it.`;
+    throw new ContextCacheError('UNREACHABLE', message, { cause: error });
   }
-  client.close();
-  return undefined;
+}
+
+/** Returns the address of the process that serves the directory; `undefined` if no process answers there. */
+export async function servedBy(dataDir: string): Promise<ServeFile | undefined> {
+  const client = await connectServed(dataDir);
+  await client?.shutdown();
+  return client === undefined ? undefined : readServeFile(dataDir);
 }
 
 /** @throws {ContextCacheError} `NOT_FOUND` if there is no data directory. */
@@ -142,49 +159,13 @@ function sourced(source: string, error: Error): Error {
   return error instanceof ContextCacheError ? new ContextCacheError(error.code, message) : new Error(message);
 }
 
-class ServedTarget implements Target {
-  readonly isServed = true;
-  readonly #client: HttpClient;
-
-  constructor(client: HttpClient) {
-    this.#client = client;
-  }
-
-  ask(command: ContextCommand): Promise<unknown> {
-    return this.#client.ask(command);
-  }
-
-  dump(range: DumpRange): AsyncIterable<Uint8Array> {
-    return this.#client.dump(range);
-  }
-
-  history(key: string, namespace: string): AsyncIterable<Uint8Array> {
-    return this.#client.history(key, namespace);
-  }
-
-  diff(range: DiffRange): AsyncIterable<Uint8Array> {
-    return this.#client.diff(range);
-  }
-
-  log(range: LogRange): AsyncIterable<Uint8Array> {
-    return this.#client.log(range);
-  }
-
-  snapshots(): Promise<SnapshotInfo[]> {
-    return this.#client.snapshots();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#client.close();
-  }
-}
-
-class OwnTarget implements Target {
-  readonly isServed = false;
-  readonly #cache: AgentContextCache;
+class OpenTarget implements Target {
+  readonly isServed: boolean;
+  readonly #cache: AgentContextCache | RemoteContextCache;
   readonly #dataDir: string;
 
-  constructor(cache: AgentContextCache, dataDir: string) {
+  constructor(cache: AgentContextCache | RemoteContextCache, dataDir: string) {
+    this.isServed = cache instanceof RemoteContextCache;
     this.#cache = cache;
     this.#dataDir = dataDir;
   }
@@ -209,7 +190,8 @@ class OwnTarget implements Target {
     return logChunks(this.#cache, range);
   }
 
-  snapshots(): Promise<SnapshotInfo[]> {
+  async snapshots(): Promise<SnapshotInfo[]> {
+    if (this.#cache instanceof RemoteContextCache) return this.#cache.listSnapshots();
     return listSnapshots({ dataDir: this.#dataDir });
   }
 

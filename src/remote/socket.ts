@@ -41,7 +41,7 @@ export class Socket {
   static open(endpoint: Endpoint, events: SocketEvents, clock: Clock, signal?: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const headers = { authorization: `Bearer ${endpoint.token}` };
-      const options = { headers, perMessageDeflate: false, handshakeTimeout: CONNECT_MS, ...endpoint.tls };
+      const options = { headers, perMessageDeflate: false, ...endpoint.tls };
       const socket = new WebSocket(endpoint.url, options);
       let opened: Socket | undefined;
       let silentPings = 0;

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
-  type AgentContextCache,
   compareNames,
   type Difference,
   type Entry,
   type EntryVersion,
+  type MaybePromise,
   type Update,
   type WatchedUpdate,
 } from '../index.ts';
@@ -32,8 +32,16 @@ export interface DiffRange {
 
 /** A cache or a view, as a source of entries. */
 interface Entries {
-  listNamespaces(): string[];
-  entries(namespace: string): Entry[];
+  listNamespaces(): MaybePromise<string[]>;
+  entries(namespace: string): MaybePromise<Entry[]>;
+}
+
+/** A cache, or the client of one. */
+export interface LineSource extends Entries {
+  at(position: PositionOrDate): MaybePromise<Entries & Disposable>;
+  history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
+  diff(a: PositionOrDate, b: PositionOrDate, options: { readonly namespace?: string | undefined }): Promise<Difference>;
+  readLog(range: LogRange): AsyncIterable<Update>;
 }
 
 /** Characters of a chunk of lines. */
@@ -77,24 +85,24 @@ function versionLine({ position, version, operation, value, at, agent, expiresAt
  * Yields entries as lines, sorted by namespace and key, with one namespace in memory at a time. Reads each namespace when
  * its turn comes; with `at`, all in one view.
  */
-export async function* dumpChunks(cache: AgentContextCache, { at, namespace }: DumpRange): AsyncGenerator<string> {
+export async function* dumpChunks(cache: LineSource, { at, namespace }: DumpRange): AsyncGenerator<string> {
   if (at === undefined) {
     yield* entryChunks(cache, namespace);
     return;
   }
-  using view = cache.at(at);
+  using view = await cache.at(at);
   yield* entryChunks(view, namespace);
 }
 
 async function* entryChunks(source: Entries, namespace: string | undefined): AsyncGenerator<string> {
-  for (const name of namespace === undefined ? source.listNamespaces() : [namespace]) {
-    const entries = source.entries(name).sort((a, b) => compareNames(a.key, b.key));
+  for (const name of namespace === undefined ? await source.listNamespaces() : [namespace]) {
+    const entries = [...(await source.entries(name))].sort((a, b) => compareNames(a.key, b.key));
     yield* chunked(entries.values(), entryLine);
   }
 }
 
 /** Yields the versions of an entry as lines, newest first. */
-export function historyChunks(cache: AgentContextCache, key: string, namespace?: string): AsyncGenerator<string> {
+export function historyChunks(cache: LineSource, key: string, namespace?: string): AsyncGenerator<string> {
   return chunked(cache.history(key, namespace), versionLine);
 }
 
@@ -102,7 +110,7 @@ export function historyChunks(cache: AgentContextCache, key: string, namespace?:
  * Yields the entries that differ between two views as lines, sorted by namespace and key:
  * `{"change":"added"|"changed"|"removed","namespace","key","before","after"}`, without a value that did not exist.
  */
-export async function* diffChunks(cache: AgentContextCache, { a, b, namespace }: DiffRange): AsyncGenerator<string> {
+export async function* diffChunks(cache: LineSource, { a, b, namespace }: DiffRange): AsyncGenerator<string> {
   const changes = changesOf(await cache.diff(a, b, { namespace }));
   changes.sort((one, other) => compareNames(one.namespace, other.namespace) || compareNames(one.key, other.key));
   yield* chunked(changes.values(), (change) => `${JSON.stringify(change)}\n`);
@@ -128,7 +136,7 @@ function changesOf({ added, changed, removed }: Difference): Change[] {
 }
 
 /** Yields committed updates as lines. */
-export function logChunks(cache: AgentContextCache, range: LogRange): AsyncGenerator<string> {
+export function logChunks(cache: LineSource, range: LogRange): AsyncGenerator<string> {
   return chunked(cache.readLog(range), updateLine);
 }
 

@@ -10,7 +10,10 @@ export interface ServerLimits {
   readonly maxInFlight?: number | undefined;
   /** Most bytes of a message to the server. Default 64 MiB. */
   readonly maxMessageBytes?: number | undefined;
-  /** Longest time for the answer to a request, after which it fails with `TIMED_OUT`, milliseconds. Default 300,000. */
+  /**
+   * Longest time for the answer to a request, after which it fails with `TIMED_OUT`, milliseconds. Verifying, compacting and
+   * backing up have none. Default 300,000.
+   */
   readonly requestTimeoutMs?: number | undefined;
 }
 

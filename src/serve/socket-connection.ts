@@ -36,6 +36,9 @@ const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Pings without an answer, or without any reading of what was sent, before the client is given up. */
 const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
 
+/** Requests without a limit of time. */
+const UNLIMITED: ReadonlySet<string> = new Set(['cache.verify', 'cache.compact', 'context.backup']);
+
 /** The parts of a connection. */
 export interface SocketConnectionOptions {
   readonly socket: WebSocket;
@@ -216,7 +219,7 @@ export class SocketConnection {
     try {
       if (isStream(request.type)) this.#stream(id, request);
       else if (isDataCommand(request as never)) this.#write(id, request);
-      else this.#settle(id, answerOf(this.#session, request));
+      else this.#settle(id, request.type, answerOf(this.#session, request));
     } catch (error) {
       this.#fail(id, error);
     }
@@ -227,7 +230,7 @@ export class SocketConnection {
     const command = agent === null ? request : { ...request, agent };
     const answer = attempt(this.#cache, command as never);
     if (answer instanceof Promise) {
-      this.#settle(id, answer);
+      this.#settle(id, request.type, answer);
       return;
     }
     const committed = whenDurable(this.#cache, answer.position);
@@ -256,12 +259,12 @@ export class SocketConnection {
   }
 
   /** Sends an answer, at once or when it is there. */
-  #settle(id: number, answer: unknown): void {
+  #settle(id: number, type: string, answer: unknown): void {
     if (!(answer instanceof Promise)) {
       this.#frame(id, ANSWER, answer);
       return;
     }
-    this.#inFlight.set(id, this.#timeout());
+    this.#inFlight.set(id, this.#timeout(type));
     answer.then(
       (result) => {
         this.#answer(id, result);
@@ -344,14 +347,16 @@ export class SocketConnection {
     });
   }
 
-  #timeout(): number {
+  /** Returns when a request times out. Work that grows with the data takes as long as it needs. */
+  #timeout(type = ''): number {
+    if (UNLIMITED.has(type)) return Number.POSITIVE_INFINITY;
     return this.#options.clock.now() + this.#options.requestTimeoutMs;
   }
 
   #endLate(): void {
     const now = this.#options.clock.now();
     for (const [id, due] of this.#inFlight) {
-      if (due > now) break;
+      if (due > now) continue;
       this.#inFlight.delete(id);
       const message = `The server had no answer within ${this.#options.requestTimeoutMs} ms. The command may still take effect.`;
       this.#fail(id, new ContextCacheError('TIMED_OUT', message));

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
+import { RemoteContextCache } from '../../client.ts';
 import { isDataDirectory } from '../../engine/restore.ts';
 import { AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../../index.ts';
 import { type ApplySummary, applyLines } from '../../serve/apply-lines.ts';
@@ -21,7 +22,7 @@ import {
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { rehearseInput, rehearseOpening } from '../rehearsal.ts';
-import { openOrConnect } from '../target.ts';
+import { openOrConnect, servedBy } from '../target.ts';
 import { OutputClosed, UsageError } from '../terminal/failure.ts';
 import { interruption } from '../terminal/signals.ts';
 
@@ -88,9 +89,10 @@ async function runApply(context: Context<ApplyFlags>): Promise<number> {
     const run: Run = { input, report, options, signal: interrupted.signal };
     if (!(await isDataDirectory(dataDir)) && (await isRefused(run))) return report.exitCode(interrupted.signal.aborted);
     const opened = await openOrConnect({ dataDir, output, create: true, cache });
-    if (opened instanceof HttpClient) {
-      refuseOwnServers(opened, context);
-      await report.finish(await applyServed(opened, run), []);
+    if (opened instanceof RemoteContextCache) {
+      await opened.shutdown();
+      refuseOwnServers(context);
+      await report.finish(await applyServed(dataDir, run), []);
     } else {
       const { summary, undelivered } = await applyHere(opened, run);
       await report.finish(summary, undelivered);
@@ -172,7 +174,11 @@ async function applyHere(
   return { summary, undelivered: undelivered.filter(({ follower }) => follower !== 'index') };
 }
 
-async function applyServed(client: HttpClient, { input, report, signal }: Run): Promise<ApplySummary | undefined> {
+async function applyServed(dataDir: string, { input, report, signal }: Run): Promise<ApplySummary | undefined> {
+  const served = await servedBy(dataDir);
+  if (served === undefined)
+    throw new ContextCacheError('UNREACHABLE', `No process serves ${dataDir} any more. Try again.`);
+  const client = new HttpClient(served);
   let summary: ApplySummary | undefined;
   try {
     const { acknowledges, keepGoing } = report;
@@ -186,16 +192,13 @@ async function applyServed(client: HttpClient, { input, report, signal }: Run): 
   } catch (error) {
     if (error instanceof OutputClosed) report.outputClosed = true;
     else if (!signal.aborted) throw error;
-  } finally {
-    client.close();
   }
   return summary;
 }
 
-function refuseOwnServers(client: HttpClient, { isFlag }: Context<ApplyFlags>): void {
+function refuseOwnServers({ isFlag }: Context<ApplyFlags>): void {
   const own = (['nats', 'topic', 'redis', 'redisPrefix', 'subjectId', 'durability'] as const).filter(isFlag);
   if (own.length === 0) return;
-  client.close();
   throw new UsageError(
     'The directory is served by a process with its own NATS, topics, Redis and durability. Give --nats, --topic and --redis to serve, or stop it.',
   );

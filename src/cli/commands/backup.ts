@@ -122,7 +122,7 @@ function isNamed({ redis, backupDir }: SnapshotTarget): boolean {
 async function mustNotBeServed(dataDir: string): Promise<void> {
   const client = await connectServed(dataDir);
   if (client === undefined) return;
-  client.close();
+  await client.shutdown();
   throw new UsageError(
     'The directory is served by a process with its own store of snapshots. Omit --redis and --backup-dir, or give them to serve.',
   );

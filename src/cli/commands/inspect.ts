@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { startInspector } from '../../inspector.ts';
 import type { AttachRequest } from '../../serve/attach-route.ts';
-import type { HttpClient } from '../../serve/http-client.ts';
+import { HttpClient } from '../../serve/http-client.ts';
 import { CliOption, collect } from '../config/cli-option.ts';
 import { port } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { Serving } from '../serving.ts';
-import { CLOSE_MS, connectServed, mustExist } from '../target.ts';
+import { CLOSE_MS, mustExist, servedBy } from '../target.ts';
 import type { Output } from '../terminal/output.ts';
 import { aborted, interruption } from '../terminal/signals.ts';
 
@@ -48,8 +48,8 @@ async function runInspect({ output, dataDir, options }: Context<InspectFlags>): 
   const { allowWrite, redact } = options;
   const request: AttachRequest = { port: options.port, allowWrite, redact };
   using interrupted = interruption();
-  const client = await connectServed(dataDir);
-  if (client !== undefined) await attach(client, request, output, interrupted.signal);
+  const served = await servedBy(dataDir);
+  if (served !== undefined) await attach(new HttpClient(served), request, output, interrupted.signal);
   else await openHere(dataDir, request, output, interrupted.signal);
 }
 
@@ -64,7 +64,6 @@ async function attach(client: HttpClient, request: AttachRequest, output: Output
     if (!signal.aborted) output.message('The process that served the directory has ended.');
   } finally {
     ending.abort();
-    client.close();
   }
 }
 

@@ -2,8 +2,8 @@ import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
+import { RemoteContextCache } from '../../client.ts';
 import type { CacheView, MaybePromise } from '../../index.ts';
-import { HttpClient } from '../../serve/http-client.ts';
 import { updateLine } from '../../serve/json-lines.ts';
 import type { PositionOrDate } from '../../wire/position.ts';
 import { namespaceOption, onlyNamespaceOption, positionOrTime } from '../config/options.ts';
@@ -32,7 +32,7 @@ function addHistory(program: Command, session: Session): void {
     const [key = ''] = args;
     const { namespace } = options;
     let isKnown = false;
-    async function* noticed(lines: AsyncIterable<string | Uint8Array>): AsyncGenerator<string | Uint8Array> {
+    async function* noticed(lines: AsyncIterable<string>): AsyncGenerator<string> {
       for await (const chunk of lines) {
         isKnown = true;
         yield chunk;
@@ -83,8 +83,8 @@ async function runBisect({ output, dataDir, options }: Context<BisectFlags>): Pr
   const { module, from, to } = options;
   const holds = await predicateOf(module);
   const cache = await openOrConnect({ dataDir, output });
-  if (cache instanceof HttpClient) {
-    cache.close();
+  if (cache instanceof RemoteContextCache) {
+    await cache.shutdown();
     throw new UsageError('bisect does not work on a directory that is served. Stop the server, or use a copy.');
   }
   try {

@@ -112,7 +112,7 @@ async function mustHoldSomething(store: SnapshotStore): Promise<void> {
 async function mustNotBeServed(dataDir: string): Promise<void> {
   const client = await connectServed(dataDir);
   if (client === undefined) return;
-  client.close();
+  await client.shutdown();
   const remedy = 'Restore into another, empty directory.';
   throw new ContextCacheError('DIRECTORY_LOCKED', `${resolve(dataDir)} is served by a running process. ${remedy}`);
 }

@@ -53,9 +53,9 @@ async function verified(output: Output, dataDir: string, { against, repair }: Ve
     if (client !== undefined) {
       try {
         const store = against === undefined || /^rediss?:/.test(against) ? against : resolve(against);
-        return (await client.ask({ type: 'cache.verify', against: store, repair })) as VerifyReport;
+        return await client.ask({ type: 'cache.verify', against: store, repair });
       } finally {
-        client.close();
+        await client.shutdown();
       }
     }
     return verifyDirectory(dataDir, {

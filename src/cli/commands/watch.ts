@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { ContextCacheError } from '../../index.ts';
+import { watchLines } from '../../serve/json-lines.ts';
 import { collect } from '../config/cli-option.ts';
 import { integer, onlyNamespacesOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
@@ -25,7 +26,8 @@ export function addWatch(program: Command, session: Session): void {
   example(watch, 'watch', 'watch --namespace trip --snapshot', 'watch -k plan --since 2');
   does<WatchFlags>(session, watch, async ({ output, dataDir, options }) => {
     const { namespace: namespaces = [], key: keys = [], since, snapshot = false } = options;
-    const client = await connectServed(dataDir);
+    const ended = new AbortController();
+    const client = await connectServed(dataDir, () => ended.abort());
     if (client === undefined) {
       await mustExist(dataDir);
       const remedy = 'Start "context-cache serve" with the same --data-dir, then watch.';
@@ -36,9 +38,15 @@ export function addWatch(program: Command, session: Session): void {
     }
     using interrupted = interruption();
     try {
-      await output.writeAll(client.watch({ namespaces, keys, since, snapshot }, interrupted.signal));
+      const updates = client.watch({
+        namespace: namespaces.length === 0 ? undefined : namespaces,
+        keys: keys.length === 0 ? undefined : keys,
+        ...{ since, include: snapshot ? 'snapshot' : 'updates' },
+        signal: AbortSignal.any([interrupted.signal, ended.signal]),
+      });
+      await output.writeAll(watchLines(updates));
     } finally {
-      client.close();
+      await client.shutdown();
     }
     if (!interrupted.signal.aborted) output.message('The process that served the directory has ended.');
   });

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
-import type { CacheHealth } from '../../index.ts';
+import type { RemoteContextCache } from '../../client.ts';
 import { systemClock } from '../../index.ts';
-import type { HttpClient } from '../../serve/http-client.ts';
 import { ConfigFile } from '../config/config-file.ts';
 import { connectServed } from '../target.ts';
 
@@ -34,14 +33,13 @@ async function ask(dataDir: string): Promise<string[]> {
   try {
     return client === undefined ? [] : await fewOf(client);
   } finally {
-    client?.close();
+    await client?.shutdown();
   }
 }
 
-async function fewOf(client: HttpClient): Promise<string[]> {
-  const { namespaces } = (await client.ask({ type: 'cache.health' })) as CacheHealth;
-  if (namespaces.total > MOST) return [];
-  return (await client.ask({ type: 'context.namespaces' })) as string[];
+async function fewOf(client: RemoteContextCache): Promise<string[]> {
+  const { namespaces } = await client.health();
+  return namespaces.total > MOST ? [] : client.listNamespaces();
 }
 
 /** Returns the data directory of the command line. */
