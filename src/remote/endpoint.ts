@@ -42,7 +42,7 @@ export function endpointOf(target: string, token: string | undefined, tls: Secur
   const url = parsedUrl(target);
   url.protocol = url.protocol.replace('http', 'ws');
   url.pathname = SOCKET_PATH;
-  const endpoint = { url: url.href, token, tls, shown: target };
+  const endpoint = { url: url.href, token, tls, shown: `the server at ${target}` };
   return async () => endpoint;
 }
 

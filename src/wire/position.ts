@@ -10,8 +10,3 @@ export function parsePosition(text: string): PositionOrDate | undefined {
   const time = new Date(text);
   return TIME.test(text) && !Number.isNaN(time.getTime()) ? time : undefined;
 }
-
-/** Returns the text that {@link parsePosition} parses. */
-export function positionText(at: PositionOrDate): string {
-  return typeof at === 'number' ? String(at) : at.toISOString();
-}
