@@ -27,6 +27,8 @@ const LONGEST_RETRY_MS = 1_000;
 const LOOK_MS = 250;
 /** Bytes on their way to the server beyond which further requests wait. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
+/** Most streams that are being collected; further requests wait. The server refuses many more. */
+const MAX_COLLECTING = 256;
 /** WebSocket close code of a message that is too large. */
 const TOO_LARGE = 1009;
 /** Codes of a server that refuses this client, now and later. */
@@ -63,6 +65,8 @@ export class Link {
   #next = 0;
   readonly #sent = new Map<number, Call>();
   readonly #streams = new Map<number, Call>();
+  /** Number of streams that are being collected. */
+  #collecting = 0;
   /** The server is closing: it executes nothing more and will be replaced. */
   #isDraining = false;
   /** Requests that a closing server has not executed, in their order. */
@@ -184,6 +188,7 @@ export class Link {
     if (call === undefined) return;
     this.#sent.delete(id);
     this.#streams.delete(id);
+    if (call.kind === 'collected') this.#collecting -= 1;
     if (kind === ANSWER) call.resolve(content);
     else if (kind === END) call.events?.onEnd();
     else if (kind === FAILURE) call.reject(errorOf(content as unknown as WireError));
@@ -214,6 +219,7 @@ export class Link {
     again.sort((a, b) => a.id - b.id);
     const streams = [...this.#streams.values()];
     this.#streams.clear();
+    this.#collecting = 0;
     this.#sendAgain(again);
     const due = this.#due();
     for (const call of this.#queue.slice(this.#next)) if (Number.isFinite(call.due)) call.due = due;
@@ -276,6 +282,7 @@ export class Link {
     while (
       this.#next < this.#queue.length &&
       this.#sent.size < limits.inFlight &&
+      this.#collecting < MAX_COLLECTING &&
       this.#socket !== undefined &&
       !this.#isDraining &&
       this.#socket.unsent < MAX_UNSENT_BYTES
@@ -292,7 +299,9 @@ export class Link {
     call.id = this.#lastId;
     const tooLarge = this.#sender.ask(call.id, call.request, this.hello.limits.messageBytes);
     if (tooLarge !== undefined) call.reject(tooLarge);
-    else (call.events === undefined ? this.#sent : this.#streams).set(call.id, call);
+    else if (call.events === undefined) this.#sent.set(call.id, call);
+    else this.#streams.set(call.id, call);
+    if (call.kind === 'collected' && tooLarge === undefined) this.#collecting += 1;
   }
 
   #note(call: Call, kind: number): void {

@@ -58,14 +58,17 @@ import { watchRemotely } from './remote-watch.ts';
 import type { RemoteWriter } from './remote-writer.ts';
 
 /** Stands for the asynchronous answers of a server in types that depend on the primary. */
-type Remote = Omit<BaseContextCache, 'get'> & { get(key: string, namespace: string): Promise<JsonValue | undefined> };
+interface Remote extends BaseContextCache {
+  get(key: string, namespace: string): Promise<JsonValue | undefined>;
+}
 
 /** A position, an instant, a view of this cache, or this cache in its present state. */
 export type RemotePoint = number | Date | RemoteView<never> | RemoteContextCache<never>;
 
 /**
  * A cache that another process serves; `connect` creates it. Its methods have the names, arguments, checks and errors of
- * `AgentContextCache` and do the same, all asynchronously: each doc comment there holds here.
+ * `AgentContextCache` and do the same, all asynchronously: each doc comment there holds here. Only that cache itself, in
+ * its own process, can `fork`, `merge` and `bisect`.
  *
  * Requests are sent in the order of the calls over one connection, without waiting for the answers of earlier ones. If
  * the connection is lost, the client connects again by itself: reads are repeated, watches continue, and a write that was
@@ -244,7 +247,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
     return this.#writer.drop(namespace, options);
   }
 
-  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote & BaseContextCache> {
+  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote> {
     return new NamespaceHandle(name, {
       ...{ reader: this.#reader, writer: this.#writer, history: this.#reader },
       watch: (options) => watchRemotely(this.#parts.link, this.#parts.clock, options),

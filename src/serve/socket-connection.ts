@@ -36,6 +36,8 @@ const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Pings without an answer, or without any reading of what was sent, before the client is given up. */
 const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
 
+/** Most requests that are executed in one turn, before other clients get theirs. */
+const TURN_REQUESTS = 512;
 /** Requests without a limit of time. */
 const UNLIMITED: ReadonlySet<string> = new Set(['cache.verify', 'cache.compact', 'context.backup']);
 
@@ -76,6 +78,8 @@ export class SocketConnection {
   /** Acknowledgements that wait for the same commit. */
   #committing: { readonly committed: Promise<void>; readonly done: [number, Acknowledgement][] } | undefined;
   #isFlushing = false;
+  /** A turn that goes on with the waiting requests is due. */
+  #isPumping = false;
   #isEnding = false;
   #isClosed = false;
   #silentPings = 0;
@@ -193,10 +197,13 @@ export class SocketConnection {
         this.close();
       }
     }
-    while (this.#isHeld && this.#inFlight.size < inFlight && this.#unsent < MAX_UNREAD_BYTES) {
+    let left = TURN_REQUESTS;
+    while (this.#isHeld && left > 0 && this.#inFlight.size < inFlight && this.#unsent < MAX_UNREAD_BYTES) {
+      left -= 1;
       const { id, request } = this.#waiting[this.#next++] as Waiting;
       this.#start(id, request);
     }
+    if (left === 0 && this.#isHeld) this.#pumpLater();
     if (!this.#isHeld) {
       this.#waiting = [];
       this.#next = 0;
@@ -205,6 +212,15 @@ export class SocketConnection {
       if (this.#isHeld) this.#socket.pause();
       else this.#socket.resume();
     }
+  }
+
+  #pumpLater(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    setImmediate(() => {
+      this.#isPumping = false;
+      this.#pump();
+    });
   }
 
   get #unsent(): number {

@@ -130,6 +130,14 @@ describe('a connected client', () => {
     await expect(views[0]?.get('key', 'space')).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
+  test('takes thousands of lists and handles at a time', async () => {
+    await using served = await serveThroughProxy();
+    const { remote } = served;
+    await remote.setMany({ a: 1, b: 2 }, 'space');
+    const lists = await Promise.all(Array.from({ length: 3_000 }, () => remote.listKeys('space')));
+    expect(new Set(lists.map((keys) => keys.sort().join()))).toEqual(new Set(['a,b']));
+  });
+
   test('takes a server that has fallen silent for lost', async () => {
     const clock = simulatedClock();
     await using served = await serveThroughProxy({ client: { clock } });

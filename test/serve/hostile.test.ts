@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { connect } from '../../src/client.ts';
-import { decode, encode } from '../../src/core/encoding/codec.ts';
+import { encode } from '../../src/core/encoding/codec.ts';
+import { MessageReader } from '../../src/core/encoding/message-reader.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { type CacheServer, startServer } from '../../src/server.ts';
 import { ASK, type Hello } from '../../src/wire/socket-protocol.ts';
@@ -139,8 +140,10 @@ class RawClient {
       this.closed = code;
     });
     socket.on('message', (data) => {
-      // A message of one frame, which those of these tests are.
-      this.frames.push(decode(data as Buffer) as unknown[]);
+      const message = data as Buffer;
+      const reader = new MessageReader(true);
+      reader.begin(message);
+      while (reader.at < message.length) this.frames.push(reader.value(false) as unknown[]);
     });
   }
 
@@ -265,6 +268,20 @@ describe('the frames of a client', () => {
     await expect(large).rejects.toMatchObject({ code: 'INVALID_COMMAND', message: expect.stringContaining('100000') });
     await Promise.all([small, after]);
   });
+});
+
+test('a client that asks without a pause leaves the others their turns', async () => {
+  const cache = new AgentContextCache({ natsUrl: null });
+  const server = await startServer(cache);
+  await using other = await connect(server.url, { token: server.token });
+  const client = await RawClient.open(server);
+  client.send(...Array.from({ length: 40_000 }, (_, index) => [index + 1, ASK, { type: 'context.get', key: 'k' }]));
+  await other.get('k');
+  // A frame for each request that was executed before, and the hello.
+  expect(client.frames.length).toBeLessThan(20_000);
+  await waitFor(() => expect(client.frames).toHaveLength(40_001));
+  client.socket.terminate();
+  await cache.shutdown();
 });
 
 describe('a client that reads slowly', () => {
