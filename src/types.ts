@@ -6,11 +6,12 @@ export type { MultiBackendOptions } from './backends/multi-backend-context-cache
 export type { Owner } from './backends/owner.ts';
 export type { RedisContextCacheOptions } from './backends/redis/redis-context-cache.ts';
 export type { Replayed } from './cache/replay.ts';
-export type { Answer, AnswerTo } from './cache/types.ts';
+export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { InNamespace, OfKey, QueryCommand } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
-export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, ValueOf } from './core/namespace-types.ts';
+export type { NamespaceName } from './core/namespace-parts.ts';
+export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, PartsArgument, ValueOf } from './core/namespace-types.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';

@@ -15,6 +15,7 @@ import type {
 } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   AnyNamespaces,
@@ -24,13 +25,15 @@ import type {
   KeyArgument,
   KeyOf,
   ManyArgument,
-  NameArgument,
+  NamespaceArgument,
   NamespaceOf,
   NamespaceTypes,
+  PartsArgument,
   UpdateOf,
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
@@ -63,7 +66,7 @@ import { NamespaceHandle } from './namespace-handle.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SUBSCRIBE_FILTER, SYNCED_OPTIONS } from './option-names.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
-import type { Answer, AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
+import type { Answer, AnswerTo, CompactionOptions, Iteration, WaitOptions } from './types.ts';
 
 /**
  * Shared memory for agents: keys and values by namespace. Every change is an update in a log, and mirror, broadcast,
@@ -194,56 +197,113 @@ export class AgentContextCache<
   /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Answer<P, ValueOf<S, N, K> | undefined>;
-  get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.get(key, namespace);
+  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.get(key, nameOf(namespace));
   }
 
   /** Returns the values of several keys in the order given, `undefined` for each that is missing. */
   getMany<const K extends string, const N extends string = DefaultNamespace>(
     keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Answer<P, (ValueOf<S, N, K> | undefined)[]>;
-  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.getMany(keys, namespace);
+  getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.getMany(keys, nameOf(namespace));
   }
 
   /** Returns whether the key has a value. */
   has<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Answer<P, boolean>;
-  has(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.has(key, namespace);
+  has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.has(key, nameOf(namespace));
   }
 
   /** Returns the value with its version, instants and agent. */
   entry<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
-  entry(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.entry(key, namespace);
+  entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.entry(key, nameOf(namespace));
   }
 
-  /** Returns all entries of a namespace in no particular order. */
+  /**
+   * Returns all entries of a namespace in no particular order. With options, even without any in them, yields entries in
+   * order of their keys, like {@link keys}.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   *
+   * @example
+   * ```ts
+   * for (const { key, value } of cache.entries('messages', { reverse: true, limit: 10 })) console.log(key, value);
+   * ```
+   */
   entries<const N extends string = DefaultNamespace>(
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  entries(namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.entries(namespace);
+  entries<const N extends string = DefaultNamespace>(
+    namespace: NamespaceArgument<S, N> | undefined,
+    options: RangeOptions,
+  ): Iteration<P, Entry<ValueOf<S, N, KeyOf<S, N>>>>;
+  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    const name = nameOf(namespace);
+    return options === undefined ? this.#reader.entries(name) : this.#reader.entriesInOrder(name, options);
   }
 
-  /** Returns the keys of a namespace in no particular order; none if the namespace is missing. */
-  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Answer<P, KeyOf<S, N>[]>;
-  listKeys(namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.keys(namespace);
+  /**
+   * Yields the keys of a namespace in order of code point, all or a part, as the loop asks for them. The first such read
+   * of a namespace sorts its keys (0.15 s of the processor for 100,000); from then on the order is kept while the
+   * namespace is in memory, at 9 to 16 bytes a key, and finding the first key takes microseconds.
+   *
+   * The iteration is live. A key that is there all the time is yielded exactly once, and none twice; a key that is added
+   * or removed meanwhile is yielded if it is there when the iteration reaches it. For a read that does not change, read a
+   * view: `cache.at(cache.position).keys('trip')`.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   *
+   * @example
+   * ```ts
+   * for (const key of cache.keys('trip', { prefix: 'day:', limit: 10 })) console.log(key);
+   * ```
+   */
+  keys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): Iteration<P, KeyOf<S, N>>;
+  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    return this.#reader.keysInOrder(nameOf(namespace), options);
   }
 
-  /** Returns `default` and every namespace that was written to and not dropped, sorted by code point. */
-  listNamespaces(): Answer<P, NamespaceOf<S>[]> {
-    return this.#reader.namespaces() as Answer<P, NamespaceOf<S>[]>;
+  /**
+   * Returns the keys of a namespace in no particular order; none if the namespace is missing. With options, returns those
+   * that {@link keys} yields, in order.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   */
+  listKeys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): Answer<P, KeyOf<S, N>[]>;
+  listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    return this.#reader.keys(nameOf(namespace), options);
+  }
+
+  /**
+   * Returns `default` and every namespace that was written to and not dropped, sorted by code point. With options,
+   * returns a part of them from an index that the first such call creates.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`.
+   *
+   * @example
+   * ```ts
+   * cache.listNamespaces({ prefix: ['store', 'user'], limit: 10 });
+   * ```
+   */
+  listNamespaces(options?: NamespaceRangeOptions): Answer<P, NamespaceOf<S>[]> {
+    return this.#reader.namespaces(options) as Answer<P, NamespaceOf<S>[]>;
   }
 
   /**
@@ -256,64 +316,64 @@ export class AgentContextCache<
   set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     value: ValueArgument<S, N, K, V>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: WriteOptions,
   ): Promise<Acknowledgement>;
   set(
     key: string,
     value: unknown,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: WriteOptions,
   ): Promise<Acknowledgement> {
-    return this.#writer.set(key, value, namespace, options);
+    return this.#writer.set(key, value, writtenName(namespace), options);
   }
 
   /** Stores several values of one namespace, all or none. */
   setMany<const N extends string = DefaultNamespace, V = unknown>(
     values: ManyArgument<S, N, V>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement>;
   setMany(
     values: object,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement> {
-    return this.#writer.setMany(values, namespace, options);
+    return this.#writer.setMany(values, writtenName(namespace), options);
   }
 
   /** Removes a key. Writes no update if the key is missing. */
   delete<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: RemoveOptions,
   ): Promise<Acknowledgement>;
-  delete(key: string, namespace: string = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<Acknowledgement> {
-    return this.#writer.delete(key, namespace, options);
+  delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<Acknowledgement> {
+    return this.#writer.delete(key, writtenName(namespace), options);
   }
 
   /** Sets when an entry expires (`ttl` or `expiresAt`) and keeps its value. */
   touch<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace: NameArgument<S, N> | undefined,
+    namespace: NamespaceArgument<S, N> | undefined,
     options: WriteOptions,
   ): Promise<Acknowledgement>;
-  touch(key: string, namespace: string = DEFAULT_NAMESPACE, options: WriteOptions): Promise<Acknowledgement> {
-    return this.#writer.touch(key, namespace, options);
+  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: WriteOptions): Promise<Acknowledgement> {
+    return this.#writer.touch(key, writtenName(namespace), options);
   }
 
   /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
   batch<const N extends string = DefaultNamespace>(
     operations: readonly BatchOf<S, N>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: AgentOption,
   ): Promise<Acknowledgement>;
   batch(
     operations: readonly BatchOperation[],
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: AgentOption,
   ): Promise<Acknowledgement> {
-    return this.#writer.batch(operations, namespace, options);
+    return this.#writer.batch(operations, writtenName(namespace), options);
   }
 
   /**
@@ -323,49 +383,59 @@ export class AgentContextCache<
   update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: WriteOptions,
   ): Promise<UpdateResult<ValueOf<S, N, K>>>;
   update(
     key: string,
     change: (value: never) => unknown,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: WriteOptions,
   ): Promise<unknown> {
-    return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
+    return this.#writer.update(
+      key,
+      change as (value: JsonValue | undefined) => unknown,
+      writtenName(namespace),
+      options,
+    );
   }
 
   /** Returns the value; if the key is missing, stores the result of `make` first. Concurrent callers share one `make`. */
   getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     make: () => MaybePromise<ValueArgument<S, N, K, V>>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<ValueOf<S, N, K>>;
   getOrSet(
     key: string,
     make: () => unknown,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<unknown> {
-    return this.#writer.getOrSet(key, make, namespace, options);
+    return this.#writer.getOrSet(key, make, writtenName(namespace), options);
   }
 
   /** Removes every key of a namespace. The namespace stays listed. */
-  clearNamespace(namespace?: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement>;
-  clearNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.clear(namespace, options);
+  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.clear(writtenName(namespace), options);
   }
 
   /** Removes a namespace with its keys. The next write to it restarts at version 1. */
-  dropNamespace(namespace: NamespaceOf<S> | undefined, options?: AgentOption): Promise<Acknowledgement>;
-  dropNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.drop(namespace, options);
+  dropNamespace(
+    namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
+    options?: AgentOption,
+  ): Promise<Acknowledgement>;
+  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.drop(writtenName(namespace), options);
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */
-  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P> {
-    return new NamespaceHandle(name, {
+  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P>;
+  namespace(parts: PartsArgument<S>): NamespaceHandle<S, NamespaceOf<S>, P>;
+  namespace(name: NamespaceName): NamespaceHandle<S, NamespaceOf<S>, P> {
+    return new NamespaceHandle(nameOf(name) as NamespaceOf<S>, {
       ...{ reader: this.#reader, writer: this.#writer, history: this.#history },
       watch: (options) => watchUpdates(this.#engine, options),
       subscribe: (listener, filter) => this.#engine.watchers.add(filter, listener),
@@ -438,10 +508,10 @@ export class AgentContextCache<
    */
   history<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
-  history(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#history.versions(key, namespace);
+  history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#history.versions(key, nameOf(namespace));
   }
 
   /**
@@ -518,8 +588,8 @@ export class AgentContextCache<
    * if ((await cache.digest('trip')) !== (await replayed.digest('trip'))) console.error('not the same');
    * ```
    */
-  async digest(namespace?: NamespaceOf<S>): Promise<string> {
-    return namespace === undefined ? this.#digests.all() : this.#digests.of(namespace);
+  async digest(namespace?: NamespaceOf<S> | PartsArgument<S>): Promise<string> {
+    return namespace === undefined ? this.#digests.all() : this.#digests.of(nameOf(namespace));
   }
 
   /**

@@ -2,7 +2,9 @@ import type { Watching, WatchOptions } from '../actors/watch.ts';
 import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
@@ -26,36 +28,42 @@ import type { UpdateResult } from '../engine/writer.ts';
 export interface ContextStore {
   /** Position of the last update. */
   readonly position: number;
-  get(key: string, namespace?: string): MaybePromise<JsonValue | undefined>;
-  getMany(keys: readonly string[], namespace?: string): MaybePromise<(JsonValue | undefined)[]>;
-  has(key: string, namespace?: string): MaybePromise<boolean>;
-  entry(key: string, namespace?: string): MaybePromise<Entry | undefined>;
-  entries(namespace?: string): MaybePromise<Entry[]>;
-  listKeys(namespace?: string): MaybePromise<string[]>;
-  listNamespaces(): MaybePromise<string[]>;
-  set(key: string, value: JsonValue, namespace?: string, options?: WriteOptions): Promise<Acknowledgement>;
+  get(key: string, namespace?: NamespaceName): MaybePromise<JsonValue | undefined>;
+  getMany(keys: readonly string[], namespace?: NamespaceName): MaybePromise<(JsonValue | undefined)[]>;
+  has(key: string, namespace?: NamespaceName): MaybePromise<boolean>;
+  entry(key: string, namespace?: NamespaceName): MaybePromise<Entry | undefined>;
+  entries(namespace?: NamespaceName): MaybePromise<Entry[]>;
+  entries(namespace: NamespaceName | undefined, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  keys(namespace?: NamespaceName, options?: RangeOptions): Iterable<string> | AsyncIterable<string>;
+  listKeys(namespace?: NamespaceName, options?: RangeOptions): MaybePromise<string[]>;
+  listNamespaces(options?: NamespaceRangeOptions): MaybePromise<string[]>;
+  set(key: string, value: JsonValue, namespace?: NamespaceName, options?: WriteOptions): Promise<Acknowledgement>;
   setMany(
     values: { readonly [key: string]: JsonValue } | Iterable<readonly [string, JsonValue]>,
-    namespace?: string,
+    namespace?: NamespaceName,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement>;
-  delete(key: string, namespace?: string, options?: RemoveOptions): Promise<Acknowledgement>;
-  touch(key: string, namespace: string | undefined, options: WriteOptions): Promise<Acknowledgement>;
-  batch(operations: readonly BatchOperation[], namespace?: string, options?: AgentOption): Promise<Acknowledgement>;
+  delete(key: string, namespace?: NamespaceName, options?: RemoveOptions): Promise<Acknowledgement>;
+  touch(key: string, namespace: NamespaceName | undefined, options: WriteOptions): Promise<Acknowledgement>;
+  batch(
+    operations: readonly BatchOperation[],
+    namespace?: NamespaceName,
+    options?: AgentOption,
+  ): Promise<Acknowledgement>;
   update(
     key: string,
     change: (value: JsonValue | undefined) => MaybePromise<JsonValue | undefined>,
-    namespace?: string,
+    namespace?: NamespaceName,
     options?: WriteOptions,
   ): Promise<UpdateResult>;
   getOrSet(
     key: string,
     make: () => MaybePromise<JsonValue>,
-    namespace?: string,
+    namespace?: NamespaceName,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<JsonValue>;
-  clearNamespace(namespace?: string, options?: AgentOption): Promise<Acknowledgement>;
-  dropNamespace(namespace: string | undefined, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace?: NamespaceName, options?: AgentOption): Promise<Acknowledgement>;
+  dropNamespace(namespace: NamespaceName | undefined, options?: AgentOption): Promise<Acknowledgement>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;
   flush(): Promise<void>;

@@ -2,6 +2,8 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { ContextCommand, ControlCommand, QueryCommand } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
 import { durationOf } from '../engine/durations.ts';
 import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -42,10 +44,25 @@ function answerQuery(reader: Reader, command: QueryCommand): unknown {
     case 'context.entry':
       return reader.entry(command.key, namespaceOf(command));
     case 'context.keys':
-      return reader.keys(namespaceOf(command));
+      return reader.keys(namespaceOf(command), rangeOptionsOf(command));
+    case 'context.entries':
+      return allEntries(reader, namespaceOf(command), rangeOptionsOf(command));
     case 'context.namespaces':
-      return reader.namespaces();
+      return reader.namespaces(rangeOptionsOf(command));
   }
+}
+
+/** Returns the options of a read in order; `undefined` if the command has none. */
+function rangeOptionsOf(command: RangeOptions): RangeOptions | undefined {
+  const given = RANGE_NAMES.filter((name) => command[name] !== undefined);
+  return given.length === 0 ? undefined : Object.fromEntries(given.map((name) => [name, command[name]]));
+}
+
+async function allEntries(reader: Reader, namespace: string, options: RangeOptions | undefined): Promise<Entry[]> {
+  if (options === undefined) return reader.entries(namespace);
+  const entries: Entry[] = [];
+  for await (const entry of reader.entriesInOrder(namespace, options)) entries.push(entry);
+  return entries;
 }
 
 async function answerControl(deps: ControlDeps, command: ControlCommand): Promise<unknown> {

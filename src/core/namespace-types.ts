@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { BatchOperation } from './command.ts';
 import type { DEFAULT_NAMESPACE } from './names.ts';
+import type { NamespaceParts } from './namespace-parts.ts';
 import type { NamespaceSchema, NamespaceSchemas } from './schemas.ts';
 import type { Operation, Update } from './update.ts';
 import type { JsonValue } from './value.ts';
@@ -101,6 +102,12 @@ type ReadonlyParts<T> = T extends readonly (infer Element)[]
  * the key.
  */
 export type NameArgument<S, N> = [N] extends [NamespaceOf<S>] ? N : NamespaceOf<S>;
+
+/** The parts of a namespace, as an argument of caches that leave every name open. */
+export type PartsArgument<S> = string extends keyof S ? NamespaceParts : never;
+
+/** The type of a namespace argument that may also be given in parts. */
+export type NamespaceArgument<S, N> = NameArgument<S, N> | PartsArgument<S>;
 
 /** The type of a key argument. If the namespace is wrong any key passes, as the error is reported at the namespace. */
 export type KeyArgument<S, N, K> = [N] extends [NamespaceOf<S>]

@@ -1,10 +1,12 @@
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
-import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { checkName, DEFAULT_NAMESPACE, sortNames } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import { type Iteration, OrderedReader } from './ordered-reader.ts';
 
 /**
  * Answers reads: at once from memory or the state table, or with the answer of a custom primary. Never creates a
@@ -16,6 +18,7 @@ export class Reader {
   readonly #now: () => number;
   /** Adopts the entries that the primary held before. */
   readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
+  readonly #ordered: OrderedReader;
 
   constructor(
     registry: NamespaceRegistry,
@@ -27,6 +30,13 @@ export class Reader {
     this.#primary = primary;
     this.#now = () => clock.now();
     this.#hydrate = hydrate;
+    const reads = primary && {
+      synchronous: primary.synchronous === true,
+      keys: (namespace: string) => this.#allKeys(namespace),
+      namespaces: () => this.#allNamespaces(),
+      entriesOf: (keys: readonly string[], namespace: string) => this.#entriesOf(keys, namespace),
+    };
+    this.#ordered = new OrderedReader(registry, reads, this.#now);
   }
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
@@ -67,31 +77,65 @@ export class Reader {
     if (this.#primary === undefined) return this.#knownEntries(namespace);
     return andThen(this.#hydrate(namespace), () => {
       const known = this.#knownEntries(namespace);
-      const keys = known.map(({ key }) => key);
-      return andThen(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
-        known.flatMap((entry, index) => {
-          const value = values[index];
-          return value === undefined ? [] : [Object.freeze({ ...entry, value })];
-        }),
-      );
+      return this.#withValues(known, namespace);
     });
   }
 
-  /** In no particular order. */
-  keys(namespace: string): MaybePromise<string[]> {
+  /** Yields the keys in order of code point. */
+  keysInOrder(namespace: string, options?: RangeOptions): Iteration<string> {
     checkName('namespace', namespace);
+    return this.#ordered.keys(namespace, rangeOf('keys', options));
+  }
+
+  /** Yields the entries in order of their keys' code points. */
+  entriesInOrder(namespace: string, options?: RangeOptions): Iteration<Entry> {
+    checkName('namespace', namespace);
+    return this.#ordered.entries(namespace, rangeOf('entries', options));
+  }
+
+  /** Sorted by code point if there are options, otherwise in no particular order. */
+  keys(namespace: string, options?: RangeOptions): MaybePromise<string[]> {
+    checkName('namespace', namespace);
+    if (options === undefined) return this.#allKeys(namespace);
+    return this.#ordered.listKeys(namespace, rangeOf('listKeys', options));
+  }
+
+  /** Sorted by code point. */
+  namespaces(options?: NamespaceRangeOptions): MaybePromise<string[]> {
+    if (options !== undefined) return this.#ordered.listNamespaces(rangeOf('listNamespaces', options));
+    return andThen(this.#allNamespaces(), sortNames);
+  }
+
+  #allKeys(namespace: string): MaybePromise<string[]> {
     if (this.#primary === undefined) return this.#knownKeys(namespace);
     return andThen(this.#primary.listKeys(namespace), (keys) =>
       keys.filter((key) => !this.#hasExpired(key, namespace)),
     );
   }
 
-  /** Sorted by code point. */
-  namespaces(): MaybePromise<string[]> {
+  #allNamespaces(): MaybePromise<string[]> {
     const known = this.#registry.names();
-    if (this.#primary === undefined) return known.sort(compareNames);
-    return andThen(this.#primary.listNamespaces(), (held) =>
-      [...new Set([DEFAULT_NAMESPACE, ...known, ...held])].sort(compareNames),
+    if (this.#primary === undefined) return known;
+    return andThen(this.#primary.listNamespaces(), (held) => [...new Set([DEFAULT_NAMESPACE, ...known, ...held])]);
+  }
+
+  #entriesOf(keys: readonly string[], namespace: string): MaybePromise<Entry[]> {
+    return andThen(this.#hydrate(namespace), () =>
+      this.#withValues(
+        keys.flatMap((key) => this.#known(key, namespace) ?? []),
+        namespace,
+      ),
+    );
+  }
+
+  /** Adds the values that the primary keeps. */
+  #withValues(known: readonly Entry[], namespace: string): MaybePromise<Entry[]> {
+    const keys = known.map(({ key }) => key);
+    return andThen(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
+      known.flatMap((entry, index) => {
+        const value = values[index];
+        return value === undefined ? [] : [Object.freeze({ ...entry, value })];
+      }),
     );
   }
 

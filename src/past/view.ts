@@ -1,17 +1,20 @@
 import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import { checkName, compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type NamespaceName, nameOf } from '../core/namespace-parts.ts';
 import { type Entry, NamespaceState } from '../core/namespace-state.ts';
 import type {
   AnyNamespaces,
   DefaultNamespace,
   KeyArgument,
   KeyOf,
-  NameArgument,
+  NamespaceArgument,
   NamespaceOf,
   NamespaceTypes,
   ValueOf,
 } from '../core/namespace-types.ts';
+import { type NamespaceRangeOptions, type Range, type RangeOptions, rangeOf } from '../core/range.ts';
+import { NameOrder, taken } from '../core/tables/name-order.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
 
@@ -36,6 +39,8 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** Position of the last update in the view; 0: the empty cache. */
   readonly position: number;
   readonly #kept = new StateCache();
+  /** The names of the namespaces in order, once they were listed. */
+  #names: NameOrder | undefined;
   /** `undefined` once the view is disposed. */
   #view: StateView | undefined;
 
@@ -52,64 +57,105 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** Returns the value, deeply frozen; `undefined` if the key is missing. */
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): ValueOf<S, N, K> | undefined;
-  get(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    return this.#namespace(namespace).entries.get(key)?.value;
+    return this.#namespace(nameOf(namespace)).entries.get(key)?.value;
   }
 
   /** Returns the values of several keys, in their order; `undefined` for each missing key. */
   getMany<const K extends string, const N extends string = DefaultNamespace>(
     keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): (ValueOf<S, N, K> | undefined)[];
-  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): unknown[] {
+  getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): unknown[] {
     for (const key of keys) checkName('key', key);
-    const { entries } = this.#namespace(namespace);
+    const { entries } = this.#namespace(nameOf(namespace));
     return keys.map((key) => entries.get(key)?.value);
   }
 
   /** Returns whether the key exists. */
   has<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): boolean;
-  has(key: string, namespace: string = DEFAULT_NAMESPACE): boolean {
+  has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): boolean {
     checkName('key', key);
-    return this.#namespace(namespace).entries.has(key);
+    return this.#namespace(nameOf(namespace)).entries.has(key);
   }
 
   /** Returns the value with its version, instants and agent. */
   entry<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Entry<ValueOf<S, N, K>> | undefined;
-  entry(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
+  entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    const entry = this.#namespace(namespace).entries.get(key);
-    return entry && publicEntry(namespace, key, entry);
+    const entry = this.#namespace(nameOf(namespace)).entries.get(key);
+    return entry && publicEntry(nameOf(namespace), key, entry);
   }
 
-  /** Returns all entries of a namespace, in no particular order. */
+  /**
+   * Returns all entries of a namespace, in no particular order. With options, even without any in them, yields entries in
+   * order of their keys.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   */
   entries<const N extends string = DefaultNamespace>(
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Entry<ValueOf<S, N, KeyOf<S, N>>>[];
-  entries(namespace: string = DEFAULT_NAMESPACE): unknown[] {
-    const { entries } = this.#namespace(namespace);
-    return Array.from(entries, ([key, entry]) => publicEntry(namespace, key, entry));
+  entries<const N extends string = DefaultNamespace>(
+    namespace: NamespaceArgument<S, N> | undefined,
+    options: RangeOptions,
+  ): IterableIterator<Entry<ValueOf<S, N, KeyOf<S, N>>>>;
+  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    const name = nameOf(namespace);
+    if (options !== undefined) return this.#entriesInOrder(name, rangeOf('entries', options));
+    return Array.from(this.#namespace(name).entries, ([key, entry]) => publicEntry(name, key, entry));
   }
 
-  /** Returns the keys of a namespace, in no particular order; empty if the namespace did not exist. */
-  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): KeyOf<S, N>[];
-  listKeys(namespace: string = DEFAULT_NAMESPACE): string[] {
-    return [...this.#namespace(namespace).entries.keys()];
+  /**
+   * Yields the keys of a namespace in order of code point, all or a part. The first such read of a namespace sorts its
+   * keys; the view keeps the order with the namespace's state.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   */
+  keys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): IterableIterator<KeyOf<S, N>>;
+  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): IterableIterator<string> {
+    return this.#keysInOrder(nameOf(namespace), rangeOf('keys', options));
   }
 
-  /** Returns the names of the namespaces, sorted by code point. `default` is always among them. */
-  listNamespaces(): NamespaceOf<S>[] {
-    const names = new Set([DEFAULT_NAMESPACE, ...this.#state.names()]);
-    return [...names].sort(compareNames) as NamespaceOf<S>[];
+  /**
+   * Returns the keys of a namespace, in no particular order; empty if the namespace did not exist. With options, returns
+   * those that {@link keys} yields, in order.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+   */
+  listKeys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): KeyOf<S, N>[];
+  listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): string[] {
+    const name = nameOf(namespace);
+    if (options !== undefined) return [...this.#keysInOrder(name, rangeOf('listKeys', options))];
+    return [...this.#namespace(name).entries.keys()];
+  }
+
+  /**
+   * Returns the names of the namespaces, sorted by code point, all or a part. `default` is always among them. The view
+   * sorts them once.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`.
+   */
+  listNamespaces(options?: NamespaceRangeOptions): NamespaceOf<S>[] {
+    const range = rangeOf('listNamespaces', options);
+    const state = this.#state;
+    this.#names ??= new NameOrder(new Set([DEFAULT_NAMESPACE, ...state.names()]));
+    return [...taken(this.#names, range)] as NamespaceOf<S>[];
   }
 
   /**
@@ -120,6 +166,23 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     this.#view?.release?.();
     this.#view = undefined;
     this.#kept.clear();
+    this.#names = undefined;
+  }
+
+  *#keysInOrder(namespace: string, range: Range): Generator<string, void, undefined> {
+    for (const key of taken(this.#namespace(namespace).order, range)) {
+      yield key;
+      // Throws once the view is disposed.
+      this.#state;
+    }
+  }
+
+  *#entriesInOrder(namespace: string, range: Range): Generator<Entry, void, undefined> {
+    const state = this.#namespace(namespace);
+    for (const key of this.#keysInOrder(namespace, range)) {
+      const entry = state.entries.get(key);
+      if (entry !== undefined) yield publicEntry(namespace, key, entry);
+    }
   }
 
   get #state(): StateView {

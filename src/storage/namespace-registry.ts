@@ -2,6 +2,7 @@ import { apply } from '../core/apply.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { copyOf, type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import { NameOrder } from '../core/tables/name-order.ts';
 import { NameSet, NameTable } from '../core/tables/name-table.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -32,6 +33,11 @@ export class NamespaceRegistry {
   readonly #unreadable = new Set<string>();
   readonly #unapplied = new Map<NamespaceRecord, readonly Update[]>();
   #grown: () => void = () => {};
+  /**
+   * All names that may be listed, in order, and those of namespaces that do not exist yet or no longer. Created when a
+   * reader first asks for it.
+   */
+  #order: NameOrder | undefined;
 
   /**
    * Starts with the namespaces of `source`, a state that follows the log, or with those of `base`, which a branch
@@ -120,6 +126,7 @@ export class NamespaceRegistry {
     const grows = !this.#records.has(name);
     this.#records.set(name, record);
     this.#known.add(name);
+    this.#order?.add(name);
     if (grows) this.#grown();
     return record;
   }
@@ -132,6 +139,7 @@ export class NamespaceRegistry {
     this.#known.delete(record.name);
     // Only a namespace of the base could reappear. A closed base cannot be asked.
     if (this.#base !== undefined && (!this.#base.isOpen || this.#base.has(record.name))) this.#dropped.add(record.name);
+    if (record.name !== DEFAULT_NAMESPACE) this.#order?.delete(record.name);
   }
 
   /** Position up to which the source follows the log; `undefined` without such a source. */
@@ -205,6 +213,22 @@ export class NamespaceRegistry {
     }
     for (const name of this.#untouched()) if (name !== DEFAULT_NAMESPACE) names.push(name);
     return names;
+  }
+
+  /**
+   * Returns an index of all names in order, of which {@link isListed} tells those that are listed. The first call sorts
+   * the names.
+   */
+  get order(): NameOrder {
+    this.#order ??= new NameOrder(new Set([DEFAULT_NAMESPACE, ...this.#known.names(), ...this.#untouched()]));
+    return this.#order;
+  }
+
+  /** Returns whether {@link names} has the name. */
+  isListed(name: string): boolean {
+    if (name === DEFAULT_NAMESPACE) return true;
+    const record = this.#lookUp(name);
+    return record === null || (record !== undefined && record.state.version !== 0);
   }
 
   /** Keeps updates that the log has taken and the state of a crashed namespace does not show yet; none: forgets them. */
