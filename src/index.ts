@@ -24,7 +24,6 @@ export type {
   BackupSettingsChange,
   BatchOperation,
   ContextCommand,
-  ControlCommand,
   DataCommand,
   Duration,
   RemoveOptions,
@@ -33,11 +32,10 @@ export type {
 export { MergeConflictError, VersionConflictError } from './core/conflict.ts';
 export { ContextCacheError, type ErrorCode, InvalidValueError } from './core/errors.ts';
 export { compareNames, DEFAULT_NAMESPACE } from './core/names.ts';
-export { type JoinedNamespace, joinNamespace, type NamespaceParts, splitNamespace } from './core/namespace-parts.ts';
+export { joinNamespace, splitNamespace } from './core/namespace-parts.ts';
 export type { Entry } from './core/namespace-state.ts';
 export type { AnyNamespaces, NamespaceTypes } from './core/namespace-types.ts';
-export type { NamespaceRangeOptions, RangeOptions } from './core/range.ts';
-export type { FailureSource } from './core/report.ts';
+export type { RangeOptions } from './core/range.ts';
 export type { NamespaceSchemas } from './core/schemas.ts';
 export type { Update } from './core/update.ts';
 export type { JsonValue } from './core/value.ts';

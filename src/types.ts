@@ -8,10 +8,12 @@ export type { RedisContextCacheOptions } from './backends/redis/redis-context-ca
 export type { Replayed } from './cache/replay.ts';
 export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
-export type { InNamespace, OfKey, QueryCommand } from './core/command.ts';
+export type { ControlCommand, InNamespace, OfKey, QueryCommand } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
-export type { NamespaceName } from './core/namespace-parts.ts';
+export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, PartsArgument, ValueOf } from './core/namespace-types.ts';
+export type { NamespaceRangeOptions } from './core/range.ts';
+export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';

@@ -24,7 +24,10 @@ import type { Answer, Iteration } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
-  readonly reader: Pick<Reader, 'get' | 'getMany' | 'has' | 'entry' | 'entries' | 'keys'>;
+  readonly reader: Pick<
+    Reader,
+    'get' | 'getMany' | 'has' | 'entry' | 'entries' | 'keys' | 'keysInOrder' | 'entriesInOrder'
+  >;
   readonly writer: Pick<
     Writer,
     'set' | 'setMany' | 'delete' | 'touch' | 'batch' | 'update' | 'getOrSet' | 'clear' | 'drop'

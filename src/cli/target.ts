@@ -7,7 +7,6 @@ import {
   type CacheHealth,
   ContextCacheError,
   type ContextCommand,
-  type FailureSource,
   type OpenOptions,
   systemClock,
 } from '../index.ts';
@@ -19,7 +18,10 @@ import {
   historyChunks,
   type LogRange,
   logChunks,
+  type OrderedRange,
+  orderedChunks,
 } from '../serve/json-lines.ts';
+import type { FailureSource } from '../types.ts';
 import { readServeFile, type ServeFile } from '../wire/serve-file.ts';
 import { listSnapshots } from './snapshots.ts';
 import { shownCount } from './terminal/format.ts';
@@ -31,6 +33,7 @@ export interface Target extends AsyncDisposable {
   readonly isServed: boolean;
   ask(command: ContextCommand): Promise<unknown>;
   dump(range: DumpRange): AsyncIterable<string>;
+  entries(range: OrderedRange): AsyncIterable<string>;
   history(key: string, namespace: string): AsyncIterable<string>;
   diff(range: DiffRange): AsyncIterable<string>;
   log(range: LogRange): AsyncIterable<string>;
@@ -176,6 +179,10 @@ class OpenTarget implements Target {
 
   dump(range: DumpRange): AsyncIterable<string> {
     return dumpChunks(this.#cache, range);
+  }
+
+  entries(range: OrderedRange): AsyncIterable<string> {
+    return orderedChunks(this.#cache, range);
   }
 
   history(key: string, namespace: string): AsyncIterable<string> {

@@ -68,7 +68,10 @@ export function nameOf(namespace: NamespaceName): string {
   return Array.isArray(namespace) ? joinNamespace(namespace) : (namespace as string);
 }
 
-/** Does the same for a write, which rejects and does not throw: returns invalid parts unchanged, for `checkName`. */
+/**
+ * Does the same for a call that rejects and does not throw: returns invalid parts unchanged, which `checkName` refuses
+ * later.
+ */
 export function writtenName(namespace: NamespaceName): string {
   try {
     return nameOf(namespace);

@@ -107,7 +107,7 @@ export type NameArgument<S, N> = [N] extends [NamespaceOf<S>] ? N : NamespaceOf<
 export type PartsArgument<S> = string extends keyof S ? NamespaceParts : never;
 
 /** The type of a namespace argument that may also be given in parts. */
-export type NamespaceArgument<S, N> = NameArgument<S, N> | PartsArgument<S>;
+export type NamespaceArgument<S, N> = [N] extends [NamespaceOf<S>] ? N | PartsArgument<S> : NamespaceOf<S>;
 
 /** The type of a key argument. If the namespace is wrong any key passes, as the error is reported at the namespace. */
 export type KeyArgument<S, N, K> = [N] extends [NamespaceOf<S>]

@@ -70,6 +70,19 @@ export function rangeOf(method: keyof typeof OPTIONS, options: NamespaceRangeOpt
   return { low: greatest(lows), high: least(highs), reverse, limit };
 }
 
+/**
+ * Returns the options that are given, with a prefix in parts joined, as plain data.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+ */
+export function plainRange(method: keyof typeof OPTIONS, options: NamespaceRangeOptions | undefined): RangeOptions {
+  rangeOf(method, options);
+  const given = RANGE_NAMES.filter((name) => options?.[name] !== undefined);
+  return Object.fromEntries(
+    given.map((name) => [name, name === 'prefix' ? prefixOf(method, options?.prefix) : options?.[name]]),
+  );
+}
+
 function prefixOf(method: keyof typeof OPTIONS, prefix: unknown): unknown {
   return Array.isArray(prefix) && method === 'listNamespaces' ? joinNamespace(prefix) : prefix;
 }

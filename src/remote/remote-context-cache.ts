@@ -17,6 +17,7 @@ import type {
 import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   AnyNamespaces,
@@ -26,13 +27,15 @@ import type {
   KeyArgument,
   KeyOf,
   ManyArgument,
-  NameArgument,
+  NamespaceArgument,
   NamespaceOf,
   NamespaceTypes,
+  PartsArgument,
   UpdateOf,
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import type { AgentOption } from '../core/write-options.ts';
@@ -111,144 +114,175 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<ValueOf<S, N, K> | undefined>;
-  get(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.get(key, namespace);
+  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.get(key, writtenName(namespace));
   }
 
   getMany<const K extends string, const N extends string = DefaultNamespace>(
     keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<(ValueOf<S, N, K> | undefined)[]>;
-  getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.getMany(keys, namespace);
+  getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.getMany(keys, writtenName(namespace));
   }
 
   has<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<boolean>;
-  has(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<boolean> {
-    return this.#reader.has(key, namespace);
+  has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<boolean> {
+    return this.#reader.has(key, writtenName(namespace));
   }
 
   entry<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<Entry<ValueOf<S, N, K>> | undefined>;
-  entry(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.entry(key, namespace);
+  entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entry(key, writtenName(namespace));
   }
 
   entries<const N extends string = DefaultNamespace>(
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  entries(namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.entries(namespace);
+  entries<const N extends string = DefaultNamespace>(
+    namespace: NamespaceArgument<S, N> | undefined,
+    options: RangeOptions,
+  ): AsyncIterableIterator<Entry<ValueOf<S, N, KeyOf<S, N>>>>;
+  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    if (options === undefined) return this.#allEntries(namespace);
+    return this.#reader.entriesInOrder(nameOf(namespace), options);
   }
 
-  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Promise<KeyOf<S, N>[]>;
-  listKeys(namespace: string = DEFAULT_NAMESPACE): Promise<string[]> {
-    return this.#reader.keys(namespace);
+  keys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): AsyncIterableIterator<KeyOf<S, N>>;
+  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): AsyncIterableIterator<string> {
+    return this.#reader.keysInOrder(nameOf(namespace), options);
   }
 
-  async listNamespaces(): Promise<NamespaceOf<S>[]> {
-    return (await this.#reader.namespaces()) as NamespaceOf<S>[];
+  listKeys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): Promise<KeyOf<S, N>[]>;
+  async listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): Promise<string[]> {
+    return this.#reader.keys(nameOf(namespace), options);
+  }
+
+  async listNamespaces(options?: NamespaceRangeOptions): Promise<NamespaceOf<S>[]> {
+    return (await this.#reader.namespaces(options)) as NamespaceOf<S>[];
   }
 
   set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     value: ValueArgument<S, N, K, V>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: WriteOptions,
   ): Promise<Acknowledgement>;
-  set(key: string, value: unknown, namespace: string = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
-    return this.#writer.set(key, value, namespace, options);
+  set(
+    key: string,
+    value: unknown,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
+    options?: WriteOptions,
+  ): Promise<unknown> {
+    return this.#writer.set(key, value, writtenName(namespace), options);
   }
 
   setMany<const N extends string = DefaultNamespace, V = unknown>(
     values: ManyArgument<S, N, V>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<Acknowledgement>;
-  setMany(values: object, namespace: string = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
-    return this.#writer.setMany(values, namespace, options);
+  setMany(values: object, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
+    return this.#writer.setMany(values, writtenName(namespace), options);
   }
 
   delete<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: RemoveOptions,
   ): Promise<Acknowledgement>;
-  delete(key: string, namespace: string = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<unknown> {
-    return this.#writer.delete(key, namespace, options);
+  delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<unknown> {
+    return this.#writer.delete(key, writtenName(namespace), options);
   }
 
   touch<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace: NameArgument<S, N> | undefined,
+    namespace: NamespaceArgument<S, N> | undefined,
     options: WriteOptions,
   ): Promise<Acknowledgement>;
-  touch(key: string, namespace: string = DEFAULT_NAMESPACE, options: WriteOptions): Promise<unknown> {
-    return this.#writer.touch(key, namespace, options);
+  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: WriteOptions): Promise<unknown> {
+    return this.#writer.touch(key, writtenName(namespace), options);
   }
 
   batch<const N extends string = DefaultNamespace>(
     operations: readonly BatchOf<S, N>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: AgentOption,
   ): Promise<Acknowledgement>;
   batch(
     operations: readonly BatchOperation[],
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: AgentOption,
   ): Promise<unknown> {
-    return this.#writer.batch(operations, namespace, options);
+    return this.#writer.batch(operations, writtenName(namespace), options);
   }
 
   update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: WriteOptions,
   ): Promise<UpdateResult<ValueOf<S, N, K>>>;
   update(
     key: string,
     change: (value: never) => unknown,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: WriteOptions,
   ): Promise<unknown> {
-    return this.#writer.update(key, change as (value: JsonValue | undefined) => unknown, namespace, options);
+    return this.#writer.update(
+      key,
+      change as (value: JsonValue | undefined) => unknown,
+      writtenName(namespace),
+      options,
+    );
   }
 
   getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
     make: () => MaybePromise<ValueArgument<S, N, K, V>>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<ValueOf<S, N, K>>;
   getOrSet(
     key: string,
     make: () => unknown,
-    namespace: string = DEFAULT_NAMESPACE,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<unknown> {
-    return this.#writer.getOrSet(key, make, namespace, options);
+    return this.#writer.getOrSet(key, make, writtenName(namespace), options);
   }
 
-  clearNamespace(namespace?: NamespaceOf<S>, options?: AgentOption): Promise<Acknowledgement>;
-  clearNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.clear(namespace, options);
+  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.clear(writtenName(namespace), options);
   }
 
-  dropNamespace(namespace: NamespaceOf<S> | undefined, options?: AgentOption): Promise<Acknowledgement>;
-  dropNamespace(namespace: string = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.drop(namespace, options);
+  dropNamespace(
+    namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
+    options?: AgentOption,
+  ): Promise<Acknowledgement>;
+  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+    return this.#writer.drop(writtenName(namespace), options);
   }
 
-  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote> {
-    return new NamespaceHandle(name, {
+  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote>;
+  namespace(parts: PartsArgument<S>): NamespaceHandle<S, NamespaceOf<S>, Remote>;
+  namespace(name: NamespaceName): NamespaceHandle<S, NamespaceOf<S>, Remote> {
+    return new NamespaceHandle(nameOf(name) as NamespaceOf<S>, {
       ...{ reader: this.#reader, writer: this.#writer, history: this.#reader },
       watch: (options) => watchRemotely(this.#parts.link, this.#parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(this.#parts, listener, filter),
@@ -296,18 +330,18 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   history<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
-  history(key: string, namespace: string = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.versions(key, namespace);
+  history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+    return this.#reader.versions(key, nameOf(namespace));
   }
 
   async diff(a: RemotePoint, b: RemotePoint, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
     return this.#reader.diff(this.#pointOf(a), this.#pointOf(b), options);
   }
 
-  async digest(namespace?: NamespaceOf<S>): Promise<string> {
-    return this.#answer({ type: 'cache.digest', namespace }, true);
+  async digest(namespace?: NamespaceOf<S> | PartsArgument<S>): Promise<string> {
+    return this.#answer({ type: 'cache.digest', namespace: namespace && nameOf(namespace) }, true);
   }
 
   verify(options: { readonly against?: string; readonly repair?: boolean } = {}): Promise<VerifyReport> {
@@ -396,6 +430,10 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  async #allEntries(namespace: NamespaceName): Promise<unknown> {
+    return this.#reader.entries(nameOf(namespace));
   }
 
   async #close(timeoutMs: number): Promise<void> {

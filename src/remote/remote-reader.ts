@@ -1,6 +1,7 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { type NamespaceRangeOptions, plainRange, type RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { LOG_RANGE, type LogRange } from '../engine/log-range.ts';
@@ -52,13 +53,43 @@ export class RemoteReader {
     return collect<Entry>(this.#link, { type: 'read.entries', namespace, at: this.#at });
   }
 
-  async keys(namespace: string): Promise<string[]> {
+  async keys(namespace: string, options?: RangeOptions): Promise<string[]> {
     checkName('namespace', namespace);
-    return collect<string>(this.#link, { type: 'read.keys', namespace, at: this.#at });
+    const range = options && plainRange('listKeys', options);
+    return collect<string>(this.#link, { type: 'read.keys', namespace, at: this.#at, range });
   }
 
-  async namespaces(): Promise<string[]> {
-    return collect<string>(this.#link, { type: 'read.namespaces', at: this.#at });
+  async namespaces(options?: NamespaceRangeOptions): Promise<string[]> {
+    const range = options && plainRange('listNamespaces', options);
+    return collect<string>(this.#link, { type: 'read.namespaces', at: this.#at, range });
+  }
+
+  /** Yields keys in order of code point. Continues after a lost connection behind the last one. */
+  keysInOrder(namespace: string, options?: RangeOptions): AsyncGenerator<string, void, undefined> {
+    checkName('namespace', namespace);
+    return this.#inOrder('read.keys', namespace, plainRange('keys', options), (key: string) => key);
+  }
+
+  /** Yields entries in order of their keys. Continues after a lost connection behind the last one. */
+  entriesInOrder(namespace: string, options?: RangeOptions): AsyncGenerator<Entry, void, undefined> {
+    checkName('namespace', namespace);
+    return this.#inOrder('read.entries', namespace, plainRange('entries', options), ({ key }: Entry) => key);
+  }
+
+  async *#inOrder<Item>(
+    type: 'read.keys' | 'read.entries',
+    namespace: string,
+    options: RangeOptions,
+    keyOf: (item: Item) => string,
+  ): AsyncGenerator<Item, void, undefined> {
+    let range = options;
+    const request = () => ({ type, namespace, at: this.#at, range });
+    for await (const read of this.#items(request, () => range.limit === 0, this.#at !== undefined)) {
+      const item = read as Item;
+      const limit = range.limit === undefined ? {} : { limit: range.limit - 1 };
+      range = { ...range, ...limit, after: keyOf(item) };
+      yield item;
+    }
   }
 
   /** Yields the versions of an entry, newest first. Continues after a lost connection behind the last one. */
@@ -105,9 +136,13 @@ export class RemoteReader {
   /**
    * Yields the items of a stream. Asks for a lost one again, unless `isDone` says that it was complete.
    *
-   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if another log is served meanwhile.
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if another log is served meanwhile and the stream is `ofLog`.
    */
-  async *#items(request: () => { type: string }, isDone: () => boolean = () => false): AsyncGenerator<JsonValue> {
+  async *#items(
+    request: () => { type: string },
+    isDone: () => boolean = () => false,
+    ofLog = true,
+  ): AsyncGenerator<JsonValue> {
     const { log } = this.#link.hello;
     for (;;) {
       const stream = new ItemStream(this.#link, request(), 'read');
@@ -116,7 +151,7 @@ export class RemoteReader {
           const batch = await stream.take();
           if (batch === 'complete') return;
           if (batch === 'lost') break;
-          if (batch.log !== log) {
+          if (ofLog && batch.log !== log) {
             throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that was read is not served any more.');
           }
           yield* batch.items;

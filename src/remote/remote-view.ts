@@ -1,16 +1,18 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import { type NamespaceName, nameOf } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   AnyNamespaces,
   DefaultNamespace,
   KeyArgument,
   KeyOf,
-  NameArgument,
+  NamespaceArgument,
   NamespaceOf,
   NamespaceTypes,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Link } from './link.ts';
 import { RemoteReader } from './remote-reader.ts';
 
@@ -46,50 +48,66 @@ export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<ValueOf<S, N, K> | undefined>;
-  async get(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.get(key, namespace);
+  async get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.get(key, nameOf(namespace));
   }
 
   getMany<const K extends string, const N extends string = DefaultNamespace>(
     keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<(ValueOf<S, N, K> | undefined)[]>;
-  async getMany(keys: readonly string[], namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.getMany(keys, namespace);
+  async getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.getMany(keys, nameOf(namespace));
   }
 
   has<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<boolean>;
-  async has(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<boolean> {
-    return this.#reader.has(key, namespace);
+  async has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<boolean> {
+    return this.#reader.has(key, nameOf(namespace));
   }
 
   entry<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<Entry<ValueOf<S, N, K>> | undefined>;
-  async entry(key: string, namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.entry(key, namespace);
+  async entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#reader.entry(key, nameOf(namespace));
   }
 
   entries<const N extends string = DefaultNamespace>(
-    namespace?: NameArgument<S, N>,
+    namespace?: NamespaceArgument<S, N>,
   ): Promise<Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  async entries(namespace: string = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.entries(namespace);
+  entries<const N extends string = DefaultNamespace>(
+    namespace: NamespaceArgument<S, N> | undefined,
+    options: RangeOptions,
+  ): AsyncIterableIterator<Entry<ValueOf<S, N, KeyOf<S, N>>>>;
+  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
+    if (options === undefined) return this.#allEntries(namespace);
+    return this.#reader.entriesInOrder(nameOf(namespace), options);
   }
 
-  listKeys<const N extends string = DefaultNamespace>(namespace?: NameArgument<S, N>): Promise<KeyOf<S, N>[]>;
-  async listKeys(namespace: string = DEFAULT_NAMESPACE): Promise<string[]> {
-    return this.#reader.keys(namespace);
+  keys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): AsyncIterableIterator<KeyOf<S, N>>;
+  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): AsyncIterableIterator<string> {
+    return this.#reader.keysInOrder(nameOf(namespace), options);
   }
 
-  async listNamespaces(): Promise<NamespaceOf<S>[]> {
-    return (await this.#reader.namespaces()) as NamespaceOf<S>[];
+  listKeys<const N extends string = DefaultNamespace>(
+    namespace?: NamespaceArgument<S, N>,
+    options?: RangeOptions,
+  ): Promise<KeyOf<S, N>[]>;
+  async listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): Promise<string[]> {
+    return this.#reader.keys(nameOf(namespace), options);
+  }
+
+  async listNamespaces(options?: NamespaceRangeOptions): Promise<NamespaceOf<S>[]> {
+    return (await this.#reader.namespaces(options)) as NamespaceOf<S>[];
   }
 
   /** Releases the view; afterwards reads reject with `CLOSED`. Does not wait for the server. */
@@ -102,6 +120,10 @@ export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this[Symbol.dispose]();
+  }
+
+  async #allEntries(namespace: NamespaceName): Promise<unknown> {
+    return this.#reader.entries(nameOf(namespace));
   }
 
   get #reader(): RemoteReader {

@@ -1,12 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
-import { flag, position, positionOrTime, readJson } from '../wire/http-query.ts';
+import { flag, position, positionOrTime, RANGE_PARAMETERS, range, readJson } from '../wire/http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
 import { applyLines, asAgent, type Outcome } from './apply-lines.ts';
-import { diffChunks, dumpChunks, historyChunks, logChunks, watchLines } from './json-lines.ts';
+import {
+  diffChunks,
+  dumpChunks,
+  historyChunks,
+  keyChunks,
+  logChunks,
+  orderedChunks,
+  watchLines,
+} from './json-lines.ts';
 
 /** A request and its response. */
 export interface Exchange {
@@ -33,6 +41,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/command', { method: 'POST', answer: command }],
   ['/v1/apply', { method: 'POST', parameters: ['keepGoing', 'acks'], answer: apply }],
   ['/v1/dump', { method: 'GET', parameters: ['namespace', 'at'], answer: dump }],
+  ['/v1/keys', { method: 'GET', parameters: ['namespace', ...RANGE_PARAMETERS], answer: keys }],
+  ['/v1/entries', { method: 'GET', parameters: ['namespace', ...RANGE_PARAMETERS], answer: entries }],
   ['/v1/log', { method: 'GET', parameters: ['from', 'to', 'namespace'], answer: log }],
   ['/v1/history', { method: 'GET', parameters: ['key', 'namespace'], answer: history }],
   ['/v1/diff', { method: 'GET', parameters: ['a', 'b', 'namespace'], answer: diff }],
@@ -89,6 +99,14 @@ function outcomeLine({ line, position, error }: Outcome, acknowledges: boolean):
 async function dump({ cache, response, query }: Exchange): Promise<void> {
   const range = { at: positionOrTime(query, 'at'), namespace: query.get('namespace') ?? undefined };
   await sendChunks(response, dumpChunks(cache, range));
+}
+
+async function keys({ cache, response, query }: Exchange): Promise<void> {
+  await sendChunks(response, keyChunks(cache, { ...range(query), namespace: query.get('namespace') ?? undefined }));
+}
+
+async function entries({ cache, response, query }: Exchange): Promise<void> {
+  await sendChunks(response, orderedChunks(cache, { ...range(query), namespace: query.get('namespace') ?? undefined }));
 }
 
 async function log({ cache, response, query }: Exchange): Promise<void> {

@@ -5,6 +5,7 @@ import {
   type Entry,
   type EntryVersion,
   type MaybePromise,
+  type RangeOptions,
   type Update,
   type WatchedUpdate,
 } from '../index.ts';
@@ -30,6 +31,11 @@ export interface DiffRange {
   readonly namespace?: string | undefined;
 }
 
+/** The part of a namespace (default: `default`) that is read in order. */
+export interface OrderedRange extends RangeOptions {
+  readonly namespace?: string | undefined;
+}
+
 /** A cache or a view, as a source of entries. */
 interface Entries {
   listNamespaces(): MaybePromise<string[]>;
@@ -38,6 +44,9 @@ interface Entries {
 
 /** A cache, or the client of one. */
 export interface LineSource extends Entries {
+  keys(namespace: string | undefined, options: RangeOptions): Iterable<string> | AsyncIterable<string>;
+  entries(namespace: string | undefined, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  entries(namespace: string): MaybePromise<Entry[]>;
   at(position: PositionOrDate): MaybePromise<Entries & Disposable>;
   history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
   diff(a: PositionOrDate, b: PositionOrDate, options: { readonly namespace?: string | undefined }): Promise<Difference>;
@@ -159,4 +168,30 @@ async function* chunked<Item>(
     await nextTurn();
   }
   if (chunk !== '') yield chunk;
+}
+
+/** Yields keys in order, a line each: the key as a JSON string. */
+export function keyChunks(cache: LineSource, { namespace, ...range }: OrderedRange): AsyncGenerator<string> {
+  return chunksOf(cache.keys(namespace, range), (key) => `${JSON.stringify(key)}\n`);
+}
+
+/** Yields entries in order of their keys, a line each. */
+export function orderedChunks(cache: LineSource, { namespace, ...range }: OrderedRange): AsyncGenerator<string> {
+  return chunksOf(cache.entries(namespace, range), entryLine);
+}
+
+/** Gathers lines into chunks. Lets other work happen between two chunks. */
+async function* chunksOf<Item>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  lineOf: (item: Item) => string,
+): AsyncGenerator<string> {
+  let text = '';
+  for await (const item of items) {
+    text += lineOf(item);
+    if (text.length < CHUNK_CHARACTERS) continue;
+    yield text;
+    text = '';
+    await nextTurn();
+  }
+  if (text !== '') yield text;
 }

@@ -1,11 +1,11 @@
 import {
   type AgentContextCache,
-  type CacheView,
   ContextCacheError,
   type ContextCommand,
   type ContextStore,
   type Difference,
   type JsonValue,
+  type RangeOptions,
   type WriteOptions,
 } from '../index.ts';
 import { checkFields } from '../wire/http-query.ts';
@@ -28,9 +28,9 @@ export type Request = Readonly<Record<string, unknown>> & { readonly type: strin
 const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = {
   'write.entry': ['key', 'value', 'namespace', 'ttl', 'expiresAt', 'ifVersion', 'agent'],
   'read.many': ['keys', 'namespace', 'at'],
-  'read.entries': ['namespace', 'at'],
-  'read.keys': ['namespace', 'at'],
-  'read.namespaces': ['at'],
+  'read.entries': ['namespace', 'at', 'range'],
+  'read.keys': ['namespace', 'at', 'range'],
+  'read.namespaces': ['at', 'range'],
   'read.entry': ['key', 'namespace', 'at'],
   'read.history': ['key', 'namespace'],
   'read.diff': ['a', 'b', 'namespace'],
@@ -130,11 +130,11 @@ export function streamOf(session: Session, request: Request): Streaming {
     case 'read.many':
       return { items: many(sourceOf(cache, views, request.at), request.keys, request.namespace) };
     case 'read.entries':
-      return { items: sourceOf(cache, views, request.at).entries(request.namespace) };
+      return { items: entries(sourceOf(cache, views, request.at), request.namespace, request.range) };
     case 'read.keys':
-      return { items: sourceOf(cache, views, request.at).listKeys(request.namespace) };
+      return { items: keys(sourceOf(cache, views, request.at), request.namespace, request.range) };
     case 'read.namespaces':
-      return { items: sourceOf(cache, views, request.at).listNamespaces() };
+      return { items: namespaces(sourceOf(cache, views, request.at), request.range) };
     default:
       return { items: cache.inspection.snapshots().then((snapshots) => snapshots ?? []) };
   }
@@ -173,7 +173,19 @@ async function* many(source: Source, keys: unknown, namespace: string): AsyncGen
   for (const value of await source.getMany(keys, namespace)) yield value === undefined ? [] : [value];
 }
 
-type Source = Pick<AgentContextCache | CacheView, 'getMany' | 'entries' | 'listKeys' | 'listNamespaces'>;
+function entries(source: Source, namespace: string, range: RangeOptions | undefined): Streaming['items'] {
+  return range === undefined ? source.entries(namespace) : source.entries(namespace, range);
+}
+
+function keys(source: Source, namespace: string, range: RangeOptions | undefined): Streaming['items'] {
+  return range === undefined ? source.listKeys(namespace) : source.keys(namespace, range);
+}
+
+function namespaces(source: Source, range: RangeOptions | undefined): Streaming['items'] {
+  return source.listNamespaces(range);
+}
+
+type Source = Pick<ContextStore, 'getMany' | 'entries' | 'keys' | 'listKeys' | 'listNamespaces'>;
 
 function sourceOf(cache: AgentContextCache, views: OpenViews, at: number | undefined): Source {
   return at === undefined ? cache : views.at(at);

@@ -1,3 +1,4 @@
+import { orderChecks } from './cache-suite-order.ts';
 import { followingChecks, pastChecks } from './cache-suite-past.ts';
 import { readingChecks, writingChecks } from './cache-suite-values.ts';
 import type { SuiteCache } from './served-cache.ts';
@@ -29,7 +30,7 @@ export interface CacheSuiteOptions {
  * ```
  */
 export function cacheSuite({ test, open }: CacheSuiteOptions): void {
-  for (const [title, run] of [...readingChecks, ...writingChecks, ...followingChecks, ...pastChecks]) {
+  for (const [title, run] of [...readingChecks, ...orderChecks, ...writingChecks, ...followingChecks, ...pastChecks]) {
     test(title, async () => {
       const { cache, dispose } = await open();
       try {

@@ -2,6 +2,7 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -17,8 +18,10 @@ export interface SuiteView extends Disposable {
   has(key: string, namespace?: string): MaybePromise<boolean>;
   entry(key: string, namespace?: string): MaybePromise<Entry | undefined>;
   entries(namespace?: string): MaybePromise<Entry[]>;
-  listKeys(namespace?: string): MaybePromise<string[]>;
-  listNamespaces(): MaybePromise<string[]>;
+  entries(namespace: string | undefined, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  keys(namespace?: string, options?: RangeOptions): Iterable<string> | AsyncIterable<string>;
+  listKeys(namespace?: string, options?: RangeOptions): MaybePromise<string[]>;
+  listNamespaces(options?: NamespaceRangeOptions): MaybePromise<string[]>;
 }
 
 /**
@@ -52,7 +55,9 @@ export interface SuiteHandle {
   readonly name: string;
   get(key: string): MaybePromise<JsonValue | undefined>;
   entry(key: string): MaybePromise<Entry | undefined>;
-  listKeys(): MaybePromise<string[]>;
+  entries(options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  keys(options?: RangeOptions): Iterable<string> | AsyncIterable<string>;
+  listKeys(options?: RangeOptions): MaybePromise<string[]>;
   set(key: string, value: JsonValue): Promise<unknown>;
   delete(key: string): Promise<unknown>;
   update(key: string, change: (value: JsonValue | undefined) => string | null): Promise<unknown>;

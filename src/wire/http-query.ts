@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ContextCacheError } from '../core/errors.ts';
 import { nearest } from '../core/nearest.ts';
+import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
 import { decodeUtf8, MAX_LINE_BYTES, parseJson } from './lines.ts';
 import { type PositionOrDate, parsePosition } from './position.ts';
 
@@ -51,6 +52,18 @@ export function position(query: URLSearchParams, name: string): number | undefin
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
   throw new ContextCacheError('INVALID_OPTION', `${name} must be a position: an integer from 0.`);
+}
+
+/** Names of the parameters that {@link range} parses. */
+export const RANGE_PARAMETERS: readonly string[] = RANGE_NAMES;
+
+/** Parses the options of a read in order. Their values are checked when they are used. */
+export function range(query: URLSearchParams): RangeOptions {
+  const text = (name: string) => query.get(name) ?? undefined;
+  const number = text('limit');
+  const limit = number === undefined || !/^\d+$/.test(number) ? number : Number(number);
+  const texts = { prefix: text('prefix'), from: text('from'), to: text('to'), after: text('after') };
+  return { ...texts, reverse: flag(query, 'reverse'), limit: limit as number | undefined };
 }
 
 /** Parses a position or an ISO time. */

@@ -1,3 +1,4 @@
+import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 
 /**
@@ -87,8 +88,14 @@ export type SocketRequest =
       readonly agent?: string | undefined;
     }
   | { readonly type: 'read.many'; readonly keys: readonly string[]; readonly namespace: string; readonly at?: number }
-  | { readonly type: 'read.entries' | 'read.keys'; readonly namespace: string; readonly at?: number }
-  | { readonly type: 'read.namespaces'; readonly at?: number }
+  | {
+      readonly type: 'read.entries' | 'read.keys';
+      readonly namespace: string;
+      readonly at?: number;
+      /** Set for a read in order. */
+      readonly range?: RangeOptions | undefined;
+    }
+  | { readonly type: 'read.namespaces'; readonly at?: number; readonly range?: RangeOptions | undefined }
   | { readonly type: 'read.entry'; readonly key: string; readonly namespace: string; readonly at: number }
   | { readonly type: 'read.history'; readonly key: string; readonly namespace: string }
   | {

@@ -208,6 +208,10 @@ test('every command prints the same for a served directory and for one that is n
     'keys -n trip',
     'keys -n trip --json',
     'keys -n none',
+    'keys -n trip --from plan --reverse --limit 2',
+    'entries -n trip --prefix pl',
+    'entries -n none',
+    'namespaces --prefix t --limit 1',
     'namespaces',
     'namespaces --json',
     'dump',
@@ -232,6 +236,10 @@ test('every command prints the same for a served directory and for one that is n
   };
   const own = await all();
   expect(own['keys -n trip']).toEqual({ code: 0, stdout: '"line\\nbreak"\nplan\n\u{ff5e}\n\u{1f600}\n', stderr: '' });
+  expect(own['keys -n trip --from plan --reverse --limit 2']).toMatchObject({ stdout: '\u{1f600}\n\u{ff5e}\n' });
+  const entries = jsonLines((own['entries -n trip --prefix pl'] as { stdout: string }).stdout);
+  expect(entries).toMatchObject([{ namespace: 'trip', key: 'plan' }]);
+  expect(own['namespaces --prefix t --limit 1']).toMatchObject({ stdout: 'trip\n' });
   expect(own.namespaces).toEqual({ code: 0, stdout: 'default\ntrip\n', stderr: '' });
   const dumped = jsonLines((own['dump -n trip'] as { stdout: string }).stdout);
   expect(dumped.map(({ key }) => key)).toEqual(['line\nbreak', 'plan', '\u{ff5e}', '\u{1f600}']);

@@ -41,6 +41,20 @@ describe('the HTTP server', () => {
     }
   });
 
+  test('streams a namespace in order, or a part of it, and refuses wrong options', async () => {
+    await cache.setMany({ b: 2, a: 1, 'a\n': 3 }, 'ordered');
+    const get = (path: string) => send(server, path);
+    expect((await get('/v1/keys?namespace=ordered')).body).toBe('"a"\n"a\\n"\n"b"\n');
+    expect((await get('/v1/keys?namespace=ordered&reverse&limit=1')).body).toBe('"b"\n');
+    expect(jsonLines((await get('/v1/entries?namespace=ordered&prefix=a&after=a')).body)).toEqual([
+      { namespace: 'ordered', key: 'a\n', value: 3, version: 3 },
+    ]);
+    for (const query of ['limit=-1', 'limit=x', 'limit=', 'reverse=1', 'prefixx=a']) {
+      const { status, body } = await get(`/v1/entries?namespace=ordered&${query}`);
+      expect([status, JSON.parse(body).error.code]).toEqual([400, 'INVALID_OPTION']);
+    }
+  });
+
   test('accepts every name of this machine', async () => {
     for (const host of ['127.0.0.1', 'localhost', '[::1]']) {
       const headers = { host: `${host}:${server.port}`, origin: `http://${host}:${server.port}` };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ControlCommand } from '../../index.ts';
+import type { ControlCommand } from '../../types.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
 import { printNames } from './values.ts';

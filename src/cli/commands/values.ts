@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { isDataDirectory } from '../../engine/restore.ts';
-import { type Acknowledgement, compareNames, type DataCommand, type Entry } from '../../index.ts';
+import type { Acknowledgement, DataCommand, Entry, RangeOptions } from '../../index.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
-import { agentOption, durationOrMs, integer, namespaceOption } from '../config/options.ts';
+import { agentOption, durationOrMs, integer, namespaceOption, rangeOptions } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
 import { missingKey, missingKeyAlone } from '../missing-key.ts';
 import { rehearse } from '../rehearsal.ts';
@@ -11,12 +11,13 @@ import { UsageError } from '../terminal/failure.ts';
 import { shownCount, shownName, shownTime } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
 
-/** `get`, `set`, `delete`, `keys` and `namespaces`: read and write values. */
+/** `get`, `set`, `delete`, `keys`, `entries` and `namespaces`: read and write values. */
 export function addValues(program: Command, session: Session): void {
   addGet(program, session);
   addSet(program, session);
   addDelete(program, session);
   addKeys(program, session);
+  addEntries(program, session);
   addNamespaces(program, session);
 }
 
@@ -109,23 +110,45 @@ function addDelete(program: Command, session: Session): void {
 function addKeys(program: Command, session: Session): void {
   const keys = program
     .command('keys')
-    .description('print the keys of a namespace, sorted')
+    .description('print the keys of a namespace, or a part of them, in order')
     .addOption(namespaceOption());
-  example(keys, 'keys --namespace trip', 'keys -n trip --json');
-  does<InNamespace>(session, keys, async ({ output, dataDir, options: { namespace } }) => {
+  for (const option of rangeOptions('keys')) keys.addOption(option);
+  example(keys, 'keys --namespace trip', 'keys -n trip --prefix day: --limit 10', 'keys -n trip --reverse --json');
+  does<InNamespace & RangeOptions>(session, keys, async ({ output, dataDir, options }) => {
     await using target = await openTarget({ dataDir, output });
-    const names = (await target.ask({ type: 'context.keys', namespace })) as string[];
-    await printNames(output, names.toSorted(compareNames));
+    const command = { type: 'context.keys', namespace: options.namespace, ...rangeOf(options) } as const;
+    await printNames(output, (await target.ask(command)) as string[]);
+  });
+}
+
+function addEntries(program: Command, session: Session): void {
+  const entries = program
+    .command('entries')
+    .description(
+      'print the entries of a namespace, or a part of them, in order of their keys, one JSON object per line',
+    )
+    .addOption(namespaceOption());
+  for (const option of rangeOptions('entries')) entries.addOption(option);
+  example(entries, 'entries --namespace trip', 'entries -n messages --reverse --limit 1');
+  does<InNamespace & RangeOptions>(session, entries, async ({ output, dataDir, options }) => {
+    await using target = await openTarget({ dataDir, output });
+    await output.writeAll(target.entries({ namespace: options.namespace, ...rangeOf(options) }), 'Reading');
   });
 }
 
 function addNamespaces(program: Command, session: Session): void {
-  const namespaces = program.command('namespaces').description('print the namespaces, sorted');
-  example(namespaces, 'namespaces', 'namespaces --json');
-  does(session, namespaces, async ({ output, dataDir }) => {
+  const namespaces = program.command('namespaces').description('print the namespaces, or a part of them, in order');
+  for (const option of rangeOptions('namespaces')) namespaces.addOption(option);
+  example(namespaces, 'namespaces', 'namespaces --prefix store/user/ --limit 10', 'namespaces --json');
+  does<RangeOptions>(session, namespaces, async ({ output, dataDir, options }) => {
     await using target = await openTarget({ dataDir, output });
-    await printNames(output, (await target.ask({ type: 'context.namespaces' })) as string[]);
+    await printNames(output, (await target.ask({ type: 'context.namespaces', ...rangeOf(options) })) as string[]);
   });
+}
+
+/** Returns the options of a read in order. `reverse` is always given, so that the answer is sorted. */
+function rangeOf({ prefix, from, to, after, reverse = false, limit }: RangeOptions): RangeOptions {
+  return { reverse, ...given({ prefix, from, to, after, limit }) };
 }
 
 /** Prints names, one per line; with --json as an array. */

@@ -64,6 +64,22 @@ function narrowing(flags: string, description: string): CliOption {
   return option;
 }
 
+/** The options of a read in order, of `what`: `keys` or `namespaces`. */
+export function rangeOptions(what: string): CliOption[] {
+  const limit = new CliOption('--limit <count>', `print at most so many ${what}`);
+  limit.argParser(integer);
+  const options = [
+    new CliOption('--prefix <text>', `only ${what} that start with this text`),
+    new CliOption('--from <name>', `only this one and those after it in the order`),
+    new CliOption('--to <name>', `only this one and those before it in the order`),
+    new CliOption('--after <name>', `only those that follow this one: the last of the previous page`),
+    new CliOption('--reverse', 'print the last one first'),
+    limit,
+  ];
+  for (const option of options) option.inFile = 'section';
+  return options;
+}
+
 /** `--yes`: skips the question. */
 export function yesOption(): CliOption {
   const option = new CliOption('-y, --yes', 'do not ask');
