@@ -118,9 +118,13 @@ export class SocketAcceptor {
   #beat(): void {
     this.#timer = undefined;
     for (const { socket, connection, token } of this.#accepted) {
-      // A token that was revoked or replaced ends its connections.
-      if (this.#options.guard.bearer(token) === undefined) socket.close(CLOSE.unauthorized, 'The token is not valid.');
-      else connection.beat();
+      if (this.#options.guard.bearer(token) !== undefined) {
+        connection.beat();
+        continue;
+      }
+      // A token that was revoked or replaced ends its connections. Closing alone asks the client, which may go on.
+      connection.close();
+      socket.close(CLOSE.unauthorized, 'The token is not valid.');
     }
     if (this.#accepted.size > 0) this.#beatLater();
   }

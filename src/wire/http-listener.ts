@@ -24,6 +24,12 @@ export interface HttpListenerOptions {
 
 /** Longest wait for running requests when the listener closes, milliseconds. */
 const CLOSE_MS = 2_000;
+/** Longest time from the start of a connection, or of a request on it, to the end of the headers, milliseconds. */
+const HEADERS_MS = 10_000;
+/** From one look for connections that take too long to the next, milliseconds. */
+const CHECK_MS = 5_000;
+/** Longest time to drain after answering, milliseconds. */
+const DISCARD_MS = 10_000;
 /** Bytes to drain after answering. Closing with unread bytes resets the connection and loses the answer. */
 const DISCARD_BYTES = 64 * 1024 * 1024;
 
@@ -51,8 +57,9 @@ export class HttpListener {
    */
   static listen(options: HttpListenerOptions): Promise<HttpListener> {
     const { port = 0, host = '127.0.0.1', tls, maxConnections } = options;
-    // A stream of commands has no time limit.
-    const limits = { requestTimeout: 0 };
+    // A stream of commands has no time limit. Node would then give headers none either, and strangers could hold every
+    // connection by sending nothing.
+    const limits = { requestTimeout: 0, headersTimeout: HEADERS_MS, connectionsCheckingInterval: CHECK_MS };
     const server = tls === undefined ? createServer(limits) : createTlsServer({ ...tls, ...limits });
     if (maxConnections !== undefined) server.maxConnections = maxConnections;
     return new Promise((resolve, reject) => {
@@ -101,15 +108,18 @@ export class HttpListener {
     } finally {
       this.#closing.signal.removeEventListener('abort', end);
     }
-    discard(request);
+    discard(request, this.#options.clock ?? systemClock);
     await gone;
   }
 }
 
 /** Reads and discards the rest of a request; see {@link DISCARD_BYTES}. */
-function discard(request: IncomingMessage): void {
+function discard(request: IncomingMessage, clock: Clock): void {
   if (request.readableEnded || request.destroyed) return;
   let bytes = 0;
+  const timer = clock.setTimeout(() => request.destroy(), DISCARD_MS);
+  clock.unref?.(timer);
+  request.once('close', () => clock.clearTimeout(timer));
   request.on('data', (piece: Buffer) => {
     bytes += piece.length;
     if (bytes > DISCARD_BYTES) request.destroy();

@@ -31,6 +31,8 @@ export function refuseUpgrade(socket: Duplex, { status, code, message }: Refusal
   const body = `${JSON.stringify({ error: { code, message } })}\n`;
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`;
   const type = 'Connection: close\r\nContent-Type: application/json; charset=utf-8';
+  // A peer that does not close its side would hold the connection for ever.
+  socket.once('finish', () => socket.destroy());
   socket.end(`${head}\r\n${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
