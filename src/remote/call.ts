@@ -42,4 +42,6 @@ export interface Call {
   id: number;
   /** When it fails for lack of a connection, epoch milliseconds. */
   due: number;
+  /** When a connection was first lost before the answer, epoch milliseconds. */
+  lostAt?: number;
 }

@@ -18,6 +18,7 @@ import { errorOf, type WireError } from '../wire/wire-error.ts';
 import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
 import type { FindEndpoint } from './endpoint.ts';
 import { FrameSender } from './frame-sender.ts';
+import { lost, lostAgain, unknownOutcome } from './link-errors.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -74,6 +75,8 @@ export class Link {
   #ended: Error | undefined;
   readonly #whenEnded = new AbortController();
   #lookTimer: unknown;
+  /** Attempts to connect since the last answer. */
+  #attempts = 0;
   #whenIdle: (() => void) | undefined;
 
   private constructor(options: LinkOptions) {
@@ -180,6 +183,7 @@ export class Link {
   /** Handles a frame of the server. */
   receive(frame: Frame): void {
     const [id, kind, content, position] = frame as [number, number, JsonValue | undefined, number | undefined];
+    if (kind !== NOT_EXECUTED) this.#attempts = 0;
     if (kind === BATCH) {
       this.#streams.get(id)?.events?.onBatch(content as readonly JsonValue[], position ?? undefined);
       return;
@@ -205,11 +209,16 @@ export class Link {
     this.#sender.discard();
     const isRefused = code === CLOSE.notUnderstood || code === TOO_LARGE;
     const refused = new ContextCacheError('INVALID_COMMAND', `The server has refused a message: ${reason}`);
+    const now = this.#options.clock.now();
     const again: Call[] = [];
     for (const call of this.#sent.values()) {
       // Sending what the server does not understand again would go on for ever.
       if (isRefused) call.reject(refused);
-      else if (call.repeats) again.push(call);
+      // A server that says it is closing has answered all that it has executed.
+      else if (code === CLOSE.goingAway) again.push(call);
+      else if (call.repeats && (call.lostAt === undefined || now - call.lostAt <= this.#options.timeoutMs))
+        again.push(call);
+      else if (call.repeats) call.reject(lostAgain(this.#options.timeoutMs));
       else call.reject(unknownOutcome());
     }
     this.#sent.clear();
@@ -217,6 +226,7 @@ export class Link {
     again.push(...this.#kept);
     this.#kept = [];
     again.sort((a, b) => a.id - b.id);
+    for (const call of again) call.lostAt ??= now;
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     this.#collecting = 0;
@@ -335,11 +345,13 @@ export class Link {
   }
 
   async #reconnect(): Promise<void> {
-    for (let retry = 1; this.#ended === undefined; retry += 1) {
-      if (retry > 1) await this.#pause(backOffMs(retry - 1, FIRST_RETRY_MS, LONGEST_RETRY_MS));
+    // A connection that brought nothing counts as a failed attempt.
+    for (; this.#ended === undefined; this.#attempts += 1) {
+      if (this.#attempts > 0) await this.#pause(backOffMs(this.#attempts, FIRST_RETRY_MS, LONGEST_RETRY_MS));
       try {
         await this.#connect(this.#whenEnded.signal);
         this.#options.clock.clearTimeout(this.#lookTimer);
+        this.#attempts += 1;
         this.#pump();
         return;
       } catch (error) {
@@ -382,17 +394,4 @@ export class Link {
   #due(): number {
     return this.#options.clock.now() + this.#options.timeoutMs;
   }
-}
-
-function unknownOutcome(): ContextCacheError {
-  return new ContextCacheError(
-    'OUTCOME_UNKNOWN',
-    'The connection was lost before the answer, so the write may or may not have taken effect. Read the present value before you try again.',
-  );
-}
-
-function lost(code: number): ContextCacheError {
-  const why =
-    code === CLOSE.goingAway ? 'The server is closing' : `The connection to the server is lost (code ${code})`;
-  return new ContextCacheError('UNREACHABLE', `${why}. Connecting again.`);
 }

@@ -40,8 +40,9 @@ export class Socket {
   /** Connects. Events come after the promise has resolved. */
   static open(endpoint: Endpoint, events: SocketEvents, clock: Clock, signal?: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
+      // The server decides the size of an answer: `maxPayload` would make every repetition fail in the same way.
       const headers = { authorization: `Bearer ${endpoint.token}` };
-      const options = { headers, perMessageDeflate: false, ...endpoint.tls };
+      const options = { headers, perMessageDeflate: false, maxPayload: 0, ...endpoint.tls };
       const socket = new WebSocket(endpoint.url, options);
       let opened: Socket | undefined;
       let silentPings = 0;

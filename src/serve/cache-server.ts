@@ -136,8 +136,10 @@ export class CacheServer {
   async #close(): Promise<void> {
     this.#stopListening();
     const { forget, sockets, listener } = this.#parts;
-    await forget();
-    await Promise.all([sockets.close(), listener.close()]);
+    // In this turn: from now on the cache refuses commands, and the connections must know that it is closing.
+    const closed = [sockets.close(), listener.close(), forget()];
+    await Promise.allSettled(closed);
+    await Promise.all(closed);
   }
 }
 

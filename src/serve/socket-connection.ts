@@ -328,8 +328,11 @@ export class SocketConnection {
   }
 
   #fail(id: number, error: unknown): void {
-    // A cache that is shut down executes nothing; its clients ask the next one.
-    if (error instanceof ContextCacheError && error.code === 'CLOSED') this.#frame(id, NOT_EXECUTED);
+    // A cache that is shut down executes nothing; its clients ask the next one. Otherwise something else is closed, such
+    // as a view or a store, and asking again would fail again.
+    const isClosed = error instanceof ContextCacheError && error.code === 'CLOSED';
+    const isOver = this.#isEnding || this.#cache.inspection.log.status === 'closed';
+    if (isClosed && isOver) this.#frame(id, NOT_EXECUTED);
     else this.#frame(id, FAILURE, wireError(error));
   }
 
