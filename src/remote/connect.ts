@@ -57,6 +57,12 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
     throw new ContextCacheError('INVALID_OPTION', 'maxWaiting must be an integer from 1 up.');
   }
   const timeoutMs = durationOf('timeoutMs', options.timeoutMs) ?? 30_000;
+  if (token !== undefined && !(typeof token === 'string' && /^[A-Za-z0-9_-]+$/.test(token)))
+    throw new ContextCacheError('INVALID_OPTION', 'token must have characters of A-Z, a-z, 0-9, "-" and "_".');
+  if (tls !== undefined && (typeof tls !== 'object' || tls === null))
+    throw new ContextCacheError('INVALID_OPTION', 'tls must be an object, as for tls.connect.');
+  if (options.onError !== undefined && typeof options.onError !== 'function')
+    throw new ContextCacheError('INVALID_OPTION', 'onError must be a function.');
   signal?.throwIfAborted();
   const report = reporter(options.onError);
   const onLost = (error: ContextCacheError) => options.onError !== undefined && report(error, { source: 'connection' });

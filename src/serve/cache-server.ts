@@ -72,7 +72,7 @@ export async function startServer(cache: AgentContextCache, options: ServerOptio
     sockets.upgrade(request, socket, head),
   );
   const file: ServeFile = { port: listener.port, token, pid: process.pid, version: 1 };
-  const announced = { ...file, ...(isLoopback(host) ? {} : { host }), ...(tls === undefined ? {} : { tls: true }) };
+  const announced = { ...file, ...(isAt127(host) ? {} : { host }), ...(tls === undefined ? {} : { tls: true }) };
   try {
     if (dataDir !== undefined) await writeServeFile(dataDir, announced);
   } catch (error) {
@@ -143,8 +143,9 @@ export class CacheServer {
   }
 }
 
-function isLoopback(host: string): boolean {
-  return ['127.0.0.1', 'localhost', '::1', '0.0.0.0', '::'].includes(host);
+/** Returns whether clients on this machine reach the host at 127.0.0.1. */
+function isAt127(host: string): boolean {
+  return ['127.0.0.1', '0.0.0.0', '::'].includes(host);
 }
 
 /** Returns the host as it stands in a URL. An address that stands for all addresses is reached by loopback. */

@@ -76,7 +76,14 @@ const TOKEN = /^[A-Za-z0-9_-]{16,1024}$/;
  * @throws {ContextCacheError} `INVALID_OPTION`.
  */
 export function checkedServerOptions(options: ServerOptions): ServerOptions {
-  const { token, agentTokens = {}, host, hostNames = [] } = SERVER_OPTIONS.checked(options);
+  const { token, agentTokens = {}, host, hostNames = [], port, tls, limits } = SERVER_OPTIONS.checked(options);
+  for (const [name, value] of Object.entries({ agentTokens, tls, limits })) {
+    if (value !== undefined && (typeof value !== 'object' || value === null || Array.isArray(value)))
+      throw invalid(`${name} must be an object.`);
+  }
+  if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
+    throw invalid('port must be an integer from 0 to 65,535; 0 takes a free one.');
+  if (!Array.isArray(hostNames)) throw invalid('hostNames must be an array of names.');
   for (const [agent, each] of [['', token ?? 'a'.repeat(16)] as const, ...Object.entries(agentTokens)]) {
     if (typeof each === 'string' && TOKEN.test(each)) continue;
     const name = agent === '' ? 'token' : `The token of agent ${JSON.stringify(agent)}`;
@@ -85,7 +92,10 @@ export function checkedServerOptions(options: ServerOptions): ServerOptions {
   const tokens = [token, ...Object.values(agentTokens)].filter((each) => each !== undefined);
   if (new Set(tokens).size < tokens.length)
     throw invalid('Each token must be another one, or it does not say who writes.');
-  if (Object.hasOwn(agentTokens, '')) throw invalid('An agent needs a name.');
+  for (const agent of Object.keys(agentTokens)) {
+    if (agent === '' || agent.length > 1_024 || !agent.isWellFormed())
+      throw invalid('The name of an agent must be a well-formed string of 1 to 1,024 characters.');
+  }
   for (const name of [host ?? 'localhost', ...hostNames]) {
     if (typeof name !== 'string' || name === '' || /[\s/]/.test(name))
       throw invalid('host and hostNames take names or addresses.');

@@ -66,10 +66,33 @@ describe('the token of an agent', () => {
       { limits: { maxInFlight: 0 } },
       { limits: { maxInflight: 1 } },
       { porte: 1 },
+      { port: 'name of a pipe' },
+      { port: 70_000 },
+      { port: 1.5 },
+      { limits: 5 },
+      { limits: null },
+      { tls: null },
+      { tls: 5 },
+      { hostNames: 'cache.example' },
+      { agentTokens: null },
+      { agentTokens: { ['x'.repeat(1_025)]: PLANNER } },
     ]) {
       await expect(startServer(cache, options as never)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     }
+    await using server = await startServer(cache);
+    for (const options of [{ token: 5 }, { token: '' }, { token: 'a\nb' }, { tls: 5 }, { onError: 5 }]) {
+      const given = { token: server.token, ...options } as never;
+      await expect(connect(server.url, given)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    }
   });
+});
+
+test.each(['::1', 'localhost'])('a server at %s is found by its directory', async (host) => {
+  const dataDir = await tempDir('host');
+  await using cache = await AgentContextCache.open({ dataDir, natsUrl: null, backup: { enabled: false } });
+  await startServer(cache, { host });
+  await using remote = await connect(dataDir);
+  expect(await remote.get('a')).toBeUndefined();
 });
 
 describe('the tokens in a data directory', () => {
