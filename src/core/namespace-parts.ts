@@ -73,10 +73,11 @@ export function nameOf(namespace: NamespaceName): string {
  * later.
  */
 export function writtenName(namespace: NamespaceName): string {
+  if (typeof namespace === 'string') return namespace;
   try {
     return nameOf(namespace);
   } catch {
-    return namespace as string;
+    return namespace as unknown as string;
   }
 }
 
