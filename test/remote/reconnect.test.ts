@@ -138,6 +138,23 @@ describe('a lost connection', () => {
     expect(proxy.accepted).toBeGreaterThan(2);
   });
 
+  test('continues reads in order behind the last key, within their limit', async () => {
+    await using served = await serveThroughProxy();
+    const { cache, proxy, remote } = served;
+    const keys = Array.from({ length: 3_000 }, (_, index) => `key ${String(index).padStart(4, '0')}`);
+    await cache.setMany(Object.fromEntries(keys.map((key, index) => [key, { index, text: 'x'.repeat(200) }])), 'space');
+    const down = remote.entries('space', { reverse: true, limit: 2_500 });
+    const up = remote.keys('space', { from: 'key 0100' });
+    const [seenDown, seenUp] = [[(await down.next()).value.key], [(await up.next()).value]];
+    proxy.refuse();
+    await waitFor(() => expect(remote.connection).toBe('reconnecting'));
+    proxy.heal();
+    for await (const { key } of down) seenDown.push(key);
+    for await (const key of up) seenUp.push(key);
+    expect(seenDown).toEqual(keys.toReversed().slice(0, 2_500));
+    expect(seenUp).toEqual(keys.slice(100));
+  });
+
   test('gives a snapshot if the log no longer holds what was missed', async () => {
     await using served = await serveThroughProxy({ cacheOptions: { log: { keepUpdates: 100 } } });
     const { cache, proxy, remote } = served;
