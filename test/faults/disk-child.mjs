@@ -75,6 +75,8 @@ async function suffer(kind) {
       return say(`missed ${fault}`);
     }
     await burst();
+    // The index gathers for a time in which a fast machine would carry out all commands.
+    if (kind.directory?.endsWith('/db/index')) await untilIndexed(kind);
   }
   const { file } = look(kind);
   say(`hit ${fault} ${file}`);
@@ -100,6 +102,13 @@ async function suffer(kind) {
   struck = false;
   control.disarm();
   say(`ready ${fault}`);
+}
+
+/** Resolves when the index has what was written, or its disk has failed. */
+async function untilIndexed(kind) {
+  const { position } = cache;
+  const isBehind = () => cache.health().followers.find(({ name }) => name === 'index').checkpoint < position;
+  while (look(kind) === undefined && isBehind()) await pause(1);
 }
 
 function read() {

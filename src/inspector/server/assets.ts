@@ -4,11 +4,11 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { refuse } from '../../wire/http-response.ts';
 
-/** Folder of the built page. Run from the sources, the inspector serves the last build. */
-const BUILT = join(
-  dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json')),
-  'dist/src/inspector/page',
-);
+/** Returns the path of a file of the built page. Run from the sources, the inspector serves the last build. */
+function pathOf(file: string): string {
+  const root = dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json'));
+  return join(root, 'dist/src/inspector/page', file);
+}
 
 const ASSETS: ReadonlyMap<string, { readonly file: string; readonly type: string }> = new Map([
   ['/', { file: 'index.html', type: 'text/html; charset=utf-8' }],
@@ -46,7 +46,7 @@ export async function sendAsset(request: IncomingMessage, response: ServerRespon
   }
   let bytes: Buffer;
   try {
-    bytes = await readFile(join(BUILT, asset.file));
+    bytes = await readFile(pathOf(asset.file));
   } catch {
     return refuse(response, 503, 'NOT_FOUND', 'The page is not built. Run: npm run build');
   }

@@ -30,13 +30,20 @@ interface Call {
   reject(error: Error): void;
 }
 
-/** The program of the thread: the source beside this one, or its bundle, which has a fixed name in the package. */
-const ENTRY = import.meta.url.endsWith('.ts')
-  ? new URL('./index-worker.ts', import.meta.url)
-  : join(
-      dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json')),
-      'dist/src/storage/disk/index/index-worker.js',
-    );
+/**
+ * Returns the program of the thread. In a program that was bundled, and runs without the package, it is expected beside the
+ * bundle.
+ */
+function entryOfThread(): URL | string {
+  const beside = new URL(`./index-worker${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url);
+  if (import.meta.url.endsWith('.ts')) return beside;
+  try {
+    const root = dirname(createRequire(import.meta.url).resolve('agent-context-cache/package.json'));
+    return join(root, 'dist/src/storage/disk/index/index-worker.js');
+  } catch {
+    return beside;
+  }
+}
 
 /**
  * Writes the index in a worker thread, which is started by the first call that is worth it. It keeps the process alive
@@ -138,7 +145,11 @@ export class WorkerHost implements IndexHost {
   #start(): Worker {
     const { path, log, location, keepsValues } = this.#options;
     const settings: WorkerSettings = { path, log, location, keepsValues };
-    const worker = new Worker(ENTRY, { workerData: settings, name: 'index of agent-context-cache', ...argumentsOf() });
+    const worker = new Worker(entryOfThread(), {
+      workerData: settings,
+      name: 'index of agent-context-cache',
+      ...argumentsOf(),
+    });
     let failure: Error | undefined;
     let hasStarted = false;
     worker.once('message', () => {
