@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import { MemorySnapshotStore } from '../../src/backup.ts';
 import { AgentContextCache, InMemoryContextCache, type JsonValue } from '../../src/index.ts';
@@ -319,9 +319,12 @@ test('health answers while the store of the snapshots is silent, and calls it on
     listings += 1;
     return new Promise(() => {});
   };
-  const { looking } = await look({}, { clock, backup: { store } });
+  const { cache, looking } = await look({}, { clock, backup: { store } });
+  // Read once for each request, when its listing has begun.
+  const sizes = vi.spyOn(cache.inspection, 'diskBytes');
   const [first, second] = [looking.ask('GET /api/health'), looking.ask('GET /api/health')];
-  await waitFor(() => expect(clock.pending).toContain(SNAPSHOTS_MS));
+  await waitFor(() => expect(sizes).toHaveBeenCalledTimes(2));
+  expect(clock.pending).toContain(SNAPSHOTS_MS);
   clock.advance(SNAPSHOTS_MS);
   for (const answer of [first, second]) {
     expect((await answer).snapshots).toMatchObject({ state: 'unavailable', code: 'TIMED_OUT' });
