@@ -28,7 +28,7 @@ const LOOKS: readonly (readonly [object: object, methods: readonly string[]])[] 
   [UpdateRing.prototype, ['slice']],
   [MemoryLog.prototype, ['recent', 'read']],
   [DiskLog.prototype, ['recent', 'read']],
-  [Segments.prototype, ['read', 'readLogged', 'updateAt']],
+  [Segments.prototype, ['read', 'updateAt']],
   [StateTable.prototype, ['names', 'has', 'get', 'summary', 'hydrate']],
   [PastTable.prototype, ['summaries', 'summary']],
   [PastReader.prototype, ['countAt', 'updateAt', 'frameAt']],

@@ -1,10 +1,10 @@
 import { apply } from '../../src/core/apply.ts';
-import { NamespaceState } from '../../src/core/namespace-state.ts';
+import { filled, NamespaceState } from '../../src/core/namespace-state.ts';
 import type { Update } from '../../src/core/update.ts';
 import { readBaseSync, writeBase } from '../../src/storage/disk/base/base-file.ts';
 import type { Files } from '../../src/storage/disk/files.ts';
 import type { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
-import { FileLog } from '../../src/storage/disk/log/file-log.ts';
+import { Segments } from '../../src/storage/disk/log/segments.ts';
 
 /** The state of all namespaces. */
 export type States = Map<string, NamespaceState>;
@@ -46,21 +46,11 @@ export async function recompute(files: Files, log: DiskLog): Promise<States> {
   const names = log.names();
   const states: States = new Map();
   const at = { log: log.id, position: names.base };
-  for (const { name, version, position, entries } of names.base === 0
-    ? []
-    : readBaseSync(files, `${log.path}/base`, at)) {
-    const state = new NamespaceState(name);
-    for (const [key, entry] of entries) state.put(key, entry);
-    state.version = version;
-    state.position = position;
-    states.set(name, state);
+  for (const namespace of names.base === 0 ? [] : readBaseSync(files, `${log.path}/base`, at)) {
+    states.set(namespace.name, filled(namespace));
   }
-  const reader = new FileLog(files, { path: log.path, id: log.id, ...names });
-  for await (const group of reader.read(names.base + 1, log.committed))
-    fold(
-      group.map(({ update }) => update),
-      states,
-    );
-  reader.close();
+  const segments = new Segments(files, `${log.path}/log`, names.firsts);
+  fold(segments.readAll(names.base + 1, log.committed), states);
+  segments.close();
   return states;
 }

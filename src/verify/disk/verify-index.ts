@@ -11,7 +11,7 @@ import { CHUNK_UPDATES, type PastSummary } from '../../storage/disk/index/record
 import type { Progress } from '../../storage/disk/index/records/progress.ts';
 import { decodePage, pageKey, type StoredNamespace } from '../../storage/disk/index/records/state-records.ts';
 import { pageOf } from '../../storage/disk/index/state/state-hash.ts';
-import type { LoggedUpdate, UpdateLocation } from '../../storage/disk/log/logged-update.ts';
+import type { LocatedUpdate, UpdateLocation } from '../../storage/disk/log/logged-update.ts';
 import { weigh } from '../../storage/update-ring.ts';
 import type { Findings, VerifyLocation } from '../verify-findings.ts';
 import { digestOfEntries, type Fold } from './fold.ts';
@@ -91,7 +91,7 @@ export class IndexCheck {
   }
 
   /** Compares the past with an update that is about to be folded. Returns a promise if that takes longer. */
-  take({ update, location }: LoggedUpdate, fold: Fold): Promise<void> | undefined {
+  take(update: LocatedUpdate, fold: Fold): Promise<void> | undefined {
     const { namespace, position, drop } = update;
     this.#takeTime(update);
     if (!fold.holds(namespace)) return undefined;
@@ -106,7 +106,7 @@ export class IndexCheck {
     if (state === undefined || drop) track.lives.push(position);
     if (state === undefined && drop) track.lives.push(position);
     if (track.lives.length > 4096) track.lives = track.lives.slice(-2048);
-    track.checksum = checksumAfter(track.checksum, position, location, drop);
+    track.checksum = checksumAfter(track.checksum, position, update, drop);
     track.ordinal += 1;
     track.last = position;
     return frames && this.#compareFrames(namespace, frames, state);

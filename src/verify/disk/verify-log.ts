@@ -12,9 +12,9 @@ import {
   type WalkSettings,
   walkLog,
 } from '../../storage/disk/log/log-walk.ts';
-import type { LoggedUpdate } from '../../storage/disk/log/logged-update.ts';
+import type { LocatedUpdate } from '../../storage/disk/log/logged-update.ts';
 import { type Note, Notes } from '../../storage/disk/log/notes.ts';
-import { loggedUpdatesOf } from '../../storage/disk/log/update-record.ts';
+import { locatedUpdatesOf } from '../../storage/disk/log/update-record.ts';
 import type { Findings, VerifyLocation } from '../verify-findings.ts';
 import type { Fold } from './fold.ts';
 
@@ -73,7 +73,7 @@ export class LogCheck {
   }
 
   /** Iterates over the updates of the log. They are not in the fold yet. */
-  async *updates(): AsyncGenerator<readonly LoggedUpdate[]> {
+  async *updates(): AsyncGenerator<readonly LocatedUpdate[]> {
     const { files, base } = this.#parts;
     const onTorn = (file: string, offset: number) => {
       if (!this.#isFirst) return;
@@ -84,8 +84,8 @@ export class LogCheck {
     for (const step of walkLog(files, { ...this.#parts, onTorn })) {
       if ('problem' in step) this.#takeFlaw(step);
       else {
-        const updates = this.#take(step).filter(({ update }) => update.position > base);
-        this.head = updates.at(-1)?.update.position ?? this.head;
+        const updates = this.#take(step).filter(({ position }) => position > base);
+        this.head = updates.at(-1)?.position ?? this.head;
         if (updates.length > 0) yield updates;
       }
       await this.#step();
@@ -107,7 +107,7 @@ export class LogCheck {
     this.#fold.apply(update);
   }
 
-  #take({ file, frame, shift, heading }: Walked): LoggedUpdate[] {
+  #take({ file, frame, shift, heading }: Walked): LocatedUpdate[] {
     const where = { file: this.#relative(file), offset: frame.offset };
     this.#count('frames');
     this.#frame = where;
@@ -115,7 +115,7 @@ export class LogCheck {
       if (heading !== undefined) this.#notes = new Notes(heading.log);
       if ((frame.flags & NOTE) === 0) {
         const moved = shift === 0 ? frame : { ...frame, offset: frame.offset + shift, end: frame.end + shift };
-        return loggedUpdatesOf(moved);
+        return locatedUpdatesOf(moved, 0, Number.POSITIVE_INFINITY, true);
       }
       this.#notes.take(heading ?? (decodeNote(frame, () => 'A note of the log') as Note));
       this.#lastNote = where;

@@ -98,10 +98,10 @@ export async function verifyStored(parts: StoredParts, findings: Findings): Prom
     const checkpoint = index?.progress.checkpoint;
     if (checkpoint === names.base) await compare();
     for await (const updates of log.updates()) {
-      for (const logged of updates) {
-        const { position: at } = logged.update;
-        if (log.isWhole && at <= (checkpoint ?? 0)) await index?.take(logged, fold);
-        log.apply(logged.update);
+      for (const update of updates) {
+        const { position: at } = update;
+        if (log.isWhole && at <= (checkpoint ?? 0)) await index?.take(update, fold);
+        log.apply(update);
         if (at === checkpoint) await compare();
       }
     }

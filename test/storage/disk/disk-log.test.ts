@@ -247,12 +247,13 @@ describe('DiskLog in several files', () => {
     const names = { path: log.path, id: log.id, ...log.names() };
     const reader = new FileLog(nodeFiles, names);
     await log.flush();
+    const expected = log.recent(1, 43);
     let read = 0;
-    for await (const updates of reader.read(1, 43)) {
-      for (const { update, location } of updates) {
+    for await (const updates of reader.readLocated(1, 43)) {
+      for (const update of updates) {
+        expect(update.position).toBe(read + 1);
+        expect(log.updateAt(update.position, update)).toEqual(expected[read]);
         read += 1;
-        expect(update.position).toBe(read);
-        expect(log.updateAt(update.position, location)).toEqual(update);
       }
     }
     expect(read).toBe(43);

@@ -216,7 +216,7 @@ describe('a failed write of the log', () => {
     await mended(log, clock);
     reader.follow(log.names(3));
     const found: number[] = [];
-    for await (const group of reader.read(3, 3)) found.push(...group.map(({ update }) => update.position));
+    for await (const group of reader.readLocated(3, 3)) found.push(...positions(group));
     expect(found).toEqual([3]);
     reader.close();
     await log.close();

@@ -111,8 +111,9 @@ describe('retention of the log on disk', () => {
     await append(log, updates);
     const locations = new Map<number, UpdateLocation>();
     const reader = new FileLog(files, { path: log.path, id: log.id, ...log.names() });
-    for await (const group of reader.read(1, 40)) {
-      for (const { update, location } of group) locations.set(update.position, location);
+    const locationOf = ({ offset, length, checksum }: UpdateLocation): UpdateLocation => ({ offset, length, checksum });
+    for await (const group of reader.readLocated(1, 40)) {
+      for (const update of group) locations.set(update.position, locationOf(update));
     }
     for (const [position, first] of [
       [10, 10],
@@ -126,8 +127,8 @@ describe('retention of the log on disk', () => {
         expect(log.updateAt(each, location)).toEqual(updates[each - 1]);
         expect(reader.updateAt(each, location)).toEqual(updates[each - 1]);
       }
-      for await (const group of reader.read(position + 1, 40)) {
-        for (const { update, location } of group) expect(location).toEqual(locations.get(update.position));
+      for await (const group of reader.readLocated(position + 1, 40)) {
+        for (const update of group) expect(locationOf(update)).toEqual(locations.get(update.position));
       }
     }
     reader.close();

@@ -2,14 +2,7 @@ import { join } from 'node:path';
 import type { Update } from '../../../core/update.ts';
 import { readBase } from '../base/base-file.ts';
 import type { Files } from '../files.ts';
-import type {
-  BaseNamespace,
-  IndexedLog,
-  LocatedUpdate,
-  LoggedUpdate,
-  UpdateLocation,
-  UpdateReader,
-} from './logged-update.ts';
+import type { BaseNamespace, IndexedLog, LocatedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
 import { type Mark, Segments } from './segments.ts';
 
 /** The files of a log at one time. */
@@ -60,14 +53,6 @@ export class FileLog implements IndexedLog, UpdateReader {
 
   readBase(): AsyncIterable<BaseNamespace> {
     return readBase(this.#files, join(this.#path, 'base'), { log: this.id, position: this.#base });
-  }
-
-  async *read(from: number, to: number): AsyncGenerator<readonly LoggedUpdate[]> {
-    for (let next = from; next <= to; ) {
-      const updates = this.#segments.readLogged(next, to);
-      yield updates;
-      next += updates.length;
-    }
   }
 
   async *readLocated(from: number, to: number): AsyncGenerator<readonly LocatedUpdate[]> {

@@ -10,13 +10,10 @@ export interface UpdateLocation {
   readonly checksum: number;
 }
 
-/** An update and its bytes in the log. */
-export interface LoggedUpdate {
-  readonly update: Update;
-  readonly location: UpdateLocation;
-}
-
-/** An update for the index: its value is an `EncodedValue`. One object instead of three, because they come in millions. */
+/**
+ * An update and its bytes in the log. For the index its value is an `EncodedValue`. One object instead of three, because
+ * they come in millions.
+ */
 export interface LocatedUpdate extends Update, UpdateLocation {}
 
 /** A namespace of a base file or of a snapshot. */

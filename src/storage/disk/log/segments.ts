@@ -4,9 +4,9 @@ import { closed } from '../../log-errors.ts';
 import { corrupt } from '../corrupt.ts';
 import type { Files } from '../files.ts';
 import type { Frame } from './frame.ts';
-import type { LocatedUpdate, LoggedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
+import type { LocatedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
 import { firstOf, Segment } from './segment.ts';
-import { decodeUpdate, locatedUpdatesOf, loggedUpdatesOf, updatesOf } from './update-record.ts';
+import { decodeUpdate, locatedUpdatesOf, updatesOf } from './update-record.ts';
 
 /** The location of a frame. */
 export interface Mark {
@@ -86,12 +86,7 @@ export class Segments implements UpdateReader {
    * @throws {ContextCacheError} `LOG_CORRUPT` for damage and gaps, naming file and offset; `LOG_UNAVAILABLE`.
    */
   read(from: number, to: number): Update[] {
-    const updates: Update[] = [];
-    for (const frame of this.#frames(from, to)) {
-      for (const update of updatesOf(frame, from, to)) updates.push(update);
-    }
-    this.#check(updates[0]?.position, updates.length, updates.at(-1)?.position, from);
-    return updates;
+    return this.#read(from, to, updatesOf);
   }
 
   /** Returns all updates from position `from` to `to`. Throws as {@link Segments.read} does. */
@@ -103,24 +98,9 @@ export class Segments implements UpdateReader {
     return updates;
   }
 
-  /** Returns as many updates as {@link Segments.read}, each with its location. */
-  readLogged(from: number, to: number): LoggedUpdate[] {
-    const logged: LoggedUpdate[] = [];
-    for (const frame of this.#frames(from, to)) {
-      for (const each of loggedUpdatesOf(frame, from, to)) logged.push(each);
-    }
-    this.#check(logged[0]?.update.position, logged.length, logged.at(-1)?.update.position, from);
-    return logged;
-  }
-
-  /** Returns the same updates as {@link Segments.readLogged}, without decoding their values. */
+  /** Returns the same updates as {@link Segments.read}, each with its location, without decoding their values. */
   readLocated(from: number, to: number): LocatedUpdate[] {
-    const located: LocatedUpdate[] = [];
-    for (const frame of this.#frames(from, to)) {
-      for (const each of locatedUpdatesOf(frame, from, to)) located.push(each);
-    }
-    this.#check(located[0]?.position, located.length, located.at(-1)?.position, from);
-    return located;
+    return this.#read(from, to, locatedUpdatesOf);
   }
 
   updateAt(position: number, location: UpdateLocation): Update {
@@ -134,16 +114,22 @@ export class Segments implements UpdateReader {
     for (const segment of [...this.#open]) this.#close(segment);
   }
 
-  #frames(from: number, to: number): Frame[] {
+  #read<Item extends Update>(
+    from: number,
+    to: number,
+    decode: (frame: Frame, from: number, to: number) => Item[],
+  ): Item[] {
     const segment = this.#holding(from);
     const next = this.#segments[this.#segments.indexOf(segment) + 1];
-    return segment.frames(from, next === undefined ? to : Math.min(to, next.first - 1));
-  }
-
-  /** Checks that updates follow each other from `from` on. */
-  #check(first: number | undefined, count: number, last: number | undefined, from: number): void {
-    if (first === from && last === from + count - 1) return;
-    throw corrupt(`${this.#holding(from).path} lacks position ${first === from ? from + count : from} of the log`);
+    const updates: Item[] = [];
+    for (const frame of segment.frames(from, next === undefined ? to : Math.min(to, next.first - 1))) {
+      for (const update of decode(frame, from, to)) updates.push(update);
+    }
+    // They must follow each other from `from` on.
+    const isWhole = updates[0]?.position === from && updates.at(-1)?.position === from + updates.length - 1;
+    if (isWhole) return updates;
+    const lacking = updates[0]?.position === from ? from + updates.length : from;
+    throw corrupt(`${segment.path} lacks position ${lacking} of the log`);
   }
 
   /** Returns the file that a position lies in, and keeps it open. */

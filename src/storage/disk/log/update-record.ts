@@ -6,7 +6,7 @@ import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt } from '../corrupt.ts';
 import { FRAME_HEADER, type Frame } from './frame.ts';
-import type { LocatedUpdate, LoggedUpdate, UpdateLocation } from './logged-update.ts';
+import type { LocatedUpdate, UpdateLocation } from './logged-update.ts';
 
 /** Code of a drop, after those of the six operations. */
 const DROP = OPERATIONS.length;
@@ -49,23 +49,10 @@ export function updatesOf(frame: Records, from = 0, to = Number.POSITIVE_INFINIT
   return updates;
 }
 
-/** Decodes the updates of a frame from position `from` to `to`, each with its location. */
-export function loggedUpdatesOf(frame: Frame, from = 0, to = Number.POSITIVE_INFINITY): LoggedUpdate[] {
-  const logged: LoggedUpdate[] = [];
-  each(frame, from, to, (position) => {
-    const start = reader.at;
-    const update = readUpdate(position);
-    const checksum = checksumOf(frame.payload, start, reader.at);
-    const location = { offset: frame.offset + FRAME_HEADER + start, length: reader.at - start, checksum };
-    logged.push({ update, location });
-  });
-  return logged;
-}
-
-/** Decodes the updates of a frame except for their values, most of which are replaced before anything reads them. */
-export function locatedUpdatesOf(frame: Frame, from: number, to: number): LocatedUpdate[] {
+/** Decodes the updates of a frame from position `from` to `to`, each with its location. `valued`: also their values. */
+export function locatedUpdatesOf(frame: Frame, from: number, to: number, valued = false): LocatedUpdate[] {
   const located: LocatedUpdate[] = [];
-  each(frame, from, to, (position) => located.push(readLocated(frame, position)));
+  each(frame, from, to, (position) => located.push(readLocated(frame, position, valued)));
   return located;
 }
 
@@ -110,16 +97,15 @@ function readUpdate(position: number): Update {
   return update;
 }
 
-function readLocated({ payload, offset }: Frame, position: number): LocatedUpdate {
+/** Most values are replaced by later ones before anything reads them: the index takes them encoded. */
+function readLocated({ payload, offset }: Frame, position: number, valued: boolean): LocatedUpdate {
   const start = reader.at;
   beginUpdate();
   const namespace = reader.text();
   const version = reader.number();
   const code = reader.number();
   const key = reader.textOrNull();
-  const valueStart = reader.at;
-  reader.skip();
-  const value = new EncodedValue(payload, valueStart, reader.at).asValue;
+  const value = valued ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
   const agent = reader.textOrNull();
   const expiresAt = reader.numberOrNull();
@@ -143,6 +129,12 @@ function readLocated({ payload, offset }: Frame, position: number): LocatedUpdat
     length: reader.at - start,
     checksum: checksumOf(payload, start, reader.at),
   };
+}
+
+function encodedValue(payload: Buffer): JsonValue {
+  const start = reader.at;
+  reader.skip();
+  return new EncodedValue(payload, start, reader.at).asValue;
 }
 
 function beginUpdate(): void {
