@@ -7,7 +7,7 @@ import type { IndexChange } from './index-change.ts';
 import { fromLog, isDamage, LogReadError, LostUpdates, ThreadNotStarted } from './index-errors.ts';
 import { IndexFiles } from './index-files.ts';
 import { misfitOf } from './index-fit.ts';
-import type { IndexHost } from './index-host.ts';
+import type { IndexHost, IndexTask } from './index-host.ts';
 import type { LevelStorage, OpenStorage } from './leveldb/level-storage.ts';
 import { PinnedStorage } from './leveldb/pinned-storage.ts';
 import { corrupt } from './leveldb/sealed.ts';
@@ -140,17 +140,13 @@ export class DiskIndex {
 
   /** Folds in everything up to a committed position. Rejects if {@link DiskIndex.connect} must be called again. */
   fold(through: number): Promise<void> {
-    return this.#call(async (names) => {
-      // An index that is ahead of what the disk has would look as if the log had lost updates.
-      await this.#options.log.sync();
-      await this.#host.fold(through, names);
-    });
+    return this.#run({ type: 'fold', through });
   }
 
   /** Makes everything before this position unreadable from the call on. Not beyond the checkpoint. */
   raiseSince(position: number): Promise<void> {
     this.table.raiseFloor(position);
-    return this.#call((names) => this.#host.raiseSince(position, names));
+    return this.#run({ type: 'since', position });
   }
 
   /**
@@ -159,7 +155,7 @@ export class DiskIndex {
    */
   trim(position: number, wholly: boolean): Promise<void> {
     this.table.raiseFloor(position);
-    return this.#call((names) => this.#host.trim(position, wholly, names));
+    return this.#run({ type: 'trim', position, wholly });
   }
 
   /** Pins the records of the index as they are now, for a long read. Returns `undefined` while the index is not open. */
@@ -186,13 +182,17 @@ export class DiskIndex {
     if (!this.#isBroken) await this.#files.leave().catch(() => undefined);
   }
 
-  async #call(task: (names: LogFileNames) => Promise<void>): Promise<void> {
+  async #run(task: IndexTask): Promise<void> {
     if (this.#closed) throw closed();
     if (this.#isBroken || this.#damage !== undefined) {
       throw new ContextCacheError('LOG_UNAVAILABLE', 'The index is being opened again. It recovers by itself.');
     }
     try {
-      await task(this.#options.log.names(this.table.checkpoint + 1));
+      const { log } = this.#options;
+      const names = log.names(this.table.checkpoint + 1);
+      // An index that is ahead of what the disk has would look as if the log had lost updates.
+      if (task.type === 'fold') await log.sync();
+      await this.#host.run(task, names);
     } catch (thrown) {
       const error = toError(thrown);
       this.#fail(error);

@@ -11,18 +11,17 @@ export interface IndexHost {
    * the first other call, which starts a new index if the stored one is missing, incomplete or of another format.
    */
   open(): Promise<LevelStorage>;
-  /** Folds in everything up to a position that is committed. `names` are the files of the log that hold it. */
-  fold(through: number, names: LogFileNames): Promise<void>;
-  /** Stores that positions before this one cannot be read any more. */
-  raiseSince(position: number, names: LogFileNames): Promise<void>;
-  /** Removes the past before a position; `wholly` returns its space to the disk now. */
-  trim(position: number, wholly: boolean, names: LogFileNames): Promise<void>;
+  /** Runs a task. `names` are the files of the log that hold what it reads. */
+  run(task: IndexTask, names: LogFileNames): Promise<void>;
   /** Ends after the batch that is being written, and closes the storage in all threads. Never rejects. */
   close(): Promise<void>;
 }
 
-/** One call of an {@link IndexHost}, as data. */
+/** A task of an {@link IndexHost}. */
 export type IndexTask =
+  /** Folds in everything up to a position that is committed. */
   | { readonly type: 'fold'; readonly through: number }
+  /** Stores that positions before this one cannot be read any more. */
   | { readonly type: 'since'; readonly position: number }
+  /** Removes the past before a position; `wholly` returns its space to the disk now. */
   | { readonly type: 'trim'; readonly position: number; readonly wholly: boolean };

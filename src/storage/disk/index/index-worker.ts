@@ -2,9 +2,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../../../core/clock.ts';
 import { toError } from '../../../core/errors.ts';
 import { nodeFiles } from '../files.ts';
+import { isDamage } from './index-errors.ts';
 import { openLevel } from './leveldb/level-storage.ts';
 import { LocalHost } from './local-host.ts';
-import { describe, type FromWorker, type ToWorker, type WorkerSettings } from './worker-messages.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './worker-messages.ts';
 
 /** The thread that writes the index. Started by {@link WorkerHost}. */
 
@@ -15,15 +16,9 @@ const post = (message: FromWorker) => port.postMessage(message);
 /** Settles the batch that the main thread is taking. */
 let taking: { resolve(): void; reject(error: Error): void } | undefined;
 
-const { path, log, location, keepsValues } = workerData as WorkerSettings;
 const host = new LocalHost({
-  files: nodeFiles,
-  path,
-  log,
-  location,
-  openStorage: openLevel,
-  keepsValues,
-  clock: systemClock,
+  ...(workerData as WorkerSettings),
+  ...{ files: nodeFiles, openStorage: openLevel, clock: systemClock },
   take: (change) => {
     post({ type: 'written', change });
     return new Promise((resolve, reject) => {
@@ -49,7 +44,8 @@ async function run({ id, task, names }: Extract<ToWorker, { type: 'run' }>): Pro
     await host.run(task, names);
     post({ type: 'done', id });
   } catch (error) {
-    post({ type: 'failed', id, error: describe(toError(error)) });
+    const { message, stack } = toError(error);
+    post({ type: 'failed', id, error: Object.assign(new Error(message), { stack }), isDamage: isDamage(error) });
   }
 }
 

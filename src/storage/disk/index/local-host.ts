@@ -40,18 +40,6 @@ export class LocalHost implements IndexHost {
     return this.#storage;
   }
 
-  fold(through: number, names: LogFileNames): Promise<void> {
-    return this.run({ type: 'fold', through }, names);
-  }
-
-  raiseSince(position: number, names: LogFileNames): Promise<void> {
-    return this.run({ type: 'since', position }, names);
-  }
-
-  trim(position: number, wholly: boolean, names: LogFileNames): Promise<void> {
-    return this.run({ type: 'trim', position, wholly }, names);
-  }
-
   run(task: IndexTask, names: LogFileNames): Promise<void> {
     const done = this.#run(task, names);
     this.#running = Promise.allSettled([this.#running, done]);

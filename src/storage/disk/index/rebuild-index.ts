@@ -29,7 +29,7 @@ export async function rebuildIndex(files: Files, path: string, whole: WholeLog, 
   const host = new LocalHost({ files, path, log, location, openStorage: openLevel, keepsValues, clock, take });
   try {
     await host.open();
-    await host.fold(position, names);
+    await host.run({ type: 'fold', through: position }, names);
   } finally {
     await host.close();
   }

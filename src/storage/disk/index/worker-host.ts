@@ -70,17 +70,22 @@ export class WorkerHost implements IndexHost {
     return this.#storage;
   }
 
-  fold(through: number, names: LogFileNames): Promise<void> {
-    const isLittle = through - this.#options.checkpoint() <= FEW_UPDATES;
-    return this.#run({ type: 'fold', through }, names, isLittle);
-  }
-
-  raiseSince(position: number, names: LogFileNames): Promise<void> {
-    return this.#run({ type: 'since', position }, names, true);
-  }
-
-  trim(position: number, wholly: boolean, names: LogFileNames): Promise<void> {
-    return this.#run({ type: 'trim', position, wholly }, names, false);
+  /** Chooses the thread, and starts the task in it before the next one is chosen for. */
+  async run(task: IndexTask, names: LogFileNames): Promise<void> {
+    const isLittle =
+      task.type === 'since' ||
+      (task.type === 'fold' && task.through - this.#options.checkpoint() <= FEW_UPDATES);
+    const started = this.#turn.then(async () => {
+      if (isLittle && this.#worker === undefined) {
+        this.#local ??= await this.#openLocal();
+        return { done: this.#local.run(task, names) };
+      }
+      await this.#leaveLocal();
+      return { done: this.#call(task, names) };
+    });
+    this.#turn = started.catch(() => undefined);
+    const { done } = await started;
+    await done;
   }
 
   async close(): Promise<void> {
@@ -94,21 +99,6 @@ export class WorkerHost implements IndexHost {
     await this.#ended;
     await this.#storage?.close().catch(() => undefined);
     this.#storage = undefined;
-  }
-
-  /** Chooses the thread, and starts the task in it before the next one is chosen for. */
-  async #run(task: IndexTask, names: LogFileNames, isLittle: boolean): Promise<void> {
-    const started = this.#turn.then(async () => {
-      if (isLittle && this.#worker === undefined) {
-        this.#local ??= await this.#openLocal();
-        return { done: this.#local.run(task, names) };
-      }
-      await this.#leaveLocal();
-      return { done: this.#call(task, names) };
-    });
-    this.#turn = started.catch(() => undefined);
-    const { done } = await started;
-    await done;
   }
 
   async #openLocal(): Promise<LocalHost> {
@@ -192,12 +182,7 @@ export class WorkerHost implements IndexHost {
     this.#calls.delete(message.id);
     if (this.#calls.size === 0) this.#worker?.unref();
     if (message.type === 'done') call?.resolve();
-    else {
-      const { message: text, stack, isDamage } = message.error;
-      const error = isDamage ? new DamagedIndex(text) : new Error(text);
-      if (stack !== undefined) error.stack = stack;
-      call?.reject(error);
-    }
+    else call?.reject(message.isDamage ? new DamagedIndex(message.error.message, { cause: message.error }) : message.error);
   }
 
   #post(message: ToWorker): void {
