@@ -4,37 +4,42 @@ import type { FollowerCheckpoint, LogFollower, UpdateBatch } from '../../update-
 import type { LogReader } from './log-reader.ts';
 import type { Notes } from './notes.ts';
 
-/** The part of a log on disk that a follower uses. */
+/** The part of a log on disk that its followers use. */
 export interface FollowedLog {
-  /** Reads what is no longer in memory; belongs to this follower. */
-  readonly reader: LogReader;
+  readonly notes: Notes;
   head(): number;
   committed(): number;
   assertOpen(): void;
+  /** Returns a reader of what is no longer in memory, for one follower. */
+  reader(): LogReader;
   /** Resolves with at most `limit` committed updates from a position that is committed. */
   slice(from: number, limit: number, reader: LogReader): Promise<readonly Update[]>;
-  /** Stores a checkpoint with the next write. */
-  save(name: string, checkpoint: number): void;
-  /** Unregisters the follower and discards its checkpoint. */
-  remove(name: string): Promise<void>;
+  /** Writes changed checkpoints with the next group. */
+  writeCheckpoints(): void;
+  /** Makes a change of the notes and writes it. */
+  writeNotes(change: () => void): Promise<void>;
 }
 
 /** A follower of a log on disk. Receives every update. */
-export class DiskFollower implements LogFollower {
+class DiskFollower implements LogFollower {
   readonly name: string;
   readonly tooLate: boolean;
   readonly #log: FollowedLog;
+  readonly #reader: LogReader;
+  readonly #remove: () => Promise<void>;
   #checkpoint: number;
 
-  /**
-   * `start`: the checkpoint, or the position after which it asks to start. `begin`: the log has released everything up
-   * to here.
-   */
-  constructor(name: string, start: number, begin: number, log: FollowedLog) {
+  /** `start`: the position after which it asks to start, if it has no checkpoint. */
+  constructor(name: string, start: number, log: FollowedLog, remove: () => Promise<void>) {
+    // The log has released everything up to `begin`.
+    const { begin, checkpoints } = log.notes;
+    const from = checkpoints.get(name) ?? start;
     this.name = name;
-    this.tooLate = start < begin;
-    this.#checkpoint = Math.max(start, begin);
+    this.tooLate = from < begin;
+    this.#checkpoint = Math.max(from, begin);
     this.#log = log;
+    this.#reader = log.reader();
+    this.#remove = remove;
   }
 
   get checkpoint(): number {
@@ -45,67 +50,48 @@ export class DiskFollower implements LogFollower {
     this.#log.assertOpen();
     assertLimit(limit);
     if (this.#checkpoint >= this.#log.committed()) return undefined;
-    const updates = await this.#log.slice(this.#checkpoint + 1, limit, this.#log.reader);
+    const updates = await this.#log.slice(this.#checkpoint + 1, limit, this.#reader);
     return { updates, through: updates.at(-1)?.position ?? this.#checkpoint, skipped: 0 };
   }
 
   async save(position: number): Promise<void> {
     this.#log.assertOpen();
     assertReached(this.name, position, this.#log.head());
-    if (position <= this.#checkpoint) return;
-    this.#checkpoint = position;
-    this.#log.save(this.name, position);
+    this.advance(position);
   }
 
   /** Does nothing: updates are not coalesced here, so it does not matter what the destination has seen. */
   expose(): void {}
 
   remove(): Promise<void> {
-    return this.#log.remove(this.name);
+    return this.#remove();
   }
 
-  /** Called by the log, which was empty until now. */
-  beginAfter(position: number): void {
+  /** Moves the checkpoint, unless it is there already, and stores it with the next write. */
+  advance(position: number): void {
     if (position <= this.#checkpoint) return;
     this.#checkpoint = position;
-    this.#log.save(this.name, position);
+    this.#log.notes.setCheckpoint(this.name, position);
+    this.#log.writeCheckpoints();
   }
-}
-
-/** The part of a log on disk that its followers use. */
-export interface FollowersLog extends Pick<FollowedLog, 'head' | 'committed' | 'assertOpen' | 'slice'> {
-  readonly notes: Notes;
-  reader(): LogReader;
-  /** Writes changed checkpoints with the next group. */
-  writeCheckpoints(): void;
-  /** Makes a change of the notes and writes it. */
-  writeNotes(change: () => void): Promise<void>;
 }
 
 /** The followers of a log on disk, and the checkpoints of those that are not running. */
 export class DiskFollowers {
-  readonly #log: FollowersLog;
+  readonly #log: FollowedLog;
   readonly #running = new Map<string, DiskFollower>();
 
-  constructor(log: FollowersLog) {
+  constructor(log: FollowedLog) {
     this.#log = log;
   }
 
   /** See `UpdateLog.follower`. */
-  follower(name: string, start: number): DiskFollower {
+  follower(name: string, start: number): LogFollower {
     const known = this.#running.get(name);
     if (known !== undefined) return known;
-    const { notes, head, committed, assertOpen, reader, slice, writeCheckpoints } = this.#log;
-    const follower = new DiskFollower(name, notes.checkpoints.get(name) ?? start, notes.begin, {
-      ...{ reader: reader(), head, committed, assertOpen, slice },
-      save: (own, checkpoint) => {
-        notes.setCheckpoint(own, checkpoint);
-        writeCheckpoints();
-      },
-      remove: (own) => {
-        this.#running.delete(own);
-        return this.#discard(own);
-      },
+    const follower = new DiskFollower(name, start, this.#log, () => {
+      this.#running.delete(name);
+      return this.#discard(name);
     });
     this.#running.set(name, follower);
     return follower;
@@ -140,7 +126,7 @@ export class DiskFollowers {
 
   /** Called by the log, which was empty until now. */
   beginAfter(position: number): void {
-    for (const follower of this.#running.values()) follower.beginAfter(position);
+    for (const follower of this.#running.values()) follower.advance(position);
   }
 
   #discard(name: string): Promise<void> {
