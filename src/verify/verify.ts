@@ -5,7 +5,6 @@ import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
-import type { FileHolds } from '../storage/disk/file-holds.ts';
 import type { DiskIndex } from '../storage/disk/index/disk-index.ts';
 import type { DiskLog } from '../storage/disk/log/disk-log.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -47,7 +46,6 @@ export interface VerifiedStorage {
 
 interface VerifiedDirectory {
   readonly log: DiskLog;
-  readonly holds: FileHolds;
   readonly index: DiskIndex;
 }
 
@@ -95,27 +93,28 @@ export class Verifier {
   }
 
   /** Verifies what is on disk up to the committed position, and compares memory with it. */
-  async #verifyDirectory({ log, index, holds }: VerifiedDirectory, findings: Findings): Promise<StoredVerdict> {
+  async #verifyDirectory({ log, index }: VerifiedDirectory, findings: Findings): Promise<StoredVerdict> {
     const { verifyStored } = await import('./disk/verify-stored.ts');
     const { registry, primary } = this.#parts;
     const keepsValues = primary === undefined;
     const through = await this.#settled(findings.signal);
     // Retention waits before it removes the base file and the files of the log that are about to be read.
-    const release = holds.hold();
-    const pinned = index.pin();
-    try {
-      return await verifyStored(
-        {
-          ...{ files: log.files, dataDir: log.dataDir, path: log.path, names: log.names(), log: log.id },
-          ...{ through, keepsValues, index: pinned },
-          onFold: (fold, position) => new ResidentCheck({ registry, log, keepsValues }, fold, position, findings).run(),
-        },
-        findings,
-      );
-    } finally {
-      await pinned?.close();
-      release();
-    }
+    return log.holds.during(async () => {
+      const pinned = index.pin();
+      try {
+        return await verifyStored(
+          {
+            ...{ files: log.files, dataDir: log.dataDir, path: log.path, names: log.names(), log: log.id },
+            ...{ through, keepsValues, index: pinned },
+            onFold: (fold, position) =>
+              new ResidentCheck({ registry, log, keepsValues }, fold, position, findings).run(),
+          },
+          findings,
+        );
+      } finally {
+        await pinned?.close();
+      }
+    });
   }
 
   async #compare(against: NonNullable<VerifyOptions['against']>, findings: Findings): Promise<void> {

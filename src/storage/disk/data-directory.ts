@@ -10,7 +10,6 @@ import type { StateSource } from '../state-source.ts';
 import { readBase, writeBase } from './base/base-file.ts';
 import { DurablePast } from './durable-past.ts';
 import { DurableRetained } from './durable-retained.ts';
-import { FileHolds } from './file-holds.ts';
 import { DiskIndex, type IndexEvent } from './index/disk-index.ts';
 import { IndexSink } from './index/index-sink.ts';
 import { type OpenStorage, openLevel } from './index/leveldb/level-storage.ts';
@@ -45,8 +44,6 @@ export interface OpenedIndex {
 /** A data directory: the log, the base, and the index that is derived from both. */
 export class DataDirectory {
   readonly log: DiskLog;
-  /** The readers of its files. */
-  readonly holds = new FileHolds();
   readonly #options: DataDirectoryOptions;
   #index: DiskIndex | undefined;
 
@@ -126,7 +123,7 @@ export class DataDirectory {
 
   /** Log and past, for retention. */
   retained(past: DurablePast): DurableRetained {
-    return new DurableRetained(this.log, this.index, past, this.#options.clock, this.holds);
+    return new DurableRetained(this.log, this.index, past, this.#options.clock);
   }
 
   /** Commits what was appended and releases the directory. */

@@ -5,7 +5,6 @@ import { TimeSlice } from '../../core/time-slice.ts';
 import type { Holder, Retained, RetentionBounds } from '../retained.ts';
 import { writeBase } from './base/base-file.ts';
 import type { DurablePast } from './durable-past.ts';
-import { FileHolds } from './file-holds.ts';
 import type { DiskIndex } from './index/disk-index.ts';
 import type { StateTable } from './index/state/state-table.ts';
 import type { DiskLog } from './log/disk-log.ts';
@@ -23,21 +22,13 @@ export class DurableRetained implements Retained {
   readonly #table: StateTable;
   readonly #past: DurablePast;
   readonly #clock: Clock;
-  readonly #holds: FileHolds;
 
-  constructor(
-    log: DiskLog,
-    index: DiskIndex,
-    past: DurablePast,
-    clock: Clock = systemClock,
-    holds: FileHolds = new FileHolds(),
-  ) {
+  constructor(log: DiskLog, index: DiskIndex, past: DurablePast, clock: Clock = systemClock) {
     this.#log = log;
     this.#index = index;
     this.#table = index.table;
     this.#past = past;
     this.#clock = clock;
-    this.#holds = holds;
   }
 
   get begin(): number {
@@ -101,7 +92,7 @@ export class DurableRetained implements Retained {
     await log.sync();
     const namespaces = this.#namespaces(position, generation, signal);
     await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
-    await this.#holds.free(signal);
+    await log.holds.free(signal);
     await log.release(position, wholly);
   }
 

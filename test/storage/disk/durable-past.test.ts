@@ -45,6 +45,7 @@ for (const isHeld of [true, false]) {
     expect(() => past.positionAt(0)).toThrow(isClosed);
     expect(() => log.recent(1, 3)).toThrow(isClosed);
     expect(() => log.checksumAt(1)).toThrow(isClosed);
+    expect(() => log.names()).toThrow(isClosed);
   });
 }
 

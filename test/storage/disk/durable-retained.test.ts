@@ -1,10 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { systemClock } from '../../../src/core/clock.ts';
 import { DurablePast } from '../../../src/storage/disk/durable-past.ts';
 import { DurableRetained } from '../../../src/storage/disk/durable-retained.ts';
-import { FileHolds } from '../../../src/storage/disk/file-holds.ts';
 import { openIndex } from '../../support/index.ts';
 import { someSets } from '../../support/log.ts';
 
@@ -51,24 +49,24 @@ describe('retention without a readable index', () => {
 
 describe('retention while the files are read', () => {
   it('removes them once the last reader has ended, and nothing if it is cancelled before', async () => {
-    const { log, index, table, close, take } = await openIndex();
-    const holds = new FileHolds();
-    const retained = new DurableRetained(log, index, new DurablePast(table, log), systemClock, holds);
-    await take(someSets(20));
-    const [first, second] = [holds.hold(), holds.hold()];
+    const { log, retained, close } = await open();
+    const ends: (() => void)[] = [];
+    const [first, second] = [1, 2].map(() =>
+      log.holds.during(() => new Promise<void>((resolve) => ends.push(resolve))),
+    );
     const released = vi.spyOn(log, 'release');
     const cancelled = new AbortController();
     const trimmed = retained.trim(10, true, cancelled.signal);
     await vi.waitFor(() => expect(readdirSync(join(log.path, 'base'))).toHaveLength(1));
-    first();
-    first();
+    ends[0]?.();
+    await first;
     cancelled.abort(new Error('enough'));
     await expect(trimmed).rejects.toThrow('enough');
     expect(released).not.toHaveBeenCalled();
     expect(log.names().base).toBe(0);
     const again = retained.trim(10, true, never);
-    second();
-    await again;
+    ends[1]?.();
+    await Promise.all([second, again]);
     expect(released).toHaveBeenCalledTimes(1);
     expect(log.names().base).toBe(10);
     await close();

@@ -1,14 +1,11 @@
 import { join } from 'node:path';
 import type { NamespaceState } from '../../../core/namespace-state.ts';
 import type { Update } from '../../../core/update.ts';
-import { closed } from '../../log-errors.ts';
 import type { NamespaceSummary } from '../../state-source.ts';
-import type { LogStatus } from '../../update-log.ts';
 import { readBaseSync } from '../base/base-file.ts';
 import type { Files } from '../files.ts';
 import type { LogFileNames } from '../log/file-log.ts';
 import type { BaseNamespace } from '../log/logged-update.ts';
-import type { IndexTruth } from './index-truth.ts';
 import { TruthFold } from './truth-fold.ts';
 
 /** The part of a log on disk that {@link LogTruth} reads. */
@@ -16,7 +13,7 @@ export interface TruthfulLog {
   readonly id: string;
   /** Folder that holds the log and the base. */
   readonly path: string;
-  readonly status: LogStatus;
+  /** @throws {ContextCacheError} `CLOSED` once the log is closed. */
   names(): LogFileNames;
   /** Returns the updates between two positions, both inclusive. */
   recent(from: number, to: number): Update[];
@@ -29,8 +26,11 @@ const FOLDS = 2;
 /** Estimated bytes of state that are kept for each of them. */
 const FOLD_BYTES = 32 * 1024 * 1024;
 
-/** Reads the base and the log from their start, and keeps what it has read last. */
-export class LogTruth implements IndexTruth {
+/**
+ * The base and the log, from which everything is read that the index cannot answer: it is missing, being reopened, or
+ * damaged. Slow: reads both from their start, and keeps what it has read last. Positions are those from the base on.
+ */
+export class LogTruth {
   readonly #files: Files;
   readonly #log: TruthfulLog;
   readonly #foldBytes: number;
@@ -45,36 +45,39 @@ export class LogTruth implements IndexTruth {
     this.#foldBytes = foldBytes;
   }
 
+  /** Iterates over the namespaces at a position. */
   names(position: number): Iterable<string> {
     return this.#fold(position).names;
   }
 
+  /** Returns the metadata of a namespace at a position; `undefined` if it does not exist. */
   summaryAt(namespace: string, position: number): NamespaceSummary | undefined {
     return this.#fold(position).summary(namespace);
   }
 
+  /** Returns a namespace at a position, in a state that the caller owns; `undefined` if it does not exist. */
   stateAt(namespace: string, position: number): NamespaceState | undefined {
     return this.#fold(position).state(namespace);
   }
 
+  /** Returns the same for a reader that neither keeps nor changes it. */
   sharedAt(namespace: string, position: number): NamespaceState | undefined {
     return this.#fold(position).shared(namespace);
   }
 
+  /** Returns the position of a namespace's last update up to a position; 0 if it has none. */
   lastChange(namespace: string, position: number): number {
-    let last = 0;
-    for (const { name, position: at } of this.#base(this.#log.names().base)) if (name === namespace) last = at;
-    for (const update of this.#updates(position)) if (update.namespace === namespace) last = update.position;
-    return last;
+    return this.#fold(position).lastChange(namespace);
   }
 
+  /** Releases what has not been read since the last call. */
   release(): void {
     if (!this.#isUsed) this.#folds.clear();
     this.#isUsed = false;
   }
 
   #fold(position: number): TruthFold {
-    if (this.#log.status === 'closed') throw closed();
+    // Also refuses to read what is kept of a log that was closed.
     const { base } = this.#log.names();
     const key = `${base} ${position}`;
     const source = { base: () => this.#base(base), updates: () => this.#updates(position) };

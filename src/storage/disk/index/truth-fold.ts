@@ -22,8 +22,8 @@ export class TruthFold {
   readonly #source: FoldSource;
   readonly #budget: number;
   readonly #summaries = new Map<string, NamespaceSummary | undefined>();
-  /** The namespaces that exist; `undefined` before the first pass. */
-  #names: Set<string> | undefined;
+  /** The namespaces that exist, and the last changes of these and others; `undefined` before the first pass. */
+  #known: Known | undefined;
   /** The states of the last pass. */
   #states = new Map<string, NamespaceState>();
 
@@ -33,8 +33,12 @@ export class TruthFold {
   }
 
   get names(): Iterable<string> {
-    if (this.#names === undefined) this.#pass(undefined);
-    return this.#names ?? [];
+    return this.#everything().names;
+  }
+
+  /** Returns the position of the namespace's last update, which may have dropped it; 0 if it has none. */
+  lastChange(namespace: string): number {
+    return this.#everything().lastChanges.get(namespace) ?? 0;
   }
 
   summary(namespace: string): NamespaceSummary | undefined {
@@ -56,7 +60,12 @@ export class TruthFold {
   }
 
   #mayExist(namespace: string): boolean {
-    return this.#names === undefined || this.#names.has(namespace);
+    return this.#known === undefined || this.#known.names.has(namespace);
+  }
+
+  #everything(): Known {
+    if (this.#known === undefined) this.#pass(undefined);
+    return this.#known as Known;
   }
 
   /** Goes through base and log once. Returns the state of the wanted namespace. */
@@ -65,7 +74,7 @@ export class TruthFold {
     const pass = new Pass(wanted, this.#orderFrom(wanted), this.#budget);
     for (const namespace of this.#source.base()) pass.takeBase(namespace);
     for (const update of this.#source.updates()) pass.take(update);
-    this.#names = pass.names;
+    this.#known = { names: pass.names, lastChanges: pass.lastChanges };
     for (const [name, state] of pass.states) {
       if (!this.#summaries.has(name)) this.#summaries.set(name, summaryOf(state));
     }
@@ -77,15 +86,20 @@ export class TruthFold {
   /** Returns the names that are known, in the order in which they are likely to be read next. */
   #orderFrom(wanted: string | undefined): string[] {
     if (wanted === undefined) return [];
-    const names = [...(this.#names ?? [])];
+    const names = [...(this.#known?.names ?? [])];
     const index = names.indexOf(wanted);
     return index === -1 ? [wanted] : [...names.slice(index), ...names.slice(0, index)];
   }
 }
 
+/** What one pass finds out about all namespaces. */
+type Known = Pick<Pass, 'names' | 'lastChanges'>;
+
 /** One pass through base and log. */
 class Pass {
   readonly names = new Set<string>();
+  /** Positions of the last updates, also of namespaces that were dropped. */
+  readonly lastChanges = new Map<string, number>();
   readonly states = new Map<string, NamespaceState>();
   /** Estimated bytes of the states. */
   bytes = 0;
@@ -108,6 +122,7 @@ class Pass {
   takeBase(namespace: BaseNamespace): void {
     const { name } = namespace;
     this.names.add(name);
+    this.lastChanges.set(name, namespace.position);
     if (!this.#isFolded(name)) return;
     const state = filled(namespace);
     this.states.set(name, state);
@@ -115,7 +130,8 @@ class Pass {
   }
 
   take(update: Update): void {
-    const { namespace, drop } = update;
+    const { namespace, drop, position } = update;
+    this.lastChanges.set(namespace, position);
     if (drop) this.names.delete(namespace);
     else this.names.add(namespace);
     if (!this.#isFolded(namespace)) return;

@@ -6,6 +6,7 @@ import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavaila
 import { type ErrorHandler, LogSignals, throwOutside } from '../../log-signals.ts';
 import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../../update-log.ts';
 import { type RingCapacity, UpdateRing } from '../../update-ring.ts';
+import { FileHolds } from '../file-holds.ts';
 import { type Files, nodeFiles } from '../files.ts';
 import type { CommitGroup } from './commit-group.ts';
 import { DiskFollowers } from './disk-follower.ts';
@@ -69,6 +70,8 @@ export class DiskLog implements UpdateLog {
   readonly dataDir: string;
   /** Topics, backup settings and the like. */
   readonly configStore: ConfigStore;
+  /** The readers of its files. */
+  readonly holds = new FileHolds();
   readonly #opened: OpenedLog;
   readonly #notes: Notes;
   readonly #maxPendingBytes: number;
@@ -350,16 +353,13 @@ export class DiskLog implements UpdateLog {
       while (this.#tail.overfull) this.#tail.drop();
     }
     this.#committed = group.last;
-    this.#forgetDelivered();
+    const end = group.last - this.#kept;
+    if (this.#tail.first <= end) {
+      const delivered = Math.min(end, this.#followers.slowest);
+      while (this.#tail.first <= delivered) this.#tail.drop();
+    }
     group.commit();
     this.#signals.commit.emit(group.updates);
-  }
-
-  #forgetDelivered(): void {
-    let end = this.#committed - this.#kept;
-    if (this.#tail.first > end) return;
-    end = Math.min(end, this.#followers.slowest);
-    while (this.#tail.first <= end) this.#tail.drop();
   }
 
   #changeStatus(status: LogStatus, cause?: Error): void {

@@ -6,20 +6,21 @@ import { NamespaceState } from '../../../../src/core/namespace-state.ts';
 import type { Update } from '../../../../src/core/update.ts';
 import { nodeFiles } from '../../../../src/storage/disk/files.ts';
 import { LogTruth } from '../../../../src/storage/disk/index/log-truth.ts';
+import { closed } from '../../../../src/storage/log-errors.ts';
 import { summaryOf } from '../../../../src/storage/state-source.ts';
-import type { LogStatus } from '../../../../src/storage/update-log.ts';
 import { aStep, Cache, NAMESPACES } from '../../../support/log.ts';
 import { fcOptions } from '../../../support/property.ts';
 
 /** Base and log of these updates, and the number of times that the log was read from its start. */
 function truthOf(updates: readonly Update[], foldBytes?: number) {
-  const reads: { count: number; status: LogStatus } = { count: 0, status: 'ready' };
+  const reads = { count: 0, isClosed: false };
   const truth = new LogTruth(
     nodeFiles,
     {
-      ...{ id: 'log', path: '/none', names: () => ({ base: 0, firsts: [1] }) },
-      get status() {
-        return reads.status;
+      ...{ id: 'log', path: '/none' },
+      names: () => {
+        if (reads.isClosed) throw closed();
+        return { base: 0, firsts: [1] };
       },
       recent: (from, to) => {
         if (from === 1) reads.count += 1;
@@ -50,8 +51,10 @@ describe('base and log, from which is read what the index cannot answer', () => 
       expect(truth.summaryAt(name, updates.length)?.count).toBe(20);
       expect(truth.sharedAt(name, updates.length)?.entries.get('k3')?.value).toBe('v');
       expect(truth.stateAt(name, updates.length)?.entries.size).toBe(20);
+      expect(truth.lastChange(name, updates.length)).toBe(updates.findLast((each) => each.namespace === name)?.position);
     }
     expect(truth.summaryAt('none', updates.length)).toBeUndefined();
+    expect(truth.lastChange('none', updates.length)).toBe(0);
     expect(reads.count).toBe(1);
   });
 
@@ -116,8 +119,8 @@ describe('base and log, from which is read what the index cannot answer', () => 
   it('are not read any more once the log is closed, also what is kept of them', () => {
     const { truth, reads } = truthOf(manyNamespaces(3));
     expect(truth.summaryAt('n0', 60)?.version).toBe(20);
-    reads.status = 'closed';
-    for (const read of ['summaryAt', 'stateAt', 'sharedAt'] as const) {
+    reads.isClosed = true;
+    for (const read of ['summaryAt', 'stateAt', 'sharedAt', 'lastChange'] as const) {
       expect(() => truth[read]('n0', 60)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
     }
   });

@@ -7,9 +7,9 @@ import type { NamespaceSummary, StateSource } from '../../../state-source.ts';
 import type { UpdateReader } from '../../log/logged-update.ts';
 import type { IndexChange } from '../index-change.ts';
 import { isDamage, LogReadError } from '../index-errors.ts';
-import type { IndexTruth } from '../index-truth.ts';
 import type { LevelStorage, StorageSnapshot } from '../leveldb/level-storage.ts';
 import { corrupt } from '../leveldb/sealed.ts';
+import type { LogTruth } from '../log-truth.ts';
 import { PastTable } from '../past/past-table.ts';
 import type { Progress } from '../records/progress.ts';
 import { decodePage, type Page, pageKey } from '../records/state-records.ts';
@@ -22,7 +22,7 @@ export interface StateTableOptions {
   /** The table before an index was read: empty, and as far as the base. */
   readonly progress: Progress;
   readonly updates: UpdateReader;
-  readonly truth: IndexTruth;
+  readonly truth: LogTruth;
   /** Called when a record of the index cannot be read, with the reason. The caller then reads base and log. */
   readonly onDamage: (cause: Error) => void;
 }
@@ -37,7 +37,7 @@ export class StateTable implements StateSource {
   readonly past: PastTable;
   readonly nameTable = new NameTable();
   /** Base and log. */
-  readonly truth: IndexTruth;
+  readonly truth: LogTruth;
   readonly #onDamage: (cause: Error) => void;
   #progress: Progress;
   #summaries = new StateColumns(this.nameTable);
@@ -119,7 +119,7 @@ export class StateTable implements StateSource {
   /**
    * Returns an entry as of the checkpoint, expired or not.
    *
-   * @throws {ContextCacheError} as {@link IndexTruth} does if the index cannot be read.
+   * @throws {ContextCacheError} as {@link LogTruth} does if the index cannot be read.
    */
   get(namespace: string, key: string): EntryRecord | undefined {
     return this.readOr(
