@@ -71,7 +71,7 @@ export class TruthFold {
   /** Goes through base and log once. Returns the state of the wanted namespace. */
   #pass(wanted: string | undefined): NamespaceState | undefined {
     this.#states.clear();
-    const pass = new Pass(wanted, this.#orderFrom(wanted), this.#budget);
+    const pass = new Pass(this.#orderFrom(wanted), this.#budget);
     for (const namespace of this.#source.base()) pass.takeBase(namespace);
     for (const update of this.#source.updates()) pass.take(update);
     this.#known = { names: pass.names, lastChanges: pass.lastChanges };
@@ -105,24 +105,24 @@ class Pass {
   bytes = 0;
   readonly #wanted: string | undefined;
   readonly #budget: number;
-  /** The first namespaces are folded; how many becomes less as they grow. */
+  /** The namespaces that are folded. The last ones are left out as the others grow. */
   readonly #order: string[];
-  readonly #ranks: Map<string, number>;
-  #most = Number.POSITIVE_INFINITY;
-  /** Namespaces whose updates do not follow each other. */
-  readonly #broken = new Set<string>();
+  readonly #folded: Set<string>;
+  /** `true` once one was left out: no other one takes its place. */
+  #isFull = false;
 
-  constructor(wanted: string | undefined, order: string[], budget: number) {
-    this.#wanted = wanted;
+  /** `order`: the namespaces to be folded before others, the wanted one first. */
+  constructor(order: string[], budget: number) {
+    this.#wanted = order[0];
     this.#budget = budget;
     this.#order = order;
-    this.#ranks = new Map(order.map((name, rank) => [name, rank]));
+    this.#folded = new Set(order);
   }
 
   takeBase(namespace: BaseNamespace): void {
-    const { name } = namespace;
+    const { name, position } = namespace;
     this.names.add(name);
-    this.lastChanges.set(name, namespace.position);
+    this.lastChanges.set(name, position);
     if (!this.#isFolded(name)) return;
     const state = filled(namespace);
     this.states.set(name, state);
@@ -141,9 +141,8 @@ class Pass {
     try {
       apply(state, update);
     } catch (error) {
-      // Concerns the readers of this namespace alone.
+      // Its updates do not follow each other, which concerns the readers of this namespace alone.
       if (namespace === this.#wanted) throw error;
-      this.#broken.add(namespace);
       this.#leave(namespace);
       return;
     }
@@ -153,29 +152,25 @@ class Pass {
   }
 
   #isFolded(name: string): boolean {
-    let rank = this.#ranks.get(name);
-    if (rank === undefined) {
-      rank = this.#order.length;
-      this.#order.push(name);
-      this.#ranks.set(name, rank);
-    }
-    return rank < this.#most && !this.#broken.has(name);
+    if (this.#folded.has(name)) return true;
+    if (this.#isFull) return false;
+    this.#order.push(name);
+    this.#folded.add(name);
+    return true;
   }
 
   /** Leaves out the last namespaces until the others fit. The first one, which is wanted, stays in any case. */
   #grow(bytes: number): void {
     this.bytes += bytes;
-    while (this.bytes > this.#budget && this.#most > 1) {
-      this.#most = Math.min(this.#most, this.#order.length) - 1;
-      if (this.#most === 0) this.#most = 1;
-      else this.#leave(this.#order[this.#most] as string);
-    }
+    while (this.bytes > this.#budget && this.#order.length > 1) this.#leave(this.#order.pop() as string);
   }
 
   #leave(name: string): void {
     const state = this.states.get(name);
     if (state !== undefined) this.bytes -= sizeOf(state);
     this.states.delete(name);
+    this.#folded.delete(name);
+    this.#isFull = true;
   }
 }
 

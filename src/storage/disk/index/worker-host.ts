@@ -73,8 +73,7 @@ export class WorkerHost implements IndexHost {
   /** Chooses the thread, and starts the task in it before the next one is chosen for. */
   async run(task: IndexTask, names: LogFileNames): Promise<void> {
     const isLittle =
-      task.type === 'since' ||
-      (task.type === 'fold' && task.through - this.#options.checkpoint() <= FEW_UPDATES);
+      task.type === 'since' || (task.type === 'fold' && task.through - this.#options.checkpoint() <= FEW_UPDATES);
     const started = this.#turn.then(async () => {
       if (isLittle && this.#worker === undefined) {
         this.#local ??= await this.#openLocal();
@@ -182,7 +181,10 @@ export class WorkerHost implements IndexHost {
     this.#calls.delete(message.id);
     if (this.#calls.size === 0) this.#worker?.unref();
     if (message.type === 'done') call?.resolve();
-    else call?.reject(message.isDamage ? new DamagedIndex(message.error.message, { cause: message.error }) : message.error);
+    else
+      call?.reject(
+        message.isDamage ? new DamagedIndex(message.error.message, { cause: message.error }) : message.error,
+      );
   }
 
   #post(message: ToWorker): void {

@@ -37,23 +37,23 @@ export function progressAt(base: number, log: string, keepsValues: boolean): Pro
   return { log, keepsValues, adopting: false, fingerprint: 0, namespaces: 0, sum: 0, ...at };
 }
 
+/** The fields in the order in which they are stored. */
+const FIELDS = [
+  'log',
+  'keepsValues',
+  'adopting',
+  'checkpoint',
+  'fingerprint',
+  'begins',
+  'since',
+  'trimmed',
+  'namespaces',
+  'sum',
+] as const;
+
 /** Returns the write that goes with every batch. */
 export function progressWrite(progress: Progress): StorageWrite {
-  const { log, keepsValues, adopting, checkpoint, fingerprint, begins, since, trimmed, namespaces, sum } = progress;
-  const value = seal([
-    FORMAT,
-    log,
-    keepsValues,
-    adopting,
-    checkpoint,
-    fingerprint,
-    begins,
-    since,
-    trimmed,
-    namespaces,
-    sum,
-  ]);
-  return { type: 'put', key: PROGRESS_KEY, value };
+  return { type: 'put', key: PROGRESS_KEY, value: seal([FORMAT, ...FIELDS.map((field) => progress[field])]) };
 }
 
 /**
@@ -64,18 +64,5 @@ export function progressWrite(progress: Progress): StorageWrite {
 export function decodeProgress(record: Uint8Array): Progress | undefined {
   const fields = unseal(record, () => 'The progress of the index');
   if (!Array.isArray(fields) || fields[0] !== FORMAT) return undefined;
-  const [, log, keepsValues, adopting, checkpoint, fingerprint, begins, since, trimmed, namespaces, sum] = fields as [
-    number,
-    string,
-    boolean,
-    boolean,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  return { log, keepsValues, adopting, checkpoint, fingerprint, begins, since, trimmed, namespaces, sum };
+  return Object.fromEntries(FIELDS.map((field, index) => [field, fields[index + 1]])) as unknown as Progress;
 }
