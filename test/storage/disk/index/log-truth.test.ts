@@ -51,7 +51,9 @@ describe('base and log, from which is read what the index cannot answer', () => 
       expect(truth.summaryAt(name, updates.length)?.count).toBe(20);
       expect(truth.sharedAt(name, updates.length)?.entries.get('k3')?.value).toBe('v');
       expect(truth.stateAt(name, updates.length)?.entries.size).toBe(20);
-      expect(truth.lastChange(name, updates.length)).toBe(updates.findLast((each) => each.namespace === name)?.position);
+      expect(truth.lastChange(name, updates.length)).toBe(
+        updates.findLast((each) => each.namespace === name)?.position,
+      );
     }
     expect(truth.summaryAt('none', updates.length)).toBeUndefined();
     expect(truth.lastChange('none', updates.length)).toBe(0);
