@@ -31,6 +31,6 @@ export function decodeValue(bytes: Uint8Array): JsonValue {
 function decodeOne(bytes: Uint8Array, frozen: boolean): unknown {
   reader.begin(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   const value = reader.value(frozen);
-  if (reader.at !== bytes.length) throw new RangeError('There are bytes behind the value');
+  reader.end();
   return value;
 }

@@ -48,9 +48,15 @@ export function encodeEntry(entry: EntryRecord): StoredEntry {
   return { expiresAt, bytes: writer.end() };
 }
 
-/** Decodes what {@link encodeEntry} returned. */
+/**
+ * Decodes what {@link encodeEntry} returned.
+ *
+ * @throws {RangeError} if the bytes are not one entry.
+ */
 export function decodeEntry(stored: StoredEntry): EntryRecord {
-  return entryOf(stored, () => reader.value(true) as JsonValue);
+  const entry = entryOf(stored, () => reader.value(true) as JsonValue);
+  reader.end();
+  return entry;
 }
 
 /** Decodes everything but the value. See {@link decodeEntry}. */

@@ -35,6 +35,12 @@ export class MessageReader {
     return this.#at;
   }
 
+  /** Checks that everything has been read. */
+  end(): void {
+    const left = this.#bytes.length - this.#at;
+    if (left !== 0) throw new RangeError(`The message has ${left} bytes behind its end`);
+  }
+
   /** Reads the header of an array and returns the number of its pieces, which follow. */
   array(): number {
     const first = this.#byte();

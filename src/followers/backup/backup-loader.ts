@@ -150,7 +150,12 @@ export class BackupLoader {
     for (const part of namespace.parts) {
       const bytes = await readPart(this.#store, manifest.id, part, signal);
       const what = `Part ${part.id} of snapshot ${manifest.id}`;
-      decodePart(await this.#transforms.decode(bytes, manifest.transforms, what), entries);
+      const decoded = await this.#transforms.decode(bytes, manifest.transforms, what);
+      try {
+        decodePart(decoded, entries);
+      } catch (cause) {
+        throw new SnapshotCorruptError(manifest.id, part.id, 'cannot be decoded', { cause });
+      }
       await nextTurn();
     }
     if (entries.size !== count) {

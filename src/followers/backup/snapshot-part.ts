@@ -61,7 +61,11 @@ export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
   return writer.end();
 }
 
-/** Puts the entries of a part into `entries`, values deep-frozen. An entry that comes twice is the same both times. */
+/**
+ * Puts the entries of a part into `entries`, values deep-frozen. An entry that comes twice is the same both times.
+ *
+ * @throws {RangeError} if the bytes are not one part.
+ */
 export function decodePart(part: Uint8Array, entries: Map<string, EntryRecord>): void {
   reader.begin(Buffer.from(part.buffer, part.byteOffset, part.byteLength));
   for (let left = reader.array(); left > 0; left -= 1) {
@@ -76,4 +80,5 @@ export function decodePart(part: Uint8Array, entries: Map<string, EntryRecord>):
     const value = fields < 8 ? undefined : (reader.value(true) as JsonValue);
     entries.set(key, { value, version, createdAt, updatedAt, expiresAt, agent, bytes });
   }
+  reader.end();
 }

@@ -2,6 +2,7 @@ import { decode as foreignDecode, encode as foreignEncode } from '@msgpack/msgpa
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decode, decodeValue, encode } from '../../../src/core/encoding/codec.ts';
+import { decodeEntry, encodeEntry } from '../../../src/core/encoding/entry-codec.ts';
 import { fcOptions } from '../../support/property.ts';
 
 /** JSON text with names that break some codecs. */
@@ -104,7 +105,24 @@ describe('codec', () => {
     }
     expect(() => decode(Buffer.concat([bytes, bytes]))).toThrow(RangeError);
     expect(() => decode(foreignEncode(new Date(0)))).toThrow(RangeError);
+    expect(() => decodeValue(Buffer.concat([bytes, Buffer.from([0])]))).toThrow(RangeError);
     // Four thousand million items in five bytes.
     expect(() => decode(Buffer.from('ddffffffff', 'hex'))).toThrow(RangeError);
+  });
+});
+
+describe('a stored entry', () => {
+  const entry = { version: 3, createdAt: 5, updatedAt: 9, expiresAt: null, agent: 'a', bytes: 7 };
+
+  it.each([
+    ['with its value', { ...entry, value: { text: 'x' } }],
+    ['without its value', { ...entry, value: undefined }],
+  ])('%s is refused if it is cut off or bytes follow it', (_name, record) => {
+    const { bytes, expiresAt } = encodeEntry(record);
+    expect(decodeEntry({ bytes, expiresAt })).toEqual(record);
+    for (let length = 0; length < bytes.length; length += 1) {
+      expect(() => decodeEntry({ bytes: bytes.subarray(0, length), expiresAt })).toThrow(RangeError);
+    }
+    expect(() => decodeEntry({ bytes: Buffer.concat([bytes, Buffer.from([1])]), expiresAt })).toThrow(RangeError);
   });
 });

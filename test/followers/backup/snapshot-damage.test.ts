@@ -5,8 +5,10 @@ import { encode } from '../../../src/core/encoding/codec.ts';
 import { BackupLoader } from '../../../src/followers/backup/backup-loader.ts';
 import { BackupManager } from '../../../src/followers/backup/backup-manager.ts';
 import { DirectorySnapshotStore } from '../../../src/followers/backup/directory-snapshot-store.ts';
-import { sha256 } from '../../../src/followers/backup/snapshot-format.ts';
+import { sealManifest, sha256 } from '../../../src/followers/backup/snapshot-format.ts';
+import { readManifest } from '../../../src/followers/backup/snapshot-reader.ts';
 import type { SnapshotStore } from '../../../src/followers/backup/snapshot-store.ts';
+import { Transforms } from '../../../src/followers/backup/snapshot-transform.ts';
 import { change, contentsOf, flip, flipByte, setUp, World } from '../../support/backup.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -94,6 +96,24 @@ describe('damage', () => {
       await store.put(name, sound);
     }
     await loader.verify(id);
+  });
+
+  test('a part whose checksum is right is refused if bytes follow its entries', async () => {
+    const { world, store, manager, loader } = setUp();
+    world.set('a', 'k', 1);
+    const { id } = await manager.backup(world.capture());
+    const transforms = new Transforms([]);
+    const manifest = await readManifest(store, id, transforms);
+    const part = manifest.namespaces[0]?.parts[0]?.id ?? '';
+    const bytes = Buffer.concat([(await store.get(part)) ?? new Uint8Array(), Buffer.from([1])]);
+    await store.put(part, bytes);
+    const parts = [{ id: part, bytes: bytes.length, sha256: sha256(bytes) }];
+    const namespaces = manifest.namespaces.map((one) => ({ ...one, parts }));
+    await store.put(id, await sealManifest({ ...manifest, namespaces }, transforms));
+    await expect(loader.load(id).then(contentsOf)).rejects.toMatchObject({
+      code: 'SNAPSHOT_CORRUPT',
+      message: expect.stringContaining(`Part ${part} of snapshot ${id} cannot be decoded`),
+    });
   });
 
   test('where all are damaged that is an error, not an empty cache', async () => {

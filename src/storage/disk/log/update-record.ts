@@ -71,7 +71,7 @@ function each({ payload, position, count }: Records, from: number, to: number, r
       if (next < from || next > to) reader.skip();
       else read(next);
     }
-    if (reader.at !== payload.length) throw new RangeError('There are more bytes than updates');
+    reader.end();
   } catch (cause) {
     throw corrupt(`The updates at position ${position} of the log cannot be decoded`, cause);
   }
