@@ -1,42 +1,13 @@
 import type { ActorRefFrom } from 'xstate';
 import type { SupervisorLogic } from '../actors/supervisor.ts';
-import { type WatchedUpdate, type Watching, type WatchOptions, watchUpdates } from '../actors/watch.ts';
-import type { WatchFilter } from '../actors/watch-hub.ts';
+import { watchUpdates } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
-import type {
-  Acknowledgement,
-  BackupSettings,
-  BackupSettingsChange,
-  BatchOperation,
-  ContextCommand,
-  RemoveOptions,
-  WriteOptions,
-} from '../core/command.ts';
+import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
-import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
-import type { Entry } from '../core/namespace-state.ts';
-import type {
-  AnyNamespaces,
-  BatchOf,
-  DefaultNamespace,
-  FilterOf,
-  KeyArgument,
-  KeyOf,
-  ManyArgument,
-  NamespaceArgument,
-  NamespaceOf,
-  NamespaceTypes,
-  PartsArgument,
-  UpdateOf,
-  ValueArgument,
-  ValueOf,
-} from '../core/namespace-types.ts';
-import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import { nameOf } from '../core/namespace-parts.ts';
+import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
-import type { JsonValue } from '../core/value.ts';
-import type { AgentOption } from '../core/write-options.ts';
 import { durationOf, inMilliseconds } from '../engine/durations.ts';
 import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -48,25 +19,25 @@ import type { CacheOptions, EngineOptions, OpenOptions } from '../engine/options
 import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
-import { type UpdateResult, Writer } from '../engine/writer.ts';
+import { Writer } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { Difference } from '../past/difference.ts';
 import type { DifferenceOptions } from '../past/difference-options.ts';
 import { Digests } from '../past/digests.ts';
-import { type BisectOptions, type Culprit, type EntryVersion, History, type PositionOrDate } from '../past/history.ts';
+import { type BisectOptions, type Culprit, History, type PositionOrDate } from '../past/history.ts';
 import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
 import type { CacheView } from '../past/view.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
+import { CacheMethods } from './cache-methods.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
-import { NamespaceHandle } from './namespace-handle.ts';
-import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SUBSCRIBE_FILTER, SYNCED_OPTIONS } from './option-names.ts';
+import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
-import type { Answer, AnswerTo, CompactionOptions, Iteration, WaitOptions } from './types.ts';
+import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
 
 /**
  * Shared memory for agents: keys and values by namespace. Every change is an update in a log, and mirror, broadcast,
@@ -86,11 +57,10 @@ import type { Answer, AnswerTo, CompactionOptions, Iteration, WaitOptions } from
 export class AgentContextCache<
   S extends NamespaceTypes<S> = AnyNamespaces,
   P extends BaseContextCache = InMemoryContextCache,
-> {
+> extends CacheMethods<S, P> {
   /** Reads for tools that show a cache. */
   readonly inspection: Inspection;
   readonly #engine: Engine;
-  readonly #reader: Reader;
   readonly #writer: Writer;
   readonly #history: History;
   readonly #digests: Digests;
@@ -124,10 +94,15 @@ export class AgentContextCache<
       report,
       conflicts: engine.conflicts,
     });
+    const history = new History(storage.past, log, clock);
+    super({
+      ...{ reader, writer, history, nameOf },
+      watch: (options) => watchUpdates(engine, options),
+      subscribe: (listener, filter) => engine.watchers.add(filter, listener),
+    });
     this.#engine = engine;
-    this.#reader = reader;
     this.#writer = writer;
-    this.#history = new History(storage.past, log, clock);
+    this.#history = history;
     this.#digests = new Digests(registry, log, clock);
     this.#settings = new Settings(engine);
     this.#verifier = new Verifier(engine, storage, options.backup?.transforms);
@@ -194,278 +169,6 @@ export class AgentContextCache<
     return this.#engine.log.head;
   }
 
-  /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
-  get<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Answer<P, ValueOf<S, N, K> | undefined>;
-  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.get(key, nameOf(namespace));
-  }
-
-  /** Returns the values of several keys in the order given, `undefined` for each that is missing. */
-  getMany<const K extends string, const N extends string = DefaultNamespace>(
-    keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NamespaceArgument<S, N>,
-  ): Answer<P, (ValueOf<S, N, K> | undefined)[]>;
-  getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.getMany(keys, nameOf(namespace));
-  }
-
-  /** Returns whether the key has a value. */
-  has<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Answer<P, boolean>;
-  has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.has(key, nameOf(namespace));
-  }
-
-  /** Returns the value with its version, instants and agent. */
-  entry<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Answer<P, Entry<ValueOf<S, N, K>> | undefined>;
-  entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.entry(key, nameOf(namespace));
-  }
-
-  /**
-   * Returns all entries of a namespace in no particular order. With options, even without any in them, yields entries in
-   * order of their keys, like {@link keys}.
-   *
-   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
-   *
-   * @example
-   * ```ts
-   * for (const { key, value } of cache.entries('messages', { reverse: true, limit: 10 })) console.log(key, value);
-   * ```
-   */
-  entries<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-  ): Answer<P, Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  entries<const N extends string = DefaultNamespace>(
-    namespace: NamespaceArgument<S, N> | undefined,
-    options: RangeOptions,
-  ): Iteration<P, Entry<ValueOf<S, N, KeyOf<S, N>>>>;
-  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
-    const name = nameOf(namespace);
-    return options === undefined ? this.#reader.entries(name) : this.#reader.entriesInOrder(name, options);
-  }
-
-  /**
-   * Yields the keys of a namespace in order of code point, all or a part, as the loop asks for them. The first such read
-   * of a namespace sorts its keys (0.15 s of the processor for 100,000); from then on the order is kept while the
-   * namespace is in memory, at 9 to 16 bytes a key, and finding the first key takes microseconds.
-   *
-   * The iteration is live. A key that is there all the time is yielded exactly once, and none twice; a key that is added
-   * or removed meanwhile is yielded if it is there when the iteration reaches it. For a read that does not change, read a
-   * view: `cache.at(cache.position).keys('trip')`.
-   *
-   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
-   *
-   * @example
-   * ```ts
-   * for (const key of cache.keys('trip', { prefix: 'day:', limit: 10 })) console.log(key);
-   * ```
-   */
-  keys<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-    options?: RangeOptions,
-  ): Iteration<P, KeyOf<S, N>>;
-  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
-    return this.#reader.keysInOrder(nameOf(namespace), options);
-  }
-
-  /**
-   * Returns the keys of a namespace in no particular order; none if the namespace is missing. With options, returns those
-   * that {@link keys} yields, in order.
-   *
-   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
-   */
-  listKeys<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-    options?: RangeOptions,
-  ): Answer<P, KeyOf<S, N>[]>;
-  listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
-    return this.#reader.keys(nameOf(namespace), options);
-  }
-
-  /**
-   * Returns `default` and every namespace that was written to and not dropped, sorted by code point. With options,
-   * returns a part of them from an index that the first such call creates.
-   *
-   * @throws {ContextCacheError} `INVALID_OPTION`.
-   *
-   * @example
-   * ```ts
-   * cache.listNamespaces({ prefix: ['store', 'user'], limit: 10 });
-   * ```
-   */
-  listNamespaces(options?: NamespaceRangeOptions): Answer<P, NamespaceOf<S>[]> {
-    return this.#reader.namespaces(options) as Answer<P, NamespaceOf<S>[]>;
-  }
-
-  /**
-   * Stores a value. The cache keeps a frozen copy, so the caller may change its own object afterwards.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_NAME`, `INVALID_VALUE`, `INVALID_COMMAND`,
-   *   `SCHEMA_MISMATCH`, `VERSION_CONFLICT`, `BACKEND_FAILED`, `LOG_UNAVAILABLE`, `OUTCOME_UNKNOWN`, `OVERLOADED`,
-   *   `NAMESPACE_UNAVAILABLE`, `CLOSED`.
-   */
-  set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    value: ValueArgument<S, N, K, V>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: WriteOptions,
-  ): Promise<Acknowledgement>;
-  set(
-    key: string,
-    value: unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: WriteOptions,
-  ): Promise<Acknowledgement> {
-    return this.#writer.set(key, value, writtenName(namespace), options);
-  }
-
-  /** Stores several values of one namespace, all or none. */
-  setMany<const N extends string = DefaultNamespace, V = unknown>(
-    values: ManyArgument<S, N, V>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<Acknowledgement>;
-  setMany(
-    values: object,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<Acknowledgement> {
-    return this.#writer.setMany(values, writtenName(namespace), options);
-  }
-
-  /** Removes a key. Writes no update if the key is missing. */
-  delete<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: RemoveOptions,
-  ): Promise<Acknowledgement>;
-  delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<Acknowledgement> {
-    return this.#writer.delete(key, writtenName(namespace), options);
-  }
-
-  /** Sets when an entry expires (`ttl` or `expiresAt`) and keeps its value. */
-  touch<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace: NamespaceArgument<S, N> | undefined,
-    options: WriteOptions,
-  ): Promise<Acknowledgement>;
-  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: WriteOptions): Promise<Acknowledgement> {
-    return this.#writer.touch(key, writtenName(namespace), options);
-  }
-
-  /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
-  batch<const N extends string = DefaultNamespace>(
-    operations: readonly BatchOf<S, N>[],
-    namespace?: NamespaceArgument<S, N>,
-    options?: AgentOption,
-  ): Promise<Acknowledgement>;
-  batch(
-    operations: readonly BatchOperation[],
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: AgentOption,
-  ): Promise<Acknowledgement> {
-    return this.#writer.batch(operations, writtenName(namespace), options);
-  }
-
-  /**
-   * Reads, changes and writes a value atomically. `change` gets the value (`undefined` if the key is missing) and
-   * returns the new one, or `undefined` to leave it. It is called again if another writer changed the entry meanwhile.
-   */
-  update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: WriteOptions,
-  ): Promise<UpdateResult<ValueOf<S, N, K>>>;
-  update(
-    key: string,
-    change: (value: never) => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: WriteOptions,
-  ): Promise<unknown> {
-    return this.#writer.update(
-      key,
-      change as (value: JsonValue | undefined) => unknown,
-      writtenName(namespace),
-      options,
-    );
-  }
-
-  /** Returns the value; if the key is missing, stores the result of `make` first. Concurrent callers share one `make`. */
-  getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    make: () => MaybePromise<ValueArgument<S, N, K, V>>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<ValueOf<S, N, K>>;
-  getOrSet(
-    key: string,
-    make: () => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<unknown> {
-    return this.#writer.getOrSet(key, make, writtenName(namespace), options);
-  }
-
-  /** Removes every key of a namespace. The namespace stays listed. */
-  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: AgentOption): Promise<Acknowledgement>;
-  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.clear(writtenName(namespace), options);
-  }
-
-  /** Removes a namespace with its keys. The next write to it restarts at version 1. */
-  dropNamespace(
-    namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
-    options?: AgentOption,
-  ): Promise<Acknowledgement>;
-  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.drop(writtenName(namespace), options);
-  }
-
-  /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */
-  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, P>;
-  namespace(parts: PartsArgument<S>): NamespaceHandle<S, NamespaceOf<S>, P>;
-  namespace(name: NamespaceName): NamespaceHandle<S, NamespaceOf<S>, P> {
-    return new NamespaceHandle(nameOf(name) as NamespaceOf<S>, {
-      ...{ reader: this.#reader, writer: this.#writer, history: this.#history },
-      watch: (options) => watchUpdates(this.#engine, options),
-      subscribe: (listener, filter) => this.#engine.watchers.add(filter, listener),
-    });
-  }
-
-  /**
-   * Yields updates in order as they are committed: `for await (const update of cache.watch({ namespace: 'trip' }))`.
-   * Starts with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
-   */
-  watch<const N extends string = NamespaceOf<S>>(
-    options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
-  ): Watching<UpdateOf<S, N, WatchedUpdate>>;
-  watch(options: WatchOptions = {}): Watching<unknown> {
-    return watchUpdates(this.#engine, options);
-  }
-
-  /**
-   * Calls `listener` with each update as it is committed. Returns a function that stops it. An error that `listener`
-   * throws goes to `onError`.
-   */
-  subscribe<const N extends string = NamespaceOf<S>>(
-    listener: (update: UpdateOf<S, N>) => void,
-    filter?: FilterOf<S, N>,
-  ): () => void;
-  subscribe(listener: (update: Update) => void, filter: WatchFilter = {}): () => void {
-    SUBSCRIBE_FILTER.check(filter);
-    return this.#engine.watchers.add(filter, listener);
-  }
-
   /**
    * Yields committed updates, oldest first, from position `from` (default: the oldest kept) to `to` (default: the last).
    *
@@ -500,18 +203,6 @@ export class AgentContextCache<
    */
   at(position: number | Date): CacheView<S> {
     return this.#history.at(position) as unknown as CacheView<S>;
-  }
-
-  /**
-   * Yields the versions of an entry, newest first, as far back as the past is kept: each `set` and `touch`, and the
-   * update that removed it.
-   */
-  history<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
-  history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#history.versions(key, nameOf(namespace));
   }
 
   /**

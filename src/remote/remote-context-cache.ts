@@ -1,53 +1,22 @@
-import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
-import type { WatchFilter } from '../actors/watch-hub.ts';
-import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
-import { NamespaceHandle } from '../cache/namespace-handle.ts';
+import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import { CacheMethods } from '../cache/cache-methods.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from '../cache/option-names.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
-import type {
-  Acknowledgement,
-  BackupSettings,
-  BackupSettingsChange,
-  BatchOperation,
-  ContextCommand,
-  RemoveOptions,
-  WriteOptions,
-} from '../core/command.ts';
+import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
-import type { Entry } from '../core/namespace-state.ts';
-import type {
-  AnyNamespaces,
-  BatchOf,
-  DefaultNamespace,
-  FilterOf,
-  KeyArgument,
-  KeyOf,
-  ManyArgument,
-  NamespaceArgument,
-  NamespaceOf,
-  NamespaceTypes,
-  PartsArgument,
-  UpdateOf,
-  ValueArgument,
-  ValueOf,
-} from '../core/namespace-types.ts';
-import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import { nameOf, writtenName } from '../core/namespace-parts.ts';
+import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
-import type { AgentOption } from '../core/write-options.ts';
 import { durationOf } from '../engine/durations.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { LogRange } from '../engine/log-range.ts';
-import type { UpdateResult } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { Difference } from '../past/difference.ts';
 import type { DifferenceOptions } from '../past/difference-options.ts';
-import type { EntryVersion } from '../past/history.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
@@ -77,6 +46,10 @@ export type RemotePoint = number | Date | RemoteView<never> | RemoteContextCache
  * the connection is lost, the client connects again by itself: reads are repeated, watches continue, and a write that was
  * sent and not answered rejects with `OUTCOME_UNKNOWN`, because it may or may not have taken effect.
  *
+ * A watch continues over lost connections without gap or duplicate. If the log no longer holds what was missed, it goes on
+ * with a snapshot: a `clear_namespace` for each namespace that it has shown, then the present entries, all with
+ * `snapshot: true`.
+ *
  * @example
  * ```ts
  * await using remote = await connect('./agent-memory');
@@ -84,7 +57,7 @@ export type RemotePoint = number | Date | RemoteView<never> | RemoteContextCache
  * await remote.get('plan', 'trip');
  * ```
  */
-export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
+export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> extends CacheMethods<S, Remote> {
   readonly #parts: RemoteParts;
   readonly #reader: RemoteReader;
   readonly #writer: RemoteWriter;
@@ -92,6 +65,11 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   /** @internal */
   constructor(parts: RemoteParts) {
+    super({
+      ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName },
+      watch: (options) => watchRemotely(parts.link, parts.clock, options),
+      subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
+    });
     this.#parts = parts;
     this.#reader = parts.reader;
     this.#writer = parts.writer;
@@ -112,203 +90,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
     return this.#parts.link.position;
   }
 
-  get<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Promise<ValueOf<S, N, K> | undefined>;
-  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.get(key, writtenName(namespace));
-  }
-
-  getMany<const K extends string, const N extends string = DefaultNamespace>(
-    keys: readonly KeyArgument<S, N, K>[],
-    namespace?: NamespaceArgument<S, N>,
-  ): Promise<(ValueOf<S, N, K> | undefined)[]>;
-  getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.getMany(keys, writtenName(namespace));
-  }
-
-  has<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Promise<boolean>;
-  has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<boolean> {
-    return this.#reader.has(key, writtenName(namespace));
-  }
-
-  entry<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): Promise<Entry<ValueOf<S, N, K>> | undefined>;
-  entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
-    return this.#reader.entry(key, writtenName(namespace));
-  }
-
-  entries<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-  ): Promise<Entry<ValueOf<S, N, KeyOf<S, N>>>[]>;
-  entries<const N extends string = DefaultNamespace>(
-    namespace: NamespaceArgument<S, N> | undefined,
-    options: RangeOptions,
-  ): AsyncIterableIterator<Entry<ValueOf<S, N, KeyOf<S, N>>>>;
-  entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
-    if (options === undefined) return this.#allEntries(namespace);
-    return this.#reader.entriesInOrder(nameOf(namespace), options);
-  }
-
-  keys<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-    options?: RangeOptions,
-  ): AsyncIterableIterator<KeyOf<S, N>>;
-  keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): AsyncIterableIterator<string> {
-    return this.#reader.keysInOrder(nameOf(namespace), options);
-  }
-
-  listKeys<const N extends string = DefaultNamespace>(
-    namespace?: NamespaceArgument<S, N>,
-    options?: RangeOptions,
-  ): Promise<KeyOf<S, N>[]>;
-  async listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): Promise<string[]> {
-    return this.#reader.keys(nameOf(namespace), options);
-  }
-
-  async listNamespaces(options?: NamespaceRangeOptions): Promise<NamespaceOf<S>[]> {
-    return (await this.#reader.namespaces(options)) as NamespaceOf<S>[];
-  }
-
-  set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    value: ValueArgument<S, N, K, V>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: WriteOptions,
-  ): Promise<Acknowledgement>;
-  set(
-    key: string,
-    value: unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: WriteOptions,
-  ): Promise<unknown> {
-    return this.#writer.set(key, value, writtenName(namespace), options);
-  }
-
-  setMany<const N extends string = DefaultNamespace, V = unknown>(
-    values: ManyArgument<S, N, V>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<Acknowledgement>;
-  setMany(values: object, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: WriteOptions): Promise<unknown> {
-    return this.#writer.setMany(values, writtenName(namespace), options);
-  }
-
-  delete<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: RemoveOptions,
-  ): Promise<Acknowledgement>;
-  delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<unknown> {
-    return this.#writer.delete(key, writtenName(namespace), options);
-  }
-
-  touch<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace: NamespaceArgument<S, N> | undefined,
-    options: WriteOptions,
-  ): Promise<Acknowledgement>;
-  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: WriteOptions): Promise<unknown> {
-    return this.#writer.touch(key, writtenName(namespace), options);
-  }
-
-  batch<const N extends string = DefaultNamespace>(
-    operations: readonly BatchOf<S, N>[],
-    namespace?: NamespaceArgument<S, N>,
-    options?: AgentOption,
-  ): Promise<Acknowledgement>;
-  batch(
-    operations: readonly BatchOperation[],
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: AgentOption,
-  ): Promise<unknown> {
-    return this.#writer.batch(operations, writtenName(namespace), options);
-  }
-
-  update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    change: (value: ValueOf<S, N, K> | undefined) => MaybePromise<ValueArgument<S, N, K, V> | undefined>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: WriteOptions,
-  ): Promise<UpdateResult<ValueOf<S, N, K>>>;
-  update(
-    key: string,
-    change: (value: never) => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: WriteOptions,
-  ): Promise<unknown> {
-    return this.#writer.update(
-      key,
-      change as (value: JsonValue | undefined) => unknown,
-      writtenName(namespace),
-      options,
-    );
-  }
-
-  getOrSet<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
-    key: KeyArgument<S, N, K>,
-    make: () => MaybePromise<ValueArgument<S, N, K, V>>,
-    namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<ValueOf<S, N, K>>;
-  getOrSet(
-    key: string,
-    make: () => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<unknown> {
-    return this.#writer.getOrSet(key, make, writtenName(namespace), options);
-  }
-
-  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: AgentOption): Promise<Acknowledgement>;
-  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.clear(writtenName(namespace), options);
-  }
-
-  dropNamespace(
-    namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
-    options?: AgentOption,
-  ): Promise<Acknowledgement>;
-  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
-    return this.#writer.drop(writtenName(namespace), options);
-  }
-
-  namespace<const N extends NamespaceOf<S>>(name: N): NamespaceHandle<S, N, Remote>;
-  namespace(parts: PartsArgument<S>): NamespaceHandle<S, NamespaceOf<S>, Remote>;
-  namespace(name: NamespaceName): NamespaceHandle<S, NamespaceOf<S>, Remote> {
-    return new NamespaceHandle(nameOf(name) as NamespaceOf<S>, {
-      ...{ reader: this.#reader, writer: this.#writer, history: this.#reader },
-      watch: (options) => watchRemotely(this.#parts.link, this.#parts.clock, options),
-      subscribe: (listener, filter) => subscribeRemotely(this.#parts, listener, filter),
-    });
-  }
-
-  /**
-   * Yields updates as the watch of a cache does, over lost connections without gap or duplicate. If the log no longer
-   * holds what was missed, the watch goes on with a snapshot: a `clear_namespace` for each namespace that it has shown,
-   * then the present entries, all with `snapshot: true`.
-   */
-  watch<const N extends string = NamespaceOf<S>>(
-    options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
-  ): Watching<UpdateOf<S, N, WatchedUpdate>>;
-  watch(options: WatchOptions = {}): Watching<unknown> {
-    return watchRemotely(this.#parts.link, this.#parts.clock, options);
-  }
-
-  subscribe<const N extends string = NamespaceOf<S>>(
-    listener: (update: UpdateOf<S, N>) => void,
-    filter?: FilterOf<S, N>,
-  ): () => void;
-  subscribe(listener: (update: never) => void, filter: WatchFilter = {}): () => void {
-    return subscribeRemotely(this.#parts, listener as (update: Update) => void, filter);
-  }
-
   readLog(options: LogRange = {}): AsyncGenerator<Update> {
     return this.#reader.log(options);
   }
@@ -326,14 +107,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
     const request = { type: 'view.open', at: this.#pointOf(position) };
     const opened = (await this.#parts.link.ask(request, true)) as { readonly position: number };
     return new RemoteView<S>(this.#parts.link, opened.position);
-  }
-
-  history<const K extends string, const N extends string = DefaultNamespace>(
-    key: KeyArgument<S, N, K>,
-    namespace?: NamespaceArgument<S, N>,
-  ): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
-  history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
-    return this.#reader.versions(key, nameOf(namespace));
   }
 
   async diff(a: RemotePoint, b: RemotePoint, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
@@ -430,10 +203,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
-  }
-
-  async #allEntries(namespace: NamespaceName): Promise<unknown> {
-    return this.#reader.entries(nameOf(namespace));
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -1,5 +1,4 @@
 import type { WatchFilter } from '../actors/watch-hub.ts';
-import { SUBSCRIBE_FILTER } from '../cache/option-names.ts';
 import { toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
 import type { RemoteParts } from './remote-parts.ts';
@@ -14,7 +13,6 @@ export function subscribeRemotely(
   listener: (update: Update) => void,
   filter: WatchFilter,
 ): () => void {
-  SUBSCRIBE_FILTER.check(filter);
   const { namespace, keys } = filter;
   const stopped = new AbortController();
   const { signal } = stopped;
