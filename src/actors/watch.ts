@@ -76,9 +76,9 @@ export class WatchBuffer {
     this.#limit = limit;
   }
 
-  /** True if every offered update has been taken. */
-  get isEmpty(): boolean {
-    return this.#buffer.length === 0;
+  /** True while the reader waits for an update: all that were offered have been taken. */
+  get isAwaited(): boolean {
+    return this.#wake !== undefined && this.#buffer.length === 0 && !this.#ended;
   }
 
   offer(update: Update): void {
@@ -157,6 +157,34 @@ export function checkWatchOptions(options: WatchOptions): void {
   }
 }
 
+/**
+ * Returns the iterator of a watch. `end` releases what the watch holds; it is called also if the watch ends before its
+ * first step, which does not run the `finally` of a generator.
+ */
+export function watching(
+  updates: AsyncGenerator<WatchedUpdate>,
+  position: () => number | undefined,
+  end: () => void,
+): Watching {
+  return {
+    get position() {
+      return position();
+    },
+    next: () => updates.next(),
+    return: async () => {
+      end();
+      return updates.return(undefined);
+    },
+    throw: async (error) => {
+      end();
+      return updates.throw(error);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
 /** Starts a watch; see {@link WatchOptions}. */
 export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
   const { log, watchers } = deps;
@@ -176,8 +204,11 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
   const entries = include === 'snapshot' ? snapshotOf(deps, options) : [];
   // Updates in the snapshot may be committed only later, and must not be yielded twice.
   const after = include === 'snapshot' ? log.head : since === undefined ? 0 : Math.max(since, log.committed);
+  let position = include === 'snapshot' ? undefined : (since ?? log.committed);
+  const reached = () => (buffer.isAwaited ? Math.max(position ?? 0, log.committed) : position);
   let release = (): void => {};
   const end = () => {
+    position = reached();
     stop();
     release();
     signal?.removeEventListener('abort', end);
@@ -186,15 +217,6 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
   release = watchers.onClose(end);
   signal?.addEventListener('abort', end, { once: true });
   if (signal?.aborted) end();
-
-  let position = include === 'snapshot' ? undefined : (since ?? log.committed);
-  let isWaiting = false;
-  const take = async () => {
-    isWaiting = true;
-    const taken = await buffer.take();
-    isWaiting = false;
-    return taken;
-  };
 
   async function* run(): AsyncGenerator<WatchedUpdate> {
     try {
@@ -206,7 +228,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
         }
       }
       position = Math.max(position ?? 0, after);
-      for (let taken = await take(); taken !== undefined; taken = await take()) {
+      for (let taken = await buffer.take(); taken !== undefined; taken = await buffer.take()) {
         let { skipped } = taken;
         for (const update of taken.updates) {
           if (update.position <= after) continue;
@@ -219,25 +241,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
       end();
     }
   }
-  const iterator = run();
-  return {
-    get position() {
-      return isWaiting && buffer.isEmpty ? Math.max(position ?? 0, log.committed) : position;
-    },
-    next: () => iterator.next(),
-    // A generator that was never started does not run its `finally`.
-    return: async () => {
-      end();
-      return iterator.return(undefined);
-    },
-    throw: async (error) => {
-      end();
-      return iterator.throw(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+  return watching(run(), reached, end);
 }
 
 async function* past(log: UpdateLog, since: number, to: number, filter: WatchFilter): AsyncGenerator<WatchedUpdate> {

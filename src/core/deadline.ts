@@ -88,3 +88,17 @@ export function untilAborted<Result>(promise: Promise<Result>, signal: AbortSign
     promise.finally(done).then(resolve, reject);
   });
 }
+
+/** Resolves after this many milliseconds, or when the signal aborts. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const end = () => {
+      clock.clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = clock.setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+  });
+}

@@ -103,7 +103,7 @@ export function next(name: string): string {
   return `${name}\0`;
 }
 
-/** Returns the first text after all that start with `prefix`; `undefined` if there is none. */
+/** Returns the first text that follows every text with this prefix; `undefined` if no text follows them. */
 function endOfPrefix(prefix: string): string | undefined {
   const points = Array.from(prefix, (character) => character.codePointAt(0) as number);
   for (let last = points.pop(); last !== undefined; last = points.pop()) {

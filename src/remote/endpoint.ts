@@ -8,6 +8,8 @@ import { SOCKET_PATH } from '../wire/socket-protocol.ts';
 export interface Endpoint {
   readonly url: string;
   readonly token: string;
+  /** The token comes from `serve.json`, which a server that takes over replaces only once it listens. */
+  readonly isTokenFromFile: boolean;
   readonly tls: SecureContextOptions & { readonly rejectUnauthorized?: boolean };
   /** Address for messages, without the token. */
   readonly shown: string;
@@ -42,7 +44,7 @@ export function endpointOf(target: string, token: string | undefined, tls: Secur
   const url = parsedUrl(target);
   url.protocol = url.protocol.replace('http', 'ws');
   url.pathname = SOCKET_PATH;
-  const endpoint = { url: url.href, token, tls, shown: `the server at ${target}` };
+  const endpoint = { url: url.href, token, isTokenFromFile: false, tls, shown: `the server at ${target}` };
   return async () => endpoint;
 }
 
@@ -74,6 +76,7 @@ async function servedDirectory(
   return {
     url: `${isSecure ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${port}${SOCKET_PATH}`,
     token: token ?? file.token,
+    isTokenFromFile: token === undefined,
     // The file, which only this user can write, names port and process; it vouches for the server as for one without TLS.
     tls: isSecure ? { rejectUnauthorized: false, ...tls } : tls,
     shown: `the process that serves ${dataDir}`,

@@ -33,8 +33,7 @@ export class ItemStream {
       {
         onBatch: (items, position) => {
           link.saw(position);
-          this.#batches.push({ items, position, log: link.hello.log });
-          this.#wake?.();
+          this.#add({ items, position, log: link.hello.log });
         },
         onEnd: (error) => finish(error ?? 'complete'),
         onLost: () => finish('lost'),
@@ -61,6 +60,14 @@ export class ItemStream {
     return this.#end ?? 'complete';
   }
 
+  /** Adds a batch. A position alone goes to the batch before it, so that positions do not pile up unread. */
+  #add(batch: ItemBatch): void {
+    const last = this.#batches.at(-1);
+    if (last === undefined || batch.items.length > 0) this.#batches.push(batch);
+    else this.#batches[this.#batches.length - 1] = { ...last, position: batch.position };
+    this.#wake?.();
+  }
+
   /** Ends the stream. */
   cancel(): void {
     this.#end ??= 'complete';
@@ -70,9 +77,31 @@ export class ItemStream {
   }
 }
 
+/** Bounds the repetitions of a stream that is lost each time before it brings anything new. */
+export class Repetition {
+  readonly #link: Link;
+  #lostAt: number | undefined;
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** Notes that something new has come. */
+  progress(): void {
+    this.#lostAt = undefined;
+  }
+
+  /** @throws {ContextCacheError} `UNREACHABLE` if the stream has been lost without progress for too long. */
+  begin(): void {
+    this.#lostAt ??= this.#link.now;
+    const tooLate = this.#link.lostSince(this.#lostAt);
+    if (tooLate !== undefined) throw tooLate;
+  }
+}
+
 /** Resolves with all items of a stream, read again from the start if the connection is lost. */
 export async function collect<Item>(link: Link, request: RequestObject): Promise<Item[]> {
-  for (;;) {
+  for (const repetition = new Repetition(link); ; repetition.begin()) {
     const stream = new ItemStream(link, request, 'collected');
     const collected: Item[] = [];
     for (;;) {

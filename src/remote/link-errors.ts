@@ -1,5 +1,14 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { CLOSE } from '../wire/socket-protocol.ts';
+import type { Endpoint } from './endpoint.ts';
+
+/** Codes of a server that refuses this client, now and later. */
+const FINAL: readonly string[] = ['UNAUTHORIZED', 'FORBIDDEN', 'FORMAT_UNSUPPORTED'];
+
+/** Returns whether connecting again would fail in the same way. A token from `serve.json` may be replaced at any time. */
+export function isFinal({ code }: ContextCacheError, endpoint: Endpoint | undefined): boolean {
+  return FINAL.includes(code) && !(code === 'UNAUTHORIZED' && endpoint?.isTokenFromFile);
+}
 
 /** The connection was lost before the answer to a write. */
 export function unknownOutcome(): ContextCacheError {

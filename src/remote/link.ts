@@ -1,5 +1,6 @@
 import { backOffMs } from '../core/back-off.ts';
 import type { Clock } from '../core/clock.ts';
+import { pause } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
@@ -16,9 +17,9 @@ import {
 } from '../wire/socket-protocol.ts';
 import { errorOf, type WireError } from '../wire/wire-error.ts';
 import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
-import type { FindEndpoint } from './endpoint.ts';
+import type { Endpoint, FindEndpoint } from './endpoint.ts';
 import { FrameSender } from './frame-sender.ts';
-import { lost, lostAgain, unknownOutcome } from './link-errors.ts';
+import { isFinal, lost, lostAgain, unknownOutcome } from './link-errors.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -32,8 +33,6 @@ const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 const MAX_COLLECTING = 256;
 /** WebSocket close code of a message that is too large. */
 const TOO_LARGE = 1009;
-/** Codes of a server that refuses this client, now and later. */
-const FATAL: readonly string[] = ['UNAUTHORIZED', 'FORBIDDEN', 'FORMAT_UNSUPPORTED'];
 
 /** Options of {@link Link.open}. */
 export interface LinkOptions {
@@ -87,7 +86,7 @@ export class Link {
   /** Connects. Throws as `Socket.open` does. */
   static async open(options: LinkOptions): Promise<Link> {
     const link = new Link(options);
-    await link.#connect(options.signal);
+    await link.#connect(await options.find(), options.signal);
     return link;
   }
 
@@ -95,6 +94,10 @@ export class Link {
   get hello(): Hello {
     if (this.#hello === undefined) throw new ContextCacheError('INVARIANT', 'A link is used before it is connected.');
     return this.#hello;
+  }
+
+  get now(): number {
+    return this.#options.clock.now();
   }
 
   /** Last position that this client knows of. */
@@ -134,8 +137,7 @@ export class Link {
       cancel: () => {
         this.#note(call, CANCEL);
         this.#streams.delete(call.id);
-        if (call.id === 0) this.#queue = this.#queue.slice(this.#next).filter((each) => each !== call);
-        if (call.id === 0) this.#next = 0;
+        if (call.id === 0) this.#await(this.#waiting.filter((each) => each !== call));
       },
     };
   }
@@ -154,7 +156,7 @@ export class Link {
   get #isIdle(): boolean {
     const isAwaited = ({ kind }: Call) => kind === undefined || kind === 'collected';
     if (this.#sent.size > 0 || this.#kept.length > 0) return false;
-    return !this.#queue.slice(this.#next).some(isAwaited) && ![...this.#streams.values()].some(isAwaited);
+    return !this.#waiting.some(isAwaited) && ![...this.#streams.values()].some(isAwaited);
   }
 
   /** Closes the connection. Whatever still waits fails with this error. */
@@ -165,16 +167,10 @@ export class Link {
     this.#options.clock.clearTimeout(this.#lookTimer);
     const socket = this.#socket;
     this.#socket = undefined;
-    const waiting = [
-      ...this.#sent.values(),
-      ...this.#kept,
-      ...this.#streams.values(),
-      ...this.#queue.slice(this.#next),
-    ];
+    const waiting = [...this.#sent.values(), ...this.#kept, ...this.#streams.values(), ...this.#waiting];
     this.#sent.clear();
     this.#streams.clear();
-    this.#queue = [];
-    this.#next = 0;
+    this.#await([]);
     for (const call of waiting) call.reject(error);
     socket?.close();
     this.#whenIdle?.();
@@ -202,6 +198,12 @@ export class Link {
     this.#checkIdle();
   }
 
+  /** Returns an error if a read that was first lost at this time must not be repeated any more. */
+  lostSince(lostAt: number): ContextCacheError | undefined {
+    const { timeoutMs } = this.#options;
+    return this.now - lostAt > timeoutMs ? lostAgain(timeoutMs) : undefined;
+  }
+
   /** Handles the loss of the connection. */
   lose(code: number, reason: string): void {
     if (this.#ended !== undefined) return;
@@ -209,17 +211,19 @@ export class Link {
     this.#sender.discard();
     const isRefused = code === CLOSE.notUnderstood || code === TOO_LARGE;
     const refused = new ContextCacheError('INVALID_COMMAND', `The server has refused a message: ${reason}`);
-    const now = this.#options.clock.now();
+    const { now } = this;
     const again: Call[] = [];
     for (const call of this.#sent.values()) {
       // Sending what the server does not understand again would go on for ever.
       if (isRefused) call.reject(refused);
       // A server that says it is closing has answered all that it has executed.
       else if (code === CLOSE.goingAway) again.push(call);
-      else if (call.repeats && (call.lostAt === undefined || now - call.lostAt <= this.#options.timeoutMs))
-        again.push(call);
-      else if (call.repeats) call.reject(lostAgain(this.#options.timeoutMs));
-      else call.reject(unknownOutcome());
+      else if (!call.repeats) call.reject(unknownOutcome());
+      else {
+        const tooLate = this.lostSince(call.lostAt ?? now);
+        if (tooLate === undefined) again.push(call);
+        else call.reject(tooLate);
+      }
     }
     this.#sent.clear();
     // Refused calls came after those that were being executed.
@@ -232,7 +236,7 @@ export class Link {
     this.#collecting = 0;
     this.#sendAgain(again);
     const due = this.#due();
-    for (const call of this.#queue.slice(this.#next)) if (Number.isFinite(call.due)) call.due = due;
+    for (const call of this.#waiting) if (Number.isFinite(call.due)) call.due = due;
     this.#options.onLost(lost(code));
     for (const { events, reject } of streams) {
       if (isRefused) reject(refused);
@@ -269,7 +273,16 @@ export class Link {
       call.id = 0;
       call.due = due;
     }
-    this.#queue = [...calls, ...this.#queue.slice(this.#next)];
+    this.#await([...calls, ...this.#waiting]);
+  }
+
+  /** Requests that wait to be sent. */
+  get #waiting(): Call[] {
+    return this.#queue.slice(this.#next);
+  }
+
+  #await(calls: Call[]): void {
+    this.#queue = calls;
     this.#next = 0;
   }
 
@@ -299,9 +312,7 @@ export class Link {
     ) {
       this.#send(this.#queue[this.#next++] as Call);
     }
-    if (this.#next < this.#queue.length && this.#next < 1_024) return;
-    this.#queue = this.#queue.slice(this.#next);
-    this.#next = 0;
+    if (this.#next === this.#queue.length || this.#next >= 1_024) this.#await(this.#waiting);
   }
 
   #send(call: Call): void {
@@ -324,8 +335,7 @@ export class Link {
     });
   }
 
-  async #connect(signal: AbortSignal | undefined): Promise<void> {
-    const { find, clock } = this.#options;
+  async #connect(endpoint: Endpoint, signal: AbortSignal | undefined): Promise<void> {
     let socket: Socket | undefined;
     let lostWith: Parameters<Link['lose']> | undefined;
     const events = {
@@ -335,7 +345,7 @@ export class Link {
         else lostWith = [code, reason];
       },
     };
-    socket = await Socket.open(await find(), events, clock, signal);
+    socket = await Socket.open(endpoint, events, this.#options.clock, signal);
     if (lostWith !== undefined) throw lost(lostWith[0]);
     if (this.#hello?.log !== socket.hello.log) this.#position = 0;
     this.#hello = socket.hello;
@@ -345,34 +355,23 @@ export class Link {
   }
 
   async #reconnect(): Promise<void> {
+    const { clock, find } = this.#options;
     // A connection that brought nothing counts as a failed attempt.
     for (; this.#ended === undefined; this.#attempts += 1) {
-      if (this.#attempts > 0) await this.#pause(backOffMs(this.#attempts, FIRST_RETRY_MS, LONGEST_RETRY_MS));
+      if (this.#attempts > 0)
+        await pause(clock, backOffMs(this.#attempts, FIRST_RETRY_MS, LONGEST_RETRY_MS), this.#whenEnded.signal);
+      let endpoint: Endpoint | undefined;
       try {
-        await this.#connect(this.#whenEnded.signal);
-        this.#options.clock.clearTimeout(this.#lookTimer);
+        endpoint = await find();
+        await this.#connect(endpoint, this.#whenEnded.signal);
+        clock.clearTimeout(this.#lookTimer);
         this.#attempts += 1;
         this.#pump();
         return;
       } catch (error) {
-        if (error instanceof ContextCacheError && FATAL.includes(error.code)) this.end(error);
+        if (error instanceof ContextCacheError && isFinal(error, endpoint)) this.end(error);
       }
     }
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#whenEnded;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const { clock } = this.#options;
-      const end = () => {
-        clock.clearTimeout(timer);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = clock.setTimeout(end, delayMs);
-      signal.addEventListener('abort', end);
-    });
   }
 
   /** Fails the requests that have waited for a connection for too long. */
@@ -381,9 +380,8 @@ export class Link {
     this.#lookTimer = clock.setTimeout(() => {
       if (this.#socket !== undefined || this.#ended !== undefined) return;
       const now = clock.now();
-      const waiting = this.#queue.slice(this.#next);
-      this.#next = 0;
-      this.#queue = waiting.filter(({ due }) => due > now);
+      const waiting = this.#waiting;
+      this.#await(waiting.filter(({ due }) => due > now));
       const message = `The server has been out of reach for ${timeoutMs} ms. Nothing was done. Try again later.`;
       for (const call of waiting) if (call.due <= now) call.reject(new ContextCacheError('UNREACHABLE', message));
       this.#checkIdle();
@@ -392,6 +390,6 @@ export class Link {
   }
 
   #due(): number {
-    return this.#options.clock.now() + this.#options.timeoutMs;
+    return this.now + this.#options.timeoutMs;
   }
 }

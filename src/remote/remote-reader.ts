@@ -9,7 +9,7 @@ import type { Difference } from '../past/difference.ts';
 import { DIFF_OPTIONS, type DifferenceOptions } from '../past/difference-options.ts';
 import type { EntryVersion } from '../past/history.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
-import { collect, ItemStream } from './item-stream.ts';
+import { collect, ItemStream, Repetition } from './item-stream.ts';
 import type { Link } from './link.ts';
 
 /** Reads from a server: the present, or with `at` the view of a position. */
@@ -144,7 +144,7 @@ export class RemoteReader {
     ofLog = true,
   ): AsyncGenerator<JsonValue> {
     const { log } = this.#link.hello;
-    for (;;) {
+    for (const repetition = new Repetition(this.#link); ; repetition.begin()) {
       const stream = new ItemStream(this.#link, request(), 'read');
       try {
         for (;;) {
@@ -154,6 +154,7 @@ export class RemoteReader {
           if (ofLog && batch.log !== log) {
             throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that was read is not served any more.');
           }
+          repetition.progress();
           yield* batch.items;
         }
       } finally {

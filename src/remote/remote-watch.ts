@@ -1,4 +1,4 @@
-import { checkWatchOptions, type WatchedUpdate, type Watching, type WatchOptions } from '../actors/watch.ts';
+import { checkWatchOptions, type WatchedUpdate, type Watching, type WatchOptions, watching } from '../actors/watch.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { createUpdate } from '../core/update.ts';
@@ -32,25 +32,7 @@ export function watchRemotely(
       end();
     }
   }
-  const iterator = run();
-  return {
-    get position() {
-      return watch.position;
-    },
-    next: () => iterator.next(),
-    // A generator that was never started does not run its `finally`.
-    return: async () => {
-      end();
-      return iterator.return(undefined);
-    },
-    throw: async (error) => {
-      end();
-      return iterator.throw(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+  return watching(run(), () => watch.position, end);
 }
 
 class RemoteWatch {

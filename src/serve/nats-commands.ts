@@ -1,5 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { backOffMs } from '../core/back-off.ts';
+import { pause } from '../core/deadline.ts';
 import { type AgentContextCache, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../nats.ts';
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
@@ -132,7 +133,7 @@ class Responder implements NatsCommands {
         if (this.#failures === 0) this.#report(error);
         this.#failures += 1;
       }
-      await this.#pause(backOffMs(this.#failures + 1, FIRST_RETRY_MS, LONGEST_RETRY_MS));
+      await pause(this.#clock, backOffMs(this.#failures + 1, FIRST_RETRY_MS, LONGEST_RETRY_MS), this.#closing.signal);
     }
   }
 
@@ -223,19 +224,6 @@ class Responder implements NatsCommands {
     });
     await Promise.race([work, late]);
     this.#clock.clearTimeout(timer);
-  }
-
-  #pause(ms: number): Promise<void> {
-    if (this.#closing.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#clock.clearTimeout(timer);
-        this.#closing.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = this.#clock.setTimeout(done, ms);
-      this.#closing.signal.addEventListener('abort', done);
-    });
   }
 }
 

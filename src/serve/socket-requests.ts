@@ -9,7 +9,7 @@ import {
   type WriteOptions,
 } from '../index.ts';
 import { checkFields } from '../wire/http-query.ts';
-import type { SocketRequest, WirePoint } from '../wire/socket-protocol.ts';
+import { MAX_WATCH_BUFFER, type SocketRequest, type WirePoint } from '../wire/socket-protocol.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
 
@@ -142,6 +142,9 @@ export function streamOf(session: Session, request: Request): Streaming {
 
 function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
   const { namespace, keys, since, log, snapshot, bufferSize } = request;
+  if (Number(bufferSize) > MAX_WATCH_BUFFER) {
+    throw new ContextCacheError('INVALID_OPTION', `A client's watch has a bufferSize of at most ${MAX_WATCH_BUFFER}.`);
+  }
   const present = cache.inspection.log;
   if (log !== undefined && since !== undefined && (log !== present.id || since > present.head)) {
     throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that the watch was reading is not served any more.');

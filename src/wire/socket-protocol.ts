@@ -36,6 +36,9 @@ export const BATCH_BYTES = 64 * 1024;
 /** Bytes of a message that gathers frames; a larger frame is a message of its own. */
 export const MESSAGE_BYTES = 64 * 1024;
 
+/** Largest `bufferSize` of a served watch, updates: bounds what one slow client costs the server. */
+export const MAX_WATCH_BUFFER = 1_000_000;
+
 /** From one ping of the server to the next, milliseconds. */
 export const PING_MS = 5_000;
 /** A side that hears nothing for this long takes the connection for lost, milliseconds. */

@@ -256,6 +256,18 @@ describe('watch', () => {
     expect(await waiting).toEqual({ done: true, value: undefined });
   });
 
+  it('keeps the position that it had reached when it ended', async () => {
+    const { cache } = makeCache();
+    const watch = cache.watch({ namespace: 'quiet' });
+    const waiting = watch.next();
+    await cache.set('key', 1, 'other');
+    expect(watch.position).toBe(1);
+    await watch.return?.();
+    await waiting;
+    await cache.set('key', 2, 'other');
+    expect(watch.position).toBe(1);
+  });
+
   it('ends with the cache', async () => {
     const { cache } = makeCache();
     const watch = cache.watch();

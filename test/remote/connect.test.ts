@@ -112,6 +112,16 @@ describe('a connected client', () => {
     stop();
   });
 
+  test('refuses a watch whose buffer would cost the server too much', async () => {
+    await using served = await serveThroughProxy();
+    const watch = served.remote.watch({ bufferSize: 1_000_001 });
+    await expect(watch.next()).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    const most = served.remote.watch({ bufferSize: 1_000_000 });
+    const next = most.next();
+    await served.remote.set('key', 1);
+    expect((await next).value).toMatchObject({ key: 'key' });
+  });
+
   test('holds a bounded number of views open, and opens them again on a new connection', async () => {
     await using served = await serveThroughProxy();
     const { cache, proxy, remote } = served;

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { connect } from '../../src/client.ts';
 import { AgentContextCache, ContextCacheError, type WatchedUpdate } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
+import { readServeFile, writeServeFile } from '../../src/wire/serve-file.ts';
 import { waitFor } from '../support/cli.ts';
 import { freePort, serveThroughProxy } from '../support/served.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -202,6 +203,45 @@ describe('a lost connection', () => {
     for (const call of calls) expect(call).toMatchObject({ reason: { code: 'UNREACHABLE' } });
     proxy.heal();
     expect(await remote.get('key')).toBeUndefined();
+  });
+
+  test('does not read a list or a log for ever that every connection is lost at', async () => {
+    await using served = await serveThroughProxy({ client: { timeoutMs: 2_500 } });
+    const { cache, proxy, remote } = served;
+    for (let i = 0; i < 20; i += 1) await cache.set(`key ${i}`, 'x'.repeat(20_000), 'space');
+    let isStopped = false;
+    const cut = async () => {
+      // Each connection ends within the first batch, behind the hello.
+      while (!isStopped) await proxy.cutAfter('toClient', 5_000);
+    };
+    void cut();
+    const read = async () => {
+      for await (const _update of remote.readLog()) expect.unreachable();
+    };
+    const [list, log] = await Promise.allSettled([remote.entries('space'), read()]);
+    expect(list).toMatchObject({ reason: { code: 'UNREACHABLE' } });
+    expect(log).toMatchObject({ reason: { code: 'UNREACHABLE' } });
+    isStopped = true;
+    proxy.heal();
+    expect(await remote.entries('space')).toHaveLength(20);
+  });
+
+  test('finds the server of a directory again whose file still holds an old token', async () => {
+    const dataDir = await tempDir('old-token');
+    await using cache = await AgentContextCache.open({ dataDir, natsUrl: null, onError: () => {} });
+    const before = await startServer(cache, { token: TOKEN });
+    await using remote = await connect(dataDir, { onError: () => {} });
+    await before.close();
+    await using server = await startServer(cache, { token: `${TOKEN}-again` });
+    const file = await readServeFile(dataDir);
+    if (file === undefined) return expect.unreachable();
+    await writeServeFile(dataDir, { ...file, token: TOKEN });
+    const asked = remote.set('key', 1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(remote.connection).toBe('reconnecting');
+    await writeServeFile(dataDir, file);
+    expect(await asked).toMatchObject({ changed: true });
+    expect(server.token).toBe(file.token);
   });
 
   test('bounds the requests that wait', async () => {

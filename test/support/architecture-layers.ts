@@ -131,6 +131,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   serve: {
     'src/core/options.ts': 'checks its options as the cache does',
     'src/core/back-off.ts': 'waits between two connections as the followers do',
+    'src/core/deadline.ts': 'pauses that a signal ends, as a client does',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
   },
   cli: {

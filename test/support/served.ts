@@ -9,7 +9,7 @@ export interface Served extends AsyncDisposable {
   readonly server: CacheServer;
   readonly proxy: FaultProxy;
   readonly remote: RemoteContextCache;
-  /** What reached `onError` of the client. */
+  /** Errors that the client's `onError` was called with. */
   readonly errors: Error[];
 }
 

@@ -75,7 +75,7 @@ export class DiskIndex {
   #isBroken = true;
   /** Number of openings in a row that have failed. */
   #failures = 0;
-  /** Position at which the present rebuilding ends; `undefined` if there is none. */
+  /** Position at which the running rebuild ends; `undefined` if none is running. */
   #rebuildingTo: number | undefined;
   #isRebuildReported = false;
   #lost: (cause: Error) => void = () => {};
