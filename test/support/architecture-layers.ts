@@ -118,7 +118,8 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   remote: {
     'src/actors/watch.ts': 'the option checks of watch',
     'src/cache/option-names.ts': 'the option checks of other methods',
-    'src/cache/namespace-handle.ts': 'the handle of a namespace, over the reader and the writer of the client',
+    'src/cache/cache-methods.ts':
+      'the methods that it shares with the cache, over the reader and the writer of the client',
     'src/engine/durations.ts': 'durations in options',
     'src/engine/log-range.ts': 'the option checks of readLog',
     'src/engine/outcome.ts': 'promises that need not be awaited',
