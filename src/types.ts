@@ -10,6 +10,7 @@ export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { ControlCommand, InNamespace, OfKey, QueryCommand } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
+export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, PartsArgument, ValueOf } from './core/namespace-types.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';

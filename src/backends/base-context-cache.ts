@@ -29,8 +29,8 @@ export interface LogMark {
  * methods, each synchronous or asynchronous. A primary holds the values that reads return; a secondary is mirrored to.
  * The optional methods make a mirror faster or safer.
  *
- * The cache checks names and values before it calls a backend: a name has 1 to 1,024 bytes and is well-formed Unicode, a
- * value is JSON. A backend must throw or reject on failure. A failed write of a primary rejects the command with
+ * The cache checks names and values before it calls a backend: names are well-formed Unicode, a namespace of 1 to
+ * 1,024 bytes and a key of 0 to 8,192 (or `limits.maxKeyBytes`); a value is JSON. A backend must throw or reject on failure. A failed write of a primary rejects the command with
  * `BACKEND_FAILED`; a failed write of a secondary is retried with growing pauses, so it must be safe to repeat.
  *
  * @example

@@ -5,7 +5,7 @@ import type { JsonValue } from '../core/value.ts';
 export interface Change {
   readonly kind: 'set' | 'delete' | 'touch' | 'clear' | 'drop';
   readonly namespace: string;
-  /** Empty for `clear` and `drop`. */
+  /** The empty text for `clear` and `drop`, which have no key. */
   readonly key: string;
   /** The value of a `set`; `null` for other kinds. */
   readonly value: JsonValue;
@@ -33,6 +33,11 @@ function kindOf(update: Update): Change['kind'] {
   }
 }
 
+/** Returns whether a change is about all keys of its namespace. */
+function isWhole({ kind }: Change): boolean {
+  return kind === 'clear' || kind === 'drop';
+}
+
 /** The changes that remain in one namespace. */
 interface Rest {
   wiped: Change | undefined;
@@ -48,7 +53,7 @@ export function coalesce(changes: readonly Change[]): Change[] {
   for (const change of changes) {
     const rest = spaces.get(change.namespace);
     if (rest === undefined) spaces.set(change.namespace, startOf(change));
-    else if (change.key === '') wipe(rest, change);
+    else if (isWhole(change)) wipe(rest, change);
     else rest.keys.set(change.key, merge(rest.keys.get(change.key), change));
   }
   const left = [...spaces.values()].flatMap(({ wiped, keys }) => [...(wiped ? [wiped] : []), ...keys.values()]);
@@ -56,7 +61,7 @@ export function coalesce(changes: readonly Change[]): Change[] {
 }
 
 function startOf(change: Change): Rest {
-  return change.key === ''
+  return isWhole(change)
     ? { wiped: change, keys: new Map() }
     : { wiped: undefined, keys: new Map([[change.key, change]]) };
 }

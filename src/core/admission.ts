@@ -10,12 +10,13 @@ import type {
 } from './command.ts';
 import { toMilliseconds } from './duration.ts';
 import { ContextCacheError } from './errors.ts';
+import type { CacheLimits } from './limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
 import { nearest } from './nearest.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
-import { type Door, ValueDoor, type ValueLimits } from './value.ts';
+import { type Door, ValueDoor } from './value.ts';
 import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
 /** Instants beyond this are not dates in JavaScript. */
@@ -32,8 +33,10 @@ export class Admission {
   readonly #door: ValueDoor;
   readonly #parsedDoor: ParsedValueDoor;
   readonly #check: ValueCheck;
+  readonly #maxKeyBytes: number;
 
-  constructor(limits: ValueLimits, check: ValueCheck) {
+  constructor(limits: CacheLimits, check: ValueCheck) {
+    this.#maxKeyBytes = limits.maxKeyBytes;
     this.#door = new ValueDoor(limits);
     this.#parsedDoor = new ParsedValueDoor(limits);
     this.#check = check;
@@ -65,7 +68,7 @@ export class Admission {
   ): Request {
     checkName('namespace', namespace);
     const agent = agentOf(options);
-    checkName('key', key);
+    checkName('key', key, this.#maxKeyBytes);
     const value = door.admit(this.#check(namespace, key, candidate));
     const expiresAt = options === undefined ? null : expiryOf(at, options);
     const ifVersion = options === undefined ? -1 : conditionOf(options);
@@ -141,7 +144,7 @@ export class Admission {
   }
 
   #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Step {
-    checkName('key', key);
+    checkName('key', key, this.#maxKeyBytes);
     const admitted = this.#door.admit(this.#check(namespace, key, value));
     const { bytes } = this.#door;
     return {

@@ -1,27 +1,36 @@
 import { ContextCacheError } from './errors.ts';
 import { joinNamespace } from './namespace-parts.ts';
 
-/** Largest size of a namespace or a key, in bytes of UTF-8. */
-export const MAX_NAME_BYTES = 1024;
+/** Largest size of a namespace, in bytes of UTF-8. */
+export const MAX_NAMESPACE_BYTES = 1_024;
+
+/**
+ * Largest size of a key, in bytes of UTF-8. What a cache accepts in a write is smaller: `limits.maxKeyBytes`. Everything
+ * else takes keys up to this size, because a cache with larger limits may have written them.
+ */
+export const MAX_KEY_BYTES = 65_536;
 
 /** The namespace that always exists, and that a call uses if it names none. */
 export const DEFAULT_NAMESPACE = 'default';
 
-/** A UTF-16 unit becomes at most three bytes of UTF-8, so a name up to this length needs no measuring. */
-const SURELY_SHORT = Math.floor(MAX_NAME_BYTES / 3);
-
 /**
- * Checks a namespace or key: any well-formed non-empty string of at most {@link MAX_NAME_BYTES} bytes. No name is
+ * Checks a namespace or key: any well-formed string within the limit. Only a namespace must not be empty. No name is
  * special.
  *
+ * @param maxBytes Largest size in bytes of UTF-8. Default: {@link MAX_NAMESPACE_BYTES} or {@link MAX_KEY_BYTES}.
  * @throws {ContextCacheError} `INVALID_NAME`.
  */
-export function checkName(what: 'namespace' | 'key', name: unknown): asserts name is string {
-  if (typeof name === 'string' && name.length > 0 && name.length <= SURELY_SHORT && name.isWellFormed()) return;
-  throwUnlessValid(what, name);
+export function checkName(
+  what: 'namespace' | 'key',
+  name: unknown,
+  maxBytes: number = what === 'key' ? MAX_KEY_BYTES : MAX_NAMESPACE_BYTES,
+): asserts name is string {
+  // A UTF-16 unit becomes at most three bytes of UTF-8, so a short name needs no measuring.
+  if (typeof name === 'string' && name.length > 0 && 3 * name.length <= maxBytes && name.isWellFormed()) return;
+  throwUnlessValid(what, name, maxBytes);
 }
 
-function throwUnlessValid(what: string, name: unknown): void {
+function throwUnlessValid(what: 'namespace' | 'key', name: unknown, maxBytes: number): void {
   if (Array.isArray(name) && what === 'namespace') {
     joinNamespace(name);
     const remedy = 'join its parts with joinNamespace(parts)';
@@ -33,7 +42,8 @@ function throwUnlessValid(what: string, name: unknown): void {
       `A ${what} must be a string, not ${name === null ? 'null' : typeof name}.`,
     );
   }
-  if (name.length === 0) throw new ContextCacheError('INVALID_NAME', `A ${what} must not be empty.`);
+  if (name.length === 0 && what === 'namespace')
+    throw new ContextCacheError('INVALID_NAME', 'A namespace must not be empty.');
   if (!name.isWellFormed()) {
     throw new ContextCacheError(
       'INVALID_NAME',
@@ -41,10 +51,12 @@ function throwUnlessValid(what: string, name: unknown): void {
     );
   }
   const bytes = Buffer.byteLength(name);
-  if (bytes > MAX_NAME_BYTES) {
+  if (bytes > maxBytes) {
+    const isRaisable = what === 'key' && maxBytes < MAX_KEY_BYTES;
+    const remedy = isRaisable ? ' Use a shorter one, or raise limits.maxKeyBytes.' : '';
     throw new ContextCacheError(
       'INVALID_NAME',
-      `A ${what} may have ${MAX_NAME_BYTES} bytes in UTF-8; this one has ${bytes}.`,
+      `A ${what} may have ${maxBytes} bytes in UTF-8; this one has ${bytes}.${remedy}`,
     );
   }
 }

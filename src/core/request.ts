@@ -67,9 +67,10 @@ export class Request implements Step {
     return new Request(type, namespace, at, agent, NO_STEP, steps);
   }
 
-  /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. No key is empty. */
+  /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. */
   get isWhole(): boolean {
-    return this.key === NO_STEP.key;
+    const { type } = this;
+    return type === 'context.batch' || type === 'context.clear' || type === 'context.drop';
   }
 
   get settled(): boolean {

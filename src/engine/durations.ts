@@ -1,6 +1,7 @@
 import type { Duration } from '../core/command.ts';
 import { toMilliseconds } from '../core/duration.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { limitsOf } from '../core/limits.ts';
 import type { EngineOptions, OpenOptions } from './options.ts';
 
 /**
@@ -27,11 +28,12 @@ function converted<Options extends object>(owner: string, given: Options, names:
 }
 
 /**
- * Returns the options with every duration in milliseconds. Numbers are left for the parts to check.
+ * Returns the options with every duration in milliseconds, and checks their limits. Other numbers are left for the parts to check.
  *
  * @throws {ContextCacheError} `INVALID_OPTION` naming the option.
  */
 export function inMilliseconds<Given extends object>(given: Given): EngineOptions & Omit<Given, keyof EngineOptions> {
+  limitsOf((given as OpenOptions).limits);
   const options = converted('', given as OpenOptions, ['mirrorTimeoutMs', 'passivateAfterMs']);
   const { log, restart, backOff } = given as OpenOptions;
   if (log !== undefined) options.log = converted('log.', log, ['keepMs']);

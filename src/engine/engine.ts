@@ -8,12 +8,12 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { limitsOf } from '../core/limits.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { FailureSource } from '../core/report.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
 import { createValueCheck } from '../core/schemas.ts';
 import type { Update } from '../core/update.ts';
-import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
 import { BackupSink } from '../followers/backup/backup-sink.ts';
 import { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
 import { ContextUpdateEventPusher } from '../followers/broadcast/event-pusher.ts';
@@ -104,7 +104,7 @@ export class Engine {
     this.config = storage.config;
     this.primary = options.primaryCache;
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
-    this.admission = new Admission({ ...DEFAULT_VALUE_LIMITS, ...options.limits }, createValueCheck(options.schemas));
+    this.admission = new Admission(limitsOf(options.limits), createValueCheck(options.schemas));
     this.registry = storage.registry;
     this.supervisor = new Supervisor({
       ...options.internals,

@@ -4,9 +4,9 @@ import { parentOf } from '../actors/lean-actor.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
+import { type CacheLimits, limitsOf } from '../core/limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { DEFAULT_VALUE_LIMITS, type ValueLimits } from '../core/value.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
@@ -85,9 +85,9 @@ export class Inspection {
     return this.#options.dataDir;
   }
 
-  /** The largest depth and size of a value. */
-  get valueLimits(): ValueLimits {
-    return { ...DEFAULT_VALUE_LIMITS, ...this.#options.limits };
+  /** The limits of what may be set. */
+  get limits(): CacheLimits {
+    return limitsOf(this.#options.limits);
   }
 
   /** The backend that is mirrored to, for `cache.verify({ against })`; `undefined` without one. */

@@ -1,6 +1,6 @@
+import type { CacheLimits } from '../core/limits.ts';
 import { type NamesOf, optionNames } from '../core/options.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
-import type { ValueLimits } from '../core/value.ts';
 import { NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { BackOff } from '../followers/follower.ts';
 import type { InspectorOptions } from './inspector-options.ts';
@@ -47,7 +47,7 @@ const CACHE = {
   subjectId: true,
   backup: BACKUP,
   schemas: true,
-  limits: optionNames<ValueLimits>('limits', { maxDepth: true, maxBytes: true }),
+  limits: optionNames<CacheLimits>('limits', { maxDepth: true, maxBytes: true, maxKeyBytes: true }),
   log: LOG,
   restart: optionNames<RestartPolicy>('restart', { intensity: true, periodMs: true, backOffMs: true }),
   backOff: optionNames<BackOff>('backOff', { initialMs: true, maximumMs: true, stalledAfter: true }),

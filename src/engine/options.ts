@@ -3,10 +3,10 @@ import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettingsChange, Duration } from '../core/command.ts';
+import type { CacheLimits } from '../core/limits.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
-import type { ValueLimits } from '../core/value.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { ContextUpdateEventPusherOptions, OpenLink } from '../followers/broadcast/event-pusher.ts';
@@ -58,8 +58,8 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly backup?: BackupOptionsOfCache | undefined;
   /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
   readonly schemas?: SchemasFor<S> | undefined;
-  /** Limits of a value's size and depth. */
-  readonly limits?: Partial<ValueLimits> | undefined;
+  /** Limits of what may be set: size and depth of a value, size of a key. */
+  readonly limits?: { readonly [Name in keyof CacheLimits]?: CacheLimits[Name] | undefined } | undefined;
   /** Size of the log in memory, and how much of the past is kept; see {@link LogOptions}. */
   readonly log?: LogOptions | undefined;
   /** How often, and after what pause, a crashed namespace is restarted. */

@@ -1,9 +1,9 @@
 import { systemClock } from '../core/clock.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { limitsOf } from '../core/limits.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
-import { DEFAULT_VALUE_LIMITS } from '../core/value.ts';
 import type { CacheOptions } from '../engine/options.ts';
 import { openSource } from './open-source.ts';
 import { ReplayRefusedError } from './problem.ts';
@@ -106,7 +106,7 @@ async function* abortable<Item>(items: AsyncIterable<Item>, signal: AbortSignal 
 }
 
 function settingsOf({ limits, clock = systemClock, signal }: FillOptions, updatesOnly: boolean): SourceSettings {
-  return { limits: { ...DEFAULT_VALUE_LIMITS, ...limits }, clock, signal, updatesOnly };
+  return { limits: limitsOf(limits), clock, signal, updatesOnly };
 }
 
 function untilOf(until: number | Date | undefined): Until {

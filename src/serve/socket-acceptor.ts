@@ -102,10 +102,10 @@ export class SocketAcceptor {
   #hello(agent: string | null): Hello {
     const { cache, limits, run } = this.#options;
     const { id, committed } = cache.inspection.log;
-    const { maxDepth, maxBytes } = cache.inspection.valueLimits;
+    const { maxDepth, maxBytes, maxKeyBytes } = cache.inspection.limits;
     return {
       ...{ protocol: SOCKET_PROTOCOL, server: run, log: id, position: committed, agent },
-      limits: { inFlight: limits.maxInFlight, messageBytes: limits.maxMessageBytes, maxDepth, maxBytes },
+      limits: { inFlight: limits.maxInFlight, messageBytes: limits.maxMessageBytes, maxDepth, maxBytes, maxKeyBytes },
     };
   }
 

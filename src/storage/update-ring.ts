@@ -27,12 +27,14 @@ export function capacityFor({
   return { capacityUpdates, capacityBytes: capacityBytes ?? Math.max(CAPACITY_BYTES, keepBytes) };
 }
 
-/** Bytes that an update takes in memory beside its value: the object, its key and its slot in the ring. */
+/** Bytes that an update takes in memory beside its value: the object, its key if it is short, and its slot in the ring. */
 const OVERHEAD_BYTES = 256;
+/** Length up to which the overhead includes a key. */
+const SHORT_KEY = 128;
 
 /** Returns the estimated bytes of an update in memory. */
-export function weigh(update: Update): number {
-  return update.bytes + OVERHEAD_BYTES;
+export function weigh({ bytes, key }: Pick<Update, 'bytes' | 'key'>): number {
+  return bytes + OVERHEAD_BYTES + (key !== null && key.length > SHORT_KEY ? key.length : 0);
 }
 
 /** Columns that one array holds for each update: three values, and four numbers. */
@@ -102,16 +104,19 @@ export class UpdateRing {
     if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
     if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
-    this.#bytes += update.bytes + OVERHEAD_BYTES;
+    this.#bytes += weigh(update);
   }
 
   /** Drops the oldest update. */
   drop(): void {
     if (this.#next === this.#first) throw new ContextCacheError('INVARIANT', 'The ring of updates is empty.');
     const slot = this.#first & (this.#length - 1);
+    const key = this.#values[slot * VALUES + 1] as string | null;
+    // A long key is as worth releasing as a value.
+    this.#values[slot * VALUES + 1] = null;
     this.#values[slot * VALUES + 2] = null;
     this.#first += 1;
-    this.#bytes -= (this.#numbers[slot * NUMBERS + 3] as number) + OVERHEAD_BYTES;
+    this.#bytes -= weigh({ bytes: this.#numbers[slot * NUMBERS + 3] as number, key });
   }
 
   /** Returns the update at a position that is in the ring. */

@@ -3,7 +3,7 @@ import type { WriteOptions } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, InvalidValueError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
-import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
+import { AWKWARD_KEYS, AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 import type { CacheCheck } from './served-cache.ts';
 
 const sorted = (names: readonly string[]) => [...names].sort();
@@ -70,6 +70,39 @@ export const readingChecks: CacheCheck[] = [
     },
   ],
   [
+    'takes every key: an empty one, and one of 8 KiB',
+    async (cache) => {
+      for (const [index, key] of AWKWARD_KEYS.entries()) await cache.set(key, index, 'space');
+      assert.deepEqual(sorted(await cache.listKeys('space')), sorted(AWKWARD_KEYS));
+      assert.equal((await cache.entry('', 'space'))?.key, '');
+      for (const [index, key] of AWKWARD_KEYS.entries()) assert.equal(await cache.get(key, 'space'), index);
+      const first: string[] = [];
+      for await (const key of cache.keys('space', { limit: 1 })) first.push(key);
+      assert.deepEqual(first, ['']);
+      const histories: unknown[] = [];
+      for await (const { operation, value } of cache.history('', 'space')) histories.push([operation, value]);
+      assert.deepEqual(histories, [['set', 0]]);
+      const before = cache.position;
+      for (const key of AWKWARD_KEYS) await cache.touch(key, 'space', { ttl: '1h' });
+      for (const key of AWKWARD_KEYS) assert.equal((await cache.delete(key, 'space')).changed, true);
+      assert.deepEqual(await cache.listKeys('space'), []);
+      assert.equal(cache.position, before + 2 * AWKWARD_KEYS.length);
+    },
+  ],
+  [
+    'refuses keys beyond the limit, and reads of them find nothing',
+    async (cache) => {
+      const key = 'k'.repeat(8_193);
+      const refused = { code: 'INVALID_NAME', message: /8192 bytes.*limits\.maxKeyBytes/ };
+      await assert.rejects(async () => cache.set(key, 1, 'space'), refused);
+      await assert.rejects(async () => cache.setMany([[key, 1]], 'space'), refused);
+      await assert.rejects(async () => cache.batch([{ operation: 'set', key, value: 1 }], 'space'), refused);
+      await assert.rejects(async () => cache.update(key, () => 1, 'space'), refused);
+      assert.equal(await cache.get(key, 'space'), undefined);
+      assert.equal((await cache.delete(key, 'space')).changed, false);
+    },
+  ],
+  [
     'returns entries with version, instants and agent',
     async (cache) => {
       await cache.set('a', 1, 'space', { agent: 'planner' });
@@ -112,17 +145,17 @@ export const readingChecks: CacheCheck[] = [
     'refuses names that are none, in reads and writes',
     async (cache) => {
       const calls: (() => unknown)[] = [
-        () => cache.get(''),
+        () => cache.get('\uD800'),
         () => cache.get('key', ''),
-        () => cache.getMany(['fine', ''], 'space'),
-        () => cache.has('x'.repeat(1_025)),
+        () => cache.getMany(['fine', '\uD800'], 'space'),
+        () => cache.has('x'.repeat(65_537)),
         () => cache.entry('\ud800'),
         () => cache.entries(''),
         () => cache.listKeys(7 as never),
-        () => cache.set('', 1),
-        () => cache.delete('', 'space'),
+        () => cache.set('\uD800', 1),
+        () => cache.delete('\uD800', 'space'),
         () => cache.dropNamespace(''),
-        () => cache.batch([{ operation: 'set', key: '', value: 1 }]),
+        () => cache.batch([{ operation: 'set', key: '\uD800', value: 1 }]),
       ];
       for (const call of calls) assert.equal((await failureOf(call)).code, 'INVALID_NAME', String(call));
       assert.deepEqual(await cache.listNamespaces(), ['default']);

@@ -3,7 +3,7 @@ import type { BaseContextCache, LogMark } from '../backends/base-context-cache.t
 import { createUpdate, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Check } from './check.ts';
-import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
+import { AWKWARD_KEYS, AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from './edge-cases.ts';
 
 /** Returns the backend if it takes batches of updates. */
 interface Mirror {
@@ -140,14 +140,15 @@ export const mirrorChecks: Check[] = [
     assert.equal(await mirror.position(), 9);
   }),
   check('stores awkward names and values', async (mirror, cache) => {
-    const pairs = AWKWARD_NAMES.map(
-      (name, index) => [name, AWKWARD_VALUES[index % AWKWARD_VALUES.length] ?? null] as const,
-    );
-    const updates = pairs.map(([name, value], index) => set(index + 1, value, { namespace: name, key: name }));
+    const triples = AWKWARD_KEYS.map((key, index) => {
+      const namespace = AWKWARD_NAMES[index - 1] ?? `space ${index}`;
+      return [namespace, key, AWKWARD_VALUES[index % AWKWARD_VALUES.length] ?? null] as const;
+    });
+    const updates = triples.map(([namespace, key, value], index) => set(index + 1, value, { namespace, key }));
     await mirror.apply(updates, 0, updates.length);
-    for (const [name, value] of pairs) {
-      assert.deepEqual(await cache.listKeys(name), [name]);
-      sameValue(await cache.get(name, name), value);
+    for (const [namespace, key, value] of triples) {
+      assert.deepEqual(await cache.listKeys(namespace), [key]);
+      sameValue(await cache.get(key, namespace), value);
     }
   }),
   check('stores many updates of several megabytes whole', async (mirror, cache) => {

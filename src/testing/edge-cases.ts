@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { MAX_NAME_BYTES } from '../core/names.ts';
+import { DEFAULT_LIMITS } from '../core/limits.ts';
+import { MAX_NAMESPACE_BYTES } from '../core/names.ts';
 import type { JsonValue } from '../core/value.ts';
 
-/** Valid names that careless code mishandles. */
+/** Valid namespaces and keys that careless code mishandles. */
 export const AWKWARD_NAMES: readonly string[] = [
   'plain',
   '__proto__',
@@ -47,8 +48,16 @@ export const AWKWARD_NAMES: readonly string[] = [
   '日本語',
   '🦊',
   '👩‍👩‍👧',
-  'x'.repeat(MAX_NAME_BYTES),
-  `${'€'.repeat((MAX_NAME_BYTES - 1) / 3)}.`,
+  'x'.repeat(MAX_NAMESPACE_BYTES),
+  `${'€'.repeat((MAX_NAMESPACE_BYTES - 1) / 3)}.`,
+];
+
+/** Those, and keys that cannot be namespaces. */
+export const AWKWARD_KEYS: readonly string[] = [
+  '',
+  ...AWKWARD_NAMES,
+  'k'.repeat(DEFAULT_LIMITS.maxKeyBytes),
+  '🦊'.repeat(DEFAULT_LIMITS.maxKeyBytes / 4),
 ];
 
 /** JSON values that a careless codec changes. */

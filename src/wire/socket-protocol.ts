@@ -56,6 +56,8 @@ export interface SocketLimits {
   /** Largest depth and size of a value. */
   readonly maxDepth: number;
   readonly maxBytes: number;
+  /** Largest size of a key that is set. */
+  readonly maxKeyBytes: number;
 }
 
 /** The first frame of a server. */

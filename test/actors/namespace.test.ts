@@ -2,9 +2,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createActor, waitFor } from 'xstate';
 import { createNamespaceLogic } from '../../src/actors/namespace.ts';
 import { Admission } from '../../src/core/admission.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
-import { DEFAULT_VALUE_LIMITS } from '../../src/core/value.ts';
 import { InMemoryContextCache } from '../../src/index.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { LateCache } from '../support/cache.ts';
@@ -18,7 +18,7 @@ describe('a namespace actor', () => {
     const actor = createActor(createNamespaceLogic({ log, maxWaiting: 10, ...deps }), {
       input: { state, hydrated, at: 0 },
     });
-    const door = new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(undefined));
+    const door = new Admission(DEFAULT_LIMITS, createValueCheck(undefined));
     return { log, state, actor, door };
   };
 

@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { type AnyMachineSnapshot, createActor } from 'xstate';
 import { createNamespaceLogic } from '../../src/actors/namespace.ts';
 import { Admission } from '../../src/core/admission.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
-import { DEFAULT_VALUE_LIMITS } from '../../src/core/value.ts';
 import { InMemoryContextCache } from '../../src/index.ts';
 import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { LateCache } from '../support/cache.ts';
 
 type Deps = Partial<Parameters<typeof createNamespaceLogic>[0]>;
 
-const door = new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(undefined));
+const door = new Admission(DEFAULT_LIMITS, createValueCheck(undefined));
 
 /** Returns everything that a snapshot contains, with the machine's parts by name. */
 function told(snapshot: AnyMachineSnapshot): object {

@@ -75,7 +75,7 @@ describe('the supervisor', () => {
   });
 
   it.each<[string, object, string]>([
-    ['a bad key', { type: 'context.set', key: '', value: 1 }, 'INVALID_NAME'],
+    ['a bad key', { type: 'context.set', key: '\uD800', value: 1 }, 'INVALID_NAME'],
     ['a bad value', { type: 'context.set', key: 'a', value: 1n }, 'INVALID_VALUE'],
     ['a bad option', { type: 'context.set', key: 'a', value: 1, ttl: 0 }, 'INVALID_COMMAND'],
     ['a condition that does not hold', { type: 'context.set', key: 'a', value: 1, ifVersion: 7 }, 'VERSION_CONFLICT'],

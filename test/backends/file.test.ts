@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FileContextCache } from '../../src/backends/file-context-cache.ts';
-import { AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from '../../src/testing/edge-cases.ts';
+import { AWKWARD_KEYS, AWKWARD_NAMES, AWKWARD_VALUES, sameValue } from '../../src/testing/edge-cases.ts';
 import { failureOf, never, updateAt } from '../support/backends.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';
@@ -68,10 +68,12 @@ describe('the file', () => {
     const cache = open();
     const pairs = AWKWARD_NAMES.map((name, i) => [name, AWKWARD_VALUES[i % AWKWARD_VALUES.length] ?? null] as const);
     await Promise.all(pairs.map(([name, value]) => cache.set(name, value, name)));
+    for (const key of AWKWARD_KEYS) await cache.set(key, 1, 'keys');
     await cache.resetPosition('__proto__', 5, never);
     await cache.close();
     const next = open();
-    expect((await next.listNamespaces()).sort()).toEqual([...AWKWARD_NAMES].sort());
+    expect((await next.listNamespaces()).sort()).toEqual(['keys', ...AWKWARD_NAMES].sort());
+    expect((await next.listKeys('keys')).sort()).toEqual([...AWKWARD_KEYS].sort());
     for (const [name, value] of pairs) sameValue(await next.get(name, name), value);
     expect(await next.appliedPosition('__proto__', never)).toBe(5);
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined();

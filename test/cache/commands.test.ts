@@ -16,7 +16,7 @@ describe('a write that is not awaited', () => {
     const { cache, failures } = makeCache();
     await cache.set('a', 1);
     void cache.set('a', 2, 'default', { ifVersion: 0 });
-    void cache.set('', 1);
+    void cache.set('\uD800', 1);
     void cache.set('a', Symbol('x') as never);
     void cache.delete('a', 'default', { ifVersion: 9 });
     void cache.batch([{ operation: 'set', key: 'a', value: 1, ifVersion: 0 }]);
@@ -50,7 +50,7 @@ describe('a write that is not awaited', () => {
         throw new Error('onError');
       },
     });
-    void cache.set('', 1);
+    void cache.set('\uD800', 1);
     expect(await cache.set('a', 1)).toMatchObject({ version: 1 });
     await turns();
     process.off('warning', warn);
@@ -64,7 +64,7 @@ describe('a write that is not awaited', () => {
     const cache = new AgentContextCache();
     void cache.set('a', 1);
     void cache.set('a', 2, 'default', { ifVersion: 0 });
-    void cache.set('', 1);
+    void cache.set('\uD800', 1);
     await turns();
     await cache.shutdown();
     process.off('warning', warn);
@@ -112,7 +112,7 @@ describe('ask', () => {
 
   it('rejects without reporting the failure elsewhere', async () => {
     const { cache, failures } = makeCache();
-    expect(await codeOf(cache.ask({ type: 'context.set', key: '', value: 1 }))).toBe('INVALID_NAME');
+    expect(await codeOf(cache.ask({ type: 'context.set', key: '\uD800', value: 1 }))).toBe('INVALID_NAME');
     expect(await codeOf(cache.ask({ type: 'context.set', key: 'a', value: 1, ifVersion: 4 }))).toBe('VERSION_CONFLICT');
     expect(await codeOf(cache.ask(null as never))).toBe('INVALID_COMMAND');
     expect(await codeOf(cache.ask({ type: 1n } as never))).toBe('INVALID_COMMAND');

@@ -106,8 +106,7 @@ describe('set, get and their kin', () => {
   });
 
   it.each<[string, (cache: AgentContextCache) => Promise<unknown>, string]>([
-    ['an empty key', (cache) => cache.set('', 1), 'INVALID_NAME'],
-    ['a key that is too long', (cache) => cache.set('€'.repeat(342), 1), 'INVALID_NAME'],
+    ['a key that is too long', (cache) => cache.set('€'.repeat(2_731), 1), 'INVALID_NAME'],
     ['an ill-formed namespace', (cache) => cache.set('a', 1, '\uD800'), 'INVALID_NAME'],
     ['a key that is no string', (cache) => cache.delete(5 as never), 'INVALID_NAME'],
     ['a Date', (cache) => cache.set('a', new Date() as never), 'INVALID_VALUE'],
@@ -147,11 +146,11 @@ describe('set, get and their kin', () => {
   it('refuse a read with a bad name too', () => {
     const { cache } = makeCache();
     for (const read of [
-      () => cache.get(''),
+      () => cache.get('\uD800'),
       () => cache.has('a', ''),
       () => cache.entry('\uD800'),
       () => cache.listKeys(''),
-      () => cache.getMany(['']),
+      () => cache.getMany(['\uD800']),
       () => cache.entries(''),
     ]) {
       expect(read).toThrow(expect.objectContaining({ code: 'INVALID_NAME' }));

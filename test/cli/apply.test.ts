@@ -16,7 +16,7 @@ const BAD_LINES: readonly (readonly [string, string | Uint8Array, RegExp])[] = [
   ['an unknown command', line({ type: 'context.fly' }), /no known type/],
   ['JSON that is no command', '[1,2]\n', /must be an object/],
   ['a field that is unknown', setLine('k', 1, { colour: 'red' }), /no field "colour"/],
-  ['an empty key', setLine('', 1), /must not be empty/],
+  ['an empty namespace', setLine('a', 1, { namespace: '' }), /must not be empty/],
   ['a name with a lone surrogate', '{"type":"context.set","key":"\\ud800","value":1}\n', /surrogate/],
   ['a value beyond all numbers', '{"type":"context.set","key":"k","value":1e999}\n', /Infinity/],
   ['bytes that are not UTF-8', Buffer.from([...Buffer.from('{"type":"context.set","key":"a'), 0xff, 0x0a]), /UTF-8/],

@@ -50,6 +50,17 @@ describe('values', () => {
       ...instants,
       agent: 'me',
     });
+    expect(await on('set', '', '"of the empty key"')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('Done'),
+    });
+    expect(await on('get', '')).toMatchObject({ code: 0, stdout: '"of the empty key"\n' });
+    expect(await on('keys', '--to', '')).toMatchObject({ code: 0, stdout: '""\n' });
+    expect(await on('delete', '', '--json')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('"changed":true'),
+    });
+    expect(await on('get', '')).toMatchObject({ code: 3, stderr: expect.stringContaining('has no key ""') });
     expect(await on('delete', 'plan', '-n', 'trip', '--json')).toMatchObject({ code: 0 });
     expect(await on('get', 'plan', '-n', 'trip')).toMatchObject({ code: 3, stdout: '' });
   });

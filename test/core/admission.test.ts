@@ -234,7 +234,9 @@ describe('a request', () => {
   });
 
   it('of a batch refuses invalid keys and values as a set does', () => {
-    expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: '', value: 1 }], undefined))).toBe('INVALID_NAME');
+    expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: '\uD800', value: 1 }], undefined))).toBe(
+      'INVALID_NAME',
+    );
     expect(codeOf(() => door.batch(1, 'n', [{ operation: 'set', key: 'a', value: 1n }], undefined))).toBe(
       'INVALID_VALUE',
     );
@@ -281,7 +283,7 @@ describe('a request', () => {
 
 describe('the limits', () => {
   it('apply as given', () => {
-    const narrow = new Admission({ maxDepth: 1, maxBytes: 20 }, createValueCheck(undefined));
+    const narrow = new Admission({ maxDepth: 1, maxBytes: 20, maxKeyBytes: 9 }, createValueCheck(undefined));
     expect(codeOf(() => narrow.set(1, 'n', 'a', [[]], undefined))).toBe('INVALID_VALUE');
     expect(codeOf(() => narrow.set(1, 'n', 'a', 'x'.repeat(30), undefined))).toBe('INVALID_VALUE');
     expect(codeOf(() => narrow.set(1, 'n', 'a', [1], undefined))).toBeUndefined();

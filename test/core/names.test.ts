@@ -1,14 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ContextCacheError } from '../../src/core/errors.ts';
-import { checkName, compareNames, decodeNamespace, encodeNamespace, MAX_NAME_BYTES } from '../../src/core/names.ts';
+import {
+  checkName,
+  compareNames,
+  decodeNamespace,
+  encodeNamespace,
+  MAX_KEY_BYTES,
+  MAX_NAMESPACE_BYTES,
+} from '../../src/core/names.ts';
 import { fcOptions } from '../support/property.ts';
 
 const anyName = fc.string({ unit: 'binary', minLength: 1, maxLength: 20 });
 
-const refusal = (what: 'key' | 'namespace', name: unknown): unknown => {
+const refusal = (what: 'key' | 'namespace', name: unknown, maxBytes?: number): unknown => {
   try {
-    checkName(what, name);
+    checkName(what, name, maxBytes);
   } catch (error) {
     return error;
   }
@@ -32,7 +39,7 @@ describe('checkName', () => {
     '\uFEFF',
     '👩‍👩‍👧',
     '\u{10FFFF}',
-    'x'.repeat(MAX_NAME_BYTES),
+    'x'.repeat(MAX_NAMESPACE_BYTES),
     '€'.repeat(341),
     '\u{1F98A}'.repeat(256),
   ])('accepts %j', (name) => {
@@ -41,14 +48,9 @@ describe('checkName', () => {
   });
 
   it.each([
-    ['empty', ''],
     ['a lone high surrogate', 'a\uD800'],
     ['a lone low surrogate', '\uDC00'],
     ['surrogates in the wrong order', '\uDC00\uD800'],
-    ['one byte too many', 'x'.repeat(MAX_NAME_BYTES + 1)],
-    ['two-byte characters past the bound', 'ä'.repeat(513)],
-    ['three-byte characters past the bound', '€'.repeat(342)],
-    ['four-byte characters past the bound', '\u{1F98A}'.repeat(257)],
     ['null', null],
     ['undefined', undefined],
     ['a number', 7],
@@ -56,19 +58,42 @@ describe('checkName', () => {
     ['a String object', new String('a')],
     ['a symbol', Symbol('a')],
   ])('refuses %s', (_what, name) => {
-    const error = refusal('key', name);
-    expect(error).toBeInstanceOf(ContextCacheError);
-    expect(error).toMatchObject({ code: 'INVALID_NAME' });
+    for (const what of ['key', 'namespace'] as const) {
+      const error = refusal(what, name);
+      expect(error).toBeInstanceOf(ContextCacheError);
+      expect(error).toMatchObject({ code: 'INVALID_NAME' });
+    }
   });
 
-  it('accepts exactly the well-formed non-empty strings up to the bound in UTF-8', () => {
+  it.each([
+    ['one byte', 'x'.repeat(MAX_NAMESPACE_BYTES + 1)],
+    ['two-byte characters', 'ä'.repeat(513)],
+    ['three-byte characters', '€'.repeat(342)],
+    ['four-byte characters', '\u{1F98A}'.repeat(257)],
+  ])('refuses a name past its bound by %s', (_what, name) => {
+    expect(refusal('namespace', name)).toMatchObject({ code: 'INVALID_NAME' });
+    expect(refusal('key', name)).toBeUndefined();
+    expect(refusal('key', name, MAX_NAMESPACE_BYTES)).toMatchObject({
+      message: expect.stringContaining('raise limits.maxKeyBytes'),
+    });
+    expect(refusal('key', name.repeat(64))).toMatchObject({ code: 'INVALID_NAME' });
+  });
+
+  it('accepts an empty key and no empty namespace', () => {
+    expect(refusal('key', '')).toBeUndefined();
+    expect(refusal('namespace', '')).toMatchObject({ message: 'A namespace must not be empty.' });
+  });
+
+  it('accepts exactly the well-formed strings up to the bound in UTF-8', () => {
     const long = fc
       .tuple(fc.string({ unit: 'binary', minLength: 1, maxLength: 3 }), fc.integer({ min: 1, max: 1100 }))
       .map(([unit, count]) => unit.repeat(count));
+    const bound = fc.option(fc.integer({ min: 1, max: 2_000 }), { nil: undefined });
     fc.assert(
-      fc.property(fc.oneof(anyName, long), (name) => {
-        const good = name.isWellFormed() && Buffer.byteLength(name) <= MAX_NAME_BYTES;
-        expect(refusal('key', name) === undefined).toBe(good);
+      fc.property(fc.oneof(anyName, long, fc.constant('')), bound, (name, most) => {
+        const fits = (bytes: number) => name.isWellFormed() && Buffer.byteLength(name) <= bytes;
+        expect(refusal('key', name, most) === undefined).toBe(fits(most ?? MAX_KEY_BYTES));
+        expect(refusal('namespace', name) === undefined).toBe(name !== '' && fits(MAX_NAMESPACE_BYTES));
       }),
       fcOptions(300),
     );

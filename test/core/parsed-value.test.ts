@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Admission } from '../../src/core/admission.ts';
 import type { DataCommand } from '../../src/core/command.ts';
 import { InvalidValueError } from '../../src/core/errors.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { ParsedValueDoor } from '../../src/core/parsed-value.ts';
 import { createValueCheck, type NamespaceSchemas } from '../../src/core/schemas.ts';
 import { DEFAULT_VALUE_LIMITS, ValueDoor } from '../../src/core/value.ts';
@@ -114,13 +115,14 @@ describe('a command that was parsed from text', () => {
   ];
   const refused: readonly unknown[] = [
     { type: 'context.set', namespace: '', key: 'k', value: 1 },
-    { type: 'context.set', key: '', value: 1 },
+    { type: 'context.set', key: '\ud83d', value: 1 },
+    { type: 'context.set', key: 'k'.repeat(8_193), value: 1 },
     { type: 'context.set', key: 'k', value: 1, agent: '' },
     { type: 'context.set', key: 'k', value: 1, ttl: 1, expiresAt: 1 },
     { type: 'context.set', key: 'k', value: 1, ifVersion: -1 },
     { type: 'context.set', key: 'k', value: { a: '\ud83d' } },
   ];
-  const admission = (schemas?: NamespaceSchemas) => new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(schemas));
+  const admission = (schemas?: NamespaceSchemas) => new Admission(DEFAULT_LIMITS, createValueCheck(schemas));
 
   it.each(commands)('becomes the same request as any command: $type', (command) => {
     const parsed = JSON.parse(JSON.stringify(command)) as DataCommand;

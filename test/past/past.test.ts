@@ -217,7 +217,7 @@ describe('a view', () => {
       await expect(cache.bisect(() => true, { from: 1, to: 0 })).rejects.toThrow(anError('INVALID_OPTION'));
       await expect(cache.bisect(() => Promise.reject(new Error('mine')))).rejects.toThrow('mine');
       const view = cache.at(1);
-      expect(() => view.get('', 'default')).toThrow(anError('INVALID_NAME'));
+      expect(() => view.get('\uD800', 'default')).toThrow(anError('INVALID_NAME'));
       expect(() => view.get('a', '')).toThrow(anError('INVALID_NAME'));
       expect(Object.isFrozen(view.entry('a'))).toBe(true);
       view[Symbol.dispose]();

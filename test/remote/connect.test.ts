@@ -72,7 +72,7 @@ describe('a connected client', () => {
     await using served = await serveThroughProxy();
     const { remote, errors } = served;
     void remote.set('key', 1, 'space', { ifVersion: 5 });
-    void remote.set('', 1);
+    void remote.set('\uD800', 1);
     await remote.set('key', 1, 'space', { ifVersion: 7 }).catch(() => {});
     const stop = remote.subscribe(() => {
       throw new Error('of the listener');
@@ -80,7 +80,7 @@ describe('a connected client', () => {
     await remote.set('key', 1);
     await waitFor(() => expect(errors).toHaveLength(3));
     expect(errors.map(({ message }) => message).sort()).toEqual([
-      'A key must not be empty.',
+      'A key must be well-formed Unicode; this one has a lone surrogate.',
       'The write expected version 5 of the entry, but there is none. Read it again, then decide.',
       'of the listener',
     ]);

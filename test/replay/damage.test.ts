@@ -123,7 +123,11 @@ const cases: [string, Change, Expected][] = [
     withLine(1, { operation: 'merge' }),
     { kind: 'unreadable', line: 2, message: /operation must be one of/ },
   ],
-  ['an empty key', withLine(1, { key: '' }), { kind: 'unreadable', line: 2, message: /key must not be empty/ }],
+  [
+    'an empty namespace',
+    withLine(1, { namespace: '' }),
+    { kind: 'unreadable', line: 2, message: /namespace must not be empty/ },
+  ],
   ['no key', withLine(1, { key: null }), { kind: 'unreadable', line: 2, message: /key must be a string/ }],
   [
     'no namespace',

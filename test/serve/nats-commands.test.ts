@@ -63,7 +63,9 @@ describe('commands as NATS requests', () => {
     expect(await ask(Uint8Array.of(0x22, 0xff, 0x22))).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
     expect(await ask('')).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
     expect(await ask('null')).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
-    expect(await ask({ type: 'context.set', key: '', value: 1 })).toMatchObject({ error: { code: 'INVALID_NAME' } });
+    expect(await ask({ type: 'context.set', key: 'k', value: 1, namespace: '' })).toMatchObject({
+      error: { code: 'INVALID_NAME' },
+    });
     const elsewhere = { type: 'cache.verify', against: 'redis://192.0.2.1:6379' };
     expect(await ask(elsewhere)).toMatchObject({ error: { code: 'INVALID_COMMAND' } });
     const unclear = { type: 'cache.verify', repair: 'yes' };

@@ -1,6 +1,6 @@
 import { Admission } from '../../src/core/admission.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
-import { DEFAULT_VALUE_LIMITS } from '../../src/core/value.ts';
 
 /** Admission with default limits and no schemas. */
-export const door = new Admission(DEFAULT_VALUE_LIMITS, createValueCheck(undefined));
+export const door = new Admission(DEFAULT_LIMITS, createValueCheck(undefined));

@@ -1,6 +1,6 @@
 /** Returns a name as it is, or as JSON if it would be ambiguous on a line. */
 export function shownName(name: string): string {
-  return /^"|^\s|\s$|[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
+  return /^$|^"|^\s|\s$|[\p{Cc}\p{Zl}\p{Zp}]/u.test(name) ? JSON.stringify(name) : name;
 }
 
 /**

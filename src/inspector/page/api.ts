@@ -2,7 +2,7 @@ import type { EntryDetail } from '../data-protocol.ts';
 import type { Addresses, ErrorAnswer } from '../protocol.ts';
 import { token } from './token.ts';
 
-/** Parameters of a query. Leaves out `undefined` and empty ones; a list becomes one parameter for each item. */
+/** Parameters of a query. Leaves out `undefined`, and empty ones except for a key, which may be empty; a list becomes one parameter for each item. */
 export type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
 type GetAddress = Extract<keyof Addresses, `GET ${string}`>;
@@ -38,7 +38,7 @@ const pathOf = (address: string): string => address.slice(address.indexOf(' ') +
 function textOf(query: Query): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    if (value === undefined || value === '') continue;
+    if (value === undefined || (value === '' && name !== 'key')) continue;
     for (const each of typeof value === 'object' ? value : [value]) search.append(name, String(each));
   }
   const text = search.toString();

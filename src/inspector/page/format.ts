@@ -2,6 +2,9 @@ const counts = new Intl.NumberFormat('en-US');
 const clockTime = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const calendar = new Intl.DateTimeFormat('en-GB', { year: 'numeric', month: 'short', day: '2-digit' });
 
+/** A key as text. The empty key is shown as `""`. */
+export const keyText = (key: string): string => (key === '' ? '""' : key);
+
 /** `1,234,567`. */
 export const count = (number: number): string => counts.format(number);
 

@@ -17,11 +17,15 @@ export function parseRoute(hash: string): Route {
   return { view, params: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-/** Returns the address of a view. Leaves out parameters that are `undefined` or empty. */
+/** Views whose parameter `key` is a key, which may be empty. In others it is a pattern. */
+const OF_A_KEY: ReadonlySet<ViewName> = new Set<ViewName>(['data', 'time']);
+
+/** Returns the address of a view. Leaves out parameters that are `undefined`, and empty ones unless they are a key. */
 export function hrefOf(view: ViewName, params: Readonly<Record<string, string | number | undefined>> = {}): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
-    if (value !== undefined && value !== '') query.set(name, String(value));
+    const isKey = name === 'key' && OF_A_KEY.has(view);
+    if (value !== undefined && (value !== '' || isKey)) query.set(name, String(value));
   }
   const text = query.toString();
   return text === '' ? `#/${view}` : `#/${view}?${text}`;

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import type { AgentActivity, AgentsDetail } from '../../protocol.ts';
-import { ago, count, plural } from '../format.ts';
+import { ago, count, keyText, plural } from '../format.ts';
 import { hrefOf } from '../router.ts';
 import { useNow } from '../ui/hooks.ts';
 import { Badge, Card, Empty } from '../ui/parts.tsx';
@@ -76,7 +76,7 @@ function AgentRow({ of, now }: { readonly of: AgentActivity; readonly now: numbe
         ) : (
           <>
             <a class="ellipsis" href={hrefOf('data', { ns: last.namespace, key: last.key ?? undefined })}>
-              {last.namespace} {last.key ?? ''}
+              {last.namespace} {last.key === null ? '' : keyText(last.key)}
             </a>
             <span class="muted small-text num">{ago(last.at, now)}</span>
           </>
@@ -106,7 +106,7 @@ export function ConflictsCard({ of: { conflicts } }: OfAgents): JSX.Element {
               <span>
                 <strong>{agent ?? NO_AGENT}</strong>{' '}
                 <a href={hrefOf('data', { ns: namespace, key })}>
-                  {namespace} {key}
+                  {namespace} {keyText(key)}
                 </a>
               </span>
               <span class="small-text soft num">

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { DiffItem, DiffPage, UpdateFilter } from '../../data-protocol.ts';
 import { get } from '../api.ts';
-import { count } from '../format.ts';
+import { count, keyText } from '../format.ts';
 import { usePages } from '../pages.ts';
 import { Difference } from '../ui/difference.tsx';
 import { Icon } from '../ui/icons.tsx';
@@ -78,7 +78,7 @@ function DiffRow({ item }: { readonly item: DiffItem }): JSX.Element {
         <Op of={item.change} />
       </span>
       <span class="two-lines grow">
-        <span class="ellipsis">{item.key}</span>
+        <span class="ellipsis">{keyText(item.key)}</span>
         <span class="ellipsis muted small-text" title={item.namespace}>
           {item.namespace}
         </span>
@@ -93,7 +93,7 @@ function DiffCard({ item: { namespace, key, change, before, after } }: { readonl
       fill
       title={
         <>
-          <span class="muted">{namespace}</span> {key}
+          <span class="muted">{namespace}</span> {keyText(key)}
         </>
       }
       side={<Op of={change} />}

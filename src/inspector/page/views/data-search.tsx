@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { SearchHit, SearchPage } from '../../data-protocol.ts';
 import { get } from '../api.ts';
-import { count, plural } from '../format.ts';
+import { count, keyText, plural } from '../format.ts';
 import { usePages } from '../pages.ts';
 import { previewText } from '../ui/json-text.ts';
 import { Badge, Empty, Failed, Loading } from '../ui/parts.tsx';
@@ -71,7 +71,7 @@ function Hit({
       <span class="two-lines grow">
         <span class="ellipsis">
           <span class={key === null ? '' : 'muted'}>{marked(namespace, found === 'namespace' ? q : '')}</span>{' '}
-          {key !== null && marked(key, found === 'key' ? q : '')}
+          {key !== null && marked(keyText(key), found === 'key' ? q : '')}
         </span>
         {preview !== null && (
           <span class="ellipsis mono muted tree-preview">

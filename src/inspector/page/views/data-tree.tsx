@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { clock } from '../clock.ts';
-import { count, plural, short } from '../format.ts';
+import { count, keyText, plural, short } from '../format.ts';
 import { epoch, subscribe } from '../live.ts';
 import { useSettled } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
@@ -26,7 +26,7 @@ interface DataTreeProps {
 export function DataTree({ at, namespace, entryKey, onSelect }: DataTreeProps): JSX.Element {
   const [text, setText] = useState('');
   const q = useSettled(text);
-  const reveal = namespace === undefined ? undefined : { namespace, ...(entryKey && { key: entryKey }) };
+  const reveal = namespace === undefined ? undefined : { namespace, ...(entryKey !== undefined && { key: entryKey }) };
   const isSearch = q.trim() !== '';
   // The chosen key is revealed once, when the tree is created or left the search; then the user opens and closes.
   const store = useMemo(() => new DataTreeStore(at, reveal), [at, isSearch]);
@@ -139,7 +139,7 @@ function Row({ row }: { readonly row: TreeRow | undefined }): JSX.Element | null
     return (
       <span class="row grow" style={indent}>
         <span class="key-mark" />
-        <span class="tree-key ellipsis">{row.label}</span>
+        <span class="tree-key ellipsis">{row.item.key === '' ? keyText('') : row.label}</span>
         <span class="mono muted ellipsis tree-preview">{previewText(row.item.preview)}</span>
       </span>
     );

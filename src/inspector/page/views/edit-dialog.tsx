@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JsonValue } from '../../../core/value.ts';
 import type { EditRequest, EntryDetail } from '../../data-protocol.ts';
 import { post, RequestFailed } from '../api.ts';
-import { count } from '../format.ts';
+import { count, keyText } from '../format.ts';
 import { Difference } from '../ui/difference.tsx';
 import { JsonEditor, useJsonProblem } from '../ui/json-editor.tsx';
 import { IconButton } from '../ui/parts.tsx';
@@ -88,7 +88,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   };
   const current = refusal?.current;
   return (
-    <Dialog title={`Edit ${key}`} onClose={onClose}>
+    <Dialog title={`Edit ${keyText(key)}`} onClose={onClose}>
       <p class="muted">
         {namespace} · stored only if the entry still has version {count(base.version)}.
         {base.hidden && ' Leave a [hidden …] text as it is to keep what it hides.'}
@@ -178,10 +178,10 @@ export function DeleteDialog({ entry, onClose, onDone }: ChangeProps): JSX.Eleme
   const remove = (ifVersion: number) => attempt(() => post('POST /api/delete', { namespace, key, ifVersion }));
   const isGone = current === null;
   return (
-    <Dialog title={`Delete ${key}`} onClose={onClose}>
+    <Dialog title={`Delete ${keyText(key)}`} onClose={onClose}>
       <p>
-        Deletes <strong>{key}</strong> from <strong>{namespace}</strong> if it still has version {count(base.version)}.
-        The log keeps its history.
+        Deletes <strong>{keyText(key)}</strong> from <strong>{namespace}</strong> if it still has version{' '}
+        {count(base.version)}. The log keeps its history.
       </p>
       {refusal && current === undefined && (
         <p class="notice bad" role="alert">

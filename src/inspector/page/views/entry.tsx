@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { EntryDetail } from '../../data-protocol.ts';
 import { get, RequestFailed } from '../api.ts';
-import { ago, count, dateTime, until } from '../format.ts';
+import { ago, count, dateTime, keyText, until } from '../format.ts';
 import { meta } from '../live.ts';
 import { useLoaded } from '../load.ts';
 import { CopyButton } from '../ui/copy.tsx';
@@ -57,7 +57,7 @@ export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: Entr
 function EntryTitle({ namespace, entryKey }: { readonly namespace: string; readonly entryKey: string }): JSX.Element {
   return (
     <span title={`${namespace} ${entryKey}`}>
-      <span class="muted">{namespace}</span> {entryKey}
+      <span class="muted">{namespace}</span> {keyText(entryKey)}
     </span>
   );
 }

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import type { UpdateDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
-import { bytes, count, dateTime } from '../format.ts';
+import { bytes, count, dateTime, keyText } from '../format.ts';
 import { useLoaded } from '../load.ts';
 import { hrefOf, route } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
@@ -53,7 +53,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       <Facts
         of={[
           ['Namespace', of.namespace],
-          ['Key', of.key ?? 'all keys'],
+          ['Key', of.key === null ? 'all keys' : keyText(of.key)],
           ['Version', count(of.version)],
           ['Agent', of.agent ?? '–'],
           ['Requested', dateTime(of.at)],

@@ -27,7 +27,7 @@ function* pagesOf(entries: Iterable<readonly [string, EntryRecord]>): Generator<
   for (const [key, entry] of entries) {
     const stored = encodeEntry(entry);
     page.set(key, stored);
-    bytes += stored.bytes.length;
+    bytes += key.length + stored.bytes.length;
     if (page.size < PAGE_ENTRIES && bytes < PAGE_BYTES) continue;
     yield page;
     page = new Map();
