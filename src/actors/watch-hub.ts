@@ -1,4 +1,5 @@
-import { toError } from '../core/errors.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import { checkName } from '../core/names.ts';
 import type { NamesOf } from '../core/options.ts';
 import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
@@ -14,6 +15,17 @@ export interface WatchFilter {
 
 /** Names of {@link WatchFilter}. */
 export const FILTER_NAMES = { namespace: true, keys: true } as const satisfies NamesOf<WatchFilter>;
+
+/**
+ * Checks the names in a filter, before any watcher is registered under them.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
+ */
+export function checkFilter({ namespace = [], keys = [] }: WatchFilter): void {
+  if (!Array.isArray(keys)) throw new ContextCacheError('INVALID_OPTION', 'keys must be an array of keys.');
+  for (const name of [namespace].flat()) checkName('namespace', name);
+  for (const key of keys) checkName('key', key);
+}
 
 type Offer = (update: Update) => void;
 
@@ -45,8 +57,13 @@ export class WatchHub {
     return this.#count;
   }
 
-  /** Calls `offer` with each matching update from now on. Returns a function that stops it. */
+  /**
+   * Calls `offer` with each matching update from now on. Returns a function that stops it.
+   *
+   * @throws {ContextCacheError} the errors of {@link checkFilter}.
+   */
   add(filter: WatchFilter, offer: Offer): () => void {
+    checkFilter(filter);
     // Each watcher needs its own function, because one listener may watch twice.
     const own: Offer = (update) => offer(update);
     const sets = this.#setsOf(filter);

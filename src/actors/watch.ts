@@ -6,7 +6,7 @@ import { createUpdate, type Update } from '../core/update.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { FILTER_NAMES, type WatchFilter, type WatchHub } from './watch-hub.ts';
+import { checkFilter, FILTER_NAMES, type WatchFilter, type WatchHub } from './watch-hub.ts';
 
 /** Options of `watch`. */
 export interface WatchOptions extends WatchFilter {
@@ -144,10 +144,11 @@ const DEFAULT_BUFFER_SIZE = 4_096;
 /**
  * Checks what can be checked without a log.
  *
- * @throws {ContextCacheError} `INVALID_OPTION`.
+ * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
  */
 export function checkWatchOptions(options: WatchOptions): void {
   WATCH_OPTIONS.check(options);
+  checkFilter(options);
   const { since, include, bufferSize = DEFAULT_BUFFER_SIZE } = options;
   if (since !== undefined && include === 'snapshot') {
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");

@@ -202,7 +202,8 @@ export class Inspection {
   /** Calls `listener` when the cache is shut down; the shutdown waits for it. Returns a function that removes it. */
   onShutdown(listener: () => Promise<void>): () => void {
     if (this.#shutDown === undefined) this.#onShutdown.add(listener);
-    else void listener();
+    // Later: a listener may need what this call returns.
+    else queueMicrotask(() => void listener());
     return () => this.#onShutdown.delete(listener);
   }
 

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { ContextCacheError } from '../core/errors.ts';
+import { hostInUrl } from '../wire/address.ts';
 import { readServeFile } from '../wire/serve-file.ts';
 import { SOCKET_PATH } from '../wire/socket-protocol.ts';
 
@@ -74,7 +75,7 @@ async function servedDirectory(
   const { host = '127.0.0.1', port } = file;
   const isSecure = file.tls === true;
   return {
-    url: `${isSecure ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${port}${SOCKET_PATH}`,
+    url: `${isSecure ? 'wss' : 'ws'}://${hostInUrl(host)}:${port}${SOCKET_PATH}`,
     token: token ?? file.token,
     isTokenFromFile: token === undefined,
     // The file, which only this user can write, names port and process; it vouches for the server as for one without TLS.

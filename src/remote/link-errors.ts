@@ -1,4 +1,4 @@
-import { ContextCacheError } from '../core/errors.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
 import { CLOSE } from '../wire/socket-protocol.ts';
 import type { Endpoint } from './endpoint.ts';
 
@@ -29,4 +29,24 @@ export function lost(code: number): ContextCacheError {
   const why =
     code === CLOSE.goingAway ? 'The server is closing' : `The connection to the server is lost (code ${code})`;
   return new ContextCacheError('UNREACHABLE', `${why}. Connecting again.`);
+}
+
+/** The request cannot be sent. */
+export function tooLarge(bytes: number, maxBytes: number): ContextCacheError {
+  return new ContextCacheError(
+    'INVALID_COMMAND',
+    `The request has ${bytes} bytes; the server takes ${maxBytes}. Split it.`,
+  );
+}
+
+/** The request holds something that is no JSON value, such as an option that contains itself. */
+export function notEncoded(cause: unknown): ContextCacheError {
+  const { message } = toError(cause);
+  return new ContextCacheError(
+    'INVALID_COMMAND',
+    `The request cannot be encoded: ${message}. Give it plain JSON values.`,
+    {
+      cause,
+    },
+  );
 }

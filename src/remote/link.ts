@@ -3,8 +3,10 @@ import type { Clock } from '../core/clock.ts';
 import { pause } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
+import { FrameSender } from '../wire/frame-sender.ts';
 import {
   ANSWER,
+  ASK,
   BATCH,
   CANCEL,
   CLOSE,
@@ -18,8 +20,7 @@ import {
 import { errorOf, type WireError } from '../wire/wire-error.ts';
 import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
 import type { Endpoint, FindEndpoint } from './endpoint.ts';
-import { FrameSender } from './frame-sender.ts';
-import { isFinal, lost, lostAgain, unknownOutcome } from './link-errors.ts';
+import { isFinal, lost, lostAgain, notEncoded, tooLarge, unknownOutcome } from './link-errors.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -318,15 +319,21 @@ export class Link {
   #send(call: Call): void {
     this.#lastId += 1;
     call.id = this.#lastId;
-    const tooLarge = this.#sender.ask(call.id, call.request, this.hello.limits.messageBytes);
-    if (tooLarge !== undefined) call.reject(tooLarge);
-    else if (call.events === undefined) this.#sent.set(call.id, call);
+    const { messageBytes } = this.hello.limits;
+    try {
+      const bytes = this.#sender.sendWithin(messageBytes, call.id, ASK, call.request);
+      if (bytes > messageBytes) throw tooLarge(bytes, messageBytes);
+    } catch (error) {
+      call.reject(error instanceof ContextCacheError ? error : notEncoded(error));
+      return;
+    }
+    if (call.events === undefined) this.#sent.set(call.id, call);
     else this.#streams.set(call.id, call);
-    if (call.kind === 'collected' && tooLarge === undefined) this.#collecting += 1;
+    if (call.kind === 'collected') this.#collecting += 1;
   }
 
   #note(call: Call, kind: number): void {
-    if (this.#socket !== undefined && this.#streams.has(call.id)) this.#sender.note(call.id, kind);
+    if (this.#socket !== undefined && this.#streams.has(call.id)) this.#sender.send(call.id, kind);
   }
 
   #post(message: Buffer): void {

@@ -13,6 +13,7 @@ import type {
   ValueOf,
 } from '../core/namespace-types.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import type { Hello } from '../wire/socket-protocol.ts';
 import type { Link } from './link.ts';
 import { RemoteReader } from './remote-reader.ts';
 
@@ -34,15 +35,23 @@ const dropped = new FinalizationRegistry<() => void>((close) => close());
 export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** Position of the last update in the view; 0: the empty cache. */
   readonly position: number;
+  readonly #link: Link;
   readonly #open: RemoteReader;
+  /** The hello of the connection on which the server holds the view open. */
+  readonly #held: { by: Hello };
   readonly #close: () => void;
   #isDisposed = false;
 
   /** @internal */
   constructor(link: Link, position: number) {
     this.position = position;
+    this.#link = link;
     this.#open = new RemoteReader(link, position);
-    this.#close = () => void link.ask({ type: 'view.close', at: position }, false).catch(() => {});
+    const held = { by: link.hello };
+    this.#held = held;
+    this.#close = () => {
+      if (held.by === link.hello) link.ask({ type: 'view.close', at: position }, false).catch(() => {});
+    };
     dropped.register(this, this.#close, this);
   }
 
@@ -127,7 +136,14 @@ export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
   }
 
   get #reader(): RemoteReader {
-    if (!this.#isDisposed) return this.#open;
-    throw new ContextCacheError('CLOSED', 'The view has been disposed. Create another with cache.at().');
+    if (this.#isDisposed)
+      throw new ContextCacheError('CLOSED', 'The view has been disposed. Create another with cache.at().');
+    const { hello } = this.#link;
+    if (this.#held.by !== hello) {
+      this.#held.by = hello;
+      // Sent before the read. Without the view, the read fails for the same reason or finds the position anyway.
+      this.#link.ask({ type: 'view.open', at: this.position }, false).catch(() => {});
+    }
+    return this.#open;
   }
 }

@@ -3,6 +3,7 @@ import { attempt, whenDurable } from '../cache/attempt.ts';
 import {
   type Acknowledgement,
   type AgentContextCache,
+  ContextCacheError,
   type ContextCommand,
   type DataCommand,
   isDataCommand,
@@ -266,7 +267,22 @@ function isData(command: unknown): command is DataCommand {
   return typeof command === 'object' && command !== null && isDataCommand(command as ContextCommand);
 }
 
-/** Returns the command with this agent as its writer. Without an agent, or if the command only reads, it is unchanged. */
+/** Returns whether a command makes this process read a directory, or connect to a server, that the command names. */
+export function reachesOutside(command: ContextCommand): boolean {
+  return command?.type === 'cache.verify' && command.against !== undefined;
+}
+
+/**
+ * Returns the command with this agent as its writer. Without an agent, or if the command only reads, it is unchanged.
+ *
+ * @throws {ContextCacheError} `FORBIDDEN` if the command reads a directory or server that an agent must not choose.
+ */
 export function asAgent(agent: string | null | undefined, command: ContextCommand): ContextCommand {
-  return agent === null || agent === undefined || !isData(command) ? command : { ...command, agent };
+  if (agent === null || agent === undefined) return command;
+  if (isData(command)) return { ...command, agent };
+  if (reachesOutside(command)) {
+    const message = 'cache.verify with "against" needs the token of the server, not that of an agent.';
+    throw new ContextCacheError('FORBIDDEN', message);
+  }
+  return command;
 }

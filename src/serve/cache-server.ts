@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
-import { type AgentContextCache, systemClock } from '../index.ts';
+import { type AgentContextCache, type Clock, ContextCacheError, systemClock } from '../index.ts';
+import { hostInUrl, LOOPBACK } from '../wire/address.ts';
 import { AgentTokenFile, newToken } from '../wire/agent-tokens.ts';
 import { type AgentTokens, HttpGuard, tokenDigest } from '../wire/http-guard.ts';
 import { HttpListener } from '../wire/http-listener.ts';
 import { checkParameters } from '../wire/http-query.ts';
-import { refuse } from '../wire/http-response.ts';
+import { refuse, sendError } from '../wire/http-response.ts';
 import { removeServeFile, type ServeFile, writeServeFile } from '../wire/serve-file.ts';
+import { PING_MS } from '../wire/socket-protocol.ts';
 import { ATTACH, ATTACH_PATH } from './attach-route.ts';
 import { ROUTES, type Route } from './http-routes.ts';
 import { checkedServerOptions, limitsOf, type ServerOptions } from './server-options.ts';
@@ -40,8 +41,8 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * A parameter that the address does not take is refused with status 400. An error after the start of the answer is its
  * last line. Nothing is logged.
  *
- * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, also if the port is taken; `LOG_UNAVAILABLE` if
- *   `serve.json` cannot be written.
+ * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, also if the port is taken; `CLOSED` if the cache is shut
+ *   down; `LOG_UNAVAILABLE` if `serve.json` cannot be written.
  *
  * @example
  * ```ts
@@ -51,16 +52,18 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * ```
  */
 export async function startServer(cache: AgentContextCache, options: ServerOptions = {}): Promise<CacheServer> {
-  const { host = '127.0.0.1', port, hostNames, tls, clock = systemClock } = checkedServerOptions(options);
+  const { host = LOOPBACK, port, hostNames, tls, clock = systemClock } = checkedServerOptions(options);
   const { token = newToken() } = options;
-  const { dataDir } = cache.inspection;
+  const { dataDir, log } = cache.inspection;
+  if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down. Serve an open one.');
   const limits = limitsOf(options);
   const parts: { guard?: HttpGuard; sockets?: SocketAcceptor } = {};
   const listener = await HttpListener.listen({
     ...{ host, port, tls, clock, maxConnections: limits.maxConnections + HTTP_CONNECTIONS },
     answer: async (request, response, signal) => {
-      if (parts.guard !== undefined) await route(cache, parts.guard, { request, response, signal });
+      if (parts.guard !== undefined) await route(parts.guard, { cache, clock, request, response, signal });
     },
+    upgrade: (request, socket, head) => parts.sockets?.upgrade(request, socket, head),
   });
   const guard = new HttpGuard({
     ...{ host, hostNames, token, port: listener.port, isSecure: tls !== undefined },
@@ -68,11 +71,12 @@ export async function startServer(cache: AgentContextCache, options: ServerOptio
   });
   const sockets = new SocketAcceptor({ cache, clock, guard, limits, run: randomUUID() });
   Object.assign(parts, { guard, sockets });
-  listener.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-    sockets.upgrade(request, socket, head),
-  );
   const file: ServeFile = { port: listener.port, token, pid: process.pid, version: 1 };
-  const announced = { ...file, ...(isAt127(host) ? {} : { host }), ...(tls === undefined ? {} : { tls: true }) };
+  const announced = {
+    ...file,
+    ...(hostInUrl(host) === LOOPBACK ? {} : { host }),
+    ...(tls === undefined ? {} : { tls: true }),
+  };
   try {
     if (dataDir !== undefined) await writeServeFile(dataDir, announced);
   } catch (error) {
@@ -114,7 +118,7 @@ export class CacheServer {
     this.host = host;
     this.port = listener.port;
     this.token = token;
-    this.url = `${isSecure ? 'https' : 'http'}://${reachable(host)}:${this.port}`;
+    this.url = `${isSecure ? 'https' : 'http'}://${hostInUrl(host)}:${this.port}`;
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
 
@@ -143,17 +147,6 @@ export class CacheServer {
   }
 }
 
-/** Returns whether clients on this machine reach the host at 127.0.0.1. */
-function isAt127(host: string): boolean {
-  return ['127.0.0.1', '0.0.0.0', '::'].includes(host);
-}
-
-/** Returns the host as it stands in a URL. An address that stands for all addresses is reached by loopback. */
-function reachable(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
-  return host.includes(':') ? `[${host}]` : host;
-}
-
 /** The tokens of agents: those of the options, and those of the data directory. */
 function agentTokensOf({ agentTokens = {} }: ServerOptions, dataDir: string | undefined): () => AgentTokens {
   const given = new Map(Object.entries(agentTokens).map(([agent, token]) => [agent, tokenDigest(token)]));
@@ -163,12 +156,14 @@ function agentTokensOf({ agentTokens = {} }: ServerOptions, dataDir: string | un
 }
 
 interface Asked {
+  readonly cache: AgentContextCache;
+  readonly clock: Clock;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly signal: AbortSignal;
 }
 
-async function route(cache: AgentContextCache, guard: HttpGuard, asked: Asked): Promise<void> {
+async function route(guard: HttpGuard, asked: Asked): Promise<void> {
   const { request, response } = asked;
   const admitted = guard.admit(request);
   if ('status' in admitted) return refuse(response, admitted.status, admitted.code, admitted.message);
@@ -187,5 +182,26 @@ async function route(cache: AgentContextCache, guard: HttpGuard, asked: Asked): 
     return refuse(response, 415, 'INVALID_COMMAND', message);
   }
   checkParameters(searchParams, pathname, found.parameters ?? []);
-  await found.answer({ ...asked, cache, agent: admitted.agent, query: searchParams });
+  const stopChecking = admitted.agent === null ? undefined : endWhenRevoked(guard, asked);
+  try {
+    await found.answer({ ...asked, agent: admitted.agent, query: searchParams });
+  } finally {
+    stopChecking?.();
+  }
+}
+
+/** Ends the answer to a request whose token is revoked while it runs. Returns a function that stops checking. */
+function endWhenRevoked(guard: HttpGuard, { clock, request, response }: Asked): () => void {
+  let timer: unknown;
+  const check = () => {
+    timer = clock.setTimeout(check, PING_MS);
+    clock.unref?.(timer);
+    if (!('status' in guard.admit(request))) return;
+    // A client that does not read would delay the end.
+    if (response.writableEnded) response.destroy();
+    else sendError(response, new ContextCacheError('UNAUTHORIZED', 'The token has been revoked.'));
+  };
+  timer = clock.setTimeout(check, PING_MS);
+  clock.unref?.(timer);
+  return () => clock.clearTimeout(timer);
 }

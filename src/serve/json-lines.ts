@@ -172,26 +172,10 @@ async function* chunked<Item>(
 
 /** Yields keys in order, a line each: the key as a JSON string. */
 export function keyChunks(cache: LineSource, { namespace, ...range }: OrderedRange): AsyncGenerator<string> {
-  return chunksOf(cache.keys(namespace, range), (key) => `${JSON.stringify(key)}\n`);
+  return chunked(cache.keys(namespace, range), (key) => `${JSON.stringify(key)}\n`);
 }
 
 /** Yields entries in order of their keys, a line each. */
 export function orderedChunks(cache: LineSource, { namespace, ...range }: OrderedRange): AsyncGenerator<string> {
-  return chunksOf(cache.entries(namespace, range), entryLine);
-}
-
-/** Gathers lines into chunks. Lets other work happen between two chunks. */
-async function* chunksOf<Item>(
-  items: Iterable<Item> | AsyncIterable<Item>,
-  lineOf: (item: Item) => string,
-): AsyncGenerator<string> {
-  let text = '';
-  for await (const item of items) {
-    text += lineOf(item);
-    if (text.length < CHUNK_CHARACTERS) continue;
-    yield text;
-    text = '';
-    await nextTurn();
-  }
-  if (text !== '') yield text;
+  return chunked(cache.entries(namespace, range), entryLine);
 }

@@ -5,6 +5,7 @@ import { type AgentContextCache, type Clock, ContextCacheError, type ContextComm
 import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../nats.ts';
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
+import { reachesOutside } from './apply-lines.ts';
 
 /** Options of {@link answerNatsCommands}. Give either `url` or `connection`. */
 export interface NatsCommandsOptions {
@@ -227,9 +228,9 @@ class Responder implements NatsCommands {
   }
 }
 
-/** Refuses a command that would make this program connect to a server, or read a directory, that a publisher chooses. */
+/** Refuses what a publisher must not choose. */
 function refuseOutside(command: ContextCommand | null): void {
-  if (command?.type !== 'cache.verify' || command.against === undefined) return;
+  if (command === null || !reachesOutside(command)) return;
   const problem =
     'cache.verify takes no "against" over NATS. Send it over HTTP, or run context-cache verify --against.';
   throw new ContextCacheError('INVALID_COMMAND', problem);

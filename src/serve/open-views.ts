@@ -26,18 +26,23 @@ export class OpenViews {
   open(when: number | Date): number {
     const view = this.#cache.at(when);
     const open = this.#views.get(view.position);
-    if (open !== undefined) {
-      open.count += 1;
-      view[Symbol.dispose]();
-    } else {
-      this.#keep(view);
+    if (open === undefined && this.#views.size < MAX_VIEWS) {
+      this.#views.set(view.position, { view, count: 1 });
+      return view.position;
     }
+    view[Symbol.dispose]();
+    if (open === undefined)
+      throw new ContextCacheError('OVERLOADED', `A client may hold ${MAX_VIEWS} views open. Dispose of some first.`);
+    open.count += 1;
     return view.position;
   }
 
-  /** Returns the view of a position. Opens it if a lost connection has closed it. */
-  at(position: number): CacheView {
-    return this.#views.get(position)?.view ?? this.#keep(this.#cache.at(position));
+  /** Reads in the open view of a position; if there is none, in one that closes with the read. */
+  read<Result>(position: number, read: (view: CacheView, isOpen: boolean) => Result): Result {
+    const open = this.#views.get(position);
+    if (open !== undefined) return read(open.view, true);
+    using view = this.#cache.at(position);
+    return read(view, false);
   }
 
   /** Closes one view of a position. Does nothing if none is open. */
@@ -54,14 +59,5 @@ export class OpenViews {
   closeAll(): void {
     for (const { view } of this.#views.values()) view[Symbol.dispose]();
     this.#views.clear();
-  }
-
-  #keep(view: CacheView): CacheView {
-    if (this.#views.size >= MAX_VIEWS) {
-      view[Symbol.dispose]();
-      throw new ContextCacheError('OVERLOADED', `A client may hold ${MAX_VIEWS} views open. Dispose of some first.`);
-    }
-    this.#views.set(view.position, { view, count: 1 });
-    return view;
   }
 }

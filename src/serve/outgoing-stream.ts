@@ -16,6 +16,8 @@ export interface OutgoingStreamOptions {
   readonly items: Items | Promise<Items>;
   /** Returns the position that a watch has reached. */
   readonly position?: (() => number | undefined) | undefined;
+  /** Resolves when the connection has room for a batch; `undefined` if it has room now. */
+  readonly room: () => Promise<void> | undefined;
   readonly onBatch: (batch: Batch) => void;
   /** Called once, after the last batch; with the error if the stream failed. Not called after {@link OutgoingStream.cancel}. */
   readonly onEnd: (error?: unknown) => void;
@@ -25,8 +27,8 @@ export interface OutgoingStreamOptions {
 const encoder = new MessageWriter();
 
 /**
- * The answer of a stream request. Sends items in batches, and no more of them than the client consumes: a slow client
- * costs a few batches of memory and delays no other client.
+ * The answer of a stream request. Sends items in batches, no more of them than the client consumes, and none while the
+ * connection has no room: a slow client costs a few batches of memory and delays no other client.
  */
 export class OutgoingStream {
   readonly #options: OutgoingStreamOptions;
@@ -48,10 +50,10 @@ export class OutgoingStream {
     try {
       const items = await this.#options.items;
       this.#iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-      for (;;) {
-        if (this.#isCancelled) break;
+      while (!this.#isCancelled) {
         const step = await this.#iterator.next();
         if (step.done === true || this.#isCancelled) break;
+        if (this.#items.length === 0) await this.#room();
         this.#add(step.value);
         if (!this.#isFull) continue;
         while (this.#unconsumed >= WINDOW_BATCHES && !this.#isCancelled) await this.#consumption();
@@ -92,6 +94,11 @@ export class OutgoingStream {
 
   get #isFull(): boolean {
     return this.#items.length >= BATCH_ITEMS || this.#bytes >= BATCH_BYTES;
+  }
+
+  /** Waits before a batch is begun: a stream that waits for the others holds nothing encoded. */
+  async #room(): Promise<void> {
+    for (let room = this.#options.room(); room !== undefined; room = this.#options.room()) await room;
   }
 
   #add(item: unknown): void {

@@ -7,7 +7,8 @@ import {
   ContextCacheError,
   isDataCommand,
 } from '../index.ts';
-import { MessageReader, MessageWriter } from '../wire/message-codec.ts';
+import { FrameSender } from '../wire/frame-sender.ts';
+import { MessageReader } from '../wire/message-codec.ts';
 import {
   ANSWER,
   ASK,
@@ -19,25 +20,28 @@ import {
   FAILURE,
   HELLO,
   type Hello,
-  MESSAGE_BYTES,
+  MAX_MESSAGE_ITEMS,
   NOT_EXECUTED,
   PING_MS,
   SILENCE_MS,
 } from '../wire/socket-protocol.ts';
 import { wireError } from '../wire/wire-error.ts';
+import { asAgent } from './apply-lines.ts';
 import { OpenViews } from './open-views.ts';
-import { type Batch, OutgoingStream } from './outgoing-stream.ts';
+import { OutgoingStream } from './outgoing-stream.ts';
 import { answerOf, isStream, type Request, type Session, streamOf } from './socket-requests.ts';
 
 /** Most streams of one client at a time. */
 const MAX_STREAMS = 1_000;
-/** Unread bytes beyond which no further request of the client is executed. */
+/** Unread bytes beyond which no further request of the client is executed, and its streams wait. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 /** Pings without an answer, or without any reading of what was sent, before the client is given up. */
 const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
 
 /** Most requests that are executed in one turn, before other clients get theirs. */
 const TURN_REQUESTS = 512;
+/** A stream counts for as many requests: it may list a namespace, and must send before many others do so as well. */
+const STREAM_REQUESTS = 32;
 /** Requests without a limit of time. */
 const UNLIMITED: ReadonlySet<string> = new Set(['cache.verify', 'cache.compact', 'context.backup']);
 
@@ -58,7 +62,7 @@ interface Waiting {
 }
 
 /** Decodes the messages of all connections: a message is decoded in one turn. */
-const reader = new MessageReader(true);
+const reader = new MessageReader(true, MAX_MESSAGE_ITEMS);
 
 /**
  * The connection of one client: executes its requests in their order, many at a time, and sends answers as they come.
@@ -69,21 +73,26 @@ export class SocketConnection {
   readonly #socket: WebSocket;
   readonly #cache: AgentContextCache;
   readonly #session: Session & { readonly views: OpenViews };
-  readonly #writer = new MessageWriter();
+  readonly #sender = new FrameSender((message) => this.#post(message));
   #waiting: Waiting[] = [];
   #next = 0;
+  /** Ids of waiting requests that are not wanted any more. */
+  readonly #cancelled = new Set<number>();
   /** Ids of the requests that are being executed, and when they time out. */
   readonly #inFlight = new Map<number, number>();
   readonly #streams = new Map<number, OutgoingStream>();
   /** Acknowledgements that wait for the same commit. */
   #committing: { readonly committed: Promise<void>; readonly done: [number, Acknowledgement][] } | undefined;
-  #isFlushing = false;
   /** A turn that goes on with the waiting requests is due. */
   #isPumping = false;
   #isEnding = false;
   #isClosed = false;
   #silentPings = 0;
   #unreadBytes = 0;
+  /** Set while streams wait for room, with the function that ends the wait. */
+  #room: { readonly given: Promise<void>; readonly give: () => void } | undefined;
+  /** The streams get the next room, and not the requests. */
+  #isTurnOfStreams = false;
 
   constructor(options: SocketConnectionOptions) {
     this.#options = options;
@@ -91,15 +100,14 @@ export class SocketConnection {
     this.#socket = socket;
     this.#cache = cache;
     this.#session = { cache, agent: hello.agent, views: new OpenViews(cache) };
-    this.#writer.begin();
     socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
     socket.on('pong', () => {
       this.#silentPings = 0;
     });
     socket.on('close', () => this.close());
     socket.on('error', () => socket.terminate());
-    this.#frame(0, HELLO, hello);
-    this.#flush();
+    this.#sender.send(0, HELLO, hello);
+    this.#sender.flush();
   }
 
   /**
@@ -180,33 +188,33 @@ export class SocketConnection {
   #cancel(id: number): void {
     this.#streams.get(id)?.cancel();
     this.#streams.delete(id);
-    // One that has not started yet.
-    this.#waiting = this.#waiting.slice(this.#next).filter((each) => each.id !== id);
-    this.#next = 0;
+    if (this.#isHeld) this.#cancelled.add(id);
   }
 
   /** Executes requests while the client has room for their answers. */
   #pump(): void {
     const { inFlight } = this.#options.hello.limits;
     if (this.#isEnding) {
-      for (const { id } of this.#waiting.slice(this.#next)) this.#frame(id, NOT_EXECUTED);
+      for (const { id } of this.#waiting.slice(this.#next)) this.#sender.send(id, NOT_EXECUTED);
       this.#next = this.#waiting.length;
       if (this.#inFlight.size === 0 && !this.#isClosed) {
-        this.#flush();
+        this.#sender.flush();
         this.#socket.close(CLOSE.goingAway, 'The server is closing.');
         this.close();
       }
     }
     let left = TURN_REQUESTS;
     while (this.#isHeld && left > 0 && this.#inFlight.size < inFlight && this.#unsent < MAX_UNREAD_BYTES) {
-      left -= 1;
       const { id, request } = this.#waiting[this.#next++] as Waiting;
+      if (this.#cancelled.delete(id)) continue;
+      left -= isStream(request.type) ? STREAM_REQUESTS : 1;
       this.#start(id, request);
     }
-    if (left === 0 && this.#isHeld) this.#pumpLater();
+    if (left <= 0 && this.#isHeld) this.#pumpLater();
     if (!this.#isHeld) {
       this.#waiting = [];
       this.#next = 0;
+      this.#cancelled.clear();
     }
     if (this.#isHeld !== this.#socket.isPaused) {
       if (this.#isHeld) this.#socket.pause();
@@ -223,8 +231,34 @@ export class SocketConnection {
     });
   }
 
+  /** Gives room to streams and requests that wait for it, in turn. */
+  #proceed(): void {
+    const room = this.#room;
+    if (room !== undefined && (this.#isTurnOfStreams || !this.#isHeld)) {
+      if (this.#unsent >= MAX_UNREAD_BYTES) return;
+      this.#isTurnOfStreams = false;
+      this.#room = undefined;
+      room.give();
+    } else if (this.#isHeld) {
+      this.#isTurnOfStreams = true;
+      this.#pump();
+    }
+  }
+
+  #roomForBatch(): Promise<void> | undefined {
+    if (this.#unsent < MAX_UNREAD_BYTES) return undefined;
+    if (this.#room === undefined) {
+      let give = (): void => {};
+      const given = new Promise<void>((resolve) => {
+        give = resolve;
+      });
+      this.#room = { given, give };
+    }
+    return this.#room.given;
+  }
+
   get #unsent(): number {
-    return this.#socket.bufferedAmount + this.#writer.length;
+    return this.#socket.bufferedAmount + this.#sender.length;
   }
 
   #start(id: number, request: Request): void {
@@ -242,16 +276,14 @@ export class SocketConnection {
   }
 
   #write(id: number, request: Request): void {
-    const { agent } = this.#session;
-    const command = agent === null ? request : { ...request, agent };
-    const answer = attempt(this.#cache, command as never);
+    const answer = attempt(this.#cache, asAgent(this.#session.agent, request as never) as never);
     if (answer instanceof Promise) {
       this.#settle(id, request.type, answer);
       return;
     }
     const committed = whenDurable(this.#cache, answer.position);
     if (committed === undefined) {
-      this.#frame(id, ANSWER, answer);
+      this.#sender.send(id, ANSWER, answer);
       return;
     }
     this.#inFlight.set(id, this.#timeout());
@@ -277,7 +309,7 @@ export class SocketConnection {
   /** Sends an answer, at once or when it is there. */
   #settle(id: number, type: string, answer: unknown): void {
     if (!(answer instanceof Promise)) {
-      this.#frame(id, ANSWER, answer);
+      this.#sender.send(id, ANSWER, answer);
       return;
     }
     this.#inFlight.set(id, this.#timeout(type));
@@ -294,7 +326,7 @@ export class SocketConnection {
   }
 
   #answer(id: number, answer: unknown): void {
-    if (this.#inFlight.delete(id)) this.#frame(id, ANSWER, answer);
+    if (this.#inFlight.delete(id)) this.#sender.send(id, ANSWER, answer);
   }
 
   #stream(id: number, request: Request): void {
@@ -303,12 +335,13 @@ export class SocketConnection {
     }
     const stream = new OutgoingStream({
       ...streamOf(this.#session, request),
-      onBatch: (batch) => this.#batch(id, batch),
+      room: () => this.#roomForBatch(),
+      onBatch: ({ items, position }) => this.#sender.sendItems(id, BATCH, items, position),
       onEnd: (error) => {
         this.#streams.delete(id);
         if (error !== undefined) this.#fail(id, error);
         // A watch only ends with the cache. Its client continues at the next server.
-        else if (request.type !== 'watch') this.#frame(id, END);
+        else if (request.type !== 'watch') this.#sender.send(id, END);
       },
     });
     this.#streams.set(id, stream);
@@ -316,54 +349,18 @@ export class SocketConnection {
     void stream.run();
   }
 
-  #batch(id: number, { items, position }: Batch): void {
-    const writer = this.#writer;
-    writer.array(4);
-    writer.number(id);
-    writer.number(BATCH);
-    writer.array(items.length);
-    for (const item of items) writer.raw(item);
-    writer.value(position);
-    this.#written();
-  }
-
   #fail(id: number, error: unknown): void {
     // A cache that is shut down executes nothing; its clients ask the next one. Otherwise something else is closed, such
     // as a view or a store, and asking again would fail again.
     const isClosed = error instanceof ContextCacheError && error.code === 'CLOSED';
     const isOver = this.#isEnding || this.#cache.inspection.log.status === 'closed';
-    if (isClosed && isOver) this.#frame(id, NOT_EXECUTED);
-    else this.#frame(id, FAILURE, wireError(error));
+    if (isClosed && isOver) this.#sender.send(id, NOT_EXECUTED);
+    else this.#sender.send(id, FAILURE, wireError(error));
   }
 
-  /** Writes a frame. Leaves out `undefined`. */
-  #frame(id: number, kind: number, content?: unknown): void {
-    const writer = this.#writer;
-    writer.array(content === undefined ? 2 : 3);
-    writer.number(id);
-    writer.number(kind);
-    if (content !== undefined) writer.value(content);
-    this.#written();
-  }
-
-  #written(): void {
-    if (this.#writer.length >= MESSAGE_BYTES) {
-      this.#flush();
-    } else if (!this.#isFlushing) {
-      this.#isFlushing = true;
-      queueMicrotask(() => this.#flush());
-    }
-  }
-
-  #flush(): void {
-    this.#isFlushing = false;
-    if (this.#writer.length === 0) return;
-    const message = this.#writer.end();
-    this.#writer.begin();
+  #post(message: Buffer): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    this.#socket.send(message, () => {
-      if (this.#isHeld) this.#pump();
-    });
+    this.#socket.send(message, () => this.#proceed());
   }
 
   /** Returns when a request times out. Work that grows with the data takes as long as it needs. */

@@ -10,6 +10,7 @@ import {
 } from '../index.ts';
 import { checkFields } from '../wire/http-query.ts';
 import { MAX_WATCH_BUFFER, type SocketRequest, type WirePoint } from '../wire/socket-protocol.ts';
+import { asAgent } from './apply-lines.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
 
@@ -59,13 +60,13 @@ export function isStream(type: string): boolean {
  * @throws {ContextCacheError}
  */
 export function answerOf(session: Session, request: Request): unknown {
-  const { cache, views } = session;
-  if (!isOwn(request)) return answerOfCommand(cache, request as unknown as ContextCommand);
+  const { cache, views, agent } = session;
+  if (!isOwn(request)) return answerOfCommand(cache, asAgent(agent, request as unknown as ContextCommand));
   switch (request.type) {
     case 'write.entry':
       return writeEntry(session, request);
     case 'read.entry':
-      return views.at(request.at).entry(request.key, request.namespace);
+      return views.read(request.at, (view) => view.entry(request.key, request.namespace));
     case 'view.open':
       return { position: views.open(pointOf(request.at)) };
     case 'view.close':
@@ -116,7 +117,7 @@ export interface Streaming {
  * @throws {ContextCacheError}
  */
 export function streamOf(session: Session, request: Request): Streaming {
-  const { cache, views } = session;
+  const { cache } = session;
   if (!isOwn(request)) throw new ContextCacheError('INVALID_COMMAND', `${request.type} is no stream.`);
   switch (request.type) {
     case 'watch':
@@ -128,13 +129,13 @@ export function streamOf(session: Session, request: Request): Streaming {
     case 'read.diff':
       return { items: differences(cache, request) };
     case 'read.many':
-      return { items: many(sourceOf(cache, views, request.at), request.keys, request.namespace) };
+      return { items: read(session, request.at, (source) => many(source, request.keys, request.namespace)) };
     case 'read.entries':
-      return { items: entries(sourceOf(cache, views, request.at), request.namespace, request.range) };
+      return { items: read(session, request.at, (source) => entries(source, request.namespace, request.range)) };
     case 'read.keys':
-      return { items: keys(sourceOf(cache, views, request.at), request.namespace, request.range) };
+      return { items: read(session, request.at, (source) => keys(source, request.namespace, request.range)) };
     case 'read.namespaces':
-      return { items: namespaces(sourceOf(cache, views, request.at), request.range) };
+      return { items: read(session, request.at, (source) => source.listNamespaces(request.range)) };
     default:
       return { items: cache.inspection.snapshots().then((snapshots) => snapshots ?? []) };
   }
@@ -170,10 +171,27 @@ async function* differences(
   for (const entry of removed) yield ['removed', entry];
 }
 
-/** Yields `[value]` for each key, and `[]` for a missing one. */
-async function* many(source: Source, keys: unknown, namespace: string): AsyncGenerator<unknown> {
+type Source = Pick<ContextStore, 'getMany' | 'entries' | 'keys' | 'listKeys' | 'listNamespaces'>;
+
+/** Reads the present, or a view: one that the client does not hold open ends before its items are sent. */
+function read(
+  { cache, views }: Session,
+  at: number | undefined,
+  items: (source: Source) => Streaming['items'],
+): Streaming['items'] {
+  if (at === undefined) return items(cache);
+  return views.read(at, (view, isOpen) => (isOpen ? items(view) : [...(items(view) as Iterable<unknown>)]));
+}
+
+/** Returns `[value]` for each key, and `[]` for a missing one. */
+function many(source: Source, keys: readonly string[], namespace: string): Streaming['items'] {
   if (!Array.isArray(keys)) throw new ContextCacheError('INVALID_COMMAND', 'keys must be an array of keys.');
-  for (const value of await source.getMany(keys, namespace)) yield value === undefined ? [] : [value];
+  const values = source.getMany(keys, namespace);
+  return values instanceof Promise ? values.then(marked) : marked(values);
+}
+
+function marked(values: readonly unknown[]): unknown[] {
+  return values.map((value) => (value === undefined ? [] : [value]));
 }
 
 function entries(source: Source, namespace: string, range: RangeOptions | undefined): Streaming['items'] {
@@ -182,16 +200,6 @@ function entries(source: Source, namespace: string, range: RangeOptions | undefi
 
 function keys(source: Source, namespace: string, range: RangeOptions | undefined): Streaming['items'] {
   return range === undefined ? source.listKeys(namespace) : source.keys(namespace, range);
-}
-
-function namespaces(source: Source, range: RangeOptions | undefined): Streaming['items'] {
-  return source.listNamespaces(range);
-}
-
-type Source = Pick<ContextStore, 'getMany' | 'entries' | 'keys' | 'listKeys' | 'listNamespaces'>;
-
-function sourceOf(cache: AgentContextCache, views: OpenViews, at: number | undefined): Source {
-  return at === undefined ? cache : views.at(at);
 }
 
 /** Returns whether a request is one of the protocol's own, and not a command of the cache. */

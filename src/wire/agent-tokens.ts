@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContextCacheError } from '../core/errors.ts';
+import { writeDirectoryFile } from './directory-file.ts';
 import { type AgentTokens, tokenDigest } from './http-guard.ts';
 
 /** The token of an agent, as a data directory keeps it: a hash, from which the token cannot be found. */
@@ -70,18 +70,8 @@ export async function revokeAgentToken(dataDir: string, agent: string): Promise<
   return true;
 }
 
-/** Writes the file, readable by this user only, in one atomic step. */
-async function writeAgentTokens(dataDir: string, tokens: readonly AgentToken[]): Promise<void> {
-  const path = join(dataDir, NAME);
-  const unfinished = `${path}.${process.pid}~`;
-  try {
-    await rm(unfinished, { force: true });
-    await writeFile(unfinished, `${JSON.stringify({ version: VERSION, tokens })}\n`, { mode: 0o600, flag: 'wx' });
-    await rename(unfinished, path);
-  } catch (cause) {
-    await rm(unfinished, { force: true });
-    throw new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be written. Check the permissions.`, { cause });
-  }
+function writeAgentTokens(dataDir: string, tokens: readonly AgentToken[]): Promise<void> {
+  return writeDirectoryFile(join(dataDir, NAME), { version: VERSION, tokens });
 }
 
 /** The agents' tokens of a data directory, read again when the file has changed. */

@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer, type ServerOptions as TlsOptions } from 'node:https';
+import { createServer as createTlsServer, type ServerOptions as TlsOptions, Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { sendError } from './http-response.ts';
@@ -14,6 +15,8 @@ export interface HttpListenerOptions {
   readonly host?: string | undefined;
   /** Answers a request; an error becomes the answer. `signal` is aborted when the client is gone or the listener closes. */
   readonly answer: (request: IncomingMessage, response: ServerResponse, signal: AbortSignal) => Promise<void>;
+  /** Takes a request for a WebSocket. Default: such requests are answered as others. */
+  readonly upgrade?: ((request: IncomingMessage, socket: Duplex, head: Buffer) => void) | undefined;
   /** Certificate and key; the listener then takes TLS only. Default: none. */
   readonly tls?: TlsOptions | undefined;
   /** Most open connections; further ones are dropped. Default: no limit. */
@@ -53,6 +56,12 @@ export class HttpListener {
     server.on('request', (request, response) => this.#take(request, response));
     // One listener per running request: more than Node's default of ten is no leak.
     setMaxListeners(0, this.#closing.signal);
+    const { upgrade } = options;
+    if (upgrade === undefined) return;
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (request.headers.upgrade?.toLowerCase() === 'websocket') upgrade(request, socket, head);
+      else decline(server, request, socket, head);
+    });
   }
 
   /**
@@ -117,6 +126,25 @@ export class HttpListener {
     discard(request, this.#options.clock ?? systemClock);
     await gone;
   }
+}
+
+/**
+ * Gives a request back to the server without its upgrade to a protocol that is not spoken here, such as h2c, so that it is
+ * answered as if it had not asked for one.
+ */
+function decline(
+  server: Server,
+  { method, url, httpVersion, rawHeaders }: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (!/^(upgrade|connection|http2-settings)$/i.test(rawHeaders[i] ?? ''))
+      text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]));
+  server.emit(server instanceof TlsServer ? 'secureConnection' : 'connection', socket);
 }
 
 /** Reads and discards the rest of a request; see {@link DISCARD_BYTES}. */

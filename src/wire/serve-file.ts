@@ -1,6 +1,6 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ContextCacheError } from '../core/errors.ts';
+import { writeDirectoryFile } from './directory-file.ts';
 
 /** Address and token of the process that serves a data directory. */
 export interface ServeFile {
@@ -18,18 +18,9 @@ export interface ServeFile {
 
 const NAME = 'serve.json';
 
-/** Writes the file, readable by this user only, in one atomic step. */
-export async function writeServeFile(dataDir: string, file: ServeFile): Promise<void> {
-  const path = join(dataDir, NAME);
-  const unfinished = `${path}.${file.pid}~`;
-  try {
-    await rm(unfinished, { force: true });
-    await writeFile(unfinished, `${JSON.stringify(file)}\n`, { mode: 0o600, flag: 'wx' });
-    await rename(unfinished, path);
-  } catch (cause) {
-    await rm(unfinished, { force: true });
-    throw new ContextCacheError('LOG_UNAVAILABLE', `${path} cannot be written. Check the permissions.`, { cause });
-  }
+/** Writes the file. */
+export function writeServeFile(dataDir: string, file: ServeFile): Promise<void> {
+  return writeDirectoryFile(join(dataDir, NAME), file);
 }
 
 /** Reads the file; `undefined` if it is absent, not valid, or names a process that no longer exists. */

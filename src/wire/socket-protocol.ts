@@ -39,6 +39,12 @@ export const MESSAGE_BYTES = 64 * 1024;
 /** Largest `bufferSize` of a served watch, updates: bounds what one slow client costs the server. */
 export const MAX_WATCH_BUFFER = 1_000_000;
 
+/**
+ * Most items and properties in a message to the server; a list or map counts for 8 more. A byte of a message may be an empty
+ * map, which takes 64 in memory.
+ */
+export const MAX_MESSAGE_ITEMS = 24 * 1024 * 1024;
+
 /** From one ping of the server to the next, milliseconds. */
 export const PING_MS = 5_000;
 /** A side that hears nothing for this long takes the connection for lost, milliseconds. */

@@ -5,7 +5,8 @@ import { startServer } from '../../src/server.ts';
 import { PING_MS } from '../../src/wire/socket-protocol.ts';
 import { simulatedClock } from '../support/cache.ts';
 import { waitFor } from '../support/cli.ts';
-import { freePort, serveThroughProxy } from '../support/served.ts';
+import { serveThroughProxy } from '../support/served.ts';
+import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const TOKEN = 'token-of-this-test-and-no-other';

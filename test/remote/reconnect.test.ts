@@ -4,7 +4,8 @@ import { AgentContextCache, ContextCacheError, type WatchedUpdate } from '../../
 import { startServer } from '../../src/server.ts';
 import { readServeFile, writeServeFile } from '../../src/wire/serve-file.ts';
 import { waitFor } from '../support/cli.ts';
-import { freePort, serveThroughProxy } from '../support/served.ts';
+import { serveThroughProxy } from '../support/served.ts';
+import { freePort } from '../support/server-process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const TOKEN = 'token-of-this-test-and-no-other';

@@ -109,6 +109,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
 
 /** Single files that a layer may import besides, with the reason. */
 const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
+  wire: { 'src/backends/replace-file.ts': 'replaces its small files as other parts do' },
   testing: {
     'src/storage/update-log.ts': 'a contract that a suite is about',
     'src/storage/follower-sink.ts': 'a contract that a suite is about',

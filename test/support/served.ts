@@ -2,6 +2,7 @@ import { type ConnectOptions, connect, type RemoteContextCache } from '../../src
 import { AgentContextCache, type CacheOptions } from '../../src/index.ts';
 import { type CacheServer, type ServerOptions, startServer } from '../../src/server.ts';
 import { FaultProxy } from '../faults/proxy.ts';
+import { freePort } from './server-process.ts';
 
 /** A served cache in memory, and a client whose connection goes through a proxy that can cut it. */
 export interface Served extends AsyncDisposable {
@@ -43,14 +44,4 @@ export async function serveThroughProxy(settings: ServedSettings = {}): Promise<
       await proxy[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Returns a port that is free now. */
-export async function freePort(): Promise<number> {
-  const cache = new AgentContextCache({ natsUrl: null });
-  await using server = await startServer(cache);
-  const { port } = server;
-  await server.close();
-  await cache.shutdown();
-  return port;
 }

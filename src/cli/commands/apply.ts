@@ -8,6 +8,7 @@ import { AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownRe
 import { type ApplySummary, applyLines } from '../../serve/apply-lines.ts';
 import { HttpClient } from '../../serve/http-client.ts';
 import { splitLines } from '../../wire/lines.ts';
+import { readServeFile } from '../../wire/serve-file.ts';
 import { wireError } from '../../wire/wire-error.ts';
 import { ApplyReport } from '../apply-report.ts';
 import {
@@ -22,7 +23,7 @@ import {
 } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { rehearseInput, rehearseOpening } from '../rehearsal.ts';
-import { openOrConnect, servedBy } from '../target.ts';
+import { openOrConnect } from '../target.ts';
 import { OutputClosed, UsageError } from '../terminal/failure.ts';
 import { interruption } from '../terminal/signals.ts';
 
@@ -175,7 +176,7 @@ async function applyHere(
 }
 
 async function applyServed(dataDir: string, { input, report, signal }: Run): Promise<ApplySummary | undefined> {
-  const served = await servedBy(dataDir);
+  const served = await readServeFile(dataDir);
   if (served === undefined)
     throw new ContextCacheError('UNREACHABLE', `No process serves ${dataDir} any more. Try again.`);
   const client = new HttpClient(served);

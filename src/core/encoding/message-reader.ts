@@ -5,6 +5,8 @@ import { setOwn } from '../value.ts';
 const KEPT_STRINGS = 16_384;
 /** Greatest length of a string that is kept, in bytes. */
 const SHORT_STRING = 64;
+/** Items that a list or map counts for itself, by the memory that an empty one takes. */
+const CONTAINER_ITEMS = 8;
 
 /**
  * Reads MessagePack piece by piece: what `MessageWriter` writes, and the other forms of JSON values that other encoders
@@ -17,17 +19,24 @@ export class MessageReader {
   #bytes: Buffer = Buffer.alloc(0);
   #at = 0;
   readonly #isStrict: boolean;
+  readonly #maxItems: number;
+  #items = 0;
   readonly #strings: (string | undefined)[] = new Array(KEPT_STRINGS);
 
-  /** `isStrict` is for bytes from outside: refuses opaque bytes, and text that is not UTF-8, in values. */
-  constructor(isStrict = false) {
+  /**
+   * `isStrict` is for bytes from outside: refuses opaque bytes, and text that is not UTF-8, in values; and more than `maxItems`
+   * items and properties in what follows a {@link begin}, where each list and map counts for 8 more.
+   */
+  constructor(isStrict = false, maxItems = Number.MAX_SAFE_INTEGER) {
     this.#isStrict = isStrict;
+    this.#maxItems = maxItems;
   }
 
   /** Starts to read at an index of `bytes`. */
   begin(bytes: Buffer, at = 0): void {
     this.#bytes = bytes;
     this.#at = at;
+    this.#items = 0;
   }
 
   /** Index of the next piece. */
@@ -78,7 +87,7 @@ export class MessageReader {
     const first = this.#byte();
     if (first < 0x80) return first;
     if (first < 0x90) return this.#object(first & 0x0f, frozen);
-    if (first < 0xa0) return this.#items(first & 0x0f, frozen);
+    if (first < 0xa0) return this.#list(first & 0x0f, frozen);
     if (first < 0xc0) return this.#text(first & 0x1f);
     if (first >= 0xe0) return first - 0x100;
     switch (first) {
@@ -101,9 +110,9 @@ export class MessageReader {
       case 0xdb:
         return this.#text(this.#uint(4));
       case 0xdc:
-        return this.#items(this.#uint(2), frozen);
+        return this.#list(this.#uint(2), frozen);
       case 0xdd:
-        return this.#items(this.#uint(4), frozen);
+        return this.#list(this.#uint(4), frozen);
       case 0xde:
         return this.#object(this.#uint(2), frozen);
       case 0xdf:
@@ -113,16 +122,24 @@ export class MessageReader {
     }
   }
 
-  #items(count: number, frozen: boolean): readonly unknown[] {
+  #list(count: number, frozen: boolean): readonly unknown[] {
+    if (this.#isStrict) this.#admit(count);
     const items: unknown[] = [];
     for (let i = 0; i < count; i += 1) items.push(this.value(frozen));
     return frozen ? Object.freeze(items) : items;
   }
 
   #object(count: number, frozen: boolean): object {
+    if (this.#isStrict) this.#admit(count);
     const object: Record<string, unknown> = {};
     for (let i = 0; i < count; i += 1) setOwn(object, this.text(), this.value(frozen));
     return frozen ? Object.freeze(object) : object;
+  }
+
+  /** Counts a list or map, before it takes memory. */
+  #admit(count: number): void {
+    this.#items += CONTAINER_ITEMS + count;
+    if (this.#items > this.#maxItems) throw new RangeError(`The message has more than ${this.#maxItems} items`);
   }
 
   /** Reads the number behind its first byte. */

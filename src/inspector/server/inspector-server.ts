@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { VersionConflictError } from '../../core/conflict.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Inspector, InspectorOptions } from '../../engine/inspector-options.ts';
+import { hostInUrl, LOOPBACK } from '../../wire/address.ts';
+import { newToken } from '../../wire/agent-tokens.ts';
 import { HttpGuard } from '../../wire/http-guard.ts';
 import { HttpListener } from '../../wire/http-listener.ts';
 import { checkFields, checkParameters, readJson } from '../../wire/http-query.ts';
@@ -16,7 +18,6 @@ import { FOREIGN_PATH, LIVE_PATH, LiveSockets } from './live-sockets.ts';
 import { PARAMETERS, ROUTES, type RouteRequest, WRITES } from './routes.ts';
 import { Services } from './services.ts';
 
-const LOOPBACK = '127.0.0.1';
 const TOKEN = /^[A-Za-z0-9_-]{16,}$/;
 /** Most branches open at the same time. */
 const MAX_BRANCHES = 4;
@@ -49,14 +50,13 @@ export class InspectorServer implements Inspector {
     this.#guard = new HttpGuard({ port: this.port, host, token, from: 'the address that was printed' });
     this.#services = new Services(cache, options);
     this.#sockets = new LiveSockets(this.#services, this.#guard, clock);
-    listener.server.on('upgrade', (request, socket, head) => this.#sockets.upgrade(request, socket, head));
     this.#sender = sendTo === undefined ? undefined : new ActorSender(cache, clock, this.#services.redactor, sendTo);
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
 
   /** Starts an inspector; see `startInspector`. */
   static async start(cache: Inspectable, options: InspectorOptions): Promise<InspectorServer> {
-    const { port, host = LOOPBACK, token = randomBytes(32).toString('base64url') } = options;
+    const { port, host = LOOPBACK, token = newToken() } = options;
     if (!TOKEN.test(token)) {
       throw new ContextCacheError('INVALID_OPTION', 'token needs at least 16 characters of A-Z, a-z, 0-9, - and _.');
     }
@@ -66,6 +66,7 @@ export class InspectorServer implements Inspector {
     const listener = await HttpListener.listen({
       ...{ port, host, clock },
       answer: async (request, response, signal) => server?.answer(request, response, signal),
+      upgrade: (request, socket, head) => server?.upgrade(request, socket, head),
     });
     try {
       server = new InspectorServer(cache, options, listener, token);
@@ -84,6 +85,11 @@ export class InspectorServer implements Inspector {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** @internal */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#sockets.upgrade(request, socket, head);
   }
 
   /** @internal */
@@ -182,10 +188,4 @@ function refuseAddress(response: ServerResponse, pathname: string): void {
     response.setHeader('allow', allowed);
     refuse(response, 405, 'INVALID_COMMAND', `${pathname} takes ${allowed}.`);
   }
-}
-
-/** Returns the host for the printed URL: loopback if the inspector listens on all addresses. */
-function hostInUrl(host: string): string {
-  if (host === '0.0.0.0' || host === '::') return LOOPBACK;
-  return host.includes(':') ? `[${host}]` : host;
 }
