@@ -31,22 +31,16 @@ export function lost(code: number): ContextCacheError {
   return new ContextCacheError('UNREACHABLE', `${why}. Connecting again.`);
 }
 
-/** The request cannot be sent. */
-export function tooLarge(bytes: number, maxBytes: number): ContextCacheError {
-  return new ContextCacheError(
-    'INVALID_COMMAND',
-    `The request has ${bytes} bytes; the server takes ${maxBytes}. Split it.`,
-  );
+/** @throws {ContextCacheError} `INVALID_COMMAND` if a request has more bytes than the server takes. */
+export function checkSize(bytes: number, maxBytes: number): void {
+  if (bytes <= maxBytes) return;
+  const message = `The request has ${bytes} bytes; the server takes ${maxBytes}. Split it.`;
+  throw new ContextCacheError('INVALID_COMMAND', message);
 }
 
-/** The request holds something that is no JSON value, such as an option that contains itself. */
-export function notEncoded(cause: unknown): ContextCacheError {
-  const { message } = toError(cause);
-  return new ContextCacheError(
-    'INVALID_COMMAND',
-    `The request cannot be encoded: ${message}. Give it plain JSON values.`,
-    {
-      cause,
-    },
-  );
+/** The request was not sent: it is too large, or holds what is no JSON value, such as an option that contains itself. */
+export function notSent(cause: unknown): ContextCacheError {
+  if (cause instanceof ContextCacheError) return cause;
+  const message = `The request cannot be encoded: ${toError(cause).message}. Give it plain JSON values.`;
+  return new ContextCacheError('INVALID_COMMAND', message, { cause });
 }

@@ -20,7 +20,7 @@ import {
 import { errorOf, type WireError } from '../wire/wire-error.ts';
 import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
 import type { Endpoint, FindEndpoint } from './endpoint.ts';
-import { isFinal, lost, lostAgain, notEncoded, tooLarge, unknownOutcome } from './link-errors.ts';
+import { checkSize, isFinal, lost, lostAgain, notSent, unknownOutcome } from './link-errors.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -321,11 +321,9 @@ export class Link {
     call.id = this.#lastId;
     const { messageBytes } = this.hello.limits;
     try {
-      const bytes = this.#sender.sendWithin(messageBytes, call.id, ASK, call.request);
-      if (bytes > messageBytes) throw tooLarge(bytes, messageBytes);
+      checkSize(this.#sender.sendWithin(messageBytes, call.id, ASK, call.request), messageBytes);
     } catch (error) {
-      call.reject(error instanceof ContextCacheError ? error : notEncoded(error));
-      return;
+      return call.reject(notSent(error));
     }
     if (call.events === undefined) this.#sent.set(call.id, call);
     else this.#streams.set(call.id, call);

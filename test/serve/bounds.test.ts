@@ -38,10 +38,10 @@ describe('a server', () => {
     client.socket.pause();
     const before = kept();
     const read = (index: number) => [index + 1, ASK, { type: 'read.entries', namespace: 'space' }];
-    client.send(...Array.from({ length: 100 }, (_, index) => read(index)));
+    client.send(...Array.from({ length: 200 }, (_, index) => read(index)));
     await new Promise((resolve) => setTimeout(resolve, 300));
-    // All streams together have 48 MB.
-    expect(kept() - before).toBeLessThan(15_000_000);
+    // All streams together have 96 MB.
+    expect(kept() - before).toBeLessThan(30_000_000);
     await using other = await connect(server.url, { token: server.token });
     expect(await other.entries('space')).toHaveLength(8);
     client.socket.resume();
@@ -51,7 +51,7 @@ describe('a server', () => {
         const [id, kind] = client.frames[confirmed] as [number, number];
         if (kind === BATCH) client.send([id, CONSUMED]);
       }
-      expect(client.frames.filter(([, kind]) => kind === END)).toHaveLength(100);
+      expect(client.frames.filter(([, kind]) => kind === END)).toHaveLength(200);
     });
     client.socket.terminate();
     await cache.shutdown();
