@@ -32,8 +32,6 @@ const LOOK_MS = 250;
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Most streams that are being collected; further requests wait. The server refuses many more. */
 const MAX_COLLECTING = 256;
-/** WebSocket close code of a message that is too large. */
-const TOO_LARGE = 1009;
 
 /** Options of {@link Link.open}. */
 export interface LinkOptions {
@@ -210,7 +208,7 @@ export class Link {
     if (this.#ended !== undefined) return;
     this.#socket = undefined;
     this.#sender.discard();
-    const isRefused = code === CLOSE.notUnderstood || code === TOO_LARGE;
+    const isRefused = code === CLOSE.notUnderstood || code === CLOSE.tooLarge;
     const refused = new ContextCacheError('INVALID_COMMAND', `The server has refused a message: ${reason}`);
     const { now } = this;
     const again: Call[] = [];
@@ -319,11 +317,12 @@ export class Link {
   #send(call: Call): void {
     this.#lastId += 1;
     call.id = this.#lastId;
-    const { messageBytes } = this.hello.limits;
+    const most = this.hello.limits.messageBytes;
     try {
-      checkSize(this.#sender.sendWithin(messageBytes, call.id, ASK, call.request), messageBytes);
+      checkSize(this.#sender.sendWithin(most, call.id, ASK, call.request), most);
     } catch (error) {
-      return call.reject(notSent(error));
+      call.reject(notSent(error));
+      return;
     }
     if (call.events === undefined) this.#sent.set(call.id, call);
     else this.#streams.set(call.id, call);

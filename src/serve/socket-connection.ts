@@ -13,6 +13,7 @@ import {
   ANSWER,
   ASK,
   BATCH,
+  BATCH_BYTES,
   CANCEL,
   CLOSE,
   CONSUMED,
@@ -84,13 +85,13 @@ export class SocketConnection {
   /** Acknowledgements that wait for the same commit. */
   #committing: { readonly committed: Promise<void>; readonly done: [number, Acknowledgement][] } | undefined;
   /** A turn that goes on with the waiting requests is due. */
-  #isPumping = false;
+  #isProceeding = false;
   #isEnding = false;
   #isClosed = false;
   #silentPings = 0;
   #unreadBytes = 0;
-  /** Set while streams wait for room, with the function that ends the wait. */
-  #room: { readonly given: Promise<void>; readonly give: () => void } | undefined;
+  /** Ids of the streams that wait for room, with the function that ends the wait. */
+  readonly #waitForRoom = new Map<number, () => void>();
   /** The streams get the next room, and not the requests. */
   #isTurnOfStreams = false;
 
@@ -210,7 +211,7 @@ export class SocketConnection {
       left -= isStream(request.type) ? STREAM_REQUESTS : 1;
       this.#start(id, request);
     }
-    if (left <= 0 && this.#isHeld) this.#pumpLater();
+    if (left <= 0 && this.#isHeld) this.#proceedLater();
     if (!this.#isHeld) {
       this.#waiting = [];
       this.#next = 0;
@@ -222,39 +223,42 @@ export class SocketConnection {
     }
   }
 
-  #pumpLater(): void {
-    if (this.#isPumping) return;
-    this.#isPumping = true;
+  /** Once a turn: what is started in a turn shows its size only at the turn's end. */
+  #proceedLater(): void {
+    if (this.#isProceeding || !(this.#isHeld || this.#waitForRoom.size > 0)) return;
+    this.#isProceeding = true;
     setImmediate(() => {
-      this.#isPumping = false;
-      this.#pump();
+      this.#isProceeding = false;
+      this.#proceed();
     });
   }
 
   /** Gives room to streams and requests that wait for it, in turn. */
   #proceed(): void {
-    const room = this.#room;
-    if (room !== undefined && (this.#isTurnOfStreams || !this.#isHeld)) {
+    if (this.#waitForRoom.size > 0 && (this.#isTurnOfStreams || !this.#isHeld)) {
       if (this.#unsent >= MAX_UNREAD_BYTES) return;
       this.#isTurnOfStreams = false;
-      this.#room = undefined;
-      room.give();
+      this.#giveRoom();
     } else if (this.#isHeld) {
       this.#isTurnOfStreams = true;
       this.#pump();
     }
   }
 
-  #roomForBatch(): Promise<void> | undefined {
-    if (this.#unsent < MAX_UNREAD_BYTES) return undefined;
-    if (this.#room === undefined) {
-      let give = (): void => {};
-      const given = new Promise<void>((resolve) => {
-        give = resolve;
-      });
-      this.#room = { given, give };
+  /** Lets as many streams send a batch as there is room for. Each sends something, and then others get their turn. */
+  #giveRoom(): void {
+    let bytes = MAX_UNREAD_BYTES - this.#unsent;
+    for (const [id, give] of this.#waitForRoom) {
+      if (bytes <= 0) return;
+      this.#waitForRoom.delete(id);
+      give();
+      if (this.#streams.has(id)) bytes -= BATCH_BYTES;
     }
-    return this.#room.given;
+  }
+
+  #room(id: number): Promise<void> | undefined {
+    if (this.#unsent < MAX_UNREAD_BYTES) return undefined;
+    return new Promise((resolve) => this.#waitForRoom.set(id, resolve));
   }
 
   get #unsent(): number {
@@ -335,7 +339,7 @@ export class SocketConnection {
     }
     const stream = new OutgoingStream({
       ...streamOf(this.#session, request),
-      room: () => this.#roomForBatch(),
+      room: () => this.#room(id),
       onBatch: ({ items, position }) => this.#sender.sendItems(id, BATCH, items, position),
       onEnd: (error) => {
         this.#streams.delete(id);
@@ -360,7 +364,7 @@ export class SocketConnection {
 
   #post(message: Buffer): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    this.#socket.send(message, () => this.#proceed());
+    this.#socket.send(message, () => this.#proceedLater());
   }
 
   /** Returns when a request times out. Work that grows with the data takes as long as it needs. */

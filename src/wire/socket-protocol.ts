@@ -51,7 +51,13 @@ export const PING_MS = 5_000;
 export const SILENCE_MS = 15_000;
 
 /** WebSocket close codes. */
-export const CLOSE = { goingAway: 1001, notUnderstood: 1008, tooSlow: 1013, unauthorized: 4401 } as const;
+export const CLOSE = {
+  goingAway: 1001,
+  notUnderstood: 1008,
+  tooLarge: 1009,
+  tooSlow: 1013,
+  unauthorized: 4401,
+} as const;
 
 /** Limits of a server that its clients keep to. */
 export interface SocketLimits {

@@ -41,7 +41,7 @@ describe('a server', () => {
     client.send(...Array.from({ length: 200 }, (_, index) => read(index)));
     await new Promise((resolve) => setTimeout(resolve, 300));
     // All streams together have 96 MB.
-    expect(kept() - before).toBeLessThan(30_000_000);
+    expect(kept() - before).toBeLessThan(20_000_000);
     await using other = await connect(server.url, { token: server.token });
     expect(await other.entries('space')).toHaveLength(8);
     client.socket.resume();
