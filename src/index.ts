@@ -51,6 +51,21 @@ export { ContextUpdateEventPusher } from './followers/broadcast/event-pusher.ts'
 export { ContextUpdateProcessor } from './followers/broadcast/public-message.ts';
 export { TopicsListConfig } from './followers/broadcast/topics.ts';
 export type { FollowerHealth } from './followers/follower.ts';
+export type { ActivityHealth, OperationActivity } from './monitoring/activity.ts';
+export {
+  CHANNELS,
+  type ChannelMessages,
+  type ClientCommandFields,
+  type ClientConnectFields,
+  type CommandFields,
+  type CommitFields,
+  type ConnectFields,
+  type DeliveryFields,
+  type TraceParent,
+} from './monitoring/channels.ts';
+export type { Latency } from './monitoring/histogram.ts';
+export type { LogFields, Logger, MonitoringOptions } from './monitoring/reporter.ts';
+export type { Message, Outcome } from './monitoring/trace.ts';
 export { type Difference, diff } from './past/difference.ts';
 export type { Culprit, EntryVersion } from './past/history.ts';
 export type { MergeOptions, MergeReport } from './past/merge.ts';

@@ -11,7 +11,7 @@ import { startNats, startRedis } from './support/servers.ts';
 import { tempDir } from './support/temp-dir.ts';
 
 /** Pages whose TypeScript is type-checked and run, section by section. */
-const PAGES = ['README.md', 'docs/guide.md', 'docs/spec.md'];
+const PAGES = ['README.md', 'docs/guide.md', 'docs/monitoring.md', 'docs/spec.md'];
 
 /** Addresses in the text; programs that name one get a server of their own. */
 const REDIS_URL = 'redis://127.0.0.1:6379';

@@ -26,6 +26,8 @@ export interface NamespaceDeps {
    * not show yet.
    */
   readonly leftUnapplied?: ((namespace: string, updates: readonly Update[]) => void) | undefined;
+  /** Called when an entry has been removed because its time had come. */
+  readonly entryExpired?: (() => void) | undefined;
   /** The fold. Only tests replace it, to crash a namespace. */
   readonly apply?: typeof apply | undefined;
   /** Makes data commands skip the machine while it is `ready`. Default true; tests compare both. */
@@ -58,6 +60,7 @@ export class Executor {
   readonly #aboutToChange: (namespace: string) => void;
   readonly #deadlinesChanged: (namespace: string) => void;
   readonly #leftUnapplied: NonNullable<NamespaceDeps['leftUnapplied']>;
+  readonly #entryExpired: () => void;
 
   constructor(deps: NamespaceDeps) {
     this.#log = deps.log;
@@ -67,6 +70,7 @@ export class Executor {
     this.#aboutToChange = deps.aboutToChange ?? (() => {});
     this.#deadlinesChanged = deps.deadlinesChanged ?? (() => {});
     this.#leftUnapplied = deps.leftUnapplied ?? (() => {});
+    this.#entryExpired = deps.entryExpired ?? (() => {});
     this.asynchronous = deps.primary !== undefined && deps.primary.synchronous !== true;
   }
 
@@ -91,6 +95,7 @@ export class Executor {
         return false;
       }
       this.#applyAll(state, [update], emit);
+      this.#entryExpired();
     }
     return true;
   }
@@ -170,6 +175,7 @@ export class Executor {
     for (let update = expired(state, at); update !== undefined; update = expired(state, at)) {
       if (!(await this.#takeLater(primary, [update], request))) return;
       this.#applyAll(state, [update], emit);
+      this.#entryExpired();
     }
     if (request === undefined) return;
     const updates = decided(state, request);

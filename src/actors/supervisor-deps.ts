@@ -3,6 +3,7 @@ import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Report } from '../core/report.ts';
+import type { Request } from '../core/request.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -21,7 +22,10 @@ export interface SupervisorDeps {
   readonly report: Report;
   /** Executes commands that do not concern one namespace. */
   readonly control: (command: ContextCommand) => Promise<unknown>;
+  /** Counts a command without an answer. Returns the function to call at its end. */
+  readonly sent?: ((request: Request) => (error: Error | undefined) => void) | undefined;
   /** See {@link NamespaceDeps}. */
   readonly apply?: NamespaceDeps['apply'];
   readonly lane?: boolean | undefined;
+  readonly entryExpired?: NamespaceDeps['entryExpired'];
 }

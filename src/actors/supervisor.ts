@@ -194,7 +194,11 @@ export class Supervisor {
       command = parseCommand(event);
       if (isDataCommand(command)) {
         const request = this.#deps.admission.request(this.#deps.clock.now(), command);
-        request.whenSettled(({ error }) => error && this.#reportCommand(error, request.type, request.namespace));
+        const ended = this.#deps.sent?.(request);
+        request.whenSettled(({ error }) => {
+          ended?.(error);
+          if (error !== undefined) this.#reportCommand(error, request.type, request.namespace);
+        });
         this.#route(request);
       } else {
         const { type } = command;

@@ -79,8 +79,8 @@ export class AgentContextCache<
     const options = opened === undefined ? inMilliseconds(CACHE_OPTIONS.checked(given)) : (given as EngineOptions);
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
-    const { registry, primary, clock, supervisor, admission, log, report } = engine;
-    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace));
+    const { registry, primary, clock, supervisor, admission, log, report, activity } = engine;
+    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace), activity);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
@@ -93,6 +93,7 @@ export class AgentContextCache<
       readFromPrimary,
       report,
       conflicts: engine.conflicts,
+      activity,
     });
     const history = new History(storage.past, log, clock);
     super({
@@ -427,7 +428,7 @@ export class AgentContextCache<
    */
   #hydrate(namespace: string): MaybePromise<unknown> {
     const { admission, clock, primary } = this.#engine;
-    const hydrated = this.#writer.execute(admission.batch(clock.now(), namespace, [], undefined));
+    const hydrated = this.#writer.send(admission.batch(clock.now(), namespace, [], undefined));
     if (!primary?.synchronous) return hydrated;
     // The read itself reports that the primary cannot be read.
     hydrated.catch(() => {});

@@ -27,7 +27,8 @@ export async function answer(deps: ControlDeps, candidate: ContextCommand): Prom
   const command = parseCommand(candidate);
   const { parts, writer, reader } = deps;
   if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command));
-  return isQueryCommand(command) ? answerQuery(reader, command) : answerControl(deps, command as ControlCommand);
+  if (isQueryCommand(command)) return answerQuery(reader, command);
+  return parts.activity.control(command.type, () => answerControl(deps, command as ControlCommand));
 }
 
 /** Returns the command's namespace; `default` if it is left out. */

@@ -14,8 +14,8 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * Options of a branch. It inherits its parent's `onError`, `clock`, `schemas`, `limits`, `log`, `restart` and
- * `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
+ * Options of a branch. It inherits its parent's `onError`, `logger`, `monitoring`, `clock`, `schemas`, `limits`, `log`,
+ * `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
  */
 export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom'> {
@@ -35,7 +35,10 @@ const { primaryCache: _primary, restoreFrom: _restore, ...BRANCH_NAMES } = OPEN_
 
 const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
 
-const INHERITED = ['onError', 'clock', 'schemas', 'limits', 'log', 'restart', 'maxWaiting', 'internals'] as const;
+const INHERITED = [
+  ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'limits', 'log', 'restart'] as const),
+  ...(['maxWaiting', 'internals'] as const),
+] as const;
 
 /** The options and the storage of a branch. */
 interface Branch {

@@ -8,6 +8,11 @@ export interface Clock {
   /** Calls `callback` once after `delayMs` milliseconds. */
   setTimeout(callback: () => void, delayMs: number): unknown;
   clearTimeout(handle: unknown): void;
+  /**
+   * Milliseconds, with fractions, since some instant; never set back. For durations only. Optional: without it, durations are
+   * measured by `now`, in whole milliseconds.
+   */
+  elapsed?(): number;
   /** Lets the process end although this timer is pending. Optional: a simulated clock holds no process. */
   unref?(handle: unknown): void;
 }
@@ -18,6 +23,7 @@ const LONGEST_DELAY_MS = 2 ** 31 - 1;
 /** The system clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)),
   clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
   unref: (handle) => (handle as NodeJS.Timeout).unref(),

@@ -22,6 +22,9 @@ import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics
 import { DEFAULT_BACK_OFF } from '../followers/follower.ts';
 import { Followers, type Undelivered } from '../followers/followers.ts';
 import { MirrorSink } from '../followers/mirror/mirror-sink.ts';
+import { Activity } from '../monitoring/activity.ts';
+import { Reporter } from '../monitoring/reporter.ts';
+import { codeOf } from '../monitoring/trace.ts';
 import type { ConfigStore } from '../storage/config-store.ts';
 import type { FollowerSink, StateCapture } from '../storage/follower-sink.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -32,7 +35,6 @@ import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
-import { callOnError } from './on-error.ts';
 import type { EngineOptions } from './options.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
@@ -83,6 +85,8 @@ export class Engine {
   readonly followers: Followers;
   readonly watchers: WatchHub;
   readonly conflicts = new Conflicts();
+  readonly activity: Activity;
+  readonly reporter: Reporter;
   readonly topics: TopicsListConfig;
   readonly broadcaster: BroadcasterSink;
   readonly backup: BackupSink | undefined;
@@ -99,10 +103,12 @@ export class Engine {
 
   constructor(options: EngineOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
     this.#options = options;
+    this.reporter = new Reporter(options);
     this.clock = options.clock ?? systemClock;
     this.log = storage.log;
     this.config = storage.config;
     this.primary = options.primaryCache;
+    this.activity = new Activity({ clock: this.clock, log: this.log.id, details: this.reporter.details });
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
     this.admission = new Admission(limitsOf(options.limits), createValueCheck(options.schemas));
     this.registry = storage.registry;
@@ -116,6 +122,16 @@ export class Engine {
       restartPolicy: { ...DEFAULT_RESTART_POLICY, ...options.restart },
       maxWaiting: options.maxWaiting ?? 10_000,
       report: this.report,
+      sent: (request) => {
+        const ended = this.activity.sent(request);
+        return (error) => {
+          if (error !== undefined) this.conflicts.add(request, error);
+          ended(error);
+        };
+      },
+      entryExpired: () => {
+        this.activity.expiries += 1;
+      },
       control,
     });
     this.followers = new Followers({
@@ -125,10 +141,12 @@ export class Engine {
       backOff: { ...DEFAULT_BACK_OFF, ...options.backOff },
       captureState: this.captureState,
       report: this.report,
+      reporter: this.reporter,
     });
     this.watchers = new WatchHub(this.log, this.report);
     this.log.onStatus((status, cause) => {
       if (cause !== undefined) this.report(cause, { source: `log ${status}` });
+      else if (status === 'ready') this.reporter.log('info', { source: 'log' }, 'The log takes writes again.');
     });
     this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
     this.broadcaster = this.#createBroadcaster();
@@ -146,6 +164,8 @@ export class Engine {
       // Retention waits only for these two. A follower that delivers to another system may never catch up.
       caughtUp: (signal) => this.caughtUp([FOLLOWER.index, FOLLOWER.backup], signal),
     });
+    const where = this.log.durable ? 'with a data directory' : 'in memory';
+    this.reporter.log('info', { source: 'cache' }, `Opened ${where} at position ${this.log.head}.`);
   }
 
   /** Resolves once the named followers have processed everything committed so far. Ignores names that do not exist. */
@@ -174,15 +194,9 @@ export class Engine {
 
   /** Reports a failure that no caller handles. */
   readonly report = (error: Error, source: FailureSource): void => {
-    const code = error instanceof ContextCacheError ? error.code : error.name;
+    const code = codeOf(error);
     this.#errors = { count: this.#errors.count + 1, last: { code, message: error.message, at: this.clock.now() } };
-    const { onError } = this.#options;
-    if (onError === undefined) {
-      if (code !== 'VERSION_CONFLICT')
-        process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
-      return;
-    }
-    callOnError(onError, error, source);
+    this.reporter.failure(error, source);
   };
 
   get errors(): CacheHealth['errors'] {
@@ -233,6 +247,7 @@ export class Engine {
       backup: this.backup?.status(),
       watchers: this.watchers.size,
       errors: this.#errors,
+      activity: this.activity.health(this.conflicts.count),
     };
   }
 
@@ -263,6 +278,7 @@ export class Engine {
         this.#close('primary', () => this.primary?.close?.()),
         deadline.signal,
       );
+      this.reporter.log('info', { source: 'cache' }, `Shut down at position ${this.log.head}.`);
       return { undelivered, unfinishedCommands, backupError, logError };
     } finally {
       this.clock.clearTimeout(timer);

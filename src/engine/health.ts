@@ -1,5 +1,6 @@
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { Follower, FollowerConnection, FollowerHealth } from '../followers/follower.ts';
+import type { ActivityHealth } from '../monitoring/activity.ts';
 import type { RetentionHealth } from '../storage/retention.ts';
 import type { LogStatus } from '../storage/update-log.ts';
 
@@ -44,6 +45,8 @@ export interface CacheHealth {
     readonly count: number;
     readonly last: { readonly code: string; readonly message: string; readonly at: number } | undefined;
   };
+  /** What the cache has done since it was opened: commands, hits and misses, latencies. */
+  readonly activity: ActivityHealth;
 }
 
 /** Returns the condition of the server behind a follower; `undefined` if either does not exist. */

@@ -3,6 +3,7 @@ import { type NamesOf, optionNames } from '../core/options.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import { NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { BackOff } from '../followers/follower.ts';
+import { MONITORING_NAMES, type MonitoringOptions } from '../monitoring/reporter.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { BackupOptionsOfCache, CacheOptions, InternalOptions, LogOptions, OpenOptions } from './options.ts';
 
@@ -54,6 +55,8 @@ const CACHE = {
   mirrorTimeoutMs: true,
   maxWaiting: true,
   onError: true,
+  logger: true,
+  monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES),
   inspector: optionNames<InspectorOptions>('inspector', INSPECTOR),
   clock: true,
   internals: optionNames<InternalOptions>('internals', {

@@ -11,6 +11,7 @@ import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { ContextUpdateEventPusherOptions, OpenLink } from '../followers/broadcast/event-pusher.ts';
 import type { BackOff } from '../followers/follower.ts';
+import type { Logger, MonitoringOptions } from '../monitoring/reporter.ts';
 import type { Files } from '../storage/disk/files.ts';
 import type { OpenStorage } from '../storage/disk/index/leveldb/level-storage.ts';
 import type { RetentionBounds } from '../storage/retained.ts';
@@ -72,9 +73,16 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly maxWaiting?: number | undefined;
   /**
    * Called with every failure that no caller handles: of a follower, of a namespace, of a command whose promise is not
-   * awaited. Default: a process warning, except for conflicts.
+   * awaited. Default, without a `logger` too: a process warning, except for conflicts.
    */
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /**
+   * Takes log lines, as `pino` and `console` do; see {@link Logger}. The failures that `onError` is called with are its lines
+   * of level `error`. With a logger or `onError` none becomes a process warning. Default: none.
+   */
+  readonly logger?: Logger | undefined;
+  /** What log lines and tracing channels may contain; see {@link MonitoringOptions}. */
+  readonly monitoring?: MonitoringOptions | undefined;
   /**
    * Serves a page for a browser on this machine: actors, data, each update, and the state at any position. Writes its
    * address, with the token, to stderr unless `onListening` is given. Costs nothing while no page is open, but keeps the

@@ -5,6 +5,8 @@ import { checkName, DEFAULT_NAMESPACE, sortNames } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { Activity } from '../monitoring/activity.ts';
+import type { CommandFields } from '../monitoring/channels.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { type Iteration, OrderedReader } from './ordered-reader.ts';
 
@@ -19,13 +21,16 @@ export class Reader {
   /** Adopts the entries that the primary held before. */
   readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
   readonly #ordered: OrderedReader;
+  readonly #activity: Activity;
 
   constructor(
     registry: NamespaceRegistry,
     primary: BaseContextCache | undefined,
     clock: Clock,
     hydrate: (namespace: string) => MaybePromise<unknown>,
+    activity: Activity,
   ) {
+    this.#activity = activity;
     this.#registry = registry;
     this.#primary = primary;
     this.#now = () => clock.now();
@@ -40,26 +45,49 @@ export class Reader {
   }
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
-    if (this.#primary !== undefined) return this.#getFromPrimary(key, namespace);
-    const value = this.#registry.value(namespace, key, this.#now);
-    if (value !== undefined) return value;
-    checkName('namespace', namespace);
-    checkName('key', key);
-    return undefined;
+    const { gets } = this.#activity;
+    if (!gets.begins()) return this.#get(key, namespace);
+    return this.#activity.read(gets, { namespace, key }, () => this.#get(key, namespace), one);
   }
 
   getMany(keys: readonly string[], namespace: string): MaybePromise<(JsonValue | undefined)[]> {
-    const values = keys.map((key) => this.get(key, namespace));
-    return values.some((value) => value instanceof Promise)
-      ? Promise.all(values)
-      : (values as (JsonValue | undefined)[]);
+    return this.#counted(
+      'context.getMany',
+      { namespace, size: keys.length },
+      () => {
+        const values = keys.map((key) => this.#get(key, namespace));
+        return values.some((value) => value instanceof Promise)
+          ? Promise.all(values)
+          : (values as (JsonValue | undefined)[]);
+      },
+      (values) => values.filter((value) => value !== undefined).length,
+    );
   }
 
   has(key: string, namespace: string): MaybePromise<boolean> {
-    return andThen(this.get(key, namespace), (value) => value !== undefined);
+    const read = () => andThen(this.#get(key, namespace), (value) => value !== undefined);
+    return this.#counted('context.has', { namespace, key }, read, Number);
   }
 
   entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
+    const read = () => this.#noted(this.#entry(key, namespace));
+    return this.#counted('context.entry', { namespace, key }, read, one);
+  }
+
+  #get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    if (this.#primary !== undefined) return this.#noted(this.#getFromPrimary(key, namespace));
+    const value = this.#registry.value(namespace, key, this.#now);
+    if (value !== undefined) {
+      this.#activity.hits += 1;
+      return value;
+    }
+    checkName('namespace', namespace);
+    checkName('key', key);
+    this.#activity.misses += 1;
+    return undefined;
+  }
+
+  #entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
     checkName('namespace', namespace);
     checkName('key', key);
     if (this.#primary === undefined) return this.#known(key, namespace);
@@ -73,6 +101,10 @@ export class Reader {
 
   /** In no particular order. */
   entries(namespace: string): MaybePromise<Entry[]> {
+    return this.#counted('context.entries', { namespace }, () => this.#allEntries(namespace), many);
+  }
+
+  #allEntries(namespace: string): MaybePromise<Entry[]> {
     checkName('namespace', namespace);
     if (this.#primary === undefined) return this.#knownEntries(namespace);
     return andThen(this.#hydrate(namespace), () => {
@@ -81,29 +113,57 @@ export class Reader {
     });
   }
 
-  /** Yields the keys in order of code point. */
+  /** Yields the keys in order of code point. An iteration is counted when it is created; its reads are the caller's loop. */
   keysInOrder(namespace: string, options?: RangeOptions): Iteration<string> {
     checkName('namespace', namespace);
+    this.#activity.meter('context.keys').count += 1;
     return this.#ordered.keys(namespace, rangeOf('keys', options));
   }
 
   /** Yields the entries in order of their keys' code points. */
   entriesInOrder(namespace: string, options?: RangeOptions): Iteration<Entry> {
     checkName('namespace', namespace);
+    this.#activity.meter('context.entries').count += 1;
     return this.#ordered.entries(namespace, rangeOf('entries', options));
   }
 
   /** Sorted by code point if there are options, otherwise in no particular order. */
   keys(namespace: string, options?: RangeOptions): MaybePromise<string[]> {
-    checkName('namespace', namespace);
-    if (options === undefined) return this.#allKeys(namespace);
-    return this.#ordered.listKeys(namespace, rangeOf('listKeys', options));
+    const read = () => {
+      checkName('namespace', namespace);
+      if (options === undefined) return this.#allKeys(namespace);
+      return this.#ordered.listKeys(namespace, rangeOf('listKeys', options));
+    };
+    return this.#counted('context.keys', { namespace }, read, many);
   }
 
   /** Sorted by code point. */
   namespaces(options?: NamespaceRangeOptions): MaybePromise<string[]> {
-    if (options !== undefined) return this.#ordered.listNamespaces(rangeOf('listNamespaces', options));
-    return andThen(this.#allNamespaces(), sortNames);
+    const read = () =>
+      options === undefined
+        ? andThen(this.#allNamespaces(), sortNames)
+        : this.#ordered.listNamespaces(rangeOf('listNamespaces', options));
+    return this.#counted('context.namespaces', {}, read, many);
+  }
+
+  /** Counts a read, and measures and publishes it if it must be. */
+  #counted<T>(
+    command: string,
+    about: Partial<Pick<CommandFields, 'namespace' | 'size' | 'key'>>,
+    read: () => T,
+    found: (result: Awaited<T>) => number,
+  ): T {
+    const meter = this.#activity.meter(command);
+    return meter.begins() ? this.#activity.read(meter, about, read, found) : read();
+  }
+
+  /** Counts a hit or a miss. */
+  #noted<T>(read: MaybePromise<T | undefined>): MaybePromise<T | undefined> {
+    return andThen(read, (value) => {
+      if (value === undefined) this.#activity.misses += 1;
+      else this.#activity.hits += 1;
+      return value;
+    });
   }
 
   #allKeys(namespace: string): MaybePromise<string[]> {
@@ -181,6 +241,9 @@ export class Reader {
     return this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
   }
 }
+
+const one = (value: unknown): number => (value === undefined ? 0 : 1);
+const many = (values: readonly unknown[]): number => values.length;
 
 /** Calls `next` with the value: at once, or when the promise resolves. */
 export function andThen<A, B>(value: MaybePromise<A>, next: (value: A) => MaybePromise<B>): MaybePromise<B> {

@@ -5,6 +5,7 @@ import { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from '../foll
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
+import { Reporter } from '../monitoring/reporter.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { EngineOptions } from './options.ts';
 
@@ -33,9 +34,11 @@ export async function restore({ log, adopt }: RestoreTarget, options: EngineOpti
 
 /** Calls `use` with the newest complete snapshot of `restoreFrom`. Throws the same errors as {@link restore}. */
 export async function newestSnapshot<Result>(
-  { restoreFrom, primaryCache, backup, onError }: EngineOptions,
+  options: EngineOptions,
   use: (snapshot: LoadedSnapshot) => Promise<Result>,
 ): Promise<Result> {
+  const { restoreFrom, primaryCache, backup } = options;
+  const reporter = new Reporter(options);
   if (primaryCache !== undefined) {
     throw new ContextCacheError(
       'INVALID_OPTION',
@@ -48,8 +51,7 @@ export async function newestSnapshot<Result>(
       store,
       transforms: backup?.transforms,
       onDamaged: (_id, error) => {
-        if (onError === undefined) process.emitWarning(error.message, 'ContextCacheWarning', error.code);
-        else onError(error, { source: 'restore' });
+        reporter.failure(error, { source: 'restore' });
       },
     });
     const snapshot = await loader.newest();

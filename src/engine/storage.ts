@@ -3,6 +3,7 @@ import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { filled } from '../core/namespace-state.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
+import { Reporter } from '../monitoring/reporter.ts';
 import { type ConfigStore, MemoryConfigStore } from '../storage/config-store.ts';
 import type { DataDirectory } from '../storage/disk/data-directory.ts';
 import type { IndexEvent } from '../storage/disk/index/disk-index.ts';
@@ -19,7 +20,6 @@ import type { PastSource, StateView } from '../storage/past-source.ts';
 import { checkBounds, isBounded, type Retained } from '../storage/retained.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { capacityFor } from '../storage/update-ring.ts';
-import { callOnError } from './on-error.ts';
 import type { EngineOptions } from './options.ts';
 import { restore } from './restore.ts';
 
@@ -125,12 +125,13 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
   checkBounds(options.log ?? {});
   // Loaded only here: a cache in memory needs no storage engine.
   const { DataDirectory } = await import('../storage/disk/data-directory.ts');
-  const { clock = systemClock, sync, internals = {}, onError } = options;
+  const reporter = new Reporter(options);
+  const { clock = systemClock, sync, internals = {} } = options;
   const keepsValues = options.primaryCache === undefined;
   const directory = await DataDirectory.open({
     ...{ ...options.log, dataDir, clock, sync, keepsValues },
     ...{ files: internals.files, openStorage: internals.openStorage },
-    onIndex: (event) => reportIndex(event, dataDir, onError),
+    onIndex: (event) => reportIndex(event, dataDir, reporter),
   });
   try {
     const { log } = directory;
@@ -152,7 +153,7 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
 }
 
 /** Reports faults of the index. Nothing that was acknowledged is at stake: it is derived from the log. */
-function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions['onError']): void {
+function reportIndex(event: IndexEvent, dataDir: string, reporter: Reporter): void {
   if (event.type === 'rebuilt') return;
   const message = messageOf(event, dataDir);
   const error = new ContextCacheError(
@@ -160,8 +161,7 @@ function reportIndex(event: IndexEvent, dataDir: string, onError: EngineOptions[
     message,
     event.type === 'failed' ? { cause: event.cause } : {},
   );
-  if (onError !== undefined) callOnError(onError, error, { source: 'index' });
-  else process.emitWarning(message, 'ContextCacheWarning');
+  reporter.failure(error, { source: 'index' });
 }
 
 function messageOf(event: Exclude<IndexEvent, { readonly type: 'rebuilt' }>, dataDir: string): string {

@@ -18,6 +18,7 @@ import {
   SET_MANY_OPTIONS,
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
+import type { Activity } from '../monitoring/activity.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Conflicts } from './conflicts.ts';
 import { Outcomes } from './outcome.ts';
@@ -36,6 +37,7 @@ export interface WriterDeps {
   readonly readFromPrimary: ((key: string, namespace: string) => MaybePromise<JsonValue | undefined>) | undefined;
   readonly report: (error: Error, source: FailureSource) => void;
   readonly conflicts: Conflicts;
+  readonly activity: Activity;
 }
 
 /** The answer to an `update`: the acknowledgement, with the resulting entry. */
@@ -138,10 +140,16 @@ export class Writer {
 
   /** Sends a request. The promise rejects if the request is refused or fails. */
   execute(request: Request): Promise<Acknowledgement> {
-    if (this.#closed) return this.#reject(closed(), sourceOf(request));
+    const meter = this.#deps.activity.meter(request.type);
+    return meter.begins() ? this.#deps.activity.write(meter, request, () => this.send(request)) : this.send(request);
+  }
+
+  /** Does the same as {@link execute} for a request that is no caller's command: it is not counted. */
+  send(request: Request): Promise<Acknowledgement> {
+    if (this.#closed) return this.#refuse(request, closed());
     this.#deps.supervisor.dispatch(request);
     const { error, result } = request;
-    if (result !== undefined) return this.#acknowledge(result);
+    if (result !== undefined) return this.#acknowledge(request, result);
     if (error !== undefined && !this.#mustComplete(error)) return this.#refuse(request, error);
     return this.#whenDone(request);
   }
@@ -154,12 +162,22 @@ export class Writer {
    * @throws {ContextCacheError} if the request is refused in this turn.
    */
   attempt(request: Request): Acknowledgement | Promise<Acknowledgement> {
+    const meter = this.#deps.activity.meter(request.type);
+    return meter.begins()
+      ? this.#deps.activity.write(meter, request, () => this.#attempt(request))
+      : this.#attempt(request);
+  }
+
+  #attempt(request: Request): Acknowledgement | Promise<Acknowledgement> {
     if (this.#closed) throw closed();
     this.#deps.supervisor.dispatch(request);
     const { error, result } = request;
-    if (result !== undefined) return result;
+    if (result !== undefined) {
+      this.#deps.activity.wrote(request);
+      return result;
+    }
     if (error === undefined || this.#mustComplete(error)) return this.#whenDone(request);
-    this.#deps.conflicts.add(request, error);
+    this.#failed(request, error);
     throw error;
   }
 
@@ -290,13 +308,14 @@ export class Writer {
       request.whenSettled(() => {
         this.#unsettled.delete(request);
         if (this.#unsettled.size === 0) this.#whenSettled?.();
-        if (request.result !== undefined) resolve(this.#acknowledge(request.result));
+        if (request.result !== undefined) resolve(this.#acknowledge(request, request.result));
         else this.#complete(request).then(reject);
       });
     }, sourceOf(request));
   }
 
-  #acknowledge(result: Acknowledgement): Promise<Acknowledgement> {
+  #acknowledge(request: Request, result: Acknowledgement): Promise<Acknowledgement> {
+    this.#deps.activity.wrote(request);
     const committed = this.whenDurable(result.position);
     if (committed === undefined) return Promise.resolve(result);
     if (committed !== this.#commit) this.#awaitCommit(committed);
@@ -333,7 +352,7 @@ export class Writer {
   /** Resolves with the request's error. Adds the primary's value to a version conflict. */
   async #complete(request: Request): Promise<Error> {
     const { error = new Error('The request ended without an outcome.') } = request;
-    this.#deps.conflicts.add(request, error);
+    this.#failed(request, error);
     if (!this.#mustComplete(error)) return error;
     const { namespace, key, expected, current } = error;
     try {
@@ -346,11 +365,17 @@ export class Writer {
   }
 
   #refuse(request: Request, error: Error): Promise<never> {
+    this.#failed(request, error);
+    return this.#outcomes.rejected(error, sourceOf(request));
+  }
+
+  #failed(request: Request, error: Error): void {
     this.#deps.conflicts.add(request, error);
-    return this.#reject(error, sourceOf(request));
+    this.#deps.activity.failed(error, request.type);
   }
 
   #reject(error: Error, source: FailureSource): Promise<never> {
+    this.#deps.activity.failed(error);
     return this.#outcomes.rejected(error, source);
   }
 }

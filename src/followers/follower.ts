@@ -4,6 +4,8 @@ import { backOffMs } from '../core/back-off.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
 import type { Update } from '../core/update.ts';
+import { CONNECTS, DELIVERIES, type DeliveryFields, tracesOf } from '../monitoring/channels.ts';
+import type { Reporter } from '../monitoring/reporter.ts';
 import type { FollowerSink, StateCapture } from '../storage/follower-sink.ts';
 import type { LogFollower, UpdateBatch, UpdateLog } from '../storage/update-log.ts';
 import { weigh } from '../storage/update-ring.ts';
@@ -63,6 +65,8 @@ export interface FollowerDeps {
   readonly backOff: BackOff;
   readonly captureState: () => StateCapture;
   readonly report: Report;
+  /** Takes log lines, and says what may be published. Default: no lines, no details. */
+  readonly reporter?: Pick<Reporter, 'details' | 'log'> | undefined;
   /** Position after which a follower begins that is new to the log. */
   readonly start: number;
   /** Milliseconds that a batch waits for more updates unless it is full; 0: it does not wait. */
@@ -183,6 +187,17 @@ export class Follower {
     if (this.#connection.state !== state) this.#connection = { state, since: this.#deps.clock.now() };
   }
 
+  #isConnected(): void {
+    if (this.#connection.state === 'connected') return;
+    this.#noteConnection('connected');
+    this.#deps.reporter?.log('info', { source: this.name }, `Connected; continues from position ${this.checkpoint}.`);
+  }
+
+  /** Whether errors may be published. */
+  get #details(): boolean {
+    return this.#deps.reporter?.details === true;
+  }
+
   #allUnread(): UpdateBatch {
     return { updates: [], through: this.#deps.log.committed, skipped: 0 };
   }
@@ -244,8 +259,13 @@ export class Follower {
   }
 
   async #connect(signal: AbortSignal): Promise<Connected> {
-    const outcome = await this.#deps.sink.connect(this.#inLog.checkpoint, signal);
-    if (!signal.aborted) this.#noteConnection('connected');
+    const connect = () => this.#deps.sink.connect(this.#inLog.checkpoint, signal);
+    const attempt = this.actor.getSnapshot().context.attempts + 1;
+    this.#deps.reporter?.log('debug', { source: this.name }, `Connecting, attempt ${attempt}.`);
+    const outcome = CONNECTS.isHeard
+      ? await CONNECTS.run({ log: this.#deps.log.id, follower: this.name, attempt }, this.#details, connect)
+      : await connect();
+    if (!signal.aborted) this.#isConnected();
     if (outcome === 'resync') return 'resync';
     if (outcome !== 'resume') {
       if (outcome.position > this.#inLog.checkpoint) await this.#inLog.save(outcome.position);
@@ -255,11 +275,23 @@ export class Follower {
     return this.#tooLate && this.#deps.sink.resync !== undefined ? 'resync' : 'follow';
   }
 
+  /** Publishes a delivery while the channel has subscribers. */
+  #published(
+    kind: DeliveryFields['kind'],
+    updates: readonly Update[],
+    through: number,
+    deliver: () => Promise<void> | undefined,
+  ): Promise<void> | undefined {
+    if (!DELIVERIES.isHeard) return deliver();
+    const fields = { log: this.#deps.log.id, follower: this.name, kind, updates: updates.length, through };
+    return DELIVERIES.run({ ...fields, traces: tracesOf(updates) }, this.#details, deliver);
+  }
+
   async #resync(signal: AbortSignal): Promise<void> {
     const capture = this.#deps.captureState();
     this.#inLog.expose(capture.position);
     try {
-      await this.#deps.sink.resync?.(capture, signal);
+      await this.#published('resync', [], capture.position, () => this.#deps.sink.resync?.(capture, signal));
       await this.#inLog.save(capture.position);
       this.#tooLate = false;
     } finally {
@@ -275,7 +307,8 @@ export class Follower {
     const before = this.#inLog.checkpoint;
     const batch = sink.ignoresUpdates ? this.#allUnread() : await this.#inLog.read(sink.batchSize);
     if (batch === undefined) return;
-    await sink.deliver(batch.updates, batch.through, signal);
+    const { updates, through } = batch;
+    await this.#published('batch', updates, through, () => sink.deliver(updates, through, signal));
     if (signal.aborted) return;
     await this.#inLog.save(batch.through);
     this.#delivered += batch.through - before - batch.skipped;

@@ -4,8 +4,9 @@ import type { Duration } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
 import { optionNames } from '../core/options.ts';
-import type { FailureSource } from '../core/report.ts';
+import type { FailureSource, Report } from '../core/report.ts';
 import { durationOf } from '../engine/durations.ts';
+import { type Logger, MONITORING_NAMES, type MonitoringOptions, Reporter } from '../monitoring/reporter.ts';
 import { endpointOf } from './endpoint.ts';
 import { Link } from './link.ts';
 import { RemoteContextCache } from './remote-context-cache.ts';
@@ -24,14 +25,22 @@ export interface ConnectOptions {
   readonly maxWaiting?: number | undefined;
   /** Trusted certificates and the like, as for `tls.connect`; for servers with TLS. */
   readonly tls?: SecureContextOptions | undefined;
-  /** Called with each failure that no caller handles, and when a connection is lost. Default: a process warning. */
+  /**
+   * Called with each failure that no caller handles, and when a connection is lost. Default, without a `logger` too: a
+   * process warning for the failures.
+   */
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /** Takes log lines, as `pino` and `console` do; as for a cache. Default: none. */
+  readonly logger?: Logger | undefined;
+  /** What log lines and tracing channels may contain; as for a cache. */
+  readonly monitoring?: MonitoringOptions | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
 const CONNECT_OPTIONS = optionNames<ConnectOptions>('connect', {
   ...{ token: true, signal: true, timeoutMs: true, maxWaiting: true, tls: true, onError: true, clock: true },
+  ...{ logger: true, monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES) },
 });
 
 /**
@@ -61,29 +70,14 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
     throw new ContextCacheError('INVALID_OPTION', 'token must have characters of A-Z, a-z, 0-9, "-" and "_".');
   if (tls !== undefined && (typeof tls !== 'object' || tls === null))
     throw new ContextCacheError('INVALID_OPTION', 'tls must be an object, as for tls.connect.');
-  if (options.onError !== undefined && typeof options.onError !== 'function')
-    throw new ContextCacheError('INVALID_OPTION', 'onError must be a function.');
+  const reporter = new Reporter(options);
   signal?.throwIfAborted();
-  const report = reporter(options.onError);
-  const onLost = (error: ContextCacheError) => options.onError !== undefined && report(error, { source: 'connection' });
-  const link = await Link.open({ find: endpointOf(target, token, tls), clock, timeoutMs, maxWaiting, onLost, signal });
+  const report: Report = (error, source) => reporter.failure(error, source);
+  // Not a process warning: the client connects again by itself.
+  const hears = options.onError !== undefined || options.logger !== undefined;
+  const onLost = (error: ContextCacheError) => hears && report(error, { source: 'connection' });
+  const find = endpointOf(target, token, tls);
+  const link = await Link.open({ find, clock, timeoutMs, maxWaiting, onLost, reporter, signal });
   const reader = new RemoteReader(link);
   return new RemoteContextCache<S>({ link, clock, reader, writer: new RemoteWriter(link, reader, report), report });
-}
-
-/** Returns the function that takes failures: the caller's, or one that warns as a cache does. */
-function reporter(onError: ConnectOptions['onError']): (error: Error, source: FailureSource) => void {
-  return (error, source) => {
-    if (onError === undefined) {
-      const code = error instanceof ContextCacheError ? error.code : error.name;
-      if (code !== 'VERSION_CONFLICT')
-        process.emitWarning(`${source.source}: ${error.message}`, 'ContextCacheWarning', code);
-      return;
-    }
-    try {
-      onError(error, source);
-    } catch (thrown) {
-      process.emitWarning(`onError itself threw: ${String(thrown)}`, 'ContextCacheWarning');
-    }
-  };
 }

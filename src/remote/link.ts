@@ -1,5 +1,4 @@
 import { backOffMs } from '../core/back-off.ts';
-import type { Clock } from '../core/clock.ts';
 import { pause } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -19,8 +18,10 @@ import {
 } from '../wire/socket-protocol.ts';
 import { errorOf, type WireError } from '../wire/wire-error.ts';
 import type { Call, IncomingStream, RequestObject, StreamEvents, StreamKind } from './call.ts';
-import type { Endpoint, FindEndpoint } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
 import { checkSize, isFinal, lost, lostAgain, notSent, unknownOutcome } from './link-errors.ts';
+import type { LinkOptions } from './link-options.ts';
+import { LinkTrace } from './link-trace.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
@@ -33,19 +34,6 @@ const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Most streams that are being collected; further requests wait. The server refuses many more. */
 const MAX_COLLECTING = 256;
 
-/** Options of {@link Link.open}. */
-export interface LinkOptions {
-  readonly find: FindEndpoint;
-  readonly clock: Clock;
-  /** Longest wait of a request for a connection, milliseconds. */
-  readonly timeoutMs: number;
-  /** Most requests that wait to be sent. */
-  readonly maxWaiting: number;
-  /** Called when a connection is lost. */
-  readonly onLost: (error: ContextCacheError) => void;
-  readonly signal?: AbortSignal | undefined;
-}
-
 const ignore = (): void => {};
 
 /**
@@ -55,6 +43,7 @@ const ignore = (): void => {};
 export class Link {
   readonly #options: LinkOptions;
   readonly #sender: FrameSender;
+  readonly #trace: LinkTrace;
   #socket: Socket | undefined;
   #hello: Hello | undefined;
   /** Last position that this client knows of in the log of the last hello. */
@@ -79,6 +68,7 @@ export class Link {
 
   private constructor(options: LinkOptions) {
     this.#options = options;
+    this.#trace = new LinkTrace(options.reporter);
     this.#sender = new FrameSender((message) => this.#post(message));
   }
 
@@ -121,19 +111,23 @@ export class Link {
    *   before the answer and the request does not repeat; `UNREACHABLE`, `OVERLOADED`, `CLOSED`.
    */
   ask(request: RequestObject, repeats: boolean): Promise<JsonValue | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#add({ request, repeats, resolve, reject, id: 0, due: this.#due() });
-    });
+    const send = () =>
+      new Promise<JsonValue | undefined>((resolve, reject) => {
+        this.#add({ request, repeats, resolve, reject, id: 0, due: this.#due() });
+      });
+    return this.#trace.isHeard ? this.#trace.ask(request, send) : send();
   }
 
   /** Asks for a stream. */
-  stream(request: RequestObject, events: StreamEvents, kind: StreamKind): IncomingStream {
+  stream(request: RequestObject, given: StreamEvents, kind: StreamKind): IncomingStream {
+    const { events, cancelled } = this.#trace.stream(request, given, kind);
     const due = kind === 'watch' ? Number.POSITIVE_INFINITY : this.#due();
     const call: Call = { request, repeats: false, resolve: ignore, reject: events.onEnd, events, kind, id: 0, due };
     this.#add(call);
     return {
       consumed: () => this.#note(call, CONSUMED),
       cancel: () => {
+        cancelled();
         this.#note(call, CANCEL);
         this.#streams.delete(call.id);
         if (call.id === 0) this.#await(this.#waiting.filter((each) => each !== call));
@@ -349,10 +343,14 @@ export class Link {
         else lostWith = [code, reason];
       },
     };
-    socket = await Socket.open(endpoint, events, this.#options.clock, signal);
+    const { clock } = this.#options;
+    socket = await this.#trace.connect(endpoint, this.#attempts + 1, () =>
+      Socket.open(endpoint, events, clock, signal),
+    );
     if (lostWith !== undefined) throw lost(lostWith[0]);
     if (this.#hello?.log !== socket.hello.log) this.#position = 0;
     this.#hello = socket.hello;
+    this.#trace.isConnected(socket.hello);
     this.saw(socket.hello.position);
     this.#isDraining = false;
     this.#socket = socket;

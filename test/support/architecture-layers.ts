@@ -6,6 +6,7 @@ type Permission = Layer | `type ${Layer}` | `lazy ${Layer}`;
 /** A folder below `src/`. A subfolder that is not named here belongs to the folder above it. */
 export type Layer =
   | 'core'
+  | 'monitoring'
   | 'storage'
   | 'storage/memory'
   | 'storage/disk'
@@ -52,21 +53,22 @@ const SHOWN = [
 /** The layers that each layer may import besides itself, lowest layer first. `machines` is the folder beside `src/`. */
 const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   core: [],
+  monitoring: ['core'],
   wire: ['core'],
   // The contract knows neither of its two engines, and they do not know each other.
   storage: ['core'],
-  'storage/memory': ['core', 'storage'],
-  'storage/disk': ['core', 'storage'],
+  'storage/memory': ['core', 'monitoring', 'storage'],
+  'storage/disk': ['core', 'monitoring', 'storage'],
   backends: ['core'],
   'backends/redis': ['core', 'backends'],
   machines: ['type core'],
   // The common part of all followers knows none of them, and they do not know each other.
-  followers: ['core', 'storage', 'machines'],
+  followers: ['core', 'monitoring', 'storage', 'machines'],
   'followers/backup': ['core', 'storage', 'followers', ...BACKENDS],
   'followers/broadcast': ['core', 'storage', 'followers'],
   'followers/mirror': ['core', 'storage', 'followers', 'backends'],
   actors: ['core', 'storage', 'machines', 'backends'],
-  engine: ['core', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
+  engine: ['core', 'monitoring', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
   past: ['core', 'storage', 'type backends', 'engine'],
   verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],
   'verify/disk': ['core', 'storage', 'storage/disk', 'type verify'],
@@ -82,12 +84,13 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
     ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
   ],
   // A client: it knows the types of the cache, its option checks and its handle, and none of its parts.
-  remote: ['core', 'wire', ...SHOWN, 'type cache', 'type actors', 'type storage'],
+  remote: ['core', 'monitoring', 'wire', ...SHOWN, 'type cache', 'type actors', 'type storage'],
   testing: ['core', ...SHOWN, 'type cache', 'type actors'],
   // `src/index.ts`, and the entry of each subpath beside it.
   index: [
     ...([
       'core',
+      'monitoring',
       'storage',
       ...BACKENDS,
       ...FOLLOWERS,

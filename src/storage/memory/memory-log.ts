@@ -1,4 +1,5 @@
 import type { PendingUpdate, Update } from '../../core/update.ts';
+import { COMMITS, commitOf } from '../../monitoring/channels.ts';
 import { closed, isFollowed, noSuchCheckpoint, notAppended, notEmpty, notHeld } from '../log-errors.ts';
 import { type ErrorHandler, LogSignals, throwOutside } from '../log-signals.ts';
 import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../update-log.ts';
@@ -190,14 +191,20 @@ export class MemoryLog implements UpdateLog {
     let updates = this.#pending;
     // A listener was added after the first of these updates had been appended.
     if (!commit.isEmpty && updates.length < this.#head - before) {
-      updates = this.#ring.slice(Math.max(before + 1, this.first), this.#head, Number.POSITIVE_INFINITY);
+      updates = this.#since(before);
     }
     this.#scheduled = false;
     this.#pending = [];
     this.#committed = this.#head;
     this.#settle?.();
     this.#settled = undefined;
-    commit.emit(updates);
+    if (COMMITS.isHeard) COMMITS.run(commitOf(this.id, false, this.#since(before)), false, () => commit.emit(updates));
+    else commit.emit(updates);
+  }
+
+  /** The updates after a position that the ring still holds. */
+  #since(position: number): Update[] {
+    return this.#ring.slice(Math.max(position + 1, this.first), this.#head, Number.POSITIVE_INFINITY);
   }
 
   #releaseOldest(): void {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { Update } from '../../../core/update.ts';
+import { COMMITS, commitOf } from '../../../monitoring/channels.ts';
 import { closed, unavailable } from '../../log-errors.ts';
 
 import { type CommitGroup, GroupQueue } from './commit-group.ts';
@@ -211,13 +212,25 @@ export class GroupWriter {
     const waiters = this.#noteWaiters;
     this.#noteWaiters = [];
     try {
-      await this.#writeFrames(group === undefined ? [] : await this.#encode(group), waiters.length > 0);
+      const write = () => this.#writeGroup(group, waiters.length > 0);
+      await (group !== undefined && COMMITS.isHeard ? this.#published(group, write) : write());
     } catch (error) {
       this.#noteWaiters.push(...waiters);
       throw error;
     }
     for (const { resolve } of waiters) resolve();
     if (group !== undefined) this.#commit(group);
+  }
+
+  async #writeGroup(group: CommitGroup | undefined, always: boolean): Promise<void> {
+    await this.#writeFrames(group === undefined ? [] : await this.#encode(group), always);
+  }
+
+  /** Writes a group and publishes that. */
+  #published(group: CommitGroup, write: () => Promise<void>): Promise<void> {
+    group.sealed = true;
+    const { notes } = this.#options;
+    return COMMITS.run(commitOf(notes.id, true, group.updates), false, write);
   }
 
   /** Starts a new file behind the last committed update. */
