@@ -233,6 +233,16 @@ describe('a cache with several agents, read in the page', () => {
     await phone.page.context().close();
   });
 
+  test('an empty key is listed, opened and linked like any other', async () => {
+    await live.ask(set('empty', '', 'of the empty key', 'planner'));
+    await visit(page, '#/data?ns=empty');
+    await item(/""/).click();
+    await page.waitForURL(/ns=empty&key=$/);
+    await page.locator('.card', { hasText: 'of the empty key' }).first().waitFor();
+    await visit(page, '#/time?at=82&ns=empty&key=');
+    await page.getByRole('heading', { name: /^empty ""/ }).waitFor();
+  });
+
   test('logs no error in all of this', () => {
     expect(opened.problems).toEqual([]);
   });
