@@ -13,6 +13,7 @@ export type { MergeConflict } from './core/conflict.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, PartsArgument, ValueOf } from './core/namespace-types.ts';
+export type { Meta, OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
@@ -20,7 +21,7 @@ export type { NamespaceSchema } from './core/schemas.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';
 export type { Operation } from './core/update.ts';
 export type { ValueLimits } from './core/value.ts';
-export type { AgentOption } from './core/write-options.ts';
+
 export type { Conflicts, RefusedWrite } from './engine/conflicts.ts';
 export type { ServerHealth } from './engine/health.ts';
 export type { LogRange } from './engine/log-range.ts';

@@ -264,7 +264,7 @@ function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): U
     const state = registry.has(name) ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name)) : undefined;
     for (const [key, entry] of state?.entries ?? []) {
       if ((keys !== undefined && !keys.has(key)) || !state?.isLive(key, clock.now())) continue;
-      const { version, updatedAt, agent, expiresAt, bytes } = entry;
+      const { version, updatedAt, agent, expiresAt, bytes, meta } = entry;
       const update = createUpdate({
         namespace: name,
         version,
@@ -275,6 +275,7 @@ function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): U
         agent,
         expiresAt,
         bytes,
+        meta,
       });
       update.position = log.head;
       updates.push(update);

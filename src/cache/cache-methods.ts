@@ -21,10 +21,10 @@ import type {
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { AgentOption } from '../core/write-options.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { UpdateResult } from '../engine/writer.ts';
 import type { EntryVersion } from '../past/history.ts';
@@ -232,12 +232,12 @@ export abstract class CacheMethods<
   batch<const N extends string = DefaultNamespace>(
     operations: readonly BatchOf<S, N>[],
     namespace?: NamespaceArgument<S, N>,
-    options?: AgentOption,
+    options?: OriginOptions,
   ): Promise<Acknowledgement>;
   batch(
     operations: readonly BatchOperation[],
     namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: AgentOption,
+    options?: OriginOptions,
   ): Promise<Acknowledgement> {
     return this.#writer.batch(operations, writtenName(namespace), options);
   }
@@ -283,17 +283,17 @@ export abstract class CacheMethods<
   }
 
   /** Removes every key of a namespace. The namespace stays listed. */
-  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: AgentOption): Promise<Acknowledgement>;
-  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: OriginOptions): Promise<Acknowledgement>;
+  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: OriginOptions): Promise<Acknowledgement> {
     return this.#writer.clear(writtenName(namespace), options);
   }
 
   /** Removes a namespace with its keys. The next write to it restarts at version 1. */
   dropNamespace(
     namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
-    options?: AgentOption,
+    options?: OriginOptions,
   ): Promise<Acknowledgement>;
-  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AgentOption): Promise<Acknowledgement> {
+  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: OriginOptions): Promise<Acknowledgement> {
     return this.#writer.drop(writtenName(namespace), options);
   }
 

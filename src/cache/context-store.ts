@@ -4,10 +4,10 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { AgentOption } from '../core/write-options.ts';
 import type { UpdateResult } from '../engine/writer.ts';
 
 /**
@@ -48,7 +48,7 @@ export interface ContextStore {
   batch(
     operations: readonly BatchOperation[],
     namespace?: NamespaceName,
-    options?: AgentOption,
+    options?: OriginOptions,
   ): Promise<Acknowledgement>;
   update(
     key: string,
@@ -62,8 +62,8 @@ export interface ContextStore {
     namespace?: NamespaceName,
     options?: Omit<WriteOptions, 'ifVersion'>,
   ): Promise<JsonValue>;
-  clearNamespace(namespace?: NamespaceName, options?: AgentOption): Promise<Acknowledgement>;
-  dropNamespace(namespace: NamespaceName | undefined, options?: AgentOption): Promise<Acknowledgement>;
+  clearNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement>;
+  dropNamespace(namespace: NamespaceName | undefined, options?: OriginOptions): Promise<Acknowledgement>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;
   flush(): Promise<void>;

@@ -12,10 +12,10 @@ import type {
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { AgentOption } from '../core/write-options.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { UpdateResult, Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
@@ -127,8 +127,8 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.writer.touch(key, this.name, options);
   }
 
-  batch(operations: readonly BatchOf<S, N>[], options?: AgentOption): Promise<Acknowledgement>;
-  batch(operations: readonly BatchOperation[], options?: AgentOption): Promise<Acknowledgement> {
+  batch(operations: readonly BatchOf<S, N>[], options?: OriginOptions): Promise<Acknowledgement>;
+  batch(operations: readonly BatchOperation[], options?: OriginOptions): Promise<Acknowledgement> {
     return this.#parts.writer.batch(operations, this.name, options);
   }
 
@@ -150,11 +150,11 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.writer.getOrSet(key, make, this.name, options);
   }
 
-  clear(options?: AgentOption): Promise<Acknowledgement> {
+  clear(options?: OriginOptions): Promise<Acknowledgement> {
     return this.#parts.writer.clear(this.name, options);
   }
 
-  drop(options?: AgentOption): Promise<Acknowledgement> {
+  drop(options?: OriginOptions): Promise<Acknowledgement> {
     return this.#parts.writer.drop(this.name, options);
   }
 

@@ -13,6 +13,7 @@ import { ContextCacheError } from './errors.ts';
 import type { CacheLimits } from './limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
 import { nearest } from './nearest.ts';
+import { type OriginOptions, originOf } from './origin.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
@@ -67,12 +68,12 @@ export class Admission {
     door: Door = this.#door,
   ): Request {
     checkName('namespace', namespace);
-    const agent = agentOf(options);
+    const origin = originOf(options);
     checkName('key', key, this.#maxKeyBytes);
     const value = door.admit(this.#check(namespace, key, candidate));
     const expiresAt = options === undefined ? null : expiryOf(at, options);
     const ifVersion = options === undefined ? -1 : conditionOf(options);
-    return new Request('context.set', namespace, at, agent, {
+    return new Request('context.set', namespace, at, origin, {
       operation: 'set',
       key,
       value,
@@ -84,27 +85,37 @@ export class Admission {
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
     checkName('namespace', namespace);
-    return new Request('context.delete', namespace, at, agentOf(options), deleteStep(key, options));
+    return new Request('context.delete', namespace, at, originOf(options), deleteStep(key, options));
   }
 
   #touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
     checkName('namespace', namespace);
-    return new Request('context.touch', namespace, at, agentOf(options), touchStep(at, key, options));
+    return new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options));
   }
 
-  whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): Request {
+  whole(
+    at: number,
+    type: 'context.clear' | 'context.drop',
+    namespace: string,
+    origin: OriginOptions | undefined,
+  ): Request {
     checkName('namespace', namespace);
-    return Request.ofWhole(type, namespace, at, checkAgent(agent));
+    return Request.ofWhole(type, namespace, at, originOf(origin));
   }
 
-  batch(at: number, namespace: string, operations: readonly BatchOperation[], agent: string | undefined): Request {
+  batch(
+    at: number,
+    namespace: string,
+    operations: readonly BatchOperation[],
+    origin: OriginOptions | undefined,
+  ): Request {
     checkName('namespace', namespace);
     if (!Array.isArray(operations)) throw invalid('operations must be an array');
     if (operations.length > MAX_BATCH_OPERATIONS)
       throw invalid(`a batch may have at most ${MAX_BATCH_OPERATIONS} operations; split it`);
     // Not `map`, which would leave the holes of a sparse array unseen.
     const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index));
-    return Request.ofWhole('context.batch', namespace, at, checkAgent(agent), steps);
+    return Request.ofWhole('context.batch', namespace, at, originOf(origin), steps);
   }
 
   /** Creates the request of a data command whose fields {@link parseCommand} has checked. */
@@ -118,9 +129,9 @@ export class Admission {
       case 'context.touch':
         return this.#touch(at, namespace, command.key, command);
       case 'context.batch':
-        return this.batch(at, namespace, command.operations, command.agent);
+        return this.batch(at, namespace, command.operations, command);
       default:
-        return this.whole(at, command.type, namespace, command.agent);
+        return this.whole(at, command.type, namespace, command);
     }
   }
 
@@ -207,16 +218,6 @@ function conditionOf(options: RemoveOptions | undefined): number {
   return ifVersion;
 }
 
-function agentOf(options: { readonly agent?: string | undefined } | undefined): string | null {
-  return options === undefined ? null : checkAgent(options.agent);
-}
-
-function checkAgent(agent: unknown): string | null {
-  if (agent === undefined || agent === null) return null;
-  if (typeof agent === 'string' && agent.length > 0 && agent.length <= 1024 && agent.isWellFormed()) return agent;
-  throw invalid('agent must be a well-formed string of 1 to 1,024 characters');
-}
-
 function invalid(problem: string, cause?: unknown): ContextCacheError {
   const end = problem.endsWith('?') ? '' : '.';
   return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}${end}`, { cause });
@@ -256,7 +257,8 @@ const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
 const IN_NAMESPACE = { namespace: 'may' } as const;
 const OF_KEY = { key: 'must', ...IN_NAMESPACE } as const;
 const IN_RANGE = { prefix: 'may', from: 'may', to: 'may', after: 'may', reverse: 'may', limit: 'may' } as const;
-const BY_AGENT = { agent: 'may', ...IN_NAMESPACE } as const;
+const ORIGIN = { agent: 'may', meta: 'may', operationId: 'may' } as const;
+const BY_AGENT = { ...ORIGIN, ...IN_NAMESPACE } as const;
 
 const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.set': { value: 'must', ...OF_KEY, ...BY_AGENT, ...WRITE },

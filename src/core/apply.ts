@@ -26,10 +26,10 @@ export function apply(state: NamespaceState, update: Update): void {
 function applyToKey(state: NamespaceState, update: Update, key: string): void {
   switch (update.operation) {
     case 'set':
-      state.set(key, update.value, update.version, update.at, update.expiresAt, update.agent, update.bytes);
+      state.set(key, update);
       return;
     case 'touch':
-      state.touch(key, update.version, update.at, update.expiresAt, update.agent);
+      state.touch(key, update);
       return;
     default:
       state.remove(key);

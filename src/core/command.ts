@@ -1,3 +1,4 @@
+import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
 import type { JsonValue } from './value.ts';
 
@@ -5,25 +6,26 @@ import type { JsonValue } from './value.ts';
 export type Duration = number | string;
 
 /** Options of every command that writes an entry. */
-export interface WriteOptions {
+export interface WriteOptions extends OriginOptions {
   /** Time to live, counted from the command. At least 1 ms. Excludes `expiresAt`. */
   readonly ttl?: Duration | undefined;
   /** Instant at which the entry expires: epoch milliseconds or a Date. `null`: never. */
   readonly expiresAt?: number | Date | null | undefined;
   /** Version that the entry must have; 0: the key must be missing. Otherwise the write fails with `VERSION_CONFLICT`. */
   readonly ifVersion?: number | undefined;
-  /** Agent that writes, 1 to 1,024 characters. Default: none. */
-  readonly agent?: string | undefined;
 }
 
 /** Options of every command that removes an entry. */
-export type RemoveOptions = Pick<WriteOptions, 'ifVersion' | 'agent'>;
+export type RemoveOptions = Pick<WriteOptions, 'ifVersion'> & OriginOptions;
 
 /** One step of a batch. */
 export type BatchOperation =
-  | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & Omit<WriteOptions, 'agent'>)
-  | ({ readonly operation: 'delete'; readonly key: string } & Omit<RemoveOptions, 'agent'>)
-  | ({ readonly operation: 'touch'; readonly key: string } & Omit<WriteOptions, 'agent'>);
+  | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & Omit<
+      WriteOptions,
+      keyof OriginOptions
+    >)
+  | ({ readonly operation: 'delete'; readonly key: string } & Omit<RemoveOptions, keyof OriginOptions>)
+  | ({ readonly operation: 'touch'; readonly key: string } & Omit<WriteOptions, keyof OriginOptions>);
 
 /** A command in one namespace. */
 export interface InNamespace {
@@ -40,13 +42,9 @@ export type DataCommand =
   | ({ readonly type: 'context.set'; readonly value: unknown } & OfKey & WriteOptions)
   | ({ readonly type: 'context.delete' } & OfKey & RemoveOptions)
   | ({ readonly type: 'context.touch' } & OfKey & WriteOptions)
-  | ({ readonly type: 'context.clear'; readonly agent?: string | undefined } & InNamespace)
-  | ({ readonly type: 'context.drop'; readonly agent?: string | undefined } & InNamespace)
-  | ({
-      readonly type: 'context.batch';
-      readonly operations: readonly BatchOperation[];
-      readonly agent?: string | undefined;
-    } & InNamespace);
+  | ({ readonly type: 'context.clear' } & InNamespace & OriginOptions)
+  | ({ readonly type: 'context.drop' } & InNamespace & OriginOptions)
+  | ({ readonly type: 'context.batch'; readonly operations: readonly BatchOperation[] } & InNamespace & OriginOptions);
 
 /**
  * Commands that read. Their answer is what the method of the same name returns: `context.keys` is `listKeys`,
@@ -142,4 +140,6 @@ export interface Step {
   readonly ifVersion: number;
   /** Agent of this step, if it differs from the agent of the batch. */
   readonly agent?: string | null | undefined;
+  /** What the writer of this step attached, if it differs from that of the batch. */
+  readonly meta?: Meta | undefined;
 }

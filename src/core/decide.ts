@@ -36,6 +36,8 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
     at: request.at,
     agent: request.agent,
     drop,
+    meta: request.meta,
+    operationId: request.operationId,
   });
 }
 
@@ -75,6 +77,8 @@ function decideStep(
     expiresAt: step.expiresAt,
     replaced: present,
     bytes: isSet ? step.bytes : 0,
+    meta: step.meta ?? request.meta,
+    operationId: request.operationId,
   });
 }
 
@@ -100,15 +104,17 @@ export function expired(state: NamespaceState, now: number): PendingUpdate | und
 }
 
 /** Returns an entry as readers see it. */
-export function publicEntry(namespace: string, key: string, entry: EntryRecord): Entry {
-  return Object.freeze({
+export function publicEntry(namespace: string, key: string, record: EntryRecord): Entry {
+  const entry: { -readonly [Field in keyof Entry]: Entry[Field] } = {
     namespace,
     key,
-    value: entry.value === undefined ? null : entry.value,
-    version: entry.version,
-    createdAt: entry.createdAt,
-    updatedAt: entry.updatedAt,
-    expiresAt: entry.expiresAt,
-    agent: entry.agent,
-  });
+    value: record.value === undefined ? null : record.value,
+    version: record.version,
+    createdAt: record.createdAt,
+    updatedAt: record.updatedAt,
+    expiresAt: record.expiresAt,
+    agent: record.agent,
+  };
+  if (record.meta !== undefined) entry.meta = record.meta;
+  return Object.freeze(entry);
 }

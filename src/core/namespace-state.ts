@@ -1,7 +1,9 @@
 import TinyQueue from 'tinyqueue';
 import { compareNames } from './names.ts';
+import type { Meta } from './origin.ts';
 import { type EntryRecord, EntryTable } from './tables/entry-table.ts';
 import { NameOrder } from './tables/name-order.ts';
+import type { Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
 export type { EntryRecord } from './tables/entry-table.ts';
@@ -22,6 +24,8 @@ export interface Entry<Value = JsonValue> {
   readonly updatedAt: number;
   readonly expiresAt: number | null;
   readonly agent: string | null;
+  /** What the writer of the last update attached; absent: nothing. */
+  readonly meta?: Meta | undefined;
 }
 
 /** Largest size of one set. Growing a larger one blocks the event loop for too long. */
@@ -101,32 +105,24 @@ export class NamespaceState {
   }
 
   /** Stores the value of a `set`. The instant of creation of an existing entry stays. For `apply` only. */
-  set(
-    key: string,
-    value: JsonValue | undefined,
-    version: number,
-    at: number,
-    expiresAt: number | null,
-    agent: string | null,
-    bytes: number,
-  ): void {
+  set(key: string, { value, version, at, expiresAt, agent, bytes, meta }: Update): void {
     const slot = key === this.#sought ? this.#slot : this.#entries.find(key);
-    this.#put(key, slot, value, version, at, at, expiresAt, agent, bytes);
+    this.#put(key, slot, value, version, at, at, expiresAt, agent, bytes, meta);
   }
 
   /** Changes everything but the value. Does nothing if the key is missing. For `apply` only. */
-  touch(key: string, version: number, at: number, expiresAt: number | null, agent: string | null): void {
+  touch(key: string, { version, at, expiresAt, agent, meta }: Update): void {
     const entries = this.#entries;
     const slot = entries.find(key);
     if (slot < 0) return;
-    this.#put(key, slot, entries.valueAt(slot), version, at, at, expiresAt, agent, entries.bytesAt(slot));
+    this.#put(key, slot, entries.valueAt(slot), version, at, at, expiresAt, agent, entries.bytesAt(slot), meta);
   }
 
   /** Stores an entry unchanged. */
   put(key: string, entry: EntryRecord): void {
-    const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
+    const { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta } = entry;
     const slot = this.#entries.find(key);
-    this.#put(key, slot, value, version, createdAt, updatedAt, expiresAt, agent, bytes);
+    this.#put(key, slot, value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta);
     if (slot >= 0) this.#entries.setCreatedAt(slot, createdAt);
   }
 
@@ -141,6 +137,7 @@ export class NamespaceState {
     expiresAt: number | null,
     agent: string | null,
     bytes: number,
+    meta: Meta | undefined,
   ): void {
     const entries = this.#entries;
     const deadline = expiresAt ?? Number.POSITIVE_INFINITY;
@@ -148,9 +145,9 @@ export class NamespaceState {
     this.#sought = undefined;
     if (this.#captures !== undefined) this.#record(key, slot);
     if (slot < 0) {
-      entries.add(key, value, version, createdAt, updatedAt, deadline, agent, bytes);
+      entries.add(key, value, version, createdAt, updatedAt, deadline, agent, bytes, meta);
       this.#order?.add(key);
-    } else entries.replace(slot, value, version, updatedAt, deadline, agent, bytes);
+    } else entries.replace(slot, value, version, updatedAt, deadline, agent, bytes, meta);
     if (isNew) this.#schedule(deadline, key);
   }
 

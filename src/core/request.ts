@@ -1,4 +1,5 @@
 import type { Acknowledgement, DataCommand, Step } from './command.ts';
+import type { Meta, Origin } from './origin.ts';
 import type { JsonValue } from './value.ts';
 
 const NO_STEP: Step = { operation: 'delete', key: '', value: null, bytes: 0, expiresAt: null, ifVersion: -1 };
@@ -16,6 +17,8 @@ export class Request implements Step {
   readonly namespace: string;
   readonly at: number;
   readonly agent: string | null;
+  readonly meta: Meta | undefined;
+  readonly operationId: string | undefined;
   readonly operation: Step['operation'];
   readonly key: string;
   readonly value: JsonValue;
@@ -39,14 +42,16 @@ export class Request implements Step {
     type: DataCommand['type'],
     namespace: string,
     at: number,
-    agent: string | null,
+    origin: Origin,
     step: Step,
     steps: readonly Step[] | null = null,
   ) {
     this.type = type;
     this.namespace = namespace;
     this.at = at;
-    this.agent = agent;
+    this.agent = origin.agent;
+    this.meta = origin.meta;
+    this.operationId = origin.operationId;
     this.operation = step.operation;
     this.key = step.key;
     this.value = step.value;
@@ -61,10 +66,10 @@ export class Request implements Step {
     type: 'context.clear' | 'context.drop' | 'context.batch',
     namespace: string,
     at: number,
-    agent: string | null,
+    origin: Origin,
     steps: readonly Step[] | null = null,
   ): Request {
-    return new Request(type, namespace, at, agent, NO_STEP, steps);
+    return new Request(type, namespace, at, origin, NO_STEP, steps);
   }
 
   /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. */

@@ -1,14 +1,10 @@
 import type { RemoveOptions, WriteOptions } from './command.ts';
 import { type NamesOf, optionNames } from './options.ts';
+import type { OriginOptions } from './origin.ts';
 
-const NAMES = { ttl: true, expiresAt: true, ifVersion: true, agent: true } as const satisfies NamesOf<WriteOptions>;
+const ORIGIN = { agent: true, meta: true, operationId: true } as const satisfies NamesOf<OriginOptions>;
+const NAMES = { ttl: true, expiresAt: true, ifVersion: true, ...ORIGIN } as const satisfies NamesOf<WriteOptions>;
 const { ifVersion: _, ...UNCONDITIONAL } = NAMES;
-
-/** Options of a method whose only option is who writes. */
-export interface AgentOption {
-  /** Name of the agent that writes. */
-  readonly agent?: string | undefined;
-}
 
 const elsewhere = () => [SET_OPTIONS];
 
@@ -19,7 +15,7 @@ export const SET_MANY_OPTIONS = optionNames<Omit<WriteOptions, 'ifVersion'>>('se
 export const GET_OR_SET_OPTIONS = optionNames<Omit<WriteOptions, 'ifVersion'>>('getOrSet', UNCONDITIONAL, {
   elsewhere,
 });
-export const DELETE_OPTIONS = optionNames<RemoveOptions>('delete', { ifVersion: true, agent: true }, { elsewhere });
-export const BATCH_OPTIONS = optionNames<AgentOption>('batch', { agent: true }, { elsewhere });
-export const CLEAR_OPTIONS = optionNames<AgentOption>('clearNamespace', { agent: true }, { elsewhere });
-export const DROP_OPTIONS = optionNames<AgentOption>('dropNamespace', { agent: true }, { elsewhere });
+export const DELETE_OPTIONS = optionNames<RemoveOptions>('delete', { ifVersion: true, ...ORIGIN }, { elsewhere });
+export const BATCH_OPTIONS = optionNames<OriginOptions>('batch', ORIGIN, { elsewhere });
+export const CLEAR_OPTIONS = optionNames<OriginOptions>('clearNamespace', ORIGIN, { elsewhere });
+export const DROP_OPTIONS = optionNames<OriginOptions>('dropNamespace', ORIGIN, { elsewhere });

@@ -4,13 +4,14 @@ import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
+import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
-  type AgentOption,
   BATCH_OPTIONS,
   CLEAR_OPTIONS,
   DROP_OPTIONS,
@@ -90,10 +91,10 @@ export class Writer {
     options: Omit<WriteOptions, 'ifVersion'> = {},
   ): Promise<Acknowledgement> {
     return this.write((admission, at) => {
-      const { agent, ...given } = SET_MANY_OPTIONS.checked(options);
+      const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
       const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
       const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
-      return admission.batch(at, namespace, operations, agent);
+      return admission.batch(at, namespace, operations, { agent, meta, operationId });
     });
   }
 
@@ -108,23 +109,19 @@ export class Writer {
   batch(
     operations: readonly BatchOperation[],
     namespace: string,
-    options: AgentOption | undefined,
+    options: OriginOptions | undefined,
   ): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.batch(at, namespace, operations, BATCH_OPTIONS.checked(options)));
+  }
+
+  clear(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
     return this.write((admission, at) =>
-      admission.batch(at, namespace, operations, BATCH_OPTIONS.checked(options)?.agent),
+      admission.whole(at, 'context.clear', namespace, CLEAR_OPTIONS.checked(options)),
     );
   }
 
-  clear(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.write((admission, at) =>
-      admission.whole(at, 'context.clear', namespace, CLEAR_OPTIONS.checked(options)?.agent),
-    );
-  }
-
-  drop(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.write((admission, at) =>
-      admission.whole(at, 'context.drop', namespace, DROP_OPTIONS.checked(options)?.agent),
-    );
+  drop(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
+    return this.write((admission, at) => admission.whole(at, 'context.drop', namespace, DROP_OPTIONS.checked(options)));
   }
 
   /** Creates a request and executes it. An error in creating it is a rejection too. */
@@ -382,11 +379,11 @@ export class Writer {
 
 /** Adds the entry that a write has stored to its acknowledgement. `before` is the entry that it replaced. */
 function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
-  const { namespace, key, value, at, expiresAt, agent } = request;
+  const { namespace, key, at } = request;
   const { version } = acknowledgement;
   const createdAt = before?.createdAt ?? at;
-  const entry = Object.freeze({ namespace, key, value, version, createdAt, updatedAt: at, expiresAt, agent });
-  return { ...acknowledgement, value, entry };
+  const entry = publicEntry(namespace, key, { ...request, version, createdAt, updatedAt: at });
+  return { ...acknowledgement, value: entry.value, entry };
 }
 
 function closed(): ContextCacheError {

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import { optionNames } from '../core/options.ts';
+import type { Meta } from '../core/origin.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -28,6 +29,10 @@ export interface EntryVersion<Value = JsonValue> {
   readonly agent: string | null;
   /** Instant at which the entry was to expire, epoch milliseconds; `null`: never. */
   readonly expiresAt: number | null;
+  /** What the writer attached; absent: nothing. */
+  readonly meta?: Meta | undefined;
+  /** Id of the operation; absent: none was given. */
+  readonly operationId?: string | undefined;
 }
 
 /** The first position at which a predicate fails. */
@@ -175,6 +180,7 @@ export class History {
 }
 
 function versionOf(update: Update, value: JsonValue | undefined): EntryVersion {
-  const { operation, version, position, at, agent, expiresAt } = update;
-  return { operation, value, version, position, at, agent, expiresAt };
+  const { operation, version, position, at, agent, expiresAt, meta, operationId } = update;
+  const origin = { ...(meta !== undefined && { meta }), ...(operationId !== undefined && { operationId }) };
+  return { operation, value, version, position, at, agent, expiresAt, ...origin };
 }

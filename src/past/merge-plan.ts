@@ -4,6 +4,7 @@ import type { MergeConflict } from '../core/conflict.ts';
 import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import type { Meta } from '../core/origin.ts';
 
 /** The outcome for a key that both sides changed. */
 export type Resolution = 'ours' | 'theirs' | { readonly value: unknown };
@@ -37,6 +38,8 @@ export interface Brought {
   readonly ifVersion: number;
   /** Agent that wrote it; `undefined`: the agent that merges. */
   readonly agent: string | undefined;
+  /** What that writer attached. */
+  readonly meta: Meta | undefined;
   /** The branch's entry that holds the value. */
   readonly entry: EntryRecord | undefined;
 }
@@ -162,16 +165,16 @@ function stepFor(
     const isThere = ours !== undefined && ours.expiresAt === null && isDeepStrictEqual(ours.value, step.value);
     return isThere ? undefined : step;
   }
-  const { expiresAt, agent } = wanted;
+  const { expiresAt, agent, meta } = wanted;
   if (ours !== undefined && isDeepStrictEqual(ours.value, wanted.value)) {
-    return { ...NOTHING, operation: 'touch', key, ifVersion, expiresAt, agent: agent ?? undefined };
+    return { ...NOTHING, operation: 'touch', key, ifVersion, expiresAt, agent: agent ?? undefined, meta };
   }
-  const brought = { expiresAt, ifVersion, agent: agent ?? undefined, entry: wanted };
+  const brought = { expiresAt, ifVersion, agent: agent ?? undefined, meta, entry: wanted };
   return policy.set(namespace, key, wanted.value, brought);
 }
 
 const NOTHING = { value: null, bytes: 0, expiresAt: null, agent: undefined } as const;
-const OF_NOBODY = { expiresAt: null, agent: undefined, entry: undefined } as const;
+const OF_NOBODY = { expiresAt: null, agent: undefined, meta: undefined, entry: undefined } as const;
 
 function isEntry(wanted: EntryRecord | { readonly value: unknown }): wanted is EntryRecord {
   return 'bytes' in wanted && 'updatedAt' in wanted;

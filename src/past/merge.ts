@@ -1,9 +1,9 @@
 import type { Clock } from '../core/clock.ts';
 import { type MergeConflict, MergeConflictError } from '../core/conflict.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { optionNames } from '../core/options.ts';
+import { type Origin, originOf } from '../core/origin.ts';
 import { Request } from '../core/request.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -74,9 +74,9 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
   const { signal, agent } = options;
   signal?.throwIfAborted();
   assertOpen(into, from);
-  const { clock, admission } = into.parts;
+  const { clock } = into.parts;
   // Refuses an invalid agent.
-  const by = admission.batch(clock.now(), DEFAULT_NAMESPACE, [], agent).agent;
+  const by = originOf({ agent });
   const policy = policyOf(into, from, options);
   const before = commonViews(into, from);
   const theirs = from.past.present();
@@ -150,15 +150,15 @@ function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: Mer
       if (onConflict === 'fail') return undefined;
       return resolutionOf(typeof onConflict === 'function' ? onConflict(conflict) : onConflict);
     },
-    set: (namespace, key, value, { expiresAt, ifVersion, agent, entry }) => {
+    set: (namespace, key, value, { expiresAt, ifVersion, agent, meta, entry }) => {
       const given = { operation: 'set', key, expiresAt, ifVersion } as const;
       if (isAdmitted && entry !== undefined) {
-        return { ...given, value: entry.value as JsonValue, bytes: entry.bytes, agent };
+        return { ...given, value: entry.value as JsonValue, bytes: entry.bytes, agent, meta };
       }
       const { steps } = admission.batch(clock.now(), namespace, [{ ...given, value }], undefined);
       const [step] = steps ?? [];
       if (step === undefined) throw new ContextCacheError('INVARIANT', 'A batch of one step has none.');
-      return { ...step, agent };
+      return { ...step, agent, meta };
     },
   };
 }
@@ -250,7 +250,7 @@ function stateNow({ parts: { registry } }: Internals, name: string): NamespaceSt
 function applyAll(
   into: Internals,
   plans: readonly NamespacePlan[],
-  by: string | null,
+  by: Origin,
 ): { acknowledged: Promise<unknown>[]; report: MergeReport } {
   const unresolved = plans.flatMap((plan) => plan.unresolved);
   if (unresolved.length > 0) throw new MergeConflictError(unresolved);

@@ -4,12 +4,12 @@ import type { Acknowledgement, BatchOperation, DataCommand, RemoveOptions, Write
 import { VersionConflictError } from '../core/conflict.ts';
 import { toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource, Report } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import { unchecked } from '../core/schemas.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
-  type AgentOption,
   BATCH_OPTIONS,
   CLEAR_OPTIONS,
   DROP_OPTIONS,
@@ -55,47 +55,41 @@ export class RemoteWriter {
     options: Omit<WriteOptions, 'ifVersion'> = {},
   ): Promise<Acknowledgement> {
     return this.#write('context.batch', () => {
-      const { agent, ...given } = SET_MANY_OPTIONS.checked(options);
+      const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
       const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
       const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
-      return this.#batch(operations, namespace, agent);
+      return this.#batch(operations, namespace, { agent, meta, operationId });
     });
   }
 
   delete(key: string, namespace: string, options: RemoveOptions | undefined): Promise<Acknowledgement> {
     return this.#write('context.delete', () => {
-      this.#admission.delete(0, namespace, key, options);
-      return { type: 'context.delete', key, namespace, ...conditionOf(options) };
+      const request = this.#admission.delete(0, namespace, key, options);
+      return { type: 'context.delete', key, namespace, ...optionsOf(options, request) };
     });
   }
 
   touch(key: string, namespace: string, options: WriteOptions): Promise<Acknowledgement> {
     return this.#write('context.touch', () => {
-      this.#admission.touch(0, namespace, key, options);
-      return { type: 'context.touch', key, namespace, ...conditionOf(options) };
+      const request = this.#admission.touch(0, namespace, key, options);
+      return { type: 'context.touch', key, namespace, ...optionsOf(options, request) };
     });
   }
 
   batch(
     operations: readonly BatchOperation[],
     namespace: string,
-    options: AgentOption | undefined,
+    options: OriginOptions | undefined,
   ): Promise<Acknowledgement> {
-    return this.#write('context.batch', () =>
-      this.#batch(operations, namespace, BATCH_OPTIONS.checked(options)?.agent),
-    );
+    return this.#write('context.batch', () => this.#batch(operations, namespace, BATCH_OPTIONS.checked(options)));
   }
 
-  clear(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.#write('context.clear', () =>
-      this.#whole('context.clear', namespace, CLEAR_OPTIONS.checked(options)?.agent),
-    );
+  clear(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
+    return this.#write('context.clear', () => this.#whole('context.clear', namespace, CLEAR_OPTIONS.checked(options)));
   }
 
-  drop(namespace: string, options: AgentOption | undefined): Promise<Acknowledgement> {
-    return this.#write('context.drop', () =>
-      this.#whole('context.drop', namespace, DROP_OPTIONS.checked(options)?.agent),
-    );
+  drop(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
+    return this.#write('context.drop', () => this.#whole('context.drop', namespace, DROP_OPTIONS.checked(options)));
   }
 
   /** Sends a data command whose fields `parseCommand` has checked. */
@@ -197,17 +191,16 @@ export class RemoteWriter {
     const request = this.#admission.set(0, namespace, key, value, options);
     return options === undefined
       ? { type: 'context.set', key, value: request.value, namespace }
-      : { type: 'context.set', key, value: request.value, namespace, ...conditionOf(options) };
+      : { type: 'context.set', key, value: request.value, namespace, ...optionsOf(options, request) };
   }
 
-  #batch(operations: readonly BatchOperation[], namespace: string, agent: string | undefined): RequestObject {
-    const request = this.#admission.batch(0, namespace, operations, agent);
-    return { type: 'context.batch', operations: stepsOf(operations, request), namespace, agent };
+  #batch(operations: readonly BatchOperation[], namespace: string, origin: OriginOptions | undefined): RequestObject {
+    const request = this.#admission.batch(0, namespace, operations, origin);
+    return { type: 'context.batch', operations: stepsOf(operations, request), namespace, ...originIn(request) };
   }
 
-  #whole(type: 'context.clear' | 'context.drop', namespace: string, agent: string | undefined): RequestObject {
-    this.#admission.whole(0, type, namespace, agent);
-    return { type, namespace, agent };
+  #whole(type: 'context.clear' | 'context.drop', namespace: string, origin: OriginOptions | undefined): RequestObject {
+    return { type, namespace, ...originIn(this.#admission.whole(0, type, namespace, origin)) };
   }
 
   #write(command: string, make: () => RequestObject): Promise<Acknowledgement> {
@@ -242,14 +235,14 @@ export class RemoteWriter {
 function requestOf(command: DataCommand, admitted: Request): RequestObject {
   switch (command.type) {
     case 'context.set':
-      return { ...command, ...conditionOf(command), value: admitted.value };
+      return { ...command, ...optionsOf(command, admitted), value: admitted.value };
     case 'context.batch':
-      return { ...command, operations: stepsOf(command.operations, admitted) };
+      return { ...command, ...originIn(admitted), operations: stepsOf(command.operations, admitted) };
     case 'context.touch':
     case 'context.delete':
-      return { ...command, ...conditionOf(command) };
+      return { ...command, ...optionsOf(command, admitted) };
     default:
-      return { ...command };
+      return { ...command, ...originIn(admitted) };
   }
 }
 
@@ -261,9 +254,15 @@ function stepsOf(operations: readonly BatchOperation[], { steps }: Request): Req
   });
 }
 
-/** Returns the options of a write as the protocol has them: instants are numbers. */
-function conditionOf(options: WriteOptions | undefined): WriteOptions {
-  if (options === undefined) return {};
-  const { ttl, expiresAt, ifVersion, agent } = options;
-  return { ttl, expiresAt: expiresAt instanceof Date ? expiresAt.getTime() : expiresAt, ifVersion, agent };
+/** Returns the options of a write as the protocol has them: instants are numbers. `admitted` has its origin. */
+function optionsOf(options: WriteOptions | undefined, admitted: Request): WriteOptions {
+  return options === undefined ? {} : { ...conditionOf(options), ...originIn(admitted) };
+}
+
+function conditionOf({ ttl, expiresAt, ifVersion }: WriteOptions): WriteOptions {
+  return { ttl, expiresAt: expiresAt instanceof Date ? expiresAt.getTime() : expiresAt, ifVersion };
+}
+
+function originIn({ agent, meta, operationId }: Request): OriginOptions {
+  return { agent: agent ?? undefined, meta, operationId };
 }

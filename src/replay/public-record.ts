@@ -41,6 +41,8 @@ function recordOf({
   expires_at,
   drop,
   cause,
+  meta,
+  operation_id,
 }: ContextUpdateMessage): RawRecord {
   const { operation, namespace, key, value } = event_data;
   return {
@@ -54,6 +56,8 @@ function recordOf({
     agent,
     expiresAt: expires_at,
     drop,
+    meta,
+    operationId: operation_id,
   };
 }
 

@@ -1,5 +1,6 @@
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
+import { admitMeta, isOperationId } from '../core/origin.ts';
 import { createUpdate, OPERATIONS, type Operation, type PendingUpdate } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 
@@ -41,6 +42,7 @@ export function checkFormat(format: unknown): void {
  */
 export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
+  const { meta = null, operationId = null } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
   need(OPERATIONS.includes(operation as Operation), 'operation', ONE_OF);
@@ -54,6 +56,12 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     expiresAt === null || (expires && isInstant(expiresAt)),
     'expiresAt',
     'an instant, and only for "set" or "touch"',
+  );
+  need(meta === null || isMeta(meta), 'meta', 'absent or a JSON object of at most 1,024 bytes as text');
+  need(
+    operationId === null || isOperationId(operationId),
+    'operationId',
+    'absent or a well-formed string of 1 to 128 characters',
   );
   const dropped = drop === true;
   need(!dropped || operation === 'clear_namespace', 'drop', 'absent except for "clear_namespace"');
@@ -71,6 +79,8 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     expiresAt: expiresAt as number | null,
     drop: dropped,
     bytes: operation === 'set' ? door.bytes : 0,
+    meta: meta === null ? undefined : admitMeta(meta),
+    operationId: (operationId ?? undefined) as string | undefined,
   });
   update.position = position as number;
   return update;
@@ -87,6 +97,15 @@ function isCount(value: unknown): boolean {
 
 function isInstant(value: unknown): boolean {
   return typeof value === 'number' && Math.abs(value) <= LAST_INSTANT;
+}
+
+function isMeta(value: unknown): boolean {
+  try {
+    admitMeta(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isAgent(value: unknown): boolean {

@@ -63,14 +63,16 @@ function entryLine({ namespace, key, value, version }: Entry): string {
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt` and `drop` if they are set.
+ * `expiresAt`, `drop`, `meta` and `operationId` if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
-  const { position, namespace, version, operation, key, value, at, agent, expiresAt, drop } = update;
+  const { position, namespace, version, operation, key, value, at, agent, expiresAt, drop, meta, operationId } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
   if (drop) line.drop = true;
+  if (meta !== undefined) line.meta = meta;
+  if (operationId !== undefined) line.operationId = operationId;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
   if ('skipped' in update && update.skipped > 0) line.skipped = update.skipped;
   return `${JSON.stringify(line)}\n`;
@@ -83,11 +85,21 @@ function timeOf(at: number): string {
 
 /**
  * Returns a version of an entry as a line: `{"position","time","version","operation","value","at","agent"}`, without `value`
- * if the entry was removed, and with `expiresAt` if it was to expire.
+ * if the entry was removed, with `expiresAt` if it was to expire, and with `meta` and `operationId` if the writer gave them.
  */
-function versionLine({ position, version, operation, value, at, agent, expiresAt }: EntryVersion): string {
+function versionLine({
+  position,
+  version,
+  operation,
+  value,
+  at,
+  agent,
+  expiresAt,
+  meta,
+  operationId,
+}: EntryVersion): string {
   const line = { position, time: timeOf(at), version, operation, value, at, agent };
-  return `${JSON.stringify(expiresAt === null ? line : { ...line, expiresAt })}\n`;
+  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId })}\n`;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
+import { MAX_META_BYTES, type Meta } from '../core/origin.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { RetentionBounds } from './retained.ts';
@@ -32,9 +33,10 @@ const OVERHEAD_BYTES = 256;
 /** Length up to which the overhead includes a key. */
 const SHORT_KEY = 128;
 
-/** Returns the estimated bytes of an update in memory. */
-export function weigh({ bytes, key }: Pick<Update, 'bytes' | 'key'>): number {
-  return bytes + OVERHEAD_BYTES + (key !== null && key.length > SHORT_KEY ? key.length : 0);
+/** Returns the estimated bytes of an update in memory. A `meta` counts as large as it may be. */
+export function weigh({ bytes, key, meta }: Pick<Update, 'bytes' | 'key' | 'meta'>): number {
+  const more = key !== null && key.length > SHORT_KEY ? key.length : 0;
+  return bytes + OVERHEAD_BYTES + more + (meta === undefined ? 0 : MAX_META_BYTES);
 }
 
 /** Columns that one array holds for each update: three values, and four numbers. */
@@ -62,6 +64,9 @@ export class UpdateRing {
   #kinds = new Uint8Array(64);
   /** Allocated with the first update that names an agent. */
   #agents: (string | null)[] | undefined;
+  /** Allocated with the first update that has a `meta`, or an operation id. */
+  #metas: (Meta | undefined)[] | undefined;
+  #operationIds: (string | undefined)[] | undefined;
   /** Allocated with the first update that expires; `Infinity`: never. */
   #expiries: Float64Array | undefined;
   #first: number;
@@ -102,6 +107,8 @@ export class UpdateRing {
     numbers[number + 3] = update.bytes;
     this.#kinds[slot] = kindOf(update);
     if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
+    if (this.#metas !== undefined || update.meta !== undefined) this.#setMeta(slot, update.meta);
+    if (this.#operationIds !== undefined || update.operationId !== undefined) this.#setOperationId(slot, update);
     if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
     this.#bytes += weigh(update);
@@ -116,7 +123,9 @@ export class UpdateRing {
     this.#values[slot * VALUES + 1] = null;
     this.#values[slot * VALUES + 2] = null;
     this.#first += 1;
-    this.#bytes -= weigh({ bytes: this.#numbers[slot * NUMBERS + 3] as number, key });
+    const meta = this.#metas?.[slot];
+    this.#bytes -= weigh({ bytes: this.#numbers[slot * NUMBERS + 3] as number, key, meta });
+    if (meta !== undefined && this.#metas !== undefined) this.#metas[slot] = undefined;
   }
 
   /** Returns the update at a position that is in the ring. */
@@ -143,6 +152,8 @@ export class UpdateRing {
       replaced: numbers[number + 2] as number,
       drop: kind >= DROP,
       bytes: numbers[number + 3] as number,
+      meta: this.#metas?.[slot],
+      operationId: this.#operationIds?.[slot],
     });
     update.position = position;
     return update;
@@ -167,6 +178,16 @@ export class UpdateRing {
     this.#agents[slot] = agent;
   }
 
+  #setMeta(slot: number, meta: Meta | undefined): void {
+    this.#metas ??= new Array(this.#length).fill(undefined);
+    this.#metas[slot] = meta;
+  }
+
+  #setOperationId(slot: number, { operationId }: Update): void {
+    this.#operationIds ??= new Array(this.#length).fill(undefined);
+    this.#operationIds[slot] = operationId;
+  }
+
   #setExpiry(slot: number, expiresAt: number | null): void {
     this.#expiries ??= new Float64Array(this.#length).fill(Number.POSITIVE_INFINITY);
     this.#expiries[slot] = expiresAt ?? Number.POSITIVE_INFINITY;
@@ -180,6 +201,8 @@ export class UpdateRing {
     this.#length *= 2;
     this.#values = this.#values.concat(this.#values);
     this.#agents = this.#agents?.concat(this.#agents);
+    this.#metas = this.#metas?.concat(this.#metas);
+    this.#operationIds = this.#operationIds?.concat(this.#operationIds);
     this.#numbers = twice(this.#numbers);
     this.#kinds = twice(this.#kinds);
     this.#expiries = this.#expiries && twice(this.#expiries);

@@ -43,10 +43,12 @@ export function oneOfEach(): PendingUpdate[] {
       value: Object.freeze({ list: Object.freeze([1, null]) }),
       at,
       agent: 'agent',
+      meta: Object.freeze({ task: 't-7', steps: Object.freeze([1, null]) }),
+      operationId: 'é-1',
       expiresAt: at + 5,
       bytes: 9,
     }),
-    createUpdate({ namespace: 'a', version: 2, operation: 'touch', key: 'k', at: at + 1, replaced: 1 }),
+    createUpdate({ namespace: 'a', version: 2, operation: 'touch', key: 'k', at: at + 1, replaced: 1, meta: {} }),
     createUpdate({ namespace: 'a', version: 3, operation: 'expire', key: 'k', at: at + 2, replaced: 2 }),
     createUpdate({
       namespace: '__proto__',
@@ -67,7 +69,7 @@ export function oneOfEach(): PendingUpdate[] {
       replaced: 1,
     }),
     createUpdate({ namespace: 'a', version: 4, operation: 'set', key: 'k', value: '', at, bytes: 2 }),
-    createUpdate({ namespace: 'a', version: 5, operation: 'delete', key: 'k', at, replaced: 4 }),
+    createUpdate({ namespace: 'a', version: 5, operation: 'delete', key: 'k', at, replaced: 4, operationId: 'x' }),
     createUpdate({ namespace: 'a', version: 6, operation: 'clear_namespace', at }),
     createUpdate({ namespace: 'a', version: 7, operation: 'clear_namespace', at, agent: 'other', drop: true }),
   ];

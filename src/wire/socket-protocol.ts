@@ -1,3 +1,4 @@
+import type { Meta } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 
@@ -103,6 +104,8 @@ export type SocketRequest =
       readonly expiresAt?: number | null | undefined;
       readonly ifVersion?: number | undefined;
       readonly agent?: string | undefined;
+      readonly meta?: Meta | undefined;
+      readonly operationId?: string | undefined;
     }
   | { readonly type: 'read.many'; readonly keys: readonly string[]; readonly namespace: string; readonly at?: number }
   | {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Admission, MAX_BATCH_OPERATIONS, parseCommand } from '../../src/core/admission.ts';
 import type { DataCommand, WriteOptions } from '../../src/core/command.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
+import type { OriginOptions } from '../../src/core/origin.ts';
 import { createValueCheck } from '../../src/core/schemas.ts';
 import { fcOptions } from '../support/property.ts';
 import { door } from '../support/request.ts';
@@ -203,7 +204,33 @@ describe('a request', () => {
 
   it.each(['', 'x'.repeat(1_025), '\uD800', 5, {}, []])('refuses agent %s', (agent) => {
     expect(bad({ agent })).toBe('INVALID_COMMAND');
-    expect(codeOf(() => door.whole(1, 'context.clear', 'n', agent as string))).toBe('INVALID_COMMAND');
+    expect(codeOf(() => door.whole(1, 'context.clear', 'n', { agent } as OriginOptions))).toBe('INVALID_COMMAND');
+  });
+
+  it.each([
+    ...(['text', [], null, new Date(0), { a: Number.NaN }, { a: () => 1 }, { a: '\uD800' }] as const),
+    { a: 'x'.repeat(1_017) },
+    { a: 'é'.repeat(509) },
+    Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`name ${i}`, i])),
+  ])('refuses meta %#', (meta) => {
+    expect(bad({ meta })).toBe('INVALID_COMMAND');
+    expect(codeOf(() => door.whole(1, 'context.drop', 'n', { meta } as OriginOptions))).toBe('INVALID_COMMAND');
+    expect(codeOf(() => door.batch(1, 'n', [], { meta } as OriginOptions))).toBe('INVALID_COMMAND');
+  });
+
+  it.each([{}, { a: 'x'.repeat(1_016) }, { a: Array.from({ length: 508 }, () => 1) }])(
+    'keeps a frozen copy of meta %#',
+    (meta) => {
+      const kept = set({ meta } as WriteOptions).meta;
+      expect(kept).toEqual(meta);
+      expect(kept).not.toBe(meta);
+      expect(Object.isFrozen(kept)).toBe(true);
+    },
+  );
+
+  it.each(['', 'x'.repeat(129), '\uD800', 5, null, {}])('refuses operationId %s', (operationId) => {
+    expect(bad({ operationId })).toBe('INVALID_COMMAND');
+    expect(codeOf(() => door.whole(1, 'context.clear', 'n', { operationId } as OriginOptions))).toBe('INVALID_COMMAND');
   });
 
   it('has no agent if none is given', () => {

@@ -14,6 +14,7 @@ function record(expiresAt: number | null = null): EntryRecord {
     updatedAt: 0,
     expiresAt,
     agent: null,
+    meta: undefined,
     bytes: (serial % 7) + 1,
   };
 }

@@ -15,22 +15,12 @@ const update = fc
     replaced: fc.nat(),
     drop: fc.boolean(),
     bytes: fc.nat(500),
+    meta: fc.constantFrom(undefined, undefined, { task: 't-7' }),
+    operationId: fc.constantFrom(undefined, undefined, 'o-1'),
     version: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   })
-  .map(({ operation, key, value, at, agent, expiresAt, replaced, drop, bytes, version }) =>
-    createUpdate({
-      namespace: 'n',
-      version,
-      operation: operation as 'set',
-      key,
-      value: value as null,
-      at,
-      agent,
-      expiresAt,
-      replaced,
-      drop,
-      bytes,
-    }),
+  .map(({ operation, value, ...fields }) =>
+    createUpdate({ namespace: 'n', operation: operation as 'set', value: value as null, ...fields }),
   );
 
 describe('a ring of updates', () => {

@@ -27,7 +27,7 @@ export class World {
   set(namespace: string, key: string, input: unknown, more: Partial<EntryRecord> = {}): void {
     const { value, bytes } = admit(input);
     const state = this.#advance(namespace);
-    const times = { createdAt: this.at, updatedAt: this.at, expiresAt: null, agent: null };
+    const times = { createdAt: this.at, updatedAt: this.at, expiresAt: null, agent: null, meta: undefined };
     state.put(key, { value, bytes, version: state.version, ...times, ...more });
   }
 

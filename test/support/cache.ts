@@ -208,6 +208,7 @@ const value = fc.constantFrom<unknown>(null, 0, 'x', { list: [1, { a: null }] },
 const ttl = fc.option(fc.constantFrom<number | string>(5, 20, '1s'), { nil: undefined, freq: 3 });
 const ifVersion = fc.option(fc.integer({ min: 0, max: 4 }), { nil: undefined, freq: 4 });
 const agent = fc.option(fc.constantFrom('x', 'y'), { nil: undefined });
+const meta = fc.option(fc.constantFrom({}, { why: 'é', steps: [1, { a: null }] }), { nil: undefined });
 
 const step = fc.oneof(
   fc.record({ operation: fc.constant('set' as const), key: keys, value, ttl, ifVersion }),
@@ -227,6 +228,7 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
       ttl,
       ifVersion,
       agent,
+      meta,
     }),
   },
   {
@@ -237,6 +239,7 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
       key: keys,
       ifVersion,
       agent,
+      meta,
     }),
   },
   {
@@ -247,6 +250,7 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
       key: keys,
       ttl: fc.constantFrom(3, 30),
       agent,
+      meta,
     }),
   },
   {
@@ -256,6 +260,7 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
       namespace: names,
       operations: fc.array(step, { maxLength: 4 }),
       agent,
+      meta,
     }),
   },
   {
@@ -264,6 +269,7 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
       type: fc.constantFrom('context.clear' as const, 'context.drop' as const),
       namespace: names,
       agent,
+      meta,
     }),
   },
 );

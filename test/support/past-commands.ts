@@ -33,12 +33,12 @@ export const command: fc.Arbitrary<Command> = fc
   })
   .map(({ kind, namespace, key, value, ms }) => (cache, clock) => {
     const agent = `agent-${ms % 3}`;
-    if (kind === 'set') void cache.set(key, value, namespace, { agent });
+    if (kind === 'set') void cache.set(key, value, namespace, ms % 2 === 0 ? { agent } : { agent, meta: { ms } });
     if (kind === 'ttl') void cache.set(key, value, namespace, { ttl: ms + 1 });
     if (kind === 'delete') void cache.delete(key, namespace, { agent });
     if (kind === 'clear') void cache.clearNamespace(namespace);
     if (kind === 'drop') void cache.dropNamespace(namespace);
-    if (kind === 'touch') void cache.touch(key, namespace, { ttl: ms + 100 });
+    if (kind === 'touch') void cache.touch(key, namespace, { ttl: ms + 100, meta: { ms } });
     if (kind === 'wait') clock.advance(ms);
     if (kind === 'passivate') cache.supervisor.send({ type: 'namespace.passivate', namespace });
     if (kind !== 'batch') return;

@@ -20,14 +20,14 @@ export function foldTo(log: readonly Update[], position: number): Folded {
   const namespaces = new Map<string, Map<string, Entry>>();
   const histories = new Map<string, EntryVersion[]>();
   const note = (update: Update, key: string, value: JsonValue | undefined) => {
-    const { namespace, operation, version, at, agent, expiresAt } = update;
+    const { namespace, operation, version, at, agent, expiresAt, meta } = update;
     const name = `${namespace}|${key}`;
     const own = histories.get(name) ?? [];
     histories.set(name, own);
-    own.unshift({ operation, value, version, position: update.position, at, agent, expiresAt });
+    own.unshift({ operation, value, version, position: update.position, at, agent, expiresAt, meta });
   };
   for (const update of log.slice(0, position)) {
-    const { namespace, operation, key, value, version, at, agent, expiresAt, drop } = update;
+    const { namespace, operation, key, value, version, at, agent, expiresAt, drop, meta } = update;
     const entries = namespaces.get(namespace) ?? new Map<string, Entry>();
     namespaces.set(namespace, entries);
     if (key === null) {
@@ -42,7 +42,7 @@ export function foldTo(log: readonly Update[], position: number): Folded {
     if (now === undefined) entries.delete(key);
     else {
       const createdAt = before?.createdAt ?? at;
-      entries.set(key, { namespace, key, value: now, version, createdAt, updatedAt: at, expiresAt, agent });
+      entries.set(key, { namespace, key, value: now, version, createdAt, updatedAt: at, expiresAt, agent, meta });
     }
   }
   return {

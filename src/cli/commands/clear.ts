@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
 import type { DataCommand } from '../../index.ts';
-import { agentOption, yesOption } from '../config/options.ts';
+import type { OriginOptions } from '../../types.ts';
+import { originOptions, yesOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
 import { confirm, type YesFlag } from '../terminal/confirm.ts';
 import { shownName } from '../terminal/format.ts';
-import { change } from './values.ts';
+import { change, given } from './values.ts';
 
-interface ClearFlags extends YesFlag {
-  readonly agent?: string;
-}
+type ClearFlags = YesFlag & OriginOptions;
 
 /** `clear` and `drop`: remove every key of a namespace. */
 export function addClear(program: Command, session: Session): void {
@@ -30,12 +29,9 @@ export function addClear(program: Command, session: Session): void {
 }
 
 function ofNamespace(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(description)
-    .argument('<namespace>', 'the namespace')
-    .addOption(agentOption('agent that removes'))
-    .addOption(yesOption());
+  const command = program.command(name).description(description).argument('<namespace>', 'the namespace');
+  for (const option of originOptions('agent that removes')) command.addOption(option);
+  return command.addOption(yesOption());
 }
 
 async function remove(
@@ -45,9 +41,9 @@ async function remove(
   nothing: string,
 ): Promise<undefined> {
   const { output, dataDir, options, args } = context;
+  const { agent, meta, operationId } = options;
   const [namespace = ''] = args;
   await confirm(context, what);
   await using target = await openTarget({ dataDir, output });
-  const agent = options.agent === undefined ? {} : { agent: options.agent };
-  await change(output, target, { type, namespace, ...agent }, nothing);
+  await change(output, target, { type, namespace, ...given({ agent, meta, operationId }) }, nothing);
 }

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { isDataDirectory } from '../../engine/restore.ts';
-import type { Acknowledgement, DataCommand, Entry, RangeOptions } from '../../index.ts';
+import type { Acknowledgement, DataCommand, Entry, RangeOptions, RemoveOptions } from '../../index.ts';
+import type { Meta } from '../../types.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
-import { agentOption, durationOrMs, integer, namespaceOption, rangeOptions } from '../config/options.ts';
+import { durationOrMs, integer, namespaceOption, originOptions, rangeOptions } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
 import { missingKey, missingKeyAlone } from '../missing-key.ts';
 import { rehearse } from '../rehearsal.ts';
@@ -60,6 +61,8 @@ interface SetOptions extends InNamespace {
   readonly ttl?: number | string;
   readonly ifVersion?: number;
   readonly agent?: string;
+  readonly meta?: Meta;
+  readonly operationId?: string;
 }
 
 function addSet(program: Command, session: Session): void {
@@ -71,8 +74,8 @@ function addSet(program: Command, session: Session): void {
     .addOption(namespaceOption())
     .option('--string', 'store the value as text, not as JSON')
     .option('--ttl <duration>', "time to live: '10m', '1.5h', or milliseconds", durationOrMs)
-    .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer)
-    .addOption(agentOption('agent that writes'));
+    .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer);
+  for (const option of originOptions('agent that writes')) set.addOption(option);
   example(
     set,
     `set plan '["search", "book"]' --namespace trip --ttl 1h`,
@@ -81,13 +84,19 @@ function addSet(program: Command, session: Session): void {
     `set page - --string < page.html`,
   );
   does<SetOptions>(session, set, async ({ output, dataDir, options, args: [key = '', text = ''] }) => {
-    const { namespace, string = false, ttl, ifVersion, agent } = options;
+    const { namespace, string = false, ttl, ...more } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
-    const command: DataCommand = { type: 'context.set', namespace, key, value, ...given({ ttl, ifVersion, agent }) };
+    const written = given({ ttl, ...conditionsOf(more) });
+    const command: DataCommand = { type: 'context.set', namespace, key, value, ...written };
     if (!(await isDataDirectory(dataDir))) await rehearse(command);
     await using target = await openTarget({ dataDir, output, create: true });
     await change(output, target, command);
   });
+}
+
+/** Returns the options that the flags of a write have in common. */
+function conditionsOf({ ifVersion, agent, meta, operationId }: Omit<SetOptions, keyof InNamespace>): RemoveOptions {
+  return given({ ifVersion, agent, meta, operationId });
 }
 
 function addDelete(program: Command, session: Session): void {
@@ -96,14 +105,14 @@ function addDelete(program: Command, session: Session): void {
     .description('delete a key')
     .argument('<key>')
     .addOption(namespaceOption())
-    .option('--if-version <version>', 'only if the entry has this version', integer)
-    .addOption(agentOption('agent that deletes'));
+    .option('--if-version <version>', 'only if the entry has this version', integer);
+  for (const option of originOptions('agent that deletes')) remove.addOption(option);
   example(remove, 'delete plan --namespace trip', 'delete plan -n trip --if-version 4');
   does<SetOptions>(session, remove, async ({ output, dataDir, options, args: [key = ''] }) => {
-    const { namespace, ifVersion, agent } = options;
+    const { namespace } = options;
     await using target = await openTarget({ dataDir, output });
     const nothing = `Nothing was deleted: the namespace ${shownName(namespace)} has no key ${shownName(key)}.`;
-    await change(output, target, { type: 'context.delete', namespace, key, ...given({ ifVersion, agent }) }, nothing);
+    await change(output, target, { type: 'context.delete', namespace, key, ...conditionsOf(options) }, nothing);
   });
 }
 
@@ -190,6 +199,6 @@ async function readInput(): Promise<string> {
   return decodeUtf8(Buffer.concat(pieces));
 }
 
-function given<Fields extends object>(fields: Fields): Partial<Fields> {
+export function given<Fields extends object>(fields: Fields): Partial<Fields> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<Fields>;
 }

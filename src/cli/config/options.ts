@@ -92,6 +92,24 @@ export function agentOption(what: string): CliOption {
   return new CliOption('--agent <name>', what);
 }
 
+/** `--agent NAME`, `--meta JSON` and `--operation-id ID`: who writes and why. */
+export function originOptions(what: string): CliOption[] {
+  const meta = new CliOption('--meta <json>', 'attach this JSON object: a task, a reason, a trace');
+  meta.argParser(json);
+  const operationId = new CliOption('--operation-id <id>', 'identify the operation by this text');
+  operationId.inFile = 'never';
+  return [agentOption(what), meta, operationId];
+}
+
+/** Parses JSON; whether it is what the command takes is checked with the command. */
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError(`It is not JSON. Quote it as '{"task":"t-7"}'.`);
+  }
+}
+
 /** `--topic SUBJECT`. */
 export function topicOption(): CliOption {
   const what = 'broadcast to this NATS subject (may be repeated; replaces the present topics)';

@@ -2,6 +2,7 @@ import type { EntryRecord } from '../namespace-state.ts';
 import type { JsonValue } from '../value.ts';
 import { reader } from './codec.ts';
 import { MessageWriter } from './message-writer.ts';
+import { readWholeOrigin, writeOrigin } from './origin-codec.ts';
 
 const writer = new MessageWriter();
 
@@ -34,13 +35,13 @@ export interface StoredEntry {
 
 /** Encodes an entry, with the value last or, if it is kept elsewhere, without it. Equal entries give equal bytes. */
 export function encodeEntry(entry: EntryRecord): StoredEntry {
-  const { version, createdAt, updatedAt, expiresAt, agent, bytes, value } = entry;
+  const { version, createdAt, updatedAt, expiresAt, agent, bytes, value, meta } = entry;
   writer.begin();
   writer.array(value === undefined ? 5 : 6);
   writer.number(version);
   writer.number(createdAt);
   writer.number(updatedAt - createdAt);
-  writer.value(agent);
+  writeOrigin(writer, { agent, meta });
   writer.number(bytes);
   const given: unknown = value;
   if (given instanceof EncodedValue) writer.raw(given.bytes.subarray(given.start, given.end));
@@ -71,8 +72,9 @@ function entryOf({ expiresAt, bytes: stored }: StoredEntry, valueIn: (bytes: Buf
   const version = reader.number();
   const createdAt = reader.number();
   const updatedAt = createdAt + reader.number();
-  const agent = reader.textOrNull();
+  const origin = readWholeOrigin();
+  const agent = origin === undefined ? reader.textOrNull() : origin.agent;
   const bytes = reader.number();
   const value = fields < 6 ? undefined : valueIn(from);
-  return { value, version, createdAt, updatedAt, expiresAt, agent, bytes };
+  return { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta: origin?.meta };
 }

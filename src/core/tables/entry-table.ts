@@ -1,3 +1,4 @@
+import type { Meta } from '../origin.ts';
 import type { JsonValue } from '../value.ts';
 import { KeyIndex } from './key-index.ts';
 
@@ -12,6 +13,7 @@ export interface EntryRecord {
   readonly expiresAt: number | null;
   readonly agent: string | null;
   readonly bytes: number;
+  readonly meta: Meta | undefined;
 }
 
 /** Slots per block; a power of two. */
@@ -46,6 +48,8 @@ interface Block {
   expiries: number[] | undefined;
   /** Created when the first entry names an agent. */
   agents: (string | null)[] | undefined;
+  /** Created when the first entry has a `meta`. */
+  metas: (Meta | undefined)[] | undefined;
   /** Indexes of the slots that a deletion has freed. */
   free: number[] | undefined;
   /** `true` if the table lists the block among those with free slots. */
@@ -131,6 +135,7 @@ export class EntryTable {
     expiresAt: number,
     agent: string | null,
     bytes: number,
+    meta: Meta | undefined,
   ): void {
     const number = this.#blockWithRoom();
     let block = this.#block(number);
@@ -152,10 +157,12 @@ export class EntryTable {
       block.numbers.push(version, createdAt, updatedAt, bytes);
       block.expiries?.push(Number.POSITIVE_INFINITY);
       block.agents?.push(null);
+      block.metas?.push(undefined);
       if (index === SLOTS - 1) trim(block);
     }
     if (expiresAt !== Number.POSITIVE_INFINITY || block.expiries !== undefined) setExpiry(block, index, expiresAt);
     if (agent !== null) setAgent(block, index, agent);
+    if (meta !== undefined) setMeta(block, index, meta);
     block.count += 1;
     this.#size += 1;
     this.#bytes += bytes;
@@ -172,6 +179,7 @@ export class EntryTable {
     expiresAt: number,
     agent: string | null,
     bytes: number,
+    meta: Meta | undefined,
   ): void {
     const block = this.#blockOf(slot);
     const index = slot & (SLOTS - 1);
@@ -184,6 +192,7 @@ export class EntryTable {
     numbers[at + BYTES] = bytes;
     if (expiresAt !== Number.POSITIVE_INFINITY || block.expiries !== undefined) setExpiry(block, index, expiresAt);
     if (agent !== null || block.agents !== undefined) setAgent(block, index, agent);
+    if (meta !== undefined || block.metas !== undefined) setMeta(block, index, meta);
   }
 
   /** Changes the instant at which an entry was created, which {@link EntryTable.replace} leaves unchanged. */
@@ -202,6 +211,7 @@ export class EntryTable {
     block.keys[index] = undefined;
     block.values[index] = undefined;
     if (block.agents !== undefined) block.agents[index] = null;
+    if (block.metas !== undefined) block.metas[index] = undefined;
     block.free ??= [];
     block.free.push(index);
     const number = slot >> SLOT_BITS;
@@ -292,7 +302,7 @@ function newBlock(key: string, value: JsonValue | undefined, numbers: number[]):
   values[0] = value;
   return {
     ...{ count: 0, keys: [key], values, numbers },
-    ...{ expiries: undefined, agents: undefined, free: undefined, listed: false },
+    ...{ expiries: undefined, agents: undefined, metas: undefined, free: undefined, listed: false },
   };
 }
 
@@ -318,8 +328,13 @@ function setAgent(block: Block, index: number, agent: string | null): void {
   block.agents[index] = agent;
 }
 
+function setMeta(block: Block, index: number, meta: Meta | undefined): void {
+  block.metas ??= new Array(block.keys.length).fill(undefined);
+  block.metas[index] = meta;
+}
+
 function recordIn(block: Block, index: number): EntryRecord {
-  const { values, numbers, agents } = block;
+  const { values, numbers, agents, metas } = block;
   const at = index * NUMBERS;
   const expiresAt = expiryIn(block, index);
   return {
@@ -330,5 +345,6 @@ function recordIn(block: Block, index: number): EntryRecord {
     expiresAt: expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
     agent: agents?.[index] ?? null,
     bytes: numbers[at + BYTES] as number,
+    meta: metas?.[index],
   };
 }

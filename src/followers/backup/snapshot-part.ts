@@ -1,5 +1,6 @@
 import { reader } from '../../core/encoding/codec.ts';
 import { MessageWriter } from '../../core/encoding/message-writer.ts';
+import { readWholeOrigin, writeOrigin } from '../../core/encoding/origin-codec.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
 import type { JsonValue } from '../../core/value.ts';
 
@@ -47,7 +48,7 @@ export class PartBuilder {
 
 /** Encodes an entry for a part. */
 export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
-  const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
+  const { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta } = entry;
   writer.begin();
   writer.array(value === undefined ? 7 : 8);
   writer.text(key);
@@ -55,7 +56,7 @@ export function encodeRow(key: string, entry: EntryRecord): Uint8Array {
   writer.number(createdAt);
   writer.number(updatedAt);
   writer.value(expiresAt);
-  writer.value(agent);
+  writeOrigin(writer, { agent, meta });
   writer.number(bytes);
   if (value !== undefined) writer.value(value);
   return writer.end();
@@ -75,10 +76,11 @@ export function decodePart(part: Uint8Array, entries: Map<string, EntryRecord>):
     const createdAt = reader.number();
     const updatedAt = reader.number();
     const expiresAt = reader.numberOrNull();
-    const agent = reader.textOrNull();
+    const origin = readWholeOrigin();
+    const agent = origin === undefined ? reader.textOrNull() : origin.agent;
     const bytes = reader.number();
     const value = fields < 8 ? undefined : (reader.value(true) as JsonValue);
-    entries.set(key, { value, version, createdAt, updatedAt, expiresAt, agent, bytes });
+    entries.set(key, { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta: origin?.meta });
   }
   reader.end();
 }

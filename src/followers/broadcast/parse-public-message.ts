@@ -55,8 +55,11 @@ function checkAdditions(message: Fields): void {
 /** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
+  const { meta, operation_id } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
   need(expires_at === undefined || typeof expires_at === 'number', 'expires_at', 'a number or absent');
+  need(meta === undefined || isObject(meta), 'meta', 'a JSON object or absent');
+  need(operation_id === undefined || isString(operation_id), 'operation_id', 'a string or absent');
   const dropFits = drop === undefined || (drop === true && data.operation === 'clear_namespace');
   need(dropFits, 'drop', 'true or absent, and only with "clear_namespace"');
   const causeFits = cause === undefined || ((cause === 'expire' || cause === 'evict') && data.operation === 'delete');
@@ -79,7 +82,7 @@ function parseJson(text: string): unknown {
 }
 
 function fieldsOf(what: string, value: unknown): Fields {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields;
+  if (isObject(value)) return value;
   throw new ContextCacheError(
     'INVALID_VALUE',
     `${what} is not a JSON object. Only context_update messages can be read.`,
@@ -89,6 +92,10 @@ function fieldsOf(what: string, value: unknown): Fields {
 function need(holds: boolean, field: string, wanted: string): void {
   if (holds) return;
   throw new ContextCacheError('INVALID_VALUE', `The message is not a context_update: ${field} must be ${wanted}.`);
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isString(value: unknown): value is string {

@@ -1,4 +1,5 @@
 import { optionNames } from '../../core/options.ts';
+import type { Meta } from '../../core/origin.ts';
 import type { Update } from '../../core/update.ts';
 
 /** The message on a topic: first the fields of the specification, then additions. */
@@ -26,6 +27,10 @@ export interface ContextUpdateMessage {
   readonly agent?: string;
   /** Instant at which the entry expires, epoch milliseconds; absent: never. */
   readonly expires_at?: number;
+  /** What the writer attached; absent: nothing. */
+  readonly meta?: Meta;
+  /** Id of the operation that the update belongs to; absent if none was given. */
+  readonly operation_id?: string;
   /** The namespace was also removed from the list. */
   readonly drop?: true;
   /** The reason of a `delete` that no caller asked for. */
@@ -134,6 +139,8 @@ function extras(update: Update, omittedBytes: number | undefined): string {
   let text = '';
   if (update.agent !== null) text += `,"agent":${JSON.stringify(update.agent)}`;
   if (update.expiresAt !== null) text += `,"expires_at":${update.expiresAt}`;
+  if (update.meta !== undefined) text += `,"meta":${JSON.stringify(update.meta)}`;
+  if (update.operationId !== undefined) text += `,"operation_id":${JSON.stringify(update.operationId)}`;
   if (update.drop) text += ',"drop":true';
   if (update.operation === 'expire' || update.operation === 'evict') text += `,"cause":"${update.operation}"`;
   if (omittedBytes !== undefined) text += `,"value_omitted":true,"value_bytes":${omittedBytes}`;

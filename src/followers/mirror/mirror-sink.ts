@@ -107,7 +107,7 @@ export class MirrorSink implements FollowerSink {
       await this.#write(group, { after: 0, through: 0 }, signal);
       group = [];
     };
-    for (const [key, { value, version, updatedAt, agent, expiresAt, bytes }] of capture.entries()) {
+    for (const [key, { value, version, updatedAt, agent, expiresAt, bytes, meta }] of capture.entries()) {
       stale.delete(key);
       group.push(
         createUpdate({
@@ -120,6 +120,7 @@ export class MirrorSink implements FollowerSink {
           agent,
           expiresAt,
           bytes,
+          meta,
         }),
       );
       if (group.length >= this.batchSize) await write();

@@ -112,7 +112,7 @@ describe('codec', () => {
 });
 
 describe('a stored entry', () => {
-  const entry = { version: 3, createdAt: 5, updatedAt: 9, expiresAt: null, agent: 'a', bytes: 7 };
+  const entry = { version: 3, createdAt: 5, updatedAt: 9, expiresAt: null, agent: 'a', meta: undefined, bytes: 7 };
 
   it.each([
     ['with its value', { ...entry, value: { text: 'x' } }],

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOfAll, digestOfEntries, NamespaceDigest } from '../../../src/core/encoding/digest.ts';
 import { decodeEntry, encodeEntry } from '../../../src/core/encoding/entry-codec.ts';
 import type { EntryRecord } from '../../../src/core/namespace-state.ts';
+import type { Meta } from '../../../src/core/origin.ts';
 import type { JsonValue } from '../../../src/core/value.ts';
 import { fcOptions } from '../../support/property.ts';
 
@@ -52,6 +53,7 @@ const entry: fc.Arbitrary<EntryRecord> = fc.record({
   expiresAt: fc.option(instant),
   agent: fc.option(text),
   bytes: fc.nat(),
+  meta: fc.option(fc.dictionary(text, value, { maxKeys: 3 }), { nil: undefined }) as fc.Arbitrary<Meta | undefined>,
 });
 const entries = fc.uniqueArray(fc.tuple(text, entry), { selector: ([key]) => key, maxLength: 8 });
 const version = fc.integer({ min: 0, max: 1e12 });
@@ -99,12 +101,12 @@ const foreign = {
   },
   digest(all: readonly (readonly [string, EntryRecord])[], at: number): string {
     const preimages = all.map(([key, { value: content, ...fields }]) => {
-      const { createdAt, updatedAt, agent, bytes } = fields;
+      const { createdAt, updatedAt, agent, bytes, meta } = fields;
       const rest = [
         fields.version,
         createdAt,
         updatedAt - createdAt,
-        agent,
+        meta === undefined ? agent : [agent, meta],
         bytes,
         ...(content === undefined ? [] : [content]),
       ];

@@ -12,18 +12,19 @@ function record(n: number): EntryRecord {
     expiresAt: n % 3 === 0 ? n + 10 : null,
     agent: n % 4 === 0 ? `agent ${n}` : null,
     bytes: n * 2,
+    meta: n % 7 === 0 ? { reason: n } : undefined,
   };
 }
 
 function put(table: EntryTable, key: string, entry: EntryRecord): void {
-  const { value, version, createdAt, updatedAt, expiresAt, agent, bytes } = entry;
+  const { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta } = entry;
   const at = expiresAt ?? Number.POSITIVE_INFINITY;
   const slot = table.find(key);
   if (slot < 0) {
-    table.add(key, value, version, createdAt, updatedAt, at, agent, bytes);
+    table.add(key, value, version, createdAt, updatedAt, at, agent, bytes, meta);
     return;
   }
-  table.replace(slot, value, version, updatedAt, at, agent, bytes);
+  table.replace(slot, value, version, updatedAt, at, agent, bytes, meta);
   table.setCreatedAt(slot, createdAt);
 }
 

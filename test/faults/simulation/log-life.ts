@@ -206,7 +206,15 @@ class Life {
   }
 
   #stateAt(position: number) {
-    const entry = { version: position, createdAt: 1, updatedAt: 1, agent: null, expiresAt: null, bytes: 8 };
+    const entry = {
+      version: position,
+      createdAt: 1,
+      updatedAt: 1,
+      agent: null,
+      expiresAt: null,
+      bytes: 8,
+      meta: undefined,
+    };
     const value = this.#values[position - 1] as number;
     return { name: 'n', version: position, position, entries: [['k', { ...entry, value }]] as const };
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Meta } from '../../../src/core/origin.ts';
 import type { Update } from '../../../src/core/update.ts';
 import { admit } from '../../../src/core/value.ts';
 import { parsePublicMessage } from '../../../src/followers/broadcast/parse-public-message.ts';
@@ -110,8 +111,11 @@ const update: fc.Arbitrary<Update> = fc
     position: fc.integer({ min: 1 }),
     version: fc.integer({ min: 1 }),
     drop: fc.boolean(),
+    meta: fc.option(fc.dictionary(name, fc.jsonValue({ maxDepth: 1 })), { nil: undefined }),
+    operationId: fc.option(name, { nil: undefined }),
   })
-  .map((fields) => {
+  .map((given) => {
+    const { meta, operationId, ...fields } = given;
     const cleared = fields.operation === 'clear_namespace';
     return updateOf({
       ...fields,
@@ -119,6 +123,8 @@ const update: fc.Arbitrary<Update> = fc
       key: cleared ? null : fields.key,
       drop: cleared && fields.drop,
       value: fields.operation === 'set' ? admit(fields.value).value : null,
+      ...(meta === undefined ? {} : { meta: admit(meta).value as Meta }),
+      ...(operationId === undefined ? {} : { operationId }),
     });
   });
 
@@ -135,6 +141,8 @@ function plainMessage(u: Update, subjectId: string | null, log: string): object 
     at: u.at,
     ...(u.agent === null ? {} : { agent: u.agent }),
     ...(u.expiresAt === null ? {} : { expires_at: u.expiresAt }),
+    ...(u.meta === undefined ? {} : { meta: u.meta }),
+    ...(u.operationId === undefined ? {} : { operation_id: u.operationId }),
     ...(u.drop ? { drop: true } : {}),
     ...(caused ? { cause: u.operation } : {}),
   };
@@ -192,6 +200,8 @@ describe('parsePublicMessage', () => {
     ['a broken version', { ...good, version: 1.5 }],
     ['no at', { ...good, at: undefined }],
     ['an agent that is none', { ...good, agent: null }],
+    ['a meta that is none', { ...good, meta: null }],
+    ['an operation_id that is none', { ...good, operation_id: 7 }],
     ['a drop of a set', { ...good, drop: true }],
     ['a cause of a set', { ...good, cause: 'expire' }],
     ['an omitted value that is there', { ...good, value_omitted: true, value_bytes: 1 }],

@@ -21,6 +21,7 @@ const anEntry: EntryRecord = {
   updatedAt: 1_700_000_000_005,
   expiresAt: null,
   agent: null,
+  meta: undefined,
   bytes: 9,
 };
 
@@ -34,7 +35,10 @@ function namespaces(): BaseNamespace[] {
       version: 2 ** 40,
       position: 2 ** 33,
       entries: [
-        ['é:\u{1f600}\0', { ...anEntry, value: -1.5, expiresAt: 1_800_000_000_000, agent: 'booker' }],
+        [
+          'é:\u{1f600}\0',
+          { ...anEntry, value: -1.5, expiresAt: 1_800_000_000_000, agent: 'booker', meta: { task: 't-7' } },
+        ],
         ['__proto__', { ...anEntry, value: awkward }],
         ['null', { ...anEntry, value: null, version: 2 ** 40 }],
         ['kept elsewhere', { ...anEntry, value: undefined }],

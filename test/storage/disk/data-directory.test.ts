@@ -13,7 +13,16 @@ for (const keepsValues of [true, false]) {
       keepsValues,
       openStorage: () => Promise.reject(new Error('injected: no index')),
     });
-    const entry = { value: 'old', version: 1, createdAt: 1, updatedAt: 1, expiresAt: null, agent: null, bytes: 5 };
+    const entry = {
+      value: 'old',
+      version: 1,
+      createdAt: 1,
+      updatedAt: 1,
+      expiresAt: null,
+      agent: null,
+      bytes: 5,
+      meta: undefined,
+    };
     await directory.adopt([{ name: 'n', version: 1, position: 1, entries: [['base', entry]] }], 1);
     const { source } = await directory.openIndex();
     const registry = new NamespaceRegistry(source);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { reader } from '../../../core/encoding/codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
+import { readWholeOrigin, writeOrigin } from '../../../core/encoding/origin-codec.ts';
 import type { EntryRecord } from '../../../core/namespace-state.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt, unwritable } from '../corrupt.ts';
@@ -92,13 +93,13 @@ async function* framesOf(
 }
 
 function writeEntry(to: MessageWriter, key: string, entry: EntryRecord): void {
-  const { version, createdAt, updatedAt, agent, expiresAt, bytes, value } = entry;
+  const { version, createdAt, updatedAt, agent, expiresAt, bytes, value, meta } = entry;
   to.array(value === undefined ? 7 : 8);
   to.text(key);
   to.number(version);
   to.number(createdAt);
   to.number(updatedAt);
-  to.value(agent);
+  writeOrigin(to, { agent, meta });
   to.value(expiresAt);
   to.number(bytes);
   if (value !== undefined) to.value(value);
@@ -189,11 +190,13 @@ function readRow(): Row {
   if (fields === 4) return [name, version, reader.number(), reader.number()];
   const createdAt = reader.number();
   const updatedAt = reader.number();
-  const agent = reader.textOrNull();
+  const origin = readWholeOrigin();
+  const agent = origin === undefined ? reader.textOrNull() : origin.agent;
   const expiresAt = reader.numberOrNull();
   const bytes = reader.number();
   const value = fields < 8 ? undefined : (reader.value(true) as JsonValue);
-  return { entry: [name, { value, version, createdAt, updatedAt, expiresAt, agent, bytes }] };
+  const meta = origin?.meta;
+  return { entry: [name, { value, version, createdAt, updatedAt, expiresAt, agent, bytes, meta }] };
 }
 
 /**

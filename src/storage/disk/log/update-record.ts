@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { reader } from '../../../core/encoding/codec.ts';
 import { EncodedValue } from '../../../core/encoding/entry-codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
+import { readWholeOrigin, writeOrigin } from '../../../core/encoding/origin-codec.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt } from '../corrupt.ts';
@@ -32,7 +33,7 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
   to.value(update.key);
   to.value(update.value);
   to.number(update.at);
-  to.value(update.agent);
+  writeOrigin(to, update);
   to.value(update.expiresAt);
   to.number(update.replaced);
   to.number(update.bytes);
@@ -85,7 +86,8 @@ function readUpdate(position: number): Update {
   const key = reader.textOrNull();
   const value = reader.value(true) as JsonValue;
   const at = reader.number();
-  const agent = reader.textOrNull();
+  const origin = readWholeOrigin();
+  const agent = origin === undefined ? reader.textOrNull() : origin.agent;
   const expiresAt = reader.numberOrNull();
   const replaced = reader.number();
   const bytes = reader.number();
@@ -93,6 +95,8 @@ function readUpdate(position: number): Update {
   const drop = code === DROP;
   const fields = { namespace, version, operation, key, value, at, agent, expiresAt, replaced, drop, bytes };
   const update = createUpdate(fields);
+  if (origin?.meta !== undefined) update.meta = origin.meta;
+  if (origin?.operationId !== undefined) update.operationId = origin.operationId;
   update.position = position;
   return update;
 }
@@ -107,7 +111,8 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
   const key = reader.textOrNull();
   const value = valued ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
-  const agent = reader.textOrNull();
+  const origin = readWholeOrigin();
+  const agent = origin === undefined ? reader.textOrNull() : origin.agent;
   const expiresAt = reader.numberOrNull();
   const replaced = reader.number();
   const bytes = reader.number();
@@ -125,6 +130,8 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
     replaced,
     drop: code === DROP,
     bytes,
+    meta: origin?.meta,
+    operationId: origin?.operationId,
     offset: offset + FRAME_HEADER + start,
     length: reader.at - start,
     checksum: checksumOf(payload, start, reader.at),

@@ -59,6 +59,7 @@ it('an entry whose value stays encoded is encoded to the same bytes', () => {
     expiresAt: fc.option(fc.maxSafeNat()),
     agent: fc.option(text),
     bytes: fc.nat(),
+    meta: fc.option(fc.dictionary(text, value, { maxKeys: 3 }), { nil: undefined }),
   });
   fc.assert(
     fc.property(entry, (given) => {

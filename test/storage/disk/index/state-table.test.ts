@@ -147,7 +147,7 @@ describe('the index', () => {
     await take([aSet('n', 1), touch]);
     await close();
     const again = await openIndex(dataDir, { keepsValues: false });
-    const entry = { version: 2, createdAt: 1001, updatedAt: 5, expiresAt: 99, agent: null, bytes: 16 };
+    const entry = { version: 2, createdAt: 1001, updatedAt: 5, expiresAt: 99, agent: null, bytes: 16, meta: undefined };
     expect(again.table.get('n', 'k1')).toEqual({ value: undefined, ...entry });
     await again.close();
     const rebuilt = await openIndex(dataDir);
@@ -231,6 +231,7 @@ describe('the base', () => {
     updatedAt: version + 1,
     expiresAt: version % 2 === 0 ? null : 1000 + version,
     agent: null,
+    meta: undefined,
     bytes: 8,
   });
   // More than one batch writes.

@@ -1,0 +1,104 @@
+import { ContextCacheError, type InvalidValueError } from './errors.ts';
+import { type JsonValue, ThoroughWalk, type ValueLimits } from './value.ts';
+
+/** Small JSON that a writer attaches to a write: a reason, a task, a trace context. */
+export interface Meta {
+  readonly [name: string]: JsonValue;
+}
+
+/** Options of every write that say who writes and why. */
+export interface OriginOptions {
+  /** Agent that writes, 1 to 1,024 characters. Default: none. */
+  readonly agent?: string | undefined;
+  /**
+   * An object that update, entry and history keep beside the value: JSON, at most 1,024 bytes as text. Default: none. An
+   * update of the entry replaces it.
+   */
+  readonly meta?: Meta | undefined;
+  /** Identifies the write, so that its repetition can be recognized: 1 to 128 characters. Default: none. */
+  readonly operationId?: string | undefined;
+}
+
+/** Who writes and why, after the checks. */
+export interface Origin {
+  /** `null`: none was named. */
+  readonly agent: string | null;
+  readonly meta: Meta | undefined;
+  readonly operationId: string | undefined;
+}
+
+/** Largest size of `meta`, in bytes of JSON text. */
+export const MAX_META_BYTES = 1024;
+
+const LONGEST_AGENT = 1024;
+const LONGEST_OPERATION_ID = 128;
+
+/** Bounds of the walk. It estimates at most 4.5 times the bytes of the text: 9 for a number in an array, as in `1,`. */
+const LIMITS: ValueLimits = { maxDepth: 256, maxBytes: 8 * MAX_META_BYTES };
+
+/** The origin of a write without options. */
+const UNNAMED: Origin = Object.freeze({ agent: null, meta: undefined, operationId: undefined });
+
+/**
+ * Returns the origin that options name.
+ *
+ * @throws {ContextCacheError} `INVALID_COMMAND`.
+ */
+export function originOf(options: OriginOptions | undefined): Origin {
+  if (options === undefined) return UNNAMED;
+  const { agent, meta, operationId } = options;
+  return {
+    agent: agentOf(agent),
+    meta: meta === undefined ? undefined : admitMeta(meta),
+    operationId: operationId === undefined ? undefined : operationIdOf(operationId),
+  };
+}
+
+function agentOf(agent: unknown): string | null {
+  if (agent === undefined || agent === null) return null;
+  if (isText(agent, LONGEST_AGENT)) return agent;
+  throw invalid('Agent must be a well-formed string of 1 to 1,024 characters.');
+}
+
+function operationIdOf(operationId: unknown): string {
+  if (isOperationId(operationId)) return operationId;
+  throw invalid('OperationId must be a well-formed string of 1 to 128 characters.');
+}
+
+/** Returns whether a value is a valid operation id. */
+export function isOperationId(candidate: unknown): candidate is string {
+  return isText(candidate, LONGEST_OPERATION_ID);
+}
+
+/**
+ * Checks `meta` and returns a frozen copy.
+ *
+ * @throws {ContextCacheError} `INVALID_COMMAND`.
+ */
+export function admitMeta(meta: unknown): Meta {
+  if (typeof meta !== 'object' || meta === null || Array.isArray(meta)) throw invalid('Meta must be a JSON object.');
+  const walk = new ThoroughWalk(LIMITS);
+  let admitted: JsonValue;
+  try {
+    admitted = walk.run(meta);
+  } catch (error) {
+    if (walk.bytes > LIMITS.maxBytes) throw tooLarge();
+    throw invalid(`Meta must be a JSON object. ${(error as InvalidValueError).message}`);
+  }
+  if (Buffer.byteLength(JSON.stringify(admitted)) > MAX_META_BYTES) throw tooLarge();
+  return admitted as Meta;
+}
+
+function tooLarge(): ContextCacheError {
+  return invalid(`Meta may have at most ${MAX_META_BYTES} bytes as JSON text. Store more as a value.`);
+}
+
+function isText(candidate: unknown, longest: number): candidate is string {
+  return (
+    typeof candidate === 'string' && candidate.length > 0 && candidate.length <= longest && candidate.isWellFormed()
+  );
+}
+
+function invalid(message: string): ContextCacheError {
+  return new ContextCacheError('INVALID_COMMAND', message);
+}
