@@ -223,9 +223,8 @@ export class Activity {
   }
 
   #fieldsOf(request: Request): CommandFields {
-    const { type, namespace, agent, ifVersion, key, steps } = request;
+    const { type, namespace, agent, ifVersion, key, steps, meta } = request;
     const condition = ifVersion < 0 ? undefined : ifVersion === 0 ? 'create' : 'replace';
-    const { meta } = request as { readonly meta?: never };
     const size = steps === null ? undefined : steps.length;
     const fields = { ...this.#blank(type), namespace, agent, size, condition, trace: traceOf(meta) } as const;
     return this.#options.details && !request.isWhole ? { ...fields, key } : fields;

@@ -142,7 +142,7 @@ const MAX_TRACES = 16;
 export function tracesOf(updates: readonly Update[]): TraceParent[] {
   const traces = new Map<string, TraceParent>();
   for (const update of updates) {
-    const { meta } = update as { readonly meta?: JsonValue };
+    const { meta } = update;
     const trace = meta === undefined ? undefined : traceOf(meta);
     if (trace !== undefined) traces.set(trace.traceparent, trace);
     if (traces.size === MAX_TRACES) break;
