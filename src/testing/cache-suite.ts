@@ -1,6 +1,7 @@
 import { orderChecks } from './cache-suite-order.ts';
 import { followingChecks, pastChecks } from './cache-suite-past.ts';
 import { readingChecks, writingChecks } from './cache-suite-values.ts';
+import { writeChecks } from './cache-suite-writes.ts';
 import type { SuiteCache } from './served-cache.ts';
 
 /** A cache under test, or a client of one. */
@@ -30,7 +31,8 @@ export interface CacheSuiteOptions {
  * ```
  */
 export function cacheSuite({ test, open }: CacheSuiteOptions): void {
-  for (const [title, run] of [...readingChecks, ...orderChecks, ...writingChecks, ...followingChecks, ...pastChecks]) {
+  const values = [...readingChecks, ...orderChecks, ...writingChecks, ...writeChecks];
+  for (const [title, run] of [...values, ...followingChecks, ...pastChecks]) {
     test(title, async () => {
       const { cache, dispose } = await open();
       try {
