@@ -1,7 +1,16 @@
 // Provides a real redis-server, nats-server and Chromium for the tests. Prints nothing if all are there, installs the missing ones
-// on Debian, and says how to get them elsewhere.
+// on Debian, and says how to get them elsewhere. Promtool, which one test needs, is fetched too if it can be had.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -112,6 +121,31 @@ function wrap(name, tree) {
   run(join(cache, 'bin', name), proof);
 }
 
+/**
+ * Takes the program promtool out of Debian's package prometheus, and puts it beside the other caches: to install the package would
+ * take 330 MB and start a service. Without it one test is skipped.
+ */
+function providePromtool() {
+  if (find({ name: 'promtool', variable: 'PROMTOOL' }) !== undefined) return;
+  const folder = join(cache, 'promtool');
+  try {
+    if (!executable('/usr/bin/apt-get')) throw new Error('There is no apt-get here to get it with.');
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(join(folder, 'lists', 'partial'), { recursive: true });
+    const apt = ['-o', `Dir::State::Lists=${join(folder, 'lists')}`, '-o', `Dir::Cache=${join(folder, 'apt')}`];
+    run('apt-get', [...apt, '-o', 'Debug::NoLocking=1', 'update', '-q']);
+    run('apt-get', [...apt, 'download', '-q', 'prometheus'], { cwd: folder });
+    const archive = readdirSync(folder).find((name) => name.endsWith('.deb'));
+    run('dpkg', ['-x', join(folder, archive), folder]);
+    mkdirSync(join(cache, 'bin'), { recursive: true });
+    copyFileSync(join(folder, 'usr', 'bin', 'promtool'), join(cache, 'bin', 'promtool'));
+  } catch (error) {
+    say(`${error.message}\nWithout promtool (Debian: the package prometheus) one test is skipped.`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 function main() {
   const missing = servers.filter((server) => find(server) === undefined);
   if (missing.length === 0) return;
@@ -136,6 +170,7 @@ function main() {
 
 try {
   main();
+  providePromtool();
 } catch (error) {
   say(error.message);
   process.exitCode = 1;

@@ -41,6 +41,7 @@ export type { Update } from './core/update.ts';
 export type { JsonValue } from './core/value.ts';
 export type { ShutdownReport } from './engine/engine.ts';
 export type { CacheHealth } from './engine/health.ts';
+export type { MetricFamily, MetricSample } from './engine/metrics.ts';
 export type { CacheOptions, LogOptions, OpenOptions } from './engine/options.ts';
 export type { UpdateResult } from './engine/writer.ts';
 export { BackupInitiator } from './followers/backup/backup-initiator.ts';

@@ -4,9 +4,11 @@ import { parentOf } from '../actors/lean-actor.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { type CacheLimits, limitsOf } from '../core/limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { optionNames } from '../core/options.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
@@ -14,9 +16,14 @@ import type { NamespaceSummary } from '../storage/state-source.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Engine } from './engine.ts';
 import type { CacheHealth } from './health.ts';
+import { type MetricFamily, metricsOf } from './metrics.ts';
 import type { EngineOptions } from './options.ts';
 import { andThen } from './reader.ts';
 import type { Storage } from './storage.ts';
+
+const METRICS_OPTIONS = optionNames<{ readonly namespaces?: number | undefined }>('metrics', { namespaces: true });
+/** Most namespaces whose names become labels. */
+const MAX_NAMED = 1_000;
 
 /** A namespace in numbers, which need no entry to be read. */
 export interface NamespaceInfo {
@@ -116,6 +123,30 @@ export class Inspection {
     const { registry } = this.#parts;
     if (name !== DEFAULT_NAMESPACE && !registry.has(name)) return undefined;
     return this.#describe(name, registry.inMemory(name));
+  }
+
+  /**
+   * Returns the figures of the cache as metrics, for Prometheus and the like; `GET /metrics` of a server answers with them.
+   * With `namespaces`, so many namespaces have figures of their own, the ones that the cache has known longest.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`.
+   *
+   * @example
+   * ```ts
+   * for (const { name, samples } of cache.inspection.metrics()) for (const { labels, value } of samples) gauge(name, labels, value);
+   * ```
+   */
+  metrics(options: { readonly namespaces?: number | undefined } = {}): MetricFamily[] {
+    const { namespaces = 0 } = METRICS_OPTIONS.checked(options);
+    if (!Number.isInteger(namespaces) || namespaces < 0 || namespaces > MAX_NAMED) {
+      const message = `namespaces must be an integer from 0 to ${MAX_NAMED}: each namespace has series of its own.`;
+      throw new ContextCacheError('INVALID_OPTION', message);
+    }
+    const named: NamespaceInfo[] = [];
+    if (namespaces > 0) {
+      for (const info of this.namespaces()) if (named.push(info) === namespaces) break;
+    }
+    return metricsOf({ health: this.#parts.health(false), meters: this.#parts.activity.meters, namespaces: named });
   }
 
   /** The log as in `health()`. Its cost does not depend on the number of namespaces. */

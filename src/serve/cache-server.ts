@@ -36,6 +36,7 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * | `GET /v1/log`, `?from=&to=&namespace=` | an update per line |
  * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (the first two may be repeated) | an update per line, as they happen |
  * | `GET /v1/health` | the health of the cache |
+ * | `GET /metrics`, `?namespaces=` (how many may have figures of their own) | figures in the text format of Prometheus |
  * | `GET /v1/snapshots` | the stored snapshots |
  *
  * A parameter that the address does not take is refused with status 400. An error after the start of the answer is its

@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
 import { flag, position, positionOrTime, RANGE_PARAMETERS, range, readJson } from '../wire/http-query.ts';
-import { beginLines, ClientGone, sendChunks, sendJson, writeText } from '../wire/http-response.ts';
+import { beginLines, ClientGone, sendChunks, sendJson, sendText, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';
+import { PROMETHEUS_TYPE, prometheusText } from '../wire/prometheus.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
 import { applyLines, asAgent, type Outcome } from './apply-lines.ts';
 import {
@@ -48,6 +49,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/diff', { method: 'GET', parameters: ['a', 'b', 'namespace'], answer: diff }],
   ['/v1/watch', { method: 'GET', parameters: ['namespace', 'key', 'since', 'snapshot'], answer: watch }],
   ['/v1/health', { method: 'GET', answer: health }],
+  ['/metrics', { method: 'GET', parameters: ['namespaces'], answer: metrics }],
   ['/v1/snapshots', { method: 'GET', answer: snapshots }],
 ]);
 
@@ -153,6 +155,12 @@ async function watch({ cache, response, query, signal }: Exchange): Promise<void
 
 async function health({ cache, response }: Exchange): Promise<void> {
   sendJson(response, 200, cache.health());
+}
+
+/** Answers with the metrics in the text format of Prometheus. */
+async function metrics({ cache, response, query }: Exchange): Promise<void> {
+  const text = prometheusText(cache.inspection.metrics({ namespaces: position(query, 'namespaces') }));
+  sendText(response, PROMETHEUS_TYPE, text);
 }
 
 async function snapshots({ cache, response }: Exchange): Promise<void> {

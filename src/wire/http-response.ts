@@ -13,6 +13,12 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.end(text);
 }
 
+/** Answers with a text of this media type. */
+export function sendText(response: ServerResponse, type: string, text: string): void {
+  response.writeHead(200, { 'content-type': type, ...COMMON });
+  response.end(text);
+}
+
 /** Answers with an error; as the last line if the answer has started. */
 export function sendError(response: ServerResponse, error: unknown): void {
   if (error instanceof ClientGone || response.destroyed) return;
