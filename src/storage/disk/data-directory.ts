@@ -104,8 +104,11 @@ export class DataDirectory {
         registry.put(found.name, filled(keepsValues ? found : withoutValues(found)));
       }
     }
-    for (let from = table.checkpoint + 1; from <= log.committed; from += UPDATES) {
-      for (const update of log.recent(from, Math.min(from + UPDATES - 1, log.committed))) {
+    const reader = log.reader();
+    for (let next = table.checkpoint + 1; next <= log.committed; ) {
+      const updates = reader.read(next, log.committed, UPDATES);
+      next += updates.length;
+      for (const update of updates) {
         const { namespace } = update;
         const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
         apply(state, keepsValues ? update : { ...update, value: undefined as unknown as null });

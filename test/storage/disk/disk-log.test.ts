@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { createUpdate } from '../../../src/core/update.ts';
 import { writeBase } from '../../../src/storage/disk/base/base-file.ts';
-import { nodeFiles } from '../../../src/storage/disk/files.ts';
+import { type Files, nodeFiles } from '../../../src/storage/disk/files.ts';
 import { DiskLog, type DiskLogOptions } from '../../../src/storage/disk/log/disk-log.ts';
 import { FileLog } from '../../../src/storage/disk/log/file-log.ts';
 import { updateLogSuite } from '../../../src/testing/update-log-suite.ts';
@@ -221,6 +221,34 @@ describe('DiskLog in several files', () => {
     const { log: again } = await open({ dataDir });
     expect(positions(await all(again.read(1)))).toEqual(range(1, 134));
     await again.close();
+  });
+
+  it.each([300 * 1024, 40 * 1024])('reads groups of %i bytes hardly more than once if it reads all', async (bytes) => {
+    const { log } = await open();
+    const count = 40;
+    await appendLarge(log, count, bytes);
+    let read = 0;
+    const counting: Files = {
+      ...nodeFiles,
+      open: (path) => {
+        const file = nodeFiles.open(path);
+        return {
+          close: () => file.close(),
+          read: (target, offset) => {
+            const length = file.read(target, offset);
+            read += length;
+            return length;
+          },
+        };
+      },
+    };
+    const reader = new FileLog(counting, { path: log.path, id: log.id, ...log.names() });
+    let updates = 0;
+    for await (const group of reader.readLocated(1, count)) updates += group.length;
+    expect(updates).toBe(count);
+    expect(read).toBeLessThan(1.4 * count * bytes);
+    reader.close();
+    await log.close();
   });
 
   it('reads the latest updates, followers and single updates from any of them', async () => {

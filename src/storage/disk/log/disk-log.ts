@@ -16,7 +16,7 @@ import { LogReader } from './log-reader.ts';
 import type { UpdateLocation } from './logged-update.ts';
 import { LogSettings, type Notes } from './notes.ts';
 import { type OpenedLog, openLog } from './open-log.ts';
-import { releasableBytes, releaseSegments } from './release.ts';
+import { isReleasable, releaseSegments } from './release.ts';
 
 /**
  * Options of {@link DiskLog.open}. The capacities bound the latest updates that are kept in memory for followers. If
@@ -72,6 +72,8 @@ export class DiskLog implements UpdateLog {
   readonly configStore: ConfigStore;
   /** The readers of its files. */
   readonly holds = new FileHolds();
+  /** Returns a reader of the files, also of what is before `first`. */
+  readonly reader: () => LogReader;
   readonly #opened: OpenedLog;
   readonly #notes: Notes;
   readonly #maxPendingBytes: number;
@@ -93,6 +95,7 @@ export class DiskLog implements UpdateLog {
 
   private constructor(options: DiskLogOptions, opened: OpenedLog) {
     this.dataDir = opened.dataDir;
+    this.reader = () => new LogReader(opened.segments);
     this.#opened = opened;
     this.#notes = opened.notes;
     this.#base = opened.base;
@@ -118,7 +121,7 @@ export class DiskLog implements UpdateLog {
       head: () => this.#head,
       committed: () => this.#committed,
       assertOpen: () => this.#assertOpen(),
-      reader: () => new LogReader(opened.segments),
+      reader: this.reader,
       slice: (from, limit, reader) => this.#slice(from, this.#committed, limit, reader),
       writeCheckpoints: () => this.#writer.writeCheckpoints(),
       writeNotes: (change) => this.#writeNotes(change),
@@ -284,9 +287,8 @@ export class DiskLog implements UpdateLog {
   }
 
   /** Resolves with whether removing the files up to a position would free enough to pay for writing a base file. */
-  async releasable(position: number): Promise<boolean> {
-    const { files, segments, path } = this.#opened;
-    return (await releasableBytes(files, segments, path, this.#base, position)) > 0;
+  releasable(position: number): Promise<boolean> {
+    return isReleasable(this.#opened, this.#base, position);
   }
 
   /**
@@ -295,10 +297,9 @@ export class DiskLog implements UpdateLog {
    */
   async release(position: number, wholly: boolean): Promise<void> {
     this.#assertOpen();
-    const { files, segments, path } = this.#opened;
     this.#base = Math.max(this.#base, position);
-    if (wholly && (segments.last?.first ?? position + 1) <= position) await this.#writer.roll();
-    await releaseSegments(files, segments, path, position, wholly);
+    if (wholly && (this.#opened.segments.last?.first ?? position + 1) <= position) await this.#writer.roll();
+    await releaseSegments(this.#opened, position, wholly);
   }
 
   /** Throws `NOT_EMPTY` if there are updates in the log. */
@@ -318,7 +319,7 @@ export class DiskLog implements UpdateLog {
     this.#tail.beginAfter(position);
     try {
       await this.#writer.roll();
-      await releaseSegments(this.#opened.files, this.#opened.segments, this.#opened.path, position, false);
+      await releaseSegments(this.#opened, position, false);
     } finally {
       this.#beginning = false;
     }
@@ -385,7 +386,7 @@ export class DiskLog implements UpdateLog {
   }
 
   async *#walk(from: number, to: number): AsyncGenerator<readonly Update[]> {
-    const reader = new LogReader(this.#opened.segments);
+    const reader = this.reader();
     for (let next = from; next <= to; ) {
       const updates = await this.#slice(next, to, READ_GROUP, reader);
       yield updates;

@@ -146,6 +146,6 @@ async function continueLog(
   await writer.continue(file, bytes, synced, end);
   // Cuts off what is torn. Frames of a shortened file count synced bytes of the original, so no others are added to it.
   if (isTorn || isRestored || heading.shift > 0) await writer.begin(head + 1, notes.heading(head));
-  await releaseSegments(files, segments, path, base, false);
+  await releaseSegments({ files, segments, path }, base, false);
   return { notes, head };
 }

@@ -12,20 +12,26 @@ const ENOUGH_BYTES = 16 * 1024 * 1024;
 /** … and at least this part of the last base file. */
 const ENOUGH_PART = 1 / 2;
 
-/** Resolves with the bytes that a base file at `position` would free; with 0 if they are not worth it. */
-export async function releasableBytes(
-  files: Files,
-  segments: Segments,
-  path: string,
+/** The parts of a log that is released. */
+interface ReleasedLog {
+  readonly files: Files;
+  readonly segments: Segments;
+  /** Folder of log and base. */
+  readonly path: string;
+}
+
+/** Resolves with whether a base file at `position` would free enough to pay for writing it. */
+export async function isReleasable(
+  { files, segments, path }: ReleasedLog,
   base: number,
   position: number,
-): Promise<number> {
+): Promise<boolean> {
   let bytes = 0;
   for (const first of superfluous(segments.firsts, position)) {
     bytes += await files.size(join(segments.directory, segmentName(first)));
   }
   const last = base === 0 ? 0 : await files.size(join(path, 'base', baseName(base)));
-  return bytes >= Math.max(ENOUGH_BYTES, ENOUGH_PART * last) ? bytes : 0;
+  return bytes >= Math.max(ENOUGH_BYTES, ENOUGH_PART * last);
 }
 
 /**
@@ -36,9 +42,7 @@ export async function releasableBytes(
  * @throws {ContextCacheError} `LOG_UNAVAILABLE`, `LOG_CORRUPT`.
  */
 export async function releaseSegments(
-  files: Files,
-  segments: Segments,
-  path: string,
+  { files, segments, path }: ReleasedLog,
   position: number,
   wholly: boolean,
 ): Promise<void> {

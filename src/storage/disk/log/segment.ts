@@ -5,8 +5,10 @@ import { type Files, openFile, type ReadableFile } from '../files.ts';
 import { claimedLength, decodeNote, type Frame, firstNonZero, frameAt, MAGIC, NOTE } from './frame.ts';
 import type { Heading } from './notes.ts';
 
-/** Bytes read at a time, and bytes of updates returned at a time. */
+/** Bytes read at a time if frames are small. */
 const CHUNK_BYTES = 256 * 1024;
+/** If frames are large, a read has room for one that is larger than the last by this factor, so that few are read twice. */
+const ROOM = 1.25;
 /** Distance of the frames whose offsets are remembered. */
 const MARK_BYTES = 64 * 1024;
 
@@ -30,6 +32,8 @@ export class Segment {
   readonly #files: Files;
   #file: ReadableFile | undefined;
   #heading: { readonly end: number; readonly shift: number } | undefined;
+  /** Bytes of the frame that was read last. */
+  #frameBytes = 0;
   /** First positions of some frames, in ascending order, and their offsets. */
   readonly #positions: number[] = [];
   readonly #offsets: number[] = [];
@@ -56,8 +60,8 @@ export class Segment {
   }
 
   /**
-   * Reads the frames with updates from `from` to `to` that the file holds, oldest first: about as many as are read at
-   * a time, and at least one. None: the file does not hold `from`.
+   * Reads the frames with updates from `from` to `to` that the file holds, oldest first: as many as one read returns, and
+   * at least one. None: the file does not hold `from`.
    *
    * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset, `LOG_UNAVAILABLE`.
    */
@@ -65,28 +69,35 @@ export class Segment {
     const { end, shift } = this.#opening();
     const found: Frame[] = [];
     let offset = this.markBefore(from)?.offset ?? end;
-    let length = CHUNK_BYTES;
-    for (let bytes = 0; ; ) {
+    const usual = Math.max(CHUNK_BYTES, Math.ceil(ROOM * this.#frameBytes));
+    for (let length = usual; ; ) {
       const chunk = this.#read(offset, length);
       let index = 0;
+      let next = 0;
       for (let frame = frameAt(chunk, 0, offset); frame !== undefined; frame = frameAt(chunk, index, offset)) {
         index = frame.end - offset;
         if (frame.count === 0) continue;
         if (frame.position > to) return found;
         this.mark(frame.position, frame.offset);
-        if (frame.position + frame.count <= from) continue;
+        next = frame.position + frame.count;
+        if (next <= from) continue;
+        this.#frameBytes = frame.end - frame.offset;
         found.push(shift === 0 ? frame : { ...frame, offset: frame.offset + shift, end: frame.end + shift });
-        bytes += frame.payload.length;
-        if (bytes >= CHUNK_BYTES || frame.position + frame.count > to) return found;
+        if (next > to) break;
+      }
+      // Damage behind the frames that were found is reported to readers of the positions there.
+      if (found.length > 0) {
+        // Where a reader begins that goes on.
+        this.mark(next, offset + index);
+        return found;
       }
       const claimed = claimedLength(chunk, index);
       if (chunk.length < length || (index === 0 && (claimed === undefined || claimed <= chunk.length))) {
-        // Damage behind the frames that were found is reported to readers of the positions there.
-        if (found.length > 0 || firstNonZero(chunk, index) === chunk.length) return found;
+        if (firstNonZero(chunk, index) === chunk.length) return found;
         throw corrupt(`${this.path} is damaged at byte ${offset + index}`);
       }
       // A frame that does not fit. The number of bytes that it claims may be damaged.
-      length = index === 0 ? Math.min(claimed ?? 0, 2 * length) : CHUNK_BYTES;
+      length = index === 0 ? Math.min(claimed ?? 0, 2 * length) : usual;
       offset += index;
     }
   }
