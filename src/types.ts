@@ -1,6 +1,5 @@
 /** Types that the signatures of the other entries mention, for annotations of your own. This entry has no code. */
 export type { Watching } from './actors/watch.ts';
-export type { WatchFilter } from './actors/watch-hub.ts';
 export type { FileContextCacheOptions } from './backends/file-context-cache.ts';
 export type { MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
 export type { Owner } from './backends/owner.ts';
@@ -20,6 +19,7 @@ export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';
 export type { Operation } from './core/update.ts';
+export type { WatchFilter } from './core/update-filter.ts';
 export type { ValueLimits } from './core/value.ts';
 
 export type { Conflicts, RefusedWrite } from './engine/conflicts.ts';

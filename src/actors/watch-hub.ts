@@ -1,46 +1,27 @@
-import { ContextCacheError, toError } from '../core/errors.ts';
-import { checkName } from '../core/names.ts';
-import type { NamesOf } from '../core/options.ts';
+import { toError } from '../core/errors.ts';
 import type { Report } from '../core/report.ts';
+import { PrefixMap } from '../core/tables/prefix-map.ts';
 import type { Update } from '../core/update.ts';
+import { type PlainFilter, plainFilter, type WatchFilter } from '../core/update-filter.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-
-/** Selects updates. */
-export interface WatchFilter {
-  /** One namespace, or several. Default: all. */
-  readonly namespace?: string | readonly string[] | undefined;
-  /** Keys. Updates that clear a namespace are always included. Default: all keys. */
-  readonly keys?: readonly string[] | undefined;
-}
-
-/** Names of {@link WatchFilter}. */
-export const FILTER_NAMES = { namespace: true, keys: true } as const satisfies NamesOf<WatchFilter>;
-
-/**
- * Checks the names in a filter, before any watcher is registered under them.
- *
- * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
- */
-export function checkFilter({ namespace = [], keys = [] }: WatchFilter): void {
-  if (!Array.isArray(keys)) throw new ContextCacheError('INVALID_OPTION', 'keys must be an array of keys.');
-  for (const name of [namespace].flat()) checkName('namespace', name);
-  for (const key of keys) checkName('key', key);
-}
 
 type Offer = (update: Update) => void;
 
-/** Watchers of one namespace, or of all: those of every key, and those of some keys. */
+/** Watchers of one namespace, of those with a prefix, or of all: those of every key, and those of some keys. */
 interface Watched {
   readonly all: Set<Offer>;
   readonly byKey: Map<string, Set<Offer>>;
+  readonly byPrefix: PrefixMap<Set<Offer>>;
 }
 
 /**
- * Passes committed updates to the watchers. The cost of an update grows with the watchers that match it, not with all.
+ * Passes committed updates to the watchers. The cost of an update grows with the watchers that match it, and with the
+ * number of different lengths of the prefixes that are watched; not with the number of watchers.
  */
 export class WatchHub {
-  readonly #anywhere: Watched = { all: new Set(), byKey: new Map() };
+  readonly #anywhere = newWatched();
   readonly #byNamespace = new Map<string, Watched>();
+  readonly #byNamespacePrefix = new PrefixMap<Watched>();
   readonly #report: Report;
   readonly #log: UpdateLog;
   #stopListening: (() => void) | undefined;
@@ -60,13 +41,13 @@ export class WatchHub {
   /**
    * Calls `offer` with each matching update from now on. Returns a function that stops it.
    *
-   * @throws {ContextCacheError} the errors of {@link checkFilter}.
+   * @throws {ContextCacheError} the errors of {@link plainFilter}.
    */
   add(filter: WatchFilter, offer: Offer): () => void {
-    checkFilter(filter);
+    const plain = plainFilter(filter);
     // Each watcher needs its own function, because one listener may watch twice.
     const own: Offer = (update) => offer(update);
-    const sets = this.#setsOf(filter);
+    const sets = this.#setsOf(plain);
     for (const set of sets) set.add(own);
     this.#count += 1;
     this.#stopListening ??= this.#log.onCommit((updates) => this.#publish(updates));
@@ -75,7 +56,7 @@ export class WatchHub {
       if (stopped) return;
       stopped = true;
       for (const set of sets) set.delete(own);
-      this.#prune(filter);
+      this.#prune(plain);
       this.#count -= 1;
       if (this.#count > 0) return;
       this.#stopListening?.();
@@ -98,29 +79,26 @@ export class WatchHub {
     this.#stopListening?.();
   }
 
-  #setsOf(filter: WatchFilter): Set<Offer>[] {
-    const { namespace, keys } = filter;
-    const watched = namespace === undefined ? [this.#anywhere] : [namespace].flat().map((name) => this.#watched(name));
-    return watched.flatMap((each) => (keys === undefined ? [each.all] : keys.map((key) => ofKey(each, key))));
+  #setsOf({ namespace, namespacePrefix, keys, keyPrefix }: PlainFilter): Set<Offer>[] {
+    const watched =
+      namespace !== undefined
+        ? [namespace].flat().map((name) => found(this.#byNamespace, name, newWatched))
+        : [
+            namespacePrefix === undefined
+              ? this.#anywhere
+              : found(this.#byNamespacePrefix, namespacePrefix, newWatched),
+          ];
+    return watched.flatMap(({ all, byKey, byPrefix }) => {
+      if (keys !== undefined) return keys.map((key) => found(byKey, key, () => new Set<Offer>()));
+      return [keyPrefix === undefined ? all : found(byPrefix, keyPrefix, () => new Set<Offer>())];
+    });
   }
 
-  #watched(name: string): Watched {
-    let watched = this.#byNamespace.get(name);
-    if (watched === undefined) {
-      watched = { all: new Set(), byKey: new Map() };
-      this.#byNamespace.set(name, watched);
-    }
-    return watched;
-  }
-
-  #prune({ namespace, keys = [] }: WatchFilter): void {
-    if (namespace === undefined) forgetKeys(this.#anywhere, keys);
-    for (const name of [namespace ?? []].flat()) {
-      const watched = this.#byNamespace.get(name);
-      if (watched === undefined) continue;
-      forgetKeys(watched, keys);
-      if (watched.all.size === 0 && watched.byKey.size === 0) this.#byNamespace.delete(name);
-    }
+  #prune(filter: PlainFilter): void {
+    const { namespace, namespacePrefix } = filter;
+    if (namespace === undefined && namespacePrefix === undefined) forgetKeys(this.#anywhere, filter);
+    for (const name of [namespace ?? []].flat()) forget(this.#byNamespace, name, filter);
+    if (namespacePrefix !== undefined) forget(this.#byNamespacePrefix, namespacePrefix, filter);
   }
 
   #publish(updates: readonly Update[]): void {
@@ -128,15 +106,25 @@ export class WatchHub {
       this.#tell(this.#anywhere, update);
       const watched = this.#byNamespace.get(update.namespace);
       if (watched !== undefined) this.#tell(watched, update);
+      if (this.#byNamespacePrefix.size > 0)
+        this.#byNamespacePrefix.visit(update.namespace, (each) => this.#tell(each, update));
     }
   }
 
-  #tell({ all, byKey }: Watched, update: Update): void {
+  #tell({ all, byKey, byPrefix }: Watched, update: Update): void {
+    const { key } = update;
     for (const offer of all) this.#offer(offer, update);
-    if (byKey.size === 0) return;
-    const some =
-      update.key === null ? new Set([...byKey.values()].flatMap((offers) => [...offers])) : byKey.get(update.key);
-    for (const offer of some ?? []) this.#offer(offer, update);
+    if (byKey.size > 0) {
+      const some = key === null ? new Set([...byKey.values()].flatMap((offers) => [...offers])) : byKey.get(key);
+      this.#offerAll(some, update);
+    }
+    if (byPrefix.size === 0) return;
+    if (key === null) for (const offers of byPrefix.values()) this.#offerAll(offers, update);
+    else byPrefix.visit(key, (offers) => this.#offerAll(offers, update));
+  }
+
+  #offerAll(offers: Iterable<Offer> | undefined, update: Update): void {
+    for (const offer of offers ?? []) this.#offer(offer, update);
   }
 
   /** Reports an error that a listener throws, so that it does not reach the others. */
@@ -149,15 +137,36 @@ export class WatchHub {
   }
 }
 
-function ofKey(watched: Watched, key: string): Set<Offer> {
-  let some = watched.byKey.get(key);
-  if (some === undefined) {
-    some = new Set();
-    watched.byKey.set(key, some);
-  }
-  return some;
+function newWatched(): Watched {
+  return { all: new Set(), byKey: new Map(), byPrefix: new PrefixMap() };
 }
 
-function forgetKeys({ byKey }: Watched, keys: readonly string[]): void {
+/** A map that finds watchers by name. */
+type ByName<Value> = Pick<Map<string, Value>, 'get'> & { set(name: string, value: Value): unknown };
+
+/** Returns the value of a name. Creates it if it is missing. */
+function found<Value>(map: ByName<Value>, name: string, create: () => Value): Value {
+  let value = map.get(name);
+  if (value === undefined) {
+    value = create();
+    map.set(name, value);
+  }
+  return value;
+}
+
+/** Forgets keys that are no longer watched, and the namespace if nothing of it is. */
+function forget(
+  map: Pick<Map<string, Watched>, 'get'> & { delete(name: string): unknown },
+  name: string,
+  filter: PlainFilter,
+): void {
+  const watched = map.get(name);
+  if (watched === undefined) return;
+  forgetKeys(watched, filter);
+  if (watched.all.size === 0 && watched.byKey.size === 0 && watched.byPrefix.size === 0) map.delete(name);
+}
+
+function forgetKeys({ byKey, byPrefix }: Watched, { keys = [], keyPrefix }: PlainFilter): void {
   for (const key of keys) if (byKey.get(key)?.size === 0) byKey.delete(key);
+  if (keyPrefix !== undefined && byPrefix.get(keyPrefix)?.size === 0) byPrefix.delete(keyPrefix);
 }

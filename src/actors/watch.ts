@@ -3,10 +3,11 @@ import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { optionNames } from '../core/options.ts';
 import { createUpdate, type Update } from '../core/update.ts';
+import { FILTER_NAMES, plainFilter, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { checkFilter, FILTER_NAMES, type WatchFilter, type WatchHub } from './watch-hub.ts';
+import type { WatchHub } from './watch-hub.ts';
 
 /** Options of `watch`. */
 export interface WatchOptions extends WatchFilter {
@@ -148,7 +149,7 @@ const DEFAULT_BUFFER_SIZE = 4_096;
  */
 export function checkWatchOptions(options: WatchOptions): void {
   WATCH_OPTIONS.check(options);
-  checkFilter(options);
+  plainFilter(options);
   const { since, include, bufferSize = DEFAULT_BUFFER_SIZE } = options;
   if (since !== undefined && include === 'snapshot') {
     throw new ContextCacheError('INVALID_OPTION', "Give since or include: 'snapshot', not both.");
@@ -200,9 +201,10 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
   if (since !== undefined && (!Number.isSafeInteger(since) || since < 0 || since > log.head)) {
     throw new ContextCacheError('INVALID_OPTION', `since must be a position of this log, from 0 to ${log.head}.`);
   }
+  const filter = new UpdateFilter(options);
   const buffer = new WatchBuffer(bufferSize);
   const stop = watchers.add(options, (update) => buffer.offer(update));
-  const entries = include === 'snapshot' ? snapshotOf(deps, options) : [];
+  const entries = include === 'snapshot' ? snapshotOf(deps, filter) : [];
   // Updates in the snapshot may be committed only later, and must not be yielded twice.
   const after = include === 'snapshot' ? log.head : since === undefined ? 0 : Math.max(since, log.committed);
   let position = include === 'snapshot' ? undefined : (since ?? log.committed);
@@ -223,7 +225,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
     try {
       for (const update of entries) yield { ...update, snapshot: true, skipped: 0 };
       if (since !== undefined && since < after) {
-        for await (const update of past(log, since, after, options)) {
+        for await (const update of past(log, since, after, filter)) {
           position = update.position;
           yield update;
         }
@@ -245,25 +247,21 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
   return watching(run(), reached, end);
 }
 
-async function* past(log: UpdateLog, since: number, to: number, filter: WatchFilter): AsyncGenerator<WatchedUpdate> {
-  const namespaces = filter.namespace === undefined ? undefined : new Set([filter.namespace].flat());
-  const keys = filter.keys === undefined ? undefined : new Set(filter.keys);
+async function* past(log: UpdateLog, since: number, to: number, filter: UpdateFilter): AsyncGenerator<WatchedUpdate> {
   for await (const updates of log.read(since + 1, to)) {
-    for (const update of updates) {
-      if (namespaces !== undefined && !namespaces.has(update.namespace)) continue;
-      if (keys === undefined || update.key === null || keys.has(update.key))
-        yield { ...update, snapshot: false, skipped: 0 };
-    }
+    for (const update of updates) if (filter.has(update)) yield { ...update, snapshot: false, skipped: 0 };
   }
 }
 
-function snapshotOf({ registry, log, clock }: WatchDeps, filter: WatchFilter): Update[] {
-  const keys = filter.keys === undefined ? undefined : new Set(filter.keys);
+function snapshotOf({ registry, log, clock }: WatchDeps, filter: UpdateFilter): Update[] {
   const updates: Update[] = [];
-  for (const name of filter.namespace === undefined ? registry.names() : new Set([filter.namespace].flat())) {
-    const state = registry.has(name) ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name)) : undefined;
+  for (const name of filter.namespaces ?? registry.names()) {
+    const state =
+      filter.hasNamespace(name) && registry.has(name)
+        ? (registry.stateInMemory(name) ?? registry.stateOnDisk(name))
+        : undefined;
     for (const [key, entry] of state?.entries ?? []) {
-      if ((keys !== undefined && !keys.has(key)) || !state?.isLive(key, clock.now())) continue;
+      if (!filter.hasKey(key) || !state?.isLive(key, clock.now())) continue;
       const { version, updatedAt, agent, expiresAt, bytes, meta } = entry;
       const update = createUpdate({
         namespace: name,

@@ -1,5 +1,4 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
-import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
@@ -24,6 +23,7 @@ import type {
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
+import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { UpdateResult } from '../engine/writer.ts';
@@ -309,7 +309,7 @@ export abstract class CacheMethods<
    * Starts with the call, not with the first step of the loop. Ends with the signal, `break`, or the cache.
    */
   watch<const N extends string = NamespaceOf<S>>(
-    options?: Omit<WatchOptions, 'namespace' | 'keys'> & FilterOf<S, N>,
+    options?: Omit<WatchOptions, keyof WatchFilter> & FilterOf<S, N>,
   ): Watching<UpdateOf<S, N, WatchedUpdate>>;
   watch(options: WatchOptions = {}): Watching<unknown> {
     return this.#parts.watch(options);

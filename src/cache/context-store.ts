@@ -1,5 +1,4 @@
 import type { Watching, WatchOptions } from '../actors/watch.ts';
-import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
@@ -7,6 +6,7 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
+import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { UpdateResult } from '../engine/writer.ts';
 

@@ -1,5 +1,4 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
-import type { WatchFilter } from '../actors/watch-hub.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -15,6 +14,7 @@ import type {
 import type { OriginOptions } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
+import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { UpdateResult, Writer } from '../engine/writer.ts';
@@ -159,14 +159,17 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   }
 
   watch(
-    options?: Omit<WatchOptions, 'namespace' | 'keys'> & Pick<FilterOf<S, N>, 'keys'>,
+    options?: Omit<WatchOptions, keyof WatchFilter> & Pick<FilterOf<S, N>, 'keys' | 'keyPrefix'>,
   ): Watching<UpdateOf<S, N, WatchedUpdate>>;
-  watch(options: Omit<WatchOptions, 'namespace'> = {}): Watching<unknown> {
+  watch(options: Omit<WatchOptions, 'namespace' | 'namespacePrefix'> = {}): Watching<unknown> {
     return this.#parts.watch({ ...HANDLE_WATCH_OPTIONS.checked(options), namespace: this.name });
   }
 
-  subscribe(listener: (update: UpdateOf<S, N>) => void, filter?: Pick<FilterOf<S, N>, 'keys'>): () => void;
-  subscribe(listener: (update: never) => void, filter: Pick<WatchFilter, 'keys'> = {}): () => void {
+  subscribe(
+    listener: (update: UpdateOf<S, N>) => void,
+    filter?: Pick<FilterOf<S, N>, 'keys' | 'keyPrefix'>,
+  ): () => void;
+  subscribe(listener: (update: never) => void, filter: Pick<WatchFilter, 'keys' | 'keyPrefix'> = {}): () => void {
     return this.#parts.subscribe(listener as (update: Update) => void, {
       ...HANDLE_SUBSCRIBE_FILTER.checked(filter),
       namespace: this.name,

@@ -1,6 +1,6 @@
 import { WATCH_OPTIONS, type WatchOptions } from '../actors/watch.ts';
-import { FILTER_NAMES, type WatchFilter } from '../actors/watch-hub.ts';
 import { optionNames } from '../core/options.ts';
+import { FILTER_NAMES, type WatchFilter } from '../core/update-filter.ts';
 import type { WaitOptions } from './types.ts';
 
 type Waiting = Pick<WaitOptions, 'signal'>;
@@ -13,13 +13,13 @@ export const SYNCED_OPTIONS = optionNames<WaitOptions>('synced', { timeoutMs: tr
 export const SHUTDOWN_OPTIONS = optionNames<Pick<WaitOptions, 'timeoutMs'>>('shutdown', { timeoutMs: true });
 
 /** Options of a handle's methods: the handle names the namespace itself. */
-export const HANDLE_WATCH_OPTIONS = optionNames<Omit<WatchOptions, 'namespace'>>(
+export const HANDLE_WATCH_OPTIONS = optionNames<Omit<WatchOptions, 'namespace' | 'namespacePrefix'>>(
   'watch of a namespace',
-  { keys: true, include: true, since: true, signal: true, bufferSize: true },
+  { keys: true, keyPrefix: true, include: true, since: true, signal: true, bufferSize: true },
   { elsewhere },
 );
-export const HANDLE_SUBSCRIBE_FILTER = optionNames<Pick<WatchFilter, 'keys'>>(
+export const HANDLE_SUBSCRIBE_FILTER = optionNames<Pick<WatchFilter, 'keys' | 'keyPrefix'>>(
   'subscribe of a namespace',
-  { keys: true },
+  { keys: true, keyPrefix: true },
   { elsewhere: () => [SUBSCRIBE_FILTER, WATCH_OPTIONS] },
 );

@@ -201,8 +201,15 @@ type Changed<U extends Update, N, O extends Operation, K, V> = Omit<U, 'namespac
 export interface FilterOf<S, N> {
   /** Only updates of this namespace, or of these. Default: all. */
   readonly namespace?: NameArgument<S, N> | readonly NameArgument<S, N>[] | undefined;
-  /** Only updates of these keys, and those that clear the namespace. Default: all. */
+  /**
+   * Only updates of namespaces whose name starts with this text, or that start with these parts. Excludes `namespace`.
+   * Default: all.
+   */
+  readonly namespacePrefix?: string | NamespaceParts | undefined;
+  /** Only updates of these keys, and those that clear the namespace. Excludes `keyPrefix`. Default: all. */
   readonly keys?: readonly KeyOf<S, N>[] | undefined;
+  /** Only updates of keys that start with this text, and those that clear the namespace. Default: all. */
+  readonly keyPrefix?: string | undefined;
 }
 
 /** The schemas that a cache with the types `S` may have; `S` itself if it was inferred from them. */

@@ -1,6 +1,6 @@
-import type { WatchFilter } from '../actors/watch-hub.ts';
 import { toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
+import type { WatchFilter } from '../core/update-filter.ts';
 import type { RemoteParts } from './remote-parts.ts';
 import { watchRemotely } from './remote-watch.ts';
 
@@ -13,11 +13,11 @@ export function subscribeRemotely(
   listener: (update: Update) => void,
   filter: WatchFilter,
 ): () => void {
-  const { namespace, keys } = filter;
+  const { namespace, namespacePrefix, keys, keyPrefix } = filter;
   const stopped = new AbortController();
   const { signal } = stopped;
   const report = (error: unknown) => parts.report(toError(error), { source: 'watch' });
-  const watch = watchRemotely(parts.link, parts.clock, { namespace, keys, signal }, report);
+  const watch = watchRemotely(parts.link, parts.clock, { namespace, namespacePrefix, keys, keyPrefix, signal }, report);
   const listen = async () => {
     for await (const update of watch) {
       if (signal.aborted) return;

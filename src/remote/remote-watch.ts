@@ -2,6 +2,7 @@ import { checkWatchOptions, type WatchedUpdate, type Watching, type WatchOptions
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { createUpdate } from '../core/update.ts';
+import { plainFilter } from '../core/update-filter.ts';
 import type { RequestObject } from './call.ts';
 import { ItemStream } from './item-stream.ts';
 import type { Link } from './link.ts';
@@ -142,8 +143,8 @@ class RemoteWatch {
   }
 
   #ask(start: { since?: number | undefined; log?: string; snapshot?: boolean }): ItemStream {
-    const { namespace, keys, bufferSize } = this.#options;
-    const request: RequestObject = { type: 'watch', namespace, keys, bufferSize, ...start };
+    const { bufferSize } = this.#options;
+    const request = { type: 'watch', ...plainFilter(this.#options), bufferSize, ...start } as unknown as RequestObject;
     return new ItemStream(this.#link, request, 'watch');
   }
 }

@@ -34,7 +34,7 @@ const BODY_TYPE = /^application\/(json|(x-)?ndjson)\s*(;|$)/i;
  * | `GET /v1/history`, `?key=&namespace=` | a version of the entry per line, newest first |
  * | `GET /v1/diff`, `?a=&b=&namespace=` | an added, changed or removed entry per line |
  * | `GET /v1/log`, `?from=&to=&namespace=` | an update per line |
- * | `GET /v1/watch`, `?namespace=&key=&since=&snapshot` (the first two may be repeated) | an update per line, as they happen |
+ * | `GET /v1/watch`, `?namespace=&key=&namespacePrefix=&keyPrefix=&since=&snapshot` (the first two may be repeated) | an update per line, as they happen |
  * | `GET /v1/health` | the health of the cache |
  * | `GET /metrics`, `?namespaces=` (how many may have figures of their own) | figures in the text format of Prometheus |
  * | `GET /v1/snapshots` | the stored snapshots |

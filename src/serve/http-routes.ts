@@ -37,6 +37,8 @@ export interface Route {
   readonly answer: (exchange: Exchange) => Promise<void>;
 }
 
+const WATCH_PARAMETERS = ['namespace', 'namespacePrefix', 'key', 'keyPrefix', 'since', 'snapshot'];
+
 /** The handlers by path. */
 export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/command', { method: 'POST', answer: command }],
@@ -47,7 +49,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/log', { method: 'GET', parameters: ['from', 'to', 'namespace'], answer: log }],
   ['/v1/history', { method: 'GET', parameters: ['key', 'namespace'], answer: history }],
   ['/v1/diff', { method: 'GET', parameters: ['a', 'b', 'namespace'], answer: diff }],
-  ['/v1/watch', { method: 'GET', parameters: ['namespace', 'key', 'since', 'snapshot'], answer: watch }],
+  ['/v1/watch', { method: 'GET', parameters: WATCH_PARAMETERS, answer: watch }],
   ['/v1/health', { method: 'GET', answer: health }],
   ['/metrics', { method: 'GET', parameters: ['namespaces'], answer: metrics }],
   ['/v1/snapshots', { method: 'GET', answer: snapshots }],
@@ -147,7 +149,9 @@ async function watch({ cache, response, query, signal }: Exchange): Promise<void
     include: flag(query, 'snapshot') ? 'snapshot' : 'updates',
     since: position(query, 'since'),
     namespace: namespaces.length === 0 ? undefined : namespaces,
+    namespacePrefix: query.get('namespacePrefix') ?? undefined,
     keys: keys.length === 0 ? undefined : keys,
+    keyPrefix: query.get('keyPrefix') ?? undefined,
   });
   beginLines(response);
   await sendChunks(response, watchLines(updates));

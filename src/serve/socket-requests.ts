@@ -36,7 +36,7 @@ const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = 
   'read.history': ['key', 'namespace'],
   'read.diff': ['a', 'b', 'namespace'],
   'read.log': ['from', 'to', 'namespace'],
-  watch: ['namespace', 'keys', 'since', 'log', 'snapshot', 'bufferSize'],
+  watch: ['namespace', 'namespacePrefix', 'keys', 'keyPrefix', 'since', 'log', 'snapshot', 'bufferSize'],
   'view.open': ['at'],
   'view.close': ['at'],
   'cache.digest': ['namespace'],
@@ -142,7 +142,7 @@ export function streamOf(session: Session, request: Request): Streaming {
 }
 
 function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
-  const { namespace, keys, since, log, snapshot, bufferSize } = request;
+  const { namespace, namespacePrefix, keys, keyPrefix, since, log, snapshot, bufferSize } = request;
   if (Number(bufferSize) > MAX_WATCH_BUFFER) {
     throw new ContextCacheError('INVALID_OPTION', `A client's watch has a bufferSize of at most ${MAX_WATCH_BUFFER}.`);
   }
@@ -151,7 +151,7 @@ function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type:
     throw new ContextCacheError('POSITION_UNAVAILABLE', 'The log that the watch was reading is not served any more.');
   }
   const include = snapshot === true ? 'snapshot' : undefined;
-  const updates = cache.watch({ namespace, keys, since, include, bufferSize });
+  const updates = cache.watch({ namespace, namespacePrefix, keys, keyPrefix, since, include, bufferSize });
   const position = () => {
     const { position } = updates;
     // A snapshot may show updates that are not committed yet. A restart could lose them and reuse their positions.

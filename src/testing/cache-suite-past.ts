@@ -62,6 +62,50 @@ export const followingChecks: CacheCheck[] = [
     },
   ],
   [
+    'watches namespaces and keys with a prefix: the past, the present and what follows',
+    async (cache) => {
+      const [user, ann, users] = ['store/user/', 'store/user/ann/', 'store/users/'];
+      await cache.set('day:1', 1, user);
+      await cache.set('night', 2, user);
+      await cache.set('day:1', 3, users);
+      const filter = { namespacePrefix: ['store', 'user'], keyPrefix: 'day:' };
+      const past = cache.watch({ ...filter, since: 0 });
+      const present = cache.watch({ ...filter, include: 'snapshot' });
+      const received: unknown[] = [];
+      const stop = cache.subscribe(({ position }) => received.push(position), { keyPrefix: 'day:' });
+      const nested = cache.watch({ namespacePrefix: 'store/' });
+      await cache.delete('night', user);
+      await cache.set('day:2', 4, ann);
+      await cache.clearNamespace(user);
+      const positions = (updates: readonly { readonly position: number }[]) => updates.map(({ position }) => position);
+      assert.deepEqual(positions(await first(past, 3)), [1, 5, 6]);
+      assert.deepEqual(positions(await first(present, 3)), [3, 5, 6]);
+      assert.deepEqual(positions(await first(nested, 3)), [4, 5, 6]);
+      const one = cache.watch({ namespace: user, keyPrefix: 'n', since: 0 });
+      assert.deepEqual(positions(await first(one, 2)), [2, 4]);
+      while (received.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      assert.deepEqual(received, [5, 6]);
+      stop();
+    },
+  ],
+  [
+    'refuses filters that are none or contradict each other',
+    async (cache) => {
+      const filters: object[] = [
+        ...[{ namespacePrefix: 5 }, { keyPrefix: '\uD800' }, { keyPrefix: ['a'] }, { keyPrefixes: 'a' }],
+        ...[
+          { namespace: 'a', namespacePrefix: 'a' },
+          { keys: ['a'], keyPrefix: 'a' },
+        ],
+      ];
+      for (const filter of filters) {
+        const what = JSON.stringify(filter);
+        assert.equal((await failureOf(() => cache.watch(filter))).code, 'INVALID_OPTION', what);
+        assert.equal((await failureOf(() => cache.subscribe(() => {}, filter))).code, 'INVALID_OPTION', what);
+      }
+    },
+  ],
+  [
     'watches with a snapshot, then the updates after it',
     async (cache) => {
       await cache.set('a', 1, 'space');

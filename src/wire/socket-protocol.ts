@@ -133,7 +133,9 @@ export type SocketRequest =
   | {
       readonly type: 'watch';
       readonly namespace?: string | readonly string[] | undefined;
+      readonly namespacePrefix?: string | undefined;
       readonly keys?: readonly string[] | undefined;
+      readonly keyPrefix?: string | undefined;
       readonly since?: number | undefined;
       /** Id of the log that `since` belongs to. In another log the position is not available. */
       readonly log?: string | undefined;

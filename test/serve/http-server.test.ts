@@ -67,7 +67,10 @@ describe('the HTTP server', () => {
       ['/v1/dump?namesapce=x', '/v1/dump has no parameter "namesapce". Did you mean namespace?'],
       ['/v1/log?form=1', '/v1/log has no parameter "form". Did you mean from?'],
       ['/v1/health?verbose', '/v1/health has no parameter "verbose". It takes none.'],
-      ['/v1/watch?limit=1', '/v1/watch has no parameter "limit". It takes namespace, key, since, snapshot.'],
+      [
+        '/v1/watch?limit=1',
+        '/v1/watch has no parameter "limit". It takes namespace, namespacePrefix, key, keyPrefix, since, snapshot.',
+      ],
     ] as const) {
       const { status, body } = await send(server, path);
       expect([status, JSON.parse(body)]).toEqual([400, { error: { code: 'INVALID_OPTION', message } }]);

@@ -10,6 +10,8 @@ import { interruption } from '../terminal/signals.ts';
 interface WatchFlags {
   readonly namespace?: string[];
   readonly key?: string[];
+  readonly namespacePrefix?: string;
+  readonly keyPrefix?: string;
   readonly since?: number;
   readonly snapshot?: boolean;
 }
@@ -21,11 +23,19 @@ export function addWatch(program: Command, session: Session): void {
     .description('print updates of a served directory as they happen, one JSON object per line, until Ctrl-C')
     .addOption(onlyNamespacesOption())
     .option('-k, --key <key>', 'only this key (may be repeated)', collect)
+    .option('--namespace-prefix <text>', 'only namespaces that start with this text')
+    .option('--key-prefix <text>', 'only keys that start with this text')
     .option('--since <position>', 'start with the updates after this position', integer)
     .option('--snapshot', 'start with the present entries, marked "snapshot": true');
-  example(watch, 'watch', 'watch --namespace trip --snapshot', 'watch -k plan --since 2');
+  example(
+    watch,
+    'watch',
+    'watch --namespace trip --snapshot',
+    'watch -k plan --since 2',
+    'watch --namespace-prefix store/user/',
+  );
   does<WatchFlags>(session, watch, async ({ output, dataDir, options }) => {
-    const { namespace: namespaces = [], key: keys = [], since, snapshot = false } = options;
+    const { namespace: namespaces = [], key: keys = [], namespacePrefix, keyPrefix, since, snapshot = false } = options;
     const ended = new AbortController();
     const client = await connectServed(dataDir, () => ended.abort());
     if (client === undefined) {
@@ -41,6 +51,7 @@ export function addWatch(program: Command, session: Session): void {
       const updates = client.watch({
         namespace: namespaces.length === 0 ? undefined : namespaces,
         keys: keys.length === 0 ? undefined : keys,
+        ...{ namespacePrefix, keyPrefix },
         ...{ since, include: snapshot ? 'snapshot' : 'updates' },
         signal: AbortSignal.any([interrupted.signal, ended.signal]),
       });
