@@ -72,7 +72,10 @@ export const followingChecks: CacheCheck[] = [
       const past = cache.watch({ ...filter, since: 0 });
       const present = cache.watch({ ...filter, include: 'snapshot' });
       const received: unknown[] = [];
-      const stop = cache.subscribe(({ position }) => received.push(position), { keyPrefix: 'day:' });
+      let stop = () => {};
+      const second = new Promise<void>((resolve) => {
+        stop = cache.subscribe(({ position }) => received.push(position) === 2 && resolve(), { keyPrefix: 'day:' });
+      });
       const nested = cache.watch({ namespacePrefix: 'store/' });
       await cache.delete('night', user);
       await cache.set('day:2', 4, ann);
@@ -83,7 +86,7 @@ export const followingChecks: CacheCheck[] = [
       assert.deepEqual(positions(await first(nested, 3)), [4, 5, 6]);
       const one = cache.watch({ namespace: user, keyPrefix: 'n', since: 0 });
       assert.deepEqual(positions(await first(one, 2)), [2, 4]);
-      while (received.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      await second;
       assert.deepEqual(received, [5, 6]);
       stop();
     },
