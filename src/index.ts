@@ -41,7 +41,6 @@ export type { Update } from './core/update.ts';
 export type { JsonValue } from './core/value.ts';
 export type { ShutdownReport } from './engine/engine.ts';
 export type { CacheHealth } from './engine/health.ts';
-export type { MetricFamily, MetricSample } from './engine/metrics.ts';
 export type { CacheOptions, LogOptions, OpenOptions } from './engine/options.ts';
 export type { UpdateResult } from './engine/writer.ts';
 export { BackupInitiator } from './followers/backup/backup-initiator.ts';
@@ -52,21 +51,6 @@ export { ContextUpdateEventPusher } from './followers/broadcast/event-pusher.ts'
 export { ContextUpdateProcessor } from './followers/broadcast/public-message.ts';
 export { TopicsListConfig } from './followers/broadcast/topics.ts';
 export type { FollowerHealth } from './followers/follower.ts';
-export type { ActivityHealth, OperationActivity } from './monitoring/activity.ts';
-export {
-  CHANNELS,
-  type ChannelMessages,
-  type ClientCommandFields,
-  type ClientConnectFields,
-  type CommandFields,
-  type CommitFields,
-  type ConnectFields,
-  type DeliveryFields,
-  type TraceParent,
-} from './monitoring/channels.ts';
-export type { Latency } from './monitoring/histogram.ts';
-export type { LogFields, Logger, MonitoringOptions } from './monitoring/reporter.ts';
-export type { Message, Outcome } from './monitoring/trace.ts';
 export { type Difference, diff } from './past/difference.ts';
 export type { Culprit, EntryVersion } from './past/history.ts';
 export type { MergeOptions, MergeReport } from './past/merge.ts';

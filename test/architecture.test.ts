@@ -153,6 +153,7 @@ const cases: readonly Case[] = [
       ['src/backends/x.ts', "import { type Redis } from 'ioredis';"],
       ['src/storage/x.ts', "export { ClassicLevel } from 'classic-level';"],
       ['src/followers/broadcast/x.ts', "import '@nats-io/transport-node';"],
+      ['src/integrations/x.ts', "import { trace } from '@opentelemetry/api';"],
     ],
     keeps: [
       ['src/backends/x.ts', "import type { Redis } from 'ioredis'; const { Redis: R } = await import('ioredis');"],

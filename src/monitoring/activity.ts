@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Request } from '../core/request.ts';
-import { COMMANDS, type CommandFields, traceOf } from './channels.ts';
+import { COMMANDS, type CommandFields, commonOperation, traceOf } from './channels.ts';
 import { Histogram, type Latency } from './histogram.ts';
 import { codeOf } from './trace.ts';
 
@@ -226,13 +226,16 @@ export class Activity {
     const { type, namespace, agent, ifVersion, key, steps, meta } = request;
     const condition = ifVersion < 0 ? undefined : ifVersion === 0 ? 'create' : 'replace';
     const size = steps === null ? undefined : steps.length;
-    const fields = { ...this.#blank(type), namespace, agent, size, condition, trace: traceOf(meta) } as const;
+    const operation = steps === null ? undefined : commonOperation(steps);
+    const about = { namespace, agent, size, operation, condition, trace: traceOf(meta) } as const;
+    const fields = { ...this.#blank(type), ...about };
     return this.#options.details && !request.isWhole ? { ...fields, key } : fields;
   }
 
   #blank(command: string): CommandFields {
-    const unknown = { namespace: undefined, agent: null, size: undefined, condition: undefined, trace: undefined };
-    return { command, log: this.#options.log, ...unknown };
+    const { log } = this.#options;
+    const unknown = { size: undefined, operation: undefined, condition: undefined, trace: undefined };
+    return { command, namespace: undefined, agent: null, log, ...unknown };
   }
 }
 

@@ -20,6 +20,8 @@ export interface CommandFields {
   readonly log: string;
   /** Number of operations of a batch, or of keys of a `context.getMany`; `undefined` for all others. */
   readonly size: number | undefined;
+  /** What all operations of a batch do; `undefined` if they do different things, and for all other commands. */
+  readonly operation: 'set' | 'delete' | 'touch' | undefined;
   /** `create` if the write requires that the key is missing, `replace` if it requires a version; otherwise `undefined`. */
   readonly condition: 'create' | 'replace' | undefined;
   /** The trace that a write belongs to, from `traceparent` and `tracestate` in its `meta`. */
@@ -125,6 +127,14 @@ export interface ChannelMessages {
   readonly connect: Message<ConnectFields>;
   readonly clientCommand: Message<ClientCommandFields>;
   readonly clientConnect: Message<ClientConnectFields>;
+}
+
+/** Returns what all operations of a batch do; `undefined` if they do different things, or there are none. */
+export function commonOperation(
+  operations: readonly { readonly operation: 'set' | 'delete' | 'touch' }[],
+): CommandFields['operation'] {
+  const first = operations[0]?.operation;
+  return operations.every(({ operation }) => operation === first) ? first : undefined;
 }
 
 /** Returns the message about a commit of updates, of which there is at least one. */

@@ -1,6 +1,12 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
-import { CLIENT_COMMANDS, CLIENT_CONNECTS, type ClientCommandFields, traceOf } from '../monitoring/channels.ts';
+import {
+  CLIENT_COMMANDS,
+  CLIENT_CONNECTS,
+  type ClientCommandFields,
+  commonOperation,
+  traceOf,
+} from '../monitoring/channels.ts';
 import type { Reporter } from '../monitoring/reporter.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
 import type { RequestObject, StreamEvents, StreamKind } from './call.ts';
@@ -102,6 +108,7 @@ export class LinkTrace {
       agent: typeof agent === 'string' ? agent : (this.#hello?.agent ?? null),
       log: this.#hello?.log ?? '',
       size: Array.isArray(operations) ? operations.length : Array.isArray(keys) ? keys.length : undefined,
+      operation: Array.isArray(operations) ? commonOperation(operations) : undefined,
       condition: typeof ifVersion !== 'number' ? undefined : ifVersion === 0 ? 'create' : 'replace',
       trace: traceOf(meta as JsonValue | undefined),
       address: this.#address,

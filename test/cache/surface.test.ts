@@ -11,7 +11,18 @@ import * as server from '../../src/server.ts';
 import { projectRoot } from '../support/dist.ts';
 
 /** The source of each entry of "exports" that users of the cache import. */
-const ENTRIES = ['index', 'backup', 'client', 'inspector', 'nats', 'server', 'types', 'testing/index'];
+const ENTRIES = [
+  'index',
+  'backup',
+  'client',
+  'inspector',
+  'monitoring',
+  'nats',
+  'opentelemetry',
+  'server',
+  'types',
+  'testing/index',
+];
 
 /** The names that the public specification requires. */
 const SPECIFIED = [

@@ -2,7 +2,8 @@ import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { connect } from '../../src/client.ts';
-import { AgentContextCache, CHANNELS, type ChannelMessages, InMemoryContextCache } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
+import { CHANNELS, type ChannelMessages } from '../../src/monitoring.ts';
 import { startServer } from '../../src/server.ts';
 import { closing } from '../support/cache.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -57,6 +58,7 @@ describe('commands', () => {
       agent: 'planner',
       log: cache.health().log.id,
       size: undefined,
+      operation: undefined,
       condition: undefined,
       trace: undefined,
       done: false,

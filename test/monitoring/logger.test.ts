@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { connect } from '../../src/client.ts';
-import { AgentContextCache, InMemoryContextCache, type LogFields, type Logger } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
+import type { LogFields, Logger } from '../../src/monitoring.ts';
 import { startServer } from '../../src/server.ts';
 import { closing } from '../support/cache.ts';
 

@@ -132,6 +132,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   index: {
     'src/serve/cache-server.ts': 'the entry for servers, which is a use of the public surface',
     'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',
+    'src/integrations/opentelemetry.ts': 'the entry for OpenTelemetry, which is a use of the public surface',
   },
   serve: {
     'src/core/options.ts': 'checks its options as the cache does',

@@ -45,7 +45,7 @@ export function coreHasNoIo(sources: Sources): Violation[] {
   });
 }
 
-const OPTIONAL_CLIENT = /^(ioredis|classic-level|@nats-io\/.*)(\/|$)/;
+const OPTIONAL_CLIENT = /^(ioredis|classic-level|@nats-io\/.*|@opentelemetry\/.*)(\/|$)/;
 
 /** Reports static imports of clients that a cache without Redis, NATS or a data directory does not need. */
 export function optionalClientsAreLazy(sources: Sources): Violation[] {
