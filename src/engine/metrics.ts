@@ -105,7 +105,7 @@ function durations(meters: Iterable<Meter>): MetricFamily {
     samples.push({ suffix: '_count', labels: { command }, value: latency.count });
   }
   const help =
-    'Durations of commands until the answer. Beyond 1,024 commands of a type, one in 64 is measured and counts for 64.';
+    'Durations of commands until the answer. Beyond 1,024 commands of a type one in 64 is measured and counts for 64, beyond 65,536 one in 1,024.';
   return { name: `${PREFIX}command_duration_seconds`, help, type: 'histogram', samples };
 }
 

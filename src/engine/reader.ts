@@ -45,8 +45,12 @@ export class Reader {
   }
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    return this.#activity.gets.begins() ? this.#observedGet(key, namespace) : this.#get(key, namespace);
+  }
+
+  /** Apart from `get`, which would otherwise allocate what the closure captures on every call. */
+  #observedGet(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
     const { gets } = this.#activity;
-    if (!gets.begins()) return this.#get(key, namespace);
     return this.#activity.read(gets, { namespace, key }, () => this.#get(key, namespace), one);
   }
 

@@ -66,6 +66,9 @@ export class Writer {
   #closed = false;
   readonly #making = new Map<string, Promise<JsonValue>>();
   readonly #outcomes: Outcomes;
+  // Closures in the methods themselves would cost every call what they capture.
+  readonly #sends = (request: Request) => this.send(request);
+  readonly #attempts = (request: Request) => this.#attempt(request);
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
@@ -138,7 +141,7 @@ export class Writer {
   /** Sends a request. The promise rejects if the request is refused or fails. */
   execute(request: Request): Promise<Acknowledgement> {
     const meter = this.#deps.activity.meter(request.type);
-    return meter.begins() ? this.#deps.activity.write(meter, request, () => this.send(request)) : this.send(request);
+    return meter.begins() ? this.#deps.activity.write(meter, request, this.#sends) : this.send(request);
   }
 
   /** Does the same as {@link execute} for a request that is no caller's command: it is not counted. */
@@ -160,9 +163,7 @@ export class Writer {
    */
   attempt(request: Request): Acknowledgement | Promise<Acknowledgement> {
     const meter = this.#deps.activity.meter(request.type);
-    return meter.begins()
-      ? this.#deps.activity.write(meter, request, () => this.#attempt(request))
-      : this.#attempt(request);
+    return meter.begins() ? this.#deps.activity.write(meter, request, this.#attempts) : this.#attempt(request);
   }
 
   #attempt(request: Request): Acknowledgement | Promise<Acknowledgement> {

@@ -4,10 +4,15 @@ import { COMMANDS, type CommandFields, commonOperation, traceOf } from './channe
 import { Histogram, type Latency } from './histogram.ts';
 import { codeOf } from './trace.ts';
 
-/** Number of commands of one type that are all measured. Of the later ones, one in {@link SAMPLED} is. */
-const MEASURED = 1_024;
-/** A power of two. Two readings of the clock take as long as a read in memory. */
-const SAMPLED = 64;
+/**
+ * Up to so many commands of a type, one in so many is measured: powers of two. Measuring a read in memory takes ten times as
+ * long as the read.
+ */
+const SAMPLES = [
+  { upTo: 1_024, oneIn: 1 },
+  { upTo: 65_536, oneIn: 64 },
+  { upTo: Number.POSITIVE_INFINITY, oneIn: 1_024 },
+] as const;
 
 /** The commands of one type so far. */
 export interface OperationActivity {
@@ -15,8 +20,8 @@ export interface OperationActivity {
   readonly count: number;
   readonly failed: number;
   /**
-   * Duration until the answer, which for a write is its acknowledgement. The first 1,024 commands are measured, and one in
-   * 64 of the later ones. `undefined` before the first answer.
+   * Duration until the answer, which for a write is its acknowledgement. The first 1,024 commands are measured, then one in
+   * 64, and after 65,536 one in 1,024. `undefined` before the first answer.
    */
   readonly latency: Latency | undefined;
 }
@@ -70,7 +75,8 @@ export class Meter {
   measured(durationMs: number, weight: number): void {
     if (weight === 0) return;
     this.latency.add(durationMs, weight);
-    if (this.latency.count >= MEASURED) this.#mask = SAMPLED - 1;
+    const { oneIn = 1 } = SAMPLES.find(({ upTo }) => this.latency.count < upTo) ?? {};
+    this.#mask = oneIn - 1;
   }
 
   get activity(): OperationActivity {
@@ -123,13 +129,18 @@ export class Activity {
   }
 
   /** Measures and publishes a write that {@link Meter.begins} has counted. Returns what it returns. */
-  write<T>(meter: Meter, request: Request, execute: () => T): T {
+  write<T>(meter: Meter, request: Request, execute: (request: Request) => T): T {
     const note = (result: unknown, message: { changed?: boolean; position?: number }) => {
       const { changed, position } = result as { readonly changed: boolean; readonly position: number };
       message.changed = changed;
       message.position = position;
     };
-    return this.#observe(meter, () => this.#fieldsOf(request), execute, note);
+    return this.#observe(
+      meter,
+      () => this.#fieldsOf(request),
+      () => execute(request),
+      note,
+    );
   }
 
   /** Does the same as {@link write} for a read. `found` counts what it found. */

@@ -97,7 +97,7 @@ test('measures latencies by the clock of the cache', async () => {
   expect(latency?.maxMs).toBe(900);
 });
 
-test('measures one of 64 commands once there are many, and each stands for 64', () => {
+test('measures one of 64 commands once there are many, and one of 1,024 once there are very many', () => {
   const { clock, pass } = measuringClock();
   let reads = 0;
   clock.elapsed = () => {
@@ -110,7 +110,11 @@ test('measures one of 64 commands once there are many, and each stands for 64', 
   expect(reads).toBe(2_048);
   for (let i = 0; i < 6_400; i += 1) cache.get('key');
   expect(reads).toBe(2_048 + 200);
-  expect(cache.health().activity.operations['context.get']?.count).toBe(7_424);
+  for (let i = 7_424; i < 65_536; i += 1) cache.get('key');
+  expect(reads).toBe(2_048 + 2_016);
+  for (let i = 0; i < 10_240; i += 1) cache.get('key');
+  expect(reads).toBe(2_048 + 2_016 + 20);
+  expect(cache.health().activity.operations['context.get']?.count).toBe(75_776);
 });
 
 test('quantiles are within 10 % of the exact ones (property)', () => {
