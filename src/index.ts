@@ -42,7 +42,7 @@ export type { JsonValue } from './core/value.ts';
 export type { ShutdownReport } from './engine/engine.ts';
 export type { CacheHealth } from './engine/health.ts';
 export type { CacheOptions, LogOptions, OpenOptions } from './engine/options.ts';
-export type { UpdateResult } from './engine/writer.ts';
+export type { UpdateResult } from './engine/update-result.ts';
 export { BackupInitiator } from './followers/backup/backup-initiator.ts';
 export { BackupLoader } from './followers/backup/backup-loader.ts';
 export { BackupManager } from './followers/backup/backup-manager.ts';

@@ -7,7 +7,22 @@ export type { RedisContextCacheOptions } from './backends/redis/redis-context-ca
 export type { Replayed } from './cache/replay.ts';
 export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
-export type { ControlCommand, InNamespace, OfKey, QueryCommand } from './core/command.ts';
+export type {
+  Appended,
+  AppendOptions,
+  Conditions,
+  ConflictOption,
+  ControlCommand,
+  ExpiryOptions,
+  Incremented,
+  IncrementOptions,
+  InNamespace,
+  MakeOptions,
+  ManyOptions,
+  OfKey,
+  QueryCommand,
+  TouchOptions,
+} from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';

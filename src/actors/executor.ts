@@ -2,6 +2,7 @@ import type { ExpireEvent, NamespaceContext } from '../../machines/namespace.ts'
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { adoption, unknownKeys, writeAllAtOnce, writeAllToPrimary } from '../backends/primary.ts';
 import { apply } from '../core/apply.ts';
+import type { Acknowledgement, Appended, Incremented } from '../core/command.ts';
 import { decide, expired } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
@@ -279,5 +280,13 @@ function withoutValue(update: Update): Update {
 function acknowledge(state: NamespaceState, request: Request, updates: readonly Update[]): void {
   const last = updates[updates.length - 1];
   const { version, position } = last ?? state;
-  request.succeed({ version, position, changed: last !== undefined });
+  const acknowledgement = { version, position, changed: last !== undefined };
+  if (last === undefined) request.succeed(acknowledgement);
+  else request.succeed(answered(request, acknowledgement, last));
+}
+
+/** Adds what the caller of an `increment` or an `append` does not know. */
+function answered({ type }: Request, acknowledgement: Acknowledgement, { key, value }: Update): Acknowledgement {
+  if (type === 'context.increment') return { ...acknowledgement, value } as Incremented;
+  return type === 'context.append' ? ({ ...acknowledgement, key } as Appended) : acknowledgement;
 }

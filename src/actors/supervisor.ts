@@ -2,6 +2,7 @@ import { type Actor, type ActorLogic, type ActorRefFrom, createActor, type Snaps
 import { type SupervisorEvent, supervisorMachine } from '../../machines/supervisor.ts';
 import { isDataCommand, parseCommand } from '../core/admission.ts';
 import type { ContextCommand } from '../core/command.ts';
+import { ANY_VERSION } from '../core/conditions.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
 import { Request } from '../core/request.ts';
@@ -256,7 +257,11 @@ export class Supervisor {
   #recordFor(request: Request): NamespaceRecord | undefined {
     const record = this.registry.find(request.namespace);
     if (record !== undefined) return record;
-    const creates = request.operation === 'set' || request.ifVersion > 0 || request.steps !== null;
+    const creates =
+      request.operation === 'set' ||
+      request.ifVersion > 0 ||
+      request.ifVersion === ANY_VERSION ||
+      request.steps !== null;
     if (!creates && this.#deps.primary === undefined) return undefined;
     return this.registry.put(request.namespace, new NamespaceState(request.namespace));
   }

@@ -1,6 +1,18 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  AppendOptions,
+  BatchOperation,
+  Incremented,
+  IncrementOptions,
+  MakeOptions,
+  ManyOptions,
+  RemoveOptions,
+  TouchOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -26,7 +38,7 @@ import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Reader } from '../engine/reader.ts';
-import type { UpdateResult } from '../engine/writer.ts';
+import type { UpdateResult } from '../engine/update-result.ts';
 import type { EntryVersion } from '../past/history.ts';
 import { type HandleParts, NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
@@ -194,16 +206,19 @@ export abstract class CacheMethods<
     return this.#writer.set(key, value, writtenName(namespace), options);
   }
 
-  /** Stores several values of one namespace, all or none. */
+  /**
+   * Stores several values of one namespace, all or none. A condition is that of each key; with `onConflict: 'skip'` the keys
+   * for which it does not hold are left out.
+   */
   setMany<const N extends string = DefaultNamespace, V = unknown>(
     values: ManyArgument<S, N, V>,
     namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: ManyOptions,
   ): Promise<Acknowledgement>;
   setMany(
     values: object,
     namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: ManyOptions,
   ): Promise<Acknowledgement> {
     return this.#writer.setMany(values, writtenName(namespace), options);
   }
@@ -222,10 +237,50 @@ export abstract class CacheMethods<
   touch<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace: NamespaceArgument<S, N> | undefined,
-    options: WriteOptions,
+    options: TouchOptions,
   ): Promise<Acknowledgement>;
-  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: WriteOptions): Promise<Acknowledgement> {
+  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: TouchOptions): Promise<Acknowledgement> {
     return this.#writer.touch(key, writtenName(namespace), options);
+  }
+
+  /**
+   * Adds `by` to the number of a key, atomically, and resolves with the new value. A missing key counts as 0. An entry keeps its
+   * expiry unless `ttl` or `expiresAt` is given.
+   *
+   * @throws {ContextCacheError} (as a rejection) those of `set`; `INVALID_VALUE` if the key holds no number, or if the
+   *   sum is not a finite number or, of integers, beyond 2^53 - 1.
+   *
+   * @example `const { value } = await cache.increment('attempts', 1, 'trip', { ttl: '1h' });`
+   */
+  increment<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    by?: number,
+    namespace?: NamespaceArgument<S, N>,
+    options?: IncrementOptions,
+  ): Promise<Incremented>;
+  increment(
+    key: string,
+    by = 1,
+    namespace: NamespaceName = DEFAULT_NAMESPACE,
+    options?: IncrementOptions,
+  ): Promise<Incremented> {
+    return this.#writer.increment(key, by, writtenName(namespace), options);
+  }
+
+  /**
+   * Stores a value under the next key and resolves with that key. Keys of the same prefix are in the order of appending:
+   * `prefix`, a letter for the number of digits, and the version of the namespace with this entry, as in `a7`, `b10`,
+   * `c123`. No key is given twice until the namespace is dropped, whatever was deleted meanwhile.
+   *
+   * @example `const { key } = await cache.append({ text: 'To Oslo' }, 'trip', { prefix: 'message:' });`
+   */
+  append<const N extends string = DefaultNamespace, V = unknown>(
+    value: ValueArgument<S, N, KeyOf<S, N>, V>,
+    namespace?: NamespaceArgument<S, N>,
+    options?: AppendOptions,
+  ): Promise<Appended>;
+  append(value: unknown, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AppendOptions): Promise<Appended> {
+    return this.#writer.append(value, writtenName(namespace), options);
   }
 
   /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
@@ -244,7 +299,8 @@ export abstract class CacheMethods<
 
   /**
    * Reads, changes and writes a value atomically. `change` gets the value (`undefined` if the key is missing) and
-   * returns the new one, or `undefined` to leave it. It is called again if another writer changed the entry meanwhile.
+   * returns the new one, or `undefined` to leave it. It is called again if another writer changed the entry meanwhile. With
+   * `ifAbsent` or `ifPresent` it is called only while that holds.
    */
   update<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
     key: KeyArgument<S, N, K>,
@@ -271,13 +327,13 @@ export abstract class CacheMethods<
     key: KeyArgument<S, N, K>,
     make: () => MaybePromise<ValueArgument<S, N, K, V>>,
     namespace?: NamespaceArgument<S, N>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: MakeOptions,
   ): Promise<ValueOf<S, N, K>>;
   getOrSet(
     key: string,
     make: () => unknown,
     namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: MakeOptions,
   ): Promise<unknown> {
     return this.#writer.getOrSet(key, make, writtenName(namespace), options);
   }

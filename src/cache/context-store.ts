@@ -1,6 +1,18 @@
 import type { Watching, WatchOptions } from '../actors/watch.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  AppendOptions,
+  BatchOperation,
+  Incremented,
+  IncrementOptions,
+  MakeOptions,
+  ManyOptions,
+  RemoveOptions,
+  TouchOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
@@ -8,7 +20,7 @@ import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { UpdateResult } from '../engine/writer.ts';
+import type { UpdateResult } from '../engine/update-result.ts';
 
 /**
  * The reads and writes of a cache without its types, for helpers and adapters that work with any cache. Every
@@ -41,10 +53,12 @@ export interface ContextStore {
   setMany(
     values: { readonly [key: string]: JsonValue } | Iterable<readonly [string, JsonValue]>,
     namespace?: NamespaceName,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: ManyOptions,
   ): Promise<Acknowledgement>;
   delete(key: string, namespace?: NamespaceName, options?: RemoveOptions): Promise<Acknowledgement>;
-  touch(key: string, namespace: NamespaceName | undefined, options: WriteOptions): Promise<Acknowledgement>;
+  touch(key: string, namespace: NamespaceName | undefined, options: TouchOptions): Promise<Acknowledgement>;
+  increment(key: string, by?: number, namespace?: NamespaceName, options?: IncrementOptions): Promise<Incremented>;
+  append(value: JsonValue, namespace?: NamespaceName, options?: AppendOptions): Promise<Appended>;
   batch(
     operations: readonly BatchOperation[],
     namespace?: NamespaceName,
@@ -60,7 +74,7 @@ export interface ContextStore {
     key: string,
     make: () => MaybePromise<JsonValue>,
     namespace?: NamespaceName,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: MakeOptions,
   ): Promise<JsonValue>;
   clearNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement>;
   dropNamespace(namespace: NamespaceName | undefined, options?: OriginOptions): Promise<Acknowledgement>;

@@ -1,6 +1,18 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  AppendOptions,
+  BatchOperation,
+  Incremented,
+  IncrementOptions,
+  MakeOptions,
+  ManyOptions,
+  RemoveOptions,
+  TouchOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   BatchOf,
@@ -17,7 +29,8 @@ import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Reader } from '../engine/reader.ts';
-import type { UpdateResult, Writer } from '../engine/writer.ts';
+import type { UpdateResult } from '../engine/update-result.ts';
+import type { Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
 import type { Answer, Iteration } from './types.ts';
@@ -30,7 +43,8 @@ export interface HandleParts {
   >;
   readonly writer: Pick<
     Writer,
-    'set' | 'setMany' | 'delete' | 'touch' | 'batch' | 'update' | 'getOrSet' | 'clear' | 'drop'
+    | ('set' | 'setMany' | 'delete' | 'touch' | 'increment' | 'append')
+    | ('batch' | 'update' | 'getOrSet' | 'clear' | 'drop')
   >;
   readonly history: Pick<History, 'versions'>;
   watch(options: WatchOptions): Watching;
@@ -109,11 +123,8 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.writer.set(key, value, this.name, options);
   }
 
-  setMany<V = unknown>(
-    values: ManyArgument<S, N, V>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
-  ): Promise<Acknowledgement>;
-  setMany(values: object, options?: Omit<WriteOptions, 'ifVersion'>): Promise<Acknowledgement> {
+  setMany<V = unknown>(values: ManyArgument<S, N, V>, options?: ManyOptions): Promise<Acknowledgement>;
+  setMany(values: object, options?: ManyOptions): Promise<Acknowledgement> {
     return this.#parts.writer.setMany(values, this.name, options);
   }
 
@@ -122,9 +133,18 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.writer.delete(key, this.name, options);
   }
 
-  touch<K extends KeyOf<S, N>>(key: K, options: WriteOptions): Promise<Acknowledgement>;
-  touch(key: string, options: WriteOptions): Promise<Acknowledgement> {
+  touch<K extends KeyOf<S, N>>(key: K, options: TouchOptions): Promise<Acknowledgement>;
+  touch(key: string, options: TouchOptions): Promise<Acknowledgement> {
     return this.#parts.writer.touch(key, this.name, options);
+  }
+
+  increment<K extends KeyOf<S, N>>(key: K, by = 1, options?: IncrementOptions): Promise<Incremented> {
+    return this.#parts.writer.increment(key, by, this.name, options);
+  }
+
+  append<V = unknown>(value: ValueArgument<S, N, KeyOf<S, N>, V>, options?: AppendOptions): Promise<Appended>;
+  append(value: unknown, options?: AppendOptions): Promise<Appended> {
+    return this.#parts.writer.append(value, this.name, options);
   }
 
   batch(operations: readonly BatchOf<S, N>[], options?: OriginOptions): Promise<Acknowledgement>;
@@ -144,9 +164,9 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   getOrSet<K extends KeyOf<S, N>, V = unknown>(
     key: K,
     make: () => MaybePromise<ValueArgument<S, N, K, V>>,
-    options?: Omit<WriteOptions, 'ifVersion'>,
+    options?: MakeOptions,
   ): Promise<ValueOf<S, N, K>>;
-  getOrSet(key: string, make: () => unknown, options?: Omit<WriteOptions, 'ifVersion'>): Promise<unknown> {
+  getOrSet(key: string, make: () => unknown, options?: MakeOptions): Promise<unknown> {
     return this.#parts.writer.getOrSet(key, make, this.name, options);
   }
 

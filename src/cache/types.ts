@@ -1,5 +1,13 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
-import type { Acknowledgement, BackupSettings, ContextCommand, DataCommand, Duration } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  BackupSettings,
+  ContextCommand,
+  DataCommand,
+  Duration,
+  Incremented,
+} from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -57,8 +65,12 @@ interface Answers {
 }
 
 /** The answer of `ask` to a command. */
-export type AnswerTo<C extends ContextCommand> = C extends DataCommand
-  ? Acknowledgement
-  : C['type'] extends keyof Answers
-    ? Answers[C['type']]
-    : never;
+export type AnswerTo<C extends ContextCommand> = C extends { readonly type: 'context.increment' }
+  ? Incremented
+  : C extends { readonly type: 'context.append' }
+    ? Appended
+    : C extends DataCommand
+      ? Acknowledgement
+      : C['type'] extends keyof Answers
+        ? Answers[C['type']]
+        : never;

@@ -1,15 +1,21 @@
-import type {
-  BatchOperation,
-  ContextCommand,
-  DataCommand,
-  Duration,
-  QueryCommand,
-  RemoveOptions,
-  Step,
-  WriteOptions,
+import { LONGEST_SUFFIX } from './append-key.ts';
+import {
+  type AppendOptions,
+  type BatchOperation,
+  type ConflictOption,
+  type ContextCommand,
+  type DataCommand,
+  type IncrementOptions,
+  type QueryCommand,
+  type RemoveOptions,
+  SAME_EXPIRY,
+  type Step,
+  type TouchOptions,
+  type WriteOptions,
 } from './command.ts';
-import { toMilliseconds } from './duration.ts';
-import { ContextCacheError } from './errors.ts';
+import { conditionOf, isOnlyIfDifferent, isSkippedOnConflict, UNCONDITIONAL } from './conditions.ts';
+import { expiryOf } from './expiry.ts';
+import { invalidCommand as invalid } from './invalid-command.ts';
 import type { CacheLimits } from './limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
 import { nearest } from './nearest.ts';
@@ -18,10 +24,7 @@ import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
 import { type Door, ValueDoor } from './value.ts';
-import { DELETE_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
-
-/** Instants beyond this are not dates in JavaScript. */
-const LAST_INSTANT = 8.64e15;
+import { APPEND_OPTIONS, DELETE_OPTIONS, INCREMENT_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
 /** Largest number of operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000;
@@ -53,7 +56,7 @@ export class Admission {
     return this.#delete(at, namespace, key, options);
   }
 
-  touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
+  touch(at: number, namespace: string, key: string, options: TouchOptions | undefined): Request {
     TOUCH_OPTIONS.check(options);
     return this.#touch(at, namespace, key, options);
   }
@@ -72,7 +75,7 @@ export class Admission {
     checkName('key', key, this.#maxKeyBytes);
     const value = door.admit(this.#check(namespace, key, candidate));
     const expiresAt = options === undefined ? null : expiryOf(at, options);
-    const ifVersion = options === undefined ? -1 : conditionOf(options);
+    const ifVersion = options === undefined ? UNCONDITIONAL : conditionOf(options);
     return new Request('context.set', namespace, at, origin, {
       operation: 'set',
       key,
@@ -80,7 +83,56 @@ export class Admission {
       bytes: door.bytes,
       expiresAt,
       ifVersion,
+      ifDifferent: options !== undefined && isOnlyIfDifferent(options),
     });
+  }
+
+  increment(at: number, namespace: string, key: string, by: number, options: IncrementOptions | undefined): Request {
+    INCREMENT_OPTIONS.check(options);
+    return this.#increment(at, namespace, key, by, options);
+  }
+
+  append(at: number, namespace: string, value: unknown, options: AppendOptions | undefined): Request {
+    APPEND_OPTIONS.check(options);
+    return this.#append(at, namespace, value, options);
+  }
+
+  #increment(at: number, namespace: string, key: string, by: unknown, options: IncrementOptions = {}): Request {
+    checkName('namespace', namespace);
+    checkName('key', key, this.#maxKeyBytes);
+    if (typeof by !== 'number' || !Number.isFinite(by)) throw invalid('by must be a finite number');
+    const { ttl, expiresAt } = options;
+    return new Request('context.increment', namespace, at, originOf(options), {
+      operation: 'set',
+      key,
+      value: by,
+      bytes: 8,
+      expiresAt: ttl === undefined && expiresAt === undefined ? SAME_EXPIRY : expiryOf(at, options),
+      ifVersion: conditionOf(options),
+      finish: this.#finish(namespace),
+    });
+  }
+
+  #append(at: number, namespace: string, candidate: unknown, options: AppendOptions = {}): Request {
+    checkName('namespace', namespace);
+    const { prefix = '' } = options;
+    checkName('key', prefix, Math.max(this.#maxKeyBytes - LONGEST_SUFFIX, 0));
+    return new Request('context.append', namespace, at, originOf(options), {
+      operation: 'set',
+      key: prefix,
+      value: this.#door.admit(candidate),
+      bytes: this.#door.bytes,
+      expiresAt: expiryOf(at, options),
+      ifVersion: UNCONDITIONAL,
+      finish: this.#finish(namespace),
+    });
+  }
+
+  /** Returns the check of a value that is known only when its command is decided. */
+  #finish(namespace: string): Step['finish'] {
+    if (this.#check === unchecked) return undefined;
+    const admitted = (value: unknown) => ({ value: this.#door.admit(value), bytes: this.#door.bytes });
+    return (key, value) => admitted(this.#check(namespace, key, value));
   }
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
@@ -88,7 +140,7 @@ export class Admission {
     return new Request('context.delete', namespace, at, originOf(options), deleteStep(key, options));
   }
 
-  #touch(at: number, namespace: string, key: string, options: WriteOptions | undefined): Request {
+  #touch(at: number, namespace: string, key: string, options: TouchOptions | undefined): Request {
     checkName('namespace', namespace);
     return new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options));
   }
@@ -128,6 +180,10 @@ export class Admission {
         return this.#delete(at, namespace, command.key, command);
       case 'context.touch':
         return this.#touch(at, namespace, command.key, command);
+      case 'context.increment':
+        return this.#increment(at, namespace, command.key, command.by ?? 1, command);
+      case 'context.append':
+        return this.#append(at, namespace, command.value, command);
       case 'context.batch':
         return this.batch(at, namespace, command.operations, command);
       default:
@@ -148,13 +204,13 @@ export class Admission {
 
   #batchStep(at: number, namespace: string, operation: BatchOperation, index: number): Step {
     checkFields(operation, `operations[${index}]`, BATCH_FIELDS, 'operation');
-    if (operation.operation === 'set') return this.#setStep(at, namespace, operation.key, operation.value, operation);
-    return operation.operation === 'delete'
-      ? deleteStep(operation.key, operation)
-      : touchStep(at, operation.key, operation);
+    if (operation.operation === 'set')
+      return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation), operation);
+    if (operation.operation === 'delete') return inBatch(deleteStep(operation.key, operation), operation);
+    return inBatch(touchStep(at, operation.key, operation), operation);
   }
 
-  #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions | undefined): Step {
+  #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions): Step {
     checkName('key', key, this.#maxKeyBytes);
     const admitted = this.#door.admit(this.#check(namespace, key, value));
     const { bytes } = this.#door;
@@ -163,10 +219,15 @@ export class Admission {
       key,
       value: admitted,
       bytes,
-      expiresAt: options === undefined ? null : expiryOf(at, options),
-      ifVersion: options === undefined ? -1 : conditionOf(options),
+      expiresAt: expiryOf(at, options),
+      ifVersion: conditionOf(options),
+      ifDifferent: isOnlyIfDifferent(options),
     };
   }
+}
+
+function inBatch(step: Step, given: ConflictOption): Step {
+  return given.onConflict === undefined ? step : { ...step, skips: isSkippedOnConflict(given, step.ifVersion) };
 }
 
 function deleteStep(key: string, options: RemoveOptions | undefined): Step {
@@ -174,7 +235,7 @@ function deleteStep(key: string, options: RemoveOptions | undefined): Step {
   return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion: conditionOf(options) };
 }
 
-function touchStep(at: number, key: string, options: WriteOptions | undefined): Step {
+function touchStep(at: number, key: string, options: TouchOptions | undefined): Step {
   checkName('key', key);
   if (options?.ttl === undefined && options?.expiresAt === undefined) {
     throw invalid('a touch needs ttl or expiresAt (expiresAt: null makes the entry stay)');
@@ -187,40 +248,6 @@ function touchStep(at: number, key: string, options: WriteOptions | undefined): 
     expiresAt: expiryOf(at, options),
     ifVersion: conditionOf(options),
   };
-}
-
-function expiryOf(at: number, options: WriteOptions): number | null {
-  if (options.ttl !== undefined) {
-    if (options.expiresAt !== undefined) throw invalid('give ttl or expiresAt, not both');
-    return at + durationMs(options.ttl);
-  }
-  const { expiresAt } = options;
-  if (expiresAt === undefined || expiresAt === null) return null;
-  const instant = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
-  if (typeof instant !== 'number' || !(instant >= 0 && instant <= LAST_INSTANT)) {
-    throw invalid('expiresAt must be a Date, epoch milliseconds or null');
-  }
-  return Math.floor(instant);
-}
-
-function durationMs(duration: Duration): number {
-  const parsed = toMilliseconds(duration);
-  if (parsed === undefined || !(parsed >= 1 && parsed <= LAST_INSTANT / 2)) {
-    throw invalid("ttl must be at least 1 millisecond: a number of milliseconds, or a string such as '10s' or '5m'");
-  }
-  return Math.floor(parsed);
-}
-
-function conditionOf(options: RemoveOptions | undefined): number {
-  const ifVersion = options?.ifVersion;
-  if (ifVersion === undefined) return -1;
-  if (!Number.isSafeInteger(ifVersion) || ifVersion < 0) throw invalid('ifVersion must be an integer from 0 up');
-  return ifVersion;
-}
-
-function invalid(problem: string, cause?: unknown): ContextCacheError {
-  const end = problem.endsWith('?') ? '' : '.';
-  return new ContextCacheError('INVALID_COMMAND', `${problem[0]?.toUpperCase()}${problem.slice(1)}${end}`, { cause });
 }
 
 /** The required and the optional fields of a command or a step. The compiler checks the list against the type. */
@@ -244,12 +271,15 @@ function lookUp(table: { readonly [name: string]: { readonly [field: string]: 'm
   );
 }
 
-const WRITE = { ttl: 'may', expiresAt: 'may', ifVersion: 'may' } as const;
+const EXPIRY = { ttl: 'may', expiresAt: 'may' } as const;
+const REMOVE = { ifVersion: 'may', ifPresent: 'may' } as const;
+const WRITE = { ...EXPIRY, ...REMOVE, ifAbsent: 'may', ifDifferent: 'may' } as const;
+const IN_BATCH = { key: 'must', onConflict: 'may' } as const;
 
 const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
-  set: { key: 'must', value: 'must', ...WRITE },
-  delete: { key: 'must', ifVersion: 'may' },
-  touch: { key: 'must', ...WRITE },
+  set: { value: 'must', ...IN_BATCH, ...WRITE },
+  delete: { ...IN_BATCH, ...REMOVE },
+  touch: { ...IN_BATCH, ...EXPIRY, ...REMOVE },
 } satisfies {
   readonly [Name in BatchOperation['operation']]: FieldsOf<Extract<BatchOperation, { operation: Name }>, 'operation'>;
 });
@@ -262,8 +292,10 @@ const BY_AGENT = { ...ORIGIN, ...IN_NAMESPACE } as const;
 
 const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.set': { value: 'must', ...OF_KEY, ...BY_AGENT, ...WRITE },
-  'context.delete': { ...OF_KEY, ...BY_AGENT, ifVersion: 'may' },
-  'context.touch': { ...OF_KEY, ...BY_AGENT, ...WRITE },
+  'context.delete': { ...OF_KEY, ...BY_AGENT, ...REMOVE },
+  'context.touch': { ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
+  'context.increment': { by: 'may', ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
+  'context.append': { value: 'must', prefix: 'may', ...BY_AGENT, ...EXPIRY },
   'context.clear': BY_AGENT,
   'context.drop': BY_AGENT,
   'context.batch': { operations: 'must', ...BY_AGENT },
@@ -296,6 +328,8 @@ const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
   'context.set',
   'context.delete',
   'context.touch',
+  'context.increment',
+  'context.append',
   'context.clear',
   'context.drop',
   'context.batch',

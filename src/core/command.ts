@@ -1,31 +1,71 @@
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
-import type { JsonValue } from './value.ts';
+import type { Admitted, JsonValue } from './value.ts';
 
 /** A duration: a number of milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
 export type Duration = number | string;
 
-/** Options of every command that writes an entry. */
-export interface WriteOptions extends OriginOptions {
+/** When a written entry expires. */
+export interface ExpiryOptions {
   /** Time to live, counted from the command. At least 1 ms. Excludes `expiresAt`. */
   readonly ttl?: Duration | undefined;
   /** Instant at which the entry expires: epoch milliseconds or a Date. `null`: never. */
   readonly expiresAt?: number | Date | null | undefined;
-  /** Version that the entry must have; 0: the key must be missing. Otherwise the write fails with `VERSION_CONFLICT`. */
+}
+
+/** Conditions of a write, of which one may be given. If it does not hold, the write fails with `VERSION_CONFLICT`. */
+export interface Conditions {
+  /** Version that the entry must have; 0: the key must be missing. */
   readonly ifVersion?: number | undefined;
+  /** The key must be missing. */
+  readonly ifAbsent?: boolean | undefined;
+  /** The key must have an entry. */
+  readonly ifPresent?: boolean | undefined;
+}
+
+/** Options of every command that stores a value. */
+export interface WriteOptions extends OriginOptions, ExpiryOptions, Conditions {
+  /**
+   * Leaves the entry as it is, with its version and its expiry, if its value equals the new one. The acknowledgement then
+   * has `changed: false`. Not together with `ifAbsent`, nor over a primary of your own.
+   */
+  readonly ifDifferent?: boolean | undefined;
 }
 
 /** Options of every command that removes an entry. */
-export type RemoveOptions = Pick<WriteOptions, 'ifVersion'> & OriginOptions;
+export type RemoveOptions = Omit<Conditions, 'ifAbsent'> & OriginOptions;
+
+/** Options of `touch`. */
+export type TouchOptions = RemoveOptions & ExpiryOptions;
+
+/** Options of `getOrSet`. */
+export type MakeOptions = OriginOptions & ExpiryOptions;
+
+/** What happens to an operation of a batch whose condition does not hold. */
+export interface ConflictOption {
+  /** `fail` refuses the whole batch, `skip` leaves out the operation. Default `fail`. */
+  readonly onConflict?: 'fail' | 'skip' | undefined;
+}
+
+/** Options of `setMany`. The conditions are those of each key. */
+export type ManyOptions = Omit<WriteOptions, 'ifVersion'> & ConflictOption;
+
+/** Options of `increment`. Without `ttl` and `expiresAt` an entry keeps its expiry. */
+export type IncrementOptions = TouchOptions;
+
+/** Options of `append`. */
+export interface AppendOptions extends OriginOptions, ExpiryOptions {
+  /** Start of the key. Default: none. */
+  readonly prefix?: string | undefined;
+}
 
 /** One step of a batch. */
 export type BatchOperation =
-  | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & Omit<
-      WriteOptions,
-      keyof OriginOptions
-    >)
-  | ({ readonly operation: 'delete'; readonly key: string } & Omit<RemoveOptions, keyof OriginOptions>)
-  | ({ readonly operation: 'touch'; readonly key: string } & Omit<WriteOptions, keyof OriginOptions>);
+  | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & InBatch<WriteOptions>)
+  | ({ readonly operation: 'delete'; readonly key: string } & InBatch<RemoveOptions>)
+  | ({ readonly operation: 'touch'; readonly key: string } & InBatch<TouchOptions>);
+
+type InBatch<Options> = Omit<Options, keyof OriginOptions> & ConflictOption;
 
 /** A command in one namespace. */
 export interface InNamespace {
@@ -37,11 +77,16 @@ export interface OfKey extends InNamespace {
   readonly key: string;
 }
 
-/** Commands that change a namespace. Their answer is an {@link Acknowledgement}. */
+/**
+ * Commands that change a namespace. Their answer is an {@link Acknowledgement}; that of `context.increment` also has the
+ * `value`, and that of `context.append` the `key`.
+ */
 export type DataCommand =
   | ({ readonly type: 'context.set'; readonly value: unknown } & OfKey & WriteOptions)
   | ({ readonly type: 'context.delete' } & OfKey & RemoveOptions)
-  | ({ readonly type: 'context.touch' } & OfKey & WriteOptions)
+  | ({ readonly type: 'context.touch' } & OfKey & TouchOptions)
+  | ({ readonly type: 'context.increment'; readonly by?: number | undefined } & OfKey & IncrementOptions)
+  | ({ readonly type: 'context.append'; readonly value: unknown } & InNamespace & AppendOptions)
   | ({ readonly type: 'context.clear' } & InNamespace & OriginOptions)
   | ({ readonly type: 'context.drop' } & InNamespace & OriginOptions)
   | ({ readonly type: 'context.batch'; readonly operations: readonly BatchOperation[] } & InNamespace & OriginOptions);
@@ -129,15 +174,37 @@ export interface Acknowledgement {
   readonly changed: boolean;
 }
 
+/** Answer to an `increment`. */
+export interface Incremented extends Acknowledgement {
+  /** The new value. */
+  readonly value: number;
+}
+
+/** Answer to an `append`. */
+export interface Appended extends Acknowledgement {
+  /** The key of the new entry. */
+  readonly key: string;
+}
+
+/** The `expiresAt` of a step that keeps the expiry of the present entry. */
+export const SAME_EXPIRY = -1;
+
 /** A step of a data command after validation: names checked, value admitted, durations turned into instants. */
 export interface Step {
   readonly operation: 'set' | 'delete' | 'touch';
   readonly key: string;
   readonly value: JsonValue;
   readonly bytes: number;
+  /** {@link SAME_EXPIRY}: that of the present entry. */
   readonly expiresAt: number | null;
-  /** -1: unconditional. */
+  /** A version, `UNCONDITIONAL` or `ANY_VERSION`. */
   readonly ifVersion: number;
+  /** `true` if an equal value stays as it is. */
+  readonly ifDifferent?: boolean | undefined;
+  /** `true` if the batch goes on without this step if its condition does not hold. */
+  readonly skips?: boolean | undefined;
+  /** Checks a value that is known only when the step is decided. `undefined`: it needs no check. */
+  readonly finish?: ((key: string, value: JsonValue) => Admitted) | undefined;
   /** Agent of this step, if it differs from the agent of the batch. */
   readonly agent?: string | null | undefined;
   /** What the writer of this step attached, if it differs from that of the batch. */

@@ -1,18 +1,20 @@
+import { ANY_VERSION } from './conditions.ts';
 import { ContextCacheError } from './errors.ts';
 import type { Entry } from './namespace-state.ts';
 
-/** A write whose `ifVersion` did not hold. Nothing has changed. */
+/** A write whose condition did not hold. Nothing has changed. */
 export class VersionConflictError extends ContextCacheError {
   readonly namespace: string;
   readonly key: string;
-  /** Version that the writer expected; 0: none. */
+  /** Version that the writer expected; 0: no entry; {@link ANY_VERSION}, -2: an entry of any version. */
   readonly expected: number;
   /** The present entry; `undefined` if the key is missing. */
   readonly current: Entry | undefined;
 
   constructor(namespace: string, key: string, expected: number, current: Entry | undefined) {
     const found = current === undefined ? 'there is none' : `it has version ${current.version}`;
-    const wanted = expected === 0 ? 'no entry' : `version ${expected} of the entry`;
+    const version = expected === ANY_VERSION ? 'an entry' : `version ${expected} of the entry`;
+    const wanted = expected === 0 ? 'no entry' : version;
     super('VERSION_CONFLICT', `The write expected ${wanted}, but ${found}. Read it again, then decide.`);
     this.name = 'VersionConflictError';
     this.namespace = namespace;

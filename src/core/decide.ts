@@ -1,8 +1,14 @@
-import type { Step } from './command.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { appendedKey } from './append-key.ts';
+import { SAME_EXPIRY, type Step } from './command.ts';
+import { holds, UNCONDITIONAL } from './conditions.ts';
 import { VersionConflictError } from './conflict.ts';
+import { ContextCacheError } from './errors.ts';
+import { invalidCommand } from './invalid-command.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
 import type { Request } from './request.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
+import type { JsonValue } from './value.ts';
 
 /**
  * Returns the updates that a request causes in a state, in order, possibly none. Changes nothing itself. The result
@@ -10,11 +16,55 @@ import { createUpdate, type PendingUpdate } from './update.ts';
  * at that instant must have been removed before (see {@link expired}).
  *
  * @throws {VersionConflictError} if a condition does not hold. A batch then has no updates at all.
+ * @throws {ContextCacheError} `INVALID_VALUE` if an `increment` has no number to count from, or no number as its result;
+ *   `SCHEMA_MISMATCH` if a value that is known only now does not fit its schema.
  */
 export function decide(state: NamespaceState, request: Request): PendingUpdate[] {
   if (request.isWhole) return decideWhole(state, request);
-  const update = decideStep(state, request, request, state.version + 1, state.versionOf(request.key));
+  const step = computed(state, request);
+  const update = decideStep(state, request, step, state.version + 1, state.versionOf(step.key));
   return update === undefined ? [] : [update];
+}
+
+/** Returns the step of a request, whose key or value may depend on the state. */
+function computed(state: NamespaceState, request: Request): Step {
+  if (request.type === 'context.increment') return incremented(state, request);
+  return request.type === 'context.append' ? appended(state, request) : request;
+}
+
+function incremented(state: NamespaceState, request: Request): Step {
+  const { namespace, key, finish } = request;
+  const entry = state.entries.get(key);
+  // The caller of this function refuses the step.
+  if (!holds(request.ifVersion, entry?.version ?? 0)) return request;
+  if (entry !== undefined && entry.value === undefined) throw valueElsewhere('increment counts from');
+  const { value = 0, expiresAt = null } = entry ?? {};
+  if (typeof value !== 'number') {
+    const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
+    const problem = `Key ${JSON.stringify(key)} of namespace ${JSON.stringify(namespace)} holds no number to increment: it is ${kind}`;
+    throw new ContextCacheError('INVALID_VALUE', `${problem}. Set a number first.`);
+  }
+  const by = request.value as number;
+  const sum = value + by;
+  const isWhole = Number.isSafeInteger(value) && Number.isSafeInteger(by);
+  if (!Number.isFinite(sum) || (isWhole && !Number.isSafeInteger(sum))) {
+    const problem = `The sum for key ${JSON.stringify(key)} is beyond the numbers that can be counted exactly`;
+    throw new ContextCacheError('INVALID_VALUE', `${problem}: at most 2^53 - 1. Set it to a smaller number.`);
+  }
+  // -0 becomes 0, as in every value.
+  const { value: stored, bytes } = finish?.(key, sum) ?? { value: sum + 0, bytes: 8 };
+  const until = request.expiresAt === SAME_EXPIRY ? expiresAt : request.expiresAt;
+  return { operation: 'set', key, value: stored, bytes, expiresAt: until, ifVersion: UNCONDITIONAL };
+}
+
+function appended(state: NamespaceState, { key: prefix, value, bytes, expiresAt, finish }: Request): Step {
+  const key = appendedKey(prefix, state.version + 1, (taken) => state.entries.has(taken));
+  const step = { operation: 'set', key, expiresAt, ifVersion: UNCONDITIONAL } as const;
+  return { ...step, ...(finish?.(key, value) ?? { value, bytes }) };
+}
+
+function valueElsewhere(what: string): ContextCacheError {
+  return invalidCommand(`${what} the stored value, which a primary of your own keeps: use update`);
 }
 
 function decideWhole(state: NamespaceState, request: Request): PendingUpdate[] {
@@ -44,28 +94,42 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
 /** Returns the updates of a batch. Later steps see the results of earlier ones. */
 function decideBatch(state: NamespaceState, request: Request, steps: readonly Step[]): PendingUpdate[] {
   const updates: PendingUpdate[] = [];
-  const versions = new Map<string, number>();
+  const changed = new Map<string, Changed>();
   for (const step of steps) {
-    const present = versions.get(step.key) ?? state.versionOf(step.key);
-    const update = decideStep(state, request, step, state.version + updates.length + 1, present);
+    const before = changed.get(step.key);
+    const present = before?.version ?? state.versionOf(step.key);
+    const update = decideStep(state, request, step, state.version + updates.length + 1, present, before);
     if (update === undefined) continue;
     updates.push(update);
-    versions.set(step.key, update.operation === 'delete' ? 0 : update.version);
+    const value = update.operation === 'touch' ? before?.value : update.value;
+    changed.set(step.key, { version: update.operation === 'delete' ? 0 : update.version, value });
   }
   return updates;
 }
 
-/** `present`: version of the entry at this step; 0 if the key is missing. */
+/** A key that an earlier step of the batch has changed. */
+interface Changed {
+  readonly version: number;
+  /** `undefined`: that of the state. */
+  readonly value: JsonValue | undefined;
+}
+
+/** `present`: version of the entry at this step; 0 if the key is missing. `before`: what the batch made of it so far. */
 function decideStep(
   state: NamespaceState,
   request: Request,
   step: Step,
   version: number,
   present: number,
+  before?: Changed,
 ): PendingUpdate | undefined {
-  if (step.ifVersion >= 0 && step.ifVersion !== present) throw conflict(state, step);
+  if (step.ifVersion !== UNCONDITIONAL && !holds(step.ifVersion, present)) {
+    if (step.skips === true) return undefined;
+    throw conflict(state, step);
+  }
   const isSet = step.operation === 'set';
   if (!isSet && present === 0) return undefined;
+  if (step.ifDifferent === true && present > 0 && isEqual(state, step, before)) return undefined;
   return createUpdate({
     namespace: state.name,
     version,
@@ -80,6 +144,12 @@ function decideStep(
     meta: step.meta ?? request.meta,
     operationId: request.operationId,
   });
+}
+
+function isEqual(state: NamespaceState, { key, value }: Step, before: Changed | undefined): boolean {
+  const present = before?.value === undefined ? state.entries.get(key)?.value : before.value;
+  if (present === undefined) throw valueElsewhere('ifDifferent compares with');
+  return isDeepStrictEqual(present, value);
 }
 
 function conflict(state: NamespaceState, { key, ifVersion }: Step): VersionConflictError {

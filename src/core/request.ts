@@ -1,8 +1,16 @@
 import type { Acknowledgement, DataCommand, Step } from './command.ts';
+import { UNCONDITIONAL } from './conditions.ts';
 import type { Meta, Origin } from './origin.ts';
 import type { JsonValue } from './value.ts';
 
-const NO_STEP: Step = { operation: 'delete', key: '', value: null, bytes: 0, expiresAt: null, ifVersion: -1 };
+const NO_STEP: Step = {
+  operation: 'delete',
+  key: '',
+  value: null,
+  bytes: 0,
+  expiresAt: null,
+  ifVersion: UNCONDITIONAL,
+};
 
 /** Called when a request has a result or an error. */
 export type Settled = (request: Request) => void;
@@ -25,6 +33,8 @@ export class Request implements Step {
   readonly bytes: number;
   readonly expiresAt: number | null;
   readonly ifVersion: number;
+  readonly ifDifferent: boolean;
+  readonly finish: Step['finish'];
   /** The steps of a batch. */
   readonly steps: readonly Step[] | null;
 
@@ -58,6 +68,8 @@ export class Request implements Step {
     this.bytes = step.bytes;
     this.expiresAt = step.expiresAt;
     this.ifVersion = step.ifVersion;
+    this.ifDifferent = step.ifDifferent === true;
+    this.finish = step.finish;
     this.steps = steps;
   }
 

@@ -2,9 +2,20 @@ import type { Supervisor } from '../actors/supervisor.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Admission } from '../core/admission.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Acknowledgement, BatchOperation, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  AppendOptions,
+  BatchOperation,
+  Incremented,
+  IncrementOptions,
+  MakeOptions,
+  ManyOptions,
+  RemoveOptions,
+  TouchOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
-import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
@@ -24,6 +35,7 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import type { Conflicts } from './conflicts.ts';
 import { Outcomes } from './outcome.ts';
 import { andThen } from './reader.ts';
+import { optionsOfUpdate, resultOf, type UpdateResult } from './update-result.ts';
 
 /** The parts that a {@link Writer} uses. */
 export interface WriterDeps {
@@ -39,14 +51,6 @@ export interface WriterDeps {
   readonly report: (error: Error, source: FailureSource) => void;
   readonly conflicts: Conflicts;
   readonly activity: Activity;
-}
-
-/** The answer to an `update`: the acknowledgement, with the resulting entry. */
-export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
-  /** The value that was stored or left unchanged; `undefined` if the key is missing. */
-  readonly value: Value | undefined;
-  /** The entry with that value; `undefined` if the key is missing. */
-  readonly entry: Entry<Value> | undefined;
 }
 
 /** Maximum number of attempts of an `update` whose entry other writers keep changing. */
@@ -91,7 +95,7 @@ export class Writer {
   setMany(
     values: object | Iterable<readonly [string, unknown]>,
     namespace: string,
-    options: Omit<WriteOptions, 'ifVersion'> = {},
+    options: ManyOptions = {},
   ): Promise<Acknowledgement> {
     return this.write((admission, at) => {
       const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
@@ -105,7 +109,15 @@ export class Writer {
     return this.write((admission, at) => admission.delete(at, namespace, key, options));
   }
 
-  touch(key: string, namespace: string, options: WriteOptions): Promise<Acknowledgement> {
+  increment(key: string, by: number, namespace: string, options: IncrementOptions | undefined): Promise<Incremented> {
+    return this.write((admission, at) => admission.increment(at, namespace, key, by, options)) as Promise<Incremented>;
+  }
+
+  append(value: unknown, namespace: string, options: AppendOptions | undefined): Promise<Appended> {
+    return this.write((admission, at) => admission.append(at, namespace, value, options)) as Promise<Appended>;
+  }
+
+  touch(key: string, namespace: string, options: TouchOptions): Promise<Acknowledgement> {
     return this.write((admission, at) => admission.touch(at, namespace, key, options));
   }
 
@@ -195,14 +207,14 @@ export class Writer {
     options: WriteOptions | undefined,
   ): Promise<UpdateResult> {
     const attempt = (tries: number): MaybePromise<UpdateResult> =>
-      andThen(this.#deps.readEntry(key, namespace), (entry) =>
-        andThen(change(entry?.value), (next) => {
+      andThen(this.#deps.readEntry(key, namespace), (entry) => {
+        const condition = optionsOfUpdate(options, entry, namespace, key);
+        return andThen(change(entry?.value), (next) => {
           const { admission, clock, supervisor } = this.#deps;
           if (next === undefined) {
             const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
             return { version, position, changed: false, value: entry?.value, entry };
           }
-          const condition = { ...options, ifVersion: options?.ifVersion ?? entry?.version ?? 0 };
           const request = admission.set(clock.now(), namespace, key, next, condition);
           return this.execute(request).then(
             (acknowledgement) => resultOf(acknowledgement, request, entry),
@@ -213,8 +225,8 @@ export class Writer {
               return attempt(tries + 1);
             },
           );
-        }),
-      );
+        });
+      });
     return this.guard(() => {
       UPDATE_OPTIONS.check(options);
       return attempt(1);
@@ -226,7 +238,7 @@ export class Writer {
     key: string,
     make: () => MaybePromise<unknown>,
     namespace: string,
-    options: WriteOptions | undefined,
+    options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     try {
       GET_OR_SET_OPTIONS.check(options);
@@ -269,7 +281,7 @@ export class Writer {
     key: string,
     make: () => MaybePromise<unknown>,
     namespace: string,
-    options: WriteOptions | undefined,
+    options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     const present = await this.#deps.readEntry(key, namespace);
     if (present !== undefined) return present.value;
@@ -376,15 +388,6 @@ export class Writer {
     this.#deps.activity.failed(error);
     return this.#outcomes.rejected(error, source);
   }
-}
-
-/** Adds the entry that a write has stored to its acknowledgement. `before` is the entry that it replaced. */
-function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
-  const { namespace, key, at } = request;
-  const { version } = acknowledgement;
-  const createdAt = before?.createdAt ?? at;
-  const entry = publicEntry(namespace, key, { ...request, version, createdAt, updatedAt: at });
-  return { ...acknowledgement, value: entry.value, entry };
 }
 
 function closed(): ContextCacheError {

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import { UNCONDITIONAL } from '../core/conditions.ts';
 import type { Request } from '../core/request.ts';
 import { COMMANDS, type CommandFields, commonOperation, traceOf } from './channels.ts';
 import { Histogram, type Latency } from './histogram.ts';
@@ -235,7 +236,7 @@ export class Activity {
 
   #fieldsOf(request: Request): CommandFields {
     const { type, namespace, agent, ifVersion, key, steps, meta } = request;
-    const condition = ifVersion < 0 ? undefined : ifVersion === 0 ? 'create' : 'replace';
+    const condition = ifVersion === UNCONDITIONAL ? undefined : ifVersion === 0 ? 'create' : 'replace';
     const size = steps === null ? undefined : steps.length;
     const operation = steps === null ? undefined : commonOperation(steps);
     const about = { namespace, agent, size, operation, condition, trace: traceOf(meta) } as const;

@@ -101,7 +101,9 @@ export class LinkTrace {
   }
 
   #fieldsOf(request: RequestObject): ClientCommandFields {
-    const { type, namespace, agent, keys, operations, ifVersion, meta, key } = request;
+    const { type, namespace, agent, keys, operations, ifVersion, ifAbsent, ifPresent, meta, key } = request;
+    const creates = ifVersion === 0 || ifAbsent === true;
+    const replaces = typeof ifVersion === 'number' || ifPresent === true;
     const fields = {
       command: COMMAND_OF[type] ?? type,
       namespace: typeof namespace === 'string' ? namespace : undefined,
@@ -109,7 +111,7 @@ export class LinkTrace {
       log: this.#hello?.log ?? '',
       size: Array.isArray(operations) ? operations.length : Array.isArray(keys) ? keys.length : undefined,
       operation: Array.isArray(operations) ? commonOperation(operations) : undefined,
-      condition: typeof ifVersion !== 'number' ? undefined : ifVersion === 0 ? 'create' : 'replace',
+      condition: creates ? 'create' : replaces ? 'replace' : undefined,
       trace: traceOf(meta as JsonValue | undefined),
       address: this.#address,
       port: this.#port,

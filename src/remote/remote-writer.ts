@@ -1,6 +1,20 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { Admission } from '../core/admission.ts';
-import type { Acknowledgement, BatchOperation, DataCommand, RemoveOptions, WriteOptions } from '../core/command.ts';
+import type {
+  Acknowledgement,
+  Appended,
+  AppendOptions,
+  BatchOperation,
+  ConflictOption,
+  DataCommand,
+  Incremented,
+  IncrementOptions,
+  MakeOptions,
+  ManyOptions,
+  RemoveOptions,
+  TouchOptions,
+  WriteOptions,
+} from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -18,7 +32,7 @@ import {
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
 import { Outcomes } from '../engine/outcome.ts';
-import type { UpdateResult } from '../engine/writer.ts';
+import { optionsOfUpdate, type UpdateResult } from '../engine/update-result.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
 import type { RequestObject } from './call.ts';
 import type { Link } from './link.ts';
@@ -52,7 +66,7 @@ export class RemoteWriter {
   setMany(
     values: object | Iterable<readonly [string, unknown]>,
     namespace: string,
-    options: Omit<WriteOptions, 'ifVersion'> = {},
+    options: ManyOptions = {},
   ): Promise<Acknowledgement> {
     return this.#write('context.batch', () => {
       const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
@@ -69,7 +83,22 @@ export class RemoteWriter {
     });
   }
 
-  touch(key: string, namespace: string, options: WriteOptions): Promise<Acknowledgement> {
+  increment(key: string, by: number, namespace: string, options: IncrementOptions | undefined): Promise<Incremented> {
+    return this.#write('context.increment', () => {
+      const request = this.#admission.increment(0, namespace, key, by, options);
+      return { type: 'context.increment', key, by, namespace, ...optionsOf(options, request) };
+    }) as Promise<Incremented>;
+  }
+
+  append(value: unknown, namespace: string, options: AppendOptions | undefined): Promise<Appended> {
+    return this.#write('context.append', () => {
+      const request = this.#admission.append(0, namespace, value, options);
+      const { prefix } = options ?? {};
+      return { type: 'context.append', value: request.value, prefix, namespace, ...optionsOf(options, request) };
+    }) as Promise<Appended>;
+  }
+
+  touch(key: string, namespace: string, options: TouchOptions): Promise<Acknowledgement> {
     return this.#write('context.touch', () => {
       const request = this.#admission.touch(0, namespace, key, options);
       return { type: 'context.touch', key, namespace, ...optionsOf(options, request) };
@@ -108,14 +137,14 @@ export class RemoteWriter {
       UPDATE_OPTIONS.check(options);
       for (let tries = 1; ; tries += 1) {
         const entry = await this.#reader.entry(key, namespace);
+        const condition = optionsOfUpdate(options, entry, namespace, key);
         const next = await change(entry?.value);
         if (next === undefined) {
           const { version, position } = await this.#unchanged(namespace);
           return { version, position, changed: false, value: entry?.value, entry };
         }
-        const ifVersion = options?.ifVersion ?? entry?.version ?? 0;
         try {
-          return await this.#writeEntry(key, next, namespace, { ...options, ifVersion });
+          return await this.#writeEntry(key, next, namespace, condition);
         } catch (error) {
           const again = error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
           if (!again) throw error;
@@ -129,7 +158,7 @@ export class RemoteWriter {
     key: string,
     make: () => MaybePromise<unknown>,
     namespace: string,
-    options: WriteOptions | undefined,
+    options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     try {
       GET_OR_SET_OPTIONS.check(options);
@@ -159,7 +188,7 @@ export class RemoteWriter {
     key: string,
     make: () => MaybePromise<unknown>,
     namespace: string,
-    options: WriteOptions | undefined,
+    options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     const present = await this.#reader.entry(key, namespace);
     if (present !== undefined) return present.value;
@@ -236,9 +265,12 @@ function requestOf(command: DataCommand, admitted: Request): RequestObject {
   switch (command.type) {
     case 'context.set':
       return { ...command, ...optionsOf(command, admitted), value: admitted.value };
+    case 'context.append':
+      return { ...command, ...optionsOf(command, admitted), value: admitted.value };
     case 'context.batch':
       return { ...command, ...originIn(admitted), operations: stepsOf(command.operations, admitted) };
     case 'context.touch':
+    case 'context.increment':
     case 'context.delete':
       return { ...command, ...optionsOf(command, admitted) };
     default:
@@ -255,13 +287,18 @@ function stepsOf(operations: readonly BatchOperation[], { steps }: Request): Req
 }
 
 /** Returns the options of a write as the protocol has them: instants are numbers. `admitted` has its origin. */
-function optionsOf(options: WriteOptions | undefined, admitted: Request): WriteOptions {
+function optionsOf(options: AnyOptions | undefined, admitted: Request): AnyOptions {
   return options === undefined ? {} : { ...conditionOf(options), ...originIn(admitted) };
 }
 
-function conditionOf({ ttl, expiresAt, ifVersion }: WriteOptions): WriteOptions {
-  return { ttl, expiresAt: expiresAt instanceof Date ? expiresAt.getTime() : expiresAt, ifVersion };
+function conditionOf(options: AnyOptions): AnyOptions {
+  const { ttl, expiresAt, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict } = options;
+  const instant = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
+  return { ttl, expiresAt: instant, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict };
 }
+
+/** The options of any write. */
+type AnyOptions = WriteOptions & ConflictOption;
 
 function originIn({ agent, meta, operationId }: Request): OriginOptions {
   return { agent: agent ?? undefined, meta, operationId };

@@ -27,7 +27,18 @@ export type Request = Readonly<Record<string, unknown>> & { readonly type: strin
 
 /** The fields of each request besides `type`. */
 const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = {
-  'write.entry': ['key', 'value', 'namespace', 'ttl', 'expiresAt', 'ifVersion', 'agent', 'meta', 'operationId'],
+  'write.entry': [
+    'key',
+    'value',
+    'namespace',
+    'ttl',
+    'expiresAt',
+    'ifVersion',
+    'ifDifferent',
+    'agent',
+    'meta',
+    'operationId',
+  ],
   'read.many': ['keys', 'namespace', 'at'],
   'read.entries': ['namespace', 'at', 'range'],
   'read.keys': ['namespace', 'at', 'range'],

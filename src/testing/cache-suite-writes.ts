@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import type { Appended } from '../core/command.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { sortNames } from '../core/names.ts';
+import { failureOf } from './cache-suite-values.ts';
 import type { CacheCheck } from './served-cache.ts';
 
 /** Checks of who writes and why, of conditions, and of writes that compute their value. */
@@ -43,6 +47,171 @@ export const writeChecks: CacheCheck[] = [
         [{ why: 'kept' }, undefined],
         [trace, 'o-1'],
       ]);
+    },
+  ],
+  [
+    'writes only if the key is absent, present, or the value is different',
+    async (cache) => {
+      const first = await cache.set('key', { a: [1] }, 'space', { ifAbsent: true, ttl: '1h' });
+      const taken = await failureOf(() => cache.set('key', 2, 'space', { ifAbsent: true }));
+      assert.ok(taken instanceof VersionConflictError);
+      assert.deepEqual([taken.expected, taken.current?.value, taken.key], [0, { a: [1] }, 'key']);
+      for (const call of [
+        () => cache.set('none', 2, 'space', { ifPresent: true }),
+        () => cache.delete('none', 'space', { ifPresent: true }),
+        () => cache.delete('none', 'nowhere', { ifPresent: true }),
+        () => cache.touch('none', 'space', { ttl: '1h', ifPresent: true }),
+        () => cache.increment('none', 1, 'space', { ifPresent: true }),
+        () => cache.update('none', () => assert.fail('called'), 'space', { ifPresent: true }),
+      ]) {
+        const missing = await failureOf(call);
+        assert.ok(missing instanceof VersionConflictError, missing.message);
+        assert.deepEqual([missing.expected, missing.current], [-2, undefined]);
+      }
+      const entry = await cache.entry('key', 'space');
+      for (const options of [{ ifDifferent: true }, { ifDifferent: true, ifPresent: true, ifVersion: undefined }]) {
+        assert.deepEqual(await cache.set('key', { a: [1] }, 'space', options), { ...first, changed: false });
+        assert.deepEqual(await cache.update('key', (value) => value, 'space', options), {
+          ...{ ...first, changed: false },
+          ...{ value: { a: [1] }, entry },
+        });
+      }
+      assert.equal((await cache.set('key', { a: [2] }, 'space', { ifDifferent: true, ifPresent: true })).changed, true);
+      await failureOf(() => cache.update('key', () => assert.fail('called'), 'space', { ifAbsent: true }));
+      assert.equal((await cache.update('made', () => 1, 'space', { ifAbsent: true })).value, 1);
+      assert.equal((await cache.delete('made', 'space', { ifPresent: true })).changed, true);
+      assert.equal(await cache.get('nothing', 'nowhere'), undefined);
+    },
+  ],
+  [
+    'leaves out the operations of a batch whose conditions do not hold, or refuses it',
+    async (cache) => {
+      await cache.set('a', 1, 'space');
+      const operations = [
+        { operation: 'set', key: 'a', value: 2, ifAbsent: true, onConflict: 'skip' },
+        { operation: 'set', key: 'b', value: 2, ifAbsent: true, onConflict: 'skip' },
+        { operation: 'set', key: 'b', value: 3, ifVersion: 2 },
+        { operation: 'set', key: 'b', value: 3, ifDifferent: true },
+        { operation: 'delete', key: 'c', ifPresent: true, onConflict: 'skip' },
+        { operation: 'touch', key: 'a', ttl: '1h', ifVersion: 9, onConflict: 'skip' },
+      ] as const;
+      assert.deepEqual(await cache.batch(operations, 'space'), { version: 3, position: 3, changed: true });
+      assert.deepEqual(await cache.getMany(['a', 'b', 'c'], 'space'), [1, 3, undefined]);
+      const refused = await failureOf(() =>
+        cache.batch(
+          [
+            { operation: 'set', key: 'd', value: 1 },
+            { operation: 'delete', key: 'c', ifPresent: true },
+          ],
+          'space',
+        ),
+      );
+      assert.equal(refused.code, 'VERSION_CONFLICT');
+      await failureOf(() => cache.setMany({ d: 1, a: 2 }, 'space', { ifAbsent: true }));
+      await cache.setMany({ d: 1, a: 2 }, 'space', { ifAbsent: true, onConflict: 'skip' });
+      assert.deepEqual(await cache.getMany(['a', 'd'], 'space'), [1, 1]);
+      assert.equal((await cache.setMany({ d: 1, a: 1 }, 'space', { ifDifferent: true })).changed, false);
+    },
+  ],
+  [
+    'refuses conditions that exclude each other or make no sense',
+    async (cache) => {
+      const set = (options: object) => () => cache.set('key', 1, 'space', options);
+      const batch = (operation: object) => () => cache.batch([operation as never], 'space');
+      const calls: readonly (() => Promise<unknown>)[] = [
+        set({ ifAbsent: true, ifPresent: true }),
+        set({ ifAbsent: true, ifVersion: 0 }),
+        set({ ifPresent: true, ifVersion: 1 }),
+        set({ ifAbsent: true, ifDifferent: true }),
+        set({ ifAbsent: 1 }),
+        set({ ifPresent: 'yes' }),
+        set({ ifDifferent: null }),
+        batch({ operation: 'set', key: 'a', value: 1, onConflict: 'skip' }),
+        batch({ operation: 'set', key: 'a', value: 1, ifAbsent: true, onConflict: 'ignore' }),
+        batch({ operation: 'delete', key: 'a', ifAbsent: true }),
+        batch({ operation: 'touch', key: 'a', ttl: 1, ifDifferent: true }),
+        () => cache.increment('a', Number.NaN, 'space'),
+        () => cache.increment('a', '1' as never, 'space'),
+      ];
+      for (const call of calls) assert.equal((await failureOf(call)).code, 'INVALID_COMMAND');
+      for (const call of [
+        set({ onConflict: 'skip' }),
+        () => cache.delete('a', 'space', { ifAbsent: true } as never),
+        () => cache.touch('a', 'space', { ttl: 1, ifDifferent: true } as never),
+        () => cache.setMany({ a: 1 }, 'space', { ifVersion: 0 } as never),
+        () => cache.getOrSet('a', () => 1, 'space', { ifAbsent: true } as never),
+        () => cache.append(1, 'space', { ifAbsent: true } as never),
+      ])
+        assert.equal((await failureOf(call)).code, 'INVALID_OPTION');
+      assert.deepEqual(await cache.listKeys('space'), []);
+    },
+  ],
+  [
+    'increments numbers, many at a time, and keeps their expiry',
+    async (cache) => {
+      const sums = await Promise.all(Array.from({ length: 50 }, () => cache.increment('count', 2, 'space')));
+      assert.deepEqual(
+        sums.map(({ value }) => value),
+        Array.from({ length: 50 }, (_, index) => 2 * (index + 1)),
+      );
+      assert.deepEqual(await cache.increment('count', -100.5, 'space'), {
+        ...{ version: 51, position: 51, changed: true },
+        value: -0.5,
+      });
+      const expiresAt = 4_102_444_800_000;
+      await cache.increment('limited', 1, 'space', { expiresAt, agent: 'counter', meta: { why: 'limit' } });
+      await cache.increment('limited', undefined, 'space');
+      const entry = await cache.entry('limited', 'space');
+      assert.deepEqual([entry?.value, entry?.expiresAt, entry?.agent], [2, expiresAt, null]);
+      await cache.increment('limited', 0, 'space', { expiresAt: null });
+      assert.equal((await cache.entry('limited', 'space'))?.expiresAt, null);
+      await cache.setMany(
+        { text: '1', nothing: null, list: [], most: Number.MAX_SAFE_INTEGER, huge: 1.7e308 },
+        'space',
+      );
+      for (const key of ['text', 'nothing', 'list', 'most'])
+        assert.equal((await failureOf(() => cache.increment(key, 1, 'space'))).code, 'INVALID_VALUE');
+      assert.equal((await failureOf(() => cache.increment('huge', 1.7e308, 'space'))).code, 'INVALID_VALUE');
+      assert.deepEqual(await cache.ask({ type: 'context.increment', key: 'count', namespace: 'space' }), {
+        ...{ version: 60, position: 60, changed: true },
+        value: 0.5,
+      });
+    },
+  ],
+  [
+    'appends in order, and gives no key twice',
+    async (cache) => {
+      const options = { prefix: 'message:', agent: 'writer', meta: { why: 'said' }, operationId: 'o-1' };
+      const { key: first, ...acknowledgement } = await cache.append({ text: 'hello' }, 'space', options);
+      assert.deepEqual([first, acknowledgement], ['message:a1', { version: 1, position: 1, changed: true }]);
+      const { agent, meta, value } = (await cache.entry(first, 'space')) ?? {};
+      assert.deepEqual([agent, meta, value], ['writer', { why: 'said' }, { text: 'hello' }]);
+      const given = [first];
+      for (let round = 0; round < 5; round += 1) {
+        const appended = await Promise.all(
+          [2, 3, 4].map((each) => cache.append(each, 'space', { prefix: 'message:' })),
+        );
+        for (const { key } of appended) given.push(key);
+        // The key of a deleted entry is not given again.
+        await cache.delete(given.at(-1) as string, 'space');
+      }
+      assert.equal(new Set(given).size, given.length);
+      assert.deepEqual(given, sortNames([...given]));
+      const kept: string[] = [];
+      for await (const key of cache.keys('space', { prefix: 'message:' })) kept.push(key);
+      assert.deepEqual(
+        kept,
+        given.filter((key) => kept.includes(key)),
+      );
+      // A caller has set the next key.
+      await cache.set('c100', 1, 'other');
+      for (let index = 2; index < 100; index += 1) cache.set('key', index, 'other');
+      assert.equal((await cache.append(1, 'other')).key, 'c100~');
+      const asked = await cache.ask({ type: 'context.append', value: 1, namespace: 'other', ttl: '1h' });
+      const answer = asked as Appended;
+      assert.deepEqual(answer, { version: 101, position: answer.position, changed: true, key: 'c101' });
+      assert.equal((await failureOf(() => cache.append(1, 'space', { prefix: 7 as never }))).code, 'INVALID_NAME');
+      assert.equal((await failureOf(() => cache.append(undefined as never, 'space'))).code, 'INVALID_VALUE');
     },
   ],
 ];

@@ -103,6 +103,7 @@ export type SocketRequest =
       readonly ttl?: number | string | undefined;
       readonly expiresAt?: number | null | undefined;
       readonly ifVersion?: number | undefined;
+      readonly ifDifferent?: boolean | undefined;
       readonly agent?: string | undefined;
       readonly meta?: Meta | undefined;
       readonly operationId?: string | undefined;

@@ -20,4 +20,28 @@ describe('writes', () => {
       for (const line of lines) expect(line).toMatchObject({ meta: { task: 't-7' }, operationId: 'o-1' });
     }
   });
+
+  test('increment and append print the new value and the new key', async () => {
+    const dataDir = await newDir();
+    const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
+    expect(await on('increment', 'count')).toEqual({ code: 0, stdout: '1\n', stderr: '' });
+    const subtract = ['increment', '--data-dir', dataDir, 'count', '--', '-2.5'];
+    expect(await run(subtract)).toMatchObject({ code: 0, stdout: '-1.5\n' });
+    expect(await on('increment', 'none', '--if-present')).toMatchObject({ code: 4, stdout: '' });
+    expect(await on('increment', 'count', 'x')).toMatchObject({ code: 2, stdout: '' });
+    expect(await on('append', '{"n":1}', '--prefix', 'm:')).toEqual({ code: 0, stdout: 'm:a3\n', stderr: '' });
+    const json = await on('append', 'text', '--string', '--prefix', 'm:', '--json');
+    expect(JSON.parse(json.stdout)).toEqual({ version: 4, position: 4, changed: true, key: 'm:a4' });
+  });
+
+  test('conditions leave the entry or end with a conflict', async () => {
+    const dataDir = await newDir();
+    const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
+    expect(await on('set', 'k', '1', '--if-absent')).toMatchObject({ code: 0 });
+    expect(await on('set', 'k', '2', '--if-absent')).toMatchObject({ code: 4 });
+    expect(await on('set', 'other', '2', '--if-present')).toMatchObject({ code: 4 });
+    expect((await on('set', 'k', '1', '--if-different', '--json')).stdout).toContain('"changed":false');
+    expect(await on('delete', 'other', '--if-present')).toMatchObject({ code: 4 });
+    expect(await on('set', 'k', '1', '--if-absent', '--if-present')).toMatchObject({ code: 2 });
+  });
 });

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { apply } from '../../src/core/apply.ts';
-import type { BatchOperation, DataCommand } from '../../src/core/command.ts';
+import type { BatchOperation, Conditions, DataCommand, Duration } from '../../src/core/command.ts';
 import { VersionConflictError } from '../../src/core/conflict.ts';
 import { decide, expired } from '../../src/core/decide.ts';
+import { ContextCacheError } from '../../src/core/errors.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import type { PendingUpdate, Update } from '../../src/core/update.ts';
 import { createUpdate } from '../../src/core/update.ts';
@@ -22,9 +23,15 @@ class Model {
   log: string[] = [];
   entries = new Map<string, ModelEntry>();
 
-  run(at: number, command: DataCommand): 'conflict' | 'ok' {
+  run(at: number, command: DataCommand): 'conflict' | 'no number' | 'ok' {
     this.expire(at);
     const before = { version: this.version, log: [...this.log], entries: new Map(this.entries) };
+    if (command.type === 'context.increment') return this.increment(at, command);
+    if (command.type === 'context.append') {
+      const digits = String(this.version + 1);
+      this.set(at, { ...command, key: `${command.prefix ?? ''}${'abc'[digits.length - 1]}${digits}` });
+      return 'ok';
+    }
     const operations: BatchOperation[] =
       command.type === 'context.batch'
         ? [...command.operations]
@@ -54,18 +61,43 @@ class Model {
   }
 
   private step(at: number, operation: BatchOperation): 'conflict' | 'ok' {
-    const { key, ifVersion } = operation;
+    const { key, onConflict } = operation;
     const present = this.entries.get(key);
-    if (ifVersion !== undefined && ifVersion !== (present?.version ?? 0)) return 'conflict';
+    if (!this.holds(operation)) return onConflict === 'skip' ? 'ok' : 'conflict';
     const expiresAt = 'ttl' in operation && operation.ttl !== undefined ? at + Number(operation.ttl) : null;
     if (operation.operation === 'set') {
-      this.note(`set ${key}`);
-      this.entries.set(key, { value: operation.value, version: this.version, expiresAt });
+      const isSame = present !== undefined && JSON.stringify(present.value) === JSON.stringify(operation.value);
+      if (operation.ifDifferent !== true || !isSame) this.set(at, operation);
     } else if (present !== undefined) {
       this.note(`${operation.operation} ${key}`);
       if (operation.operation === 'delete') this.entries.delete(key);
       else this.entries.set(key, { ...present, version: this.version, expiresAt });
     }
+    return 'ok';
+  }
+
+  private holds({ key, ifVersion, ifPresent, ...rest }: Conditions & { key: string }): boolean {
+    const version = this.entries.get(key)?.version ?? 0;
+    if (rest.ifAbsent === true && version !== 0) return false;
+    return (ifPresent !== true || version > 0) && (ifVersion === undefined || ifVersion === version);
+  }
+
+  private set(at: number, { key, value, ttl }: { key: string; value: unknown; ttl?: Duration | undefined }): void {
+    this.note(`set ${key}`);
+    const expiresAt = ttl === undefined ? null : at + Number(ttl);
+    this.entries.set(key, { value, version: this.version, expiresAt });
+  }
+
+  private increment(
+    at: number,
+    command: Extract<DataCommand, { type: 'context.increment' }>,
+  ): 'conflict' | 'no number' | 'ok' {
+    const { key, by = 1, ttl } = command;
+    if (!this.holds(command)) return 'conflict';
+    const { value = 0, expiresAt = null } = this.entries.get(key) ?? {};
+    if (typeof value !== 'number') return 'no number';
+    this.set(at, { key, value: value + by, ttl });
+    if (ttl === undefined) Object.assign(this.entries.get(key) ?? {}, { expiresAt });
     return 'ok';
   }
 
@@ -84,11 +116,29 @@ const key = fc.constantFrom('a', 'b', '__proto__');
 const ifVersion = fc.option(fc.integer({ min: 0, max: 6 }), { nil: undefined, freq: 3 });
 const ttl = fc.option(fc.constantFrom(1, 3, 10), { nil: undefined });
 const value = fc.constantFrom<unknown>(null, 1, 'x', { a: [1] });
-const step = fc.oneof(
-  fc.record({ operation: fc.constant('set' as const), key, value, ttl, ifVersion }),
-  fc.record({ operation: fc.constant('delete' as const), key, ifVersion }),
-  fc.record({ operation: fc.constant('touch' as const), key, ttl: fc.constantFrom(2, 5), ifVersion }),
+const condition = fc.oneof(
+  { weight: 3, arbitrary: ifVersion.map((version) => (version === undefined ? {} : { ifVersion: version })) },
+  { weight: 1, arbitrary: fc.constantFrom({ ifPresent: true }, { ifPresent: false }) },
 );
+const absent = fc.constantFrom({ ifAbsent: true }, { ifAbsent: false, ifDifferent: true }, { ifDifferent: true });
+const onSet = fc.oneof({ weight: 3, arbitrary: condition }, { weight: 1, arbitrary: absent });
+const step = fc.oneof(
+  fc
+    .tuple(fc.record({ operation: fc.constant('set' as const), key, value, ttl }), onSet)
+    .map(([set, given]) => ({ ...set, ...given })),
+  fc
+    .tuple(fc.record({ operation: fc.constant('delete' as const), key }), condition)
+    .map(([remove, given]) => ({ ...remove, ...given })),
+  fc
+    .tuple(fc.record({ operation: fc.constant('touch' as const), key, ttl: fc.constantFrom(2, 5) }), condition)
+    .map(([touch, given]) => ({ ...touch, ...given })),
+);
+/** In a batch a step that has a condition may be left out. */
+const inBatch = fc.tuple(step, fc.constantFrom('fail', 'skip', undefined)).map(([each, onConflict]) => {
+  const isConditional =
+    'ifVersion' in each || ('ifPresent' in each && each.ifPresent) || ('ifAbsent' in each && each.ifAbsent);
+  return isConditional ? { ...each, onConflict } : each;
+}) as fc.Arbitrary<BatchOperation>;
 const command: fc.Arbitrary<DataCommand> = fc.oneof(
   {
     weight: 4,
@@ -96,7 +146,25 @@ const command: fc.Arbitrary<DataCommand> = fc.oneof(
   },
   {
     weight: 3,
-    arbitrary: fc.record({ type: fc.constant('context.batch' as const), operations: fc.array(step, { maxLength: 5 }) }),
+    arbitrary: fc.record({
+      type: fc.constant('context.batch' as const),
+      operations: fc.array(inBatch, { maxLength: 5 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(fc.record({ type: fc.constant('context.increment' as const), key, by: fc.integer(), ttl }), condition)
+      .map(([increment, given]) => ({ ...increment, ...given })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('context.append' as const),
+      value,
+      prefix: fc.constantFrom('', 'a', 'message:'),
+      ttl,
+    }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('context.clear' as const, 'context.drop' as const) }) },
 );
@@ -121,6 +189,8 @@ function execute(
     take(decide(state, door.request(at, asked)));
     return { outcome: 'ok', updates };
   } catch (error) {
+    expect(error).toBeInstanceOf(ContextCacheError);
+    if ((error as ContextCacheError).code === 'INVALID_VALUE') return { outcome: 'no number', updates };
     expect(error).toBeInstanceOf(VersionConflictError);
     return { outcome: 'conflict', updates };
   }

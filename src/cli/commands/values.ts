@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { isDataDirectory } from '../../engine/restore.ts';
 import type { Acknowledgement, DataCommand, Entry, RangeOptions, RemoveOptions } from '../../index.ts';
-import type { Meta } from '../../types.ts';
+import type { Appended, Incremented, Meta } from '../../types.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
 import { durationOrMs, integer, namespaceOption, originOptions, rangeOptions } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
@@ -12,10 +12,12 @@ import { UsageError } from '../terminal/failure.ts';
 import { shownCount, shownName, shownTime } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
 
-/** `get`, `set`, `delete`, `keys`, `entries` and `namespaces`: read and write values. */
+/** `get`, `set`, `increment`, `append`, `delete`, `keys`, `entries` and `namespaces`: read and write values. */
 export function addValues(program: Command, session: Session): void {
   addGet(program, session);
   addSet(program, session);
+  addIncrement(program, session);
+  addAppend(program, session);
   addDelete(program, session);
   addKeys(program, session);
   addEntries(program, session);
@@ -60,6 +62,9 @@ interface SetOptions extends InNamespace {
   readonly string?: boolean;
   readonly ttl?: number | string;
   readonly ifVersion?: number;
+  readonly ifAbsent?: boolean;
+  readonly ifPresent?: boolean;
+  readonly ifDifferent?: boolean;
   readonly agent?: string;
   readonly meta?: Meta;
   readonly operationId?: string;
@@ -73,8 +78,11 @@ function addSet(program: Command, session: Session): void {
     .argument('<value>', 'JSON; "-" is standard input')
     .addOption(namespaceOption())
     .option('--string', 'store the value as text, not as JSON')
-    .option('--ttl <duration>', "time to live: '10m', '1.5h', or milliseconds", durationOrMs)
-    .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer);
+    .option(...TTL, durationOrMs)
+    .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer)
+    .option('--if-absent', 'only if the key does not exist')
+    .option('--if-present', 'only if the key exists')
+    .option('--if-different', 'leave the entry as it is if it has this value');
   for (const option of originOptions('agent that writes')) set.addOption(option);
   example(
     set,
@@ -84,9 +92,9 @@ function addSet(program: Command, session: Session): void {
     `set page - --string < page.html`,
   );
   does<SetOptions>(session, set, async ({ output, dataDir, options, args: [key = '', text = ''] }) => {
-    const { namespace, string = false, ttl, ...more } = options;
+    const { namespace, string = false, ttl, ifAbsent, ifDifferent, ...more } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
-    const written = given({ ttl, ...conditionsOf(more) });
+    const written = given({ ttl, ifAbsent, ifDifferent, ...conditionsOf(more) });
     const command: DataCommand = { type: 'context.set', namespace, key, value, ...written };
     if (!(await isDataDirectory(dataDir))) await rehearse(command);
     await using target = await openTarget({ dataDir, output, create: true });
@@ -94,9 +102,65 @@ function addSet(program: Command, session: Session): void {
   });
 }
 
+const TTL = ['--ttl <duration>', "time to live: '10m', '1.5h', or milliseconds"] as const;
+
+function addIncrement(program: Command, session: Session): void {
+  const increment = program
+    .command('increment')
+    .description('add to the number of a key and print the new one; a missing key counts as 0')
+    .argument('<key>')
+    .argument('[by]', 'a number, negative to subtract', '1')
+    .addOption(namespaceOption())
+    .option(...TTL, durationOrMs)
+    .option('--if-version <version>', 'only if the entry has this version', integer)
+    .option('--if-present', 'only if the key exists');
+  for (const option of originOptions('agent that writes')) increment.addOption(option);
+  example(increment, 'increment attempts -n trip', 'increment budget -n trip -- -250', 'increment calls --ttl 1h');
+  does<SetOptions>(session, increment, async ({ output, dataDir, options, args: [key = '', text = '1'] }) => {
+    const { namespace, ttl } = options;
+    const by = Number(text);
+    if (text.trim() === '' || !Number.isFinite(by)) throw new UsageError('Give a number to add, such as 1 or -2.5.');
+    const written = given({ ttl, ...conditionsOf(options) });
+    const command: DataCommand = { type: 'context.increment', namespace, key, by, ...written };
+    if (!(await isDataDirectory(dataDir))) await rehearse(command);
+    await using target = await openTarget({ dataDir, output, create: true });
+    const incremented = (await target.ask(command)) as Incremented;
+    await output.result(incremented, String(incremented.value));
+  });
+}
+
+function addAppend(program: Command, session: Session): void {
+  const append = program
+    .command('append')
+    .description('store a value under the next key in order, and print the key')
+    .argument('<value>', 'JSON; "-" is standard input')
+    .addOption(namespaceOption())
+    .option('--prefix <text>', 'start of the key')
+    .option('--string', 'store the value as text, not as JSON')
+    .option(...TTL, durationOrMs);
+  for (const option of originOptions('agent that writes')) append.addOption(option);
+  example(append, `append '{"text":"To Oslo"}' -n trip --prefix message:`, 'append - --string -n notes < note.txt');
+  does<SetOptions & { prefix?: string }>(session, append, async ({ output, dataDir, options, args: [text = ''] }) => {
+    const { namespace, string = false, ttl, prefix, agent, meta, operationId } = options;
+    const value = parseValue(text === '-' ? await readInput() : text, string);
+    const written = given({ ttl, prefix, agent, meta, operationId });
+    const command: DataCommand = { type: 'context.append', namespace, value, ...written };
+    if (!(await isDataDirectory(dataDir))) await rehearse(command);
+    await using target = await openTarget({ dataDir, output, create: true });
+    const appended = (await target.ask(command)) as Appended;
+    await output.result(appended, appended.key);
+  });
+}
+
 /** Returns the options that the flags of a write have in common. */
-function conditionsOf({ ifVersion, agent, meta, operationId }: Omit<SetOptions, keyof InNamespace>): RemoveOptions {
-  return given({ ifVersion, agent, meta, operationId });
+function conditionsOf({
+  ifVersion,
+  ifPresent,
+  agent,
+  meta,
+  operationId,
+}: Omit<SetOptions, keyof InNamespace>): RemoveOptions {
+  return given({ ifVersion, ifPresent, agent, meta, operationId });
 }
 
 function addDelete(program: Command, session: Session): void {
@@ -105,7 +169,8 @@ function addDelete(program: Command, session: Session): void {
     .description('delete a key')
     .argument('<key>')
     .addOption(namespaceOption())
-    .option('--if-version <version>', 'only if the entry has this version', integer);
+    .option('--if-version <version>', 'only if the entry has this version', integer)
+    .option('--if-present', 'only if the key exists; otherwise a conflict');
   for (const option of originOptions('agent that deletes')) remove.addOption(option);
   example(remove, 'delete plan --namespace trip', 'delete plan -n trip --if-version 4');
   does<SetOptions>(session, remove, async ({ output, dataDir, options, args: [key = ''] }) => {

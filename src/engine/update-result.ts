@@ -1,0 +1,44 @@
+import type { Acknowledgement, WriteOptions } from '../core/command.ts';
+import { conditionOf, holds } from '../core/conditions.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { publicEntry } from '../core/decide.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { Request } from '../core/request.ts';
+import type { JsonValue } from '../core/value.ts';
+
+/** The answer to an `update`: the acknowledgement, with the resulting entry. */
+export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
+  /** The value that was stored or left unchanged; `undefined` if the key is missing. */
+  readonly value: Value | undefined;
+  /** The entry with that value; `undefined` if the key is missing. */
+  readonly entry: Entry<Value> | undefined;
+}
+
+/** Adds the entry that a write has stored to its acknowledgement. `before` is the entry that it replaced or left. */
+export function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
+  if (!acknowledgement.changed) return { ...acknowledgement, value: before?.value, entry: before };
+  const { namespace, key, at } = request;
+  const { version } = acknowledgement;
+  const createdAt = before?.createdAt ?? at;
+  const entry = publicEntry(namespace, key, { ...request, version, createdAt, updatedAt: at });
+  return { ...acknowledgement, value: entry.value, entry };
+}
+
+/**
+ * Returns the options of the write with which an `update` of `entry` ends: it writes only if nothing has changed meanwhile.
+ *
+ * @throws {VersionConflictError} if `ifAbsent` or `ifPresent` does not hold.
+ */
+export function optionsOfUpdate(
+  options: WriteOptions | undefined,
+  entry: Entry | undefined,
+  namespace: string,
+  key: string,
+): WriteOptions {
+  const { ifAbsent, ifPresent, ...rest } = options ?? {};
+  const version = entry?.version ?? 0;
+  const condition = conditionOf({ ...rest, ifAbsent, ifPresent });
+  const isAsked = ifAbsent === true || ifPresent === true;
+  if (isAsked && !holds(condition, version)) throw new VersionConflictError(namespace, key, condition, entry);
+  return { ...rest, ifVersion: rest.ifVersion ?? version };
+}
