@@ -19,8 +19,8 @@ import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
+import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { UpdateResult } from '../engine/update-result.ts';
 
 /**
  * The reads and writes of a cache without its types, for helpers and adapters that work with any cache. Every

@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from 'node:util';
 import { appendedKey } from './append-key.ts';
 import { SAME_EXPIRY, type Step } from './command.ts';
 import { holds, UNCONDITIONAL } from './conditions.ts';
 import { VersionConflictError } from './conflict.ts';
+import { isEqual } from './equal.ts';
 import { ContextCacheError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
@@ -129,7 +129,7 @@ function decideStep(
   }
   const isSet = step.operation === 'set';
   if (!isSet && present === 0) return undefined;
-  if (step.ifDifferent === true && present > 0 && isEqual(state, step, before)) return undefined;
+  if (step.ifDifferent === true && present > 0 && hasValue(state, step, before)) return undefined;
   return createUpdate({
     namespace: state.name,
     version,
@@ -146,10 +146,10 @@ function decideStep(
   });
 }
 
-function isEqual(state: NamespaceState, { key, value }: Step, before: Changed | undefined): boolean {
+function hasValue(state: NamespaceState, { key, value }: Step, before: Changed | undefined): boolean {
   const present = before?.value === undefined ? state.entries.get(key)?.value : before.value;
   if (present === undefined) throw valueElsewhere('ifDifferent compares with');
-  return isDeepStrictEqual(present, value);
+  return isEqual(present, value);
 }
 
 function conflict(state: NamespaceState, { key, ifVersion }: Step): VersionConflictError {

@@ -21,6 +21,7 @@ import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
+import { optionsOfUpdate, resultOf, type UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
   BATCH_OPTIONS,
@@ -35,7 +36,6 @@ import type { UpdateLog } from '../storage/update-log.ts';
 import type { Conflicts } from './conflicts.ts';
 import { Outcomes } from './outcome.ts';
 import { andThen } from './reader.ts';
-import { optionsOfUpdate, resultOf, type UpdateResult } from './update-result.ts';
 
 /** The parts that a {@link Writer} uses. */
 export interface WriterDeps {

@@ -22,6 +22,7 @@ import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource, Report } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import { unchecked } from '../core/schemas.ts';
+import { optionsOfUpdate, type UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
   BATCH_OPTIONS,
@@ -32,7 +33,6 @@ import {
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
 import { Outcomes } from '../engine/outcome.ts';
-import { optionsOfUpdate, type UpdateResult } from '../engine/update-result.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
 import type { RequestObject } from './call.ts';
 import type { Link } from './link.ts';

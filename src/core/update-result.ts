@@ -1,10 +1,10 @@
-import type { Acknowledgement, WriteOptions } from '../core/command.ts';
-import { conditionOf, holds } from '../core/conditions.ts';
-import { VersionConflictError } from '../core/conflict.ts';
-import { publicEntry } from '../core/decide.ts';
-import type { Entry } from '../core/namespace-state.ts';
-import type { Request } from '../core/request.ts';
-import type { JsonValue } from '../core/value.ts';
+import type { Acknowledgement, WriteOptions } from './command.ts';
+import { conditionOf, holds } from './conditions.ts';
+import { VersionConflictError } from './conflict.ts';
+import { publicEntry } from './decide.ts';
+import type { Entry } from './namespace-state.ts';
+import type { Request } from './request.ts';
+import type { JsonValue } from './value.ts';
 
 /** The answer to an `update`: the acknowledgement, with the resulting entry. */
 export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
