@@ -69,19 +69,18 @@ export class Segment {
     const { end, shift } = this.#opening();
     const found: Frame[] = [];
     let offset = this.markBefore(from)?.offset ?? end;
-    const usual = Math.max(CHUNK_BYTES, Math.ceil(ROOM * this.#frameBytes));
-    for (let length = usual; ; ) {
+    for (let length = this.#usual; ; ) {
       const chunk = this.#read(offset, length);
       let index = 0;
       let next = 0;
       for (let frame = frameAt(chunk, 0, offset); frame !== undefined; frame = frameAt(chunk, index, offset)) {
         index = frame.end - offset;
+        this.#frameBytes = frame.end - frame.offset;
         if (frame.count === 0) continue;
         if (frame.position > to) return found;
         this.mark(frame.position, frame.offset);
         next = frame.position + frame.count;
         if (next <= from) continue;
-        this.#frameBytes = frame.end - frame.offset;
         found.push(shift === 0 ? frame : { ...frame, offset: frame.offset + shift, end: frame.end + shift });
         if (next > to) break;
       }
@@ -97,9 +96,14 @@ export class Segment {
         throw corrupt(`${this.path} is damaged at byte ${offset + index}`);
       }
       // A frame that does not fit. The number of bytes that it claims may be damaged.
-      length = index === 0 ? Math.min(claimed ?? 0, 2 * length) : usual;
+      length = index === 0 ? Math.min(claimed ?? 0, 2 * length) : this.#usual;
       offset += index;
     }
+  }
+
+  /** Number of bytes to read next. */
+  get #usual(): number {
+    return Math.max(CHUNK_BYTES, Math.ceil(ROOM * this.#frameBytes));
   }
 
   /** Reads bytes at an offset of the file as it was before its start was released. */
