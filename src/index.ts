@@ -58,6 +58,7 @@ export { CacheView } from './past/view.ts';
 export { ReplayRefusedError } from './replay/problem.ts';
 export type { ReplayReport } from './replay/report.ts';
 export type { ReplaySource } from './replay/source.ts';
+export type { ShareOptions } from './share/share-options.ts';
 export type { CompactReport } from './storage/retention.ts';
 export type { VerifyProblem } from './verify/verify-findings.ts';
 export type { VerifyOptions, VerifyReport } from './verify/verify-report.ts';

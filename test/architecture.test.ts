@@ -84,7 +84,7 @@ const cases: readonly Case[] = [
       ['src/testing/x.ts', "import { a } from '../storage/memory/a.ts';"],
       ['src/index.ts', "import { a } from './serve/a.ts';"],
       ['src/index.ts', "import { a } from './inspector/server/a.ts';"],
-      ['src/serve/x.ts', "import { a } from '../core/a.ts';"],
+      ['src/serve/x.ts', "import { a } from '../actors/a.ts';"],
       ['src/serve/x.ts', "import { a } from '../cli/a.ts';"],
       ['src/integrations/x.ts', "import type { A } from '../cache/a.ts';"],
       ['src/integrations/x.ts', "import { a } from '../wire/a.ts';"],

@@ -17,9 +17,11 @@ const SHOWS: Readonly<Record<string, string>> = {
   'hand-over.mjs': '4 booker delete offers',
   'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
   'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',
+  'shared-plan.mjs': "{ flight: 'TP 258', price: 780, state: 'booked' }",
   'time-travel.mjs': 'broken by upseller at position 3',
   'trip-agents.mjs': 'conflict, the plan is at version 3',
   'typed-commands.mjs': '1 namespace in memory, 1 error',
+  'worker-pool.mjs': '12 tasks, each done 1 time; more than one leader',
 };
 
 describe('the examples', () => {

@@ -28,6 +28,8 @@ import { Digests } from '../past/digests.ts';
 import { type BisectOptions, type Culprit, History, type PositionOrDate } from '../past/history.ts';
 import { type MergeOptions, type MergeReport, merge } from '../past/merge.ts';
 import type { CacheView } from '../past/view.ts';
+import type { RemoteContextCache } from '../remote/remote-context-cache.ts';
+import type { ShareOptions } from '../share/share-options.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
@@ -135,6 +137,32 @@ export class AgentContextCache<
   static async open(given: OpenOptions = {}): Promise<unknown> {
     const options = inMilliseconds(OPEN_OPTIONS.checked(given));
     return AgentContextCache.over(options, await storageOf(options));
+  }
+
+  /**
+   * Shares a data directory with other processes of this user on this machine. The first process opens it and serves the
+   * others; when it ends, is killed or hangs, another one takes over within 2 seconds, and the rest go on with that one. The
+   * result is the same in all of them: a client, whose methods are those of a cache, all asynchronous.
+   *
+   * Reads are repeated and watches continue while the holder changes. A write that was sent and not answered when the holder
+   * was lost rejects with `OUTCOME_UNKNOWN`. A holder that gives no sign of life for `hungAfterMs` is ended by the others.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `UNREACHABLE` if another process holds the directory and
+   *   does not answer; `DIRECTORY_LOCKED` if one has it open without serving it; the errors of {@link open}; and the signal's
+   *   reason.
+   *
+   * @example
+   * ```ts
+   * await using memory = await AgentContextCache.share('./agent-memory');
+   * await memory.set('plan', ['search', 'book'], 'trip');
+   * ```
+   */
+  static async share<S extends NamespaceTypes<S> = AnyNamespaces>(
+    dataDir: string,
+    options: ShareOptions<S> = {},
+  ): Promise<RemoteContextCache<S>> {
+    const { share } = await import('../share/share.ts');
+    return share(AgentContextCache, dataDir, options);
   }
 
   /** @internal Creates a cache on this storage, which the cache closes. */

@@ -1,7 +1,11 @@
 import { parseCommand } from '../core/admission.ts';
 import type { Acknowledgement, DataCommand } from '../core/command.ts';
-import { INTERNALS } from '../engine/internals.ts';
-import type { AgentContextCache } from './agent-context-cache.ts';
+import { INTERNALS, type Internals } from '../engine/internals.ts';
+
+/** A cache, by its parts. */
+interface WithInternals {
+  readonly [INTERNALS]: Internals;
+}
 
 /**
  * Executes a data command that was just parsed from text. Does the same as `ask`, but returns the result itself if the
@@ -10,7 +14,7 @@ import type { AgentContextCache } from './agent-context-cache.ts';
  *
  * @throws {ContextCacheError} if the command is refused in this turn.
  */
-export function attempt(cache: AgentContextCache, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
+export function attempt(cache: WithInternals, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
   const { writer, parts } = cache[INTERNALS];
   parseCommand(command);
   return writer.attempt(parts.admission.ofParsed(parts.clock.now(), command));
@@ -20,6 +24,6 @@ export function attempt(cache: AgentContextCache, command: DataCommand): Acknowl
  * Resolves when a result with this position is durable. Returns `undefined` if it is, or if the cache does not wait for
  * its log. Results of the same commit get the same promise.
  */
-export function whenDurable(cache: AgentContextCache, position: number): Promise<void> | undefined {
+export function whenDurable(cache: WithInternals, position: number): Promise<void> | undefined {
   return cache[INTERNALS].writer.whenDurable(position);
 }

@@ -126,9 +126,16 @@ export async function connectServed(
     if (error.code === 'FORMAT_UNSUPPORTED' || error.code === 'OVERLOADED') throw error;
     // The file may be left from a process that was killed, and its port may belong to another program.
     if (error.code !== 'UNREACHABLE' || error.cause !== undefined) return undefined;
+    // It is opening or closing the directory, or another process that shares it will end it and take over.
+    if (file.shared !== undefined) throw inUse(dataDir, file.pid);
     const message = `Process ${file.pid} serves the directory but does not answer. If it is paused, resume it; otherwise end it.`;
     throw new ContextCacheError('UNREACHABLE', message, { cause: error });
   }
+}
+
+function inUse(dataDir: string, pid: number): ContextCacheError {
+  const message = `${dataDir} is in use by process ${pid}. It does not serve the directory now; try again.`;
+  return new ContextCacheError('DIRECTORY_LOCKED', message);
 }
 
 /** Returns the address of the process that serves the directory; `undefined` if no process answers there. */

@@ -10,6 +10,7 @@ import { type Logger, MONITORING_NAMES, type MonitoringOptions, Reporter } from 
 import { endpointOf } from './endpoint.ts';
 import { Link } from './link.ts';
 import { RemoteContextCache } from './remote-context-cache.ts';
+import type { RemoteParts } from './remote-parts.ts';
 import { RemoteReader } from './remote-reader.ts';
 import { RemoteWriter } from './remote-writer.ts';
 
@@ -78,6 +79,14 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
   const onLost = (error: ContextCacheError) => hears && report(error, { source: 'connection' });
   const find = endpointOf(target, token, tls);
   const link = await Link.open({ find, clock, timeoutMs, maxWaiting, onLost, reporter, signal });
+  return clientOver<S>({ link, clock, report });
+}
+
+/** Creates the client of a connected link. */
+export function clientOver<S extends NamespaceTypes<S>>(
+  parts: Omit<RemoteParts, 'reader' | 'writer'>,
+): RemoteContextCache<S> {
+  const { link, report } = parts;
   const reader = new RemoteReader(link);
-  return new RemoteContextCache<S>({ link, clock, reader, writer: new RemoteWriter(link, reader, report), report });
+  return new RemoteContextCache<S>({ ...parts, reader, writer: new RemoteWriter(link, reader, report) });
 }

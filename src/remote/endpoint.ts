@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { ContextCacheError } from '../core/errors.ts';
 import { hostInUrl } from '../wire/address.ts';
-import { readServeFile } from '../wire/serve-file.ts';
+import { readServeFile, type ServeFile } from '../wire/serve-file.ts';
 import { SOCKET_PATH } from '../wire/socket-protocol.ts';
 
 /** The address of a server, with what a connection to it needs. */
@@ -12,6 +12,10 @@ export interface Endpoint {
   /** The token comes from `serve.json`, which a server that takes over replaces only once it listens. */
   readonly isTokenFromFile: boolean;
   readonly tls: SecureContextOptions & { readonly rejectUnauthorized?: boolean };
+  /** Silence after which the server counts as hung, milliseconds. Default: that of the protocol, 15 s. */
+  readonly hungAfterMs?: number | undefined;
+  /** Called when the server has given no sign of life for this many milliseconds, before its connection is given up. */
+  readonly onSilence?: ((silentMs: number) => void) | undefined;
   /** Address for messages, without the token. */
   readonly shown: string;
 }
@@ -72,7 +76,17 @@ async function servedDirectory(
     const remedy = 'Serve it with startServer(cache) or context-cache serve.';
     throw new ContextCacheError(exists ? 'UNREACHABLE' : 'NOT_FOUND', `${problem} ${remedy}`);
   }
-  const { host = '127.0.0.1', port } = file;
+  return endpointOfFile(file, dataDir, token, tls);
+}
+
+/** Returns the address that `serve.json` of a directory names. */
+export function endpointOfFile(
+  file: ServeFile,
+  dataDir: string,
+  token?: string,
+  tls: SecureContextOptions = {},
+): Endpoint {
+  const { host = '127.0.0.1', port, shared } = file;
   const isSecure = file.tls === true;
   return {
     url: `${isSecure ? 'wss' : 'ws'}://${hostInUrl(host)}:${port}${SOCKET_PATH}`,
@@ -80,6 +94,7 @@ async function servedDirectory(
     isTokenFromFile: token === undefined,
     // The file, which only this user can write, names port and process; it vouches for the server as for one without TLS.
     tls: isSecure ? { rejectUnauthorized: false, ...tls } : tls,
+    hungAfterMs: shared?.hungAfterMs ?? undefined,
     shown: `the process that serves ${dataDir}`,
   };
 }

@@ -14,5 +14,7 @@ export interface LinkOptions {
   /** Called when a connection is lost. */
   readonly onLost: (error: ContextCacheError) => void;
   readonly reporter: Reporter;
+  /** Longest wait between two attempts to connect again, milliseconds. Default 1,000. */
+  readonly longestRetryMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -24,9 +24,8 @@ import type { LinkOptions } from './link-options.ts';
 import { LinkTrace } from './link-trace.ts';
 import { Socket } from './socket.ts';
 
-/** Wait before the first and the longest wait before a later attempt to connect again, milliseconds. */
+/** Wait before the first attempt to connect again, milliseconds. */
 const FIRST_RETRY_MS = 20;
-const LONGEST_RETRY_MS = 1_000;
 /** From one look for requests that have waited too long to the next, milliseconds. */
 const LOOK_MS = 250;
 /** Bytes on their way to the server beyond which further requests wait. */
@@ -357,11 +356,11 @@ export class Link {
   }
 
   async #reconnect(): Promise<void> {
-    const { clock, find } = this.#options;
+    const { clock, find, longestRetryMs = 1_000 } = this.#options;
     // A connection that brought nothing counts as a failed attempt.
     for (; this.#ended === undefined; this.#attempts += 1) {
       if (this.#attempts > 0)
-        await pause(clock, backOffMs(this.#attempts, FIRST_RETRY_MS, LONGEST_RETRY_MS), this.#whenEnded.signal);
+        await pause(clock, backOffMs(this.#attempts, FIRST_RETRY_MS, longestRetryMs), this.#whenEnded.signal);
       let endpoint: Endpoint | undefined;
       try {
         endpoint = await find();

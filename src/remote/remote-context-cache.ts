@@ -206,7 +206,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    const { link, clock } = this.#parts;
+    const { link, clock, release } = this.#parts;
     const late = new ContextCacheError(
       'CLOSED',
       'The client was closed before the answer. A write may have taken effect.',
@@ -214,6 +214,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
     const timer = clock.setTimeout(() => link.end(late), timeoutMs);
     await link.close();
     clock.clearTimeout(timer);
+    await release?.(timeoutMs);
   }
 
   async #ask(command: ContextCommand): Promise<unknown> {

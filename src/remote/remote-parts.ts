@@ -11,4 +11,6 @@ export interface RemoteParts {
   readonly reader: RemoteReader;
   readonly writer: RemoteWriter;
   readonly report: Report;
+  /** Ends what belongs to the client besides its connection, within so many milliseconds. */
+  readonly release?: ((timeoutMs: number) => Promise<void>) | undefined;
 }

@@ -11,6 +11,9 @@ import type { Endpoint } from './endpoint.ts';
 /** Longest wait for a connection and for the server's first message, milliseconds. */
 const CONNECT_MS = 5_000;
 const MAX_SILENT_PINGS = SILENCE_MS / PING_MS;
+/** Pings in the time that a server may be silent, and unanswered ones after which its connection is given up. */
+const PINGS = 5;
+const MAX_UNANSWERED = 3;
 
 /** Receives what a socket brings. */
 export interface SocketEvents {
@@ -45,6 +48,10 @@ export class Socket {
       const options = { headers, perMessageDeflate: false, maxPayload: 0, ...endpoint.tls };
       const socket = new WebSocket(endpoint.url, options);
       let opened: Socket | undefined;
+      const { hungAfterMs } = endpoint;
+      const [pingMs, maxSilent] =
+        hungAfterMs === undefined ? [PING_MS, MAX_SILENT_PINGS] : [hungAfterMs / PINGS, MAX_UNANSWERED];
+      const connectMs = hungAfterMs ?? CONNECT_MS;
       let silentPings = 0;
       let timer: unknown;
       const fail = (error: unknown) => {
@@ -54,16 +61,23 @@ export class Socket {
         socket.terminate();
       };
       const abort = () => fail(signal?.reason);
-      const tooLate = () =>
-        fail(
-          unreachable(endpoint, `has not answered within ${CONNECT_MS} ms`, 'Check that it runs and is not paused.'),
-        );
+      const tooLate = () => {
+        endpoint.onSilence?.(connectMs);
+        const what = `has not answered within ${connectMs} ms`;
+        fail(unreachable(endpoint, what, 'Check that it runs and is not paused.'));
+      };
       const beat = () => {
         silentPings += 1;
-        if (silentPings > MAX_SILENT_PINGS) socket.terminate();
-        else timer = clock.setTimeout(beat, PING_MS);
+        if (silentPings > maxSilent) {
+          endpoint.onSilence?.((maxSilent + 1) * pingMs);
+          socket.terminate();
+          return;
+        }
+        // The server itself pings too seldom for that.
+        if (hungAfterMs !== undefined) socket.ping();
+        timer = clock.setTimeout(beat, pingMs);
       };
-      timer = clock.setTimeout(tooLate, CONNECT_MS);
+      timer = clock.setTimeout(tooLate, connectMs);
       signal?.addEventListener('abort', abort);
       socket.on('open', () =>
         (socket as unknown as { _socket?: { setNoDelay(on: boolean): void } })._socket?.setNoDelay(true),
@@ -74,9 +88,11 @@ export class Socket {
           fail(unreachable(endpoint, `cannot be reached: ${cause.message}`, 'Check that it runs.', cause));
         else socket.terminate();
       });
-      socket.on('ping', () => {
+      const hear = () => {
         silentPings = 0;
-      });
+      };
+      socket.on('ping', hear);
+      socket.on('pong', hear);
       socket.on('close', (code, reason) => {
         clock.clearTimeout(timer);
         if (opened === undefined) fail(unreachable(endpoint, 'has closed the connection', 'Try again.'));
@@ -96,7 +112,7 @@ export class Socket {
             opened = new Socket(socket, helloOf(frame, endpoint));
             signal?.removeEventListener('abort', abort);
             clock.clearTimeout(timer);
-            timer = clock.setTimeout(beat, PING_MS);
+            timer = clock.setTimeout(beat, pingMs);
             resolve(opened);
           }
         } catch (error) {

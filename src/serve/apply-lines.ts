@@ -1,15 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { attempt, whenDurable } from '../cache/attempt.ts';
-import {
-  type Acknowledgement,
-  type AgentContextCache,
-  ContextCacheError,
-  type ContextCommand,
-  type DataCommand,
-  isDataCommand,
-} from '../index.ts';
+import { isDataCommand } from '../core/admission.ts';
+import type { Acknowledgement, ContextCommand, DataCommand } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { type Line, parseLine } from '../wire/lines.ts';
 import { CommandWindow, type Slot } from './command-window.ts';
+import type { ServedCache } from './served-cache.ts';
 
 /** Result of the command on a line. */
 export type Outcome = Readonly<Pick<Slot, 'line' | 'position' | 'error'>>;
@@ -29,7 +25,7 @@ export interface ApplySummary {
 
 /** Options of {@link applyLines}. */
 export interface ApplyOptions {
-  readonly cache: AgentContextCache;
+  readonly cache: ServedCache;
   /** The writer of all commands, whatever they say. Default: each command names its own. */
   readonly agent?: string | null | undefined;
   readonly lines: AsyncIterable<readonly Line[]>;
@@ -82,7 +78,7 @@ interface Group {
 
 class ApplyRun {
   readonly #options: ApplyOptions;
-  readonly #cache: AgentContextCache;
+  readonly #cache: ServedCache;
   readonly #window = new CommandWindow<Sent>();
   /** The group of the last command. */
   #group: Group | undefined;

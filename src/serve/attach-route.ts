@@ -1,8 +1,10 @@
-import { type AgentContextCache, ContextCacheError } from '../index.ts';
-import { type Inspector, startInspector } from '../inspector.ts';
+import { startInspector } from '../cache/start-inspector.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { Inspector } from '../engine/inspector-options.ts';
 import { checkFields, readJson } from '../wire/http-query.ts';
 import { beginLines, writeText } from '../wire/http-response.ts';
 import type { Exchange, Route } from './http-routes.ts';
+import type { ServedCache } from './served-cache.ts';
 
 /** Options of an inspector that another program of this user opens in the serving process. */
 export interface AttachRequest {
@@ -40,7 +42,7 @@ async function attach({ cache, agent, request, response, signal }: Exchange): Pr
   }
 }
 
-function begin(cache: AgentContextCache, body: unknown): Promise<Inspector> {
+function begin(cache: ServedCache, body: unknown): Promise<Inspector> {
   const fields = (body ?? {}) as Record<string, unknown>;
   checkFields(fields, ATTACH_PATH, ['port', 'allowWrite', 'redact']);
   const { port, allowWrite, redact } = fields;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
-import { type AgentContextCache, ContextCacheError, type ContextCommand } from '../index.ts';
+import type { ContextCommand } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { flag, position, positionOrTime, RANGE_PARAMETERS, range, readJson } from '../wire/http-query.ts';
 import { beginLines, ClientGone, sendChunks, sendJson, sendText, writeText } from '../wire/http-response.ts';
 import { splitLines } from '../wire/lines.ts';
@@ -16,10 +17,11 @@ import {
   orderedChunks,
   watchLines,
 } from './json-lines.ts';
+import type { ServedCache } from './served-cache.ts';
 
 /** A request and its response. */
 export interface Exchange {
-  readonly cache: AgentContextCache;
+  readonly cache: ServedCache;
   /** The agent that the client's token stands for; `null`: commands name the writer themselves. */
   readonly agent: string | null;
   readonly request: IncomingMessage;

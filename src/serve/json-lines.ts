@@ -1,14 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import {
-  compareNames,
-  type Difference,
-  type Entry,
-  type EntryVersion,
-  type MaybePromise,
-  type RangeOptions,
-  type Update,
-  type WatchedUpdate,
-} from '../index.ts';
+import type { WatchedUpdate } from '../actors/watch.ts';
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import { compareNames } from '../core/names.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import type { RangeOptions } from '../core/range.ts';
+import type { Update } from '../core/update.ts';
+import type { Difference } from '../past/difference.ts';
+import type { EntryVersion } from '../past/history.ts';
 import type { PositionOrDate } from '../wire/position.ts';
 
 /** The first and last position to read, and the namespace (default: all). */

@@ -1,4 +1,6 @@
-import { type AgentContextCache, type CacheView, ContextCacheError } from '../index.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { CacheView } from '../past/view.ts';
+import type { ServedCache } from './served-cache.ts';
 
 /** Most views that one client holds open. Each keeps retention from releasing its position. */
 const MAX_VIEWS = 64;
@@ -11,10 +13,10 @@ interface Open {
 
 /** The views that a client holds open, by position. */
 export class OpenViews {
-  readonly #cache: AgentContextCache;
+  readonly #cache: ServedCache;
   readonly #views = new Map<number, Open>();
 
-  constructor(cache: AgentContextCache) {
+  constructor(cache: ServedCache) {
     this.#cache = cache;
   }
 

@@ -1,6 +1,7 @@
 import type { ServerOptions as TlsOptions } from 'node:https';
+import type { Clock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { optionNames } from '../core/options.ts';
-import { type Clock, ContextCacheError } from '../index.ts';
 
 /** Limits of a server. Each protects the process from its clients. */
 export interface ServerLimits {
@@ -49,7 +50,8 @@ const LIMITS = optionNames<ServerLimits>('limits', {
   requestTimeoutMs: true,
 });
 
-const SERVER_OPTIONS = optionNames<ServerOptions>('startServer', {
+/** Names of {@link ServerOptions}. */
+export const SERVER_OPTIONS = optionNames<ServerOptions>('startServer', {
   host: true,
   port: true,
   hostNames: true,

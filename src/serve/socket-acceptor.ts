@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { AgentContextCache, Clock } from '../index.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Bearer, HttpGuard, Refusal } from '../wire/http-guard.ts';
 import { refuseUpgrade } from '../wire/http-response.ts';
 import { CLOSE, type Hello, PING_MS, SOCKET_PATH, SOCKET_PROTOCOL } from '../wire/socket-protocol.ts';
+import type { ServedCache } from './served-cache.ts';
 import type { Limits } from './server-options.ts';
 import { SocketConnection } from './socket-connection.ts';
 
@@ -13,7 +14,7 @@ const CLOSE_MS = 2_000;
 
 /** The parts of {@link SocketAcceptor}. */
 export interface SocketAcceptorOptions {
-  readonly cache: AgentContextCache;
+  readonly cache: ServedCache;
   readonly clock: Clock;
   readonly guard: HttpGuard;
   readonly limits: Limits;

@@ -1,12 +1,9 @@
 import type { WebSocket } from 'ws';
 import { attempt, whenDurable } from '../cache/attempt.ts';
-import {
-  type Acknowledgement,
-  type AgentContextCache,
-  type Clock,
-  ContextCacheError,
-  isDataCommand,
-} from '../index.ts';
+import { isDataCommand } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Acknowledgement } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { FrameSender } from '../wire/frame-sender.ts';
 import { MessageReader } from '../wire/message-codec.ts';
 import {
@@ -30,6 +27,7 @@ import { wireError } from '../wire/wire-error.ts';
 import { asAgent } from './apply-lines.ts';
 import { OpenViews } from './open-views.ts';
 import { OutgoingStream } from './outgoing-stream.ts';
+import type { ServedCache } from './served-cache.ts';
 import { answerOf, isStream, type Request, type Session, streamOf } from './socket-requests.ts';
 
 /** Most streams of one client at a time. */
@@ -49,7 +47,7 @@ const UNLIMITED: ReadonlySet<string> = new Set(['cache.verify', 'cache.compact',
 /** The parts of a connection. */
 export interface SocketConnectionOptions {
   readonly socket: WebSocket;
-  readonly cache: AgentContextCache;
+  readonly cache: ServedCache;
   readonly clock: Clock;
   readonly hello: Hello;
   /** Longest time for the answer to a request, milliseconds. */
@@ -72,7 +70,7 @@ const reader = new MessageReader(true, MAX_MESSAGE_ITEMS);
 export class SocketConnection {
   readonly #options: SocketConnectionOptions;
   readonly #socket: WebSocket;
-  readonly #cache: AgentContextCache;
+  readonly #cache: ServedCache;
   readonly #session: Session & { readonly views: OpenViews };
   readonly #sender = new FrameSender((message) => this.#post(message));
   #waiting: Waiting[] = [];

@@ -1,22 +1,19 @@
-import {
-  type AgentContextCache,
-  ContextCacheError,
-  type ContextCommand,
-  type ContextStore,
-  type Difference,
-  type JsonValue,
-  type RangeOptions,
-  type WriteOptions,
-} from '../index.ts';
+import type { ContextStore } from '../cache/context-store.ts';
+import type { ContextCommand, WriteOptions } from '../core/command.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import type { RangeOptions } from '../core/range.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { Difference } from '../past/difference.ts';
 import { checkFields } from '../wire/http-query.ts';
 import { MAX_WATCH_BUFFER, type SocketRequest, type WirePoint } from '../wire/socket-protocol.ts';
 import { asAgent } from './apply-lines.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
+import type { ServedCache } from './served-cache.ts';
 
 /** The cache, the views and the agent of one client. */
 export interface Session {
-  readonly cache: AgentContextCache;
+  readonly cache: ServedCache;
   readonly views: OpenViews;
   /** The agent that the client's token stands for; `null`: the request names the writer. */
   readonly agent: string | null;
@@ -90,7 +87,7 @@ export function answerOf(session: Session, request: Request): unknown {
 }
 
 /** Answers the frequent reads without a promise. */
-function answerOfCommand(cache: AgentContextCache, command: ContextCommand): unknown {
+function answerOfCommand(cache: ServedCache, command: ContextCommand): unknown {
   const { type } = command;
   if (type === 'context.get' && isPlain(command)) return cache.get(command.key, command.namespace);
   if (type === 'context.entry' && isPlain(command)) return cache.entry(command.key, command.namespace);
@@ -152,7 +149,7 @@ export function streamOf(session: Session, request: Request): Streaming {
   }
 }
 
-function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
+function watch(cache: ServedCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
   const { namespace, namespacePrefix, keys, keyPrefix, since, log, snapshot, bufferSize } = request;
   if (Number(bufferSize) > MAX_WATCH_BUFFER) {
     throw new ContextCacheError('INVALID_OPTION', `A client's watch has a bufferSize of at most ${MAX_WATCH_BUFFER}.`);
@@ -172,7 +169,7 @@ function watch(cache: AgentContextCache, request: Extract<SocketRequest, { type:
 }
 
 async function* differences(
-  cache: AgentContextCache,
+  cache: ServedCache,
   { a, b, namespace }: Extract<SocketRequest, { type: 'read.diff' }>,
 ): AsyncGenerator<unknown> {
   const [before, after] = [a, b].map((point) => (point === 'present' ? cache : pointOf(point))) as [number, number];

@@ -2,6 +2,12 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDirectoryFile } from './directory-file.ts';
 
+/** What a process that shares a directory lets the others do. */
+export interface SharedHolder {
+  /** They end it after so many milliseconds without a sign of life; `null`: never. */
+  readonly hungAfterMs: number | null;
+}
+
 /** Address and token of the process that serves a data directory. */
 export interface ServeFile {
   /** Default: 127.0.0.1. */
@@ -12,6 +18,8 @@ export interface ServeFile {
   /** Token for `Authorization: Bearer`. */
   readonly token: string;
   readonly pid: number;
+  /** Set if the process shares the directory with others, one of which takes over when it ends. */
+  readonly shared?: SharedHolder;
   /** Version of this format. */
   readonly version: 1;
 }

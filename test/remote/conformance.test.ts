@@ -51,3 +51,19 @@ describe('a client of a data directory', () =>
       return { cache: remote, dispose };
     },
   }));
+
+describe('a cache that this process shares and does not hold', () =>
+  cacheSuite({
+    test,
+    async open() {
+      const dataDir = await tempDir('shared');
+      const holder = await AgentContextCache.share(dataDir, quiet);
+      const cache = await AgentContextCache.share(dataDir, quiet);
+      const dispose = async () => {
+        await cache.shutdown();
+        await holder.shutdown();
+        removeTempDir(dataDir);
+      };
+      return { cache, dispose };
+    },
+  }));

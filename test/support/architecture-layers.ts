@@ -34,6 +34,7 @@ export type Layer =
   | 'index'
   | 'remote'
   | 'serve'
+  | 'share'
   | 'integrations'
   | 'cli';
 
@@ -82,6 +83,8 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   cache: [
     ...(['core', ...STORAGE, 'backends', 'followers/backup', 'actors', 'engine', 'past', 'replay'] as const),
     ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
+    // `AgentContextCache.share` is loaded when it is called.
+    ...(['type remote', 'lazy share'] as const),
   ],
   // A client: it knows the types of the cache, its option checks and its handle, and none of its parts.
   remote: ['core', 'monitoring', 'wire', ...SHOWN, 'type cache', 'type actors', 'type storage'],
@@ -102,11 +105,13 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
       'cache',
       'remote',
     ] as const),
-    ...(['type inspector', 'inspector/reads'] as const),
+    ...(['type inspector', 'inspector/reads', 'type share'] as const),
   ],
   // These use a cache as any program does.
   integrations: ['index'],
-  serve: ['index', 'wire'],
+  // Its core knows the cache by types alone: the cache itself can share a directory, for which it needs the server.
+  serve: ['core', 'index', 'wire', ...SHOWN, 'type actors', 'type cache', 'type inspector'],
+  share: ['core', 'monitoring', 'wire', 'remote', 'serve', 'type engine'],
   cli: ['index', 'wire', 'serve'],
 };
 
@@ -135,10 +140,13 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/integrations/opentelemetry.ts': 'the entry for OpenTelemetry, which is a use of the public surface',
   },
   serve: {
-    'src/core/options.ts': 'checks its options as the cache does',
-    'src/core/back-off.ts': 'waits between two connections as the followers do',
-    'src/core/deadline.ts': 'pauses that a signal ends, as a client does',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
+    'src/cache/start-inspector.ts': 'starts an inspector for another program of this user',
+  },
+  share: {
+    'src/storage/disk/lock.ts': 'a lock that ends with the process, as that of the log',
+    'src/engine/durations.ts': 'durations in options',
+    'src/engine/option-names.ts': 'the option checks of open',
   },
   cli: {
     'src/engine/restore.ts': 'knows a data directory as opening and restoring do',

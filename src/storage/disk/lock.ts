@@ -61,7 +61,7 @@ async function lockedError(path: string, location: string, cause: Error): Promis
 }
 
 /** Returns the pid of the process that holds the system's lock on a file; `undefined` if the system does not tell. */
-async function holderOf(file: string): Promise<number | undefined> {
+export async function holderOf(file: string): Promise<number | undefined> {
   try {
     const { dev, ino } = await stat(file);
     const locks = await readFile('/proc/locks', 'utf8');
