@@ -35,6 +35,7 @@ export { compareNames, DEFAULT_NAMESPACE } from './core/names.ts';
 export { joinNamespace, splitNamespace } from './core/namespace-parts.ts';
 export type { Entry } from './core/namespace-state.ts';
 export type { AnyNamespaces, NamespaceTypes } from './core/namespace-types.ts';
+export { OperationReusedError } from './core/operations.ts';
 export type { RangeOptions } from './core/range.ts';
 export type { NamespaceSchemas } from './core/schemas.ts';
 export type { Update } from './core/update.ts';

@@ -6,6 +6,7 @@ import type { Acknowledgement, Appended, Incremented } from '../core/command.ts'
 import { decide, expired } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
+import { settledAsRepeated } from '../core/operations.ts';
 import { Request } from '../core/request.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -102,6 +103,7 @@ export class Executor {
   }
 
   #executeRequest(state: NamespaceState, request: Request, emit: Emit): void {
+    if (request.operationId !== undefined && settledAsRepeated(this.#log.operations, request)) return;
     let updates: PendingUpdate[];
     try {
       updates = decide(state, request);
@@ -178,7 +180,7 @@ export class Executor {
       this.#applyAll(state, [update], emit);
       this.#entryExpired();
     }
-    if (request === undefined) return;
+    if (request === undefined || settledAsRepeated(this.#log.operations, request)) return;
     const updates = decided(state, request);
     if (updates === undefined || !(await this.#takeLater(primary, updates, request))) return;
     this.#applyAll(state, updates, emit);

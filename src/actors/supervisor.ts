@@ -5,6 +5,7 @@ import type { ContextCommand } from '../core/command.ts';
 import { ANY_VERSION } from '../core/conditions.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
+import { settledAsRepeated } from '../core/operations.ts';
 import { Request } from '../core/request.ts';
 import type { NamespaceActor, NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -228,6 +229,8 @@ export class Supervisor {
 
   /** Executes the command of a namespace that is not ready for it: out of memory, new, or restarting. */
   #bringAndExecute(request: Request): void {
+    // Answers before a namespace is created that the operation may have dropped.
+    if (settledAsRepeated(this.#deps.log.operations, request)) return;
     let record: NamespaceRecord | undefined;
     try {
       record = this.#recordFor(request);
@@ -257,11 +260,8 @@ export class Supervisor {
   #recordFor(request: Request): NamespaceRecord | undefined {
     const record = this.registry.find(request.namespace);
     if (record !== undefined) return record;
-    const creates =
-      request.operation === 'set' ||
-      request.ifVersion > 0 ||
-      request.ifVersion === ANY_VERSION ||
-      request.steps !== null;
+    const expects = request.ifVersion > 0 || request.ifVersion === ANY_VERSION;
+    const creates = request.operation === 'set' || request.steps !== null || expects;
     if (!creates && this.#deps.primary === undefined) return undefined;
     return this.registry.put(request.namespace, new NamespaceState(request.namespace));
   }

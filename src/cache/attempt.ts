@@ -27,3 +27,12 @@ export function attempt(cache: WithInternals, command: DataCommand): Acknowledge
 export function whenDurable(cache: WithInternals, position: number): Promise<void> | undefined {
   return cache[INTERNALS].writer.whenDurable(position);
 }
+
+/**
+ * Returns whether it is known if the write with an operation id was applied since a position: it is remembered, or every
+ * operation since then is.
+ */
+export function knowsOperation(cache: WithInternals, id: string, since: number): boolean {
+  const { log, clock } = cache[INTERNALS].parts;
+  return log.operations.forgotten <= since || log.operations.find(id, clock.now()) !== undefined;
+}

@@ -15,7 +15,12 @@ export interface OriginOptions {
    * update of the entry replaces it.
    */
   readonly meta?: Meta | undefined;
-  /** Identifies the write, so that its repetition can be recognized: 1 to 128 characters. Default: none. */
+  /**
+   * Identifies the write, 1 to 128 characters: a repetition answers as the first time and writes nothing, also after a
+   * restart. The last 10,000 operations of a cache are remembered, for 24 hours. Only what was applied is: a write that was
+   * refused, or that changed nothing, is decided again. Another write with the id is refused with `OPERATION_REUSED`.
+   * Default: none.
+   */
   readonly operationId?: string | undefined;
 }
 

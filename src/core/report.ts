@@ -1,3 +1,5 @@
+import type { Request } from './request.ts';
+
 /** Origin of a failure. */
 export interface FailureSource {
   /** `command`, `namespace`, a follower's name, `log`, `watch` … */
@@ -8,3 +10,8 @@ export interface FailureSource {
 
 /** Takes every failure that no caller handles. */
 export type Report = (error: Error, source: FailureSource) => void;
+
+/** Returns the source of a failure of a command. */
+export function sourceOf({ type, namespace }: Pick<Request, 'type' | 'namespace'>): FailureSource {
+  return { source: 'command', command: type, namespace };
+}

@@ -90,7 +90,7 @@ export interface BranchOrigin {
 export async function branchStorage(options: EngineOptions, origin: BranchOrigin): Promise<Storage> {
   const point = new ForkPoint(origin.view, origin.log);
   const log = memoryLog(options);
-  await log.beginAfter(point.position);
+  await log.beginAfter(point.position, origin.log.operations.stored(point.position));
   log.onStatus((status) => {
     if (status === 'closed') point.close();
   });
@@ -111,9 +111,9 @@ export async function openStorage(options: EngineOptions): Promise<Storage> {
 async function restoredInMemory(options: EngineOptions): Promise<Storage> {
   const log = memoryLog(options);
   const registry = new NamespaceRegistry();
-  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position) => {
+  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position, operations) => {
     for await (const namespace of namespaces) registry.put(namespace.name, filled(namespace));
-    await log.beginAfter(position);
+    await log.beginAfter(position, operations);
   };
   const from = options.restoreFrom === undefined ? undefined : await restore({ log, adopt }, options);
   const storage = memoryStorage(options, log, registry);
@@ -135,8 +135,8 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
   });
   try {
     const { log } = directory;
-    const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position) =>
-      directory.adopt(namespaces, position);
+    const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position, operations) =>
+      directory.adopt(namespaces, position, operations);
     if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
     const { source, sink } = await directory.openIndex();

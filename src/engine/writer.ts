@@ -18,8 +18,9 @@ import type {
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { repeatedUpdate } from '../core/operations.ts';
 import type { OriginOptions } from '../core/origin.ts';
-import type { FailureSource } from '../core/report.ts';
+import { type FailureSource, sourceOf } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import { optionsOfUpdate, resultOf, type UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -208,9 +209,13 @@ export class Writer {
   ): Promise<UpdateResult> {
     const attempt = (tries: number): MaybePromise<UpdateResult> =>
       andThen(this.#deps.readEntry(key, namespace), (entry) => {
+        const { admission, clock, supervisor, log } = this.#deps;
+        const operationId = options?.operationId;
+        const known = repeatedUpdate(log.operations, { operationId, namespace, key, at: clock.now() });
+        if (known !== undefined)
+          return andThen(this.whenDurable(known.position), () => ({ ...known, value: entry?.value, entry }));
         const condition = optionsOfUpdate(options, entry, namespace, key);
         return andThen(change(entry?.value), (next) => {
-          const { admission, clock, supervisor } = this.#deps;
           if (next === undefined) {
             const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
             return { version, position, changed: false, value: entry?.value, entry };
@@ -392,8 +397,4 @@ export class Writer {
 
 function closed(): ContextCacheError {
   return new ContextCacheError('CLOSED', 'The cache is shut down.');
-}
-
-function sourceOf(request: Request): FailureSource {
-  return { source: 'command', command: request.type, namespace: request.namespace };
 }

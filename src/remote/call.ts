@@ -1,4 +1,5 @@
 import type { JsonValue } from '../core/value.ts';
+import type { RepeatedSince } from '../wire/socket-protocol.ts';
 
 /** A request as the protocol has it. */
 export interface RequestObject {
@@ -32,7 +33,7 @@ export interface IncomingStream {
 /** A request that waits to be sent, or for its answer. */
 export interface Call {
   readonly request: RequestObject;
-  /** Sent again if the connection is lost. A write is not: whether it has taken effect is not known. */
+  /** Sent again if the connection is lost. A write without an operation id is not: whether it has taken effect is not known. */
   readonly repeats: boolean;
   readonly resolve: (answer: JsonValue | undefined) => void;
   readonly reject: (error: Error) => void;
@@ -44,4 +45,6 @@ export interface Call {
   due: number;
   /** When a connection was first lost before the answer, epoch milliseconds. */
   lostAt?: number;
+  /** Set for a write with an operation id once it was sent: the server must know whether it was applied since then. */
+  since?: RepeatedSince;
 }

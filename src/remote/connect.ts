@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { Duration } from '../core/command.ts';
@@ -24,6 +25,12 @@ export interface ConnectOptions {
   readonly timeoutMs?: Duration | undefined;
   /** Most requests that wait to be sent; a further one is refused with `OVERLOADED`. Default 100,000. */
   readonly maxWaiting?: number | undefined;
+  /**
+   * Gives each write an operation id, so that a write whose connection is lost before the answer is sent again and done once.
+   * Default `false`: only writes with an `operationId` of their own are. Costs the server
+   * about as much of the processor as a `set` in memory takes, for each write.
+   */
+  readonly repeatWrites?: boolean | undefined;
   /** Trusted certificates and the like, as for `tls.connect`; for servers with TLS. */
   readonly tls?: SecureContextOptions | undefined;
   /**
@@ -40,7 +47,8 @@ export interface ConnectOptions {
 }
 
 const CONNECT_OPTIONS = optionNames<ConnectOptions>('connect', {
-  ...{ token: true, signal: true, timeoutMs: true, maxWaiting: true, tls: true, onError: true, clock: true },
+  ...{ token: true, signal: true, timeoutMs: true, maxWaiting: true, repeatWrites: true },
+  ...{ tls: true, onError: true, clock: true },
   ...{ logger: true, monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES) },
 });
 
@@ -62,10 +70,13 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
   target: string,
   options: ConnectOptions = {},
 ): Promise<RemoteContextCache<S>> {
-  const { token, signal, tls, clock = systemClock, maxWaiting = 100_000 } = CONNECT_OPTIONS.checked(options);
+  const { token, signal, tls, clock = systemClock } = CONNECT_OPTIONS.checked(options);
+  const { maxWaiting = 100_000, repeatWrites = false } = options;
   if (!Number.isSafeInteger(maxWaiting) || maxWaiting < 1) {
     throw new ContextCacheError('INVALID_OPTION', 'maxWaiting must be an integer from 1 up.');
   }
+  if (typeof repeatWrites !== 'boolean')
+    throw new ContextCacheError('INVALID_OPTION', 'repeatWrites must be true or false.');
   const timeoutMs = durationOf('timeoutMs', options.timeoutMs) ?? 30_000;
   if (token !== undefined && !(typeof token === 'string' && /^[A-Za-z0-9_-]+$/.test(token)))
     throw new ContextCacheError('INVALID_OPTION', 'token must have characters of A-Z, a-z, 0-9, "-" and "_".');
@@ -79,14 +90,26 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
   const onLost = (error: ContextCacheError) => hears && report(error, { source: 'connection' });
   const find = endpointOf(target, token, tls);
   const link = await Link.open({ find, clock, timeoutMs, maxWaiting, onLost, reporter, signal });
-  return clientOver<S>({ link, clock, report });
+  return clientOver<S>({ link, clock, report }, repeatWrites);
 }
 
-/** Creates the client of a connected link. */
+/** Creates the client of a connected link; see {@link ConnectOptions.repeatWrites}. */
 export function clientOver<S extends NamespaceTypes<S>>(
   parts: Omit<RemoteParts, 'reader' | 'writer'>,
+  repeatWrites: boolean,
 ): RemoteContextCache<S> {
   const { link, report } = parts;
   const reader = new RemoteReader(link);
-  return new RemoteContextCache<S>({ ...parts, reader, writer: new RemoteWriter(link, reader, report) });
+  const writer = new RemoteWriter(link, reader, report, repeatWrites ? operationIds() : undefined);
+  return new RemoteContextCache<S>({ ...parts, reader, writer });
+}
+
+/** Returns a function that returns another operation id each time: a random text for this client, and a number. */
+function operationIds(): () => string {
+  const client = randomBytes(9).toString('base64url');
+  let count = 0;
+  return () => {
+    count += 1;
+    return `${client}:${count}`;
+  };
 }

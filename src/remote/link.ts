@@ -22,6 +22,7 @@ import type { Endpoint } from './endpoint.ts';
 import { checkSize, isFinal, lost, lostAgain, notSent, unknownOutcome } from './link-errors.ts';
 import type { LinkOptions } from './link-options.ts';
 import { LinkTrace } from './link-trace.ts';
+import { sentRequest } from './sent-request.ts';
 import { Socket } from './socket.ts';
 
 /** Wait before the first attempt to connect again, milliseconds. */
@@ -107,9 +108,10 @@ export class Link {
    * Sends a request and resolves with its answer.
    *
    * @throws {ContextCacheError} (as a rejection) the error of the server; `OUTCOME_UNKNOWN` if the connection is lost
-   *   before the answer and the request does not repeat; `UNREACHABLE`, `OVERLOADED`, `CLOSED`.
+   *   before the answer and the request does not repeat, or if the server no longer knows of a repeated write whether it was done;
+   *   `UNREACHABLE`, `OVERLOADED`, `CLOSED`.
    */
-  ask(request: RequestObject, repeats: boolean): Promise<JsonValue | undefined> {
+  ask(request: RequestObject, repeats = request.operationId !== undefined): Promise<JsonValue | undefined> {
     const send = () =>
       new Promise<JsonValue | undefined>((resolve, reject) => {
         this.#add({ request, repeats, resolve, reject, id: 0, due: this.#due() });
@@ -312,7 +314,7 @@ export class Link {
     call.id = this.#lastId;
     const most = this.hello.limits.messageBytes;
     try {
-      checkSize(this.#sender.sendWithin(most, call.id, ASK, call.request), most);
+      checkSize(this.#sender.sendWithin(most, call.id, ASK, sentRequest(call, this.hello.log, this.#position)), most);
     } catch (error) {
       call.reject(notSent(error));
       return;

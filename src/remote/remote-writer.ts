@@ -23,7 +23,7 @@ import type { FailureSource, Report } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import { unchecked } from '../core/schemas.ts';
 import { optionsOfUpdate, type UpdateResult } from '../core/update-result.ts';
-import type { JsonValue } from '../core/value.ts';
+import { admit, type JsonValue } from '../core/value.ts';
 import {
   BATCH_OPTIONS,
   CLEAR_OPTIONS,
@@ -50,13 +50,16 @@ export class RemoteWriter {
   readonly #reader: RemoteReader;
   readonly #outcomes: Outcomes;
   readonly #making = new Map<string, Promise<JsonValue>>();
+  readonly #nextId: (() => string) | undefined;
   #hello: Hello | undefined;
   #door: Admission | undefined;
 
-  constructor(link: Link, reader: RemoteReader, report: Report) {
+  /** `nextId` returns the operation id of a write that has none; without it, such a write is not repeated. */
+  constructor(link: Link, reader: RemoteReader, report: Report, nextId: (() => string) | undefined) {
     this.#link = link;
     this.#reader = reader;
     this.#outcomes = new Outcomes(report);
+    this.#nextId = nextId;
   }
 
   set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
@@ -195,7 +198,7 @@ export class RemoteWriter {
     const value = await make();
     try {
       const { entry } = await this.#writeEntry(key, value, namespace, { ...options, ifVersion: 0 });
-      return (entry as Entry).value;
+      return entry === undefined ? admit(value).value : entry.value;
     } catch (error) {
       if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
       throw error;
@@ -204,10 +207,11 @@ export class RemoteWriter {
 
   async #writeEntry(key: string, value: unknown, namespace: string, options: WriteOptions): Promise<UpdateResult> {
     const request = { ...this.#set(key, value, namespace, options), type: 'write.entry' };
-    const written = (await this.#link.ask(request, false)) as unknown as Acknowledgement & { readonly entry: Entry };
+    const written = (await this.#send(request)) as unknown as Acknowledgement & { readonly entry?: Entry };
     this.#link.saw(written.position);
     const { version, position, changed, entry } = written;
-    return { version, position, changed, value: entry.value, entry };
+    // The key of a repeated write may have been removed since.
+    return { version, position, changed, value: entry?.value, entry };
   }
 
   /** Resolves with version and position of a namespace, by a batch of nothing. */
@@ -232,6 +236,11 @@ export class RemoteWriter {
     return { type, namespace, ...originIn(this.#admission.whole(0, type, namespace, origin)) };
   }
 
+  #send(request: RequestObject): Promise<JsonValue | undefined> {
+    if (this.#nextId === undefined || request.operationId !== undefined) return this.#link.ask(request);
+    return this.#link.ask({ ...request, operationId: this.#nextId() });
+  }
+
   #write(command: string, make: () => RequestObject): Promise<Acknowledgement> {
     const source = { source: 'command', command };
     let request: RequestObject;
@@ -241,7 +250,7 @@ export class RemoteWriter {
       return this.#outcomes.rejected(toError(error), source);
     }
     return this.#outcomes.pending<Acknowledgement>((resolve, reject) => {
-      this.#link.ask(request, false).then((answer) => {
+      this.#send(request).then((answer) => {
         const acknowledgement = answer as unknown as Acknowledgement;
         this.#link.saw(acknowledgement.position);
         resolve(acknowledgement);

@@ -9,7 +9,7 @@ import { nodeFiles } from '../storage/disk/files.ts';
 import type { LogFileNames } from '../storage/disk/log/file-log.ts';
 import { type Flaw, walkLog } from '../storage/disk/log/log-walk.ts';
 import { refuseFormat1 } from '../storage/disk/log/segment-scan.ts';
-import { storedLog } from '../storage/disk/log/stored-log.ts';
+import { operationsAtBase, storedLog } from '../storage/disk/log/stored-log.ts';
 import { updatesOf } from '../storage/disk/log/update-record.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
 import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
@@ -36,7 +36,7 @@ export async function openDirectorySource(
   const unlock = await nodeFiles.lock(join(folder, 'lock'), path);
   try {
     const { names, log } = await storedLog(nodeFiles, folder);
-    const base = names.base === 0 || updatesOnly ? undefined : await baseOf(folder, log, names.base);
+    const base = names.base === 0 || updatesOnly ? undefined : await baseOf(folder, log, names);
     return {
       base,
       log,
@@ -51,12 +51,13 @@ export async function openDirectorySource(
 }
 
 /** Reads the state that replaces the updates before the log. */
-async function baseOf(folder: string, log: string | undefined, position: number): Promise<ReplayBase> {
+async function baseOf(folder: string, log: string | undefined, names: LogFileNames): Promise<ReplayBase> {
   const states: NamespaceState[] = [];
+  const { base: position } = names;
   for await (const namespace of readBase(nodeFiles, join(folder, 'base'), { log, position })) {
     states.push(filled(namespace));
   }
-  return { position, states };
+  return { position, states, operations: operationsAtBase(nodeFiles, folder, names) };
 }
 
 async function* readLog(path: string, names: LogFileNames): AsyncGenerator<CandidateBatch> {

@@ -74,11 +74,11 @@ async function fillDirectory(
 
 async function readBase(options: EngineOptions & FillOptions): Promise<ReplayBase | undefined> {
   const states: NamespaceState[] = [];
-  const info = await newestSnapshot(options, async (snapshot) => {
+  return newestSnapshot(options, async (snapshot) => {
     for await (const namespace of snapshot.namespaces(options.signal)) states.push(filled(namespace));
-    return snapshot.info;
+    const { position, log } = snapshot.info;
+    return { position, log, states, operations: snapshot.operations };
   });
-  return { position: info.position, log: info.log, states };
 }
 
 /** Fills a log in memory and its namespaces. */
@@ -100,9 +100,9 @@ class MemoryTarget implements ReplayTarget {
     return this.#storage;
   }
 
-  async begin({ states, position }: ReplayBase): Promise<void> {
+  async begin({ states, position, operations }: ReplayBase): Promise<void> {
     for (const state of states) this.#registry.put(state.name, state);
-    if (position > 0) await this.#log.beginAfter(position);
+    if (position > 0) await this.#log.beginAfter(position, operations);
     // Must be created now: the fold of the updates changes these states from here on.
     this.#storage = memoryStorage(this.#options, this.#log, this.#registry);
   }

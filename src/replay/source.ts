@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
+import type { StoredOperations } from '../core/operations.ts';
 import type { Update } from '../core/update.ts';
 import type { ValueLimits } from '../core/value.ts';
 import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
@@ -50,6 +51,8 @@ export interface ReplayBase {
   readonly states: readonly NamespaceState[];
   /** The log that the position belongs to; `undefined` if it is not known. */
   readonly log?: string | undefined;
+  /** The operations that were remembered at the position; `undefined`: none, or not known. */
+  readonly operations?: StoredOperations | undefined;
 }
 
 /** An open source, read once. */

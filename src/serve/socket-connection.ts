@@ -28,7 +28,7 @@ import { asAgent } from './apply-lines.ts';
 import { OpenViews } from './open-views.ts';
 import { OutgoingStream } from './outgoing-stream.ts';
 import type { ServedCache } from './served-cache.ts';
-import { answerOf, isStream, type Request, type Session, streamOf } from './socket-requests.ts';
+import { answerOf, isStream, type Request, type Session, streamOf, withoutRepeats } from './socket-requests.ts';
 
 /** Most streams of one client at a time. */
 const MAX_STREAMS = 1_000;
@@ -263,12 +263,13 @@ export class SocketConnection {
     return this.#socket.bufferedAmount + this.#sender.length;
   }
 
-  #start(id: number, request: Request): void {
+  #start(id: number, given: Request): void {
     if (this.#inFlight.has(id) || this.#streams.has(id)) {
       this.#fail(id, new ContextCacheError('INVALID_COMMAND', `Request ${id} is being executed. Count the ids up.`));
       return;
     }
     try {
+      const request = given.repeats === undefined ? given : withoutRepeats(this.#cache, given);
       if (isStream(request.type)) this.#stream(id, request);
       else if (isDataCommand(request as never)) this.#write(id, request);
       else this.#settle(id, request.type, answerOf(this.#session, request));

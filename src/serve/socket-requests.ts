@@ -1,3 +1,4 @@
+import { knowsOperation } from '../cache/attempt.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { ContextCommand, WriteOptions } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
@@ -5,7 +6,7 @@ import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Difference } from '../past/difference.ts';
 import { checkFields } from '../wire/http-query.ts';
-import { MAX_WATCH_BUFFER, type SocketRequest, type WirePoint } from '../wire/socket-protocol.ts';
+import { MAX_WATCH_BUFFER, type RepeatedSince, type SocketRequest, type WirePoint } from '../wire/socket-protocol.ts';
 import { asAgent } from './apply-lines.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
@@ -84,6 +85,23 @@ export function answerOf(session: Session, request: Request): unknown {
     default:
       return cache.synced({ timeoutMs: (request as { readonly timeoutMs?: number }).timeoutMs });
   }
+}
+
+/**
+ * Returns a request without its field `repeats`.
+ *
+ * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if it repeats a write of which it is no longer known whether it was applied.
+ */
+export function withoutRepeats(cache: ServedCache, request: Request): Request {
+  const { repeats, ...rest } = request;
+  const { log, position } = (repeats ?? {}) as Partial<RepeatedSince>;
+  const { operationId } = request;
+  if (typeof log !== 'string' || typeof position !== 'number' || typeof operationId !== 'string') {
+    throw new ContextCacheError('INVALID_COMMAND', 'repeats takes log and position, of a write with an operationId.');
+  }
+  if (log === cache.inspection.log.id && knowsOperation(cache, operationId, position)) return rest as Request;
+  const message = 'The server no longer knows whether this write took effect. Read the entry, then decide.';
+  throw new ContextCacheError('OUTCOME_UNKNOWN', message);
 }
 
 /** Answers the frequent reads without a promise. */

@@ -47,7 +47,7 @@ export async function share<S extends NamespaceTypes<S>>(
       reporter,
       signal,
     });
-    return clientOver<S>({ link, clock, report, release: (waitMs) => keeper.close(waitMs) });
+    return clientOver<S>({ link, clock, report, release: (waitMs) => keeper.close(waitMs) }, true);
   } catch (error) {
     await keeper.close(0);
     signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 import type { Capture } from '../core/namespace-state.ts';
+import type { StoredOperations } from '../core/operations.ts';
 import type { Update } from '../core/update.ts';
 
 /**
@@ -11,6 +12,8 @@ export interface StateCapture {
   readonly at: number;
   /** Id of the log that `position` belongs to. */
   readonly log: string;
+  /** The operations that are remembered at this position; `undefined`: none. */
+  readonly operations?: StoredOperations | undefined;
   /**
    * Yields each namespace once. May be consumed slowly while writes go on. Close each yielded capture when it is done,
    * or close the whole one.

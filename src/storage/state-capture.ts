@@ -1,4 +1,5 @@
 import { type Capture, type NamespaceState, stateOfCapture } from '../core/namespace-state.ts';
+import type { StoredOperations } from '../core/operations.ts';
 import type { StateCapture } from './follower-sink.ts';
 import type { NamespaceRecord } from './namespace-record.ts';
 import type { NamespaceRegistry } from './namespace-registry.ts';
@@ -28,6 +29,7 @@ class LiveCapture implements StateCapture {
   readonly position: number;
   readonly at: number;
   readonly log: string;
+  readonly operations: StoredOperations | undefined;
   readonly #registry: NamespaceRegistry;
   readonly #updateLog: UpdateLog;
   readonly #readValues: ReadValues | undefined;
@@ -39,6 +41,7 @@ class LiveCapture implements StateCapture {
     this.position = log.head;
     this.at = at;
     this.log = log.id;
+    this.operations = log.operations.stored(this.position);
     this.#registry = registry;
     this.#updateLog = log;
     this.#readValues = readValues;

@@ -1,3 +1,4 @@
+import type { OperationWindow, StoredOperations } from '../core/operations.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 
 /** A batch of updates for one follower, in log order. */
@@ -87,6 +88,8 @@ export interface UpdateLog {
   readonly committed: number;
   /** Oldest position that can still be read; `head + 1` for an empty log. */
   readonly first: number;
+  /** The latest appended operations with an id, also of updates that the log no longer holds. */
+  readonly operations: OperationWindow;
 
   /**
    * Appends updates as one unit and sets their positions. After a crash either all of them are in the log or none.
@@ -148,11 +151,12 @@ export interface UpdateLog {
   trim(position: number, signal?: AbortSignal): Promise<void>;
 
   /**
-   * Makes an empty log start after `position`, which restoring a snapshot needs.
+   * Makes an empty log start after `position`, which restoring a snapshot needs, with the operations that were remembered
+   * there.
    *
    * @throws {ContextCacheError} `NOT_EMPTY` if `head` is not 0.
    */
-  beginAfter(position: number): Promise<void>;
+  beginAfter(position: number, operations?: StoredOperations): Promise<void>;
 
   /** Commits what was appended, then releases the storage. A second call does nothing. */
   close(): Promise<void>;

@@ -1,3 +1,4 @@
+import { operationChecks } from './cache-suite-operations.ts';
 import { orderChecks } from './cache-suite-order.ts';
 import { followingChecks, pastChecks } from './cache-suite-past.ts';
 import { readingChecks, writingChecks } from './cache-suite-values.ts';
@@ -31,8 +32,8 @@ export interface CacheSuiteOptions {
  * ```
  */
 export function cacheSuite({ test, open }: CacheSuiteOptions): void {
-  const values = [...readingChecks, ...orderChecks, ...writingChecks, ...writeChecks];
-  for (const [title, run] of [...values, ...followingChecks, ...pastChecks]) {
+  const writes = [...writingChecks, ...writeChecks, ...operationChecks];
+  for (const [title, run] of [...readingChecks, ...orderChecks, ...writes, ...followingChecks, ...pastChecks]) {
     test(title, async () => {
       const { cache, dispose } = await open();
       try {

@@ -87,6 +87,15 @@ export interface Hello {
   readonly limits: SocketLimits;
 }
 
+/**
+ * Field `repeats` of a write that was sent before: the log, and the last position that the client knew when it sent the write
+ * for the first time. A server that no longer remembers all operations since then answers `OUTCOME_UNKNOWN`.
+ */
+export interface RepeatedSince {
+  readonly log: string;
+  readonly position: number;
+}
+
 /** A position, an instant (`{ time }`, epoch milliseconds), or the present. */
 export type WirePoint = number | { readonly time: number } | 'present';
 

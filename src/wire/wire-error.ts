@@ -1,6 +1,8 @@
+import type { Acknowledgement } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, type ErrorCode, InvalidValueError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { OperationReusedError } from '../core/operations.ts';
 
 /** An error as JSON. */
 export interface WireError {
@@ -13,6 +15,9 @@ export interface WireError {
   readonly expected?: number;
   /** The present entry, for `VERSION_CONFLICT`; `null` if there is none. */
   readonly current?: Entry | null;
+  /** For `OPERATION_REUSED`: the id, and the acknowledgement of the write that was applied under it. */
+  readonly operationId?: string;
+  readonly acknowledgement?: Acknowledgement;
   /** For `INVALID_VALUE`: the path to the invalid part of the value. */
   readonly path?: string;
 }
@@ -25,6 +30,10 @@ export function wireError(error: unknown): WireError {
   if (error instanceof VersionConflictError) {
     const { code, message, namespace, key, expected, current = null } = error;
     return { code, message, namespace, key, expected, current };
+  }
+  if (error instanceof OperationReusedError) {
+    const { code, message, operationId, acknowledgement } = error;
+    return { code, message, operationId, acknowledgement };
   }
   if (error instanceof InvalidValueError) return { code: error.code, message: error.message, path: error.path };
   if (error instanceof ContextCacheError) return { code: error.code, message: error.message };
@@ -39,7 +48,11 @@ export function wireAnswer(type: string, answer: unknown): WireAnswer {
 }
 
 /** Converts JSON to an error of the same class, with the same fields, in the client. */
-export function errorOf({ code, message, namespace, key, expected, current, path }: WireError): ContextCacheError {
+export function errorOf(error: WireError): ContextCacheError {
+  const { code, message, namespace, key, expected, current, path, operationId, acknowledgement } = error;
+  if (operationId !== undefined && acknowledgement !== undefined) {
+    return new OperationReusedError(operationId, acknowledgement);
+  }
   if (namespace !== undefined && key !== undefined && expected !== undefined) {
     return new VersionConflictError(namespace, key, expected, current ?? undefined);
   }
@@ -60,6 +73,7 @@ const STATUS: Partial<Record<string, number>> = {
   FORBIDDEN: 403,
   NOT_FOUND: 404,
   VERSION_CONFLICT: 409,
+  OPERATION_REUSED: 409,
   NOT_EMPTY: 409,
   OVERLOADED: 503,
   CLOSED: 503,

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { DiskLog, type DiskLogOptions } from '../../src/storage/disk/log/disk-log.ts';
+import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
+import type { DiskLogOptions } from '../../src/storage/disk/log/disk-log-options.ts';
 import { type Fate, FaultFiles, type FileCall, isGroup } from './fault-files.ts';
 import { all, positions, someSets } from './log.ts';
 import { ManualClock } from './manual-clock.ts';

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
+import type { StoredOperations } from '../../core/operations.ts';
 import { optionNames } from '../../core/options.ts';
 import {
   infoOf,
@@ -40,6 +41,8 @@ export interface LoadedNamespace {
 /** A stored snapshot, which is read while it is iterated. */
 export interface LoadedSnapshot {
   readonly info: SnapshotInfo;
+  /** The operations that were remembered at its position; `undefined`: none. */
+  readonly operations: StoredOperations | undefined;
   /**
    * Yields every namespace once, one in memory at a time. Checks each part before it yields anything of it.
    *
@@ -134,6 +137,7 @@ export class BackupLoader {
     const read = (namespace: ManifestNamespace, signal?: AbortSignal) => this.#read(manifest, namespace, signal);
     return {
       info: infoOf(manifest, 0),
+      operations: manifest.operations,
       async *namespaces(signal) {
         for (const namespace of manifest.namespaces) yield await read(namespace, signal);
       },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { decode, encode } from '../../core/encoding/codec.ts';
 import { ContextCacheError } from '../../core/errors.ts';
+import type { StoredOperations } from '../../core/operations.ts';
 import type { Transforms } from './snapshot-transform.ts';
 
 /** The format that this version writes. It also reads older ones. */
@@ -46,6 +47,8 @@ export interface Manifest {
   /** Names of the transforms that parts and manifest have gone through, in this order. */
   readonly transforms: readonly string[];
   readonly namespaces: readonly ManifestNamespace[];
+  /** The operations that are remembered at the position; absent: none. */
+  readonly operations?: StoredOperations | undefined;
 }
 
 /** A snapshot as it is listed. */

@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { apply } from '../../core/apply.ts';
 import type { Clock } from '../../core/clock.ts';
 import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
+import type { StoredOperations } from '../../core/operations.ts';
 import type { FollowerSink } from '../follower-sink.ts';
 import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
@@ -15,7 +16,8 @@ import { IndexSink } from './index/index-sink.ts';
 import { type OpenStorage, openLevel } from './index/leveldb/level-storage.ts';
 import { PresentSource } from './index/state/present-source.ts';
 import type { StateTable } from './index/state/state-table.ts';
-import { DiskLog, type DiskLogOptions } from './log/disk-log.ts';
+import { DiskLog } from './log/disk-log.ts';
+import type { DiskLogOptions } from './log/disk-log-options.ts';
 import type { BaseNamespace } from './log/logged-update.ts';
 
 /** Options of {@link DataDirectory.open}. */
@@ -64,16 +66,20 @@ export class DataDirectory {
   }
 
   /**
-   * Makes an empty directory continue from a state: writes it as the base. An interruption leaves the directory empty or
+   * Makes an empty directory continue from a state and the operations remembered there: writes it as the base. An interruption leaves the directory empty or
    * complete.
    *
    * @throws {ContextCacheError} `NOT_EMPTY` if the log holds updates.
    */
-  async adopt(namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>, position: number): Promise<void> {
+  async adopt(
+    namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>,
+    position: number,
+    operations?: StoredOperations,
+  ): Promise<void> {
     const { log } = this;
     log.assertEmpty();
     await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
-    await log.beginAfter(position);
+    await log.beginAfter(position, operations);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { OperationWindow, type StoredOperations } from '../../core/operations.ts';
 import type { PendingUpdate, Update } from '../../core/update.ts';
 import { COMMITS, commitOf } from '../../monitoring/channels.ts';
 import { closed, isFollowed, noSuchCheckpoint, notAppended, notEmpty, notHeld } from '../log-errors.ts';
@@ -37,6 +38,7 @@ const READ_GROUP = 1024;
 export class MemoryLog implements UpdateLog {
   readonly id: string;
   readonly durable = false;
+  readonly operations = new OperationWindow();
   readonly #signals: LogSignals;
   readonly #ring: UpdateRing;
   readonly #followers = new Map<string, MemoryFollower>();
@@ -85,6 +87,7 @@ export class MemoryLog implements UpdateLog {
       this.#head += 1;
       update.position = this.#head;
       this.#ring.push(update);
+      if (update.operationId !== undefined) this.operations.add(update);
       if (heard) this.#pending.push(update);
     }
     // Releases updates even before they are committed: followers keep what they need of them.
@@ -162,9 +165,10 @@ export class MemoryLog implements UpdateLog {
     this.#leaving.add(listener);
   }
 
-  async beginAfter(position: number): Promise<void> {
+  async beginAfter(position: number, operations?: StoredOperations): Promise<void> {
     this.#assertOpen();
     if (this.#head !== 0) throw notEmpty(this.#head);
+    this.operations.restore(operations);
     this.#ring.beginAfter(position);
     this.#head = position;
     this.#committed = position;

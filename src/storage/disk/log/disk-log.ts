@@ -1,15 +1,17 @@
 import { resolve } from 'node:path';
-import { type Clock, systemClock } from '../../../core/clock.ts';
+import { systemClock } from '../../../core/clock.ts';
+import type { OperationWindow, StoredOperations } from '../../../core/operations.ts';
 import type { PendingUpdate, Update } from '../../../core/update.ts';
 import type { ConfigStore } from '../../config-store.ts';
 import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from '../../log-errors.ts';
-import { type ErrorHandler, LogSignals, throwOutside } from '../../log-signals.ts';
+import { LogSignals, throwOutside } from '../../log-signals.ts';
 import type { FollowerCheckpoint, LogFollower, LogStatus, UpdateLog } from '../../update-log.ts';
-import { type RingCapacity, UpdateRing } from '../../update-ring.ts';
+import { UpdateRing } from '../../update-ring.ts';
 import { FileHolds } from '../file-holds.ts';
 import { type Files, nodeFiles } from '../files.ts';
 import type { CommitGroup } from './commit-group.ts';
 import { DiskFollowers } from './disk-follower.ts';
+import type { DiskLogOptions } from './disk-log-options.ts';
 import type { LogFileNames } from './file-log.ts';
 import { GroupWriter } from './group-writer.ts';
 import { LogReader } from './log-reader.ts';
@@ -17,28 +19,6 @@ import type { UpdateLocation } from './logged-update.ts';
 import { LogSettings, type Notes } from './notes.ts';
 import { type OpenedLog, openLog } from './open-log.ts';
 import { isReleasable, releaseSegments } from './release.ts';
-
-/**
- * Options of {@link DiskLog.open}. The capacities bound the latest updates that are kept in memory for followers. If
- * `capacityUpdates` is not given, 16,384 are kept, and up to 65,536 while a follower has not received them.
- */
-export interface DiskLogOptions extends RingCapacity {
-  /** The data directory. Created with mode 0700 if it does not exist. Used by one process at a time. */
-  readonly dataDir: string;
-  /** Times the back-off after a failure. Default: the system clock. */
-  readonly clock?: Clock | undefined;
-  /**
-   * `true` if a group counts as committed only when the disk has it. Default true. With false it survives a crash of
-   * the process but not of the machine.
-   */
-  readonly sync?: boolean | undefined;
-  /** Estimated bytes that may wait to be written before `append` throws `OVERLOADED`. Default 256 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Receives what a listener throws. Default: thrown outside the log, as an uncaught exception. */
-  readonly onError?: ErrorHandler | undefined;
-  /** The file system. Default: that of the machine. */
-  readonly files?: Files | undefined;
-}
 
 const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
 /** Number of latest updates that are kept in memory for any follower; … */
@@ -160,6 +140,10 @@ export class DiskLog implements UpdateLog {
     return this.#notes.begin + 1;
   }
 
+  get operations(): OperationWindow {
+    return this.#notes.operations;
+  }
+
   get files(): Files {
     return this.#opened.files;
   }
@@ -190,6 +174,7 @@ export class DiskLog implements UpdateLog {
     for (const update of updates) {
       this.#head += 1;
       update.position = this.#head;
+      if (update.operationId !== undefined) this.#notes.operations.add(update);
     }
     this.#writer.add(updates);
   }
@@ -309,13 +294,14 @@ export class DiskLog implements UpdateLog {
   }
 
   /** Makes an empty log start after a position, whose base file has been written. */
-  async beginAfter(position: number): Promise<void> {
+  async beginAfter(position: number, operations?: StoredOperations): Promise<void> {
     this.assertEmpty();
     this.#beginning = true;
     this.#head = position;
     this.#committed = position;
     this.#base = position;
     this.#notes.raiseBegin(position);
+    this.#notes.operations.restore(operations);
     this.#tail.beginAfter(position);
     try {
       await this.#writer.roll();

@@ -44,6 +44,8 @@ export const NOTE = 1;
 export const CONTINUED = 2;
 /** The frame holds a part of a base file's state. */
 export const STATE = 4;
+/** Some of the frame's updates have an operation id. */
+export const OPERATIONS = 8;
 
 const writer = new MessageWriter();
 

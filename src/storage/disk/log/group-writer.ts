@@ -6,7 +6,7 @@ import { COMMITS, commitOf } from '../../../monitoring/channels.ts';
 import { closed, unavailable } from '../../log-errors.ts';
 
 import { type CommitGroup, GroupQueue } from './commit-group.ts';
-import { CONTINUED, encodeFrame, NOTE } from './frame.ts';
+import { CONTINUED, encodeFrame, NOTE, OPERATIONS } from './frame.ts';
 import type { Notes } from './notes.ts';
 import { RetryLoop } from './retry-loop.ts';
 import type { SegmentWriter } from './segment-writer.ts';
@@ -266,10 +266,13 @@ export class GroupWriter {
     for (let start = 0; start < updates.length; ) {
       if (start > 0) await nextTurn();
       let end = start;
+      let flags = 0;
       for (let bytes = 0; end < updates.length && bytes < FRAME_BYTES && end - start < FRAME_UPDATES; end += 1) {
-        bytes += (updates[end] as Update).bytes;
+        const update = updates[end] as Update;
+        bytes += update.bytes;
+        if (update.operationId !== undefined) flags = OPERATIONS;
       }
-      const flags = end < updates.length ? CONTINUED : 0;
+      if (end < updates.length) flags |= CONTINUED;
       const { position } = updates[start] as Update;
       const from = start;
       frames.push(

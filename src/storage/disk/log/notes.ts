@@ -1,3 +1,4 @@
+import { OperationWindow, type StoredOperations } from '../../../core/operations.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import type { ConfigStore } from '../../config-store.ts';
 
@@ -16,13 +17,16 @@ export interface Heading extends Required<Note> {
   readonly log: string;
   /** Bytes that the file lacks because updates at its start were released; see `UpdateLocation`. */
   readonly shift: number;
+  /** The operations that are remembered at the start of the file; absent: none. */
+  readonly operations?: StoredOperations;
 }
 
 export const PRODUCT = 'agent-context-cache';
 
 /**
- * The contents of a log beside the updates: its id and start, the followers' checkpoints and the settings. It lies in memory, and in
- * notes among the updates; each file of the log starts with all of it.
+ * The contents of a log beside the updates: its id and start, the followers' checkpoints, the settings and the remembered operations. It
+ * lies in memory, and in notes among the updates; each file of the log starts with all of it. Between two headings the operations follow
+ * from the updates.
  *
  * A stored checkpoint is never beyond the committed position. Hence one beyond the end of the log shows that the log
  * has lost updates.
@@ -32,6 +36,7 @@ export class Notes {
   #begin = 0;
   readonly checkpoints = new Map<string, number>();
   readonly settings = new Map<string, JsonValue>();
+  readonly operations = new OperationWindow();
   #changedBegin = false;
   readonly #changedCheckpoints = new Set<string>();
   readonly #changedSettings = new Set<string>();
@@ -95,9 +100,11 @@ export class Notes {
   /** Returns the note that a new file starts with. Nothing counts as changed then. */
   heading(committed: number, shift = 0): Heading {
     const position = (name: string) => this.#stored(name, committed);
+    const operations = this.operations.stored(committed);
     this.#written();
     return {
       ...{ product: PRODUCT, log: this.id, begin: this.#begin, shift },
+      ...(operations === undefined ? {} : { operations }),
       checkpoints: record(this.checkpoints.keys(), position) as Record<string, number>,
       settings: Object.fromEntries(this.settings),
     };

@@ -1,14 +1,18 @@
 import { dirname, join } from 'node:path';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
+import { MAX_OPERATIONS, type OperationWindow } from '../../../core/operations.ts';
+import type { Update } from '../../../core/update.ts';
 import { baseName, basesIn } from '../base/base-file.ts';
 import { corrupt } from '../corrupt.ts';
 import { type Files, readFile } from '../files.ts';
+import { type Frame, OPERATIONS } from './frame.ts';
 import { Notes } from './notes.ts';
 import { releaseSegments } from './release.ts';
 import { segmentName } from './segment.ts';
 import { refuseFormat1, scanSegment } from './segment-scan.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { Segments } from './segments.ts';
+import { updatesOf } from './update-record.ts';
 
 /** The parts of a log that {@link openLog} has opened. */
 export interface OpenedLog {
@@ -131,6 +135,8 @@ async function continueLog(
   const { heading, notes: later, frames, head: found, end, synced, isTorn } = scanSegment(bytes, first, file);
   const notes = new Notes(heading.log);
   for (const note of [heading, ...later]) notes.take(note);
+  notes.operations.restore(heading.operations);
+  rememberOperations(notes.operations, frames);
   for (const { position, offset } of frames) segments.last?.mark(position, offset);
   const [oldest = first] = segments.firsts;
   if (oldest > base + 1) throw corrupt(`${segments.directory} lacks the file that holds position ${base + 1}`);
@@ -148,4 +154,22 @@ async function continueLog(
   if (isTorn || isRestored || heading.shift > 0) await writer.begin(head + 1, notes.heading(head));
   await releaseSegments({ files, segments, path }, base, false);
   return { notes, head };
+}
+
+/**
+ * Takes in the operations of frames that follow on each other. Leaves out those that would be forgotten again: decodes no
+ * more frames than the window needs.
+ */
+function rememberOperations(window: OperationWindow, frames: readonly Frame[]): void {
+  const withIds = frames.filter(({ flags }) => (flags & OPERATIONS) !== 0);
+  const ids = new Set<string>();
+  const latest: Update[][] = [];
+  while (withIds.length > 0 && ids.size <= MAX_OPERATIONS) {
+    const updates = updatesOf(withIds.pop() as Frame).filter(({ operationId }) => operationId !== undefined);
+    for (const { operationId } of updates) ids.add(operationId as string);
+    latest.push(updates);
+  }
+  const skipped = withIds.at(-1);
+  if (skipped !== undefined) window.forget(skipped.position + skipped.count - 1);
+  for (const updates of latest.toReversed()) for (const update of updates) window.add(update);
 }

@@ -1,14 +1,16 @@
 import { join } from 'node:path';
 import { ContextCacheError } from '../../../core/errors.ts';
+import { OperationWindow, type StoredOperations } from '../../../core/operations.ts';
 import { basesIn } from '../base/base-file.ts';
 import { type Files, readFile } from '../files.ts';
 import type { LogFileNames } from './file-log.ts';
-import { decodeNote } from './frame.ts';
+import { decodeNote, NOTE, OPERATIONS } from './frame.ts';
 import { isDamage, walkFrames } from './frame-walk.ts';
 import type { Heading } from './notes.ts';
 import { segmentName } from './segment.ts';
 import { checkFormat } from './segment-scan.ts';
 import { Segments } from './segments.ts';
+import { updatesOf } from './update-record.ts';
 
 /** The log of a directory that is read without being opened. */
 export interface StoredLog {
@@ -51,6 +53,29 @@ function headingOf(files: Files, file: string): Heading | undefined {
     }
   }
   return undefined;
+}
+
+/**
+ * Returns the operations that were remembered at the base; `undefined` if there were none. Leaves out what is damaged, which is
+ * reported when the log is read.
+ */
+export function operationsAtBase(
+  files: Files,
+  path: string,
+  { base, firsts }: LogFileNames,
+): StoredOperations | undefined {
+  const first = firsts.findLast((each) => each <= base + 1);
+  const window = new OperationWindow();
+  try {
+    for (const item of first === undefined ? [] : walkFrames(files, join(path, 'log', segmentName(first)))) {
+      if (isDamage(item) || (item.count > 0 && item.position > base)) break;
+      if ((item.flags & NOTE) !== 0) window.restore((decodeNote(item, () => path) as unknown as Heading).operations);
+      if ((item.flags & OPERATIONS) !== 0) for (const update of updatesOf(item, 0, base)) window.add(update);
+    }
+  } catch (error) {
+    if (!(error instanceof ContextCacheError && error.code === 'LOG_CORRUPT')) throw error;
+  }
+  return window.stored(base);
 }
 
 function refuseForeign(files: Files, file: string): void {

@@ -1,0 +1,289 @@
+import { hash } from 'node:crypto';
+import type { Acknowledgement, Appended, Incremented } from './command.ts';
+import { encode } from './encoding/codec.ts';
+import { ContextCacheError, toError } from './errors.ts';
+import type { Request } from './request.ts';
+import type { Update } from './update.ts';
+import type { JsonValue } from './value.ts';
+
+/** Number of operations that are remembered at most. */
+export const MAX_OPERATIONS = 10_000;
+/** An operation is remembered for this long, milliseconds. */
+export const OPERATION_MS = 24 * 60 * 60 * 1000;
+/** Characters of ids, namespaces and keys that are remembered at most. */
+const MAX_CHARACTERS = 4 * 1024 * 1024;
+
+const NONE: Operation['versions'] = [];
+
+/** A write with an operation id that was applied, as far as its repetition needs it. */
+export interface Operation {
+  readonly id: string;
+  /** Instant of the command. */
+  readonly at: number;
+  /** Position of its last update. */
+  readonly position: number;
+  /** Number of its updates. */
+  readonly updates: number;
+  /** Checksum of what its updates did: operations, namespaces, keys and values. */
+  readonly print: number;
+  /** Key of the last update. */
+  readonly key: string | null;
+  /** Value of the last update if it is a number: the answer to an increment. */
+  readonly number: number | null;
+  /** Its namespaces, each with its version after the operation, in the order of their first updates. */
+  readonly versions: readonly (readonly [namespace: string, version: number])[];
+}
+
+/** The remembered operations as they are stored, a part of a log's heading and of a snapshot. */
+export interface StoredOperations {
+  /** Position of the last operation that was forgotten; 0: none. */
+  readonly forgotten: number;
+  /** Oldest first: `[id, at, position, updates, print, key, number, [namespace, version, …]]`. */
+  readonly operations: readonly (readonly JsonValue[])[];
+}
+
+/**
+ * The operation id of a write belongs to another write that has been applied. Nothing has changed. Use a new id for each
+ * write, and the same one only to repeat it.
+ */
+export class OperationReusedError extends ContextCacheError {
+  readonly operationId: string;
+  /** Acknowledgement of the write that was applied under this id. */
+  readonly acknowledgement: Acknowledgement;
+
+  constructor(operationId: string, acknowledgement: Acknowledgement) {
+    super(
+      'OPERATION_REUSED',
+      'The operation id belongs to another write that was applied (see acknowledgement). Use a new id for each write.',
+    );
+    this.name = 'OperationReusedError';
+    this.operationId = operationId;
+    this.acknowledgement = acknowledgement;
+  }
+}
+
+/**
+ * The latest operations of a log: what {@link OperationWindow.add} has made of its updates, in order, and of nothing else.
+ * Hence it is the same after a restart, in a replayed cache and on every copy of the log. Bounded by number, size and age.
+ */
+export class OperationWindow {
+  readonly #operations = new Map<string, Operation>();
+  /**
+   * In the order of their positions, from `#oldest` on. An operation that is no longer in the map is skipped when its turn comes.
+   * A map alone would not do: finding its first entry takes the longer, the more entries before it were removed.
+   */
+  #order: Operation[] = [];
+  #oldest = 0;
+  #characters = 0;
+  #forgotten = 0;
+
+  /** Number of remembered operations. */
+  get size(): number {
+    return this.#operations.size;
+  }
+
+  /** Position of the last operation that was forgotten; 0: none. Every operation behind it is remembered. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  /** Returns an operation that is not too old at `now`. */
+  find(id: string, now: number): Operation | undefined {
+    const operation = this.#operations.get(id);
+    return operation !== undefined && operation.at >= now - OPERATION_MS ? operation : undefined;
+  }
+
+  /** Takes in the next update of the log, which has an operation id. */
+  add(update: Update): void {
+    const { operationId: id, namespace, version, position, at, key, value } = update;
+    if (id === undefined) return;
+    const known = this.#operations.get(id);
+    // The updates of an operation follow each other in the log.
+    const part = known?.position === position - 1 ? known : undefined;
+    if (known !== undefined) this.#delete(known);
+    if (part !== undefined) this.#order.pop();
+    const earlier = part === undefined ? NONE : part.versions;
+    this.#put({
+      id,
+      at,
+      position,
+      updates: part === undefined ? 1 : part.updates + 1,
+      print: printOf(part === undefined ? 0 : part.print, update),
+      key,
+      number: typeof value === 'number' ? value : null,
+      versions: earlier === NONE ? [[namespace, version]] : withVersion(earlier, namespace, version),
+    });
+    while (!this.#fits(at)) this.#forgetOldest();
+  }
+
+  #fits(at: number): boolean {
+    const oldest = this.#order[this.#oldest] as Operation;
+    return oldest.at >= at - OPERATION_MS && this.size <= MAX_OPERATIONS && this.#characters <= MAX_CHARACTERS;
+  }
+
+  #forgetOldest(): void {
+    const oldest = this.#order[this.#oldest] as Operation;
+    this.#oldest += 1;
+    if (this.#oldest > MAX_OPERATIONS) {
+      this.#order = this.#order.slice(this.#oldest);
+      this.#oldest = 0;
+    }
+    if (this.#operations.get(oldest.id) !== oldest) return;
+    this.#delete(oldest);
+    this.#forgotten = oldest.position;
+  }
+
+  /** Forgets what was remembered: the operations up to this position are not followed one by one. */
+  forget(position: number): void {
+    this.#operations.clear();
+    this.#order = [];
+    this.#oldest = 0;
+    this.#characters = 0;
+    this.#forgotten = Math.max(this.#forgotten, position);
+  }
+
+  /** Returns the operations up to a position, to be stored; `undefined` if there has been none. */
+  stored(until: number): StoredOperations | undefined {
+    if (this.size === 0 && this.#forgotten === 0) return undefined;
+    const operations: JsonValue[][] = [];
+    for (const operation of this.#order.slice(this.#oldest)) {
+      const { id, at, position, updates, print, key, number, versions } = operation;
+      if (position > until) break;
+      if (this.#operations.get(id) === operation)
+        operations.push([id, at, position, updates, print, key, number, versions.flat()]);
+    }
+    return { forgotten: this.#forgotten, operations };
+  }
+
+  /** Takes in what {@link stored} has returned. The window is empty before. */
+  restore(stored: StoredOperations | undefined): void {
+    if (stored === undefined) return;
+    this.#forgotten = stored.forgotten;
+    for (const operation of stored.operations) this.#put(operationOf(operation));
+  }
+
+  #put(operation: Operation): void {
+    this.#operations.set(operation.id, operation);
+    this.#order.push(operation);
+    this.#characters += charactersOf(operation);
+  }
+
+  #delete(operation: Operation): void {
+    this.#operations.delete(operation.id);
+    this.#characters -= charactersOf(operation);
+  }
+}
+
+/**
+ * Returns the acknowledgement of a request that repeats a remembered operation; `undefined` if the request must be decided.
+ * Only what was applied is remembered, so a request that was refused, or that changed nothing, is decided again.
+ *
+ * @throws {OperationReusedError} if the operation did something else.
+ */
+function repeated(window: OperationWindow, request: Request): Acknowledgement | undefined {
+  const { operationId, at } = request;
+  if (operationId === undefined) return undefined;
+  const operation = window.find(operationId, at);
+  if (operation === undefined) return undefined;
+  const acknowledgement = answerOf(operation, request);
+  if (!didTheSame(operation, request)) throw new OperationReusedError(operationId, acknowledgement);
+  return acknowledgement;
+}
+
+/**
+ * Returns the acknowledgement of an `update` that repeats a remembered operation, whatever value it would store now;
+ * `undefined` if the update must be made.
+ *
+ * @throws {OperationReusedError} if the operation did not set this key.
+ */
+export function repeatedUpdate(
+  window: OperationWindow,
+  { operationId, namespace, key, at }: Pick<Request, 'operationId' | 'namespace' | 'key' | 'at'>,
+): Acknowledgement | undefined {
+  const operation = operationId === undefined ? undefined : window.find(operationId, at);
+  if (operation === undefined) return undefined;
+  const acknowledgement = acknowledgementOf(operation);
+  const { versions, updates } = operation;
+  if (versions.length === 1 && versions[0]?.[0] === namespace && updates === 1 && operation.key === key)
+    return acknowledgement;
+  throw new OperationReusedError(operation.id, acknowledgement);
+}
+
+/** Settles a request that repeats a remembered operation, or that wrongly uses its id. Returns whether it does. */
+export function settledAsRepeated(window: OperationWindow, request: Request): boolean {
+  try {
+    const acknowledgement = repeated(window, request);
+    if (acknowledgement === undefined) return false;
+    request.succeed(acknowledgement);
+  } catch (error) {
+    request.fail(toError(error));
+  }
+  return true;
+}
+
+/** Adds what the caller of an `increment` or an `append` does not know. */
+function answerOf(operation: Operation, { type }: Request): Acknowledgement {
+  const acknowledgement = acknowledgementOf(operation);
+  if (type === 'context.increment') return { ...acknowledgement, value: operation.number } as Incremented;
+  return type === 'context.append' ? ({ ...acknowledgement, key: operation.key } as Appended) : acknowledgement;
+}
+
+function acknowledgementOf({ position, versions }: Operation): Acknowledgement {
+  return { version: versions.at(-1)?.[1] ?? 0, position, changed: true };
+}
+
+/**
+ * Compares operations, namespace, keys and values. Steps of a batch that changed nothing left no trace to compare; of an
+ * `increment` only the key is compared, and of an `append` the prefix and the value.
+ */
+function didTheSame({ updates, print, key, number, versions }: Operation, request: Request): boolean {
+  const { namespace, steps } = request;
+  if (versions.length !== 1 || versions[0]?.[0] !== namespace) return false;
+  if (request.type === 'context.increment') return updates === 1 && key === request.key && number !== null;
+  if (request.type === 'context.append') {
+    if (updates !== 1 || !key?.startsWith(request.key)) return false;
+    // A schema may have changed the value.
+    return request.finish !== undefined || print === printOf(0, { ...request, operation: 'set', key, drop: false });
+  }
+  if (request.type === 'context.clear' || request.type === 'context.drop') {
+    const drop = request.type === 'context.drop';
+    return print === printOf(0, { operation: 'clear_namespace', namespace, key: null, value: null, drop });
+  }
+  const all = steps ?? [request];
+  if (updates < all.length) return all.some((step) => step.key === key);
+  return print === all.reduce((sum, step) => printOf(sum, { ...partOf(step), namespace, drop: false }), 0);
+}
+
+function partOf({ operation, key, value }: Pick<Update, 'operation' | 'key' | 'value'>) {
+  return { operation, key, value: operation === 'set' ? value : null };
+}
+
+/** Returns the checksum of what was done so far, and of one more update. */
+function printOf(
+  before: number,
+  { operation, namespace, key, value, drop }: Pick<Update, 'operation' | 'namespace' | 'key' | 'value' | 'drop'>,
+): number {
+  return Number.parseInt(hash('sha256', encode([before, operation, namespace, key, value, drop])).slice(0, 12), 16);
+}
+
+function withVersion(versions: Operation['versions'], namespace: string, version: number): Operation['versions'] {
+  const others = versions.filter(([name]) => name !== namespace);
+  if (others.length === versions.length) return [...versions, [namespace, version]];
+  return versions.map((each) => (each[0] === namespace ? [namespace, version] : each));
+}
+
+function charactersOf({ id, key, versions }: Operation): number {
+  let sum = id.length + (key === null ? 0 : key.length);
+  for (let i = 0; i < versions.length; i += 1) sum += (versions[i] as Operation['versions'][number])[0].length;
+  return sum;
+}
+
+function operationOf(stored: readonly JsonValue[]): Operation {
+  const [id, at, position, updates, print, key, number, flat] = stored as [
+    ...[string, number, number, number, number, string | null, number | null],
+    (string | number)[],
+  ];
+  const versions: [string, number][] = [];
+  for (let i = 0; i < flat.length; i += 2) versions.push([flat[i] as string, flat[i + 1] as number]);
+  return { id, at, position, updates, print, key, number, versions };
+}
