@@ -160,7 +160,8 @@ function openCache({ dataDir, output, cache = {} }: OpenRequest): Promise<AgentC
     passivateAfterMs: 0,
     ...cache,
     dataDir,
-    onError: (error, { source }) => output.warning(sourced(source, error)),
+    // A logger takes the failures as lines.
+    onError: cache.logger === undefined ? (error, { source }) => output.warning(sourced(source, error)) : undefined,
   });
 }
 

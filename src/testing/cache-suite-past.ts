@@ -305,4 +305,20 @@ export const pastChecks: CacheCheck[] = [
       assert.equal(health.redis, undefined);
     },
   ],
+  [
+    'counts commands, hits, misses and conflicts in health',
+    async (cache) => {
+      await cache.set('a', 'text', 'space');
+      await assert.rejects(async () => cache.set('a', 1, 'space', { ifVersion: 7 }), { code: 'VERSION_CONFLICT' });
+      await cache.get('a', 'space');
+      await cache.getMany(['a', 'x'], 'space');
+      const { operations, hits, misses, conflicts, failures, bytesWritten } = (await cache.health()).activity;
+      assert.deepEqual([operations['context.set']?.count, operations['context.set']?.failed], [2, 1]);
+      assert.equal(operations['context.get']?.count, 1);
+      assert.deepEqual([hits, misses, conflicts, failures], [2, 1, 1, { VERSION_CONFLICT: 1 }]);
+      assert.equal(bytesWritten > 0, true);
+      const latency = operations['context.set']?.latency;
+      assert.equal(latency !== undefined && latency.p50Ms <= latency.maxMs, true);
+    },
+  ],
 ];

@@ -160,3 +160,25 @@ describe('the demo', () => {
     expect(existsSync(join(dataDir, 'serve.json'))).toBe(false);
   });
 });
+
+test('serve writes log lines as JSON if it is told their level', async () => {
+  const child = start(['serve', '--data-dir', await newDir(), '--log-level', 'info', '--json']);
+  const all = ended(child);
+  await Promise.race([new Promise((resolve) => child.stdout.once('data', resolve)), all]);
+  child.kill('SIGINT');
+  const { code, stderr } = await all;
+  expect(code).toBe(0);
+  const lines = jsonLines(stderr).filter((each) => each.source === 'cache');
+  expect(lines).toMatchObject([
+    { level: 'info', source: 'cache', message: 'Opened with a data directory at position 0.' },
+    { level: 'info', source: 'cache', message: 'Shut down at position 0.' },
+  ]);
+  expect(Object.keys(lines[0] ?? {})).toEqual(['time', 'level', 'source', 'message']);
+  expect(jsonLines(stderr).every(({ level }) => level !== 'debug')).toBe(true);
+});
+
+test('serve refuses a level of log lines that there is none of', async () => {
+  const { code, stderr } = await run(['serve', '--data-dir', await newDir(), '--log-level', 'loud']);
+  expect(code).toBe(2);
+  expect(stderr).toContain('debug, info, warn, error');
+});

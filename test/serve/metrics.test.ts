@@ -110,10 +110,15 @@ describe('GET /metrics', () => {
   );
 });
 
+/** Any text, and often the characters that the format escapes. */
+const TEXT = fc.string({
+  unit: fc.oneof(fc.constantFrom('"', '\\', '\n', '{', '}', ',', '='), fc.string({ unit: 'binary', maxLength: 1 })),
+});
+
 test('any label can be read back (property)', () => {
   const name = 'agent_context_cache_namespace_keys';
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (label, help) => {
+    fc.property(TEXT, TEXT, (label, help) => {
       const family = { name, help, type: 'gauge', samples: [{ labels: { namespace: label }, value: 3 }] };
       const read = parseExposition(prometheusText([family]));
       expect([...read.values]).toEqual([[`${name}{namespace=${textOf(label)}}`, 3]]);

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { isDataDirectory } from '../../engine/restore.ts';
 import type { CacheHealth, ShutdownReport } from '../../index.ts';
+import { CliOption } from '../config/cli-option.ts';
 import {
   backupDirOption,
   duration,
@@ -20,6 +21,7 @@ import { Serving } from '../serving.ts';
 import { storeOf } from '../snapshots.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
+import { jsonLogger, LEVELS, type Level } from '../terminal/log-lines.ts';
 import type { Output } from '../terminal/output.ts';
 import { aborted, interruption } from '../terminal/signals.ts';
 import { type KeepFlags, keepOf, withKeep } from './compact.ts';
@@ -33,6 +35,7 @@ interface ServeFlags extends KeepFlags {
   readonly redisPrefix?: string;
   readonly subjectId?: string;
   readonly backupDir?: string;
+  readonly logLevel?: Level;
   readonly drainTimeout: number;
 }
 
@@ -51,6 +54,11 @@ export function addServe(program: Command, session: Session): void {
     .addOption(
       backupDirOption(
         'store snapshots in this directory (default: the Redis server, or "backups" in the data directory)',
+      ),
+    )
+    .addOption(
+      new CliOption('--log-level <level>', 'write log lines of this level and above to stderr, as JSON').choices(
+        LEVELS,
       ),
     )
     .option('--drain-timeout <duration>', 'longest wait for NATS and Redis at the end', duration, 5_000);
@@ -83,6 +91,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     cache: {
       ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(target) } },
       ...{ passivateAfterMs: undefined, subjectId, log },
+      logger: options.logLevel && jsonLogger(options.logLevel, (line) => output.logLine(line)),
     },
   });
   try {

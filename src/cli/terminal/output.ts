@@ -111,6 +111,11 @@ export class Output {
     if (!this.json) this.#print(text);
   }
 
+  /** Writes a log line, which is for programs. */
+  logLine(line: string): void {
+    this.#print(line);
+  }
+
   /** Writes a warning, which does not end the command. */
   warning(error: unknown): void {
     const { code, message } = describe(error);
