@@ -5,7 +5,7 @@ import { connect } from '../../src/client.ts';
 import { AgentContextCache, type ShareOptions } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
 import { readServeFile } from '../../src/wire/serve-file.ts';
-import { run } from '../support/cli.ts';
+import { ended, run, start, waitFor } from '../support/cli.ts';
 import { buildDist } from '../support/dist.ts';
 import { Sharing } from '../support/sharing.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -135,6 +135,36 @@ describe('a shared directory', () => {
     expect(await of('set', 'by-command', '"second"')).toMatchObject({ code: 0 });
     expect(await of('get', 'by-command')).toMatchObject({ code: 0, stdout: '"second"\n' });
     expect(sharing.reported.failures).toEqual([]);
+  });
+
+  test('is shown by an inspector, whichever process holds it', async () => {
+    const dataDir = await tempDir('share');
+    await using sharing = new Sharing(dataDir);
+    await Promise.all([sharing.start(), sharing.start()].map(({ ready }) => ready));
+    const inspector = start(['inspect', '--data-dir', dataDir]);
+    const all = ended(inspector);
+    let printed = '';
+    inspector.stdout.on('data', (piece) => {
+      printed += piece;
+    });
+    const pids: unknown[] = [];
+    for (let count = 1; count <= 2; count += 1) {
+      const url = await waitFor(() => {
+        const urls = printed.split('\n').filter(Boolean);
+        expect(urls).toHaveLength(count);
+        return new URL(urls[count - 1] as string);
+      });
+      const headers = { authorization: `Bearer ${url.hash.slice('#token='.length)}` };
+      const holder = await sharing.holder();
+      expect(await (await fetch(`${url.origin}/api/meta`, { headers })).json()).toMatchObject({
+        pid: holder?.child.pid,
+      });
+      pids.push(holder?.child.pid);
+      if (count === 1) await holder?.kill();
+    }
+    inspector.kill('SIGINT');
+    expect(new Set(pids).size).toBe(2);
+    expect(await all).toMatchObject({ code: 0, stderr: expect.stringContaining('has taken over') });
   });
 
   test('keeps a holder that must not be ended', async () => {

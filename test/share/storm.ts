@@ -58,14 +58,14 @@ export async function storm({ dataDir, processes, durationMs, seed }: StormSetti
       seen.paused += 1;
       victim.child.kill('SIGSTOP');
       // One that holds the directory by then is ended by the others before it goes on; any other one goes on.
-      setTimeout(() => victim.child.kill('SIGCONT'), 200 + next() * 3_000);
+      setTimeout(() => victim.child.kill('SIGCONT'), 200 + next() * 1_800);
     } else {
       void victim.ask('shutdown');
     }
     if (victim === holder) seen.holdersLost += 1;
     while (sharing.sharers.length < processes) sharing.start();
   }
-  await sleep(3_500);
+  await sleep(2_100);
   await Promise.all(sharing.sharers.map(({ ready }) => ready));
   const survivors = sharing.sharers;
   await Promise.all(survivors.map((sharer) => sharer.ask('rest')));

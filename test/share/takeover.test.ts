@@ -11,31 +11,33 @@ beforeAll(() => buildDist());
 const LONGEST_MS = 6_000;
 
 describe('processes that share a directory', () => {
-  test.each(['is killed', 'hangs', 'shuts down'] as const)('go on soon when the holder %s', async (how) => {
+  test('go on soon when the holder is killed, hangs, or shuts down', async () => {
     await using sharing = new Sharing(await tempDir('share'));
     const { reported } = sharing;
-    const sharers = [sharing.start(), sharing.start(), sharing.start()];
-    await Promise.all(sharers.map(({ ready }) => ready));
+    await Promise.all(Array.from({ length: 4 }, () => sharing.start().ready));
     await waitFor(() => expect(reported.acknowledged.size).toBeGreaterThan(100));
-    const holder = await sharing.holder();
-    expect(holder).toBeDefined();
-    reported.mark();
-    if (how === 'shuts down') void holder?.ask('shutdown');
-    else holder?.child.kill(how === 'hangs' ? 'SIGSTOP' : 'SIGKILL');
-    const before = reported.acknowledged.size;
-    await holder?.ended;
-    await waitFor(async () => {
-      expect(await sharing.holder()).toBeDefined();
-      expect(reported.acknowledged.size).toBeGreaterThan(before + 300);
-    });
-    expect(reported.longestGap).toBeLessThan(LONGEST_MS);
+    for (const how of ['SIGKILL', 'SIGSTOP', 'shutdown'] as const) {
+      const holder = await waitFor(async () => {
+        const found = await sharing.holder();
+        expect(found).toBeDefined();
+        return found;
+      });
+      reported.mark();
+      if (how === 'shutdown') void holder?.ask('shutdown');
+      else holder?.child.kill(how);
+      await holder?.ended;
+      const before = reported.acknowledged.size;
+      await waitFor(() => expect(reported.acknowledged.size).toBeGreaterThan(before + 50));
+      expect([how, Math.max(reported.longestGap, LONGEST_MS)]).toEqual([how, LONGEST_MS]);
+    }
+    expect(sharing.sharers).toHaveLength(1);
     expect(reported.failures).toEqual([]);
   });
 
   test('lose nothing and do nothing twice, whichever of them is killed, paused or shut down', async () => {
     const seed = Number(process.env.STORM_SEED ?? Date.now() % 1_000_000);
-    const durationMs = Number(process.env.STORM_MS ?? 4_000);
-    const processes = Number(process.env.STORM_PROCESSES ?? 4);
+    const durationMs = Number(process.env.STORM_MS ?? 3_000);
+    const processes = Number(process.env.STORM_PROCESSES ?? 3);
     const report = await storm({ dataDir: await tempDir('storm'), processes, durationMs, seed }).catch((error) => {
       error.message = `Seed ${seed}: ${error.message}`;
       throw error;

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import { ContextCacheError, systemClock } from '../../index.ts';
 import { startInspector } from '../../inspector.ts';
 import type { AttachRequest } from '../../serve/attach-route.ts';
 import { HttpClient } from '../../serve/http-client.ts';
+import type { ServeFile } from '../../wire/serve-file.ts';
 import { CliOption, collect } from '../config/cli-option.ts';
 import { port } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
@@ -38,6 +40,10 @@ function inSection(option: CliOption): CliOption {
   return option;
 }
 
+/** Longest wait for the next process that holds a shared directory, and the time between two looks, milliseconds. */
+const TAKEOVER_MS = 5_000;
+const RETRY_MS = 50;
+
 /** The user's consent, which no file can give. */
 function neverInFile(option: CliOption): CliOption {
   option.inFile = 'never';
@@ -48,9 +54,41 @@ async function runInspect({ output, dataDir, options }: Context<InspectFlags>): 
   const { allowWrite, redact } = options;
   const request: AttachRequest = { port: options.port, allowWrite, redact };
   using interrupted = interruption();
-  const served = await servedBy(dataDir);
-  if (served !== undefined) await attach(new HttpClient(served), request, output, interrupted.signal);
-  else await openHere(dataDir, request, output, interrupted.signal);
+  const { signal } = interrupted;
+  let served = await servedBy(dataDir);
+  if (served === undefined) {
+    await openHere(dataDir, request, output, signal);
+    return undefined;
+  }
+  while (served !== undefined && !signal.aborted) {
+    const holder: ServeFile = served;
+    try {
+      await attach(new HttpClient(holder), request, output, signal);
+      if (output.json) return undefined;
+    } catch (error) {
+      // A process that was killed cannot say that it ends.
+      if (holder.shared === undefined || output.json || !isGone(error)) throw error;
+    }
+    served = signal.aborted || holder.shared === undefined ? undefined : await nextHolder(dataDir, holder, signal);
+    if (served !== undefined) output.message(`Process ${holder.pid} has ended; process ${served.pid} has taken over.`);
+  }
+  if (!signal.aborted) output.message('The process that served the directory has ended.');
+  return undefined;
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof ContextCacheError && ['OUTCOME_UNKNOWN', 'UNREACHABLE', 'CLOSED'].includes(error.code);
+}
+
+/** Resolves with the process that takes a shared directory over; `undefined` if none does within {@link TAKEOVER_MS}. */
+async function nextHolder(dataDir: string, { token }: ServeFile, signal: AbortSignal): Promise<ServeFile | undefined> {
+  const due = systemClock.now() + TAKEOVER_MS;
+  while (!signal.aborted && systemClock.now() < due) {
+    const served = await servedBy(dataDir).catch(() => undefined);
+    if (served !== undefined && served.token !== token) return served;
+    await new Promise<void>((resolve) => systemClock.setTimeout(resolve, RETRY_MS));
+  }
+  return undefined;
 }
 
 /** Opens the inspector in the process that serves the directory. */
@@ -61,7 +99,6 @@ async function attach(client: HttpClient, request: AttachRequest, output: Output
     await show(output, url);
     if (output.json) return;
     await ended;
-    if (!signal.aborted) output.message('The process that served the directory has ended.');
   } finally {
     ending.abort();
   }
