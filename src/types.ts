@@ -32,6 +32,7 @@ export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
+export type { Stamp, StampContext } from './core/stamp.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';
 export type { Operation } from './core/update.ts';
 export type { WatchFilter } from './core/update-filter.ts';

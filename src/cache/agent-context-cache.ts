@@ -7,6 +7,7 @@ import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../co
 import { untilAborted } from '../core/deadline.ts';
 import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
+import { type Stamp, stampedCommand, stampOf } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { durationOf, inMilliseconds } from '../engine/durations.ts';
 import { Engine, type ShutdownReport } from '../engine/engine.ts';
@@ -37,6 +38,7 @@ import { CacheMethods } from './cache-methods.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
+import { stampingWriter } from './stamping-writer.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
@@ -64,6 +66,7 @@ export class AgentContextCache<
   readonly inspection: Inspection;
   readonly #engine: Engine;
   readonly #writer: Writer;
+  readonly #stamp: (() => Stamp | undefined) | undefined;
   readonly #history: History;
   readonly #digests: Digests;
   readonly #settings: Settings;
@@ -98,12 +101,15 @@ export class AgentContextCache<
       activity,
     });
     const history = new History(storage.past, log, clock);
+    const stamp = stampOf(options.context);
     super({
-      ...{ reader, writer, history, nameOf },
+      ...{ reader, writer: stamp === undefined ? writer : stampingWriter(writer, stamp), history, nameOf },
+      ...{ position: () => log.head, flush: () => log.flush() },
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
     });
     this.#engine = engine;
+    this.#stamp = stamp;
     this.#writer = writer;
     this.#history = history;
     this.#digests = new Digests(registry, log, clock);
@@ -117,7 +123,7 @@ export class AgentContextCache<
     this.#supervisor = {
       getSnapshot: () => supervisor.actor.getSnapshot(),
       subscribe: supervisor.actor.subscribe.bind(supervisor.actor),
-      send: (command) => supervisor.accept(command),
+      send: (command) => supervisor.accept(stampedCommand(command, stamp?.())),
     };
     this.inspection = new Inspection(engine, storage, options);
     if (options.inspector) startOwnInspector(this as unknown as AgentContextCache, options.inspector, report);
@@ -193,11 +199,6 @@ export class AgentContextCache<
     return this.#supervisor;
   }
 
-  /** Position of the last update. */
-  get position(): number {
-    return this.#engine.log.head;
-  }
-
   /**
    * Yields committed updates, oldest first, from position `from` (default: the oldest kept) to `to` (default: the last).
    *
@@ -215,7 +216,8 @@ export class AgentContextCache<
     const run = async () => {
       ASK_OPTIONS.check(options);
       options.signal?.throwIfAborted();
-      return untilAborted(answer(this.#control, command) as Promise<AnswerTo<C>>, options.signal);
+      const given = stampedCommand(command, this.#stamp?.());
+      return untilAborted(answer(this.#control, given) as Promise<AnswerTo<C>>, options.signal);
     };
     return this.#writer.guard(run, {
       source: 'command',
@@ -406,11 +408,6 @@ export class AgentContextCache<
   async compact(options?: CompactionOptions): Promise<CompactReport> {
     const keepMs = durationOf('keepMs', options?.keepMs);
     return this.#engine.retention.compact(options && { ...options, keepMs });
-  }
-
-  /** Resolves once everything written so far is committed. */
-  flush(): Promise<void> {
-    return this.#engine.log.flush();
   }
 
   /**

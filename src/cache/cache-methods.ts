@@ -34,31 +34,23 @@ import type {
 } from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import { checkedStamp, type Stamp } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
-import type { Reader } from '../engine/reader.ts';
 import type { EntryVersion } from '../past/history.ts';
-import { type HandleParts, NamespaceHandle } from './namespace-handle.ts';
+import type { MethodParts } from './method-parts.ts';
+import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
+import { stampingWriter } from './stamping-writer.ts';
 import type { Answer, Iteration } from './types.ts';
 
-/** The parts of a cache that its methods use. */
-export interface MethodParts extends HandleParts {
-  readonly reader: HandleParts['reader'] & Pick<Reader, 'namespaces'>;
-  /** Returns the name of a namespace that is read. Throws, or leaves the refusal to the reader. */
-  readonly nameOf: (namespace: NamespaceName) => string;
-}
-
 /**
- * The methods that read, write and watch namespaces, which a cache and its clients share. `S` types the namespaces, `P`
- * is the primary backend.
+ * The methods that read, write and watch namespaces, which a cache, its clients and the handles of {@link CacheMethods.as}
+ * share. `S` types the namespaces, `P` is the primary backend.
  */
-export abstract class CacheMethods<
-  S extends NamespaceTypes<S> = AnyNamespaces,
-  P extends BaseContextCache = BaseContextCache,
-> {
+export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = BaseContextCache> {
   readonly #parts: MethodParts;
   readonly #reader: MethodParts['reader'];
   readonly #writer: MethodParts['writer'];
@@ -70,6 +62,20 @@ export abstract class CacheMethods<
     this.#reader = parts.reader;
     this.#writer = parts.writer;
     this.#nameOf = parts.nameOf;
+  }
+
+  #named(namespace: NamespaceName = DEFAULT_NAMESPACE): string {
+    return writtenName(namespace);
+  }
+
+  /** Position of the last update; of a client, the last that it knows of, from an acknowledgement, a watch or the server's greeting. */
+  get position(): number {
+    return this.#parts.position();
+  }
+
+  /** Resolves when everything written so far is durable. */
+  flush(): Promise<void> {
+    return this.#parts.flush();
   }
 
   /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
@@ -197,13 +203,8 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: WriteOptions,
   ): Promise<Acknowledgement>;
-  set(
-    key: string,
-    value: unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: WriteOptions,
-  ): Promise<Acknowledgement> {
-    return this.#writer.set(key, value, writtenName(namespace), options);
+  set(key: string, value: unknown, namespace?: NamespaceName, options?: WriteOptions): Promise<Acknowledgement> {
+    return this.#writer.set(key, value, this.#named(namespace), options);
   }
 
   /**
@@ -215,12 +216,8 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: ManyOptions,
   ): Promise<Acknowledgement>;
-  setMany(
-    values: object,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: ManyOptions,
-  ): Promise<Acknowledgement> {
-    return this.#writer.setMany(values, writtenName(namespace), options);
+  setMany(values: object, namespace?: NamespaceName, options?: ManyOptions): Promise<Acknowledgement> {
+    return this.#writer.setMany(values, this.#named(namespace), options);
   }
 
   /** Removes a key. Writes no update if the key is missing. */
@@ -229,8 +226,8 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: RemoveOptions,
   ): Promise<Acknowledgement>;
-  delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RemoveOptions): Promise<Acknowledgement> {
-    return this.#writer.delete(key, writtenName(namespace), options);
+  delete(key: string, namespace?: NamespaceName, options?: RemoveOptions): Promise<Acknowledgement> {
+    return this.#writer.delete(key, this.#named(namespace), options);
   }
 
   /** Sets when an entry expires (`ttl` or `expiresAt`) and keeps its value. */
@@ -239,8 +236,8 @@ export abstract class CacheMethods<
     namespace: NamespaceArgument<S, N> | undefined,
     options: TouchOptions,
   ): Promise<Acknowledgement>;
-  touch(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options: TouchOptions): Promise<Acknowledgement> {
-    return this.#writer.touch(key, writtenName(namespace), options);
+  touch(key: string, namespace: NamespaceName | undefined, options: TouchOptions): Promise<Acknowledgement> {
+    return this.#writer.touch(key, this.#named(namespace), options);
   }
 
   /**
@@ -258,13 +255,8 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: IncrementOptions,
   ): Promise<Incremented>;
-  increment(
-    key: string,
-    by = 1,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: IncrementOptions,
-  ): Promise<Incremented> {
-    return this.#writer.increment(key, by, writtenName(namespace), options);
+  increment(key: string, by = 1, namespace?: NamespaceName, options?: IncrementOptions): Promise<Incremented> {
+    return this.#writer.increment(key, by, this.#named(namespace), options);
   }
 
   /**
@@ -279,8 +271,8 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: AppendOptions,
   ): Promise<Appended>;
-  append(value: unknown, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: AppendOptions): Promise<Appended> {
-    return this.#writer.append(value, writtenName(namespace), options);
+  append(value: unknown, namespace?: NamespaceName, options?: AppendOptions): Promise<Appended> {
+    return this.#writer.append(value, this.#named(namespace), options);
   }
 
   /** Applies several operations to one namespace in order, all or none. Each operation sees the effects of those before it. */
@@ -291,10 +283,10 @@ export abstract class CacheMethods<
   ): Promise<Acknowledgement>;
   batch(
     operations: readonly BatchOperation[],
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
+    namespace?: NamespaceName,
     options?: OriginOptions,
   ): Promise<Acknowledgement> {
-    return this.#writer.batch(operations, writtenName(namespace), options);
+    return this.#writer.batch(operations, this.#named(namespace), options);
   }
 
   /**
@@ -311,13 +303,13 @@ export abstract class CacheMethods<
   update(
     key: string,
     change: (value: never) => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
+    namespace?: NamespaceName,
     options?: WriteOptions,
   ): Promise<unknown> {
     return this.#writer.update(
       key,
       change as (value: JsonValue | undefined) => unknown,
-      writtenName(namespace),
+      this.#named(namespace),
       options,
     );
   }
@@ -329,19 +321,14 @@ export abstract class CacheMethods<
     namespace?: NamespaceArgument<S, N>,
     options?: MakeOptions,
   ): Promise<ValueOf<S, N, K>>;
-  getOrSet(
-    key: string,
-    make: () => unknown,
-    namespace: NamespaceName = DEFAULT_NAMESPACE,
-    options?: MakeOptions,
-  ): Promise<unknown> {
-    return this.#writer.getOrSet(key, make, writtenName(namespace), options);
+  getOrSet(key: string, make: () => unknown, namespace?: NamespaceName, options?: MakeOptions): Promise<unknown> {
+    return this.#writer.getOrSet(key, make, this.#named(namespace), options);
   }
 
   /** Removes every key of a namespace. The namespace stays listed. */
   clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: OriginOptions): Promise<Acknowledgement>;
-  clearNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: OriginOptions): Promise<Acknowledgement> {
-    return this.#writer.clear(writtenName(namespace), options);
+  clearNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement> {
+    return this.#writer.clear(this.#named(namespace), options);
   }
 
   /** Removes a namespace with its keys. The next write to it restarts at version 1. */
@@ -349,8 +336,21 @@ export abstract class CacheMethods<
     namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
     options?: OriginOptions,
   ): Promise<Acknowledgement>;
-  dropNamespace(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: OriginOptions): Promise<Acknowledgement> {
-    return this.#writer.drop(writtenName(namespace), options);
+  dropNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement> {
+    return this.#writer.drop(this.#named(namespace), options);
+  }
+
+  /**
+   * Returns a handle that adds an agent and a `meta` to everything that is written through it, and through handles that are made
+   * from it. Does not change what a write says itself: its own agent counts, and its own properties of `meta`.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_COMMAND`.
+   *
+   * @example `const planner = cache.as({ agent: 'planner', meta: { task: 't-7' } });`
+   */
+  as(stamp: Stamp): CacheMethods<S, P> {
+    const checked = checkedStamp(stamp);
+    return new CacheMethods({ ...this.#parts, writer: stampingWriter(this.#writer, () => checked) });
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */

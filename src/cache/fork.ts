@@ -14,7 +14,7 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * Options of a branch. It inherits its parent's `onError`, `logger`, `monitoring`, `clock`, `schemas`, `limits`, `log`,
+ * Options of a branch. It inherits its parent's `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `limits`, `log`,
  * `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
  */
@@ -36,7 +36,7 @@ const { primaryCache: _primary, restoreFrom: _restore, ...BRANCH_NAMES } = OPEN_
 const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
 
 const INHERITED = [
-  ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'limits', 'log', 'restart'] as const),
+  ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'limits', 'log', 'restart', 'context'] as const),
   ...(['maxWaiting', 'internals'] as const),
 ] as const;
 

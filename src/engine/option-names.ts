@@ -56,6 +56,7 @@ const CACHE = {
   maxWaiting: true,
   onError: true,
   logger: true,
+  context: true,
   monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES),
   inspector: optionNames<InspectorOptions>('inspector', INSPECTOR),
   clock: true,

@@ -7,6 +7,7 @@ import type { CacheLimits } from '../core/limits.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
+import type { StampContext } from '../core/stamp.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { ContextUpdateEventPusherOptions, OpenLink } from '../followers/broadcast/event-pusher.ts';
@@ -81,6 +82,18 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    * of level `error`. With a logger or `onError` none becomes a process warning. Default: none.
    */
   readonly logger?: Logger | undefined;
+  /**
+   * Says for each write who makes it and why, so that deep code needs no handle: an `AsyncLocalStorage` of `{ agent, meta }`. What
+   * a write or a handle says itself comes first. Default: none.
+   *
+   * @example
+   * ```ts
+   * const context = new AsyncLocalStorage<Stamp>();
+   * const cache = await AgentContextCache.open({ dataDir, context });
+   * await context.run({ agent: 'planner', meta: { task: 't-7' } }, () => plan(cache));
+   * ```
+   */
+  readonly context?: StampContext | undefined;
   /** What log lines and tracing channels may contain; see {@link MonitoringOptions}. */
   readonly monitoring?: MonitoringOptions | undefined;
   /**

@@ -6,6 +6,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces, NamespaceTypes } from '../core/namespace-types.ts';
 import { optionNames } from '../core/options.ts';
 import type { FailureSource, Report } from '../core/report.ts';
+import { type StampContext, stampOf } from '../core/stamp.ts';
 import { durationOf } from '../engine/durations.ts';
 import { type Logger, MONITORING_NAMES, type MonitoringOptions, Reporter } from '../monitoring/reporter.ts';
 import { endpointOf } from './endpoint.ts';
@@ -42,13 +43,15 @@ export interface ConnectOptions {
   readonly logger?: Logger | undefined;
   /** What log lines and tracing channels may contain; as for a cache. */
   readonly monitoring?: MonitoringOptions | undefined;
+  /** Says for each write who makes it and why; as for a cache. Default: none. */
+  readonly context?: StampContext | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
 
 const CONNECT_OPTIONS = optionNames<ConnectOptions>('connect', {
   ...{ token: true, signal: true, timeoutMs: true, maxWaiting: true, repeatWrites: true },
-  ...{ tls: true, onError: true, clock: true },
+  ...{ tls: true, onError: true, context: true, clock: true },
   ...{ logger: true, monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES) },
 });
 
@@ -82,6 +85,7 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
     throw new ContextCacheError('INVALID_OPTION', 'token must have characters of A-Z, a-z, 0-9, "-" and "_".');
   if (tls !== undefined && (typeof tls !== 'object' || tls === null))
     throw new ContextCacheError('INVALID_OPTION', 'tls must be an object, as for tls.connect.');
+  const stamp = stampOf(options.context);
   const reporter = new Reporter(options);
   signal?.throwIfAborted();
   const report: Report = (error, source) => reporter.failure(error, source);
@@ -90,7 +94,7 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
   const onLost = (error: ContextCacheError) => hears && report(error, { source: 'connection' });
   const find = endpointOf(target, token, tls);
   const link = await Link.open({ find, clock, timeoutMs, maxWaiting, onLost, reporter, signal });
-  return clientOver<S>({ link, clock, report }, repeatWrites);
+  return clientOver<S>({ link, clock, report, stamp }, repeatWrites);
 }
 
 /** Creates the client of a connected link; see {@link ConnectOptions.repeatWrites}. */

@@ -1,6 +1,7 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from '../cache/option-names.ts';
+import { stampingWriter } from '../cache/stamping-writer.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
@@ -8,6 +9,7 @@ import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
+import { stampedCommand } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { durationOf } from '../engine/durations.ts';
@@ -66,7 +68,10 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   /** @internal */
   constructor(parts: RemoteParts) {
     super({
-      ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName },
+      ...{ reader: parts.reader, history: parts.reader, nameOf: writtenName },
+      writer: parts.stamp === undefined ? parts.writer : stampingWriter(parts.writer, parts.stamp),
+      position: () => parts.link.position,
+      flush: async () => void (await this.ask({ type: 'cache.flush' })),
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
     });
@@ -85,11 +90,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
     return this.#parts.link.hello.agent;
   }
 
-  /** Last position that this client knows of, from an acknowledgement, a watch or the server's greeting. */
-  get position(): number {
-    return this.#parts.link.position;
-  }
-
   readLog(options: LogRange = {}): AsyncGenerator<Update> {
     return this.#reader.log(options);
   }
@@ -98,7 +98,8 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
     const run = async () => {
       ASK_OPTIONS.check(options);
       options.signal?.throwIfAborted();
-      return untilAborted(this.#ask(parseCommand(command)) as Promise<AnswerTo<C>>, options.signal);
+      const given = stampedCommand(command, this.#parts.stamp?.());
+      return untilAborted(this.#ask(parseCommand(given)) as Promise<AnswerTo<C>>, options.signal);
     };
     return this.#writer.guard(run, { source: 'command', command: String(command?.type) });
   }
@@ -173,10 +174,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
 
   async compact(options: CompactionOptions = {}): Promise<CompactReport> {
     return this.ask({ ...options, type: 'cache.compact' });
-  }
-
-  async flush(): Promise<void> {
-    await this.ask({ type: 'cache.flush' });
   }
 
   async synced(options: WaitOptions = {}): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
+import type { Stamp } from '../core/stamp.ts';
 import type { Link } from './link.ts';
 import type { RemoteReader } from './remote-reader.ts';
 import type { RemoteWriter } from './remote-writer.ts';
@@ -13,4 +14,6 @@ export interface RemoteParts {
   readonly report: Report;
   /** Ends what belongs to the client besides its connection, within so many milliseconds. */
   readonly release?: ((timeoutMs: number) => Promise<void>) | undefined;
+  /** Returns what the running code adds to each write; `undefined` without a context. */
+  readonly stamp?: (() => Stamp | undefined) | undefined;
 }

@@ -61,7 +61,8 @@ export interface CheckedShareOptions {
  * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`.
  */
 export async function checkedShareOptions(Cache: CacheClass, options: ShareOptions): Promise<CheckedShareOptions> {
-  const { server = {}, signal, timeoutMs, hungAfterMs, ...open } = SHARE_OPTIONS.checked(options);
+  // The context is that of this process's code. What the other processes write must not be taken for its work.
+  const { server = {}, signal, timeoutMs, hungAfterMs, context: _, ...open } = SHARE_OPTIONS.checked(options);
   checkedServerOptions(server);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal.');
   const reporter = new Reporter(open);

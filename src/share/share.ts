@@ -3,6 +3,7 @@ import { pause } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceTypes } from '../core/namespace-types.ts';
 import type { Report } from '../core/report.ts';
+import { stampOf } from '../core/stamp.ts';
 import { clientOver } from '../remote/connect.ts';
 import { Link } from '../remote/link.ts';
 import type { LinkOptions } from '../remote/link-options.ts';
@@ -26,6 +27,7 @@ export async function share<S extends NamespaceTypes<S>>(
   const checked = await checkedShareOptions(Cache, options as unknown as ShareOptions);
   const { server, timeoutMs, hungAfterMs, reporter } = checked;
   const { clock = systemClock, onError, logger, signal } = options;
+  const stamp = stampOf(options.context);
   signal?.throwIfAborted();
   const report: Report = (error, source) => reporter.failure(error, source);
   const open = () => Cache.open({ ...checked.open, dataDir });
@@ -47,7 +49,7 @@ export async function share<S extends NamespaceTypes<S>>(
       reporter,
       signal,
     });
-    return clientOver<S>({ link, clock, report, release: (waitMs) => keeper.close(waitMs) }, true);
+    return clientOver<S>({ link, clock, report, stamp, release: (waitMs) => keeper.close(waitMs) }, true);
   } catch (error) {
     await keeper.close(0);
     signal?.throwIfAborted();

@@ -214,4 +214,39 @@ export const writeChecks: CacheCheck[] = [
       assert.equal((await failureOf(() => cache.append(undefined as never, 'space'))).code, 'INVALID_VALUE');
     },
   ],
+  [
+    'adds agent and meta to everything that is written through a handle of as',
+    async (cache) => {
+      const planner = cache.as({ agent: 'planner', meta: { task: 't-7', depth: 1 } });
+      await planner.set('a', 1, 'space');
+      await planner.setMany({ a: 1 }, 'space');
+      await planner.batch([{ operation: 'touch', key: 'a', ttl: '1h' }], 'space');
+      await planner.update('a', () => 2, 'space');
+      await planner.increment('a', 1, 'space');
+      await planner.append(1, 'space', { prefix: 'm:' });
+      await planner.getOrSet('made', () => 1, 'space');
+      await planner.namespace('space').set('a', 1);
+      await planner.delete('a', 'space');
+      await planner.clearNamespace('space');
+      await planner.dropNamespace('space');
+      for await (const { agent, meta } of cache.readLog()) {
+        assert.deepEqual([agent, meta], ['planner', { task: 't-7', depth: 1 }]);
+      }
+      assert.equal(planner.position, cache.position);
+      // What a write says itself comes first, then the inner handle.
+      const inner = planner.as({ meta: { depth: 2 } });
+      await inner.set('a', 1, 'space', { meta: { why: 'said' }, operationId: 'o-1' });
+      const { agent, meta } = (await cache.entry('a', 'space')) ?? {};
+      assert.deepEqual([agent, meta], ['planner', { task: 't-7', depth: 2, why: 'said' }]);
+      await inner.set('b', 1, 'space', { agent: 'booker' });
+      assert.equal((await inner.entry('b', 'space'))?.agent, 'booker');
+      await cache.set('c', 1, 'space');
+      assert.equal((await cache.entry('c', 'space'))?.agent, null);
+      for (const options of [{ meta: 7 }, { meta: { long: 'x'.repeat(1_000) } }, { agent: 5 }, 7, null])
+        assert.ok((await failureOf(() => planner.set('d', 1, 'space', options as never))).code.startsWith('INVALID_'));
+      for (const stamp of [{ agent: '' }, { meta: [] }, { agnet: 'planner' }, 7])
+        assert.ok((await failureOf(async () => cache.as(stamp as never))).code.startsWith('INVALID_'));
+      await planner.flush();
+    },
+  ],
 ];

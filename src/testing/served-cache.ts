@@ -3,6 +3,7 @@ import type { ContextStore } from '../cache/context-store.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import type { Stamp } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -47,6 +48,13 @@ export interface SuiteCache extends ContextStore {
   backup(): Promise<{ readonly position: number }>;
   synced(): Promise<void>;
   health(): MaybePromise<CacheHealth>;
+  namespace(name: string): SuiteHandle;
+  as(stamp: Stamp): StampedStore;
+}
+
+/** A handle that adds an agent and a `meta` to each write. */
+export interface StampedStore extends ContextStore {
+  as(stamp: Stamp): StampedStore;
   namespace(name: string): SuiteHandle;
 }
 

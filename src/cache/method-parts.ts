@@ -1,0 +1,12 @@
+import type { NamespaceName } from '../core/namespace-parts.ts';
+import type { Reader } from '../engine/reader.ts';
+import type { HandleParts } from './namespace-handle.ts';
+
+/** The parts of a cache that its methods use. */
+export interface MethodParts extends HandleParts {
+  readonly reader: HandleParts['reader'] & Pick<Reader, 'namespaces'>;
+  /** Returns the name of a namespace that is read. Throws, or leaves the refusal to the reader. */
+  readonly nameOf: (namespace: NamespaceName) => string;
+  readonly position: () => number;
+  readonly flush: () => Promise<void>;
+}
