@@ -38,7 +38,6 @@ import { CacheMethods } from './cache-methods.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
-import { stampingWriter } from './stamping-writer.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
@@ -103,7 +102,7 @@ export class AgentContextCache<
     const history = new History(storage.past, log, clock);
     const stamp = stampOf(options.context);
     super({
-      ...{ reader, writer: stamp === undefined ? writer : stampingWriter(writer, stamp), history, nameOf },
+      ...{ reader, writer, history, nameOf, stamp },
       ...{ position: () => log.head, flush: () => log.flush() },
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),

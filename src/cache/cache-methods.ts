@@ -57,7 +57,8 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   readonly #nameOf: MethodParts['nameOf'];
 
   /** @internal */
-  constructor(parts: MethodParts) {
+  constructor({ stamp, ...given }: MethodParts) {
+    const parts = stamp === undefined ? given : { ...given, writer: stampingWriter(given.writer, stamp) };
     this.#parts = parts;
     this.#reader = parts.reader;
     this.#writer = parts.writer;
@@ -350,7 +351,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    */
   as(stamp: Stamp): CacheMethods<S, P> {
     const checked = checkedStamp(stamp);
-    return new CacheMethods({ ...this.#parts, writer: stampingWriter(this.#writer, () => checked) });
+    return new CacheMethods({ ...this.#parts, stamp: () => checked });
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */

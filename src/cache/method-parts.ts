@@ -1,4 +1,5 @@
 import type { NamespaceName } from '../core/namespace-parts.ts';
+import type { Stamp } from '../core/stamp.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { HandleParts } from './namespace-handle.ts';
 
@@ -7,6 +8,8 @@ export interface MethodParts extends HandleParts {
   readonly reader: HandleParts['reader'] & Pick<Reader, 'namespaces'>;
   /** Returns the name of a namespace that is read. Throws, or leaves the refusal to the reader. */
   readonly nameOf: (namespace: NamespaceName) => string;
+  /** Returns what the running code adds to each write; `undefined` without a context. */
+  readonly stamp?: (() => Stamp | undefined) | undefined;
   readonly position: () => number;
   readonly flush: () => Promise<void>;
 }

@@ -1,7 +1,6 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
 import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from '../cache/option-names.ts';
-import { stampingWriter } from '../cache/stamping-writer.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
@@ -68,8 +67,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   /** @internal */
   constructor(parts: RemoteParts) {
     super({
-      ...{ reader: parts.reader, history: parts.reader, nameOf: writtenName },
-      writer: parts.stamp === undefined ? parts.writer : stampingWriter(parts.writer, parts.stamp),
+      ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName, stamp: parts.stamp },
       position: () => parts.link.position,
       flush: async () => void (await this.ask({ type: 'cache.flush' })),
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
