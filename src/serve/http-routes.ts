@@ -24,6 +24,8 @@ export interface Exchange {
   readonly cache: ServedCache;
   /** The agent that the client's token stands for; `null`: commands name the writer themselves. */
   readonly agent: string | null;
+  /** Number of connected clients. */
+  readonly clients: number;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
@@ -164,9 +166,15 @@ async function health({ cache, response }: Exchange): Promise<void> {
 }
 
 /** Answers with the metrics in the text format of Prometheus. */
-async function metrics({ cache, response, query }: Exchange): Promise<void> {
-  const text = prometheusText(cache.inspection.metrics({ namespaces: position(query, 'namespaces') }));
-  sendText(response, PROMETHEUS_TYPE, text);
+async function metrics({ cache, clients, response, query }: Exchange): Promise<void> {
+  const server = {
+    name: 'agent_context_cache_server_clients',
+    help: 'Clients that are connected to this server.',
+    type: 'gauge',
+    samples: [{ labels: {}, value: clients }],
+  };
+  const families = cache.inspection.metrics({ namespaces: position(query, 'namespaces') });
+  sendText(response, PROMETHEUS_TYPE, prometheusText([...families, server]));
 }
 
 async function snapshots({ cache, response }: Exchange): Promise<void> {

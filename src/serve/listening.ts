@@ -131,7 +131,7 @@ export class Listening {
     const cache = this.#cache;
     const { clock, guard } = this.#parts;
     if (cache === undefined) return refuse(response, NOT_SERVING.status, NOT_SERVING.code, NOT_SERVING.message);
-    return route(guard, { cache, clock, request, response, signal });
+    return route(guard, { cache, clock, clients: this.#sockets?.size ?? 0, request, response, signal });
   }
 
   async #forget(): Promise<void> {
@@ -152,6 +152,7 @@ function agentTokensOf({ agentTokens = {} }: ServerOptions, dataDir: string | un
 interface Asked {
   readonly cache: ServedCache;
   readonly clock: Clock;
+  readonly clients: number;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly signal: AbortSignal;

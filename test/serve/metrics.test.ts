@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connect } from '../../src/client.ts';
 import { AgentContextCache, InMemoryContextCache } from '../../src/index.ts';
 import { type CacheServer, startServer } from '../../src/serve/cache-server.ts';
 import { prometheusText } from '../../src/wire/prometheus.ts';
@@ -22,6 +23,7 @@ beforeAll(async () => {
   cache.get('secret-key', 'secret-namespace');
   await expect(cache.set('secret-key', 1, 'secret-namespace', { ifVersion: 9 })).rejects.toThrow();
   await cache.synced();
+  await using _client = await connect(server.url, { token: server.token });
   const reply = await send(server, '/metrics');
   expect(reply.status).toBe(200);
   text = reply.body;
@@ -44,6 +46,7 @@ describe('GET /metrics', () => {
     expect(value('conflicts_total')).toBe(1);
     expect(value('written_bytes_total')).toBeGreaterThan(100);
     expect(value('status{status="ok"}')).toBe(1);
+    expect(value('server_clients')).toBe(1);
     expect(value('log_committed_updates_total')).toBe(1);
     expect(value('follower_lag_updates{follower="mirror"}')).toBe(0);
     expect(value('follower_state{follower="mirror",state="following"}')).toBe(1);
