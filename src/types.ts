@@ -10,6 +10,7 @@ export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type {
   Appended,
   AppendOptions,
+  ClearOptions,
   Conditions,
   ConflictOption,
   ControlCommand,

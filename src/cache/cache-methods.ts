@@ -5,6 +5,7 @@ import type {
   Appended,
   AppendOptions,
   BatchOperation,
+  ClearOptions,
   Incremented,
   IncrementOptions,
   MakeOptions,
@@ -326,9 +327,9 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#writer.getOrSet(key, make, this.#named(namespace), options);
   }
 
-  /** Removes every key of a namespace. The namespace stays listed. */
-  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: OriginOptions): Promise<Acknowledgement>;
-  clearNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement> {
+  /** Removes every key of a namespace, or those with a `prefix`, all or none. The namespace stays listed. */
+  clearNamespace(namespace?: NamespaceOf<S> | PartsArgument<S>, options?: ClearOptions): Promise<Acknowledgement>;
+  clearNamespace(namespace?: NamespaceName, options?: ClearOptions): Promise<Acknowledgement> {
     return this.#writer.clear(this.#named(namespace), options);
   }
 

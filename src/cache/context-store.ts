@@ -5,6 +5,7 @@ import type {
   Appended,
   AppendOptions,
   BatchOperation,
+  ClearOptions,
   Incremented,
   IncrementOptions,
   MakeOptions,
@@ -76,7 +77,7 @@ export interface ContextStore {
     namespace?: NamespaceName,
     options?: MakeOptions,
   ): Promise<JsonValue>;
-  clearNamespace(namespace?: NamespaceName, options?: OriginOptions): Promise<Acknowledgement>;
+  clearNamespace(namespace?: NamespaceName, options?: ClearOptions): Promise<Acknowledgement>;
   dropNamespace(namespace: NamespaceName | undefined, options?: OriginOptions): Promise<Acknowledgement>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;

@@ -5,6 +5,7 @@ import type {
   Appended,
   AppendOptions,
   BatchOperation,
+  ClearOptions,
   Incremented,
   IncrementOptions,
   MakeOptions,
@@ -170,7 +171,7 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.writer.getOrSet(key, make, this.name, options);
   }
 
-  clear(options?: OriginOptions): Promise<Acknowledgement> {
+  clear(options?: ClearOptions): Promise<Acknowledgement> {
     return this.#parts.writer.clear(this.name, options);
   }
 

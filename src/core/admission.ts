@@ -2,6 +2,7 @@ import { LONGEST_SUFFIX } from './append-key.ts';
 import {
   type AppendOptions,
   type BatchOperation,
+  type ClearOptions,
   type ConflictOption,
   type ContextCommand,
   type DataCommand,
@@ -145,14 +146,11 @@ export class Admission {
     return new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options));
   }
 
-  whole(
-    at: number,
-    type: 'context.clear' | 'context.drop',
-    namespace: string,
-    origin: OriginOptions | undefined,
-  ): Request {
+  whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, options?: ClearOptions): Request {
     checkName('namespace', namespace);
-    return Request.ofWhole(type, namespace, at, originOf(origin));
+    const { prefix = '' } = options ?? {};
+    checkName('key', prefix);
+    return Request.ofWhole(type, namespace, at, originOf(options), null, prefix);
   }
 
   batch(
@@ -296,7 +294,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.touch': { ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
   'context.increment': { by: 'may', ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
   'context.append': { value: 'must', prefix: 'may', ...BY_AGENT, ...EXPIRY },
-  'context.clear': BY_AGENT,
+  'context.clear': { prefix: 'may', ...BY_AGENT },
   'context.drop': BY_AGENT,
   'context.batch': { operations: 'must', ...BY_AGENT },
   'context.get': OF_KEY,

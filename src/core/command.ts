@@ -53,6 +53,12 @@ export type ManyOptions = Omit<WriteOptions, 'ifVersion'> & ConflictOption;
 /** Options of `increment`. Without `ttl` and `expiresAt` an entry keeps its expiry. */
 export type IncrementOptions = TouchOptions;
 
+/** Options of `clearNamespace`. */
+export interface ClearOptions extends OriginOptions {
+  /** Removes only the keys that start with this text, with an update for each. Default: all keys, with one update. */
+  readonly prefix?: string | undefined;
+}
+
 /** Options of `append`. */
 export interface AppendOptions extends OriginOptions, ExpiryOptions {
   /** Start of the key. Default: none. */
@@ -87,7 +93,7 @@ export type DataCommand =
   | ({ readonly type: 'context.touch' } & OfKey & TouchOptions)
   | ({ readonly type: 'context.increment'; readonly by?: number | undefined } & OfKey & IncrementOptions)
   | ({ readonly type: 'context.append'; readonly value: unknown } & InNamespace & AppendOptions)
-  | ({ readonly type: 'context.clear' } & InNamespace & OriginOptions)
+  | ({ readonly type: 'context.clear' } & InNamespace & ClearOptions)
   | ({ readonly type: 'context.drop' } & InNamespace & OriginOptions)
   | ({ readonly type: 'context.batch'; readonly operations: readonly BatchOperation[] } & InNamespace & OriginOptions);
 

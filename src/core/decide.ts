@@ -5,6 +5,7 @@ import { VersionConflictError } from './conflict.ts';
 import { isEqual } from './equal.ts';
 import { ContextCacheError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
+import { sortNames } from './names.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
 import type { Request } from './request.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
@@ -70,6 +71,7 @@ function valueElsewhere(what: string): ContextCacheError {
 function decideWhole(state: NamespaceState, request: Request): PendingUpdate[] {
   switch (request.type) {
     case 'context.clear':
+      if (request.key !== '') return clearingOf(state, request);
       return state.entries.size === 0 ? [] : [clearing(state, request, false)];
     case 'context.drop':
       return state.version === 0 ? [] : [clearing(state, request, true)];
@@ -89,6 +91,24 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
     meta: request.meta,
     operationId: request.operationId,
   });
+}
+
+/** Returns the updates that remove all keys with the prefix of the request, in order of their names. */
+function clearingOf(state: NamespaceState, request: Request): PendingUpdate[] {
+  const keys = sortNames([...state.entries.keys()].filter((key) => key.startsWith(request.key)));
+  return keys.map((key, index) =>
+    createUpdate({
+      namespace: state.name,
+      version: state.version + index + 1,
+      operation: 'delete',
+      key,
+      at: request.at,
+      agent: request.agent,
+      replaced: state.versionOf(key),
+      meta: request.meta,
+      operationId: request.operationId,
+    }),
+  );
 }
 
 /** Returns the updates of a batch. Later steps see the results of earlier ones. */

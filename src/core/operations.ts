@@ -234,7 +234,7 @@ function acknowledgementOf({ position, versions }: Operation): Acknowledgement {
 
 /**
  * Compares operations, namespace, keys and values. Steps of a batch that changed nothing left no trace to compare; of an
- * `increment` only the key is compared, and of an `append` the prefix and the value.
+ * `increment` only the key is compared, of an `append` the prefix and the value, and of a clear of a prefix the prefix.
  */
 function didTheSame({ updates, print, key, number, versions }: Operation, request: Request): boolean {
   const { namespace, steps } = request;
@@ -245,6 +245,7 @@ function didTheSame({ updates, print, key, number, versions }: Operation, reques
     // A schema may have changed the value.
     return request.finish !== undefined || print === printOf(0, { ...request, operation: 'set', key, drop: false });
   }
+  if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
   if (request.type === 'context.clear' || request.type === 'context.drop') {
     const drop = request.type === 'context.drop';
     return print === printOf(0, { operation: 'clear_namespace', namespace, key: null, value: null, drop });

@@ -73,15 +73,16 @@ export class Request implements Step {
     this.steps = steps;
   }
 
-  /** Creates the request of a clear, a drop, or a batch of steps. */
+  /** Creates the request of a clear, a drop, or a batch of steps. The key of a clear is the prefix of the keys that go. */
   static ofWhole(
     type: 'context.clear' | 'context.drop' | 'context.batch',
     namespace: string,
     at: number,
     origin: Origin,
     steps: readonly Step[] | null = null,
+    prefix = '',
   ): Request {
-    return new Request(type, namespace, at, origin, NO_STEP, steps);
+    return new Request(type, namespace, at, origin, prefix === '' ? NO_STEP : { ...NO_STEP, key: prefix }, steps);
   }
 
   /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. */

@@ -1,5 +1,6 @@
 import type {
   AppendOptions,
+  ClearOptions,
   IncrementOptions,
   MakeOptions,
   ManyOptions,
@@ -27,5 +28,5 @@ export const INCREMENT_OPTIONS = optionNames<IncrementOptions>('increment', { ..
 export const APPEND_OPTIONS = optionNames<AppendOptions>('append', { ...MAKE, prefix: true }, { elsewhere });
 export const DELETE_OPTIONS = optionNames<RemoveOptions>('delete', REMOVE, { elsewhere });
 export const BATCH_OPTIONS = optionNames<OriginOptions>('batch', ORIGIN, { elsewhere });
-export const CLEAR_OPTIONS = optionNames<OriginOptions>('clearNamespace', ORIGIN, { elsewhere });
+export const CLEAR_OPTIONS = optionNames<ClearOptions>('clearNamespace', { ...ORIGIN, prefix: true }, { elsewhere });
 export const DROP_OPTIONS = optionNames<OriginOptions>('dropNamespace', ORIGIN, { elsewhere });

@@ -7,6 +7,7 @@ import type {
   Appended,
   AppendOptions,
   BatchOperation,
+  ClearOptions,
   Incremented,
   IncrementOptions,
   MakeOptions,
@@ -56,7 +57,6 @@ export interface WriterDeps {
 
 /** Maximum number of attempts of an `update` whose entry other writers keep changing. */
 const MAX_TRIES = 1_000;
-
 const ignore = (): void => {};
 
 /** Sends requests through the supervisor. Returns promises of their results, which need not be awaited. */
@@ -130,7 +130,7 @@ export class Writer {
     return this.write((admission, at) => admission.batch(at, namespace, operations, BATCH_OPTIONS.checked(options)));
   }
 
-  clear(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
+  clear(namespace: string, options: ClearOptions | undefined): Promise<Acknowledgement> {
     return this.write((admission, at) =>
       admission.whole(at, 'context.clear', namespace, CLEAR_OPTIONS.checked(options)),
     );

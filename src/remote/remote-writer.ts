@@ -5,6 +5,7 @@ import type {
   Appended,
   AppendOptions,
   BatchOperation,
+  ClearOptions,
   ConflictOption,
   DataCommand,
   Incremented,
@@ -116,7 +117,7 @@ export class RemoteWriter {
     return this.#write('context.batch', () => this.#batch(operations, namespace, BATCH_OPTIONS.checked(options)));
   }
 
-  clear(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
+  clear(namespace: string, options: ClearOptions | undefined): Promise<Acknowledgement> {
     return this.#write('context.clear', () => this.#whole('context.clear', namespace, CLEAR_OPTIONS.checked(options)));
   }
 
@@ -232,8 +233,9 @@ export class RemoteWriter {
     return { type: 'context.batch', operations: stepsOf(operations, request), namespace, ...originIn(request) };
   }
 
-  #whole(type: 'context.clear' | 'context.drop', namespace: string, origin: OriginOptions | undefined): RequestObject {
-    return { type, namespace, ...originIn(this.#admission.whole(0, type, namespace, origin)) };
+  #whole(type: 'context.clear' | 'context.drop', namespace: string, options: ClearOptions | undefined): RequestObject {
+    const request = this.#admission.whole(0, type, namespace, options);
+    return { type, namespace, prefix: request.key === '' ? undefined : request.key, ...originIn(request) };
   }
 
   #send(request: RequestObject): Promise<JsonValue | undefined> {

@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { ContextStore } from '../cache/context-store.ts';
-import type { ContextCommand } from '../core/command.ts';
+import type { ClearOptions, ContextCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Stamp } from '../core/stamp.ts';
@@ -69,7 +69,7 @@ export interface SuiteHandle {
   set(key: string, value: JsonValue): Promise<unknown>;
   delete(key: string): Promise<unknown>;
   update(key: string, change: (value: JsonValue | undefined) => string | null): Promise<unknown>;
-  clear(): Promise<unknown>;
+  clear(options?: ClearOptions): Promise<unknown>;
 }
 
 /** A test of the suite: its name, and a check of a new and empty cache. */

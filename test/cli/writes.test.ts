@@ -44,4 +44,12 @@ describe('writes', () => {
     expect(await on('delete', 'other', '--if-present')).toMatchObject({ code: 4 });
     expect(await on('set', 'k', '1', '--if-absent', '--if-present')).toMatchObject({ code: 2 });
   });
+
+  test('clear removes the keys with a prefix', async () => {
+    const dataDir = await newDir();
+    const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
+    for (const key of ['m:1', 'm:2', 'n']) await on('set', key, '1');
+    expect(await on('clear', 'default', '--prefix', 'm:', '--yes')).toMatchObject({ code: 0 });
+    expect((await on('keys')).stdout).toBe('n\n');
+  });
 });

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { DataCommand } from '../../index.ts';
-import type { OriginOptions } from '../../types.ts';
+import type { ClearOptions } from '../../types.ts';
 import { originOptions, yesOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
@@ -8,18 +8,21 @@ import { confirm, type YesFlag } from '../terminal/confirm.ts';
 import { shownName } from '../terminal/format.ts';
 import { change, given } from './values.ts';
 
-type ClearFlags = YesFlag & OriginOptions;
+type ClearFlags = YesFlag & ClearOptions;
 
 /** `clear` and `drop`: remove every key of a namespace. */
 export function addClear(program: Command, session: Session): void {
   const clear = ofNamespace(program, 'clear', 'remove every key of a namespace, but keep the namespace');
   const drop = ofNamespace(program, 'drop', 'remove a namespace with all its keys; its versions restart at 1');
-  example(clear, 'clear trip', 'clear trip --yes --agent me');
+  clear.option('--prefix <text>', 'remove only the keys that start with this text');
+  example(clear, 'clear trip', 'clear trip --yes --agent me', 'clear trip --prefix message:');
   example(drop, 'drop trip', 'drop trip --yes');
   does<ClearFlags>(session, clear, (context) => {
     const name = shownName(context.args[0] ?? '');
     const nothing = `Nothing was cleared: there is no namespace ${name}, or it is empty.`;
-    return remove(context, 'context.clear', `clear removes every key of ${name}`, nothing);
+    const { prefix } = context.options;
+    const keys = prefix === undefined ? 'every key' : `every key that starts with ${shownName(prefix)}`;
+    return remove(context, 'context.clear', `clear removes ${keys} of ${name}`, nothing);
   });
   does<ClearFlags>(session, drop, (context) => {
     const name = shownName(context.args[0] ?? '');
@@ -41,9 +44,9 @@ async function remove(
   nothing: string,
 ): Promise<undefined> {
   const { output, dataDir, options, args } = context;
-  const { agent, meta, operationId } = options;
+  const { prefix, agent, meta, operationId } = options;
   const [namespace = ''] = args;
   await confirm(context, what);
   await using target = await openTarget({ dataDir, output });
-  await change(output, target, { type, namespace, ...given({ agent, meta, operationId }) }, nothing);
+  await change(output, target, { type, namespace, ...given({ prefix, agent, meta, operationId }) }, nothing);
 }
