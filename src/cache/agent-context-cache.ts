@@ -149,8 +149,8 @@ export class AgentContextCache<
    * others; when it ends, is killed or hangs, another one takes over within 2 seconds, and the rest go on with that one. The
    * result is the same in all of them: a client, whose methods are those of a cache, all asynchronous.
    *
-   * Reads are repeated and watches continue while the holder changes. A write that was sent and not answered when the holder
-   * was lost rejects with `OUTCOME_UNKNOWN`. A holder that gives no sign of life for `hungAfterMs` is ended by the others.
+   * While the holder changes, reads are repeated, watches continue, and a write that was sent and not answered is sent again and
+   * done once. A holder that gives no sign of life for `hungAfterMs` is ended by the others.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `UNREACHABLE` if another process holds the directory and
    *   does not answer; `DIRECTORY_LOCKED` if one has it open without serving it; the errors of {@link open}; and the signal's

@@ -43,6 +43,11 @@ export class Holder {
     this.#unlock = unlock;
   }
 
+  /** The token in its `serve.json`. */
+  get token(): string {
+    return this.#listening.token;
+  }
+
   /**
    * Takes the directory: listens and says so in `serve.json`, opens the cache, serves it.
    *

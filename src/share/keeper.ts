@@ -45,7 +45,8 @@ export class Keeper {
   async find(): Promise<Endpoint> {
     const { dataDir } = this.#options;
     const file = await readServeFile(dataDir);
-    if (file !== undefined && (await this.#answers(file))) {
+    const isOwn = this.#holder !== undefined && file?.token === this.#holder.token;
+    if (file !== undefined && (isOwn || (await this.#answers(file)))) {
       this.#unannounced = undefined;
       return this.#endpoint(file);
     }

@@ -22,6 +22,11 @@ export interface ShareOptions<S = AnyNamespaces>
   /** Longest wait of a request, and of `share` itself, while no process serves the directory. Default 30,000 ms. */
   readonly timeoutMs?: Duration | undefined;
   /**
+   * Gives each write an operation id, so that a write that was sent when the holder was lost is sent again to the next one, and
+   * done once. Default `true`. With `false` such a write rejects with `OUTCOME_UNKNOWN`; see the option of `connect`.
+   */
+  readonly repeatWrites?: boolean | undefined;
+  /**
    * Time without a sign of life after which the other processes end this one (`SIGKILL`) while it holds the directory, so
    * that one of them can take over. A process that computes for longer without a pause counts as hung: give it a longer time,
    * or `Infinity`, which makes the others wait. At least 250 ms. Default 1,000 ms. Linux only; elsewhere they wait.
@@ -36,6 +41,7 @@ const SHARE_OPTIONS = optionNames<ShareOptions>('AgentContextCache.share', {
   server: SERVER_OPTIONS,
   signal: true,
   timeoutMs: true,
+  repeatWrites: true,
   hungAfterMs: true,
 });
 
@@ -50,6 +56,7 @@ export interface CheckedShareOptions {
   readonly open: OpenOptions;
   readonly server: ServerOptions;
   readonly timeoutMs: number;
+  readonly repeatWrites: boolean;
   /** `null`: never. */
   readonly hungAfterMs: number | null;
   readonly reporter: Reporter;
@@ -62,9 +69,11 @@ export interface CheckedShareOptions {
  */
 export async function checkedShareOptions(Cache: CacheClass, options: ShareOptions): Promise<CheckedShareOptions> {
   // The context is that of this process's code. What the other processes write must not be taken for its work.
-  const { server = {}, signal, timeoutMs, hungAfterMs, context: _, ...open } = SHARE_OPTIONS.checked(options);
+  const { context: _, ...given } = SHARE_OPTIONS.checked(options);
+  const { server = {}, signal, timeoutMs, hungAfterMs, repeatWrites = true, ...open } = given;
   checkedServerOptions(server);
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal.');
+  if (typeof repeatWrites !== 'boolean') throw invalid('repeatWrites must be true or false.');
   const reporter = new Reporter(open);
   const hungMs = hungAfterMs === Number.POSITIVE_INFINITY ? null : (durationOf('hungAfterMs', hungAfterMs) ?? 1_000);
   if (hungMs !== null && hungMs < 250) throw invalid('hungAfterMs must be at least 250 ms, or Infinity.');
@@ -76,7 +85,7 @@ export async function checkedShareOptions(Cache: CacheClass, options: ShareOptio
   } as never);
   await rehearsal.shutdown();
   return {
-    ...{ open: open as OpenOptions, server, hungAfterMs: hungMs, reporter },
+    ...{ open: open as OpenOptions, server, hungAfterMs: hungMs, reporter, repeatWrites },
     timeoutMs: durationOf('timeoutMs', timeoutMs) ?? 30_000,
   };
 }

@@ -25,7 +25,7 @@ export async function share<S extends NamespaceTypes<S>>(
   if (typeof dataDir !== 'string' || dataDir === '')
     throw new ContextCacheError('INVALID_OPTION', 'AgentContextCache.share takes the path of a data directory.');
   const checked = await checkedShareOptions(Cache, options as unknown as ShareOptions);
-  const { server, timeoutMs, hungAfterMs, reporter } = checked;
+  const { server, timeoutMs, hungAfterMs, repeatWrites, reporter } = checked;
   const { clock = systemClock, onError, logger, signal } = options;
   const stamp = stampOf(options.context);
   signal?.throwIfAborted();
@@ -49,7 +49,7 @@ export async function share<S extends NamespaceTypes<S>>(
       reporter,
       signal,
     });
-    return clientOver<S>({ link, clock, report, stamp, release: (waitMs) => keeper.close(waitMs) }, true);
+    return clientOver<S>({ link, clock, report, stamp, release: (waitMs) => keeper.close(waitMs) }, repeatWrites);
   } catch (error) {
     await keeper.close(0);
     signal?.throwIfAborted();

@@ -87,6 +87,7 @@ describe('AgentContextCache.share', () => {
       { hungAfterMs: 'soon' },
       { hungAfterms: 1_000 },
       { timeoutMs: -1 },
+      { repeatWrites: 'yes' },
       { signal: 'stop' },
       { server: { port: 70_000 } },
       { server: { prot: 1 } },

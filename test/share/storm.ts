@@ -74,6 +74,7 @@ export async function storm({ dataDir, processes, durationMs, seed }: StormSetti
   await Promise.all(survivors.map((sharer) => sharer.ask('shutdown')));
   await waitFor(() => expect(sharing.sharers.length).toBe(0));
   expect(reported.failures).toEqual([]);
+  expect([...reported.unknown].filter((key) => Number(/^p(\d+)/.exec(key)?.[1]) % 2 === 0)).toEqual([]);
   await check(sharing);
   return { ...seen, acknowledged: reported.acknowledged.size, unknown: reported.unknown.size };
 }

@@ -102,10 +102,11 @@ export class Sharing implements AsyncDisposable {
     return [...this.#sharers].filter(({ isRunning }) => isRunning);
   }
 
-  /** Starts a process. */
+  /** Starts a process. Each second one repeats its writes after a lost connection: `p2`, `p4` … */
   start(): Sharer {
     this.#count += 1;
-    const sharer = new Sharer(this.dataDir, `p${this.#count}`, this.#options, this.reported);
+    const options = { repeatWrites: this.#count % 2 === 0, ...this.#options };
+    const sharer = new Sharer(this.dataDir, `p${this.#count}`, options, this.reported);
     this.#sharers.add(sharer);
     void sharer.ended.then(() => this.#sharers.delete(sharer));
     return sharer;
