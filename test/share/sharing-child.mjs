@@ -39,7 +39,7 @@ async function write(writer) {
       if (error.code === 'OUTCOME_UNKNOWN') report.unknown.push(key);
       else if (!isExpected(error)) process.send({ failure: `set: ${error.stack}` });
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
