@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions as TlsOptions, Server as TlsServer } from 'node:https';
@@ -41,6 +42,9 @@ const DISCARD_MS = 10_000;
 /** Bytes to drain after answering. Closing with unread bytes resets the connection and loses the answer. */
 const DISCARD_BYTES = 64 * 1024 * 1024;
 
+/** Requests are answered in the context of this module, not in that of the code that has started the listener. */
+const OUTSIDE = new AsyncResource('agent-context-cache listener', { requireManualDestroy: true });
+
 /** A listener for HTTP requests. Logs nothing. */
 export class HttpListener {
   readonly port: number;
@@ -70,6 +74,10 @@ export class HttpListener {
    * @throws {ContextCacheError} `INVALID_OPTION` if the port is taken or not permitted.
    */
   static listen(options: HttpListenerOptions): Promise<HttpListener> {
+    return OUTSIDE.runInAsyncScope(() => HttpListener.#listen(options));
+  }
+
+  static #listen(options: HttpListenerOptions): Promise<HttpListener> {
     const { port = 0, host = '127.0.0.1', tls, maxConnections } = options;
     // A stream of commands has no time limit. Node would then give headers none either, and strangers could hold every
     // connection by sending nothing.

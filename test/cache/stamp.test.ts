@@ -6,6 +6,7 @@ import { AgentContextCache } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
 import type { Stamp } from '../../src/types.ts';
 import { makeCache } from '../support/cache.ts';
+import { sendCommand } from '../support/http.ts';
 import { serveThroughProxy } from '../support/served.ts';
 
 const who = (cache: AgentContextCache, key: string) => {
@@ -53,6 +54,18 @@ describe('a context of the running code', () => {
     await using booker = await connect(server.url, { token: 'booker-booker-booker', context });
     await context.run({ agent: 'planner', meta: { task: 't-7' } }, () => booker.as({ agent: 'x' }).set('k', 1));
     expect(who(cache, 'k')).toEqual(['booker', { task: 't-7' }]);
+  });
+
+  it('in which a server was started is not that of its clients', async () => {
+    const context = new AsyncLocalStorage<Stamp>();
+    await using cache = new AgentContextCache({ natsUrl: null, context });
+    await using server = await context.run({ agent: 'starter' }, () => startServer(cache));
+    await using remote = await connect(server.url, { token: server.token });
+    await remote.set('set', 1);
+    await remote.update('update', () => 1);
+    const command = { type: 'context.set', key: 'http', value: 1 };
+    expect(await sendCommand({ port: server.port, token: server.token }, command)).toMatchObject({ status: 200 });
+    for (const key of ['set', 'update', 'http']) expect(who(cache, key)).toEqual([null, undefined]);
   });
 
   it('that has no getStore is refused', () => {
