@@ -9,6 +9,7 @@ import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import { type Stamp, stampedCommand, stampOf } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
+import { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf, inMilliseconds } from '../engine/durations.ts';
 import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -100,10 +101,20 @@ export class AgentContextCache<
       activity,
     });
     const history = new History(storage.past, log, clock);
+    const changes = new ChangesReader({
+      log,
+      clock,
+      report,
+      activity,
+      registry,
+      past: storage.past,
+      hasPrimary: primary !== undefined,
+    });
     const stamp = stampOf(options.context);
     super({
       ...{ reader, writer, history, nameOf, stamp },
       ...{ position: () => log.head, flush: () => log.flush() },
+      changes: (options) => changes.read(options),
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
     });
@@ -115,7 +126,7 @@ export class AgentContextCache<
     this.#settings = new Settings(engine);
     this.#verifier = new Verifier(engine, storage, options.backup?.transforms);
     this.#control = {
-      ...{ parts: engine, reader, writer, settings: this.#settings, verifier: this.#verifier },
+      ...{ parts: engine, reader, writer, changes, settings: this.#settings, verifier: this.#verifier },
       health: () => this.health(),
     };
     this.#internals = createInternals({ past: storage.past, parts: engine, options, writer });

@@ -1,5 +1,6 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type {
   Acknowledgement,
   Appended,
@@ -360,6 +361,34 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   namespace(parts: PartsArgument<S>): NamespaceHandle<S, NamespaceOf<S>, P>;
   namespace(name: NamespaceName): NamespaceHandle<S, NamespaceOf<S>, P> {
     return new NamespaceHandle(nameOf(name) as NamespaceOf<S>, this.#parts);
+  }
+
+  /**
+   * Resolves with the last update of each key that has changed since a position, at most `limit` of them in order of
+   * position, and with the position to go on from. Applying the pages one after the other brings a copy up to date,
+   * however long ago it was made: a key that changed a thousand times is there once, and so is one that was removed.
+   *
+   * The first call for a namespace, a prefix or all namespaces reads their updates since that position once. It creates an
+   * index in memory that commits keep up to date, so that further calls cost as much as their answer, whatever the size
+   * of the log. The 64 indexes used last are kept, up to 1,000,000 changes in all.
+   *
+   * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE` if updates after `since` have been discarded: read
+   *   the present entries, then go on from their position; `INVALID_OPTION`, also with a primary of your own, which keeps
+   *   the values; `INVALID_NAME`.
+   *
+   * @example
+   * ```ts
+   * let { changes, next, more } = await cache.changes({ since: 0, namespace: 'trip' });
+   * while (more) ({ changes, next, more } = await cache.changes({ since: next, namespace: 'trip' }));
+   * ```
+   */
+  changes<const N extends string = NamespaceOf<S>>(
+    options: Omit<ChangesOptions, 'namespace'> & {
+      readonly namespace?: NamespaceArgument<S, N> | undefined;
+    },
+  ): Promise<Changes<UpdateOf<S, N>>>;
+  changes(options: ChangesOptions): Promise<Changes<unknown>> {
+    return this.#parts.changes(options);
   }
 
   /**

@@ -4,6 +4,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
+import type { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf } from '../engine/durations.ts';
 import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -16,6 +17,7 @@ import type { Verifier } from '../verify/verify.ts';
 export interface ControlDeps {
   readonly parts: Engine;
   readonly reader: Reader;
+  readonly changes: ChangesReader;
   readonly writer: Writer;
   readonly settings: Settings;
   readonly verifier: Verifier;
@@ -25,9 +27,9 @@ export interface ControlDeps {
 /** Executes a command and returns its answer, the same as the method of that name. */
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
-  const { parts, writer, reader } = deps;
+  const { parts, writer } = deps;
   if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command));
-  if (isQueryCommand(command)) return answerQuery(reader, command);
+  if (isQueryCommand(command)) return answerQuery(deps, command);
   return parts.activity.control(command.type, () => answerControl(deps, command as ControlCommand));
 }
 
@@ -36,7 +38,7 @@ function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: s
   return namespace;
 }
 
-function answerQuery(reader: Reader, command: QueryCommand): unknown {
+function answerQuery({ reader, changes }: ControlDeps, command: QueryCommand): unknown {
   switch (command.type) {
     case 'context.get':
       return reader.get(command.key, namespaceOf(command));
@@ -50,6 +52,10 @@ function answerQuery(reader: Reader, command: QueryCommand): unknown {
       return allEntries(reader, namespaceOf(command), rangeOptionsOf(command));
     case 'context.namespaces':
       return reader.namespaces(rangeOptionsOf(command));
+    case 'context.changes': {
+      const { type: _, ...options } = command;
+      return changes.read(options);
+    }
   }
 }
 

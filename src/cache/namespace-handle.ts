@@ -1,5 +1,6 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import { type Changes, type ChangesOptions, HANDLE_CHANGES_OPTIONS } from '../core/changes.ts';
 import type {
   Acknowledgement,
   Appended,
@@ -48,6 +49,7 @@ export interface HandleParts {
     | ('batch' | 'update' | 'getOrSet' | 'clear' | 'drop')
   >;
   readonly history: Pick<History, 'versions'>;
+  changes(options: ChangesOptions): Promise<Changes>;
   watch(options: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter: WatchFilter): () => void;
 }
@@ -177,6 +179,11 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
 
   drop(options?: OriginOptions): Promise<Acknowledgement> {
     return this.#parts.writer.drop(this.name, options);
+  }
+
+  changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes<UpdateOf<S, N>>>;
+  async changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes<unknown>> {
+    return this.#parts.changes({ ...HANDLE_CHANGES_OPTIONS.checked(options), namespace: this.name });
   }
 
   watch(

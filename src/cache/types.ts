@@ -1,4 +1,5 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { Changes } from '../core/changes.ts';
 import type {
   Acknowledgement,
   Appended,
@@ -47,6 +48,7 @@ interface Answers {
   'context.keys': string[];
   'context.entries': Entry[];
   'context.namespaces': string[];
+  'context.changes': Changes;
   'topics.set': string[];
   'topics.add': string[];
   'topics.remove': string[];

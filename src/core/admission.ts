@@ -303,6 +303,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.keys': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.namespaces': IN_RANGE,
+  'context.changes': { since: 'must', namespace: 'may', prefix: 'may', limit: 'may' },
   'topics.set': { topics: 'must' },
   'topics.add': { topic: 'must' },
   'topics.remove': { topic: 'must' },
@@ -340,6 +341,7 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.keys',
   'context.entries',
   'context.namespaces',
+  'context.changes',
 ]);
 
 /** Returns whether a command changes a namespace. */

@@ -1,3 +1,4 @@
+import type { ChangesOptions } from './changes.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
 import type { Admitted, JsonValue } from './value.ts';
@@ -107,7 +108,8 @@ export type QueryCommand =
   | ({ readonly type: 'context.entry' } & OfKey)
   | ({ readonly type: 'context.keys' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.entries' } & InNamespace & RangeOptions)
-  | ({ readonly type: 'context.namespaces' } & RangeOptions);
+  | ({ readonly type: 'context.namespaces' } & RangeOptions)
+  | ({ readonly type: 'context.changes' } & ChangesOptions);
 
 /** The settings of the backup, as `getBackupSettings` returns them. */
 export interface BackupSettings {

@@ -1,3 +1,4 @@
+import { type Changes, type ChangesOptions, plainChanges } from '../core/changes.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -104,6 +105,11 @@ export class RemoteReader {
       // A removed value is left out on the wire.
       yield Object.freeze({ ...version, value: version.value });
     }
+  }
+
+  async changes(options: ChangesOptions): Promise<Changes> {
+    const request = { type: 'context.changes', ...plainChanges(options) };
+    return (await this.#link.ask(request, true)) as unknown as Changes;
   }
 
   /** Yields committed updates. Continues after a lost connection behind the last one. */

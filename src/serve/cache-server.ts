@@ -18,6 +18,7 @@ import type { ServerOptions } from './server-options.ts';
  * | `GET /v1/history`, `?key=&namespace=` | a version of the entry per line, newest first |
  * | `GET /v1/diff`, `?a=&b=&namespace=` | an added, changed or removed entry per line |
  * | `GET /v1/log`, `?from=&to=&namespace=` | an update per line |
+ * | `GET /v1/changes`, `?since=&namespace=` or `&prefix=`, `&limit=` | `{"changes", "next", "more"}`: the last update of each key changed since a position |
  * | `GET /v1/watch`, `?namespace=&key=&namespacePrefix=&keyPrefix=&since=&snapshot` (the first two may be repeated) | an update per line, as they happen |
  * | `GET /v1/health` | the health of the cache |
  * | `GET /metrics`, `?namespaces=` (how many may have figures of their own) | figures in the text format of Prometheus |

@@ -53,6 +53,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ['/v1/log', { method: 'GET', parameters: ['from', 'to', 'namespace'], answer: log }],
   ['/v1/history', { method: 'GET', parameters: ['key', 'namespace'], answer: history }],
   ['/v1/diff', { method: 'GET', parameters: ['a', 'b', 'namespace'], answer: diff }],
+  ['/v1/changes', { method: 'GET', parameters: ['since', 'namespace', 'prefix', 'limit'], answer: changes }],
   ['/v1/watch', { method: 'GET', parameters: WATCH_PARAMETERS, answer: watch }],
   ['/v1/health', { method: 'GET', answer: health }],
   ['/metrics', { method: 'GET', parameters: ['namespaces'], answer: metrics }],
@@ -143,6 +144,15 @@ async function diff({ cache, response, query }: Exchange): Promise<void> {
     throw new ContextCacheError('INVALID_OPTION', 'a or b is missing. Add both: the positions or times to compare.');
   }
   await sendChunks(response, diffChunks(cache, { a, b, namespace: query.get('namespace') ?? undefined }));
+}
+
+async function changes({ cache, response, query }: Exchange): Promise<void> {
+  const since = position(query, 'since');
+  if (since === undefined)
+    throw new ContextCacheError('INVALID_OPTION', 'since is missing. Add the position after which you want changes.');
+  const namespace = query.get('namespace') ?? undefined;
+  const prefix = query.get('prefix') ?? undefined;
+  sendJson(response, 200, await cache.changes({ since, namespace, prefix, limit: position(query, 'limit') }));
 }
 
 async function watch({ cache, response, query, signal }: Exchange): Promise<void> {

@@ -44,6 +44,8 @@ export interface PastSource {
   readonly lineage: Lineage;
   /** The oldest position whose state can still be read. */
   readonly first: number;
+  /** The oldest position after which {@link PastSource.backwards} yields every update. */
+  readonly reach: number;
   /**
    * Retention must keep everything after this position, because a view in use needs it. `undefined` if no view does.
    */

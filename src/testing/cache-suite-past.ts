@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Changes } from '../core/changes.ts';
 import type { Update } from '../core/update.ts';
 import { failureOf } from './cache-suite-values.ts';
 import type { CacheCheck } from './served-cache.ts';
@@ -106,6 +107,48 @@ export const followingChecks: CacheCheck[] = [
         assert.equal((await failureOf(() => cache.watch(filter))).code, 'INVALID_OPTION', what);
         assert.equal((await failureOf(() => cache.subscribe(() => {}, filter))).code, 'INVALID_OPTION', what);
       }
+    },
+  ],
+  [
+    'returns the last change of each key since a position, in pages',
+    async (cache) => {
+      await cache.set('a', 1, 'space');
+      await cache.set('a', { deep: [2] }, 'space', { agent: 'planner', meta: { why: 'test' } });
+      await cache.set('b', 3, 'space');
+      await cache.delete('b', 'space');
+      await cache.set('c', 4, 'spaces');
+      await cache.set('elsewhere', 5);
+      const whole = await cache.changes({ since: 0, namespace: 'space' });
+      assert.deepEqual(
+        whole.changes.map(({ position, operation, key, value }) => [position, operation, key, value]),
+        [
+          [2, 'set', 'a', { deep: [2] }],
+          [4, 'delete', 'b', null],
+        ],
+      );
+      assert.deepEqual(whole.changes[0]?.meta, { why: 'test' });
+      assert.deepEqual([whole.next, whole.more], [6, false]);
+      const page = await cache.changes({ since: 2, prefix: 'spac', limit: 1 });
+      assert.deepEqual([page.changes.length, page.next, page.more], [1, 4, true]);
+      const rest = await cache.changes({ since: page.next, prefix: 'spac' });
+      assert.deepEqual([rest.changes.map(({ key }) => key), rest.next, rest.more], [['c'], 6, false]);
+      const none = await cache.namespace('space').changes({ since: 6 });
+      assert.deepEqual(none, { changes: [], next: 6, more: false });
+      const asked = await cache.ask({ type: 'context.changes', since: 5, limit: 3 });
+      assert.deepEqual((asked as Changes).changes[0]?.key, 'elsewhere');
+      const wrong: object[] = [
+        ...[{}, { since: -1 }, { since: 1.5 }, { since: 999 }, { since: 0, limit: 0 }, { since: 0, limit: 10_001 }],
+        ...[
+          { since: 0, prefix: 5 },
+          { since: 0, namespace: 'a', prefix: 'a' },
+          { since: 0, namespaces: 'a' },
+        ],
+      ];
+      for (const options of wrong) {
+        const what = JSON.stringify(options);
+        assert.equal((await failureOf(() => cache.changes(options as never))).code, 'INVALID_OPTION', what);
+      }
+      assert.equal((await failureOf(() => cache.changes({ since: 0, namespace: '' }))).code, 'INVALID_NAME');
     },
   ],
   [

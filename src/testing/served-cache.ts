@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { ContextStore } from '../cache/context-store.ts';
+import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type { ClearOptions, ContextCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
@@ -34,6 +35,7 @@ export interface SuiteCache extends ContextStore {
   history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
   diff(a: number | Date, b: number | Date, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   readLog(range?: LogRange): AsyncIterable<Update>;
+  changes(options: ChangesOptions): Promise<Changes>;
   ask(command: ContextCommand): Promise<unknown>;
   digest(namespace?: string): Promise<string>;
   setTopicsList(topics: readonly string[]): Promise<void>;
@@ -60,6 +62,7 @@ export interface StampedStore extends ContextStore {
 
 /** A handle of one namespace. */
 export interface SuiteHandle {
+  changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes>;
   readonly name: string;
   get(key: string): MaybePromise<JsonValue | undefined>;
   entry(key: string): MaybePromise<Entry | undefined>;

@@ -82,6 +82,19 @@ describe('dump --at', () => {
   });
 });
 
+test('changes prints the last update of each key, and where to go on', async () => {
+  const { stdout, stderr } = await on('changes', '--since', '0', '-n', 'trip');
+  const lines = jsonLines<LogLine>(stdout);
+  expect(new Set(lines.map(({ key }) => key)).size).toBe(lines.length);
+  expect(lines.every(({ position }, index) => index === 0 || position > (lines[index - 1] as LogLine).position)).toBe(
+    true,
+  );
+  expect(stderr).toMatch(/^These are all changes\. Go on with --since \d+\.\n$/);
+  const page = JSON.parse((await on('changes', '--since', '0', '--prefix', 'tr', '--limit', '1', '--json')).stdout);
+  expect(page).toMatchObject({ changes: [{ position: lines[0]?.position }], next: lines[0]?.position, more: true });
+  expect(await on('changes')).toMatchObject({ code: 2 });
+});
+
 test('history prints every version of an entry, newest first', async () => {
   expect(jsonLines((await on('history', 'plan', '-n', 'trip')).stdout)).toEqual([
     {

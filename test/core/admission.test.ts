@@ -41,6 +41,7 @@ describe('parseCommand', () => {
     { type: 'context.entry', key: 'a' },
     { type: 'context.keys' },
     { type: 'context.namespaces' },
+    { type: 'context.changes', since: 0, namespace: 'n', limit: 1 },
     { type: 'topics.set', topics: [] },
     { type: 'topics.add', topic: 'a' },
     { type: 'topics.remove', topic: 'a' },

@@ -114,6 +114,13 @@ describe('the HTTP server', () => {
     expect(await send(server, '/v1/log?from=x')).toMatchObject({ status: 400 });
     expect(await send(server, '/v1/log?from=0')).toMatchObject({ status: 410 });
     expect(await send(server, '/v1/health')).toMatchObject({ status: 200 });
+    const changes = await send(server, '/v1/changes?since=0&prefix=n&limit=1');
+    expect(JSON.parse(changes.body)).toMatchObject({
+      changes: [{ key: expect.any(String) }],
+      next: expect.any(Number),
+    });
+    expect(await send(server, '/v1/changes?limit=1')).toMatchObject({ status: 400 });
+    expect(await send(server, '/v1/changes?since=0&limit=0')).toMatchObject({ status: 400 });
   });
 
   test('applies a stream of commands, acknowledges each, and stops at the first that fails', async () => {

@@ -3,19 +3,20 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { RemoteContextCache } from '../../client.ts';
-import type { CacheView, MaybePromise } from '../../index.ts';
+import type { CacheView, Changes, MaybePromise } from '../../index.ts';
 import { updateLine } from '../../serve/json-lines.ts';
 import type { PositionOrDate } from '../../wire/position.ts';
-import { namespaceOption, onlyNamespaceOption, positionOrTime } from '../config/options.ts';
+import { integer, namespaceOption, onlyNamespaceOption, positionOrTime } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { CLOSE_MS, keptFrom, keptRange, openOrConnect, openTarget } from '../target.ts';
 import { EXIT, UsageError } from '../terminal/failure.ts';
 import { shownName } from '../terminal/format.ts';
 import { Progress } from '../terminal/progress.ts';
 
-/** `history`, `diff` and `bisect`: read the past. */
+/** `history`, `changes`, `diff` and `bisect`: read the past. */
 export function addPast(program: Command, session: Session): void {
   addHistory(program, session);
+  addChanges(program, session);
   addDiff(program, session);
   addBisect(program, session);
 }
@@ -42,6 +43,41 @@ function addHistory(program: Command, session: Session): void {
     const { first } = await keptRange(target);
     if (first > 1) output.message(keptFrom(first));
     else if (!isKnown) output.message(`The namespace ${shownName(namespace)} has never had a key ${shownName(key)}.`);
+  });
+}
+
+interface ChangesFlags {
+  readonly since: number;
+  readonly namespace?: string;
+  readonly prefix?: string;
+  readonly limit?: number;
+}
+
+function addChanges(program: Command, session: Session): void {
+  const changes = program
+    .command('changes')
+    .description('print the last update of each key that has changed since a position, one JSON object per line')
+    .requiredOption('--since <position>', 'only changes after this position; 0 for all', integer)
+    .addOption(onlyNamespaceOption())
+    .option('--prefix <text>', 'only namespaces that start with this text')
+    .option('--limit <count>', 'at most this many, up to 10,000; default: all, or 1,000 with --json', integer);
+  example(changes, 'changes --since 0', 'changes --since 2 --namespace trip', 'changes --since 0 --limit 100 --json');
+  does<ChangesFlags>(session, changes, async ({ output, dataDir, options }) => {
+    await using target = await openTarget({ dataDir, output });
+    let { since, ...rest } = options;
+    for (;;) {
+      const page = (await target.ask({ type: 'context.changes', since, ...rest })) as Changes;
+      if (output.json) {
+        await output.writeJson(page);
+        return;
+      }
+      await output.write(page.changes.map(updateLine).join(''));
+      since = page.next;
+      if (page.more && options.limit === undefined) continue;
+      const end = page.more ? 'There are more changes' : 'These are all changes';
+      output.message(`${end}. Go on with --since ${since}.`);
+      return;
+    }
   });
 }
 

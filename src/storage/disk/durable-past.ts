@@ -83,6 +83,10 @@ export class DurablePast implements PastSource {
     return this.#table.since;
   }
 
+  get reach(): number {
+    return this.first;
+  }
+
   get pinned(): number | undefined {
     return this.#pins.oldest;
   }

@@ -32,6 +32,10 @@ export class BranchPast implements PastSource {
     return this.#parentIsSeen ? this.#parent.first : this.#point.position;
   }
 
+  get reach(): number {
+    return this.#ownIsWhole && this.#parentIsSeen ? this.#parent.reach : this.#own.reach;
+  }
+
   at(position: number): StateView {
     if (position > this.#point.position) return this.#own.at(position);
     this.#point.assertOpen();

@@ -84,6 +84,10 @@ export class MemoryPast implements PastSource {
     return this.isWhole ? this.#begin : this.#log.head;
   }
 
+  get reach(): number {
+    return this.#log.first - 1;
+  }
+
   /** `true` if every position since the start of the log can be read. */
   get isWhole(): boolean {
     return this.#log.first === this.#begin + 1;
