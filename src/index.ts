@@ -17,7 +17,6 @@ export { type ReplayOptions, replay } from './cache/replay.ts';
 export type { CompactionOptions as CompactOptions, WaitOptions } from './cache/types.ts';
 export { verifyDirectory } from './cache/verify-directory.ts';
 export { isDataCommand } from './core/admission.ts';
-export type { Changes, ChangesOptions } from './core/changes.ts';
 export { type Clock, systemClock } from './core/clock.ts';
 export type {
   Acknowledgement,

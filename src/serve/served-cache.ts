@@ -1,4 +1,5 @@
 import type { ContextStore } from '../cache/context-store.ts';
+import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Update } from '../core/update.ts';
 import type { INTERNALS, Internals } from '../engine/internals.ts';
@@ -16,6 +17,7 @@ interface Served {
   readonly [INTERNALS]: Internals;
   ask(command: ContextCommand): Promise<unknown>;
   at(position: number | Date): CacheView;
+  changes(options: ChangesOptions): Promise<Changes>;
   diff(a: Compared, b: Compared, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   digest(namespace?: string): Promise<string>;
   history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
