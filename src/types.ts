@@ -7,6 +7,7 @@ export type { RedisContextCacheOptions } from './backends/redis/redis-context-ca
 export type { Replayed } from './cache/replay.ts';
 export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
+export type { Changes, ChangesOptions } from './core/changes.ts';
 export type {
   Appended,
   AppendOptions,

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { AgentContextCache, type ChangesOptions, InMemoryContextCache, type Update } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache, type Update } from '../../src/index.ts';
+import type { ChangesOptions } from '../../src/types.ts';
 import { anyStep, codeOf, makeCache, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
