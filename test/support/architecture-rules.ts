@@ -141,10 +141,10 @@ function isReference(node: ts.Identifier): boolean {
 export const MAX_LINES = 400;
 /** Files that may be longer, with their own limit. */
 const LONG_FILES: Readonly<Record<string, number>> = {
-  // The public class: one documented line of delegation per method, without base classes.
-  'src/cache/agent-context-cache.ts': 800,
-  // The public class of a client: the same methods.
-  'src/remote/remote-context-cache.ts': 500,
+  // The public class: one documented line of delegation per method.
+  'src/cache/agent-context-cache.ts': 600,
+  // The methods that it shares with its clients: the same.
+  'src/cache/cache-methods.ts': 600,
 };
 
 export function filesAreShort(sources: Sources): Violation[] {
