@@ -335,9 +335,7 @@ const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
 ]);
 
 const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
-  'context.get',
-  'context.has',
-  'context.entry',
+  ...(['context.get', 'context.has', 'context.entry'] as const),
   'context.keys',
   'context.entries',
   'context.namespaces',
