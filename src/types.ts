@@ -5,6 +5,7 @@ export type { MultiBackendOptions } from './backends/multi-backend-context-cache
 export type { Owner } from './backends/owner.ts';
 export type { RedisContextCacheOptions } from './backends/redis/redis-context-cache.ts';
 export type { Replayed } from './cache/replay.ts';
+export type { Transaction } from './cache/transact.ts';
 export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
@@ -24,11 +25,21 @@ export type {
   OfKey,
   QueryCommand,
   TouchOptions,
+  TransactionOperation,
+  TransactionResult,
 } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
-export type { BatchOf, DeepReadonly, KeyOf, NamespaceOf, PartsArgument, ValueOf } from './core/namespace-types.ts';
+export type {
+  BatchOf,
+  DeepReadonly,
+  KeyOf,
+  NamespaceOf,
+  PartsArgument,
+  TransactionOf,
+  ValueOf,
+} from './core/namespace-types.ts';
 export type { Meta, OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';

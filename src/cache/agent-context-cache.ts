@@ -3,12 +3,13 @@ import type { SupervisorLogic } from '../actors/supervisor.ts';
 import { watchUpdates } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
-import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
+import type { BackupSettings, BackupSettingsChange, ContextCommand, TransactionResult } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import { type Stamp, stampedCommand, stampOf } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
+import { TRANSACTION_OPTIONS } from '../core/write-options.ts';
 import { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf, inMilliseconds } from '../engine/durations.ts';
 import { Engine, type ShutdownReport } from '../engine/engine.ts';
@@ -117,6 +118,14 @@ export class AgentContextCache<
       changes: (options) => changes.read(options),
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
+      guard: (run) => writer.guard(run),
+      transaction: async (operations, options) => {
+        TRANSACTION_OPTIONS.check(options);
+        return writer.guard(async () => {
+          const command = { type: 'context.transaction', operations, ...options } as const;
+          return (await answer(this.#control, command)) as TransactionResult;
+        });
+      },
     });
     this.#engine = engine;
     this.#stamp = stamp;

@@ -13,6 +13,8 @@ import type {
   ManyOptions,
   RemoveOptions,
   TouchOptions,
+  TransactionOperation,
+  TransactionResult,
   WriteOptions,
 } from '../core/command.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
@@ -30,13 +32,14 @@ import type {
   NamespaceOf,
   NamespaceTypes,
   PartsArgument,
+  TransactionOf,
   UpdateOf,
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
-import { checkedStamp, type Stamp } from '../core/stamp.ts';
+import { checkedStamp, type Stamp, stamped } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
@@ -46,6 +49,7 @@ import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
 import { stampingWriter } from './stamping-writer.ts';
+import { type Transaction, transact } from './transact.ts';
 import type { Answer, Iteration } from './types.ts';
 
 /**
@@ -354,6 +358,49 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   as(stamp: Stamp): CacheMethods<S, P> {
     const checked = checkedStamp(stamp);
     return new CacheMethods({ ...this.#parts, stamp: () => checked });
+  }
+
+  /**
+   * Applies operations to several namespaces in order, all or none. Nobody sees a part of it: its updates follow each other in
+   * the log, in one group with one operation id, and are mirrored together. `check` demands a condition and changes nothing.
+   *
+   * @throws {ContextCacheError} (as a rejection) the errors of `batch`. Nothing has changed then.
+   *
+   * @example
+   * ```ts
+   * await cache.transaction([
+   *   { namespace: 'trip', operation: 'check', key: 'budget', ifVersion: 3 },
+   *   { namespace: 'trip', operation: 'set', key: 'hotel', value: 'Adler' },
+   *   { namespace: 'todo', operation: 'delete', key: 'find a hotel' },
+   * ]);
+   * ```
+   */
+  transaction(operations: readonly TransactionOf<S>[], options?: OriginOptions): Promise<TransactionResult>;
+  transaction(operations: readonly unknown[], options: OriginOptions = {}): Promise<TransactionResult> {
+    const given = stamped(options, this.#parts.stamp?.());
+    return this.#parts.transaction(operations as readonly TransactionOperation[], given);
+  }
+
+  /**
+   * Runs a function that reads and writes any namespaces, and applies its writes as one {@link transaction} if nothing that
+   * it has read has changed meanwhile; otherwise runs it again. Resolves with what the function returns.
+   *
+   * @example
+   * ```ts
+   * await cache.transact(async (tx) => {
+   *   const budget = Number((await tx.get('budget', 'trip')) ?? 0);
+   *   tx.set('budget', budget - 90, 'trip');
+   *   tx.set('paid', 90, 'hotel');
+   * });
+   * ```
+   */
+  transact<Result>(
+    run: (tx: Transaction) => MaybePromise<Result>,
+    options: Omit<OriginOptions, 'operationId'> = {},
+  ): Promise<Result> {
+    const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
+    const { guard, stamp, transaction } = this.#parts;
+    return guard(() => transact({ readEntry, transaction }, run, stamped(options, stamp?.())));
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */

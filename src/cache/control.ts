@@ -10,6 +10,7 @@ import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { Settings } from '../engine/settings.ts';
+import { executeTransaction } from '../engine/transactions.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { Verifier } from '../verify/verify.ts';
 
@@ -73,8 +74,14 @@ async function allEntries(reader: Reader, namespace: string, options: RangeOptio
 }
 
 async function answerControl(deps: ControlDeps, command: ControlCommand): Promise<unknown> {
-  const { parts, settings, verifier, health } = deps;
+  const { parts, settings, verifier, health, writer } = deps;
   switch (command.type) {
+    case 'context.transaction': {
+      const { operations, agent, meta, operationId } = command;
+      const result = await executeTransaction(parts, operations, { agent, meta, operationId });
+      await writer.whenDurable(result.position);
+      return result;
+    }
     case 'topics.set':
       await settings.setTopicsList(command.topics);
       return settings.getTopicsList();

@@ -1,4 +1,6 @@
+import type { TransactionOperation, TransactionResult } from '../core/command.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { HandleParts } from './namespace-handle.ts';
@@ -12,4 +14,10 @@ export interface MethodParts extends HandleParts {
   readonly stamp?: (() => Stamp | undefined) | undefined;
   readonly position: () => number;
   readonly flush: () => Promise<void>;
+  readonly transaction: (
+    operations: readonly TransactionOperation[],
+    options: OriginOptions,
+  ) => Promise<TransactionResult>;
+  /** Calls a function; its rejection needs no handler. */
+  readonly guard: <Result>(run: () => Promise<Result>) => Promise<Result>;
 }

@@ -8,6 +8,7 @@ import type {
   DataCommand,
   Duration,
   Incremented,
+  TransactionResult,
 } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -49,6 +50,7 @@ interface Answers {
   'context.entries': Entry[];
   'context.namespaces': string[];
   'context.changes': Changes;
+  'context.transaction': TransactionResult;
   'topics.set': string[];
   'topics.add': string[];
   'topics.remove': string[];

@@ -3,6 +3,7 @@ import {
   type AppendOptions,
   type BatchOperation,
   type ClearOptions,
+  type Conditions,
   type ConflictOption,
   type ContextCommand,
   type DataCommand,
@@ -12,14 +13,15 @@ import {
   SAME_EXPIRY,
   type Step,
   type TouchOptions,
+  type TransactionOperation,
   type WriteOptions,
 } from './command.ts';
+import { checkFields, type Fields, type FieldsOf, lookUp } from './command-fields.ts';
 import { conditionOf, isOnlyIfDifferent, isSkippedOnConflict, UNCONDITIONAL } from './conditions.ts';
 import { expiryOf } from './expiry.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
 import type { CacheLimits } from './limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
-import { nearest } from './nearest.ts';
 import { type OriginOptions, originOf } from './origin.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
@@ -168,6 +170,24 @@ export class Admission {
     return Request.ofWhole('context.batch', namespace, at, originOf(origin), steps);
   }
 
+  /** Creates the parts of a transaction: a request for each namespace, in the order of their first operations. */
+  transaction(at: number, operations: readonly TransactionOperation[], origin: OriginOptions | undefined): Request[] {
+    if (!Array.isArray(operations)) throw invalid('operations must be an array');
+    if (operations.length > MAX_BATCH_OPERATIONS)
+      throw invalid(`a transaction may have at most ${MAX_BATCH_OPERATIONS} operations; split it`);
+    const named = originOf(origin);
+    const steps = new Map<string, Step[]>();
+    for (const [index, operation] of Array.from(operations).entries()) {
+      const { namespace = DEFAULT_NAMESPACE, ...rest } = operation ?? {};
+      checkName('namespace', namespace);
+      const step = this.#batchStep(at, namespace, operation && (rest as BatchOperation), index);
+      const own = steps.get(namespace);
+      if (own === undefined) steps.set(namespace, [step]);
+      else own.push(step);
+    }
+    return Array.from(steps, ([namespace, own]) => Request.ofWhole('context.transaction', namespace, at, named, own));
+  }
+
   /** Creates the request of a data command whose fields {@link parseCommand} has checked. */
   request(at: number, command: DataCommand): Request {
     const { namespace = DEFAULT_NAMESPACE } = command;
@@ -205,6 +225,7 @@ export class Admission {
     if (operation.operation === 'set')
       return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation), operation);
     if (operation.operation === 'delete') return inBatch(deleteStep(operation.key, operation), operation);
+    if (operation.operation === 'check') return checkStep(operation.key, operation);
     return inBatch(touchStep(at, operation.key, operation), operation);
   }
 
@@ -233,6 +254,14 @@ function deleteStep(key: string, options: RemoveOptions | undefined): Step {
   return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion: conditionOf(options) };
 }
 
+function checkStep(key: string, conditions: Conditions & ConflictOption): Step {
+  checkName('key', key);
+  const ifVersion = conditionOf(conditions);
+  if (ifVersion === UNCONDITIONAL) throw invalid('a check needs ifVersion, ifAbsent or ifPresent');
+  if (isSkippedOnConflict(conditions, ifVersion)) throw invalid("a check cannot have onConflict: 'skip'");
+  return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion, isCheck: true };
+}
+
 function touchStep(at: number, key: string, options: TouchOptions | undefined): Step {
   checkName('key', key);
   if (options?.ttl === undefined && options?.expiresAt === undefined) {
@@ -248,27 +277,6 @@ function touchStep(at: number, key: string, options: TouchOptions | undefined): 
   };
 }
 
-/** The required and the optional fields of a command or a step. The compiler checks the list against the type. */
-type FieldsOf<Command, Discriminator extends PropertyKey> = {
-  readonly [Name in Exclude<keyof Command, Discriminator>]-?: object extends Pick<Command, Name> ? 'may' : 'must';
-};
-
-/** The same fields, as sets for look-ups. */
-interface Fields {
-  readonly must: readonly string[];
-  /** These, and those it may have. */
-  readonly known: ReadonlySet<string>;
-}
-
-function lookUp(table: { readonly [name: string]: { readonly [field: string]: 'must' | 'may' } }): Map<string, Fields> {
-  return new Map(
-    Object.entries(table).map(([name, fields]) => {
-      const known = Object.keys(fields);
-      return [name, { must: known.filter((field) => fields[field] === 'must'), known: new Set(known) }];
-    }),
-  );
-}
-
 const EXPIRY = { ttl: 'may', expiresAt: 'may' } as const;
 const REMOVE = { ifVersion: 'may', ifPresent: 'may' } as const;
 const WRITE = { ...EXPIRY, ...REMOVE, ifAbsent: 'may', ifDifferent: 'may' } as const;
@@ -278,6 +286,7 @@ const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   set: { value: 'must', ...IN_BATCH, ...WRITE },
   delete: { ...IN_BATCH, ...REMOVE },
   touch: { ...IN_BATCH, ...EXPIRY, ...REMOVE },
+  check: { ...IN_BATCH, ...REMOVE, ifAbsent: 'may' },
 } satisfies {
   readonly [Name in BatchOperation['operation']]: FieldsOf<Extract<BatchOperation, { operation: Name }>, 'operation'>;
 });
@@ -297,6 +306,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.clear': { prefix: 'may', ...BY_AGENT },
   'context.drop': BY_AGENT,
   'context.batch': { operations: 'must', ...BY_AGENT },
+  'context.transaction': { operations: 'must', ...ORIGIN },
   'context.get': OF_KEY,
   'context.has': OF_KEY,
   'context.entry': OF_KEY,
@@ -361,37 +371,4 @@ export function isQueryCommand(command: ContextCommand): command is QueryCommand
 export function parseCommand(candidate: unknown): ContextCommand {
   checkFields(candidate, 'a command', COMMAND_FIELDS, 'type');
   return candidate as ContextCommand;
-}
-
-function checkFields(
-  candidate: unknown,
-  what: string,
-  known: ReadonlyMap<string, Fields>,
-  discriminator: 'type' | 'operation',
-): void {
-  if (typeof candidate !== 'object' || candidate === null || Array.isArray(candidate)) {
-    throw invalid(`${what} must be an object with a ${discriminator}`);
-  }
-  const record = candidate as Record<string, unknown>;
-  const name = Object.hasOwn(record, discriminator) ? record[discriminator] : undefined;
-  const fields = typeof name === 'string' ? known.get(name) : undefined;
-  if (fields === undefined) throw invalid(unknownKind(what, name, known, discriminator));
-  for (const field of fields.must)
-    if (!Object.hasOwn(record, field) || record[field] === undefined)
-      throw invalid(`${what} ${String(name)} needs ${field}`);
-  for (const field in record) {
-    if (!fields.known.has(field) && field !== discriminator && Object.hasOwn(record, field)) {
-      const near = nearest(field, [...fields.known]);
-      const remedy =
-        near === undefined ? `It takes ${[...fields.known].join(', ') || 'none'}` : `Did you mean ${near}?`;
-      throw invalid(`${what} ${String(name)} has no field ${JSON.stringify(field).slice(0, 60)}. ${remedy}`);
-    }
-  }
-}
-
-function unknownKind(what: string, name: unknown, known: ReadonlyMap<string, Fields>, discriminator: string): string {
-  const given = typeof name === 'string' ? JSON.stringify(name.slice(0, 60)) : typeof name;
-  const near = typeof name === 'string' ? nearest(name, [...known.keys()]) : undefined;
-  const remedy = near === undefined ? `; known are ${[...known.keys()].join(', ')}` : `. Did you mean ${near}?`;
-  return `${what} has no known ${discriminator}: ${given}${remedy}`;
 }

@@ -70,7 +70,12 @@ export interface AppendOptions extends OriginOptions, ExpiryOptions {
 export type BatchOperation =
   | ({ readonly operation: 'set'; readonly key: string; readonly value: unknown } & InBatch<WriteOptions>)
   | ({ readonly operation: 'delete'; readonly key: string } & InBatch<RemoveOptions>)
-  | ({ readonly operation: 'touch'; readonly key: string } & InBatch<TouchOptions>);
+  | ({ readonly operation: 'touch'; readonly key: string } & InBatch<TouchOptions>)
+  /** Changes nothing; the batch is refused unless the condition holds. */
+  | ({ readonly operation: 'check'; readonly key: string } & Conditions & ConflictOption);
+
+/** One operation of a transaction: as in a batch, of any namespace. */
+export type TransactionOperation = BatchOperation & InNamespace;
 
 type InBatch<Options> = Omit<Options, keyof OriginOptions> & ConflictOption;
 
@@ -134,6 +139,10 @@ export interface BackupSettingsChange extends Partial<Pick<BackupSettings, 'mode
 
 /** Commands about the cache itself: topics, backup and life-cycle. */
 export type ControlCommand =
+  | ({
+      readonly type: 'context.transaction';
+      readonly operations: readonly TransactionOperation[];
+    } & OriginOptions)
   | { readonly type: 'topics.set'; readonly topics: readonly string[] }
   | { readonly type: 'topics.add'; readonly topic: string }
   | { readonly type: 'topics.remove'; readonly topic: string }
@@ -182,6 +191,16 @@ export interface Acknowledgement {
   readonly changed: boolean;
 }
 
+/** Answer to a transaction. */
+export interface TransactionResult {
+  /** Position of the transaction's last update; if it changed nothing, a position at which nothing had to change. */
+  readonly position: number;
+  /** `true` if the transaction caused an update. */
+  readonly changed: boolean;
+  /** The namespaces that it changed, each with its version after the transaction. */
+  readonly namespaces: readonly { readonly namespace: string; readonly version: number }[];
+}
+
 /** Answer to an `increment`. */
 export interface Incremented extends Acknowledgement {
   /** The new value. */
@@ -207,6 +226,8 @@ export interface Step {
   readonly expiresAt: number | null;
   /** A version, `UNCONDITIONAL` or `ANY_VERSION`. */
   readonly ifVersion: number;
+  /** `true` if the step only demands its condition. */
+  readonly isCheck?: boolean | undefined;
   /** `true` if an equal value stays as it is. */
   readonly ifDifferent?: boolean | undefined;
   /** `true` if the batch goes on without this step if its condition does not hold. */

@@ -148,7 +148,7 @@ function decideStep(
     throw conflict(state, step);
   }
   const isSet = step.operation === 'set';
-  if (!isSet && present === 0) return undefined;
+  if ((!isSet && present === 0) || step.isCheck === true) return undefined;
   if (step.ifDifferent === true && present > 0 && hasValue(state, step, before)) return undefined;
   return createUpdate({
     namespace: state.name,

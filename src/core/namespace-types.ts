@@ -177,8 +177,14 @@ export type BatchOf<S, N> = [JsonValue] extends [InputOf<S, N, KeyOf<S, N>>]
             readonly value: DeepReadonly<InputOf<S, N, K>>;
           })
         | (Omit<Extract<BatchOperation, { operation: 'delete' }>, 'key'> & { readonly key: K })
-        | (Omit<Extract<BatchOperation, { operation: 'touch' }>, 'key'> & { readonly key: K });
+        | (Omit<Extract<BatchOperation, { operation: 'touch' }>, 'key'> & { readonly key: K })
+        | (Omit<Extract<BatchOperation, { operation: 'check' }>, 'key'> & { readonly key: K });
     }[KeyOf<S, N>];
+
+/** One operation of a typed transaction. */
+export type TransactionOf<S extends NamespaceTypes<S>> = {
+  [N in NamespaceOf<S>]: BatchOf<S, N> & { readonly namespace?: N };
+}[NamespaceOf<S>];
 
 /** An update of namespace `N` with its keys and values; a plain update if `N` may be any name. */
 export type UpdateOf<S, N, U extends Update = Update> = string extends N

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Acknowledgement, Appended, Incremented } from './command.ts';
+import type { Acknowledgement, Appended, Incremented, TransactionResult } from './command.ts';
 import { encode } from './encoding/codec.ts';
 import { ContextCacheError, toError } from './errors.ts';
 import type { Request } from './request.ts';
@@ -182,7 +182,8 @@ export class OperationWindow {
  */
 function repeated(window: OperationWindow, request: Request): Acknowledgement | undefined {
   const { operationId, at } = request;
-  if (operationId === undefined) return undefined;
+  // A part of a transaction: the whole was compared before.
+  if (operationId === undefined || request.type === 'context.transaction') return undefined;
   const operation = window.find(operationId, at);
   if (operation === undefined) return undefined;
   const acknowledgement = answerOf(operation, request);
@@ -207,6 +208,30 @@ export function repeatedUpdate(
   if (versions.length === 1 && versions[0]?.[0] === namespace && updates === 1 && operation.key === key)
     return acknowledgement;
   throw new OperationReusedError(operation.id, acknowledgement);
+}
+
+/**
+ * Returns the answer to a transaction that repeats a remembered operation; `undefined` if it must be decided.
+ *
+ * @throws {OperationReusedError} if the operation did something else.
+ */
+export function repeatedTransaction(window: OperationWindow, parts: readonly Request[]): TransactionResult | undefined {
+  const [{ operationId, at } = {}] = parts as [Request?];
+  const operation = operationId === undefined ? undefined : window.find(operationId, at as number);
+  if (operation === undefined) return undefined;
+  const { position, versions, updates, print, key } = operation;
+  const steps = parts.flatMap(({ namespace, steps }) =>
+    (steps ?? [])
+      .filter(({ isCheck }) => isCheck !== true)
+      .map((step) => ({ ...partOf(step), namespace, drop: false })),
+  );
+  const isOfParts = versions.every(([name]) => parts.some(({ namespace }) => namespace === name));
+  const isSame =
+    updates < steps.length
+      ? steps.some((step) => step.key === key && step.namespace === versions.at(-1)?.[0])
+      : print === steps.reduce(printOf, 0);
+  if (!isOfParts || !isSame) throw new OperationReusedError(operation.id, acknowledgementOf(operation));
+  return { position, changed: true, namespaces: versions.map(([namespace, version]) => ({ namespace, version })) };
 }
 
 /** Settles a request that repeats a remembered operation, or that wrongly uses its id. Returns whether it does. */
@@ -245,6 +270,8 @@ function didTheSame({ updates, print, key, number, versions }: Operation, reques
     // A schema may have changed the value.
     return request.finish !== undefined || print === printOf(0, { ...request, operation: 'set', key, drop: false });
   }
+  if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
+  // Of a prefix: one update for each key.
   if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
   if (request.type === 'context.clear' || request.type === 'context.drop') {
     const drop = request.type === 'context.drop';

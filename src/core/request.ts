@@ -12,6 +12,9 @@ const NO_STEP: Step = {
   ifVersion: UNCONDITIONAL,
 };
 
+/** The type of a command, or of a part of a transaction. */
+export type RequestType = DataCommand['type'] | 'context.transaction';
+
 /** Called when a request has a result or an error. */
 export type Settled = (request: Request) => void;
 
@@ -21,7 +24,7 @@ export type Settled = (request: Request) => void;
  * array.
  */
 export class Request implements Step {
-  readonly type: DataCommand['type'];
+  readonly type: RequestType;
   readonly namespace: string;
   readonly at: number;
   readonly agent: string | null;
@@ -49,7 +52,7 @@ export class Request implements Step {
    * fields are copied; the engine inlines the call and does not allocate the step.
    */
   constructor(
-    type: DataCommand['type'],
+    type: RequestType,
     namespace: string,
     at: number,
     origin: Origin,
@@ -75,7 +78,7 @@ export class Request implements Step {
 
   /** Creates the request of a clear, a drop, or a batch of steps. The key of a clear is the prefix of the keys that go. */
   static ofWhole(
-    type: 'context.clear' | 'context.drop' | 'context.batch',
+    type: 'context.clear' | 'context.drop' | 'context.batch' | 'context.transaction',
     namespace: string,
     at: number,
     origin: Origin,
@@ -85,10 +88,10 @@ export class Request implements Step {
     return new Request(type, namespace, at, origin, prefix === '' ? NO_STEP : { ...NO_STEP, key: prefix }, steps);
   }
 
-  /** `true` for a clear, a drop or a batch; `false` for a request that is a step itself. */
+  /** `true` for a clear, a drop, a batch or a part of a transaction; `false` for a request that is a step itself. */
   get isWhole(): boolean {
     const { type } = this;
-    return type === 'context.batch' || type === 'context.clear' || type === 'context.drop';
+    return this.steps !== null || type === 'context.clear' || type === 'context.drop';
   }
 
   get settled(): boolean {

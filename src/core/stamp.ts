@@ -50,7 +50,7 @@ export function stamped<Options extends OriginOptions | undefined>(
 
 /** Returns a data command with the stamp added; see {@link stamped}. Any other command is unchanged. */
 export function stampedCommand<Command extends ContextCommand>(command: Command, stamp: Stamp | undefined): Command {
-  return stamp !== undefined && isObject(command) && isDataCommand(command) ? stamped(command, stamp) : command;
+  return stamp !== undefined && isWrite(command) ? stamped(command, stamp) : command;
 }
 
 function merged(stamp: Meta | undefined, own: Meta | undefined): Meta | undefined {
@@ -60,4 +60,8 @@ function merged(stamp: Meta | undefined, own: Meta | undefined): Meta | undefine
 
 function isObject<Value>(value: Value): value is Value & object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isWrite(command: ContextCommand): command is Extract<ContextCommand, OriginOptions> {
+  return isObject(command) && (isDataCommand(command) || command.type === 'context.transaction');
 }

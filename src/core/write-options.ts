@@ -30,3 +30,11 @@ export const DELETE_OPTIONS = optionNames<RemoveOptions>('delete', REMOVE, { els
 export const BATCH_OPTIONS = optionNames<OriginOptions>('batch', ORIGIN, { elsewhere });
 export const CLEAR_OPTIONS = optionNames<ClearOptions>('clearNamespace', { ...ORIGIN, prefix: true }, { elsewhere });
 export const DROP_OPTIONS = optionNames<OriginOptions>('dropNamespace', ORIGIN, { elsewhere });
+export const TRANSACTION_OPTIONS = optionNames<OriginOptions>('transaction', ORIGIN, { elsewhere });
+export const TRANSACT_OPTIONS = optionNames<Omit<OriginOptions, 'operationId'>>(
+  'transact',
+  { agent: true, meta: true },
+  {
+    elsewhere,
+  },
+);

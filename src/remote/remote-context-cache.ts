@@ -73,6 +73,8 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
       changes: (options) => parts.reader.changes(options),
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
+      guard: (run) => parts.writer.guard(run),
+      transaction: (operations, options) => parts.writer.transaction(operations, options),
     });
     this.#parts = parts;
     this.#reader = parts.reader;
@@ -215,6 +217,10 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
 
   async #ask(command: ContextCommand): Promise<unknown> {
     if (isDataCommand(command)) return this.#writer.command(command);
+    if (command.type === 'context.transaction') {
+      const { type: _, operations, ...options } = command;
+      return this.#writer.transaction(operations, options);
+    }
     const { type, ...fields } = command;
     const given = admit(fields).value as { readonly [field: string]: JsonValue };
     const repeats = isQueryCommand(command) || REPEATABLE.has(type);

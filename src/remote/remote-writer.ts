@@ -13,11 +13,15 @@ import type {
   MakeOptions,
   ManyOptions,
   RemoveOptions,
+  Step,
   TouchOptions,
+  TransactionOperation,
+  TransactionResult,
   WriteOptions,
 } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { toError } from '../core/errors.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource, Report } from '../core/report.ts';
@@ -31,6 +35,7 @@ import {
   DROP_OPTIONS,
   GET_OR_SET_OPTIONS,
   SET_MANY_OPTIONS,
+  TRANSACTION_OPTIONS,
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
 import { Outcomes } from '../engine/outcome.ts';
@@ -123,6 +128,16 @@ export class RemoteWriter {
 
   drop(namespace: string, options: OriginOptions | undefined): Promise<Acknowledgement> {
     return this.#write('context.drop', () => this.#whole('context.drop', namespace, DROP_OPTIONS.checked(options)));
+  }
+
+  transaction(operations: readonly TransactionOperation[], options: OriginOptions): Promise<TransactionResult> {
+    return this.#write('context.transaction', () => {
+      const parts = this.#admission.transaction(0, operations, TRANSACTION_OPTIONS.checked(options));
+      const steps = new Map(parts.map(({ namespace, steps }) => [namespace, (steps ?? []).values()]));
+      const inOrder = operations.map(({ namespace = DEFAULT_NAMESPACE }) => steps.get(namespace)?.next().value as Step);
+      const { agent, meta, operationId } = options;
+      return { type: 'context.transaction', operations: stepsOf(operations, inOrder), agent, meta, operationId };
+    }) as Promise<unknown> as Promise<TransactionResult>;
   }
 
   /** Sends a data command whose fields `parseCommand` has checked. */
@@ -230,7 +245,7 @@ export class RemoteWriter {
 
   #batch(operations: readonly BatchOperation[], namespace: string, origin: OriginOptions | undefined): RequestObject {
     const request = this.#admission.batch(0, namespace, operations, origin);
-    return { type: 'context.batch', operations: stepsOf(operations, request), namespace, ...originIn(request) };
+    return { type: 'context.batch', operations: stepsOf(operations, request.steps), namespace, ...originIn(request) };
   }
 
   #whole(type: 'context.clear' | 'context.drop', namespace: string, options: ClearOptions | undefined): RequestObject {
@@ -279,7 +294,7 @@ function requestOf(command: DataCommand, admitted: Request): RequestObject {
     case 'context.append':
       return { ...command, ...optionsOf(command, admitted), value: admitted.value };
     case 'context.batch':
-      return { ...command, ...originIn(admitted), operations: stepsOf(command.operations, admitted) };
+      return { ...command, ...originIn(admitted), operations: stepsOf(command.operations, admitted.steps) };
     case 'context.touch':
     case 'context.increment':
     case 'context.delete':
@@ -289,7 +304,7 @@ function requestOf(command: DataCommand, admitted: Request): RequestObject {
   }
 }
 
-function stepsOf(operations: readonly BatchOperation[], { steps }: Request): RequestObject[] {
+function stepsOf(operations: readonly BatchOperation[], steps: readonly Step[] | null): RequestObject[] {
   return operations.map((operation, index) => {
     const { key, ...rest } = operation;
     const value = operation.operation === 'set' ? { value: steps?.[index]?.value } : {};

@@ -275,7 +275,7 @@ export function reachesOutside(command: ContextCommand): boolean {
  */
 export function asAgent(agent: string | null | undefined, command: ContextCommand): ContextCommand {
   if (agent === null || agent === undefined) return command;
-  if (isData(command)) return { ...command, agent };
+  if (isData(command) || command.type === 'context.transaction') return { ...command, agent };
   if (reachesOutside(command)) {
     const message = 'cache.verify with "against" needs the token of the server, not that of an agent.';
     throw new ContextCacheError('FORBIDDEN', message);

@@ -100,6 +100,12 @@ export interface UpdateLog {
   append(updates: readonly PendingUpdate[]): void;
 
   /**
+   * Runs something that appends several times, in this turn. After a crash either all of it is in the log or nothing, and
+   * `onCommit` hears of all of it at once. Each `append` after the first accepts what the first one would have.
+   */
+  together(run: () => void): void;
+
+  /**
    * Resolves when everything up to `position` is committed. Returns `undefined` if it is committed already. Rejects
    * with `OUTCOME_UNKNOWN` if the storage fails while writing it.
    *

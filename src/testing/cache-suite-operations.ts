@@ -57,4 +57,79 @@ export const operationChecks: CacheCheck[] = [
       assert.deepEqual(await write(), first);
     },
   ],
+  [
+    'applies a transaction to several namespaces, all or nothing, in one group of updates',
+    async (cache) => {
+      await cache.set('budget', 100, 'trip');
+      const { version } = await cache.set('task', 'book', 'todo');
+      const operations = [
+        { operation: 'check', namespace: 'todo', key: 'task', ifVersion: version },
+        { operation: 'set', namespace: 'trip', key: 'budget', value: 10 },
+        { operation: 'delete', namespace: 'todo', key: 'task' },
+        { operation: 'set', key: 'paid', value: 90, ttl: '1h' },
+        { operation: 'set', namespace: 'trip', key: 'hotel', value: 'Adler' },
+      ] as const;
+      const done = await cache.transaction(operations, { agent: 'booker', operationId: 'booking' });
+      assert.deepEqual(done, {
+        position: 6,
+        changed: true,
+        namespaces: [
+          { namespace: 'todo', version: 2 },
+          { namespace: 'trip', version: 3 },
+          { namespace: 'default', version: 1 },
+        ],
+      });
+      assert.deepEqual(await cache.getMany(['budget', 'hotel'], 'trip'), [10, 'Adler']);
+      assert.equal(await cache.has('task', 'todo'), false);
+      const updates = [];
+      for await (const update of cache.readLog({ from: 3 })) updates.push(update);
+      assert.equal(updates.length, 4);
+      assert.ok(updates.every((update) => update.operationId === 'booking' && update.agent === 'booker'));
+      assert.deepEqual(await cache.transaction(operations, { operationId: 'booking' }), done);
+      const other = [{ operation: 'set', namespace: 'trip', key: 'hotel', value: 'Post' }] as const;
+      const error = await failureOf(() => cache.transaction(other, { operationId: 'booking' }));
+      assert.equal(error.code, 'OPERATION_REUSED');
+    },
+  ],
+  [
+    'refuses a whole transaction if one of its operations is refused',
+    async (cache) => {
+      await cache.set('a', 1, 'one');
+      const error = await failureOf(() =>
+        cache.transaction([
+          { operation: 'set', namespace: 'two', key: 'b', value: 1 },
+          { operation: 'set', namespace: 'one', key: 'a', value: 2, ifVersion: 7 },
+        ]),
+      );
+      assert.equal(error.code, 'VERSION_CONFLICT');
+      assert.deepEqual(await cache.listNamespaces(), ['default', 'one']);
+      assert.equal(await cache.get('a', 'one'), 1);
+      for (const wrong of [[{ operation: 'check', key: 'a' }], [{ operation: 'st', key: 'a' }], [null], 'all']) {
+        assert.equal((await failureOf(() => cache.transaction(wrong as never))).code, 'INVALID_COMMAND');
+      }
+      const unknown = await failureOf(() => cache.transaction([], { agnt: 'x' } as never));
+      assert.equal(unknown.code, 'INVALID_OPTION');
+      assert.equal((await cache.transaction([])).changed, false);
+    },
+  ],
+  [
+    'runs a transaction again if what it has read has changed',
+    async (cache) => {
+      const move = () =>
+        cache.transact(async (tx) => {
+          const from = Number((await tx.get('balance', 'from')) ?? 100);
+          tx.set('balance', from - 1, 'from');
+          assert.equal(await tx.get('balance', 'from'), from - 1);
+          tx.set('balance', Number((await tx.get('balance', 'to')) ?? 0) + 1, 'to');
+          return from;
+        });
+      const seen = await Promise.all(Array.from({ length: 10 }, move));
+      assert.deepEqual(
+        seen.sort((a, b) => b - a),
+        [100, 99, 98, 97, 96, 95, 94, 93, 92, 91],
+      );
+      assert.equal(await cache.get('balance', 'from'), 90);
+      assert.equal(await cache.get('balance', 'to'), 10);
+    },
+  ],
 ];

@@ -1,8 +1,10 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { ContextStore } from '../cache/context-store.ts';
+import type { Transaction } from '../cache/transact.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
-import type { ClearOptions, ContextCommand } from '../core/command.ts';
+import type { ClearOptions, ContextCommand, TransactionOperation, TransactionResult } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
@@ -51,6 +53,8 @@ export interface SuiteCache extends ContextStore {
   synced(): Promise<void>;
   health(): MaybePromise<CacheHealth>;
   namespace(name: string): SuiteHandle;
+  transaction(operations: readonly TransactionOperation[], options?: OriginOptions): Promise<TransactionResult>;
+  transact<Result>(run: (tx: Transaction) => MaybePromise<Result>): Promise<Result>;
   as(stamp: Stamp): StampedStore;
 }
 

@@ -3,6 +3,7 @@ import { assertLimit, assertReached } from '../log-errors.ts';
 import { Overflow } from '../overflow.ts';
 import type { LogFollower, UpdateBatch } from '../update-log.ts';
 import type { UpdateRing } from '../update-ring.ts';
+import { wholeOperations } from '../whole-operations.ts';
 
 /** The part of a memory log that a follower uses. */
 export interface FollowedRing {
@@ -89,7 +90,7 @@ export class MemoryFollower implements LogFollower {
   /** Appends what the ring holds; returns the position that is reached. */
   #readRing(updates: Update[], committed: number, limit: number): number {
     const from = Math.max(this.#checkpoint + 1, this.#log.ring.first);
-    const added = this.#log.ring.slice(from, committed, limit - updates.length);
+    const added = wholeOperations(this.#log.ring.slice(from, committed, limit - updates.length), committed);
     if (added.length === 0) return from - 1;
     // These updates may belong to a namespace that the overflow takes for unknown to the follower.
     this.#overflow.giveAll();

@@ -94,6 +94,11 @@ export class MemoryLog implements UpdateLog {
     while (this.#ring.overfull) this.#releaseOldest();
   }
 
+  together(run: () => void): void {
+    // What is appended in one turn is committed at once.
+    run();
+  }
+
   whenCommitted(position: number): Promise<void> | undefined {
     if (position <= this.#committed) return undefined;
     if (position > this.#head) throw notAppended(position, this.#head);

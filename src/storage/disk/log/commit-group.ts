@@ -60,6 +60,25 @@ const LARGE_GROUP_BYTES = 16 * 1024 * 1024;
 export class GroupQueue {
   readonly #groups: CommitGroup[] = [];
   #bytes = 0;
+  #isHeld = false;
+  /** The group that takes everything that is added while {@link hold} runs. */
+  #held: CommitGroup | undefined;
+
+  /** `true` while {@link hold} runs. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Puts everything that `run` adds into one group, however large. `run` must end in this turn. */
+  hold(run: () => void): void {
+    this.#isHeld = true;
+    try {
+      run();
+    } finally {
+      this.#isHeld = false;
+      this.#held = undefined;
+    }
+  }
 
   /** Estimated bytes of all waiting updates. */
   get bytes(): number {
@@ -78,10 +97,12 @@ export class GroupQueue {
 
   add(updates: readonly Update[]): void {
     let group = this.#groups.at(-1);
-    if (group === undefined || group.sealed || group.bytes > LARGE_GROUP_BYTES) {
+    const isFull = group !== undefined && group !== this.#held && group.bytes > LARGE_GROUP_BYTES;
+    if (group === undefined || group.sealed || isFull) {
       group = new CommitGroup();
       this.#groups.push(group);
     }
+    if (this.#isHeld) this.#held = group;
     const before = group.bytes;
     for (const update of updates) group.add(update);
     this.#bytes += group.bytes - before;

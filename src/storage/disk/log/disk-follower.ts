@@ -1,6 +1,7 @@
 import type { Update } from '../../../core/update.ts';
 import { assertLimit, assertReached, isFollowed, noSuchCheckpoint } from '../../log-errors.ts';
 import type { FollowerCheckpoint, LogFollower, UpdateBatch } from '../../update-log.ts';
+import { wholeOperations } from '../../whole-operations.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Notes } from './notes.ts';
 
@@ -49,8 +50,10 @@ class DiskFollower implements LogFollower {
   async read(limit: number): Promise<UpdateBatch | undefined> {
     this.#log.assertOpen();
     assertLimit(limit);
-    if (this.#checkpoint >= this.#log.committed()) return undefined;
-    const updates = await this.#log.slice(this.#checkpoint + 1, limit, this.#reader);
+    const committed = this.#log.committed();
+    if (this.#checkpoint >= committed) return undefined;
+    const read = await this.#log.slice(this.#checkpoint + 1, limit, this.#reader);
+    const updates = wholeOperations(read, committed);
     return { updates, through: updates.at(-1)?.position ?? this.#checkpoint, skipped: 0 };
   }
 

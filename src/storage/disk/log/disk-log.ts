@@ -169,7 +169,8 @@ export class DiskLog implements UpdateLog {
   append(updates: readonly PendingUpdate[]): void {
     this.#assertOpen();
     if (this.#status !== 'ready' || this.#beginning) throw unavailable(this.dataDir, this.#writer.degraded);
-    if (this.#writer.queue.bytes > this.#maxPendingBytes) throw overloaded(this.#maxPendingBytes);
+    const { queue } = this.#writer;
+    if (queue.bytes > this.#maxPendingBytes && !queue.isHeld) throw overloaded(this.#maxPendingBytes);
     if (updates.length === 0) return;
     for (const update of updates) {
       this.#head += 1;
@@ -177,6 +178,11 @@ export class DiskLog implements UpdateLog {
       if (update.operationId !== undefined) this.#notes.operations.add(update);
     }
     this.#writer.add(updates);
+  }
+
+  together(run: () => void): void {
+    this.append([]);
+    this.#writer.queue.hold(run);
   }
 
   whenCommitted(position: number): Promise<void> | undefined {
