@@ -6,6 +6,9 @@ import { pathToFileURL } from 'node:url';
 const [dist, dataDir, id, given] = process.argv.slice(2);
 const { AgentContextCache } = await import(pathToFileURL(join(dist, 'src/index.js')).href);
 
+/** A process that was asked to shut down twice has no channel any more. */
+const tell = (message) => process.connected && process.send(message);
+
 /** Writes in flight at a time. */
 const WRITERS = 4;
 let isStopped = false;
@@ -17,11 +20,10 @@ const memory = await AgentContextCache.share(dataDir, {
   onError: () => {},
   ...JSON.parse(given, (name, value) => (name === 'hungAfterMs' ? (value ?? Number.POSITIVE_INFINITY) : value)),
 });
-process.send({ isReady: true });
+tell({ isReady: true });
 
 function send() {
-  if (report.acknowledged.length + report.unknown.length + report.counted + report.countedPerhaps > 0)
-    process.send(report);
+  if (report.acknowledged.length + report.unknown.length + report.counted + report.countedPerhaps > 0) tell(report);
   report = { acknowledged: [], unknown: [], counted: 0, countedPerhaps: 0 };
 }
 const sending = setInterval(send, 20);
@@ -37,7 +39,7 @@ async function write(writer) {
       report.acknowledged.push([key, position]);
     } catch (error) {
       if (error.code === 'OUTCOME_UNKNOWN') report.unknown.push(key);
-      else if (!isExpected(error)) process.send({ failure: `set: ${error.stack}` });
+      else if (!isExpected(error)) tell({ failure: `set: ${error.stack}` });
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -51,8 +53,7 @@ async function count() {
     } catch (error) {
       if (error.code === 'OUTCOME_UNKNOWN') report.countedPerhaps += 1;
       // The others change it, too.
-      else if (error.code !== 'VERSION_CONFLICT' && !isExpected(error))
-        process.send({ failure: `update: ${error.stack}` });
+      else if (error.code !== 'VERSION_CONFLICT' && !isExpected(error)) tell({ failure: `update: ${error.stack}` });
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -62,13 +63,13 @@ let last = 0;
 async function watch() {
   for await (const { position, snapshot, skipped } of memory.watch({ since: 0, bufferSize: 1_000_000 })) {
     if (snapshot || skipped > 0 || position !== last + 1)
-      process.send({ failure: `watch: ${position} after ${last}, snapshot ${snapshot}, skipped ${skipped}` });
+      tell({ failure: `watch: ${position} after ${last}, snapshot ${snapshot}, skipped ${skipped}` });
     last = position;
   }
 }
 
 const working = [...Array.from({ length: WRITERS }, (_, writer) => write(writer)), count()];
-const watching = watch().catch((error) => process.send({ failure: `watch: ${error.stack}` }));
+const watching = watch().catch((error) => tell({ failure: `watch: ${error.stack}` }));
 
 const actions = {
   /** Ends the writing. */
@@ -97,9 +98,9 @@ const actions = {
 
 process.on('message', async ({ action, argument }) => {
   try {
-    process.send({ answer: (await actions[action](argument)) ?? null });
+    tell({ answer: (await actions[action](argument)) ?? null });
   } catch (error) {
-    process.send({ answer: null, failure: `${action}: ${error.stack}` });
+    tell({ answer: null, failure: `${action}: ${error.stack}` });
   }
-  if (action === 'shutdown') process.disconnect();
+  if (action === 'shutdown' && process.connected) process.disconnect();
 });

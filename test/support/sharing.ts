@@ -49,8 +49,11 @@ export class Reported {
 /** One of the processes that share a directory. */
 export class Sharer {
   readonly child: ChildProcess;
+  /** Resolves once the process shares the directory, or has ended. */
   readonly ready: Promise<void>;
   readonly ended: Promise<unknown>;
+  /** It was asked to shut down. */
+  isLeaving = false;
   #answer: ((answer: unknown) => void) | undefined;
 
   constructor(dataDir: string, id: string, options: object, reported: Reported) {
@@ -64,6 +67,8 @@ export class Sharer {
         reported.take(report);
         if ('answer' in report) this.#answer?.(report.answer);
       });
+      // The others may end one that was paused before it was ready.
+      void this.ended.then(() => resolve());
     });
   }
 
@@ -72,9 +77,11 @@ export class Sharer {
   }
 
   ask(action: 'rest' | 'watched' | 'head' | 'shutdown', argument?: number): Promise<unknown> {
+    if (action === 'shutdown') this.isLeaving = true;
     return new Promise((resolve) => {
       this.#answer = resolve;
-      this.child.send({ action, argument });
+      void this.ended.then(() => resolve(undefined));
+      if (this.child.connected) this.child.send({ action, argument });
     });
   }
 

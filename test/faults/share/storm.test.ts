@@ -16,4 +16,4 @@ test('eight processes that share a directory lose nothing and do nothing twice, 
   });
   console.log(`Seed ${seed}:`, report);
   expect(report.holdersLost).toBeGreaterThan(0);
-});
+}, 900_000);
