@@ -65,16 +65,18 @@ function addChanges(program: Command, session: Session): void {
   example(changes, 'changes --since 0', 'changes --since 2 --namespace trip', 'changes --since 0 --limit 100 --json');
   does<ChangesFlags>(session, changes, async ({ output, dataDir, options }) => {
     await using target = await openTarget({ dataDir, output });
-    let { since, ...rest } = options;
+    // Not the rest of the options, which has those of every command.
+    const { namespace, prefix, limit } = options;
+    let { since } = options;
     for (;;) {
-      const page = (await target.ask({ type: 'context.changes', since, ...rest })) as Changes;
+      const page = (await target.ask({ type: 'context.changes', since, namespace, prefix, limit })) as Changes;
       if (output.json) {
         await output.writeJson(page);
         return;
       }
       await output.write(page.changes.map(updateLine).join(''));
       since = page.next;
-      if (page.more && options.limit === undefined) continue;
+      if (page.more && limit === undefined) continue;
       const end = page.more ? 'There are more changes' : 'These are all changes';
       output.message(`${end}. Go on with --since ${since}.`);
       return;
