@@ -4,6 +4,7 @@ export type { FileContextCacheOptions } from './backends/file-context-cache.ts';
 export type { MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
 export type { Owner } from './backends/owner.ts';
 export type { RedisContextCacheOptions } from './backends/redis/redis-context-cache.ts';
+export type { CacheMethods } from './cache/cache-methods.ts';
 export type { Replayed } from './cache/replay.ts';
 export type { Transaction } from './cache/transact.ts';
 export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
@@ -17,6 +18,7 @@ export type {
   ConflictOption,
   ControlCommand,
   ExpiryOptions,
+  InBatch,
   Incremented,
   IncrementOptions,
   InNamespace,
@@ -40,6 +42,7 @@ export type {
   TransactionOf,
   ValueOf,
 } from './core/namespace-types.ts';
+export type { StoredOperations } from './core/operations.ts';
 export type { Meta, OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';

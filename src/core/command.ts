@@ -77,7 +77,8 @@ export type BatchOperation =
 /** One operation of a transaction: as in a batch, of any namespace. */
 export type TransactionOperation = BatchOperation & InNamespace;
 
-type InBatch<Options> = Omit<Options, keyof OriginOptions> & ConflictOption;
+/** Options of a write as those of an operation of a batch. */
+export type InBatch<Options> = Omit<Options, keyof OriginOptions> & ConflictOption;
 
 /** A command in one namespace. */
 export interface InNamespace {

@@ -6,7 +6,7 @@ import type { Entry } from './namespace-state.ts';
 export class VersionConflictError extends ContextCacheError {
   readonly namespace: string;
   readonly key: string;
-  /** Version that the writer expected; 0: no entry; {@link ANY_VERSION}, -2: an entry of any version. */
+  /** Version that the writer expected; 0: no entry; -2: an entry of any version. */
   readonly expected: number;
   /** The present entry; `undefined` if the key is missing. */
   readonly current: Entry | undefined;
