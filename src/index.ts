@@ -53,13 +53,12 @@ export { ContextUpdateProcessor } from './followers/broadcast/public-message.ts'
 export { TopicsListConfig } from './followers/broadcast/topics.ts';
 export type { FollowerHealth } from './followers/follower.ts';
 export { type Difference, diff } from './past/difference.ts';
-export type { Culprit, EntryVersion } from './past/history.ts';
+export type { EntryVersion } from './past/history.ts';
 export type { MergeOptions, MergeReport } from './past/merge.ts';
 export { CacheView } from './past/view.ts';
 export { ReplayRefusedError } from './replay/problem.ts';
 export type { ReplayReport } from './replay/report.ts';
 export type { ReplaySource } from './replay/source.ts';
 export type { ShareOptions } from './share/share-options.ts';
-export type { CompactReport } from './storage/retention.ts';
 export type { VerifyProblem } from './verify/verify-findings.ts';
 export type { VerifyOptions, VerifyReport } from './verify/verify-report.ts';

@@ -32,14 +32,14 @@ function watched(primaryCache?: BaseContextCache) {
 type Failing = (cache: AgentContextCache) => Promise<unknown>;
 
 const FAILING: readonly (readonly [string, Failing])[] = [
-  ['a refused name', (cache) => cache.set('', 1)],
+  ['a refused name', (cache) => cache.set('\ud800', 1)],
   ['a conflict', (cache) => cache.set('key', 1, 'default', { ifVersion: 7 })],
   ['an unknown option', (cache) => cache.set('key', 1, 'default', { tll: 1 } as never)],
-  ['a batch', (cache) => cache.batch([{ operation: 'set', key: '', value: 1 }])],
+  ['a batch', (cache) => cache.batch([{ operation: 'set', key: '\ud800', value: 1 }])],
   ['an update', (cache) => cache.update('key', () => Number.NaN)],
   ['an update that waits', (cache) => cache.update('key', () => Promise.reject(new Error('no value')))],
   ['a getOrSet', (cache) => cache.getOrSet('missing', () => Promise.reject(new Error('no value')))],
-  ['an ask', (cache) => cache.ask({ type: 'context.set', key: '', value: 1 })],
+  ['an ask', (cache) => cache.ask({ type: 'context.set', key: '\ud800', value: 1 })],
 ];
 
 const HANDLED: readonly (readonly [string, (promise: Promise<unknown>) => Promise<unknown>])[] = [

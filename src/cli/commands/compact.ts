@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { type CompactReport, ContextCacheError, type LogOptions } from '../../index.ts';
+import { ContextCacheError, type LogOptions } from '../../index.ts';
+import type { CompactReport } from '../../types.ts';
 import { collect } from '../config/cli-option.ts';
 import { duration, integer, yesOption } from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
