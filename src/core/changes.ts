@@ -23,7 +23,7 @@ export interface Changes<Changed = Update> {
    * value, also if its last update was a `touch`. A clear of a namespace stands for all keys that were gone with it.
    */
   readonly changes: readonly Changed[];
-  /** Where to go on: `since` of the next call. */
+  /** The `since` of the next call. */
   readonly next: number;
   /** `true` if there are more changes now. */
   readonly more: boolean;

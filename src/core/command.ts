@@ -237,6 +237,6 @@ export interface Step {
   readonly finish?: ((key: string, value: JsonValue) => Admitted) | undefined;
   /** Agent of this step, if it differs from the agent of the batch. */
   readonly agent?: string | null | undefined;
-  /** What the writer of this step attached, if it differs from that of the batch. */
+  /** JSON object that the writer attached to this step, if it differs from that of the batch. */
   readonly meta?: Meta | undefined;
 }

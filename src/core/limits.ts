@@ -2,7 +2,7 @@ import { ContextCacheError } from './errors.ts';
 import { MAX_KEY_BYTES } from './names.ts';
 import { DEFAULT_VALUE_LIMITS, type ValueLimits } from './value.ts';
 
-/** Bounds of what a cache accepts in a write. What is stored already stays readable beyond them. */
+/** Bounds of what a cache accepts in a write. They do not apply to reading what is stored already. */
 export interface CacheLimits extends ValueLimits {
   /** Largest size of a key that is set: bytes of UTF-8, from 1 to 65,536. Default 8,192. */
   readonly maxKeyBytes: number;

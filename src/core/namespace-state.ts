@@ -24,7 +24,7 @@ export interface Entry<Value = JsonValue> {
   readonly updatedAt: number;
   readonly expiresAt: number | null;
   readonly agent: string | null;
-  /** What the writer of the last update attached; absent: nothing. */
+  /** JSON object that the writer of the last update attached; absent: none. */
   readonly meta?: Meta | undefined;
 }
 

@@ -4,7 +4,7 @@ import { ContextCacheError } from './errors.ts';
 import { optionNames } from './options.ts';
 import { type Meta, type OriginOptions, originOf } from './origin.ts';
 
-/** What a handle or a context adds to each write: who writes, and why. */
+/** The agent and the `meta` that a handle or a context adds to each write. */
 export type Stamp = Pick<OriginOptions, 'agent' | 'meta'>;
 
 /** Gives the stamp of the running code; an `AsyncLocalStorage` is one. Further properties of its value are ignored. */
@@ -37,7 +37,7 @@ export function stampOf(context: StampContext | undefined): (() => Stamp | undef
 
 /**
  * Returns the options of a write with the stamp added. What the write says itself comes first: its agent, and each property of
- * its `meta`. Options that are no object, and a `meta` that is none, stay for the checks to refuse.
+ * its `meta`. Options or a `meta` that are not objects are left to the checks, which refuse them.
  */
 export function stamped<Options extends OriginOptions | undefined>(
   options: Options,

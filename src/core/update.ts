@@ -37,7 +37,7 @@ export interface Update {
   readonly drop: boolean;
   /** Estimated bytes of `value`. */
   readonly bytes: number;
-  /** What the writer attached; absent: nothing. */
+  /** JSON object that the writer attached; absent: none. */
   readonly meta?: Meta | undefined;
   /** Id of the operation that the update belongs to; absent: none was given. */
   readonly operationId?: string | undefined;

@@ -152,7 +152,7 @@ export class ChangesReader {
     try {
       if (namespace !== undefined) await this.#readNamespace(namespace, since, through, order);
       else if (since < through) await this.#readLog(filter, since, through, order);
-      // What was read may have been discarded meanwhile.
+      // Retention may have discarded meanwhile what was read.
       this.#mustBeKept(plain);
     } catch (error) {
       stop();

@@ -127,7 +127,7 @@ export class Inspection {
 
   /**
    * Returns the figures of the cache as metrics, for Prometheus and the like; `GET /metrics` of a server answers with them.
-   * With `namespaces`, so many namespaces have figures of their own, the ones that the cache has known longest.
+   * `namespaces` is the number of namespaces that get figures of their own: those that the cache has known longest.
    *
    * @throws {ContextCacheError} `INVALID_OPTION`.
    *

@@ -18,7 +18,7 @@ export interface MetricFamily {
   readonly samples: readonly MetricSample[];
 }
 
-/** What the metrics are made of. */
+/** The sources of the metrics. */
 export interface MetricSources {
   readonly health: CacheHealth;
   readonly meters: Iterable<Meter>;

@@ -94,7 +94,7 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    * ```
    */
   readonly context?: StampContext | undefined;
-  /** What log lines and tracing channels may contain; see {@link MonitoringOptions}. */
+  /** Contents of log lines and tracing channels; see {@link MonitoringOptions}. */
   readonly monitoring?: MonitoringOptions | undefined;
   /**
    * Serves a page for a browser on this machine: actors, data, each update, and the state at any position. Writes its

@@ -193,7 +193,7 @@ export class Follower {
     this.#deps.reporter?.log('info', { source: this.name }, `Connected; continues from position ${this.checkpoint}.`);
   }
 
-  /** Whether errors may be published. */
+  /** True if errors may be published. */
   get #details(): boolean {
     return this.#deps.reporter?.details === true;
   }

@@ -6,8 +6,8 @@ import { Histogram, type Latency } from './histogram.ts';
 import { codeOf } from './trace.ts';
 
 /**
- * Up to so many commands of a type, one in so many is measured: powers of two. Measuring a read in memory takes ten times as
- * long as the read.
+ * The sampling of latencies: up to `upTo` commands of a type, one in `oneIn` is measured, a power of two. Measuring a read in
+ * memory takes ten times as long as the read.
  */
 const SAMPLES = [
   { upTo: 1_024, oneIn: 1 },

@@ -20,7 +20,7 @@ export interface CommandFields {
   readonly log: string;
   /** Number of operations of a batch, or of keys of a `context.getMany`; `undefined` for all others. */
   readonly size: number | undefined;
-  /** What all operations of a batch do; `undefined` if they do different things, and for all other commands. */
+  /** The kind of all operations of a batch; `undefined` if they are of several kinds, and for all other commands. */
   readonly operation: 'set' | 'delete' | 'touch' | undefined;
   /** `create` if the write requires that the key is missing, `replace` if it requires a version; otherwise `undefined`. */
   readonly condition: 'create' | 'replace' | undefined;

@@ -2,7 +2,7 @@
 const PER_OCTAVE = 4;
 /** Upper bound of the first bucket, milliseconds: a quarter of a microsecond. */
 const FIRST_MS = 1 / 4096;
-/** Octaves that are told apart: up to 2^18 ms, more than 4 minutes. Longer ones are in the last bucket. */
+/** Number of octaves: up to 2^18 ms, more than 4 minutes. Longer durations are in the last bucket. */
 const OCTAVES = 30;
 const BUCKETS = OCTAVES * PER_OCTAVE + 1;
 

@@ -30,7 +30,7 @@ export interface Logger {
   error(fields: LogFields, message: string): void;
 }
 
-/** What may be written about keys and values. */
+/** Controls what is written about keys and values. */
 export interface MonitoringOptions {
   /**
    * Adds keys and errors to the messages of the tracing channels, and the full texts of errors to log lines. They may
@@ -122,7 +122,7 @@ function isLogger(candidate: unknown): candidate is Logger {
   return LEVELS.every((level) => typeof (candidate as Record<string, unknown>)[level] === 'function');
 }
 
-/** Calls code of the user. What it throws becomes a warning: it must not break the work that it is told about. */
+/** Calls the user's code. An error of it becomes a warning, because it must not break the work that is reported. */
 function call(name: string, run: () => void): void {
   try {
     run();

@@ -29,7 +29,7 @@ export interface EntryVersion<Value = JsonValue> {
   readonly agent: string | null;
   /** Instant at which the entry was to expire, epoch milliseconds; `null`: never. */
   readonly expiresAt: number | null;
-  /** What the writer attached; absent: nothing. */
+  /** JSON object that the writer attached; absent: none. */
   readonly meta?: Meta | undefined;
   /** Id of the operation; absent: none was given. */
   readonly operationId?: string | undefined;

@@ -41,7 +41,7 @@ export interface ConnectOptions {
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
   /** Takes log lines, as `pino` and `console` do; as for a cache. Default: none. */
   readonly logger?: Logger | undefined;
-  /** What log lines and tracing channels may contain; as for a cache. */
+  /** Contents of log lines and tracing channels; as for a cache. */
   readonly monitoring?: MonitoringOptions | undefined;
   /** Says for each write who makes it and why; as for a cache. Default: none. */
   readonly context?: StampContext | undefined;

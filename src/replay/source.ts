@@ -24,7 +24,7 @@ export type ReplayIterable =
 
 /** A JetStream stream that listens to a topic. Read from its first message to the last one at the time of the call. */
 export interface StreamSource {
-  /** As `natsUrl` of the cache. */
+  /** One or more NATS servers, given like `natsUrl` of the cache. */
   readonly natsUrl: string | readonly string[];
   readonly stream: string;
   /** Reads only messages of this subject, which may contain wildcards. Default: all messages of the stream. */

@@ -93,7 +93,7 @@ export class Keeper {
     const { dataDir } = this.#options;
     if (this.#closing.signal.aborted) throw closed();
     try {
-      // What this process held, another one serves by now, or nothing does.
+      // If this process held the directory, it has lost it.
       await this.#holder?.close(0);
       this.#holder = undefined;
       this.#holder = await Holder.take({ ...this.#options, signal: this.#closing.signal });

@@ -68,7 +68,7 @@ export interface CheckedShareOptions {
  * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`.
  */
 export async function checkedShareOptions(Cache: CacheClass, options: ShareOptions): Promise<CheckedShareOptions> {
-  // The context is that of this process's code. What the other processes write must not be taken for its work.
+  // The context is that of this process's code. Writes of the other processes must not be attributed to it.
   const { context: _, ...given } = SHARE_OPTIONS.checked(options);
   const { server = {}, signal, timeoutMs, hungAfterMs, repeatWrites = true, ...open } = given;
   checkedServerOptions(server);

@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDirectoryFile } from './directory-file.ts';
 
-/** What a process that shares a directory lets the others do. */
+/** How a process that shares a directory may be treated by the others. */
 export interface SharedHolder {
   /** They end it after so many milliseconds without a sign of life; `null`: never. */
   readonly hungAfterMs: number | null;

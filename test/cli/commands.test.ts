@@ -98,7 +98,7 @@ describe('exit codes', () => {
     ['get'],
     ['get', 'k', '--colour', 'red'],
     ['set', 'k', 'not json'],
-    ['set', '', '1'],
+    ['set', 'k', '1', '-n', ''],
     ['set', 'k', '1', '--if-version', 'x'],
     ['set', 'k', '1', '--ttl', 'soon'],
     ['log', '--from', '-1'],

@@ -11,7 +11,7 @@ const NOWHERE = { NATS_URL: '', REDIS_URL: '' };
 
 describe('a command that is refused creates nothing', () => {
   test.each([
-    ['set', ['set', '', '1'], 2],
+    ['set', ['set', 'k', '1', '-n', ''], 2],
     ['set --ttl', ['set', 'k', '1', '--ttl', 'soon'], 2],
     ['set --ttl of 0', ['set', 'k', '1', '--ttl', '0'], 2],
     ['set --if-version', ['set', 'k', '1', '--if-version', '3'], 4],

@@ -27,7 +27,7 @@ export interface ContextUpdateMessage {
   readonly agent?: string;
   /** Instant at which the entry expires, epoch milliseconds; absent: never. */
   readonly expires_at?: number;
-  /** What the writer attached; absent: nothing. */
+  /** JSON object that the writer attached; absent: none. */
   readonly meta?: Meta;
   /** Id of the operation that the update belongs to; absent if none was given. */
   readonly operation_id?: string;

@@ -95,7 +95,7 @@ export class MemoryLog implements UpdateLog {
   }
 
   together(run: () => void): void {
-    // What is appended in one turn is committed at once.
+    // Updates that are appended in one turn are committed together.
     run();
   }
 

@@ -86,7 +86,7 @@ export class Segment {
       }
       // Damage behind the frames that were found is reported to readers of the positions there.
       if (found.length > 0) {
-        // Where a reader begins that goes on.
+        // A reader that continues begins here.
         this.mark(next, offset + index);
         return found;
       }
