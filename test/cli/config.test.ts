@@ -203,7 +203,9 @@ describe('names', () => {
   test('config knows every option that is a setting', async () => {
     const shown = [...(await settingsOf(await tempDir('config'))).keys()].map((name) => name.split('.').at(-1));
     const missing = new Set(names.filter((name) => !shown.includes(name)));
-    expect(missing).toEqual(new Set(['version', 'config', 'color', 'yes', 'module', 'allowWrite', 'revoke']));
+    expect(missing).toEqual(
+      new Set(['version', 'config', 'color', 'yes', 'module', 'allowWrite', 'revoke', 'operationId']),
+    );
   });
 
   test('nearest finds the meant name', () => {

@@ -347,7 +347,7 @@ test.each(named)('%s: accepts undefined for a known option', async (_, each) => 
 test('lists the options if none is near', async () => {
   await using cache = new AgentContextCache();
   expect(() => cache.watch({ everything: true } as Wrong)).toThrow(
-    'watch has no option everything. It takes namespace, keys, include, since, signal, bufferSize.',
+    'watch has no option everything. It takes namespace, namespacePrefix, keys, keyPrefix, include, since, signal, bufferSize.',
   );
 });
 
