@@ -248,6 +248,9 @@ export class AgentContextCache<
    * Returns a view of all namespaces at a position or an instant. An instant selects the last update before the first
    * one that was asked for later. Position 0 is the empty cache. A view costs nothing until it is read.
    *
+   * Positions count updates. A view in the middle of a transaction's updates shows the part up to there; views at the position
+   * that the transaction resolved with, at `cache.position` and at instants show all of it.
+   *
    * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the position is no longer kept (in memory: once the log has
    *   released its oldest updates) or not yet written; `INVALID_OPTION`, `CLOSED`.
    */

@@ -362,7 +362,8 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
 
   /**
    * Applies operations to several namespaces in order, all or none. Nobody sees a part of it: its updates follow each other in
-   * the log, in one group with one operation id, and are mirrored together. `check` demands a condition and changes nothing.
+   * the log, in one group with one operation id, and are mirrored together (up to 8,192 of them and 32 MiB of values). A view at the
+   * position of the answer shows all of it. `check` demands a condition and changes nothing.
    *
    * @throws {ContextCacheError} (as a rejection) the errors of `batch`. Nothing has changed then.
    *

@@ -46,6 +46,32 @@ describe('a transaction', () => {
     expect(await cache.transaction(operations, { operationId: 'id' })).toEqual(done);
   });
 
+  it('is whole in views at its position and at instants, and shows its part at a position within', async () => {
+    for (const make of [() => makeCache(), async () => open({ dataDir: await tempDir('views') })]) {
+      const { cache, clock } = await make();
+      await cache.set('a', 0, 'n');
+      clock.increment(10);
+      const { position } = await cache.transaction([
+        { operation: 'set', namespace: 'n', key: 'a', value: 1 },
+        { operation: 'set', namespace: 'm', key: 'b', value: 1 },
+        { operation: 'set', namespace: 'n', key: 'c', value: 1 },
+      ]);
+      const at = new Date(clock.now());
+      await cache.set('a', 2, 'n');
+      const shown = (when: number | Date) => {
+        using view = cache.at(when);
+        return [view.get('a', 'n'), view.get('b', 'm'), view.get('c', 'n')];
+      };
+      expect(shown(position)).toEqual([1, 1, 1]);
+      // The updates of each namespace follow each other.
+      expect(shown(position - 1)).toEqual([1, undefined, 1]);
+      expect(shown(position - 2)).toEqual([1, undefined, undefined]);
+      expect(shown(position - 3)).toEqual([0, undefined, undefined]);
+      expect(shown(new Date(at.getTime() - 1))).toEqual([0, undefined, undefined]);
+      expect(shown(at)).toEqual([2, 1, 1]);
+    }
+  });
+
   it('refuses several namespaces over a primary of its own', async () => {
     const { cache } = makeCache({ primaryCache: new InMemoryContextCache() });
     const write = { operation: 'set', key: 'a', value: 1 } as const;

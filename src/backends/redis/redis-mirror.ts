@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { encode } from '../../core/encoding/codec.ts';
 import { encodeNamespace } from '../../core/names.ts';
 import type { Update } from '../../core/update.ts';
+import { countOfWhole } from '../../core/whole-operations.ts';
 import type { LogMark } from '../base-context-cache.ts';
 import { type Change, changeOf, coalesce } from '../change.ts';
 import { MirrorMismatchError, updatesToTake } from '../mirror-position.ts';
@@ -11,7 +12,10 @@ import { APPLY, APPLY_REPLY, runScript } from './redis-scripts.ts';
 import { execute, type Transaction, transactionOf } from './redis-transaction.ts';
 import { RespWriter } from './resp-writer.ts';
 
-/** Greatest number of updates, and of their estimated bytes, in one step: a step blocks the other clients of Redis. */
+/**
+ * Number of updates, and of their estimated bytes, in one step: a step blocks the other clients of Redis. It has more only if one
+ * operation, such as a transaction, has more: readers of Redis never see a part of it.
+ */
 const CHUNK_UPDATES = 2048;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -174,7 +178,7 @@ export function positionOf(stored: string | null | undefined): number | undefine
   return stored && /^(?:0|[1-9]\d{0,15})$/.test(stored) ? Number(stored) : undefined;
 }
 
-/** Returns the first updates, as many as one step may have; at least one. */
+/** Returns the first updates, as many as one step may have; at least one operation. */
 function firstChunk(updates: readonly Update[]): readonly Update[] {
   let bytes = 0;
   let count = 0;
@@ -183,7 +187,7 @@ function firstChunk(updates: readonly Update[]): readonly Update[] {
     if (count > 0 && (bytes > CHUNK_BYTES || count >= CHUNK_UPDATES)) break;
     count += 1;
   }
-  return count === updates.length ? updates : updates.slice(0, count);
+  return updates.slice(0, countOfWhole(updates, count));
 }
 
 function changeArguments({ kind, namespace, key, value, expiresAt }: Change): (string | Buffer)[] {

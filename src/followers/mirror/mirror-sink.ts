@@ -5,9 +5,10 @@ import type { Clock } from '../../core/clock.ts';
 import { withDeadline } from '../../core/deadline.ts';
 import type { Capture } from '../../core/namespace-state.ts';
 import { createUpdate, type Update } from '../../core/update.ts';
+import { countOfWhole } from '../../core/whole-operations.ts';
 import type { ConnectOutcome, FollowerSink, StateCapture } from '../../storage/follower-sink.ts';
 
-/** Estimated bytes in one call of the secondary, so that the call ends in time. */
+/** Estimated bytes in one call of the secondary, so that the call ends in time. An operation that has more takes several calls. */
 const CALL_BYTES = 32 * 1024 * 1024;
 
 /** Writes the updates to the secondary backend. */
@@ -157,12 +158,12 @@ export class MirrorSink implements FollowerSink {
   }
 }
 
-/** Returns the first updates, as many as one call may have; at least one. */
+/** Returns the first updates, as many as one call may have; at least one. Splits no operation that fits in one call. */
 function firstOf(updates: readonly Update[]): readonly Update[] {
   let bytes = 0;
   const end = updates.findIndex((update, i) => {
     bytes += update.bytes;
     return i > 0 && bytes > CALL_BYTES;
   });
-  return end === -1 ? updates : updates.slice(0, end);
+  return end === -1 ? updates : updates.slice(0, Math.min(end, countOfWhole(updates, end)));
 }

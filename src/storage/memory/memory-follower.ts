@@ -1,9 +1,9 @@
 import type { Update } from '../../core/update.ts';
+import { wholeOperations } from '../../core/whole-operations.ts';
 import { assertLimit, assertReached } from '../log-errors.ts';
 import { Overflow } from '../overflow.ts';
 import type { LogFollower, UpdateBatch } from '../update-log.ts';
 import type { UpdateRing } from '../update-ring.ts';
-import { wholeOperations } from '../whole-operations.ts';
 
 /** The part of a memory log that a follower uses. */
 export interface FollowedRing {
@@ -50,9 +50,13 @@ export class MemoryFollower implements LogFollower {
     assertLimit(limit);
     const committed = this.#log.committed();
     if (this.#checkpoint >= committed) return undefined;
-    const updates = this.#overflow.give(limit);
-    const through =
-      updates.length < this.#overflow.size ? lastPosition(updates) : this.#readRing(updates, committed, limit);
+    const kept = this.#overflow.give(limit);
+    const isEnd = kept.length === this.#overflow.size;
+    const more = isEnd ? this.#readRing(committed, limit - kept.length) : [];
+    // An operation may have begun in the overflow and go on in the ring.
+    const updates = wholeOperations(kept.length === 0 ? more : [...kept, ...more], committed);
+    const isAllKept = isEnd && updates.length === kept.length;
+    const through = isAllKept ? Math.max(this.#checkpoint, this.#log.ring.first - 1) : lastPosition(updates);
     this.#given = Math.max(this.#given, through);
     return { updates, through, skipped: through - this.#checkpoint - updates.length };
   }
@@ -87,15 +91,13 @@ export class MemoryFollower implements LogFollower {
     this.#given = Math.max(this.#given, position);
   }
 
-  /** Appends what the ring holds; returns the position that is reached. */
-  #readRing(updates: Update[], committed: number, limit: number): number {
-    const from = Math.max(this.#checkpoint + 1, this.#log.ring.first);
-    const added = wholeOperations(this.#log.ring.slice(from, committed, limit - updates.length), committed);
-    if (added.length === 0) return from - 1;
+  /** Returns at most `limit` updates that the ring holds. */
+  #readRing(committed: number, limit: number): readonly Update[] {
+    const { ring } = this.#log;
+    const updates = ring.slice(Math.max(this.#checkpoint + 1, ring.first), committed, limit);
     // These updates may belong to a namespace that the overflow takes for unknown to the follower.
-    this.#overflow.giveAll();
-    updates.push(...added);
-    return lastPosition(added);
+    if (updates.length > 0) this.#overflow.giveAll();
+    return updates;
   }
 }
 

@@ -102,6 +102,27 @@ describe('MemoryLog', () => {
 });
 
 describe('a follower that falls behind the ring', () => {
+  for (const capacityUpdates of [1, 3]) {
+    it(`gets an operation whole, with ${capacityUpdates} updates in the ring`, async () => {
+      const log = new MemoryLog({ capacityUpdates });
+      const follower = log.follower('f');
+      const part = (version: number) => ({ ...aSet('m', version), operationId: 'move' });
+      log.append([aSet('n', 1)]);
+      log.together(() => {
+        log.append([part(1)]);
+        log.append([part(2), part(3)]);
+      });
+      log.append([aSet('n', 2)]);
+      await log.flush();
+      const got: number[][] = [];
+      for (let batch = await follower.read(3); batch !== undefined; batch = await follower.read(3)) {
+        got.push(batch.updates.map(({ position }) => position));
+        await follower.save(batch.through);
+      }
+      expect(got).toEqual([[1], [2, 3, 4], [5]]);
+    });
+  }
+
   it('receives the drop of a namespace of which it has received a part', async () => {
     const { log, follower } = await narrow(aSet('n', 1, 'x'), del(2, 'x'), aSet('n', 3, 'y'));
     await follower.save((await follower.read(9))?.through ?? 0);

@@ -1,7 +1,7 @@
 import type { Update } from '../../../core/update.ts';
+import { wholeOperations } from '../../../core/whole-operations.ts';
 import { assertLimit, assertReached, isFollowed, noSuchCheckpoint } from '../../log-errors.ts';
 import type { FollowerCheckpoint, LogFollower, UpdateBatch } from '../../update-log.ts';
-import { wholeOperations } from '../../whole-operations.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Notes } from './notes.ts';
 
