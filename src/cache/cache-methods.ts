@@ -396,7 +396,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * ```
    */
   transact<Result>(
-    run: (tx: Transaction) => MaybePromise<Result>,
+    run: (tx: Transaction<S>) => MaybePromise<Result>,
     options: Omit<OriginOptions, 'operationId'> = {},
   ): Promise<Result> {
     const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);

@@ -5,6 +5,15 @@ import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type {
+  AnyNamespaces,
+  DefaultNamespace,
+  KeyArgument,
+  NamespaceArgument,
+  NamespaceTypes,
+  ValueArgument,
+  ValueOf,
+} from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { TRANSACT_OPTIONS } from '../core/write-options.ts';
@@ -23,8 +32,11 @@ export interface TransactParts {
 
 type Write<Options> = Omit<Options, keyof OriginOptions>;
 
-/** Reads and writes of a transaction. Its writes are visible to its own reads, and to others when it ends. */
-export class Transaction {
+/**
+ * Reads and writes of a transaction. Its writes are visible to its own reads, as they were given, and to others when it
+ * ends. `S` types the namespaces, as for the cache.
+ */
+export class Transaction<S extends NamespaceTypes<S> = AnyNamespaces> {
   readonly #readEntry: TransactParts['readEntry'];
   /** Versions of the entries that were read; 0: the key was missing. */
   readonly #read = new Map<string, { namespace: string; key: string; version: number; value: JsonValue | undefined }>();
@@ -39,7 +51,15 @@ export class Transaction {
   }
 
   /** Resolves with the value; `undefined` if the key is missing. */
-  async get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<JsonValue | undefined> {
+  get<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NamespaceArgument<S, N>,
+  ): Promise<ValueOf<S, N, K> | undefined>;
+  async get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<unknown> {
+    return this.#get(key, namespace);
+  }
+
+  async #get(key: string, namespace: NamespaceName): Promise<JsonValue | undefined> {
     this.#assertRunning();
     const name = nameOf(namespace);
     const id = JSON.stringify([name, key]);
@@ -52,17 +72,32 @@ export class Transaction {
   }
 
   /** Resolves with whether the key has a value. */
+  has<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NamespaceArgument<S, N>,
+  ): Promise<boolean>;
   async has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): Promise<boolean> {
-    return (await this.get(key, namespace)) !== undefined;
+    return (await this.#get(key, namespace)) !== undefined;
   }
 
   /** Stores a value when the transaction ends. */
+  set<const K extends string, const N extends string = DefaultNamespace, V = unknown>(
+    key: KeyArgument<S, N, K>,
+    value: ValueArgument<S, N, K, V>,
+    namespace?: NamespaceArgument<S, N>,
+    options?: Write<WriteOptions>,
+  ): void;
   set(key: string, value: unknown, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: Write<WriteOptions>): void {
     const { value: admitted } = admit(value);
     this.#add({ ...options, operation: 'set', key, value: admitted, namespace: nameOf(namespace) }, admitted);
   }
 
   /** Removes a key when the transaction ends. */
+  delete<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NamespaceArgument<S, N>,
+    options?: Write<RemoveOptions>,
+  ): void;
   delete(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: Write<RemoveOptions>): void {
     this.#add({ ...options, operation: 'delete', key, namespace: nameOf(namespace) }, undefined);
   }
@@ -94,14 +129,14 @@ export class Transaction {
 }
 
 /** Runs a function with a transaction and executes what it has written; see `CacheMethods.transact`. */
-export async function transact<Result>(
+export async function transact<S extends NamespaceTypes<S>, Result>(
   parts: TransactParts,
-  run: (tx: Transaction) => MaybePromise<Result>,
+  run: (tx: Transaction<S>) => MaybePromise<Result>,
   options: Omit<OriginOptions, 'operationId'>,
 ): Promise<Result> {
   TRANSACT_OPTIONS.check(options);
   for (let tries = 1; ; tries += 1) {
-    const tx = new Transaction(parts.readEntry);
+    const tx = new Transaction<S>(parts.readEntry);
     const result = await run(tx);
     const operations = tx.end();
     try {

@@ -181,9 +181,10 @@ export type BatchOf<S, N> = [JsonValue] extends [InputOf<S, N, KeyOf<S, N>>]
         | (Omit<Extract<BatchOperation, { operation: 'check' }>, 'key'> & { readonly key: K });
     }[KeyOf<S, N>];
 
-/** One operation of a typed transaction. */
+/** One operation of a typed transaction. Names its namespace, unless that may be `default`. */
 export type TransactionOf<S extends NamespaceTypes<S>> = {
-  [N in NamespaceOf<S>]: BatchOf<S, N> & { readonly namespace?: N };
+  [N in NamespaceOf<S>]: BatchOf<S, N> &
+    (DefaultNamespace extends N ? { readonly namespace?: N | undefined } : { readonly namespace: N });
 }[NamespaceOf<S>];
 
 /** An update of namespace `N` with its keys and values; a plain update if `N` may be any name. */

@@ -14,6 +14,7 @@ import {
   type RedisContextCache,
 } from '../../src/index.ts';
 import type { Inspectable } from '../../src/inspector.ts';
+import type { TransactionOperation } from '../../src/types.ts';
 import { LateCache } from '../support/cache.ts';
 
 type Spaces = {
@@ -178,6 +179,39 @@ const readonly = async (cache: AgentContextCache<Trips>, plan: Plan) => {
   >();
 };
 
+const transactions = (cache: AgentContextCache<Trips>, spaces: AgentContextCache<Spaces>, any: AgentContextCache) => {
+  const result = cache.transact(async (tx) => {
+    const plan = await tx.get('plan', 'trip');
+    expectTypeOf(plan).toEqualTypeOf<ReturnType<typeof cache.get<'plan', 'trip'>>>();
+    expectTypeOf(tx.get('tries', 'auth')).toEqualTypeOf<Promise<number | undefined>>();
+    expectTypeOf(tx.has('tries', 'auth')).toEqualTypeOf<Promise<boolean>>();
+    expectTypeOf(tx.set<'tries', 'auth'>)
+      .parameter(1)
+      .toEqualTypeOf<number>();
+    tx.set('tries', ((await tx.get('tries', 'auth')) ?? 0) + 1, 'auth', { ifPresent: true });
+    if (plan !== undefined) tx.set('plan', plan, 'trip');
+    tx.delete('token', 'auth');
+    return plan?.mode;
+  });
+  expectTypeOf(result).toEqualTypeOf<Promise<'fast' | 'slow' | undefined>>();
+  void spaces.transact(async (tx) => {
+    expectTypeOf(await tx.get('greeting')).toEqualTypeOf<string | undefined>();
+    tx.set('greeting', 'hi');
+  });
+  void any.transact(async (tx) => {
+    expectTypeOf(await tx.get('any', ['store', 'user'])).toEqualTypeOf<JsonValue | undefined>();
+    tx.set('any', { nested: [1, null] }, 'where');
+  });
+  type Operation = Parameters<typeof cache.transaction>[0][number];
+  expectTypeOf<{ operation: 'set'; namespace: 'auth'; key: 'tries'; value: 1 }>().toExtend<Operation>();
+  expectTypeOf<{ operation: 'set'; namespace: 'auth'; key: 'plan'; value: 1 }>().not.toExtend<Operation>();
+  // Only a cache that types `default` may leave the namespace out.
+  expectTypeOf<{ operation: 'set'; key: 'tries'; value: 1 }>().not.toExtend<Operation>();
+  type Greeting = Parameters<typeof spaces.transaction>[0][number];
+  expectTypeOf<{ operation: 'set'; key: 'greeting'; value: 'hi' }>().toExtend<Greeting>();
+  expectTypeOf<TransactionOperation>().toExtend<Parameters<typeof any.transaction>[0][number]>();
+};
+
 const watching = async (cache: AgentContextCache<Trips>) => {
   for await (const update of cache.watch()) {
     expectTypeOf(update.namespace).toEqualTypeOf<'trip' | 'auth'>();
@@ -254,7 +288,8 @@ const primaries = (
 
 describe('the types', () => {
   it('describe the values of a namespace and whether a read returns a promise', () => {
-    expect([typed, untyped, primaries, interfaces, save, readonly, watching, inferred, stores]).toHaveLength(9);
+    const all = [typed, untyped, primaries, interfaces, save, readonly, transactions, watching, inferred, stores];
+    expect(all).toHaveLength(10);
   });
 
   it('make reads return promises over an asynchronous primary', async () => {
