@@ -226,7 +226,7 @@ const USAGE: readonly (readonly string[])[] = [
   ['dump', '--at', '1.5'],
   ['dump', '--at', '2026-13-01'],
   ['history'],
-  ['history', ''],
+  ['history', 'k', '-n', ''],
   ['diff', '1'],
   ['diff', '1', 'x'],
 ];
