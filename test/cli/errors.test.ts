@@ -45,7 +45,7 @@ const TYPED_WRONG: readonly Case[] = [
   ['set k 1 --ttl soon', 2, /--ttl must be .* such as '10s'/],
   ['set k 1 --if-version x', 2, /Give an integer from 0/],
   ['set k 1 --meta x', 2, /not JSON/],
-  ['set k 1 --meta 7', 2, /Meta must be a JSON object/],
+  ['set k 1 --meta 7', 2, /--meta must be a JSON object/],
   ['log --from 5 --to 4', 2, /--from must not be greater than --to/],
   ['dump --at soon', 2, /Give a position, or a time such as 2026/],
   ['diff soon 1', 2, /Give a position, or a time such as 2026/],

@@ -139,7 +139,7 @@ function addAppend(program: Command, session: Session): void {
     .option('--string', 'store the value as text, not as JSON')
     .option(...TTL, durationOrMs);
   for (const option of originOptions('agent that writes')) append.addOption(option);
-  example(append, `append '{"text":"To Oslo"}' -n trip --prefix message:`, 'append - --string -n notes < note.txt');
+  example(append, `append '{"text":"To Oslo"}' -n trip --prefix message:`, 'append - --string -n pages < page.html');
   does<SetOptions & { prefix?: string }>(session, append, async ({ output, dataDir, options, args: [text = ''] }) => {
     const { namespace, string = false, ttl, prefix, agent, meta, operationId } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
