@@ -87,7 +87,7 @@ test('refuses bad input with the reason, before anything changes', async () => {
     { ...where, value: 1 },
     { ...where, value: 1, ifVersion: -1 },
     { ...where, value: 1, ifVersion: 1, expiresAt: 'soon' },
-    { ...where, key: '', value: 1, ifVersion: 1 },
+    { ...where, key: 7, value: 1, ifVersion: 1 },
     { ...where, namespace: 7, value: 1, ifVersion: 1 },
   ]) {
     expect(await looking.refused('POST /api/set', wrong)).toMatchObject({ status: 400 });
