@@ -7,7 +7,7 @@ const cache = new AgentContextCache({
 
 // Sent without an answer; a failure is reported to onError.
 cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: 'token', value: 't-1', ttl: '10m' });
-cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: '', value: 't-2' });
+cache.supervisor.send({ type: 'context.set', namespace: 'auth', key: 'token', value: 't-2', ifVersion: 7 });
 
 // Sent with an answer.
 console.log(await cache.ask({ type: 'context.entry', namespace: 'auth', key: 'token' }));

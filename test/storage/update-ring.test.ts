@@ -46,7 +46,7 @@ describe('a ring of updates', () => {
               held.push({ ...step, position: next });
               next += 1;
             }
-            const bytes = held.reduce((sum, one) => sum + one.bytes + 256, 0);
+            const bytes = held.reduce((sum, one) => sum + one.bytes + 256 + (one.meta === undefined ? 0 : 1_024), 0);
             expect(ring.overfull).toBe(held.length > 100 || (held.length > 0 && bytes > 40_000));
             expect(ring.first).toBe(next - held.length);
           }
