@@ -10,6 +10,7 @@ import { AgentContextCache } from 'agent-context-cache';
 const [, script, given, role = 'planner'] = process.argv;
 const dataDir = given ?? (await mkdtemp(join(tmpdir(), 'shared-plan-')));
 const others = given ? [] : ['searcher', 'booker'].map((name) => fork(script, [dataDir, name]));
+const ended = others.map((child) => once(child, 'exit'));
 
 const memory = await AgentContextCache.share(dataDir, { natsUrl: null });
 const trip = memory.namespace('trip');
@@ -44,7 +45,7 @@ const roles = {
 };
 
 await roles[role]();
-await Promise.all(others.map((child) => once(child, 'exit')));
+await Promise.all(ended);
 if (others.length > 0) {
   for await (const { position, agent, key } of memory.readLog()) console.log(position, agent, key);
   console.log(await trip.get('booking'));
