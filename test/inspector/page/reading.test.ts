@@ -239,7 +239,7 @@ describe('a cache with several agents, read in the page', () => {
     await item(/""/).click();
     await page.waitForURL(/ns=empty&key=$/);
     await page.locator('.card', { hasText: 'of the empty key' }).first().waitFor();
-    await visit(page, '#/time?at=82&ns=empty&key=');
+    await visit(page, '#/time?at=85&ns=empty&key=');
     await page.getByRole('heading', { name: /^empty ""/ }).waitFor();
   });
 
