@@ -115,17 +115,16 @@ export class AgentContextCache<
     super({
       ...{ reader, writer, history, nameOf, stamp },
       ...{ position: () => log.head, flush: () => log.flush() },
-      changes: (options) => changes.read(options),
+      changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
       guard: (run) => writer.guard(run),
-      transaction: async (operations, options) => {
-        TRANSACTION_OPTIONS.check(options);
-        return writer.guard(async () => {
+      transaction: (operations, options) =>
+        writer.guard(async () => {
+          TRANSACTION_OPTIONS.check(options);
           const command = { type: 'context.transaction', operations, ...options } as const;
           return (await answer(this.#control, command)) as TransactionResult;
-        });
-      },
+        }),
     });
     this.#engine = engine;
     this.#stamp = stamp;

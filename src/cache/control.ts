@@ -4,6 +4,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
+import type { Request } from '../core/request.ts';
 import type { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf } from '../engine/durations.ts';
 import { type Engine, FOLLOWER } from '../engine/engine.ts';
@@ -78,7 +79,11 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   switch (command.type) {
     case 'context.transaction': {
       const { operations, agent, meta, operationId } = command;
-      const result = await executeTransaction(parts, operations, { agent, meta, operationId });
+      const { admission, clock, conflicts, log, primary, registry, supervisor } = parts;
+      const transactionParts = { admission, clock, conflicts, log, primary, registry, supervisor };
+      const send = (request: Request) => writer.send(request);
+      const origin = { agent, meta, operationId };
+      const result = await executeTransaction({ ...transactionParts, send }, operations, origin);
       await writer.whenDurable(result.position);
       return result;
     }

@@ -42,7 +42,7 @@ export type TouchOptions = RemoveOptions & ExpiryOptions;
 /** Options of `getOrSet`. */
 export type MakeOptions = OriginOptions & ExpiryOptions;
 
-/** What happens to an operation of a batch whose condition does not hold. */
+/** How a batch treats an operation whose condition does not hold. */
 export interface ConflictOption {
   /** `fail` refuses the whole batch, `skip` leaves out the operation. Default `fail`. */
   readonly onConflict?: 'fail' | 'skip' | undefined;

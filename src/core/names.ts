@@ -14,7 +14,7 @@ export const MAX_KEY_BYTES = 65_536;
 export const DEFAULT_NAMESPACE = 'default';
 
 /**
- * Checks a namespace or key: any well-formed string within the limit. Only a namespace must not be empty. No name is
+ * Checks a namespace or key: a well-formed string within the limit. Only a namespace must not be empty. No name is
  * special.
  *
  * @param maxBytes Largest size in bytes of UTF-8. Default: {@link MAX_NAMESPACE_BYTES} or {@link MAX_KEY_BYTES}.

@@ -13,8 +13,6 @@ export const OPERATION_MS = 24 * 60 * 60 * 1000;
 /** Characters of ids, namespaces and keys that are remembered at most. */
 const MAX_CHARACTERS = 4 * 1024 * 1024;
 
-const NONE: Operation['versions'] = [];
-
 /** A write with an operation id that was applied, as far as its repetition needs it. */
 export interface Operation {
   readonly id: string;
@@ -30,9 +28,16 @@ export interface Operation {
   readonly key: string | null;
   /** Value of the last update if it is a number: the answer to an increment. */
   readonly number: number | null;
-  /** Its namespaces, each with its version after the operation, in the order of their first updates. */
-  readonly versions: readonly (readonly [namespace: string, version: number])[];
+  /** Its namespaces, each with its version after the operation, in the order of their updates. */
+  readonly versions: ReadonlyMap<string, number>;
 }
+
+/** An operation in the window, which grows with each of its updates: a transaction may change many namespaces. */
+type Remembered = { -readonly [Field in Exclude<keyof Operation, 'versions'>]: Operation[Field] } & {
+  readonly versions: Map<string, number>;
+  /** Characters of its id, of its namespaces and of its last key. */
+  characters: number;
+};
 
 /** The remembered operations as they are stored, a part of a log's heading and of a snapshot. */
 export interface StoredOperations {
@@ -67,12 +72,12 @@ export class OperationReusedError extends ContextCacheError {
  * Hence it is the same after a restart, in a replayed cache and on every copy of the log. Bounded by number, size and age.
  */
 export class OperationWindow {
-  readonly #operations = new Map<string, Operation>();
+  readonly #operations = new Map<string, Remembered>();
   /**
    * In the order of their positions, from `#oldest` on. An operation that is no longer in the map is skipped when its turn comes.
    * A map alone would not do: finding its first entry takes the longer, the more entries before it were removed.
    */
-  #order: Operation[] = [];
+  #order: Remembered[] = [];
   #oldest = 0;
   #characters = 0;
   #forgotten = 0;
@@ -95,34 +100,44 @@ export class OperationWindow {
 
   /** Takes in the next update of the log, which has an operation id. */
   add(update: Update): void {
-    const { operationId: id, namespace, version, position, at, key, value } = update;
+    const { operationId: id, position, at } = update;
     if (id === undefined) return;
     const known = this.#operations.get(id);
     // The updates of an operation follow each other in the log.
-    const part = known?.position === position - 1 ? known : undefined;
-    if (known !== undefined) this.#delete(known);
-    if (part !== undefined) this.#order.pop();
-    const earlier = part === undefined ? NONE : part.versions;
-    this.#put({
-      id,
-      at,
-      position,
-      updates: part === undefined ? 1 : part.updates + 1,
-      print: printOf(part === undefined ? 0 : part.print, update),
-      key,
-      number: typeof value === 'number' ? value : null,
-      versions: earlier === NONE ? [[namespace, version]] : withVersion(earlier, namespace, version),
-    });
+    if (known?.position === position - 1) this.#extend(known, update);
+    else {
+      if (known !== undefined) this.#delete(known);
+      const started = { id, at, position, updates: 0, print: 0, key: null, number: null };
+      const operation: Remembered = { ...started, versions: new Map(), characters: id.length };
+      this.#put(operation);
+      this.#extend(operation, update);
+    }
     while (!this.#fits(at)) this.#forgetOldest();
   }
 
+  #extend(operation: Remembered, update: Update): void {
+    const { namespace, version, position, at, key, value } = update;
+    const { versions } = operation;
+    const characters =
+      (key?.length ?? 0) - (operation.key?.length ?? 0) + (versions.has(namespace) ? 0 : namespace.length);
+    operation.characters += characters;
+    this.#characters += characters;
+    operation.at = at;
+    operation.position = position;
+    operation.updates += 1;
+    operation.print = printOf(operation.print, update);
+    operation.key = key;
+    operation.number = typeof value === 'number' ? value : null;
+    versions.set(namespace, version);
+  }
+
   #fits(at: number): boolean {
-    const oldest = this.#order[this.#oldest] as Operation;
+    const oldest = this.#order[this.#oldest] as Remembered;
     return oldest.at >= at - OPERATION_MS && this.size <= MAX_OPERATIONS && this.#characters <= MAX_CHARACTERS;
   }
 
   #forgetOldest(): void {
-    const oldest = this.#order[this.#oldest] as Operation;
+    const oldest = this.#order[this.#oldest] as Remembered;
     this.#oldest += 1;
     if (this.#oldest > MAX_OPERATIONS) {
       this.#order = this.#order.slice(this.#oldest);
@@ -150,7 +165,7 @@ export class OperationWindow {
       const { id, at, position, updates, print, key, number, versions } = operation;
       if (position > until) break;
       if (this.#operations.get(id) === operation)
-        operations.push([id, at, position, updates, print, key, number, versions.flat()]);
+        operations.push([id, at, position, updates, print, key, number, [...versions].flat()]);
     }
     return { forgotten: this.#forgotten, operations };
   }
@@ -162,15 +177,15 @@ export class OperationWindow {
     for (const operation of stored.operations) this.#put(operationOf(operation));
   }
 
-  #put(operation: Operation): void {
+  #put(operation: Remembered): void {
     this.#operations.set(operation.id, operation);
     this.#order.push(operation);
-    this.#characters += charactersOf(operation);
+    this.#characters += operation.characters;
   }
 
-  #delete(operation: Operation): void {
+  #delete(operation: Remembered): void {
     this.#operations.delete(operation.id);
-    this.#characters -= charactersOf(operation);
+    this.#characters -= operation.characters;
   }
 }
 
@@ -205,8 +220,7 @@ export function repeatedUpdate(
   if (operation === undefined) return undefined;
   const acknowledgement = acknowledgementOf(operation);
   const { versions, updates } = operation;
-  if (versions.length === 1 && versions[0]?.[0] === namespace && updates === 1 && operation.key === key)
-    return acknowledgement;
+  if (versions.size === 1 && versions.has(namespace) && updates === 1 && operation.key === key) return acknowledgement;
   throw new OperationReusedError(operation.id, acknowledgement);
 }
 
@@ -225,13 +239,18 @@ export function repeatedTransaction(window: OperationWindow, parts: readonly Req
       .filter(({ isCheck }) => isCheck !== true)
       .map((step) => ({ ...partOf(step), namespace, drop: false })),
   );
-  const isOfParts = versions.every(([name]) => parts.some(({ namespace }) => namespace === name));
+  const names = new Set(parts.map(({ namespace }) => namespace));
+  const isOfParts = [...versions.keys()].every((name) => names.has(name));
   const isSame =
     updates < steps.length
-      ? steps.some((step) => step.key === key && step.namespace === versions.at(-1)?.[0])
+      ? steps.some((step) => step.key === key && step.namespace === [...versions.keys()].at(-1))
       : print === steps.reduce(printOf, 0);
   if (!isOfParts || !isSame) throw new OperationReusedError(operation.id, acknowledgementOf(operation));
-  return { position, changed: true, namespaces: versions.map(([namespace, version]) => ({ namespace, version })) };
+  return {
+    position,
+    changed: true,
+    namespaces: Array.from(versions, ([namespace, version]) => ({ namespace, version })),
+  };
 }
 
 /** Settles a request that repeats a remembered operation, or that wrongly uses its id. Returns whether it does. */
@@ -254,7 +273,7 @@ function answerOf(operation: Operation, { type }: Request): Acknowledgement {
 }
 
 function acknowledgementOf({ position, versions }: Operation): Acknowledgement {
-  return { version: versions.at(-1)?.[1] ?? 0, position, changed: true };
+  return { version: [...versions.values()].at(-1) ?? 0, position, changed: true };
 }
 
 /**
@@ -263,15 +282,13 @@ function acknowledgementOf({ position, versions }: Operation): Acknowledgement {
  */
 function didTheSame({ updates, print, key, number, versions }: Operation, request: Request): boolean {
   const { namespace, steps } = request;
-  if (versions.length !== 1 || versions[0]?.[0] !== namespace) return false;
+  if (versions.size !== 1 || !versions.has(namespace)) return false;
   if (request.type === 'context.increment') return updates === 1 && key === request.key && number !== null;
   if (request.type === 'context.append') {
     if (updates !== 1 || !key?.startsWith(request.key)) return false;
     // A schema may have changed the value.
     return request.finish !== undefined || print === printOf(0, { ...request, operation: 'set', key, drop: false });
   }
-  if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
-  // Of a prefix: one update for each key.
   if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
   if (request.type === 'context.clear' || request.type === 'context.drop') {
     const drop = request.type === 'context.drop';
@@ -294,24 +311,17 @@ function printOf(
   return Number.parseInt(hash('sha256', encode([before, operation, namespace, key, value, drop])).slice(0, 12), 16);
 }
 
-function withVersion(versions: Operation['versions'], namespace: string, version: number): Operation['versions'] {
-  const others = versions.filter(([name]) => name !== namespace);
-  if (others.length === versions.length) return [...versions, [namespace, version]];
-  return versions.map((each) => (each[0] === namespace ? [namespace, version] : each));
-}
-
-function charactersOf({ id, key, versions }: Operation): number {
-  let sum = id.length + (key === null ? 0 : key.length);
-  for (let i = 0; i < versions.length; i += 1) sum += (versions[i] as Operation['versions'][number])[0].length;
-  return sum;
-}
-
-function operationOf(stored: readonly JsonValue[]): Operation {
+function operationOf(stored: readonly JsonValue[]): Remembered {
   const [id, at, position, updates, print, key, number, flat] = stored as [
     ...[string, number, number, number, number, string | null, number | null],
     (string | number)[],
   ];
-  const versions: [string, number][] = [];
-  for (let i = 0; i < flat.length; i += 2) versions.push([flat[i] as string, flat[i + 1] as number]);
-  return { id, at, position, updates, print, key, number, versions };
+  const versions = new Map<string, number>();
+  let characters = id.length + (key?.length ?? 0);
+  for (let i = 0; i < flat.length; i += 2) {
+    const namespace = flat[i] as string;
+    versions.set(namespace, flat[i + 1] as number);
+    characters += namespace.length;
+  }
+  return { id, at, position, updates, print, key, number, versions, characters };
 }

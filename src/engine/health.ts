@@ -45,7 +45,7 @@ export interface CacheHealth {
     readonly count: number;
     readonly last: { readonly code: string; readonly message: string; readonly at: number } | undefined;
   };
-  /** What the cache has done since it was opened: commands, hits and misses, latencies. */
+  /** Counters and latencies of commands since the cache was opened. */
   readonly activity: ActivityHealth;
 }
 

@@ -3,7 +3,7 @@ import type { CacheHealth } from './health.ts';
 
 /** One value of a {@link MetricFamily}. */
 export interface MetricSample {
-  /** What follows the name of the family: `_bucket`, `_sum` or `_count` of a histogram. */
+  /** End of the sample's name, after that of the family: `_bucket`, `_sum` or `_count` of a histogram. */
   readonly suffix?: string;
   readonly labels: { readonly [name: string]: string };
   readonly value: number;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { TransactionOperation, TransactionResult } from '../core/command.ts';
+import type { Acknowledgement, TransactionOperation, TransactionResult } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { decide } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
@@ -13,7 +13,10 @@ import type { Engine } from './engine.ts';
 export type TransactionDeps = Pick<
   Engine,
   'admission' | 'clock' | 'conflicts' | 'log' | 'primary' | 'registry' | 'supervisor'
->;
+> & {
+  /** Executes the request of one namespace. */
+  readonly send: (request: Request) => Promise<Acknowledgement>;
+};
 
 /**
  * Executes operations of several namespaces, all or none of them, in one turn: nothing else is executed between them, and no
@@ -33,7 +36,13 @@ export async function executeTransaction(
   const parts = admission.transaction(clock.now(), operations, named);
   const known = repeatedTransaction(log.operations, parts);
   if (known !== undefined) return known;
-  if (primary !== undefined && parts.length > 1) {
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) {
+    // A namespace executes its operations as one anyway, also if it waits for a primary.
+    const { changed, position } = await deps.send(only);
+    return resultOf(changed ? position : log.head, parts);
+  }
+  if (primary !== undefined) {
     const message =
       'A transaction over several namespaces needs the values in the cache; here a primary of your own keeps them.';
     throw new ContextCacheError('INVALID_COMMAND', `${message} Write each namespace with a batch.`);

@@ -229,7 +229,7 @@ class Run {
     }
   }
 
-  /** Returns the trace of the active span in the form of `meta`; nothing if there is none. */
+  /** Returns the trace of the active span in the form of `meta`; an empty object if no span is active. */
   active(): { readonly [name: string]: string } {
     const { trace, context, isSpanContextValid } = this.#api;
     const span = trace.getSpan(context.active())?.spanContext();

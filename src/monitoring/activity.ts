@@ -27,7 +27,7 @@ export interface OperationActivity {
   readonly latency: Latency | undefined;
 }
 
-/** What a cache has done since it was opened. */
+/** Counters of a cache since it was opened. */
 export interface ActivityHealth {
   /** When the cache was opened, epoch milliseconds. */
   readonly since: number;

@@ -3,7 +3,7 @@ import type { NamesOf } from '../core/options.ts';
 import type { FailureSource } from '../core/report.ts';
 import { codeOf } from './trace.ts';
 
-/** What a line of a {@link Logger} is about. Holds no key and no value. */
+/** Fields of a line of a {@link Logger}. They hold no key and no value. */
 export interface LogFields {
   /** The part that the line comes from: `command`, `namespace`, a follower's name, `log`, `watch` … */
   readonly source: string;
@@ -78,7 +78,7 @@ export class Reporter {
     this.#options = options;
   }
 
-  /** Whether keys, values and errors may be published and written. */
+  /** True if keys, values and errors may be published and written. */
   get details(): boolean {
     return this.#options.monitoring?.details === true;
   }

@@ -70,7 +70,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
       ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName, stamp: parts.stamp },
       position: () => parts.link.position,
       flush: async () => void (await this.ask({ type: 'cache.flush' })),
-      changes: (options) => parts.reader.changes(options),
+      changes: (options) => parts.writer.guard(() => parts.reader.changes(options)),
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
       guard: (run) => parts.writer.guard(run),

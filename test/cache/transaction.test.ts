@@ -80,6 +80,26 @@ describe('a transaction', () => {
     await expect(both).rejects.toMatchObject({ code: 'INVALID_COMMAND' });
   });
 
+  it('waits for an asynchronous primary that is busy', async () => {
+    /** Writes take a while. */
+    class Slow extends InMemoryContextCache {
+      override readonly synchronous = false as never;
+      override async set(...given: Parameters<InMemoryContextCache['set']>) {
+        await new Promise((resolve) => setImmediate(resolve));
+        return super.set(...given);
+      }
+    }
+    const { cache } = makeCache({ primaryCache: new Slow() });
+    const first = cache.set('a', 1);
+    const done = await cache.transaction([
+      { operation: 'check', key: 'a', ifVersion: 1 },
+      { operation: 'set', key: 'b', value: 2 },
+    ]);
+    expect(done).toEqual({ position: 2, changed: true, namespaces: [{ namespace: 'default', version: 2 }] });
+    expect(await first).toMatchObject({ version: 1 });
+    expect(await cache.get('b')).toBe(2);
+  });
+
   it('is in one group of the log, however much waits to be written', async () => {
     const log = await DiskLog.open({ dataDir: await tempDir('together'), sync: false });
     const update = (version: number) =>

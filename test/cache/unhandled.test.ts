@@ -39,6 +39,18 @@ const FAILING: readonly (readonly [string, Failing])[] = [
   ['an update', (cache) => cache.update('key', () => Number.NaN)],
   ['an update that waits', (cache) => cache.update('key', () => Promise.reject(new Error('no value')))],
   ['a getOrSet', (cache) => cache.getOrSet('missing', () => Promise.reject(new Error('no value')))],
+  ['a transaction', (cache) => cache.transaction([{ operation: 'check', key: 'key', ifVersion: 7 }])],
+  [
+    'a transaction of two namespaces',
+    (cache) =>
+      cache.transaction([
+        { operation: 'check', key: 'key', ifVersion: 7 },
+        { operation: 'set', key: 'key', value: 2, namespace: 'other' },
+      ]),
+  ],
+  ['an unknown option of a transaction', (cache) => cache.transaction([], { tll: 1 } as never)],
+  ['a transact', (cache) => cache.transact(() => Promise.reject(new Error('not done')))],
+  ['changes', (cache) => cache.changes({ since: -1 })],
   ['an ask', (cache) => cache.ask({ type: 'context.set', key: '\ud800', value: 1 })],
 ];
 

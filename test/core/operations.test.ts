@@ -26,7 +26,7 @@ describe('the window of operations', () => {
     expect(window.size).toBe(MAX_OPERATIONS);
     expect(window.forgotten).toBe(3);
     expect(window.find('id 3', 0)).toBeUndefined();
-    expect(window.find('id 4', 0)).toMatchObject({ position: 4, versions: [['n', 4]] });
+    expect(window.find('id 4', 0)).toMatchObject({ position: 4, versions: new Map([['n', 4]]) });
   });
 
   it('forgets by the instants of the updates, and finds none that is too old for the caller', () => {
@@ -57,7 +57,7 @@ describe('the window of operations', () => {
     window.add(updateOf(2, 'a'));
     window.add(updateOf(3, 'b', 0, 'other'));
     expect(window.size).toBe(2);
-    expect(window.find('a', 0)).toMatchObject({ position: 2, updates: 2, versions: [['n', 2]] });
+    expect(window.find('a', 0)).toMatchObject({ position: 2, updates: 2, versions: new Map([['n', 2]]) });
   });
 
   it('is the same after it was stored at any position, and the rest was added', () => {

@@ -151,6 +151,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   cli: {
     'src/engine/restore.ts': 'knows a data directory as opening and restoring do',
     'src/core/nearest.ts': 'suggests the nearest name, as the option checks of the library do',
+    'src/core/deadline.ts': 'waits as the library does',
   },
 };
 

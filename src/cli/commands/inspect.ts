@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { pause } from '../../core/deadline.ts';
 import { ContextCacheError, systemClock } from '../../index.ts';
 import { startInspector } from '../../inspector.ts';
 import type { AttachRequest } from '../../serve/attach-route.ts';
@@ -86,7 +87,7 @@ async function nextHolder(dataDir: string, { token }: ServeFile, signal: AbortSi
   while (!signal.aborted && systemClock.now() < due) {
     const served = await servedBy(dataDir).catch(() => undefined);
     if (served !== undefined && served.token !== token) return served;
-    await new Promise<void>((resolve) => systemClock.setTimeout(resolve, RETRY_MS));
+    await pause(systemClock, RETRY_MS, signal);
   }
   return undefined;
 }

@@ -50,7 +50,7 @@ export class MessageReader {
     if (left !== 0) throw new RangeError(`The message has ${left} bytes behind its end`);
   }
 
-  /** Whether the next piece is an array. */
+  /** True if the next piece is an array. */
   get isAtArray(): boolean {
     const next = this.#bytes[this.#at];
     return next !== undefined && ((next & 0xf0) === 0x90 || next === 0xdc || next === 0xdd);
