@@ -15,7 +15,7 @@ export default {
     open: { unit: 'ms', better: 'less', what: 'open' },
     first: { unit: 'ms', better: 'less', what: 'first get of a namespace' },
   },
-  goals: [{ atMost: 1_000, text: 'within a second' }],
+  goals: [{ metric: 'open', atMost: 1_000, text: 'within a second' }],
   cases: ({ quick }) => [
     quick
       ? { name: '256 in flight', inFlight: 256, ms: 500 }
