@@ -36,6 +36,7 @@ export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/name
 export type {
   BatchOf,
   DeepReadonly,
+  DefaultNamespace,
   KeyOf,
   NamespaceOf,
   PartsArgument,

@@ -15,19 +15,24 @@ export async function logOf(cache: AgentContextCache): Promise<Update[]> {
   return log;
 }
 
+/** The `meta` of an update, absent where it has none. */
+function metaOf({ meta }: Update): Pick<Update, 'meta'> {
+  return meta === undefined ? {} : { meta };
+}
+
 /** The fold of the updates up to a position. */
 export function foldTo(log: readonly Update[], position: number): Folded {
   const namespaces = new Map<string, Map<string, Entry>>();
   const histories = new Map<string, EntryVersion[]>();
   const note = (update: Update, key: string, value: JsonValue | undefined) => {
-    const { namespace, operation, version, at, agent, expiresAt, meta } = update;
+    const { namespace, operation, version, at, agent, expiresAt } = update;
     const name = `${namespace}|${key}`;
     const own = histories.get(name) ?? [];
     histories.set(name, own);
-    own.unshift({ operation, value, version, position: update.position, at, agent, expiresAt, meta });
+    own.unshift({ operation, value, version, position: update.position, at, agent, expiresAt, ...metaOf(update) });
   };
   for (const update of log.slice(0, position)) {
-    const { namespace, operation, key, value, version, at, agent, expiresAt, drop, meta } = update;
+    const { namespace, operation, key, value, version, at, agent, expiresAt, drop } = update;
     const entries = namespaces.get(namespace) ?? new Map<string, Entry>();
     namespaces.set(namespace, entries);
     if (key === null) {
@@ -42,7 +47,17 @@ export function foldTo(log: readonly Update[], position: number): Folded {
     if (now === undefined) entries.delete(key);
     else {
       const createdAt = before?.createdAt ?? at;
-      entries.set(key, { namespace, key, value: now, version, createdAt, updatedAt: at, expiresAt, agent, meta });
+      entries.set(key, {
+        namespace,
+        key,
+        value: now,
+        version,
+        createdAt,
+        updatedAt: at,
+        expiresAt,
+        agent,
+        ...metaOf(update),
+      });
     }
   }
   return {

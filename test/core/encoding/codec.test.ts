@@ -25,10 +25,12 @@ function awkwardText(names: readonly string[]): fc.Arbitrary<string> {
     '-0.1',
     '"__proto__"',
   );
+  // Random text can be `__proto__` as well, which some of the tests leave out on purpose.
+  const otherName = fc.string().filter((name) => name !== '__proto__');
   return fc.letrec((tie) => ({
     node: fc.oneof({ maxDepth: 4 }, edge, number, integer, text, tie('object'), tie('array')),
     object: fc
-      .array(fc.tuple(fc.oneof(fc.constantFrom(...names), fc.string()), tie('node')), { maxLength: 5 })
+      .array(fc.tuple(fc.oneof(fc.constantFrom(...names), otherName), tie('node')), { maxLength: 5 })
       .map((pairs) => `{${pairs.map(([name, value]) => `${JSON.stringify(name)}:${value}`)}}`),
     array: fc.array(tie('node'), { maxLength: 5 }).map((values) => `[${values}]`),
   })).node as fc.Arbitrary<string>;
