@@ -19,6 +19,8 @@ export type Layer =
   | 'followers/mirror'
   | 'actors'
   | 'engine'
+  | 'cluster'
+  | 'cluster/jetstream'
   | 'past'
   | 'verify'
   | 'verify/disk'
@@ -70,6 +72,9 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   'followers/mirror': ['core', 'storage', 'followers', 'backends'],
   actors: ['core', 'storage', 'machines', 'backends'],
   engine: ['core', 'monitoring', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
+  // The rules of a cluster know the core alone. The engine of a node is given to them as a port.
+  cluster: ['core'],
+  'cluster/jetstream': ['core', 'cluster', 'followers/broadcast'],
   past: ['core', 'storage', 'type backends', 'engine'],
   verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],
   'verify/disk': ['core', 'storage', 'storage/disk', 'type verify'],
