@@ -1,5 +1,6 @@
 // Provides a real redis-server, nats-server and Chromium for the tests. Prints nothing if all are there, installs the missing ones
-// on Debian, and says how to get them elsewhere. Promtool, which one test needs, is fetched too if it can be had.
+// on Debian, and says how to get them elsewhere. Promtool, which one test needs, is fetched too if it can be had, and so are the
+// releases of nats-server that the tests of the cluster need.
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -13,6 +14,7 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { provideNatsReleases } from './nats-releases.mjs';
 
 const cache = fileURLToPath(new URL('../node_modules/.cache/test-servers', import.meta.url));
 const servers = [
@@ -171,6 +173,7 @@ function main() {
 try {
   main();
   providePromtool();
+  provideNatsReleases(join(cache, 'nats'), say);
 } catch (error) {
   say(error.message);
   process.exitCode = 1;
