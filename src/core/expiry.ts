@@ -1,9 +1,20 @@
-import type { Duration, ExpiryOptions } from './command.ts';
+import { type Duration, type ExpiryOptions, SAME_EXPIRY } from './command.ts';
 import { toMilliseconds } from './duration.ts';
 import { invalidCommand } from './invalid-command.ts';
 
 /** Instants beyond this are not dates in JavaScript. */
 const LAST_INSTANT = 8.64e15;
+
+/**
+ * The instant of a request whose time is not known yet, because the stream of a cluster will say it. Far before all others, so
+ * that an expiry counted from it differs from every instant; and an integer, so that nothing is rounded.
+ */
+export const UNTIMED = -9e15;
+
+/** Returns the expiry of an untimed request once its instant is known. */
+export function timedExpiry(at: number, expiresAt: number | null): number | null {
+  return expiresAt === null || expiresAt >= SAME_EXPIRY ? expiresAt : at + (expiresAt - UNTIMED);
+}
 
 /** Returns the instant at which an entry written at `at` expires; `null`: never. */
 export function expiryOf(at: number, options: ExpiryOptions): number | null {

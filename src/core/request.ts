@@ -1,5 +1,6 @@
 import type { Acknowledgement, DataCommand, Step } from './command.ts';
 import { UNCONDITIONAL } from './conditions.ts';
+import { timedExpiry } from './expiry.ts';
 import type { Meta, Origin } from './origin.ts';
 import type { JsonValue } from './value.ts';
 
@@ -86,6 +87,19 @@ export class Request implements Step {
     prefix = '',
   ): Request {
     return new Request(type, namespace, at, origin, prefix === '' ? NO_STEP : { ...NO_STEP, key: prefix }, steps);
+  }
+
+  /**
+   * Returns the same request, not settled, at an instant. What expires some time after an untimed request expires as long
+   * after this instant.
+   */
+  timed(at: number): Request {
+    const steps = this.steps?.map((step) => ({ ...step, expiresAt: timedExpiry(at, step.expiresAt) })) ?? null;
+    const timed: { -readonly [Field in keyof Request]: Request[Field] } = new Request(
+      ...([this.type, this.namespace, at, this, this, steps] as const),
+    );
+    timed.expiresAt = timedExpiry(at, this.expiresAt);
+    return timed as Request;
   }
 
   /** `true` for a clear, a drop, a batch or a part of a transaction; `false` for a request that is a step itself. */

@@ -20,6 +20,7 @@ export type Layer =
   | 'actors'
   | 'engine'
   | 'cluster'
+  | 'cluster/machine'
   | 'cluster/jetstream'
   | 'past'
   | 'verify'
@@ -73,7 +74,8 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   actors: ['core', 'storage', 'machines', 'backends'],
   engine: ['core', 'monitoring', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
   // The rules of a cluster know the core alone. The engine of a node is given to them as a port.
-  cluster: ['core'],
+  'cluster/machine': ['core'],
+  cluster: ['core', 'cluster/machine'],
   'cluster/jetstream': ['core', 'cluster', 'followers/broadcast'],
   past: ['core', 'storage', 'type backends', 'engine'],
   verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],

@@ -26,9 +26,13 @@ export function xstateStaysInside(sources: Sources): Violation[] {
 }
 
 /** Node modules that the core may import: bytes and hashes, nothing with a side effect. */
-const CORE_BUILTINS: readonly string[] = ['node:buffer', 'node:crypto'];
+const CORE_BUILTINS: readonly string[] = ['node:buffer', 'node:crypto', 'node:zlib'];
+/** The layers that are pure: no I/O, no clock, no randomness. */
+const PURE: readonly unknown[] = ['core', 'machines', 'cluster/machine'];
 /** The functions of `node:crypto` that give the same result for the same bytes. */
 const CORE_CRYPTO = /^import \{ (createHash|hash|createHash, hash) \} from 'node:crypto';$/m;
+/** The function of `node:zlib` that does. */
+const CORE_ZLIB = /^import \{ crc32 \} from 'node:zlib';$/m;
 /** The one file of the core that gives up its turn, and the one import that it does so with. */
 const TIME_SLICE = 'src/core/time-slice.ts';
 const TURN = /^import \{ setImmediate as nextTurn \} from 'node:timers\/promises';$/m;
@@ -36,11 +40,12 @@ const TURN = /^import \{ setImmediate as nextTurn \} from 'node:timers\/promises
 /** Reports imports of Node modules in the core and the statecharts, which have no I/O. */
 export function coreHasNoIo(sources: Sources): Violation[] {
   return eachImport(sources, (path, target) => {
-    const layer = layerOf(path);
-    if ((layer !== 'core' && layer !== 'machines') || !target.startsWith('node:')) return undefined;
+    if (!PURE.includes(layerOf(path)) || !target.startsWith('node:')) return undefined;
     if (path === TIME_SLICE && target === 'node:timers/promises' && TURN.test(sources.get(path) ?? ''))
       return undefined;
-    const allowed = target !== 'node:crypto' || CORE_CRYPTO.test(sources.get(path) ?? '');
+    const text = sources.get(path) ?? '';
+    const allowed =
+      (target !== 'node:crypto' || CORE_CRYPTO.test(text)) && (target !== 'node:zlib' || CORE_ZLIB.test(text));
     return allowed && CORE_BUILTINS.includes(target) ? undefined : `imports ${target}`;
   });
 }
@@ -100,8 +105,7 @@ const CLOCK = 'src/core/clock.ts';
 export function timeComesThroughTheClock(sources: Sources, allowed: Readonly<Record<string, string>>): Violation[] {
   return [...sources].flatMap(([path, text]) => {
     if (path === CLOCK) return [];
-    const layer = layerOf(path);
-    const strict = layer === 'core' || layer === 'machines';
+    const strict = PURE.includes(layerOf(path));
     return hiddenInputs(path, text, strict)
       .filter(({ what }) => allowed[`${path} ${what}`] === undefined)
       .map(({ where, what }) => `${where} uses ${what}`);
