@@ -30,6 +30,7 @@ export type {
   WriteOptions,
 } from './core/command.ts';
 export { MergeConflictError, VersionConflictError } from './core/conflict.ts';
+export { fromJsonValue, toJsonValue } from './core/envelope.ts';
 export { ContextCacheError, type ErrorCode, InvalidValueError } from './core/errors.ts';
 export { compareNames, DEFAULT_NAMESPACE } from './core/names.ts';
 export { joinNamespace, splitNamespace } from './core/namespace-parts.ts';
