@@ -1,5 +1,6 @@
 import type { Watching, WatchOptions } from '../actors/watch.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type {
   Acknowledgement,
   Appended,
@@ -12,6 +13,8 @@ import type {
   ManyOptions,
   RemoveOptions,
   TouchOptions,
+  TransactionOperation,
+  TransactionResult,
   WriteOptions,
 } from '../core/command.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
@@ -22,10 +25,12 @@ import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { EntryVersion } from '../past/history.ts';
 
 /**
  * The reads and writes of a cache without its types, for helpers and adapters that work with any cache. Every
- * `AgentContextCache` is a `ContextStore`, whatever its namespaces hold. Its reads may return promises, so `await` them.
+ * `AgentContextCache` and every `RemoteContextCache` is a `ContextStore`, whatever its namespaces hold. Its reads may return
+ * promises, so `await` them.
  * Each method behaves like the method of the same name on `AgentContextCache`. Without a namespace, or with `undefined`,
  * it uses `default`.
  *
@@ -79,6 +84,9 @@ export interface ContextStore {
   ): Promise<JsonValue>;
   clearNamespace(namespace?: NamespaceName, options?: ClearOptions): Promise<Acknowledgement>;
   dropNamespace(namespace: NamespaceName | undefined, options?: OriginOptions): Promise<Acknowledgement>;
+  transaction(operations: readonly TransactionOperation[], options?: OriginOptions): Promise<TransactionResult>;
+  changes(options: ChangesOptions): Promise<Changes>;
+  history(key: string, namespace?: NamespaceName): AsyncIterable<EntryVersion>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;
   flush(): Promise<void>;

@@ -1,12 +1,10 @@
 import type { ContextStore } from '../cache/context-store.ts';
-import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type { ContextCommand } from '../core/command.ts';
 import type { Update } from '../core/update.ts';
 import type { INTERNALS, Internals } from '../engine/internals.ts';
 import type { LogRange } from '../engine/log-range.ts';
 import type { Inspectable } from '../inspector/inspectable.ts';
 import type { Difference } from '../past/difference.ts';
-import type { EntryVersion } from '../past/history.ts';
 import type { CacheView } from '../past/view.ts';
 
 /** A state that {@link Served.diff} compares. */
@@ -17,10 +15,8 @@ interface Served {
   readonly [INTERNALS]: Internals;
   ask(command: ContextCommand): Promise<unknown>;
   at(position: number | Date): CacheView;
-  changes(options: ChangesOptions): Promise<Changes>;
   diff(a: Compared, b: Compared, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   digest(namespace?: string): Promise<string>;
-  history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
   readLog(range?: LogRange): AsyncIterable<Update>;
   shutdown(options?: { readonly timeoutMs?: number }): Promise<unknown>;
   synced(options?: { readonly timeoutMs?: number | undefined }): Promise<void>;
