@@ -1,0 +1,372 @@
+import type { StreamInfo as ServerStreamInfo } from '@nats-io/jetstream';
+import { backOffMs } from '../../core/back-off.ts';
+import type { Clock } from '../../core/clock.ts';
+import { pause, within } from '../../core/deadline.ts';
+import { ContextCacheError, toError } from '../../core/errors.ts';
+import type { NatsAddress } from '../../followers/broadcast/nats-address.ts';
+import { connectNats, type NatsConnectionSettings } from '../../followers/broadcast/nats-connect.ts';
+import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
+import type { CommandStream, Following, StreamInfo, StreamMessage } from '../command-stream.ts';
+import { checkServerVersion } from './server-version.ts';
+import { StreamLink } from './stream-link.ts';
+import type { StreamNames } from './stream-names.ts';
+import { StreamReader } from './stream-reader.ts';
+import { identityOf } from './stream-settings.ts';
+import { syncsAlways } from './sync-setting.ts';
+
+/** The parts of a {@link JetStreamStream}; `openJetStream` checks and completes them. */
+export interface StreamParts {
+  readonly names: StreamNames;
+  readonly address: NatsAddress;
+  readonly settings: () => NatsConnectionSettings | Promise<NatsConnectionSettings>;
+  readonly clientName: string;
+  readonly connectTimeoutMs: number;
+  readonly publishTimeoutMs: number;
+  readonly monitors: readonly string[];
+  readonly clock: Clock;
+}
+
+/** Milliseconds between two checks of the connection and of what is unacknowledged. */
+const TICK_MS = 250;
+/** Milliseconds without a message or acknowledgement after which the server is pinged. */
+const QUIET_MS = 1_000;
+/** Milliseconds that a server may take for the answer to a ping. A paused server is left after this time. */
+const PING_MS = 2_000;
+/** Milliseconds between two reads of the stream's ends. */
+const INSPECT_MS = 5_000;
+/** Milliseconds that the leader of the stream may take for an answer. */
+const API_MS = 4_000;
+const FIRST_RETRY_MS = 50;
+const LONGEST_RETRY_MS = 2_000;
+/** Milliseconds for which the sync setting of the servers is remembered. */
+const SYNC_AGE_MS = 60_000;
+
+/** The stream of a cluster on JetStream. It connects again by itself, to another server if the present one does not answer. */
+export class JetStreamStream implements CommandStream {
+  readonly #parts: StreamParts;
+  readonly #readers = new Set<StreamReader>();
+  readonly #closing = new AbortController();
+  #link: StreamLink | undefined;
+  #lastError: Error | undefined;
+  #nextServer: number;
+  #identity: string | undefined;
+  #maxMessage = -1;
+  #inspectedAt = 0;
+  #pingedAt = 0;
+  #isInspecting = false;
+  #syncs: { readonly always: boolean | undefined; readonly at: number } | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: StreamParts) {
+    this.#parts = parts;
+    // Nodes that start together should not all go to the first server.
+    this.#nextServer = Math.floor(parts.clock.now()) % parts.address.servers.length;
+  }
+
+  /**
+   * Connects to one of the servers and checks the stream, then keeps the connection.
+   *
+   * @throws {ContextCacheError} the error of the last server if none can be used; the errors of {@link info}.
+   */
+  async start(): Promise<void> {
+    let attempt = 0;
+    for (;;) {
+      try {
+        await this.#connect();
+        break;
+      } catch (error) {
+        attempt += 1;
+        if (attempt >= this.#parts.address.servers.length || this.#closing.signal.aborted) {
+          await this.close();
+          throw error;
+        }
+      }
+    }
+    this.#running = this.#keep();
+    try {
+      await this.info();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    this.#tickLater();
+  }
+
+  get connected(): boolean {
+    return this.#link?.down.aborted === false;
+  }
+
+  async publish(message: Uint8Array): Promise<number> {
+    const link = this.#usableLink();
+    const limit = this.#maxBytes(link);
+    if (message.length > limit) {
+      const text = `A message of the cluster has ${message.length} bytes, and the stream takes ${limit}. Write less at a time, or raise max_payload at the servers.`;
+      throw new ContextCacheError('INVALID_VALUE', text);
+    }
+    const received = new Map([...this.#readers].map((reader) => [reader, reader.received]));
+    const sequence = await link.publish(message);
+    for (const reader of this.#readers) {
+      // What is stored now comes after all that had been received when it was sent.
+      if (sequence <= (received.get(reader) ?? 0)) reader.rewound(sequence);
+      else reader.acknowledged(sequence);
+    }
+    return sequence;
+  }
+
+  follow(
+    after: number,
+    receive: (message: StreamMessage) => void,
+    failed: (error: ContextCacheError) => void,
+  ): Following {
+    const { names, clock } = this.#parts;
+    const reader = new StreamReader(after, receive, failed, {
+      names,
+      elapsed: () => this.#elapsed(),
+      link: () => this.#link,
+      within: (work, ms) => this.#within(work, ms),
+      later: (run, ms) => {
+        clock.setTimeout(() => {
+          if (!this.#closing.signal.aborted) run();
+        }, ms);
+      },
+      ended: (each) => this.#readers.delete(each),
+    });
+    this.#readers.add(reader);
+    const link = this.#link;
+    if (link !== undefined) void this.#resume(link, [reader]);
+    return reader;
+  }
+
+  async info(): Promise<StreamInfo> {
+    const link = this.#usableLink();
+    const { config, state } = await this.#serverInfo(link);
+    const { format, epoch } = identityOf(this.#parts.names, config);
+    this.#maxMessage = config.max_msg_size ?? -1;
+    const isReplaced = this.#identity !== undefined && this.#identity !== epoch;
+    this.#identity = epoch;
+    const { first_seq: first, last_seq: last } = state;
+    const readers = [...this.#readers];
+    for (const reader of readers) {
+      if (isReplaced) reader.replaced();
+      else reader.inspect({ first, last });
+    }
+    this.#inspectedAt = this.#elapsed();
+    return {
+      // The server says 0 for a stream that never had a message.
+      first: first === 0 ? last + 1 : first,
+      last,
+      epoch,
+      format,
+      replicas: config.num_replicas,
+      syncs: await this.#syncsAlways(config.num_replicas),
+      serverVersion: link.serverVersion,
+      maxBytes: this.#maxBytes(link),
+    };
+  }
+
+  async purge(upTo: number): Promise<void> {
+    const { names } = this.#parts;
+    if (!Number.isSafeInteger(upTo) || upTo < 1) return;
+    await this.#api(this.#usableLink(), names.purge, JSON.stringify({ seq: upTo + 1 }));
+  }
+
+  async close(): Promise<void> {
+    const cause = new ContextCacheError('CLOSED', `The stream of the cluster ${this.#parts.names.cluster} was closed.`);
+    this.#closing.abort(cause);
+    for (const reader of [...this.#readers]) reader.stop();
+    await this.#link?.close(cause);
+    await this.#running;
+  }
+
+  /** Keeps a connection until closed. */
+  async #keep(): Promise<void> {
+    const { clock } = this.#parts;
+    const { signal } = this.#closing;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        const link = this.#link ?? (await this.#connect());
+        failures = 0;
+        await ended(link);
+        await link.close(toError(link.down.reason));
+        this.#lastError = toError(link.down.reason);
+      } catch (error) {
+        this.#lastError = toError(error);
+      }
+      this.#link = undefined;
+      failures += 1;
+      await pause(clock, backOffMs(failures, FIRST_RETRY_MS, LONGEST_RETRY_MS), signal);
+    }
+  }
+
+  /** Connects to the next server. */
+  async #connect(): Promise<StreamLink> {
+    const { names, address, settings: settingsOf, clientName, connectTimeoutMs, clock } = this.#parts;
+    const server = address.servers[this.#nextServer % address.servers.length] as string;
+    this.#nextServer += 1;
+    const settings = await settingsOf();
+    const { createInbox } = await import('@nats-io/transport-node');
+    const connection = await connectNats({
+      address: { ...address, servers: [server], shown: server },
+      settings,
+      name: clientName,
+      timeoutMs: connectTimeoutMs,
+      clock,
+      signals: [this.#closing.signal],
+    });
+    try {
+      checkServerVersion(connection.info?.version, server);
+      this.#closing.signal.throwIfAborted();
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    const hear = (message: StreamMessage) => {
+      if (this.#link === link) for (const reader of this.#readers) reader.hear(message);
+    };
+    const link: StreamLink = new StreamLink(connection, names, createInbox(settings.inboxPrefix), hear, () =>
+      this.#elapsed(),
+    );
+    this.#link = link;
+    void this.#resume(link, [...this.#readers]);
+    return link;
+  }
+
+  /** Lets readers go on with a link, once the stream is known to be the same. */
+  async #resume(link: StreamLink, readers: readonly StreamReader[]): Promise<void> {
+    if (readers.length === 0) return;
+    try {
+      const info = await this.info();
+      await Promise.all(readers.map((reader) => reader.resume(link, info)));
+    } catch {
+      // Without a leader, stored messages can be read; the ends of the stream are read again at a later tick.
+      for (const reader of readers) reader.poll();
+    }
+  }
+
+  #tickLater(): void {
+    const { clock } = this.#parts;
+    const timer = clock.setTimeout(() => {
+      if (this.#closing.signal.aborted) return;
+      this.#tick();
+      this.#tickLater();
+    }, TICK_MS);
+    clock.unref?.(timer);
+  }
+
+  #tick(): void {
+    const link = this.#link;
+    if (link === undefined) return;
+    const { publishTimeoutMs } = this.#parts;
+    const now = this.#elapsed();
+    if (link.expire(publishTimeoutMs) > 0 && now - link.heardAt >= publishTimeoutMs) {
+      // This server may be cut off from the others.
+      void link.close(stalled(link.server, `nothing was acknowledged for ${publishTimeoutMs} ms`));
+      return;
+    }
+    if (now - link.heardAt >= QUIET_MS && now - this.#pingedAt >= QUIET_MS) this.#ping(link, now);
+    for (const reader of this.#readers) reader.poll();
+    const isSuspicious = [...this.#readers].some((reader) => reader.isSuspicious);
+    if (isSuspicious || now - this.#inspectedAt >= INSPECT_MS) void this.#inspect();
+  }
+
+  #ping(link: StreamLink, now: number): void {
+    this.#pingedAt = now;
+    let isAnswered = false;
+    const answer = link.ping().then(() => {
+      isAnswered = true;
+    });
+    this.#within(answer, PING_MS).catch(() => {
+      // After a long turn of this process the timer comes before an answer that has already arrived: read that first.
+      this.#parts.clock.setTimeout(() => {
+        if (isAnswered || this.#closing.signal.aborted) return;
+        void link.close(stalled(link.server, `a ping was not answered within ${PING_MS} ms`));
+      }, TICK_MS);
+    });
+  }
+
+  async #inspect(): Promise<void> {
+    if (this.#isInspecting || this.#readers.size === 0) return;
+    this.#isInspecting = true;
+    try {
+      await this.info();
+    } catch (error) {
+      this.#lastError = toError(error);
+    } finally {
+      this.#inspectedAt = this.#elapsed();
+      this.#isInspecting = false;
+    }
+  }
+
+  async #serverInfo(link: StreamLink): Promise<ServerStreamInfo> {
+    return (await this.#api(link, this.#parts.names.info, '')) as ServerStreamInfo;
+  }
+
+  /** Asks the interface of JetStream. */
+  async #api(link: StreamLink, subject: string, payload: string): Promise<object> {
+    const { names } = this.#parts;
+    let answer: { readonly error?: { readonly description?: string; readonly err_code?: number } };
+    try {
+      answer = (await this.#within(link.request(subject, payload), API_MS)).json();
+    } catch (thrown) {
+      const error = toError(thrown);
+      if (error instanceof ContextCacheError && KEPT.has(error.code)) throw error;
+      if (isPermissionViolation(error)) throw error;
+      const message = `The leader of the stream ${names.stream} did not answer. Check that most of its servers run and see each other.`;
+      throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });
+    }
+    if (answer.error === undefined) return answer;
+    if (answer.error.err_code === STREAM_NOT_FOUND) {
+      const message = `There is no stream ${names.stream}. Create the cluster ${JSON.stringify(names.cluster)} first.`;
+      throw new ContextCacheError('NOT_FOUND', message);
+    }
+    const message = `JetStream refused a request about the stream ${names.stream}: ${answer.error.description ?? 'it gave no reason'}.`;
+    throw new ContextCacheError('LOG_UNAVAILABLE', message);
+  }
+
+  async #syncsAlways(replicas: number): Promise<boolean | undefined> {
+    const now = this.#elapsed();
+    if (this.#syncs === undefined || now - this.#syncs.at >= SYNC_AGE_MS) {
+      this.#syncs = { always: await syncsAlways(this.#parts.monitors, replicas, this.#parts.clock), at: now };
+    }
+    return this.#syncs.always;
+  }
+
+  #maxBytes(link: StreamLink): number {
+    return this.#maxMessage > 0 ? Math.min(this.#maxMessage, link.maxPayload) : link.maxPayload;
+  }
+
+  #usableLink(): StreamLink {
+    if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
+    if (this.#link !== undefined && !this.#link.down.aborted) return this.#link;
+    const { address } = this.#parts;
+    const message = `There is no connection to NATS at ${address.shown}. It is made again. Nothing was sent.`;
+    throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#lastError });
+  }
+
+  #elapsed(): number {
+    const { clock } = this.#parts;
+    return clock.elapsed?.() ?? clock.now();
+  }
+
+  #within<Result>(work: Promise<Result>, timeoutMs: number): Promise<Result> {
+    const timedOut = () => new ContextCacheError('TIMED_OUT', `NATS did not answer within ${timeoutMs} ms.`);
+    return within(work, { clock: this.#parts.clock, timeoutMs, timedOut, signals: [this.#closing.signal] });
+  }
+}
+
+/** Codes of errors that say more than that the leader did not answer. */
+const KEPT: ReadonlySet<string> = new Set(['CLOSED', 'BACKEND_FAILED', 'LOG_UNAVAILABLE']);
+/** Code of JetStream for a stream that does not exist. */
+const STREAM_NOT_FOUND = 10_059;
+
+function stalled(server: string, problem: string): ContextCacheError {
+  return new ContextCacheError('UNREACHABLE', `NATS at ${server} is not usable: ${problem}. Another server is tried.`);
+}
+
+function ended({ down }: StreamLink): Promise<void> {
+  if (down.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    down.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

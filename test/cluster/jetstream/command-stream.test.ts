@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import type { CommandStream } from '../../../src/cluster/command-stream.ts';
+import { createJetStream, openJetStream } from '../../../src/cluster/jetstream/open-jetstream.ts';
+import { MemoryStream } from '../../support/memory-stream.ts';
+import { natsRelease } from '../../support/nats-release.ts';
+import { commandStreamSuite } from '../support/command-stream-suite.ts';
+import { NatsCluster } from '../support/nats-cluster.ts';
+
+describe('a command stream in memory', () => {
+  commandStreamSuite(async () => {
+    const stream = new MemoryStream();
+    return { open: async () => stream.connect() };
+  });
+});
+
+describe.each([natsRelease('2.10'), natsRelease('2.15')])('a command stream on nats-server $line', (release) => {
+  if ('missing' in release) {
+    it.skip(release.missing, () => {});
+    return;
+  }
+  let servers: NatsCluster;
+  let count = 0;
+  const opened: CommandStream[] = [];
+  beforeAll(async () => {
+    servers = await NatsCluster.start({ program: release.program, size: 1 });
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((stream) => stream.close()));
+    await servers[Symbol.asyncDispose]();
+  });
+  commandStreamSuite(async () => {
+    count += 1;
+    const options = { servers: servers.urls, name: `suite-${count}` };
+    await createJetStream({ ...options, replicas: 1 });
+    return {
+      open: async () => {
+        const stream = await openJetStream(options);
+        opened.push(stream);
+        return stream;
+      },
+    };
+  });
+});

@@ -1,0 +1,203 @@
+import type { ChildProcess } from 'node:child_process';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
+import { end, freePort, freeze, launch, PortTakenError } from '../../support/server-process.ts';
+import { removeTempDir, tempDir } from '../../support/temp-dir.ts';
+
+/** One server of a {@link NatsCluster}, a process of its own with a directory of its own. */
+export interface NatsNode {
+  readonly name: string;
+  readonly url: string;
+  readonly port: number;
+  /** Address of the monitoring port. */
+  readonly monitor: string;
+  readonly dir: string;
+  /** Sends SIGKILL and waits for the end of the process. */
+  kill(): Promise<void>;
+  /** Sends SIGTERM and waits for the end of the process. */
+  stop(): Promise<void>;
+  /** Starts the server again on its directory. */
+  start(): Promise<void>;
+  /** Stops all threads: connections stay open and nothing answers. */
+  pause(): void;
+  resume(): void;
+}
+
+/** How to start the servers. */
+export interface NatsClusterOptions {
+  /** Program of nats-server. */
+  readonly program: string;
+  /** Default 3. With 1 the server is not clustered. */
+  readonly size?: number;
+  /** Text that is added to each configuration, such as `accounts { … }`. */
+  readonly config?: string;
+  /** Value of `sync_interval`. Default: that of the server. */
+  readonly sync?: 'always';
+}
+
+/** Real nats-servers with JetStream that form one cluster. Disposal kills them and removes their files. */
+export class NatsCluster implements AsyncDisposable {
+  readonly nodes: readonly NatsNode[];
+  readonly #home: string;
+
+  private constructor(nodes: readonly NatsNode[], home: string) {
+    this.nodes = nodes;
+    this.#home = home;
+  }
+
+  /** Starts the servers. Resolves once each answers. */
+  static async start(options: NatsClusterOptions): Promise<NatsCluster> {
+    const { size = 3 } = options;
+    const home = await tempDir('nats-cluster');
+    for (let attempt = 1; ; attempt += 1) {
+      const ports = await Promise.all(Array.from({ length: 3 * size }, freePort));
+      const nodes = Array.from({ length: size }, (_, index) => new Server(index, ports, home, options));
+      const starts = await Promise.allSettled(nodes.map((node) => node.start()));
+      const failure = starts.find((start) => start.status === 'rejected');
+      if (failure === undefined) return new NatsCluster(nodes, home);
+      await Promise.all(nodes.map((node) => node.kill()));
+      if (failure.reason instanceof PortTakenError && attempt < 5) continue;
+      removeTempDir(home);
+      throw failure.reason;
+    }
+  }
+
+  /** URLs of all servers. */
+  get urls(): string[] {
+    return this.nodes.map(({ url }) => url);
+  }
+
+  get monitors(): string[] {
+    return this.nodes.map(({ monitor }) => monitor);
+  }
+
+  /** Connects to the servers and lends the manager of JetStream. */
+  async manage<Result>(
+    work: (manager: JetStreamManager) => Promise<Result>,
+    login: Partial<NodeConnectionOptions> = {},
+  ): Promise<Result> {
+    const connection = await connect({ servers: this.urls, ignoreClusterUpdates: true, ...login });
+    try {
+      return await work(await jetstreamManager(connection, { checkAPI: false, timeout: 5_000 }));
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** Returns the server that leads a stream. */
+  async leader(stream: string, login?: Partial<NodeConnectionOptions>): Promise<NatsNode> {
+    const name = await eventually(() =>
+      this.manage(async (manager) => (await manager.streams.info(stream)).cluster?.leader, login),
+    );
+    const found = this.nodes.find((node) => node.name === name) ?? this.nodes[0];
+    if (found === undefined) throw new Error('The cluster has no servers.');
+    return found;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    removeTempDir(this.#home);
+  }
+}
+
+/** Copies the directory of a stopped server. */
+export function copyOf(node: NatsNode): { readonly restore: () => void } {
+  const copy = `${node.dir}.copy`;
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(node.dir, copy, { recursive: true });
+  return {
+    restore: () => {
+      rmSync(node.dir, { recursive: true, force: true });
+      cpSync(copy, node.dir, { recursive: true });
+    },
+  };
+}
+
+const DEADLINE_MS = 30_000;
+
+/** Repeats work until it gives a value, because a cluster that has just started has no leader yet. */
+export async function eventually<Result>(work: () => Promise<Result | undefined>): Promise<Result> {
+  const deadline = performance.now() + DEADLINE_MS;
+  for (let failure: unknown; ; ) {
+    try {
+      const result = await work();
+      if (result !== undefined) return result;
+    } catch (error) {
+      failure = error;
+    }
+    if (performance.now() > deadline) throw failure ?? new Error('Nothing came in time.');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+class Server implements NatsNode {
+  readonly name: string;
+  readonly url: string;
+  readonly port: number;
+  readonly monitor: string;
+  readonly dir: string;
+  readonly #program: string;
+  readonly #home: string;
+  #child: ChildProcess | undefined;
+
+  constructor(index: number, ports: readonly number[], home: string, options: NatsClusterOptions) {
+    const { program, size = 3, config = '', sync } = options;
+    this.name = `n${index + 1}`;
+    const [port, route, http] = ports.slice(3 * index) as [number, number, number];
+    this.port = port;
+    this.url = `nats://127.0.0.1:${port}`;
+    this.monitor = `http://127.0.0.1:${http}`;
+    this.#program = program;
+    this.#home = join(home, this.name);
+    this.dir = join(this.#home, 'data');
+    mkdirSync(this.dir, { recursive: true });
+    const routes = Array.from({ length: size }, (_, other) => `nats-route://127.0.0.1:${ports[3 * other + 1]}`);
+    const clustered = `cluster { name: test, listen: "127.0.0.1:${route}", routes: [${routes.join(', ')}] }`;
+    const text = [
+      `server_name: ${this.name}`,
+      `listen: "127.0.0.1:${port}"`,
+      `http: "127.0.0.1:${http}"`,
+      `jetstream { store_dir: "${this.dir}"${sync === undefined ? '' : `, sync_interval: ${sync}`} }`,
+      size === 1 ? '' : clustered,
+      config,
+    ];
+    writeFileSync(join(this.#home, 'nats.conf'), text.join('\n'));
+  }
+
+  async start(): Promise<void> {
+    this.#child = await launch({
+      program: this.#program,
+      args: ['-c', join(this.#home, 'nats.conf')],
+      logFile: join(this.#home, 'server.log'),
+      answers: () => this.#answers(),
+    });
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child !== undefined) await end(this.#child, 'SIGKILL');
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child !== undefined) await end(this.#child, 'SIGTERM');
+  }
+
+  pause(): void {
+    if (this.#child === undefined || !freeze(this.#child)) throw new Error(`The server ${this.name} does not run.`);
+  }
+
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      const response = await fetch(`${this.monitor}/varz`, { signal: AbortSignal.timeout(1_000) });
+      const { server_name: name } = (await response.json()) as { server_name?: string };
+      return name === this.name;
+    } catch {
+      return false;
+    }
+  }
+}

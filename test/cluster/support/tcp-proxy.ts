@@ -1,0 +1,70 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket, connect as tcp } from 'node:net';
+
+/** What a proxy does with connections. `held`: they stay open, and nothing passes. `cut`: they end, and new ones are refused. */
+export type ProxyState = 'open' | 'held' | 'cut';
+
+/** A TCP proxy in front of a server, with which a test cuts or holds the connection between a node and a server. */
+export class TcpProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #state: ProxyState = 'open';
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Starts a proxy on a port of its own. */
+  static async start(targetPort: number): Promise<TcpProxy> {
+    const server = createServer();
+    const proxy = new TcpProxy(server);
+    server.on('connection', (inner) => proxy.#accept(inner, targetPort));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  set(state: ProxyState): void {
+    this.#state = state;
+    for (const socket of this.#sockets) {
+      if (state === 'cut') socket.destroy();
+      else if (state === 'held') socket.pause();
+      else socket.resume();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.set('cut');
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #accept(inner: Socket, targetPort: number): void {
+    if (this.#state === 'cut') {
+      inner.destroy();
+      return;
+    }
+    const outer = tcp(targetPort, '127.0.0.1');
+    for (const [from, to] of [
+      [inner, outer],
+      [outer, inner],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on('data', (bytes) => to.write(bytes));
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+      if (this.#state === 'held') from.pause();
+    }
+  }
+}
