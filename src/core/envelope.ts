@@ -38,8 +38,8 @@ export function toJsonValue(value: unknown): JsonValue {
 }
 
 /**
- * Returns the value that {@link toJsonValue} was given. An envelope that it never writes, such as one with invalid base64,
- * stays as it is. Returns `value` itself, which may be frozen, if it contains no envelope.
+ * Returns the value that {@link toJsonValue} was given, as a new one that the caller may change. An envelope that it never
+ * writes, such as one with invalid base64, stays as it is.
  */
 export function fromJsonValue(value: JsonValue): unknown {
   return opened(value);
@@ -64,7 +64,8 @@ function enclosed(value: unknown, around: object[]): unknown {
 
 function opened(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
-  return Array.isArray(value) || !isMarked(value) ? mapped(value, opened) : (content(value) ?? mapped(value, opened));
+  if (Array.isArray(value)) return value.map(opened);
+  return (isMarked(value) ? content(value) : undefined) ?? ownCopy(value, opened);
 }
 
 /** Returns what is in an envelope; `undefined` for an object that merely looks like one. */
@@ -115,14 +116,14 @@ function mapped(value: object, map: (inner: unknown) => unknown): object {
     const inner = (value as Record<string, unknown>)[name];
     const changed = map(inner);
     if (changed === inner) continue;
-    copy ??= Array.isArray(value) ? value.slice() : ownCopy(value);
+    copy ??= Array.isArray(value) ? value.slice() : ownCopy(value, (each) => each);
     setOwn(copy as Record<string, unknown>, name, changed);
   }
   return copy ?? value;
 }
 
-function ownCopy(value: object): Record<string, unknown> {
+function ownCopy(value: object, map: (inner: unknown) => unknown): Record<string, unknown> {
   const copy: Record<string, unknown> = {};
-  for (const [name, inner] of Object.entries(value)) setOwn(copy, name, inner);
+  for (const name of Object.keys(value)) setOwn(copy, name, map((value as Record<string, unknown>)[name]));
   return copy;
 }
