@@ -84,7 +84,9 @@ export class JetStreamStream implements CommandStream {
     }
     this.#running = this.#keep();
     try {
-      await this.info();
+      const { first } = await this.info();
+      // Detects a missing permission. Otherwise it would be noticed when the first message is missed.
+      await this.#within(this.#usableLink().readOne(first), API_MS);
     } catch (error) {
       await this.close();
       throw error;

@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import type { CommandStream } from '../../../src/cluster/command-stream.ts';
 import { createJetStream, openJetStream } from '../../../src/cluster/jetstream/open-jetstream.ts';
 import { MemoryStream } from '../../support/memory-stream.ts';
-import { natsRelease } from '../../support/nats-release.ts';
 import { commandStreamSuite } from '../support/command-stream-suite.ts';
 import { NatsCluster } from '../support/nats-cluster.ts';
+import { describeOn } from '../support/releases.ts';
 
 describe('a command stream in memory', () => {
   commandStreamSuite(async () => {
@@ -13,11 +13,7 @@ describe('a command stream in memory', () => {
   });
 });
 
-describe.each([natsRelease('2.10'), natsRelease('2.15')])('a command stream on nats-server $line', (release) => {
-  if ('missing' in release) {
-    it.skip(release.missing, () => {});
-    return;
-  }
+describeOn(['2.10', '2.15'], 'a command stream', (release) => {
   let servers: NatsCluster;
   let count = 0;
   const opened: CommandStream[] = [];
