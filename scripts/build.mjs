@@ -44,6 +44,7 @@ const ENTRIES = [
   'src/client.ts',
   'src/index.ts',
   'src/inspector.ts',
+  'src/keyv.ts',
   'src/monitoring.ts',
   'src/nats.ts',
   'src/opentelemetry.ts',

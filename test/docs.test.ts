@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,7 +11,10 @@ import { startNats, startRedis } from './support/servers.ts';
 import { tempDir } from './support/temp-dir.ts';
 
 /** Pages whose TypeScript is type-checked and run, section by section. */
-const PAGES = ['README.md', 'docs/guide.md', 'docs/monitoring.md', 'docs/spec.md'];
+const PAGES = [
+  ...['README.md', 'docs/guide.md', 'docs/monitoring.md', 'docs/spec.md'],
+  ...readdirSync(join(projectRoot, 'docs/integrations')).map((page) => `docs/integrations/${page}`),
+];
 
 /** Addresses in the text; programs that name one get a server of their own. */
 const REDIS_URL = 'redis://127.0.0.1:6379';

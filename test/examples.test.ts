@@ -15,6 +15,7 @@ const SHOWS: Readonly<Record<string, string>> = {
   'first.mjs': 'VERSION_CONFLICT: the plan is at version 3',
   'fork.mjs': 'merged 1 update: train by thrifty',
   'hand-over.mjs': '4 booker delete offers',
+  'keyv.mjs': 'upseller { euro: 1020 }\nsearcher { euro: 780 }\nLIS { euro: 1020 }',
   'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
   'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',
   'shared-plan.mjs': "{ flight: 'TP 258', price: 780, state: 'booked' }",

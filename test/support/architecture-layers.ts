@@ -144,8 +144,10 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   index: {
     'src/serve/cache-server.ts': 'the entry for servers, which is a use of the public surface',
     'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',
+    'src/integrations/keyv.ts': 'the entry for Keyv, which is a use of the public surface',
     'src/integrations/opentelemetry.ts': 'the entry for OpenTelemetry, which is a use of the public surface',
   },
+  integrations: { 'src/core/options.ts': 'checks the names of options as the library does' },
   serve: {
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
     'src/cache/start-inspector.ts': 'starts an inspector for another program of this user',

@@ -1,0 +1,1 @@
+export { KeyvContextCache, type KeyvContextCacheOptions } from './integrations/keyv.ts';
