@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { CommandStream } from '../../../src/cluster/command-stream.ts';
+import { createJetStream, openJetStream } from '../../../src/cluster/jetstream/open-jetstream.ts';
+import { ContextCacheError } from '../../../src/core/errors.ts';
+import { eventually } from '../../support/waiting.ts';
+import { message, Received } from '../support/command-stream-suite.ts';
+import { copyOf, NatsCluster, type NatsNode } from '../support/nats-cluster.ts';
+import { describeOn } from '../support/releases.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+
+const isLong = process.env.CLUSTER === 'long';
+/** The long form takes two minutes more. */
+const RELEASES = isLong ? (['2.10', '2.15'] as const) : (['2.15'] as const);
+
+const isOrdered = (sequences: readonly number[]) => sequences.every((sequence, index) => sequence === index + 1);
+
+/** Publishes until the stream has acknowledged the message. Returns the codes of failed attempts. */
+async function insist(stream: CommandStream, text: string): Promise<Set<string>> {
+  const codes = new Set<string>();
+  await eventually(async () => {
+    try {
+      await stream.publish(message(text));
+    } catch (error) {
+      if (error instanceof ContextCacheError) codes.add(error.code);
+      throw error;
+    }
+  });
+  return codes;
+}
+
+describeOn(RELEASES, 'a stream whose connection is disturbed', (release) => {
+  let servers: NatsCluster;
+  let node: NatsNode;
+  let count = 0;
+  beforeAll(async () => {
+    servers = await NatsCluster.start({ program: release.program, size: 1 });
+    node = servers.nodes[0] as NatsNode;
+  });
+  afterAll(() => servers[Symbol.asyncDispose]());
+
+  async function newStream() {
+    count += 1;
+    const name = `faults-${count}`;
+    await createJetStream({ servers: servers.urls, name, replicas: 1 });
+    return { name, direct: await openJetStream({ servers: servers.urls, name }) };
+  }
+
+  it('goes on without gap or repetition after the connection was cut', async () => {
+    await using proxy = await TcpProxy.start(node.port);
+    const { name, direct } = await newStream();
+    const stream = await openJetStream({ servers: proxy.url, name });
+    const got = new Received();
+    stream.follow(0, got.receive, got.failed);
+    await stream.publish(message('before'));
+    await got.holds(1);
+    const onTheWay = stream.publish(message('on the way'));
+    proxy.set('cut');
+    await expect(onTheWay).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    await expect(stream.publish(message('not sent'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    expect(stream.connected).toBe(false);
+    for (let index = 0; index < 700; index += 1) await direct.publish(message(`meanwhile ${index}`));
+    proxy.set('open');
+    await eventually(() => expect(stream.connected).toBe(true));
+    await stream.publish(message('after'));
+    await eventually(() => expect(got.texts.at(-1)).toBe('after'));
+    expect(isOrdered(got.sequences)).toBe(true);
+    expect(got.sequences.length).toBeGreaterThanOrEqual(702);
+    expect(got.errors).toEqual([]);
+    await Promise.all([stream.close(), direct.close()]);
+  });
+
+  it('leaves a server that no longer answers, and goes on at another', async () => {
+    await using held = await TcpProxy.start(node.port);
+    await using other = await TcpProxy.start(node.port);
+    const { name, direct } = await newStream();
+    const stream = await openJetStream({ servers: [held.url, other.url], name });
+    const got = new Received();
+    stream.follow(0, got.receive, got.failed);
+    await stream.publish(message('before'));
+    // Whichever it uses: the other one still works.
+    held.set('held');
+    other.set('held');
+    await direct.publish(message('meanwhile'));
+    await eventually(() => expect(stream.connected).toBe(false));
+    other.set('open');
+    await eventually(() => expect(got.texts).toEqual(['before', 'meanwhile']));
+    expect(got.errors).toEqual([]);
+    await Promise.all([stream.close(), direct.close()]);
+  });
+
+  it('reports a stream that was deleted and created again', async () => {
+    const { name, direct } = await newStream();
+    const got = new Received();
+    direct.follow(0, got.receive, got.failed);
+    await direct.publish(message('a'));
+    await got.holds(1);
+    await servers.manage(({ streams }) => streams.delete(`ACC_${name}_0`));
+    await createJetStream({ servers: servers.urls, name, replicas: 1 });
+    await eventually(() => expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']));
+    expect(got.errors[0]?.message).toMatch(/deleted and created again/);
+    await direct.close();
+  });
+
+  it.each(['idle', 'written by this node', 'written by another node', 'written while it was away'])(
+    'reports a stream that was restored from an older copy: %s',
+    async (how) => {
+      await using proxy = await TcpProxy.start(node.port);
+      const { name, direct } = await newStream();
+      const stream = await openJetStream({ servers: proxy.url, name });
+      const got = new Received();
+      stream.follow(0, got.receive, got.failed);
+      for (const text of ['a', 'b']) await stream.publish(message(text));
+      await node.stop();
+      const copy = copyOf(node);
+      await node.start();
+      for (const text of ['c', 'd', 'e']) await insist(stream, text);
+      await eventually(() => expect(got.texts).toContain('e'));
+      if (how === 'written while it was away') proxy.set('cut');
+      await node.kill();
+      copy.restore();
+      await node.start();
+      const writer = how === 'written by this node' ? stream : direct;
+      const writes = how === 'idle' ? 0 : how === 'written while it was away' ? 6 : 1;
+      for (let index = 0; index < writes; index += 1) await insist(writer, 'other');
+      proxy.set('open');
+      await eventually(() => expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']));
+      expect(got.errors[0]?.message).toMatch(/older copy|lost its end/);
+      expect(got.texts).not.toContain('other');
+      await Promise.all([stream.close(), direct.close()]);
+    },
+  );
+});
+
+describeOn(RELEASES, 'a stream on three servers', (release) => {
+  let servers: NatsCluster;
+  const options = () => ({ servers: servers.urls, name: 'three' });
+  beforeAll(async () => {
+    servers = await NatsCluster.start({ program: release.program });
+    await eventually(() => createJetStream(options()));
+  });
+  afterAll(() => servers[Symbol.asyncDispose]());
+
+  it.each(isLong ? (['killed', 'paused'] as const) : (['killed'] as const))(
+    'goes on in order when its leader is %s',
+    async (fault) => {
+      const streams = await Promise.all([1, 2, 3].map(() => openJetStream(options())));
+      const readers = streams.map((stream) => {
+        const got = new Received();
+        stream.follow(0, got.receive, got.failed);
+        return got;
+      });
+      const [first] = streams as [CommandStream];
+      await Promise.all(Array.from({ length: 200 }, () => first.publish(message('before'))));
+      const leader = await servers.leader('ACC_three_0');
+      if (fault === 'killed') await leader.kill();
+      else leader.pause();
+      await Promise.all(streams.map((stream, index) => insist(stream, `${fault} ${index}`)));
+      if (fault === 'killed') await leader.start();
+      else leader.resume();
+      await insist(first, `${fault} and back`);
+      for (const got of readers) {
+        await eventually(() => expect(got.texts.at(-1)).toBe(`${fault} and back`));
+        expect(isOrdered(got.sequences)).toBe(true);
+        expect(got.errors).toEqual([]);
+      }
+      const [one, ...others] = readers as [Received, ...Received[]];
+      for (const other of others) expect(other.texts).toEqual(one.texts);
+      await Promise.all(streams.map((stream) => stream.close()));
+    },
+  );
+});
