@@ -39,6 +39,7 @@ export type { AnyNamespaces, NamespaceTypes } from './core/namespace-types.ts';
 export { OperationReusedError } from './core/operations.ts';
 export type { RangeOptions } from './core/range.ts';
 export type { NamespaceSchemas } from './core/schemas.ts';
+export { packSerialized, unpackSerialized } from './core/serialized.ts';
 export type { Update } from './core/update.ts';
 export type { UpdateResult } from './core/update-result.ts';
 export type { JsonValue } from './core/value.ts';

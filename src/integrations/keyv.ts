@@ -2,10 +2,10 @@ import { optionNames } from '../core/options.ts';
 import {
   ContextCacheError,
   type ContextStore,
-  fromJsonValue,
   type JsonValue,
   joinNamespace,
-  toJsonValue,
+  packSerialized,
+  unpackSerialized,
 } from '../index.ts';
 
 /** Options of {@link KeyvContextCache}. */
@@ -41,8 +41,6 @@ interface Place {
 }
 
 const OPTIONS = optionNames<KeyvContextCacheOptions>('KeyvContextCache', { namespace: true });
-/** The one property of a stored object that Keyv gave as an object, and not as text. */
-const OBJECT = '$object';
 const METHODS = ['get', 'getMany', 'has', 'hasMany', 'set', 'setMany', 'delete', 'deleteMany', 'clear', 'disconnect'];
 /** Instants beyond this are not dates in JavaScript. Keyv's own idea of a later one is "never". */
 const LAST_INSTANT = 8.64e15;
@@ -112,14 +110,14 @@ export class KeyvContextCache {
 
   async get<Value>(key: string): Promise<Value | undefined> {
     const place = this.#placeOf(key);
-    return fromStored(await this.#cache.get(place.key, place.namespace)) as Value | undefined;
+    return foundValue<Value>(await this.#cache.get(place.key, place.namespace));
   }
 
   async getMany<Value>(keys: readonly string[]): Promise<(Value | undefined)[]> {
     const values: (Value | undefined)[] = [];
     for (const [namespace, places] of this.#grouped(keys)) {
       const found = await this.#cache.getMany([...places.values()], namespace);
-      for (const [n, index] of [...places.keys()].entries()) values[index] = fromStored(found[n]) as Value | undefined;
+      for (const [n, index] of [...places.keys()].entries()) values[index] = foundValue<Value>(found[n]);
     }
     return values;
   }
@@ -136,7 +134,7 @@ export class KeyvContextCache {
   /** Stores a value. `until` is a duration for Keyv 5 and an instant for Keyv 6. */
   async set(key: string, value: unknown, until?: number): Promise<boolean> {
     const place = this.#placeOf(key);
-    await this.#cache.set(place.key, toStored(value), place.namespace, this.#expiryOf(until));
+    await this.#cache.set(place.key, packSerialized(value), place.namespace, this.#expiryOf(until));
     return true;
   }
 
@@ -146,7 +144,7 @@ export class KeyvContextCache {
       const operations = [...places].map(([index, key]) => {
         const { value, ttl, expires } = entries[index] as KeyvContextCacheEntry;
         const expiry = this.#expiryOf(this.#keyvs6 > 0 ? expires : ttl);
-        return { operation: 'set', key, value: toStored(value), ...expiry } as const;
+        return { operation: 'set', key, value: packSerialized(value), ...expiry } as const;
       });
       await this.#cache.batch(operations, namespace);
     }
@@ -174,7 +172,7 @@ export class KeyvContextCache {
   async *iterator<Value>(namespace = this.#namespace): AsyncGenerator<[string, Value], void> {
     const front = this.#keyvs6 > 0 || namespace === undefined ? '' : `${namespace}:`;
     for await (const { key, value } of this.#cache.entries(this.#nameOf(namespace), {}))
-      yield [`${front}${key}`, fromStored(value) as Value];
+      yield [`${front}${key}`, unpackSerialized(value) as Value];
   }
 
   /** Does nothing: the cache belongs to the program that has opened it. */
@@ -207,7 +205,7 @@ export class KeyvContextCache {
     return groups;
   }
 
-  /** Rounds up, so that nothing expires too early. What is no number, or later than all dates, never expires. */
+  /** Rounds up, so that nothing expires too early. Without a number, or with one later than all dates, nothing expires. */
   #expiryOf(until: number | undefined): { readonly ttl: number } | { readonly expiresAt: number | null } {
     if (typeof until !== 'number' || !(until <= LAST_INSTANT / 2)) return { expiresAt: null };
     if (this.#keyvs6 > 0 || until <= 0) return { expiresAt: Math.max(0, Math.ceil(until)) };
@@ -219,31 +217,6 @@ function invalid(message: string): ContextCacheError {
   return new ContextCacheError('INVALID_OPTION', message);
 }
 
-/**
- * Returns what is stored for what Keyv gives. Keyv serializes values: the JSON text of an object is stored as that object, so
- * that every tool can read it, if writing it again gives the same text; any other text stays text.
- */
-function toStored(given: unknown): JsonValue {
-  return typeof given === 'string' ? toJsonValue(objectOf(given) ?? given) : { [OBJECT]: toJsonValue(given) };
-}
-
-function fromStored(stored: JsonValue | undefined): unknown {
-  if (stored === undefined) return undefined;
-  const value = fromJsonValue(stored);
-  if (typeof value !== 'object' || value === null) return value;
-  return isMarked(value) ? value[OBJECT] : JSON.stringify(value);
-}
-
-function objectOf(text: string): object | undefined {
-  if (!text.startsWith('{')) return undefined;
-  try {
-    const value = JSON.parse(text) as object;
-    return JSON.stringify(value) === text && !isMarked(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isMarked(value: object): value is { readonly [OBJECT]: unknown } {
-  return Object.hasOwn(value, OBJECT) && Object.keys(value).length === 1;
+function foundValue<Value>(stored: JsonValue | undefined): Value | undefined {
+  return stored === undefined ? undefined : (unpackSerialized(stored) as Value);
 }

@@ -11,7 +11,7 @@ import { KeyvContextCache } from '../../src/keyv.ts';
 import { BOTH_CACHES, type Reached } from '../support/both-caches.ts';
 import { fcOptions } from '../support/property.ts';
 
-/** What Keyv 5 and 6 have in common. */
+/** The common surface of Keyv 5 and 6. */
 interface AnyKeyv {
   get(key: string): Promise<unknown>;
   getMany(keys: string[]): Promise<unknown>;
@@ -259,7 +259,7 @@ function steps(value: fc.Arbitrary<unknown>): fc.Arbitrary<[number, Run]> {
 }
 
 const unusual = fc.constantFrom('\ud83d', ':base64:no', JSON.parse('{"__proto__":{"x":1},"2":0,"1":0}'), {
-  $object: 1,
+  $raw: 1,
   $bytes: 'AA==',
 });
 const step = steps(
