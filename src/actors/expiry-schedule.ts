@@ -1,5 +1,7 @@
 import TinyQueue from 'tinyqueue';
 import type { Clock } from '../core/clock.ts';
+import { compareNames } from '../core/names.ts';
+import type { NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 
 interface Wake {
@@ -10,17 +12,17 @@ interface Wake {
 /** Number of wakes beyond twice the number of namespaces from which on superfluous wakes are discarded. */
 const SPARE_WAKES = 64;
 
-/** One timer for the expiries of all namespaces; none if nothing will expire. */
+/** One timer for the expiries of all namespaces; none if nothing will expire, or if `wake` is missing: see {@link ExpirySchedule.nextDue}. */
 export class ExpirySchedule {
   readonly #clock: Clock;
-  readonly #wake: (name: string, at: number) => void;
+  readonly #wake: ((name: string, at: number) => void) | undefined;
   readonly #registry: NamespaceRegistry;
   #queue = new TinyQueue<Wake>([], earliestFirst);
   #timer: unknown;
   #timerAt = Number.POSITIVE_INFINITY;
   #stopped = false;
 
-  constructor(clock: Clock, wake: (name: string, at: number) => void, registry: NamespaceRegistry) {
+  constructor(clock: Clock, wake: ((name: string, at: number) => void) | undefined, registry: NamespaceRegistry) {
     this.#clock = clock;
     this.#wake = wake;
     this.#registry = registry;
@@ -37,6 +39,31 @@ export class ExpirySchedule {
     this.#queue.push({ name, at });
     if (this.#queue.length > SPARE_WAKES + 2 * this.#registry.known) this.#tidy();
     this.#arm();
+  }
+
+  /** The earliest wake; `Infinity` if there is none. */
+  get nextAt(): number {
+    return this.#queue.peek()?.at ?? Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Returns the namespace whose entries are the first to expire at `now`, by (deadline, name); `undefined` if none has any. It
+   * stays the first until they are removed. A wake that came too early moves to the deadline that its namespace has,
+   * so the order depends on the entries alone.
+   */
+  nextDue(now: number, find: (name: string) => NamespaceRecord | undefined): string | undefined {
+    for (let wake = this.#queue.peek(); wake !== undefined && wake.at <= now; wake = this.#queue.peek()) {
+      const record = find(wake.name);
+      const at = record?.state.nextExpiryAt() ?? Number.POSITIVE_INFINITY;
+      if (at <= wake.at) return wake.name;
+      this.#queue.pop();
+      // Otherwise the namespace has another wake.
+      if (record === undefined || (record.wakeAt ?? wake.at) !== wake.at) continue;
+      const expires = at !== Number.POSITIVE_INFINITY;
+      record.wakeAt = expires ? at : undefined;
+      if (expires) this.#queue.push({ name: wake.name, at });
+    }
+    return undefined;
   }
 
   stop(): void {
@@ -61,6 +88,7 @@ export class ExpirySchedule {
   }
 
   #arm(): void {
+    if (this.#wake === undefined) return;
     const next = this.#queue.peek();
     if (next === undefined || next.at >= this.#timerAt) return;
     this.#clock.clearTimeout(this.#timer);
@@ -74,7 +102,7 @@ export class ExpirySchedule {
     const now = this.#clock.now();
     for (let next = this.#queue.peek(); next !== undefined && next.at <= now; next = this.#queue.peek()) {
       this.#queue.pop();
-      this.#wake(next.name, now);
+      this.#wake?.(next.name, now);
       if (this.#stopped) return;
     }
     this.#arm();
@@ -82,5 +110,5 @@ export class ExpirySchedule {
 }
 
 function earliestFirst(a: Wake, b: Wake): number {
-  return a.at - b.at;
+  return a.at - b.at || compareNames(a.name, b.name);
 }

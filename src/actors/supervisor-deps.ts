@@ -12,6 +12,8 @@ import type { NamespaceDeps } from './executor.ts';
 /** Dependencies of the supervisor. */
 export interface SupervisorDeps {
   readonly clock: Clock;
+  /** The time that commands are stamped with. */
+  readonly door: Pick<Clock, 'now'>;
   readonly log: UpdateLog;
   readonly admission: Admission;
   readonly registry: NamespaceRegistry;
@@ -22,6 +24,11 @@ export interface SupervisorDeps {
   readonly report: Report;
   /** Executes commands that do not concern one namespace. */
   readonly control: (command: ContextCommand) => Promise<unknown>;
+  /**
+   * Orders data commands among the nodes of a cluster. Those that are dispatched have been ordered, and nothing expires by
+   * itself. Default: commands are executed in the order in which they arrive.
+   */
+  readonly sequence?: { send(request: Request): void } | undefined;
   /** Counts a command without an answer. Returns the function to call at its end. */
   readonly sent?: ((request: Request) => (error: Error | undefined) => void) | undefined;
   /** See {@link NamespaceDeps}. */

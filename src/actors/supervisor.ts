@@ -10,10 +10,11 @@ import { Request } from '../core/request.ts';
 import type { NamespaceActor, NamespaceRecord } from '../storage/namespace-record.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { CrashSupervision } from './crash-supervision.ts';
-import { crashed, Executor, type NamespaceDeps, unheard } from './executor.ts';
+import { Executor, type NamespaceDeps, unheard } from './executor.ts';
 import { ExpirySchedule } from './expiry-schedule.ts';
 import { countInspectors, isObserved, LeanActor, shareOptions } from './lean-actor.ts';
 import { Crash, createNamespaceLogic, type NamespaceLogic } from './namespace.ts';
+import { failIfCrashed, unreadable } from './namespace-failures.ts';
 import type { SupervisorDeps } from './supervisor-deps.ts';
 
 /** The supervisor's logic: the statechart, its actions, and the command lane. */
@@ -80,7 +81,9 @@ export class Supervisor {
     };
     this.#executor = new Executor(namespaceDeps);
     this.#namespaceLogic = createNamespaceLogic(namespaceDeps, this.#executor);
-    this.#expiries = new ExpirySchedule(deps.clock, (name, at) => this.#wake(name, at), deps.registry);
+    // In a cluster the stream's time says what is due, and a timer of this machine would remove it on this node alone.
+    const wake = deps.sequence === undefined ? (name: string, at: number) => this.#wake(name, at) : undefined;
+    this.#expiries = new ExpirySchedule(deps.clock, wake, deps.registry);
     this.#crashes = new CrashSupervision(deps, (record, state) => this.#resume(record, state));
     this.actor = createActor(this.#logic(), { id: 'supervisor', clock: deps.clock as never });
     this.#started = { parent: this.actor };
@@ -122,6 +125,20 @@ export class Supervisor {
       const at = this.registry.summary(name)?.nextExpiryAt;
       if (at !== null && at !== undefined) this.#expiries.add(name, at);
     }
+  }
+
+  /**
+   * Returns the namespace whose entries are the first to expire at `now`, by (deadline, name); `undefined` if none has any.
+   *
+   * @throws {ContextCacheError} if a namespace cannot be read.
+   */
+  nextDue(now: number): string | undefined {
+    return this.#expiries.nextDue(now, (name) => this.registry.find(name));
+  }
+
+  /** The next instant at which an entry may expire; `Infinity` if none will. */
+  get nextExpiryAt(): number {
+    return this.#expiries.nextAt;
   }
 
   /** Takes a namespace out of memory. Returns whether it could: it must be idle and the state table up to date. */
@@ -195,13 +212,14 @@ export class Supervisor {
     try {
       command = parseCommand(event);
       if (isDataCommand(command)) {
-        const request = this.#deps.admission.request(this.#deps.clock.now(), command);
+        const request = this.#deps.admission.request(this.#deps.door.now(), command);
         const ended = this.#deps.sent?.(request);
         request.whenSettled(({ error }) => {
           ended?.(error);
           if (error !== undefined) this.#reportCommand(error, request.type, request.namespace);
         });
-        this.#route(request);
+        if (this.#deps.sequence === undefined) this.#route(request);
+        else this.#deps.sequence.send(request);
       } else {
         const { type } = command;
         this.#deps.control(command).catch((error) => this.#reportCommand(toError(error), type));
@@ -379,22 +397,4 @@ export class Supervisor {
     if (!actorId.startsWith(NAMESPACE_ID)) return undefined;
     return this.registry.inMemory(actorId.slice(NAMESPACE_ID.length));
   }
-}
-
-function failIfCrashed(actor: NamespaceActor, request: Request): void {
-  const { status, error } = actor.getSnapshot();
-  if (!request.settled && status === 'error') request.fail(crashed(error));
-}
-
-/** Reports that a namespace cannot be brought to memory and returns the error for its command. */
-function unreadable(namespace: string, cause: Error, { report }: SupervisorDeps): ContextCacheError {
-  // The storage is closed, which is no fault of the namespace.
-  if (cause instanceof ContextCacheError && cause.code === 'CLOSED') return cause;
-  const error = new ContextCacheError(
-    'NAMESPACE_UNAVAILABLE',
-    'This namespace cannot be read from the data directory; the others continue. See the cause.',
-    { cause },
-  );
-  report(error, { source: 'namespace', namespace });
-  return error;
 }

@@ -39,7 +39,8 @@ import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { CacheMethods } from './cache-methods.ts';
 import { answer, type ControlDeps } from './control.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
-import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
+import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, REACHED_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
+import { reached } from './reached.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
@@ -85,15 +86,15 @@ export class AgentContextCache<
     const options = opened === undefined ? inMilliseconds(CACHE_OPTIONS.checked(given)) : (given as EngineOptions);
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
-    const { registry, primary, clock, supervisor, admission, log, report, activity } = engine;
+    const { registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
     const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace), activity);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
-      supervisor,
+      supervisor: sequencer === undefined ? supervisor : { dispatch: (request) => sequencer.send(request), registry },
       admission,
       log,
-      clock,
+      clock: engine.door,
       awaitCommit,
       readEntry,
       readFromPrimary,
@@ -114,7 +115,7 @@ export class AgentContextCache<
     const stamp = stampOf(options.context);
     super({
       ...{ reader, writer, history, nameOf, stamp },
-      ...{ position: () => log.head, flush: () => log.flush() },
+      ...{ position: () => log.head, flush: () => sequencer?.barrier() ?? log.flush() },
       changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
@@ -443,6 +444,27 @@ export class AgentContextCache<
     await followers.caughtUpWithin(durationOf('timeoutMs', timeoutMs) ?? 30_000, clock, signal);
   }
 
+  /**
+   * Resolves once everything that was acknowledged anywhere in the cluster before this call is visible here. Calls that are made
+   * in the same turn share one message. Without a cluster that is so at once.
+   *
+   * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` if the cluster does not answer in time;
+   *   `OVERLOADED`; `LOG_CORRUPT` if this node has left service; `CLOSED`.
+   */
+  async barrier(): Promise<void> {
+    await this.#engine.sequencer?.barrier();
+  }
+
+  /**
+   * Resolves once this node has applied everything up to a position, such as that of a write on another node.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's
+   *   reason.
+   */
+  async reached(position: number, options: Pick<WaitOptions, 'signal'> = {}): Promise<void> {
+    await reached(this.#engine, position, REACHED_OPTIONS.checked(options));
+  }
+
   /** Returns the condition of the log, the namespaces and every follower. */
   health(): CacheHealth {
     return this.#engine.health(this.#shutdown !== undefined);
@@ -483,6 +505,8 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
+    const { sequencer } = this.#engine;
+    if (sequencer !== undefined) await sequencer.close(timeoutMs);
     const ended = this.#engine.shutdown(timeoutMs, () => this.#writer.idle());
     const [report] = await Promise.all([ended, this.inspection.shutDown()]);
     this.#writer.giveUp();

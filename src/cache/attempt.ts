@@ -17,7 +17,7 @@ interface WithInternals {
 export function attempt(cache: WithInternals, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
   const { writer, parts } = cache[INTERNALS];
   parseCommand(command);
-  return writer.attempt(parts.admission.ofParsed(parts.clock.now(), command));
+  return writer.attempt(parts.admission.ofParsed(parts.door.now(), command));
 }
 
 /**

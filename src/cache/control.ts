@@ -30,7 +30,7 @@ export interface ControlDeps {
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
   const { parts, writer } = deps;
-  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.clock.now(), command));
+  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.door.now(), command));
   if (isQueryCommand(command)) return answerQuery(deps, command);
   return parts.activity.control(command.type, () => answerControl(deps, command as ControlCommand));
 }
@@ -79,8 +79,8 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   switch (command.type) {
     case 'context.transaction': {
       const { operations, agent, meta, operationId } = command;
-      const { admission, clock, conflicts, log, primary, registry, supervisor } = parts;
-      const transactionParts = { admission, clock, conflicts, log, primary, registry, supervisor };
+      const { admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
+      const transactionParts = { admission, door, conflicts, log, primary, registry, supervisor, sequencer };
       const send = (request: Request) => writer.send(request);
       const origin = { agent, meta, operationId };
       const result = await executeTransaction({ ...transactionParts, send }, operations, origin);

@@ -8,6 +8,7 @@ const elsewhere = () => [WATCH_OPTIONS];
 
 export const SUBSCRIBE_FILTER = optionNames<WatchFilter>('subscribe', FILTER_NAMES, { elsewhere });
 export const ASK_OPTIONS = optionNames<Waiting>('ask', { signal: true });
+export const REACHED_OPTIONS = optionNames<Waiting>('reached', { signal: true });
 export const BACKUP_NOW_OPTIONS = optionNames<Waiting>('backup', { signal: true });
 export const SYNCED_OPTIONS = optionNames<WaitOptions>('synced', { timeoutMs: true, signal: true });
 export const SHUTDOWN_OPTIONS = optionNames<Pick<WaitOptions, 'timeoutMs'>>('shutdown', { timeoutMs: true });

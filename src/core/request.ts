@@ -95,11 +95,14 @@ export class Request implements Step {
    */
   timed(at: number): Request {
     const steps = this.steps?.map((step) => ({ ...step, expiresAt: timedExpiry(at, step.expiresAt) })) ?? null;
-    const timed: { -readonly [Field in keyof Request]: Request[Field] } = new Request(
-      ...([this.type, this.namespace, at, this, this, steps] as const),
-    );
-    timed.expiresAt = timedExpiry(at, this.expiresAt);
-    return timed as Request;
+    const timed = new Request(this.type, this.namespace, at, this, this, steps);
+    setInstant(timed, at);
+    return timed;
+  }
+
+  /** Takes in its instant once the request was executed in a copy that had it. */
+  executedAt(at: number): void {
+    setInstant(this, at);
   }
 
   /** `true` for a clear, a drop, a batch or a part of a transaction; `false` for a request that is a step itself. */
@@ -130,4 +133,9 @@ export class Request implements Step {
     if (this.settled) listener(this);
     else this.#onSettled = listener;
   }
+}
+
+function setInstant(request: { -readonly [Field in 'at' | 'expiresAt']: Request[Field] }, at: number): void {
+  request.at = at;
+  request.expiresAt = timedExpiry(at, request.expiresAt);
 }

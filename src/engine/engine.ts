@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { UNTIMED } from '../core/expiry.ts';
 import { limitsOf } from '../core/limits.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { FailureSource } from '../core/report.ts';
@@ -36,6 +37,7 @@ import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destination
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
+import type { Sequencer } from './sequencer.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
 /** The work that a shutdown could not finish. */
@@ -82,6 +84,10 @@ export class Engine {
   readonly registry: NamespaceRegistry;
   readonly admission: Admission;
   readonly supervisor: Supervisor;
+  /** Orders requests in a cluster; `undefined` without one. */
+  readonly sequencer: Sequencer | undefined;
+  /** The time that commands are stamped with. */
+  readonly door: Pick<Clock, 'now'>;
   readonly followers: Followers;
   readonly watchers: WatchHub;
   readonly conflicts = new Conflicts();
@@ -105,6 +111,8 @@ export class Engine {
     this.#options = options;
     this.reporter = new Reporter(options);
     this.clock = options.clock ?? systemClock;
+    this.sequencer = options.sequencer;
+    this.door = this.sequencer === undefined ? this.clock : { now: () => UNTIMED };
     this.log = storage.log;
     this.config = storage.config;
     this.primary = options.primaryCache;
@@ -114,9 +122,7 @@ export class Engine {
     this.registry = storage.registry;
     this.supervisor = new Supervisor({
       ...options.internals,
-      clock: this.clock,
-      log: this.log,
-      admission: this.admission,
+      ...{ clock: this.clock, door: this.door, log: this.log, admission: this.admission },
       registry: this.registry,
       primary: this.primary,
       restartPolicy: { ...DEFAULT_RESTART_POLICY, ...options.restart },
@@ -132,7 +138,7 @@ export class Engine {
       entryExpired: () => {
         this.activity.expiries += 1;
       },
-      control,
+      ...{ control, sequence: this.sequencer },
     });
     this.followers = new Followers({
       log: this.log,
@@ -227,7 +233,9 @@ export class Engine {
     const followers = this.followers.health();
     const failed = [...registry.unreadable];
     for (const { name, status } of registry.records()) if (status === 'failed') failed.push(name);
-    const ok = log.status === 'ready' && failed.length === 0 && followers.every(({ attempts }) => attempts === 0);
+    const cluster = this.sequencer?.health();
+    const delivers = followers.every(({ attempts }) => attempts === 0);
+    const ok = log.status === 'ready' && failed.length === 0 && delivers && (cluster?.status ?? 'ready') === 'ready';
     return {
       status: closed ? 'closed' : ok ? 'ok' : 'degraded',
       log: {
@@ -248,6 +256,7 @@ export class Engine {
       watchers: this.watchers.size,
       errors: this.#errors,
       activity: this.activity.health(this.conflicts.count),
+      cluster,
     };
   }
 

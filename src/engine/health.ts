@@ -3,6 +3,7 @@ import type { Follower, FollowerConnection, FollowerHealth } from '../followers/
 import type { ActivityHealth } from '../monitoring/activity.ts';
 import type { RetentionHealth } from '../storage/retention.ts';
 import type { LogStatus } from '../storage/update-log.ts';
+import type { ClusterHealth } from './sequencer.ts';
 
 /** An outside server that the cache delivers to. */
 export interface ServerHealth extends FollowerConnection {
@@ -47,6 +48,8 @@ export interface CacheHealth {
   };
   /** Counters and latencies of commands since the cache was opened. */
   readonly activity: ActivityHealth;
+  /** The node and its cluster; `undefined` without one. */
+  readonly cluster: ClusterHealth | undefined;
 }
 
 /** Returns the condition of the server behind a follower; `undefined` if either does not exist. */

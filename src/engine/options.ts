@@ -18,6 +18,7 @@ import type { OpenStorage } from '../storage/disk/index/leveldb/level-storage.ts
 import type { RetentionBounds } from '../storage/retained.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
 import type { InspectorOptions } from './inspector-options.ts';
+import type { Sequencer } from './sequencer.ts';
 
 /**
  * The options of a cache. Each has a default: `new AgentContextCache()` is a cache in memory.
@@ -190,4 +191,6 @@ export interface EngineOptions
   readonly log?: (RingCapacity & RetentionBounds) | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
   readonly backOff?: Partial<BackOff> | undefined;
+  /** Orders the commands of a node of a cluster. */
+  readonly sequencer?: Sequencer | undefined;
 }

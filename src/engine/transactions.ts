@@ -12,7 +12,7 @@ import type { Engine } from './engine.ts';
 /** The parts of a cache that a transaction uses. */
 export type TransactionDeps = Pick<
   Engine,
-  'admission' | 'clock' | 'conflicts' | 'log' | 'primary' | 'registry' | 'supervisor'
+  'admission' | 'door' | 'conflicts' | 'log' | 'primary' | 'registry' | 'supervisor' | 'sequencer'
 > & {
   /** Executes the request of one namespace. */
   readonly send: (request: Request) => Promise<Acknowledgement>;
@@ -31,9 +31,10 @@ export async function executeTransaction(
   operations: readonly TransactionOperation[],
   origin: OriginOptions,
 ): Promise<TransactionResult> {
-  const { admission, clock, log, primary } = deps;
+  const { admission, door, log, primary, sequencer } = deps;
   const named = { ...origin, operationId: origin.operationId ?? randomUUID() };
-  const parts = admission.transaction(clock.now(), operations, named);
+  const parts = admission.transaction(door.now(), operations, named);
+  if (sequencer !== undefined) return parts.length === 0 ? resultOf(log.head, parts) : sequencer.transact(parts);
   const known = repeatedTransaction(log.operations, parts);
   if (known !== undefined) return known;
   const [only] = parts;
@@ -49,13 +50,26 @@ export async function executeTransaction(
   }
   // A caller in the middle of another command waits for its end, so that its own commands are executed at once.
   for (const { namespace, at } of parts) while (!settles(deps, namespace, at)) await undefined;
+  return executeTogether(deps, parts);
+}
+
+/**
+ * Executes the parts of a transaction in this turn, all or none of them. What has expired in their namespaces was removed
+ * before.
+ *
+ * @throws the error with which a namespace or the log refuses a part. Nothing has changed then.
+ */
+export function executeTogether(
+  deps: Pick<TransactionDeps, 'registry' | 'conflicts' | 'log' | 'supervisor'>,
+  parts: readonly Request[],
+): TransactionResult {
   for (const part of parts) tryOut(deps, part);
-  log.together(() => {
+  deps.log.together(() => {
     for (const part of parts) deps.supervisor.dispatch(part);
   });
   const failed = parts.find(({ result }) => result === undefined);
   if (failed !== undefined) throw failed.error ?? unfinished(failed.namespace);
-  return resultOf(log.head, parts);
+  return resultOf(deps.log.head, parts);
 }
 
 /**
@@ -74,7 +88,7 @@ function settles({ registry, supervisor, admission }: TransactionDeps, namespace
 }
 
 /** @throws the error with which a namespace would refuse its part. */
-function tryOut({ registry, conflicts }: TransactionDeps, part: Request): void {
+function tryOut({ registry, conflicts }: Pick<TransactionDeps, 'registry' | 'conflicts'>, part: Request): void {
   try {
     decide(registry.find(part.namespace)?.state ?? new NamespaceState(part.namespace), part);
   } catch (error) {

@@ -41,10 +41,11 @@ import { andThen } from './reader.ts';
 
 /** The parts that a {@link Writer} uses. */
 export interface WriterDeps {
-  readonly supervisor: Supervisor;
+  /** Executes requests; in a cluster it sends them to be ordered. */
+  readonly supervisor: Pick<Supervisor, 'dispatch' | 'registry'>;
   readonly admission: Admission;
   readonly log: UpdateLog;
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'now'>;
   /** Acknowledges a write only once it is committed. */
   readonly awaitCommit: boolean;
   readonly readEntry: (key: string, namespace: string) => MaybePromise<Entry | undefined>;
@@ -82,10 +83,9 @@ export class Writer {
 
   /** Does what {@link write} does for a `set`, the most frequent command, without a closure. */
   set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {
-    const { admission, clock } = this.#deps;
     let request: Request;
     try {
-      request = admission.set(clock.now(), namespace, key, value, options);
+      request = this.#deps.admission.set(this.#deps.clock.now(), namespace, key, value, options);
     } catch (error) {
       return this.#reject(toError(error), { source: 'command' });
     }

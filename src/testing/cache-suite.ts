@@ -3,7 +3,7 @@ import { orderChecks } from './cache-suite-order.ts';
 import { followingChecks, pastChecks } from './cache-suite-past.ts';
 import { readingChecks, writingChecks } from './cache-suite-values.ts';
 import { writeChecks } from './cache-suite-writes.ts';
-import type { SuiteCache } from './served-cache.ts';
+import type { SuiteCache, SuiteTraits } from './served-cache.ts';
 
 /** A cache under test, or a client of one. */
 export interface ServedUnderTest {
@@ -19,6 +19,11 @@ export interface CacheSuiteOptions {
   readonly test: (name: string, run: () => Promise<void>) => unknown;
   /** Opens a cache. Called for each test. */
   readonly open: () => ServedUnderTest | Promise<ServedUnderTest>;
+  /**
+   * When a write is visible to reads of the same cache: once its call has returned, or, as on a node of a cluster, once its
+   * promise has resolved. Default `when called`.
+   */
+  readonly visible?: SuiteTraits['visible'] | undefined;
 }
 
 /**
@@ -31,13 +36,13 @@ export interface CacheSuiteOptions {
  * describe('MyClient', () => cacheSuite({ test, open: async () => ({ cache: await myClient(), dispose() {} }) }));
  * ```
  */
-export function cacheSuite({ test, open }: CacheSuiteOptions): void {
+export function cacheSuite({ test, open, visible = 'when called' }: CacheSuiteOptions): void {
   const writes = [...writingChecks, ...writeChecks, ...operationChecks];
   for (const [title, run] of [...readingChecks, ...orderChecks, ...writes, ...followingChecks, ...pastChecks]) {
     test(title, async () => {
       const { cache, dispose } = await open();
       try {
-        await run(cache);
+        await run(cache, { visible });
       } finally {
         await dispose();
       }

@@ -79,5 +79,11 @@ export interface SuiteHandle {
   clear(options?: ClearOptions): Promise<unknown>;
 }
 
+/** What a check may expect of a cache. */
+export interface SuiteTraits {
+  /** When a write is visible to reads of the same cache: once its call has returned, or once its promise has resolved. */
+  readonly visible: 'when called' | 'when resolved';
+}
+
 /** A test of the suite: its name, and a check of a new and empty cache. */
-export type CacheCheck = readonly [name: string, run: (cache: SuiteCache) => Promise<void>];
+export type CacheCheck = readonly [name: string, run: (cache: SuiteCache, traits: SuiteTraits) => Promise<void>];

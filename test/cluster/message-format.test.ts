@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Command } from '../../src/cluster/machine/commands.ts';
-import { type Decoded, decodeMessage } from '../../src/cluster/machine/message-decoder.ts';
+import { commandsOf, type Opened, openMessage } from '../../src/cluster/machine/message-decoder.ts';
 import { encodeMessage } from '../../src/cluster/machine/message-encoder.ts';
 import { MAX_COMMANDS, MAX_MESSAGE_BYTES } from '../../src/cluster/machine/message-format.ts';
 import { encode } from '../../src/core/encoding/codec.ts';
@@ -41,9 +41,17 @@ function timed(command: Command): Command {
   return command.type === 'transaction' ? { ...command, parts: command.parts.map((part) => part.timed(AT)) } : command;
 }
 
+type Decoded = Opened & { readonly commands: readonly Command[] };
+
+function decodeMessage(bytes: Uint8Array): Decoded | undefined {
+  const opened = openMessage(bytes);
+  const all = opened && commandsOf(opened, AT);
+  return opened && all && { ...opened, commands: all };
+}
+
 function decoded(bytes: Uint8Array): Decoded | undefined {
   try {
-    return decodeMessage(bytes, AT);
+    return decodeMessage(bytes);
   } catch (error) {
     expect(error).toMatchObject({ code: 'FORMAT_UNSUPPORTED' });
     return undefined;
@@ -55,7 +63,7 @@ describe('the message of a cluster', () => {
     fc.assert(
       fc.property(messages, (all) => {
         const { bytes, next } = encodeMessage(HEADING, all);
-        const message = decodeMessage(bytes, AT);
+        const message = decodeMessage(bytes);
         expect(next).toBe(all.length);
         expect(message).toMatchObject(HEADING);
         expect(message?.commands.map(plain)).toEqual(all.map(timed).map(plain));
@@ -101,7 +109,7 @@ describe('the message of a cluster', () => {
 
   test('of another format stops the reader, whatever else it is', () => {
     for (const other of [[2], [2, 's', 1], [99, null, 'a', 'b', 'c', 'd', 'e', 'f']]) {
-      expect(() => decodeMessage(encode(other), AT)).toThrow(/message of format/);
+      expect(() => decodeMessage(encode(other))).toThrow(/message of format/);
     }
   });
 
@@ -109,8 +117,8 @@ describe('the message of a cluster', () => {
     const all = Array.from({ length: MAX_COMMANDS + 1 }, (): Command => ({ type: 'noop' }));
     const first = encodeMessage(HEADING, all);
     expect(first.next).toBe(MAX_COMMANDS);
-    expect(decodeMessage(first.bytes, AT)?.commands).toHaveLength(MAX_COMMANDS);
-    expect(encodeMessage(HEADING, all, first.next).next).toBe(all.length);
+    expect(decodeMessage(first.bytes)?.commands).toHaveLength(MAX_COMMANDS);
+    expect(encodeMessage(HEADING, all, { from: first.next }).next).toBe(all.length);
   });
 
   test('takes no command beyond 256 KiB, but a larger command alone', () => {
@@ -119,6 +127,6 @@ describe('the message of a cluster', () => {
     expect(encodeMessage(HEADING, [small, small, small]).next).toBe(2);
     const large = encodeMessage(HEADING, [set(MAX_MESSAGE_BYTES + 1), small]);
     expect(large.next).toBe(1);
-    expect(decodeMessage(large.bytes, AT)?.commands).toHaveLength(1);
+    expect(decodeMessage(large.bytes)?.commands).toHaveLength(1);
   });
 });

@@ -22,6 +22,7 @@ export type Layer =
   | 'cluster'
   | 'cluster/machine'
   | 'cluster/jetstream'
+  | 'cluster/open'
   | 'past'
   | 'verify'
   | 'verify/disk'
@@ -77,6 +78,11 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   'cluster/machine': ['core'],
   cluster: ['core', 'cluster/machine'],
   'cluster/jetstream': ['core', 'cluster', 'followers/broadcast'],
+  // Joins the rules to an engine, and is loaded when a cache of a cluster is opened.
+  'cluster/open': [
+    ...(['core', 'storage', 'type actors', 'engine', 'cluster', 'cluster/machine'] as const),
+    ...(['type cluster/jetstream', 'lazy cluster/jetstream', 'type cache'] as const),
+  ],
   past: ['core', 'storage', 'type backends', 'engine'],
   verify: ['core', ...STORAGE, ...BACKENDS, 'followers/backup', 'engine', 'past', 'verify/disk'],
   'verify/disk': ['core', 'storage', 'storage/disk', 'type verify'],
@@ -91,7 +97,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
     ...(['core', ...STORAGE, 'backends', 'followers/backup', 'actors', 'engine', 'past', 'replay'] as const),
     ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
     // `AgentContextCache.share` is loaded when it is called.
-    ...(['type remote', 'lazy share'] as const),
+    ...(['type remote', 'lazy share', 'type cluster/open', 'lazy cluster/open'] as const),
   ],
   // A client: it knows the types of the cache, its option checks and its handle, and none of its parts.
   remote: ['core', 'monitoring', 'wire', ...SHOWN, 'type cache', 'type actors', 'type storage'],

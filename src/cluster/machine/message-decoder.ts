@@ -9,38 +9,68 @@ import type { JsonValue } from '../../core/value.ts';
 import type { Command, Message } from './commands.ts';
 import { FLAG, KIND, MAX_COMMANDS, MESSAGE_FORMAT, OPERATIONS } from './message-format.ts';
 
-/** A decoded message and its checksum. */
-export interface Decoded extends Message {
+/** A message whose commands are not decoded yet. */
+export interface Opened extends Omit<Message, 'commands'> {
   readonly checksum: number;
+  readonly bytes: Buffer;
+  /** Index of the commands. */
+  readonly start: number;
 }
+
+/** The length of the checksum, an integer of 32 bits. */
+const CHECKSUM_BYTES = 5;
 
 const reader = new MessageReader(true);
 
 /**
- * Decodes a message. Its requests get the instant `at`, and what expires some time after a command expires as long after it.
- * Returns `undefined` if the bytes are no message: cut off, changed, or of another program. Every node sees the same bytes,
- * so every node ignores them.
+ * Checks a message and decodes who has sent it. Returns `undefined` if the bytes are no message: cut off, changed, or of
+ * another program. Every node sees the same bytes, so every node ignores them.
  *
  * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` for a message of another format.
  */
-export function decodeMessage(data: Uint8Array, at: number): Decoded | undefined {
+export function openMessage(data: Uint8Array): Opened | undefined {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  try {
+  return attempt(() => {
     reader.begin(bytes);
     const fields = reader.array();
     // Before the checksum, which another format may not have.
     const format = count();
     if (format !== MESSAGE_FORMAT) throw unsupported(format);
-    if (fields !== 7 || !isIntact(bytes)) return undefined;
-    return read(bytes.length - CHECKSUM_BYTES, at);
+    if (fields !== 7 || !isIntact(bytes)) throw malformed();
+    const session = reader.text();
+    const counter = count();
+    const seenSequence = count();
+    const seenHash = count();
+    if (counter === 0) throw malformed();
+    const checksum = bytes.readUInt32BE(bytes.length - CHECKSUM_BYTES + 1);
+    return { session, counter, seenSequence, seenHash, checksum, bytes, start: reader.at };
+  });
+}
+
+/**
+ * Decodes the commands of a message. Requests get the instant `at`, and what expires some time after a command expires as
+ * long after it. Returns `undefined` if the message has another form.
+ */
+export function commandsOf({ bytes, start }: Opened, at: number): Command[] | undefined {
+  return attempt(() => {
+    reader.begin(bytes, start);
+    const length = reader.array();
+    if (length > MAX_COMMANDS) throw malformed();
+    const commands: Command[] = [];
+    for (let i = 0; i < length; i += 1) commands.push(command(at));
+    if (reader.at !== bytes.length - CHECKSUM_BYTES) throw malformed();
+    return commands;
+  });
+}
+
+function attempt<Result>(run: () => Result): Result | undefined {
+  try {
+    return run();
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
-
-/** The length of the checksum, an integer of 32 bits. */
-const CHECKSUM_BYTES = 5;
 
 function isIntact(bytes: Buffer): boolean {
   const end = bytes.length - CHECKSUM_BYTES;
@@ -53,20 +83,6 @@ function unsupported(format: number): ContextCacheError {
     'FORMAT_UNSUPPORTED',
     `${message} Install the version of the package that the other nodes have.`,
   );
-}
-
-/** Reads what follows the format, up to the checksum at the index `end`. */
-function read(end: number, at: number): Decoded {
-  const session = reader.text();
-  const counter = count();
-  const seenSequence = count();
-  const seenHash = count();
-  const length = reader.array();
-  if (length > MAX_COMMANDS || counter === 0) throw malformed();
-  const commands: Command[] = [];
-  for (let i = 0; i < length; i += 1) commands.push(command(at));
-  if (reader.at !== end) throw malformed();
-  return { session, counter, seenSequence, seenHash, commands, checksum: reader.number() };
 }
 
 function command(at: number): Command {

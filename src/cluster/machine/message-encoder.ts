@@ -30,20 +30,20 @@ const writer = new MessageWriter();
 const commandWriter = new MessageWriter();
 
 /**
- * Encodes commands from `from` on as one message, as many as fit. Returns the bytes and the index of the first command
- * that is left. See `docs/formats.md`.
+ * Encodes commands from `from` on as one message, as many as fit into `maxBytes`, or one that is larger. Returns the bytes
+ * and the index of the first command that is left. See `docs/formats.md`.
  */
 export function encodeMessage(
   heading: Heading,
   commands: readonly Command[],
-  from = 0,
+  { from = 0, maxBytes = MAX_MESSAGE_BYTES }: { readonly from?: number; readonly maxBytes?: number } = {},
 ): { readonly bytes: Buffer; readonly next: number } {
   commandWriter.begin();
   let next = from;
   while (next < commands.length && next - from < MAX_COMMANDS) {
     const before = commandWriter.length;
     writeCommand(commandWriter, commands[next] as Command);
-    if (commandWriter.length > MAX_MESSAGE_BYTES && next > from) {
+    if (commandWriter.length > maxBytes && next > from) {
       const fitting = Buffer.from(commandWriter.peek().subarray(0, before));
       return { bytes: messageOf(heading, next - from, fitting), next };
     }

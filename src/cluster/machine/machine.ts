@@ -1,0 +1,288 @@
+import type { Acknowledgement, TransactionResult } from '../../core/command.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { Request } from '../../core/request.ts';
+import type { JsonValue } from '../../core/value.ts';
+import type { BeginCommand, ClusterCommand, Command, ProtocolCommand } from './commands.ts';
+import { type LeaseResult, Leases, type StoredLease } from './leases.ts';
+import { commandsOf, type Opened, openMessage } from './message-decoder.ts';
+import type { Replica } from './replica.ts';
+import { Sessions, type StoredSession, type Turn } from './sessions.ts';
+import { mix, Votes } from './votes.ts';
+
+/** The protocol that this version starts a cluster with, and the highest that it can follow. */
+export const PROTOCOL = 1;
+
+/** A session counts for the choice of a protocol for this long after its last message, in the stream's time. */
+export const LIVE_MS = 60_000;
+
+/** Answer to a command: a result, or the error with which the rules refuse it. */
+export type Outcome = Acknowledgement | TransactionResult | LeaseResult | { readonly done: boolean } | Error;
+
+/** A message of the stream. */
+export interface OrderedMessage {
+  readonly sequence: number;
+  /** Time at which the stream stored it, epoch milliseconds. */
+  readonly at: number;
+  readonly data: Uint8Array;
+}
+
+/** The commands of a message that this node has sent itself, which need not be decoded, and what becomes of them. */
+export interface OwnMessage {
+  readonly bytes: Buffer;
+  readonly commands: readonly Command[];
+  readonly settle: (index: number, outcome: Outcome) => void;
+}
+
+/** What became of a message, and who has sent it. */
+export interface Applied {
+  readonly turn: Turn | 'malformed';
+  /** Session and number of the message; empty and 0 if it is malformed. */
+  readonly session: string;
+  readonly counter: number;
+}
+
+/** Everything of a cluster that is not data, as a snapshot stores it. */
+export interface StoredMachine {
+  readonly sequence: number;
+  readonly time: number;
+  readonly hash: number;
+  readonly position: number;
+  readonly protocol: number;
+  readonly sessions: readonly StoredSession[];
+  readonly leases: readonly StoredLease[];
+  readonly checkpoints: readonly (readonly [string, number])[];
+  readonly config: readonly (readonly [string, JsonValue])[];
+}
+
+/** A message that is being applied. */
+interface Current {
+  readonly message: OrderedMessage;
+  readonly opened: Opened | undefined;
+  turn: Applied['turn'];
+  commands: readonly Command[];
+  own: OwnMessage | undefined;
+  /** Index of the next command; -1: what is due has yet to expire. */
+  next: number;
+}
+
+/**
+ * The state that all nodes of a cluster share, and its one way to change: the messages of the stream, in their order. It has
+ * no clock, no randomness and no I/O, so that two machines that have applied the same messages are equal. The data lies in
+ * a {@link Replica}.
+ */
+export class Machine {
+  readonly sessions = new Sessions();
+  readonly leases = new Leases();
+  readonly votes = new Votes();
+  readonly #config = new Map<string, JsonValue>();
+  readonly #replica: Replica;
+  /** Returns the own message with this number, if the node has sent it. */
+  readonly #own: (session: string, counter: number) => OwnMessage | undefined;
+  #sequence = 0;
+  #time = 0;
+  #hash = 0;
+  #protocol = PROTOCOL;
+  #current: Current | undefined;
+
+  constructor(replica: Replica, own: (session: string, counter: number) => OwnMessage | undefined = () => undefined) {
+    this.#replica = replica;
+    this.#own = own;
+  }
+
+  /** Sequence of the last message that was applied or ignored. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** The stream's time, epoch milliseconds: the latest of all messages so far. It never goes back. */
+  get time(): number {
+    return this.#time;
+  }
+
+  /** What all that was decided comes to. Two nodes differ if it differs at the same sequence. */
+  get hash(): number {
+    return this.#hash;
+  }
+
+  /** The protocol that all nodes follow. */
+  get protocol(): number {
+    return this.#protocol;
+  }
+
+  /** The settings that all nodes share. */
+  get config(): ReadonlyMap<string, JsonValue> {
+    return this.#config;
+  }
+
+  /** `true` if a message was begun and could not be finished; see {@link resume}. */
+  get isStalled(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /**
+   * Applies the next message. If the replica throws, the message stays where it is: {@link resume} goes on with it.
+   *
+   * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` for a message that this version cannot read, which has changed nothing;
+   *   `LOG_CORRUPT` if messages are missing before it; and what the replica throws.
+   */
+  apply(message: OrderedMessage): Applied {
+    if (this.#current !== undefined) throw new ContextCacheError('INVARIANT', 'A message is being applied already.');
+    if (message.sequence !== this.#sequence + 1) throw hole(this.#sequence, message.sequence);
+    const opened = openMessage(message.data);
+    if (message.at > this.#time) this.#time = message.at;
+    if (opened !== undefined) this.votes.hear(opened.session, opened.seenSequence, opened.seenHash, this.#time);
+    this.#current = { message, opened, turn: 'malformed', commands: [], own: undefined, next: -1 };
+    return this.resume();
+  }
+
+  /** Goes on with the message that could not be finished. */
+  resume(): Applied {
+    const current = this.#current;
+    if (current === undefined) throw new ContextCacheError('INVARIANT', 'No message is being applied.');
+    if (current.next === -1) this.#begin(current);
+    for (; current.next < current.commands.length; current.next += 1) this.#next(current);
+    this.#sequence = current.message.sequence;
+    this.votes.note(this.#sequence, this.#hash);
+    this.#current = undefined;
+    const { session = '', counter = 0 } = current.opened ?? {};
+    return { turn: current.turn, session, counter };
+  }
+
+  #begin(current: Current): void {
+    const { opened } = current;
+    this.#replica.expire(this.#time);
+    this.#mix(this.#replica.position);
+    this.sessions.forget(this.#time);
+    current.next = 0;
+    if (opened === undefined) return;
+    const { session, counter, seenSequence } = opened;
+    current.turn = this.sessions.turnOf(session, counter);
+    if (current.turn !== 'applied') return;
+    const own = this.#own(session, counter);
+    const isOwn = own?.bytes.equals(opened.bytes) === true;
+    const commands = isOwn ? own.commands : commandsOf(opened, this.#time);
+    if (commands === undefined || !this.#isIntroduced(session, commands)) {
+      current.turn = commands === undefined ? 'malformed' : 'gap';
+      return;
+    }
+    current.commands = commands;
+    current.own = isOwn ? own : undefined;
+    this.#mix(opened.checksum);
+    this.sessions.count(session, counter, this.#time, seenSequence);
+  }
+
+  /** Returns whether a session has said hello, or does so first in its first message. */
+  #isIntroduced(session: string, [first]: readonly Command[]): boolean {
+    return this.sessions.has(session) || (first !== undefined && !(first instanceof Request) && first.type === 'hello');
+  }
+
+  #next({ commands, next, own, opened }: Current): void {
+    const command = commands[next] as Command;
+    const outcome = this.#execute(command, opened as Opened);
+    this.#mix(outcome instanceof Error ? 1 : 2);
+    if (command instanceof Request && !(outcome instanceof Error)) this.#mix((outcome as Acknowledgement).version);
+    this.#mix(this.#replica.position);
+    own?.settle(next, outcome);
+  }
+
+  #execute(command: Command, opened: Opened): Outcome {
+    if (command instanceof Request) {
+      // A copy: the request of an own message has no instant, and one that could not be executed is executed again.
+      const request = command.timed(this.#time);
+      this.#replica.execute(request);
+      const { result, error } = request;
+      if (result === undefined && error === undefined)
+        throw new ContextCacheError('INVARIANT', 'A command is not settled.');
+      return error ?? (result as Acknowledgement);
+    }
+    if (command.type === 'transaction') {
+      return this.#replica.transact(command.parts.map((part) => part.timed(this.#time)));
+    }
+    return this.#executeOwn(command, opened);
+  }
+
+  #executeOwn(command: ClusterCommand, { session, counter, seenSequence }: Opened): Outcome {
+    switch (command.type) {
+      case 'noop':
+        return DONE;
+      case 'hello':
+        this.sessions.hello(session, command, this.#time);
+        this.sessions.count(session, counter, this.#time, seenSequence);
+        return DONE;
+      case 'lease':
+        return this.leases.take(command.name, session, command.forMs, this.#time);
+      case 'checkpoint':
+        return { done: this.leases.checkpoint(command.name, session, command.position, this.#time) };
+      case 'config':
+        this.#config.set(command.name, command.value);
+        return DONE;
+      case 'protocol':
+        return { done: this.#raise(command) };
+      case 'begin':
+        return { done: this.#isContinued(command) };
+    }
+  }
+
+  /** Raises the protocol if every live node can follow it. */
+  #raise({ protocol }: ProtocolCommand): boolean {
+    if (protocol <= this.#protocol) return false;
+    for (const [, { minProtocol, maxProtocol }] of this.sessions.live(this.#time, LIVE_MS)) {
+      if (protocol < minProtocol || protocol > maxProtocol) return false;
+    }
+    this.#protocol = protocol;
+    return true;
+  }
+
+  /** Checks that this node has the state that the stream goes on from. */
+  #isContinued({ position, time, hash }: BeginCommand): boolean {
+    if (this.#replica.position !== position) {
+      const message = `The stream continues from position ${position}, and this node is at position ${this.#replica.position}.`;
+      throw new ContextCacheError('POSITION_UNAVAILABLE', `${message} Start it from a snapshot of that position.`);
+    }
+    this.#time = Math.max(this.#time, time);
+    this.#hash = hash;
+    return true;
+  }
+
+  #mix(value: number): void {
+    this.#hash = mix(this.#hash, value);
+  }
+
+  /** Returns everything that is not data. Not while a message is being applied. */
+  stored(): StoredMachine {
+    if (this.#current !== undefined) throw new ContextCacheError('INVARIANT', 'A message is being applied.');
+    return {
+      ...{ sequence: this.#sequence, time: this.#time, hash: this.#hash, position: this.#replica.position },
+      ...{ protocol: this.#protocol, sessions: this.sessions.stored(), leases: this.leases.stored() },
+      ...{ checkpoints: [...this.leases.checkpoints], config: [...this.#config] },
+    };
+  }
+
+  /**
+   * Takes in what {@link stored} has returned. The replica has the data of that position.
+   *
+   * @throws {ContextCacheError} `INVARIANT` if it has those of another.
+   */
+  restore(stored: StoredMachine): void {
+    if (stored.position !== this.#replica.position) {
+      const message = `The state of the cluster belongs to position ${stored.position}, the data to ${this.#replica.position}.`;
+      throw new ContextCacheError('INVARIANT', message);
+    }
+    this.#sequence = stored.sequence;
+    this.#time = stored.time;
+    this.#hash = stored.hash;
+    this.#protocol = stored.protocol;
+    this.sessions.restore(stored.sessions);
+    this.leases.restore(stored.leases, stored.checkpoints);
+    this.#config.clear();
+    for (const [name, value] of stored.config) this.#config.set(name, value);
+    this.votes.note(this.#sequence, this.#hash);
+  }
+}
+
+const DONE = Object.freeze({ done: true });
+
+function hole(before: number, sequence: number): ContextCacheError {
+  const message = `Message ${sequence} of the stream follows message ${before}: those between them are missing.`;
+  return new ContextCacheError('LOG_CORRUPT', message);
+}

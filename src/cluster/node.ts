@@ -1,0 +1,392 @@
+import type { Clock } from '../core/clock.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
+import type { CommandStream, Following, StreamInfo, StreamMessage } from './command-stream.ts';
+import type { Command, HelloCommand } from './machine/commands.ts';
+import { type Applied, Machine, type Outcome, PROTOCOL } from './machine/machine.ts';
+import type { Replica } from './machine/replica.ts';
+import { Outbox } from './outbox.ts';
+import type { StreamClock } from './stream-clock.ts';
+
+/** Milliseconds between two looks at deadlines, messages that were lost, and votes. */
+const WATCH_MS = 250;
+/** A message in flight is sent again after this long. */
+const RESEND_MS = 2_000;
+/** Pause before messages are sent again of which an earlier one is missing. */
+const GAP_PAUSE_MS = 50;
+/** Pause before a message that could not be applied is tried again. */
+const STALL_MS = 100;
+/** A node that has nothing to say speaks after this long, so that the others know it and time goes on. */
+const SILENCE_MS = 10_000;
+/** After this long without a proof of being up to date the node asks the stream. */
+const PROBE_MS = 1_000;
+
+/** What a {@link ClusterNode} is made of. */
+export interface NodeOptions {
+  readonly stream: CommandStream;
+  readonly replica: Replica;
+  /** The clock of this machine, for durations and timers. */
+  readonly clock: Clock;
+  /** The clock of the data, which the node sets. */
+  readonly streamClock: StreamClock;
+  /** Name of this node among the others. */
+  readonly name: string;
+  /** Version of the package. */
+  readonly version: string;
+  /** Returns the id of a new session, unlike any other. */
+  readonly newSession: () => string;
+  readonly maxQueued: number;
+  readonly writeTimeoutMs: number;
+  /** Called once when the node leaves service for good. */
+  readonly onFailed: (error: ContextCacheError) => void;
+  /** Called when the node can apply no messages at present, and (`undefined`) when it can again. */
+  readonly onStalled: (error: ContextCacheError | undefined) => void;
+  /** Runs something in the next turn. Default: `setImmediate`. */
+  readonly schedule?: ((run: () => void) => void) | undefined;
+}
+
+/** Status of a node. `stalled`: it can apply nothing at present. `failed`: it has left service. */
+export type NodeStatus = 'joining' | 'ready' | 'stalled' | 'failed' | 'closed';
+
+/** Codes of errors after which trying again may help. */
+const PASSING: readonly string[] = ['LOG_UNAVAILABLE', 'OVERLOADED'];
+
+/** One process of a cluster: sends commands to the stream, and applies those of all nodes in the stream's order. */
+export class ClusterNode {
+  readonly machine: Machine;
+  readonly #options: NodeOptions;
+  readonly #outbox: Outbox;
+  #status: NodeStatus = 'joining';
+  #following: Following | undefined;
+  #info: StreamInfo | undefined;
+  #failure: ContextCacheError | undefined;
+  #watch: unknown;
+  #stall: unknown;
+  #resend: unknown;
+  #isFlushing = false;
+  /** The session that the stream knows, because its hello was applied. */
+  #introduced: string | undefined;
+  #barrier: { readonly promise: Promise<void>; readonly waiting: { readonly isSent: boolean } } | undefined;
+  /** Elapsed time at which this node knew the newest message; see {@link stalenessMs}. */
+  #freshAt = Number.NEGATIVE_INFINITY;
+  #isProbing = false;
+  #spokeAt = 0;
+  readonly #reached = new Set<() => void>();
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#outbox = new Outbox(options.newSession(), {
+      elapsed: () => this.#elapsed(),
+      publish: (message) => {
+        this.#spokeAt = this.#elapsed();
+        return options.stream.publish(message);
+      },
+      isOpen: () => this.#isRunning && options.stream.connected,
+      seen: () => ({ sequence: this.machine.sequence, hash: this.machine.hash }),
+      again: (pauseMs) => this.#resendIn(pauseMs),
+      rewound: (sequence) => this.#fail(rewound(sequence, this.machine.sequence)),
+      maxQueued: options.maxQueued,
+      writeTimeoutMs: options.writeTimeoutMs,
+    });
+    this.machine = new Machine(options.replica, (session, counter) => this.#outbox.message(session, counter));
+  }
+
+  get status(): NodeStatus {
+    return this.#status;
+  }
+
+  /** Why the node has left service. */
+  get failure(): ContextCacheError | undefined {
+    return this.#failure;
+  }
+
+  get session(): string {
+    return this.#outbox.session;
+  }
+
+  /** The condition of the stream when the node last asked. */
+  get info(): StreamInfo | undefined {
+    return this.#info;
+  }
+
+  /** Number of commands of this node that wait for their outcome. */
+  get waiting(): number {
+    return this.#outbox.size;
+  }
+
+  /**
+   * Milliseconds by which this node may be behind: since this instant it may lack what others have written. `Infinity` if it
+   * was never up to date.
+   */
+  get stalenessMs(): number {
+    return Math.max(0, this.#elapsed() - this.#freshAt);
+  }
+
+  get #isRunning(): boolean {
+    return this.#status !== 'failed' && this.#status !== 'closed';
+  }
+
+  /**
+   * Joins the cluster: reads everything that the stream has, says hello, and resolves once this node has applied that itself.
+   *
+   * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` if the stream cannot be reached or does not answer in
+   *   time; `POSITION_UNAVAILABLE` if it has purged messages that this node needs; `LOG_CORRUPT` if it ends before the
+   *   state of this node; `FORMAT_UNSUPPORTED`.
+   */
+  async join(): Promise<void> {
+    const info = await this.#options.stream.info();
+    this.#info = info;
+    this.#outbox.maxBytes = info.maxBytes;
+    const { sequence } = this.machine;
+    if (info.first > sequence + 1) throw purged(sequence, info.first);
+    if (info.last < sequence) throw rewound(info.last, sequence);
+    this.#follow();
+    this.#watchSoon();
+    return this.#hello();
+  }
+
+  /** Sends a command, which is settled when its message is applied here. */
+  submit(command: Command, settle: (outcome: Outcome) => void): void {
+    if (!this.#isRunning) {
+      settle(this.#failure ?? closed());
+      return;
+    }
+    this.#outbox.add(command, settle);
+    this.#flushSoon();
+  }
+
+  /** Resolves once everything that was acknowledged anywhere before this call is visible here. */
+  barrier(): Promise<void> {
+    // Shared only until it is in a message: what others are told later may be ordered behind that.
+    if (this.#barrier !== undefined && !this.#barrier.waiting.isSent) return this.#barrier.promise;
+    if (!this.#isRunning) return Promise.reject(this.#failure ?? closed());
+    let waiting: { readonly isSent: boolean } = { isSent: true };
+    const promise = new Promise<void>((resolve, reject) => {
+      waiting = this.#outbox.add({ type: 'noop' }, (outcome) => {
+        if (outcome instanceof Error) reject(outcome);
+        else resolve();
+      });
+    });
+    this.#barrier = { promise, waiting };
+    this.#flushSoon();
+    return promise;
+  }
+
+  /** Calls the listener after each message that was applied. Returns a function that stops it. */
+  onApplied(listener: () => void): () => void {
+    this.#reached.add(listener);
+    return () => this.#reached.delete(listener);
+  }
+
+  /** Resolves when no command of this node waits for its outcome, or after `timeoutMs`. */
+  async drain(timeoutMs: number): Promise<void> {
+    const until = this.#elapsed() + timeoutMs;
+    while (this.#outbox.size > 0 && this.#isRunning && this.#elapsed() < until) {
+      await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, 5));
+    }
+  }
+
+  /** Leaves the cluster. Commands that wait are given up. */
+  async close(): Promise<void> {
+    if (this.#status === 'closed') return;
+    this.#status = 'closed';
+    this.#stop();
+    this.#outbox.close();
+    await this.#options.stream.close();
+  }
+
+  #elapsed(): number {
+    const { clock } = this.#options;
+    return clock.elapsed?.() ?? clock.now();
+  }
+
+  #hello(): Promise<void> {
+    const { name, version } = this.#options;
+    const protocols = { minProtocol: PROTOCOL, maxProtocol: PROTOCOL };
+    const hello: HelloCommand = { type: 'hello', node: name, version, ...protocols, predecessor: null };
+    return new Promise((resolve, reject) => {
+      const settle = (outcome: Outcome) => {
+        if (outcome instanceof Error) {
+          reject(this.#failure ?? outcome);
+          return;
+        }
+        this.#introduced = this.#outbox.session;
+        if (this.#status === 'joining') this.#status = 'ready';
+        resolve();
+      };
+      this.#outbox.add(hello, settle, true);
+      this.#flushSoon();
+    });
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    const { schedule = setImmediate } = this.#options;
+    schedule(() => {
+      this.#isFlushing = false;
+      this.#outbox.flush();
+    });
+  }
+
+  #follow(): void {
+    this.#following = this.#options.stream.follow(
+      this.machine.sequence,
+      (message) => this.#receive(message),
+      (error) => this.#fail(error),
+    );
+  }
+
+  #receive(message: StreamMessage): void {
+    // Nothing is received after a stall or a failure; a delivery that was under way is read again.
+    if (!this.#isRunning || this.machine.isStalled || message.sequence <= this.machine.sequence) return;
+    this.#attempt(() => this.machine.apply(message));
+  }
+
+  #attempt(apply: () => Applied): void {
+    let applied: Applied;
+    try {
+      applied = apply();
+    } catch (thrown) {
+      const error = toError(thrown);
+      if (this.machine.isStalled && error instanceof ContextCacheError && PASSING.includes(error.code))
+        this.#stalled(error);
+      else this.#fail(error);
+      return;
+    }
+    this.#options.streamClock.set(this.machine.time);
+    this.#after(applied);
+    for (const listener of this.#reached) listener();
+  }
+
+  /** Keeps the message that cannot be applied, and reads no further until it can. */
+  #stalled(error: ContextCacheError): void {
+    this.#following?.stop();
+    this.#following = undefined;
+    if (this.#status !== 'stalled') this.#options.onStalled(error);
+    this.#status = 'stalled';
+    this.#stall = this.#options.clock.setTimeout(() => {
+      this.#attempt(() => this.machine.resume());
+      if (this.machine.isStalled || !this.#isRunning) return;
+      this.#status = this.#introduced === undefined ? 'joining' : 'ready';
+      this.#options.onStalled(undefined);
+      this.#follow();
+      this.#outbox.flush();
+    }, STALL_MS);
+  }
+
+  #after({ turn, session, counter }: Applied): void {
+    if (session !== this.#outbox.session) return;
+    const isApplied = turn === 'applied';
+    const sentAt = this.#outbox.seen(counter, isApplied);
+    if (isApplied && sentAt !== undefined) this.#freshAt = Math.max(this.#freshAt, sentAt);
+    if (turn !== 'gap') return;
+    if (session === this.#introduced && !this.machine.sessions.has(session)) this.#renewSession();
+    else this.#resendIn(GAP_PAUSE_MS);
+  }
+
+  /** Continues in a new session: the stream has forgotten this one, so nothing that is in flight will be applied. */
+  #renewSession(): void {
+    this.#outbox.restart(this.#options.newSession());
+    this.#hello().catch(() => {});
+  }
+
+  #resendIn(pauseMs: number): void {
+    if (this.#resend !== undefined || !this.#isRunning) return;
+    this.#resend = this.#options.clock.setTimeout(() => {
+      this.#resend = undefined;
+      this.#outbox.resend();
+    }, pauseMs);
+  }
+
+  #watchSoon(): void {
+    const { clock } = this.#options;
+    this.#watch = clock.setTimeout(() => {
+      this.#look();
+      if (this.#isRunning) this.#watchSoon();
+    }, WATCH_MS);
+    clock.unref?.(this.#watch);
+  }
+
+  #look(): void {
+    const { machine } = this;
+    if (machine.votes.isVotedOut(this.session, machine.time)) {
+      this.#fail(astray());
+      return;
+    }
+    const now = this.#elapsed();
+    this.#outbox.expire();
+    const { oldestSentAt } = this.#outbox;
+    if (oldestSentAt !== undefined && now - oldestSentAt >= RESEND_MS) this.#outbox.resend();
+    if (this.#isDue(now)) this.barrier().catch(() => {});
+    if (this.stalenessMs >= PROBE_MS) this.#probe(now);
+    this.#outbox.flush();
+  }
+
+  /** Returns whether this node should speak: something has expired and the stream is silent, or it has long said nothing. */
+  #isDue(now: number): boolean {
+    if (this.#status !== 'ready' || this.#outbox.size > 0) return false;
+    const { replica, streamClock } = this.#options;
+    return now - this.#spokeAt >= SILENCE_MS || replica.nextExpiryAt <= streamClock.now();
+  }
+
+  /** Asks the stream for its end, to know whether this node is up to date. */
+  #probe(now: number): void {
+    if (this.#isProbing || !this.#options.stream.connected) return;
+    this.#isProbing = true;
+    this.#options.stream.info().then(
+      (info) => {
+        this.#isProbing = false;
+        this.#info = info;
+        if (info.last < this.machine.sequence) this.#fail(rewound(info.last, this.machine.sequence));
+        else if (info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);
+      },
+      () => {
+        this.#isProbing = false;
+      },
+    );
+  }
+
+  #fail(error: Error): void {
+    if (!this.#isRunning) return;
+    this.#failure = error instanceof ContextCacheError ? error : failed(error);
+    this.#status = 'failed';
+    this.#stop();
+    this.#outbox.close();
+    this.#options.onFailed(this.#failure);
+    for (const listener of this.#reached) listener();
+  }
+
+  #stop(): void {
+    const { clock } = this.#options;
+    this.#following?.stop();
+    for (const timer of [this.#watch, this.#stall, this.#resend]) clock.clearTimeout(timer);
+  }
+}
+
+function closed(): ContextCacheError {
+  return new ContextCacheError('CLOSED', 'The node has left the cluster.');
+}
+
+function failed(cause: Error): ContextCacheError {
+  const message =
+    'The node could not apply a command that the others apply, and has left service. See the cause, and start it again.';
+  return new ContextCacheError('LOG_CORRUPT', message, { cause });
+}
+
+function astray(): ContextCacheError {
+  const message = 'The other nodes of the cluster have come to another state than this one, which has left service.';
+  return new ContextCacheError(
+    'LOG_CORRUPT',
+    `${message} Start it again without its data, and check its memory and disk.`,
+  );
+}
+
+function purged(sequence: number, first: number): ContextCacheError {
+  const message = `The stream starts at message ${first}, and this node is at message ${sequence}: those between them were purged.`;
+  return new ContextCacheError('POSITION_UNAVAILABLE', `${message} Start it from a newer snapshot.`);
+}
+
+function rewound(last: number, sequence: number): ContextCacheError {
+  const message = `The stream was at message ${last} when this node had read message ${sequence}: it was restored from an older copy, or has lost its end.`;
+  return new ContextCacheError('LOG_CORRUPT', `${message} Refound the cluster from the most advanced node.`);
+}

@@ -1,0 +1,113 @@
+import type { Acknowledgement, TransactionResult } from '../../core/command.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import type { Request } from '../../core/request.ts';
+import type { ClusterHealth, ClusterMember, Sequencer } from '../../engine/sequencer.ts';
+import type { CommandStream } from '../command-stream.ts';
+import { LIVE_MS } from '../machine/machine.ts';
+import type { ClusterNode } from '../node.ts';
+
+/** Hands the requests of an engine to a node of a cluster. */
+export class NodeSequencer implements Sequencer {
+  readonly name: string;
+  readonly #stream: CommandStream;
+  #node: ClusterNode | undefined;
+  #stalled: Error | undefined;
+
+  constructor(name: string, stream: CommandStream) {
+    this.name = name;
+    this.#stream = stream;
+  }
+
+  /** Connects the node, which needs the engine first. */
+  connect(node: ClusterNode): void {
+    this.#node = node;
+  }
+
+  /** Notes why the node can apply nothing at present; `undefined`: it can. */
+  stalled(error: Error | undefined): void {
+    this.#stalled = error;
+  }
+
+  get #joined(): ClusterNode {
+    if (this.#node !== undefined) return this.#node;
+    throw new ContextCacheError('INVARIANT', 'The node of the cluster is not connected yet.');
+  }
+
+  send(request: Request): void {
+    if (request.finish !== undefined) {
+      request.fail(checkedLater(request));
+      return;
+    }
+    const node = this.#joined;
+    node.submit(request, (outcome) => {
+      if (outcome instanceof Error) {
+        request.fail(outcome);
+        return;
+      }
+      request.executedAt(node.machine.time);
+      request.succeed(outcome as Acknowledgement);
+    });
+  }
+
+  transact(parts: readonly Request[]): Promise<TransactionResult> {
+    return new Promise((resolve, reject) => {
+      this.#joined.submit({ type: 'transaction', parts }, (outcome) => {
+        if (outcome instanceof Error) reject(outcome);
+        else resolve(outcome as TransactionResult);
+      });
+    });
+  }
+
+  barrier(): Promise<void> {
+    return this.#joined.barrier();
+  }
+
+  get stalenessMs(): number {
+    return this.#joined.stalenessMs;
+  }
+
+  onApplied(listener: () => void): () => void {
+    return this.#joined.onApplied(listener);
+  }
+
+  get failure(): Error | undefined {
+    return this.#joined.failure;
+  }
+
+  health(): ClusterHealth {
+    const node = this.#joined;
+    const { machine, info } = node;
+    const failure = node.failure ?? (node.status === 'stalled' ? this.#stalled : undefined);
+    return {
+      ...{ status: node.status, node: this.name, connected: this.#stream.connected, sequence: machine.sequence },
+      ...{ head: Math.max(info?.last ?? 0, machine.sequence), stalenessMs: node.stalenessMs, waiting: node.waiting },
+      ...{ time: machine.time, hash: machine.hash, protocol: machine.protocol },
+      ...{ syncs: info?.syncs, replicas: info?.replicas, members: membersOf(node) },
+      failure: failure && {
+        code: failure instanceof ContextCacheError ? failure.code : failure.name,
+        message: failure.message,
+      },
+    };
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    await this.#node?.drain(timeoutMs);
+    await (this.#node === undefined ? this.#stream.close() : this.#node.close());
+  }
+}
+
+function membersOf({ machine }: ClusterNode): ClusterMember[] {
+  const { time, sequence } = machine;
+  return Array.from(machine.sessions.live(time, LIVE_MS), ([, { node, version, at, seen }]) => {
+    return { node, version, silentMs: time - at, lag: sequence - seen };
+  });
+}
+
+/** A value that is known only when the command is executed would be checked by the schema of each node for itself. */
+function checkedLater({ type, namespace }: Request): ContextCacheError {
+  const message = `${type} is not possible in namespace ${JSON.stringify(namespace)} of a cluster, because it has a schema`;
+  return new ContextCacheError(
+    'INVALID_COMMAND',
+    `${message}, which must see the value before it is ordered. Use update.`,
+  );
+}

@@ -1,0 +1,46 @@
+import type { Clock } from '../core/clock.ts';
+
+/**
+ * The clock of a node's data: the stream's time plus what has passed since on this machine. So readers on all nodes see an entry
+ * expire at about the same time, whatever the clocks of their machines say. Timers are those of the machine.
+ */
+export class StreamClock implements Clock {
+  readonly #machine: Clock;
+  #time: number | undefined;
+  #setAt = 0;
+  #latest = 0;
+
+  constructor(machine: Clock) {
+    this.#machine = machine;
+  }
+
+  /** Takes in the stream's time. */
+  set(time: number): void {
+    this.#time = time;
+    this.#setAt = this.elapsed();
+  }
+
+  /** The time of this machine until the stream has said its own. From then on it never goes back. */
+  now(): number {
+    if (this.#time === undefined) return this.#machine.now();
+    const now = Math.floor(this.#time + Math.max(0, this.elapsed() - this.#setAt));
+    if (now > this.#latest) this.#latest = now;
+    return this.#latest;
+  }
+
+  elapsed(): number {
+    return this.#machine.elapsed?.() ?? this.#machine.now();
+  }
+
+  setTimeout(callback: () => void, delayMs: number): unknown {
+    return this.#machine.setTimeout(callback, delayMs);
+  }
+
+  clearTimeout(handle: unknown): void {
+    this.#machine.clearTimeout(handle);
+  }
+
+  unref(handle: unknown): void {
+    this.#machine.unref?.(handle);
+  }
+}

@@ -1,0 +1,61 @@
+import type { TransactionResult } from '../core/command.ts';
+import type { Request } from '../core/request.ts';
+
+/** A member of a cluster. */
+export interface ClusterMember {
+  readonly node: string;
+  readonly version: string;
+  /** Milliseconds of the stream's time since its last message. */
+  readonly silentMs: number;
+  /** Number of messages that it had not applied when it sent its last message. */
+  readonly lag: number;
+}
+
+/** The condition of a node and of its cluster. */
+export interface ClusterHealth {
+  /** `stalled`: this node can apply nothing at present. `failed`: it has left service; see `failure`. */
+  readonly status: 'joining' | 'ready' | 'stalled' | 'failed' | 'closed';
+  readonly node: string;
+  /** Whether there is a connection to a server. */
+  readonly connected: boolean;
+  /** Sequence of the last message that this node has applied. */
+  readonly sequence: number;
+  /** Sequence of the newest message of the stream that this node knows of. */
+  readonly head: number;
+  /** Milliseconds since this node was known to be up to date; `Infinity` if it never was. */
+  readonly stalenessMs: number;
+  /** Commands of this node that wait for their outcome. */
+  readonly waiting: number;
+  /** The stream's time, epoch milliseconds. */
+  readonly time: number;
+  /** What everything that was decided comes to: equal on all nodes at the same sequence. */
+  readonly hash: number;
+  readonly protocol: number;
+  /** Whether an acknowledged write is on the servers' disks (`sync_interval: always`); `undefined`: they do not say. */
+  readonly syncs: boolean | undefined;
+  /** Number of servers that keep each message; `undefined` until the stream has answered. */
+  readonly replicas: number | undefined;
+  /** The nodes that have spoken within the last minute, this one included. */
+  readonly members: readonly ClusterMember[];
+  /** Why the node is stalled or has left service. */
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
+}
+
+/** Orders requests among the nodes of a cluster before they are executed. Without a cluster the supervisor executes them at once. */
+export interface Sequencer {
+  /** Sends a request, which is settled once it was ordered and executed here. */
+  send(request: Request): void;
+  /** Sends a transaction. Resolves once it was ordered and executed here. */
+  transact(parts: readonly Request[]): Promise<TransactionResult>;
+  /** Resolves once everything that was acknowledged anywhere before this call is visible here. */
+  barrier(): Promise<void>;
+  /** Milliseconds since this node was known to be up to date. */
+  readonly stalenessMs: number;
+  /** Calls the listener after each message that changed this node, or when it has left service. Returns a function that stops it. */
+  onApplied(listener: () => void): () => void;
+  /** Why the node has left service; `undefined`: it has not. */
+  readonly failure: Error | undefined;
+  health(): ClusterHealth;
+  /** Waits at most this long for the outcomes of commands, then leaves the cluster. */
+  close(timeoutMs: number): Promise<void>;
+}
