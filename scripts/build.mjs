@@ -45,6 +45,7 @@ const ENTRIES = [
   'src/index.ts',
   'src/inspector.ts',
   'src/keyv.ts',
+  'src/mcp.ts',
   'src/monitoring.ts',
   'src/nats.ts',
   'src/opentelemetry.ts',

@@ -9,6 +9,7 @@ import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addInspect } from './commands/inspect.ts';
+import { addMcp } from './commands/mcp.ts';
 import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
@@ -57,6 +58,7 @@ export function createProgram(session: Session): Command {
   addPast(program, session);
   addCompact(program, session);
   addWatch(program, session);
+  addMcp(program, session);
   addInspect(program, session);
   addToken(program, session);
   addTopics(program, session);

@@ -50,7 +50,7 @@ export function coreHasNoIo(sources: Sources): Violation[] {
   });
 }
 
-const OPTIONAL_CLIENT = /^(ioredis|classic-level|@nats-io\/.*|@opentelemetry\/.*)(\/|$)/;
+const OPTIONAL_CLIENT = /^(ioredis|classic-level|@nats-io\/.*|@opentelemetry\/.*|@modelcontextprotocol\/.*)(\/|$)/;
 
 /** Reports static imports of clients that a cache without Redis, NATS or a data directory does not need. */
 export function optionalClientsAreLazy(sources: Sources): Violation[] {

@@ -1,0 +1,143 @@
+/** A JSON Schema. */
+export type Schema = { readonly [keyword: string]: unknown };
+
+const text = (description: string): Schema => ({ type: 'string', description });
+const integer = (description: string, minimum = 0): Schema => ({ type: 'integer', minimum, description });
+const flag = (description: string): Schema => ({ type: 'boolean', description });
+const instant = (description: string): Schema => ({ type: 'string', format: 'date-time', description });
+
+/** Arguments by name. Any JSON value fits `value` and `patch`. */
+const INPUTS = {
+  key: text('Key, such as "plan" or "task/7".'),
+  namespace: text('Namespace, such as "trip". Default: "default".'),
+  value: { description: 'Any JSON value.' },
+  patch: { description: 'JSON merge patch: properties to change; null removes a property.' },
+  ttl: {
+    type: ['string', 'integer'],
+    description: 'How long the entry lives: "10m", "2h", "7 days", or a number of milliseconds. Default: for ever.',
+  },
+  ifVersion: integer('Write only if the entry has this version; 0: only if the key is missing.'),
+  ifAbsent: flag('Write only if the key is missing.'),
+  meta: { type: 'object', description: 'JSON object to keep beside the value, such as a source or a reason.' },
+  offset: integer('Characters of the JSON text to skip: the "next" of the part before.'),
+  prefix: text('Only names that start with this text.'),
+  text: { ...text('Text to find, in upper or lower case.'), minLength: 1 },
+  values: flag('Also return values. Default false.'),
+  reverse: flag('Last names first. Default false.'),
+  limit: { ...integer('Most items to return. Default 100.', 1), maximum: 1_000 },
+  cursor: text('The "next" of the page before.'),
+  before: integer('Only versions before this one: the "next" of the page before.', 1),
+  since: integer('Position after which changes are wanted; 0: all.'),
+  branch: text('Branch to use, as "fork" named it. Default: the shared memory itself.'),
+  at: integer('Position to fork from. Default: the present.'),
+  onConflict: {
+    enum: ['fail', 'ours', 'theirs'],
+    description:
+      'Side to take for keys that both sides changed; "theirs" is the branch. Default: fail, and merge nothing.',
+  },
+} as const satisfies { readonly [name: string]: Schema };
+
+/** Name of an argument. */
+export type InputName = keyof typeof INPUTS;
+
+/** Returns the schema of a tool's arguments. Refuses others, so that a mistyped one is not ignored. */
+export function inputSchema(required: readonly InputName[], optional: readonly InputName[]): Schema {
+  const properties = Object.fromEntries([...required, ...optional].map((name) => [name, INPUTS[name]]));
+  return { type: 'object', properties, required, additionalProperties: false };
+}
+
+const VERSION = integer('Version of the entry, for ifVersion.');
+const ABOUT = {
+  version: VERSION,
+  agent: { type: ['string', 'null'], description: 'Writer of the last update.' },
+  createdAt: instant('First write.'),
+  updatedAt: instant('Last write.'),
+  expiresAt: instant('When the entry expires; absent: never.'),
+  meta: { type: 'object', description: 'JSON object that the writer attached.' },
+};
+const SHOWN = {
+  value: { description: 'The value; absent if it is long.' },
+  preview: text('Start of the JSON text of a long value. Read it with "get".'),
+  bytes: integer('Bytes of the JSON text of a long value.'),
+};
+const POSITION = integer('Position of the update in the log.');
+const WRITTEN = { version: VERSION, position: POSITION, changed: flag('Whether anything has changed.') };
+const NEXT = text('Cursor of the next page; absent: this is the last.');
+const UPDATE = {
+  operation: text('set, touch, delete, expire, evict or clear_namespace.'),
+  version: VERSION,
+  position: POSITION,
+  at: instant('When it happened.'),
+  agent: ABOUT.agent,
+  meta: ABOUT.meta,
+  ...SHOWN,
+};
+
+const object = (properties: Schema, required: readonly string[]): Schema => ({ type: 'object', properties, required });
+const list = (items: Schema): Schema => ({ type: 'array', items });
+
+/** Schemas of results by tool. */
+export const OUTPUTS = {
+  get: object(
+    {
+      found: flag('Whether the key has a value.'),
+      value: { description: 'The value; absent if it comes in parts.' },
+      text: text('Part of the JSON text of a long value.'),
+      next: integer('Offset of the next part; absent: this is the last.'),
+      bytes: integer('Bytes of the whole JSON text, if it comes in parts.'),
+      ...ABOUT,
+    },
+    ['found'],
+  ),
+  set: object(WRITTEN, ['version', 'position', 'changed']),
+  update: object({ ...WRITTEN, ...SHOWN }, ['version', 'position', 'changed']),
+  delete: object(WRITTEN, ['version', 'position', 'changed']),
+  list: object({ entries: list(object({ key: text('Key.'), ...ABOUT, ...SHOWN }, ['key'])), next: NEXT }, ['entries']),
+  namespaces: object({ namespaces: list(text('Namespace.')), next: NEXT }, ['namespaces']),
+  search: object(
+    {
+      entries: list(
+        object({ namespace: text('Namespace.'), key: text('Key.'), ...ABOUT, ...SHOWN }, ['namespace', 'key']),
+      ),
+      scanned: integer('Entries that were looked at.'),
+      next: NEXT,
+    },
+    ['entries', 'scanned'],
+  ),
+  history: object(
+    {
+      versions: list(object({ ...UPDATE, expiresAt: ABOUT.expiresAt }, ['operation', 'version', 'position', 'at'])),
+      next: integer('The "before" of the next page; absent: this is the last.'),
+    },
+    ['versions'],
+  ),
+  changes: object(
+    {
+      changes: list(
+        object({ namespace: text('Namespace.'), key: { type: ['string', 'null'] }, ...UPDATE }, [
+          'namespace',
+          'key',
+          'operation',
+          'position',
+        ]),
+      ),
+      next: integer('The "since" of the next call.'),
+      more: flag('Whether there are more changes now.'),
+    },
+    ['changes', 'next', 'more'],
+  ),
+  fork: object({ branch: text('Name of the branch.'), position: integer('Position that it starts from.') }, [
+    'branch',
+    'position',
+  ]),
+  merge: object(
+    {
+      updates: integer('Updates that were applied.'),
+      namespaces: list(text('Namespace.')),
+      position: POSITION,
+      conflicts: list(object({ namespace: text('Namespace.'), key: text('Key.') }, ['namespace', 'key'])),
+    },
+    ['updates', 'namespaces', 'position', 'conflicts'],
+  ),
+  discard: object({ branch: text('Name of the branch.') }, ['branch']),
+} as const satisfies { readonly [tool: string]: Schema };

@@ -1,0 +1,3 @@
+export { createMcpServer } from './integrations/mcp.ts';
+export type { McpOptions } from './integrations/mcp-options.ts';
+export { type McpConnection, serveMcp } from './integrations/mcp-stdio.ts';
