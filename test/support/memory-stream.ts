@@ -1,8 +1,8 @@
 import type { CommandStream, Following, StreamInfo, StreamMessage } from '../../src/cluster/command-stream.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 
-/** What happens to a published message. A repeated delivery is stored twice. */
-export type Fate = 'stored' | 'stored, acknowledgement lost' | 'lost' | 'refused' | 'stored twice';
+/** What happens to a published message. One that is stored late was held up on its way, and nothing is known of it until then. */
+export type Fate = 'stored' | 'stored, acknowledgement lost' | 'stored late' | 'lost' | 'refused' | 'stored twice';
 
 interface Follower {
   next: number;
@@ -145,7 +145,8 @@ export class MemoryConnection implements CommandStream {
     if (!this.#isConnected) return Promise.reject(unavailable());
     const fate = this.#stream.fateOf(message);
     if (fate === 'refused') return Promise.reject(unavailable());
-    const sequence = fate === 'lost' ? 0 : this.#stream.append(message);
+    const sequence = fate === 'lost' || fate === 'stored late' ? 0 : this.#stream.append(message);
+    if (fate === 'stored late') this.#stream.schedule(() => this.#stream.append(message));
     if (fate === 'stored twice') this.#stream.append(message);
     return new Promise((resolve, reject) => {
       this.#stream.schedule(() => {

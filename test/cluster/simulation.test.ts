@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import type { StreamMessage } from '../../src/cluster/command-stream.ts';
+import { Sessions, type Turn } from '../../src/cluster/machine/sessions.ts';
+import type { ClusterNode } from '../../src/cluster/node.ts';
+import { ModelReplica } from '../support/model-replica.ts';
+import { type Control, SimulatedCluster } from '../support/simulated-cluster.ts';
+
+/** Number of simulations of each kind; `CLUSTER_SEEDS` gives another. */
+const SEEDS = Number(process.env.CLUSTER_SEEDS ?? 20);
+const STEPS = 400;
+
+async function problemsOf(seed: number, control?: Control): Promise<string[]> {
+  const cluster = new SimulatedCluster(seed, control);
+  await cluster.run(STEPS);
+  return cluster.problems();
+}
+
+/** Returns the problems of the first simulation that has any. */
+async function firstProblems(control: Control): Promise<string[]> {
+  for (let seed = 0; seed < SEEDS; seed += 1) {
+    const problems = await problemsOf(seed, control);
+    if (problems.length > 0) return problems;
+  }
+  return [];
+}
+
+/** Takes every message that comes. */
+class NoSessions extends Sessions {
+  override turnOf(): Turn {
+    return 'applied';
+  }
+}
+
+/** Takes every message once, in whatever order they come. */
+class SetOfIds extends Sessions {
+  readonly #known = new Set<string>();
+
+  override turnOf(id: string, counter: number): Turn {
+    const message = `${id}:${counter}`;
+    if (this.#known.has(message)) return 'duplicate';
+    this.#known.add(message);
+    return 'applied';
+  }
+
+  override has(): boolean {
+    return true;
+  }
+}
+
+/** Removes what has expired by the clock of its machine. */
+class LocalTime extends ModelReplica {
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    super();
+    this.#now = now;
+  }
+
+  override expire(): void {
+    super.expire(this.#now());
+  }
+}
+
+const withSessions = (create: () => Sessions): Control => ({
+  node: (node) => void Object.assign(node.machine, { sessions: create() }),
+});
+
+/** Loses a message now and then, and renumbers those that follow if nothing checks the sequence. */
+function withHoles(isChecked: boolean): Control {
+  let received = 0;
+  const control = (node: ClusterNode) => {
+    const apply = node.machine.apply.bind(node.machine);
+    let isHoled = false;
+    node.machine.apply = (message: StreamMessage) => {
+      received += 1;
+      if (received % 40 === 0 && !isHoled) {
+        isHoled = true;
+        return { turn: 'malformed', session: '', counter: 0 };
+      }
+      return apply(isChecked ? message : { ...message, sequence: node.machine.sequence + 1 });
+    };
+  };
+  return { node: control };
+}
+
+describe('a simulated cluster', () => {
+  test('does each write once, in the order of its writer, and all nodes end equal', async () => {
+    for (let seed = 0; seed < SEEDS; seed += 1) expect(await problemsOf(seed), `seed ${seed}`).toEqual([]);
+  });
+
+  test('writes, and loses some of the answers', async () => {
+    const cluster = new SimulatedCluster(1);
+    await cluster.run(STEPS);
+    const outcomes = cluster.writes.map(({ outcome }) => outcome);
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBeGreaterThan(20);
+    expect(outcomes).not.toContain('waiting');
+  });
+
+  test('does writes twice without sessions', async () => {
+    const problems = await firstProblems(withSessions(() => new NoSessions()));
+    expect(problems.join('\n')).toMatch(/was done twice/);
+  });
+
+  test('does writes in another order with a set of ids', async () => {
+    const problems = await firstProblems(withSessions(() => new SetOfIds()));
+    expect(problems.join('\n')).toMatch(/was done after a later one/);
+  });
+
+  test('differs if entries expire by the clock of each machine', async () => {
+    const control: Control = { replica: (clock) => new LocalTime(() => clock.now()) };
+    expect(await firstProblems(control)).toContain('the nodes differ');
+  });
+
+  test('differs if a node goes on over a message that it lacks', async () => {
+    expect((await firstProblems(withHoles(false))).join('\n')).toMatch(/the nodes differ/);
+  });
+
+  test('stops a node that lacks a message', async () => {
+    expect((await firstProblems(withHoles(true))).join('\n')).toMatch(/LOG_CORRUPT Message \d+ of the stream follows/);
+  });
+});
