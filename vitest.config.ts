@@ -14,6 +14,8 @@ export default defineConfig({
     pool: 'forks',
     // A worker thread that the code under test starts loads the sources itself.
     execArgv: ['--import', new URL('test/support/typescript.mjs', import.meta.url).href],
+    // The built package is loaded as it is.
+    server: { deps: { external: [/\/dist\//] } },
     maxWorkers: 2,
     // One large value must not hide the other failures in what a run prints.
     diff: { truncateThreshold: 40 },

@@ -37,6 +37,7 @@ const lock = join(cache, 'lock');
 const ENTRIES = [
   // Not packed.
   'bench/lib/internals.ts',
+  'test/support/cli-entry.ts',
   'test/support/internals.ts',
   'machines/index.ts',
   'src/backup.ts',

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, type ErrorCode } from '../core/errors.ts';
 import { parseJson } from '../wire/lines.ts';
@@ -41,7 +41,9 @@ export class Socket {
   }
 
   /** Connects. Events come after the promise has resolved. */
-  static open(endpoint: Endpoint, events: SocketEvents, clock: Clock, signal?: AbortSignal): Promise<Socket> {
+  static async open(endpoint: Endpoint, events: SocketEvents, clock: Clock, signal?: AbortSignal): Promise<Socket> {
+    // Loaded for a connection only: it takes longer to load than all of this package.
+    const { WebSocket } = await import('ws');
     return new Promise((resolve, reject) => {
       // The server decides the size of an answer: `maxPayload` would make every repetition fail in the same way.
       const headers = { authorization: `Bearer ${endpoint.token}` };

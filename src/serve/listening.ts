@@ -14,7 +14,7 @@ import { ATTACH, ATTACH_PATH } from './attach-route.ts';
 import { ROUTES, type Route } from './http-routes.ts';
 import type { ServedCache } from './served-cache.ts';
 import { checkedServerOptions, type Limits, limitsOf, type ServerOptions } from './server-options.ts';
-import { SocketAcceptor } from './socket-acceptor.ts';
+import type { SocketAcceptor } from './socket-acceptor.ts';
 
 /** Connections beside those of clients: HTTP requests, and upgrades that are refused with a reason. */
 const HTTP_CONNECTIONS = 256;
@@ -36,6 +36,7 @@ interface ListeningParts {
   readonly guard: HttpGuard;
   readonly limits: Limits;
   readonly file: ServeFile;
+  readonly Acceptor: typeof SocketAcceptor;
 }
 
 /**
@@ -67,6 +68,8 @@ export class Listening {
     const { host = LOOPBACK, port, hostNames, tls, clock = systemClock } = checkedServerOptions(options);
     const { token = newToken() } = options;
     const limits = limitsOf(options);
+    // With `ws`, which takes longer to load than all of this package.
+    const { SocketAcceptor: Acceptor } = await import('./socket-acceptor.ts');
     let listening: Listening | undefined;
     const listener = await HttpListener.listen({
       ...{ host, port, tls, clock, maxConnections: limits.maxConnections + HTTP_CONNECTIONS },
@@ -87,7 +90,7 @@ export class Listening {
       ...(tls === undefined ? {} : { tls: true }),
       ...(shared === undefined ? {} : { shared }),
     };
-    listening = new Listening({ dataDir, host, clock, listener, guard, limits, file });
+    listening = new Listening({ dataDir, host, clock, listener, guard, limits, file, Acceptor });
     return listening;
   }
 
@@ -98,9 +101,9 @@ export class Listening {
 
   /** Answers for this cache from now on. */
   serve(cache: ServedCache): void {
-    const { clock, guard, limits } = this.#parts;
+    const { clock, guard, limits, Acceptor } = this.#parts;
     this.#cache = cache;
-    this.#sockets = new SocketAcceptor({ cache, clock, guard, limits, run: randomUUID() });
+    this.#sockets = new Acceptor({ cache, clock, guard, limits, run: randomUUID() });
   }
 
   /** Writes `serve.json`, if there is a data directory. Rejects with `LOG_UNAVAILABLE` if that fails. */

@@ -3,7 +3,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AgentContextCache } from '../../src/index.ts';
-import { jsonLines, run, serve, setLine, start } from '../support/cli.ts';
+import { jsonLines, run as runProcess, serve, setLine, start } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -182,7 +183,7 @@ describe('exit codes', () => {
   test('6 for a directory that another process has open without serving it, with a remedy', async () => {
     const dataDir = await newDir();
     await using _cache = await AgentContextCache.open({ dataDir });
-    const { code, stderr } = await run(['get', 'k', '--json', '--data-dir', dataDir]);
+    const { code, stderr } = await runProcess(['get', 'k', '--json', '--data-dir', dataDir]);
     expect(code).toBe(6);
     expect(JSON.parse(stderr).error).toEqual({
       code: 'DIRECTORY_LOCKED',
@@ -199,8 +200,8 @@ describe('exit codes', () => {
     expect(commands).toEqual(
       expect.arrayContaining(['apply', 'backup', 'demo', 'dump', 'health', 'restore', 'serve', 'topics', 'watch']),
     );
-    const helps = await Promise.all(commands.map((command) => run(['help', command])));
-    for (const help of helps) {
+    for (const command of commands) {
+      const help = await run(['help', command]);
       expect(help.code).toBe(0);
       expect(help.stdout).toMatch(/Examples:\n {2}\$ context-cache /);
     }
@@ -298,7 +299,7 @@ test('a reader that closes the pipe ends dump and log quietly', async () => {
 
 test('concurrent commands wait for each other', async () => {
   const dataDir = await newDir();
-  const ran = await Promise.all([1, 2, 3].map((n) => run(['set', `k${n}`, String(n), '--data-dir', dataDir])));
+  const ran = await Promise.all([1, 2, 3].map((n) => runProcess(['set', `k${n}`, String(n), '--data-dir', dataDir])));
   expect(ran.map(({ code }) => code)).toEqual([0, 0, 0]);
   expect((await run(['keys', '--json', '--data-dir', dataDir])).stdout).toBe('["k1","k2","k3"]\n');
 });

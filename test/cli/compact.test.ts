@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { jsonLines, run, serve, setLine } from '../support/cli.ts';
+import { jsonLines, serve, setLine } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** Creates a directory with this many updates in two groups. */

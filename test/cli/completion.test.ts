@@ -5,7 +5,8 @@ import { wantedAt } from '../../src/cli/completion/candidates.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { EXIT } from '../../src/cli/terminal/failure.ts';
 import { Output } from '../../src/cli/terminal/output.ts';
-import { run, runLine, serve, setLine, waitFor } from '../support/cli.ts';
+import { runLine, serve, setLine, waitFor } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const program = createProgram({ output: new Output(true), exitCode: EXIT.ok });

@@ -7,7 +7,8 @@ import { createProgram } from '../../src/cli/program.ts';
 import { EXIT } from '../../src/cli/terminal/failure.ts';
 import { Output } from '../../src/cli/terminal/output.ts';
 import { nearest } from '../../src/core/nearest.ts';
-import { run, serve, setLine } from '../support/cli.ts';
+import { serve, setLine } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

@@ -1,7 +1,8 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { run, serve, setLine } from '../support/cli.ts';
+import { serve, setLine } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** The arguments, the exit code, and the message with problem and remedy. */

@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { expectedDump, jsonLines, line, type Ran, run, serve, setLine } from '../support/cli.ts';
+import { expectedDump, jsonLines, line, type Ran, serve, setLine } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 interface LogLine {
@@ -68,8 +69,9 @@ describe('dump --at', () => {
     // The drop of the namespace gives the same state as an earlier position.
     expect(new Set(dumps).size).toBe(HEAD);
     await using _server = await serve(dataDir);
-    const live = await Promise.all(dumps.map((_, position) => on('dump', '--at', String(position))));
-    expect(live.map(({ stdout }) => stdout)).toEqual(dumps);
+    const live: string[] = [];
+    for (const position of dumps.keys()) live.push((await on('dump', '--at', String(position))).stdout);
+    expect(live).toEqual(dumps);
   });
 
   test('a time selects the last position before the first later update', async () => {

@@ -4,7 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { run, setLine } from '../support/cli.ts';
+import { setLine } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const NOWHERE = { NATS_URL: '', REDIS_URL: '' };

@@ -2,7 +2,8 @@ import { appendFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seal } from '../../src/storage/disk/index/leveldb/sealed.ts';
-import { run, serve } from '../support/cli.ts';
+import { run as runProcess, serve } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { flipAt, logFiles } from '../support/stored-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { filledDirectory, withRecords } from '../support/verify.ts';
@@ -85,7 +86,7 @@ describe('context-cache verify', () => {
     expect((await run(['verify', '--data-dir', dataDir, '--against', backups])).code).not.toBe(0);
     const store = await import('../../src/index.ts');
     const cache = await store.AgentContextCache.open({ dataDir, natsUrl: null });
-    const locked = await run(['verify', '--data-dir', dataDir]);
+    const locked = await runProcess(['verify', '--data-dir', dataDir]);
     await cache.shutdown();
     expect(locked).toMatchObject({
       code: 6,

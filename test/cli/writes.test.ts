@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { jsonLines, run } from '../support/cli.ts';
+import { jsonLines } from '../support/cli.ts';
+import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const newDir = async () => join(await tempDir('cli'), 'data');

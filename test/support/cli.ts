@@ -38,12 +38,17 @@ export function start(args: readonly string[], options: RunOptions = {}): Child 
   return startProgram(process.execPath, [...(options.execArgv ?? []), cliPath, ...args], options);
 }
 
-/** Starts any program in the environment of a test. */
-function startProgram(program: string, args: readonly string[], { env = {}, cwd }: RunOptions): Child {
+/** The environment without the variables that would configure the command line. */
+export function plainEnvironment(): NodeJS.ProcessEnv {
   const { REDIS_URL, NATS_URL, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } = process.env;
   // Node disables the colors of a terminal if CI is set.
   const { NO_COLOR, FORCE_COLOR, CI, ...plain } = rest;
-  const child = spawn(program, args, { env: { ...plain, ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  return plain;
+}
+
+/** Starts any program in the environment of a test. */
+function startProgram(program: string, args: readonly string[], { env = {}, cwd }: RunOptions): Child {
+  const child = spawn(program, args, { env: { ...plainEnvironment(), ...env }, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   // The process may end without reading its input.
   child.stdin.on('error', () => {});
   running.add(child);
