@@ -333,14 +333,13 @@ export class ClusterNode {
   #probe(now: number): void {
     if (this.#isProbing || !this.#options.stream.connected) return;
     this.#isProbing = true;
-    // What arrives while the answer is on its way is newer than the answer.
-    const { sequence } = this.machine;
     this.#options.stream.info().then(
       (info) => {
         this.#isProbing = false;
         this.#info = info;
-        if (info.last < sequence) this.#fail(rewound(info.last, sequence));
-        else if (info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);
+        // A new leader may not have come to its own end yet, and messages may have come since it answered. A rewound stream is
+        // detected by `follow`, which waits until it is certain.
+        if (info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);
       },
       () => {
         this.#isProbing = false;

@@ -8,6 +8,9 @@ interface State {
   readonly expiresAfter: number | undefined;
 }
 
+/** The stream's time is in whole milliseconds, rounded down. */
+const ROUNDING_MS = 2;
+
 const EMPTY: State = { version: 0, value: undefined, expiresAfter: undefined };
 
 /** An operation's call or return, in a list from which both are unlinked while the operation is taken. */
@@ -101,7 +104,11 @@ function apply(state: State, { ask, answer, calledAt }: Operation): State | unde
   const version = state.version + (isChange ? 1 : 0);
   if (answer.type === 'done' && (answer.isChanged !== isChange || answer.version !== version)) return undefined;
   if (ask.type === 'delete') return { version, value: undefined, expiresAfter: undefined };
-  return { version, value: ask.value, expiresAfter: ask.ttl === undefined ? undefined : calledAt + ask.ttl };
+  return {
+    version,
+    value: ask.value,
+    expiresAfter: ask.ttl === undefined ? undefined : calledAt + ask.ttl - ROUNDING_MS,
+  };
 }
 
 const textOf = ({ version, value, expiresAfter }: State) => `${version},${value},${expiresAfter}`;
