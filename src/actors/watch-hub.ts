@@ -1,3 +1,4 @@
+import { withKeys } from '../core/cleared-keys.ts';
 import { toError } from '../core/errors.ts';
 import type { Report } from '../core/report.ts';
 import { PrefixMap } from '../core/tables/prefix-map.ts';
@@ -114,6 +115,10 @@ export class WatchHub {
   #tell({ all, byKey, byPrefix }: Watched, update: Update): void {
     const { key } = update;
     for (const offer of all) this.#offer(offer, update);
+    if (update.operation === 'clear') {
+      this.#tellOfKeys(byKey, byPrefix, update);
+      return;
+    }
     if (byKey.size > 0) {
       const some = key === null ? new Set([...byKey.values()].flatMap((offers) => [...offers])) : byKey.get(key);
       this.#offerAll(some, update);
@@ -121,6 +126,20 @@ export class WatchHub {
     if (byPrefix.size === 0) return;
     if (key === null) for (const offers of byPrefix.values()) this.#offerAll(offers, update);
     else byPrefix.visit(key, (offers) => this.#offerAll(offers, update));
+  }
+
+  /** Offers a clear to the watchers of its keys, to each with its own keys alone. */
+  #tellOfKeys(byKey: Watched['byKey'], byPrefix: Watched['byPrefix'], clear: Update): void {
+    if (byKey.size === 0 && byPrefix.size === 0) return;
+    const keysOf = new Map<Offer, string[]>();
+    for (const key of clear.keys ?? []) {
+      const add = (offers: Iterable<Offer>) => {
+        for (const offer of offers) found(keysOf, offer, () => []).push(key);
+      };
+      add(byKey.get(key) ?? []);
+      if (byPrefix.size > 0) byPrefix.visit(key, add);
+    }
+    for (const [offer, keys] of keysOf) this.#offer(offer, withKeys(clear, keys));
   }
 
   #offerAll(offers: Iterable<Offer> | undefined, update: Update): void {
@@ -141,11 +160,14 @@ function newWatched(): Watched {
   return { all: new Set(), byKey: new Map(), byPrefix: new PrefixMap() };
 }
 
-/** A map that finds watchers by name. */
-type ByName<Value> = Pick<Map<string, Value>, 'get'> & { set(name: string, value: Value): unknown };
+/** A map that finds watchers by name, or keys by watcher. */
+interface Finding<Name, Value> {
+  get(name: Name): Value | undefined;
+  set(name: Name, value: Value): unknown;
+}
 
 /** Returns the value of a name. Creates it if it is missing. */
-function found<Value>(map: ByName<Value>, name: string, create: () => Value): Value {
+function found<Name, Value>(map: Finding<Name, Value>, name: Name, create: () => Value): Value {
   let value = map.get(name);
   if (value === undefined) {
     value = create();

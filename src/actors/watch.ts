@@ -130,7 +130,8 @@ export class WatchBuffer {
   #coalesce(): void {
     const last = new Map<string, Update>();
     for (const update of this.#buffer) {
-      const id = JSON.stringify([update.namespace, update.key]);
+      // A clear concerns several keys, so nothing later replaces it.
+      const id = JSON.stringify([update.namespace, update.operation === 'clear' ? update.position : [update.key]]);
       const earlier = last.get(id);
       last.delete(id);
       last.set(id, earlier === undefined ? update : coalesce(earlier, update));
@@ -249,7 +250,10 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
 
 async function* past(log: UpdateLog, since: number, to: number, filter: UpdateFilter): AsyncGenerator<WatchedUpdate> {
   for await (const updates of log.read(since + 1, to)) {
-    for (const update of updates) if (filter.has(update)) yield { ...update, snapshot: false, skipped: 0 };
+    for (const update of updates) {
+      const selected = filter.of(update);
+      if (selected !== undefined) yield { ...selected, snapshot: false, skipped: 0 };
+    }
   }
 }
 

@@ -1,10 +1,11 @@
+import { withDeletes } from '../core/cleared-keys.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import type { BaseContextCache, MaybePromise } from './base-context-cache.ts';
 
-/** Writes one update to a backend. */
+/** Writes one update to a backend. A `clear` comes as a `delete` for each of its keys: see `withDeletes`. */
 export function writeToPrimary(primary: BaseContextCache, update: Update): MaybePromise<unknown> {
   const { namespace, key } = update;
   if (key === null) return update.drop ? primary.dropNamespace(namespace) : primary.clearNamespace(namespace);
@@ -24,7 +25,8 @@ export function writeToPrimary(primary: BaseContextCache, update: Update): Maybe
  *
  * @throws {ContextCacheError} `BACKEND_FAILED` if nothing has changed, `OUTCOME_UNKNOWN` if undoing failed.
  */
-export async function writeAllToPrimary(primary: BaseContextCache, updates: readonly Update[]): Promise<void> {
+export async function writeAllToPrimary(primary: BaseContextCache, pending: readonly Update[]): Promise<void> {
+  const updates = withDeletes(pending);
   const before = updates.length > 1 ? await valuesBefore(primary, updates) : undefined;
   for (const [index, update] of updates.entries()) {
     try {
@@ -41,7 +43,8 @@ export async function writeAllToPrimary(primary: BaseContextCache, updates: read
  *
  * @throws {ContextCacheError} the same.
  */
-export function writeAllAtOnce(primary: BaseContextCache, updates: readonly Update[]): void {
+export function writeAllAtOnce(primary: BaseContextCache, pending: readonly Update[]): void {
+  const updates = withDeletes(pending);
   const before = new Map<Update, JsonValue | undefined>();
   for (const update of updates) {
     const { key, namespace } = update;

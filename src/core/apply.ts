@@ -17,6 +17,7 @@ export function apply(state: NamespaceState, update: Update): void {
     );
   }
   if (update.operation === 'clear_namespace') state.clear();
+  else if (update.operation === 'clear') for (const key of update.keys ?? []) state.remove(key);
   else applyToKey(state, update, update.key as string);
   // A dropped namespace counts as one that never existed: its next update has version 1.
   state.version = update.drop ? 0 : update.version;

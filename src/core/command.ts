@@ -56,7 +56,7 @@ export type IncrementOptions = TouchOptions;
 
 /** Options of `clearNamespace`. */
 export interface ClearOptions extends OriginOptions {
-  /** Removes only the keys that start with this text, with an update for each. Default: all keys, with one update. */
+  /** Removes only the keys that start with this text. Default: all keys. */
   readonly prefix?: string | undefined;
 }
 

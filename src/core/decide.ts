@@ -1,4 +1,5 @@
 import { appendedKey } from './append-key.ts';
+import { bytesOfKeys, clearableParts } from './cleared-keys.ts';
 import { SAME_EXPIRY, type Step } from './command.ts';
 import { holds, UNCONDITIONAL } from './conditions.ts';
 import { VersionConflictError } from './conflict.ts';
@@ -7,6 +8,7 @@ import { ContextCacheError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
 import { sortNames } from './names.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
+import { commandHashOf } from './operations.ts';
 import type { Request } from './request.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
 import type { JsonValue } from './value.ts';
@@ -93,20 +95,21 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
   });
 }
 
-/** Returns the updates that remove all keys with the prefix of the request, in order of their names. */
+/** Returns the updates that remove all keys with the prefix of the request: one, unless there are very many. */
 function clearingOf(state: NamespaceState, request: Request): PendingUpdate[] {
   const keys = sortNames([...state.entries.keys()].filter((key) => key.startsWith(request.key)));
-  return keys.map((key, index) =>
+  return Array.from(clearableParts(keys), (part, index) =>
     createUpdate({
       namespace: state.name,
       version: state.version + index + 1,
-      operation: 'delete',
-      key,
+      operation: 'clear',
       at: request.at,
       agent: request.agent,
-      replaced: state.versionOf(key),
+      bytes: bytesOfKeys(part),
+      keys: Object.freeze(part),
       meta: request.meta,
       operationId: request.operationId,
+      commandHash: hashFor(request),
     }),
   );
 }
@@ -163,7 +166,13 @@ function decideStep(
     bytes: isSet ? step.bytes : 0,
     meta: step.meta ?? request.meta,
     operationId: request.operationId,
+    commandHash: hashFor(request),
   });
+}
+
+/** Returns the hash that the updates of a request carry. Only a later command with its operation id needs it. */
+function hashFor(request: Request): number | undefined {
+  return request.operationId === undefined ? undefined : commandHashOf(request);
 }
 
 function hasValue(state: NamespaceState, { key, value }: Step, before: Changed | undefined): boolean {

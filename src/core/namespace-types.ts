@@ -193,8 +193,9 @@ export type UpdateOf<S, N, U extends Update = Update> = string extends N
   : N extends string
     ?
         | { [K in KeyOf<S, N>]: Changed<U, N, 'set', K, ValueOf<S, N, K>> }[KeyOf<S, N>]
-        | Changed<U, N, Exclude<Operation, 'set' | 'clear_namespace'>, KeyOf<S, N>, null>
+        | Changed<U, N, Exclude<Operation, 'set' | 'clear_namespace' | 'clear'>, KeyOf<S, N>, null>
         | Changed<U, N, 'clear_namespace', null, null>
+        | (Changed<U, N, 'clear', null, null> & { readonly keys: readonly KeyOf<S, N>[] })
     : never;
 
 type Changed<U extends Update, N, O extends Operation, K, V> = Omit<U, 'namespace' | 'operation' | 'key' | 'value'> & {
@@ -213,9 +214,12 @@ export interface FilterOf<S, N> {
    * Default: all.
    */
   readonly namespacePrefix?: string | NamespaceParts | undefined;
-  /** Only updates of these keys, and those that clear the namespace. Excludes `keyPrefix`. Default: all. */
+  /**
+   * Only updates of these keys, and those that clear the namespace. A `clear` names only those of its keys that are
+   * selected. Excludes `keyPrefix`. Default: all.
+   */
   readonly keys?: readonly KeyOf<S, N>[] | undefined;
-  /** Only updates of keys that start with this text, and those that clear the namespace. Default: all. */
+  /** Only updates of keys that start with this text; otherwise as `keys`. Default: all. */
   readonly keyPrefix?: string | undefined;
 }
 

@@ -22,7 +22,7 @@ export interface Operation {
   readonly position: number;
   /** Number of its updates. */
   readonly updates: number;
-  /** Checksum of what its updates did: operations, namespaces, keys and values. */
+  /** Hash of its command if its updates have one; otherwise of what they did: operations, namespaces, keys and values. */
   readonly print: number;
   /** Key of the last update. */
   readonly key: string | null;
@@ -125,7 +125,7 @@ export class OperationWindow {
     operation.at = at;
     operation.position = position;
     operation.updates += 1;
-    operation.print = printOf(operation.print, update);
+    operation.print = update.commandHash ?? printOf(operation.print, update);
     operation.key = key;
     operation.number = typeof value === 'number' ? value : null;
     versions.set(namespace, version);
@@ -276,20 +276,12 @@ function acknowledgementOf({ position, versions }: Operation): Acknowledgement {
   return { version: [...versions.values()].at(-1) ?? 0, position, changed: true };
 }
 
-/**
- * Compares operations, namespace, keys and values. Steps of a batch that changed nothing left no trace to compare; of an
- * `increment` only the key is compared, of an `append` the prefix and the value, and of a clear of a prefix the prefix.
- */
-function didTheSame({ updates, print, key, number, versions }: Operation, request: Request): boolean {
+/** Compares the command, or operations, namespace, keys and values. Steps of a batch that changed nothing left no trace to compare. */
+function didTheSame({ updates, print, key, versions }: Operation, request: Request): boolean {
   const { namespace, steps } = request;
   if (versions.size !== 1 || !versions.has(namespace)) return false;
-  if (request.type === 'context.increment') return updates === 1 && key === request.key && number !== null;
-  if (request.type === 'context.append') {
-    if (updates !== 1 || !key?.startsWith(request.key)) return false;
-    // A schema may have changed the value.
-    return request.finish !== undefined || print === printOf(0, { ...request, operation: 'set', key, drop: false });
-  }
-  if (request.type === 'context.clear' && request.key !== '') return key?.startsWith(request.key) === true;
+  const asked = commandHashOf(request);
+  if (asked !== undefined) return print === asked;
   if (request.type === 'context.clear' || request.type === 'context.drop') {
     const drop = request.type === 'context.drop';
     return print === printOf(0, { operation: 'clear_namespace', namespace, key: null, value: null, drop });
@@ -297,6 +289,16 @@ function didTheSame({ updates, print, key, number, versions }: Operation, reques
   const all = steps ?? [request];
   if (updates < all.length) return all.some((step) => step.key === key);
   return print === all.reduce((sum, step) => printOf(sum, { ...partOf(step), namespace, drop: false }), 0);
+}
+
+/**
+ * Returns the hash of a command whose updates do not tell what was asked for: namespace, key or prefix, and the value or the
+ * number to add. `undefined` for any other command.
+ */
+export function commandHashOf({ type, namespace, key, value }: Request): number | undefined {
+  const isHidden =
+    type === 'context.increment' || type === 'context.append' || (type === 'context.clear' && key !== '');
+  return isHidden ? hashOf([type, namespace, key, value]) : undefined;
 }
 
 function partOf({ operation, key, value }: Pick<Update, 'operation' | 'key' | 'value'>) {
@@ -308,7 +310,11 @@ function printOf(
   before: number,
   { operation, namespace, key, value, drop }: Pick<Update, 'operation' | 'namespace' | 'key' | 'value' | 'drop'>,
 ): number {
-  return Number.parseInt(hash('sha256', encode([before, operation, namespace, key, value, drop])).slice(0, 12), 16);
+  return hashOf([before, operation, namespace, key, value, drop]);
+}
+
+function hashOf(parts: JsonValue): number {
+  return Number.parseInt(hash('sha256', encode(parts)).slice(0, 12), 16);
 }
 
 function operationOf(stored: readonly JsonValue[]): Remembered {

@@ -1,3 +1,4 @@
+import { narrowed } from './cleared-keys.ts';
 import { ContextCacheError } from './errors.ts';
 import { checkName } from './names.ts';
 import { joinNamespace, type NamespaceParts } from './namespace-parts.ts';
@@ -10,9 +11,12 @@ export interface WatchFilter {
   readonly namespace?: string | readonly string[] | undefined;
   /** Namespaces whose name starts with this text, or that start with these parts. Default: all. */
   readonly namespacePrefix?: string | NamespaceParts | undefined;
-  /** Keys. Updates that clear a namespace are always included. Excludes `keyPrefix`. Default: all keys. */
+  /**
+   * Keys. Updates that clear a namespace are always included, and a `clear` names only those of its keys that are selected.
+   * Excludes `keyPrefix`. Default: all keys.
+   */
   readonly keys?: readonly string[] | undefined;
-  /** Keys that start with this text. Updates that clear a namespace are always included. Default: all keys. */
+  /** Keys that start with this text; otherwise as `keys`. Default: all keys. */
   readonly keyPrefix?: string | undefined;
 }
 
@@ -83,9 +87,15 @@ export class UpdateFilter {
     return keyPrefix === undefined || key.startsWith(keyPrefix);
   }
 
-  /** Returns whether an update is selected. One that clears its namespace is, unless `keys` is empty. */
-  has({ namespace, key }: Update): boolean {
-    return this.hasNamespace(namespace) && (key === null ? this.#keys?.size !== 0 : this.hasKey(key));
+  /**
+   * Returns the update if it is selected, otherwise `undefined`. One that clears its namespace is, unless `keys` is empty.
+   * A `clear` is returned with only the keys that are selected.
+   */
+  of(update: Update): Update | undefined {
+    const { namespace, key, operation } = update;
+    if (!this.hasNamespace(namespace)) return undefined;
+    if (operation === 'clear') return narrowed(update, (each) => this.hasKey(each));
+    return (key === null ? this.#keys?.size !== 0 : this.hasKey(key)) ? update : undefined;
   }
 }
 

@@ -2,7 +2,7 @@ import type { Update } from './update.ts';
 
 /**
  * Returns the updates without the last operation, of which the rest may follow: updates with one operation id that follow
- * each other are delivered together. Returns all of them if they are one operation, or if nothing follows.
+ * each other are delivered together, and so are the deletions that stand for one `clear`. Returns all of them if they are one operation, or if nothing follows.
  */
 export function wholeOperations(updates: readonly Update[], committed: number): readonly Update[] {
   const last = updates.at(-1);
@@ -27,5 +27,8 @@ export function countOfWhole(updates: readonly Update[], most: number): number {
 }
 
 function isOneOperation(update: Update | undefined, next: Update | undefined): boolean {
-  return update?.operationId !== undefined && update.operationId === next?.operationId;
+  if (update === undefined || next === undefined) return false;
+  // Updates without a position are those of a copy.
+  if (update.position === next.position && update.position > 0) return true;
+  return update.operationId !== undefined && update.operationId === next.operationId;
 }

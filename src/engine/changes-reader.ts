@@ -1,6 +1,7 @@
 import { WatchHub } from '../actors/watch-hub.ts';
 import type { Changes, ChangesOptions, PlainChanges } from '../core/changes.ts';
 import { plainChanges } from '../core/changes.ts';
+import { joined, narrowed } from '../core/cleared-keys.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { Report } from '../core/report.ts';
@@ -96,16 +97,20 @@ export class ChangesReader {
     const changes: Update[] = [];
     let bytes = 0;
     let next = since;
+    let count = 0;
     for (const change of order.after(since)) {
-      const isFull = changes.length === limit || (bytes > 0 && bytes + change.bytes > PAGE_BYTES);
+      // The keys of one clear stay together.
+      const isNext = change.position !== next;
+      const isFull = isNext && (count === limit || (bytes > 0 && bytes + change.bytes > PAGE_BYTES));
       const update = isFull ? undefined : this.#present(change);
       // Its value is not committed yet: it comes with a later position, or not at all.
-      if (update === undefined) return { changes, next, more: true, isCut: !isFull };
+      if (update === undefined) return { changes: joined(changes), next, more: true, isCut: !isFull };
       changes.push(update);
+      if (isNext) count += 1;
       bytes += update.bytes;
       next = change.position;
     }
-    return { changes, next: Math.max(since, this.#parts.log.committed), more: false, isCut: false };
+    return { changes: joined(changes), next: Math.max(since, this.#parts.log.committed), more: false, isCut: false };
   }
 
   /** Returns a change as a caller sees it; `undefined` if the entry has changed since the last commit. */
@@ -169,13 +174,14 @@ export class ChangesReader {
     const seen = new Set<string>();
     for (const update of this.#parts.past.backwards(namespace)) {
       if (slice.over) await slice.pause();
-      const { position, key } = update;
+      const { position, key, operation } = update;
       if (position <= since) break;
       if (position > through || (key !== null && seen.has(key))) continue;
-      changes.push(update);
-      // Nothing before a clear is the last update of a key.
-      if (key === null) break;
-      seen.add(key);
+      const last = operation === 'clear' ? narrowed(update, (each) => !seen.has(each)) : update;
+      if (last !== undefined) changes.push(last);
+      // Nothing before a clear of the namespace is the last update of a key.
+      if (operation === 'clear_namespace') break;
+      for (const each of update.keys ?? [key as string]) seen.add(each);
     }
     for (const change of changes.reverse()) order.add(change);
   }
@@ -184,7 +190,7 @@ export class ChangesReader {
     const { log, clock } = this.#parts;
     const slice = new TimeSlice(clock);
     for await (const updates of log.read(since + 1, through)) {
-      for (const update of updates) if (filter.has(update)) order.add(update);
+      for (const update of updates) if (filter.of(update) !== undefined) order.add(update);
       if (slice.over) await slice.pause();
     }
   }

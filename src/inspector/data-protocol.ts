@@ -156,6 +156,8 @@ export interface UpdateRow {
   readonly expiresAt: number | null;
   readonly drop: boolean;
   readonly bytes: number;
+  /** Number of keys that a `clear` removed; `null` for any other update. */
+  readonly cleared: number | null;
 }
 
 /** A page of the log. */
@@ -170,6 +172,8 @@ export interface UpdatePage extends Paged<UpdateRow> {
 export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {
   /** Absent unless the operation is `set`. */
   readonly value?: JsonValue;
+  /** The keys that a `clear` removed, the first 1,000. */
+  readonly keys?: readonly string[];
   /** The version before; `null` if there was none, or if it is no longer kept. */
   readonly before: EntryVersionDetail | null;
   readonly hidden: boolean;

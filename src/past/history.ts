@@ -83,8 +83,8 @@ export class History {
     for (const update of this.#past.backwards(namespace)) {
       if (slice.over) await slice.pause();
       begin = update.position - 1;
-      if (update.key === null) clear = update;
-      if (update.key !== key) continue;
+      if (update.operation === 'clear_namespace') clear = update;
+      if (update.key !== key && !update.keys?.includes(key)) continue;
       const { operation, value } = update;
       const isThere = operation === 'set' || operation === 'touch';
       if (clear !== undefined && isThere) yield versionOf(clear, undefined);

@@ -14,6 +14,8 @@ export interface ReadUpdate {
   readonly log: string | null;
   /** `true` for a message of a `set` that had to leave out the value. */
   readonly valueMissing: boolean;
+  /** Number of messages of the clear that this message is a part of; absent for any other record. */
+  readonly clearKeys?: number | undefined;
 }
 
 /** A record that cannot be used. */

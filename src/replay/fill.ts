@@ -5,6 +5,7 @@ import { limitsOf } from '../core/limits.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import type { PendingUpdate } from '../core/update.ts';
 import type { CacheOptions } from '../engine/options.ts';
+import { JoinedClears } from './joined-clears.ts';
 import { openSource } from './open-source.ts';
 import { ReplayRefusedError } from './problem.ts';
 import type { ReplayReport } from './report.ts';
@@ -76,13 +77,17 @@ async function writeAll(
   target: ReplayTarget,
   { signal, onProgress }: FillOptions,
 ): Promise<void> {
+  const clears = new JoinedClears();
   for await (const { candidates, fraction } of abortable(records.batches(), signal)) {
     const updates: PendingUpdate[] = [];
-    for (const candidate of candidates) sequence.take(candidate, updates);
+    for (const candidate of candidates) for (const whole of clears.take(candidate)) sequence.take(whole, updates);
     await target.write(updates);
     onProgress?.({ position: sequence.recorded, fraction: sequence.ended ? 1 : fraction });
-    if (sequence.ended) break;
+    if (sequence.ended) return;
   }
+  const last: PendingUpdate[] = [];
+  for (const whole of clears.end()) sequence.take(whole, last);
+  await target.write(last);
 }
 
 /** Yields the same items, but ends with the signal even if the awaited item never arrives. */

@@ -29,7 +29,13 @@ export function readMessage(candidate: RawRecord, door: Door, origin: MessageOri
     update.version = 0;
   }
   const log = bare ? null : logOf(message);
-  return { line: origin.line, update, log, valueMissing: message.value_omitted === true };
+  return {
+    line: origin.line,
+    update,
+    log,
+    valueMissing: message.value_omitted === true,
+    clearKeys: message.clear_keys,
+  };
 }
 
 function recordOf({
@@ -43,6 +49,7 @@ function recordOf({
   cause,
   meta,
   operation_id,
+  command_hash,
 }: ContextUpdateMessage): RawRecord {
   const { operation, namespace, key, value } = event_data;
   return {
@@ -50,7 +57,7 @@ function recordOf({
     version,
     namespace,
     operation: cause ?? operation,
-    key,
+    ...(cause === 'clear' ? { keys: [key] } : { key }),
     value,
     at,
     agent,
@@ -58,12 +65,15 @@ function recordOf({
     drop,
     meta,
     operationId: operation_id,
+    commandHash: command_hash,
   };
 }
 
-/** Returns the log's id from `event_id`, which is the id, a hyphen and the position. */
-function logOf({ event_id, position }: ContextUpdateMessage): string {
+/** Returns the log's id from `event_id`, which is the id, a hyphen and the position; for a clear also a hyphen and a hash. */
+function logOf({ event_id, position, cause }: ContextUpdateMessage): string {
+  const id = cause === 'clear' ? event_id.replace(/-[0-9a-f]+$/, '') : event_id;
   const end = `-${position}`;
-  if (event_id.endsWith(end)) return event_id.slice(0, -end.length);
-  throw new ContextCacheError('INVALID_VALUE', 'Its event_id does not end with its position.');
+  if (id.endsWith(end)) return id.slice(0, -end.length);
+  const wanted = cause === 'clear' ? 'its position and a hash' : 'its position';
+  throw new ContextCacheError('INVALID_VALUE', `Its event_id does not end with ${wanted}.`);
 }

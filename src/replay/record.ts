@@ -1,3 +1,4 @@
+import { bytesOfKeys } from '../core/cleared-keys.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import { admitMeta, isOperationId } from '../core/origin.ts';
@@ -42,13 +43,16 @@ export function checkFormat(format: unknown): void {
  */
 export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
-  const { meta = null, operationId = null } = record;
+  const { meta = null, operationId = null, commandHash = null } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
   need(OPERATIONS.includes(operation as Operation), 'operation', ONE_OF);
   checkName('namespace', namespace);
-  if (operation === 'clear_namespace') need(key === null, 'key', 'null for "clear_namespace"');
+  const isClear = operation === 'clear';
+  if (isClear || operation === 'clear_namespace') need(key === null, 'key', `null for "${operation}"`);
   else checkName('key', key);
+  const keys = isClear ? keysOf(record.keys) : undefined;
+  need(isClear || record.keys === undefined, 'keys', 'absent except for "clear"');
   need(isInstant(at), 'at', 'epoch milliseconds');
   need(agent === null || isAgent(agent), 'agent', 'null or a well-formed string of 1 to 1,024 characters');
   const expires = operation === 'set' || operation === 'touch';
@@ -63,6 +67,7 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     'operationId',
     'absent or a well-formed string of 1 to 128 characters',
   );
+  need(commandHash === null || isHash(commandHash), 'commandHash', 'absent or an integer of 48 bits');
   const dropped = drop === true;
   need(!dropped || operation === 'clear_namespace', 'drop', 'absent except for "clear_namespace"');
   need(record.snapshot !== true, 'snapshot', 'absent: an entry printed by watch is not an update');
@@ -78,9 +83,11 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     agent: agent as string | null,
     expiresAt: expiresAt as number | null,
     drop: dropped,
-    bytes: operation === 'set' ? door.bytes : 0,
+    bytes: operation === 'set' ? door.bytes : bytesOfKeys(keys ?? []),
+    keys,
     meta: meta === null ? undefined : admitMeta(meta),
     operationId: (operationId ?? undefined) as string | undefined,
+    commandHash: (commandHash ?? undefined) as number | undefined,
   });
   update.position = position as number;
   return update;
@@ -91,8 +98,19 @@ function need(holds: boolean, field: string, wanted: string): void {
   throw new ContextCacheError('INVALID_VALUE', `Its ${field} must be ${wanted}.`);
 }
 
+function keysOf(keys: unknown): readonly string[] {
+  need(Array.isArray(keys) && keys.length > 0, 'keys', 'an array of keys for "clear"');
+  const all = keys as readonly string[];
+  for (const key of all) checkName('key', key);
+  return Object.freeze([...all]);
+}
+
 function isCount(value: unknown): boolean {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
+}
+
+function isHash(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 48;
 }
 
 function isInstant(value: unknown): boolean {

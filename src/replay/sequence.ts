@@ -34,6 +34,7 @@ export interface SequenceOptions {
  * 3. A version that falls means that the namespace was dropped and created again. If the drop is missing, it is
  *   inserted, so that nothing from before remains.
  * 4. A `set` without its value becomes an `evict`, so that no older value remains.
+ * 5. A clear of which messages are missing removes the keys that are known.
  */
 export class Sequence {
   readonly states = new Map<string, NamespaceState>();
@@ -138,6 +139,7 @@ export class Sequence {
     const { update } = candidate;
     const recorded = this.#numbered ? update.position : this.#recorded + 1;
     if (candidate.valueMissing) this.#evict(candidate);
+    this.#mustBeWhole(candidate);
     let state = this.#stateOf(update.namespace);
     if (this.#numbered) state = this.#nextOf(state, candidate, updates);
     if (this.#renumbers(state, update, recorded)) this.#report.renumberedFrom ??= recorded;
@@ -198,6 +200,14 @@ export class Sequence {
     update.value = null;
     update.bytes = 0;
     update.expiresAt = null;
+  }
+
+  #mustBeWhole(candidate: ReadUpdate): void {
+    const { clearKeys, update } = candidate;
+    const missing = clearKeys === undefined ? 0 : clearKeys - (update.keys?.length ?? 0);
+    if (missing === 0) return;
+    const reason = `${missing} of the ${clearKeys} messages of a clear are missing: they were lost, or the capture began late.`;
+    this.#note(problemOf('gap', candidate, reason));
   }
 
   #drop(problem: ReplayProblem): false {

@@ -61,16 +61,19 @@ function entryLine({ namespace, key, value, version }: Entry): string {
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt`, `drop`, `meta` and `operationId` if they are set.
+ * `expiresAt`, `drop`, `keys`, `meta`, `operationId` and `commandHash` if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
-  const { position, namespace, version, operation, key, value, at, agent, expiresAt, drop, meta, operationId } = update;
+  const { position, namespace, version, operation, key, value, at, agent, expiresAt } = update;
+  const { drop, keys, meta, operationId, commandHash } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
   if (drop) line.drop = true;
+  if (keys !== undefined) line.keys = keys;
   if (meta !== undefined) line.meta = meta;
   if (operationId !== undefined) line.operationId = operationId;
+  if (commandHash !== undefined) line.commandHash = commandHash;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
   if ('skipped' in update && update.skipped > 0) line.skipped = update.skipped;
   return `${JSON.stringify(line)}\n`;

@@ -1,3 +1,4 @@
+import { eachKey, joined } from '../core/cleared-keys.ts';
 import type { Update } from '../core/update.ts';
 
 /** The one update that stands for everything that happened to a key, or, if it is a clear, to a namespace. */
@@ -27,12 +28,13 @@ interface NamespaceOverflow {
  * live key and each key that was handed out before, and two for each namespace: its last clear, and one that announces
  * it.
  *
- * Invariants: updates arrive in ascending positions, so `#order` is sorted by position; every update in it is after the
- * follower's checkpoint.
+ * Invariants: updates arrive in ascending positions, so `#order` is sorted by position, if an update that changes is taken out
+ * and added again; every update in it is after the follower's checkpoint.
  */
 export class Overflow {
   readonly #namespaces = new Map<string, NamespaceOverflow>();
-  readonly #order = new Map<number, Kept>();
+  /** In order of position. */
+  readonly #order = new Set<Kept>();
 
   /** Number of updates that the follower has still to receive. */
   get size(): number {
@@ -49,25 +51,33 @@ export class Overflow {
       home = { unseen: update.version === 1 && !given, clear: undefined, keys: new Map() };
       this.#namespaces.set(update.namespace, home);
     }
-    if (update.key === null) this.#addClear(update, home);
-    else this.#addOfKey(update, update.key, home, given);
+    if (update.operation === 'clear_namespace') this.#addClear(update, home);
+    else for (const each of eachKey(update)) this.#addOfKey(each, each.key as string, home, given);
   }
 
-  /** Returns the first updates, at most `limit`, in ascending order. They count as handed out from now on. */
-  give(limit: number): Update[] {
-    const updates: Update[] = [];
-    for (const kept of this.#order.values()) {
-      if (updates.length === limit) break;
+  /**
+   * Returns the first updates, at most `limit`, in ascending order. They count as handed out from now on. Deletions with
+   * one position are those of a clear, and come as one. `isAll`: no other is left.
+   */
+  give(limit: number): { readonly updates: Update[]; readonly isAll: boolean } {
+    const given: Update[] = [];
+    let last = 0;
+    let count = 0;
+    for (const kept of this.#order) {
+      const { update } = kept;
+      if (update.position !== last && count === limit) break;
+      if (update.position !== last) count += 1;
+      last = update.position;
       kept.unseen = false;
       kept.home.unseen = false;
-      updates.push(kept.update);
+      given.push(update);
     }
-    return updates;
+    return { updates: joined(given), isAll: given.length === this.size };
   }
 
   /** Marks everything as handed out: the follower may know the last update here, or later ones. */
   giveAll(): void {
-    for (const kept of this.#order.values()) kept.unseen = false;
+    for (const kept of this.#order) kept.unseen = false;
     for (const [name, home] of this.#namespaces) {
       home.unseen = false;
       this.#tidy(name, home);
@@ -76,9 +86,10 @@ export class Overflow {
 
   /** Removes everything up to `position`, which has been delivered. */
   deliveredThrough(position: number): void {
-    for (const [at, { update, home }] of this.#order) {
-      if (at > position) break;
-      this.#order.delete(at);
+    for (const kept of this.#order) {
+      const { update, home } = kept;
+      if (update.position > position) break;
+      this.#order.delete(kept);
       if (update.key !== null) home.keys.delete(update.key);
       else {
         home.clear = undefined;
@@ -90,15 +101,15 @@ export class Overflow {
   }
 
   #addClear(update: Update, home: NamespaceOverflow): void {
-    for (const kept of home.keys.values()) this.#order.delete(kept.update.position);
+    for (const kept of home.keys.values()) this.#order.delete(kept);
     home.keys.clear();
-    if (home.clear !== undefined) this.#order.delete(home.clear.update.position);
+    if (home.clear !== undefined) this.#order.delete(home.clear);
     if (home.unseen && update.drop) {
       this.#namespaces.delete(update.namespace);
       return;
     }
     home.clear = { update, unseen: false, home };
-    this.#order.set(update.position, home.clear);
+    this.#order.add(home.clear);
   }
 
   #addOfKey(update: Update, key: string, home: NamespaceOverflow, given: boolean): void {
@@ -107,16 +118,16 @@ export class Overflow {
       const unseen = update.operation === 'set' && update.replaced === 0 && !given;
       const added: Kept = { update, unseen, home };
       home.keys.set(key, added);
-      this.#order.set(update.position, added);
+      this.#order.add(added);
       return;
     }
-    this.#order.delete(kept.update.position);
+    this.#order.delete(kept);
     if (kept.unseen && removes(update) && isKnownWithoutKey(home)) {
       home.keys.delete(key);
       return;
     }
     kept.update = coalesce(kept.update, update);
-    this.#order.set(update.position, kept);
+    this.#order.add(kept);
   }
 
   /** Keeps an unseen namespace even when it is empty, so that its drop can be left out. */

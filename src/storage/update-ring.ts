@@ -39,7 +39,7 @@ export function weigh({ bytes, key, meta }: Pick<Update, 'bytes' | 'key' | 'meta
   return bytes + OVERHEAD_BYTES + more + (meta === undefined ? 0 : MAX_META_BYTES);
 }
 
-/** Columns that one array holds for each update: three values, and four numbers. */
+/** Columns that one array holds for each update: namespace, key and value or keys; and four numbers. */
 const VALUES = 3;
 const NUMBERS = 4;
 
@@ -57,7 +57,7 @@ export class UpdateRing {
   readonly #capacityBytes: number;
   /** Length of the columns, a power of two. Positions have no gaps, so the slot of a position is its low bits. */
   #length = 64;
-  /** Namespace, key and value. */
+  /** Namespace, key, and the value, or the keys of a `clear`. */
   #values: JsonValue[] = new Array(64 * VALUES).fill(null);
   /** Version, instant, replaced version, bytes. */
   #numbers = new Float64Array(64 * NUMBERS);
@@ -67,6 +67,8 @@ export class UpdateRing {
   /** Allocated with the first update that has a `meta`, or an operation id. */
   #metas: (Meta | undefined)[] | undefined;
   #operationIds: (string | undefined)[] | undefined;
+  /** Allocated with the first update that has the hash of its command. */
+  #commandHashes: (number | undefined)[] | undefined;
   /** Allocated with the first update that expires; `Infinity`: never. */
   #expiries: Float64Array | undefined;
   #first: number;
@@ -98,7 +100,7 @@ export class UpdateRing {
     const value = slot * VALUES;
     values[value] = update.namespace;
     values[value + 1] = update.key;
-    values[value + 2] = update.value;
+    values[value + 2] = update.keys ?? update.value;
     const numbers = this.#numbers;
     const number = slot * NUMBERS;
     numbers[number] = update.version;
@@ -109,6 +111,7 @@ export class UpdateRing {
     if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
     if (this.#metas !== undefined || update.meta !== undefined) this.#setMeta(slot, update.meta);
     if (this.#operationIds !== undefined || update.operationId !== undefined) this.#setOperationId(slot, update);
+    if (this.#commandHashes !== undefined || update.commandHash !== undefined) this.#setCommandHash(slot, update);
     if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
     this.#bytes += weigh(update);
@@ -139,21 +142,26 @@ export class UpdateRing {
     const numbers = this.#numbers;
     const number = slot * NUMBERS;
     const kind = this.#kinds[slot] as number;
+    const operation = OPERATIONS[kind & (DROP - 1)] as Operation;
+    const isClear = operation === 'clear';
+    const content = values[value + 2] as JsonValue;
     const expiresAt = this.#expiries?.[slot] ?? Number.POSITIVE_INFINITY;
     const update = createUpdate({
       namespace: values[value] as string,
       version: numbers[number] as number,
-      operation: OPERATIONS[kind & (DROP - 1)] as Operation,
+      operation,
       key: values[value + 1] as string | null,
-      value: values[value + 2] as JsonValue,
+      value: isClear ? null : content,
       at: numbers[number + 1] as number,
       agent: this.#agents?.[slot] ?? null,
       expiresAt: expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
       replaced: numbers[number + 2] as number,
       drop: kind >= DROP,
       bytes: numbers[number + 3] as number,
+      keys: isClear ? (content as readonly string[]) : undefined,
       meta: this.#metas?.[slot],
       operationId: this.#operationIds?.[slot],
+      commandHash: this.#commandHashes?.[slot],
     });
     update.position = position;
     return update;
@@ -188,6 +196,11 @@ export class UpdateRing {
     this.#operationIds[slot] = operationId;
   }
 
+  #setCommandHash(slot: number, { commandHash }: Update): void {
+    this.#commandHashes ??= new Array(this.#length).fill(undefined);
+    this.#commandHashes[slot] = commandHash;
+  }
+
   #setExpiry(slot: number, expiresAt: number | null): void {
     this.#expiries ??= new Float64Array(this.#length).fill(Number.POSITIVE_INFINITY);
     this.#expiries[slot] = expiresAt ?? Number.POSITIVE_INFINITY;
@@ -203,6 +216,7 @@ export class UpdateRing {
     this.#agents = this.#agents?.concat(this.#agents);
     this.#metas = this.#metas?.concat(this.#metas);
     this.#operationIds = this.#operationIds?.concat(this.#operationIds);
+    this.#commandHashes = this.#commandHashes?.concat(this.#commandHashes);
     this.#numbers = twice(this.#numbers);
     this.#kinds = twice(this.#kinds);
     this.#expiries = this.#expiries && twice(this.#expiries);

@@ -253,22 +253,37 @@ export const writeChecks: CacheCheck[] = [
     },
   ],
   [
-    'removes the keys with a prefix, all in one step, with a delete for each',
+    'removes the keys with a prefix with one update, which names them',
     async (cache) => {
       await cache.setMany({ 'm:2': 1, 'm:1': 2, m: 3, n: 4, 'm:\u{ff5e}': 5, 'm:\u{1f600}': 6 }, 'space');
       const watch = cache.watch({ namespace: 'space' });
+      const some = cache.watch({ keys: ['m:1', 'n'] });
       const options = { prefix: 'm:', agent: 'cleaner', meta: { why: 'old' }, operationId: 'o-1' };
       const cleared = await cache.clearNamespace('space', options);
-      assert.deepEqual(cleared, { version: 10, position: 10, changed: true });
+      assert.deepEqual(cleared, { version: 7, position: 7, changed: true });
       assert.deepEqual([...(await cache.listKeys('space'))].sort(), ['m', 'n']);
-      const gone: unknown[] = [];
-      for await (const { operation, key, agent, meta } of watch) {
-        assert.deepEqual([operation, agent, meta], ['delete', 'cleaner', { why: 'old' }]);
-        gone.push(key);
-        if (gone.length === 4) break;
-      }
-      assert.deepEqual(gone, ['m:1', 'm:2', 'm:\u{ff5e}', 'm:\u{1f600}']);
+      const { value: seen } = await watch.next();
+      assert.deepEqual(
+        [seen?.operation, seen?.key, seen?.value, seen?.version, seen?.agent, seen?.meta],
+        ['clear', null, null, 7, 'cleaner', { why: 'old' }],
+      );
+      assert.deepEqual(seen?.keys, ['m:1', 'm:2', 'm:\u{ff5e}', 'm:\u{1f600}']);
+      const { value: own } = await some.next();
+      assert.deepEqual([own?.operation, own?.position, own?.keys], ['clear', 7, ['m:1']]);
+      await some.return?.();
+      await watch.return?.();
+      const { changes } = await cache.changes({ since: 6 });
+      assert.deepEqual(changes[0]?.keys, seen?.keys);
+      const versions: unknown[] = [];
+      for await (const { operation, value, version } of cache.history('m:1', 'space'))
+        versions.push([operation, value, version]);
+      assert.deepEqual(versions, [
+        ['clear', undefined, 7],
+        ['set', 2, 2],
+      ]);
       assert.deepEqual(await cache.clearNamespace('space', options), cleared);
+      const other = () => cache.clearNamespace('space', { ...options, prefix: 'm:1' });
+      assert.equal((await failureOf(other)).code, 'OPERATION_REUSED');
       assert.equal((await cache.clearNamespace('space', { prefix: 'm:' })).changed, false);
       await cache.namespace('space').clear({ prefix: 'n' });
       assert.deepEqual(await cache.listKeys('space'), ['m']);

@@ -70,8 +70,18 @@ export function oneOfEach(): PendingUpdate[] {
     }),
     createUpdate({ namespace: 'a', version: 4, operation: 'set', key: 'k', value: '', at, bytes: 2 }),
     createUpdate({ namespace: 'a', version: 5, operation: 'delete', key: 'k', at, replaced: 4, operationId: 'x' }),
-    createUpdate({ namespace: 'a', version: 6, operation: 'clear_namespace', at }),
-    createUpdate({ namespace: 'a', version: 7, operation: 'clear_namespace', at, agent: 'other', drop: true }),
+    createUpdate({
+      namespace: 'a',
+      version: 6,
+      operation: 'clear',
+      at,
+      keys: Object.freeze(['', 'é:\u{1f600}\0']),
+      bytes: 40,
+      operationId: 'y',
+      commandHash: 2 ** 48 - 1,
+    }),
+    createUpdate({ namespace: 'a', version: 7, operation: 'clear_namespace', at }),
+    createUpdate({ namespace: 'a', version: 8, operation: 'clear_namespace', at, agent: 'other', drop: true }),
   ];
 }
 

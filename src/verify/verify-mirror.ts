@@ -212,6 +212,7 @@ function isRight(entry: EntryRecord | undefined, value: JsonValue | undefined, n
 /** Returns whether the key may have had this value at some time during the updates. */
 function mayBe(key: string, value: JsonValue | undefined, updates: readonly Update[]): boolean {
   return updates.some((update) => {
+    if (update.operation === 'clear') return value === undefined && update.keys?.includes(key) === true;
     if (update.key === null) return value === undefined;
     if (update.key !== key || update.operation === 'touch') return false;
     return isDeepStrictEqual(update.operation === 'set' ? update.value : undefined, value);

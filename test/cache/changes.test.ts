@@ -10,8 +10,9 @@ import { tempDir } from '../support/temp-dir.ts';
 /** A copy of values by namespace and key, to which changes are applied. */
 type Copy = Map<string, Map<string, unknown>>;
 
-function apply(copy: Copy, { namespace, key, operation, value }: Update): void {
-  if (key === null) copy.delete(namespace);
+function apply(copy: Copy, { namespace, key, operation, value, keys = [] }: Update): void {
+  if (operation === 'clear') for (const each of keys) copy.get(namespace)?.delete(each);
+  else if (key === null) copy.delete(namespace);
   else if (operation === 'set') copy.set(namespace, (copy.get(namespace) ?? new Map()).set(key, value));
   else copy.get(namespace)?.delete(key);
 }
@@ -40,9 +41,11 @@ async function catchUp(cache: AgentContextCache, copy: Copy, options: ChangesOpt
     for (const update of changes) {
       expect(update.position).toBeGreaterThan(last);
       last = update.position;
-      const id = JSON.stringify([update.namespace, update.key]);
-      expect(seen.has(id)).toBe(false);
-      seen.add(id);
+      for (const key of update.keys ?? [update.key]) {
+        const id = JSON.stringify([update.namespace, key]);
+        expect(seen.has(id)).toBe(false);
+        seen.add(id);
+      }
       apply(copy, update);
     }
     expect(next).toBeGreaterThanOrEqual(last);

@@ -38,7 +38,7 @@ class Model {
         : 'key' in command
           ? [{ ...command, operation: command.type.slice('context.'.length) } as unknown as BatchOperation]
           : [];
-    if (command.type === 'context.clear' && this.entries.size > 0) this.empty();
+    if (command.type === 'context.clear') this.clear(command.prefix ?? '');
     if (command.type === 'context.drop' && this.version > 0) {
       this.empty();
       this.version = 0;
@@ -99,6 +99,13 @@ class Model {
     this.set(at, { key, value: value + by, ttl });
     if (ttl === undefined) Object.assign(this.entries.get(key) ?? {}, { expiresAt });
     return 'ok';
+  }
+
+  private clear(prefix: string): void {
+    const keys = [...this.entries.keys()].filter((each) => each.startsWith(prefix)).sort();
+    if (keys.length === 0) return;
+    this.note(prefix === '' ? 'clear_namespace null' : `clear ${keys}`);
+    for (const each of keys) this.entries.delete(each);
   }
 
   private empty(): void {
@@ -167,6 +174,10 @@ const command: fc.Arbitrary<DataCommand> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('context.clear' as const, 'context.drop' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('context.clear' as const), prefix: fc.constantFrom('', 'a', '__', 'no') }),
+  },
 );
 
 function execute(
@@ -211,7 +222,7 @@ describe('decide and apply', () => {
           const { outcome, updates } = execute(state, at, asked, positions);
           expect(outcome).toBe(model.run(at, asked));
           for (const update of updates) {
-            log.push(`${update.version} ${update.operation} ${update.key}`);
+            log.push(`${update.version} ${update.operation} ${update.keys ?? update.key}`);
             apply(folded, update);
           }
           expect(state.version).toBe(model.version);

@@ -53,7 +53,8 @@ for name, next in zip(logs, logs[1:] + [END]):
         head, entries = position, state.setdefault(space, {})
         if code == 0: entries[key] = [value, version, expires]  # set
         elif code == 5: entries[key][1:] = [version, expires]  # touch
-        elif code in (2, 6): entries.clear()  # clear, drop
+        elif code in (2, 6): entries.clear()  # clear_namespace, drop
+        elif code == 7: [entries.pop(each, None) for each in value]  # clear of some keys
         else: entries.pop(key, None)  # delete, expire, evict
 for space, key, (value, version, expires) in sorted((space, key, state[space][key]) for space in state for key in state[space]):
     line = {'namespace': space, 'key': key, 'value': value, 'version': version}

@@ -53,7 +53,9 @@ function messagesOf(
   updates: readonly Update[],
   processor: Pick<ContextUpdateProcessor, 'process'> = new Processor({ log: 'log-1' }),
 ): string[] {
-  return updates.flatMap((update) => processor.process(update)?.payload.toString() ?? []);
+  return updates.flatMap((update) =>
+    (update.keys ?? [update.key]).flatMap((key) => processor.process(update, key)?.payload.toString() ?? []),
+  );
 }
 
 /** Returns a message with only the documented fields. */
@@ -105,7 +107,10 @@ describe('messages of a topic', () => {
       const { cache: replica, report } = await replayed(messages, { clock });
       expect(await logOf(replica)).toEqual(updates);
       expect(everythingOf(replica)).toEqual(everythingOf(cache));
-      expect(report).toMatchObject({ repeated: messages.length - updates.length, dropped: 0 });
+      expect(report).toMatchObject({ updates: updates.length, dropped: 0 });
+      // The messages of a clear count together.
+      if (!updates.some(({ operation }) => operation === 'clear'))
+        expect(report.repeated).toBe(messages.length - updates.length);
     });
     await fc.assert(property, fcOptions(100));
   });
@@ -133,6 +138,33 @@ describe('messages of a topic', () => {
       problem: { kind: 'gap', position: 4 },
       message: expect.stringMatching(/Position 4 is missing: messages were lost.*touch/),
     });
+  });
+
+  it('of a clear become one update, and are refused if one is missing', async () => {
+    const cache = closing(new AgentContextCache({ natsUrl: null, clock: simulatedClock() }));
+    await cache.setMany({ 'm:1': 1, 'm:2': 2, 'm:3': 3, other: 4 }, 'n');
+    await cache.clearNamespace('n', { prefix: 'm:', operationId: 'o' });
+    await cache.set('m:2', 'again', 'n');
+    const updates = await logOf(cache);
+    const messages = messagesOf(updates);
+    expect(messages.map((text) => JSON.parse(text).position)).toEqual([1, 2, 3, 4, 5, 5, 5, 6]);
+    expect(new Set(messages.map((text) => JSON.parse(text).event_id)).size).toBe(8);
+    const { cache: replica } = await replayed([...messages.slice(0, 6), ...messages.slice(2)]);
+    expect(await logOf(replica)).toEqual(updates);
+    expect(await replica.clearNamespace('n', { prefix: 'm:', operationId: 'o' })).toMatchObject({ position: 5 });
+    const bare = await replayed(messages.map(bareOf));
+    expect(bare.cache.entries('n').map(({ key, value }) => [key, value])).toEqual([
+      ['m:2', 'again'],
+      ['other', 4],
+    ]);
+    const lossy = messages.toSpliced(5, 1);
+    await expect(replay(lossy)).rejects.toMatchObject({
+      problem: { kind: 'gap', position: 5 },
+      message: expect.stringContaining('1 of the 3 messages of a clear are missing'),
+    });
+    const repaired = await replayed(lossy, { repair: true });
+    expect(repaired.cache.get('m:1', 'n')).toBeUndefined();
+    expect(repaired.report).toMatchObject({ updates: 6, problems: { gap: 1 } });
   });
 
   it('are refused if the capture began late, and accepted with repair', async () => {

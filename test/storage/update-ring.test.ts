@@ -19,9 +19,11 @@ const update = fc
     operationId: fc.constantFrom(undefined, undefined, 'o-1'),
     version: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
   })
-  .map(({ operation, value, ...fields }) =>
-    createUpdate({ namespace: 'n', operation: operation as 'set', value: value as null, ...fields }),
-  );
+  .chain(({ operation, value, ...fields }) => {
+    const plain = createUpdate({ namespace: 'n', operation: operation as 'set', value: value as null, ...fields });
+    const clear = { ...fields, namespace: 'n', operation: 'clear', key: null, drop: false } as const;
+    return fc.constantFrom(plain, plain, plain, createUpdate({ ...clear, keys: ['a', 'é'], commandHash: 2 ** 48 - 1 }));
+  });
 
 describe('a ring of updates', () => {
   it('returns by position what was added and not released', () => {

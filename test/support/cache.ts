@@ -190,10 +190,11 @@ export class LateCache extends BaseContextCache {
 /** Folds updates to values, without empty namespaces. */
 export function foldValues(updates: readonly Update[]): Record<string, Record<string, JsonValue>> {
   const spaces = new Map<string, Map<string, JsonValue>>();
-  for (const { namespace, operation, key, value } of updates) {
+  for (const { namespace, operation, key, value, keys: cleared = [] } of updates) {
     const space = spaces.get(namespace) ?? new Map<string, JsonValue>();
     spaces.set(namespace, space);
     if (operation === 'clear_namespace') space.clear();
+    else if (operation === 'clear') for (const each of cleared) space.delete(each);
     else if (operation === 'set') space.set(key as string, value);
     else if (operation !== 'touch') space.delete(key as string);
   }
@@ -268,6 +269,16 @@ export const anyDataCommand: fc.Arbitrary<DataCommand> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constantFrom('context.clear' as const, 'context.drop' as const),
       namespace: names,
+      agent,
+      meta,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('context.clear' as const),
+      namespace: names,
+      prefix: fc.constantFrom('a', '_', 'c:'),
       agent,
       meta,
     }),

@@ -44,6 +44,7 @@ export class Model {
     if (kind === 'ttl') space.set(key, { value, expiresAt: now + ms + 1, stamp });
     if (kind === 'delete') space.delete(key);
     if (kind === 'clear' || kind === 'drop') space.clear();
+    if (kind === 'clear k') for (const each of space.keys()) if (each.startsWith('k')) space.delete(each);
     const present = this.live(namespace, key, now);
     if (kind === 'touch' && present !== undefined) space.set(key, { ...present, expiresAt: now + ms + 100, stamp });
     if (kind === 'batch') for (const each of KEYS) space.set(each, { value, expiresAt: null, stamp });

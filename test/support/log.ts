@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { apply } from '../../src/core/apply.ts';
+import { bytesOfKeys } from '../../src/core/cleared-keys.ts';
 import { type EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
 import { createUpdate, type Operation, type PendingUpdate, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 
 /** One action of an agent. Whether it makes an update depends on the state. */
 export interface Step {
-  readonly kind: 'set' | 'remove' | 'touch' | 'clear' | 'drop';
+  readonly kind: 'set' | 'remove' | 'touch' | 'clear' | 'clear some' | 'drop';
   readonly namespace: string;
   readonly key: string;
   readonly value: JsonValue;
@@ -23,7 +24,7 @@ export function aStep(keys: number): fc.Arbitrary<Step> {
       { weight: 8, arbitrary: fc.constant<Step['kind']>('set') },
       { weight: 5, arbitrary: fc.constant<Step['kind']>('remove') },
       { weight: 3, arbitrary: fc.constant<Step['kind']>('touch') },
-      { weight: 2, arbitrary: fc.constantFrom<Step['kind']>('clear', 'drop', 'drop') },
+      { weight: 2, arbitrary: fc.constantFrom<Step['kind']>('clear', 'clear some', 'drop', 'drop') },
     ),
     namespace: fc.constantFrom(...NAMESPACES),
     key: fc.nat(keys - 1).map((n) => `k${n}`),
@@ -90,6 +91,11 @@ export class Cache {
     };
     if (kind === 'set') return make('set', key, value, expiresAt, false);
     if (kind === 'clear') return state.entries.size > 0 ? make('clear_namespace', null, null, null, false) : undefined;
+    if (kind === 'clear some') {
+      const keys = [...state.entries.keys()].filter((each) => each.startsWith(key.slice(0, 2))).sort();
+      const clear = make('clear', null, null, null, false);
+      return keys.length === 0 ? undefined : { ...clear, keys, bytes: bytesOfKeys(keys) };
+    }
     if (kind === 'drop') return state.version > 0 ? make('clear_namespace', null, null, null, true) : undefined;
     if (previous === undefined) return undefined;
     if (kind === 'touch') return make('touch', key, null, expiresAt, false);
@@ -106,13 +112,14 @@ export class Destination {
     for (const update of updates) this.#apply(update);
   }
 
-  #apply({ operation, namespace, key, value, expiresAt, drop }: Update): void {
+  #apply({ operation, namespace, key, value, expiresAt, drop, keys = [] }: Update): void {
     if (drop) this.namespaces.delete(namespace);
     else this.namespaces.add(namespace);
     const prefix = `${namespace.length}:${namespace}`;
     const name = `${prefix}${key}`;
     const known = this.entries.get(name);
-    if (operation === 'set') this.entries.set(name, { value, expiresAt });
+    if (operation === 'clear') for (const each of keys) this.entries.delete(`${prefix}${each}`);
+    else if (operation === 'set') this.entries.set(name, { value, expiresAt });
     // A repeated touch may find the key removed by a later update, which is repeated too.
     else if (operation === 'touch') known && this.entries.set(name, { ...known, expiresAt });
     else if (operation !== 'clear_namespace') this.entries.delete(name);

@@ -20,6 +20,7 @@ export const command: fc.Arbitrary<Command> = fc
       'ttl',
       'delete',
       'clear',
+      'clear k',
       'drop',
       'batch',
       'touch',
@@ -37,6 +38,7 @@ export const command: fc.Arbitrary<Command> = fc
     if (kind === 'ttl') void cache.set(key, value, namespace, { ttl: ms + 1 });
     if (kind === 'delete') void cache.delete(key, namespace, { agent });
     if (kind === 'clear') void cache.clearNamespace(namespace);
+    if (kind === 'clear k') void cache.clearNamespace(namespace, { prefix: 'k', agent, meta: { ms } });
     if (kind === 'drop') void cache.dropNamespace(namespace);
     if (kind === 'touch') void cache.touch(key, namespace, { ttl: ms + 100, meta: { ms } });
     if (kind === 'wait') clock.advance(ms);

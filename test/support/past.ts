@@ -32,9 +32,14 @@ export function foldTo(log: readonly Update[], position: number): Folded {
     own.unshift({ operation, value, version, position: update.position, at, agent, expiresAt, ...metaOf(update) });
   };
   for (const update of log.slice(0, position)) {
-    const { namespace, operation, key, value, version, at, agent, expiresAt, drop } = update;
+    const { namespace, operation, key, value, version, at, agent, expiresAt, drop, keys = [] } = update;
     const entries = namespaces.get(namespace) ?? new Map<string, Entry>();
     namespaces.set(namespace, entries);
+    if (operation === 'clear') {
+      for (const each of keys) note(update, each, undefined);
+      for (const each of keys) entries.delete(each);
+      continue;
+    }
     if (key === null) {
       for (const each of entries.keys()) note(update, each, undefined);
       entries.clear();

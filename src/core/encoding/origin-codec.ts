@@ -3,29 +3,37 @@ import { reader } from './codec.ts';
 import type { MessageWriter } from './message-writer.ts';
 
 /** An update or an entry, as far as this codec writes it. */
-type Stamped = Pick<Origin, 'agent'> & Partial<Origin>;
+type Stamped = Pick<Origin, 'agent'> & Partial<StoredOrigin>;
+
+/** An origin, and the hash of the command of an update. */
+export interface StoredOrigin extends Origin {
+  readonly commandHash?: number | undefined;
+}
 
 /**
  * Writes who wrote an update or an entry, and why. An agent alone is its name or nil, so what is not used takes no bytes. With
- * more it is an array: agent or nil, `meta` or nil, and the operation id if there is one.
+ * more it is an array: agent or nil, `meta` or nil, the operation id if there is one, and the hash of its command if there is one.
  */
-export function writeOrigin(to: MessageWriter, { agent, meta, operationId }: Stamped): void {
+export function writeOrigin(to: MessageWriter, { agent, meta, operationId, commandHash }: Stamped): void {
   if (meta === undefined && operationId === undefined) {
     to.value(agent);
     return;
   }
-  to.array(operationId === undefined ? 2 : 3);
+  to.array(operationId === undefined ? 2 : commandHash === undefined ? 3 : 4);
   to.value(agent);
   to.value(meta);
-  if (operationId !== undefined) to.text(operationId);
+  if (operationId === undefined) return;
+  to.text(operationId);
+  if (commandHash !== undefined) to.number(commandHash);
 }
 
 /** Reads an origin that is more than an agent. Reads nothing and returns `undefined` if an agent or nil comes next. */
-export function readWholeOrigin(): Origin | undefined {
+export function readWholeOrigin(): StoredOrigin | undefined {
   if (!reader.isAtArray) return undefined;
   const fields = reader.array();
-  if (fields !== 2 && fields !== 3) throw new RangeError('An origin has an unexpected number of fields');
+  if (fields < 2 || fields > 4) throw new RangeError('An origin has an unexpected number of fields');
   const agent = reader.textOrNull();
   const meta = (reader.value(true) ?? undefined) as Meta | undefined;
-  return { agent, meta, operationId: fields === 3 ? reader.text() : undefined };
+  const operationId = fields > 2 ? reader.text() : undefined;
+  return { agent, meta, operationId, commandHash: fields > 3 ? reader.number() : undefined };
 }

@@ -6,7 +6,7 @@ const BLOCK = 512;
 
 /**
  * The last update of a key, or the last clear of a namespace. A later update overwrites it, so that a key takes one object
- * for good. A position of 0: it was forgotten.
+ * for good. A `clear` of several keys is a change of each, which has its key. A position of 0: it was forgotten.
  */
 type Change = PendingUpdate;
 
@@ -44,6 +44,11 @@ export class ChangeOrder {
 
   /** Adds an update that follows all others. */
   add(update: Update): void {
+    if (update.operation !== 'clear' || update.key !== null) this.#add(update);
+    else for (const key of update.keys ?? []) this.#add({ ...update, key, keys: undefined, bytes: 0 });
+  }
+
+  #add(update: Update): void {
     const { namespace, key } = update;
     let changed = this.#namespaces.get(namespace);
     if (changed === undefined) {
@@ -69,7 +74,7 @@ export class ChangeOrder {
   }
 
   /**
-   * Yields the changes after a position, in order. Must not be used after the next change, nor may they: they are
+   * Yields the changes after a position, in order; those of one clear follow each other. Must not be used after the next change, nor may they: they are
    * overwritten.
    */
   *after(position: number): Generator<Update, void, undefined> {
@@ -120,7 +125,9 @@ export class ChangeOrder {
   #push(change: Change): void {
     const last = this.#blocks.at(-1);
     this.#size += 1;
-    if (last === undefined || last.changes.length >= BLOCK) {
+    // The changes of one clear stay in one block, which is found by its first position.
+    const isFull = last !== undefined && last.changes.length >= BLOCK && last.positions.at(-1) !== change.position;
+    if (last === undefined || isFull) {
       this.#blocks.push({ positions: [change.position], changes: [change], live: 1 });
       return;
     }
@@ -176,7 +183,7 @@ function firstAfter(positions: readonly number[], position: number): number {
 
 /** Overwrites a change with a later update of the same key, except for position and value. */
 function overwrite(change: Change, update: Update): void {
-  const { version, operation, at, agent, expiresAt, replaced, drop, bytes, meta, operationId } = update;
+  const { version, operation, at, agent, expiresAt, replaced, drop, bytes, meta, operationId, commandHash } = update;
   change.version = version;
   change.operation = operation;
   change.at = at;
@@ -187,4 +194,5 @@ function overwrite(change: Change, update: Update): void {
   change.bytes = bytes;
   if (meta !== undefined || change.meta !== undefined) change.meta = meta;
   if (operationId !== undefined || change.operationId !== undefined) change.operationId = operationId;
+  if (commandHash !== undefined || change.commandHash !== undefined) change.commandHash = commandHash;
 }

@@ -40,7 +40,7 @@ interface Sent {
 
 type ForTopic = EncodedMessage & TopicMessage;
 
-/** Size at which a chunk ends. Up to three more are sent before the server has confirmed it. */
+/** Size at which a chunk ends, behind a whole update: a `clear` may have 4,096 messages for each topic. Up to three more are sent before the server has confirmed it. */
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -194,21 +194,31 @@ export class BroadcasterSink implements FollowerSink {
       if (update === undefined) return;
       chunk.end += 1;
       const topics = this.#topics.at(update.position);
-      const whole = topics.length === 0 ? undefined : this.#processor.process(update);
-      if (whole === undefined) continue;
-      for (const topic of topics) {
-        const message = this.#fitting(topic, update, whole);
-        note(chunk, update.position, topic, message);
-        if (message !== undefined) yield message;
-      }
+      if (topics.length === 0) continue;
+      for (const key of update.keys ?? [update.key]) yield* this.#messagesOf(update, key, topics, chunk);
+    }
+  }
+
+  *#messagesOf(update: Update, key: string | null, topics: readonly string[], chunk: Chunk): Iterable<TopicMessage> {
+    const whole = this.#processor.process(update, key);
+    if (whole === undefined) return;
+    for (const topic of topics) {
+      const message = this.#fitting(topic, update, key, whole);
+      note(chunk, update.position, topic, message);
+      if (message !== undefined) yield message;
     }
   }
 
   /** Returns the message, without its value if that is too large for the topic; `undefined` if it is still too large. */
-  #fitting(topic: string, update: Update, { id, payload, valueOmitted }: EncodedMessage): ForTopic | undefined {
+  #fitting(
+    topic: string,
+    update: Update,
+    key: string | null,
+    { id, payload, valueOmitted }: EncodedMessage,
+  ): ForTopic | undefined {
     const whole = { topic, id, payload, valueOmitted };
     if (this.#pusher.takes(whole)) return whole;
-    const small = { topic, ...(this.#processor.withoutValue(update) ?? whole) };
+    const small = { topic, ...(this.#processor.withoutValue(update, key) ?? whole) };
     return this.#pusher.takes(small) ? small : undefined;
   }
 }

@@ -55,15 +55,19 @@ function checkAdditions(message: Fields): void {
 /** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
-  const { meta, operation_id } = message;
+  const { meta, operation_id, command_hash, clear_keys } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
   need(expires_at === undefined || typeof expires_at === 'number', 'expires_at', 'a number or absent');
   need(meta === undefined || isObject(meta), 'meta', 'a JSON object or absent');
   need(operation_id === undefined || isString(operation_id), 'operation_id', 'a string or absent');
+  need(command_hash === undefined || typeof command_hash === 'number', 'command_hash', 'a number or absent');
   const dropFits = drop === undefined || (drop === true && data.operation === 'clear_namespace');
   need(dropFits, 'drop', 'true or absent, and only with "clear_namespace"');
-  const causeFits = cause === undefined || ((cause === 'expire' || cause === 'evict') && data.operation === 'delete');
-  need(causeFits, 'cause', '"expire", "evict" or absent, and only with "delete"');
+  const isCause = cause === 'expire' || cause === 'evict' || cause === 'clear';
+  const causeFits = cause === undefined || (isCause && data.operation === 'delete');
+  need(causeFits, 'cause', '"expire", "evict", "clear" or absent, and only with "delete"');
+  const keysFit = cause === 'clear' ? isCount(clear_keys) : clear_keys === undefined;
+  need(keysFit, 'clear_keys', 'an integer from 1 where cause is "clear", and absent otherwise');
   const omittedFits =
     value_omitted === undefined || (value_omitted === true && data.operation === 'set' && data.value === null);
   need(omittedFits, 'value_omitted', 'true or absent, and only with "set" and a value of null');

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+import { ContextCacheError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
 import type { Meta } from '../../core/origin.ts';
 import type { Update } from '../../core/update.ts';
@@ -31,10 +33,17 @@ export interface ContextUpdateMessage {
   readonly meta?: Meta;
   /** Id of the operation that the update belongs to; absent if none was given. */
   readonly operation_id?: string;
+  /** Hash of what the writer asked for, so that a cache replayed from messages detects another write with this id. */
+  readonly command_hash?: number;
   /** The namespace was also removed from the list. */
   readonly drop?: true;
-  /** The reason of a `delete` that no caller asked for. */
-  readonly cause?: 'expire' | 'evict';
+  /** The reason of a `delete` that no caller asked for, or `clear`: a caller cleared all keys with a prefix. */
+  readonly cause?: 'expire' | 'evict' | 'clear';
+  /**
+   * Number of keys that the `clear` removed. Each has a `delete` of its own with this position and version. Absent for any
+   * other update.
+   */
+  readonly clear_keys?: number;
   /** The value was too large for the topic: read it from the cache. */
   readonly value_omitted?: true;
   /** Bytes of the omitted value as JSON text. */
@@ -43,7 +52,7 @@ export interface ContextUpdateMessage {
 
 /** A message ready to be published. */
 export interface EncodedMessage {
-  /** `<log>-<position>`: the `event_id`. */
+  /** `<log>-<position>`, for a key of a `clear` followed by `-` and a hash of the key: the `event_id`. */
   readonly id: string;
   /** The message as JSON text. */
   readonly payload: string;
@@ -59,6 +68,9 @@ export interface ContextUpdateProcessorOptions {
   readonly log: string;
 }
 
+/** Hexadecimal digits of the hash of a key: two of 4,096 keys have the same one in 1 of 30 million clears. */
+const HASH_DIGITS = 12;
+
 const OPTIONS = optionNames<ContextUpdateProcessorOptions>('ContextUpdateProcessor', { subjectId: true, log: true });
 
 /** The public name of an operation; `undefined` if the operation is not announced. */
@@ -69,11 +81,13 @@ const WORD: Readonly<Record<Update['operation'], ContextUpdateMessage['event_dat
   expire: 'delete',
   evict: 'delete',
   touch: undefined,
+  clear: 'delete',
 };
 
 /**
  * Makes the public message of an update: the JSON text of a {@link ContextUpdateMessage} with its fields in the documented
- * order, without spaces. An `expire` or `evict` is announced as `delete` with its cause; a `touch` is not announced.
+ * order, without spaces. An `expire` or `evict` is announced as `delete` with its cause; a `touch` is not announced. A
+ * `clear` has a message for each of its keys.
  *
  * @example
  * ```ts
@@ -99,31 +113,43 @@ export class ContextUpdateProcessor {
     this.#eventId = `},"event_id":${JSON.stringify(`${options.log}-`).slice(0, -1)}`;
   }
 
-  /** Returns the message; `undefined` if the update is not announced. */
-  process(update: Update): EncodedMessage | undefined {
+  /**
+   * Returns the message; `undefined` if the update is not announced. `key`: that of a `clear` which the message is about.
+   *
+   * @throws {ContextCacheError} `INVALID_VALUE` if a `clear` comes without a key.
+   */
+  process(update: Update, key = update.key): EncodedMessage | undefined {
     const word = WORD[update.operation];
     if (word === undefined) return undefined;
-    if (update.operation !== 'set') return this.#encode(update, word, 'null', undefined);
+    if (update.operation !== 'set') return this.#encode(update, key, word, 'null', undefined);
     const json = jsonOf(update.value);
-    return json === undefined ? this.withoutValue(update) : this.#encode(update, word, json, undefined);
+    return json === undefined ? this.withoutValue(update) : this.#encode(update, key, word, json, undefined);
   }
 
-  /** Returns the message without its value, for a topic that cannot carry it; `undefined` if the update is not announced. */
-  withoutValue(update: Update): EncodedMessage | undefined {
+  /** Returns the message without its value, for a topic that cannot carry it; otherwise the same as {@link process}. */
+  withoutValue(update: Update, key = update.key): EncodedMessage | undefined {
     const word = WORD[update.operation];
     if (word === undefined) return undefined;
-    if (update.operation !== 'set') return this.#encode(update, word, 'null', undefined);
+    if (update.operation !== 'set') return this.#encode(update, key, word, 'null', undefined);
     const json = jsonOf(update.value);
-    return this.#encode(update, word, 'null', json === undefined ? update.bytes : Buffer.byteLength(json));
+    return this.#encode(update, key, word, 'null', json === undefined ? update.bytes : Buffer.byteLength(json));
   }
 
-  #encode(update: Update, word: string, value: string, omittedBytes: number | undefined): EncodedMessage {
+  #encode(
+    update: Update,
+    key: string | null,
+    word: string,
+    value: string,
+    omittedBytes: number | undefined,
+  ): EncodedMessage {
+    const { position } = update;
+    const id = update.operation === 'clear' ? `${position}-${hashOf(key)}` : String(position);
     const payload =
       `${this.#opening}${word}","namespace":${this.#json(update.namespace)}` +
-      `,"key":${JSON.stringify(update.key)},"value":${value}` +
-      `${this.#eventId}${update.position}","position":${update.position},"version":${update.version}` +
+      `,"key":${JSON.stringify(key)},"value":${value}` +
+      `${this.#eventId}${id}","position":${position},"version":${update.version}` +
       `,"at":${update.at}${extras(update, omittedBytes)}}`;
-    return { id: `${this.#log}-${update.position}`, payload, valueOmitted: omittedBytes !== undefined };
+    return { id: `${this.#log}-${id}`, payload, valueOmitted: omittedBytes !== undefined };
   }
 
   #json(namespace: string): string {
@@ -141,10 +167,19 @@ function extras(update: Update, omittedBytes: number | undefined): string {
   if (update.expiresAt !== null) text += `,"expires_at":${update.expiresAt}`;
   if (update.meta !== undefined) text += `,"meta":${JSON.stringify(update.meta)}`;
   if (update.operationId !== undefined) text += `,"operation_id":${JSON.stringify(update.operationId)}`;
+  if (update.commandHash !== undefined) text += `,"command_hash":${update.commandHash}`;
   if (update.drop) text += ',"drop":true';
   if (update.operation === 'expire' || update.operation === 'evict') text += `,"cause":"${update.operation}"`;
+  if (update.operation === 'clear') text += `,"cause":"clear","clear_keys":${update.keys?.length}`;
   if (omittedBytes !== undefined) text += `,"value_omitted":true,"value_bytes":${omittedBytes}`;
   return text;
+}
+
+/** Returns a hash of a key, so that the messages of one clear have different ids, whichever of its keys are left. */
+function hashOf(key: string | null): string {
+  if (key !== null) return hash('sha256', key).slice(0, HASH_DIGITS);
+  const problem = 'A clear has a message for each of its keys. Pass the key as well.';
+  throw new ContextCacheError('INVALID_VALUE', problem);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { BaseContextCache, LogMark } from '../../backends/base-context-cache.ts';
 import type { Owner } from '../../backends/owner.ts';
 import { writeToPrimary } from '../../backends/primary.ts';
+import { withDeletes } from '../../core/cleared-keys.ts';
 import type { Clock } from '../../core/clock.ts';
 import { withDeadline } from '../../core/deadline.ts';
 import type { Capture } from '../../core/namespace-state.ts';
@@ -146,10 +147,11 @@ export class MirrorSink implements FollowerSink {
   }
 
   async #writeSome(updates: readonly Update[], mark: LogMark, signal: AbortSignal): Promise<void> {
+    const changes = withDeletes(updates);
     if (this.#secondary.applyUpdates !== undefined) {
-      await this.#call(async (limited) => this.#secondary.applyUpdates?.(updates, mark, limited), signal);
+      await this.#call(async (limited) => this.#secondary.applyUpdates?.(changes, mark, limited), signal);
     } else {
-      for (const update of updates) await this.#call(async () => writeToPrimary(this.#secondary, update), signal);
+      for (const update of changes) await this.#call(async () => writeToPrimary(this.#secondary, update), signal);
     }
   }
 

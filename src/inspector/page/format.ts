@@ -74,3 +74,9 @@ export const dateTime = (at: number): string => `${calendar.format(at)}, ${time(
 /** `1 update`, `2 updates`. */
 export const plural = (number: number, one: string, many = `${one}s`): string =>
   `${count(number)} ${number === 1 ? one : many}`;
+
+/** What an update is about: its key, all keys, or the number of keys that it removed. */
+export function keysText({ key, cleared }: { readonly key: string | null; readonly cleared: number | null }): string {
+  if (key !== null) return keyText(key);
+  return cleared === null ? 'all keys' : plural(cleared, 'key');
+}

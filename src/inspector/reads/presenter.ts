@@ -14,6 +14,8 @@ import type { Redactor } from './redactor.ts';
 
 /** Length of a preview, characters. */
 const PREVIEW = 200;
+/** Keys of a clear that are shown. */
+const SHOWN_KEYS = 1_000;
 /** Characters of a value's JSON text that a search reads. Bounds the cost of large values. */
 const SEARCHED = 20_000;
 /** Characters shown before a match. */
@@ -51,7 +53,7 @@ export class Presenter {
   update(update: Update, before: EntryVersionDetail | null): UpdateDetail {
     const { namespace, key, value, operation } = update;
     const shown = operation === 'set' && key !== null ? this.#redactor.show(namespace, key, value) : { hidden: false };
-    return { ...head(update), before, ...shown };
+    return { ...head(update), before, ...shown, ...(update.keys && { keys: update.keys.slice(0, SHOWN_KEYS) }) };
   }
 
   /**
@@ -84,8 +86,9 @@ export class Presenter {
   }
 }
 
-function head({ position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes }: Update) {
-  return { position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes };
+function head({ position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes, keys }: Update) {
+  const cleared = keys?.length ?? null;
+  return { position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes, cleared };
 }
 
 type Path = readonly (string | number)[];

@@ -37,7 +37,7 @@ export function filterOf(
   return (update) =>
     (operations === undefined || operations.has(update.operation)) &&
     (isNamespace === undefined || isNamespace(update.namespace)) &&
-    (isKey === undefined || (update.key !== null && isKey(update.key))) &&
+    (isKey === undefined || (update.keys ?? [update.key]).some((each) => each !== null && isKey(each))) &&
     (isAgent === undefined || (update.agent !== null && isAgent(update.agent))) &&
     (wanted === '' || hasValue(update, wanted, presenter));
 }

@@ -50,8 +50,7 @@ export class MemoryFollower implements LogFollower {
     assertLimit(limit);
     const committed = this.#log.committed();
     if (this.#checkpoint >= committed) return undefined;
-    const kept = this.#overflow.give(limit);
-    const isEnd = kept.length === this.#overflow.size;
+    const { updates: kept, isAll: isEnd } = this.#overflow.give(limit);
     const more = isEnd ? this.#readRing(committed, limit - kept.length) : [];
     // An operation may have begun in the overflow and go on in the ring.
     const updates = wholeOperations(kept.length === 0 ? more : [...kept, ...more], committed);

@@ -148,6 +148,26 @@ function plainMessage(u: Update, subjectId: string | null, log: string): object 
   };
 }
 
+describe('a clear of a prefix', () => {
+  const clear = updateOf({ operation: 'clear', key: null, keys: ['a', 'b'], position: 5, version: 2 });
+
+  it('has a delete for each key, with one position and an id of its own', () => {
+    const processor = new ContextUpdateProcessor({ subjectId: null, log: 'L' });
+    const texts = ['a', 'b'].map((key) => String(processor.process(clear, key)?.payload));
+    const [first, second] = texts.map((text) => parsePublicMessage(text));
+    expect(first).toMatchObject({
+      event_data: { operation: 'delete', key: 'a', value: null },
+      event_id: 'L-5-ca978112ca1b',
+      position: 5,
+      version: 2,
+      cause: 'clear',
+      clear_keys: 2,
+    });
+    expect(second).toMatchObject({ event_data: { key: 'b' }, event_id: 'L-5-3e23e8160039', position: 5 });
+    expect(() => processor.process(clear)).toThrow(expect.objectContaining({ code: 'INVALID_VALUE' }));
+  });
+});
+
 describe('whatever the names and values', () => {
   it('the text is that of JSON.stringify of the plain object, and reads back as what went in', () => {
     const property = fc.property(update, fc.option(name), name, (u, subjectId, log) => {
@@ -204,6 +224,12 @@ describe('parsePublicMessage', () => {
     ['an operation_id that is none', { ...good, operation_id: 7 }],
     ['a drop of a set', { ...good, drop: true }],
     ['a cause of a set', { ...good, cause: 'expire' }],
+    [
+      'a clear without its number of keys',
+      { ...good, event_data: { ...data, operation: 'delete', value: null }, cause: 'clear' },
+    ],
+    ['a number of keys alone', { ...good, clear_keys: 1 }],
+    ['a command_hash that is none', { ...good, command_hash: 'x' }],
     ['an omitted value that is there', { ...good, value_omitted: true, value_bytes: 1 }],
     ['value_bytes alone', { ...good, value_bytes: 1 }],
   ])('refuses %s', (_name, message) => {

@@ -187,6 +187,9 @@ export function Facts({ of, wide = false }: FactsProps): JSX.Element {
   );
 }
 
+/** Names of operations that are shown differently. */
+const WORDS: Readonly<Record<string, string>> = { clear_namespace: 'clear', clear: 'clear keys' };
+
 export function Op({ of }: { readonly of: string }): JSX.Element {
-  return <span class={`op ${of}`}>{of === 'clear_namespace' ? 'clear' : of}</span>;
+  return <span class={`op ${of}`}>{WORDS[of] ?? of}</span>;
 }

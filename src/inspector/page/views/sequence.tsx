@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { UpdateRow } from '../../data-protocol.ts';
-import { count, keyText, time } from '../format.ts';
+import { count, keysText, time } from '../format.ts';
 import { useNarrow } from '../ui/hooks.ts';
 import { VirtualList } from '../ui/virtual-list.tsx';
 import { NO_AGENT } from './agents-card.tsx';
@@ -66,8 +66,8 @@ export function Sequence({ rows, list }: SequenceProps): JSX.Element {
 
 function sentence(row: UpdateRow | undefined): string {
   if (row === undefined) return '';
-  const { agent, key, namespace, position } = row;
-  return `${agent ?? NO_AGENT}: ${wordOf(row)} ${keysOf(key)} in ${namespace}, position ${position}`;
+  const { agent, namespace, position } = row;
+  return `${agent ?? NO_AGENT}: ${wordOf(row)} ${keysText(row)} in ${namespace}, position ${position}`;
 }
 
 const wordOf = ({ operation }: UpdateRow): string => (operation === 'clear_namespace' ? 'clear' : operation);
@@ -150,7 +150,7 @@ function ArrowRow({ row, lanes }: { readonly row: UpdateRow; readonly lanes: Lan
   const from = middle(lanes, 'agent', row.agent ?? NO_AGENT);
   const to = middle(lanes, 'namespace', row.namespace);
   const isOther = !lanes.namespaces.includes(row.namespace);
-  const key = keysOf(row.key);
+  const key = keysText(row);
   return (
     <>
       <span class="seq-at mono muted num">
@@ -185,14 +185,10 @@ function NarrowRow({ row }: { readonly row: UpdateRow }): JSX.Element {
       </span>
       <span class="seq-what">
         <span class="mono ellipsis grow">
-          <b>{wordOf(row)}</b> {keysOf(row.key)}
+          <b>{wordOf(row)}</b> {keysText(row)}
         </span>
         <span class="muted num small-text">{time(row.at)}</span>
       </span>
     </span>
   );
-}
-
-function keysOf(key: string | null): string {
-  return key === null ? 'all keys' : keyText(key);
 }

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import type { UpdateDetail } from '../../data-protocol.ts';
 import { get } from '../api.ts';
-import { bytes, count, dateTime, keyText } from '../format.ts';
+import { bytes, count, dateTime, keysText, keyText } from '../format.ts';
 import { useLoaded } from '../load.ts';
 import { hrefOf, route } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
@@ -53,7 +53,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       <Facts
         of={[
           ['Namespace', of.namespace],
-          ['Key', of.key === null ? 'all keys' : keyText(of.key)],
+          ['Key', keysText(of)],
           ['Version', count(of.version)],
           ['Agent', of.agent ?? '–'],
           ['Requested', dateTime(of.at)],
@@ -77,6 +77,15 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
         )}
         {of.hidden && <Badge tone="warn">partly hidden</Badge>}
       </div>
+      {of.keys !== undefined && (
+        <section>
+          <h3 class="label">Removed keys</h3>
+          <p class="mono">{of.keys.map(keyText).join(', ')}</p>
+          {of.cleared !== null && of.cleared > of.keys.length && (
+            <p class="muted">The first {count(of.keys.length)} are shown.</p>
+          )}
+        </section>
+      )}
       {of.value !== undefined && (
         <section>
           <h3 class="label">Value</h3>

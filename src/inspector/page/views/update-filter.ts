@@ -1,7 +1,10 @@
 import type { Operation } from '../../../core/update.ts';
 import type { UpdateFilter } from '../../data-protocol.ts';
 
-export const OPERATIONS: readonly Operation[] = ['set', 'delete', 'clear_namespace', 'expire', 'touch', 'evict'];
+export const OPERATIONS: readonly Operation[] = [
+  ...(['set', 'delete', 'clear_namespace', 'clear'] as const),
+  ...(['expire', 'touch', 'evict'] as const),
+];
 
 /** Fields of a filter: parameter of the address, label, example. All but the value are patterns. */
 export const FILTER_FIELDS = [

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import type { UpdateRow } from '../../data-protocol.ts';
-import { count, keyText, preciseTime } from '../format.ts';
+import { count, keysText, keyText, preciseTime } from '../format.ts';
 import { previewText } from '../ui/json-text.ts';
 import { Op } from '../ui/parts.tsx';
 
@@ -34,7 +34,7 @@ export function UpdateLine({ row }: { readonly row: UpdateRow }): JSX.Element {
         {row.namespace}
       </span>
       <span class="u-key ellipsis" title={row.key ?? ''}>
-        {row.key === null ? <span class="muted">all keys</span> : keyText(row.key)}
+        {row.key === null ? <span class="muted">{keysText(row)}</span> : keyText(row.key)}
       </span>
       <span class="u-value ellipsis mono soft">{shownValue(row)}</span>
       <span class="u-agent ellipsis muted" title={row.agent ?? ''}>

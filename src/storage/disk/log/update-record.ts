@@ -3,17 +3,25 @@ import { reader } from '../../../core/encoding/codec.ts';
 import { EncodedValue } from '../../../core/encoding/entry-codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import { readWholeOrigin, writeOrigin } from '../../../core/encoding/origin-codec.ts';
-import { createUpdate, OPERATIONS, type Operation, type Update } from '../../../core/update.ts';
+import { createUpdate, OPERATIONS, type Operation, type PendingUpdate, type Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt } from '../corrupt.ts';
 import { FRAME_HEADER, type Frame } from './frame.ts';
 import type { LocatedUpdate, UpdateLocation } from './logged-update.ts';
 
-/** Code of a drop, after those of the six operations. */
-const DROP = OPERATIONS.length;
-/** Operations by code. The order is part of the format. The last one is a `clear_namespace` that drops. */
-const OPERATION_OF_CODE: readonly Operation[] = [...OPERATIONS, 'clear_namespace'];
-const CODES = new Map<Operation, number>(OPERATIONS.map((operation, code) => [operation, code]));
+/** Code of a drop. */
+const DROP = 6;
+/** Operations by code. The order is part of the format. That with the code of a drop is a `clear_namespace`. */
+const OPERATION_OF_CODE: readonly Operation[] = [
+  ...OPERATIONS.slice(0, DROP),
+  'clear_namespace',
+  ...OPERATIONS.slice(DROP),
+];
+const CODES = new Map<Operation, number>(
+  OPERATIONS.map((operation) => [operation, OPERATION_OF_CODE.indexOf(operation)]),
+);
+/** The value of a `clear` holds its keys. */
+const CLEAR = OPERATION_OF_CODE.indexOf('clear');
 
 /** Number of fields of an update in the log. */
 const FIELDS = 10;
@@ -31,7 +39,7 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
   to.number(update.version);
   to.number(update.drop ? DROP : (CODES.get(update.operation) as number));
   to.value(update.key);
-  to.value(update.value);
+  to.value(update.keys ?? update.value);
   to.number(update.at);
   writeOrigin(to, update);
   to.value(update.expiresAt);
@@ -95,8 +103,10 @@ function readUpdate(position: number): Update {
   const drop = code === DROP;
   const fields = { namespace, version, operation, key, value, at, agent, expiresAt, replaced, drop, bytes };
   const update = createUpdate(fields);
+  if (code === CLEAR) setKeys(update);
   if (origin?.meta !== undefined) update.meta = origin.meta;
   if (origin?.operationId !== undefined) update.operationId = origin.operationId;
+  if (origin?.commandHash !== undefined) update.commandHash = origin.commandHash;
   update.position = position;
   return update;
 }
@@ -109,7 +119,7 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
   const version = reader.number();
   const code = reader.number();
   const key = reader.textOrNull();
-  const value = valued ? (reader.value(true) as JsonValue) : encodedValue(payload);
+  const value = valued || code === CLEAR ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
   const origin = readWholeOrigin();
   const agent = origin === undefined ? reader.textOrNull() : origin.agent;
@@ -123,19 +133,33 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
     version,
     operation: operationOf(code),
     key,
-    value,
+    value: code === CLEAR ? null : value,
     at,
     agent,
     expiresAt,
     replaced,
     drop: code === DROP,
     bytes,
+    keys: code === CLEAR ? keysOf(value) : undefined,
     meta: origin?.meta,
     operationId: origin?.operationId,
+    commandHash: origin?.commandHash,
     offset: offset + FRAME_HEADER + start,
     length: reader.at - start,
     checksum: checksumOf(payload, start, reader.at),
   };
+}
+
+/** Moves the keys of a `clear` out of its value. */
+function setKeys(update: PendingUpdate): void {
+  update.keys = keysOf(update.value);
+  update.value = null;
+}
+
+function keysOf(value: JsonValue): readonly string[] {
+  const isKeys = Array.isArray(value) && value.every((key) => typeof key === 'string');
+  if (isKeys) return value as readonly string[];
+  throw new RangeError('The keys of a clear are not an array of texts');
 }
 
 function encodedValue(payload: Buffer): JsonValue {

@@ -45,7 +45,7 @@ export class NamespaceFold {
    */
   constructor(base: StoredNamespace, updates: readonly Update[], keepValues: boolean) {
     checkVersions(base.version, updates);
-    const clear = updates.findLastIndex((update) => update.key === null);
+    const clear = updates.findLastIndex(({ operation }) => operation === 'clear_namespace');
     this.base = base;
     this.#summary = base;
     this.#cleared = clear !== -1;
@@ -196,7 +196,10 @@ export class NamespaceFold {
 
 function keysOf(updates: readonly Update[]): Set<string> {
   const keys = new Set<string>();
-  for (const { key } of updates) if (key !== null) keys.add(key);
+  for (const { key, keys: cleared = [] } of updates) {
+    if (key !== null) keys.add(key);
+    for (const each of cleared) keys.add(each);
+  }
   return keys;
 }
 
