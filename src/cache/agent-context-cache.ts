@@ -115,7 +115,7 @@ export class AgentContextCache<
     const stamp = stampOf(options.context);
     super({
       ...{ reader, writer, history, nameOf, stamp },
-      ...{ position: () => log.head, flush: () => sequencer?.barrier() ?? log.flush() },
+      ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
@@ -263,7 +263,9 @@ export class AgentContextCache<
    * a cache in its present state: `parent.diff(parent, branch)`. Rejects with the errors of {@link at}.
    */
   diff(a: PositionOrDate, b: PositionOrDate, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {
-    return this.#history.diff(a, b, options);
+    return this.#guard(async () => {
+      return this.#history.diff(a, b, options);
+    });
   }
 
   /**
@@ -276,7 +278,9 @@ export class AgentContextCache<
     holds: (view: CacheView<S>) => MaybePromise<boolean>,
     options: BisectOptions = {},
   ): Promise<Culprit | undefined> {
-    return this.#history.bisect((view) => holds(view as unknown as CacheView<S>), options);
+    return this.#guard(async () => {
+      return this.#history.bisect((view) => holds(view as unknown as CacheView<S>), options);
+    });
   }
 
   /**
@@ -295,9 +299,11 @@ export class AgentContextCache<
    * await cache.merge(branch, { onConflict: 'theirs' });
    * ```
    */
-  async fork(options: ForkOptions = {}): Promise<AgentContextCache<S>> {
-    const branch = await makeBranch(this.#internals, this.#history, options);
-    return AgentContextCache.over<S, InMemoryContextCache>(branch.options, branch.storage);
+  fork(options: ForkOptions = {}): Promise<AgentContextCache<S>> {
+    return this.#guard(async () => {
+      const branch = await makeBranch(this.#internals, this.#history, options);
+      return AgentContextCache.over<S, InMemoryContextCache>(branch.options, branch.storage);
+    });
   }
 
   /**
@@ -313,8 +319,10 @@ export class AgentContextCache<
    *   `LOG_UNAVAILABLE`, and the signal's reason, before anything has changed; the errors of a write: `INVALID_VALUE`,
    *   `SCHEMA_MISMATCH`, `OUTCOME_UNKNOWN`; `OVERLOADED` if the log cannot take all of it: merge again for the rest.
    */
-  async merge(branch: AgentContextCache<S>, options: MergeOptions = {}): Promise<MergeReport> {
-    return merge(this.#internals, internalsOf(branch), options);
+  merge(branch: AgentContextCache<S>, options: MergeOptions = {}): Promise<MergeReport> {
+    return this.#guard(async () => {
+      return merge(this.#internals, internalsOf(branch), options);
+    });
   }
 
   /**
@@ -332,8 +340,10 @@ export class AgentContextCache<
    * if ((await cache.digest('trip')) !== (await replayed.digest('trip'))) console.error('not the same');
    * ```
    */
-  async digest(namespace?: NamespaceOf<S> | PartsArgument<S>): Promise<string> {
-    return namespace === undefined ? this.#digests.all() : this.#digests.of(nameOf(namespace));
+  digest(namespace?: NamespaceOf<S> | PartsArgument<S>): Promise<string> {
+    return this.#guard(async () => {
+      return namespace === undefined ? this.#digests.all() : this.#digests.of(nameOf(namespace));
+    });
   }
 
   /**
@@ -356,12 +366,16 @@ export class AgentContextCache<
    * ```
    */
   verify(options: VerifyOptions = {}): Promise<VerifyReport> {
-    return this.#verifier.verify(options);
+    return this.#guard(async () => {
+      return this.#verifier.verify(options);
+    });
   }
 
   /** Replaces the topics that updates are broadcast to. */
   setTopicsList(topics: readonly string[]): Promise<void> {
-    return this.#settings.setTopicsList(topics);
+    return this.#guard(async () => {
+      return this.#settings.setTopicsList(topics);
+    });
   }
 
   /** Returns the topics that updates are broadcast to. */
@@ -371,22 +385,30 @@ export class AgentContextCache<
 
   /** Adds a topic. It gets the updates after this call. */
   addTopic(topic: string): Promise<void> {
-    return this.#settings.addTopic(topic);
+    return this.#guard(async () => {
+      return this.#settings.addTopic(topic);
+    });
   }
 
   /** Removes a topic. */
   removeTopic(topic: string): Promise<void> {
-    return this.#settings.removeTopic(topic);
+    return this.#guard(async () => {
+      return this.#settings.removeTopic(topic);
+    });
   }
 
   /** Starts taking snapshots by the backup settings. */
   enableBackup(settings?: BackupSettingsChange): Promise<void> {
-    return this.#settings.enableBackup(settings);
+    return this.#guard(async () => {
+      return this.#settings.enableBackup(settings);
+    });
   }
 
   /** Stops taking snapshots. Those that are stored stay. */
   disableBackup(): Promise<void> {
-    return this.#settings.disableBackup();
+    return this.#guard(async () => {
+      return this.#settings.disableBackup();
+    });
   }
 
   /** Returns whether snapshots are taken by the backup settings. */
@@ -396,7 +418,9 @@ export class AgentContextCache<
 
   /** Changes the settings that are given and keeps the others. */
   setBackupSettings(settings: BackupSettingsChange): Promise<void> {
-    return this.#settings.setBackupSettings(settings);
+    return this.#guard(async () => {
+      return this.#settings.setBackupSettings(settings);
+    });
   }
 
   /** Returns the backup settings in force. */
@@ -410,9 +434,11 @@ export class AgentContextCache<
   }
 
   /** Takes a snapshot now, even if backup is disabled. */
-  async backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
-    BACKUP_NOW_OPTIONS.check(options);
-    return this.#settings.backup.backupNow(options);
+  backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
+    return this.#guard(async () => {
+      BACKUP_NOW_OPTIONS.check(options);
+      return this.#settings.backup.backupNow(options);
+    });
   }
 
   /**
@@ -427,9 +453,11 @@ export class AgentContextCache<
    * const { first, removed, heldBy } = await cache.compact({ keepUpdates: 100_000 });
    * ```
    */
-  async compact(options?: CompactionOptions): Promise<CompactReport> {
-    const keepMs = durationOf('keepMs', options?.keepMs);
-    return this.#engine.retention.compact(options && { ...options, keepMs });
+  compact(options?: CompactionOptions): Promise<CompactReport> {
+    return this.#guard(async () => {
+      const keepMs = durationOf('keepMs', options?.keepMs);
+      return this.#engine.retention.compact(options && { ...options, keepMs });
+    });
   }
 
   /**
@@ -437,11 +465,13 @@ export class AgentContextCache<
    *
    * @throws {ContextCacheError} `TIMED_OUT` after `timeoutMs` (default 30,000 ms); or the signal's reason.
    */
-  async synced(options: WaitOptions = {}): Promise<void> {
-    const { timeoutMs, signal } = SYNCED_OPTIONS.checked(options);
-    const { clock, followers } = this.#engine;
-    await this.flush();
-    await followers.caughtUpWithin(durationOf('timeoutMs', timeoutMs) ?? 30_000, clock, signal);
+  synced(options: WaitOptions = {}): Promise<void> {
+    return this.#guard(async () => {
+      const { timeoutMs, signal } = SYNCED_OPTIONS.checked(options);
+      const { clock, followers } = this.#engine;
+      await this.flush();
+      await followers.caughtUpWithin(durationOf('timeoutMs', timeoutMs) ?? 30_000, clock, signal);
+    });
   }
 
   /**
@@ -451,8 +481,10 @@ export class AgentContextCache<
    * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` if the cluster does not answer in time;
    *   `OVERLOADED`; `LOG_CORRUPT` if this node has left service; `CLOSED`.
    */
-  async barrier(): Promise<void> {
-    await this.#engine.sequencer?.barrier();
+  barrier(): Promise<void> {
+    return this.#guard(async () => {
+      await this.#engine.sequencer?.barrier();
+    });
   }
 
   /**
@@ -461,8 +493,10 @@ export class AgentContextCache<
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's
    *   reason.
    */
-  async reached(position: number, options: Pick<WaitOptions, 'signal'> = {}): Promise<void> {
-    await reached(this.#engine, position, REACHED_OPTIONS.checked(options));
+  reached(position: number, options: Pick<WaitOptions, 'signal'> = {}): Promise<void> {
+    return this.#guard(async () => {
+      await reached(this.#engine, position, REACHED_OPTIONS.checked(options));
+    });
   }
 
   /** Returns the condition of the log, the namespaces and every follower. */
@@ -482,12 +516,17 @@ export class AgentContextCache<
       this.#shutdown ??= this.#end(durationMs);
       return this.#shutdown;
     } catch (error) {
-      return Promise.reject(error);
+      return this.#guard(() => Promise.reject(error));
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  /** Calls `run`. Its rejection needs no handler: if it has none, it is reported. */
+  #guard<Result>(run: () => Promise<Result>): Promise<Result> {
+    return this.#writer.guard(run);
   }
 
   /**

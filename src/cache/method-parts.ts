@@ -18,6 +18,4 @@ export interface MethodParts extends HandleParts {
     operations: readonly TransactionOperation[],
     options: OriginOptions,
   ) => Promise<TransactionResult>;
-  /** Calls a function; its rejection needs no handler. */
-  readonly guard: <Result>(run: () => Promise<Result>) => Promise<Result>;
 }

@@ -50,6 +50,8 @@ export interface HandleParts {
   >;
   readonly history: Pick<History, 'versions'>;
   changes(options: ChangesOptions): Promise<Changes>;
+  /** Calls a function; its rejection needs no handler. */
+  readonly guard: <Result>(run: () => Promise<Result>) => Promise<Result>;
   watch(options: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter: WatchFilter): () => void;
 }
@@ -182,8 +184,9 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   }
 
   changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes<UpdateOf<S, N>>>;
-  async changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes<unknown>> {
-    return this.#parts.changes({ ...HANDLE_CHANGES_OPTIONS.checked(options), namespace: this.name });
+  changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes<unknown>> {
+    const read = async () => this.#parts.changes({ ...HANDLE_CHANGES_OPTIONS.checked(options), namespace: this.name });
+    return this.#parts.guard(read);
   }
 
   watch(

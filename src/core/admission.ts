@@ -18,6 +18,7 @@ import {
 } from './command.ts';
 import { checkFields, type Fields, type FieldsOf, lookUp } from './command-fields.ts';
 import { conditionOf, isOnlyIfDifferent, isSkippedOnConflict, UNCONDITIONAL } from './conditions.ts';
+import { ContextCacheError } from './errors.ts';
 import { expiryOf } from './expiry.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
 import type { CacheLimits } from './limits.ts';
@@ -119,7 +120,8 @@ export class Admission {
   #append(at: number, namespace: string, candidate: unknown, options: AppendOptions = {}): Request {
     checkName('namespace', namespace);
     const { prefix = '' } = options;
-    checkName('key', prefix, Math.max(this.#maxKeyBytes - LONGEST_SUFFIX, 0));
+    if (this.#maxKeyBytes < LONGEST_SUFFIX) throw tooShortKeys(this.#maxKeyBytes);
+    checkName('key', prefix, this.#maxKeyBytes - LONGEST_SUFFIX);
     return new Request('context.append', namespace, at, originOf(options), {
       operation: 'set',
       key: prefix,
@@ -371,4 +373,9 @@ export function isQueryCommand(command: ContextCommand): command is QueryCommand
 export function parseCommand(candidate: unknown): ContextCommand {
   checkFields(candidate, 'a command', COMMAND_FIELDS, 'type');
   return candidate as ContextCommand;
+}
+
+function tooShortKeys(maxKeyBytes: number): ContextCacheError {
+  const problem = `append gives keys of up to ${LONGEST_SUFFIX} bytes, and limits.maxKeyBytes allows ${maxKeyBytes}`;
+  return new ContextCacheError('INVALID_NAME', `${problem}. Raise limits.maxKeyBytes, or set a key of your own.`);
 }

@@ -1,4 +1,7 @@
+import { toError } from '../core/errors.ts';
 import type { FailureSource, Report } from '../core/report.ts';
+
+const COMMAND: FailureSource = { source: 'command' };
 
 const ignore = (): void => {};
 
@@ -73,6 +76,14 @@ export class Outcomes {
     return outcome;
   }
 
+  /** Returns a promise with the outcome of another one. */
+  of<Result>(promise: Promise<Result>): Promise<Result> {
+    if (promise instanceof Outcome) return promise;
+    return this.pending((resolve, reject) => {
+      promise.then(resolve, (thrown) => reject(toError(thrown)));
+    }, COMMAND);
+  }
+
   #failed(failure: Failure): void {
     this.#failures.push(failure);
     // After all microtasks, in which `await` attaches its handler.
@@ -83,5 +94,20 @@ export class Outcomes {
     const failures = this.#failures;
     this.#failures = [];
     for (const { outcome, error, source } of failures) if (!outcome.isHandled) this.#report(error, source);
+  }
+}
+
+/**
+ * Makes the promises that the methods of a class return need no handler, those of methods that are added later too. Called once, by the
+ * class.
+ */
+export function needNoHandler<Self extends object>(prototype: Self, outcomesOf: (self: Self) => Outcomes): void {
+  for (const [name, { value: method }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (typeof method !== 'function' || name === 'constructor') continue;
+    const value = function (this: Self, ...given: readonly unknown[]): unknown {
+      const result = method.apply(this, given);
+      return result instanceof Promise ? outcomesOf(this).of(result) : result;
+    };
+    Object.defineProperty(prototype, name, { value, writable: true, configurable: true });
   }
 }

@@ -8,6 +8,7 @@ import { optionNames } from '../core/options.ts';
 import type { FailureSource, Report } from '../core/report.ts';
 import { type StampContext, stampOf } from '../core/stamp.ts';
 import { durationOf } from '../engine/durations.ts';
+import { Outcomes } from '../engine/outcome.ts';
 import { type Logger, MONITORING_NAMES, type MonitoringOptions, Reporter } from '../monitoring/reporter.ts';
 import { endpointOf } from './endpoint.ts';
 import { Link } from './link.ts';
@@ -99,13 +100,14 @@ export async function connect<S extends NamespaceTypes<S> = AnyNamespaces>(
 
 /** Creates the client of a connected link; see {@link ConnectOptions.repeatWrites}. */
 export function clientOver<S extends NamespaceTypes<S>>(
-  parts: Omit<RemoteParts, 'reader' | 'writer'>,
+  parts: Omit<RemoteParts, 'reader' | 'writer' | 'outcomes'>,
   repeatWrites: boolean,
 ): RemoteContextCache<S> {
   const { link, report } = parts;
-  const reader = new RemoteReader(link);
-  const writer = new RemoteWriter(link, reader, report, repeatWrites ? operationIds() : undefined);
-  return new RemoteContextCache<S>({ ...parts, reader, writer });
+  const outcomes = new Outcomes(report);
+  const reader = new RemoteReader(link, outcomes);
+  const writer = new RemoteWriter(link, reader, outcomes, repeatWrites ? operationIds() : undefined);
+  return new RemoteContextCache<S>({ ...parts, outcomes, reader, writer });
 }
 
 /** Returns a function that returns another operation id each time: a random text for this client, and a number. */

@@ -14,6 +14,7 @@ import { admit, type JsonValue } from '../core/value.ts';
 import { durationOf } from '../engine/durations.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { LogRange } from '../engine/log-range.ts';
+import { needNoHandler } from '../engine/outcome.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { Difference } from '../past/difference.ts';
@@ -64,12 +65,16 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   readonly #writer: RemoteWriter;
   #shutdown: Promise<void> | undefined;
 
+  static {
+    needNoHandler(RemoteContextCache.prototype, (client) => client.#parts.outcomes);
+  }
+
   /** @internal */
   constructor(parts: RemoteParts) {
     super({
       ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName, stamp: parts.stamp },
       position: () => parts.link.position,
-      flush: async () => void (await this.ask({ type: 'cache.flush' })),
+      flush: () => parts.writer.guard(async () => void (await this.ask({ type: 'cache.flush' }))),
       changes: (options) => parts.writer.guard(() => parts.reader.changes(options)),
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
@@ -108,7 +113,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   async at(position: number | Date): Promise<RemoteView<S>> {
     const request = { type: 'view.open', at: this.#pointOf(position) };
     const opened = (await this.#parts.link.ask(request, true)) as { readonly position: number };
-    return new RemoteView<S>(this.#parts.link, opened.position);
+    return new RemoteView<S>(this.#parts.link, this.#parts.outcomes, opened.position);
   }
 
   async diff(a: RemotePoint, b: RemotePoint, options: DifferenceOptions<NamespaceOf<S>> = {}): Promise<Difference> {

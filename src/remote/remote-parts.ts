@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
 import type { Stamp } from '../core/stamp.ts';
+import type { Outcomes } from '../engine/outcome.ts';
 import type { Link } from './link.ts';
 import type { RemoteReader } from './remote-reader.ts';
 import type { RemoteWriter } from './remote-writer.ts';
@@ -12,6 +13,7 @@ export interface RemoteParts {
   readonly reader: RemoteReader;
   readonly writer: RemoteWriter;
   readonly report: Report;
+  readonly outcomes: Outcomes;
   /** Ends what belongs to the client besides its connection, within so many milliseconds. */
   readonly release?: ((timeoutMs: number) => Promise<void>) | undefined;
   /** Returns what the running code adds to each write; `undefined` without a context. */

@@ -6,6 +6,7 @@ import { type NamespaceRangeOptions, plainRange, type RangeOptions } from '../co
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import { LOG_RANGE, type LogRange } from '../engine/log-range.ts';
+import { needNoHandler, type Outcomes } from '../engine/outcome.ts';
 import type { Difference } from '../past/difference.ts';
 import { DIFF_OPTIONS, type DifferenceOptions } from '../past/difference-options.ts';
 import type { EntryVersion } from '../past/history.ts';
@@ -13,13 +14,19 @@ import type { WirePoint } from '../wire/socket-protocol.ts';
 import { collect, ItemStream, Repetition } from './item-stream.ts';
 import type { Link } from './link.ts';
 
-/** Reads from a server: the present, or with `at` the view of a position. */
+/** Reads from a server: the present, or with `at` the view of a position. The promises need no handler. */
 export class RemoteReader {
   readonly #link: Link;
+  readonly #outcomes: Outcomes;
   readonly #at: number | undefined;
 
-  constructor(link: Link, at?: number) {
+  static {
+    needNoHandler(RemoteReader.prototype, (reader) => reader.#outcomes);
+  }
+
+  constructor(link: Link, outcomes: Outcomes, at?: number) {
     this.#link = link;
+    this.#outcomes = outcomes;
     this.#at = at;
   }
 

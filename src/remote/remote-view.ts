@@ -13,6 +13,7 @@ import type {
   ValueOf,
 } from '../core/namespace-types.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import { needNoHandler, type Outcomes } from '../engine/outcome.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
 import type { Link } from './link.ts';
 import { RemoteReader } from './remote-reader.ts';
@@ -36,17 +37,23 @@ export class RemoteView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** Position of the last update in the view; 0: the empty cache. */
   readonly position: number;
   readonly #link: Link;
+  readonly #outcomes: Outcomes;
   readonly #open: RemoteReader;
   /** The hello of the connection on which the server holds the view open. */
   readonly #held: { by: Hello };
   readonly #close: () => void;
   #isDisposed = false;
 
+  static {
+    needNoHandler(RemoteView.prototype, (view) => view.#outcomes);
+  }
+
   /** @internal */
-  constructor(link: Link, position: number) {
+  constructor(link: Link, outcomes: Outcomes, position: number) {
     this.position = position;
     this.#link = link;
-    this.#open = new RemoteReader(link, position);
+    this.#outcomes = outcomes;
+    this.#open = new RemoteReader(link, outcomes, position);
     const held = { by: link.hello };
     this.#held = held;
     this.#close = () => {

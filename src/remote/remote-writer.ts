@@ -24,7 +24,7 @@ import { toError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
-import type { FailureSource, Report } from '../core/report.ts';
+import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
 import { unchecked } from '../core/schemas.ts';
 import { optionsOfUpdate, type UpdateResult } from '../core/update-result.ts';
@@ -38,7 +38,7 @@ import {
   TRANSACTION_OPTIONS,
   UPDATE_OPTIONS,
 } from '../core/write-options.ts';
-import { Outcomes } from '../engine/outcome.ts';
+import type { Outcomes } from '../engine/outcome.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
 import type { RequestObject } from './call.ts';
 import type { Link } from './link.ts';
@@ -61,10 +61,10 @@ export class RemoteWriter {
   #door: Admission | undefined;
 
   /** `nextId` returns the operation id of a write that has none; without it, such a write is not repeated. */
-  constructor(link: Link, reader: RemoteReader, report: Report, nextId: (() => string) | undefined) {
+  constructor(link: Link, reader: RemoteReader, outcomes: Outcomes, nextId: (() => string) | undefined) {
     this.#link = link;
     this.#reader = reader;
-    this.#outcomes = new Outcomes(report);
+    this.#outcomes = outcomes;
     this.#nextId = nextId;
   }
 

@@ -100,7 +100,7 @@ export class UpdateRing {
     const value = slot * VALUES;
     values[value] = update.namespace;
     values[value + 1] = update.key;
-    values[value + 2] = update.keys ?? update.value;
+    values[value + 2] = update.operation === 'clear' ? (update.keys ?? []) : update.value;
     const numbers = this.#numbers;
     const number = slot * NUMBERS;
     numbers[number] = update.version;
@@ -111,7 +111,6 @@ export class UpdateRing {
     if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
     if (this.#metas !== undefined || update.meta !== undefined) this.#setMeta(slot, update.meta);
     if (this.#operationIds !== undefined || update.operationId !== undefined) this.#setOperationId(slot, update);
-    if (this.#commandHashes !== undefined || update.commandHash !== undefined) this.#setCommandHash(slot, update);
     if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
     this.#bytes += weigh(update);
@@ -191,12 +190,10 @@ export class UpdateRing {
     this.#metas[slot] = meta;
   }
 
-  #setOperationId(slot: number, { operationId }: Update): void {
+  #setOperationId(slot: number, { operationId, commandHash }: Update): void {
     this.#operationIds ??= new Array(this.#length).fill(undefined);
     this.#operationIds[slot] = operationId;
-  }
-
-  #setCommandHash(slot: number, { commandHash }: Update): void {
+    if (this.#commandHashes === undefined && commandHash === undefined) return;
     this.#commandHashes ??= new Array(this.#length).fill(undefined);
     this.#commandHashes[slot] = commandHash;
   }

@@ -47,6 +47,33 @@ export const operationChecks: CacheCheck[] = [
     },
   ],
   [
+    'compares the whole of a repeated increment, append or clear of a prefix',
+    async (cache) => {
+      const of = (operationId: string) => ({ operationId });
+      const added = await cache.increment('visits', 2, 'space', of('i'));
+      const appended = await cache.append(['hello'], 'space', { prefix: 'm:', ...of('a') });
+      await cache.set('m:x', 1, 'space');
+      const cleared = await cache.clearNamespace('space', { prefix: 'm:', ...of('c') });
+      await cache.set('m:a9', 1, 'space');
+      const { position } = cache;
+      const others = [
+        () => cache.increment('visits', 3, 'space', of('i')),
+        () => cache.increment('other', 2, 'space', of('i')),
+        () => cache.append(['hello'], 'space', { prefix: 'm', ...of('a') }),
+        () => cache.append(['bye'], 'space', { prefix: 'm:', ...of('a') }),
+        () => cache.clearNamespace('space', { prefix: 'm', ...of('c') }),
+        () => cache.clearNamespace('space', { prefix: 'm:x', ...of('c') }),
+        () => cache.clearNamespace('space', of('c')),
+        () => cache.increment('visits', 2, 'space', of('c')),
+      ];
+      for (const other of others) assert.equal((await failureOf(other)).code, 'OPERATION_REUSED');
+      assert.deepEqual(await cache.increment('visits', 2, 'space', of('i')), added);
+      assert.deepEqual(await cache.append(['hello'], 'space', { prefix: 'm:', ...of('a') }), appended);
+      assert.deepEqual(await cache.clearNamespace('space', { prefix: 'm:', ...of('c') }), cleared);
+      assert.equal(cache.position, position);
+    },
+  ],
+  [
     'decides a refused operation again',
     async (cache) => {
       const write = () => cache.set('a', 1, 'space', { operationId: 'id', ifVersion: 1 });

@@ -29,6 +29,18 @@ describe('the limits of a cache', () => {
     expect(opened.position).toBe(0);
   });
 
+  test('refuse an append whose keys could be too long, before anything has changed', async () => {
+    await using cache = new AgentContextCache({ natsUrl: null, limits: { maxKeyBytes: 17 } });
+    await expect(cache.append(1)).rejects.toMatchObject({
+      code: 'INVALID_NAME',
+      message: expect.stringContaining('append gives keys of up to 18 bytes, and limits.maxKeyBytes allows 17. Raise'),
+    });
+    expect([cache.position, cache.listKeys()]).toEqual([0, []]);
+    await using other = new AgentContextCache({ natsUrl: null, limits: { maxKeyBytes: 20 } });
+    expect(await codeOf(other.append(1, 'n', { prefix: 'abc' }))).toBe('INVALID_NAME');
+    expect(await other.append(1, 'n', { prefix: 'ab' })).toMatchObject({ key: 'aba1' });
+  });
+
   test('bound the keys that are set, and a client learns them from the server', async () => {
     await using cache = new AgentContextCache({ natsUrl: null, limits: { maxKeyBytes: 4 } });
     await using server = await startServer(cache);

@@ -22,7 +22,12 @@ const update = fc
   .chain(({ operation, value, ...fields }) => {
     const plain = createUpdate({ namespace: 'n', operation: operation as 'set', value: value as null, ...fields });
     const clear = { ...fields, namespace: 'n', operation: 'clear', key: null, drop: false } as const;
-    return fc.constantFrom(plain, plain, plain, createUpdate({ ...clear, keys: ['a', 'é'], commandHash: 2 ** 48 - 1 }));
+    return fc.constantFrom(
+      plain,
+      plain,
+      plain,
+      createUpdate({ ...clear, keys: ['a', 'é'], operationId: 'o-2', commandHash: 2 ** 48 - 1 }),
+    );
   });
 
 describe('a ring of updates', () => {
