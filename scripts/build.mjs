@@ -54,6 +54,7 @@ const ENTRIES = [
   'src/storage/disk/index/index-worker.ts',
   'src/testing/index.ts',
   'src/types.ts',
+  'src/unstorage.ts',
 ];
 
 /**

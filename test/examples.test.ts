@@ -21,6 +21,7 @@ const SHOWS: Readonly<Record<string, string>> = {
   'shared-plan.mjs': "{ flight: 'TP 258', price: 780, state: 'booked' }",
   'time-travel.mjs': 'broken by upseller at position 3',
   'trip-agents.mjs': 'conflict, the plan is at version 3',
+  'unstorage.mjs': "planner's plan: undefined -> search, book\nbooker's plan: search, book -> book\nplan is gone",
   'typed-commands.mjs': '1 namespace in memory, 1 error',
   'worker-pool.mjs': '12 tasks, each done 1 time; more than one leader',
 };

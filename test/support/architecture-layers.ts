@@ -154,6 +154,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/integrations/mcp.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/mcp-options.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/mcp-stdio.ts': 'the entry for MCP, which is a use of the public surface',
+    'src/integrations/unstorage.ts': 'the entry for unstorage, which is a use of the public surface',
     'src/integrations/opentelemetry.ts': 'the entry for OpenTelemetry, which is a use of the public surface',
   },
   integrations: { 'src/core/options.ts': 'checks the names of options as the library does' },
