@@ -475,6 +475,7 @@ export class AgentContextCache<
   }
 
   /**
+   * @internal Until `open` takes a cluster.
    * Resolves once everything that was acknowledged anywhere in the cluster before this call is visible here. Calls that are made
    * in the same turn share one message. Without a cluster that is so at once.
    *
@@ -488,6 +489,7 @@ export class AgentContextCache<
   }
 
   /**
+   * @internal Until `open` takes a cluster.
    * Resolves once this node has applied everything up to a position, such as that of a write on another node.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's

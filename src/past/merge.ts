@@ -102,6 +102,10 @@ function mergeable(into: Internals | undefined, from: Internals | undefined): { 
   if (into === undefined || from === undefined || from === into) {
     throw new ContextCacheError('INVALID_OPTION', 'merge takes another cache: a branch made by fork.');
   }
+  if (into.parts.sequencer !== undefined) {
+    const message = 'merge cannot write to a cluster, where others write between its plan and its end.';
+    throw new ContextCacheError('INVALID_OPTION', `${message} Write the result of cache.diff in a transaction.`);
+  }
   if (into.parts.primary === undefined) return { into, from };
   throw new ContextCacheError(
     'INVALID_OPTION',

@@ -50,8 +50,9 @@ export async function openCluster(size: number, options: NodeOptions = {}): Prom
   };
   const settle = async () => {
     await Promise.all(nodes.map((node) => node.barrier()));
-    const last = Math.max(...nodes.map(({ position }) => position));
-    await Promise.all(nodes.map((node) => node.reached(last)));
+    // A later barrier of another node may not have arrived everywhere yet.
+    const isBehind = (node: AgentContextCache) => node.health().cluster?.sequence !== stream.last;
+    while (nodes.some(isBehind)) await new Promise(setImmediate);
   };
   return { stream, nodes, connections, settle, close };
 }

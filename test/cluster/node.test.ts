@@ -1,0 +1,239 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
+import { apply } from '../../src/core/apply.ts';
+import { ContextCacheError } from '../../src/core/errors.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
+import type { AgentContextCache } from '../../src/index.ts';
+import { clusterOf, openNode, type TestCluster } from '../support/cluster.ts';
+
+type Three = readonly [AgentContextCache, AgentContextCache, AgentContextCache];
+
+async function three(options?: Parameters<typeof clusterOf>[1]): Promise<TestCluster & { readonly nodes: Three }> {
+  return (await clusterOf(3, options)) as TestCluster & { readonly nodes: Three };
+}
+
+const codeOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'resolved',
+    (error: ContextCacheError) => error.code,
+  );
+
+async function areEqual({ nodes, settle }: TestCluster): Promise<void> {
+  await settle();
+  const digests = await Promise.all(nodes.map((node) => node.digest()));
+  expect(new Set(digests).size).toBe(1);
+  expect(new Set(nodes.map((node) => node.health().cluster?.hash)).size).toBe(1);
+}
+
+describe('a node of a cluster', () => {
+  test('shows a write when its promise resolves, and on another node after a barrier or at its position', async () => {
+    const { nodes } = await three();
+    const [a, b, c] = nodes;
+    const { position } = await a.set('plan', 1, 'trip');
+    expect(a.get('plan', 'trip')).toBe(1);
+    await b.barrier();
+    expect(b.get('plan', 'trip')).toBe(1);
+    await c.reached(position);
+    expect(c.get('plan', 'trip')).toBe(1);
+  });
+
+  test('is equal to all others after writes on all of them at once', async () => {
+    const cluster = await three();
+    const writes = cluster.nodes.flatMap((node, index) =>
+      Array.from({ length: 50 }, (_, i) => [
+        node.increment('count', 1, 'all'),
+        node.set(`k${i % 7}`, [index, i], 'all', { ttl: 1 + (i % 5) }),
+        node.transaction([
+          { operation: 'set', namespace: 'all', key: 't', value: i },
+          { operation: 'set', namespace: 'other', key: 't', value: i },
+        ]),
+      ]),
+    );
+    await Promise.all(writes.flat());
+    await areEqual(cluster);
+  });
+
+  test('orders commands that are sent without an answer', async () => {
+    const cluster = await three();
+    cluster.nodes[1].supervisor.send({ type: 'context.set', key: 'plan', value: 1 });
+    await cluster.settle();
+    await areEqual(cluster);
+    expect(cluster.nodes.map((node) => node.get('plan'))).toEqual([1, 1, 1]);
+  });
+
+  test('removes what has expired in an idle cluster, on all nodes alike', async () => {
+    const cluster = await three();
+    await cluster.nodes[0].set('plan', 1, 'trip', { ttl: 20 });
+    await cluster.settle();
+    await vi.waitFor(() => expect(cluster.nodes.map(({ position }) => position)).toEqual([2, 2, 2]), 5_000);
+    await areEqual(cluster);
+  });
+
+  test('joins with everything that was written before', async () => {
+    const cluster = await three();
+    for (let i = 0; i < 20; i += 1) await cluster.nodes[0].set(`k${i}`, i, 'trip');
+    const late = await openNode(cluster.stream.connect());
+    expect(late.get('k19', 'trip')).toBe(19);
+    expect(await late.digest()).toBe(await cluster.nodes[0].digest());
+    await late.shutdown();
+  });
+
+  test('reads without a connection; writes wait, then say that nothing was done', async () => {
+    const cluster = await three({ writeTimeoutMs: 300, maxQueued: 3 });
+    const [a, b] = cluster.nodes;
+    await a.set('plan', 1);
+    await cluster.settle();
+    cluster.connections[1]?.cut();
+    const writes = Array.from({ length: 4 }, (_, i) => codeOf(b.set(`k${i}`, i)));
+    expect(b.get('plan')).toBe(1);
+    expect(await Promise.all(writes)).toEqual(['LOG_UNAVAILABLE', 'LOG_UNAVAILABLE', 'LOG_UNAVAILABLE', 'OVERLOADED']);
+    cluster.connections[1]?.restore();
+    await areEqual(cluster);
+    expect(a.listKeys()).toEqual(['plan']);
+  });
+
+  test('says that the outcome of a write is unknown, with the operation id that finds it out', async () => {
+    const cluster = await three({ writeTimeoutMs: 300 });
+    const [a] = cluster.nodes;
+    cluster.stream.fateOf = () => 'lost';
+    const write = a.set('plan', 1, 'trip', { operationId: 'o-1' });
+    await expect(write).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', message: expect.stringContaining('"o-1"') });
+    cluster.stream.fateOf = () => 'stored twice';
+    const { version } = await a.set('plan', 1, 'trip', { operationId: 'o-1' });
+    expect(version).toBe(1);
+    await areEqual(cluster);
+    expect(cluster.nodes[2].position).toBe(1);
+  });
+
+  test('takes a message once that the stream has twice, and sends again what it has not', async () => {
+    const cluster = await three();
+    let sent = 0;
+    cluster.stream.fateOf = () => {
+      sent += 1;
+      return (
+        (['stored', 'lost', 'stored twice', 'refused', 'stored, acknowledgement lost'] as const)[sent % 5] ?? 'stored'
+      );
+    };
+    for (let i = 1; i <= 10; i += 1) expect((await cluster.nodes[0].increment('n')).value).toBe(i);
+    await areEqual(cluster);
+  });
+
+  test('waits for its storage instead of refusing what the others do', async () => {
+    const cluster = await three();
+    const [a, b] = cluster.nodes;
+    const { log } = b[INTERNALS].parts;
+    const append = log.append.bind(log);
+    log.append = () => {
+      throw new ContextCacheError('LOG_UNAVAILABLE', 'The disk is full.');
+    };
+    await a.batch([
+      { operation: 'set', key: 'k', value: 1 },
+      { operation: 'set', key: 'l', value: 2 },
+    ]);
+    await vi.waitFor(() => expect(b.health().cluster?.status).toBe('stalled'));
+    expect(b.health()).toMatchObject({ status: 'degraded', cluster: { failure: { code: 'LOG_UNAVAILABLE' } } });
+    await a.set('m', 3);
+    log.append = append;
+    await areEqual(cluster);
+    expect(b.health().status).toBe('ok');
+  });
+
+  test('leaves service if it cannot do what the others do', async () => {
+    let isBroken = false;
+    const cluster = await three();
+    const failing = await openNode(cluster.stream.connect(), {
+      internals: {
+        apply: (state, update) => {
+          if (isBroken) throw new Error('A bit has flipped.');
+          apply(state, update);
+        },
+      },
+    });
+    isBroken = true;
+    await cluster.nodes[0].set('plan', 1);
+    await vi.waitFor(() => expect(failing.health().cluster?.status).toBe('failed'));
+    expect(await codeOf(failing.set('plan', 2))).not.toBe('resolved');
+    expect(await codeOf(failing.barrier())).not.toBe('resolved');
+    expect(await codeOf(failing.reached(99))).not.toBe('resolved');
+    await cluster.nodes[1].set('plan', 3);
+    await areEqual(cluster);
+    await failing.shutdown();
+  });
+
+  test('leaves service if the others have come to another state', async () => {
+    const cluster = await three();
+    const [a, b, c] = cluster.nodes;
+    await a.set('plan', 1);
+    await cluster.settle();
+    // A bit that has flipped in the memory of one node.
+    const { state } = c[INTERNALS].parts.registry.find('default') ?? {};
+    if (state !== undefined) state.version += 1;
+    for (let i = 0; i < 10 && c.health().cluster?.status === 'ready'; i += 1) {
+      await Promise.all([a.set('plan', i), b.set('other', i)]);
+      await sleep(60);
+    }
+    expect(c.health().cluster).toMatchObject({ status: 'failed', failure: { code: 'LOG_CORRUPT' } });
+    expect([a, b].map((node) => node.health().status)).toEqual(['ok', 'ok']);
+  });
+
+  test('leaves service if the stream was restored from an older copy', async () => {
+    const cluster = await three();
+    const [a] = cluster.nodes;
+    await a.set('plan', 1);
+    await cluster.settle();
+    cluster.stream.rewind(cluster.stream.last - 1);
+    await vi.waitFor(() =>
+      expect(a.health().cluster).toMatchObject({ status: 'failed', failure: { code: 'LOG_CORRUPT' } }),
+    );
+    expect(await codeOf(a.set('plan', 2))).toBe('LOG_CORRUPT');
+  });
+
+  test('continues in a new session if the stream has forgotten its own', async () => {
+    const cluster = await three();
+    const [a, b] = cluster.nodes;
+    await a.set('plan', 1);
+    cluster.stream.append(Buffer.from('no message'), Date.now() + 25 * 60 * 60 * 1000);
+    expect((await a.increment('n')).value).toBe(1);
+    expect((await b.increment('n')).value).toBe(2);
+    await areEqual(cluster);
+  });
+
+  test('shares a barrier only until it is on its way', async () => {
+    const cluster = await three();
+    const [a, b] = cluster.nodes;
+    const before = cluster.stream.last;
+    const together = [a.barrier(), a.barrier()];
+    while (cluster.stream.last === before) await new Promise(setImmediate);
+    const written = b.set('plan', 1);
+    // The barrier before may be ordered before the write, so this one must be another message.
+    const later = written.then(() => a.barrier());
+    await Promise.all([...together, later]);
+    expect(a.get('plan')).toBe(1);
+    expect(cluster.stream.last).toBe(before + 3);
+  });
+
+  test('refuses what would change it alone', async () => {
+    const { nodes, stream } = await three({ schemas: { typed: { '~standard': numbers } } as never });
+    const [a] = nodes;
+    await using branch = await a.fork();
+    await branch.set('plan', 1);
+    expect(await codeOf(a.merge(branch))).toBe('INVALID_OPTION');
+    expect(await codeOf(a.increment('n', 1, 'typed'))).not.toBe('resolved');
+    expect(await codeOf(openNode(stream.connect(), { topics: ['t'] }))).toBe('INVALID_OPTION');
+    expect(await codeOf(openNode(stream.connect(), { redisUrl: 'redis://127.0.0.1:1' }))).toBe('INVALID_OPTION');
+  });
+
+  test('knows the other nodes', async () => {
+    const { nodes, settle } = await three();
+    await settle();
+    const { members, node, status, connected, protocol } = nodes[0].health().cluster ?? {};
+    expect(members?.map((member) => member.node).sort()).toEqual(['n-1', 'n-2', 'n-3']);
+    expect([node, status, connected, protocol]).toEqual(['n-1', 'ready', true, 1]);
+  });
+});
+
+const numbers = {
+  version: 1,
+  vendor: 'test',
+  validate: (value: unknown) => (typeof value === 'number' ? { value } : { issues: [{ message: 'not a number' }] }),
+};
