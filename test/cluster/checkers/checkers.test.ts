@@ -44,7 +44,7 @@ describe('the search for an order of the operations on a key', () => {
     ],
     [
       'a read during a write that sees the old value',
-      history(['a', 0, 9, set('x'), done(1)], ['b', 1, 2, BARRIER, read()]),
+      history(['a', 0, 9, set('x'), done(1)], ['b', 2, 3, BARRIER, read()]),
     ],
     [
       'a read during a write that sees the new value',
@@ -62,7 +62,7 @@ describe('the search for an order of the operations on a key', () => {
       'two writes with the same condition, of which one is refused',
       history(['a', 0, 3, set('x', 0), done(1)], ['b', 0, 3, set('y', 0), conflict(1)]),
     ],
-    ['a refused write that was not done', history(['a', 0, 1, set('x'), REFUSED], ['b', 1, 2, BARRIER, read()])],
+    ['a refused write that was not done', history(['a', 0, 1, set('x'), REFUSED], ['b', 2, 3, BARRIER, read()])],
     [
       'a value that has expired',
       history(
@@ -80,7 +80,7 @@ describe('the search for an order of the operations on a key', () => {
   });
 
   it.each<[string, Operation[]]>([
-    ['a lost write', history(['a', 0, 1, set('x'), done(1)], ['b', 1, 2, BARRIER, read()])],
+    ['a lost write', history(['a', 0, 1, set('x'), done(1)], ['b', 2, 3, BARRIER, read()])],
     [
       'a stale read',
       history(['a', 0, 1, set('x'), done(1)], ['a', 2, 3, set('y'), done(2)], ['b', 4, 5, BARRIER, read('x', 1)]),
@@ -114,7 +114,7 @@ describe('the search for an order of the operations on a key', () => {
     ],
     [
       'an expiry before its time',
-      history(['a', 0, 1, { type: 'set', value: 'x', ttl: 6 }, done(1)], ['b', 1, 2, BARRIER, read()]),
+      history(['a', 0, 1, { type: 'set', value: 'x', ttl: 6 }, done(1)], ['b', 2, 3, BARRIER, read()]),
     ],
     [
       'a value that came back after it had expired',
