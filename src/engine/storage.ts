@@ -132,6 +132,7 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
     ...{ ...options.log, dataDir, clock, sync, keepsValues },
     ...{ files: internals.files, openStorage: internals.openStorage },
     onIndex: (event) => reportIndex(event, dataDir, reporter),
+    onUncompressed: (error) => reporter.failure(error, { source: 'log' }),
   });
   try {
     const { log } = directory;

@@ -3,18 +3,24 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
 import { compareNames } from '../../src/core/names.ts';
+import { TimeSlice } from '../../src/core/time-slice.ts';
 import { AgentContextCache, type JsonValue } from '../../src/index.ts';
 import { dumpChunks } from '../../src/serve/json-lines.ts';
 import { writeBase } from '../../src/storage/disk/base/base-file.ts';
 import { nodeFiles } from '../../src/storage/disk/files.ts';
+import { compressSegment } from '../../src/storage/disk/log/compress-segment.ts';
 import { DiskLog } from '../../src/storage/disk/log/disk-log.ts';
+import { segmentName } from '../../src/storage/disk/log/segment.ts';
+import { isCompressed } from '../../src/storage/disk/log/segment-file.ts';
 import { airlineLines } from '../support/airline.ts';
 import { type Fate, FaultFiles, isGroup } from '../support/fault-files.ts';
 import { aStep, Cache, someSets } from '../support/log.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { fcOptions } from '../support/property.ts';
 import { damagedAt, shortened } from '../support/shortened-log.ts';
+import { logOfFiles } from '../support/stored-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { eventually } from '../support/waiting.ts';
 
@@ -128,7 +134,7 @@ async function fillAwkwardly(cache: AgentContextCache, round: number): Promise<v
   await cache.set('first version again', round, `dropped ${round}`);
 }
 
-describe('a data directory read by 60 lines of Python', () => {
+describe('a data directory read by 66 lines of Python', () => {
   it('gives the entries of the recorded agent runs', async () => {
     const dataDir = await tempDir('python');
     const cache = await AgentContextCache.open({ dataDir, sync: false });
@@ -159,6 +165,18 @@ describe('a data directory read by 60 lines of Python', () => {
   });
 });
 
+/** Compresses all files of a log but the last one. */
+async function compressClosed(log: DiskLog): Promise<void> {
+  const { firsts } = log.names();
+  for (const [index, first] of firsts.slice(0, -1).entries()) {
+    const directory = join(log.path, 'log');
+    if (isCompressed(nodeFiles, join(directory, segmentName(first)))) continue;
+    const file = { first, next: firsts[index + 1] as number };
+    await compressSegment(nodeFiles, directory, file, new TimeSlice(systemClock));
+    await log.exchange(first);
+  }
+}
+
 /** Returns the lines that a dump of this state prints at `now`. */
 function linesOf(cache: Cache, now: number): string[] {
   const names = [...cache.namespaces.keys()].sort(compareNames);
@@ -169,7 +187,7 @@ function linesOf(cache: Cache, now: number): string[] {
   });
 }
 
-describe('a damaged log read by 60 lines of Python', () => {
+describe('a damaged log read by 66 lines of Python', () => {
   it('is refused with file and byte', async () => {
     const dataDir = await tempDir('python');
     const log = await DiskLog.open({ dataDir, sync: false });
@@ -195,7 +213,32 @@ describe('a damaged log read by 60 lines of Python', () => {
   });
 });
 
-describe('a shortened file of the log read by 60 lines of Python', () => {
+describe('a compressed file of the log read by 66 lines of Python', () => {
+  it('gives the entries, and is refused with file and byte if it is damaged', async () => {
+    const dataDir = await logOfFiles(2, 2000);
+    const before = readByPython(dataDir);
+    const log = await DiskLog.open({ dataDir, sync: false });
+    await compressClosed(log);
+    await log.close();
+    const path = join(dataDir, 'db', 'log', '0000000000000001.log');
+    const bytes = await readFile(path);
+    expect(isCompressed(nodeFiles, path)).toBe(true);
+    expect(readByPython(dataDir)).toEqual(before);
+    const second = 16 + 24 + bytes.readUInt32LE(20);
+    for (const [at, offset] of [
+      [second, second],
+      [second + 50, second],
+      [bytes.length - 1, undefined],
+    ] as const) {
+      const damaged = Buffer.from(bytes);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+      await writeFile(path, damaged);
+      expect(() => readByPython(dataDir)).toThrow(`${path} is damaged at byte ${offset ?? ''}`);
+    }
+  });
+});
+
+describe('a shortened file of the log read by 66 lines of Python', () => {
   it('is refused with file and byte if it is damaged', async () => {
     const dataDir = await tempDir('python');
     const path = await shortened(nodeFiles, dataDir);
@@ -208,7 +251,7 @@ describe('a shortened file of the log read by 60 lines of Python', () => {
 });
 
 /** The expiries of the steps have all passed: entries that have one must not be printed. */
-describe('the log of a data directory read by 60 lines of Python', () => {
+describe('the log of a data directory read by 66 lines of Python', () => {
   it('gives the state of any updates, after failed writes, new files and with base files', async () => {
     const property = fc.asyncProperty(
       fc.array(fc.array(aStep(6), { maxLength: 12 }), { maxLength: 12 }),
@@ -235,6 +278,7 @@ describe('the log of a data directory read by 60 lines of Python', () => {
             await log.close();
             log = await DiskLog.open({ dataDir, clock, files, sync: false });
           }
+          if (choice === 3) await compressClosed(log);
           if (choice === 2) {
             const position = log.committed;
             await log.trim(position);
@@ -248,6 +292,7 @@ describe('the log of a data directory read by 60 lines of Python', () => {
           }
         }
         expect(readByPython(dataDir)).toEqual(linesOf(cache, Date.now()));
+        await compressClosed(log);
         await log.close();
         expect(readByPython(dataDir)).toEqual(linesOf(cache, Date.now()));
       },

@@ -26,10 +26,16 @@ def frame(data, at):
     if length == 0 or end > len(data) or zlib.crc32(data[at + 4:end]) != checksum: return None
     return int.from_bytes(data[at + 8:at + 14], 'little'), *struct.unpack_from('<HII', data, at + 14), data[at + 24:end], end
 
+def original(data, path):
+    """Returns the file that was compressed, or the file itself."""
+    parts, at = [], 16
+    while (block := frame(data, at)) and block[1] == 16: parts, at = parts + [zlib.decompress(block[4])], block[5]
+    return sys.exit(f'{path} is damaged at byte {at}') if parts and at < len(data) else b''.join(parts) or data
+
 def records(path, is_base, is_last):
     """Returns the records of whole groups, each with its position. Exits if the file is damaged."""
-    data, at, found, whole = open(path, 'rb').read(), 16, [], 0
-    if data[:16] != b'context-cache 2\n' or not frame(data, at): sys.exit(f'{path} has another format or a damaged heading')
+    data, at, found, whole = original(open(path, 'rb').read(), path), 16, [], 0
+    if data[:16] != b'context-cache 3\n' or not frame(data, at): sys.exit(f'{path} has another format or a damaged heading')
     while header := frame(data, at):
         (position, flags, _, count, payload, at), index = header, 0
         for offset in range(0 if flags & 1 else count):  # 1: a note

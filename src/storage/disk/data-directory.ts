@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { apply } from '../../core/apply.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { ContextCacheError } from '../../core/errors.ts';
 import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
 import type { StoredOperations } from '../../core/operations.ts';
 import type { FollowerSink } from '../follower-sink.ts';
@@ -9,6 +10,7 @@ import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
 import type { StateSource } from '../state-source.ts';
 import { readBase, writeBase } from './base/base-file.ts';
+import { Compressor } from './compressor.ts';
 import { DurablePast } from './durable-past.ts';
 import { DurableRetained } from './durable-retained.ts';
 import { DiskIndex, type IndexEvent } from './index/disk-index.ts';
@@ -29,6 +31,8 @@ export interface DataDirectoryOptions extends DiskLogOptions {
   readonly openStorage?: OpenStorage | undefined;
   /** Receives what happens to the index. */
   readonly onIndex?: ((event: IndexEvent) => void) | undefined;
+  /** Receives failures to compress a file of the log. */
+  readonly onUncompressed?: ((error: ContextCacheError) => void) | undefined;
 }
 
 /** Number of updates folded in one turn of the event loop. */
@@ -89,14 +93,20 @@ export class DataDirectory {
    */
   async openIndex(): Promise<OpenedIndex> {
     const { log } = this;
-    const { clock, keepsValues = true, openStorage, onIndex = () => {} } = this.#options;
+    const { clock, keepsValues = true, openStorage, onIndex = () => {}, onUncompressed = () => {} } = this.#options;
     const index = await DiskIndex.open({
       ...{ log, files: log.files, clock, keepsValues, onEvent: onIndex },
       ...{ inThread: openStorage !== undefined, openStorage: openStorage ?? openLevel },
     });
     this.#index = index;
-    log.onRelease(() => index.close());
-    return { table: index.table, source: new PresentSource(index.table), sink: new IndexSink(index) };
+    const compressor = new Compressor({ log, index, clock, onFailure: onUncompressed });
+    log.onRelease(async () => {
+      const stopped = compressor.stop();
+      await index.close();
+      await stopped;
+    });
+    const sink = new IndexSink(index, () => compressor.advance());
+    return { table: index.table, source: new PresentSource(index.table), sink };
   }
 
   /** Brings into memory what is in the log and not yet in the index. */

@@ -205,12 +205,29 @@ export async function createWhole(
   write: (file: WritableFile) => Promise<void>,
 ): Promise<WritableFile> {
   const temporary = join(directory, `${name}.new`);
+  return writeUnfinished(files, temporary, sync, write, async () => {
+    await files.rename(temporary, join(directory, name));
+    await files.syncDirectory(directory);
+  });
+}
+
+/**
+ * Writes a file and syncs it, then calls `finish`. Removes the file if any of that fails. Until it is renamed its name ends in `.new`.
+ *
+ * @returns the file, open to be continued.
+ */
+export async function writeUnfinished(
+  files: Files,
+  temporary: string,
+  sync: boolean,
+  write: (file: WritableFile) => Promise<void>,
+  finish = async () => {},
+): Promise<WritableFile> {
   const file = await files.create(temporary, sync);
   try {
     await write(file);
     await file.sync();
-    await files.rename(temporary, join(directory, name));
-    await files.syncDirectory(directory);
+    await finish();
     return file;
   } catch (error) {
     await file.close().catch(() => undefined);

@@ -108,7 +108,7 @@ export class LogCheck {
   }
 
   #take({ file, frame, shift, heading }: Walked): LocatedUpdate[] {
-    const where = { file: this.#relative(file), offset: frame.offset };
+    const where = { file: this.#relative(file), offset: frame.block ?? frame.offset };
     this.#count('frames');
     this.#frame = where;
     try {

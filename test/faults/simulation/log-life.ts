@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { TimeSlice } from '../../../src/core/time-slice.ts';
 import { createUpdate } from '../../../src/core/update.ts';
 import { readBaseSync, writeBase } from '../../../src/storage/disk/base/base-file.ts';
 import type { Files } from '../../../src/storage/disk/files.ts';
+import { compressSegment } from '../../../src/storage/disk/log/compress-segment.ts';
 import { DiskLog } from '../../../src/storage/disk/log/disk-log.ts';
+import { segmentName } from '../../../src/storage/disk/log/segment.ts';
+import { isCompressed } from '../../../src/storage/disk/log/segment-file.ts';
 import { Random } from '../support.ts';
 import { type FilesSabotage, SimFileSystem } from './sim-files.ts';
 import { ProcessClock, Timeline, Trace } from './timeline.ts';
@@ -20,6 +24,8 @@ export interface LogLife {
   readonly updates: number;
   readonly cuts: number;
   readonly bases: number;
+  /** Number of files that were compressed. */
+  readonly compressed: number;
 }
 
 /** A log over processes that die and disks that fail, without anything above the log. */
@@ -52,6 +58,7 @@ class Life {
   #made = 0;
   #cuts = 0;
   #bases = 0;
+  #compressed = 0;
   #process = { alive: false };
   #clock: ProcessClock;
 
@@ -88,7 +95,13 @@ class Life {
     const { log, files } = await this.#open();
     await this.#check(log, files);
     await this.#pass(log.close());
-    return { trace: this.trace.digest(), updates: this.#made, cuts: this.#cuts, bases: this.#bases };
+    return {
+      trace: this.trace.digest(),
+      updates: this.#made,
+      cuts: this.#cuts,
+      bases: this.#bases,
+      compressed: this.#compressed,
+    };
   }
 
   async #open(): Promise<{ log: DiskLog; files: Files }> {
@@ -163,6 +176,7 @@ class Life {
       else if (roll < 17) this.#trouble.failingUntil = this.#timeline.now + random.below(300);
       else if (roll < 18) this.#trouble.failureRate = random.pick([0, 0, 0.03]);
       else if (roll < 19) await log.whenCommitted(log.head)?.catch(ignored);
+      else await this.#compress(log, files).catch(ignored);
       await this.#timeline.wait(random.next() * random.pick([1, 10, 100]));
     }
   }
@@ -203,6 +217,17 @@ class Life {
     await writeBase(files, `${PATH}/base`, { log: log.id, position }, [this.#stateAt(position)]);
     await log.release(position, this.#random.below(2) === 0);
     this.#bases += 1;
+  }
+
+  /** Compresses the first closed file that is not compressed. Retention and later writes go on meanwhile. */
+  async #compress(log: DiskLog, files: Files): Promise<void> {
+    const { firsts } = log.names();
+    const index = firsts.findIndex((first) => !isCompressed(files, `${PATH}/log/${segmentName(first)}`));
+    const [first, next] = [firsts[index], firsts[index + 1]];
+    if (first === undefined || next === undefined) return;
+    await compressSegment(files, `${PATH}/log`, { first, next }, new TimeSlice(this.#clock));
+    await log.exchange(first);
+    this.#compressed += 1;
   }
 
   #stateAt(position: number) {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FRAME_HEADER, frameAt, MAGIC } from '../../../src/storage/disk/log/frame.ts';
 import { faultSeed, times } from '../support.ts';
 import { liveLog } from './log-life.ts';
@@ -7,19 +7,27 @@ import type { FilesSabotage } from './sim-files.ts';
 
 it('keeps the log through failing calls, kills and power cuts', async () => {
   const runs = times(100, 10_000);
-  const sum = { updates: 0, cuts: 0, bases: 0 };
+  const sum = { updates: 0, cuts: 0, bases: 0, compressed: 0 };
   for (let i = 0; i < runs; i += 1) {
-    const { updates, cuts, bases } = await liveLog(faultSeed() + i);
+    const { updates, cuts, bases, compressed } = await liveLog(faultSeed() + i);
     sum.updates += updates;
     sum.cuts += cuts;
     sum.bases += bases;
+    sum.compressed += compressed;
   }
   expect(sum.updates).toBeGreaterThan(50 * runs);
   expect(sum.cuts).toBeGreaterThan(2 * runs);
   expect(sum.bases).toBeGreaterThan(runs / 4);
+  expect(sum.compressed).toBeGreaterThan(runs / 4);
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
 });
 
 it('repeats a run for the same seed', async () => {
+  // The lengths of compressed files depend on the id of the log.
+  vi.spyOn(crypto, 'randomUUID').mockReturnValue('01234567-89ab-4cde-8f01-23456789abcd');
   for (let i = 0; i < times(5, 100); i += 1) {
     const seed = faultSeed() + i;
     const { trace } = await liveLog(seed);
@@ -33,6 +41,11 @@ describe('the life of a log finds', () => {
       'files of the log that are reported as synced and are not',
       { lies: endsWith('.log') },
       /acknowledged|damaged|start/,
+    ],
+    [
+      'compressed files that take the place of others before they are on disk',
+      { lies: endsWith('.compressed') },
+      /damaged|lacks|start/,
     ],
     ['names that are not synced', { forgetsNames: endsWith('/log') }, /acknowledged|lacks|gap|no file|starts at/],
     ['base files whose names are not synced', { forgetsNames: endsWith('/base') }, /lacks|starts at|gap|no base/],

@@ -89,17 +89,17 @@ describe('retention of the log on disk', () => {
     }
     expect(log.names().firsts).toEqual([1, 21, 41]);
     await retain(files, log, updates, 30, false);
-    expect(log.names()).toEqual({ base: 30, firsts: [21, 41] });
+    expect(log.names()).toEqual({ base: 30, firsts: [21, 41], exchanged: 0 });
     await retain(files, log, updates, 40, false);
     const frames = [...walkFrames(files, `${log.path}/log/0000000000000041.log`)];
     const offset = frames.find((frame) => !isDamage(frame) && frame.count > 0)?.offset;
     // Names tell a reader where the next update is, which this process has written.
-    expect(log.names()).toEqual({ base: 40, firsts: [41], mark: { first: 41, position: 41, offset } });
+    expect(log.names()).toEqual({ base: 40, firsts: [41], mark: { first: 41, position: 41, offset }, exchanged: 0 });
     await retain(files, log, updates, 50, true);
     // A frame holds three updates; the one with position 51 stays whole.
-    expect(log.names()).toEqual({ base: 50, firsts: [50, 61] });
+    expect(log.names()).toEqual({ base: 50, firsts: [50, 61], exchanged: 0 });
     await retain(files, log, updates, 60, true);
-    expect(log.names()).toEqual({ base: 60, firsts: [61] });
+    expect(log.names()).toEqual({ base: 60, firsts: [61], exchanged: 0 });
     await log.close();
     await (await expectWhole(files, updates, 'reopened')).close();
   });

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import type { Files } from '../files.ts';
+import type { ClosedSegment } from '../log/compress-segment.ts';
 import type { LogFileNames } from '../log/file-log.ts';
 import type { UpdateReader } from '../log/logged-update.ts';
 import type { IndexChange } from './index-change.ts';
@@ -164,6 +165,23 @@ export class DiskIndex {
     return storage === undefined || !this.table.isReadable
       ? undefined
       : new PinnedStorage(storage, this.#files.location);
+  }
+
+  /**
+   * Writes the compressed form of a file of the log beside it. Resolves with `false` if the index must be opened again first.
+   */
+  async compress(file: ClosedSegment): Promise<boolean> {
+    const storage = this.#storage;
+    const isUsable = () => !this.#closed && !this.#isBroken && this.#storage === storage;
+    if (storage === undefined || !isUsable()) return false;
+    try {
+      await this.#host.run({ type: 'compress', file }, this.#options.log.names());
+    } catch (thrown) {
+      if (thrown instanceof ThreadNotStarted) this.#fail(thrown);
+      if (isUsable()) throw thrown;
+      return false;
+    }
+    return true;
   }
 
   /** Removes the index and rebuilds it from base and log. Resolves when it has reached what is committed now. */

@@ -1,3 +1,4 @@
+import type { ClosedSegment } from '../log/compress-segment.ts';
 import type { LogFileNames } from '../log/file-log.ts';
 import type { LevelStorage } from './leveldb/level-storage.ts';
 
@@ -24,4 +25,6 @@ export type IndexTask =
   /** Stores that positions before this one cannot be read any more. */
   | { readonly type: 'since'; readonly position: number }
   /** Removes the past before a position; `wholly` returns its space to the disk now. */
-  | { readonly type: 'trim'; readonly position: number; readonly wholly: boolean };
+  | { readonly type: 'trim'; readonly position: number; readonly wholly: boolean }
+  /** Writes the compressed form of a file of the log beside it. A rejection leaves the host as it was. */
+  | { readonly type: 'compress'; readonly file: ClosedSegment };

@@ -15,9 +15,12 @@ export class IndexSink implements FollowerSink {
   /** The follower gathers this many updates, or for some time, so that a key that changes often is written once. */
   readonly batchSize = 32_768;
   readonly #index: DiskIndex;
+  readonly #onFolded: () => void;
 
-  constructor(index: DiskIndex) {
+  /** `onFolded` is called when the index has reached the end of a batch. */
+  constructor(index: DiskIndex, onFolded = () => {}) {
     this.#index = index;
+    this.#onFolded = onFolded;
   }
 
   async connect(): Promise<ConnectOutcome> {
@@ -26,6 +29,7 @@ export class IndexSink implements FollowerSink {
 
   async deliver(_: readonly Update[], through: number, signal: AbortSignal): Promise<void> {
     await untilAborted(this.#index.fold(through), signal);
+    this.#onFolded();
   }
 
   async disconnect(): Promise<void> {}

@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import type { Clock } from '../../../core/clock.ts';
 import { ContextCacheError } from '../../../core/errors.ts';
+import { TimeSlice } from '../../../core/time-slice.ts';
 import type { Files } from '../files.ts';
+import { compressSegment } from '../log/compress-segment.ts';
 import { FileLog, type LogFileNames } from '../log/file-log.ts';
 import type { TakeChange } from './index-change.ts';
 import type { IndexHost, IndexTask } from './index-host.ts';
@@ -58,6 +61,10 @@ export class LocalHost implements IndexHost {
 
   async #run(task: IndexTask, names: LogFileNames): Promise<void> {
     this.#log?.follow(names);
+    if (task.type === 'compress') {
+      const { files, path, clock } = this.#options;
+      return compressSegment(files, join(path, 'log'), task.file, new TimeSlice(clock, this.#stop.signal));
+    }
     this.#writer ??= this.#start(names);
     const writer = await this.#writer;
     if (task.type === 'fold') await writer.fold(task.through);

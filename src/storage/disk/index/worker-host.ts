@@ -56,6 +56,8 @@ export class WorkerHost implements IndexHost {
   #worker: Worker | undefined;
   /** Writes in the main thread, before the worker is started. */
   #local: LocalHost | undefined;
+  /** Settles when the tasks in the main thread have ended. */
+  #localTasks: Promise<unknown> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
   #ended: Promise<void> = Promise.resolve();
   readonly #calls = new Map<number, Call>();
@@ -77,8 +79,12 @@ export class WorkerHost implements IndexHost {
     const started = this.#turn.then(async () => {
       if (isLittle && this.#worker === undefined) {
         this.#local ??= await this.#openLocal();
-        return { done: this.#local.run(task, names) };
+        const done = this.#local.run(task, names);
+        this.#localTasks = Promise.allSettled([this.#localTasks, done]);
+        return { done };
       }
+      // Closing the local host would abort them.
+      await this.#localTasks;
       await this.#leaveLocal();
       return { done: this.#call(task, names) };
     });

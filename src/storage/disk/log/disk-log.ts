@@ -18,7 +18,7 @@ import { LogReader } from './log-reader.ts';
 import type { UpdateLocation } from './logged-update.ts';
 import { LogSettings, type Notes } from './notes.ts';
 import { type OpenedLog, openLog } from './open-log.ts';
-import { isReleasable, releaseSegments } from './release.ts';
+import { exchangeSegment, isReleasable, releaseSegments } from './release.ts';
 
 const DEFAULT_PENDING_BYTES = 256 * 1024 * 1024;
 /** Number of latest updates that are kept in memory for any follower; … */
@@ -158,7 +158,8 @@ export class DiskLog implements UpdateLog {
     if (this.#status === 'closed') throw closed();
     const { segments } = this.#opened;
     // A reader must not remember frames behind the last committed update: recovery may replace their file by one of the same name.
-    return { base: this.#base, firsts: segments.firsts, mark: segments.markBefore(Math.min(from, this.#committed)) };
+    const mark = segments.markBefore(Math.min(from, this.#committed));
+    return { base: this.#base, firsts: segments.firsts, mark, exchanged: segments.exchanged };
   }
 
   /** Returns the checksum of the update at a position, which is committed. */
@@ -291,6 +292,11 @@ export class DiskLog implements UpdateLog {
     this.#base = Math.max(this.#base, position);
     if (wholly && (this.#opened.segments.last?.first ?? position + 1) <= position) await this.#writer.roll();
     await releaseSegments(this.#opened, position, wholly);
+  }
+
+  /** Puts the compressed form of a file, which lies beside it, in its place. */
+  exchange(first: number): Promise<void> {
+    return exchangeSegment(this.#opened, first);
   }
 
   /** Throws `NOT_EMPTY` if there are updates in the log. */

@@ -13,6 +13,8 @@ export interface LogFileNames {
   readonly firsts: readonly number[];
   /** The start of a frame from which a reader may continue, so that it need not search the file from its start. */
   readonly mark?: Mark | undefined;
+  /** Number of files that were replaced by their compressed form since the log was opened. */
+  readonly exchanged?: number | undefined;
 }
 
 /** Settings of a {@link FileLog}; they can be sent to another thread. */
@@ -30,12 +32,14 @@ export class FileLog implements IndexedLog, UpdateReader {
   readonly #path: string;
   readonly #segments: Segments;
   #base: number;
+  #exchanged: number | undefined;
 
-  constructor(files: Files, { path, id, base, firsts, mark }: FileLogSettings) {
+  constructor(files: Files, { path, id, base, firsts, mark, exchanged }: FileLogSettings) {
     this.id = id;
     this.#files = files;
     this.#path = path;
     this.#base = base;
+    this.#exchanged = exchanged;
     this.#segments = new Segments(files, join(path, 'log'), firsts);
     this.#segments.mark(mark);
   }
@@ -45,8 +49,10 @@ export class FileLog implements IndexedLog, UpdateReader {
   }
 
   /** Must be called before updates are read that lie in files which came since. */
-  follow({ base, firsts, mark }: LogFileNames): void {
+  follow({ base, firsts, mark, exchanged }: LogFileNames): void {
     this.#base = base;
+    if (exchanged !== this.#exchanged) this.#segments.reopen();
+    this.#exchanged = exchanged;
     this.#segments.follow(firsts);
     this.#segments.mark(mark);
   }

@@ -1,5 +1,16 @@
 import type { Files, ReadableFile } from '../files.ts';
-import { claimedLength, decodeNote, FRAME_HEADER, type Frame, firstNonZero, frameAt, MAGIC, NOTE } from './frame.ts';
+import { blockIn, inflateBlock } from './compressed-block.ts';
+import {
+  COMPRESSED,
+  claimedLength,
+  decodeNote,
+  FRAME_HEADER,
+  type Frame,
+  firstNonZero,
+  frameAt,
+  MAGIC,
+  NOTE,
+} from './frame.ts';
 
 /** Bytes of a file that belong to no whole frame. */
 export interface Damage {
@@ -12,7 +23,7 @@ export interface Damage {
 /** Bytes read at a time. */
 const READ_BYTES = 256 * 1024;
 /** Greatest value of a frame's flags. */
-const MOST_FLAGS = 7;
+const MOST_FLAGS = 31;
 
 export function isDamage(item: Frame | Damage): item is Damage {
   return item.payload === undefined;
@@ -21,8 +32,21 @@ export function isDamage(item: Frame | Damage): item is Damage {
 /**
  * Iterates over the whole frames of a file, also behind damage: looks for the next frame at every byte. Zeros at the end
  * are space that is not used yet, and no damage. The frames of a shortened file have `synced` as an offset of the file as it is.
+ * Of a compressed file it yields the frames of the original, with their offsets there, and damage with the offsets in the file.
  */
 export function* walkFrames(files: Files, path: string): Generator<Frame | Damage> {
+  const original = new OriginalFrames();
+  let isExplained = false;
+  for (const item of walkStored(files, path)) {
+    isExplained = isDamage(item);
+    if (!isDamage(item) && (item.flags & COMPRESSED) !== 0) yield* original.take(item);
+    else yield item;
+  }
+  if (!isExplained) yield* original.end();
+}
+
+/** Iterates over the frames that a file consists of. */
+function* walkStored(files: Files, path: string): Generator<Frame | Damage> {
   const file = files.open(path);
   try {
     const window = new Window(file);
@@ -54,6 +78,77 @@ function shiftOf(heading: Frame | undefined): number | undefined {
   } catch {
     // Reported by the reader of the frames.
     return undefined;
+  }
+}
+
+/** The frames of the original in the blocks of a compressed file. */
+class OriginalFrames {
+  /** Bytes of a frame that goes on in the next block. */
+  #parts: Buffer[] = [];
+  #length = 0;
+  /** Offset of these bytes in the original; `undefined` if a frame must be found first. */
+  #start: number | undefined = 0;
+  /** Number of bytes that the frame claims to have. */
+  #claimed = 0;
+  /** Location of the block in which the frame begins, and of the last block. */
+  #from: Damage = { offset: 0, end: 0 };
+  #last: Damage = { offset: 0, end: 0 };
+
+  /** Iterates over the frames that are complete with one more block. */
+  *take(frame: Frame): Generator<Frame | Damage> {
+    const block = blockIn(frame);
+    const bytes = block && inflateBlock(frame, block);
+    this.#last = { offset: frame.offset, end: frame.end };
+    if (block === undefined || bytes === undefined) {
+      this.#restart(undefined);
+      yield this.#last;
+      return;
+    }
+    const follows = this.#start !== undefined && this.#start + this.#length === block.start;
+    // Behind a gap the frames are read on from the first one that begins in the block.
+    if (!follows) this.#restart(block.mark?.offset);
+    if (this.#start === undefined) return;
+    const part = follows ? bytes : bytes.subarray(this.#start - block.start);
+    if (this.#parts.length === 0) this.#from = this.#last;
+    this.#parts.push(part);
+    this.#length += part.length;
+    if (this.#length >= this.#claimed) yield* this.#frames(this.#length - part.length);
+  }
+
+  /** Yields damage if the last block ends inside a frame. */
+  *end(): Generator<Damage> {
+    if (this.#length > 0) yield { offset: this.#from.offset, end: this.#last.end };
+  }
+
+  /** `before`: number of bytes that lie in earlier blocks. */
+  *#frames(before: number): Generator<Frame | Damage> {
+    const bytes = this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts);
+    const start = this.#start as number;
+    let index = 0;
+    if (start === 0) {
+      index = MAGIC.length;
+      if (!bytes.subarray(0, index).equals(MAGIC)) yield this.#last;
+    }
+    for (let frame = frameAt(bytes, index, start); frame !== undefined; frame = frameAt(bytes, index, start)) {
+      yield { ...frame, block: (index < before ? this.#from : this.#last).offset };
+      index = frame.end - start;
+    }
+    const claimed = claimedLength(bytes, index) ?? FRAME_HEADER + 1;
+    const isDamaged = index + claimed <= bytes.length;
+    if (isDamaged) yield { offset: (index < before ? this.#from : this.#last).offset, end: this.#last.end };
+    if (index >= before) this.#from = this.#last;
+    this.#restart(isDamaged ? undefined : start + index);
+    this.#claimed = claimed;
+    if (isDamaged || index === bytes.length) return;
+    this.#parts = [bytes.subarray(index)];
+    this.#length = bytes.length - index;
+  }
+
+  #restart(start: number | undefined): void {
+    this.#parts = [];
+    this.#length = 0;
+    this.#start = start;
+    this.#claimed = 0;
   }
 }
 

@@ -32,10 +32,15 @@ export interface Frame {
   /** Number of its updates, or of its entries of a base file. */
   readonly count: number;
   readonly payload: Buffer;
+  /** First byte in the file of the block that holds it, if the file is compressed; `offset` is then that in the original. */
+  readonly block?: number;
 }
 
+/** The header of a frame, without what follows from the payload. */
+export type FrameFields = Pick<Frame, 'position' | 'flags' | 'synced' | 'count'>;
+
 /** First bytes of each file. The number is the format's. */
-export const MAGIC = Buffer.from('context-cache 2\n');
+export const MAGIC = Buffer.from('context-cache 3\n');
 export const FRAME_HEADER = 24;
 
 /** The frame holds no updates but a note: a map of settings and checkpoints. */
@@ -46,17 +51,20 @@ export const CONTINUED = 2;
 export const STATE = 4;
 /** Some of the frame's updates have an operation id. */
 export const OPERATIONS = 8;
+/** The frame holds a compressed block of another file of the log; see `blockIn`. */
+export const COMPRESSED = 16;
 
 const writer = new MessageWriter();
 
 /** Encodes a frame whose payload `write` writes. `write` must not encode another frame meanwhile. */
-export function encodeFrame(
-  { position, flags, synced, count }: Pick<Frame, 'position' | 'flags' | 'synced' | 'count'>,
-  write: (to: MessageWriter) => void,
-): Buffer {
+export function encodeFrame(fields: FrameFields, write: (to: MessageWriter) => void): Buffer {
   writer.begin(FRAME_HEADER);
   write(writer);
-  const bytes = writer.end();
+  return sealFrame(writer.end(), fields);
+}
+
+/** Writes the header of a frame into the bytes in front of its payload, and returns them. */
+export function sealFrame(bytes: Buffer, { position, flags, synced, count }: FrameFields): Buffer {
   bytes.writeUInt32LE(bytes.length - FRAME_HEADER, 4);
   bytes.writeUIntLE(position, 8, 6);
   bytes.writeUInt16LE(flags, 14);

@@ -65,7 +65,8 @@ export function* walkLog(files: Files, settings: WalkSettings): Generator<Walked
     try {
       const items = end === Number.POSITIVE_INFINITY ? wholeGroups(files, file, settings) : walkFrames(files, file);
       for (const item of items) {
-        if (walk.next > end) break;
+        // What follows in a compressed file was not there when it was written.
+        if (walk.next > end && !walk.isCompressed) break;
         yield* walk.take(item);
       }
     } catch (thrown) {
@@ -100,6 +101,7 @@ class FileWalk {
   log: string | undefined;
   /** `true` behind damage, which explains why updates are missing. */
   isDamaged = false;
+  isCompressed = false;
   readonly #file: string;
   #shift = 0;
   #offset = 0;
@@ -124,7 +126,8 @@ class FileWalk {
   }
 
   *take(item: Frame | Damage): Generator<Walked | Flaw> {
-    this.#offset = item.offset;
+    this.isCompressed ||= !isDamage(item) && item.block !== undefined;
+    this.#offset = (isDamage(item) ? undefined : item.block) ?? item.offset;
     if (isDamage(item)) {
       this.isDamaged = true;
       this.#isOpened ||= item.offset >= MAGIC.length;
@@ -146,7 +149,7 @@ class FileWalk {
       this.next = item.position + item.count;
       this.isDamaged = false;
     }
-    this.#offset = item.end;
+    this.#offset = item.block ?? item.end;
     yield { file: this.#file, frame: item, shift: this.#shift, heading };
   }
 

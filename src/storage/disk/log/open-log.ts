@@ -9,6 +9,7 @@ import { type Frame, OPERATIONS } from './frame.ts';
 import { Notes } from './notes.ts';
 import { releaseSegments } from './release.ts';
 import { segmentName } from './segment.ts';
+import { isCompressed } from './segment-file.ts';
 import { refuseFormat1, scanSegment } from './segment-scan.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { Segments } from './segments.ts';
@@ -131,6 +132,8 @@ async function continueLog(
   first: number,
 ): Promise<Pick<OpenedLog, 'notes' | 'head'>> {
   const file = join(segments.directory, segmentName(first));
+  // A file is only compressed once the next one is on disk.
+  if (isCompressed(files, file)) throw corrupt(`The log in ${path} lacks the file behind ${segmentName(first)}`);
   const bytes = readFile(files, file);
   const { heading, notes: later, frames, head: found, end, synced, isTorn } = scanSegment(bytes, first, file);
   const notes = new Notes(heading.log);

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { baseName, basesIn } from '../base/base-file.ts';
 import { corrupt, unwritable } from '../corrupt.ts';
-import { createWhole, type Files, readFile } from '../files.ts';
+import { createWhole, type Files } from '../files.ts';
+import { compressedName } from './compress-segment.ts';
 import { encodeFrame, MAGIC, NOTE } from './frame.ts';
 import { segmentName } from './segment.ts';
+import { readSegment } from './segment-file.ts';
 import { scanSegment } from './segment-scan.ts';
 import type { Segments } from './segments.ts';
 
@@ -46,6 +48,10 @@ export async function releaseSegments(
   position: number,
   wholly: boolean,
 ): Promise<void> {
+  await segments.inTurn(() => release({ files, segments, path }, position, wholly));
+}
+
+async function release({ files, segments, path }: ReleasedLog, position: number, wholly: boolean): Promise<void> {
   try {
     if (wholly) await shorten(files, segments, position);
     const gone = superfluous(segments.firsts, position);
@@ -57,6 +63,21 @@ export async function releaseSegments(
   } catch (thrown) {
     throw unwritable(path, thrown);
   }
+}
+
+/**
+ * Puts the compressed form of a file, which lies beside it and is synced, in its place. Removes it if the file was released
+ * meanwhile.
+ */
+export async function exchangeSegment({ files, segments }: ReleasedLog, first: number): Promise<void> {
+  const { directory } = segments;
+  const compressed = join(directory, compressedName(first));
+  await segments.inTurn(async () => {
+    if (!segments.firsts.includes(first)) return files.remove(compressed);
+    await files.rename(compressed, join(directory, segmentName(first)));
+    segments.countExchanged();
+    await files.syncDirectory(directory);
+  });
 }
 
 /** Returns the files that end before the next position: the one behind them begins at or before it. */
@@ -71,7 +92,7 @@ async function shorten(files: Files, segments: Segments, position: number): Prom
   const [old, next] = [firsts[index], firsts[index + 1]];
   if (old === undefined || next === undefined || next <= position + 1) return;
   const path = join(directory, segmentName(old));
-  const bytes = readFile(files, path);
+  const bytes = readSegment(files, path);
   const { heading, frames, head, end } = scanSegment(bytes, old, path);
   // Only the last file may end with a write that was cut off. Here it is damage, and a copy would leave out what follows it.
   if (head < next - 1) throw corrupt(`${path} is damaged at byte ${end}: it lacks position ${head + 1}`);

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { firstWhere } from '../../../core/search.ts';
 import { corrupt } from '../corrupt.ts';
-import { type Files, openFile, type ReadableFile } from '../files.ts';
+import type { Files } from '../files.ts';
 import { claimedLength, decodeNote, type Frame, firstNonZero, frameAt, MAGIC, NOTE } from './frame.ts';
 import type { Heading } from './notes.ts';
+import { type BlockTable, openSegment, type SegmentFile } from './segment-file.ts';
 
 /** Bytes read at a time if frames are small. */
 const CHUNK_BYTES = 256 * 1024;
@@ -30,13 +31,15 @@ export class Segment {
   readonly first: number;
   readonly path: string;
   readonly #files: Files;
-  #file: ReadableFile | undefined;
+  #file: SegmentFile | undefined;
+  /** The blocks of the file, once it was opened as a compressed one. They outlive its closing. */
+  #table: BlockTable | undefined;
   #heading: { readonly end: number; readonly shift: number } | undefined;
   /** Bytes of the frame that was read last. */
   #frameBytes = 0;
   /** First positions of some frames, in ascending order, and their offsets. */
-  readonly #positions: number[] = [];
-  readonly #offsets: number[] = [];
+  #positions: number[] = [];
+  #offsets: number[] = [];
 
   constructor(files: Files, directory: string, first: number) {
     this.first = first;
@@ -46,7 +49,7 @@ export class Segment {
 
   /** Remembers where a frame is, unless a frame nearby or a later one is remembered. */
   mark(position: number, offset: number): void {
-    if (offset < (this.#offsets.at(-1) ?? -MARK_BYTES) + MARK_BYTES) return;
+    if (this.#table !== undefined || offset < (this.#offsets.at(-1) ?? -MARK_BYTES) + MARK_BYTES) return;
     this.#positions.push(position);
     this.#offsets.push(offset);
   }
@@ -92,8 +95,10 @@ export class Segment {
       }
       const claimed = claimedLength(chunk, index);
       if (chunk.length < length || (index === 0 && (claimed === undefined || claimed <= chunk.length))) {
+        // Throws if a damaged block follows.
+        if (chunk.length < length) this.#read(offset + chunk.length, 1);
         if (firstNonZero(chunk, index) === chunk.length) return found;
-        throw corrupt(`${this.path} is damaged at byte ${offset + index}`);
+        throw corrupt(`${this.path} is damaged at byte ${this.#opened().locate(offset + index)}`);
       }
       // A frame that does not fit. The number of bytes that it claims may be damaged.
       length = index === 0 ? Math.min(claimed ?? 0, 2 * length) : this.#usual;
@@ -129,8 +134,20 @@ export class Segment {
 
   #read(offset: number, length: number): Buffer {
     const bytes = Buffer.allocUnsafe(length);
-    this.#file ??= openFile(this.#files, this.path);
-    return bytes.subarray(0, this.#file.read(bytes, offset));
+    return bytes.subarray(0, this.#opened().read(bytes, offset));
+  }
+
+  #opened(): SegmentFile {
+    if (this.#file !== undefined) return this.#file;
+    const file = openSegment(this.#files, this.path, this.#table);
+    this.#file = file;
+    if (this.#table !== undefined || file.blocks === undefined) return file;
+    // Each block has a mark, so no others are needed.
+    this.#table = file.blocks;
+    const marks = this.#table.blocks.flatMap(({ mark }) => mark ?? []);
+    this.#positions = marks.map(({ position }) => position);
+    this.#offsets = marks.map(({ offset }) => offset);
+    return file;
   }
 }
 

@@ -29,6 +29,9 @@ export class Segments implements UpdateReader {
   /** The files that were read last, latest last. */
   readonly #open = new Set<Segment>();
   #isClosed = false;
+  #exchanged = 0;
+  /** The last task that renames or removes files; they run one after another. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(files: Files, directory: string, firsts: readonly number[] = []) {
     this.directory = directory;
@@ -72,6 +75,29 @@ export class Segments implements UpdateReader {
     for (const segment of known.values()) if (!kept.has(segment)) this.#close(segment);
   }
 
+  /** Number of files that were replaced by their compressed form. */
+  get exchanged(): number {
+    return this.#exchanged;
+  }
+
+  /** Reads the compressed form of files from now on that were replaced by it. */
+  countExchanged(): void {
+    this.#exchanged += 1;
+    this.reopen();
+  }
+
+  /** Runs a task that renames or removes files of the log when those before it have ended. */
+  async inTurn(task: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(task);
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
+  /** Closes the files until they are read again: one that was replaced takes space as long as it is open. */
+  reopen(): void {
+    for (const segment of [...this.#open]) this.#close(segment);
+  }
+
   /** Reads a new file from now on, also if one of the same name was read. */
   replace(first: number): Segment {
     this.follow(this.firsts.filter((each) => each < first));
@@ -111,7 +137,7 @@ export class Segments implements UpdateReader {
   /** Later reads throw `CLOSED`. */
   close(): void {
     this.#isClosed = true;
-    for (const segment of [...this.#open]) this.#close(segment);
+    this.reopen();
   }
 
   #read<Item extends Update>(
