@@ -1,8 +1,12 @@
-import { cp } from 'node:fs/promises';
+import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { AgentContextCache, type ContextCommand, type JsonValue, type Update } from '../../src/index.ts';
+import { nodeFiles } from '../../src/storage/disk/files.ts';
+import { isCompressed } from '../../src/storage/disk/log/segment-file.ts';
 import { airlineLines } from '../support/airline.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { eventually } from '../support/waiting.ts';
 import { Recorded } from './damage-model.ts';
 import { Random, times } from './support.ts';
 
@@ -23,7 +27,7 @@ export interface Filled {
 
 /**
  * Fills a directory in three sessions, with a backup in each of the first two. The second one ends with a compaction, which
- * leaves a base file and two files of the log.
+ * leaves a base file and two files of the log, the first of which is compressed in the third one.
  */
 export async function fillDirectory(seed: number): Promise<Filled> {
   const dataDir = await tempDir('damage-original');
@@ -56,8 +60,16 @@ export async function fillDirectory(seed: number): Promise<Filled> {
     await keepCopy();
     await run(cache, someCommands(random, 500, 300));
     for await (const update of cache.readLog({ from: updates.length + 1 })) updates.push(update);
+    await whenCompressed(join(dataDir, 'db/log'));
   });
   return { dataDir, older, recorded: new Recorded(updates) };
+}
+
+/** Resolves when all files of a log but the last one are compressed. */
+async function whenCompressed(directory: string): Promise<void> {
+  const closed = (await readdir(directory)).filter((name) => name.endsWith('.log')).sort();
+  expect(closed.length).toBe(2);
+  await eventually(() => expect(isCompressed(nodeFiles, join(directory, closed[0] as string))).toBe(true));
 }
 
 async function inSession(dataDir: string, work: (cache: AgentContextCache) => Promise<void>): Promise<void> {

@@ -32,7 +32,7 @@ export function isDamage(item: Frame | Damage): item is Damage {
 /**
  * Iterates over the whole frames of a file, also behind damage: looks for the next frame at every byte. Zeros at the end
  * are space that is not used yet, and no damage. The frames of a shortened file have `synced` as an offset of the file as it is.
- * Of a compressed file it yields the frames of the original, with their offsets there, and damage with the offsets in the file.
+ * A compressed file gives the frames of the original, with offsets in the original; damage keeps offsets in the file itself.
  */
 export function* walkFrames(files: Files, path: string): Generator<Frame | Damage> {
   const original = new OriginalFrames();

@@ -65,7 +65,7 @@ export function* walkLog(files: Files, settings: WalkSettings): Generator<Walked
     try {
       const items = end === Number.POSITIVE_INFINITY ? wholeGroups(files, file, settings) : walkFrames(files, file);
       for (const item of items) {
-        // What follows in a compressed file was not there when it was written.
+        // A compressed file is written up to the last update that counts, so anything behind it is damage.
         if (walk.next > end && !walk.isCompressed) break;
         yield* walk.take(item);
       }

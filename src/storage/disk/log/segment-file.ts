@@ -3,7 +3,7 @@ import { type Files, openFile, type ReadableFile, readFile } from '../files.ts';
 import { BLOCK_BYTES, type Block, blockIn, inflateBlock } from './compressed-block.ts';
 import { COMPRESSED, FRAME_HEADER, frameAt, MAGIC } from './frame.ts';
 
-/** A file of the log that is read as it was written, whether it has been compressed since or not. */
+/** A reader of a log file. Gives the original bytes, also if the file has been compressed. */
 export interface SegmentFile extends ReadableFile {
   /** The blocks of a compressed file; `undefined` of one that is not compressed. */
   readonly blocks: BlockTable | undefined;
@@ -11,7 +11,7 @@ export interface SegmentFile extends ReadableFile {
   locate(offset: number): number;
 }
 
-/** A block, and where it is in its file. */
+/** A block and its location in the file. */
 interface StoredBlock extends Block {
   readonly offset: number;
   readonly length: number;
@@ -55,7 +55,7 @@ export function isCompressed(files: Files, path: string): boolean {
 }
 
 /**
- * Reads a file of the log as it was written.
+ * Reads the original bytes of a log file.
  *
  * @throws {ContextCacheError} `LOG_CORRUPT` if it is missing, or compressed and damaged; `LOG_UNAVAILABLE`.
  */
