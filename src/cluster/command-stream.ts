@@ -22,7 +22,7 @@ export interface StreamInfo {
   readonly format: number;
   /** Number of servers that store each message. */
   readonly replicas: number;
-  /** Whether an acknowledged message is on disk (`sync_interval: always`); `undefined` if the servers do not say. */
+  /** `true` if an acknowledged message is on disk (`sync_interval: always`); `undefined` if the servers do not say. */
   readonly syncs: boolean | undefined;
   /** Version of the server, such as `2.10.27`; `undefined` for a stream without servers. */
   readonly serverVersion: string | undefined;
@@ -41,7 +41,7 @@ export interface Following {
  * say. Losses of connection are its own affair: it connects again, and continues.
  */
 export interface CommandStream {
-  /** Whether there is a connection to a server at present. */
+  /** `true` while there is a connection to a server. */
   readonly connected: boolean;
   /**
    * Appends a message. Resolves with its sequence once the stream has acknowledged it. Several messages may be on their way;

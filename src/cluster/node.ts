@@ -20,7 +20,7 @@ const SILENCE_MS = 10_000;
 /** After this long without a proof of being up to date the node asks the stream. */
 const PROBE_MS = 1_000;
 
-/** What a {@link ClusterNode} is made of. */
+/** The parts of a {@link ClusterNode}. */
 export interface NodeOptions {
   readonly stream: CommandStream;
   readonly replica: Replica;
@@ -156,7 +156,7 @@ export class ClusterNode {
 
   /** Resolves once everything that was acknowledged anywhere before this call is visible here. */
   barrier(): Promise<void> {
-    // Shared only until it is in a message: what others are told later may be ordered behind that.
+    // Shared only until it is in a message: writes that are acknowledged later may be ordered behind that message.
     if (this.#barrier !== undefined && !this.#barrier.waiting.isSent) return this.#barrier.promise;
     if (!this.#isRunning) return Promise.reject(this.#failure ?? closed());
     let waiting: { readonly isSent: boolean } = { isSent: true };

@@ -36,13 +36,13 @@ interface Flight extends OwnMessage {
   isSeen: boolean;
 }
 
-/** What an {@link Outbox} needs of its node. */
+/** The parts of a node that an {@link Outbox} uses. */
 export interface OutboxDeps {
   readonly elapsed: () => number;
   readonly publish: (message: Uint8Array) => Promise<number>;
-  /** Whether messages can be sent at present. */
+  /** Returns whether messages can be sent at present. */
   readonly isOpen: () => boolean;
-  /** What this node has come to. */
+  /** Returns the last message that this node has applied, and its hash there. */
   readonly seen: () => { readonly sequence: number; readonly hash: number };
   /** Called when a message has to be sent again, with a pause. */
   readonly again: (pauseMs: number) => void;

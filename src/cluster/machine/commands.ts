@@ -29,7 +29,7 @@ export interface HelloCommand {
 /** Takes a lease, keeps it, or with 0 ms returns it. */
 export interface LeaseCommand {
   readonly type: 'lease';
-  /** What the lease is for, such as `mirror`. */
+  /** Name of the work that the holder does, such as `mirror`. */
   readonly name: string;
   /** Milliseconds of the stream's time for which the sender wants it. */
   readonly forMs: number;
@@ -85,7 +85,7 @@ export interface Message {
   readonly counter: number;
   /** Sequence of the last message that the sender had applied; 0: none. */
   readonly seenSequence: number;
-  /** What the sender had come to at that message. */
+  /** Hash of the sender at that message. */
   readonly seenHash: number;
   readonly commands: readonly Command[];
 }

@@ -6,7 +6,7 @@ export interface Lease {
 
 /** Answer to a `lease` command. */
 export interface LeaseResult {
-  /** Whether its sender holds the lease now. */
+  /** `true` if its sender holds the lease now. */
   readonly held: boolean;
   /** The lease; `undefined` if it is free. */
   readonly lease: Lease | undefined;

@@ -33,7 +33,7 @@ export interface OwnMessage {
   readonly settle: (index: number, outcome: Outcome) => void;
 }
 
-/** What became of a message, and who has sent it. */
+/** Fate of a message, and its sender. */
 export interface Applied {
   readonly turn: Turn | 'malformed';
   /** Session and number of the message; empty and 0 if it is malformed. */
@@ -99,7 +99,7 @@ export class Machine {
     return this.#time;
   }
 
-  /** What all that was decided comes to. Two nodes differ if it differs at the same sequence. */
+  /** Hash of all decisions so far. Two nodes differ if it differs at the same sequence. */
   get hash(): number {
     return this.#hash;
   }

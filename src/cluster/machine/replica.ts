@@ -2,8 +2,8 @@ import type { TransactionResult } from '../../core/command.ts';
 import type { Request } from '../../core/request.ts';
 
 /**
- * The data of a node, which changes by the commands of the stream alone. What it answers depends on its state and the command
- * and on nothing else, so that all nodes answer the same.
+ * The data of a node, which changes by the commands of the stream alone. Its answers depend on its
+ * state and the command alone, so that all nodes answer the same.
  *
  * If it cannot execute a command because of this machine or this process, it throws, and has changed nothing: `LOG_UNAVAILABLE` or
  * `OVERLOADED` if trying again may help, any other error if not. A command that is refused by the rules does not throw.

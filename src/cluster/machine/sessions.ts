@@ -20,7 +20,7 @@ export interface Session {
   readonly maxProtocol: number;
 }
 
-/** What becomes of a message: it is applied, it was applied before, or one before it is missing. */
+/** Fate of a message: it is applied, it was applied before, or one before it is missing. */
 export type Turn = 'applied' | 'duplicate' | 'gap';
 
 /** A session as it is stored in a snapshot. */

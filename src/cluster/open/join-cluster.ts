@@ -9,7 +9,7 @@ import { StreamClock } from '../stream-clock.ts';
 import { EngineReplica } from './engine-replica.ts';
 import { NodeSequencer } from './node-sequencer.ts';
 
-/** What a cache becomes a node with. */
+/** Options of {@link joinCluster}. */
 export interface JoinOptions {
   readonly stream: CommandStream;
   readonly node?: string | undefined;
