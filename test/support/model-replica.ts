@@ -31,9 +31,9 @@ export class ModelReplica implements Replica {
   }
 
   execute(request: Request): void {
-    if (settledAsRepeated(this.#operations, request)) return;
     const state = this.namespaces.get(request.namespace) ?? new NamespaceState(request.namespace);
     this.#expire(state, request.at);
+    if (settledAsRepeated(this.#operations, request)) return;
     try {
       const updates = decide(state, request);
       this.#take(state, updates);
