@@ -108,7 +108,7 @@ export class JetStreamStream implements CommandStream {
     const received = new Map([...this.#readers].map((reader) => [reader, reader.received]));
     const sequence = await link.publish(message);
     for (const reader of this.#readers) {
-      // What is stored now comes after all that had been received when it was sent.
+      // A new message must be stored behind everything that had been received when it was sent.
       if (sequence <= (received.get(reader) ?? 0)) reader.rewound(sequence);
       else reader.acknowledged(sequence);
     }

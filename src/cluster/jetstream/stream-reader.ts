@@ -3,7 +3,7 @@ import type { Following, StreamInfo, StreamMessage } from '../command-stream.ts'
 import type { StreamLink } from './stream-link.ts';
 import type { StreamNames } from './stream-names.ts';
 
-/** What a reader needs of the stream that it reads. */
+/** The parts of a stream that its reader uses. */
 export interface ReaderPort {
   readonly names: StreamNames;
   /** Milliseconds since some instant. */
@@ -158,7 +158,7 @@ export class StreamReader implements Following {
     }
   }
 
-  /** Whether the ends of the stream should be read soon. */
+  /** `true` if the ends of the stream should be read soon. */
   get isSuspicious(): boolean {
     return this.#lacksSince !== undefined || this.#shortSince !== undefined;
   }
@@ -212,7 +212,7 @@ export class StreamReader implements Following {
     }, LATE_MS);
   }
 
-  /** Reads stored messages until there is none that follows. */
+  /** Reads stored messages up to the last one. */
   async #fill(): Promise<void> {
     const link = this.#port.link();
     if (this.#isFilling || this.#isStopped || link === undefined) return;
@@ -227,7 +227,7 @@ export class StreamReader implements Following {
       }
       this.#lastMessageAt = this.#port.elapsed();
     } catch {
-      // The link is down or stalled. What is missing is read on the next one, or at the next poll.
+      // The link is down or stalled. The missing messages are read on the next one, or at the next poll.
     } finally {
       this.#isFilling = false;
     }

@@ -14,7 +14,7 @@ export interface NewStream {
   readonly format: number;
 }
 
-/** What the stream says of itself in its metadata. */
+/** The fields of the stream's metadata. */
 export interface StreamIdentity {
   readonly format: number;
   readonly epoch: string;

@@ -31,7 +31,7 @@ export type Answer =
   /** Certainly not done. */
   | { readonly type: 'refused' };
 
-/** A violation in words; `undefined` if there is none. */
+/** A violation in words; `undefined` for a correct history. */
 export type Verdict = string | undefined;
 
 /** Describes an operation in a message. */

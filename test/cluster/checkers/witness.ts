@@ -9,7 +9,7 @@ export interface LoggedUpdate {
   readonly value: string | undefined;
 }
 
-/** Where an operation stands in the log. */
+/** An operation with its position in the log. */
 interface Placed {
   readonly operation: Operation;
   /** Position of the update that it made or saw; 0 if it saw that there was none yet. */

@@ -3,7 +3,7 @@ import { type NatsLine, type NatsRelease, natsRelease } from '../../support/nats
 
 type Found = Extract<NatsRelease, { readonly program: string }>;
 
-/** Describes tests on each of the releases of nats-server. Where one is missing, they are skipped and the reason is shown. */
+/** Describes tests on each of the releases of nats-server. Skips them with the reason if a release is missing. */
 export function describeOn(lines: readonly NatsLine[], title: string, tests: (release: Found) => void): void {
   for (const line of lines) {
     describe(`${title} on nats-server ${line}`, () => {

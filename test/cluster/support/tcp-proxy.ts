@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket, connect as tcp } from 'node:net';
 
-/** What a proxy does with connections. `held`: they stay open, and nothing passes. `cut`: they end, and new ones are refused. */
+/** The state of a proxy. `held`: they stay open, and nothing passes. `cut`: they end, and new ones are refused. */
 export type ProxyState = 'open' | 'held' | 'cut';
 
 /** A TCP proxy in front of a server, with which a test cuts or holds the connection between a node and a server. */
