@@ -2,7 +2,6 @@ export type { WatchedUpdate, WatchOptions } from './actors/watch.ts';
 export {
   type BackendSetOptions,
   BaseContextCache,
-  type LogMark,
   type MaybePromise,
 } from './backends/base-context-cache.ts';
 export { FileContextCache } from './backends/file-context-cache.ts';
@@ -14,7 +13,7 @@ export type { ContextStore } from './cache/context-store.ts';
 export type { ForkOptions } from './cache/fork.ts';
 export type { NamespaceHandle } from './cache/namespace-handle.ts';
 export { type ReplayOptions, replay } from './cache/replay.ts';
-export type { CompactionOptions as CompactOptions, WaitOptions } from './cache/types.ts';
+export type { WaitOptions } from './cache/types.ts';
 export { verifyDirectory } from './cache/verify-directory.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';

@@ -1,5 +1,6 @@
 /** Types that the signatures of the other entries mention, for annotations of your own. This entry has no code. */
 export type { Watching } from './actors/watch.ts';
+export type { LogMark } from './backends/base-context-cache.ts';
 export type { FileContextCacheOptions } from './backends/file-context-cache.ts';
 export type { MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
 export type { Owner } from './backends/owner.ts';
@@ -7,7 +8,7 @@ export type { RedisContextCacheOptions } from './backends/redis/redis-context-ca
 export type { CacheMethods } from './cache/cache-methods.ts';
 export type { Replayed } from './cache/replay.ts';
 export type { Transaction } from './cache/transact.ts';
-export type { Answer, AnswerTo, Iteration } from './cache/types.ts';
+export type { Answer, AnswerTo, CompactionOptions as CompactOptions, Iteration } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
 export type {

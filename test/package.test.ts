@@ -154,8 +154,8 @@ describe('the packed tarball', () => {
     const { exports } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { exports: object };
     const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
     const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
-    // The conformance suites need a test runner, which this project does not have.
-    const script = imports.filter((line) => !line.includes('/testing')).join('\n');
+    // The conformance suites need a test runner, and some adapters the framework whose classes they extend.
+    const script = imports.filter((line) => !/\/(testing|langchain|langgraph)"/.test(line)).join('\n');
     await writeFile(join(project, 'imports.js'), script);
     await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');
   });

@@ -1,0 +1,8 @@
+export {
+  ContextCacheByteStore,
+  type ContextCacheByteStoreOptions,
+  ContextCacheChatHistory,
+  type ContextCacheChatHistoryOptions,
+  ContextCacheLLMCache,
+  type ContextCacheLLMCacheOptions,
+} from './integrations/langchain.ts';

@@ -1,0 +1,5 @@
+export {
+  type AddItemsOptions,
+  ContextCacheSession,
+  type ContextCacheSessionOptions,
+} from './integrations/openai-agents.ts';
