@@ -141,16 +141,16 @@ export class JetStreamStream implements CommandStream {
 
   async info(): Promise<StreamInfo> {
     const link = this.#usableLink();
+    const readers = [...this.#readers].map((reader) => ({ reader, known: reader.known }));
     const { config, state } = await this.#serverInfo(link);
     const { format, epoch } = identityOf(this.#parts.names, config);
     this.#maxMessage = config.max_msg_size ?? -1;
     const isReplaced = this.#identity !== undefined && this.#identity !== epoch;
     this.#identity = epoch;
     const { first_seq: first, last_seq: last } = state;
-    const readers = [...this.#readers];
-    for (const reader of readers) {
+    for (const { reader, known } of readers) {
       if (isReplaced) reader.replaced();
-      else reader.inspect({ first, last });
+      else reader.inspect({ first, last }, known);
     }
     this.#inspectedAt = this.#elapsed();
     return {

@@ -33,6 +33,8 @@ const SINGLE_READS = 64;
  * replica that catches up, lacks messages for a moment.
  */
 const CERTAIN_AFTER_MS = 3_000;
+/** Milliseconds between two answers about the ends of the stream, beyond which the first one no longer counts. */
+const LONGEST_SILENCE_MS = 1_500;
 /** Messages whose stored time is remembered, so that another message with the same sequence is detected. */
 const REMEMBERED = 4_096;
 
@@ -58,6 +60,7 @@ export class StreamReader implements Following {
   #lacksSince: number | undefined;
   /** Since when the stream ends before a message that existed. */
   #shortSince: number | undefined;
+  #inspectedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     after: number,
@@ -72,6 +75,11 @@ export class StreamReader implements Following {
     this.#failed = failed;
     this.#port = port;
     this.#lastMessageAt = port.elapsed();
+  }
+
+  /** Greatest sequence that is known to exist. */
+  get known(): number {
+    return this.#known;
   }
 
   /** Sequence of the last message that was received. */
@@ -126,8 +134,7 @@ export class StreamReader implements Following {
   }
 
   /** Starts reading on a new link, after checking that the stream still has the last message that was received. */
-  async resume(link: StreamLink, info: Pick<StreamInfo, 'first' | 'last'>): Promise<void> {
-    this.inspect(info);
+  async resume(link: StreamLink, info: Pick<StreamInfo, 'first'>): Promise<void> {
     if (this.#received > this.#after && this.#received >= info.first) {
       try {
         const same = await this.#port.within(link.readOne(this.#received), READ_MS);
@@ -139,13 +146,19 @@ export class StreamReader implements Following {
     await this.#fill();
   }
 
-  /** Compares the ends of the stream with what was received. */
-  inspect({ first, last }: Pick<StreamInfo, 'first' | 'last'>): void {
+  /**
+   * Compares the ends of the stream with what was received. `known` is the greatest sequence that was known when the stream was
+   * asked: what comes while the answer is on its way is newer than the answer.
+   */
+  inspect({ first, last }: Pick<StreamInfo, 'first' | 'last'>, known = this.#known): void {
     if (this.#isStopped) return;
     const { stream } = this.#port.names;
     const now = this.#port.elapsed();
-    if (last >= this.#known) this.#shortSince = undefined;
-    else this.#shortSince ??= now;
+    // Two low answers with silence between them may come from two leaders that were both just elected.
+    const isAfterSilence = now - this.#inspectedAt > LONGEST_SILENCE_MS;
+    this.#inspectedAt = now;
+    if (last >= known) this.#shortSince = undefined;
+    else if (this.#shortSince === undefined || isAfterSilence) this.#shortSince = now;
     const isLong = (since: number | undefined) => since !== undefined && now - since >= CERTAIN_AFTER_MS;
     if (first > this.#received + 1) {
       const message = `The stream ${stream} starts at ${first}; message ${this.#received + 1} was purged. Start from a snapshot.`;
@@ -153,7 +166,7 @@ export class StreamReader implements Following {
     } else if (isLong(this.#lacksSince)) {
       this.#fail('LOG_CORRUPT', `The stream ${stream} lacks message ${this.#received + 1}, and has later ones.`);
     } else if (isLong(this.#shortSince)) {
-      const message = `The stream ${stream} ends at ${last}, and message ${this.#known} existed: it was restored from an older copy, or has lost its end.`;
+      const message = `The stream ${stream} ends at ${last}, and message ${known} existed: it was restored from an older copy, or has lost its end.`;
       this.#fail('LOG_CORRUPT', message);
     }
   }

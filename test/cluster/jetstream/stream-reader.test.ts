@@ -142,11 +142,30 @@ test('compares the last message that it received when it goes on with another co
   const has = all(3);
   const { reader, got, link } = readerOver(has);
   for (const sequence of [1, 2, 3]) reader.hear(stored(sequence));
-  await reader.resume(link, { first: 1, last: 3 });
+  await reader.resume(link, { first: 1 });
   expect(got.errors).toEqual([]);
   has.set(3, stored(3, 9_000));
   has.set(4, stored(4, 9_001));
-  await reader.resume(link, { first: 1, last: 4 });
+  await reader.resume(link, { first: 1 });
   expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']);
   expect(got.sequences).toEqual([1, 2, 3]);
+});
+
+test('takes no answer for low that was given before a message came, nor two of them with silence between', async () => {
+  const { reader, got, pass } = readerOver(all(60));
+  for (let sequence = 1; sequence <= 60; sequence += 1) {
+    const { known } = reader;
+    reader.hear(stored(sequence));
+    await pass(100);
+    reader.inspect({ first: 1, last: sequence - 1 }, known);
+  }
+  reader.inspect({ first: 1, last: 55 });
+  await pass(5_000);
+  reader.inspect({ first: 1, last: 55 });
+  expect(got.errors).toEqual([]);
+  for (let ms = 0; ms < 3_000; ms += 250) {
+    await pass(250);
+    reader.inspect({ first: 1, last: 55 });
+  }
+  expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']);
 });
