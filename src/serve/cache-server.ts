@@ -1,6 +1,14 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AgentContextCache, ContextCacheError } from '../index.ts';
-import { Listening } from './listening.ts';
+import type { McpHttp, McpOptions } from '../mcp.ts';
+import { Listening, type McpRoute } from './listening.ts';
 import type { ServerOptions } from './server-options.ts';
+
+/** Options of {@link startServer}. */
+export interface StartServerOptions extends ServerOptions {
+  /** Options of the MCP server at `/mcp`. They are checked by its first request. */
+  readonly mcp?: McpOptions | undefined;
+}
 
 /**
  * Serves a cache to other processes: `connect` in JavaScript, the command line, and HTTP for all other programs. If the cache
@@ -23,6 +31,7 @@ import type { ServerOptions } from './server-options.ts';
  * | `GET /v1/health` | the health of the cache |
  * | `GET /metrics`, `?namespaces=` (how many may have figures of their own) | figures in the text format of Prometheus |
  * | `GET /v1/snapshots` | the stored snapshots |
+ * | `POST`, `GET`, `DELETE /mcp` | Streamable HTTP of the Model Context Protocol, if its packages are installed |
  *
  * A parameter that the address does not take is refused with status 400. An error after the start of the answer is its
  * last line. Nothing is logged.
@@ -37,11 +46,12 @@ import type { ServerOptions } from './server-options.ts';
  * await remote.set('plan', ['search', 'book'], 'trip');
  * ```
  */
-export async function startServer(cache: AgentContextCache, options: ServerOptions = {}): Promise<CacheServer> {
+export async function startServer(cache: AgentContextCache, options: StartServerOptions = {}): Promise<CacheServer> {
+  const { mcp, ...given } = options;
   const { dataDir, log } = cache.inspection;
   if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down. Serve an open one.');
-  const listening = await Listening.open(dataDir, options);
-  const server = new CacheServer(cache, listening);
+  const listening = await Listening.open(dataDir, given);
+  const server = new CacheServer(cache, listening, mcp);
   try {
     await listening.announce();
   } catch (error) {
@@ -60,17 +70,19 @@ export class CacheServer {
   /** Token of clients that name the writer of each command themselves. */
   readonly token: string;
   readonly #listening: Listening;
+  readonly #mcp: LazyMcp;
   readonly #stopListening: () => void;
   #closed: Promise<void> | undefined;
 
   /** @internal */
-  constructor(cache: AgentContextCache, listening: Listening) {
+  constructor(cache: AgentContextCache, listening: Listening, mcp: McpOptions | undefined) {
     this.#listening = listening;
     this.url = listening.url;
     this.host = listening.host;
     this.port = listening.port;
     this.token = listening.token;
-    listening.serve(cache);
+    this.#mcp = new LazyMcp(cache, mcp);
+    listening.serve(cache, this.#mcp);
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
 
@@ -91,6 +103,33 @@ export class CacheServer {
 
   async #close(): Promise<void> {
     this.#stopListening();
-    await this.#listening.close();
+    await Promise.all([this.#listening.close(), this.#mcp.close()]);
+  }
+}
+
+/** Answers MCP requests. Loads what that needs with the first one. */
+class LazyMcp implements McpRoute {
+  readonly #cache: AgentContextCache;
+  readonly #options: McpOptions | undefined;
+  #http: Promise<McpHttp> | undefined;
+
+  constructor(cache: AgentContextCache, options: McpOptions | undefined) {
+    this.#cache = cache;
+    this.#options = options;
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse, agent: string | null): Promise<void> {
+    this.#http ??= this.#load();
+    await (await this.#http).answer(request, response, agent);
+  }
+
+  async close(): Promise<void> {
+    const http = await this.#http?.catch(() => undefined);
+    await http?.close();
+  }
+
+  async #load(): Promise<McpHttp> {
+    const { createMcpHttp } = await import('../mcp.ts');
+    return createMcpHttp(this.#cache, this.#options);
   }
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
@@ -51,6 +52,7 @@ export class Listening {
   readonly token: string;
   readonly #parts: ListeningParts;
   #cache: ServedCache | undefined;
+  #mcp: McpRoute | undefined;
   #sockets: SocketAcceptor | undefined;
   #announced: Promise<void> | undefined;
 
@@ -100,9 +102,10 @@ export class Listening {
   }
 
   /** Answers for this cache from now on. */
-  serve(cache: ServedCache): void {
+  serve(cache: ServedCache, mcp?: McpRoute): void {
     const { clock, guard, limits, Acceptor } = this.#parts;
     this.#cache = cache;
+    this.#mcp = mcp;
     this.#sockets = new Acceptor({ cache, clock, guard, limits, run: randomUUID() });
   }
 
@@ -134,7 +137,7 @@ export class Listening {
     const cache = this.#cache;
     const { clock, guard } = this.#parts;
     if (cache === undefined) return refuse(response, NOT_SERVING.status, NOT_SERVING.code, NOT_SERVING.message);
-    return route(guard, { cache, clock, clients: this.#sockets?.size ?? 0, request, response, signal });
+    return route(guard, { cache, clock, clients: this.#sockets?.size ?? 0, request, response, signal }, this.#mcp);
   }
 
   async #forget(): Promise<void> {
@@ -152,6 +155,14 @@ function agentTokensOf({ agentTokens = {} }: ServerOptions, dataDir: string | un
   return () => (given.size === 0 ? file.tokens : new Map([...file.tokens, ...given]));
 }
 
+/** Answers requests of the Model Context Protocol. */
+export interface McpRoute {
+  answer(request: IncomingMessage, response: ServerResponse, agent: string | null): Promise<void>;
+}
+
+/** Path of {@link McpRoute}. */
+const MCP_PATH = '/mcp';
+
 interface Asked {
   readonly cache: ServedCache;
   readonly clock: Clock;
@@ -161,11 +172,12 @@ interface Asked {
   readonly signal: AbortSignal;
 }
 
-async function route(guard: HttpGuard, asked: Asked): Promise<void> {
+async function route(guard: HttpGuard, asked: Asked, mcp: McpRoute | undefined): Promise<void> {
   const { request, response } = asked;
   const admitted = guard.admit(request);
   if ('status' in admitted) return refuse(response, admitted.status, admitted.code, admitted.message);
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://127.0.0.1');
+  if (pathname === MCP_PATH && mcp !== undefined) return answerMcp(guard, asked, mcp, admitted.agent);
   const found: Route | undefined = pathname === ATTACH_PATH ? ATTACH : ROUTES.get(pathname);
   if (found === undefined) {
     const there = [...ROUTES.keys()].join(', ');
@@ -184,6 +196,21 @@ async function route(guard: HttpGuard, asked: Asked): Promise<void> {
   try {
     await found.answer({ ...asked, agent: admitted.agent, query: searchParams });
   } finally {
+    stopChecking?.();
+  }
+}
+
+async function answerMcp(guard: HttpGuard, asked: Asked, mcp: McpRoute, agent: string | null): Promise<void> {
+  const { request, response, signal } = asked;
+  const stopChecking = agent === null ? undefined : endWhenRevoked(guard, asked);
+  // A stream to the client would delay the end of the server.
+  const end = () => void response.end();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    await mcp.answer(request, response, agent);
+    if (!response.closed) await once(response, 'close');
+  } finally {
+    signal.removeEventListener('abort', end);
     stopChecking?.();
   }
 }

@@ -152,6 +152,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',
     'src/integrations/keyv.ts': 'the entry for Keyv, which is a use of the public surface',
     'src/integrations/mcp.ts': 'the entry for MCP, which is a use of the public surface',
+    'src/integrations/mcp-http.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/mcp-options.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/mcp-stdio.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/unstorage.ts': 'the entry for unstorage, which is a use of the public surface',
