@@ -10,10 +10,8 @@ export { MultiBackendContextCache } from './backends/multi-backend-context-cache
 export { RedisContextCache } from './backends/redis/redis-context-cache.ts';
 export { AgentContextCache } from './cache/agent-context-cache.ts';
 export type { ContextStore } from './cache/context-store.ts';
-export type { ForkOptions } from './cache/fork.ts';
 export type { NamespaceHandle } from './cache/namespace-handle.ts';
 export { type ReplayOptions, replay } from './cache/replay.ts';
-export type { WaitOptions } from './cache/types.ts';
 export { verifyDirectory } from './cache/verify-directory.ts';
 export { isDataCommand } from './core/admission.ts';
 export { type Clock, systemClock } from './core/clock.ts';

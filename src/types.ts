@@ -6,9 +6,16 @@ export type { MultiBackendOptions } from './backends/multi-backend-context-cache
 export type { Owner } from './backends/owner.ts';
 export type { RedisContextCacheOptions } from './backends/redis/redis-context-cache.ts';
 export type { CacheMethods } from './cache/cache-methods.ts';
+export type { ForkOptions } from './cache/fork.ts';
 export type { Replayed } from './cache/replay.ts';
 export type { Transaction } from './cache/transact.ts';
-export type { Answer, AnswerTo, CompactionOptions as CompactOptions, Iteration } from './cache/types.ts';
+export type {
+  Answer,
+  AnswerTo,
+  CompactionOptions as CompactOptions,
+  Iteration,
+  WaitOptions,
+} from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
 export type {
