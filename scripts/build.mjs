@@ -40,6 +40,7 @@ const ENTRIES = [
   'test/support/cli-entry.ts',
   'test/support/internals.ts',
   'machines/index.ts',
+  'src/ai-sdk.ts',
   'src/backup.ts',
   'src/cli/main.ts',
   'src/client.ts',

@@ -10,6 +10,7 @@ beforeAll(buildDist);
 
 /** A line of each example's output that is printed only if the example worked. */
 const SHOWS: Readonly<Record<string, string>> = {
+  'ai-sdk.mjs': 'first: Take | the train. 1 call\nsecond: Take | the train. 1 call',
   'backup.mjs': '{ seen: 999 } at position 1000',
   'durable.mjs': "2 preferences { name: 'Ada', seat: 'aisle' }",
   'first.mjs': 'VERSION_CONFLICT: the plan is at version 3',

@@ -150,6 +150,9 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   index: {
     'src/serve/cache-server.ts': 'the entry for servers, which is a use of the public surface',
     'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',
+    'src/integrations/ai-sdk-chats.ts': 'the entry for the AI SDK, which is a use of the public surface',
+    'src/integrations/ai-sdk-middleware.ts': 'the entry for the AI SDK, which is a use of the public surface',
+    'src/integrations/ai-sdk-streams.ts': 'the entry for the AI SDK, which is a use of the public surface',
     'src/integrations/keyv.ts': 'the entry for Keyv, which is a use of the public surface',
     'src/integrations/mcp.ts': 'the entry for MCP, which is a use of the public surface',
     'src/integrations/mcp-http.ts': 'the entry for MCP, which is a use of the public surface',
