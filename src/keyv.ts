@@ -1,1 +1,6 @@
-export { KeyvContextCache, type KeyvContextCacheOptions } from './integrations/keyv.ts';
+export {
+  KeyvContextCache,
+  type KeyvContextCacheCapabilities,
+  type KeyvContextCacheEntry,
+  type KeyvContextCacheOptions,
+} from './integrations/keyv.ts';

@@ -3,6 +3,7 @@ export {
   type ContextCacheDriverOptions,
   contextCacheDriver,
   type DriverCall,
+  type Item,
   type ItemChange,
   type ItemMeta,
 } from './integrations/unstorage.ts';

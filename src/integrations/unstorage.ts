@@ -49,7 +49,8 @@ export interface ItemMeta {
   [name: string]: string | number | Date | null | undefined;
 }
 
-interface Item {
+/** An item of a call about several. */
+export interface Item {
   readonly key: string;
   readonly options?: DriverCall;
 }
