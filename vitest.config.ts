@@ -16,7 +16,8 @@ export default defineConfig({
     execArgv: ['--import', new URL('test/support/typescript.mjs', import.meta.url).href],
     // The built package is loaded as it is.
     server: { deps: { external: [/\/dist\//] } },
-    maxWorkers: 2,
+    // Many tests wait for servers, processes and time-outs, also on a machine with two cores.
+    maxWorkers: 3,
     // One large value must not hide the other failures in what a run prints.
     diff: { truncateThreshold: 40 },
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],

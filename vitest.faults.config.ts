@@ -12,5 +12,7 @@ export default defineConfig({
     testTimeout: long ? 7_200_000 : 600_000,
     // A hook builds the package, which a busy machine takes ten minutes for.
     hookTimeout: 1_200_000,
+    // Some measure memory and time.
+    maxWorkers: 2,
   },
 });

@@ -19,6 +19,7 @@ const SHOWS: Readonly<Record<string, string>> = {
   'keyv.mjs': 'upseller { euro: 1020 }\nsearcher { euro: 780 }\nLIS { euro: 1020 }',
   'langchain.mjs': "[ 'I am Ann', 'Hello Ann', 'Do you know me?', 'Of course' ]",
   'langgraph.mjs': 'rewound: 1 messages, last city Lisbon',
+  'mcp.mjs': "plan booker { to: 'Lisbon', nights: 4, flight: 'TP 258' }",
   'openai-agents.mjs': "[ 'Where to in June?', 'And in July?' ]",
   'own-backend.mjs': 'BACKEND_FAILED: no secrets here',
   'redis-and-nats.mjs': 'mirror following 3 delivered 0 to go',

@@ -79,7 +79,10 @@ describe('the examples of the help', () => {
     const command = commands.find((each) => pathOf(each) === example.split(' ')[0]);
     const asks = command?.options.some(({ long }) => long === '--yes') && !/--yes/.test(line);
     if (asks) return runAtTerminal(`context-cache ${line}`, { ...options, input: 'y\r' });
-    if (!ENDLESS.test(line)) return runLine(`context-cache ${line}`, options);
+    if (!ENDLESS.test(line)) {
+      const words = line.startsWith('mcp') ? undefined : wordsOf(line);
+      return words === undefined ? runLine(`context-cache ${line}`, options) : run(words, options);
+    }
     await using _server = line.startsWith('watch') ? await serve(join(cwd, '.context-cache')) : undefined;
     const child = startLine(`context-cache ${line}`, options);
     const all = ended(child);
@@ -99,6 +102,13 @@ describe('the examples of the help', () => {
     }
   });
 });
+
+/** Splits a line as a shell does; `undefined` if it has more than words and quotes. */
+function wordsOf(line: string): string[] | undefined {
+  if (/[|<>&;$`\\*?~#()]/.test(line.replaceAll(/'[^']*'/g, ''))) return undefined;
+  const words = line.matchAll(/(?:'[^']*'|"[^"]*"|[^\s'"])+/g);
+  return Array.from(words, ([word]) => word.replaceAll(/'([^']*)'|"([^"]*)"/g, '$1$2'));
+}
 
 async function watchersOf(cwd: string): Promise<number> {
   return JSON.parse((await run(['health', '--json'], { cwd })).stdout).watchers;

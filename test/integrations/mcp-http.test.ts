@@ -138,7 +138,7 @@ describe('MCP by HTTP', () => {
       (error) => error as { stdout: string },
     );
     const summary = stdout.slice(stdout.indexOf('=== SUMMARY ==='));
-    if (process.env['SHOW_CONFORMANCE']) console.log(summary);
+    if (process.env.SHOW_CONFORMANCE) console.log(summary);
     expect(summary).toMatch(/Total: \d+ passed, 0 failed/);
     expect(summary).toContain('dns-rebinding-protection: 2 passed, 0 failed');
     await named.close();

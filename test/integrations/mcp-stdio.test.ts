@@ -114,7 +114,7 @@ describe('context-cache mcp', () => {
       Object.entries(calls).map(async ([name, args]) => {
         const flags = args.flatMap((arg) => ['--tool-arg', arg]);
         const answer = await inspect('tools/call', '--tool-name', name, ...flags);
-        return [name, answer['isError'] ?? false, typeof answer['structuredContent']];
+        return [name, answer.isError ?? false, typeof answer.structuredContent];
       }),
     );
     expect(answers).toEqual(Object.keys(calls).map((name) => [name, false, 'object']));

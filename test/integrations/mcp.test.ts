@@ -178,7 +178,7 @@ describe.each([
     for (const name of ['a', 'b', 'c']) await store.set('k', 1, name);
     const first = await call(mcp, 'namespaces', { limit: 2 });
     expect(first).toMatchObject({ namespaces: ['a', 'b'] });
-    expect(await call(mcp, 'namespaces', { cursor: first['next'] })).toEqual({ namespaces: ['c', 'default', 'trip'] });
+    expect(await call(mcp, 'namespaces', { cursor: first.next })).toEqual({ namespaces: ['c', 'default', 'trip'] });
   });
 
   test('reads a long value in parts that add up to it', async () => {
@@ -192,10 +192,10 @@ describe.each([
     let text = '';
     for (let offset: unknown = 0; offset !== undefined; ) {
       const part = await call(mcp, 'get', { key: 'long', offset });
-      expect(Buffer.byteLength(JSON.stringify(part['text']))).toBeLessThanOrEqual(1_026);
-      expect((part['text'] as string).isWellFormed()).toBe(true);
-      text += part['text'];
-      offset = part['next'];
+      expect(Buffer.byteLength(JSON.stringify(part.text))).toBeLessThanOrEqual(1_026);
+      expect((part.text as string).isWellFormed()).toBe(true);
+      text += part.text;
+      offset = part.next;
     }
     expect(JSON.parse(text)).toEqual(value);
   });
@@ -212,8 +212,8 @@ describe.each([
     expect(scanned).toBe(4);
     const first = await call(mcp, 'search', { text: 'adler', limit: 1 });
     expect(first).toMatchObject({ entries: [{ namespace: 'birds', key: 'adler' }] });
-    const rest = await call(mcp, 'search', { text: 'adler', cursor: first['next'] });
-    expect((rest['entries'] as { key: string }[]).map(({ key }) => key)).toEqual(['notes', 'hotel']);
+    const rest = await call(mcp, 'search', { text: 'adler', cursor: first.next });
+    expect((rest.entries as { key: string }[]).map(({ key }) => key)).toEqual(['notes', 'hotel']);
     expect(await call(mcp, 'search', { text: '"today"', namespace: 'todo' })).toMatchObject({
       entries: [{ key: 'notes' }],
     });
@@ -229,8 +229,8 @@ describe.each([
       versions: [{ operation: 'delete' }, { value: 5, agent: 'agent-5' }, { value: 4 }],
       next: 4,
     });
-    const rest = await call(mcp, 'history', { key: 'plan', namespace: 'trip', before: first['next'] });
-    expect((rest['versions'] as { value: number }[]).map(({ value }) => value)).toEqual([3, 2, 1]);
+    const rest = await call(mcp, 'history', { key: 'plan', namespace: 'trip', before: first.next });
+    expect((rest.versions as { value: number }[]).map(({ value }) => value)).toEqual([3, 2, 1]);
     await store.set('hotel', 'Adler', 'trip');
     const changed = await call(mcp, 'changes', { since: 5 });
     expect(changed).toMatchObject({

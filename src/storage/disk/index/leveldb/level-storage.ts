@@ -61,8 +61,15 @@ const SWEEP_BYTES = 512 * 1024;
 const LARGE_BATCH_BYTES = 4 * 1024 * 1024;
 /** The same when the storage is closed, for all that this handle has written. Moving 1 MB takes 30 ms. */
 const UNMOVED_BYTES = 1024 * 1024;
+/**
+ * Bytes written by this handle after which its tables are merged when it is closed. LevelDB merges them as it goes on
+ * writing, so that much of what it leaves is replaced records: nearly half of 25 MB after a million updates of ten thousand keys.
+ */
+const UNMERGED_BYTES = 16 * 1024 * 1024;
 /** A range without keys. */
 const NOTHING: KeyRange = { gte: '~', lt: '~~' };
+/** The range of every key. */
+const EVERYTHING: KeyRange = { gte: '', lt: '\u{10ffff}' };
 
 /**
  * Opens LevelDB through `classic-level`, or creates it. Runs one write at a time and none after a failed one, which would
@@ -84,6 +91,7 @@ export const openLevel: OpenStorage = async (location) => {
   let unswept = 0;
   /** Bytes that were written, except for those that were moved to tables. */
   let unmoved = 0;
+  let unmerged = 0;
   // Compacting a range begins with the log, whatever the range is.
   const moveLog = async () => {
     unmoved = 0;
@@ -91,6 +99,7 @@ export const openLevel: OpenStorage = async (location) => {
   };
   const written = (bytes: number) => {
     unmoved += bytes;
+    unmerged += bytes;
     if (bytes > LARGE_BATCH_BYTES) void moveLog();
   };
   const turns = new WriteTurns();
@@ -152,7 +161,8 @@ export const openLevel: OpenStorage = async (location) => {
     },
     close: async () => {
       await turns.idle();
-      if (unmoved > UNMOVED_BYTES) await moveLog();
+      if (unmerged > UNMERGED_BYTES) await db.compactRange(EVERYTHING.gte, EVERYTHING.lt).catch(() => undefined);
+      else if (unmoved > UNMOVED_BYTES) await moveLog();
       await db.close();
       await files.sweep();
     },
