@@ -142,7 +142,8 @@ it('makes files and directories accessible to their owner alone, whatever the um
   expect(await wideOpen(dataDir, 'directories')).toEqual([]);
   await end(child);
   const files = await readdir(dataDir, { recursive: true });
-  expect(files.filter((file) => file.endsWith('.ldb')).length).toBeGreaterThan(1);
+  // A clean end merges the tables of so many writes; what it writes is looked at as well.
+  expect(files.filter((file) => file.endsWith('.ldb')).length).toBeGreaterThan(0);
   expect(files.filter((file) => file.startsWith('backups/')).length).toBeGreaterThan(1);
   expect(await wideOpen(dataDir, 'all')).toEqual([]);
 });
