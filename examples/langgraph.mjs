@@ -32,7 +32,7 @@ const { position } = cache;
 await graphOver(cache).invoke({ city: 'Porto' }, thread);
 await show('now', cache);
 
-// What if Ann had gone to Faro? A fork rewinds thread and store together, and leaves both as they are here.
+// Tries another trip in a fork, which goes back to an earlier state of thread and store. This cache stays unchanged.
 const branch = await cache.fork({ at: position });
 await show('rewound', branch);
 await graphOver(branch).invoke({ city: 'Faro' }, thread);

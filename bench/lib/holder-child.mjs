@@ -1,4 +1,4 @@
-// A process that holds a shared directory until it is told to shut down, killed or stopped.
+// Holds a shared directory. Shuts down on request; the bench may also kill or pause this process.
 import { AgentContextCache } from './ours.mjs';
 
 const memory = await AgentContextCache.share(process.argv[2], { natsUrl: null });

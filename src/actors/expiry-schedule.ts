@@ -41,7 +41,7 @@ export class ExpirySchedule {
     this.#arm();
   }
 
-  /** The earliest wake; `Infinity` if there is none. */
+  /** Time of the next wake; `Infinity` if none is scheduled. */
   get nextAt(): number {
     return this.#queue.peek()?.at ?? Number.POSITIVE_INFINITY;
   }

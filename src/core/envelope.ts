@@ -26,7 +26,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
  *   like an envelope itself.
  *
  * Envelopes are as deep inside as possible, so that everything around them stays readable. Returns `value` itself if it
- * needs none. What is no JSON value, such as a `Date`, stays where it is, and the write refuses it with its path.
+ * needs none. Does not change other values, such as a `Date`: the write refuses them with their path.
  *
  * @example
  * ```ts

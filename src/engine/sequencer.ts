@@ -16,7 +16,7 @@ export interface ClusterHealth {
   /** `stalled`: this node can apply nothing at present. `failed`: it has left service; see `failure`. */
   readonly status: 'joining' | 'ready' | 'stalled' | 'failed' | 'closed';
   readonly node: string;
-  /** Whether there is a connection to a server. */
+  /** `true` while a server is connected. */
   readonly connected: boolean;
   /** Sequence of the last message that this node has applied. */
   readonly sequence: number;
@@ -28,10 +28,10 @@ export interface ClusterHealth {
   readonly waiting: number;
   /** The stream's time, epoch milliseconds. */
   readonly time: number;
-  /** What everything that was decided comes to: equal on all nodes at the same sequence. */
+  /** Hash of all decisions so far. Nodes that have applied the same sequence have the same hash. */
   readonly hash: number;
   readonly protocol: number;
-  /** Whether an acknowledged write is on the servers' disks (`sync_interval: always`); `undefined`: they do not say. */
+  /** `true` if the servers sync each write before they acknowledge it (`sync_interval: always`); `undefined` if that is unknown. */
   readonly syncs: boolean | undefined;
   /** Number of servers that keep each message; `undefined` until the stream has answered. */
   readonly replicas: number | undefined;

@@ -42,7 +42,7 @@ export class Socket {
 
   /** Connects. Events come after the promise has resolved. */
   static async open(endpoint: Endpoint, events: SocketEvents, clock: Clock, signal?: AbortSignal): Promise<Socket> {
-    // Loaded for a connection only: it takes longer to load than all of this package.
+    // Loaded for a connection only: a program without one starts faster.
     const { WebSocket } = await import('ws');
     return new Promise((resolve, reject) => {
       // The server decides the size of an answer: `maxPayload` would make every repetition fail in the same way.

@@ -70,7 +70,7 @@ export class Listening {
     const { host = LOOPBACK, port, hostNames, tls, clock = systemClock } = checkedServerOptions(options);
     const { token = newToken() } = options;
     const limits = limitsOf(options);
-    // With `ws`, which takes longer to load than all of this package.
+    // Loads `ws`, which a program without a server does not need.
     const { SocketAcceptor: Acceptor } = await import('./socket-acceptor.ts');
     let listening: Listening | undefined;
     const listener = await HttpListener.listen({

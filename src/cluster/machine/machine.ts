@@ -120,7 +120,7 @@ export class Machine {
   }
 
   /**
-   * Applies the next message. If the replica throws, the message stays where it is: {@link resume} goes on with it.
+   * Applies the next message. If the replica throws, the message is kept, and {@link resume} continues it.
    *
    * @throws {ContextCacheError} `FORMAT_UNSUPPORTED` for a message that this version cannot read, which has changed nothing;
    *   `LOG_CORRUPT` if messages are missing before it; and what the replica throws.

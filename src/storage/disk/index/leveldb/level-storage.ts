@@ -91,16 +91,18 @@ export const openLevel: OpenStorage = async (location) => {
   let unswept = 0;
   /** Bytes that were written, except for those that were moved to tables. */
   let unmoved = 0;
+  /** All bytes that were written. */
   let unmerged = 0;
-  // Compacting a range begins with the log, whatever the range is.
-  const moveLog = async () => {
+  // Compacting a range begins with the log, whatever the range is. If it fails, all records are still there, and the next
+  // write fails too if the disk is the reason.
+  const tidy = async ({ gte, lt }: KeyRange) => {
     unmoved = 0;
-    await db.compactRange(NOTHING.gte, NOTHING.lt).catch(() => undefined);
+    await db.compactRange(gte, lt).catch(() => undefined);
   };
   const written = (bytes: number) => {
     unmoved += bytes;
     unmerged += bytes;
-    if (bytes > LARGE_BATCH_BYTES) void moveLog();
+    if (bytes > LARGE_BATCH_BYTES) void tidy(NOTHING);
   };
   const turns = new WriteTurns();
   const snapshots = new WeakMap<StorageSnapshot, ReturnType<typeof db.snapshot>>();
@@ -161,8 +163,8 @@ export const openLevel: OpenStorage = async (location) => {
     },
     close: async () => {
       await turns.idle();
-      if (unmerged > UNMERGED_BYTES) await db.compactRange(EVERYTHING.gte, EVERYTHING.lt).catch(() => undefined);
-      else if (unmoved > UNMOVED_BYTES) await moveLog();
+      if (unmerged > UNMERGED_BYTES) await tidy(EVERYTHING);
+      else if (unmoved > UNMOVED_BYTES) await tidy(NOTHING);
       await db.close();
       await files.sweep();
     },
