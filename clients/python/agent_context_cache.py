@@ -131,10 +131,15 @@ class Cache:
 
     def _watch(self, position: int, retry: float, options: Dict[str, Any]) -> Iterator[Dict[str, Any]]:
         deadline: Optional[float] = None
+
+        def connected() -> None:
+            nonlocal deadline
+            deadline = None
+
         while True:
             try:
-                for update in self._lines("/v1/watch", {**options, "since": position}, endless=True):
-                    deadline = None
+                query = {**options, "since": position}
+                for update in self._lines("/v1/watch", query, endless=True, connected=connected):
                     yield update
                     position = update["position"]
             except CacheError as error:
@@ -164,11 +169,14 @@ class Cache:
             raise _error(answer.get("error", {}))
         return answer
 
-    def _lines(self, path: str, query: Dict[str, Any], endless: bool = False) -> Iterator[Any]:
+    def _lines(
+        self, path: str, query: Dict[str, Any], endless: bool = False, connected: Callable[[], None] = lambda: None
+    ) -> Iterator[Any]:
         connection, response = self._request("GET", f"{path}?{_query(query)}", endless=endless)
         try:
             if response.status >= 400:
                 raise _error(json.loads(response.read()).get("error", {}))
+            connected()
             for line in response:
                 item = json.loads(line)
                 if isinstance(item, dict) and list(item) == ["error"]:

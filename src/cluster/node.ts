@@ -162,8 +162,11 @@ export class ClusterNode {
     let waiting: { readonly isSent: boolean } = { isSent: true };
     const promise = new Promise<void>((resolve, reject) => {
       waiting = this.#outbox.add({ type: 'noop' }, (outcome) => {
-        if (outcome instanceof Error) reject(outcome);
-        else resolve();
+        if (outcome instanceof Error) {
+          // One that was never sent is over as well, and is not shared any more.
+          this.#barrier = undefined;
+          reject(outcome);
+        } else resolve();
       });
     });
     this.#barrier = { promise, waiting };
@@ -209,7 +212,6 @@ export class ClusterNode {
           reject(this.#failure ?? outcome);
           return;
         }
-        this.#introduced = this.#outbox.session;
         if (this.#status === 'joining') this.#status = 'ready';
         resolve();
       };
@@ -277,10 +279,13 @@ export class ClusterNode {
   #after({ turn, session, counter }: Applied): void {
     if (session !== this.#outbox.session) return;
     const isApplied = turn === 'applied';
+    if (isApplied) this.#introduced = session;
     const sentAt = this.#outbox.seen(counter, isApplied);
     if (isApplied && sentAt !== undefined) this.#freshAt = Math.max(this.#freshAt, sentAt);
     if (turn !== 'gap') return;
-    if (session === this.#introduced && !this.machine.sessions.has(session)) this.#renewSession();
+    // Forgotten, or its first message had no hello, because that was given up before it was sent.
+    const isUnknown = !this.machine.sessions.has(session);
+    if (isUnknown && (session === this.#introduced || counter === 1)) this.#renewSession();
     else this.#resendIn(GAP_PAUSE_MS);
   }
 
@@ -337,6 +342,7 @@ export class ClusterNode {
       (info) => {
         this.#isProbing = false;
         this.#info = info;
+        this.#outbox.maxBytes = info.maxBytes;
         // A new leader may not have come to its own end yet, and messages may have come since it answered. A rewound stream is
         // detected by `follow`, which waits until it is certain.
         if (info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);

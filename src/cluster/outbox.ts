@@ -80,11 +80,6 @@ export class Outbox {
     return this.#unsettled;
   }
 
-  /** Number of commands that have no message yet. */
-  get queued(): number {
-    return this.#queue.length;
-  }
-
   /** Adds a command. `isUrgent`: before those that wait, whatever their number. Returns whether it is in a message yet. */
   add(command: Command, settle: (outcome: Outcome) => void, isUrgent = false): { readonly isSent: boolean } {
     if (!isUrgent && this.#unsettled >= this.#deps.maxQueued) {
@@ -184,7 +179,8 @@ export class Outbox {
   restart(session: string): void {
     const unresolved = Array.from(this.#flights.values(), ({ waiting }) => waiting).flat();
     this.#flights.clear();
-    this.#queue = [...unresolved.filter(({ command }) => isFor(command)), ...this.#queue];
+    const isWanted = ({ command, isSettled }: Waiting) => !isSettled && isFor(command);
+    this.#queue = [...unresolved.filter(isWanted), ...this.#queue];
     this.#session = session;
     this.#counter = 0;
   }

@@ -132,6 +132,8 @@ export class OperationWindow {
   }
 
   #fits(at: number): boolean {
+    // The operation that goes on stays, even if it alone exceeds the bounds.
+    if (this.#oldest === this.#order.length - 1) return true;
     const oldest = this.#order[this.#oldest] as Remembered;
     return oldest.at >= at - OPERATION_MS && this.size <= MAX_OPERATIONS && this.#characters <= MAX_CHARACTERS;
   }

@@ -92,11 +92,21 @@ export function resumableStreams(cache: ContextStore, options: ResumableStreamsO
   async function create(id: string, make: () => ReadableStream<string>): Promise<ReadableStream<string>> {
     const namespace = await sdkErrors(() => nameOf(id));
     await sdkErrors(async () => {
-      const state = await stateOf(cache, namespace);
-      if (state?.status === 'streaming')
+      const entry = await cache.entry(STATE, namespace);
+      if ((entry?.value as State | undefined)?.status === 'streaming')
         throw new ContextCacheError('VERSION_CONFLICT', `The stream ${id} is being written. Use another id.`);
-      await cache.clearNamespace(namespace);
-      await cache.set(STATE, { status: 'streaming' }, namespace, { ttl: abandonedAfterMs, ifAbsent: true });
+      const old = await cache.listKeys(namespace, { prefix: CHUNK });
+      // At once, so that of two processes only one begins, and neither removes what the other has written.
+      const state = {
+        key: STATE,
+        value: { status: 'streaming' },
+        ttl: abandonedAfterMs,
+        ifVersion: entry?.version ?? 0,
+      };
+      await cache.batch(
+        [...old.map((key) => ({ operation: 'delete', key }) as const), { operation: 'set', ...state }],
+        namespace,
+      );
     });
     void write(cache, namespace, make, { ttl, abandonedAfterMs });
     return read(cache, namespace, 0);
@@ -171,6 +181,8 @@ async function write(
     await writing;
     await cache.set(STATE, { status: 'done', characters }, namespace, { ttl });
   } catch (error) {
+    // What has arrived is written first, and counted.
+    await writing?.catch(() => {});
     const message = error instanceof Error ? error.message : String(error);
     const failed = { status: 'failed', characters, error: toJsonValue(message) } as const;
     // If the cache has failed itself, the state expires, and readers learn that the stream was abandoned.

@@ -52,6 +52,11 @@ export const BRANCH_TOOLS = {
         throw new ContextCacheError('OVERLOADED', `There are ${MAX_BRANCHES} branches. Merge or discard one.`);
       BRANCHES.set(cache, branches);
       const branch = await (cache as AgentContextCache).fork({ at });
+      // Another call may have come between.
+      if (branches.has(name) || branches.size >= MAX_BRANCHES) {
+        await branch.shutdown();
+        throw new ContextCacheError('OVERLOADED', 'Another branch was created meanwhile. Call fork again.');
+      }
       branches.set(name, branch);
       return { branch: name, position: branch.position };
     },

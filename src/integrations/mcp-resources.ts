@@ -78,7 +78,13 @@ export class WatchedResources {
     uris.set(uri, (uris.get(uri) ?? 0) + 1);
     if (known !== undefined) return;
     this.#watched.set(target.namespace, uris);
-    this.#subscribe();
+    try {
+      this.#subscribe();
+    } catch (error) {
+      // A namespace that the cache refuses must not be asked for with every later subscription.
+      this.#watched.delete(target.namespace);
+      throw error;
+    }
   }
 
   /** Watches a resource no more. */
@@ -108,10 +114,11 @@ export class WatchedResources {
     before?.();
   }
 
-  #take({ namespace, key, operation }: Update): void {
+  #take({ namespace, key, keys, operation }: Update): void {
     for (const uri of this.#watched.get(namespace)?.keys() ?? []) {
       const named = targetOf(uri)?.key;
-      if (operation === 'clear_namespace' || named === undefined || named === key) this.#notify(uri);
+      const isTold = named === undefined || named === key || keys?.includes(named) === true;
+      if (isTold || operation === 'clear_namespace') this.#notify(uri);
     }
   }
 }

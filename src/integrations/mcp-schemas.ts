@@ -64,7 +64,7 @@ const POSITION = integer('Position of the update in the log.');
 const WRITTEN = { version: VERSION, position: POSITION, changed: flag('Whether anything has changed.') };
 const NEXT = text('Cursor of the next page; absent: this is the last.');
 const UPDATE = {
-  operation: text('set, touch, delete, expire, evict or clear_namespace.'),
+  operation: text('set, touch, delete, expire, evict, clear (value: the keys that went) or clear_namespace.'),
   version: VERSION,
   position: POSITION,
   at: instant('When it happened.'),

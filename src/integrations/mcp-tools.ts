@@ -209,6 +209,7 @@ async function changes({ cache, args, maxBytes }: Call): Promise<object> {
     const isAdded = page.add({
       ...{ namespace: update.namespace, key, operation, version, position, at: iso(at), agent },
       ...(operation === 'set' ? shown(value, maxBytes) : {}),
+      ...(operation === 'clear' ? shown([...(update.keys ?? [])], maxBytes) : {}),
       ...(meta === undefined ? {} : { meta }),
     });
     if (!isAdded) return { changes: page.items, next: page.items.at(-1)?.position ?? since, more: true };

@@ -38,12 +38,12 @@ class Items {
     this.#onChange = onChange;
   }
 
-  take({ operation, key, value, snapshot }: WatchedUpdate): void {
+  take({ operation, key, keys, value, snapshot }: WatchedUpdate): void {
     if (!snapshot) this.#isListing = false;
     if (operation === 'touch') return;
     // A client that has missed too much clears the namespace and lists it again.
     if (operation === 'clear_namespace') this.restart();
-    else this.#change(key as string, operation === 'set' ? value : undefined);
+    else for (const each of keys ?? [key as string]) this.#change(each, operation === 'set' ? value : undefined);
   }
 
   /** Forgets and reports all values as removed, because another listing of those that are there follows. */

@@ -180,7 +180,8 @@ export class Activity {
   }
 
   /** Counts what a write has written. */
-  wrote({ steps, bytes }: Request): void {
+  wrote({ steps, bytes, result }: Request): void {
+    if (result?.changed !== true) return;
     this.bytesWritten += bytes;
     if (steps !== null) for (const step of steps) this.bytesWritten += step.bytes;
   }

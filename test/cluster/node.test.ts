@@ -92,6 +92,17 @@ describe('a node of a cluster', () => {
     expect(a.listKeys()).toEqual(['plan']);
   });
 
+  test('asks again after a barrier that could not be sent in time', async () => {
+    const cluster = await three({ writeTimeoutMs: 300 });
+    const [a, b] = cluster.nodes;
+    cluster.connections[1]?.cut();
+    await expect(b.barrier()).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    cluster.connections[1]?.restore();
+    await a.set('plan', 1);
+    await b.barrier();
+    expect(b.get('plan')).toBe(1);
+  });
+
   test('says that the outcome of a write is unknown, with the operation id that finds it out', async () => {
     const cluster = await three({ writeTimeoutMs: 300 });
     const [a] = cluster.nodes;

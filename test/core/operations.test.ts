@@ -41,6 +41,16 @@ describe('the window of operations', () => {
     expect(window.forgotten).toBe(1);
   });
 
+  it('keeps the operation that goes on, even if it alone exceeds the bounds', () => {
+    const window = new OperationWindow();
+    for (let position = 1; position <= 5_000; position += 1)
+      window.add(updateOf(position, 'large', 0, `${'n'.repeat(1_000)}${position}`));
+    expect(window.find('large', 0)?.versions.size).toBe(5_000);
+    window.add(updateOf(5_001, 'next'));
+    expect(window.find('large', 0)).toBeUndefined();
+    expect(window.forgotten).toBe(5_000);
+  });
+
   it('bounds the characters of ids and names', () => {
     const window = new OperationWindow();
     for (let position = 1; position <= 5_000; position += 1) {

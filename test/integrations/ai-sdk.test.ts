@@ -259,6 +259,26 @@ describe.each(BOTH_CACHES)('over a %s cache', (_, open) => {
       await expect(textOf(failed)).rejects.toThrow('The stream has failed: too many tokens');
     });
 
+    test('gives all that arrived before a failure', async () => {
+      const texts = ['one ', 'two ', 'three'];
+      let pulled = 0;
+      const failing = new ReadableStream<string>({
+        pull(controller) {
+          const text = texts[pulled];
+          pulled += 1;
+          if (text === undefined) controller.error(new Error('too many tokens'));
+          else controller.enqueue(text);
+        },
+      });
+      const reader = (await resumableStreams(reached.store).createNewResumableStream('f', () => failing)).getReader();
+      let text = '';
+      const readAll = async () => {
+        for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
+      };
+      await expect(readAll()).rejects.toThrow('too many tokens');
+      expect(text).toBe('one two three');
+    });
+
     test('ends a stream whose process gives no sign of life, after what it has written', async () => {
       await reached.store.set('state', { status: 'streaming' }, ['ai-sdk', 'streams', 'x'], { ttl: 60 });
       await reached.store.append({ at: 0, text: 'half' }, ['ai-sdk', 'streams', 'x'], { prefix: 'chunk:' });

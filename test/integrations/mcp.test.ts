@@ -269,6 +269,19 @@ describe.each([
     await store.clearNamespace('tr/ip');
     await waitFor(() => expect(changed).toHaveLength(3));
     expect(changed[2]).toBe('context://tr%2Fip/plan');
+    await store.set('plan', 2, 'tr/ip');
+    const { position } = await store.clearNamespace('tr/ip', { prefix: 'pl' });
+    await waitFor(() => expect(changed).toHaveLength(5));
+    expect(changed[4]).toBe('context://tr%2Fip/plan');
+    expect((await call(mcp, 'changes', { since: position - 1, namespace: 'tr/ip' })).changes).toMatchObject([
+      { operation: 'clear', key: null, value: ['plan'] },
+    ]);
+    // One that the cache refuses does not end those that follow.
+    await expect(mcp.subscribeResource({ uri: `context://${'n'.repeat(2_000)}` })).rejects.toThrow();
+    await mcp.subscribeResource({ uri: 'context://later' });
+    await store.set('new', 1, 'later');
+    await waitFor(() => expect(changed[5]).toBe('context://later'));
+    await store.clearNamespace('later');
     await store.setMany(Object.fromEntries(Array.from({ length: 450 }, (_, i) => [`k${i}`, i])), 'many');
     const all = [];
     let cursor: string | undefined;

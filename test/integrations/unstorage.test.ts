@@ -236,10 +236,19 @@ describe.each(BOTH_CACHES)('a driver over a %s cache', (_, open) => {
     ];
     await expect.poll(() => changes).toEqual(expected);
     await expect.poll(() => events).toEqual(expected.map(([event, key]) => [event, key]));
+    await storage.setItem('dir:a', 1);
+    await own.clear('dir:');
+    await expect
+      .poll(() => changes.slice(7))
+      .toEqual([
+        ['update', 'dir:a', { value: '1', previous: undefined }],
+        ['remove', 'dir:a', { value: undefined, previous: '1' }],
+      ]);
+    await expect.poll(() => events.length).toBe(9);
     unwatch();
     await storage.dispose();
     await storage.setItem('after', 1);
-    expect([changes.length, events.length]).toEqual([7, 7]);
+    expect([changes.length, events.length]).toEqual([9, 9]);
   });
 
   test("rejects with the cache's error, before anything has changed", async () => {

@@ -102,8 +102,11 @@ export class DataDirectory {
     const compressor = new Compressor({ log, index, clock, onFailure: onUncompressed });
     log.onRelease(async () => {
       const stopped = compressor.stop();
-      await index.close();
-      await stopped;
+      try {
+        await index.close();
+      } finally {
+        await stopped;
+      }
     });
     const sink = new IndexSink(index, () => compressor.advance());
     return { table: index.table, source: new PresentSource(index.table), sink };

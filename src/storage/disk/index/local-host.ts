@@ -45,7 +45,8 @@ export class LocalHost implements IndexHost {
 
   run(task: IndexTask, names: LogFileNames): Promise<void> {
     const done = this.#run(task, names);
-    this.#running = Promise.allSettled([this.#running, done]);
+    // Without its result, which would hold those of all tasks before.
+    this.#running = Promise.allSettled([this.#running, done]).then(() => undefined);
     return done;
   }
 

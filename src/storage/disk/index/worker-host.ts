@@ -80,7 +80,8 @@ export class WorkerHost implements IndexHost {
       if (isLittle && this.#worker === undefined) {
         this.#local ??= await this.#openLocal();
         const done = this.#local.run(task, names);
-        this.#localTasks = Promise.allSettled([this.#localTasks, done]);
+        // Without its result, which would hold those of all tasks before.
+        this.#localTasks = Promise.allSettled([this.#localTasks, done]).then(() => undefined);
         return { done };
       }
       // Closing the local host would abort them.

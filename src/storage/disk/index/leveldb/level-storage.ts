@@ -66,6 +66,8 @@ const UNMOVED_BYTES = 1024 * 1024;
  * writing, so that much of what it leaves is replaced records: nearly half of 25 MB after a million updates of ten thousand keys.
  */
 const UNMERGED_BYTES = 16 * 1024 * 1024;
+/** The tables are merged only if they hold at most this many times what was written: it takes as long as they are large. */
+const MOST_MERGED = 4;
 /** A range without keys. */
 const NOTHING: KeyRange = { gte: '~', lt: '~~' };
 /** The range of every key. */
@@ -163,7 +165,10 @@ export const openLevel: OpenStorage = async (location) => {
     },
     close: async () => {
       await turns.idle();
-      if (unmerged > UNMERGED_BYTES) await tidy(EVERYTHING);
+      const merges =
+        unmerged > UNMERGED_BYTES &&
+        (await db.approximateSize(EVERYTHING.gte, EVERYTHING.lt)) <= MOST_MERGED * unmerged;
+      if (merges) await tidy(EVERYTHING);
       else if (unmoved > UNMOVED_BYTES) await tidy(NOTHING);
       await db.close();
       await files.sweep();
