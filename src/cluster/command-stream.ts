@@ -28,6 +28,11 @@ export interface StreamInfo {
   readonly serverVersion: string | undefined;
   /** Greatest size of a message in bytes. */
   readonly maxBytes: number;
+  /**
+   * `true` if everything that was acknowledged before the question lies at or before {@link last}. `false` if the leader may have been
+   * elected a moment ago and not have come to its own end yet.
+   */
+  readonly isSettled: boolean;
 }
 
 /** The reading of a stream, until it is stopped. */
@@ -43,6 +48,8 @@ export interface Following {
 export interface CommandStream {
   /** `true` while there is a connection to a server. */
   readonly connected: boolean;
+  /** What keeps the stream from being used until its settings, permissions or versions are changed. It keeps trying. */
+  readonly problem: ContextCacheError | undefined;
   /**
    * Appends a message. Resolves with its sequence once the stream has acknowledged it. Several messages may be on their way;
    * the order in which the stream stores them is that of the calls, unless the connection is lost meanwhile. Never sends

@@ -343,9 +343,8 @@ export class ClusterNode {
         this.#isProbing = false;
         this.#info = info;
         this.#outbox.maxBytes = info.maxBytes;
-        // A new leader may not have come to its own end yet, and messages may have come since it answered. A rewound stream is
-        // detected by `follow`, which waits until it is certain.
-        if (info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);
+        // Messages may have come since it answered. A rewound stream is detected by `follow`, which waits until it is certain.
+        if (info.isSettled && info.last <= this.machine.sequence) this.#freshAt = Math.max(this.#freshAt, now);
       },
       () => {
         this.#isProbing = false;

@@ -37,7 +37,7 @@ export interface ClusterHealth {
   readonly replicas: number | undefined;
   /** The nodes that have spoken within the last minute, this one included. */
   readonly members: readonly ClusterMember[];
-  /** Why the node is stalled or has left service. */
+  /** Why the node is stalled or has left service, or what keeps it from using the stream until settings or permissions are changed. */
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 

@@ -61,6 +61,16 @@ describe('a node of a cluster', () => {
     expect(cluster.nodes.map((node) => node.get('plan'))).toEqual([1, 1, 1]);
   });
 
+  test('does not take the end of a leader that was just elected for the newest message', async () => {
+    const { nodes, stream } = await three();
+    await nodes[0].set('plan', 1);
+    stream.isSettled = false;
+    const staleness = () => nodes[0].health().cluster?.stalenessMs ?? 0;
+    await vi.waitFor(() => expect(staleness()).toBeGreaterThan(2_500), 5_000);
+    stream.isSettled = true;
+    await vi.waitFor(() => expect(staleness()).toBeLessThan(1_000), 5_000);
+  });
+
   test('removes what has expired in an idle cluster, on all nodes alike', async () => {
     const cluster = await three();
     await cluster.nodes[0].set('plan', 1, 'trip', { ttl: 20 });

@@ -22,6 +22,8 @@ export class MemoryStream {
   /** Runs a delivery or an acknowledgement. A simulation puts it into a queue of its own. Default: the next turn. */
   schedule: (run: () => void) => void = setImmediate;
   epoch = 'memory';
+  /** `false`: a leader was just elected, and may not have come to its own end. */
+  isSettled = true;
   #messages: StreamMessage[] = [];
   #first = 1;
   #last = 0;
@@ -66,7 +68,7 @@ export class MemoryStream {
   info(): StreamInfo {
     return {
       ...{ first: this.#first, last: this.#last, epoch: this.epoch, format: 1, replicas: 1 },
-      ...{ syncs: undefined, serverVersion: undefined, maxBytes: 1024 * 1024 },
+      ...{ syncs: undefined, serverVersion: undefined, maxBytes: 1024 * 1024, isSettled: this.isSettled },
     };
   }
 
@@ -127,6 +129,11 @@ export class MemoryConnection implements CommandStream {
 
   get connected(): boolean {
     return this.#isConnected;
+  }
+
+  /** A stream in memory always works, or is cut. */
+  get problem(): undefined {
+    return undefined;
   }
 
   /** Loses the connection: nothing is sent or received until {@link restore}. */

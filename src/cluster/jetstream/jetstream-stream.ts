@@ -5,11 +5,13 @@ import { pause, within } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import type { NatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats, type NatsConnectionSettings } from '../../followers/broadcast/nats-connect.ts';
-import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
 import type { CommandStream, Following, StreamInfo, StreamMessage } from '../command-stream.ts';
+import { Lasting } from './lasting.ts';
 import { checkServerVersion } from './server-version.ts';
+import { API_MS, askLeader } from './stream-api.ts';
 import { StreamLink } from './stream-link.ts';
 import type { StreamNames } from './stream-names.ts';
+import { StreamProblems, type StreamUse } from './stream-problems.ts';
 import { StreamReader } from './stream-reader.ts';
 import { identityOf } from './stream-settings.ts';
 import { syncsAlways } from './sync-setting.ts';
@@ -23,6 +25,7 @@ export interface StreamParts {
   readonly connectTimeoutMs: number;
   readonly publishTimeoutMs: number;
   readonly monitors: readonly string[];
+  readonly onProblem: (problem: ContextCacheError | undefined) => void;
   readonly clock: Clock;
 }
 
@@ -34,10 +37,10 @@ const QUIET_MS = 1_000;
 const PING_MS = 2_000;
 /** Milliseconds between two reads of the stream's ends. */
 const INSPECT_MS = 5_000;
-/** Milliseconds that the leader of the stream may take for an answer. */
-const API_MS = 4_000;
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 2_000;
+/** Milliseconds that a connection must last to count as a success. One that dies at once would be made again without a pause. */
+const LASTING_MS = 2_000;
 /** Milliseconds for which the sync setting of the servers is remembered. */
 const SYNC_AGE_MS = 60_000;
 
@@ -46,6 +49,9 @@ export class JetStreamStream implements CommandStream {
   readonly #parts: StreamParts;
   readonly #readers = new Set<StreamReader>();
   readonly #closing = new AbortController();
+  readonly #problems: StreamProblems;
+  readonly #leader = new Lasting<string | undefined>();
+  readonly #isMissing = new Lasting<boolean>();
   #link: StreamLink | undefined;
   #lastError: Error | undefined;
   #nextServer: number;
@@ -59,6 +65,7 @@ export class JetStreamStream implements CommandStream {
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
+    this.#problems = new StreamProblems(parts.onProblem);
     // Nodes that start together should not all go to the first server.
     this.#nextServer = Math.floor(parts.clock.now()) % parts.address.servers.length;
   }
@@ -98,6 +105,10 @@ export class JetStreamStream implements CommandStream {
     return this.#link?.down.aborted === false;
   }
 
+  get problem(): ContextCacheError | undefined {
+    return this.#problems.present;
+  }
+
   async publish(message: Uint8Array): Promise<number> {
     const link = this.#usableLink();
     const limit = this.#maxBytes(link);
@@ -106,7 +117,7 @@ export class JetStreamStream implements CommandStream {
       throw new ContextCacheError('INVALID_VALUE', text);
     }
     const received = new Map([...this.#readers].map((reader) => [reader, reader.received]));
-    const sequence = await link.publish(message);
+    const sequence = await this.#noting('publishing', link.publish(message));
     for (const reader of this.#readers) {
       // A new message must be stored behind everything that had been received when it was sent.
       if (sequence <= (received.get(reader) ?? 0)) reader.rewound(sequence);
@@ -141,8 +152,12 @@ export class JetStreamStream implements CommandStream {
 
   async info(): Promise<StreamInfo> {
     const link = this.#usableLink();
+    return this.#noting('asking', this.#info(link));
+  }
+
+  async #info(link: StreamLink): Promise<StreamInfo> {
     const readers = [...this.#readers].map((reader) => ({ reader, known: reader.known }));
-    const { config, state } = await this.#serverInfo(link);
+    const { config, state, cluster } = await this.#serverInfo(link);
     const { format, epoch } = identityOf(this.#parts.names, config);
     this.#maxMessage = config.max_msg_size ?? -1;
     const isReplaced = this.#identity !== undefined && this.#identity !== epoch;
@@ -163,13 +178,16 @@ export class JetStreamStream implements CommandStream {
       syncs: await this.#syncsAlways(config.num_replicas),
       serverVersion: link.serverVersion,
       maxBytes: this.#maxBytes(link),
+      // One server alone has no leader that could change.
+      isSettled: this.#leader.note(cluster?.leader, this.#elapsed()) || cluster === undefined,
     };
   }
 
   async purge(upTo: number): Promise<void> {
     const { names } = this.#parts;
     if (!Number.isSafeInteger(upTo) || upTo < 1) return;
-    await this.#api(this.#usableLink(), names.purge, JSON.stringify({ seq: upTo + 1 }));
+    const request = { subject: names.purge, payload: JSON.stringify({ seq: upTo + 1 }) };
+    await askLeader(this.#usableLink(), names, request, (work, ms) => this.#within(work, ms));
   }
 
   async close(): Promise<void> {
@@ -188,13 +206,15 @@ export class JetStreamStream implements CommandStream {
     while (!signal.aborted) {
       try {
         const link = this.#link ?? (await this.#connect());
-        failures = 0;
+        const since = this.#elapsed();
         await ended(link);
+        if (this.#elapsed() - since >= LASTING_MS) failures = 0;
         await link.close(toError(link.down.reason));
         this.#lastError = toError(link.down.reason);
       } catch (error) {
         this.#lastError = toError(error);
       }
+      this.#problems.failed('connecting', this.#lastError);
       this.#link = undefined;
       failures += 1;
       await pause(clock, backOffMs(failures, FIRST_RETRY_MS, LONGEST_RETRY_MS), signal);
@@ -268,7 +288,7 @@ export class JetStreamStream implements CommandStream {
     }
     if (now - link.heardAt >= QUIET_MS && now - this.#pingedAt >= QUIET_MS) this.#ping(link, now);
     for (const reader of this.#readers) reader.poll();
-    const isSuspicious = [...this.#readers].some((reader) => reader.isSuspicious);
+    const isSuspicious = this.#isMissing.answer === true || [...this.#readers].some((reader) => reader.isSuspicious);
     if (isSuspicious || now - this.#inspectedAt >= INSPECT_MS) void this.#inspect();
   }
 
@@ -301,29 +321,33 @@ export class JetStreamStream implements CommandStream {
   }
 
   async #serverInfo(link: StreamLink): Promise<ServerStreamInfo> {
-    return (await this.#api(link, this.#parts.names.info, '')) as ServerStreamInfo;
+    const { names } = this.#parts;
+    const request = { subject: names.info, payload: '' };
+    try {
+      const info = await askLeader(link, names, request, (work, ms) => this.#within(work, ms));
+      this.#isMissing.note(false, this.#elapsed());
+      return info as ServerStreamInfo;
+    } catch (error) {
+      const isMissing = error instanceof ContextCacheError && error.code === 'NOT_FOUND';
+      if (this.#isMissing.note(isMissing, this.#elapsed()) && isMissing) {
+        for (const reader of [...this.#readers]) reader.deleted();
+      }
+      throw error;
+    }
   }
 
-  /** Asks the interface of JetStream. */
-  async #api(link: StreamLink, subject: string, payload: string): Promise<object> {
-    const { names } = this.#parts;
-    let answer: { readonly error?: { readonly description?: string; readonly err_code?: number } };
+  /** Notes whether a use of the stream works. */
+  async #noting<Result>(use: StreamUse, work: Promise<Result>): Promise<Result> {
     try {
-      answer = (await this.#within(link.request(subject, payload), API_MS)).json();
-    } catch (thrown) {
-      const error = toError(thrown);
-      if (error instanceof ContextCacheError && KEPT.has(error.code)) throw error;
-      if (isPermissionViolation(error)) throw error;
-      const message = `The leader of the stream ${names.stream} did not answer. Check that most of its servers run and see each other.`;
-      throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });
+      const result = await work;
+      this.#problems.worked(use);
+      // Whatever was wrong with the connection, it is used now.
+      this.#problems.worked('connecting');
+      return result;
+    } catch (error) {
+      this.#problems.failed(use, error);
+      throw error;
     }
-    if (answer.error === undefined) return answer;
-    if (answer.error.err_code === STREAM_NOT_FOUND) {
-      const message = `There is no stream ${names.stream}. Create the cluster ${JSON.stringify(names.cluster)} first.`;
-      throw new ContextCacheError('NOT_FOUND', message);
-    }
-    const message = `JetStream refused a request about the stream ${names.stream}: ${answer.error.description ?? 'it gave no reason'}.`;
-    throw new ContextCacheError('LOG_UNAVAILABLE', message);
   }
 
   async #syncsAlways(replicas: number): Promise<boolean | undefined> {
@@ -356,11 +380,6 @@ export class JetStreamStream implements CommandStream {
     return within(work, { clock: this.#parts.clock, timeoutMs, timedOut, signals: [this.#closing.signal] });
   }
 }
-
-/** Codes of errors that say more than that the leader did not answer. */
-const KEPT: ReadonlySet<string> = new Set(['CLOSED', 'BACKEND_FAILED', 'LOG_UNAVAILABLE']);
-/** Code of JetStream for a stream that does not exist. */
-const STREAM_NOT_FOUND = 10_059;
 
 function stalled(server: string, problem: string): ContextCacheError {
   return new ContextCacheError('UNREACHABLE', `NATS at ${server} is not usable: ${problem}. Another server is tried.`);

@@ -4,6 +4,7 @@ import { ContextCacheError } from '../../core/errors.ts';
 import { type NatsAddress, parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats, type NatsConnectionSettings } from '../../followers/broadcast/nats-connect.ts';
 import type { CommandStream } from '../command-stream.ts';
+import { STREAM_NOT_FOUND } from './error-codes.ts';
 import { JetStreamStream } from './jetstream-stream.ts';
 import { checkServerVersion } from './server-version.ts';
 import { streamNames } from './stream-names.ts';
@@ -31,6 +32,11 @@ export interface JetStreamOptions {
    * server.
    */
   readonly monitors?: readonly string[] | undefined;
+  /**
+   * Called with what keeps the stream from being used until its settings, permissions or versions are changed, and with `undefined` once
+   * it can be used again. The stream keeps trying meanwhile.
+   */
+  readonly onProblem?: ((problem: ContextCacheError | undefined) => void) | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
@@ -69,6 +75,7 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     publishTimeoutMs: options.publishTimeoutMs ?? PUBLISH_TIMEOUT_MS,
     monitors: options.monitors ?? address.servers.map(monitorOf),
+    onProblem: options.onProblem ?? (() => {}),
     clock: options.clock ?? systemClock,
   });
   await stream.start();
@@ -116,9 +123,6 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
     await connection.close();
   }
 }
-
-/** Code of JetStream for a stream that does not exist. */
-const STREAM_NOT_FOUND = 10_059;
 
 function settingsOf({ connection = {} }: JetStreamOptions) {
   return typeof connection === 'function' ? connection : () => connection;

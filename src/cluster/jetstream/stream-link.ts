@@ -2,6 +2,7 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
 import type { StreamMessage } from '../command-stream.ts';
+import { MAX_BYTES_REACHED } from './error-codes.ts';
 import type { StreamNames } from './stream-names.ts';
 
 /** Receives what the stream's leader repeats. */
@@ -89,12 +90,6 @@ export class StreamLink {
 
   get serverVersion(): string | undefined {
     return this.#connection.info?.version;
-  }
-
-  /** Milliseconds for which the oldest published message is not acknowledged; 0 if all are. */
-  get waitingMs(): number {
-    for (const { sentAt } of this.#published.values()) return this.#elapsed() - sentAt;
-    return 0;
   }
 
   /**
@@ -261,9 +256,6 @@ export class StreamLink {
   }
 }
 
-/** Code of JetStream for a stream that has reached `max_bytes`. */
-const MAX_BYTES_REACHED = 10_077;
-
 interface Answer {
   readonly stream?: unknown;
   readonly seq?: unknown;
@@ -296,8 +288,9 @@ function storedMessage(msg: Msg): StreamMessage | undefined {
 function refusal({ stream }: StreamNames, error: NonNullable<Answer['error']>): ContextCacheError {
   const { description = 'it gave no reason', err_code: code } = error;
   const remedy = code === MAX_BYTES_REACHED ? ' Purge it up to a snapshot, or raise its max_bytes.' : '';
-  const message = `The stream ${stream} refused a message: ${description}.${remedy} Nothing was stored.`;
-  return new ContextCacheError('LOG_UNAVAILABLE', message);
+  const message = `The stream ${stream} refused a message: ${description}.${remedy}`;
+  const cause = new ContextCacheError('BACKEND_FAILED', message);
+  return new ContextCacheError('LOG_UNAVAILABLE', `${message} Nothing was stored.`, { cause });
 }
 
 function noLeader({ stream }: StreamNames): ContextCacheError {

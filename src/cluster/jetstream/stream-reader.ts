@@ -1,5 +1,6 @@
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Following, StreamInfo, StreamMessage } from '../command-stream.ts';
+import { CERTAIN_AFTER_MS, Lasting } from './lasting.ts';
 import type { StreamLink } from './stream-link.ts';
 import type { StreamNames } from './stream-names.ts';
 
@@ -28,13 +29,6 @@ const IDLE_MS = 1_000;
 const READ_MS = 2_000;
 /** Reads at a time if the server answers each with one message. */
 const SINGLE_READS = 64;
-/**
- * Milliseconds for which a message must be missing, or the end of the stream be too low, before it is reported. A new leader, or a
- * replica that catches up, lacks messages for a moment.
- */
-const CERTAIN_AFTER_MS = 3_000;
-/** Milliseconds between two answers about the ends of the stream, beyond which the first one no longer counts. */
-const LONGEST_SILENCE_MS = 1_500;
 /** Messages whose stored time is remembered, so that another message with the same sequence is detected. */
 const REMEMBERED = 4_096;
 
@@ -58,9 +52,8 @@ export class StreamReader implements Following {
   #lastMessageAt: number;
   /** Since when reading finds a later message in place of the next one. */
   #lacksSince: number | undefined;
-  /** Since when the stream ends before a message that existed. */
-  #shortSince: number | undefined;
-  #inspectedAt = Number.NEGATIVE_INFINITY;
+  /** Whether the stream ends before a message that existed. */
+  readonly #isShort = new Lasting<boolean>();
 
   constructor(
     after: number,
@@ -133,6 +126,11 @@ export class StreamReader implements Following {
     );
   }
 
+  /** Reports a stream that was deleted. */
+  deleted(): void {
+    this.#fail('LOG_CORRUPT', `The stream ${this.#port.names.stream} was deleted.`);
+  }
+
   /** Starts reading on a new link, after checking that the stream still has the last message that was received. */
   async resume(link: StreamLink, info: Pick<StreamInfo, 'first'>): Promise<void> {
     if (this.#received > this.#after && this.#received >= info.first) {
@@ -154,18 +152,15 @@ export class StreamReader implements Following {
     if (this.#isStopped) return;
     const { stream } = this.#port.names;
     const now = this.#port.elapsed();
-    // Two low answers with silence between them may come from two leaders that were both just elected.
-    const isAfterSilence = now - this.#inspectedAt > LONGEST_SILENCE_MS;
-    this.#inspectedAt = now;
-    if (last >= known) this.#shortSince = undefined;
-    else if (this.#shortSince === undefined || isAfterSilence) this.#shortSince = now;
-    const isLong = (since: number | undefined) => since !== undefined && now - since >= CERTAIN_AFTER_MS;
+    const isShort = last < known;
+    const isCertain = this.#isShort.note(isShort, now);
+    const lacks = this.#lacksSince !== undefined && now - this.#lacksSince >= CERTAIN_AFTER_MS;
     if (first > this.#received + 1) {
       const message = `The stream ${stream} starts at ${first}; message ${this.#received + 1} was purged. Start from a snapshot.`;
       this.#fail('POSITION_UNAVAILABLE', message);
-    } else if (isLong(this.#lacksSince)) {
+    } else if (lacks) {
       this.#fail('LOG_CORRUPT', `The stream ${stream} lacks message ${this.#received + 1}, and has later ones.`);
-    } else if (isLong(this.#shortSince)) {
+    } else if (isShort && isCertain) {
       const message = `The stream ${stream} ends at ${last}, and message ${known} existed: it was restored from an older copy, or has lost its end.`;
       this.#fail('LOG_CORRUPT', message);
     }
@@ -173,7 +168,7 @@ export class StreamReader implements Following {
 
   /** `true` if the ends of the stream should be read soon. */
   get isSuspicious(): boolean {
-    return this.#lacksSince !== undefined || this.#shortSince !== undefined;
+    return this.#lacksSince !== undefined || this.#isShort.answer === true;
   }
 
   /** Looks for messages that were missed. Called now and then. */
@@ -199,15 +194,16 @@ export class StreamReader implements Following {
     }
   }
 
-  /** Takes a message that was read. */
-  #takeRead(message: StreamMessage): void {
-    if (this.#isStopped) return;
+  /** Takes a message that was read. Returns `true` if it is the next one. */
+  #takeRead(message: StreamMessage): boolean {
+    if (this.#isStopped) return false;
     if (message.sequence > this.#known) this.#known = message.sequence;
     if (message.sequence > this.#received + 1) this.#lacksSince ??= this.#port.elapsed();
-    if (message.sequence !== this.#received + 1) return;
+    if (message.sequence !== this.#received + 1) return false;
     this.#held.delete(message.sequence);
     this.#take(message);
     this.#takeHeld();
+    return true;
   }
 
   /** A message that was received already may come again, but only as the same message. */
@@ -231,12 +227,10 @@ export class StreamReader implements Following {
     if (this.#isFilling || this.#isStopped || link === undefined) return;
     this.#isFilling = true;
     try {
-      let isBatch = true;
-      for (;;) {
-        const before = this.#received;
-        isBatch = await this.#readPage(link, isBatch);
+      // Ends with the first page that brings nothing. What is heard meanwhile does not count: under load something always is.
+      for (let page = { took: 1, isBatch: true }; page.took > 0 && !this.#isStopped; ) {
+        page = await this.#readPage(link, page.isBatch);
         this.#takeHeld();
-        if (this.#received === before || this.#isStopped) break;
       }
       this.#lastMessageAt = this.#port.elapsed();
     } catch {
@@ -249,18 +243,21 @@ export class StreamReader implements Following {
     if (this.#known > this.#received) this.#fillLater();
   }
 
-  /** Reads one page. Returns whether the server answers with batches. */
-  async #readPage(link: StreamLink, isBatch: boolean): Promise<boolean> {
-    const take = (message: StreamMessage) => this.#takeRead(message);
+  /** Reads one page. Returns how many messages it brought, and whether the server answers with batches. */
+  async #readPage(link: StreamLink, isBatch: boolean): Promise<{ took: number; isBatch: boolean }> {
+    let took = 0;
+    const take = (message: StreamMessage) => {
+      if (this.#takeRead(message)) took += 1;
+    };
     if (isBatch) {
       const page = await this.#port.within(link.read(this.#received + 1, take), READ_MS);
-      return page.isBatch || page.count === 0;
+      return { took, isBatch: page.isBatch || page.count === 0 };
     }
     const first = this.#received + 1;
     const reads = Array.from({ length: SINGLE_READS }, (_, index) => link.readOne(first + index));
     const messages = await this.#port.within(Promise.all(reads), READ_MS);
-    for (const message of messages) if (message !== undefined) this.#takeRead(message);
-    return false;
+    for (const message of messages) if (message !== undefined) take(message);
+    return { took, isBatch: false };
   }
 
   #fail(code: 'LOG_CORRUPT' | 'POSITION_UNAVAILABLE', message: string): void {

@@ -77,7 +77,7 @@ export class NodeSequencer implements Sequencer {
   health(): ClusterHealth {
     const node = this.#joined;
     const { machine, info } = node;
-    const failure = node.failure ?? (node.status === 'stalled' ? this.#stalled : undefined);
+    const failure = node.failure ?? (node.status === 'stalled' ? this.#stalled : undefined) ?? this.#stream.problem;
     return {
       ...{ status: node.status, node: this.name, connected: this.#stream.connected, sequence: machine.sequence },
       ...{ head: Math.max(info?.last ?? 0, machine.sequence), stalenessMs: node.stalenessMs, waiting: node.waiting },

@@ -69,6 +69,20 @@ describeOn(RELEASES, 'a stream whose connection is disturbed', (release) => {
     await Promise.all([stream.close(), direct.close()]);
   });
 
+  it('pauses longer and longer if each new connection ends at once', async () => {
+    await using proxy = await TcpProxy.start(node.port);
+    const { name, direct } = await newStream();
+    const stream = await openJetStream({ servers: proxy.url, name });
+    proxy.set('cut');
+    await eventually(() => expect(stream.connected).toBe(false));
+    proxy.set('brief');
+    const before = proxy.count;
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    // Pauses of 50, 100, 200, 400, 800 and 1,600 ms.
+    expect(proxy.count - before).toBeLessThanOrEqual(6);
+    await Promise.all([stream.close(), direct.close()]);
+  });
+
   it('leaves a server that no longer answers, and goes on at another', async () => {
     await using held = await TcpProxy.start(node.port);
     await using other = await TcpProxy.start(node.port);
@@ -85,6 +99,39 @@ describeOn(RELEASES, 'a stream whose connection is disturbed', (release) => {
     other.set('open');
     await eventually(() => expect(got.texts).toEqual(['before', 'meanwhile']));
     expect(got.errors).toEqual([]);
+    await Promise.all([stream.close(), direct.close()]);
+  });
+
+  it('reports a setting that a cluster cannot work with, a full stream, and a deleted one', async () => {
+    const { name, direct } = await newStream();
+    const problems: (string | undefined)[] = [];
+    const onProblem = (problem: ContextCacheError | undefined) => problems.push(problem?.message);
+    const stream = await openJetStream({ servers: servers.urls, name, onProblem });
+    const got = new Received();
+    stream.follow(0, got.receive, got.failed);
+    await stream.publish(message('a'));
+    const update = (settings: object) => servers.manage(({ streams }) => streams.update(`ACC_${name}_0`, settings));
+    await update({ max_age: 3_600_000_000_000 });
+    await expect(stream.info()).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+    await expect(stream.info()).rejects.toMatchObject({ code: 'BACKEND_FAILED' });
+    expect(stream.problem?.code).toBe('BACKEND_FAILED');
+    await update({ max_age: 0, max_bytes: 200 });
+    await stream.info();
+    const large = message('x'.repeat(300));
+    await expect(stream.publish(large)).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    await update({ max_bytes: 100_000 });
+    await stream.publish(large);
+    expect(stream.problem).toBeUndefined();
+    expect(problems).toEqual([
+      expect.stringContaining('has max_age 3600000000000, and a cluster needs 0'),
+      undefined,
+      expect.stringContaining('maximum bytes exceeded. Purge it up to a snapshot, or raise its max_bytes.'),
+      undefined,
+    ]);
+    await servers.manage(({ streams }) => streams.delete(`ACC_${name}_0`));
+    await eventually(() => expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']));
+    expect(got.errors[0]?.message).toMatch(/was deleted\. Refound/);
+    expect(problems.at(-1)).toMatch(/There is no stream/);
     await Promise.all([stream.close(), direct.close()]);
   });
 
@@ -152,9 +199,12 @@ describeOn(RELEASES, 'a stream on three servers', (release) => {
       const [first] = streams as [CommandStream];
       await Promise.all(Array.from({ length: 200 }, () => first.publish(message('before'))));
       const leader = await servers.leader('ACC_three_0');
+      await eventually(async () => expect(await first.info()).toMatchObject({ isSettled: true }));
       if (fault === 'killed') await leader.kill();
       else leader.pause();
       await Promise.all(streams.map((stream, index) => insist(stream, `${fault} ${index}`)));
+      // A leader that was just elected may not have come to its own end.
+      expect(await eventually(() => first.info())).toMatchObject({ isSettled: false });
       if (fault === 'killed') await leader.start();
       else leader.resume();
       await insist(first, `${fault} and back`);

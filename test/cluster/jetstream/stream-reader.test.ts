@@ -17,9 +17,12 @@ function readerOver(has: Map<number, StreamMessage>, isBatch = true) {
   const clock = new SimulatedClock();
   const got = new Received();
   const reads: number[] = [];
+  /** Called during each read, before its answer. */
+  const during = { read: () => {} };
   const link = {
     async read(first: number, take: (message: StreamMessage) => void) {
       reads.push(first);
+      during.read();
       const found = [...has.values()].filter(({ sequence }) => sequence >= first);
       const page = found.slice(0, isBatch ? 4 : 1);
       for (const each of page) take(each);
@@ -41,7 +44,7 @@ function readerOver(has: Map<number, StreamMessage>, isBatch = true) {
     clock.increment(ms);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { reader, got, reads, pass, link };
+  return { reader, got, reads, during, pass, link };
 }
 
 const all = (count: number) => new Map(Array.from({ length: count }, (_, index) => [index + 1, stored(index + 1)]));
@@ -168,4 +171,18 @@ test('takes no answer for low that was given before a message came, nor two of t
     reader.inspect({ first: 1, last: 55 });
   }
   expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']);
+});
+
+test('stops reading when it has found nothing itself, although repeated messages keep coming', async () => {
+  const { reader, got, reads, during, pass } = readerOver(new Map());
+  reader.hear(stored(1));
+  during.read = () => {
+    // Ends in any case, so that a reader that never stops fails the test instead of hanging it.
+    if (reads.length < 100) reader.hear(stored(reader.received + 1));
+  };
+  await pass(1_000);
+  reader.poll();
+  await pass(0);
+  expect(reads).toEqual([2]);
+  expect(got.sequences).toEqual([1, 2]);
 });

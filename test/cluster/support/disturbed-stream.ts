@@ -29,6 +29,10 @@ export class DisturbedStream implements CommandStream {
     return !this.#hasCrashed && this.#stream.connected;
   }
 
+  get problem() {
+    return this.#stream.problem;
+  }
+
   /** Ends the node as a kill of its process does: nothing is sent or received any more, and its clients get no answer. */
   async crash(): Promise<void> {
     this.#hasCrashed = true;

@@ -1,14 +1,19 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket, connect as tcp } from 'node:net';
 
-/** The state of a proxy. `held`: they stay open, and nothing passes. `cut`: they end, and new ones are refused. */
-export type ProxyState = 'open' | 'held' | 'cut';
+/**
+ * The state of a proxy. `held`: connections stay open, and nothing passes. `cut`: they end, and new ones are refused. `brief`: new ones
+ * end as soon as the client subscribes to something.
+ */
+export type ProxyState = 'open' | 'held' | 'cut' | 'brief';
 
 /** A TCP proxy in front of a server, with which a test cuts or holds the connection between a node and a server. */
 export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #state: ProxyState = 'open';
+  /** Number of connections so far. */
+  count = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -48,11 +53,17 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #accept(inner: Socket, targetPort: number): void {
+    this.count += 1;
     if (this.#state === 'cut') {
       inner.destroy();
       return;
     }
     const outer = tcp(targetPort, '127.0.0.1');
+    if (this.#state === 'brief') {
+      inner.on('data', (bytes) => {
+        if (bytes.includes('SUB')) inner.destroy();
+      });
+    }
     for (const [from, to] of [
       [inner, outer],
       [outer, inner],
