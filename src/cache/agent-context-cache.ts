@@ -149,19 +149,27 @@ export class AgentContextCache<
   }
 
   /**
-   * Opens a cache on the durable log in `dataDir`, or one that starts from a snapshot (`restoreFrom`); without either, one
-   * in memory.
+   * Opens a cache on the durable log in `dataDir`, one that starts from a snapshot (`restoreFrom`), or a node of a cluster
+   * (`cluster`); without any of them, one in memory.
    *
    * @throws {ContextCacheError} `DIRECTORY_LOCKED`, `FORMAT_UNSUPPORTED`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`; when
    *   restoring `NOT_EMPTY`, `NOT_FOUND`, `SNAPSHOT_CORRUPT`, `UNREACHABLE`, and the errors of `replay` if the log of
-   *   a data directory is damaged.
+   *   a data directory is damaged. With `cluster` the errors of its options; `NOT_FOUND` if the stream does not exist,
+   *   `BACKEND_FAILED` if the servers are too old or the stream is set up differently, `UNREACHABLE`, `TIMED_OUT`, and
+   *   `POSITION_UNAVAILABLE` if the stream has discarded what the node needs and no snapshot has it.
    */
   static open<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = InMemoryContextCache>(
     options?: OpenOptions<P, S>,
   ): Promise<AgentContextCache<S, P>>;
   static async open(given: OpenOptions = {}): Promise<unknown> {
     const options = inMilliseconds(OPEN_OPTIONS.checked(given));
-    return AgentContextCache.over(options, await storageOf(options));
+    const { cluster } = options;
+    if (cluster === undefined) return AgentContextCache.over(options, await storageOf(options));
+    const { openCluster } = await import('../cluster/open/open-cluster.ts');
+    return openCluster({ ...options, cluster }, async (engineOptions, storage) => {
+      const cache = await AgentContextCache.over(engineOptions, storage);
+      return { cache, parts: cache[INTERNALS].parts };
+    });
   }
 
   /**
@@ -475,7 +483,6 @@ export class AgentContextCache<
   }
 
   /**
-   * @internal Until `open` takes a cluster.
    * Resolves once everything that was acknowledged anywhere in the cluster before this call is visible here. Calls that are made
    * in the same turn share one message. Without a cluster that is so at once.
    *
@@ -489,7 +496,6 @@ export class AgentContextCache<
   }
 
   /**
-   * @internal Until `open` takes a cluster.
    * Resolves once this node has applied everything up to a position, such as that of a write on another node.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's

@@ -18,7 +18,7 @@ import type { UpdateLog } from '../storage/update-log.ts';
  * `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
  */
-export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom'> {
+export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom' | 'cluster'> {
   /** The position or instant that the branch starts from. Default: the present. */
   readonly at?: number | Date | undefined;
   /**
@@ -31,7 +31,7 @@ export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restore
   readonly signal?: AbortSignal | undefined;
 }
 
-const { primaryCache: _primary, restoreFrom: _restore, ...BRANCH_NAMES } = OPEN_NAMES;
+const { primaryCache: _primary, restoreFrom: _restore, cluster: _cluster, ...BRANCH_NAMES } = OPEN_NAMES;
 
 const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
 

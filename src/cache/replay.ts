@@ -11,7 +11,7 @@ import type { ReplaySource } from '../replay/source.ts';
 import { AgentContextCache } from './agent-context-cache.ts';
 
 /** Options of a replay, and of the cache that it opens. */
-export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache'>, FillOptions {
+export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache' | 'cluster'>, FillOptions {
   /**
    * Start from the newest complete snapshot there, as `open` does, and replay only the updates after it. The source
    * needs none of the earlier ones. Default: start from the empty cache.
@@ -19,7 +19,7 @@ export interface ReplayOptions extends Omit<OpenOptions, 'primaryCache'>, FillOp
   readonly restoreFrom?: OpenOptions['restoreFrom'];
 }
 
-const { primaryCache: _, ...REPLAYED_NAMES } = OPEN_NAMES;
+const { primaryCache: _1, cluster: _2, ...REPLAYED_NAMES } = OPEN_NAMES;
 
 const REPLAY_OPTIONS = optionNames<ReplayOptions>('replay', {
   ...REPLAYED_NAMES,

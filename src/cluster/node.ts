@@ -2,8 +2,9 @@ import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { CommandStream, Following, StreamInfo, StreamMessage } from './command-stream.ts';
 import type { Command, HelloCommand } from './machine/commands.ts';
-import { type Applied, Machine, type Outcome, PROTOCOL } from './machine/machine.ts';
+import { type Applied, Machine, type Outcome, PROTOCOL, type StoredMachine } from './machine/machine.ts';
 import type { Replica } from './machine/replica.ts';
+import { astray, closed, failed, purged, rewound } from './node-errors.ts';
 import { Outbox } from './outbox.ts';
 import type { StreamClock } from './stream-clock.ts';
 
@@ -40,6 +41,10 @@ export interface NodeOptions {
   readonly onFailed: (error: ContextCacheError) => void;
   /** Called when the node can apply no messages at present, and (`undefined`) when it can again. */
   readonly onStalled: (error: ContextCacheError | undefined) => void;
+  /** State of the cluster that the replica's data belongs to. Default: the start of the stream. */
+  readonly stored?: StoredMachine | undefined;
+  /** An earlier session of this node, which is over. */
+  readonly predecessor?: string | undefined;
   /** Runs something in the next turn. Default: `setImmediate`. */
   readonly schedule?: ((run: () => void) => void) | undefined;
 }
@@ -88,6 +93,9 @@ export class ClusterNode {
       writeTimeoutMs: options.writeTimeoutMs,
     });
     this.machine = new Machine(options.replica, (session, counter) => this.#outbox.message(session, counter));
+    if (options.stored === undefined) return;
+    this.machine.restore(options.stored);
+    options.streamClock.set(this.machine.time);
   }
 
   get status(): NodeStatus {
@@ -203,9 +211,9 @@ export class ClusterNode {
   }
 
   #hello(): Promise<void> {
-    const { name, version } = this.#options;
+    const { name, version, predecessor = null } = this.#options;
     const protocols = { minProtocol: PROTOCOL, maxProtocol: PROTOCOL };
-    const hello: HelloCommand = { type: 'hello', node: name, version, ...protocols, predecessor: null };
+    const hello: HelloCommand = { type: 'hello', node: name, version, ...protocols, predecessor };
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
         if (outcome instanceof Error) {
@@ -367,32 +375,4 @@ export class ClusterNode {
     this.#following?.stop();
     for (const timer of [this.#watch, this.#stall, this.#resend]) clock.clearTimeout(timer);
   }
-}
-
-function closed(): ContextCacheError {
-  return new ContextCacheError('CLOSED', 'The node has left the cluster.');
-}
-
-function failed(cause: Error): ContextCacheError {
-  const message =
-    'The node could not apply a command that the others apply, and has left service. See the cause, and start it again.';
-  return new ContextCacheError('LOG_CORRUPT', message, { cause });
-}
-
-function astray(): ContextCacheError {
-  const message = 'The other nodes of the cluster have come to another state than this one, which has left service.';
-  return new ContextCacheError(
-    'LOG_CORRUPT',
-    `${message} Start it again without its data, and check its memory and disk.`,
-  );
-}
-
-function purged(sequence: number, first: number): ContextCacheError {
-  const message = `The stream starts at message ${first}, and this node is at message ${sequence}: those between them were purged.`;
-  return new ContextCacheError('POSITION_UNAVAILABLE', `${message} Start it from a newer snapshot.`);
-}
-
-function rewound(last: number, sequence: number): ContextCacheError {
-  const message = `The stream was at message ${last} when this node had read message ${sequence}: it was restored from an older copy, or has lost its end.`;
-  return new ContextCacheError('LOG_CORRUPT', `${message} Refound the cluster from the most advanced node.`);
 }

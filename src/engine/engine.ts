@@ -10,7 +10,6 @@ import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { UNTIMED } from '../core/expiry.ts';
 import { limitsOf } from '../core/limits.ts';
-import type { NamespaceState } from '../core/namespace-state.ts';
 import type { FailureSource } from '../core/report.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
 import { createValueCheck } from '../core/schemas.ts';
@@ -37,6 +36,7 @@ import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destination
 import { type CacheHealth, serverHealth } from './health.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
+import { valuesOf } from './primary-values.ts';
 import type { Sequencer } from './sequencer.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 
@@ -188,7 +188,8 @@ export class Engine {
       this.registry,
       this.log,
       this.clock.now(),
-      this.primary === undefined ? undefined : (state) => this.#readValues(state),
+      this.primary && valuesOf(this.primary),
+      this.sequencer?.stored(),
     );
 
   async *readLog(range: LogRange): AsyncGenerator<Update> {
@@ -371,19 +372,6 @@ export class Engine {
     } else if (this.topics.size === 0 && running) {
       await this.followers.remove(FOLLOWER.broadcaster);
     }
-  }
-
-  async #readValues(state: NamespaceState): Promise<NamespaceState> {
-    const keys = [...state.entries.keys()];
-    const values = (await this.primary?.getMany(keys, state.name)) ?? [];
-    for (const [index, key] of keys.entries()) {
-      const entry = state.entries.get(key);
-      const value = values[index];
-      if (entry === undefined) continue;
-      if (value === undefined) state.remove(key);
-      else state.put(key, { ...entry, value });
-    }
-    return state;
   }
 }
 

@@ -48,7 +48,7 @@ export interface CacheHealth {
   };
   /** Counters and latencies of commands since the cache was opened. */
   readonly activity: ActivityHealth;
-  /** @internal The node and its cluster; `undefined` without one. Internal until `open` takes a cluster. */
+  /** The node and its cluster; `undefined` without one. */
   readonly cluster: ClusterHealth | undefined;
 }
 

@@ -4,6 +4,7 @@ import type { RestartPolicy } from '../core/restart-policy.ts';
 import { NATS_CONNECTION } from '../followers/broadcast/nats-connect.ts';
 import type { BackOff } from '../followers/follower.ts';
 import { MONITORING_NAMES, type MonitoringOptions } from '../monitoring/reporter.ts';
+import { CLUSTER_OPTIONS } from './cluster-checks.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { BackupOptionsOfCache, CacheOptions, InternalOptions, LogOptions, OpenOptions } from './options.ts';
 
@@ -74,6 +75,7 @@ const CACHE = {
 export const OPEN_NAMES = {
   ...CACHE,
   dataDir: true,
+  cluster: CLUSTER_OPTIONS,
   restoreFrom: true,
   durability: true,
   sync: true,

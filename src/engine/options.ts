@@ -8,15 +8,19 @@ import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
 import type { StampContext } from '../core/stamp.ts';
+import type { LoadedSnapshot } from '../followers/backup/backup-loader.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import type { SnapshotTransform } from '../followers/backup/snapshot-transform.ts';
 import type { ContextUpdateEventPusherOptions, OpenLink } from '../followers/broadcast/event-pusher.ts';
 import type { BackOff } from '../followers/follower.ts';
 import type { Logger, MonitoringOptions } from '../monitoring/reporter.ts';
+import type { ConfigStore } from '../storage/config-store.ts';
 import type { Files } from '../storage/disk/files.ts';
 import type { OpenStorage } from '../storage/disk/index/leveldb/level-storage.ts';
 import type { RetentionBounds } from '../storage/retained.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
+import type { ClusterOptions } from './cluster-options.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { Sequencer } from './sequencer.ts';
 
@@ -159,6 +163,12 @@ export interface OpenOptions<P extends BaseContextCache = InMemoryContextCache, 
    */
   readonly dataDir?: string | undefined;
   /**
+   * Makes the cache a node of a cluster; see {@link ClusterOptions}. A write resolves once the stream has stored it and this node
+   * has applied it, and is visible from then on. With `dataDir` a restart continues at the node's own cursor. Default: none.
+   * `primaryCache` and `restoreFrom` are refused together with it.
+   */
+  readonly cluster?: ClusterOptions | undefined;
+  /**
    * Start from the newest complete snapshot in a store, at a `redis://` URL, or in a directory of snapshots; or from a data
    * directory that no process has open: from the newest snapshot in its `backups` and everything after it in its log.
    * The cache's own data directory must be empty. A damaged snapshot is reported to `onError`, and the one before it is
@@ -193,4 +203,8 @@ export interface EngineOptions
   readonly backOff?: Partial<BackOff> | undefined;
   /** Orders the commands of a node of a cluster. */
   readonly sequencer?: Sequencer | undefined;
+  /** Id of a log that is created. Default: a random one. */
+  readonly logId?: string | undefined;
+  /** Returns the snapshot that a cache starts from. Called with the log and its settings, before the index is opened. */
+  readonly begin?: ((log: UpdateLog, settings: ConfigStore) => Promise<LoadedSnapshot | undefined>) | undefined;
 }

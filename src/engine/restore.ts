@@ -5,6 +5,7 @@ import type { StoredOperations } from '../core/operations.ts';
 import { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from '../followers/backup/backup-loader.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
+import type { StoredCluster } from '../followers/backup/snapshot-format.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
 import { Reporter } from '../monitoring/reporter.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -65,6 +66,26 @@ export async function newestSnapshot<Result>(
     return await use(snapshot);
   } finally {
     if (store !== restoreFrom) await store.close();
+  }
+}
+
+/**
+ * Returns the newest whole snapshot of a cluster that `accepts` takes, by its log and the state of the cluster in it; `undefined`
+ * if there is none. Damaged ones are reported and skipped, also if all are.
+ */
+export async function clusterSnapshot(
+  store: SnapshotStore,
+  options: EngineOptions,
+  accepts: (log: string, cluster: StoredCluster) => boolean,
+): Promise<LoadedSnapshot | undefined> {
+  const reporter = new Reporter(options);
+  const onDamaged = (_id: string, error: ContextCacheError) => reporter.failure(error, { source: 'restore' });
+  const loader = new BackupLoader({ store, transforms: options.backup?.transforms, onDamaged });
+  try {
+    return await loader.newest(undefined, ({ log, cluster }) => cluster !== undefined && accepts(log, cluster));
+  } catch (error) {
+    if (error instanceof ContextCacheError && error.code === 'SNAPSHOT_CORRUPT') return undefined;
+    throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { TransactionResult } from '../core/command.ts';
 import type { Request } from '../core/request.ts';
+import type { StoredCluster } from '../followers/backup/snapshot-format.ts';
 
 /** A member of a cluster. */
 export interface ClusterMember {
@@ -56,6 +57,12 @@ export interface Sequencer {
   /** Why the node has left service; `undefined`: it has not. */
   readonly failure: Error | undefined;
   health(): ClusterHealth;
+  /**
+   * Returns the state of the cluster beside its data, for a snapshot.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the node cannot apply a message that it has begun.
+   */
+  stored(): StoredCluster;
   /** Waits at most this long for the outcomes of commands, then leaves the cluster. */
   close(timeoutMs: number): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { filled } from '../core/namespace-state.ts';
+import type { JsonValue } from '../core/value.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
 import { Reporter } from '../monitoring/reporter.ts';
 import { type ConfigStore, MemoryConfigStore } from '../storage/config-store.ts';
@@ -54,6 +55,8 @@ export interface Storage {
   readonly index?: FollowerSink | undefined;
   /** Only with a data directory. */
   readonly directory?: DataDirectory | undefined;
+  /** Stores settings together with the updates appended so far: a crash leaves both or neither. Only with a data directory. */
+  readonly noteWith?: ((settings: Readonly<Record<string, JsonValue | null>>) => void) | undefined;
 }
 
 /** Creates storage in memory. It ends with the process. */
@@ -61,14 +64,15 @@ export function memoryStorage(
   options: EngineOptions,
   log: MemoryLog = memoryLog(options),
   registry: NamespaceRegistry = new NamespaceRegistry(),
+  config: ConfigStore = new MemoryConfigStore(),
 ): Storage {
   const past = new MemoryPast({ log, registry, keepsValues: options.primaryCache === undefined });
-  return { log, config: new MemoryConfigStore(), registry, past, retained: retainedOf(options, log, past) };
+  return { log, config, registry, past, retained: retainedOf(options, log, past) };
 }
 
-function memoryLog({ log = {} }: EngineOptions): MemoryLog {
+function memoryLog({ log = {}, logId }: EngineOptions): MemoryLog {
   checkBounds(log);
-  return new MemoryLog(capacityFor(log));
+  return new MemoryLog({ ...capacityFor(log), id: logId });
 }
 
 /** Creates the retention of a log in memory. With bounds, the past is kept as far back as the log's ring. */
@@ -115,10 +119,11 @@ async function restoredInMemory(options: EngineOptions): Promise<Storage> {
     for await (const namespace of namespaces) registry.put(namespace.name, filled(namespace));
     await log.beginAfter(position, operations);
   };
-  const from = options.restoreFrom === undefined ? undefined : await restore({ log, adopt }, options);
-  const storage = memoryStorage(options, log, registry);
-  await noteContinues(storage.config, from);
-  return storage;
+  const config = new MemoryConfigStore();
+  const snapshot = await options.begin?.(log, config);
+  if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
+  if (options.restoreFrom !== undefined) await noteContinues(config, await restore({ log, adopt }, options));
+  return memoryStorage(options, log, registry, config);
 }
 
 async function openDirectory(options: EngineOptions, dataDir: string): Promise<Storage> {
@@ -129,7 +134,7 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
   const { clock = systemClock, sync, internals = {} } = options;
   const keepsValues = options.primaryCache === undefined;
   const directory = await DataDirectory.open({
-    ...{ ...options.log, dataDir, clock, sync, keepsValues },
+    ...{ ...options.log, dataDir, clock, sync, keepsValues, id: options.logId },
     ...{ files: internals.files, openStorage: internals.openStorage },
     onIndex: (event) => reportIndex(event, dataDir, reporter),
     onUncompressed: (error) => reporter.failure(error, { source: 'log' }),
@@ -138,6 +143,8 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
     const { log } = directory;
     const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position, operations) =>
       directory.adopt(namespaces, position, operations);
+    const snapshot = await options.begin?.(log, log.configStore);
+    if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
     if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
     const { source, sink } = await directory.openIndex();
@@ -145,7 +152,8 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
     await directory.catchUp(registry);
     const past = directory.past((log.configStore.get(ORIGIN) ?? []) as unknown as Lineage);
     const retained = directory.retained(past);
-    return { log, config: log.configStore, registry, past, retained, index: sink, directory };
+    const noteWith: Storage['noteWith'] = (settings) => log.noteWith(settings);
+    return { log, config: log.configStore, registry, past, retained, index: sink, directory, noteWith };
   } catch (error) {
     // This error is the cause of what fails afterwards.
     await directory.close().catch(() => undefined);

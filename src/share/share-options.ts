@@ -14,7 +14,7 @@ import { checkedServerOptions, SERVER_OPTIONS, type ServerOptions } from '../ser
  * more. Give all processes the same ones, because each of them may come to hold the directory.
  */
 export interface ShareOptions<S = AnyNamespaces>
-  extends Omit<OpenOptions<never, S>, 'dataDir' | 'restoreFrom' | 'primaryCache' | 'inspector'> {
+  extends Omit<OpenOptions<never, S>, 'dataDir' | 'restoreFrom' | 'primaryCache' | 'inspector' | 'cluster'> {
   /** Options of the server while this process holds the directory. Default: a free port on loopback. */
   readonly server?: ServerOptions | undefined;
   /** Ends the wait for the directory. */
@@ -34,7 +34,7 @@ export interface ShareOptions<S = AnyNamespaces>
   readonly hungAfterMs?: Duration | undefined;
 }
 
-const { dataDir: _1, restoreFrom: _2, primaryCache: _3, inspector: _4, ...HELD } = OPEN_NAMES;
+const { dataDir: _1, restoreFrom: _2, primaryCache: _3, inspector: _4, cluster: _5, ...HELD } = OPEN_NAMES;
 
 const SHARE_OPTIONS = optionNames<ShareOptions>('AgentContextCache.share', {
   ...HELD,

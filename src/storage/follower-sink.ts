@@ -14,6 +14,8 @@ export interface StateCapture {
   readonly log: string;
   /** The operations that are remembered at this position; `undefined`: none. */
   readonly operations?: StoredOperations | undefined;
+  /** The state of the cluster at this position, for a snapshot; absent without a cluster. */
+  readonly cluster?: { readonly sequence: number } | undefined;
   /**
    * Yields each namespace once. May be consumed slowly while writes go on. Close each yielded capture when it is done,
    * or close the whole one.

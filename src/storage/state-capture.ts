@@ -21,8 +21,9 @@ export function captureState(
   log: UpdateLog,
   at: number,
   readValues?: ReadValues,
+  cluster?: StateCapture['cluster'],
 ): StateCapture {
-  return new LiveCapture(registry, log, at, readValues);
+  return new LiveCapture(registry, log, at, readValues, cluster);
 }
 
 class LiveCapture implements StateCapture {
@@ -30,6 +31,7 @@ class LiveCapture implements StateCapture {
   readonly at: number;
   readonly log: string;
   readonly operations: StoredOperations | undefined;
+  readonly cluster: StateCapture['cluster'];
   readonly #registry: NamespaceRegistry;
   readonly #updateLog: UpdateLog;
   readonly #readValues: ReadValues | undefined;
@@ -37,7 +39,14 @@ class LiveCapture implements StateCapture {
   readonly #captures = new Map<string, Capture | undefined>();
   readonly #stopWatching: () => void;
 
-  constructor(registry: NamespaceRegistry, log: UpdateLog, at: number, readValues: ReadValues | undefined) {
+  constructor(
+    registry: NamespaceRegistry,
+    log: UpdateLog,
+    at: number,
+    readValues: ReadValues | undefined,
+    cluster: StateCapture['cluster'],
+  ) {
+    this.cluster = cluster;
     this.position = log.head;
     this.at = at;
     this.log = log.id;

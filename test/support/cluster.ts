@@ -3,9 +3,8 @@ import type { CommandStream } from '../../src/cluster/command-stream.ts';
 import { joinCluster } from '../../src/cluster/open/join-cluster.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import type { EngineOptions } from '../../src/engine/options.ts';
-import { memoryStorage } from '../../src/engine/storage.ts';
+import type { Storage } from '../../src/engine/storage.ts';
 import { AgentContextCache } from '../../src/index.ts';
-import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
 import { type MemoryConnection, MemoryStream } from './memory-stream.ts';
 
 /** Options of a node in a test. */
@@ -13,17 +12,17 @@ export interface NodeOptions extends EngineOptions {
   readonly node?: string;
   readonly writeTimeoutMs?: number;
   readonly maxQueued?: number;
+  readonly sharesSnapshots?: boolean;
 }
 
 /** Opens a cache that is a node of a cluster on a stream. Ends with the test. */
 export async function openNode(stream: CommandStream, options: NodeOptions = {}): Promise<AgentContextCache> {
-  const { node, writeTimeoutMs, maxQueued, ...given } = options;
-  const create = async (engineOptions: EngineOptions, id: string) => {
-    const storage = memoryStorage(engineOptions, new MemoryLog({ id, ...given.log }));
+  const { node, writeTimeoutMs = 30_000, maxQueued = 100_000, sharesSnapshots, ...given } = options;
+  const create = async (engineOptions: EngineOptions, storage: Storage) => {
     const cache = await AgentContextCache.over(engineOptions, storage);
     return { cache, parts: cache[INTERNALS].parts };
   };
-  const join = { stream, node, version: '0.0.0', writeTimeoutMs, maxQueued };
+  const join = { stream, node, version: '0.0.0', writeTimeoutMs, maxQueued, sharesSnapshots };
   return joinCluster({ natsUrl: null, onError: () => {}, ...given }, join, create);
 }
 

@@ -20,6 +20,10 @@ export class ModelReplica implements Replica {
     return Math.min(Number.POSITIVE_INFINITY, ...Array.from(this.namespaces.values(), (each) => each.nextExpiryAt()));
   }
 
+  together(run: () => void): void {
+    run();
+  }
+
   expire(now: number): void {
     for (;;) {
       const due = [...this.namespaces.values()].filter((state) => state.nextExpiryAt() <= now);

@@ -139,8 +139,10 @@ export class Machine {
   resume(): Applied {
     const current = this.#current;
     if (current === undefined) throw new ContextCacheError('INVARIANT', 'No message is being applied.');
-    if (current.next === -1) this.#begin(current);
-    for (; current.next < current.commands.length; current.next += 1) this.#next(current);
+    this.#replica.together(() => {
+      if (current.next === -1) this.#begin(current);
+      for (; current.next < current.commands.length; current.next += 1) this.#next(current);
+    });
     this.#sequence = current.message.sequence;
     this.votes.note(this.#sequence, this.#hash);
     this.#current = undefined;
@@ -250,10 +252,15 @@ export class Machine {
 
   /** Returns everything that is not data. Not while a message is being applied. */
   stored(): StoredMachine {
+    return { ...this.storedShared(), sessions: this.sessions.stored() };
+  }
+
+  /** Returns what {@link stored} does, without the sessions. */
+  storedShared(): Omit<StoredMachine, 'sessions'> {
     if (this.#current !== undefined) throw new ContextCacheError('INVARIANT', 'A message is being applied.');
     return {
       ...{ sequence: this.#sequence, time: this.#time, hash: this.#hash, position: this.#replica.position },
-      ...{ protocol: this.#protocol, sessions: this.sessions.stored(), leases: this.leases.stored() },
+      ...{ protocol: this.#protocol, leases: this.leases.stored() },
       ...{ checkpoints: [...this.leases.checkpoints], config: [...this.#config] },
     };
   }

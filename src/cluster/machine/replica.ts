@@ -13,6 +13,8 @@ export interface Replica {
   readonly position: number;
   /** The next instant at which something expires; `Infinity` if nothing will. */
   readonly nextExpiryAt: number;
+  /** Runs the changes of one message, in this turn. After a crash either all of them are on the disk of this node or none. */
+  together(run: () => void): void;
   /** Removes everything that has expired at `now`, by (deadline, name). Called again after an error, it goes on. */
   expire(now: number): void;
   /** Executes a request and settles it in this turn. */

@@ -42,6 +42,8 @@ export type StoredSession = readonly [
 export class Sessions {
   /** Least recently heard first. */
   readonly #sessions = new Map<string, Session>();
+  /** Sessions that have changed since {@link takeChanges}. */
+  #changed = new Set<string>();
 
   /** Returns what becomes of a message, and changes nothing. */
   turnOf(id: string, counter: number): Turn {
@@ -59,6 +61,7 @@ export class Sessions {
     session.seen = seen;
     this.#sessions.delete(id);
     this.#sessions.set(id, session);
+    this.#changed.add(id);
   }
 
   /** Starts a session, and ends its predecessor: nothing of that one that arrives later is applied. */
@@ -66,11 +69,13 @@ export class Sessions {
     const known = this.#sessions.get(id);
     const { counter = 0, seen = 0 } = known ?? {};
     this.#sessions.set(id, { counter, at, seen, node, version, minProtocol, maxProtocol });
+    this.#changed.add(id);
     if (predecessor === null || predecessor === id) return;
     const before = this.#sessions.get(predecessor);
     this.#sessions.delete(predecessor);
     const ended = before ?? { node, version, minProtocol, maxProtocol, seen: 0 };
     this.#sessions.set(predecessor, { ...ended, counter: OVER, at });
+    this.#changed.add(predecessor);
   }
 
   /** Returns whether a session has said hello. */
@@ -83,6 +88,7 @@ export class Sessions {
     for (const [id, { at }] of this.#sessions) {
       if (at >= now - SESSION_MS) return;
       this.#sessions.delete(id);
+      this.#changed.add(id);
     }
   }
 
@@ -94,16 +100,29 @@ export class Sessions {
   }
 
   stored(): StoredSession[] {
-    return Array.from(this.#sessions, ([id, session]) => {
-      const { counter, at, seen, node, version, minProtocol, maxProtocol } = session;
-      return [id, counter, at, seen, node, version, minProtocol, maxProtocol];
+    return Array.from(this.#sessions, ([id, session]) => storedSession(id, session));
+  }
+
+  /** Returns the sessions that have changed since the last call, `undefined` for each that was forgotten. */
+  takeChanges(): (readonly [id: string, session: StoredSession | undefined])[] {
+    const changed = Array.from(this.#changed, (id) => {
+      const session = this.#sessions.get(id);
+      return [id, session && storedSession(id, session)] as const;
     });
+    this.#changed = new Set();
+    return changed;
   }
 
   restore(stored: readonly StoredSession[]): void {
     this.#sessions.clear();
     for (const [id, counter, at, seen, node, version, minProtocol, maxProtocol] of stored) {
       this.#sessions.set(id, { counter, at, seen, node, version, minProtocol, maxProtocol });
+      this.#changed.add(id);
     }
   }
+}
+
+function storedSession(id: string, session: Session): StoredSession {
+  const { counter, at, seen, node, version, minProtocol, maxProtocol } = session;
+  return [id, counter, at, seen, node, version, minProtocol, maxProtocol];
 }

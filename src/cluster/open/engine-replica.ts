@@ -38,6 +38,10 @@ export class EngineReplica implements Replica {
     return this.#parts.supervisor.nextExpiryAt;
   }
 
+  together(run: () => void): void {
+    this.#parts.log.together(run);
+  }
+
   expire(now: number): void {
     const { supervisor } = this.#parts;
     for (let name = supervisor.nextDue(now); name !== undefined; name = supervisor.nextDue(now)) this.#probe(name, now);

@@ -3,7 +3,7 @@ import { ContextCacheError } from '../../core/errors.ts';
 import type { Request } from '../../core/request.ts';
 import type { ClusterHealth, ClusterMember, Sequencer } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
-import { LIVE_MS } from '../machine/machine.ts';
+import { LIVE_MS, type StoredMachine } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
 
 /** Hands the requests of an engine to a node of a cluster. */
@@ -88,6 +88,14 @@ export class NodeSequencer implements Sequencer {
         message: failure.message,
       },
     };
+  }
+
+  stored(): StoredMachine {
+    const machine = this.#node?.machine;
+    if (machine !== undefined && !machine.isStalled) return machine.stored();
+    const message =
+      'The node is in the middle of a message of the stream that it cannot apply at present. Try again later.';
+    throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#stalled });
   }
 
   async close(timeoutMs: number): Promise<void> {

@@ -10,6 +10,7 @@ import {
   partIds,
   SnapshotCorruptError,
   type SnapshotInfo,
+  type StoredCluster,
 } from './snapshot-format.ts';
 import { decodePart } from './snapshot-part.ts';
 import { isDamage, readManifest, readPart, snapshotIds } from './snapshot-reader.ts';
@@ -43,6 +44,8 @@ export interface LoadedSnapshot {
   readonly info: SnapshotInfo;
   /** The operations that were remembered at its position; `undefined`: none. */
   readonly operations: StoredOperations | undefined;
+  /** The state of the cluster at its position; `undefined` without a cluster. */
+  readonly cluster: StoredCluster | undefined;
   /**
    * Yields every namespace once, one in memory at a time. Checks each part before it yields anything of it.
    *
@@ -75,18 +78,22 @@ export class BackupLoader {
 
   /**
    * Returns the newest snapshot whose parts all match their checksums; `undefined` if none is stored. Reports damaged
-   * ones to `onDamaged` and skips them.
+   * ones to `onDamaged` and skips them. With `accepts`, returns the newest that it accepts, by its manifest alone.
    *
    * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` if all stored snapshots are damaged. `FORMAT_UNSUPPORTED` or
    *   `INVALID_OPTION` if the newest can only be read by a newer version or with another transform: an older one is never
    *   taken silently. The errors of the store.
    */
-  async newest(signal?: AbortSignal): Promise<LoadedSnapshot | undefined> {
+  async newest(
+    signal?: AbortSignal,
+    accepts: (manifest: Manifest) => boolean = () => true,
+  ): Promise<LoadedSnapshot | undefined> {
     const ids = await snapshotIds(this.#store, signal);
     let first: ContextCacheError | undefined;
     for (const id of ids) {
       try {
-        return this.#open(await this.#verified(id, signal));
+        const manifest = await this.#verified(id, signal, accepts);
+        if (manifest !== undefined) return this.#open(manifest);
       } catch (error) {
         if (!isDamage(error) && !isMissing(error)) throw error;
         first ??= error;
@@ -118,11 +125,17 @@ export class BackupLoader {
    * @throws {ContextCacheError} the errors of {@link BackupLoader.load}.
    */
   async verify(id: string, signal?: AbortSignal): Promise<SnapshotInfo> {
-    return infoOf(await this.#verified(id, signal), 0);
+    return infoOf((await this.#verified(id, signal)) as Manifest, 0);
   }
 
-  async #verified(id: string, signal: AbortSignal | undefined): Promise<Manifest> {
+  /** Returns the manifest once its parts are checked; `undefined` if it is not accepted. */
+  async #verified(
+    id: string,
+    signal: AbortSignal | undefined,
+    accepts: (manifest: Manifest) => boolean = () => true,
+  ): Promise<Manifest | undefined> {
     const manifest = await readManifest(this.#store, id, this.#transforms, signal);
+    if (!accepts(manifest)) return undefined;
     const checked = new Set<string>();
     for (const part of manifest.namespaces.flatMap(({ parts }) => parts)) {
       if (checked.has(part.id)) continue;
@@ -138,6 +151,7 @@ export class BackupLoader {
     return {
       info: infoOf(manifest, 0),
       operations: manifest.operations,
+      cluster: manifest.cluster,
       async *namespaces(signal) {
         for (const namespace of manifest.namespaces) yield await read(namespace, signal);
       },

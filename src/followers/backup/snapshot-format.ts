@@ -49,6 +49,14 @@ export interface Manifest {
   readonly namespaces: readonly ManifestNamespace[];
   /** The operations that are remembered at the position; absent: none. */
   readonly operations?: StoredOperations | undefined;
+  /** The state of the cluster at the position; absent without a cluster. */
+  readonly cluster?: StoredCluster | undefined;
+}
+
+/** The state of a cluster beside its data, in a snapshot. The cluster alone reads the other fields. */
+export interface StoredCluster {
+  /** Sequence of the stream's message up to which everything is in the snapshot. */
+  readonly sequence: number;
 }
 
 /** A snapshot as it is listed. */
@@ -67,6 +75,8 @@ export interface SnapshotInfo {
   readonly entries: number;
   /** Stored bytes of all its parts, including those shared with other snapshots. */
   readonly bytes: number;
+  /** Sequence of the stream's message up to which everything is in it; absent without a cluster. */
+  readonly sequence?: number;
   /** `true` if the manifest can be read and every part exists. `BackupLoader.verify` checks the checksums of the parts. */
   readonly whole: boolean;
   /** The reason why it is not whole. */
@@ -126,6 +136,7 @@ export function infoOf(manifest: Manifest, missing: number): SnapshotInfo {
     namespaces: namespaces.length,
     entries: namespaces.reduce((sum, { count }) => sum + count, 0),
     bytes: [...parts.values()].reduce((sum, bytes) => sum + bytes, 0),
+    ...(manifest.cluster === undefined ? {} : { sequence: manifest.cluster.sequence }),
     whole: missing === 0,
     ...(missing === 0 ? {} : { problem: `${missing} of its ${parts.size} parts are missing` }),
   };

@@ -1,5 +1,9 @@
 import type { Update } from '../../../core/update.ts';
+import type { JsonValue } from '../../../core/value.ts';
 import { weigh } from '../../update-ring.ts';
+
+/** Settings that change; `null` removes one. */
+export type Settings = Readonly<Record<string, JsonValue | null>>;
 
 /** Updates that are committed together, and the promise of those that wait for it. */
 export class CommitGroup {
@@ -8,6 +12,10 @@ export class CommitGroup {
   bytes = 0;
   /** `true` once it is being written: it then accepts no more updates. */
   sealed = false;
+  /** Settings that are written with the group: both are in the log or neither. */
+  settings: Settings | undefined;
+  /** Settings that hold from the end of the group on, and came after it was sealed. */
+  later: Settings | undefined;
   #outcome: 'open' | 'committed' | Error = 'open';
   #settled: Promise<void> | undefined;
   #resolve: (() => void) | undefined;
@@ -71,6 +79,10 @@ export class GroupQueue {
 
   /** Puts everything that `run` adds into one group, however large. `run` must end in this turn. */
   hold(run: () => void): void {
+    if (this.#isHeld) {
+      run();
+      return;
+    }
     this.#isHeld = true;
     try {
       run();
@@ -106,6 +118,15 @@ export class GroupQueue {
     const before = group.bytes;
     for (const update of updates) group.add(update);
     this.#bytes += group.bytes - before;
+  }
+
+  /** Writes settings with the last group. Returns `false` if no group waits. */
+  note(settings: Settings): boolean {
+    const group = this.#groups.at(-1);
+    if (group === undefined) return false;
+    if (group.sealed) group.later = { ...group.later, ...settings };
+    else group.settings = { ...group.settings, ...settings };
+    return true;
   }
 
   /** Removes the first group. */

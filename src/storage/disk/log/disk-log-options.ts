@@ -21,6 +21,8 @@ export interface DiskLogOptions extends RingCapacity {
   readonly maxPendingBytes?: number | undefined;
   /** Receives what a listener throws. Default: thrown outside the log, as an uncaught exception. */
   readonly onError?: ErrorHandler | undefined;
+  /** Id of a log that is created. Default: a random one. */
+  readonly id?: string | undefined;
   /** The file system. Default: that of the machine. */
   readonly files?: Files | undefined;
 }

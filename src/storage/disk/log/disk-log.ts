@@ -54,6 +54,7 @@ export class DiskLog implements UpdateLog {
   readonly holds = new FileHolds();
   /** Returns a reader of the files, also of what is before `first`. */
   readonly reader: () => LogReader;
+  readonly noteWith: GroupWriter['note'];
   readonly #opened: OpenedLog;
   readonly #notes: Notes;
   readonly #maxPendingBytes: number;
@@ -96,6 +97,7 @@ export class DiskLog implements UpdateLog {
       onCommit: (group) => this.#commit(group),
       onStatus: (status, cause) => this.#changeStatus(status, cause),
     });
+    this.noteWith = (settings) => this.#writer.note(settings);
     this.#followers = new DiskFollowers({
       notes: opened.notes,
       head: () => this.#head,
@@ -116,8 +118,8 @@ export class DiskLog implements UpdateLog {
    *   `LOG_UNAVAILABLE` if the directory cannot be used.
    */
   static async open(options: DiskLogOptions): Promise<DiskLog> {
-    const { dataDir, files = nodeFiles, sync = true } = options;
-    return new DiskLog(options, await openLog(files, resolve(dataDir), sync));
+    const { dataDir, files = nodeFiles, sync = true, id } = options;
+    return new DiskLog(options, await openLog(files, resolve(dataDir), sync, id));
   }
 
   get id(): string {

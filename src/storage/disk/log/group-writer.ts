@@ -5,7 +5,7 @@ import type { Update } from '../../../core/update.ts';
 import { COMMITS, commitOf } from '../../../monitoring/channels.ts';
 import { closed, unavailable } from '../../log-errors.ts';
 
-import { type CommitGroup, GroupQueue } from './commit-group.ts';
+import { type CommitGroup, GroupQueue, type Settings } from './commit-group.ts';
 import { CONTINUED, encodeFrame, NOTE, OPERATIONS } from './frame.ts';
 import type { Notes } from './notes.ts';
 import { RetryLoop } from './retry-loop.ts';
@@ -87,6 +87,16 @@ export class GroupWriter {
     const written = new Promise<void>((resolve, reject) => this.#noteWaiters.push({ resolve, reject }));
     this.#writing ??= this.#writeAll();
     await written;
+  }
+
+  /**
+   * Stores settings together with the updates appended so far: a crash leaves both or neither. Written with those updates, or, if
+   * they are on disk already, with the next ones or within a second.
+   */
+  note(settings: Settings): void {
+    if (this.queue.note(settings)) return;
+    this.#options.notes.setSettings(settings);
+    this.writeCheckpoints();
   }
 
   /** Writes changed checkpoints with the next group, or after a while. */
@@ -223,7 +233,8 @@ export class GroupWriter {
   }
 
   async #writeGroup(group: CommitGroup | undefined, always: boolean): Promise<void> {
-    await this.#writeFrames(group === undefined ? [] : await this.#encode(group), always);
+    const frames = group === undefined ? [] : await this.#encode(group);
+    await this.#writeFrames(frames, always, group?.settings);
   }
 
   /** Writes a group and publishes that. */
@@ -245,15 +256,20 @@ export class GroupWriter {
     for (const { resolve } of waiters) resolve();
   }
 
-  /** Writes the frames of a group, with a note in front if something changed. `always`: writes a note in any case. */
-  async #writeFrames(frames: readonly Buffer[], always: boolean): Promise<void> {
+  /**
+   * Writes the frames of a group, with a note in front if something changed. `always`: writes a note in any case. `settings`: changes
+   * that hold from the end of the group on, so that the note belongs to the group.
+   */
+  async #writeFrames(frames: readonly Buffer[], always: boolean, settings?: Settings): Promise<void> {
     const { segments, notes, committed } = this.#options;
     if (frames.length === 0 && !notes.changed && !always) return;
-    if (!notes.changed && !always) return segments.write(frames, committed() + 1);
+    if (!notes.changed && !always && settings === undefined) return segments.write(frames, committed() + 1);
     // If this write fails, the new file that recovery starts holds the whole notes in its heading.
     const changes = notes.changes(committed());
-    const header = { position: committed(), flags: NOTE, synced: segments.synced, count: 0 };
-    const note = encodeFrame(header, (to) => to.value(changes));
+    const content = settings === undefined ? changes : { ...changes, settings: { ...changes.settings, ...settings } };
+    const flags = settings === undefined ? NOTE : NOTE | CONTINUED;
+    const header = { position: committed(), flags, synced: segments.synced, count: 0 };
+    const note = encodeFrame(header, (to) => to.value(content));
     await segments.write([note, ...frames], committed() + 1);
   }
 
@@ -286,8 +302,13 @@ export class GroupWriter {
   }
 
   #commit(group: CommitGroup): void {
+    const { notes, onCommit } = this.#options;
+    notes.take({ settings: group.settings ?? {} });
     this.queue.shift();
-    this.#options.onCommit(group);
+    onCommit(group);
+    if (group.later === undefined) return;
+    notes.setSettings(group.later);
+    this.writeCheckpoints();
   }
 
   #degrade(cause: Error): void {

@@ -78,6 +78,10 @@ export class Notes {
     this.#changedSettings.add(name);
   }
 
+  setSettings(settings: Readonly<Record<string, JsonValue | null>>): void {
+    for (const [name, value] of Object.entries(settings)) this.setSetting(name, value ?? undefined);
+  }
+
   /** `true` if there are changes that no note holds. */
   get changed(): boolean {
     return this.#changedBegin || this.#changedCheckpoints.size > 0 || this.#changedSettings.size > 0;

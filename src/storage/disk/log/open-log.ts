@@ -32,14 +32,19 @@ export interface OpenedLog {
   close(): Promise<void>;
 }
 
-/** Opens the log of a data directory, or creates it; see `DiskLog.open`. */
-export async function openLog(files: Files, dataDir: string, sync: boolean): Promise<OpenedLog> {
+/** Opens the log of a data directory, or creates it with the id `newId`; see `DiskLog.open`. */
+export async function openLog(
+  files: Files,
+  dataDir: string,
+  sync: boolean,
+  newId: string = crypto.randomUUID(),
+): Promise<OpenedLog> {
   const path = join(dataDir, 'db');
   try {
     await makeDirectories(files, path);
     const unlock = await files.lock(join(path, 'lock'), dataDir);
     try {
-      return await openLocked(files, dataDir, path, sync, unlock);
+      return await openLocked(files, dataDir, path, sync, newId, unlock);
     } catch (error) {
       await unlock();
       throw error;
@@ -76,6 +81,7 @@ async function openLocked(
   dataDir: string,
   path: string,
   sync: boolean,
+  newId: string,
   unlock: () => Promise<void>,
 ): Promise<OpenedLog> {
   const directory = join(path, 'log');
@@ -97,7 +103,7 @@ async function openLocked(
   const opened = { files, dataDir, path, segments, writer, base, close };
   if (segments.last === undefined) {
     await assertNew(files, path, base);
-    const notes = new Notes(crypto.randomUUID());
+    const notes = new Notes(newId);
     await syncAbove(files, directory);
     await writer.begin(1, notes.heading(0));
     return { ...opened, notes, head: 0 };

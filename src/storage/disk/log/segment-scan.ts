@@ -39,8 +39,9 @@ export function scanSegment(bytes: Buffer, first: number, path: string): Scanned
   const frames: Frame[] = [];
   let next = first;
   let end = opening.end;
-  /** Frames of a group whose last frame is still to come. */
+  /** Frames of a group whose last frame is still to come, and its notes. */
   let pending: Frame[] = [];
+  let pendingNotes: Note[] = [];
   let index = end;
   const { shift } = heading;
   let synced = 0;
@@ -50,12 +51,14 @@ export function scanSegment(bytes: Buffer, first: number, path: string): Scanned
     }
     index = frame.end;
     synced = Math.max(synced, frame.synced - shift);
-    if ((frame.flags & NOTE) !== 0) notes.push(decodeNote(frame, () => `A note in ${path}`) as Note);
+    if ((frame.flags & NOTE) !== 0) pendingNotes.push(decodeNote(frame, () => `A note in ${path}`) as Note);
     else pending.push(frame);
     if ((frame.flags & CONTINUED) !== 0) continue;
     next += countOf(pending);
     frames.push(...pending);
+    notes.push(...pendingNotes);
     pending = [];
+    pendingNotes = [];
     end = index;
   }
   const isTorn = end !== index || firstNonZero(bytes, index) < bytes.length;
