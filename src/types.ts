@@ -5,6 +5,7 @@ export type { FileContextCacheOptions } from './backends/file-context-cache.ts';
 export type { MultiBackendOptions } from './backends/multi-backend-context-cache.ts';
 export type { Owner } from './backends/owner.ts';
 export type { RedisContextCacheOptions } from './backends/redis/redis-context-cache.ts';
+export type { HandleOptions } from './cache/basis-handle.ts';
 export type { CacheMethods } from './cache/cache-methods.ts';
 export type { ForkOptions } from './cache/fork.ts';
 export type { Replayed } from './cache/replay.ts';
@@ -17,6 +18,7 @@ export type {
   WaitOptions,
 } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
+export type { Basis, ReadEntry, Reading, ReadRange, ReadUntil } from './core/basis.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
 export type {
   Appended,
@@ -59,6 +61,16 @@ export type { RestartPolicy } from './core/restart-policy.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
 export type { Stamp, StampContext } from './core/stamp.ts';
 export type { EntryRecord } from './core/tables/entry-table.ts';
+export type {
+  Impact,
+  ImpactOptions,
+  OpenReading,
+  Provenance,
+  ProvenanceOptions,
+  TracedLink,
+  TracedWrite,
+  WriteTarget,
+} from './core/trace.ts';
 export type { Operation } from './core/update.ts';
 export type { WatchFilter } from './core/update-filter.ts';
 export type { ValueLimits } from './core/value.ts';

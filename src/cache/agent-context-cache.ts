@@ -22,6 +22,7 @@ import type { CacheOptions, EngineOptions, OpenOptions } from '../engine/options
 import { Reader } from '../engine/reader.ts';
 import { Settings } from '../engine/settings.ts';
 import { memoryStorage, type Storage } from '../engine/storage.ts';
+import { TraceReader } from '../engine/trace-reader.ts';
 import { Writer } from '../engine/writer.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
@@ -112,6 +113,7 @@ export class AgentContextCache<
       past: storage.past,
       hasPrimary: primary !== undefined,
     });
+    const trace = new TraceReader({ log, clock, report, registry, past: storage.past });
     const stamp = stampOf(options.context);
     super({
       ...{ reader, writer, history, nameOf, stamp },
@@ -120,6 +122,7 @@ export class AgentContextCache<
       watch: (options) => watchUpdates(engine, options),
       subscribe: (listener, filter) => engine.watchers.add(filter, listener),
       guard: (run) => writer.guard(run),
+      ask: async (command) => (await answer(this.#control, command)) as never,
       transaction: (operations, options) =>
         writer.guard(async () => {
           TRANSACTION_OPTIONS.check(options);
@@ -135,7 +138,7 @@ export class AgentContextCache<
     this.#settings = new Settings(engine);
     this.#verifier = new Verifier(engine, storage, options.backup?.transforms);
     this.#control = {
-      ...{ parts: engine, reader, writer, changes, settings: this.#settings, verifier: this.#verifier },
+      ...{ parts: engine, reader, writer, changes, trace, settings: this.#settings, verifier: this.#verifier },
       health: () => this.health(),
     };
     this.#internals = createInternals({ past: storage.past, parts: engine, options, writer });

@@ -39,16 +39,19 @@ import type {
 } from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
-import { checkedStamp, type Stamp, stamped } from '../core/stamp.ts';
+import { checkedStamp, type Stamp } from '../core/stamp.ts';
+import type { Impact, ImpactOptions, OpenReading, Provenance, ProvenanceOptions, WriteTarget } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { EntryVersion } from '../past/history.ts';
+import { type HandleOptions, partsOfHandle } from './basis-handle.ts';
 import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
-import { stampingWriter } from './stamping-writer.ts';
+import { stampedParts } from './stamping-writer.ts';
+import { commandOfImpact, commandOfProvenance } from './trace-commands.ts';
 import { type Transaction, transact } from './transact.ts';
 import type { Answer, Iteration } from './types.ts';
 
@@ -64,7 +67,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
 
   /** @internal */
   constructor({ stamp, ...given }: MethodParts) {
-    const parts = stamp === undefined ? given : { ...given, writer: stampingWriter(given.writer, stamp) };
+    const parts = stamp === undefined ? given : stampedParts(given, stamp);
     this.#parts = parts;
     this.#reader = parts.reader;
     this.#writer = parts.writer;
@@ -351,13 +354,16 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * Returns a handle that adds an agent and a `meta` to everything that is written through it, and through handles that are made
    * from it. Does not change what a write says itself: its own agent counts, and its own properties of `meta`.
    *
+   * With `basis: true` the handle remembers which entries are read through it: by `get`, `getMany`, `has`, `entry`, `entries`,
+   * `changes`, `watch`, `subscribe`, `transact` and `getOrSet`, also through handles made from it. Each write carries them as its
+   * `basis`. Names that are listed, history and views do not count: give a `basis` for those.
+   *
    * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_COMMAND`.
    *
-   * @example `const planner = cache.as({ agent: 'planner', meta: { task: 't-7' } });`
+   * @example `const planner = cache.as({ agent: 'planner', meta: { task: 't-7' } }, { basis: true });`
    */
-  as(stamp: Stamp): CacheMethods<S, P> {
-    const checked = checkedStamp(stamp);
-    return new CacheMethods({ ...this.#parts, stamp: () => checked });
+  as(stamp: Stamp, options?: HandleOptions): CacheMethods<S, P> {
+    return new CacheMethods(partsOfHandle(this.#parts, checkedStamp(stamp), options));
   }
 
   /**
@@ -378,8 +384,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    */
   transaction(operations: readonly TransactionOf<S>[], options?: OriginOptions): Promise<TransactionResult>;
   transaction(operations: readonly unknown[], options: OriginOptions = {}): Promise<TransactionResult> {
-    const given = stamped(options, this.#parts.stamp?.());
-    return this.#parts.transaction(operations as readonly TransactionOperation[], given);
+    return this.#parts.transaction(operations as readonly TransactionOperation[], options);
   }
 
   /**
@@ -400,8 +405,8 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     options: Omit<OriginOptions, 'operationId'> = {},
   ): Promise<Result> {
     const readEntry = (key: string, namespace: string) => this.#reader.entry(key, namespace);
-    const { guard, stamp, transaction } = this.#parts;
-    return guard(() => transact({ readEntry, transaction }, run, stamped(options, stamp?.())));
+    const { guard, transaction } = this.#parts;
+    return guard(() => transact({ readEntry, transaction }, run, options));
   }
 
   /** Returns a handle with the methods of this cache for one namespace. Does not create the namespace. */
@@ -437,6 +442,49 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   ): Promise<Changes<UpdateOf<S, N>>>;
   changes(options: ChangesOptions): Promise<Changes<unknown>> {
     return this.#parts.changes(options);
+  }
+
+  /**
+   * Resolves with the writes behind an entry: its last write, those that this one was based on, and so on, with their agents,
+   * instants and `meta`, as a graph. `undefined` if the key is missing, or if the log no longer has the write. The basis of a write
+   * is what its writer had read; see {@link as}. Each {@link OpenReading} says where the graph ends although there may be more.
+   *
+   * The first call of this or of `impact` reads the log once and creates an index in memory (8 bytes for each update, more for those
+   * with a basis), which commits keep up to date. After that the time is in proportion to the answer.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`, `POSITION_UNAVAILABLE`.
+   *
+   * @example
+   * ```ts
+   * const provenance = await cache.provenance('hotel', 'trip');
+   * for (const { position, key, agent } of provenance?.writes ?? []) console.log(position, key, agent);
+   * ```
+   */
+  provenance<const K extends string, const N extends string = DefaultNamespace>(
+    key: KeyArgument<S, N, K>,
+    namespace?: NamespaceArgument<S, N>,
+    options?: ProvenanceOptions,
+  ): Promise<Provenance | undefined>;
+  provenance(key: string, namespace?: NamespaceName, options?: ProvenanceOptions): Promise<Provenance | undefined> {
+    return this.#guarded(() => this.#parts.ask(commandOfProvenance(key, this.#named(namespace), options)));
+  }
+
+  /**
+   * Resolves with what a write has touched: every later write whose basis reaches it, directly or through others, and their
+   * agents. The write is given by the position of its update, or as the last one of an entry. Costs what {@link provenance} costs.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`; `NOT_FOUND` if the key is missing;
+   *   `POSITION_UNAVAILABLE` if the log does not have the position.
+   *
+   * @example `const { writes, agents } = await cache.impact({ key: 'budget', namespace: 'trip' });`
+   */
+  impact(target: WriteTarget, options?: ImpactOptions): Promise<Impact> {
+    return this.#guarded(() => this.#parts.ask(commandOfImpact(target, options)));
+  }
+
+  /** Calls a function whose errors become a rejection that needs no handler. */
+  #guarded<Result>(run: () => Promise<Result>): Promise<Result> {
+    return this.#parts.guard(async () => run());
   }
 
   /**

@@ -5,12 +5,14 @@ import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
 import type { Request } from '../core/request.ts';
+import type { WriteTarget } from '../core/trace.ts';
 import type { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf } from '../engine/durations.ts';
 import { type Engine, FOLLOWER } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { Settings } from '../engine/settings.ts';
+import type { TraceReader } from '../engine/trace-reader.ts';
 import { executeTransaction } from '../engine/transactions.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { Verifier } from '../verify/verify.ts';
@@ -20,6 +22,7 @@ export interface ControlDeps {
   readonly parts: Engine;
   readonly reader: Reader;
   readonly changes: ChangesReader;
+  readonly trace: TraceReader;
   readonly writer: Writer;
   readonly settings: Settings;
   readonly verifier: Verifier;
@@ -40,7 +43,7 @@ function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: s
   return namespace;
 }
 
-function answerQuery({ reader, changes }: ControlDeps, command: QueryCommand): unknown {
+function answerQuery({ reader, changes, trace }: ControlDeps, command: QueryCommand): unknown {
   switch (command.type) {
     case 'context.get':
       return reader.get(command.key, namespaceOf(command));
@@ -58,7 +61,18 @@ function answerQuery({ reader, changes }: ControlDeps, command: QueryCommand): u
       const { type: _, ...options } = command;
       return changes.read(options);
     }
+    case 'context.provenance':
+      return trace.provenance(command.key, namespaceOf(command), command);
+    case 'context.impact':
+      return trace.impact(writeTargetOf(command), command);
   }
+}
+
+/** Returns the write that a command is about. */
+function writeTargetOf({ position, key, namespace }: Extract<QueryCommand, { type: 'context.impact' }>): WriteTarget {
+  if ((position === undefined) === (key === undefined) || (position !== undefined && namespace !== undefined))
+    throw new ContextCacheError('INVALID_COMMAND', 'Give the position of a write, or a key and its namespace.');
+  return position ?? { key: key as string, namespace };
 }
 
 /** Returns the options of a read in order; `undefined` if the command has none. */
@@ -78,11 +92,11 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   const { parts, settings, verifier, health, writer } = deps;
   switch (command.type) {
     case 'context.transaction': {
-      const { operations, agent, meta, operationId } = command;
+      const { operations, agent, meta, operationId, basis } = command;
       const { admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
       const transactionParts = { admission, door, conflicts, log, primary, registry, supervisor, sequencer };
       const send = (request: Request) => writer.send(request);
-      const origin = { agent, meta, operationId };
+      const origin = { agent, meta, operationId, basis };
       const result = await executeTransaction({ ...transactionParts, send }, operations, origin);
       await writer.whenDurable(result.position);
       return result;

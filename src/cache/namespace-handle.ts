@@ -7,6 +7,7 @@ import type {
   AppendOptions,
   BatchOperation,
   ClearOptions,
+  ContextCommand,
   Incremented,
   IncrementOptions,
   MakeOptions,
@@ -27,6 +28,7 @@ import type {
 } from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
+import type { Impact, ImpactOptions, Provenance, ProvenanceOptions } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
@@ -35,7 +37,8 @@ import type { Reader } from '../engine/reader.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
-import type { Answer, Iteration } from './types.ts';
+import { commandOfImpact, commandOfProvenance } from './trace-commands.ts';
+import type { Answer, AnswerTo, Iteration } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
@@ -49,6 +52,8 @@ export interface HandleParts {
     | ('batch' | 'update' | 'getOrSet' | 'clear' | 'drop')
   >;
   readonly history: Pick<History, 'versions'>;
+  /** Executes a command that no other part has a method for. */
+  ask<Command extends ContextCommand>(command: Command): Promise<AnswerTo<Command>>;
   changes(options: ChangesOptions): Promise<Changes>;
   /** Calls a function; its rejection needs no handler. */
   readonly guard: <Result>(run: () => Promise<Result>) => Promise<Result>;
@@ -117,6 +122,14 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;
   history(key: string): unknown {
     return this.#parts.history.versions(key, this.name);
+  }
+
+  provenance<K extends KeyOf<S, N>>(key: K, options?: ProvenanceOptions): Promise<Provenance | undefined> {
+    return this.#parts.guard(async () => this.#parts.ask(commandOfProvenance(key, this.name, options)));
+  }
+
+  impact<K extends KeyOf<S, N>>(key: K, options?: ImpactOptions): Promise<Impact> {
+    return this.#parts.guard(async () => this.#parts.ask(commandOfImpact({ key, namespace: this.name }, options)));
   }
 
   set<K extends KeyOf<S, N>, V = unknown>(

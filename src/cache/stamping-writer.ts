@@ -1,10 +1,20 @@
 import { type Stamp, stamped } from '../core/stamp.ts';
+import type { MethodParts } from './method-parts.ts';
 import type { HandleParts } from './namespace-handle.ts';
 
 type Writer = HandleParts['writer'];
 
+/** Returns the parts of a cache of which each write gets the stamp of that moment, a transaction too. */
+export function stampedParts(parts: MethodParts, stamp: () => Stamp | undefined): MethodParts {
+  return {
+    ...parts,
+    writer: stampingWriter(parts.writer, stamp),
+    transaction: (operations, options) => parts.transaction(operations, stamped(options, stamp())),
+  };
+}
+
 /** Returns a writer that adds to each write the stamp of that moment. */
-export function stampingWriter(writer: Writer, stamp: () => Stamp | undefined): Writer {
+function stampingWriter(writer: Writer, stamp: () => Stamp | undefined): Writer {
   return {
     set: (key, value, namespace, options) => writer.set(key, value, namespace, stamped(options, stamp())),
     setMany: (values, namespace, options) => writer.setMany(values, namespace, stamped(options, stamp())),

@@ -11,6 +11,7 @@ import type {
   TransactionResult,
 } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { Impact, Provenance } from '../core/trace.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { BackupStatus } from '../followers/backup/backup-sink.ts';
@@ -50,6 +51,8 @@ interface Answers {
   'context.entries': Entry[];
   'context.namespaces': string[];
   'context.changes': Changes;
+  'context.provenance': Provenance | undefined;
+  'context.impact': Impact;
   'context.transaction': TransactionResult;
   'topics.set': string[];
   'topics.add': string[];

@@ -296,7 +296,7 @@ const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
 const IN_NAMESPACE = { namespace: 'may' } as const;
 const OF_KEY = { key: 'must', ...IN_NAMESPACE } as const;
 const IN_RANGE = { prefix: 'may', from: 'may', to: 'may', after: 'may', reverse: 'may', limit: 'may' } as const;
-const ORIGIN = { agent: 'may', meta: 'may', operationId: 'may' } as const;
+const ORIGIN = { agent: 'may', meta: 'may', operationId: 'may', basis: 'may' } as const;
 const BY_AGENT = { ...ORIGIN, ...IN_NAMESPACE } as const;
 
 const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
@@ -316,6 +316,8 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.namespaces': IN_RANGE,
   'context.changes': { since: 'must', namespace: 'may', prefix: 'may', limit: 'may' },
+  'context.provenance': { ...OF_KEY, at: 'may', limit: 'may' },
+  'context.impact': { position: 'may', key: 'may', namespace: 'may', limit: 'may' },
   'topics.set': { topics: 'must' },
   'topics.add': { topic: 'must' },
   'topics.remove': { topic: 'must' },
@@ -351,7 +353,7 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.keys',
   'context.entries',
   'context.namespaces',
-  'context.changes',
+  ...(['context.changes', 'context.provenance', 'context.impact'] as const),
 ]);
 
 /** Returns whether a command changes a namespace. */

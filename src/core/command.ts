@@ -1,6 +1,7 @@
 import type { ChangesOptions } from './changes.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
+import type { ImpactOptions, ProvenanceOptions } from './trace.ts';
 import type { Admitted, JsonValue } from './value.ts';
 
 /** A duration: a number of milliseconds, or a string such as `'10s'`, `'5m'`, `'1.5h'`, `'2 days'`. */
@@ -115,7 +116,16 @@ export type QueryCommand =
   | ({ readonly type: 'context.keys' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.entries' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.namespaces' } & RangeOptions)
-  | ({ readonly type: 'context.changes' } & ChangesOptions);
+  | ({ readonly type: 'context.changes' } & ChangesOptions)
+  | ({ readonly type: 'context.provenance' } & OfKey & ProvenanceOptions)
+  | ({
+      readonly type: 'context.impact';
+      /** Position of the write. Excludes `key`. */
+      readonly position?: number | undefined;
+      /** Key of the entry whose last write is meant. Excludes `position`. */
+      readonly key?: string | undefined;
+    } & InNamespace &
+      ImpactOptions);
 
 /** The settings of the backup, as `getBackupSettings` returns them. */
 export interface BackupSettings {

@@ -1,4 +1,5 @@
 import { appendedKey } from './append-key.ts';
+import { type Basis, MAX_READINGS } from './basis.ts';
 import { bytesOfKeys, clearableParts } from './cleared-keys.ts';
 import { SAME_EXPIRY, type Step } from './command.ts';
 import { holds, UNCONDITIONAL } from './conditions.ts';
@@ -92,6 +93,7 @@ function clearing(state: NamespaceState, request: Request, drop: boolean): Pendi
     drop,
     meta: request.meta,
     operationId: request.operationId,
+    basis: request.basis,
   });
 }
 
@@ -110,6 +112,7 @@ function clearingOf(state: NamespaceState, request: Request): PendingUpdate[] {
       meta: request.meta,
       operationId: request.operationId,
       commandHash: hashFor(request),
+      basis: request.basis,
     }),
   );
 }
@@ -167,7 +170,15 @@ function decideStep(
     meta: step.meta ?? request.meta,
     operationId: request.operationId,
     commandHash: hashFor(request),
+    basis: basisOf(request, present),
   });
+}
+
+/** Returns the basis of an update. An increment has read the number that it counts from. */
+function basisOf({ basis, type, namespace, key }: Request, present: number): Basis | undefined {
+  if (basis === undefined || type !== 'context.increment' || present === 0 || basis.length >= MAX_READINGS)
+    return basis;
+  return Object.freeze([...basis, Object.freeze({ namespace, key, version: present })]);
 }
 
 /** Returns the hash that the updates of a request carry. Only a later command with its operation id needs it. */

@@ -1,3 +1,4 @@
+import { admitBasis, type Basis } from './basis.ts';
 import { ContextCacheError, type InvalidValueError } from './errors.ts';
 import { type JsonValue, ThoroughWalk, type ValueLimits } from './value.ts';
 
@@ -22,6 +23,11 @@ export interface OriginOptions {
    * Default: none.
    */
   readonly operationId?: string | undefined;
+  /**
+   * What the writer had read: entries, by namespace, key and version. Kept in the update, and followed by `provenance` and
+   * `impact`. At most 256 readings. `[]` says that it had read nothing; default: it is not known.
+   */
+  readonly basis?: Basis | undefined;
 }
 
 /** Who writes and why, after the checks. */
@@ -30,6 +36,7 @@ export interface Origin {
   readonly agent: string | null;
   readonly meta: Meta | undefined;
   readonly operationId: string | undefined;
+  readonly basis?: Basis | undefined;
 }
 
 /** Largest size of `meta`, in bytes of JSON text. */
@@ -42,7 +49,7 @@ const LONGEST_OPERATION_ID = 128;
 const LIMITS: ValueLimits = { maxDepth: 256, maxBytes: 8 * MAX_META_BYTES };
 
 /** The origin of a write without options. */
-const UNNAMED: Origin = Object.freeze({ agent: null, meta: undefined, operationId: undefined });
+const UNNAMED: Origin = Object.freeze({ agent: null, meta: undefined, operationId: undefined, basis: undefined });
 
 /**
  * Returns the origin that options name.
@@ -51,11 +58,12 @@ const UNNAMED: Origin = Object.freeze({ agent: null, meta: undefined, operationI
  */
 export function originOf(options: OriginOptions | undefined): Origin {
   if (options === undefined) return UNNAMED;
-  const { agent, meta, operationId } = options;
+  const { agent, meta, operationId, basis } = options;
   return {
     agent: agentOf(agent),
     meta: meta === undefined ? undefined : admitMeta(meta),
     operationId: operationId === undefined ? undefined : operationIdOf(operationId),
+    basis: basis === undefined ? undefined : admitBasis(basis),
   };
 }
 

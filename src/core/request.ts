@@ -1,3 +1,4 @@
+import type { Basis } from './basis.ts';
 import type { Acknowledgement, DataCommand, Step } from './command.ts';
 import { UNCONDITIONAL } from './conditions.ts';
 import { timedExpiry } from './expiry.ts';
@@ -31,6 +32,7 @@ export class Request implements Step {
   readonly agent: string | null;
   readonly meta: Meta | undefined;
   readonly operationId: string | undefined;
+  readonly basis: Basis | undefined;
   readonly operation: Step['operation'];
   readonly key: string;
   readonly value: JsonValue;
@@ -66,6 +68,7 @@ export class Request implements Step {
     this.agent = origin.agent;
     this.meta = origin.meta;
     this.operationId = origin.operationId;
+    this.basis = origin.basis;
     this.operation = step.operation;
     this.key = step.key;
     this.value = step.value;

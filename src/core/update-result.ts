@@ -1,7 +1,9 @@
+import { type Basis, MAX_READINGS, type ReadEntry } from './basis.ts';
 import type { Acknowledgement, WriteOptions } from './command.ts';
 import { conditionOf, holds } from './conditions.ts';
 import { VersionConflictError } from './conflict.ts';
 import { publicEntry } from './decide.ts';
+import { DEFAULT_NAMESPACE } from './names.ts';
 import type { Entry } from './namespace-state.ts';
 import type { Request } from './request.ts';
 import type { JsonValue } from './value.ts';
@@ -24,6 +26,15 @@ export function resultOf(acknowledgement: Acknowledgement, request: Request, bef
   return { ...acknowledgement, value: entry.value, entry };
 }
 
+/** Adds the entry that an `update` reads to its basis, unless that is full or no array, which the checks refuse. */
+function withRead(basis: Basis, namespace: string, key: string, entry: Entry | undefined): Basis {
+  if (!Array.isArray(basis) || basis.length >= MAX_READINGS) return basis;
+  const version = entry?.version ?? 0;
+  const isKnown = (each: Partial<ReadEntry>) =>
+    each.key === key && each.version === version && (each.namespace ?? DEFAULT_NAMESPACE) === namespace;
+  return basis.some(isKnown) ? basis : [...basis, { namespace, key, version }];
+}
+
 /**
  * Returns the options of the write with which an `update` of `entry` ends: it writes only if nothing has changed meanwhile.
  *
@@ -35,7 +46,8 @@ export function optionsOfUpdate(
   namespace: string,
   key: string,
 ): WriteOptions {
-  const { ifAbsent, ifPresent, ...rest } = options ?? {};
+  const { ifAbsent, ifPresent, ...given } = options ?? {};
+  const rest = given.basis === undefined ? given : { ...given, basis: withRead(given.basis, namespace, key, entry) };
   const version = entry?.version ?? 0;
   const condition = conditionOf({ ...rest, ifAbsent, ifPresent });
   const isAsked = ifAbsent === true || ifPresent === true;

@@ -1,3 +1,4 @@
+import type { Basis } from './basis.ts';
 import type { Meta } from './origin.ts';
 import type { JsonValue } from './value.ts';
 
@@ -56,6 +57,8 @@ export interface Update {
    * whose updates do not tell. Absent for any other update.
    */
   readonly commandHash?: number | undefined;
+  /** What the writer had read; absent: not known. */
+  readonly basis?: Basis | undefined;
 }
 
 /** An update that the log has not given a position yet. */
@@ -84,6 +87,7 @@ export function createUpdate({
   meta,
   operationId,
   commandHash,
+  basis,
 }: NewUpdate): PendingUpdate {
   const update: PendingUpdate = {
     position: 0,
@@ -103,5 +107,6 @@ export function createUpdate({
   if (meta !== undefined) update.meta = meta;
   if (operationId !== undefined) update.operationId = operationId;
   if (commandHash !== undefined) update.commandHash = commandHash;
+  if (basis !== undefined) update.basis = basis;
   return update;
 }

@@ -11,7 +11,7 @@ import type {
 import { type NamesOf, optionNames } from './options.ts';
 import type { OriginOptions } from './origin.ts';
 
-const ORIGIN = { agent: true, meta: true, operationId: true } as const satisfies NamesOf<OriginOptions>;
+const ORIGIN = { agent: true, meta: true, operationId: true, basis: true } as const satisfies NamesOf<OriginOptions>;
 const MAKE = { ttl: true, expiresAt: true, ...ORIGIN } as const satisfies NamesOf<MakeOptions>;
 const REMOVE = { ifVersion: true, ifPresent: true, ...ORIGIN } as const satisfies NamesOf<RemoveOptions>;
 const NAMES = { ...MAKE, ...REMOVE, ifAbsent: true, ifDifferent: true } as const satisfies NamesOf<WriteOptions>;
@@ -33,7 +33,7 @@ export const DROP_OPTIONS = optionNames<OriginOptions>('dropNamespace', ORIGIN, 
 export const TRANSACTION_OPTIONS = optionNames<OriginOptions>('transaction', ORIGIN, { elsewhere });
 export const TRANSACT_OPTIONS = optionNames<Omit<OriginOptions, 'operationId'>>(
   'transact',
-  { agent: true, meta: true },
+  { agent: true, meta: true, basis: true },
   {
     elsewhere,
   },

@@ -99,10 +99,10 @@ export class Writer {
     options: ManyOptions = {},
   ): Promise<Acknowledgement> {
     return this.write((admission, at) => {
-      const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
+      const { agent, meta, operationId, basis, ...given } = SET_MANY_OPTIONS.checked(options);
       const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
       const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
-      return admission.batch(at, namespace, operations, { agent, meta, operationId });
+      return admission.batch(at, namespace, operations, { agent, meta, operationId, basis });
     });
   }
 

@@ -1,4 +1,5 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Basis } from '../core/basis.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
@@ -33,6 +34,8 @@ export interface EntryVersion<Value = JsonValue> {
   readonly meta?: Meta | undefined;
   /** Id of the operation; absent: none was given. */
   readonly operationId?: string | undefined;
+  /** What the writer had read; absent: not known. */
+  readonly basis?: Basis | undefined;
 }
 
 /** The first position at which a predicate fails. */
@@ -180,7 +183,11 @@ export class History {
 }
 
 function versionOf(update: Update, value: JsonValue | undefined): EntryVersion {
-  const { operation, version, position, at, agent, expiresAt, meta, operationId } = update;
-  const origin = { ...(meta !== undefined && { meta }), ...(operationId !== undefined && { operationId }) };
+  const { operation, version, position, at, agent, expiresAt, meta, operationId, basis } = update;
+  const origin = {
+    ...(meta !== undefined && { meta }),
+    ...(operationId !== undefined && { operationId }),
+    ...(basis !== undefined && { basis }),
+  };
   return { operation, value, version, position, at, agent, expiresAt, ...origin };
 }

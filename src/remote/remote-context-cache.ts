@@ -79,6 +79,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
       watch: (options) => watchRemotely(parts.link, parts.clock, options),
       subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
       guard: (run) => parts.writer.guard(run),
+      ask: async (command) => (await this.#ask(parseCommand(command))) as never,
       transaction: (operations, options) => parts.writer.transaction(operations, options),
     });
     this.#parts = parts;

@@ -78,10 +78,10 @@ export class RemoteWriter {
     options: ManyOptions = {},
   ): Promise<Acknowledgement> {
     return this.#write('context.batch', () => {
-      const { agent, meta, operationId, ...given } = SET_MANY_OPTIONS.checked(options);
+      const { agent, meta, operationId, basis, ...given } = SET_MANY_OPTIONS.checked(options);
       const pairs: Iterable<readonly [string, unknown]> = Symbol.iterator in values ? values : Object.entries(values);
       const operations = Array.from(pairs, ([key, value]) => ({ operation: 'set' as const, key, value, ...given }));
-      return this.#batch(operations, namespace, { agent, meta, operationId });
+      return this.#batch(operations, namespace, { agent, meta, operationId, basis });
     });
   }
 
@@ -135,8 +135,13 @@ export class RemoteWriter {
       const parts = this.#admission.transaction(0, operations, TRANSACTION_OPTIONS.checked(options));
       const steps = new Map(parts.map(({ namespace, steps }) => [namespace, (steps ?? []).values()]));
       const inOrder = operations.map(({ namespace = DEFAULT_NAMESPACE }) => steps.get(namespace)?.next().value as Step);
-      const { agent, meta, operationId } = options;
-      return { type: 'context.transaction', operations: stepsOf(operations, inOrder), agent, meta, operationId };
+      const [origin] = parts;
+      const named = origin === undefined ? options : originIn(origin);
+      return {
+        type: 'context.transaction',
+        operations: stepsOf(operations, inOrder),
+        ...named,
+      } as unknown as RequestObject;
     }) as Promise<unknown> as Promise<TransactionResult>;
   }
 
@@ -326,6 +331,6 @@ function conditionOf(options: AnyOptions): AnyOptions {
 /** The options of any write. */
 type AnyOptions = WriteOptions & ConflictOption;
 
-function originIn({ agent, meta, operationId }: Request): OriginOptions {
-  return { agent: agent ?? undefined, meta, operationId };
+function originIn({ agent, meta, operationId, basis }: Request): OriginOptions {
+  return { agent: agent ?? undefined, meta, operationId, basis };
 }

@@ -50,6 +50,7 @@ function recordOf({
   meta,
   operation_id,
   command_hash,
+  basis,
 }: ContextUpdateMessage): RawRecord {
   const { operation, namespace, key, value } = event_data;
   return {
@@ -66,6 +67,7 @@ function recordOf({
     meta,
     operationId: operation_id,
     commandHash: command_hash,
+    basis,
   };
 }
 

@@ -1,3 +1,4 @@
+import { admitBasis } from '../core/basis.ts';
 import { bytesOfKeys } from '../core/cleared-keys.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
@@ -43,7 +44,7 @@ export function checkFormat(format: unknown): void {
  */
 export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
-  const { meta = null, operationId = null, commandHash = null } = record;
+  const { meta = null, operationId = null, commandHash = null, basis = null } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
   need(OPERATIONS.includes(operation as Operation), 'operation', ONE_OF);
@@ -88,6 +89,7 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     meta: meta === null ? undefined : admitMeta(meta),
     operationId: (operationId ?? undefined) as string | undefined,
     commandHash: (commandHash ?? undefined) as number | undefined,
+    basis: basis === null ? undefined : admitBasis(basis),
   });
   update.position = position as number;
   return update;

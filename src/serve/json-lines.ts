@@ -61,11 +61,11 @@ function entryLine({ namespace, key, value, version }: Entry): string {
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt`, `drop`, `keys`, `meta`, `operationId` and `commandHash` if they are set.
+ * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash` and `basis` if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
   const { position, namespace, version, operation, key, value, at, agent, expiresAt } = update;
-  const { drop, keys, meta, operationId, commandHash } = update;
+  const { drop, keys, meta, operationId, commandHash, basis } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
@@ -74,6 +74,7 @@ export function updateLine(update: Update | WatchedUpdate): string {
   if (meta !== undefined) line.meta = meta;
   if (operationId !== undefined) line.operationId = operationId;
   if (commandHash !== undefined) line.commandHash = commandHash;
+  if (basis !== undefined) line.basis = basis;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
   if ('skipped' in update && update.skipped > 0) line.skipped = update.skipped;
   return `${JSON.stringify(line)}\n`;
@@ -86,7 +87,7 @@ function timeOf(at: number): string {
 
 /**
  * Returns a version of an entry as a line: `{"position","time","version","operation","value","at","agent"}`, without `value`
- * if the entry was removed, with `expiresAt` if it was to expire, and with `meta` and `operationId` if the writer gave them.
+ * if the entry was removed, with `expiresAt` if it was to expire, and with `meta`, `operationId` and `basis` if the writer gave them.
  */
 function versionLine({
   position,
@@ -98,9 +99,10 @@ function versionLine({
   expiresAt,
   meta,
   operationId,
+  basis,
 }: EntryVersion): string {
   const line = { position, time: timeOf(at), version, operation, value, at, agent };
-  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId })}\n`;
+  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId, basis })}\n`;
 }
 
 /**

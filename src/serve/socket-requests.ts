@@ -36,6 +36,7 @@ const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = 
     'agent',
     'meta',
     'operationId',
+    'basis',
   ],
   'read.many': ['keys', 'namespace', 'at'],
   'read.entries': ['namespace', 'at', 'range'],

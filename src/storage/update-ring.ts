@@ -1,3 +1,4 @@
+import { type Basis, charactersOf } from '../core/basis.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { MAX_META_BYTES, type Meta } from '../core/origin.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../core/update.ts';
@@ -34,9 +35,17 @@ const OVERHEAD_BYTES = 256;
 const SHORT_KEY = 128;
 
 /** Returns the estimated bytes of an update in memory. A `meta` counts as large as it may be. */
-export function weigh({ bytes, key, meta }: Pick<Update, 'bytes' | 'key' | 'meta'>): number {
+export function weigh({ bytes, key, meta, basis }: Pick<Update, 'bytes' | 'key' | 'meta' | 'basis'>): number {
   const more = key !== null && key.length > SHORT_KEY ? key.length : 0;
-  return bytes + OVERHEAD_BYTES + more + (meta === undefined ? 0 : MAX_META_BYTES);
+  const read = basis === undefined ? 0 : weightOf(basis);
+  return bytes + OVERHEAD_BYTES + more + (meta === undefined ? 0 : MAX_META_BYTES) + read;
+}
+
+/** Bytes that a reading of a basis takes in memory beside its texts. */
+const READING_BYTES = 64;
+
+function weightOf(basis: Basis): number {
+  return basis.reduce((sum, reading) => sum + READING_BYTES + charactersOf(reading), 0);
 }
 
 /** Columns that one array holds for each update: namespace, key and value or keys; and four numbers. */
@@ -69,6 +78,8 @@ export class UpdateRing {
   #operationIds: (string | undefined)[] | undefined;
   /** Allocated with the first update that has the hash of its command. */
   #commandHashes: (number | undefined)[] | undefined;
+  /** Allocated with the first update that has a basis. */
+  #bases: (Basis | undefined)[] | undefined;
   /** Allocated with the first update that expires; `Infinity`: never. */
   #expiries: Float64Array | undefined;
   #first: number;
@@ -111,6 +122,7 @@ export class UpdateRing {
     if (this.#agents !== undefined || update.agent !== null) this.#setAgent(slot, update.agent);
     if (this.#metas !== undefined || update.meta !== undefined) this.#setMeta(slot, update.meta);
     if (this.#operationIds !== undefined || update.operationId !== undefined) this.#setOperationId(slot, update);
+    if (this.#bases !== undefined || update.basis !== undefined) this.#setBasis(slot, update.basis);
     if (this.#expiries !== undefined || update.expiresAt !== null) this.#setExpiry(slot, update.expiresAt);
     this.#next += 1;
     this.#bytes += weigh(update);
@@ -126,8 +138,10 @@ export class UpdateRing {
     this.#values[slot * VALUES + 2] = null;
     this.#first += 1;
     const meta = this.#metas?.[slot];
-    this.#bytes -= weigh({ bytes: this.#numbers[slot * NUMBERS + 3] as number, key, meta });
+    const basis = this.#bases?.[slot];
+    this.#bytes -= weigh({ bytes: this.#numbers[slot * NUMBERS + 3] as number, key, meta, basis });
     if (meta !== undefined && this.#metas !== undefined) this.#metas[slot] = undefined;
+    if (basis !== undefined && this.#bases !== undefined) this.#bases[slot] = undefined;
   }
 
   /** Returns the update at a position that is in the ring. */
@@ -161,6 +175,7 @@ export class UpdateRing {
       meta: this.#metas?.[slot],
       operationId: this.#operationIds?.[slot],
       commandHash: this.#commandHashes?.[slot],
+      basis: this.#bases?.[slot],
     });
     update.position = position;
     return update;
@@ -198,6 +213,11 @@ export class UpdateRing {
     this.#commandHashes[slot] = commandHash;
   }
 
+  #setBasis(slot: number, basis: Basis | undefined): void {
+    this.#bases ??= new Array(this.#length).fill(undefined);
+    this.#bases[slot] = basis;
+  }
+
   #setExpiry(slot: number, expiresAt: number | null): void {
     this.#expiries ??= new Float64Array(this.#length).fill(Number.POSITIVE_INFINITY);
     this.#expiries[slot] = expiresAt ?? Number.POSITIVE_INFINITY;
@@ -214,6 +234,7 @@ export class UpdateRing {
     this.#metas = this.#metas?.concat(this.#metas);
     this.#operationIds = this.#operationIds?.concat(this.#operationIds);
     this.#commandHashes = this.#commandHashes?.concat(this.#commandHashes);
+    this.#bases = this.#bases?.concat(this.#bases);
     this.#numbers = twice(this.#numbers);
     this.#kinds = twice(this.#kinds);
     this.#expiries = this.#expiries && twice(this.#expiries);

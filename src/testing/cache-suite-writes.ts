@@ -229,6 +229,7 @@ export const writeChecks: CacheCheck[] = [
       await planner.append(1, 'space', { prefix: 'm:' });
       await planner.getOrSet('made', () => 1, 'space');
       await planner.namespace('space').set('a', 1);
+      await planner.transaction([{ operation: 'set', key: 'b', value: 1, namespace: 'space' }]);
       await planner.delete('a', 'space');
       await planner.clearNamespace('space');
       await planner.dropNamespace('space');
@@ -250,6 +251,44 @@ export const writeChecks: CacheCheck[] = [
       for (const stamp of [{ agent: '' }, { meta: [] }, { agnet: 'planner' }, 7])
         assert.ok((await failureOf(async () => cache.as(stamp as never))).code.startsWith('INVALID_'));
       await planner.flush();
+    },
+  ],
+  [
+    'keeps the basis of a write, and a handle of as gives it what was read through it',
+    async (cache) => {
+      await cache.setMany({ a: 1, b: 2 }, 'space');
+      const planner = cache.as({ agent: 'planner' }, { basis: true });
+      await planner.set('first', 1, 'space');
+      assert.deepEqual(await planner.getMany(['a', 'none'], 'space'), [1, undefined]);
+      await planner.set('second', 1, 'space');
+      await planner.namespace('space').get('b');
+      await planner.update('second', () => 2, 'space');
+      await planner.increment('a', 1, 'space');
+      await planner.batch([{ operation: 'delete', key: 'b' }], 'space');
+      await planner.transaction([{ operation: 'set', key: 'x', value: 1 }]);
+      await planner.set('y', 1, undefined, { basis: [{ namespace: 'space', prefix: 'a', from: 1, to: 5 }] });
+      await planner.set('z', 1, undefined, { basis: [{ position: 3 }, { key: 'k', version: 0 }] });
+      await cache.set('none', 1);
+      const read = (key: string, version: number) => ({ namespace: 'space', key, version });
+      const bases: unknown[] = [];
+      for await (const { key, basis } of cache.readLog({ from: 3 })) bases.push([key, basis]);
+      assert.deepEqual(bases, [
+        ['first', []],
+        ['second', [read('first', 3), read('a', 1), read('none', 0)]],
+        ['second', [read('second', 4), read('b', 2)]],
+        ['a', [read('second', 5), read('a', 1)]],
+        ['b', [read('a', 6)]],
+        ['x', [read('a', 6)]],
+        ['y', [{ namespace: 'space', prefix: 'a', from: 1, to: 5 }]],
+        ['z', [{ position: 3 }, { namespace: 'default', key: 'k', version: 0 }]],
+        ['none', undefined],
+      ]);
+      for await (const { basis } of cache.history('second', 'space')) {
+        assert.deepEqual(basis, [read('second', 4), read('b', 2)]);
+        break;
+      }
+      for (const basis of [7, [7], [{ key: 'a' }], [{ key: 'a', version: -1 }], [{ position: 1, key: 'a' }]])
+        assert.equal((await failureOf(() => cache.set('k', 1, 'space', { basis } as never))).code, 'INVALID_COMMAND');
     },
   ],
   [

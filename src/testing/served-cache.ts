@@ -1,4 +1,5 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { HandleOptions } from '../cache/basis-handle.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { Transaction } from '../cache/transact.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
@@ -55,12 +56,12 @@ export interface SuiteCache extends ContextStore {
   namespace(name: string): SuiteHandle;
   transaction(operations: readonly TransactionOperation[], options?: OriginOptions): Promise<TransactionResult>;
   transact<Result>(run: (tx: Transaction) => MaybePromise<Result>): Promise<Result>;
-  as(stamp: Stamp): StampedStore;
+  as(stamp: Stamp, options?: HandleOptions): StampedStore;
 }
 
 /** A handle that adds an agent and a `meta` to each write. */
 export interface StampedStore extends ContextStore {
-  as(stamp: Stamp): StampedStore;
+  as(stamp: Stamp, options?: HandleOptions): StampedStore;
   namespace(name: string): SuiteHandle;
 }
 

@@ -14,6 +14,12 @@ export interface LogUnderTest {
 /** A test of a new log. */
 export type Check = (name: string, run: (log: UpdateLog, place: LogUnderTest) => Promise<void>) => unknown;
 
+const SOME_BASIS = [
+  { namespace: 'a', key: 'k', version: 1 },
+  { namespace: 'a', prefix: '', from: 1, to: 2 },
+  { position: 3 },
+];
+
 /** Sample updates of the suite, and helpers to read them. */
 
 export function sets(first: number, count: number): PendingUpdate[] {
@@ -68,8 +74,26 @@ export function oneOfEach(): PendingUpdate[] {
       agent: 'agent',
       replaced: 1,
     }),
-    createUpdate({ namespace: 'a', version: 4, operation: 'set', key: 'k', value: '', at, bytes: 2 }),
-    createUpdate({ namespace: 'a', version: 5, operation: 'delete', key: 'k', at, replaced: 4, operationId: 'x' }),
+    createUpdate({
+      namespace: 'a',
+      version: 4,
+      operation: 'set',
+      key: 'k',
+      value: '',
+      at,
+      bytes: 2,
+      basis: SOME_BASIS,
+    }),
+    createUpdate({
+      namespace: 'a',
+      version: 5,
+      operation: 'delete',
+      key: 'k',
+      at,
+      replaced: 4,
+      operationId: 'x',
+      basis: [],
+    }),
     createUpdate({
       namespace: 'a',
       version: 6,

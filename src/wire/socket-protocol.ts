@@ -1,3 +1,4 @@
+import type { Basis } from '../core/basis.ts';
 import type { Meta } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -116,6 +117,7 @@ export type SocketRequest =
       readonly agent?: string | undefined;
       readonly meta?: Meta | undefined;
       readonly operationId?: string | undefined;
+      readonly basis?: Basis | undefined;
     }
   | { readonly type: 'read.many'; readonly keys: readonly string[]; readonly namespace: string; readonly at?: number }
   | {

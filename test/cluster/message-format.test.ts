@@ -24,14 +24,14 @@ function plain(command: Command): unknown {
 }
 
 function fieldsOf(request: Request): object {
-  const { type, namespace, at, agent, meta, operationId, operation, key, value, bytes, expiresAt } = request;
+  const { type, namespace, at, agent, meta, operationId, basis, operation, key, value, bytes, expiresAt } = request;
   const steps = request.steps?.map(({ isCheck, ifDifferent, skips, ...step }) => ({
     ...step,
     flags: [isCheck === true, ifDifferent === true, skips === true],
   }));
   const { ifVersion, ifDifferent } = request;
   return {
-    ...{ type, namespace, at, agent, meta, operationId, operation, key, value, bytes, expiresAt },
+    ...{ type, namespace, at, agent, meta, operationId, basis, operation, key, value, bytes, expiresAt },
     ...{ ifVersion, ifDifferent, steps },
   };
 }

@@ -28,6 +28,7 @@ const origins: fc.Arbitrary<OriginOptions> = fc.record(
     agent: fc.constantFrom('planner', 'booker'),
     meta: fc.constant({ task: 't-1' }),
     operationId: fc.constantFrom('o-1', 'o-2'),
+    basis: fc.constantFrom([], [{ namespace: 'a', key: 'k', version: 1 }, { position: 2 }]),
   },
   { requiredKeys: [] },
 );

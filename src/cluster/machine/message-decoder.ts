@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { basisOf } from '../../core/basis.ts';
 import { SAME_EXPIRY, type Step } from '../../core/command.ts';
 import { ANY_VERSION, UNCONDITIONAL } from '../../core/conditions.ts';
 import { MessageReader } from '../../core/encoding/message-reader.ts';
@@ -219,11 +220,16 @@ function step(at: number): Step {
 function origin(): Origin {
   if (!reader.isAtArray) return { agent: reader.textOrNull(), meta: undefined, operationId: undefined };
   const fields = reader.array();
-  if (fields !== 2 && fields !== 3) throw malformed();
+  if (fields !== 2 && fields !== 3 && fields !== 5) throw malformed();
   const agent = reader.textOrNull();
   const meta = reader.value(true) ?? undefined;
   if (meta !== undefined && (typeof meta !== 'object' || Array.isArray(meta))) throw malformed();
-  return { agent, meta: meta as Meta | undefined, operationId: fields === 3 ? reader.text() : undefined };
+  const named = { agent, meta: meta as Meta | undefined };
+  if (fields < 5) return { ...named, operationId: fields === 3 ? reader.text() : undefined };
+  const operationId = reader.textOrNull() ?? undefined;
+  // A command has no hash: its updates get one.
+  if (reader.numberOrNull() !== null) throw malformed();
+  return { ...named, operationId, basis: basisOf(reader.value(true)) };
 }
 
 function condition(): number {

@@ -55,12 +55,13 @@ function checkAdditions(message: Fields): void {
 /** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
-  const { meta, operation_id, command_hash, clear_keys } = message;
+  const { meta, operation_id, command_hash, basis, clear_keys } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
   need(expires_at === undefined || typeof expires_at === 'number', 'expires_at', 'a number or absent');
   need(meta === undefined || isObject(meta), 'meta', 'a JSON object or absent');
   need(operation_id === undefined || isString(operation_id), 'operation_id', 'a string or absent');
   need(command_hash === undefined || typeof command_hash === 'number', 'command_hash', 'a number or absent');
+  need(basis === undefined || Array.isArray(basis), 'basis', 'an array or absent');
   const dropFits = drop === undefined || (drop === true && data.operation === 'clear_namespace');
   need(dropFits, 'drop', 'true or absent, and only with "clear_namespace"');
   const isCause = cause === 'expire' || cause === 'evict' || cause === 'clear';

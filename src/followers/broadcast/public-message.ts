@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { Basis } from '../../core/basis.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { optionNames } from '../../core/options.ts';
 import type { Meta } from '../../core/origin.ts';
@@ -35,6 +36,8 @@ export interface ContextUpdateMessage {
   readonly operation_id?: string;
   /** Hash of what the writer asked for, so that a cache replayed from messages detects another write with this id. */
   readonly command_hash?: number;
+  /** What the writer had read; absent if it did not say so. */
+  readonly basis?: Basis;
   /** The namespace was also removed from the list. */
   readonly drop?: true;
   /** The reason of a `delete` that no caller asked for, or `clear`: a caller cleared all keys with a prefix. */
@@ -168,6 +171,7 @@ function extras(update: Update, omittedBytes: number | undefined): string {
   if (update.meta !== undefined) text += `,"meta":${JSON.stringify(update.meta)}`;
   if (update.operationId !== undefined) text += `,"operation_id":${JSON.stringify(update.operationId)}`;
   if (update.commandHash !== undefined) text += `,"command_hash":${update.commandHash}`;
+  if (update.basis !== undefined) text += `,"basis":${JSON.stringify(update.basis)}`;
   if (update.drop) text += ',"drop":true';
   if (update.operation === 'expire' || update.operation === 'evict') text += `,"cause":"${update.operation}"`;
   if (update.operation === 'clear') text += `,"cause":"clear","clear_keys":${update.keys?.length}`;

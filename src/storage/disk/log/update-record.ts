@@ -107,6 +107,7 @@ function readUpdate(position: number): Update {
   if (origin?.meta !== undefined) update.meta = origin.meta;
   if (origin?.operationId !== undefined) update.operationId = origin.operationId;
   if (origin?.commandHash !== undefined) update.commandHash = origin.commandHash;
+  if (origin?.basis !== undefined) update.basis = origin.basis;
   update.position = position;
   return update;
 }
@@ -144,6 +145,7 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
     meta: origin?.meta,
     operationId: origin?.operationId,
     commandHash: origin?.commandHash,
+    basis: origin?.basis,
     offset: offset + FRAME_HEADER + start,
     length: reader.at - start,
     checksum: checksumOf(payload, start, reader.at),
