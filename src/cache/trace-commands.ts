@@ -1,0 +1,26 @@
+import type { ContextCommand } from '../core/command.ts';
+import {
+  IMPACT_OPTIONS,
+  type ImpactOptions,
+  PROVENANCE_OPTIONS,
+  type ProvenanceOptions,
+  type WriteTarget,
+} from '../core/trace.ts';
+
+type CommandOf<Type> = Extract<ContextCommand, { readonly type: Type }>;
+
+/** Returns the command of `provenance`, with its options checked. */
+export function commandOfProvenance(
+  key: string,
+  namespace: string,
+  options: ProvenanceOptions | undefined,
+): CommandOf<'context.provenance'> {
+  return { ...PROVENANCE_OPTIONS.checked(options), type: 'context.provenance', key, namespace };
+}
+
+/** Returns the command of `impact`, with its options checked. */
+export function commandOfImpact(target: WriteTarget, options: ImpactOptions | undefined): CommandOf<'context.impact'> {
+  const given = { ...IMPACT_OPTIONS.checked(options), type: 'context.impact' } as const;
+  if (typeof target !== 'object' || target === null) return { ...given, position: target };
+  return { ...given, key: target.key, namespace: target.namespace };
+}

@@ -1,0 +1,258 @@
+import { WatchHub } from '../actors/watch-hub.ts';
+import type { Reading } from '../core/basis.ts';
+import type { Clock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Report } from '../core/report.ts';
+import { BasisGraph } from '../core/tables/basis-graph.ts';
+import { TimeSlice } from '../core/time-slice.ts';
+import {
+  type Impact,
+  type ImpactOptions,
+  limitOf,
+  type OpenReading,
+  type Provenance,
+  type ProvenanceOptions,
+  type TracedLink,
+  type TracedWrite,
+  type WriteTarget,
+} from '../core/trace.ts';
+import type { Update } from '../core/update.ts';
+import { closed } from '../storage/log-errors.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import type { PastSource } from '../storage/past-source.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
+
+/** Dependencies of a {@link TraceReader}. */
+export interface TraceParts {
+  readonly log: UpdateLog;
+  readonly past: PastSource;
+  readonly registry: NamespaceRegistry;
+  readonly clock: Clock;
+  readonly report: Report;
+}
+
+/**
+ * Answers which writes are behind an entry, and what a write has touched. The first question reads the log once and creates an
+ * index in memory, which commits keep up to date from then on: 8 bytes for each update, and more only for updates with a basis.
+ * After that an answer takes time in proportion to its writes and their bases.
+ */
+export class TraceReader {
+  readonly #parts: TraceParts;
+  /** Keeps the index up to date. Does not count as a watcher of the cache. */
+  readonly #commits: WatchHub;
+  #graph: Promise<BasisGraph> | undefined;
+
+  constructor(parts: TraceParts) {
+    this.#parts = parts;
+    this.#commits = new WatchHub(parts.log, parts.report);
+  }
+
+  /** Resolves with the writes behind an entry; `undefined` if the key is missing. */
+  async provenance(key: string, namespace: string, { at, limit }: ProvenanceOptions): Promise<Provenance | undefined> {
+    checkName('key', key);
+    checkName('namespace', namespace);
+    const most = limitOf('provenance', limit);
+    const start = await this.#writeOf(key, namespace, at);
+    if (start === undefined) return undefined;
+    const graph = await this.graph();
+    const writes = new Map<number, TracedWrite>([[start.position, traced(start, 0)]]);
+    const links: TracedLink[] = [];
+    const open: OpenReading[] = [];
+    let more = false;
+    const slice = new TimeSlice(this.#parts.clock);
+    const queue: Update[] = [start];
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      if (slice.over) await slice.pause();
+      const { position } = next;
+      const depth = (writes.get(position) as TracedWrite).depth + 1;
+      for (const reading of readingsOf(next)) {
+        const cause = await this.#causeOf(graph, reading, position);
+        if (cause === undefined) {
+          if (!('version' in reading) || reading.version > 0) open.push({ position, reading });
+          continue;
+        }
+        const isNew = !writes.has(cause.position);
+        if (isNew && writes.size >= most) {
+          more = true;
+          continue;
+        }
+        links.push({ cause: cause.position, effect: position, certain: true });
+        if (!isNew) continue;
+        writes.set(cause.position, traced(cause, depth));
+        queue.push(cause);
+      }
+    }
+    return { writes: [...writes.values()], links: unique(links), open, more };
+  }
+
+  /**
+   * Resolves with what a write has touched.
+   *
+   * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the log does not have the update; `NOT_FOUND` if the key of the entry is
+   *   missing; `INVALID_OPTION`, `INVALID_NAME`.
+   */
+  async impact(target: WriteTarget, { limit }: ImpactOptions): Promise<Impact> {
+    const most = limitOf('impact', limit);
+    await this.#parts.log.flush();
+    const start = await this.#targetOf(target);
+    const graph = await this.graph();
+    const writes = new Map<number, Impact['writes'][number]>([
+      [start.position, { ...traced(start, 0), certain: true }],
+    ]);
+    const links: TracedLink[] = [];
+    let more = false;
+    const slice = new TimeSlice(this.#parts.clock);
+    // All that is certain comes first, so that each write is met by its most certain way.
+    const queues: [Update[], Update[]] = [[start], []];
+    for (;;) {
+      const next = queues[0].shift() ?? queues[1].shift();
+      if (next === undefined) break;
+      if (slice.over) await slice.pause();
+      const { depth, certain: isCertain } = writes.get(next.position) as Impact['writes'][number];
+      for (const { position, certain } of graph.effectsOf(next)) {
+        const known = writes.get(position);
+        if (known === undefined && writes.size >= most) {
+          more = true;
+          continue;
+        }
+        const effect = await this.#parts.past.updateAt(position);
+        // The index knows versions only: a basis may name the version of another key.
+        if (effect === undefined || (certain && !names(effect, next))) continue;
+        links.push({ cause: next.position, effect: position, certain });
+        const isSure = certain && isCertain;
+        if (known !== undefined && (known.certain || !isSure)) continue;
+        writes.set(position, { ...traced(effect, known?.depth ?? depth + 1), certain: isSure });
+        queues[isSure ? 0 : 1].push(effect);
+      }
+    }
+    const [, ...later] = writes.values();
+    return { writes: [...writes.values()], links: unique(links), agents: agentsOf(later), more };
+  }
+
+  /** Resolves with the index, which the first call creates. */
+  graph(): Promise<BasisGraph> {
+    if (this.#parts.log.status === 'closed') return Promise.reject(closed());
+    this.#graph ??= this.#build().catch((error) => {
+      this.#graph = undefined;
+      throw error;
+    });
+    return this.#graph;
+  }
+
+  async #build(): Promise<BasisGraph> {
+    const { log, clock } = this.#parts;
+    const graph = new BasisGraph();
+    let waiting: Update[] | undefined = [];
+    const stop = this.#commits.add({}, (update) => {
+      if (waiting !== undefined) waiting.push(update);
+      else graph.add(update);
+    });
+    try {
+      const slice = new TimeSlice(clock);
+      const through = log.committed;
+      if (log.first <= through) {
+        for await (const updates of log.read(log.first, through)) {
+          for (const update of updates) graph.add(update);
+          if (slice.over) await slice.pause();
+        }
+      }
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    for (const update of waiting) graph.add(update);
+    waiting = undefined;
+    return graph;
+  }
+
+  /** Resolves with the update of a target. */
+  async #targetOf(target: WriteTarget): Promise<Update> {
+    if (typeof target === 'object' && target !== null) {
+      const { key, namespace = DEFAULT_NAMESPACE } = target;
+      checkName('key', key);
+      checkName('namespace', namespace);
+      const update = await this.#writeOf(key, namespace, undefined);
+      if (update !== undefined) return update;
+      const problem = `Namespace ${JSON.stringify(namespace)} has no key ${JSON.stringify(key)}, or the log no longer has its last write`;
+      throw new ContextCacheError('NOT_FOUND', `${problem}. Give the position of a write.`);
+    }
+    const { log, past } = this.#parts;
+    if (!Number.isSafeInteger(target) || target < 1) {
+      throw new ContextCacheError(
+        'INVALID_OPTION',
+        'Give the position of a write, an integer from 1, or { key, namespace }.',
+      );
+    }
+    const update = target > log.head ? undefined : await past.updateAt(target);
+    if (update !== undefined) return update;
+    const known = `It has positions ${log.first} to ${log.head}`;
+    throw new ContextCacheError('POSITION_UNAVAILABLE', `The log does not have position ${target}. ${known}.`);
+  }
+
+  /** Resolves with the last write of an entry; `undefined` if the key is missing, or the log no longer has the write. */
+  async #writeOf(key: string, namespace: string, at: number | undefined): Promise<Update | undefined> {
+    const { past, log } = this.#parts;
+    if (at !== undefined && (!Number.isSafeInteger(at) || at < 0))
+      throw new ContextCacheError('INVALID_OPTION', 'provenance: at must be a position, an integer from 0.');
+    await log.flush();
+    const version = this.#versionOf(key, namespace, at);
+    if (version === undefined) return undefined;
+    const position = (await this.graph()).positionOf(namespace, version, at);
+    return position === undefined ? undefined : past.updateAt(position);
+  }
+
+  #versionOf(key: string, namespace: string, at: number | undefined): number | undefined {
+    const { past, registry } = this.#parts;
+    if (at === undefined) return registry.record(namespace, key)?.version;
+    const view = past.at(at);
+    try {
+      const find = view.finder(namespace);
+      return (find === undefined ? view.state(namespace)?.entries.get(key) : find(key))?.version;
+    } finally {
+      view.release?.();
+    }
+  }
+
+  /** Resolves with the write that a reading names; `undefined` if it names none, or one that the log no longer has. */
+  async #causeOf(graph: BasisGraph, reading: Reading, before: number): Promise<Update | undefined> {
+    if (!('version' in reading)) return undefined;
+    const position = graph.positionOf(reading.namespace, reading.version, before - 1);
+    const cause = position === undefined ? undefined : await this.#parts.past.updateAt(position);
+    return cause !== undefined && isOf(cause, reading.key) ? cause : undefined;
+  }
+}
+
+/** Returns the basis of an update; that of a `touch` has the entry that it keeps. */
+function readingsOf({ operation, basis = [], namespace, key, replaced }: Update): readonly Reading[] {
+  return operation === 'touch' && key !== null ? [...basis, { namespace, key, version: replaced }] : basis;
+}
+
+/** Returns whether an update names another one in its basis. */
+function names(update: Update, { namespace, key, keys, version }: Update): boolean {
+  return readingsOf(update).some((reading) => {
+    if (!('version' in reading) || reading.version !== version) return false;
+    if ((reading.namespace ?? DEFAULT_NAMESPACE) !== namespace) return false;
+    return key === null ? (keys?.includes(reading.key) ?? true) : reading.key === key;
+  });
+}
+
+function isOf({ key, keys }: Update, name: string): boolean {
+  return key === null ? (keys?.includes(name) ?? true) : key === name;
+}
+
+function traced({ position, namespace, key, version, operation, at, agent, meta }: Update, depth: number): TracedWrite {
+  const write = { position, namespace, key, version, operation, at, agent };
+  return meta === undefined ? { ...write, depth } : { ...write, meta, depth };
+}
+
+function unique(links: readonly TracedLink[]): TracedLink[] {
+  const byEnds = new Map(links.map((link) => [`${link.cause}-${link.effect}`, link]));
+  return [...byEnds.values()];
+}
+
+function agentsOf(writes: readonly TracedWrite[]): Impact['agents'] {
+  const counts = new Map<string | null, number>();
+  for (const { agent } of writes) counts.set(agent, (counts.get(agent) ?? 0) + 1);
+  return Array.from(counts, ([agent, count]) => ({ agent, writes: count })).sort((a, b) => b.writes - a.writes);
+}
