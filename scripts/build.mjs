@@ -49,6 +49,7 @@ const ENTRIES = [
   'src/keyv.ts',
   'src/mcp.ts',
   'src/monitoring.ts',
+  'src/cluster.ts',
   'src/nats.ts',
   'src/langgraph.ts',
   'src/openai-agents.ts',

@@ -3,6 +3,7 @@ import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
 import { addClear } from './commands/clear.ts';
+import { addCluster } from './commands/cluster.ts';
 import { addCompact } from './commands/compact.ts';
 import { addCompletion, ignoresSettings } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
@@ -66,6 +67,7 @@ export function createProgram(session: Session): Command {
   addRestore(program, session);
   addReplay(program, session);
   addVerify(program, session);
+  addCluster(program, session);
   addDemo(program, session);
   addConfig(program, session);
   addDoctor(program, session);

@@ -9,9 +9,11 @@ import { examplesOf } from '../../src/cli/context.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { EXIT } from '../../src/cli/terminal/failure.ts';
 import { Output } from '../../src/cli/terminal/output.ts';
+import { NatsCluster } from '../cluster/support/nats-cluster.ts';
 import { ended, type Ran, runAtTerminal, runLine, serve, setLine, startLine, waitFor } from '../support/cli.ts';
 import { run } from '../support/cli-here.ts';
 import { projectRoot } from '../support/dist.ts';
+import { natsRelease } from '../support/nats-release.ts';
 import { startNats, startRedis, type TestServer } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -37,12 +39,16 @@ describe('the examples of the help', () => {
   /** The server that the examples write to. */
   let scratch: TestServer;
   let nats: TestServer;
+  /** A server that is new enough for a cluster, if there is one. */
+  let clustered: NatsCluster | undefined;
   let world: string;
   let env: Record<string, string>;
 
   beforeAll(async () => {
     [redis, scratch, nats] = await Promise.all([startRedis(), startRedis(), startNats()]);
-    env = { REDIS_URL: redis.url, NATS_URL: nats.url };
+    const release = natsRelease('2.15');
+    clustered = 'missing' in release ? undefined : await NatsCluster.start({ program: release.program, size: 1 });
+    env = { REDIS_URL: redis.url, NATS_URL: nats.url, CLUSTER_SERVERS: clustered?.urls.join() ?? nats.url };
     world = await tempDir('examples');
     await makeStream(nats.url);
     const commands = [
@@ -57,13 +63,14 @@ describe('the examples of the help', () => {
     await mkdir(join(world, '.config/fish/completions'), { recursive: true });
     const made = await runLine(
       `context-cache apply commands.ndjson --nats --redis --topic agents.context && context-cache log > run.ndjson &&
-       context-cache backup now --redis && context-cache backup now --backup-dir snapshots`,
+       context-cache backup now --redis && context-cache backup now --backup-dir snapshots &&
+       ${clustered === undefined ? 'true' : 'context-cache cluster init --cluster plans --replicas 1'}`,
       { cwd: world, env },
     );
     expect(made).toMatchObject({ code: 0 });
   });
   afterAll(async () => {
-    await Promise.all([redis, scratch, nats].map((server) => server[Symbol.asyncDispose]()));
+    await Promise.all([redis, scratch, nats, clustered].map((server) => server?.[Symbol.asyncDispose]()));
   });
 
   /** Runs an example in its own copy of the folder. */
@@ -97,6 +104,7 @@ describe('the examples of the help', () => {
     expect(examples.length).toBeGreaterThan(0);
     for (const example of examples) {
       expect(example.startsWith(pathOf(command)), example).toBe(true);
+      if (/\bcluster\b/.test(example) && clustered === undefined) continue;
       const { code, stdout, stderr } = await runExample(example);
       expect({ example, code, stdout, stderr }).toMatchObject({ code: ENDS_WITH[example] ?? 0 });
     }

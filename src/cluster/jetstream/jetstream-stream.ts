@@ -178,8 +178,8 @@ export class JetStreamStream implements CommandStream {
       syncs: await this.#syncsAlways(config.num_replicas),
       serverVersion: link.serverVersion,
       maxBytes: this.#maxBytes(link),
-      // One server alone has no leader that could change.
-      isSettled: this.#leader.note(cluster?.leader, this.#elapsed()) || cluster === undefined,
+      // One server alone has come to its end before it answers.
+      isSettled: this.#leader.note(cluster?.leader, this.#elapsed()) || (cluster?.replicas ?? []).length === 0,
     };
   }
 

@@ -7,8 +7,8 @@ import type { CommandStream } from '../command-stream.ts';
 import { STREAM_NOT_FOUND } from './error-codes.ts';
 import { JetStreamStream } from './jetstream-stream.ts';
 import { checkServerVersion } from './server-version.ts';
-import { streamNames } from './stream-names.ts';
-import { configOf } from './stream-settings.ts';
+import { type StreamNames, streamNames } from './stream-names.ts';
+import { configOf, identityOf } from './stream-settings.ts';
 
 /** How to reach the servers of a cluster. */
 export interface JetStreamOptions {
@@ -74,7 +74,7 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
     clientName: options.clientName ?? 'agent-context-cache',
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     publishTimeoutMs: options.publishTimeoutMs ?? PUBLISH_TIMEOUT_MS,
-    monitors: options.monitors ?? address.servers.map(monitorOf),
+    monitors: options.monitors ?? monitorsOf(address),
     onProblem: options.onProblem ?? (() => {}),
     clock: options.clock ?? systemClock,
   });
@@ -83,12 +83,13 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
 }
 
 /**
- * Creates the stream of a cluster. Does nothing if a stream for a cluster of this name exists. Needs a user who may use
- * `$JS.API.STREAM.CREATE`.
+ * Creates the stream of a cluster. Checks the settings instead if the stream exists, and changes nothing. Needs a user who may use
+ * `$JS.API.STREAM.CREATE` and `$JS.API.STREAM.INFO`. Resolves with `true` if the stream is new.
  *
- * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, for example because there are fewer servers than replicas.
+ * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, for example because there are fewer servers than replicas, or if the
+ *   stream exists with settings that a cluster cannot work with, or with another number of replicas than the given one.
  */
-export async function createJetStream(options: CreateJetStreamOptions): Promise<void> {
+export async function createJetStream(options: CreateJetStreamOptions): Promise<boolean> {
   const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock } = options;
   const names = streamNames(options.name);
   const address = parseNatsAddress(options.servers);
@@ -105,8 +106,11 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
     const { jetstreamManager } = await import('@nats-io/jetstream');
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
     try {
-      await manager.streams.info(names.stream);
-      return;
+      const { config } = await manager.streams.info(names.stream);
+      identityOf(names, config);
+      const { num_replicas: actual } = config;
+      if (options.replicas !== undefined && actual !== replicas) throw otherReplicas(names, actual, replicas);
+      return false;
     } catch (error) {
       if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
     }
@@ -114,6 +118,7 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
       ...configOf(names, { replicas, maxBytes, format, epoch: randomUUID() }),
       name: names.stream,
     });
+    return true;
   } catch (error) {
     if (error instanceof ContextCacheError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
@@ -124,10 +129,17 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
   }
 }
 
-function settingsOf({ connection = {} }: JetStreamOptions) {
+/** Returns the function that gives the credentials of each connection. */
+export function settingsOf({ connection = {} }: Pick<JetStreamOptions, 'connection'>) {
   return typeof connection === 'function' ? connection : () => connection;
 }
 
-function monitorOf(server: NatsAddress['servers'][number]): string {
-  return `http://${server.slice(0, server.lastIndexOf(':'))}:${MONITORING_PORT}`;
+/** Returns the addresses at which the servers' monitoring ports usually are. */
+export function monitorsOf({ servers }: NatsAddress): string[] {
+  return servers.map((server) => `http://${server.slice(0, server.lastIndexOf(':'))}:${MONITORING_PORT}`);
+}
+
+function otherReplicas({ stream }: StreamNames, actual: number, wanted: number): ContextCacheError {
+  const message = `The stream ${stream} exists with ${actual} replicas, not ${wanted}. Use it as it is, or change it: nats stream edit ${stream} --replicas=${wanted}.`;
+  return new ContextCacheError('BACKEND_FAILED', message);
 }

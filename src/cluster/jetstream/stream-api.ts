@@ -1,7 +1,7 @@
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import { isPermissionViolation } from '../../followers/broadcast/topic-route.ts';
 import { STREAM_NOT_FOUND } from './error-codes.ts';
-import type { StreamLink } from './stream-link.ts';
+import { forbidden, noLeader, type StreamLink } from './stream-link.ts';
 import type { StreamNames } from './stream-names.ts';
 
 /** Milliseconds that the leader of the stream may take for an answer. */
@@ -20,7 +20,7 @@ export type Within = <Result>(work: Promise<Result>, ms: number) => Promise<Resu
  *   `BACKEND_FAILED` if the user may not ask.
  */
 export async function askLeader(
-  link: StreamLink,
+  link: Pick<StreamLink, 'request'>,
   names: StreamNames,
   request: { readonly subject: string; readonly payload: string },
   within: Within,
@@ -31,7 +31,8 @@ export async function askLeader(
   } catch (thrown) {
     const error = toError(thrown);
     if (error instanceof ContextCacheError && KEPT.has(error.code)) throw error;
-    if (isPermissionViolation(error)) throw error;
+    if (isPermissionViolation(error)) throw forbidden(`publishing to ${request.subject}`, error);
+    if (error.name === 'NoRespondersError') throw noLeader(names);
     const message = `The leader of the stream ${names.stream} did not answer. Check that most of its servers run and see each other.`;
     throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: error });
   }

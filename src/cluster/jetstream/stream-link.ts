@@ -293,7 +293,8 @@ function refusal({ stream }: StreamNames, error: NonNullable<Answer['error']>): 
   return new ContextCacheError('LOG_UNAVAILABLE', `${message} Nothing was stored.`, { cause });
 }
 
-function noLeader({ stream }: StreamNames): ContextCacheError {
+/** Returns the error for a stream that nothing answers for. */
+export function noLeader({ stream }: StreamNames): ContextCacheError {
   const message = `The stream ${stream} has no leader at present, or does not exist. Nothing was stored. Check that most of its servers run and see each other.`;
   return new ContextCacheError('LOG_UNAVAILABLE', message);
 }
@@ -302,7 +303,8 @@ function unknown(message: string, cause?: Error): ContextCacheError {
   return new ContextCacheError('OUTCOME_UNKNOWN', `${message} Whether it was stored is unknown.`, { cause });
 }
 
-function forbidden(operation: string, cause: Error): ContextCacheError {
+/** Returns the error for an operation that the permissions of the user refuse. */
+export function forbidden(operation: string, cause: Error): ContextCacheError {
   const message = `NATS does not let this user do what a node of a cluster needs: ${operation}. Allow it in the permissions of the servers.`;
   return new ContextCacheError('BACKEND_FAILED', message, { cause });
 }

@@ -115,7 +115,8 @@ export function copyOf(node: NatsNode): { readonly restore: () => void } {
   };
 }
 
-const DEADLINE_MS = 30_000;
+/** Milliseconds: a busy machine takes ten times as long as a quiet one to elect its leaders. */
+const DEADLINE_MS = 90_000;
 
 /** Repeats work until it gives a value, because a cluster that has just started has no leader yet. */
 export async function eventually<Result>(work: () => Promise<Result | undefined>): Promise<Result> {

@@ -1,0 +1,19 @@
+import type { ClusterHealth } from '../../types.ts';
+import { shownAmount, shownCount } from '../terminal/format.ts';
+
+/** Returns a node and the members of its cluster as lines. */
+export function shownNode(health: ClusterHealth): string {
+  const { node, status, connected, sequence, head, stalenessMs, waiting, members, failure } = health;
+  const connection = connected ? '' : ', not connected';
+  const behind = head > sequence ? `${shownAmount(head - sequence, 'message')} behind` : 'up to date';
+  const since =
+    stalenessMs === null || stalenessMs === Infinity ? 'never' : `${shownCount(Math.round(stalenessMs))} ms ago`;
+  return [
+    `node      ${node}: ${status}${connection}, at message ${shownCount(sequence)}, ${behind} (checked ${since}), ${shownAmount(waiting, 'write')} waiting`,
+    ...(failure === undefined ? [] : [`          ${failure.code}: ${failure.message}`]),
+    ...members.map(({ node: name, version, silentMs, lag }) => {
+      const lagging = lag === 0 ? 'up to date' : `${shownAmount(lag, 'message')} behind`;
+      return `member    ${name}: version ${version}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
+    }),
+  ].join('\n');
+}

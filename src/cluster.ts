@@ -1,0 +1,6 @@
+export {
+  type CreateJetStreamOptions as CreateClusterOptions,
+  createJetStream as createCluster,
+  type JetStreamOptions as ClusterStreamOptions,
+} from './cluster/jetstream/open-jetstream.ts';
+export { type ClusterServer, type ClusterStatus, clusterStatus } from './cluster/jetstream/stream-status.ts';

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { NatsCluster } from '../cluster/support/nats-cluster.ts';
+import { describeOn } from '../cluster/support/releases.ts';
+import { run } from '../support/cli-here.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+test.each([
+  [['status'], /Name the cluster: add --cluster NAME/],
+  [['init', '--cluster', 'a.b'], /name of a cluster has 1 to 64 letters/],
+  [['init', '--cluster', 'plans', '--replicas', '2'], /Give 1, 3 or 5/],
+  [['init', '--cluster', 'plans', '--max-bytes', '0'], /Give a number of MiB from 1/],
+  [['status', '--cluster', 'plans', '--cluster-cert', 'cert.pem'], /--cluster-cert and --cluster-key belong together/],
+])('cluster %j is refused as a mistake', async (args, message) => {
+  const { code, stderr } = await run(['cluster', ...args]);
+  expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
+});
+
+describeOn(['2.15'], 'the command line of a cluster', (release) => {
+  let servers: NatsCluster;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    servers = await NatsCluster.start({ program: release.program, size: 1 });
+    env = { CLUSTER_SERVERS: servers.urls.join(',') };
+  });
+  afterAll(() => servers[Symbol.asyncDispose]());
+
+  const cluster = (...args: readonly string[]) => run(['cluster', ...args], { env });
+
+  test('init creates the stream once, and refuses another number of replicas and settings of another program', async () => {
+    const missing = await cluster('status', '--cluster', 'plans');
+    expect(missing).toMatchObject({ code: 3, stderr: expect.stringContaining('There is no stream ACC_plans_0') });
+    const created = await cluster('init', '--cluster', 'plans', '--replicas', '1', '--max-bytes', '16');
+    expect(created).toMatchObject({ code: 0, stderr: 'Created the cluster plans.\n' });
+    expect(created.stdout).toMatch(/^stream {4}ACC_plans_0: no messages, 0\.0 MiB of at most 16 MiB, epoch \S{36}\n/);
+    const again = await cluster('init', '--cluster', 'plans', '--json');
+    expect(again).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      created: false,
+      stream: { replicas: 1, maxBytes: 16 * 1024 ** 2 },
+    });
+    const other = await cluster('init', '--cluster', 'plans', '--replicas', '3');
+    expect(other).toMatchObject({ code: 1, stderr: expect.stringContaining('exists with 1 replicas, not 3') });
+    await servers.manage(({ streams }) => streams.update('ACC_plans_0', { max_age: 3_600_000_000_000 }));
+    for (const args of [['init'], ['status']]) {
+      const wrong = await cluster(...args, '--cluster', 'plans');
+      expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('has max_age 3600000000000') });
+    }
+  });
+
+  test('status prints the stream, and what an operator should look at', async () => {
+    await cluster('init', '--cluster', 'shown', '--replicas', '1');
+    const text = await cluster('status', '--cluster', 'shown', '--data-dir', await tempDir('no-node'));
+    expect(text.code).toBe(0);
+    expect(text.stdout).toContain('n1: leader');
+    expect(text.stdout).toContain(`nats-server ${release.version}, 1 replica, synced: unknown`);
+    expect(text.stderr).toMatch(/No node of a cluster serves .*\n.*ACC_shown_0 is stored on one server alone/);
+    const json = JSON.parse((await cluster('status', '--cluster', 'shown', '--json')).stdout);
+    expect(json).toMatchObject({
+      stream: {
+        cluster: 'shown',
+        first: 1,
+        last: 0,
+        servers: [{ name: 'n1', isLeader: true, isCurrent: true, isOnline: true, lag: 0 }],
+        syncs: null,
+      },
+      node: null,
+    });
+  });
+});
