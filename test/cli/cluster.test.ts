@@ -39,7 +39,10 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
       stream: { replicas: 1, maxBytes: 16 * 1024 ** 2 },
     });
     const other = await cluster('init', '--cluster', 'plans', '--replicas', '3');
-    expect(other).toMatchObject({ code: 1, stderr: expect.stringContaining('exists with 1 replicas, not 3') });
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('keeps each message on 1 servers, and replicas is 3'),
+    });
     await servers.manage(({ streams }) => streams.update('ACC_plans_0', { max_age: 3_600_000_000_000 }));
     for (const args of [['init'], ['status']]) {
       const wrong = await cluster(...args, '--cluster', 'plans');

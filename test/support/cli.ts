@@ -40,7 +40,8 @@ export function start(args: readonly string[], options: RunOptions = {}): Child 
 
 /** The environment without the variables that would configure the command line. */
 export function plainEnvironment(): NodeJS.ProcessEnv {
-  const { REDIS_URL, NATS_URL, CLUSTER_SERVERS, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } = process.env;
+  const { REDIS_URL, NATS_URL, CLUSTER_SERVERS, SUBJECT_ID, CONTEXT_CACHE_DIR, npm_lifecycle_event, ...rest } =
+    process.env;
   // Node disables the colors of a terminal if CI is set.
   const { NO_COLOR, FORCE_COLOR, CI, ...plain } = rest;
   return plain;

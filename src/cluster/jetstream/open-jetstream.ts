@@ -87,7 +87,7 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
  * `$JS.API.STREAM.CREATE` and `$JS.API.STREAM.INFO`. Resolves with `true` if the stream is new.
  *
  * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, for example because there are fewer servers than replicas, or if the
- *   stream exists with settings that a cluster cannot work with, or with another number of replicas than the given one.
+ *   stream exists with settings that a cluster cannot work with; `INVALID_OPTION` if it exists with fewer replicas than the given ones.
  */
 export async function createJetStream(options: CreateJetStreamOptions): Promise<boolean> {
   const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock } = options;
@@ -109,7 +109,7 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
       const { config } = await manager.streams.info(names.stream);
       identityOf(names, config);
       const { num_replicas: actual } = config;
-      if (options.replicas !== undefined && actual !== replicas) throw otherReplicas(names, actual, replicas);
+      if (options.replicas !== undefined && actual < replicas) throw fewerReplicas(names, actual, replicas);
       return false;
     } catch (error) {
       if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
@@ -139,7 +139,7 @@ export function monitorsOf({ servers }: NatsAddress): string[] {
   return servers.map((server) => `http://${server.slice(0, server.lastIndexOf(':'))}:${MONITORING_PORT}`);
 }
 
-function otherReplicas({ stream }: StreamNames, actual: number, wanted: number): ContextCacheError {
-  const message = `The stream ${stream} exists with ${actual} replicas, not ${wanted}. Use it as it is, or change it: nats stream edit ${stream} --replicas=${wanted}.`;
-  return new ContextCacheError('BACKEND_FAILED', message);
+function fewerReplicas({ stream }: StreamNames, actual: number, wanted: number): ContextCacheError {
+  const message = `The stream ${stream} keeps each message on ${actual} servers, and replicas is ${wanted}. Change the stream (nats stream edit ${stream} --replicas=${wanted}), or the option.`;
+  return new ContextCacheError('INVALID_OPTION', message);
 }

@@ -34,12 +34,6 @@ export async function openCluster<
   const given = { servers, name, connection, clock: options.clock };
   if (replicas !== undefined) await createJetStream({ ...given, replicas });
   const stream = await openJetStream(given);
-  const { replicas: actual } = await stream.info();
-  if (replicas !== undefined && actual < replicas) {
-    await stream.close();
-    const message = `The stream of cluster ${name} keeps each message on ${actual} servers, and cluster.replicas is ${replicas}.`;
-    throw new ContextCacheError('INVALID_OPTION', `${message} Change the stream, or the option.`);
-  }
   const join = { stream, node, version, writeTimeoutMs, maxQueued, sharesSnapshots: snapshots !== undefined };
   return joinCluster(engineOptions, join, create);
 }
