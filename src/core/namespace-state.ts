@@ -11,7 +11,7 @@ export type { EntryRecord } from './tables/entry-table.ts';
 /** Read access to the entries of a namespace. */
 export type Entries = Pick<
   EntryTable,
-  'size' | 'has' | 'get' | 'find' | 'keys' | 'valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator
+  'size' | 'has' | 'get' | 'find' | 'keys' | 'visit' | 'valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator
 >;
 
 /** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */

@@ -231,18 +231,20 @@ export class Reader {
 
   #knownEntries(namespace: string): Entry[] {
     const state = this.#state(namespace);
-    const entries: Entry[] = [];
+    if (state === undefined) return [];
+    const found: Entry[] = [];
     const now = this.#now();
-    for (const [key, entry] of state?.entries ?? []) {
-      if (state?.isLive(key, now)) entries.push(publicEntry(namespace, key, entry));
-    }
-    return entries;
+    state.entries.visit((key, entry) => {
+      if (entry.expiresAt === null || entry.expiresAt > now) found.push(publicEntry(namespace, key, entry));
+    });
+    return found;
   }
 
   /** Returns a namespace's state from memory or disk. Does not hydrate the namespace. */
   #state(namespace: string): NamespaceState | undefined {
-    if (!this.#registry.has(namespace)) return undefined;
-    return this.#registry.stateInMemory(namespace) ?? this.#registry.stateOnDisk(namespace);
+    const state = this.#registry.stateInMemory(namespace);
+    if (state !== undefined) return state;
+    return this.#registry.has(namespace) ? this.#registry.stateOnDisk(namespace) : undefined;
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type SearchOperation,
   validateNamespace,
 } from '@langchain/langgraph-checkpoint';
+import { sortNames } from '../core/names.ts';
 import { optionNames } from '../core/options.ts';
 import {
   ContextCacheError,
@@ -130,15 +131,17 @@ export class ContextCacheStore extends BaseStore {
     const conditions = Object.entries(filter ?? {});
     const wanted = offset + limit;
     const found: { readonly name: string; readonly entry: Entry }[] = [];
+    const fits = ({ value }: Entry) =>
+      conditions.every(([field, condition]) => matches((value as Value)?.[field], condition));
     for await (const names of this.#pages(namespacePrefix, conditions.length > 0 ? PAGE : Math.min(PAGE, wanted))) {
-      // Without a filter, each namespace may give all that is still wanted.
-      const range = conditions.length > 0 ? {} : { limit: wanted - found.length };
-      const pages = await Promise.all(names.map((name) => this.#entries(name, range)));
-      for (const [index, entries] of pages.entries()) {
-        for (const entry of entries)
-          if (conditions.every(([field, condition]) => matches((entry.value as Value)?.[field], condition)))
-            found.push({ name: names[index] as string, entry });
-      }
+      const reads =
+        conditions.length > 0
+          ? names.map((name) => this.#fitting(name, fits))
+          : // Each namespace may give all that is still wanted.
+            names.map((name) => this.#entries(name, wanted - found.length));
+      const pages = reads.some((read) => read instanceof Promise) ? await Promise.all(reads) : (reads as Entry[][]);
+      for (const [index, entries] of pages.entries())
+        for (const entry of entries) found.push({ name: names[index] as string, entry });
       if (found.length >= wanted) break;
     }
     const page = found.slice(offset, wanted);
@@ -177,9 +180,15 @@ export class ContextCacheStore extends BaseStore {
     } while (after !== undefined);
   }
 
-  async #entries(name: string, range: { readonly limit?: number }): Promise<Entry[]> {
+  /** Returns the entries of a namespace that fit, in order of their keys. A cache of this process answers at once. */
+  #fitting(name: string, fits: (entry: Entry) => boolean): Entry[] | Promise<Entry[]> {
+    const all = this.#cache.entries(name);
+    return all instanceof Promise ? all.then((entries) => sorted(entries.filter(fits))) : sorted(all.filter(fits));
+  }
+
+  async #entries(name: string, limit: number): Promise<Entry[]> {
     const entries: Entry[] = [];
-    for await (const entry of this.#cache.entries(name, range)) entries.push(entry);
+    for await (const entry of this.#cache.entries(name, { limit })) entries.push(entry);
     return entries;
   }
 
@@ -230,6 +239,12 @@ function matches(stored: unknown, condition: unknown): boolean {
   const comparisons = Object.entries(condition);
   if (!comparisons.every(([operator]) => Object.hasOwn(COMPARISONS, operator))) return false;
   return comparisons.every(([operator, wanted]) => COMPARISONS[operator]?.(value, wanted));
+}
+
+function sorted(entries: Entry[]): Entry[] {
+  if (entries.length < 2) return entries;
+  const byKey = new Map(entries.map((entry) => [entry.key, entry]));
+  return sortNames([...byKey.keys()]).map((key) => byKey.get(key) as Entry);
 }
 
 function fits(parts: readonly string[], { matchType, path }: MatchCondition): boolean {

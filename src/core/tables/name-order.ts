@@ -78,17 +78,21 @@ export class NameOrder {
   *#up(low: string, high: string | undefined): Generator<string, void, undefined> {
     let [at, index] = this.#seek(low);
     for (let block = this.#blocks[at]; block !== undefined; block = this.#blocks[at]) {
-      const name = block[index];
-      if (name === undefined) {
+      // Compares with the bound once for a block: names with a long common prefix are slow to compare.
+      const end = endIn(block, high);
+      const changes = this.#changes;
+      let last: string | undefined;
+      while (index < end && changes === this.#changes) {
+        last = block[index] as string;
+        index += 1;
+        yield last;
+      }
+      if (changes !== this.#changes) [at, index] = this.#seek(`${last}\0`);
+      else if (end < block.length) return;
+      else {
         at += 1;
         index = 0;
-        continue;
       }
-      if (high !== undefined && compareNames(name, high) >= 0) return;
-      const changes = this.#changes;
-      yield name;
-      if (changes === this.#changes) index += 1;
-      else [at, index] = this.#seek(`${name}\0`);
     }
   }
 
@@ -125,6 +129,11 @@ export class NameOrder {
 /** Returns the index of the first name of a block from `name` on. */
 function indexFrom(block: readonly string[], name: string): number {
   return firstWhere(0, block.length, (index) => compareNames(block[index] as string, name) >= 0);
+}
+
+/** Returns the index of the first name of a block that is not below `high`; the length of the block if all are. */
+function endIn(block: readonly string[], high: string | undefined): number {
+  return high === undefined || compareNames(block.at(-1) as string, high) < 0 ? block.length : indexFrom(block, high);
 }
 
 /** Yields the names of a range, at most `limit` of them. */
