@@ -12,11 +12,11 @@ import {
   type SearchOperation,
   validateNamespace,
 } from '@langchain/langgraph-checkpoint';
-import { sortNames } from '../core/names.ts';
 import { optionNames } from '../core/options.ts';
 import {
   ContextCacheError,
   type ContextStore,
+  compareNames,
   type Entry,
   fromJsonValue,
   joinNamespace,
@@ -134,11 +134,10 @@ export class ContextCacheStore extends BaseStore {
     const fits = ({ value }: Entry) =>
       conditions.every(([field, condition]) => matches((value as Value)?.[field], condition));
     for await (const names of this.#pages(namespacePrefix, conditions.length > 0 ? PAGE : Math.min(PAGE, wanted))) {
-      const reads =
-        conditions.length > 0
-          ? names.map((name) => this.#fitting(name, fits))
-          : // Each namespace may give all that is still wanted.
-            names.map((name) => this.#entries(name, wanted - found.length));
+      // Without a filter, each namespace may give all that is still wanted.
+      const reads = names.map((name) =>
+        conditions.length > 0 ? this.#fitting(name, fits) : this.#entries(name, wanted - found.length),
+      );
       const pages = reads.some((read) => read instanceof Promise) ? await Promise.all(reads) : (reads as Entry[][]);
       for (const [index, entries] of pages.entries())
         for (const entry of entries) found.push({ name: names[index] as string, entry });
@@ -183,7 +182,8 @@ export class ContextCacheStore extends BaseStore {
   /** Returns the entries of a namespace that fit, in order of their keys. A cache of this process answers at once. */
   #fitting(name: string, fits: (entry: Entry) => boolean): Entry[] | Promise<Entry[]> {
     const all = this.#cache.entries(name);
-    return all instanceof Promise ? all.then((entries) => sorted(entries.filter(fits))) : sorted(all.filter(fits));
+    const sorted = (entries: Entry[]) => entries.filter(fits).sort((a, b) => compareNames(a.key, b.key));
+    return all instanceof Promise ? all.then(sorted) : sorted(all);
   }
 
   async #entries(name: string, limit: number): Promise<Entry[]> {
@@ -239,12 +239,6 @@ function matches(stored: unknown, condition: unknown): boolean {
   const comparisons = Object.entries(condition);
   if (!comparisons.every(([operator]) => Object.hasOwn(COMPARISONS, operator))) return false;
   return comparisons.every(([operator, wanted]) => COMPARISONS[operator]?.(value, wanted));
-}
-
-function sorted(entries: Entry[]): Entry[] {
-  if (entries.length < 2) return entries;
-  const byKey = new Map(entries.map((entry) => [entry.key, entry]));
-  return sortNames([...byKey.keys()]).map((key) => byKey.get(key) as Entry);
 }
 
 function fits(parts: readonly string[], { matchType, path }: MatchCondition): boolean {

@@ -1,9 +1,10 @@
 import type { BaseCheckpointSaver } from '@langchain/langgraph-checkpoint';
 import * as runner from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
-import { AgentContextCache } from '../../src/index.ts';
+import { AgentContextCache, RedisContextCache } from '../../src/index.ts';
 import { ContextCacheSaver } from '../../src/langgraph.ts';
 import { BOTH_CACHES, type Reached } from '../support/both-caches.ts';
+import { startRedis } from '../support/servers.ts';
 
 // The suite expects a runner that has its functions as globals.
 Object.assign(globalThis, runner);
@@ -15,18 +16,49 @@ interface Opened {
   readonly close: () => Promise<void>;
 }
 
-/** Opens a saver that writes to one cache and reads, after each write, from another one that was restored from its backup. */
-async function restored(): Promise<Opened> {
+/** A cache that is written, and how a second one is opened that has what the first one left outside. */
+interface Left {
+  readonly cache: AgentContextCache;
+  readonly open: () => Promise<AgentContextCache>;
+}
+
+const OPTIONS = { natsUrl: null, onError: () => {} } as const;
+
+function leftInBackup(): Left {
   const store = new MemorySnapshotStore();
-  const options = { natsUrl: null, onError: () => {} };
-  const cache = new AgentContextCache({ ...options, backup: { store, mode: 'manual' } });
+  const cache = new AgentContextCache({ ...OPTIONS, backup: { store, mode: 'manual' } });
+  const open = async () => {
+    await cache.backup();
+    return AgentContextCache.open({ ...OPTIONS, restoreFrom: store });
+  };
+  return { cache, open };
+}
+
+let redis: Awaited<ReturnType<typeof startRedis>> | undefined;
+let mirrors = 0;
+runner.afterAll(async () => redis?.[Symbol.asyncDispose]());
+
+async function leftInMirror(): Promise<Left> {
+  redis ??= await startRedis();
+  const { url } = redis;
+  mirrors += 1;
+  const prefix = `saver-${mirrors}:`;
+  const cache = new AgentContextCache({ ...OPTIONS, redisUrl: url, redisPrefix: prefix });
+  const open = async () => {
+    await cache.synced();
+    const primaryCache = new RedisContextCache({ url, prefix });
+    return new AgentContextCache({ ...OPTIONS, primaryCache }) as unknown as AgentContextCache;
+  };
+  return { cache, open };
+}
+
+/** Opens a saver that writes to one cache and reads, after each write, from another one that has what the first one left. */
+async function restored(left: () => Left | Promise<Left>): Promise<Opened> {
+  const { cache, open } = await left();
   const writer = new ContextCacheSaver(cache);
   let copy: AgentContextCache | undefined;
   const reader = async () => {
-    if (copy === undefined) {
-      await cache.backup();
-      copy = await AgentContextCache.open({ ...options, restoreFrom: store });
-    }
+    copy ??= await open();
     return new ContextCacheSaver(copy);
   };
   const written = async <Result>(result: Promise<Result>): Promise<Result> => {
@@ -62,7 +94,8 @@ async function over(open: () => Promise<Reached>): Promise<Opened> {
 
 const WAYS: readonly (readonly [name: string, open: () => Promise<Opened>])[] = [
   ...BOTH_CACHES.map(([name, open]) => [`a ${name} cache`, () => over(open)] as const),
-  ['a cache restored from a backup', restored],
+  ['a cache restored from a backup', () => restored(leftInBackup)],
+  ['a cache over the Redis that another one was mirrored to', () => restored(leftInMirror)],
 ];
 
 runner.describe.each(WAYS)("LangGraph's validation suite over %s", (name, open) => {
