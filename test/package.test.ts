@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
@@ -155,9 +155,18 @@ describe('the packed tarball', () => {
     const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
     const imports = entries.map((entry) => `await import(${JSON.stringify(join('agent-context-cache', entry))});`);
     // The conformance suites need a test runner, and some adapters the framework whose classes they extend.
-    const script = imports.filter((line) => !/\/(testing|langchain|langgraph)"/.test(line)).join('\n');
-    await writeFile(join(project, 'imports.js'), script);
+    const framed = /\/(langchain|langgraph)"/;
+    const plain = imports.filter((line) => !line.includes('/testing"') && !framed.test(line));
+    await writeFile(join(project, 'imports.js'), plain.join('\n'));
     await expect(outputOf(process.execPath, ['imports.js'], project)).resolves.toBe('');
+    const extended = imports.filter((line) => framed.test(line));
+    expect(extended).toHaveLength(2);
+    await writeFile(join(project, 'extended.js'), extended.join('\n'));
+    await expect(outputOf(process.execPath, ['extended.js'], project)).rejects.toThrow(
+      "Cannot find package '@langchain/",
+    );
+    await symlink(join(projectRoot, 'node_modules/@langchain'), join(project, 'node_modules/@langchain'));
+    await expect(outputOf(process.execPath, ['extended.js'], project)).resolves.toBe('');
   });
 
   test('publint finds nothing', async () => {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { RemoteContextCache } from '../client.ts';
 import { isDataDirectory } from '../engine/restore.ts';
 import { type AgentContextCache, ContextCacheError, type OpenOptions, type ShutdownReport } from '../index.ts';
+import type { McpOptions } from '../mcp.ts';
 import { type CacheServer, startServer } from '../serve/cache-server.ts';
 import { answerNatsCommands, type NatsCommands } from '../serve/nats-commands.ts';
 import { HttpListener } from '../wire/http-listener.ts';
@@ -15,6 +16,8 @@ export interface ServingOptions {
   readonly output: Output;
   readonly port?: number | undefined;
   readonly cache: Omit<OpenOptions, 'dataDir' | 'onError'>;
+  /** Options of the MCP server at `/mcp`. */
+  readonly mcp?: McpOptions | undefined;
   /** NATS server and subject to take commands from. */
   readonly commands?: { readonly url: string; readonly subject: string } | undefined;
 }
@@ -40,7 +43,7 @@ export class Serving {
    *   the errors of `AgentContextCache.open`.
    */
   static async start(options: ServingOptions): Promise<Serving> {
-    const { dataDir, output, port, commands } = options;
+    const { dataDir, output, port, mcp, commands } = options;
     if (port !== undefined && !(await isDataDirectory(dataDir))) await mustBeFree(port);
     const cache = await openOrConnect({ dataDir, output, create: true, cache: options.cache });
     if (cache instanceof RemoteContextCache) {
@@ -52,7 +55,7 @@ export class Serving {
       if (commands !== undefined) {
         taken = answerNatsCommands({ cache, ...commands, onError: (error) => output.warning(error) });
       }
-      return new Serving(cache, await startServer(cache, { port }), taken);
+      return new Serving(cache, await startServer(cache, { port, mcp }), taken);
     } catch (error) {
       await taken?.close();
       await cache.shutdown();

@@ -1,4 +1,5 @@
 import type { McpServer } from '@modelcontextprotocol/server';
+import { optionNames } from '../core/options.ts';
 import { AgentContextCache, ContextCacheError, type ContextStore } from '../index.ts';
 
 /** Options of an MCP server. */
@@ -28,7 +29,12 @@ export interface CheckedMcpOptions extends McpOptions {
   readonly branches: boolean;
 }
 
-const NAMES = ['agent', 'maxBytes', 'branches', 'extend'];
+const NAMES = { agent: true, maxBytes: true, branches: true, extend: true } as const;
+
+/** Names of {@link McpOptions} as the option `mcp` of `startServer`. */
+export const MCP_OPTIONS = optionNames<McpOptions>('mcp', NAMES);
+
+const SERVER_OPTIONS = optionNames<McpOptions>('createMcpServer', NAMES);
 
 /**
  * Checks the options of an MCP server over a cache.
@@ -37,12 +43,7 @@ const NAMES = ['agent', 'maxBytes', 'branches', 'extend'];
  */
 export function checkedMcpOptions(cache: ContextStore, options: McpOptions): CheckedMcpOptions {
   if (typeof cache?.entry !== 'function') throw invalid('createMcpServer takes a cache first, then its options.');
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw invalid('createMcpServer takes its options as an object.');
-  for (const name in options) {
-    if (!NAMES.includes(name)) throw invalid(`createMcpServer has no option ${name}. It takes ${NAMES.join(', ')}.`);
-  }
-  const { agent, maxBytes = 65_536, branches = false, extend } = options;
+  const { agent, maxBytes = 65_536, branches = false, extend } = SERVER_OPTIONS.checked(options);
   if (
     agent !== undefined &&
     (typeof agent !== 'string' || agent === '' || agent.length > 1_024 || !agent.isWellFormed())

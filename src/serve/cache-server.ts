@@ -1,14 +1,18 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { optionNames } from '../core/options.ts';
 import { type AgentContextCache, ContextCacheError } from '../index.ts';
-import type { McpHttp, McpOptions } from '../mcp.ts';
-import { Listening, type McpRoute } from './listening.ts';
-import type { ServerOptions } from './server-options.ts';
+import { checkedMcpOptions, MCP_OPTIONS } from '../integrations/mcp-options.ts';
+import type { McpOptions } from '../mcp.ts';
+import { LazyMcp } from './lazy-mcp.ts';
+import { Listening } from './listening.ts';
+import { SERVER_NAMES, type ServerOptions } from './server-options.ts';
 
 /** Options of {@link startServer}. */
 export interface StartServerOptions extends ServerOptions {
-  /** Options of the MCP server at `/mcp`. They are checked by its first request. */
+  /** Options of the MCP server at `/mcp`, as of `createMcpServer`. Its packages are loaded with the first request. */
   readonly mcp?: McpOptions | undefined;
 }
+
+const OPTIONS = optionNames<StartServerOptions>('startServer', { ...SERVER_NAMES, mcp: MCP_OPTIONS });
 
 /**
  * Serves a cache to other processes: `connect` in JavaScript, the command line, and HTTP for all other programs. If the cache
@@ -47,7 +51,8 @@ export interface StartServerOptions extends ServerOptions {
  * ```
  */
 export async function startServer(cache: AgentContextCache, options: StartServerOptions = {}): Promise<CacheServer> {
-  const { mcp, ...given } = options;
+  const { mcp = {}, ...given } = OPTIONS.checked(options);
+  checkedMcpOptions(cache, MCP_OPTIONS.checked(mcp));
   const { dataDir, log } = cache.inspection;
   if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down. Serve an open one.');
   const listening = await Listening.open(dataDir, given);
@@ -75,13 +80,13 @@ export class CacheServer {
   #closed: Promise<void> | undefined;
 
   /** @internal */
-  constructor(cache: AgentContextCache, listening: Listening, mcp: McpOptions | undefined) {
+  constructor(cache: AgentContextCache, listening: Listening, mcp: McpOptions) {
     this.#listening = listening;
     this.url = listening.url;
     this.host = listening.host;
     this.port = listening.port;
     this.token = listening.token;
-    this.#mcp = new LazyMcp(cache, mcp);
+    this.#mcp = new LazyMcp(async () => (await import('../mcp.ts')).createMcpHttp(cache, mcp));
     listening.serve(cache, this.#mcp);
     this.#stopListening = cache.inspection.onShutdown(() => this.close());
   }
@@ -104,32 +109,5 @@ export class CacheServer {
   async #close(): Promise<void> {
     this.#stopListening();
     await Promise.all([this.#listening.close(), this.#mcp.close()]);
-  }
-}
-
-/** Answers MCP requests. Loads what that needs with the first one. */
-class LazyMcp implements McpRoute {
-  readonly #cache: AgentContextCache;
-  readonly #options: McpOptions | undefined;
-  #http: Promise<McpHttp> | undefined;
-
-  constructor(cache: AgentContextCache, options: McpOptions | undefined) {
-    this.#cache = cache;
-    this.#options = options;
-  }
-
-  async answer(request: IncomingMessage, response: ServerResponse, agent: string | null): Promise<void> {
-    this.#http ??= this.#load();
-    await (await this.#http).answer(request, response, agent);
-  }
-
-  async close(): Promise<void> {
-    const http = await this.#http?.catch(() => undefined);
-    await http?.close();
-  }
-
-  async #load(): Promise<McpHttp> {
-    const { createMcpHttp } = await import('../mcp.ts');
-    return createMcpHttp(this.#cache, this.#options);
   }
 }

@@ -50,8 +50,8 @@ const LIMITS = optionNames<ServerLimits>('limits', {
   requestTimeoutMs: true,
 });
 
-/** Names of {@link ServerOptions}. */
-export const SERVER_OPTIONS = optionNames<ServerOptions>('startServer', {
+/** Names of {@link ServerOptions}, for {@link optionNames}. */
+export const SERVER_NAMES = {
   host: true,
   port: true,
   hostNames: true,
@@ -60,7 +60,10 @@ export const SERVER_OPTIONS = optionNames<ServerOptions>('startServer', {
   tls: true,
   limits: LIMITS,
   clock: true,
-});
+} as const;
+
+/** Names of {@link ServerOptions}. */
+export const SERVER_OPTIONS = optionNames<ServerOptions>('startServer', SERVER_NAMES);
 
 const DEFAULT_LIMITS: Limits = {
   maxConnections: 256,

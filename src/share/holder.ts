@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import type { ContextStore } from '../cache/context-store.ts';
 import type { Clock } from '../core/clock.ts';
 import { pause } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { LazyMcp, type McpAnswers } from '../serve/lazy-mcp.ts';
 import { Listening } from '../serve/listening.ts';
 import type { ServedCache } from '../serve/served-cache.ts';
 import type { ServerOptions } from '../serve/server-options.ts';
@@ -14,6 +16,8 @@ export interface HolderOptions {
   /** Opens the cache on the directory. */
   readonly open: () => Promise<ServedCache>;
   readonly server: ServerOptions;
+  /** Creates the answers at `/mcp`. */
+  readonly mcp: ((cache: ContextStore) => Promise<McpAnswers>) | undefined;
   readonly shared: SharedHolder;
   readonly clock: Clock;
   /** Longest wait for a process that has the directory open and does not serve it, milliseconds. */
@@ -35,11 +39,13 @@ export function shareLock(dataDir: string): string {
 export class Holder {
   readonly #cache: ServedCache;
   readonly #listening: Listening;
+  readonly #mcp: LazyMcp | undefined;
   readonly #unlock: () => Promise<void>;
 
-  private constructor(cache: ServedCache, listening: Listening, unlock: () => Promise<void>) {
+  private constructor(cache: ServedCache, listening: Listening, mcp: LazyMcp | undefined, unlock: () => Promise<void>) {
     this.#cache = cache;
     this.#listening = listening;
+    this.#mcp = mcp;
     this.#unlock = unlock;
   }
 
@@ -54,15 +60,16 @@ export class Holder {
    * @throws {ContextCacheError} `DIRECTORY_LOCKED` if another process holds it; the errors of `open` and `startServer`.
    */
   static async take(options: HolderOptions): Promise<Holder> {
-    const { dataDir, server, shared } = options;
+    const { dataDir, server, shared, mcp: createMcp } = options;
     const unlock = await lockDirectory(shareLock(dataDir), dataDir);
     let listening: Listening | undefined;
     try {
       listening = await Listening.open(dataDir, server, shared);
       await listening.announce();
       const cache = await open(options, listening.token);
-      listening.serve(cache);
-      return new Holder(cache, listening, unlock);
+      const mcp = createMcp && new LazyMcp(() => createMcp(cache));
+      listening.serve(cache, mcp);
+      return new Holder(cache, listening, mcp, unlock);
     } catch (error) {
       await listening?.close().catch(() => {});
       await unlock();
@@ -74,7 +81,7 @@ export class Holder {
   async close(timeoutMs: number): Promise<void> {
     const isAlone = this.#listening.sockets?.size === 0;
     try {
-      await this.#listening.leave();
+      await Promise.all([this.#listening.leave(), this.#mcp?.close()]);
       await this.#cache.shutdown({ timeoutMs: isAlone ? timeoutMs : Math.min(timeoutMs, HAND_OVER_MS) });
     } finally {
       await this.#listening.close().catch(() => {});

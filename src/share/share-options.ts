@@ -1,3 +1,4 @@
+import type { ContextStore } from '../cache/context-store.ts';
 import type { Duration } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { AnyNamespaces } from '../core/namespace-types.ts';
@@ -6,6 +7,7 @@ import { durationOf } from '../engine/durations.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
 import type { OpenOptions } from '../engine/options.ts';
 import { Reporter } from '../monitoring/reporter.ts';
+import type { McpAnswers } from '../serve/lazy-mcp.ts';
 import type { ServedCache } from '../serve/served-cache.ts';
 import { checkedServerOptions, SERVER_OPTIONS, type ServerOptions } from '../serve/server-options.ts';
 
@@ -17,6 +19,11 @@ export interface ShareOptions<S = AnyNamespaces>
   extends Omit<OpenOptions<never, S>, 'dataDir' | 'restoreFrom' | 'primaryCache' | 'inspector' | 'cluster'> {
   /** Options of the server while this process holds the directory. Default: a free port on loopback. */
   readonly server?: ServerOptions | undefined;
+  /**
+   * Answers MCP requests at `/mcp` while this process holds the directory: `createMcpHttp` of `agent-context-cache/mcp`, or a
+   * function that calls it with options. Default: none; `/mcp` is not found.
+   */
+  readonly mcp?: ((cache: ContextStore) => Promise<McpAnswers>) | undefined;
   /** Ends the wait for the directory. */
   readonly signal?: AbortSignal | undefined;
   /** Longest wait of a request, and of `share` itself, while no process serves the directory. Default 30,000 ms. */
@@ -39,6 +46,7 @@ const { dataDir: _1, restoreFrom: _2, primaryCache: _3, inspector: _4, cluster: 
 const SHARE_OPTIONS = optionNames<ShareOptions>('AgentContextCache.share', {
   ...HELD,
   server: SERVER_OPTIONS,
+  mcp: true,
   signal: true,
   timeoutMs: true,
   repeatWrites: true,
@@ -55,6 +63,7 @@ export interface CacheClass {
 export interface CheckedShareOptions {
   readonly open: OpenOptions;
   readonly server: ServerOptions;
+  readonly mcp: ShareOptions['mcp'];
   readonly timeoutMs: number;
   readonly repeatWrites: boolean;
   /** `null`: never. */
@@ -70,8 +79,10 @@ export interface CheckedShareOptions {
 export async function checkedShareOptions(Cache: CacheClass, options: ShareOptions): Promise<CheckedShareOptions> {
   // The context is that of this process's code. Writes of the other processes must not be attributed to it.
   const { context: _, ...given } = SHARE_OPTIONS.checked(options);
-  const { server = {}, signal, timeoutMs, hungAfterMs, repeatWrites = true, ...open } = given;
+  const { server = {}, mcp, signal, timeoutMs, hungAfterMs, repeatWrites = true, ...open } = given;
   checkedServerOptions(server);
+  if (mcp !== undefined && typeof mcp !== 'function')
+    throw invalid('mcp takes a function that creates the answers, such as createMcpHttp of agent-context-cache/mcp.');
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal.');
   if (typeof repeatWrites !== 'boolean') throw invalid('repeatWrites must be true or false.');
   const reporter = new Reporter(open);
@@ -85,7 +96,7 @@ export async function checkedShareOptions(Cache: CacheClass, options: ShareOptio
   } as never);
   await rehearsal.shutdown();
   return {
-    ...{ open: open as OpenOptions, server, hungAfterMs: hungMs, reporter, repeatWrites },
+    ...{ open: open as OpenOptions, server, mcp, hungAfterMs: hungMs, reporter, repeatWrites },
     timeoutMs: durationOf('timeoutMs', timeoutMs) ?? 30_000,
   };
 }

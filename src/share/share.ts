@@ -25,13 +25,13 @@ export async function share<S extends NamespaceTypes<S>>(
   if (typeof dataDir !== 'string' || dataDir === '')
     throw new ContextCacheError('INVALID_OPTION', 'AgentContextCache.share takes the path of a data directory.');
   const checked = await checkedShareOptions(Cache, options as unknown as ShareOptions);
-  const { server, timeoutMs, hungAfterMs, repeatWrites, reporter } = checked;
+  const { server, mcp, timeoutMs, hungAfterMs, repeatWrites, reporter } = checked;
   const { clock = systemClock, onError, logger, signal } = options;
   const stamp = stampOf(options.context);
   signal?.throwIfAborted();
   const report: Report = (error, source) => reporter.failure(error, source);
   const open = () => Cache.open({ ...checked.open, dataDir });
-  const keeper = new Keeper({ dataDir, open, server, shared: { hungAfterMs }, clock, waitMs: timeoutMs, report });
+  const keeper = new Keeper({ dataDir, open, server, mcp, shared: { hungAfterMs }, clock, waitMs: timeoutMs, report });
   // Not a process warning: the client goes on with the next holder by itself.
   const hears = onError !== undefined || logger !== undefined;
   const onLost = (error: ContextCacheError) => hears && report(error, { source: 'connection' });

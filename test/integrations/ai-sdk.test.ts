@@ -117,6 +117,28 @@ describe.each(BOTH_CACHES)('over a %s cache', (_, open) => {
       expect([results.map(({ text }) => text), mock.doGenerateCalls.length]).toEqual([['one', 'one', 'one'], 1]);
     });
 
+    test('returns an answer that cannot be kept, and reports why', async () => {
+      const errors: unknown[] = [];
+      await using small = await open({ limits: { maxBytes: 200 }, onError: (error) => errors.push(error) });
+      const text = 'x'.repeat(1_000);
+      const mock = new MockLanguageModelV3({
+        doGenerate: async () => answer(text),
+        doStream: async () => ({ stream: simulateReadableStream({ chunks: partsOf(text) }) }),
+      });
+      const model = wrapLanguageModel({ model: mock, middleware: contextCacheMiddleware(small.store) });
+      for (let call = 1; call <= 2; call += 1) {
+        expect((await generateText({ model, prompt: 'p' })).text).toBe(text);
+        expect(await streamText({ model, prompt: 'p' }).text).toBe(text);
+      }
+      expect([mock.doGenerateCalls.length, mock.doStreamCalls.length]).toEqual([2, 2]);
+      expect(await small.store.entries(['ai-sdk', 'calls'])).toEqual([]);
+      // A client reports to its own `onError`.
+      if (small.store === small.cache)
+        await expect
+          .poll(() => errors)
+          .toEqual(Array.from({ length: 4 }, () => expect.objectContaining({ code: 'INVALID_VALUE' })));
+    });
+
     test('keeps no failure, and no stream that was cut or has an error in it', async () => {
       let calls = 0;
       const mock = new MockLanguageModelV3({

@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -33,10 +35,19 @@ async function client(server: CacheServer, mode: 'legacy' | 'auto', token = serv
   return mcp;
 }
 
-/** Listens for the suite, which cannot send a token: adds it, and passes everything else on as it is. */
+/** The version that a session of the suite's own client has agreed on. */
+const AGREED = '2025-11-25';
+
+/**
+ * Listens for the suite, which cannot send a token: adds it, and passes everything else on as it is, except one header. Two
+ * scenarios write their requests by hand and name version 2025-03-26 in a session that has agreed on {@link AGREED}. Streams of
+ * that version have no priming event, so `server-sse-polling` would check nothing.
+ */
 async function withToken(token: string, target: number): Promise<number> {
   const answer = (request: IncomingMessage, response: ServerResponse) => {
-    const headers = { ...request.headers, authorization: `Bearer ${token}` };
+    const given = request.headers['mcp-protocol-version'];
+    const version = given !== undefined && { 'mcp-protocol-version': given === '2025-03-26' ? AGREED : given };
+    const headers = { ...request.headers, ...version, authorization: `Bearer ${token}` };
     const { method, url } = request;
     const passed = httpRequest({ host: '127.0.0.1', port: target, method, path: url, headers }, (answered) => {
       response.writeHead(answered.statusCode ?? 500, answered.headers);
@@ -82,6 +93,21 @@ describe('MCP by HTTP', () => {
     const mcp = await client(server, mode, agentTokens.scribe);
     await mcp.callTool({ name: 'set', arguments: { key: 'plan', value: 1 } });
     expect(cache.entry('plan')).toMatchObject({ agent: 'scribe' });
+  });
+
+  test('refuses options that are wrong before anything starts', async () => {
+    const dataDir = await tempDir('mcp-options');
+    await using cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+    for (const [mcp, message] of [
+      [{ agnet: 'a' }, 'mcp has no option agnet. Did you mean agent?'],
+      [{ maxBytes: 1 }, 'maxBytes must be an integer from 1,024 up.'],
+      ['planner', 'mcp takes its options as an object, not as a string.'],
+    ] as const)
+      await expect(startServer(cache, { mcp: mcp as never })).rejects.toMatchObject({
+        code: 'INVALID_OPTION',
+        message: expect.stringContaining(message),
+      });
+    expect(existsSync(join(dataDir, 'serve.json'))).toBe(false);
   });
 
   test('refuses a session with the token of another agent, and a stranger', async () => {
@@ -141,6 +167,7 @@ describe('MCP by HTTP', () => {
     if (process.env.SHOW_CONFORMANCE) console.log(summary);
     expect(summary).toMatch(/Total: \d+ passed, 0 failed/);
     expect(summary).toContain('dns-rebinding-protection: 2 passed, 0 failed');
+    expect(summary).toContain('server-sse-polling: 3 passed, 0 failed');
     await named.close();
   });
 });

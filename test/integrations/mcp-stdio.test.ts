@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, symlink, writeFile } from 'node:fs/promises';
+import { cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,25 +19,49 @@ afterEach(async () => {
 });
 
 /** Starts a host: a process of the command line, and the official client on its standard input and output. */
-async function host(dataDir: string, name: string, mode: 'legacy' | 'auto' = 'legacy'): Promise<Client> {
+async function host(
+  dataDir: string,
+  name: string,
+  mode: 'legacy' | 'auto' = 'legacy',
+  flags: readonly string[] = [],
+): Promise<Client> {
   const client = new Client({ name, version: '1' }, { versionNegotiation: { mode } });
-  const args = [cliPath, 'mcp', '--data-dir', dataDir];
+  const args = [cliPath, 'mcp', '--data-dir', dataDir, ...flags];
   await client.connect(new StdioClientTransport({ command: process.execPath, args, stderr: 'ignore' }));
   clients.push(client);
   return client;
 }
 
 /**
- * Returns the program of the official inspector's command line. It reads the package.json of the whole inspector, two folders
- * above it, which its own package does not have.
+ * Runs the official inspector's command line once for each list of arguments, in one process, and returns what it has printed.
+ * It reads the package.json of the whole inspector, two folders above it, which its own package does not have.
  */
-async function inspectorProgram(): Promise<string> {
+async function inspected(commands: readonly (readonly string[])[]): Promise<Record<string, unknown>[]> {
   const installed = createRequire(import.meta.url).resolve('@modelcontextprotocol/inspector-cli');
   const folder = await tempDir('inspector');
   await cp(dirname(installed), join(folder, 'cli', 'build'), { recursive: true });
   await symlink(join(dirname(installed), '../../..'), join(folder, 'node_modules'));
   await writeFile(join(folder, 'package.json'), '{"name":"inspector","version":"1.0.3","type":"module"}');
-  return join(folder, 'cli', 'build', 'index.js');
+  const runner = join(folder, 'run.mjs');
+  await writeFile(
+    runner,
+    `const print = process.stdout.write.bind(process.stdout);
+    const exit = process.exit.bind(process);
+    const outputs = [];
+    for (const [n, args] of JSON.parse(process.argv[2]).entries()) {
+      let output = '';
+      process.argv = ['node', 'inspector', ...args];
+      process.stdout.write = (text, ...rest) => { output += text; rest.at(-1)?.(); return true; };
+      const ended = new Promise((resolve) => { process.exit = resolve; });
+      await import('./cli/build/index.js?' + n);
+      const code = await ended;
+      if (code !== 0) exit(code);
+      outputs.push(JSON.parse(output));
+    }
+    print(JSON.stringify(outputs), () => exit(0));`,
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, [runner, JSON.stringify(commands)]);
+  return JSON.parse(stdout) as Record<string, unknown>[];
 }
 
 async function call(client: Client, name: string, args: Record<string, unknown>): Promise<Record<string, unknown>> {
@@ -89,15 +113,11 @@ describe('context-cache mcp', () => {
   test('lists and calls each tool for the official inspector', async () => {
     const dataDir = await tempDir('mcp-inspector');
     await run(['set', 'plan', '{"to":"Oslo"}', '--namespace', 'trip', '--data-dir', dataDir]);
-    const inspector = await inspectorProgram();
-    // A host that stays, so that each call below attaches to it.
+    // A host that stays and holds the directory: the calls below reach it by HTTP.
     await host(dataDir, 'resident');
-    const inspect = async (method: string, ...args: readonly string[]): Promise<Record<string, unknown>> => {
-      const command = [inspector, process.execPath, cliPath, 'mcp', '--data-dir', dataDir, '--method', method, ...args];
-      const { stdout } = await promisify(execFile)(process.execPath, command);
-      return JSON.parse(stdout) as Record<string, unknown>;
-    };
-    const { tools } = (await inspect('tools/list')) as { tools: { name: string }[] };
+    const { port, token } = JSON.parse(await readFile(join(dataDir, 'serve.json'), 'utf8'));
+    const local = [process.execPath, cliPath, 'mcp', '--data-dir', dataDir];
+    const remote = [`http://127.0.0.1:${port}/mcp`, '--header', `Authorization: Bearer ${token}`];
     const calls: Readonly<Record<string, readonly string[]>> = {
       get: ['key=plan', 'namespace=trip'],
       set: ['key=hotel', 'value="Adler"', 'namespace=trip'],
@@ -109,15 +129,43 @@ describe('context-cache mcp', () => {
       history: ['key=plan', 'namespace=trip'],
       changes: ['since=0'],
     };
-    expect(tools.map(({ name }) => name)).toEqual(Object.keys(calls));
-    const answers = await Promise.all(
-      Object.entries(calls).map(async ([name, args]) => {
-        const flags = args.flatMap((arg) => ['--tool-arg', arg]);
-        const answer = await inspect('tools/call', '--tool-name', name, ...flags);
-        return [name, answer.isError ?? false, typeof answer.structuredContent];
-      }),
-    );
-    expect(answers).toEqual(Object.keys(calls).map((name) => [name, false, 'object']));
+    const [list, get, ...answers] = await inspected([
+      [...local, '--method', 'tools/list'],
+      [
+        ...local,
+        '--method',
+        'tools/call',
+        '--tool-name',
+        'get',
+        '--tool-arg',
+        'key=plan',
+        '--tool-arg',
+        'namespace=trip',
+      ],
+      ...Object.entries(calls).map(([name, args]) => [
+        ...[...remote, '--method', 'tools/call', '--tool-name', name],
+        ...args.flatMap((arg) => ['--tool-arg', arg]),
+      ]),
+    ]);
+    expect((list as { tools: { name: string }[] }).tools.map(({ name }) => name)).toEqual(Object.keys(calls));
+    expect(get?.structuredContent).toMatchObject({ value: { to: 'Oslo' } });
+    const shown = answers.map(({ isError = false, structuredContent }) => [isError, typeof structuredContent]);
+    expect(shown).toEqual(Object.keys(calls).map(() => [false, 'object']));
+  });
+
+  test('forks and merges with --branches, while other hosts attach', async () => {
+    const dataDir = await tempDir('mcp-branches');
+    const holder = await host(dataDir, 'holder', 'legacy', ['--branches']);
+    const other = await host(dataDir, 'other');
+    await call(holder, 'fork', { branch: 'try' });
+    await call(holder, 'set', { key: 'plan', value: 'train', branch: 'try' });
+    await call(other, 'set', { key: 'note', value: 'meanwhile' });
+    expect((await other.listTools()).tools.map(({ name }) => name)).not.toContain('fork');
+    await call(holder, 'merge', { branch: 'try' });
+    expect(await call(other, 'get', { key: 'plan' })).toMatchObject({ value: 'train' });
+    const second = await run(['mcp', '--branches', '--data-dir', dataDir], { input: '' });
+    expect(second).toMatchObject({ code: 6, stdout: '' });
+    expect(second.stderr).toContain('already serves');
   });
 
   test('ends when the host closes its end, and leaves the directory free', async () => {

@@ -251,6 +251,31 @@ describe.each(BOTH_CACHES)('a driver over a %s cache', (_, open) => {
     expect([changes.length, events.length]).toEqual([9, 9]);
   });
 
+  test('goes on with what is there after more changes than a watch can hold', async () => {
+    await storage.setItem('gone', 'soon');
+    const own = driver();
+    const seen = new Map<string, unknown>();
+    const unwatch = own.watch((_, key, { value }) => {
+      if (value === undefined) seen.delete(key);
+      else seen.set(key, value);
+    });
+    await storage.setItem('kept', 'before');
+    await expect.poll(() => seen.get('kept')).toBe('before');
+    // In one turn, in which no watcher can read.
+    const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`n${n}`, `v${n}`]));
+    const written = [
+      reached.cache.setMany(many, 'unstorage'),
+      reached.cache.delete('gone', 'unstorage'),
+      reached.cache.set('kept', 'after', 'unstorage'),
+    ];
+    await Promise.all(written);
+    await expect.poll(() => seen.size, { timeout: 10_000 }).toBe(20_001);
+    expect(Object.fromEntries(seen)).toEqual({ ...many, kept: 'after' });
+    await storage.setItem('n0', 'later');
+    await expect.poll(() => seen.get('n0')).toBe('later');
+    unwatch();
+  });
+
   test("rejects with the cache's error, before anything has changed", async () => {
     await expect(storage.setItemRaw('date', new Date(0))).rejects.toMatchObject({ code: 'INVALID_VALUE' });
     await expect(storage.setItem('half \ud83d', 1)).rejects.toMatchObject({ code: 'INVALID_NAME' });

@@ -62,6 +62,11 @@ const TRANSPORTS = [
     ask: (server: CacheServer, headers: Headers) => fetched(server, '/v1/dump', headers),
   },
   {
+    name: 'MCP',
+    isSecure: false,
+    ask: (server: CacheServer, headers: Headers) => fetched(server, '/mcp', headers),
+  },
+  {
     name: 'a WebSocket',
     isSecure: false,
     ask: (server: CacheServer, headers: Headers) => upgrade(server, '/v1/connect', headers),
@@ -70,6 +75,11 @@ const TRANSPORTS = [
     name: 'HTTP over TLS',
     isSecure: true,
     ask: (server: CacheServer, headers: Headers) => fetched(server, '/v1/dump', headers),
+  },
+  {
+    name: 'MCP over TLS',
+    isSecure: true,
+    ask: (server: CacheServer, headers: Headers) => fetched(server, '/mcp', headers),
   },
   {
     name: 'a WebSocket over TLS',

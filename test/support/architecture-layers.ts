@@ -124,7 +124,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   integrations: ['index'],
   // Its core knows the cache by types alone: the cache itself can share a directory, for which it needs the server.
   serve: ['core', 'index', 'wire', ...SHOWN, 'type actors', 'type cache', 'type inspector'],
-  share: ['core', 'monitoring', 'wire', 'remote', 'serve', 'type engine'],
+  share: ['core', 'monitoring', 'wire', 'remote', 'serve', 'type engine', 'type cache'],
   cli: ['index', 'wire', 'serve'],
 };
 
@@ -169,6 +169,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   },
   integrations: { 'src/core/options.ts': 'checks the names of options as the library does' },
   serve: {
+    'src/integrations/mcp-options.ts': 'the option checks of the MCP server, before anything starts',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
     'src/cache/start-inspector.ts': 'starts an inspector for another program of this user',
   },

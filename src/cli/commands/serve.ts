@@ -37,6 +37,7 @@ interface ServeFlags extends KeepFlags {
   readonly backupDir?: string;
   readonly logLevel?: Level;
   readonly drainTimeout: number;
+  readonly mcpBranches: boolean;
 }
 
 /** `serve`: holds the directory open and answers other processes. */
@@ -61,6 +62,7 @@ export function addServe(program: Command, session: Session): void {
         LEVELS,
       ),
     )
+    .option('--mcp-branches', 'add the tools fork, merge and discard to the MCP server at /mcp', false)
     .option('--drain-timeout <duration>', 'longest wait for NATS and Redis at the end', duration, 5_000);
   withKeep(serve);
   example(
@@ -87,6 +89,7 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     dataDir,
     output,
     port: options.port,
+    mcp: { branches: options.mcpBranches },
     commands: nats === undefined ? undefined : { url: nats, subject },
     cache: {
       ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(target) } },
