@@ -2,15 +2,19 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { apply } from '../../core/apply.ts';
 import type { Clock } from '../../core/clock.ts';
+import { decodeValue } from '../../core/encoding/codec.ts';
+import { EncodedValue } from '../../core/encoding/entry-codec.ts';
 import type { ContextCacheError } from '../../core/errors.ts';
 import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
 import type { StoredOperations } from '../../core/operations.ts';
+import type { JsonValue } from '../../core/value.ts';
 import type { FollowerSink } from '../follower-sink.ts';
 import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
 import type { StateSource } from '../state-source.ts';
 import { readBase, writeBase } from './base/base-file.ts';
 import { Compressor } from './compressor.ts';
+import { corrupt } from './corrupt.ts';
 import { DurablePast } from './durable-past.ts';
 import { DurableRetained } from './durable-retained.ts';
 import { DiskIndex, type IndexEvent } from './index/disk-index.ts';
@@ -35,8 +39,8 @@ export interface DataDirectoryOptions extends DiskLogOptions {
   readonly onUncompressed?: ((error: ContextCacheError) => void) | undefined;
 }
 
-/** Number of updates folded in one turn of the event loop. */
-const UPDATES = 4096;
+/** Values that were read and not decoded yet keep at most about this many bytes of the log in memory. */
+const UNDECODED_BYTES = 32 * 1024 * 1024;
 
 /** An index that is open. */
 export interface OpenedIndex {
@@ -87,7 +91,8 @@ export class DataDirectory {
   }
 
   /**
-   * Opens the index. One that is missing or wrong is rebuilt in the background, while base and log answer.
+   * Opens the index. One that is missing or wrong is rebuilt in the background from {@link DataDirectory.catchUp} on, while base and log
+   * answer.
    *
    * @throws {ContextCacheError} `LOG_CORRUPT` if base and log do not hold everything, also according to the index.
    */
@@ -96,23 +101,19 @@ export class DataDirectory {
     const { clock, keepsValues = true, openStorage, onIndex = () => {}, onUncompressed = () => {} } = this.#options;
     const index = await DiskIndex.open({
       ...{ log, files: log.files, clock, keepsValues, onEvent: onIndex },
-      ...{ inThread: openStorage !== undefined, openStorage: openStorage ?? openLevel },
+      ...{ inThread: openStorage !== undefined, openStorage: openStorage ?? openLevel, waits: true },
     });
     this.#index = index;
     const compressor = new Compressor({ log, index, clock, onFailure: onUncompressed });
     log.onRelease(async () => {
-      const stopped = compressor.stop();
-      try {
-        await index.close();
-      } finally {
-        await stopped;
-      }
+      await compressor.finish();
+      await index.close();
     });
     const sink = new IndexSink(index, () => compressor.advance());
     return { table: index.table, source: new PresentSource(index.table), sink };
   }
 
-  /** Brings into memory what is in the log and not yet in the index. */
+  /** Brings into memory what is in the log and not yet in the index, then lets the index follow. */
   async catchUp(registry: NamespaceRegistry): Promise<void> {
     const { log } = this;
     const { table } = this.index;
@@ -123,19 +124,29 @@ export class DataDirectory {
         registry.put(found.name, filled(keepsValues ? found : withoutValues(found)));
       }
     }
-    const reader = log.reader();
+    // Most values are replaced by later ones, so they are decoded last.
+    const changed = new Set<NamespaceState>();
+    let undecoded = 0;
     for (let next = table.checkpoint + 1; next <= log.committed; ) {
-      const updates = reader.read(next, log.committed, UPDATES);
+      const updates = log.readBare(next, log.committed);
       next += updates.length;
       for (const update of updates) {
         const { namespace } = update;
         const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
         apply(state, keepsValues ? update : { ...update, value: undefined as unknown as null });
+        changed.add(state);
+        undecoded += update.bytes;
+      }
+      if (undecoded > UNDECODED_BYTES || next > log.committed) {
+        for (const state of changed) decodeValues(state);
+        changed.clear();
+        undecoded = 0;
       }
       await nextTurn();
     }
     // Version 0: these updates dropped the namespace.
     for (const record of [...registry.records()]) if (record.state.version === 0) registry.release(record);
+    this.index.follow();
   }
 
   /** The past; `ancestors` are those of the log. */
@@ -151,6 +162,24 @@ export class DataDirectory {
   /** Commits what was appended and releases the directory. */
   close(): Promise<void> {
     return this.log.close();
+  }
+}
+
+/** Decodes the values of a namespace that are still encoded. */
+function decodeValues(state: NamespaceState): void {
+  for (const [key, entry] of state.entries) {
+    const value: unknown = entry.value;
+    if (value instanceof EncodedValue) {
+      state.put(key, { ...entry, value: decoded(value) });
+    }
+  }
+}
+
+function decoded({ bytes, start, end }: EncodedValue): JsonValue {
+  try {
+    return decodeValue(bytes.subarray(start, end));
+  } catch (cause) {
+    throw corrupt('A value in the log cannot be decoded', cause);
   }
 }
 

@@ -1,12 +1,15 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/core/clock.ts';
 import type { ContextCacheError } from '../../../src/core/errors.ts';
 import { createUpdate, type Update } from '../../../src/core/update.ts';
+import { Compressor } from '../../../src/storage/disk/compressor.ts';
 import { DataDirectory, type DataDirectoryOptions } from '../../../src/storage/disk/data-directory.ts';
 import { nodeFiles } from '../../../src/storage/disk/files.ts';
 import { openLevel } from '../../../src/storage/disk/index/leveldb/level-storage.ts';
+import type { ClosedSegment } from '../../../src/storage/disk/log/compress-segment.ts';
+import { COMPRESSED, MAGIC } from '../../../src/storage/disk/log/frame.ts';
 import { segmentName } from '../../../src/storage/disk/log/segment.ts';
 import { isCompressed } from '../../../src/storage/disk/log/segment-file.ts';
 import { FaultFiles, type FileCall } from '../../support/fault-files.ts';
@@ -161,5 +164,91 @@ describe('the compressor of a log', () => {
     const { directory } = await open(dataDir, { clock: systemClock });
     expect(await logFiles(dataDir)).toEqual([segmentName(1), segmentName(31)]);
     expect((await all(directory.log.read(1))).length).toBe(60);
+  });
+});
+
+/** Files of a log by their first positions, without their contents. */
+function pretended(firsts: number[], isCompressedFirst = (_: number) => false) {
+  const done: number[] = [];
+  const looked: number[] = [];
+  const clock = new ManualClock();
+  const log = {
+    ...{ path: 'pretended', committed: 20_000 },
+    files: {
+      ...nodeFiles,
+      open: (path: string) => ({
+        read: (target: Uint8Array) => {
+          const first = Number.parseInt(basename(path), 10);
+          looked.push(first);
+          if (!isCompressedFirst(first) && !done.includes(first)) return 0;
+          Buffer.from(target.buffer, target.byteOffset).writeUInt16LE(COMPRESSED, MAGIC.length + 14);
+          return target.length;
+        },
+        close: () => {},
+      }),
+    },
+    names: () => ({ base: 0, firsts: [...firsts] }),
+    exchange: async () => {},
+  };
+  const index = {
+    table: { checkpoint: 0 },
+    compress: async ({ first }: ClosedSegment) => {
+      done.push(first);
+      return true;
+    },
+  };
+  const compressor = new Compressor({ log, index, clock, onFailure: (error) => expect(error).toBeUndefined() });
+  return { ...{ compressor, done, looked, clock, log, index, firsts } };
+}
+
+/** Resolves when everything that waits for nothing else has run. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('a compressor of many files', () => {
+  it('leaves files while the index is behind, and compresses eight at the end', async () => {
+    const { compressor, done, clock, firsts } = pretended([1]);
+    for (let first = 2; first <= 12; first += 1) firsts.push(first);
+    clock.advance(1000);
+    compressor.advance();
+    await settled();
+    expect(done).toEqual([]);
+    await compressor.finish();
+    expect(done).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('compresses the oldest files although the index is behind if more than 64 wait', async () => {
+    const { compressor, done, firsts } = pretended([1]);
+    for (let first = 2; first <= 67; first += 1) firsts.push(first);
+    compressor.advance();
+    await eventually(() => expect(done).toEqual([1, 2, 3]));
+    await compressor.finish();
+  });
+
+  it('leaves everything at the end if no file was closed since the opening', async () => {
+    const { compressor, done } = pretended([1, 2, 3]);
+    await compressor.finish();
+    expect(done).toEqual([]);
+  });
+
+  it('looks at the files that wait and at the oldest one, not at all', async () => {
+    const firsts = Array.from({ length: 1000 }, (_, index) => index + 1);
+    const { compressor, done, looked, clock, index } = pretended(firsts, (first) => first < 998);
+    index.table.checkpoint = 20_000;
+    clock.advance(1000);
+    await eventually(() => expect(done).toEqual([998, 999]));
+    expect(new Set(looked)).toEqual(new Set([999, 998, 997, 1]));
+    await compressor.finish();
+  });
+
+  it('compresses what retention has left of the oldest file', async () => {
+    const { compressor, done, clock, index, firsts } = pretended([10, 20, 30, 40], (first) => first !== 15);
+    index.table.checkpoint = 20_000;
+    clock.advance(1000);
+    await settled();
+    expect(done).toEqual([]);
+    firsts.splice(0, 1, 15);
+    compressor.advance();
+    await eventually(() => expect(done).toEqual([15]));
+    await compressor.finish();
   });
 });

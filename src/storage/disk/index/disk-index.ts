@@ -51,6 +51,8 @@ export interface DiskIndexOptions {
   readonly inThread: boolean;
   /** Opens the storage of an index in this thread. */
   readonly openStorage: OpenStorage;
+  /** `true`: folds nothing by itself before {@link DiskIndex.follow}. Default false. */
+  readonly waits?: boolean | undefined;
 }
 
 /** Number of failures in a row to open an index after which it is rebuilt. */
@@ -83,9 +85,12 @@ export class DiskIndex {
   /** The last opening or closing; they take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** `true` as long as another thread's work would slow down the opening. */
+  #waits: boolean;
 
   private constructor(options: DiskIndexOptions) {
-    const { log, files } = options;
+    const { log, files, waits = false } = options;
+    this.#waits = waits;
     this.#options = options;
     this.#files = new IndexFiles(files, log.path);
     this.#host = this.#newHost(options.inThread);
@@ -126,6 +131,12 @@ export class DiskIndex {
   /** Calls `lost` when {@link DiskIndex.connect} must be called again. */
   onLost(lost: (cause: Error) => void): void {
     this.#lost = lost;
+  }
+
+  /** Folds in what the log is ahead, and does so after each opening from now on. */
+  follow(): void {
+    this.#waits = false;
+    if (!this.#isBroken) this.#catchUp();
   }
 
   /** Opens the index again if it has failed. Resolves with its checkpoint. */
@@ -285,7 +296,7 @@ export class DiskIndex {
   /** Folds in what the log is ahead, without being asked to: there may be no further update. */
   #catchUp(): void {
     const { committed } = this.#options.log;
-    if (committed > this.table.checkpoint) void this.fold(committed).catch(() => undefined);
+    if (!this.#waits && committed > this.table.checkpoint) void this.fold(committed).catch(() => undefined);
   }
 
   async #take(change: IndexChange): Promise<void> {

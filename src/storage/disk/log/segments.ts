@@ -6,7 +6,7 @@ import type { Files } from '../files.ts';
 import type { Frame } from './frame.ts';
 import type { LocatedUpdate, UpdateLocation, UpdateReader } from './logged-update.ts';
 import { firstOf, Segment } from './segment.ts';
-import { decodeUpdate, locatedUpdatesOf, updatesOf } from './update-record.ts';
+import { bareUpdatesOf, decodeUpdate, locatedUpdatesOf, updatesOf } from './update-record.ts';
 
 /** The location of a frame. */
 export interface Mark {
@@ -124,7 +124,12 @@ export class Segments implements UpdateReader {
     return updates;
   }
 
-  /** Returns the same updates as {@link Segments.read}, each with its location, without decoding their values. */
+  /** Returns the same updates as {@link Segments.read}, without decoding their values. */
+  readBare(from: number, to: number): Update[] {
+    return this.#read(from, to, bareUpdatesOf);
+  }
+
+  /** Returns the same updates as {@link Segments.readBare}, each with its location. */
   readLocated(from: number, to: number): LocatedUpdate[] {
     return this.#read(from, to, locatedUpdatesOf);
   }

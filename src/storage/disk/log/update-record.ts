@@ -54,7 +54,14 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
  */
 export function updatesOf(frame: Records, from = 0, to = Number.POSITIVE_INFINITY): Update[] {
   const updates: Update[] = [];
-  each(frame, from, to, (position) => updates.push(readUpdate(position)));
+  each(frame, from, to, (position) => updates.push(readUpdate(frame.payload, position, true)));
+  return updates;
+}
+
+/** Decodes the same updates without their values, each of which is an `EncodedValue`. */
+export function bareUpdatesOf(frame: Records, from: number, to: number): Update[] {
+  const updates: Update[] = [];
+  each(frame, from, to, (position) => updates.push(readUpdate(frame.payload, position, false)));
   return updates;
 }
 
@@ -86,13 +93,13 @@ function each({ payload, position, count }: Records, from: number, to: number, r
   }
 }
 
-function readUpdate(position: number): Update {
+function readUpdate(payload: Buffer, position: number, valued: boolean): Update {
   beginUpdate();
   const namespace = reader.text();
   const version = reader.number();
   const code = reader.number();
   const key = reader.textOrNull();
-  const value = reader.value(true) as JsonValue;
+  const value = valued || code === CLEAR ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
   const origin = readWholeOrigin();
   const agent = origin === undefined ? reader.textOrNull() : origin.agent;
