@@ -93,8 +93,8 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   switch (command.type) {
     case 'context.transaction': {
       const { operations, agent, meta, operationId, basis } = command;
-      const { admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
-      const transactionParts = { admission, door, conflicts, log, primary, registry, supervisor, sequencer };
+      const { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
+      const transactionParts = { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer };
       const send = (request: Request) => writer.send(request);
       const origin = { agent, meta, operationId, basis };
       const result = await executeTransaction({ ...transactionParts, send }, operations, origin);

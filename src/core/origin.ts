@@ -1,5 +1,6 @@
 import { admitBasis, type Basis } from './basis.ts';
-import { ContextCacheError, type InvalidValueError } from './errors.ts';
+import type { ContextCacheError, InvalidValueError } from './errors.ts';
+import { invalidCommand } from './invalid-command.ts';
 import { type JsonValue, ThoroughWalk, type ValueLimits } from './value.ts';
 
 /** Small JSON that a writer attaches to a write: a reason, a task, a trace context. */
@@ -70,12 +71,12 @@ export function originOf(options: OriginOptions | undefined): Origin {
 function agentOf(agent: unknown): string | null {
   if (agent === undefined || agent === null) return null;
   if (isText(agent, LONGEST_AGENT)) return agent;
-  throw invalid('Agent must be a well-formed string of 1 to 1,024 characters.');
+  throw invalidCommand('agent must be a well-formed string of 1 to 1,024 characters');
 }
 
 function operationIdOf(operationId: unknown): string {
   if (isOperationId(operationId)) return operationId;
-  throw invalid('OperationId must be a well-formed string of 1 to 128 characters.');
+  throw invalidCommand('operationId must be a well-formed string of 1 to 128 characters');
 }
 
 /** Returns whether a value is a valid operation id. */
@@ -89,29 +90,26 @@ export function isOperationId(candidate: unknown): candidate is string {
  * @throws {ContextCacheError} `INVALID_COMMAND`.
  */
 export function admitMeta(meta: unknown): Meta {
-  if (typeof meta !== 'object' || meta === null || Array.isArray(meta)) throw invalid('Meta must be a JSON object.');
+  if (typeof meta !== 'object' || meta === null || Array.isArray(meta))
+    throw invalidCommand('meta must be a JSON object');
   const walk = new ThoroughWalk(LIMITS);
   let admitted: JsonValue;
   try {
     admitted = walk.run(meta);
   } catch (error) {
     if (walk.bytes > LIMITS.maxBytes) throw tooLarge();
-    throw invalid(`Meta must be a JSON object. ${(error as InvalidValueError).message}`);
+    throw invalidCommand(`meta must be a JSON object. ${(error as InvalidValueError).message.replace(/\.$/, '')}`);
   }
   if (Buffer.byteLength(JSON.stringify(admitted)) > MAX_META_BYTES) throw tooLarge();
   return admitted as Meta;
 }
 
 function tooLarge(): ContextCacheError {
-  return invalid(`Meta may have at most ${MAX_META_BYTES} bytes as JSON text. Store more as a value.`);
+  return invalidCommand(`meta may have at most ${MAX_META_BYTES} bytes as JSON text. Store more as a value`);
 }
 
 function isText(candidate: unknown, longest: number): candidate is string {
   return (
     typeof candidate === 'string' && candidate.length > 0 && candidate.length <= longest && candidate.isWellFormed()
   );
-}
-
-function invalid(message: string): ContextCacheError {
-  return new ContextCacheError('INVALID_COMMAND', message);
 }

@@ -17,8 +17,10 @@ import type { UpdateLog } from '../storage/update-log.ts';
 
 /** Indexes that are kept: those that were used last. */
 const KEPT_ORDERS = 64;
-/** Changes in all indexes together; more make the cache forget the index that was used longest ago. */
+/** Changes in all indexes together. */
 const KEPT_CHANGES = 1_000_000;
+/** Their number is checked after this many updates that were taken into an index. */
+const CHECKED_CHANGES = 4096;
 /** Bytes of values in a page, unless one alone is larger. */
 const PAGE_BYTES = 4 * 1024 * 1024;
 /** Times that a page waits for updates that are being written, before it ends ahead of them. */
@@ -34,6 +36,8 @@ export interface ChangesParts {
   readonly activity: Activity;
   /** `true` if a primary of the user's own keeps the values. */
   readonly hasPrimary: boolean;
+  /** Changes in all indexes together; more make the reader forget the index that was used longest ago. Default 1,000,000. */
+  readonly maxChanges?: number | undefined;
 }
 
 /** The index of the changes of one selection of namespaces. */
@@ -43,6 +47,8 @@ interface Kept {
   readonly floor: number;
   /** `true` for the changes of several namespaces, which are read from the log. */
   readonly ofSeveral: boolean;
+  /** The index holds every change up to this position; `Infinity` as long as it is kept up to date. */
+  until: number;
   /** Stops keeping it up to date. */
   readonly stop: () => void;
 }
@@ -60,10 +66,17 @@ export class ChangesReader {
   readonly #kept = new Map<string, Kept>();
   /** Indexes that are being built. */
   readonly #building = new Map<string, Promise<Kept>>();
+  /** Updates taken into an index since the number of changes was checked. */
+  #uncheckedChanges = 0;
 
   constructor(parts: ChangesParts) {
     this.#parts = parts;
     this.#commits = new WatchHub(parts.log, parts.report);
+  }
+
+  /** Number of changes in all indexes. */
+  get size(): number {
+    return [...this.#kept.values()].reduce((sum, { order }) => sum + order.size, 0);
   }
 
   /** Reads a page of changes; see {@link ChangesOptions}. */
@@ -84,16 +97,16 @@ export class ChangesReader {
     }
     const { since } = plain;
     if (since > log.head) throw invalid(`since must be a position of this log, from 0 to ${log.head}.`);
-    const { order } = await this.#orderOf(plain);
     for (let waits = 0; ; waits += 1) {
-      const page = this.#page(order, plain);
+      // Looked for again after each wait: it may have been forgotten meanwhile.
+      const page = this.#page(await this.#orderOf(plain), plain);
       if (!page.isCut || waits === WAITS) return { changes: page.changes, next: page.next, more: page.more };
       await log.flush();
     }
   }
 
-  /** `isCut`: the page ends at a key with an update that is being written. */
-  #page(order: ChangeOrder, { since, limit }: PlainChanges): Changes & { readonly isCut: boolean } {
+  /** `isCut`: the page ends at a key with an update that is being written, or with the last update of a forgotten index. */
+  #page({ order, until }: Kept, { since, limit }: PlainChanges): Changes & { readonly isCut: boolean } {
     const changes: Update[] = [];
     let bytes = 0;
     let next = since;
@@ -110,7 +123,9 @@ export class ChangesReader {
       bytes += update.bytes;
       next = change.position;
     }
-    return { changes: joined(changes), next: Math.max(since, this.#parts.log.committed), more: false, isCut: false };
+    const { committed } = this.#parts.log;
+    const isCut = until < committed;
+    return { changes: joined(changes), next: Math.max(since, Math.min(until, committed)), more: isCut, isCut };
   }
 
   /** Returns a change as a caller sees it; `undefined` if the entry has changed since the last commit. */
@@ -152,7 +167,10 @@ export class ChangesReader {
     const through = log.committed;
     const stop = this.#commits.add(filter.plain, (update) => {
       if (waiting !== undefined) waiting.push(update);
-      else order.add(update);
+      else {
+        order.add(update);
+        this.#count();
+      }
     });
     try {
       if (namespace !== undefined) await this.#readNamespace(namespace, since, through, order);
@@ -165,7 +183,14 @@ export class ChangesReader {
     }
     for (const update of waiting) order.add(update);
     waiting = undefined;
-    return { order, floor: since, ofSeveral: namespace === undefined, stop };
+    const kept: Kept = {
+      ...{ order, floor: since, ofSeveral: namespace === undefined, until: Number.POSITIVE_INFINITY },
+      stop: () => {
+        stop();
+        kept.until = log.committed;
+      },
+    };
+    return kept;
   }
 
   async #readNamespace(namespace: string, since: number, through: number, order: ChangeOrder): Promise<void> {
@@ -195,16 +220,29 @@ export class ChangesReader {
     }
   }
 
-  /** Makes an index the one used last, and forgets those used longest ago if there are too many. */
+  /** Makes an index the one used last. */
   #keep(selection: string, kept: Kept): void {
     const before = this.#kept.get(selection);
     if (before !== kept) before?.stop();
     this.#kept.delete(selection);
     kept.order.trim(this.#floorOf(kept.ofSeveral));
     this.#kept.set(selection, kept);
-    let size = [...this.#kept.values()].reduce((sum, { order }) => sum + order.size, 0);
+    this.#forgetSome();
+  }
+
+  /** Counts an update that an index has taken. Some are forgotten once the commit has reached all of them. */
+  #count(): void {
+    this.#uncheckedChanges += 1;
+    if (this.#uncheckedChanges < CHECKED_CHANGES) return;
+    this.#uncheckedChanges = 0;
+    queueMicrotask(() => this.#forgetSome());
+  }
+
+  #forgetSome(): void {
+    const { maxChanges = KEPT_CHANGES } = this.#parts;
+    let { size } = this;
     for (const [oldest, { order, stop }] of this.#kept) {
-      if (this.#kept.size <= KEPT_ORDERS && size <= KEPT_CHANGES) return;
+      if (this.#kept.size <= KEPT_ORDERS && size <= maxChanges) return;
       size -= order.size;
       this.#kept.delete(oldest);
       stop();

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import { systemClock } from '../core/clock.ts';
+import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { filled } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -189,5 +189,5 @@ async function keepTopics(log: DiskLog, wanted: readonly string[]): Promise<void
   const before = topics.entries();
   topics.set(wanted, log.head);
   const entries = topics.entries().map(({ topic, since }) => ({ topic, since }));
-  if (!isDeepStrictEqual(entries, before)) await log.configStore.set('topics', entries);
+  if (!isEqual(entries, before)) await log.configStore.set('topics', entries);
 }

@@ -12,7 +12,7 @@ import type { Engine } from './engine.ts';
 /** The parts of a cache that a transaction uses. */
 export type TransactionDeps = Pick<
   Engine,
-  'admission' | 'door' | 'conflicts' | 'log' | 'primary' | 'registry' | 'supervisor' | 'sequencer'
+  'activity' | 'admission' | 'door' | 'conflicts' | 'log' | 'primary' | 'registry' | 'supervisor' | 'sequencer'
 > & {
   /** Executes the request of one namespace. */
   readonly send: (request: Request) => Promise<Acknowledgement>;
@@ -50,7 +50,9 @@ export async function executeTransaction(
   }
   // A caller in the middle of another command waits for its end, so that its own commands are executed at once.
   for (const { namespace, at } of parts) while (!settles(deps, namespace, at)) await undefined;
-  return executeTogether(deps, parts);
+  const result = executeTogether(deps, parts);
+  for (const part of parts) deps.activity.wrote(part);
+  return result;
 }
 
 /**

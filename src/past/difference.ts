@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
+import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
@@ -106,7 +106,7 @@ function compare(
   for (const [key, entry] of after?.entries ?? []) {
     const earlier = before?.entries.get(key);
     if (earlier === undefined) added.push(publicEntry(name, key, entry));
-    else if (!isDeepStrictEqual(earlier, entry)) {
+    else if (!isEqual(earlier, entry)) {
       changed.push({ before: publicEntry(name, key, earlier), after: publicEntry(name, key, entry) });
     }
   }

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Step } from '../core/command.ts';
 import type { MergeConflict } from '../core/conflict.ts';
 import { publicEntry } from '../core/decide.ts';
+import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Meta } from '../core/origin.ts';
@@ -141,13 +141,13 @@ function changeOf(key: string, sides: Sides, living: Living) {
 
 /** Compares by version, and by content, because the versions of a dropped namespace restart at 1. */
 function differs(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
-  return a !== b && (a?.version !== b?.version || !isDeepStrictEqual(a, b));
+  return a !== b && (a?.version !== b?.version || !isEqual(a, b));
 }
 
 /** Returns whether a reader sees the same. */
 function isAlike(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return a.expiresAt === b.expiresAt && isDeepStrictEqual(a.value, b.value);
+  return a.expiresAt === b.expiresAt && isEqual(a.value, b.value);
 }
 
 /** Returns the step that gives ours the wanted entry; `undefined` if ours has it already. */
@@ -162,11 +162,11 @@ function stepFor(
   if (wanted === undefined) return { ...NOTHING, operation: 'delete', key, ifVersion };
   if (!isEntry(wanted)) {
     const step = policy.set(namespace, key, wanted.value, { ...OF_NOBODY, ifVersion });
-    const isThere = ours !== undefined && ours.expiresAt === null && isDeepStrictEqual(ours.value, step.value);
+    const isThere = ours !== undefined && ours.expiresAt === null && isEqual(ours.value, step.value);
     return isThere ? undefined : step;
   }
   const { expiresAt, agent, meta } = wanted;
-  if (ours !== undefined && isDeepStrictEqual(ours.value, wanted.value)) {
+  if (ours !== undefined && isEqual(ours.value, wanted.value)) {
     return { ...NOTHING, operation: 'touch', key, ifVersion, expiresAt, agent: agent ?? undefined, meta };
   }
   const brought = { expiresAt, ifVersion, agent: agent ?? undefined, meta, entry: wanted };

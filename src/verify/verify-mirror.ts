@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { withDeadline } from '../core/deadline.ts';
+import { isEqual } from '../core/equal.ts';
 import { compareNames, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { Update } from '../core/update.ts';
@@ -206,7 +206,7 @@ function isRight(entry: EntryRecord | undefined, value: JsonValue | undefined, n
     if (entry === undefined) return value === undefined;
     return entry.expiresAt !== null && entry.expiresAt <= now + SKEW_MS;
   }
-  return isDeepStrictEqual(entry.value, value);
+  return isEqual(entry.value, value);
 }
 
 /** Returns whether the key may have had this value at some time during the updates. */
@@ -215,6 +215,6 @@ function mayBe(key: string, value: JsonValue | undefined, updates: readonly Upda
     if (update.operation === 'clear') return value === undefined && update.keys?.includes(key) === true;
     if (update.key === null) return value === undefined;
     if (update.key !== key || update.operation === 'touch') return false;
-    return isDeepStrictEqual(update.operation === 'set' ? update.value : undefined, value);
+    return isEqual(update.operation === 'set' ? update.value : undefined, value);
   });
 }

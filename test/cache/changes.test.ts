@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createUpdate } from '../../src/core/update.ts';
+import { ChangesReader } from '../../src/engine/changes-reader.ts';
 import { AgentContextCache, InMemoryContextCache, type Update } from '../../src/index.ts';
+import { Activity } from '../../src/monitoring/activity.ts';
+import { MemoryLog } from '../../src/storage/memory/memory-log.ts';
+import { NamespaceRegistry } from '../../src/storage/namespace-registry.ts';
+import type { PastSource } from '../../src/storage/past-source.ts';
 import type { ChangesOptions } from '../../src/types.ts';
 import { anyStep, codeOf, makeCache, simulatedClock } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
@@ -218,5 +224,36 @@ describe('changes', () => {
     await cache.changes({ since: 0 });
     await cache.shutdown();
     expect(await codeOf(cache.changes({ since: 0 }))).toBe('CLOSED');
+  });
+});
+
+test('forgets an index that grows beyond the bound between questions, and builds it again', async () => {
+  const log = new MemoryLog();
+  const clock = simulatedClock();
+  const reader = new ChangesReader({
+    ...{ log, clock, report: () => {}, hasPrimary: false, maxChanges: 10_000 },
+    past: { reach: 0 } as PastSource,
+    registry: new NamespaceRegistry(),
+    activity: new Activity({ clock, log: log.id, details: false }),
+  });
+  let version = 0;
+  const append = async (count: number) => {
+    for (let i = 0; i < count; i += 1) {
+      version += 1;
+      log.append([createUpdate({ namespace: 'n', version, operation: 'delete', key: `k${version}`, at: version })]);
+    }
+    await log.flush();
+  };
+  await append(1);
+  await reader.read({ since: 0 });
+  expect(reader.size).toBe(1);
+  await append(8_000);
+  expect(reader.size).toBe(8_001);
+  await append(8_000);
+  await Promise.resolve();
+  expect(reader.size).toBe(0);
+  const { changes, next, more } = await reader.read({ since: 16_000 });
+  expect({ positions: changes.map(({ position }) => position), next, more }).toEqual({
+    ...{ positions: [16_001], next: 16_001, more: false },
   });
 });

@@ -60,6 +60,15 @@ test('counts commands by type, hits, misses, conflicts, expiries, bytes and fail
   expect(failures).toEqual({ VERSION_CONFLICT: 2, INVALID_VALUE: 1 });
 });
 
+test('counts the bytes of every part of a transaction', async () => {
+  const cache = closing(new AgentContextCache());
+  const set = (namespace: string) => ({ operation: 'set', namespace, key: 'k', value: 'x'.repeat(100) }) as const;
+  await cache.transaction([set('one')]);
+  const { bytesWritten } = cache.health().activity;
+  await cache.transaction([set('one'), set('two'), set('three')].map((each) => ({ ...each, value: each.value + 1 })));
+  expect(cache.health().activity.bytesWritten).toBeGreaterThan(3.9 * bytesWritten);
+});
+
 test('counts hits and misses of an asynchronous primary, and its refusals', async () => {
   class Asynchronous extends InMemoryContextCache {
     override readonly synchronous = false as never;

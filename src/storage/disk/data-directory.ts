@@ -124,11 +124,12 @@ export class DataDirectory {
         registry.put(found.name, filled(keepsValues ? found : withoutValues(found)));
       }
     }
+    const reader = log.reader();
     // Most values are replaced by later ones, so they are decoded last.
     const changed = new Set<NamespaceState>();
     let undecoded = 0;
     for (let next = table.checkpoint + 1; next <= log.committed; ) {
-      const updates = log.readBare(next, log.committed);
+      const updates = reader.readBare(next, log.committed);
       next += updates.length;
       for (const update of updates) {
         const { namespace } = update;

@@ -164,14 +164,6 @@ export class DiskLog implements UpdateLog {
     return { base: this.#base, firsts: segments.firsts, mark, exchanged: segments.exchanged };
   }
 
-  /**
-   * Returns committed updates between two positions, about as many as are read of a file at a time, and at least one. Their values are not
-   * decoded: each is an `EncodedValue`.
-   */
-  readBare(from: number, to: number): readonly Update[] {
-    return this.#opened.segments.readBare(from, to);
-  }
-
   /** Returns the checksum of the update at a position, which is committed. */
   checksumAt(position: number): number | undefined {
     return this.#opened.segments.readLocated(position, position)[0]?.checksum;

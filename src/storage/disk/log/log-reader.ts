@@ -21,6 +21,14 @@ export class LogReader {
     return this.#chunk.slice(index, index + Math.min(limit, to - from + 1));
   }
 
+  /**
+   * Reads some updates from position `from` to `to`, at least one, without decoding their values: each is an `EncodedValue`. Throws as
+   * {@link LogReader.read} does.
+   */
+  readBare(from: number, to: number): readonly Update[] {
+    return this.#segments.readBare(from, to);
+  }
+
   /** Discards the updates it keeps. */
   forget(): void {
     this.#chunk = [];
