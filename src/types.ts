@@ -79,7 +79,7 @@ export type { ClusterOptions } from './engine/cluster-options.ts';
 export type { Conflicts, RefusedWrite } from './engine/conflicts.ts';
 export type { ServerHealth } from './engine/health.ts';
 export type { LogRange } from './engine/log-range.ts';
-export type { ClusterHealth, ClusterMember } from './engine/sequencer.ts';
+export type { ClusterHealth, ClusterLease, ClusterMember } from './engine/sequencer.ts';
 export type { StoredCluster } from './followers/backup/snapshot-format.ts';
 export type { Written } from './followers/backup/snapshot-writer.ts';
 export type { EncodedMessage } from './followers/broadcast/public-message.ts';

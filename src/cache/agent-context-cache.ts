@@ -448,7 +448,7 @@ export class AgentContextCache<
   backup(options: { readonly signal?: AbortSignal } = {}): Promise<SnapshotInfo> {
     return this.#guard(async () => {
       BACKUP_NOW_OPTIONS.check(options);
-      return this.#settings.backup.backupNow(options);
+      return this.#settings.backupNow(options);
     });
   }
 

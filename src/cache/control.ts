@@ -113,7 +113,7 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
     case 'topics.list':
       return settings.getTopicsList();
     case 'context.backup':
-      return settings.backup.backupNow();
+      return settings.backupNow();
     case 'backup.enable':
       await settings.enableBackup(command.settings);
       return settings.getBackupSettings();

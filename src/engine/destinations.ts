@@ -8,9 +8,15 @@ import { BackupManager } from '../followers/backup/backup-manager.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
 import type { SnapshotStore } from '../followers/backup/snapshot-store.ts';
+import { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
+import { ContextUpdateEventPusher } from '../followers/broadcast/event-pusher.ts';
+import { ContextUpdateProcessor } from '../followers/broadcast/public-message.ts';
+import type { TopicsListConfig } from '../followers/broadcast/topics.ts';
 import type { ConfigStore } from '../storage/config-store.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 import type { EngineOptions } from './options.ts';
 
+const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
 const DEFAULT_REDIS_URL = 'redis://127.0.0.1:6379';
 
 /** Returns the backend to mirror to, or `undefined` if the options name none. */
@@ -56,4 +62,26 @@ function redisUrlOf({ redisUrl, useDefault, redisPrefix }: EngineOptions): strin
   const url = redisUrl ?? (useDefault ? process.env.REDIS_URL || DEFAULT_REDIS_URL : undefined);
   if (url !== undefined || redisPrefix === undefined) return url;
   throw new ContextCacheError('INVALID_OPTION', 'redisPrefix needs a Redis: give redisUrl or useDefault as well.');
+}
+
+/** Creates the broadcaster, which connects once there are topics. */
+export function broadcasterOf(
+  { natsUrl, natsConnection, subjectId, internals }: EngineOptions,
+  topics: TopicsListConfig,
+  log: UpdateLog,
+  clock: Clock,
+  onError: (error: Error) => void,
+): BroadcasterSink {
+  return new BroadcasterSink({
+    topics,
+    processor: new ContextUpdateProcessor({ log: log.id, subjectId }),
+    pusher: new ContextUpdateEventPusher({
+      // With `null` nothing is ever published: the follower is not started.
+      url: (natsUrl === undefined ? process.env.NATS_URL : natsUrl) || DEFAULT_NATS_URL,
+      connection: natsConnection,
+      clock,
+      openLink: internals?.openLink,
+    }),
+    onError,
+  });
 }

@@ -15,9 +15,7 @@ import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
 import { createValueCheck } from '../core/schemas.ts';
 import type { Update } from '../core/update.ts';
 import { BackupSink } from '../followers/backup/backup-sink.ts';
-import { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
-import { ContextUpdateEventPusher } from '../followers/broadcast/event-pusher.ts';
-import { ContextUpdateProcessor } from '../followers/broadcast/public-message.ts';
+import type { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
 import { DEFAULT_BACK_OFF } from '../followers/follower.ts';
 import { Followers, type Undelivered } from '../followers/followers.ts';
@@ -32,8 +30,9 @@ import { Retention } from '../storage/retention.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import { Conflicts } from './conflicts.ts';
-import { backupManagerOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
+import { backupManagerOf, broadcasterOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
+import { inTime } from './in-time.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
 import { valuesOf } from './primary-values.ts';
@@ -74,8 +73,6 @@ const CHECKPOINT_LINGER_BYTES = 16 * 1024 * 1024;
 /** Milliseconds between two calls of the backup, which only needs to know that something changed. Each call is a write. */
 const BACKUP_LINGER_MS = 100;
 
-const DEFAULT_NATS_URL = 'nats://127.0.0.1:4222';
-
 /** The parts of a cache, connected to each other. */
 export class Engine {
   readonly clock: Clock;
@@ -106,6 +103,8 @@ export class Engine {
   #broadcasterSynced: Promise<void> = Promise.resolve();
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
   #closed = false;
+  /** Work of a cluster that this node does. */
+  readonly #assigned = new Set<string>();
 
   constructor(options: EngineOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {
     this.#options = options;
@@ -155,7 +154,9 @@ export class Engine {
       else if (status === 'ready') this.reporter.log('info', { source: 'log' }, 'The log takes writes again.');
     });
     this.topics = new TopicsListConfig((storage.config.get('topics') ?? []) as unknown as TopicEntry[]);
-    this.broadcaster = this.#createBroadcaster();
+    this.broadcaster = broadcasterOf(options, this.topics, this.log, this.clock, (error) =>
+      this.report(error, { source: FOLLOWER.broadcaster }),
+    );
     this.backup = this.#createBackup();
     this.secondary = secondaryOf(options, this.clock);
     this.#startFollowers(storage.index);
@@ -318,12 +319,10 @@ export class Engine {
         lingerBytes: CHECKPOINT_LINGER_BYTES,
       });
     }
-    if (this.secondary !== undefined) {
-      const { mirrorTimeoutMs = 5_000 } = this.#options;
-      const sink = new MirrorSink(this.secondary, this.#owner, this.clock, mirrorTimeoutMs);
-      this.followers.add({ name: FOLLOWER.mirror, sink });
+    if (this.sequencer === undefined) {
+      this.#syncMirror().catch(() => undefined);
+      if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
     }
-    if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
     this.#broadcasterSynced = this.#syncBroadcaster();
     if (this.backup !== undefined)
       this.followers.add({
@@ -334,22 +333,6 @@ export class Engine {
       });
   }
 
-  #createBroadcaster(): BroadcasterSink {
-    const { natsUrl, natsConnection, subjectId } = this.#options;
-    return new BroadcasterSink({
-      topics: this.topics,
-      processor: new ContextUpdateProcessor({ log: this.log.id, subjectId }),
-      pusher: new ContextUpdateEventPusher({
-        // With `null` nothing is ever published; see `#syncBroadcaster`.
-        url: (natsUrl === undefined ? process.env.NATS_URL : natsUrl) || DEFAULT_NATS_URL,
-        connection: natsConnection,
-        clock: this.clock,
-        openLink: this.#options.internals?.openLink,
-      }),
-      onError: (error) => this.report(error, { source: FOLLOWER.broadcaster }),
-    });
-  }
-
   #createBackup(): BackupSink | undefined {
     const manager = backupManagerOf(this.#options, this.clock, this.config, this.#owner);
     if (manager === undefined) return undefined;
@@ -358,6 +341,7 @@ export class Engine {
       captureState: this.captureState,
       clock: this.clock,
       enabled: this.#options.backup?.enabled ?? keptBackup(this.config).enabled ?? false,
+      active: this.#options.sharesSnapshots !== true,
       onError: (error) => this.report(error, { source: FOLLOWER.backup }),
     });
   }
@@ -366,23 +350,46 @@ export class Engine {
   async #syncBroadcaster(): Promise<void> {
     if (this.#options.natsUrl === null) return;
     const running = this.followers.get(FOLLOWER.broadcaster) !== undefined;
-    if (this.topics.size > 0 && !running) {
+    if (this.topics.size > 0 && !running && this.#runs(FOLLOWER.broadcaster)) {
       const oldest = Math.min(...this.topics.entries().map(({ since }) => since));
       this.followers.add({ name: FOLLOWER.broadcaster, sink: this.broadcaster, start: oldest });
     } else if (this.topics.size === 0 && running) {
       await this.followers.remove(FOLLOWER.broadcaster);
+    } else if (running && !this.#runs(FOLLOWER.broadcaster)) {
+      await this.followers.release(FOLLOWER.broadcaster);
     }
   }
-}
 
-/** Resolves with whether the work settled before the signal. A failure of the work is reported elsewhere. */
-function inTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-    if (signal.aborted) resolve(false);
-    work.then(
-      () => resolve(true),
-      () => resolve(true),
-    );
-  });
+  async #syncMirror(): Promise<void> {
+    const running = this.followers.get(FOLLOWER.mirror) !== undefined;
+    if (this.secondary === undefined || running === this.#runs(FOLLOWER.mirror)) return;
+    if (running) return this.followers.release(FOLLOWER.mirror);
+    const { mirrorTimeoutMs = 5_000 } = this.#options;
+    const sink = new MirrorSink(this.secondary, this.#owner, this.clock, mirrorTimeoutMs);
+    this.followers.add({ name: FOLLOWER.mirror, sink });
+  }
+
+  /** Returns whether this process does the work: without a cluster always. */
+  #runs(name: string): boolean {
+    return this.sequencer === undefined || this.#assigned.has(name);
+  }
+
+  /** Names of the work that only one node of a cluster does, as far as this node can do it. */
+  get duties(): string[] {
+    const { natsUrl, sharesSnapshots } = this.#options;
+    return [
+      ...(this.secondary === undefined ? [] : [FOLLOWER.mirror]),
+      ...(natsUrl === null ? [] : [FOLLOWER.broadcaster]),
+      ...(sharesSnapshots === true ? [FOLLOWER.backup] : []),
+    ];
+  }
+
+  /** Starts or ends work that only one node of a cluster does. */
+  async assign(name: string, isHeld: boolean): Promise<void> {
+    if (isHeld) this.#assigned.add(name);
+    else this.#assigned.delete(name);
+    if (name === FOLLOWER.backup) this.backup?.activate(isHeld);
+    else if (name === FOLLOWER.mirror) await this.#syncMirror();
+    else await this.topicsChanged();
+  }
 }

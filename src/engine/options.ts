@@ -203,6 +203,8 @@ export interface EngineOptions
   readonly backOff?: Partial<BackOff> | undefined;
   /** Orders the commands of a node of a cluster. */
   readonly sequencer?: Sequencer | undefined;
+  /** `true` if the nodes of the cluster share the store of the snapshots, so that one of them takes the snapshots. */
+  readonly sharesSnapshots?: boolean | undefined;
   /** Id of a log that is created. Default: a random one. */
   readonly logId?: string | undefined;
   /** Returns the snapshot that a cache starts from. Called with the log and its settings, before the index is opened. */

@@ -1,5 +1,7 @@
 import type { TransactionResult } from '../core/command.ts';
 import type { Request } from '../core/request.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { BackupResult } from '../followers/backup/backup-manager.ts';
 import type { StoredCluster } from '../followers/backup/snapshot-format.ts';
 
 /** A member of a cluster. */
@@ -10,6 +12,17 @@ export interface ClusterMember {
   readonly silentMs: number;
   /** Number of messages that it had not applied when it sent its last message. */
   readonly lag: number;
+}
+
+/** Work that one node of a cluster does for all. */
+export interface ClusterLease {
+  readonly name: string;
+  /** The node that holds the lease; `undefined`: it is free. */
+  readonly node: string | undefined;
+  /** Milliseconds of the stream's time that are left of it. */
+  readonly leftMs: number;
+  /** Position up to which the follower has delivered, as its holder has told; 0 if it has not. */
+  readonly checkpoint: number;
 }
 
 /** The condition of a node and of its cluster. */
@@ -38,6 +51,8 @@ export interface ClusterHealth {
   readonly replicas: number | undefined;
   /** The nodes that have spoken within the last minute, this one included. */
   readonly members: readonly ClusterMember[];
+  /** Which node does what only one node does (`mirror`, `broadcaster`, `backup`), and how far its follower has come. */
+  readonly leases: readonly ClusterLease[];
   /** Why the node is stalled or has left service, or what keeps it from using the stream until settings or permissions are changed. */
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
@@ -56,6 +71,10 @@ export interface Sequencer {
   onApplied(listener: () => void): () => void;
   /** Why the node has left service; `undefined`: it has not. */
   readonly failure: Error | undefined;
+  /** Changes a setting on all nodes; `null` removes it. Resolves once it is in force here. */
+  configure(name: string, value: JsonValue): Promise<void>;
+  /** Takes a snapshot on the node that holds the lease of the snapshots. Resolves with its description. */
+  snapshot(signal: AbortSignal | undefined): Promise<BackupResult>;
   health(): ClusterHealth;
   /**
    * Returns the state of the cluster beside its data, for a snapshot.

@@ -47,6 +47,13 @@ export class Followers {
     await follower?.remove();
   }
 
+  /** Stops a follower. The log goes on keeping what it has not delivered, for the next one of that name. */
+  async release(name: string): Promise<void> {
+    const follower = this.#followers.get(name);
+    await follower?.stop();
+    this.#followers.delete(name);
+  }
+
   health(): FollowerHealth[] {
     return [...this.#followers.values()].map((follower) => follower.health);
   }

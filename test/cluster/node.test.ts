@@ -4,6 +4,7 @@ import { apply } from '../../src/core/apply.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import type { AgentContextCache } from '../../src/index.ts';
+import { LateCache } from '../support/cache.ts';
 import { clusterOf, openNode, type TestCluster } from '../support/cluster.ts';
 
 type Three = readonly [AgentContextCache, AgentContextCache, AgentContextCache];
@@ -240,8 +241,9 @@ describe('a node of a cluster', () => {
     await branch.set('plan', 1);
     expect(await codeOf(a.merge(branch))).toBe('INVALID_OPTION');
     expect(await codeOf(a.increment('n', 1, 'typed'))).not.toBe('resolved');
-    expect(await codeOf(openNode(stream.connect(), { topics: ['t'] }))).toBe('INVALID_OPTION');
-    expect(await codeOf(openNode(stream.connect(), { redisUrl: 'redis://127.0.0.1:1' }))).toBe('INVALID_OPTION');
+    const primaryCache = new LateCache();
+    expect(await codeOf(openNode(stream.connect(), { primaryCache }))).toBe('INVALID_OPTION');
+    expect(await codeOf(openNode(stream.connect(), { restoreFrom: '/nowhere' }))).toBe('INVALID_OPTION');
   });
 
   test('knows the other nodes', async () => {

@@ -38,7 +38,8 @@ export interface TestCluster {
 
 /** Opens a cluster of caches. {@link TestCluster.close} ends it, at the latest when the test does. */
 export async function openCluster(size: number, options: NodeOptions = {}): Promise<TestCluster> {
-  const stream = new MemoryStream();
+  const { clock } = options;
+  const stream = new MemoryStream(clock && (() => clock.now()));
   const connections = Array.from({ length: size }, () => stream.connect());
   const nodes: AgentContextCache[] = [];
   for (const [index, connection] of connections.entries()) {

@@ -43,7 +43,7 @@ export interface CheckpointCommand {
   readonly position: number;
 }
 
-/** Changes a setting that all nodes share. */
+/** Changes a setting that all nodes share; `null` removes it. */
 export interface ConfigCommand {
   readonly type: 'config';
   readonly name: string;

@@ -74,6 +74,8 @@ export class Machine {
   readonly sessions = new Sessions();
   readonly leases = new Leases();
   readonly votes = new Votes();
+  /** Grows with each change of {@link config}. Not part of the state. */
+  configVersion = 0;
   readonly #config = new Map<string, JsonValue>();
   readonly #replica: Replica;
   /** Returns the own message with this number, if the node has sent it. */
@@ -216,7 +218,9 @@ export class Machine {
       case 'checkpoint':
         return { done: this.leases.checkpoint(command.name, session, command.position, this.#time) };
       case 'config':
-        this.#config.set(command.name, command.value);
+        this.configVersion += 1;
+        if (command.value === null) this.#config.delete(command.name);
+        else this.#config.set(command.name, command.value);
         return DONE;
       case 'protocol':
         return { done: this.#raise(command) };

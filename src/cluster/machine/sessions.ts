@@ -83,6 +83,11 @@ export class Sessions {
     return this.#sessions.has(id);
   }
 
+  /** Returns the name of a session's node. */
+  nodeOf(id: string): string | undefined {
+    return this.#sessions.get(id)?.node;
+  }
+
   /** Forgets the sessions that have not spoken for {@link SESSION_MS}. */
   forget(now: number): void {
     for (const [id, { at }] of this.#sessions) {

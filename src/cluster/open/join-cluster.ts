@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { Engine } from '../../engine/engine.ts';
+import { type Engine, FOLLOWER } from '../../engine/engine.ts';
 import type { EngineOptions } from '../../engine/options.ts';
+import { Settings } from '../../engine/settings.ts';
 import { openStorage, type Storage } from '../../engine/storage.ts';
 import type { CommandStream } from '../command-stream.ts';
 import { ClusterNode } from '../node.ts';
 import { StreamClock } from '../stream-clock.ts';
+import { ClusterSettings } from './cluster-settings.ts';
 import { cursorChanges } from './cursor.ts';
 import { EngineReplica } from './engine-replica.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
 import { NodeSequencer } from './node-sequencer.ts';
 import { Origin } from './origin.ts';
 
@@ -61,6 +64,7 @@ export async function joinCluster<Cache extends Joinable>(
     const origin = new Origin(info, options, join.sharesSnapshots === true);
     const engineOptions: EngineOptions = {
       ...{ durability: 'memory', ...options, clock: streamClock, sequencer },
+      sharesSnapshots: join.sharesSnapshots,
       ...{ logId: info.epoch, begin: (log, settings) => origin.find(log, settings) },
     };
     const storage = await openStorage(engineOptions);
@@ -83,6 +87,13 @@ export async function joinCluster<Cache extends Joinable>(
     const { noteWith } = storage;
     if (noteWith !== undefined) node.onApplied(() => noteCursor(node, noteWith));
     await node.join();
+    let leases: LeaseKeeper | undefined;
+    const settings = new ClusterSettings(node, parts, () => leases?.look());
+    leases = new LeaseKeeper({ node, parts, stream, settings, clock, streamClock });
+    sequencer.serve(settings, leases);
+    settings.start();
+    await shareSettings(options, node, parts);
+    leases.start();
     return cache;
   } catch (error) {
     await created?.shutdown({ timeoutMs: 0 });
@@ -96,13 +107,19 @@ function noteCursor(node: ClusterNode, noteWith: NonNullable<Storage['noteWith']
   if (node.failure === undefined && !node.machine.isStalled) noteWith(cursorChanges(node.machine, node.session));
 }
 
-/** Options that would change the data of one node alone, or that only one node of a cluster may have. */
+/** Shares the settings that this node was given and the cluster does not have yet. */
+async function shareSettings({ topics = [], backup }: EngineOptions, node: ClusterNode, parts: Engine): Promise<void> {
+  const { config } = node.machine;
+  const settings = new Settings(parts);
+  for (const topic of topics) if (!config.has(`topic/${topic}`)) await settings.addTopic(topic);
+  if (!parts.duties.includes(FOLLOWER.backup) || config.has('backup')) return;
+  if (backup?.enabled === false) await settings.disableBackup();
+  else await settings.enableBackup();
+}
+
+/** Options that would change the data of one node alone. */
 const REFUSED = {
   primaryCache: 'keeps the values outside the cache, where the other nodes cannot see them',
-  secondaryCache: 'would be written by every node',
-  redisUrl: 'would be written by every node',
-  useDefault: 'would be written by every node',
-  topics: 'would be published by every node',
   restoreFrom: 'would change this node alone',
 } as const satisfies Partial<Record<keyof EngineOptions, string>>;
 

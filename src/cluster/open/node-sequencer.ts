@@ -1,10 +1,13 @@
 import type { Acknowledgement, TransactionResult } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Request } from '../../core/request.ts';
-import type { ClusterHealth, ClusterMember, Sequencer } from '../../engine/sequencer.ts';
+import type { JsonValue } from '../../core/value.ts';
+import type { ClusterHealth, ClusterLease, ClusterMember, Sequencer } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
 import { LIVE_MS, type StoredMachine } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** Hands the requests of an engine to a node of a cluster. */
 export class NodeSequencer implements Sequencer {
@@ -12,6 +15,8 @@ export class NodeSequencer implements Sequencer {
   readonly #stream: CommandStream;
   #node: ClusterNode | undefined;
   #stalled: Error | undefined;
+  #settings: ClusterSettings | undefined;
+  #leases: LeaseKeeper | undefined;
 
   constructor(name: string, stream: CommandStream) {
     this.name = name;
@@ -21,6 +26,12 @@ export class NodeSequencer implements Sequencer {
   /** Connects the node, which needs the engine first. */
   connect(node: ClusterNode): void {
     this.#node = node;
+  }
+
+  /** Connects what works once the node has joined. */
+  serve(settings: ClusterSettings, leases: LeaseKeeper): void {
+    this.#settings = settings;
+    this.#leases = leases;
   }
 
   /** Notes why the node can apply nothing at present; `undefined`: it can. */
@@ -58,6 +69,16 @@ export class NodeSequencer implements Sequencer {
     });
   }
 
+  async configure(name: string, value: JsonValue): Promise<void> {
+    if (this.#settings === undefined) throw notJoined();
+    await this.#settings.set(name, value);
+  }
+
+  async snapshot(signal: AbortSignal | undefined): ReturnType<Sequencer['snapshot']> {
+    if (this.#settings === undefined) throw notJoined();
+    return this.#settings.askForSnapshot(signal);
+  }
+
   barrier(): Promise<void> {
     return this.#joined.barrier();
   }
@@ -83,6 +104,7 @@ export class NodeSequencer implements Sequencer {
       ...{ head: Math.max(info?.last ?? 0, machine.sequence), stalenessMs: node.stalenessMs, waiting: node.waiting },
       ...{ time: machine.time, hash: machine.hash, protocol: machine.protocol },
       ...{ syncs: info?.syncs, replicas: info?.replicas, members: membersOf(node) },
+      leases: leasesOf(node),
       failure: failure && {
         code: failure instanceof ContextCacheError ? failure.code : failure.name,
         message: failure.message,
@@ -99,9 +121,24 @@ export class NodeSequencer implements Sequencer {
   }
 
   async close(timeoutMs: number): Promise<void> {
+    await this.#leases?.close(timeoutMs);
     await this.#node?.drain(timeoutMs);
     await (this.#node === undefined ? this.#stream.close() : this.#node.close());
   }
+}
+
+function notJoined(): ContextCacheError {
+  return new ContextCacheError('INVARIANT', 'The node of the cluster has not joined yet.');
+}
+
+function leasesOf({ machine }: ClusterNode): ClusterLease[] {
+  const { leases, sessions, time } = machine;
+  const names = new Set([...leases.stored().map(([name]) => name), ...leases.checkpoints.keys()]);
+  return Array.from(names, (name) => {
+    const lease = leases.held(name, time);
+    const node = lease && sessions.nodeOf(lease.session);
+    return { name, node, leftMs: Math.max(0, (lease?.until ?? 0) - time), checkpoint: leases.checkpointOf(name) };
+  });
 }
 
 function membersOf({ machine }: ClusterNode): ClusterMember[] {

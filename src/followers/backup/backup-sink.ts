@@ -18,6 +18,8 @@ export interface BackupSinkOptions extends Pick<BackupInitiatorOptions, 'settleM
   readonly clock?: Clock | undefined;
   /** `true`: snapshots are taken by themselves from the start. Default false. */
   readonly enabled?: boolean | undefined;
+  /** `false`: another process takes the snapshots until {@link BackupSink.activate} is called. Default true. */
+  readonly active?: boolean | undefined;
   /** Called with each snapshot that was taken. */
   readonly onSnapshot?: ((snapshot: BackupResult) => void) | undefined;
   /** Called with the error of each snapshot that failed. */
@@ -69,6 +71,9 @@ export class BackupSink implements FollowerSink {
   /** The snapshot after the current one, which calls that came too late for it share. */
   #next: Promise<BackupResult> | undefined;
   #nextFull = false;
+  #enabled: boolean;
+  /** `false` while another node of the cluster takes the snapshots. */
+  #isActive: boolean;
   #lastSnapshot: BackupResult | undefined;
   #lastError: { readonly message: string; readonly at: number } | undefined;
   #failures = 0;
@@ -85,22 +90,37 @@ export class BackupSink implements FollowerSink {
         this.backupNow().catch(() => undefined);
       },
     });
-    if (options.enabled === true) this.#initiator.enable();
+    this.#enabled = options.enabled === true;
+    this.#isActive = options.active ?? true;
+    this.#arm();
   }
 
   /** @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then. */
   enable(settings: BackupSettingsChange = {}): void {
     this.setSettings(settings);
-    this.#initiator.enable();
+    this.#enabled = true;
+    this.#arm();
   }
 
   /** Stops taking snapshots by itself. Finishes one under way; `backupNow` still works. */
   disable(): void {
-    this.#initiator.disable();
+    this.#enabled = false;
+    this.#arm();
   }
 
   isEnabled(): boolean {
-    return this.#initiator.enabled;
+    return this.#enabled;
+  }
+
+  /** Says whether this process takes the snapshots that are enabled. */
+  activate(isActive: boolean): void {
+    this.#isActive = isActive;
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#enabled && this.#isActive) this.#initiator.enable();
+    else this.#initiator.disable();
   }
 
   /** @throws {ContextCacheError} `INVALID_OPTION`; nothing has changed then. */

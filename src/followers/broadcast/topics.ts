@@ -100,6 +100,19 @@ export class TopicsListConfig {
   }
 
   /**
+   * Replaces the list and the positions. Returns whether that changed anything.
+   *
+   * @internal
+   */
+  replaceWith(entries: readonly TopicEntry[]): boolean {
+    const next = new Map(entries.map(({ topic, since }) => [topic, since]));
+    const isSame =
+      next.size === this.#since.size && [...next].every(([topic, since]) => this.#since.get(topic) === since);
+    if (!isSame) this.#replace(next);
+    return !isSame;
+  }
+
+  /**
    * Replaces the list. Topics that stay keep their position; new ones get `since`. All topics are checked before anything
    * changes.
    *

@@ -1,0 +1,192 @@
+import type { Clock } from '../../core/clock.ts';
+import { withDeadline } from '../../core/deadline.ts';
+import { toError } from '../../core/errors.ts';
+import { type Engine, FOLLOWER } from '../../engine/engine.ts';
+import type { CommandStream } from '../command-stream.ts';
+import type { ClusterNode } from '../node.ts';
+import type { StreamClock } from '../stream-clock.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
+
+/** Milliseconds of the stream's time that a lease lasts. A node that was killed is replaced after so long. */
+const LEASE_MS = 10_000;
+/** A lease with less than this left is renewed. */
+const RENEW_MS = 6_000;
+/** Milliseconds between two looks at the leases. */
+const TICK_MS = 1_000;
+
+/** The parts of a {@link LeaseKeeper}. */
+export interface LeaseKeeperDeps {
+  readonly node: ClusterNode;
+  readonly parts: Engine;
+  readonly stream: CommandStream;
+  readonly settings: ClusterSettings;
+  readonly clock: Clock;
+  readonly streamClock: StreamClock;
+}
+
+/**
+ * Runs what only one node runs (mirror, broadcaster, snapshots) while this node holds its lease, and discards the messages of the
+ * stream that the snapshots hold. A node that was paused ends its work when it wakes and sees that its lease is over. What it
+ * does until then is harmless: the mirror refuses positions that it has and a writer that lost its claim, messages of the
+ * broadcast repeat with their ids, and a snapshot that another one damages is not whole and not used.
+ */
+export class LeaseKeeper {
+  readonly #deps: LeaseKeeperDeps;
+  /** Work that this node does now. */
+  readonly #running = new Set<string>();
+  /** Leases that this node has asked for and has no answer about. */
+  readonly #asking = new Set<string>();
+  #timer: unknown;
+  #isClosed = false;
+  /** Id of the last snapshot after which the stream was purged. */
+  #purgedAfter: string | undefined;
+  /** Settles with the last change of what runs. */
+  #changed: Promise<void> = Promise.resolve();
+
+  constructor(deps: LeaseKeeperDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins: registers the followers with the log, so that it keeps what their holder has not delivered, and takes free leases. */
+  start(): void {
+    const { parts, node } = this.#deps;
+    for (const name of this.#followers()) parts.log.follower(name, node.machine.leases.checkpointOf(name));
+    node.onApplied(() => this.#follow());
+    this.#tick();
+  }
+
+  /** Looks at the leases now. */
+  look(): void {
+    if (!this.#isClosed) this.#look();
+  }
+
+  /** Ends the work of this node, and returns its leases. Each follower has at most `timeoutMs` for what it has to deliver. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#isClosed = true;
+    const { clock, node, parts } = this.#deps;
+    clock.clearTimeout(this.#timer);
+    await this.#changed;
+    for (const name of [...this.#running]) {
+      const caughtUp = async (signal: AbortSignal) => parts.followers.get(name)?.caughtUp(signal, true);
+      await withDeadline(caughtUp, { what: 'A follower', timeoutMs, clock }).catch(() => undefined);
+      this.#checkpoint(name);
+      await this.#run(name, false);
+      if (node.status === 'ready') node.submit({ type: 'lease', name, forMs: 0 }, () => {});
+    }
+  }
+
+  #tick(): void {
+    const { clock } = this.#deps;
+    this.#look();
+    this.#timer = clock.setTimeout(() => this.#tick(), TICK_MS);
+    clock.unref?.(this.#timer);
+  }
+
+  #look(): void {
+    const { node, parts } = this.#deps;
+    for (const name of parts.duties) {
+      const mine = this.#isMine(name);
+      if (mine !== this.#running.has(name)) this.#change(name, mine);
+      if (node.status === 'ready') this.#claim(name);
+      if (mine) this.#checkpoint(name);
+    }
+    if (this.#running.has(FOLLOWER.backup)) {
+      this.#purge();
+      this.#takeAsked();
+    }
+  }
+
+  #isMine(name: string): boolean {
+    const { node, streamClock } = this.#deps;
+    const isServing = node.status === 'ready' || node.status === 'stalled';
+    return isServing && node.machine.leases.held(name, streamClock.now())?.session === node.session;
+  }
+
+  /** Takes a free lease, renews an own one, and returns one that is not needed any more. */
+  #claim(name: string): void {
+    const { node, streamClock } = this.#deps;
+    const lease = node.machine.leases.held(name, streamClock.now());
+    const isOwn = lease?.session === node.session;
+    const isWanted = this.#isWanted(name);
+    const isDue = lease === undefined ? isWanted : isOwn && (!isWanted || lease.until - streamClock.now() < RENEW_MS);
+    if (!isDue || this.#asking.has(name)) return;
+    this.#asking.add(name);
+    node.submit({ type: 'lease', name, forMs: isWanted ? LEASE_MS : 0 }, () => {
+      this.#asking.delete(name);
+      // Not in the middle of the message, whose state no snapshot must show.
+      queueMicrotask(() => this.look());
+    });
+  }
+
+  #isWanted(name: string): boolean {
+    const { parts, settings } = this.#deps;
+    if (name === FOLLOWER.broadcaster) return parts.topics.size > 0;
+    return name !== FOLLOWER.backup || parts.backup?.isEnabled() === true || settings.askedSnapshot !== undefined;
+  }
+
+  /** Starts or ends work, after earlier changes. */
+  #change(name: string, isHeld: boolean): void {
+    if (isHeld) this.#running.add(name);
+    else this.#running.delete(name);
+    this.#changed = this.#changed.then(() => this.#run(name, isHeld));
+  }
+
+  async #run(name: string, isHeld: boolean): Promise<void> {
+    const { parts } = this.#deps;
+    if (!isHeld) this.#running.delete(name);
+    await parts.assign(name, isHeld).catch((error) => parts.report(toError(error), { source: name }));
+  }
+
+  /** Tells the others how far a follower has come. */
+  #checkpoint(name: string): void {
+    const { node, parts } = this.#deps;
+    const position = parts.followers.get(name)?.checkpoint ?? 0;
+    if (name === FOLLOWER.backup || node.status !== 'ready') return;
+    if (position > node.machine.leases.checkpointOf(name)) {
+      node.submit({ type: 'checkpoint', name, position }, () => {});
+    }
+  }
+
+  /** Takes in how far the holders have come, so that the log of this node need not keep more. */
+  #follow(): void {
+    const { node, parts } = this.#deps;
+    for (const name of this.#followers()) {
+      if (this.#running.has(name) || parts.log.status === 'closed') continue;
+      const follower = parts.log.follower(name);
+      const position = Math.min(node.machine.leases.checkpointOf(name), parts.log.head);
+      if (position > follower.checkpoint) follower.save(position).catch(() => undefined);
+    }
+  }
+
+  /** Names of the work that follows the log. */
+  #followers(): string[] {
+    return this.#deps.parts.duties.filter((name) => name !== FOLLOWER.backup);
+  }
+
+  /** Takes the snapshot that a node has asked for, and tells the result. */
+  #takeAsked(): void {
+    const { settings, parts } = this.#deps;
+    const id = settings.askedSnapshot;
+    if (id === undefined || parts.backup === undefined) return;
+    settings.take(id, () => parts.backup?.backupNow() ?? Promise.reject(new Error('There is no store of snapshots.')));
+  }
+
+  /** Discards the messages that the second newest whole snapshot holds: one that fails to load leaves another one to join from. */
+  #purge(): void {
+    const { parts, stream } = this.#deps;
+    const last = parts.backup?.status().lastSnapshot;
+    if (last === undefined || last.id === this.#purgedAfter) return;
+    this.#purgedAfter = last.id;
+    const purge = async () => {
+      const snapshots = (await parts.backup?.list()) ?? [];
+      const whole = snapshots.filter(({ whole, log }) => whole && log === parts.log.id);
+      const sequences = whole.flatMap(({ sequence }) => (sequence === undefined ? [] : [sequence]));
+      const [, second] = sequences.sort((a, b) => b - a);
+      if (second !== undefined && second > 0 && this.#running.has(FOLLOWER.backup)) await stream.purge(second);
+    };
+    purge().catch((error) => {
+      this.#purgedAfter = undefined;
+      parts.report(toError(error), { source: 'cluster' });
+    });
+  }
+}

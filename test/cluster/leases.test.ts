@@ -1,0 +1,159 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { MemorySnapshotStore } from '../../src/backup.ts';
+import { type AgentContextCache, RedisContextCache } from '../../src/index.ts';
+import { type NodeOptions, openNode } from '../support/cluster.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { type MemoryConnection, MemoryStream } from '../support/memory-stream.ts';
+import { startRedis } from '../support/servers.ts';
+
+interface Member {
+  readonly node: AgentContextCache;
+  readonly clock: ManualClock;
+  readonly connection: MemoryConnection;
+}
+
+/** A cluster whose nodes have clocks of their own: one whose clock stands still does not look at its leases. */
+class TimedCluster {
+  readonly stream: MemoryStream;
+  readonly members: Member[] = [];
+  readonly #clock = new ManualClock();
+
+  constructor() {
+    this.stream = new MemoryStream(() => this.#clock.now());
+  }
+
+  async join(name: string, options: NodeOptions): Promise<AgentContextCache> {
+    const clock = new ManualClock();
+    clock.advance(this.#clock.now() - clock.now());
+    const connection = this.stream.connect();
+    const node = await openNode(connection, { node: name, clock, ...options });
+    this.members.push({ node, clock, connection });
+    onTestFinished(async () => {
+      await node.shutdown({ timeoutMs: 0 });
+    });
+    return node;
+  }
+
+  async pass(ms: number, paused?: Member): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 250) {
+      this.#clock.advance(250);
+      for (const member of this.members) if (member !== paused) member.clock.advance(250);
+      await rest();
+    }
+  }
+
+  /** Lets time pass until something holds. */
+  async until(holds: () => boolean | Promise<boolean>, paused?: Member): Promise<void> {
+    for (let i = 0; i < 400; i += 1) {
+      if (await holds()) return;
+      await this.pass(250, paused);
+    }
+    throw new Error('It did not come true in time.');
+  }
+
+  holders(work: string): Member[] {
+    return this.members.filter(({ node }) => node.health().followers.some(({ name }) => name === work));
+  }
+
+  lease(work: string): string | undefined {
+    const { leases = [] } = this.members.at(-1)?.node.health().cluster ?? {};
+    return leases.find(({ name }) => name === work)?.node;
+  }
+}
+
+/** Waits for what sockets bring. */
+async function rest(): Promise<void> {
+  for (let i = 0; i < 5; i += 1) await new Promise(setImmediate);
+  await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+describe('the work that one node does for all', () => {
+  test('mirrors on one node, and on another one when that is paused, which cannot harm when it wakes', async () => {
+    await using redis = await startRedis();
+    const cluster = new TimedCluster();
+    for (const name of ['a', 'b', 'c']) await cluster.join(name, { redisUrl: redis.url });
+    const [a, b, c] = cluster.members as [Member, Member, Member];
+    await cluster.until(() => cluster.holders('mirror').length === 1);
+    expect(cluster.holders('mirror')).toEqual([a]);
+    await using mirror = new RedisContextCache({ url: redis.url });
+    await b.node.set('plan', 1);
+    await cluster.until(async () => (await mirror.get('plan', 'default')) === 1);
+    await cluster.until(() => (c.node.health().cluster?.leases[0]?.checkpoint ?? 0) === 1);
+    // The holder stands still and gets nothing, and the lease ends without it.
+    a.connection.cut();
+    const written = b.node.set('plan', 2);
+    await cluster.until(() => cluster.holders('mirror').some((member) => member !== a), a);
+    await written;
+    await b.node.set('other', 3);
+    await cluster.until(async () => (await mirror.get('other', 'default')) === 3, a);
+    expect(cluster.holders('mirror')).toContain(a);
+    // It wakes in the belief that it holds the lease, and delivers what it now hears of.
+    a.connection.restore();
+    await b.node.set('plan', 4);
+    await a.node.reached(b.node.position);
+    for (let i = 0; i < 20; i += 1) await rest();
+    await cluster.until(() => !cluster.holders('mirror').includes(a));
+    await cluster.until(async () => (await mirror.get('plan', 'default')) === 4);
+    expect([await mirror.get('plan', 'default'), await mirror.get('other', 'default')]).toEqual([4, 3]);
+    expect(cluster.holders('mirror')).toHaveLength(1);
+  }, 30_000);
+
+  test('shares topics and the settings of the backup, and takes snapshots on one node, whoever asks', async () => {
+    const store = new MemorySnapshotStore();
+    const cluster = new TimedCluster();
+    const options: NodeOptions = { sharesSnapshots: true, backup: { store, interval: 60 } };
+    for (const name of ['a', 'b', 'c']) await cluster.join(name, options);
+    const [a, b, c] = cluster.members.map(({ node }) => node) as [
+      AgentContextCache,
+      AgentContextCache,
+      AgentContextCache,
+    ];
+    await cluster.until(() => cluster.lease('backup') !== undefined);
+    await Promise.all([b.addTopic('plans'), c.addTopic('audit')]);
+    await a.removeTopic('unknown');
+    await c.setBackupSettings({ interval: 30 });
+    await cluster.pass(500);
+    for (const node of [a, b, c]) {
+      expect([node.getTopicsList().toSorted(), node.getBackupSettings().interval]).toEqual([['audit', 'plans'], 30]);
+      expect(node.isBackupEnabled()).toBe(true);
+    }
+    await b.set('plan', 1);
+    const asked = c.backup();
+    await cluster.until(async () => (await store.list('snapshot-')).length === 1);
+    const snapshot = await asked;
+    expect(snapshot).toMatchObject({ position: 1, whole: true });
+    // By the interval of 30 s, and never twice.
+    await b.set('plan', 2);
+    await cluster.until(async () => (await store.list('snapshot-')).length === 2);
+    await c.disableBackup();
+    await cluster.until(() => cluster.lease('backup') === undefined);
+    expect([a, b, c].map((node) => node.isBackupEnabled())).toEqual([false, false, false]);
+    // A snapshot that is asked for is taken although none is due.
+    await b.set('plan', 3);
+    const other = b.backup();
+    await cluster.until(async () => (await store.list('snapshot-')).length === 3);
+    expect(await other).toMatchObject({ position: 3 });
+  });
+
+  test('discards what the second newest snapshot holds, after which a node joins from a snapshot', async () => {
+    const store = new MemorySnapshotStore();
+    const cluster = new TimedCluster();
+    const options: NodeOptions = { sharesSnapshots: true, backup: { store } };
+    const a = await cluster.join('a', options);
+    await cluster.until(() => cluster.lease('backup') === 'a');
+    for (let i = 1; i <= 3; i += 1) {
+      await a.set('plan', i);
+      await a.addTopic(`t-${i}`);
+      await a.backup();
+      await cluster.pass(1_000);
+    }
+    const { first } = cluster.stream.info();
+    expect(first).toBeGreaterThan(1);
+    const b = await cluster.join('b', options);
+    expect([b.get('plan'), b.position, b.getTopicsList()]).toEqual([3, 3, ['t-1', 't-2', 't-3']]);
+    expect(await b.digest()).toBe(await a.digest());
+    expect(b.health().cluster?.hash).toBe(a.health().cluster?.hash);
+    // Without the store nothing has the messages that are gone.
+    await expect(cluster.join('c', {})).rejects.toMatchObject({ code: 'POSITION_UNAVAILABLE' });
+  });
+});
