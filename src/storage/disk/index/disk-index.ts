@@ -85,7 +85,10 @@ export class DiskIndex {
   /** The last opening or closing; they take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
-  /** `true` as long as another thread's work would slow down the opening. */
+  /**
+   * `true` while memory takes what the log is ahead: a namespace that is hydrated meanwhile must not be newer than the
+   * updates to come, and another thread's work would slow down the opening.
+   */
   #waits: boolean;
 
   private constructor(options: DiskIndexOptions) {
