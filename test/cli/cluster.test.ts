@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { NatsCluster } from '../cluster/support/nats-cluster.ts';
 import { describeOn } from '../cluster/support/releases.ts';
+import { serve, waitFor } from '../support/cli.ts';
 import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -68,5 +69,27 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
       },
       node: null,
     });
+  });
+
+  test('serve makes two directories nodes of one cluster, which a restart continues', async () => {
+    await cluster('init', '--cluster', 'served', '--replicas', '1');
+    const folder = await tempDir('nodes');
+    const [one, two] = [`${folder}/one`, `${folder}/two`];
+    const start = (dataDir: string, node: string) => serve(dataDir, ['--cluster', 'served', '--node', node], { env });
+    const [a, b] = await Promise.all([start(one, 'a'), start(two, 'b')]);
+    const written = await run(['set', 'plan', '["search"]', '--data-dir', one, '--json']);
+    expect(written).toMatchObject({ code: 0, stderr: '' });
+    await waitFor(async () => expect((await run(['get', 'plan', '--data-dir', two])).stdout).toBe('["search"]\n'));
+    const status = await cluster('status', '--cluster', 'served', '--data-dir', two, '--json');
+    const { node } = JSON.parse(status.stdout);
+    expect(node).toMatchObject({ node: 'b', status: 'ready', connected: true, replicas: 1 });
+    expect(node.members.map(({ node }: { node: string }) => node).sort()).toEqual(['a', 'b']);
+    const text = await cluster('status', '--cluster', 'served', '--data-dir', two);
+    expect(text.stdout).toMatch(/^node {6}b: ready, at message \d+, .*\nmember {4}a: version .*\nmember {4}b: /m);
+    await a.end();
+    await run(['set', 'plan', '["book"]', '--data-dir', two]);
+    const again = await start(one, 'a');
+    expect((await run(['get', 'plan', '--data-dir', one])).stdout).toBe('["book"]\n');
+    await Promise.all([again.end(), b.end()]);
   });
 });

@@ -11,9 +11,13 @@ export function shownNode(health: ClusterHealth): string {
   return [
     `node      ${node}: ${status}${connection}, at message ${shownCount(sequence)}, ${behind} (checked ${since}), ${shownAmount(waiting, 'write')} waiting`,
     ...(failure === undefined ? [] : [`          ${failure.code}: ${failure.message}`]),
-    ...members.map(({ node: name, version, silentMs, lag }) => {
+    ...[...members].sort(byName).map(({ node: name, version, silentMs, lag }) => {
       const lagging = lag === 0 ? 'up to date' : `${shownAmount(lag, 'message')} behind`;
       return `member    ${name}: version ${version}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
     }),
   ].join('\n');
+}
+
+function byName(one: { readonly node: string }, other: { readonly node: string }): number {
+  return one.node < other.node ? -1 : 1;
 }

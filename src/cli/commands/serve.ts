@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { isDataDirectory } from '../../engine/restore.ts';
 import type { CacheHealth, ShutdownReport } from '../../index.ts';
 import { CliOption } from '../config/cli-option.ts';
+import { type ClusterFlags, clusterFor, clusterOptions } from '../config/cluster-options.ts';
 import {
   backupDirOption,
   duration,
@@ -24,9 +25,12 @@ import { shownAmount, shownCount } from '../terminal/format.ts';
 import { jsonLogger, LEVELS, type Level } from '../terminal/log-lines.ts';
 import type { Output } from '../terminal/output.ts';
 import { aborted, interruption } from '../terminal/signals.ts';
+import { shownNode } from './cluster-node.ts';
 import { type KeepFlags, keepOf, withKeep } from './compact.ts';
 
-interface ServeFlags extends KeepFlags {
+interface ServeFlags extends KeepFlags, ClusterFlags {
+  readonly node?: string;
+  readonly snapshots?: string;
   readonly port?: number;
   readonly nats?: string;
   readonly commandsSubject: string;
@@ -64,6 +68,10 @@ export function addServe(program: Command, session: Session): void {
     )
     .option('--mcp-branches', 'add the tools fork, merge and discard to the MCP server at /mcp', false)
     .option('--drain-timeout <duration>', 'longest wait for NATS and Redis at the end', duration, 5_000);
+  for (const option of clusterOptions('be a node of this cluster')) serve.addOption(option);
+  serve
+    .option('--node <name>', 'name of this node in the cluster (default: a random one)')
+    .option('--snapshots <where>', 'snapshots that all nodes of the cluster share: a redis:// URL or a directory');
   withKeep(serve);
   example(
     serve,
@@ -74,12 +82,17 @@ export function addServe(program: Command, session: Session): void {
   does<ServeFlags>(session, serve, runServe);
 }
 
-async function runServe({ output, dataDir, options }: Context<ServeFlags>): Promise<undefined> {
+async function runServe({ output, dataDir, options, isFlag }: Context<ServeFlags>): Promise<undefined> {
   const { backupDir, topic, subjectId, commandsSubject: subject } = options;
   const nats = natsFor(options.nats, topic);
   if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject))
     throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
   const redis = redisFor(options);
+  const address = clusterFor(options, isFlag);
+  if (address === undefined && (options.node ?? options.snapshots) !== undefined) {
+    throw new UsageError('--node and --snapshots are for a node of a cluster: add --cluster NAME.');
+  }
+  const cluster = address && { ...address, node: options.node, snapshots: options.snapshots };
   const target = { dataDir, redis, backupDir };
   const log = keepOf(options);
   if (!(await isDataDirectory(dataDir)))
@@ -92,7 +105,9 @@ async function runServe({ output, dataDir, options }: Context<ServeFlags>): Prom
     mcp: { branches: options.mcpBranches },
     commands: nats === undefined ? undefined : { url: nats, subject },
     cache: {
-      ...{ natsUrl: nats ?? null, redisUrl: redis, backup: { store: storeOf(target) } },
+      ...{ natsUrl: nats ?? null, redisUrl: redis, cluster },
+      // The nodes of a cluster share their snapshots, if they have any.
+      backup: options.snapshots === undefined ? { store: storeOf(target) } : undefined,
       ...{ passivateAfterMs: undefined, subjectId, log },
       logger: options.logLevel && jsonLogger(options.logLevel, (line) => output.logLine(line)),
     },
@@ -113,6 +128,8 @@ async function announce(output: Output, dataDir: string, { port, cache }: Servin
   if (output.json) await output.writeJson({ dataDir: resolve(dataDir), url, pid: process.pid });
   output.message(`Serving ${resolve(dataDir)} on ${url}; the token is in its serve.json. Press Ctrl-C to stop.`);
   output.message(stateOf(cache.health()));
+  const { cluster } = cache.health();
+  if (cluster !== undefined) output.message(shownNode(cluster));
 }
 
 function stateOf({ log, namespaces, topics, backup }: CacheHealth): string {
