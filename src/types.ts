@@ -41,6 +41,7 @@ export type {
   TransactionResult,
 } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
+export type { Contradiction, Contradictions, ContradictionsOptions } from './core/contradiction.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type {

@@ -12,7 +12,7 @@ import { tempDir } from './support/temp-dir.ts';
 
 /** Pages whose TypeScript is type-checked and run, section by section. */
 const PAGES = [
-  ...['README.md', 'docs/guide.md', 'docs/monitoring.md', 'docs/spec.md'],
+  ...['README.md', 'docs/governance.md', 'docs/guide.md', 'docs/monitoring.md', 'docs/spec.md'],
   ...readdirSync(join(projectRoot, 'docs/integrations')).map((page) => `docs/integrations/${page}`),
 ];
 

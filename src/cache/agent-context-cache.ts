@@ -114,6 +114,7 @@ export class AgentContextCache<
       hasPrimary: primary !== undefined,
     });
     const trace = new TraceReader({ log, clock, report, registry, past: storage.past });
+    if (options.onContradiction !== undefined) trace.onContradiction(options.onContradiction);
     const stamp = stampOf(options.context);
     super({
       ...{ reader, writer, history, nameOf, stamp },

@@ -17,6 +17,7 @@ import type {
   TransactionResult,
   WriteOptions,
 } from '../core/command.ts';
+import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -51,7 +52,7 @@ import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
 import { stampedParts } from './stamping-writer.ts';
-import { commandOfImpact, commandOfProvenance } from './trace-commands.ts';
+import { commandOfContradictions, commandOfImpact, commandOfProvenance } from './trace-commands.ts';
 import { type Transaction, transact } from './transact.ts';
 import type { Answer, Iteration } from './types.ts';
 
@@ -449,7 +450,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * instants and `meta`, as a graph. `undefined` if the key is missing, or if the log no longer has the write. The basis of a write
    * is what its writer had read; see {@link as}. Each {@link OpenReading} says where the graph ends although there may be more.
    *
-   * The first call of this or of `impact` reads the log once and creates an index in memory (8 bytes for each update, more for those
+   * The first call of this or of `impact` reads the log once and creates an index in memory (16 bytes for each update, more for those
    * with a basis), which commits keep up to date. After that the time is in proportion to the answer.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`, `POSITION_UNAVAILABLE`.
@@ -480,6 +481,23 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    */
   impact(target: WriteTarget, options?: ImpactOptions): Promise<Impact> {
     return this.#guarded(() => this.#parts.ask(commandOfImpact(target, options)));
+  }
+
+  /**
+   * Resolves with pairs of writes that contradict each other: a key that an agent has written from a basis that did not know of the
+   * write before it, which is another agent's and says something else. Both have a basis. What a basis only may
+   * know (a range, a position) is not reported. Costs what {@link provenance} costs.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`.
+   *
+   * @example
+   * ```ts
+   * const { contradictions } = await cache.contradictions({ namespace: 'trip' });
+   * for (const { key, earlier, later } of contradictions) console.log(key, earlier.agent, later.agent);
+   * ```
+   */
+  contradictions(options?: ContradictionsOptions): Promise<Contradictions> {
+    return this.#guarded(() => this.#parts.ask(commandOfContradictions(options)));
   }
 
   /** Calls a function whose errors become a rejection that needs no handler. */

@@ -63,6 +63,10 @@ function answerQuery({ reader, changes, trace }: ControlDeps, command: QueryComm
     }
     case 'context.provenance':
       return trace.provenance(command.key, namespaceOf(command), command);
+    case 'context.contradictions': {
+      const { type: _, ...options } = command;
+      return trace.contradictions(options);
+    }
     case 'context.impact':
       return trace.impact(writeTargetOf(command), command);
   }

@@ -16,6 +16,7 @@ import type {
   TouchOptions,
   WriteOptions,
 } from '../core/command.ts';
+import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   BatchOf,
@@ -37,7 +38,7 @@ import type { Reader } from '../engine/reader.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
-import { commandOfImpact, commandOfProvenance } from './trace-commands.ts';
+import { commandOfContradictions, commandOfImpact, commandOfProvenance } from './trace-commands.ts';
 import type { Answer, AnswerTo, Iteration } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
@@ -130,6 +131,11 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
 
   impact<K extends KeyOf<S, N>>(key: K, options?: ImpactOptions): Promise<Impact> {
     return this.#parts.guard(async () => this.#parts.ask(commandOfImpact({ key, namespace: this.name }, options)));
+  }
+
+  contradictions(options?: Omit<ContradictionsOptions, 'namespace'>): Promise<Contradictions> {
+    const run = async () => this.#parts.ask(commandOfContradictions({ ...options, namespace: this.name }));
+    return this.#parts.guard(run);
   }
 
   set<K extends KeyOf<S, N>, V = unknown>(

@@ -1,4 +1,5 @@
 import type { ContextCommand } from '../core/command.ts';
+import { type ContradictionsOptions, plainContradictions } from '../core/contradiction.ts';
 import {
   IMPACT_OPTIONS,
   type ImpactOptions,
@@ -23,4 +24,11 @@ export function commandOfImpact(target: WriteTarget, options: ImpactOptions | un
   const given = { ...IMPACT_OPTIONS.checked(options), type: 'context.impact' } as const;
   if (typeof target !== 'object' || target === null) return { ...given, position: target };
   return { ...given, key: target.key, namespace: target.namespace };
+}
+
+/** Returns the command of `contradictions`, with its options checked and the parts of a namespace joined. */
+export function commandOfContradictions(
+  options: ContradictionsOptions | undefined,
+): CommandOf<'context.contradictions'> {
+  return { ...plainContradictions(options), type: 'context.contradictions' };
 }

@@ -10,6 +10,7 @@ import type {
   Incremented,
   TransactionResult,
 } from '../core/command.ts';
+import type { Contradictions } from '../core/contradiction.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { Impact, Provenance } from '../core/trace.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -53,6 +54,7 @@ interface Answers {
   'context.changes': Changes;
   'context.provenance': Provenance | undefined;
   'context.impact': Impact;
+  'context.contradictions': Contradictions;
   'context.transaction': TransactionResult;
   'topics.set': string[];
   'topics.add': string[];

@@ -18,6 +18,7 @@ import { addRestore } from './commands/restore.ts';
 import { addServe } from './commands/serve.ts';
 import { addToken } from './commands/token.ts';
 import { addTopics } from './commands/topics.ts';
+import { addTrace } from './commands/trace.ts';
 import { addValues } from './commands/values.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWatch } from './commands/watch.ts';
@@ -57,6 +58,7 @@ export function createProgram(session: Session): Command {
   addClear(program, session);
   addRead(program, session);
   addPast(program, session);
+  addTrace(program, session);
   addCompact(program, session);
   addWatch(program, session);
   addMcp(program, session);

@@ -317,6 +317,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.namespaces': IN_RANGE,
   'context.changes': { since: 'must', namespace: 'may', prefix: 'may', limit: 'may' },
   'context.provenance': { ...OF_KEY, at: 'may', limit: 'may' },
+  'context.contradictions': { namespace: 'may', since: 'may', limit: 'may' },
   'context.impact': { position: 'may', key: 'may', namespace: 'may', limit: 'may' },
   'topics.set': { topics: 'must' },
   'topics.add': { topic: 'must' },
@@ -353,7 +354,7 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.keys',
   'context.entries',
   'context.namespaces',
-  ...(['context.changes', 'context.provenance', 'context.impact'] as const),
+  ...(['context.changes', 'context.provenance', 'context.impact', 'context.contradictions'] as const),
 ]);
 
 /** Returns whether a command changes a namespace. */

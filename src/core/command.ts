@@ -1,4 +1,5 @@
 import type { ChangesOptions } from './changes.ts';
+import type { ContradictionsOptions } from './contradiction.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
 import type { ImpactOptions, ProvenanceOptions } from './trace.ts';
@@ -118,6 +119,7 @@ export type QueryCommand =
   | ({ readonly type: 'context.namespaces' } & RangeOptions)
   | ({ readonly type: 'context.changes' } & ChangesOptions)
   | ({ readonly type: 'context.provenance' } & OfKey & ProvenanceOptions)
+  | ({ readonly type: 'context.contradictions' } & ContradictionsOptions)
   | ({
       readonly type: 'context.impact';
       /** Position of the write. Excludes `key`. */

@@ -56,6 +56,7 @@ const CACHE = {
   mirrorTimeoutMs: true,
   maxWaiting: true,
   onError: true,
+  onContradiction: true,
   logger: true,
   context: true,
   monitoring: optionNames<MonitoringOptions>('monitoring', MONITORING_NAMES),

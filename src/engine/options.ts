@@ -1,8 +1,9 @@
 import type { NamespaceDeps } from '../actors/executor.ts';
-import type { BaseContextCache } from '../backends/base-context-cache.ts';
+import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettingsChange, Duration } from '../core/command.ts';
+import type { Contradiction } from '../core/contradiction.ts';
 import type { CacheLimits } from '../core/limits.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
@@ -82,6 +83,12 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    * awaited. Default, without a `logger` too: a process warning, except for conflicts.
    */
   readonly onError?: ((error: Error, source: FailureSource) => void) | undefined;
+  /**
+   * Called with each contradiction that a write causes from now on, after the commit; see `contradictions`. The hook decides: it may
+   * write. What it throws is reported. Creates the index of `contradictions` when the cache opens. A branch does not inherit it; in
+   * a cluster each node that has it calls it. Default: none.
+   */
+  readonly onContradiction?: ((contradiction: Contradiction) => MaybePromise<void>) | undefined;
   /**
    * Takes log lines, as `pino` and `console` do; see {@link Logger}. The failures that `onError` is called with are its lines
    * of level `error`. With a logger or `onError` none becomes a process warning. Default: none.

@@ -1,10 +1,19 @@
 import { WatchHub } from '../actors/watch-hub.ts';
+import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Reading } from '../core/basis.ts';
 import type { Clock } from '../core/clock.ts';
-import { ContextCacheError } from '../core/errors.ts';
+import {
+  type Contradiction,
+  type Contradictions,
+  type ContradictionsOptions,
+  plainContradictions,
+} from '../core/contradiction.ts';
+import { isEqual } from '../core/equal.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Report } from '../core/report.ts';
 import { BasisGraph } from '../core/tables/basis-graph.ts';
+import { type UnawareWrite, UnawareWrites } from '../core/tables/unaware-writes.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import {
   type Impact,
@@ -34,7 +43,7 @@ export interface TraceParts {
 
 /**
  * Answers which writes are behind an entry, and what a write has touched. The first question reads the log once and creates an
- * index in memory, which commits keep up to date from then on: 8 bytes for each update, and more only for updates with a basis.
+ * index in memory, which commits keep up to date from then on: 16 bytes for each update, and more only for updates with a basis.
  * After that an answer takes time in proportion to its writes and their bases.
  */
 export class TraceReader {
@@ -42,6 +51,9 @@ export class TraceReader {
   /** Keeps the index up to date. Does not count as a watcher of the cache. */
   readonly #commits: WatchHub;
   #graph: Promise<BasisGraph> | undefined;
+  #unaware: UnawareWrites | undefined;
+  /** Called with what commits add to it. */
+  #onUnaware: ((found: UnawareWrite) => void) | undefined;
 
   constructor(parts: TraceParts) {
     this.#parts = parts;
@@ -117,7 +129,7 @@ export class TraceReader {
           continue;
         }
         const effect = await this.#parts.past.updateAt(position);
-        // The index knows versions only: a basis may name the version of another key.
+        // The index knows hashes of keys only.
         if (effect === undefined || (certain && !names(effect, next))) continue;
         links.push({ cause: next.position, effect: position, certain });
         const isSure = certain && isCertain;
@@ -128,6 +140,57 @@ export class TraceReader {
     }
     const [, ...later] = writes.values();
     return { writes: [...writes.values()], links: unique(links), agents: agentsOf(later), more };
+  }
+
+  /** Resolves with a page of contradictions. */
+  async contradictions(options: ContradictionsOptions): Promise<Contradictions> {
+    const { namespace, since, limit } = plainContradictions(options);
+    const { log } = this.#parts;
+    await log.flush();
+    await this.graph();
+    const contradictions: Contradiction[] = [];
+    const slice = new TimeSlice(this.#parts.clock);
+    let next = since;
+    for (const found of this.#unaware?.after(since) ?? []) {
+      if (contradictions.length >= limit) return { contradictions, next, more: true };
+      if (slice.over) await slice.pause();
+      next = found.position;
+      if (namespace !== undefined && found.namespace !== namespace) continue;
+      const contradiction = await this.#contradictionOf(found);
+      if (contradiction !== undefined) contradictions.push(contradiction);
+    }
+    return { contradictions, next: Math.max(since, log.committed), more: false };
+  }
+
+  /** Calls back with each contradiction that a later commit causes. Errors of the listener are reported. */
+  onContradiction(listener: (contradiction: Contradiction) => MaybePromise<void>): void {
+    const { report, log } = this.#parts;
+    const failed = (error: unknown) => report(toError(error), { source: 'contradiction' });
+    const begin = log.head;
+    this.#onUnaware = (found) => {
+      if (found.position <= begin) return;
+      const told = this.#contradictionOf(found).then((contradiction) => contradiction && listener(contradiction));
+      told.catch(failed);
+    };
+    this.graph().catch(failed);
+  }
+
+  /** Resolves with two writes that contradict each other; `undefined` if they say the same, or the log no longer has both. */
+  async #contradictionOf({ position, earlier: before }: UnawareWrite): Promise<Contradiction | undefined> {
+    const { past } = this.#parts;
+    const [earlier, later] = [await past.updateAt(before), await past.updateAt(position)];
+    if (earlier === undefined || later === undefined || later.key === null) return undefined;
+    const isSet = later.operation === 'set';
+    const isSame = isSet === (earlier.operation === 'set') && (!isSet || isEqual(earlier.value, later.value));
+    if (isSame) return undefined;
+    const { namespace, key } = later;
+    return { namespace, key, earlier: written(earlier), later: written(later) };
+  }
+
+  #add(graph: BasisGraph, unaware: UnawareWrites, update: Update): void {
+    graph.add(update);
+    const found = unaware.add(update);
+    if (found !== undefined) this.#onUnaware?.(found);
   }
 
   /** Resolves with the index, which the first call creates. */
@@ -143,17 +206,18 @@ export class TraceReader {
   async #build(): Promise<BasisGraph> {
     const { log, clock } = this.#parts;
     const graph = new BasisGraph();
+    const unaware = new UnawareWrites(graph);
     let waiting: Update[] | undefined = [];
     const stop = this.#commits.add({}, (update) => {
       if (waiting !== undefined) waiting.push(update);
-      else graph.add(update);
+      else this.#add(graph, unaware, update);
     });
     try {
       const slice = new TimeSlice(clock);
       const through = log.committed;
       if (log.first <= through) {
         for await (const updates of log.read(log.first, through)) {
-          for (const update of updates) graph.add(update);
+          for (const update of updates) this.#add(graph, unaware, update);
           if (slice.over) await slice.pause();
         }
       }
@@ -161,8 +225,9 @@ export class TraceReader {
       stop();
       throw error;
     }
-    for (const update of waiting) graph.add(update);
+    for (const update of waiting) this.#add(graph, unaware, update);
     waiting = undefined;
+    this.#unaware = unaware;
     return graph;
   }
 
@@ -241,9 +306,13 @@ function isOf({ key, keys }: Update, name: string): boolean {
   return key === null ? (keys?.includes(name) ?? true) : key === name;
 }
 
-function traced({ position, namespace, key, version, operation, at, agent, meta }: Update, depth: number): TracedWrite {
+function written({ position, namespace, key, version, operation, at, agent, meta }: Update): Contradiction['later'] {
   const write = { position, namespace, key, version, operation, at, agent };
-  return meta === undefined ? { ...write, depth } : { ...write, meta, depth };
+  return meta === undefined ? write : { ...write, meta };
+}
+
+function traced(update: Update, depth: number): TracedWrite {
+  return { ...written(update), depth };
 }
 
 function unique(links: readonly TracedLink[]): TracedLink[] {

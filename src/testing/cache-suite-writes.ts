@@ -287,6 +287,33 @@ export const writeChecks: CacheCheck[] = [
         assert.deepEqual(basis, [read('second', 4), read('b', 2)]);
         break;
       }
+      // a, first, second, second again, a again; what they are based on is a at position 1.
+      const provenance = await cache.provenance('a', 'space');
+      assert.deepEqual(
+        provenance?.writes.map(({ key, version, depth }) => [key, version, depth]),
+        [
+          ['a', 6, 0],
+          ['second', 5, 1],
+          ['a', 1, 1],
+          ['second', 4, 2],
+          ['b', 2, 2],
+          ['first', 3, 3],
+        ],
+      );
+      assert.equal(await cache.provenance('none', 'space'), undefined);
+      const { writes, agents } = await cache.impact(1);
+      assert.deepEqual(
+        writes.filter(({ certain }) => certain).map(({ key }) => key),
+        ['a', 'second', 'a', 'second', 'b', 'x'],
+      );
+      assert.deepEqual(agents, [{ agent: 'planner', writes: 7 }]);
+      assert.equal((await failureOf(() => cache.impact({ key: 'missing' }))).code, 'NOT_FOUND');
+      await cache.set('x', 2, undefined, { agent: 'booker', basis: [{ namespace: 'space', key: 'a', version: 6 }] });
+      const { contradictions } = await cache.contradictions({ namespace: 'default' });
+      assert.deepEqual(
+        contradictions.map(({ key, earlier, later }) => [key, earlier.agent, later.agent]),
+        [['x', 'planner', 'booker']],
+      );
       for (const basis of [7, [7], [{ key: 'a' }], [{ key: 'a', version: -1 }], [{ position: 1, key: 'a' }]])
         assert.equal((await failureOf(() => cache.set('k', 1, 'space', { basis } as never))).code, 'INVALID_COMMAND');
     },

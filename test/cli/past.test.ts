@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { AgentContextCache } from '../../src/index.ts';
 import { expectedDump, jsonLines, line, type Ran, serve, setLine } from '../support/cli.ts';
 import { run } from '../support/cli-here.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -239,4 +240,50 @@ test.each(USAGE.map((args) => [args]))('2 for %j', async (args) => {
 test.each(['dump --at 1', 'history k', 'diff 0 1'])('3 for %s without a directory', async (command) => {
   const args = [...command.split(' '), '--data-dir', `${dataDir}-none`];
   expect(await run(args)).toMatchObject({ code: 3, stdout: '' });
+});
+
+test('provenance and impact print the writes that bases name, as lines, as a graph and as DOT', async () => {
+  const directory = await tempDir('trace');
+  const basis = (key: string, version: number) => [{ namespace: 'trip', key, version }];
+  {
+    await using cache = await AgentContextCache.open({ dataDir: directory, natsUrl: null });
+    await cache.set('fact', 'Oslo', 'trip', { agent: 'scout' });
+    await cache.set('plan', 'fly', 'trip', { agent: 'a "b"', basis: basis('fact', 1) });
+    const range = { namespace: 'trip', prefix: 'p', from: 1, to: 2 };
+    await cache.set('late', 1, 'trip', { basis: [...basis('plan', 2), range] });
+    await cache.set('plan', 'walk', 'trip', { agent: 'walker', basis: [] });
+  }
+  const at = (...args: string[]) => run([...args, '--data-dir', directory]);
+  const positionsOf = (stdout: string) =>
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).position);
+  const provenance = await at('provenance', 'late', '-n', 'trip');
+  expect(positionsOf(provenance.stdout)).toEqual([3, 2, 1]);
+  expect(provenance.stderr).toBe('1 reading cannot be followed; --json names it.\n');
+  expect(positionsOf((await at('provenance', 'plan', '-n', 'trip', '--at', '2')).stdout)).toEqual([2, 1]);
+  expect(await at('provenance', 'none')).toMatchObject({ code: 3, stdout: '' });
+  const impact = await at('impact', '1');
+  expect(positionsOf(impact.stdout)).toEqual([1, 2, 3]);
+  expect(impact.stderr).toMatch(/^2 later writes, of .*a "b" \(1\).*\.\n$/);
+  const graph = JSON.parse((await at('impact', 'fact', '-n', 'trip', '--json')).stdout);
+  expect(graph).toMatchObject({
+    links: [
+      { cause: 1, effect: 2, certain: true },
+      { cause: 2, effect: 3 },
+    ],
+    more: false,
+  });
+  expect((await at('impact', '2', '--dot')).stdout).toBe(
+    'digraph writes {\n  node [shape=box];\n  2 [label="2 set\\ntrip plan\\na \\"b\\"", style=bold];\n' +
+      '  3 [label="3 set\\ntrip late\\nno agent"];\n  2 -> 3;\n}\n',
+  );
+  expect(await at('impact', 'fact')).toMatchObject({ code: 2 });
+  const found = await at('contradictions', '-n', 'trip');
+  expect(JSON.parse(found.stdout)).toMatchObject({ key: 'plan', earlier: { position: 2 }, later: { position: 4 } });
+  expect(found.stderr).toBe('1 contradiction. Go on with --since 4.\n');
+  expect(JSON.parse((await at('contradictions', '--since', '4', '--json')).stdout)).toEqual({
+    ...{ contradictions: [], next: 4, more: false },
+  });
 });

@@ -7,6 +7,8 @@ interface Incarnation {
   readonly first: number;
   /** Their positions, by version. */
   readonly positions: number[];
+  /** Hashes of their keys, by version: a basis may name the version of another key. {@link SEVERAL} for an update of several. */
+  readonly hashes: number[];
 }
 
 /** A range of a basis. */
@@ -17,6 +19,25 @@ interface Range {
   readonly prefix: string;
   readonly from: number;
   readonly to: number;
+}
+
+/** Stands for the keys of an update of several. */
+const SEVERAL = -1;
+
+/** Returns a hash of a key, 32 bits (FNV-1a over its code units). */
+function hashOf(key: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
+}
+
+/** What an update is based on. */
+interface Based {
+  /** Positions of the updates that it names, and of the entry that a `touch` keeps. */
+  readonly causes: number[];
+  readonly ranges: Range[];
+  /** Anything up to this position. */
+  until: number;
 }
 
 /** An update that may have been based on another one. */
@@ -35,28 +56,33 @@ export class BasisGraph {
   readonly #namespaces = new Map<string, Incarnation[]>();
   /** Positions of the updates that name the update at a position in their basis, in order. */
   readonly #effects = new Map<number, number[]>();
+  readonly #based = new Map<number, Based>();
   readonly #ranges = new Map<string, Range[]>();
   /** Updates that may be based on anything up to a position. */
   readonly #untils: { readonly by: number; readonly until: number }[] = [];
 
   /** Adds an update that follows all others. */
   add(update: Update): void {
-    const { namespace, version, position, basis, operation, replaced, drop } = update;
-    if (operation === 'touch') this.#link(this.positionOf(namespace, replaced), position);
+    const { namespace, position, basis, operation, replaced } = update;
+    if (operation === 'touch') this.#link(this.#causeOf(namespace, update.key ?? '', replaced), position);
     for (const reading of basis ?? []) {
-      if ('position' in reading) this.#untils.push({ by: position, until: reading.position });
-      else if ('key' in reading) this.#link(this.positionOf(reading.namespace, reading.version), position);
+      if ('position' in reading) {
+        this.#untils.push({ by: position, until: reading.position });
+        const based = this.#basedOf(position);
+        based.until = Math.max(based.until, reading.position);
+      } else if ('key' in reading) this.#link(this.#causeOf(reading.namespace, reading.key, reading.version), position);
       else {
         const { namespace: name = DEFAULT_NAMESPACE, prefix = '', from, to } = reading;
         const incarnation = this.#namespaces.get(name)?.at(-1);
         if (incarnation === undefined) continue;
         const range = { by: position, incarnation, prefix, from, to };
+        this.#basedOf(position).ranges.push(range);
         const known = this.#ranges.get(name);
         if (known === undefined) this.#ranges.set(name, [range]);
         else known.push(range);
       }
     }
-    this.#place(namespace, version, position, drop);
+    this.#place(update);
   }
 
   /** Returns the position of the last update of a namespace with a version, up to the position `until`. */
@@ -84,23 +110,73 @@ export class BasisGraph {
     return Array.from(effects, ([by, certain]) => ({ position: by, certain })).sort((a, b) => a.position - b.position);
   }
 
+  /**
+   * Returns whether the basis of the update at a position reaches an earlier update: names it, or a later one that reaches it, or a
+   * range or a position that it may lie in. Looks only at what lies between the two.
+   */
+  reaches(position: number, earlier: Pick<Update, 'position' | 'key' | 'version'>): boolean {
+    const seen = new Set([position]);
+    for (const each of seen) {
+      const based = this.#based.get(each);
+      if (based === undefined) continue;
+      if (based.until >= earlier.position || based.ranges.some((range) => mayHold(range, earlier))) return true;
+      for (const cause of based.causes) {
+        if (cause === earlier.position) return true;
+        if (cause > earlier.position) seen.add(cause);
+      }
+    }
+    return false;
+  }
+
+  /** Returns the position of the last update of a namespace with a version if it is one of this key. */
+  #causeOf(namespace: string | undefined, key: string, version: number): number | undefined {
+    for (const { first, positions, hashes } of (
+      this.#namespaces.get(namespace ?? DEFAULT_NAMESPACE) ?? []
+    ).toReversed()) {
+      const hash = hashes[version - first];
+      if (hash !== undefined) return hash === SEVERAL || hash === hashOf(key) ? positions[version - first] : undefined;
+    }
+    return undefined;
+  }
+
+  #basedOf(position: number): Based {
+    let based = this.#based.get(position);
+    if (based === undefined) {
+      based = { causes: [], ranges: [], until: 0 };
+      this.#based.set(position, based);
+    }
+    return based;
+  }
+
   #link(cause: number | undefined, effect: number): void {
     if (cause === undefined) return;
+    this.#basedOf(effect).causes.push(cause);
     const known = this.#effects.get(cause);
     if (known === undefined) this.#effects.set(cause, [effect]);
     else if (known.at(-1) !== effect) known.push(effect);
   }
 
-  #place(namespace: string, version: number, position: number, drop: boolean): void {
+  #place({ namespace, key, version, position, drop }: Update): void {
     let incarnations = this.#namespaces.get(namespace);
     if (incarnations === undefined) {
       incarnations = [];
       this.#namespaces.set(namespace, incarnations);
     }
     const last = incarnations.at(-1);
-    if (last !== undefined && last.first + last.positions.length === version) last.positions.push(position);
-    else incarnations.push({ first: version, positions: [position] });
+    const hash = key === null ? SEVERAL : hashOf(key);
+    if (last !== undefined && last.first + last.positions.length === version) {
+      last.positions.push(position);
+      last.hashes.push(hash);
+    } else incarnations.push({ first: version, positions: [position], hashes: [hash] });
     // The next update of this name has version 1.
-    if (drop) incarnations.push({ first: 1, positions: [] });
+    if (drop) incarnations.push({ first: 1, positions: [], hashes: [] });
   }
+}
+
+function mayHold(
+  { incarnation, prefix, from, to }: Range,
+  { position, key, version }: Pick<Update, 'position' | 'key' | 'version'>,
+): boolean {
+  if (version < from || version > to || incarnation.positions[version - incarnation.first] !== position) return false;
+  return key === null || key.startsWith(prefix);
 }

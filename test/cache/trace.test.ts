@@ -1,0 +1,275 @@
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import type { Reading } from '../../src/core/basis.ts';
+import type { Contradictions } from '../../src/core/contradiction.ts';
+import type { Update } from '../../src/core/update.ts';
+import type { AgentContextCache } from '../../src/index.ts';
+import { makeCache } from '../support/cache.ts';
+import { fcOptions } from '../support/property.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const NAMES = ['n', 'm'];
+const KEYS = ['a', 'ab', 'b'];
+
+/** A write with a basis that names versions by how many versions before the present they are. */
+const writes = fc.record({
+  kind: fc.constantFrom('set', 'set', 'set', 'delete', 'touch', 'increment', 'clear', 'prefix', 'drop'),
+  namespace: fc.constantFrom(...NAMES),
+  key: fc.constantFrom(...KEYS),
+  agent: fc.constantFrom('one', 'two', 'three'),
+  basis: fc.option(
+    fc.array(
+      fc.record({
+        namespace: fc.constantFrom(...NAMES),
+        key: fc.constantFrom(...KEYS),
+        back: fc.nat(6),
+        form: fc.constantFrom('entry', 'entry', 'entry', 'entry', 'range', 'position'),
+      }),
+      { maxLength: 3 },
+    ),
+    { nil: undefined },
+  ),
+});
+
+type Write = typeof writes extends fc.Arbitrary<infer Value> ? Value : never;
+
+async function execute(cache: AgentContextCache, { kind, namespace, key, agent, basis: given }: Write): Promise<void> {
+  const basis = given?.map(({ form, back, ...of }): Reading => {
+    if (form === 'position') return { position: Math.max(0, cache.position - back) };
+    const present = [...cache.inspection.namespaces()].find(({ name }) => name === of.namespace)?.version ?? 0;
+    const version = Math.max(0, present - back);
+    if (form === 'entry') return { ...of, version };
+    return { namespace: of.namespace, prefix: of.key, from: Math.max(0, version - 2), to: version };
+  });
+  const options = { agent, basis };
+  if (kind === 'set') await cache.set(key, cache.position, namespace, options);
+  else if (kind === 'delete') await cache.delete(key, namespace, options);
+  else if (kind === 'touch') await cache.touch(key, namespace, { ...options, ttl: '1h' });
+  else if (kind === 'increment') await cache.increment(`${key}+`, 1, namespace, options);
+  else if (kind === 'clear') await cache.clearNamespace(namespace, options);
+  else if (kind === 'prefix') await cache.clearNamespace(namespace, { ...options, prefix: key });
+  else await cache.dropNamespace(namespace, options);
+}
+
+interface Link {
+  readonly cause: number;
+  readonly effect: number;
+  readonly certain: boolean;
+}
+
+/** All links of a log, found by comparing each update with all before it. */
+function linksOf(updates: readonly Update[]): Link[] {
+  const links = new Map<string, Link>();
+  const add = (cause: Update | undefined, effect: Update, certain: boolean) => {
+    const id = `${cause?.position}-${effect.position}`;
+    if (cause === undefined || (links.has(id) && !certain)) return;
+    links.set(id, { cause: cause.position, effect: effect.position, certain });
+  };
+  const isOf = ({ key, keys }: Update, name: string) =>
+    key === null ? keys === undefined || keys.includes(name) : key === name;
+  for (const [index, effect] of updates.entries()) {
+    const before = updates.slice(0, index);
+    const named = (namespace: string, key: string, version: number) => {
+      const last = before.findLast((update) => update.namespace === namespace && update.version === version);
+      if (last !== undefined && isOf(last, key)) add(last, effect, true);
+    };
+    if (effect.operation === 'touch') named(effect.namespace, effect.key as string, effect.replaced);
+    for (const reading of effect.basis ?? []) {
+      if ('position' in reading) {
+        for (const cause of before) if (cause.position <= reading.position) add(cause, effect, false);
+      } else if ('key' in reading) named(reading.namespace as string, reading.key, reading.version);
+      else {
+        const own = before.filter(({ namespace }) => namespace === reading.namespace);
+        const begin = own.findLastIndex(({ drop }) => drop) + 1;
+        // A basis that was read before the namespace was dropped names the one before, if nothing was written since.
+        for (const cause of own.slice(begin)) {
+          const isIn = reading.from <= cause.version && cause.version <= reading.to;
+          const prefix = reading.prefix ?? '';
+          const names = cause.keys ?? (cause.key === null ? undefined : [cause.key]);
+          if (isIn && (names === undefined || names.some((name) => name.startsWith(prefix)))) add(cause, effect, false);
+        }
+      }
+    }
+  }
+  return [...links.values()];
+}
+
+function reached(links: readonly Link[], start: number, from: 'cause' | 'effect', to: 'cause' | 'effect'): Set<number> {
+  const found = new Set([start]);
+  for (const position of found) for (const link of links) if (link[from] === position) found.add(link[to]);
+  return found;
+}
+
+const sorted = (positions: Iterable<number>) => [...positions].sort((a, b) => a - b);
+
+/** Pairs of positions whose later write contradicts the earlier one, found by comparing all updates. */
+function contradictionsOf(updates: readonly Update[], links: readonly Link[]): [number, number][] {
+  const certain = links.filter((link) => link.certain);
+  return updates.flatMap((update, index): [number, number][] => {
+    const { namespace, key, operation, basis, position, agent, value } = update;
+    if (key === null || operation === 'touch' || basis === undefined) return [];
+    const earlier = updates.slice(0, index).findLast((each) => {
+      if (each.namespace !== namespace || each.operation === 'touch') return false;
+      return each.key === key || (each.key === null && (each.keys === undefined || each.keys.includes(key)));
+    });
+    if (earlier?.key !== key || earlier.basis === undefined || earlier.agent === agent) return [];
+    const known = reached(certain, position, 'effect', 'cause');
+    if (links.some((link) => known.has(link.effect) && link.cause === earlier.position)) return [];
+    const isSame = earlier.operation === operation && JSON.stringify(earlier.value) === JSON.stringify(value);
+    return isSame ? [] : [[earlier.position, position]];
+  });
+}
+
+async function compare(cache: AgentContextCache): Promise<void> {
+  const updates: Update[] = [];
+  for await (const update of cache.readLog()) updates.push(update);
+  const links = linksOf(updates);
+  const certain = links.filter((link) => link.certain);
+  for (const { position, agent } of updates) {
+    const impact = await cache.impact(position);
+    expect(sorted(impact.writes.map((write) => write.position))).toEqual(
+      sorted(reached(links, position, 'cause', 'effect')),
+    );
+    expect(sorted(impact.writes.filter((write) => write.certain).map((write) => write.position))).toEqual(
+      sorted(reached(certain, position, 'cause', 'effect')),
+    );
+    expect(impact.writes[0]).toMatchObject({ position, agent, depth: 0 });
+    const counted = impact.agents.reduce((sum, each) => sum + each.writes, 0);
+    expect(counted).toBe(impact.writes.length - 1);
+    for (const link of impact.links) expect(links).toContainEqual(link);
+  }
+  const expected = contradictionsOf(updates, links);
+  const pairsOf = ({ contradictions }: Contradictions) =>
+    contradictions.map(({ earlier, later }) => [earlier.position, later.position]);
+  expect(pairsOf(await cache.contradictions())).toEqual(expected);
+  for (const { position, namespace } of updates) {
+    const later = expected.filter(([, at]) => at > position && updates[at - 1]?.namespace === namespace);
+    expect(pairsOf(await cache.namespace(namespace).contradictions({ since: position }))).toEqual(later);
+  }
+  for (const namespace of NAMES) {
+    for (const entry of cache.entries(namespace)) {
+      const provenance = await cache.provenance(entry.key, namespace);
+      const write = updates.findLast((each) => each.namespace === namespace && each.version === entry.version);
+      const expected = reached(certain, write?.position as number, 'effect', 'cause');
+      expect(provenance?.writes[0]?.position).toBe(write?.position);
+      expect(sorted(provenance?.writes.map(({ position }) => position) ?? [])).toEqual(sorted(expected));
+      for (const { position, agent, at } of provenance?.writes ?? [])
+        expect(updates[position - 1]).toMatchObject({ position, agent, at });
+    }
+  }
+}
+
+describe('provenance and impact', () => {
+  it('are what a walk over the whole log finds', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(writes, { maxLength: 25 }), fc.nat(25), async (all, asked) => {
+        const { cache } = makeCache();
+        for (const [index, write] of all.entries()) {
+          await execute(cache, write);
+          // From then on commits keep the index up to date.
+          if (index === asked) await compare(cache);
+        }
+        await compare(cache);
+        await cache.shutdown();
+      }),
+      fcOptions(40),
+    );
+  });
+
+  it('reconstruct a chain of ten agents with the right writers, also after a restart', async () => {
+    const dataDir = await tempDir();
+    const { AgentContextCache } = await import('../../src/index.ts');
+    const chains = Array.from({ length: 4 }, (_, chain) => `chain-${chain}`);
+    {
+      await using cache = await AgentContextCache.open({ dataDir, natsUrl: null });
+      const steps = Array.from({ length: 10 }, (_, step) => cache.as({ agent: `agent-${step}` }, { basis: true }));
+      for (const chain of chains) await cache.set('step-0', chain, chain, { agent: 'root' });
+      // The chains grow in turns, so that each handle works on all of them.
+      for (const [step, agent] of steps.entries()) {
+        for (const chain of chains) {
+          agent.get(`step-${step}`, chain);
+          await agent.set(`step-${step + 1}`, chain, chain);
+        }
+      }
+      await check(cache);
+    }
+    await using reopened = await AgentContextCache.open({ dataDir, natsUrl: null });
+    await check(reopened);
+
+    async function check(cache: AgentContextCache): Promise<void> {
+      for (const chain of chains) {
+        const { writes = [], open } = (await cache.namespace(chain).provenance('step-10')) ?? {};
+        const own = writes.filter(({ namespace }) => namespace === chain);
+        expect(own.map(({ agent }) => agent)).toEqual([
+          ...Array.from({ length: 10 }, (_, step) => `agent-${9 - step}`),
+          'root',
+        ]);
+        expect(own.map(({ depth }) => depth)).toEqual(Array.from({ length: 11 }, (_, depth) => depth));
+        expect(open).toEqual([]);
+        const { agents } = await cache.impact({ key: 'step-0', namespace: chain });
+        expect(agents.map(({ agent }) => agent).sort()).toEqual(
+          Array.from({ length: 10 }, (_, step) => `agent-${step}`),
+        );
+      }
+    }
+  });
+
+  it('find contradictions in pages, and call the hook with each new one', async () => {
+    const told: string[] = [];
+    const { cache, failures } = makeCache({
+      onContradiction: async ({ key, earlier, later }) => {
+        told.push(`${key} ${earlier.agent} ${later.agent}`);
+        if (key === 'bad') throw new Error('of the hook');
+        await cache.set('note', key, 'notes', { agent: 'referee' });
+      },
+    });
+    const [ann, bob] = ['ann', 'bob'].map((agent) => cache.as({ agent }, { basis: true }));
+    for (const key of ['hotel', 'bad', 'same']) {
+      await ann?.set(key, 'Adler', 'trip');
+      await bob?.set(key, key === 'same' ? 'Adler' : 'Bristol', 'trip');
+    }
+    bob?.get('hotel', 'trip');
+    await ann?.get('hotel', 'trip');
+    await ann?.set('hotel', 'Continental', 'trip');
+    // It has read what it replaces, but then a third agent replaces it unseen.
+    await cache.delete('hotel', 'trip', { agent: 'cleaner', basis: [] });
+    await vi.waitFor(() => expect(told).toEqual(['hotel ann bob', 'bad ann bob', 'hotel ann cleaner']));
+    const first = await cache.contradictions({ namespace: 'trip', limit: 1 });
+    expect(first).toMatchObject({ contradictions: [{ key: 'hotel', later: { agent: 'bob' } }], more: true });
+    const rest = await cache.contradictions({ since: first.next });
+    expect(rest).toMatchObject({
+      contradictions: [{ key: 'bad' }, { key: 'hotel' }],
+      next: cache.position,
+      more: false,
+    });
+    expect(failures).toMatchObject([{ error: { message: 'of the hook' }, source: { source: 'contradiction' } }]);
+    expect(cache.entry('note', 'notes')?.agent).toBe('referee');
+    await expect(cache.contradictions({ since: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    await expect(cache.contradictions({ namespaces: 'n' } as never)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+
+  it('say what they cannot follow, and refuse what does not exist', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', 1, 'n', { basis: [{ key: 'a', version: 7 }, { position: 0 }, { key: 'b', version: 0 }] });
+    expect((await cache.provenance('a', 'n'))?.open).toEqual([
+      { position: 1, reading: { namespace: 'default', key: 'a', version: 7 } },
+      { position: 1, reading: { position: 0 } },
+    ]);
+    expect(await cache.provenance('none', 'n')).toBeUndefined();
+    expect(await cache.provenance('a', 'n', { at: 0 })).toBeUndefined();
+    for (let index = 0; index < 5; index += 1) {
+      await cache.set('a', index, 'n', { basis: [{ namespace: 'n', key: 'a', version: index + 1 }] });
+    }
+    expect(await cache.provenance('a', 'n', { limit: 3 })).toMatchObject({ more: true, writes: [{}, {}, {}] });
+    expect((await cache.provenance('a', 'n', { at: 3 }))?.writes.map(({ position }) => position)).toEqual([3, 2, 1]);
+    expect(await cache.impact(1, { limit: 2 })).toMatchObject({ more: true, agents: [{ agent: null, writes: 1 }] });
+    const refused = (run: Promise<unknown>, code: string) => expect(run).rejects.toMatchObject({ code });
+    await refused(cache.impact(99), 'POSITION_UNAVAILABLE');
+    await refused(cache.impact(0), 'INVALID_OPTION');
+    await refused(cache.impact({ key: 'none' }), 'NOT_FOUND');
+    await refused(cache.impact(1, { limit: 0 }), 'INVALID_OPTION');
+    await refused(cache.impact(1, { most: 1 } as never), 'INVALID_OPTION');
+    await refused(cache.provenance('a', 'n', { at: -1 }), 'INVALID_OPTION');
+    await refused(cache.ask({ type: 'context.impact', position: 1, key: 'a' }), 'INVALID_COMMAND');
+  });
+});
