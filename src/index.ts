@@ -59,5 +59,7 @@ export { ReplayRefusedError } from './replay/problem.ts';
 export type { ReplayReport } from './replay/report.ts';
 export type { ReplaySource } from './replay/source.ts';
 export type { ShareOptions } from './share/share-options.ts';
+export { fileSubjectKeys } from './subjects/file-subject-keys.ts';
+export { memorySubjectKeys } from './subjects/memory-subject-keys.ts';
 export type { VerifyProblem } from './verify/verify-findings.ts';
 export type { VerifyOptions, VerifyReport } from './verify/verify-report.ts';

@@ -1,7 +1,9 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { createUpdate, type Update } from '../core/update.ts';
 import { FILTER_NAMES, plainFilter, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -39,6 +41,7 @@ export interface WatchDeps {
   readonly registry: NamespaceRegistry;
   readonly watchers: WatchHub;
   readonly clock: Clock;
+  readonly subjects: SubjectDoor;
   /** A primary of the user's own, which keeps the values. */
   readonly primary?: BaseContextCache | undefined;
 }
@@ -190,7 +193,7 @@ export function watching(
 
 /** Starts a watch; see {@link WatchOptions}. */
 export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
-  const { log, watchers } = deps;
+  const { log, watchers, subjects } = deps;
   checkWatchOptions(options);
   const { since, signal, include = 'updates', bufferSize = DEFAULT_BUFFER_SIZE } = options;
   if (include === 'snapshot' && deps.primary !== undefined) {
@@ -224,11 +227,11 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
 
   async function* run(): AsyncGenerator<WatchedUpdate> {
     try {
-      for (const update of entries) yield { ...update, snapshot: true, skipped: 0 };
+      for (const update of entries) yield { ...openedUpdate(subjects, update), snapshot: true, skipped: 0 };
       if (since !== undefined && since < after) {
         for await (const update of past(log, since, after, filter)) {
           position = update.position;
-          yield update;
+          yield openedUpdate(subjects, update);
         }
       }
       position = Math.max(position ?? 0, after);
@@ -237,7 +240,8 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
         for (const update of taken.updates) {
           if (update.position <= after) continue;
           position = update.position;
-          yield { ...update, snapshot: false, skipped };
+          // Opened only now: the subject may have been forgotten while the update waited to be read.
+          yield { ...openedUpdate(subjects, update), snapshot: false, skipped };
           skipped = 0;
         }
       }

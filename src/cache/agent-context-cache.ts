@@ -7,7 +7,8 @@ import type { BackupSettings, BackupSettingsChange, ContextCommand, TransactionR
 import { untilAborted } from '../core/deadline.ts';
 import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
-import { type Stamp, stampedCommand, stampOf } from '../core/stamp.ts';
+import { openedUpdate } from '../core/opened.ts';
+import { type Stamp, stamped, stampedCommand, stampOf } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { TRANSACTION_OPTIONS } from '../core/write-options.ts';
 import { ChangesReader } from '../engine/changes-reader.ts';
@@ -39,8 +40,16 @@ import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { CacheMethods } from './cache-methods.ts';
 import { answer, type ControlDeps } from './control.ts';
+import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
-import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, REACHED_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
+import {
+  ASK_OPTIONS,
+  BACKUP_NOW_OPTIONS,
+  FORGET_OPTIONS,
+  REACHED_OPTIONS,
+  SHUTDOWN_OPTIONS,
+  SYNCED_OPTIONS,
+} from './option-names.ts';
 import { reached } from './reached.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
@@ -88,7 +97,8 @@ export class AgentContextCache<
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
-    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace), activity);
+    const { subjects } = engine;
+    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace), activity, subjects);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
@@ -102,13 +112,15 @@ export class AgentContextCache<
       report,
       conflicts: engine.conflicts,
       activity,
+      subjects,
     });
-    const history = new History(storage.past, log, clock);
+    const history = new History(storage.past, log, clock, subjects);
     const changes = new ChangesReader({
       log,
       clock,
       report,
       activity,
+      subjects,
       registry,
       past: storage.past,
       hasPrimary: primary !== undefined,
@@ -121,7 +133,7 @@ export class AgentContextCache<
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),
-      subscribe: (listener, filter) => engine.watchers.add(filter, listener),
+      subscribe: (listener, filter) => engine.watchers.add(filter, (each) => listener(openedUpdate(subjects, each))),
       guard: (run) => writer.guard(run),
       ask: async (command) => (await answer(this.#control, command)) as never,
       transaction: (operations, options) =>
@@ -356,6 +368,30 @@ export class AgentContextCache<
     return this.#guard(async () => {
       return namespace === undefined ? this.#digests.all() : this.#digests.of(nameOf(namespace));
     });
+  }
+
+  /**
+   * Forgets a subject: destroys the key that its values are encrypted with, in the log, on all disks, in mirrors and in every backup.
+   * Resolves when the key is destroyed durably. From then on its entries have `forgotten`, and `get` finds nothing: in this cache and
+   * its views, branches, clients and nodes at once, in other processes with the same file of keys within a second. The log stays whole:
+   * `verify`, digests and replay hold. Repeating it does nothing more.
+   *
+   * @throws {ContextCacheError} (as a rejection) `NOT_FOUND` for a subject that the key store does not know; `INVALID_OPTION` without
+   *   the option `subjects`; `FORBIDDEN` in a branch; `INVALID_COMMAND`; `KEY_UNAVAILABLE` if the store cannot destroy the key; the
+   *   errors of a write.
+   *
+   * @example `const { entries, published } = await cache.forget('user-42', { reason: 'asked on 3 May' });`
+   */
+  forget(subject: string, options: ForgetOptions = {}): Promise<ForgetReport> {
+    return this.#guard(async () => {
+      FORGET_OPTIONS.check(options);
+      return this.ask({ ...stamped(options, this.#stamp?.()), type: 'subjects.forget', subject });
+    });
+  }
+
+  /** Returns the subjects that the key store has keys for, and those that were forgotten, sorted. */
+  subjects(): Promise<SubjectInfo[]> {
+    return this.ask({ type: 'subjects.list' });
   }
 
   /**

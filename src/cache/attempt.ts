@@ -1,5 +1,6 @@
 import { parseCommand } from '../core/admission.ts';
 import type { Acknowledgement, DataCommand } from '../core/command.ts';
+import { KeyPending } from '../core/sealed.ts';
 import { INTERNALS, type Internals } from '../engine/internals.ts';
 
 /** A cache, by its parts. */
@@ -17,7 +18,12 @@ interface WithInternals {
 export function attempt(cache: WithInternals, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
   const { writer, parts } = cache[INTERNALS];
   parseCommand(command);
-  return writer.attempt(parts.admission.ofParsed(parts.door.now(), command));
+  try {
+    return writer.attempt(parts.admission.ofParsed(parts.door.now(), command));
+  } catch (error) {
+    if (!(error instanceof KeyPending)) throw error;
+    return error.ready.then(() => attempt(cache, command));
+  }
 }
 
 /**

@@ -3,8 +3,10 @@ import type { ContextCommand, ControlCommand, QueryCommand } from '../core/comma
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { openedError } from '../core/opened.ts';
 import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
 import type { Request } from '../core/request.ts';
+import { whenKeyed } from '../core/sealed.ts';
 import type { WriteTarget } from '../core/trace.ts';
 import type { ChangesReader } from '../engine/changes-reader.ts';
 import { durationOf } from '../engine/durations.ts';
@@ -16,6 +18,7 @@ import type { TraceReader } from '../engine/trace-reader.ts';
 import { executeTransaction } from '../engine/transactions.ts';
 import type { Writer } from '../engine/writer.ts';
 import type { Verifier } from '../verify/verify.ts';
+import { forgetSubject, listSubjects } from './forget.ts';
 
 /** The parts that execute commands. */
 export interface ControlDeps {
@@ -33,7 +36,8 @@ export interface ControlDeps {
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
   const { parts, writer } = deps;
-  if (isDataCommand(command)) return writer.execute(parts.admission.request(parts.door.now(), command));
+  if (isDataCommand(command))
+    return whenKeyed(() => writer.execute(parts.admission.request(parts.door.now(), command)));
   if (isQueryCommand(command)) return answerQuery(deps, command);
   return parts.activity.control(command.type, () => answerControl(deps, command as ControlCommand));
 }
@@ -101,7 +105,10 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       const transactionParts = { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer };
       const send = (request: Request) => writer.send(request);
       const origin = { agent, meta, operationId, basis };
-      const result = await executeTransaction({ ...transactionParts, send }, operations, origin);
+      const execute = () => executeTransaction({ ...transactionParts, send }, operations, origin);
+      const result = await whenKeyed(execute).catch((error) => {
+        throw openedError(parts.subjects, error);
+      });
       await writer.whenDurable(result.position);
       return result;
     }
@@ -138,6 +145,10 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       const { keepUpdates, keepMs, keepBytes, forget } = command;
       return parts.retention.compact({ keepUpdates, keepMs: durationOf('keepMs', keepMs), keepBytes, forget });
     }
+    case 'subjects.forget':
+      return forgetSubject(deps, command);
+    case 'subjects.list':
+      return listSubjects(deps);
     case 'cache.flush':
       return parts.log.flush();
     case 'cache.health':

@@ -14,8 +14,8 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * Options of a branch. It inherits its parent's `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `limits`, `log`,
- * `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
+ * Options of a branch. It inherits its parent's `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `subjects`, `limits`,
+ * `log`, `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
  */
 export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom' | 'cluster'> {
@@ -37,7 +37,7 @@ const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: tru
 
 const INHERITED = [
   ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'limits', 'log', 'restart', 'context'] as const),
-  ...(['maxWaiting', 'internals'] as const),
+  ...(['maxWaiting', 'internals', 'subjects'] as const),
 ] as const;
 
 /** The options and the storage of a branch. */
@@ -71,6 +71,7 @@ function optionsOfBranch(parent: EngineOptions, { at: _, signal: __, ...own }: F
   }
   const options: Record<string, unknown> = { ...inMilliseconds(own) };
   for (const name of INHERITED) options[name] ??= parent[name];
+  options.isBranch = true;
   return options;
 }
 

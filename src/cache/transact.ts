@@ -14,6 +14,7 @@ import type {
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
+import { changeableValue } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { TRANSACT_OPTIONS } from '../core/write-options.ts';
@@ -67,8 +68,9 @@ export class Transaction<S extends NamespaceTypes<S> = AnyNamespaces> {
     const known = this.#read.get(id);
     if (known !== undefined) return known.value;
     const entry = await this.#readEntry(key, name);
-    this.#read.set(id, { namespace: name, key, version: entry?.version ?? 0, value: entry?.value });
-    return entry?.value;
+    const value = changeableValue(entry);
+    this.#read.set(id, { namespace: name, key, version: entry?.version ?? 0, value });
+    return value;
   }
 
   /** Resolves with whether the key has a value. */

@@ -19,6 +19,7 @@ import type { BackupStatus } from '../followers/backup/backup-sink.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { CompactOptions, CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
+import type { ForgetReport, SubjectInfo } from './forget.ts';
 
 /** The result of a read: the value itself over a synchronous primary, a promise of it over an asynchronous one. */
 export type Answer<P extends BaseContextCache, T> = [ReturnType<P['get']>] extends [PromiseLike<unknown>]
@@ -68,6 +69,8 @@ interface Answers {
   'namespace.passivate': boolean;
   'namespace.restart': undefined;
   'cache.compact': CompactReport;
+  'subjects.forget': ForgetReport;
+  'subjects.list': SubjectInfo[];
   'cache.flush': undefined;
   'cache.health': CacheHealth;
   'cache.verify': VerifyReport;

@@ -9,6 +9,7 @@ import { addCompletion, ignoresSettings } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addForget } from './commands/forget.ts';
 import { addInspect } from './commands/inspect.ts';
 import { addMcp } from './commands/mcp.ts';
 import { addPast } from './commands/past.ts';
@@ -26,6 +27,13 @@ import { CliOption } from './config/cli-option.ts';
 import { applySettings } from './config/settings.ts';
 import { example, type Session } from './context.ts';
 import { packageVersion } from './package-file.ts';
+import { useSubjectKeys } from './target.ts';
+
+interface ProgramFlags {
+  readonly json?: boolean;
+  readonly color: boolean;
+  readonly subjectKeys?: string;
+}
 
 /** Creates the command line with all its commands. */
 export function createProgram(session: Session): Command {
@@ -34,6 +42,12 @@ export function createProgram(session: Session): Command {
     .version(packageVersion)
     .option('--json', 'print output, warnings and errors as JSON')
     .addOption(new Option('--data-dir <dir>', 'data directory').env('CONTEXT_CACHE_DIR').default('.context-cache'))
+    .addOption(
+      new Option(
+        '--subject-keys <file>',
+        'file of the keys of subjects, outside of the data directory; created if it is missing',
+      ).env('CONTEXT_CACHE_SUBJECT_KEYS'),
+    )
     .addOption(
       onCommandLineOnly(
         '--config <file>',
@@ -48,7 +62,8 @@ export function createProgram(session: Session): Command {
     .hook('preAction', async (_, command) => {
       if (ignoresSettings(command)) return;
       await applySettings(program, command);
-      const { json = false, color } = program.opts<{ json?: boolean; color: boolean }>();
+      const { json = false, color, subjectKeys } = program.opts<ProgramFlags>();
+      if (subjectKeys !== undefined) useSubjectKeys(session.output, subjectKeys);
       session.output.configure(json, color ? undefined : false);
     });
   example(program, 'set plan \'["search"]\' --namespace trip', 'get plan --namespace trip', 'serve');
@@ -56,6 +71,7 @@ export function createProgram(session: Session): Command {
   addApply(program, session);
   addValues(program, session);
   addClear(program, session);
+  addForget(program, session);
   addRead(program, session);
   addPast(program, session);
   addTrace(program, session);

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { MemorySnapshotStore, RedisSnapshotStore } from '../backup.ts';
-import { AgentContextCache, type CacheOptions, type ContextCommand } from '../index.ts';
+import { AgentContextCache, type CacheOptions, type ContextCommand, memorySubjectKeys } from '../index.ts';
 import { parseNatsAddress } from '../nats.ts';
 import { parseLine, splitLines } from '../wire/lines.ts';
 
@@ -31,12 +31,13 @@ export async function rehearseOpening({ nats, redis, topics, cache }: Opening): 
 }
 
 /**
- * Executes a command on an empty cache in memory, before a directory is created for it.
+ * Executes a command on an empty cache in memory, before a directory is created for it. `hasKeys`: there is a file of subjects' keys.
  *
  * @throws {ContextCacheError} as the command would on a new directory.
  */
-export async function rehearse(command: ContextCommand): Promise<void> {
-  await inMemory({}, (rehearsal) => rehearsal.ask(command));
+export async function rehearse(command: ContextCommand, hasKeys = false): Promise<void> {
+  const subjects = hasKeys ? { keys: memorySubjectKeys() } : undefined;
+  await inMemory({ subjects }, (rehearsal) => rehearsal.ask(command));
 }
 
 /** Result of {@link rehearseInput}. */
@@ -103,7 +104,7 @@ async function accepts(cache: AgentContextCache, commandOf: () => unknown): Prom
 }
 
 async function inMemory(
-  options: Pick<CacheOptions, 'subjectId' | 'log'> = {},
+  options: Pick<CacheOptions, 'subjectId' | 'log' | 'subjects'> = {},
   task: (cache: AgentContextCache) => Promise<unknown>,
 ): Promise<void> {
   const backup = { enabled: false, store: new MemorySnapshotStore() };

@@ -152,8 +152,22 @@ export async function mustExist(dataDir: string): Promise<void> {
   throw new ContextCacheError('NOT_FOUND', `There is no data directory at ${resolve(dataDir)}. ${remedy}`);
 }
 
+const keyFiles = new WeakMap<Output, string>();
+
+/** Sets the file of subjects' keys for the commands of a run. */
+export function useSubjectKeys(output: Output, path: string): void {
+  keyFiles.set(output, path);
+}
+
+/** Returns the option `subjects` for the caches that a run opens; `undefined` without `--subject-keys`. */
+export function subjectsFor(output: Output): OpenOptions['subjects'] {
+  const path = keyFiles.get(output);
+  return path === undefined ? undefined : { keys: path };
+}
+
 function openCache({ dataDir, output, cache = {} }: OpenRequest): Promise<AgentContextCache> {
   return AgentContextCache.open({
+    subjects: subjectsFor(output),
     // Broadcasts and snapshots are left to the next process that serves the directory.
     natsUrl: null,
     backup: { enabled: false },

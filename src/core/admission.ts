@@ -3,8 +3,6 @@ import {
   type AppendOptions,
   type BatchOperation,
   type ClearOptions,
-  type Conditions,
-  type ConflictOption,
   type ContextCommand,
   type DataCommand,
   type IncrementOptions,
@@ -17,8 +15,7 @@ import {
   type WriteOptions,
 } from './command.ts';
 import { checkFields, type Fields, type FieldsOf, lookUp } from './command-fields.ts';
-import { conditionOf, isOnlyIfDifferent, isSkippedOnConflict, UNCONDITIONAL } from './conditions.ts';
-import { ContextCacheError } from './errors.ts';
+import { conditionOf, isOnlyIfDifferent, UNCONDITIONAL } from './conditions.ts';
 import { expiryOf } from './expiry.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
 import type { CacheLimits } from './limits.ts';
@@ -27,7 +24,9 @@ import { type OriginOptions, originOf } from './origin.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
-import { type Door, ValueDoor } from './value.ts';
+import { ANY_SIZE, checkWritable, mustSeal, type SubjectDoor, tagsIn, UNSEALED } from './sealed.ts';
+import { checkStep, deleteStep, inBatch, tooShortKeys, touchStep } from './steps.ts';
+import { type Admitted, admit, type Door, type JsonValue, ValueDoor } from './value.ts';
 import { APPEND_OPTIONS, DELETE_OPTIONS, INCREMENT_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
 
 /** Largest number of operations in a batch. */
@@ -42,8 +41,11 @@ export class Admission {
   readonly #parsedDoor: ParsedValueDoor;
   readonly #check: ValueCheck;
   readonly #maxKeyBytes: number;
+  readonly #subjects: SubjectDoor;
 
-  constructor(limits: CacheLimits, check: ValueCheck) {
+  /** `subjects` seals values with subjects. Default: leaves them to another door. */
+  constructor(limits: CacheLimits, check: ValueCheck, subjects: SubjectDoor = UNSEALED) {
+    this.#subjects = subjects;
     this.#maxKeyBytes = limits.maxKeyBytes;
     this.#door = new ValueDoor(limits);
     this.#parsedDoor = new ParsedValueDoor(limits);
@@ -74,17 +76,19 @@ export class Admission {
     options: WriteOptions | undefined,
     door: Door = this.#door,
   ): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     const origin = originOf(options);
     checkName('key', key, this.#maxKeyBytes);
-    const value = door.admit(this.#check(namespace, key, candidate));
+    let value = door.admit(this.#check(namespace, key, candidate));
+    let { bytes } = door;
     const expiresAt = options === undefined ? null : expiryOf(at, options);
     const ifVersion = options === undefined ? UNCONDITIONAL : conditionOf(options);
+    if (mustSeal(value, options)) ({ value, bytes } = this.#sealed(namespace, key, value, options, origin.operationId));
     return new Request('context.set', namespace, at, origin, {
       operation: 'set',
       key,
       value,
-      bytes: door.bytes,
+      bytes,
       expiresAt,
       ifVersion,
       ifDifferent: options !== undefined && isOnlyIfDifferent(options),
@@ -102,7 +106,7 @@ export class Admission {
   }
 
   #increment(at: number, namespace: string, key: string, by: unknown, options: IncrementOptions = {}): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     checkName('key', key, this.#maxKeyBytes);
     if (typeof by !== 'number' || !Number.isFinite(by)) throw invalid('by must be a finite number');
     const { ttl, expiresAt } = options;
@@ -118,19 +122,43 @@ export class Admission {
   }
 
   #append(at: number, namespace: string, candidate: unknown, options: AppendOptions = {}): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     const { prefix = '' } = options;
     if (this.#maxKeyBytes < LONGEST_SUFFIX) throw tooShortKeys(this.#maxKeyBytes);
     checkName('key', prefix, this.#maxKeyBytes - LONGEST_SUFFIX);
-    return new Request('context.append', namespace, at, originOf(options), {
+    const origin = originOf(options);
+    let value = this.#door.admit(candidate);
+    let { bytes } = this.#door;
+    let finish = this.#finish(namespace);
+    if (mustSeal(value, options)) {
+      // The schema sees the value before it is sealed, and so before the whole key is known.
+      value = this.#door.admit(this.#check(namespace, prefix, value));
+      ({ value, bytes } = this.#sealed(namespace, prefix, value, options, origin.operationId));
+      finish = undefined;
+    }
+    return new Request('context.append', namespace, at, origin, {
       operation: 'set',
       key: prefix,
-      value: this.#door.admit(candidate),
-      bytes: this.#door.bytes,
+      value,
+      bytes,
       expiresAt: expiryOf(at, options),
       ifVersion: UNCONDITIONAL,
-      finish: this.#finish(namespace),
+      finish,
     });
+  }
+
+  /** Returns what is stored for a value with subjects, or for one that looks sealed. */
+  #sealed(
+    namespace: string,
+    key: string,
+    value: JsonValue,
+    options: WriteOptions | undefined,
+    operationId: string | undefined,
+  ): Admitted {
+    const tags = tagsIn(options);
+    if (tags !== undefined && options !== undefined && isOnlyIfDifferent(options))
+      throw invalid('give ifDifferent or a subject, not both: an encrypted value cannot be compared');
+    return admit(this.#subjects.seal({ namespace, key, value, tags, operationId }), ANY_SIZE);
   }
 
   /** Returns the check of a value that is known only when its command is decided. */
@@ -141,17 +169,17 @@ export class Admission {
   }
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     return new Request('context.delete', namespace, at, originOf(options), deleteStep(key, options));
   }
 
   #touch(at: number, namespace: string, key: string, options: TouchOptions | undefined): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     return new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options));
   }
 
   whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, options?: ClearOptions): Request {
-    checkName('namespace', namespace);
+    checkWritable(namespace);
     const { prefix = '' } = options ?? {};
     checkName('key', prefix);
     return Request.ofWhole(type, namespace, at, originOf(options), null, prefix);
@@ -168,8 +196,11 @@ export class Admission {
     if (operations.length > MAX_BATCH_OPERATIONS)
       throw invalid(`a batch may have at most ${MAX_BATCH_OPERATIONS} operations; split it`);
     // Not `map`, which would leave the holes of a sparse array unseen.
-    const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index));
-    return Request.ofWhole('context.batch', namespace, at, originOf(origin), steps);
+    if (operations.length > 0) checkWritable(namespace);
+    const named = originOf(origin);
+    const { operationId: id } = named;
+    const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index, id));
+    return Request.ofWhole('context.batch', namespace, at, named, steps);
   }
 
   /** Creates the parts of a transaction: a request for each namespace, in the order of their first operations. */
@@ -181,8 +212,8 @@ export class Admission {
     const steps = new Map<string, Step[]>();
     for (const [index, operation] of Array.from(operations).entries()) {
       const { namespace = DEFAULT_NAMESPACE, ...rest } = operation ?? {};
-      checkName('namespace', namespace);
-      const step = this.#batchStep(at, namespace, operation && (rest as BatchOperation), index);
+      checkWritable(namespace);
+      const step = this.#batchStep(at, namespace, operation && (rest as BatchOperation), index, named.operationId);
       const own = steps.get(namespace);
       if (own === undefined) steps.set(namespace, [step]);
       else own.push(step);
@@ -222,23 +253,37 @@ export class Admission {
     return this.#set(at, namespace, key, value, command, this.#parsedDoor);
   }
 
-  #batchStep(at: number, namespace: string, operation: BatchOperation, index: number): Step {
+  #batchStep(
+    at: number,
+    namespace: string,
+    operation: BatchOperation,
+    index: number,
+    operationId: string | undefined,
+  ): Step {
     checkFields(operation, `operations[${index}]`, BATCH_FIELDS, 'operation');
     if (operation.operation === 'set')
-      return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation), operation);
+      return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation, operationId), operation);
     if (operation.operation === 'delete') return inBatch(deleteStep(operation.key, operation), operation);
     if (operation.operation === 'check') return checkStep(operation.key, operation);
     return inBatch(touchStep(at, operation.key, operation), operation);
   }
 
-  #setStep(at: number, namespace: string, key: string, value: unknown, options: WriteOptions): Step {
+  #setStep(
+    at: number,
+    namespace: string,
+    key: string,
+    candidate: unknown,
+    options: WriteOptions,
+    operationId: string | undefined,
+  ): Step {
     checkName('key', key, this.#maxKeyBytes);
-    const admitted = this.#door.admit(this.#check(namespace, key, value));
-    const { bytes } = this.#door;
+    let value = this.#door.admit(this.#check(namespace, key, candidate));
+    let { bytes } = this.#door;
+    if (mustSeal(value, options)) ({ value, bytes } = this.#sealed(namespace, key, value, options, operationId));
     return {
       operation: 'set',
       key,
-      value: admitted,
+      value,
       bytes,
       expiresAt: expiryOf(at, options),
       ifVersion: conditionOf(options),
@@ -247,41 +292,10 @@ export class Admission {
   }
 }
 
-function inBatch(step: Step, given: ConflictOption): Step {
-  return given.onConflict === undefined ? step : { ...step, skips: isSkippedOnConflict(given, step.ifVersion) };
-}
-
-function deleteStep(key: string, options: RemoveOptions | undefined): Step {
-  checkName('key', key);
-  return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion: conditionOf(options) };
-}
-
-function checkStep(key: string, conditions: Conditions & ConflictOption): Step {
-  checkName('key', key);
-  const ifVersion = conditionOf(conditions);
-  if (ifVersion === UNCONDITIONAL) throw invalid('a check needs ifVersion, ifAbsent or ifPresent');
-  if (isSkippedOnConflict(conditions, ifVersion)) throw invalid("a check cannot have onConflict: 'skip'");
-  return { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion, isCheck: true };
-}
-
-function touchStep(at: number, key: string, options: TouchOptions | undefined): Step {
-  checkName('key', key);
-  if (options?.ttl === undefined && options?.expiresAt === undefined) {
-    throw invalid('a touch needs ttl or expiresAt (expiresAt: null makes the entry stay)');
-  }
-  return {
-    operation: 'touch',
-    key,
-    value: null,
-    bytes: 0,
-    expiresAt: expiryOf(at, options),
-    ifVersion: conditionOf(options),
-  };
-}
-
 const EXPIRY = { ttl: 'may', expiresAt: 'may' } as const;
 const REMOVE = { ifVersion: 'may', ifPresent: 'may' } as const;
-const WRITE = { ...EXPIRY, ...REMOVE, ifAbsent: 'may', ifDifferent: 'may' } as const;
+const SUBJECT = { subject: 'may', subjects: 'may' } as const;
+const WRITE = { ...EXPIRY, ...REMOVE, ...SUBJECT, ifAbsent: 'may', ifDifferent: 'may' } as const;
 const IN_BATCH = { key: 'must', onConflict: 'may' } as const;
 
 const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
@@ -304,7 +318,7 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.delete': { ...OF_KEY, ...BY_AGENT, ...REMOVE },
   'context.touch': { ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
   'context.increment': { by: 'may', ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
-  'context.append': { value: 'must', prefix: 'may', ...BY_AGENT, ...EXPIRY },
+  'context.append': { value: 'must', prefix: 'may', ...BY_AGENT, ...EXPIRY, ...SUBJECT },
   'context.clear': { prefix: 'may', ...BY_AGENT },
   'context.drop': BY_AGENT,
   'context.batch': { operations: 'must', ...BY_AGENT },
@@ -331,6 +345,8 @@ const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'namespace.passivate': { namespace: 'must' },
   'namespace.restart': { namespace: 'must' },
   'cache.compact': { keepUpdates: 'may', keepMs: 'may', keepBytes: 'may', forget: 'may' },
+  'subjects.forget': { subject: 'must', reason: 'may', ...ORIGIN },
+  'subjects.list': {},
   'cache.flush': {},
   'cache.health': {},
   'cache.verify': { against: 'may', repair: 'may' },
@@ -376,9 +392,4 @@ export function isQueryCommand(command: ContextCommand): command is QueryCommand
 export function parseCommand(candidate: unknown): ContextCommand {
   checkFields(candidate, 'a command', COMMAND_FIELDS, 'type');
   return candidate as ContextCommand;
-}
-
-function tooShortKeys(maxKeyBytes: number): ContextCacheError {
-  const problem = `append gives keys of up to ${LONGEST_SUFFIX} bytes, and limits.maxKeyBytes allows ${maxKeyBytes}`;
-  return new ContextCacheError('INVALID_NAME', `${problem}. Raise limits.maxKeyBytes, or set a key of your own.`);
 }

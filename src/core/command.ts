@@ -2,6 +2,7 @@ import type { ChangesOptions } from './changes.ts';
 import type { ContradictionsOptions } from './contradiction.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
+import type { SubjectOptions } from './sealed.ts';
 import type { ImpactOptions, ProvenanceOptions } from './trace.ts';
 import type { Admitted, JsonValue } from './value.ts';
 
@@ -27,10 +28,10 @@ export interface Conditions {
 }
 
 /** Options of every command that stores a value. */
-export interface WriteOptions extends OriginOptions, ExpiryOptions, Conditions {
+export interface WriteOptions extends OriginOptions, ExpiryOptions, Conditions, SubjectOptions {
   /**
    * Leaves the entry as it is, with its version and its expiry, if its value equals the new one. The acknowledgement then
-   * has `changed: false`. Not together with `ifAbsent`, nor over a primary of your own.
+   * has `changed: false`. Not together with `ifAbsent`, `subject` or `subjects`, nor over a primary of your own.
    */
   readonly ifDifferent?: boolean | undefined;
 }
@@ -42,7 +43,7 @@ export type RemoveOptions = Omit<Conditions, 'ifAbsent'> & OriginOptions;
 export type TouchOptions = RemoveOptions & ExpiryOptions;
 
 /** Options of `getOrSet`. */
-export type MakeOptions = OriginOptions & ExpiryOptions;
+export type MakeOptions = OriginOptions & ExpiryOptions & SubjectOptions;
 
 /** How a batch treats an operation whose condition does not hold. */
 export interface ConflictOption {
@@ -63,7 +64,7 @@ export interface ClearOptions extends OriginOptions {
 }
 
 /** Options of `append`. */
-export interface AppendOptions extends OriginOptions, ExpiryOptions {
+export interface AppendOptions extends OriginOptions, ExpiryOptions, SubjectOptions {
   /** Start of the key. Default: none. */
   readonly prefix?: string | undefined;
 }
@@ -174,6 +175,12 @@ export type ControlCommand =
       readonly keepBytes?: number | undefined;
       readonly forget?: readonly string[] | undefined;
     }
+  | ({
+      readonly type: 'subjects.forget';
+      readonly subject: string;
+      readonly reason?: string | undefined;
+    } & OriginOptions)
+  | { readonly type: 'subjects.list' }
   | { readonly type: 'cache.flush' }
   | { readonly type: 'cache.health' }
   | {

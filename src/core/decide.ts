@@ -11,6 +11,7 @@ import { sortNames } from './names.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
 import { commandHashOf } from './operations.ts';
 import type { Request } from './request.ts';
+import { isSealed } from './sealed.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
 import type { JsonValue } from './value.ts';
 
@@ -43,6 +44,7 @@ function incremented(state: NamespaceState, request: Request): Step {
   if (!holds(request.ifVersion, entry?.version ?? 0)) return request;
   if (entry !== undefined && entry.value === undefined) throw valueElsewhere('increment counts from');
   const { value = 0, expiresAt = null } = entry ?? {};
+  if (isSealed(value)) throw sealedNumber(key, namespace);
   if (typeof value !== 'number') {
     const kind = value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
     const problem = `Key ${JSON.stringify(key)} of namespace ${JSON.stringify(namespace)} holds no number to increment: it is ${kind}`;
@@ -59,6 +61,14 @@ function incremented(state: NamespaceState, request: Request): Step {
   const { value: stored, bytes } = finish?.(key, sum) ?? { value: sum + 0, bytes: 8 };
   const until = request.expiresAt === SAME_EXPIRY ? expiresAt : request.expiresAt;
   return { operation: 'set', key, value: stored, bytes, expiresAt: until, ifVersion: UNCONDITIONAL };
+}
+
+function sealedNumber(key: string, namespace: string): ContextCacheError {
+  const problem = `Key ${JSON.stringify(key)} of namespace ${JSON.stringify(namespace)} holds a value with a subject, which is encrypted`;
+  return new ContextCacheError(
+    'INVALID_VALUE',
+    `${problem} and cannot be incremented. Use update, which reads and writes it.`,
+  );
 }
 
 function appended(state: NamespaceState, { key: prefix, value, bytes, expiresAt, finish }: Request): Step {

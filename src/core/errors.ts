@@ -34,6 +34,8 @@ export type ErrorCode =
   | 'UNAUTHORIZED'
   | 'FORBIDDEN'
   | 'FILE_CORRUPT'
+  | 'KEY_UNAVAILABLE'
+  | 'SUBJECT_FORGOTTEN'
   | 'INVARIANT';
 
 /**

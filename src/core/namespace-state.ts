@@ -1,6 +1,7 @@
 import TinyQueue from 'tinyqueue';
 import { compareNames } from './names.ts';
 import type { Meta } from './origin.ts';
+import type { SealedFields } from './sealed.ts';
 import { type EntryRecord, EntryTable } from './tables/entry-table.ts';
 import { NameOrder } from './tables/name-order.ts';
 import type { Update } from './update.ts';
@@ -15,7 +16,7 @@ export type Entries = Pick<
 >;
 
 /** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */
-export interface Entry<Value = JsonValue> {
+export interface Entry<Value = JsonValue> extends SealedFields {
   readonly namespace: string;
   readonly key: string;
   readonly value: Value;

@@ -5,7 +5,9 @@ import { VersionConflictError } from './conflict.ts';
 import { publicEntry } from './decide.ts';
 import { DEFAULT_NAMESPACE } from './names.ts';
 import type { Entry } from './namespace-state.ts';
+import { openedEntry } from './opened.ts';
 import type { Request } from './request.ts';
+import type { SubjectDoor } from './sealed.ts';
 import type { JsonValue } from './value.ts';
 
 /** The answer to an `update`: the acknowledgement, with the resulting entry. */
@@ -17,12 +19,18 @@ export interface UpdateResult<Value = JsonValue> extends Acknowledgement {
 }
 
 /** Adds the entry that a write has stored to its acknowledgement. `before` is the entry that it replaced or left. */
-export function resultOf(acknowledgement: Acknowledgement, request: Request, before: Entry | undefined): UpdateResult {
+export function resultOf(
+  acknowledgement: Acknowledgement,
+  request: Request,
+  before: Entry | undefined,
+  subjects: SubjectDoor,
+): UpdateResult {
   if (!acknowledgement.changed) return { ...acknowledgement, value: before?.value, entry: before };
   const { namespace, key, at } = request;
   const { version } = acknowledgement;
   const createdAt = before?.createdAt ?? at;
-  const entry = publicEntry(namespace, key, { ...request, version, createdAt, updatedAt: at });
+  const stored = publicEntry(namespace, key, { ...request, version, createdAt, updatedAt: at });
+  const entry = openedEntry(subjects, stored);
   return { ...acknowledgement, value: entry.value, entry };
 }
 

@@ -4,7 +4,9 @@ import { plainChanges } from '../core/changes.ts';
 import { joined, narrowed } from '../core/cleared-keys.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { openedUpdate } from '../core/opened.ts';
 import type { Report } from '../core/report.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { ChangeOrder } from '../core/tables/change-order.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Update } from '../core/update.ts';
@@ -34,6 +36,7 @@ export interface ChangesParts {
   readonly clock: Clock;
   readonly report: Report;
   readonly activity: Activity;
+  readonly subjects: SubjectDoor;
   /** `true` if a primary of the user's own keeps the values. */
   readonly hasPrimary: boolean;
   /** Changes in all indexes together; more make the reader forget the index that was used longest ago. Default 1,000,000. */
@@ -134,7 +137,8 @@ export class ChangesReader {
     if (key === null || (operation !== 'set' && operation !== 'touch')) return { ...change };
     const entry = this.#parts.registry.record(namespace, key);
     if (entry?.version !== version) return undefined;
-    return { ...change, operation: 'set', value: entry.value ?? null, bytes: entry.bytes };
+    const present = { ...change, operation: 'set', value: entry.value ?? null, bytes: entry.bytes } as const;
+    return openedUpdate<Update>(this.#parts.subjects, present);
   }
 
   async #orderOf(plain: PlainChanges): Promise<Kept> {

@@ -29,6 +29,7 @@ import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { Retention } from '../storage/retention.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import type { SubjectVault } from '../subjects/subject-vault.ts';
 import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, broadcasterOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
@@ -38,6 +39,7 @@ import type { EngineOptions } from './options.ts';
 import { valuesOf } from './primary-values.ts';
 import type { Sequencer } from './sequencer.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
+import { subjectsOf } from './subjects-of.ts';
 
 /** The work that a shutdown could not finish. */
 export interface ShutdownReport {
@@ -80,6 +82,7 @@ export class Engine {
   readonly config: ConfigStore;
   readonly registry: NamespaceRegistry;
   readonly admission: Admission;
+  readonly subjects: SubjectVault;
   readonly supervisor: Supervisor;
   /** Orders requests in a cluster; `undefined` without one. */
   readonly sequencer: Sequencer | undefined;
@@ -117,8 +120,9 @@ export class Engine {
     this.primary = options.primaryCache;
     this.activity = new Activity({ clock: this.clock, log: this.log.id, details: this.reporter.details });
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
-    this.admission = new Admission(limitsOf(options.limits), createValueCheck(options.schemas));
     this.registry = storage.registry;
+    this.subjects = subjectsOf(options, this.registry, this.report);
+    this.admission = new Admission(limitsOf(options.limits), createValueCheck(options.schemas), this.subjects);
     this.supervisor = new Supervisor({
       ...options.internals,
       ...{ clock: this.clock, door: this.door, log: this.log, admission: this.admission },

@@ -6,7 +6,14 @@ import type { BackOff } from '../followers/follower.ts';
 import { MONITORING_NAMES, type MonitoringOptions } from '../monitoring/reporter.ts';
 import { CLUSTER_OPTIONS } from './cluster-checks.ts';
 import type { InspectorOptions } from './inspector-options.ts';
-import type { BackupOptionsOfCache, CacheOptions, InternalOptions, LogOptions, OpenOptions } from './options.ts';
+import type {
+  BackupOptionsOfCache,
+  CacheOptions,
+  InternalOptions,
+  LogOptions,
+  OpenOptions,
+  SubjectsOptions,
+} from './options.ts';
 
 /** Names of {@link InspectorOptions}, for `startInspector` and for `inspector` of the cache. */
 const INSPECTOR = {
@@ -49,6 +56,7 @@ const CACHE = {
   subjectId: true,
   backup: BACKUP,
   schemas: true,
+  subjects: optionNames<SubjectsOptions>('subjects', { keys: true }),
   limits: optionNames<CacheLimits>('limits', { maxDepth: true, maxBytes: true, maxKeyBytes: true }),
   log: LOG,
   restart: optionNames<RestartPolicy>('restart', { intensity: true, periodMs: true, backOffMs: true }),

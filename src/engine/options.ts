@@ -21,6 +21,7 @@ import type { OpenStorage } from '../storage/disk/index/leveldb/level-storage.ts
 import type { RetentionBounds } from '../storage/retained.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
+import type { SubjectKeyStore } from '../subjects/subject-keys.ts';
 import type { ClusterOptions } from './cluster-options.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { Sequencer } from './sequencer.ts';
@@ -66,6 +67,11 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly backup?: BackupOptionsOfCache | undefined;
   /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
   readonly schemas?: SchemasFor<S> | undefined;
+  /**
+   * Keys of the subjects that values are about, so that a subject can be forgotten; see {@link SubjectsOptions}. Default: none. Writes
+   * with `subject` are refused then, and values that have one cannot be read.
+   */
+  readonly subjects?: SubjectsOptions | undefined;
   /** Limits of what may be set: size and depth of a value, size of a key. */
   readonly limits?: { readonly [Name in keyof CacheLimits]?: CacheLimits[Name] | undefined } | undefined;
   /** Size of the log in memory, and how much of the past is kept; see {@link LogOptions}. */
@@ -122,6 +128,24 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
    * @internal
    */
   readonly internals?: InternalOptions | undefined;
+}
+
+/**
+ * How values with subjects are encrypted.
+ *
+ * @example
+ * ```ts
+ * const cache = await AgentContextCache.open({ dataDir: './memory', subjects: { keys: '/var/lib/agents/subject.keys' } });
+ * await cache.set('address', 'Karl Johans gate 1', 'trip', { subject: 'user-42' });
+ * await cache.forget('user-42', { reason: 'asked by mail' });
+ * ```
+ */
+export interface SubjectsOptions {
+  /**
+   * The store of the keys, or the path of a file for `fileSubjectKeys`, outside of the data directory. All caches that read the same
+   * values need the same store: branches inherit it, the nodes of a cluster and the processes that share a directory are given it.
+   */
+  readonly keys: SubjectKeyStore | string;
 }
 
 /** Parts that only tests replace. */
@@ -208,6 +232,8 @@ export interface EngineOptions
   readonly log?: (RingCapacity & RetentionBounds) | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
   readonly backOff?: Partial<BackOff> | undefined;
+  /** `true` for a branch: it reads with its parent's keys and must not destroy them. */
+  readonly isBranch?: boolean | undefined;
   /** Orders the commands of a node of a cluster. */
   readonly sequencer?: Sequencer | undefined;
   /** `true` if the nodes of the cluster share the store of the snapshots, so that one of them takes the snapshots. */

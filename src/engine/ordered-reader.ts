@@ -1,7 +1,9 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { publicEntry } from '../core/decide.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { openedEntry } from '../core/opened.ts';
 import { next, type Range } from '../core/range.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { type ColdOrder, ColdOrders } from './cold-orders.ts';
@@ -29,9 +31,16 @@ export class OrderedReader {
   readonly #registry: NamespaceRegistry;
   readonly #primary: PrimaryReads | undefined;
   readonly #now: () => number;
+  readonly #subjects: SubjectDoor;
   readonly #cold: ColdOrders;
 
-  constructor(registry: NamespaceRegistry, primary: PrimaryReads | undefined, now: () => number) {
+  constructor(
+    registry: NamespaceRegistry,
+    primary: PrimaryReads | undefined,
+    now: () => number,
+    subjects: SubjectDoor,
+  ) {
+    this.#subjects = subjects;
     this.#registry = registry;
     this.#primary = primary;
     this.#now = now;
@@ -112,7 +121,7 @@ export class OrderedReader {
 
   #entry(namespace: string, key: string): Entry | undefined {
     const entry = this.#registry.entry(namespace, key, this.#now);
-    return entry && publicEntry(namespace, key, entry);
+    return entry && openedEntry(this.#subjects, publicEntry(namespace, key, entry));
   }
 }
 

@@ -3,7 +3,9 @@ import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
 import { checkName, DEFAULT_NAMESPACE, sortNames } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { openedEntry, openedValue } from '../core/opened.ts';
 import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
+import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Activity } from '../monitoring/activity.ts';
 import type { CommandFields } from '../monitoring/channels.ts';
@@ -22,6 +24,7 @@ export class Reader {
   readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
   readonly #ordered: OrderedReader;
   readonly #activity: Activity;
+  readonly #subjects: SubjectDoor;
 
   constructor(
     registry: NamespaceRegistry,
@@ -29,7 +32,9 @@ export class Reader {
     clock: Clock,
     hydrate: (namespace: string) => MaybePromise<unknown>,
     activity: Activity,
+    subjects: SubjectDoor,
   ) {
+    this.#subjects = subjects;
     this.#activity = activity;
     this.#registry = registry;
     this.#primary = primary;
@@ -41,7 +46,7 @@ export class Reader {
       namespaces: () => this.#allNamespaces(),
       entriesOf: (keys: readonly string[], namespace: string) => this.#entriesOf(keys, namespace),
     };
-    this.#ordered = new OrderedReader(registry, reads, this.#now);
+    this.#ordered = new OrderedReader(registry, reads, this.#now, subjects);
   }
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
@@ -80,7 +85,8 @@ export class Reader {
 
   #get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
     if (this.#primary !== undefined) return this.#noted(this.#getFromPrimary(key, namespace));
-    const value = this.#registry.value(namespace, key, this.#now);
+    let value = this.#registry.value(namespace, key, this.#now);
+    if (mayBeSealed(value)) value = openedValue(this.#subjects, namespace, key, value);
     if (value !== undefined) {
       this.#activity.hits += 1;
       return value;
@@ -96,9 +102,9 @@ export class Reader {
     checkName('key', key);
     if (this.#primary === undefined) return this.#known(key, namespace);
     return andThen(this.#hydrate(namespace), () =>
-      andThen(this.#getFromPrimary(key, namespace), (value) => {
+      andThen(this.#storedInPrimary(key, namespace), (value) => {
         const entry = this.#known(key, namespace);
-        return entry === undefined || value === undefined ? undefined : Object.freeze({ ...entry, value });
+        return entry === undefined || value === undefined ? undefined : this.#withValue(entry, value);
       }),
     );
   }
@@ -198,12 +204,22 @@ export class Reader {
     return andThen(this.#primary?.getMany(keys, namespace) ?? [], (values) =>
       known.flatMap((entry, index) => {
         const value = values[index];
-        return value === undefined ? [] : [Object.freeze({ ...entry, value })];
+        return value === undefined ? [] : [this.#withValue(entry, value)];
       }),
     );
   }
 
+  #withValue(entry: Entry, value: JsonValue): Entry {
+    return openedEntry(this.#subjects, Object.freeze({ ...entry, value }));
+  }
+
   #getFromPrimary(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    return andThen(this.#storedInPrimary(key, namespace), (value) =>
+      openedValue(this.#subjects, namespace, key, value),
+    );
+  }
+
+  #storedInPrimary(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
     checkName('namespace', namespace);
     checkName('key', key);
     if (this.#hasExpired(key, namespace)) return this.#primary?.synchronous ? undefined : Promise.resolve(undefined);
@@ -218,7 +234,7 @@ export class Reader {
 
   #known(key: string, namespace: string): Entry | undefined {
     const entry = this.#registry.entry(namespace, key, this.#now);
-    return entry === undefined ? undefined : publicEntry(namespace, key, entry);
+    return entry === undefined ? undefined : openedEntry(this.#subjects, publicEntry(namespace, key, entry));
   }
 
   #knownKeys(namespace: string): string[] {
@@ -235,7 +251,8 @@ export class Reader {
     const found: Entry[] = [];
     const now = this.#now();
     state.entries.visit((key, entry) => {
-      if (entry.expiresAt === null || entry.expiresAt > now) found.push(publicEntry(namespace, key, entry));
+      if (entry.expiresAt === null || entry.expiresAt > now)
+        found.push(openedEntry(this.#subjects, publicEntry(namespace, key, entry)));
     });
     return found;
   }

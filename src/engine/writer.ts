@@ -19,11 +19,12 @@ import type {
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { repeatedUpdate } from '../core/operations.ts';
+import { openedError, openedValue, valueIn } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { type FailureSource, sourceOf } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
-import { optionsOfUpdate, resultOf, type UpdateResult } from '../core/update-result.ts';
+import { KeyPending, type SubjectDoor } from '../core/sealed.ts';
+import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import {
   BATCH_OPTIONS,
@@ -37,7 +38,7 @@ import type { Activity } from '../monitoring/activity.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { Conflicts } from './conflicts.ts';
 import { Outcomes } from './outcome.ts';
-import { andThen } from './reader.ts';
+import { updateEntry } from './update-entry.ts';
 
 /** The parts that a {@link Writer} uses. */
 export interface WriterDeps {
@@ -54,10 +55,9 @@ export interface WriterDeps {
   readonly report: (error: Error, source: FailureSource) => void;
   readonly conflicts: Conflicts;
   readonly activity: Activity;
+  readonly subjects: SubjectDoor;
 }
 
-/** Maximum number of attempts of an `update` whose entry other writers keep changing. */
-const MAX_TRIES = 1_000;
 const ignore = (): void => {};
 
 /** Sends requests through the supervisor. Returns promises of their results, which need not be awaited. */
@@ -75,6 +75,8 @@ export class Writer {
   // Closures in the methods themselves would cost every call what they capture.
   readonly #sends = (request: Request) => this.send(request);
   readonly #attempts = (request: Request) => this.#attempt(request);
+  readonly #executes = (request: Request) => this.execute(request);
+  readonly #whenDurable = (position: number) => this.whenDurable(position);
 
   constructor(deps: WriterDeps) {
     this.#deps = deps;
@@ -87,6 +89,7 @@ export class Writer {
     try {
       request = this.#deps.admission.set(this.#deps.clock.now(), namespace, key, value, options);
     } catch (error) {
+      if (error instanceof KeyPending) return this.#keyed(error, () => this.set(key, value, namespace, options));
       return this.#reject(toError(error), { source: 'command' });
     }
     return this.execute(request);
@@ -146,9 +149,15 @@ export class Writer {
     try {
       request = make(this.#deps.admission, this.#deps.clock.now());
     } catch (error) {
+      if (error instanceof KeyPending) return this.#keyed(error, () => this.write(make));
       return this.#reject(toError(error), { source: 'command' });
     }
     return this.execute(request);
+  }
+
+  /** Writes again once the key of a subject has arrived. */
+  #keyed(pending: KeyPending, again: () => Promise<Acknowledgement>): Promise<Acknowledgement> {
+    return this.guard(() => pending.ready.then(again));
   }
 
   /** Sends a request. The promise rejects if the request is refused or fails. */
@@ -189,7 +198,7 @@ export class Writer {
     }
     if (error === undefined || this.#mustComplete(error)) return this.#whenDone(request);
     this.#failed(request, error);
-    throw error;
+    throw openedError(this.#deps.subjects, error);
   }
 
   /**
@@ -207,34 +216,10 @@ export class Writer {
     namespace: string,
     options: WriteOptions | undefined,
   ): Promise<UpdateResult> {
-    const attempt = (tries: number): MaybePromise<UpdateResult> =>
-      andThen(this.#deps.readEntry(key, namespace), (entry) => {
-        const { admission, clock, supervisor, log } = this.#deps;
-        const operationId = options?.operationId;
-        const known = repeatedUpdate(log.operations, { operationId, namespace, key, at: clock.now() });
-        if (known !== undefined)
-          return andThen(this.whenDurable(known.position), () => ({ ...known, value: entry?.value, entry }));
-        const condition = optionsOfUpdate(options, entry, namespace, key);
-        return andThen(change(entry?.value), (next) => {
-          if (next === undefined) {
-            const { version = 0, position = 0 } = supervisor.registry.summary(namespace) ?? {};
-            return { version, position, changed: false, value: entry?.value, entry };
-          }
-          const request = admission.set(clock.now(), namespace, key, next, condition);
-          return this.execute(request).then(
-            (acknowledgement) => resultOf(acknowledgement, request, entry),
-            (error) => {
-              const again =
-                error instanceof VersionConflictError && tries < MAX_TRIES && options?.ifVersion === undefined;
-              if (!again) throw error;
-              return attempt(tries + 1);
-            },
-          );
-        });
-      });
+    const parts = { ...this.#deps, execute: this.#executes, whenDurable: this.#whenDurable };
     return this.guard(() => {
       UPDATE_OPTIONS.check(options);
-      return attempt(1);
+      return updateEntry(parts, { key, change, namespace, options });
     });
   }
 
@@ -289,15 +274,21 @@ export class Writer {
     options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     const present = await this.#deps.readEntry(key, namespace);
-    if (present !== undefined) return present.value;
+    const known = valueIn(present);
+    if (known !== undefined) return known;
     const value = await make();
-    const { admission, clock } = this.#deps;
-    const request = admission.set(clock.now(), namespace, key, value, { ...options, ifVersion: 0 });
+    const { subjects } = this.#deps;
+    let stored: JsonValue | undefined;
     try {
-      await this.execute(request);
-      return request.value;
+      await this.write((admission, at) => {
+        const request = admission.set(at, namespace, key, value, { ...options, ifVersion: present?.version ?? 0 });
+        stored = request.value;
+        return request;
+      });
+      return openedValue(subjects, namespace, key, stored) ?? null;
     } catch (error) {
-      if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
+      const current = error instanceof VersionConflictError ? valueIn(error.current) : undefined;
+      if (current !== undefined) return current;
       throw error;
     }
   }
@@ -368,12 +359,12 @@ export class Writer {
   async #complete(request: Request): Promise<Error> {
     const { error = new Error('The request ended without an outcome.') } = request;
     this.#failed(request, error);
-    if (!this.#mustComplete(error)) return error;
+    if (!this.#mustComplete(error)) return openedError(this.#deps.subjects, error);
     const { namespace, key, expected, current } = error;
     try {
       const value = await this.#deps.readFromPrimary?.(key, namespace);
       const complete = value === undefined || current === undefined ? undefined : { ...current, value };
-      return new VersionConflictError(namespace, key, expected, complete);
+      return openedError(this.#deps.subjects, new VersionConflictError(namespace, key, expected, complete));
     } catch (thrown) {
       return toError(thrown);
     }
@@ -381,7 +372,7 @@ export class Writer {
 
   #refuse(request: Request, error: Error): Promise<never> {
     this.#failed(request, error);
-    return this.#outcomes.rejected(error, sourceOf(request));
+    return this.#outcomes.rejected(openedError(this.#deps.subjects, error), sourceOf(request));
   }
 
   #failed(request: Request, error: Error): void {

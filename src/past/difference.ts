@@ -4,12 +4,14 @@ import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { openedEntry } from '../core/opened.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { internalsOf } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { DIFF_OPTIONS, type DifferenceOptions } from './difference-options.ts';
-import { CacheView, stateViewOf } from './view.ts';
+import { CacheView, stateViewOf, subjectsOfView } from './view.ts';
 
 /** The differences between two states. Namespaces come in the order of their names, entries of one in no order. */
 export interface Difference {
@@ -42,7 +44,7 @@ export async function diff(
     throw new ContextCacheError('INVALID_OPTION', message);
   }
   try {
-    return await differences(before, after, namespace, systemClock);
+    return openedDifference(subjectsOf(b) ?? subjectsOf(a), await differences(before, after, namespace, systemClock));
   } finally {
     release(a, before);
     release(b, after);
@@ -52,6 +54,21 @@ export async function diff(
 /** Releases a view, unless it belongs to a `CacheView` of the caller. */
 export function release(shown: unknown, view: StateView): void {
   if (!(shown instanceof CacheView)) view.release?.();
+}
+
+function subjectsOf(shown: unknown): SubjectDoor | undefined {
+  return shown instanceof CacheView ? subjectsOfView(shown) : internalsOf(shown)?.parts.subjects;
+}
+
+/** Returns a difference as readers see it. */
+export function openedDifference(door: SubjectDoor | undefined, { added, changed, removed }: Difference): Difference {
+  if (door === undefined) return { added, changed, removed };
+  const opened = (entry: Entry) => openedEntry(door, entry);
+  return {
+    added: added.map(opened),
+    changed: changed.map(({ before, after }) => ({ before: opened(before), after: opened(after) })),
+    removed: removed.map(opened),
+  };
 }
 
 /** Returns the view of a `CacheView` or of the present of a cache; `undefined` for any other value. */

@@ -3,14 +3,16 @@ import type { Basis } from '../core/basis.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
+import { openedAs, openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import type { Meta } from '../core/origin.ts';
+import type { SealedFields, SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Operation, Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
-import { type Difference, differences, release, shownBy } from './difference.ts';
+import { type Difference, differences, openedDifference, release, shownBy } from './difference.ts';
 import { DIFF_OPTIONS, type DifferenceOptions } from './difference-options.ts';
 import { CacheView } from './view.ts';
 
@@ -18,7 +20,7 @@ import { CacheView } from './view.ts';
 export type PositionOrDate = number | Date | Disposable | AsyncDisposable;
 
 /** An entry after one of its updates. */
-export interface EntryVersion<Value = JsonValue> {
+export interface EntryVersion<Value = JsonValue> extends SealedFields {
   readonly operation: Operation;
   /** Value after the update; `undefined` if the update removed the entry. */
   readonly value: Value | undefined;
@@ -63,19 +65,26 @@ export class History {
   readonly #past: PastSource;
   readonly #log: UpdateLog;
   readonly #clock: Clock;
+  readonly #subjects: SubjectDoor;
 
-  constructor(past: PastSource, log: UpdateLog, clock: Clock) {
+  constructor(past: PastSource, log: UpdateLog, clock: Clock, subjects: SubjectDoor) {
+    this.#subjects = subjects;
     this.#past = past;
     this.#log = log;
     this.#clock = clock;
   }
 
   at(when: number | Date): CacheView {
-    return new CacheView(this.view(when));
+    return new CacheView(this.view(when), this.#subjects);
   }
 
   /** Yields the versions of an entry, newest first. */
   async *versions(key: string, namespace: string): AsyncGenerator<EntryVersion, void, undefined> {
+    for await (const version of this.#stored(key, namespace)) yield openedAs(this.#subjects, namespace, key, version);
+  }
+
+  /** Yields the versions as they are stored. */
+  async *#stored(key: string, namespace: string): AsyncGenerator<EntryVersion, void, undefined> {
     checkName('key', key);
     checkName('namespace', namespace);
     const slice = new TimeSlice(this.#clock);
@@ -112,7 +121,7 @@ export class History {
     DIFF_OPTIONS.check(options);
     const [before, after] = [this.view(a), this.view(b)];
     try {
-      return await differences(before, after, options.namespace, this.#clock);
+      return openedDifference(this.#subjects, await differences(before, after, options.namespace, this.#clock));
     } finally {
       release(a, before);
       release(b, after);
@@ -156,7 +165,8 @@ export class History {
       if (await holds(middle)) low = middle + 1;
       else high = middle;
     }
-    return { position: high, update: high === first ? undefined : await this.#past.updateAt(high) };
+    const update = high === first ? undefined : await this.#past.updateAt(high);
+    return { position: high, update: update && openedUpdate(this.#subjects, update) };
   }
 
   /** Returns the view that a branch starts from; the caller releases it. Throws as `at` of the cache does. */

@@ -3,7 +3,7 @@ import type { MergeConflict } from '../core/conflict.ts';
 import { publicEntry } from '../core/decide.ts';
 import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
+import type { Entry, EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type { Meta } from '../core/origin.ts';
 
 /** The outcome for a key that both sides changed. */
@@ -26,6 +26,8 @@ export interface Sides {
 
 /** Resolves conflicts and checks the values that are written. */
 export interface Policy {
+  /** Returns an entry as readers see it. */
+  shown(entry: Entry): Entry;
   /** Returns `undefined` if the conflict stays open; then nothing is applied. */
   resolve(conflict: MergeConflict): Resolution | undefined;
   /** Returns the step that stores a value. Throws if the value may not enter the cache. */
@@ -42,6 +44,8 @@ export interface Brought {
   readonly meta: Meta | undefined;
   /** The branch's entry that holds the value. */
   readonly entry: EntryRecord | undefined;
+  /** The conflict that a new value resolves; it has the subjects of one of the two. */
+  readonly conflict: MergeConflict | undefined;
 }
 
 /** The planned changes of one namespace. */
@@ -75,14 +79,14 @@ export function* planNamespace(sides: Sides, now: number, policy: Policy): Gener
   for (const key of keysOf(sides)) {
     seen += 1;
     if (seen % KEYS_A_TURN === 0) yield;
-    const change = changeOf(key, sides, living);
+    const change = changeOf(key, sides, living, policy);
     if (change === undefined) continue;
     const { conflict, ours, theirs } = change;
     const resolution = conflict === undefined ? 'theirs' : policy.resolve(conflict);
     if (conflict !== undefined && resolution === undefined) unresolved.push(conflict);
     if (conflict !== undefined && resolution !== undefined) resolved.push({ ...conflict, resolution });
     if (resolution === undefined || resolution === 'ours') continue;
-    const step = stepFor(sides.name, key, ours, resolution === 'theirs' ? theirs : resolution, policy);
+    const step = stepFor(sides.name, key, ours, resolution === 'theirs' ? theirs : resolution, policy, conflict);
     if (step !== undefined) steps.push(step);
   }
   return { ...plan, drop, steps, validUntil: living.until };
@@ -125,14 +129,14 @@ function* keysOf({ theirs, theirsBefore }: Sides): Generator<string> {
 }
 
 /** Yields the keys that theirs changed and ours does not hold alike. */
-function changeOf(key: string, sides: Sides, living: Living) {
+function changeOf(key: string, sides: Sides, living: Living, policy: Policy) {
   const theirs = living.of(sides.theirs, key);
   const before = living.of(sides.theirsBefore, key);
   if (!differs(before, theirs)) return undefined;
   const ours = living.of(sides.ours, key);
   if (isAlike(ours, theirs)) return undefined;
   const isConflict = differs(living.of(sides.oursBefore, key), ours);
-  const shown = (entry: EntryRecord | undefined) => entry && publicEntry(sides.name, key, entry);
+  const shown = (entry: EntryRecord | undefined) => entry && policy.shown(publicEntry(sides.name, key, entry));
   const conflict: MergeConflict | undefined = isConflict
     ? { namespace: sides.name, key, base: shown(before), ours: shown(ours), theirs: shown(theirs) }
     : undefined;
@@ -157,11 +161,12 @@ function stepFor(
   ours: EntryRecord | undefined,
   wanted: EntryRecord | { readonly value: unknown } | undefined,
   policy: Policy,
+  conflict: MergeConflict | undefined,
 ): Step | undefined {
   const ifVersion = ours?.version ?? 0;
   if (wanted === undefined) return { ...NOTHING, operation: 'delete', key, ifVersion };
   if (!isEntry(wanted)) {
-    const step = policy.set(namespace, key, wanted.value, { ...OF_NOBODY, ifVersion });
+    const step = policy.set(namespace, key, wanted.value, { ...OF_NOBODY, ifVersion, conflict });
     const isThere = ours !== undefined && ours.expiresAt === null && isEqual(ours.value, step.value);
     return isThere ? undefined : step;
   }
@@ -169,7 +174,7 @@ function stepFor(
   if (ours !== undefined && isEqual(ours.value, wanted.value)) {
     return { ...NOTHING, operation: 'touch', key, ifVersion, expiresAt, agent: agent ?? undefined, meta };
   }
-  const brought = { expiresAt, ifVersion, agent: agent ?? undefined, meta, entry: wanted };
+  const brought = { expiresAt, ifVersion, agent: agent ?? undefined, meta, entry: wanted, conflict: undefined };
   return policy.set(namespace, key, wanted.value, brought);
 }
 

@@ -2,9 +2,11 @@ import type { Clock } from '../core/clock.ts';
 import { type MergeConflict, MergeConflictError } from '../core/conflict.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
+import { inheritedSubjects, openedEntry } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import { type Origin, originOf } from '../core/origin.ts';
 import { Request } from '../core/request.ts';
+import { isSealed } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type Internals, type MergeMark, release } from '../engine/internals.ts';
@@ -146,7 +148,7 @@ function viewAt(one: PastSource, other: PastSource, position: number): StateView
 
 function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: MergeOptions): Policy {
   if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
-  const { admission, clock } = into.parts;
+  const { admission, clock, subjects } = into.parts;
   // A value admitted under the same rules is not validated again: a schema may transform it each time.
   const isAdmitted = into.options.schemas === from.options.schemas && into.options.limits === from.options.limits;
   return {
@@ -154,12 +156,16 @@ function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: Mer
       if (onConflict === 'fail') return undefined;
       return resolutionOf(typeof onConflict === 'function' ? onConflict(conflict) : onConflict);
     },
-    set: (namespace, key, value, { expiresAt, ifVersion, agent, meta, entry }) => {
+    shown: (entry) => openedEntry(subjects, entry),
+    set: (namespace, key, value, { expiresAt, ifVersion, agent, meta, entry, conflict }) => {
       const given = { operation: 'set', key, expiresAt, ifVersion } as const;
-      if (isAdmitted && entry !== undefined) {
+      // A sealed value was checked before it was sealed.
+      if (entry !== undefined && (isAdmitted || isSealed(entry.value))) {
         return { ...given, value: entry.value as JsonValue, bytes: entry.bytes, agent, meta };
       }
-      const { steps } = admission.batch(clock.now(), namespace, [{ ...given, value }], undefined);
+      const ours = inheritedSubjects({}, conflict?.ours, value);
+      const about = ours.subjects === undefined ? inheritedSubjects({}, conflict?.theirs, value) : ours;
+      const { steps } = admission.batch(clock.now(), namespace, [{ ...given, ...about, value }], undefined);
       const [step] = steps ?? [];
       if (step === undefined) throw new ContextCacheError('INVARIANT', 'A batch of one step has none.');
       return { ...step, agent, meta };

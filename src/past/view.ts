@@ -2,7 +2,7 @@ import { publicEntry } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf } from '../core/namespace-parts.ts';
-import { type Entry, NamespaceState } from '../core/namespace-state.ts';
+import { type Entry, type EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import type {
   AnyNamespaces,
   DefaultNamespace,
@@ -13,13 +13,17 @@ import type {
   NamespaceTypes,
   ValueOf,
 } from '../core/namespace-types.ts';
+import { openedEntry, openedValue } from '../core/opened.ts';
 import { type NamespaceRangeOptions, type Range, type RangeOptions, rangeOf } from '../core/range.ts';
+import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
+import type { JsonValue } from '../core/value.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
 
 /** Reads the private state of a view; set by the class. */
 let stateOf: (view: CacheView) => StateView;
+let subjectsIn: (view: CacheView) => SubjectDoor;
 
 /**
  * A view of all namespaces of a cache at {@link CacheView.position}. Reads answer at once, as those of the cache do. A
@@ -39,19 +43,22 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   /** Position of the last update in the view; 0: the empty cache. */
   readonly position: number;
   readonly #kept = new StateCache();
+  readonly #subjects: SubjectDoor;
   /** The names of the namespaces in order, once they were listed. */
   #names: NameOrder | undefined;
   /** `undefined` once the view is disposed. */
   #view: StateView | undefined;
 
   /** @internal */
-  constructor(view: StateView) {
+  constructor(view: StateView, subjects: SubjectDoor) {
+    this.#subjects = subjects;
     this.position = view.position;
     this.#view = view;
   }
 
   static {
     stateOf = (view) => view.#state;
+    subjectsIn = (view) => view.#subjects;
   }
 
   /** Returns the value, deeply frozen; `undefined` if the key is missing. */
@@ -61,7 +68,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): ValueOf<S, N, K> | undefined;
   get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    return this.#namespace(nameOf(namespace)).entries.get(key)?.value;
+    return this.#value(nameOf(namespace), key);
   }
 
   /** Returns the values of several keys, in their order; `undefined` for each missing key. */
@@ -71,8 +78,8 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): (ValueOf<S, N, K> | undefined)[];
   getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): unknown[] {
     for (const key of keys) checkName('key', key);
-    const { entries } = this.#namespace(nameOf(namespace));
-    return keys.map((key) => entries.get(key)?.value);
+    const name = nameOf(namespace);
+    return keys.map((key) => this.#value(name, key));
   }
 
   /** Returns whether the key exists. */
@@ -82,7 +89,9 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): boolean;
   has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): boolean {
     checkName('key', key);
-    return this.#namespace(nameOf(namespace)).entries.has(key);
+    const name = nameOf(namespace);
+    const { entries } = this.#namespace(name);
+    return entries.has(key) && (!mayBeSealed(entries.get(key)?.value) || this.#value(name, key) !== undefined);
   }
 
   /** Returns the value with its version, instants and agent. */
@@ -92,8 +101,9 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): Entry<ValueOf<S, N, K>> | undefined;
   entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    const entry = this.#namespace(nameOf(namespace)).entries.get(key);
-    return entry && publicEntry(nameOf(namespace), key, entry);
+    const name = nameOf(namespace);
+    const entry = this.#namespace(name).entries.get(key);
+    return entry && this.#shown(name, key, entry);
   }
 
   /**
@@ -112,7 +122,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
     const name = nameOf(namespace);
     if (options !== undefined) return this.#entriesInOrder(name, rangeOf('entries', options));
-    return Array.from(this.#namespace(name).entries, ([key, entry]) => publicEntry(name, key, entry));
+    return Array.from(this.#namespace(name).entries, ([key, entry]) => this.#shown(name, key, entry));
   }
 
   /**
@@ -181,8 +191,16 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     const state = this.#namespace(namespace);
     for (const key of this.#keysInOrder(namespace, range)) {
       const entry = state.entries.get(key);
-      if (entry !== undefined) yield publicEntry(namespace, key, entry);
+      if (entry !== undefined) yield this.#shown(namespace, key, entry);
     }
+  }
+
+  #value(namespace: string, key: string): JsonValue | undefined {
+    return openedValue(this.#subjects, namespace, key, this.#namespace(namespace).entries.get(key)?.value);
+  }
+
+  #shown(namespace: string, key: string, entry: EntryRecord): Entry {
+    return openedEntry(this.#subjects, publicEntry(namespace, key, entry));
   }
 
   get #state(): StateView {
@@ -203,4 +221,9 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
 /** Returns the state that a view shows. */
 export function stateViewOf(view: CacheView): StateView {
   return stateOf(view);
+}
+
+/** Returns the door that opens values with subjects for readers of a view. */
+export function subjectsOfView(view: CacheView): SubjectDoor {
+  return subjectsIn(view);
 }

@@ -1,6 +1,13 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
-import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from '../cache/option-names.ts';
+import type { ForgetOptions, ForgetReport, SubjectInfo } from '../cache/forget.ts';
+import {
+  ASK_OPTIONS,
+  BACKUP_NOW_OPTIONS,
+  FORGET_OPTIONS,
+  SHUTDOWN_OPTIONS,
+  SYNCED_OPTIONS,
+} from '../cache/option-names.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
@@ -8,7 +15,7 @@ import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
-import { stampedCommand } from '../core/stamp.ts';
+import { stamped, stampedCommand } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { durationOf } from '../engine/durations.ts';
@@ -123,6 +130,15 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
 
   async digest(namespace?: NamespaceOf<S> | PartsArgument<S>): Promise<string> {
     return this.#answer({ type: 'cache.digest', namespace: namespace && nameOf(namespace) }, true);
+  }
+
+  async forget(subject: string, options: ForgetOptions = {}): Promise<ForgetReport> {
+    FORGET_OPTIONS.check(options);
+    return this.ask({ ...stamped(options, this.#parts.stamp?.()), type: 'subjects.forget', subject });
+  }
+
+  subjects(): Promise<SubjectInfo[]> {
+    return this.ask({ type: 'subjects.list' });
   }
 
   verify(options: { readonly against?: string; readonly repair?: boolean } = {}): Promise<VerifyReport> {
@@ -246,5 +262,8 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   }
 }
 
-/** Commands about the cache that change nothing. */
-const REPEATABLE: ReadonlySet<string> = new Set(['topics.list', 'backup.status', 'cache.health']);
+/** Commands about the cache that change nothing, or nothing more when they are repeated. */
+const REPEATABLE: ReadonlySet<string> = new Set([
+  ...['topics.list', 'backup.status', 'cache.health'],
+  ...['subjects.list', 'subjects.forget'],
+]);

@@ -23,6 +23,7 @@ import { VersionConflictError } from '../core/conflict.ts';
 import { toError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { changeableValue, valueIn } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
@@ -162,10 +163,11 @@ export class RemoteWriter {
       for (let tries = 1; ; tries += 1) {
         const entry = await this.#reader.entry(key, namespace);
         const condition = optionsOfUpdate(options, entry, namespace, key);
-        const next = await change(entry?.value);
+        const before = changeableValue(entry);
+        const next = await change(before);
         if (next === undefined) {
           const { version, position } = await this.#unchanged(namespace);
-          return { version, position, changed: false, value: entry?.value, entry };
+          return { version, position, changed: false, value: before, entry };
         }
         try {
           return await this.#writeEntry(key, next, namespace, condition);
@@ -215,13 +217,15 @@ export class RemoteWriter {
     options: MakeOptions | undefined,
   ): Promise<JsonValue> {
     const present = await this.#reader.entry(key, namespace);
-    if (present !== undefined) return present.value;
+    const known = valueIn(present);
+    if (known !== undefined) return known;
     const value = await make();
     try {
-      const { entry } = await this.#writeEntry(key, value, namespace, { ...options, ifVersion: 0 });
+      const { entry } = await this.#writeEntry(key, value, namespace, { ...options, ifVersion: present?.version ?? 0 });
       return entry === undefined ? admit(value).value : entry.value;
     } catch (error) {
-      if (error instanceof VersionConflictError && error.current !== undefined) return error.current.value;
+      const current = error instanceof VersionConflictError ? valueIn(error.current) : undefined;
+      if (current !== undefined) return current;
       throw error;
     }
   }
@@ -323,9 +327,9 @@ function optionsOf(options: AnyOptions | undefined, admitted: Request): AnyOptio
 }
 
 function conditionOf(options: AnyOptions): AnyOptions {
-  const { ttl, expiresAt, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict } = options;
+  const { ttl, expiresAt, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict, subject, subjects } = options;
   const instant = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
-  return { ttl, expiresAt: instant, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict };
+  return { ttl, expiresAt: instant, ifVersion, ifAbsent, ifPresent, ifDifferent, onConflict, subject, subjects };
 }
 
 /** The options of any write. */

@@ -271,11 +271,17 @@ export function reachesOutside(command: ContextCommand): boolean {
 /**
  * Returns the command with this agent as its writer. Without an agent, or if the command only reads, it is unchanged.
  *
- * @throws {ContextCacheError} `FORBIDDEN` if the command reads a directory or server that an agent must not choose.
+ * @throws {ContextCacheError} `FORBIDDEN` if the command reads a directory or server that an agent must not choose, or forgets a subject.
  */
 export function asAgent(agent: string | null | undefined, command: ContextCommand): ContextCommand {
   if (agent === null || agent === undefined) return command;
   if (isData(command) || command.type === 'context.transaction') return { ...command, agent };
+  if (command.type === 'subjects.forget') {
+    throw new ContextCacheError(
+      'FORBIDDEN',
+      'Forgetting a subject needs the token of the server, not that of an agent.',
+    );
+  }
   if (reachesOutside(command)) {
     const message = 'cache.verify with "against" needs the token of the server, not that of an agent.';
     throw new ContextCacheError('FORBIDDEN', message);

@@ -33,6 +33,8 @@ const FIELDS: { readonly [Type in SocketRequest['type']]: readonly string[] } = 
     'expiresAt',
     'ifVersion',
     'ifDifferent',
+    'subject',
+    'subjects',
     'agent',
     'meta',
     'operationId',

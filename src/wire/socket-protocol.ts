@@ -114,6 +114,8 @@ export type SocketRequest =
       readonly expiresAt?: number | null | undefined;
       readonly ifVersion?: number | undefined;
       readonly ifDifferent?: boolean | undefined;
+      readonly subject?: string | undefined;
+      readonly subjects?: { readonly [path: string]: string } | undefined;
       readonly agent?: string | undefined;
       readonly meta?: Meta | undefined;
       readonly operationId?: string | undefined;

@@ -18,6 +18,7 @@ export type Layer =
   | 'followers/broadcast'
   | 'followers/mirror'
   | 'actors'
+  | 'subjects'
   | 'engine'
   | 'cluster'
   | 'cluster/machine'
@@ -73,7 +74,9 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   'followers/broadcast': ['core', 'storage', 'followers'],
   'followers/mirror': ['core', 'storage', 'followers', 'backends'],
   actors: ['core', 'storage', 'machines', 'backends'],
-  engine: ['core', 'monitoring', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors'],
+  // The keys of subjects. The core seals and opens values through a port.
+  subjects: ['core'],
+  engine: ['core', 'monitoring', ...STORAGE, ...BACKENDS, ...FOLLOWERS, 'actors', 'subjects'],
   // The rules of a cluster know the core alone. The engine of a node is given to them as a port.
   'cluster/machine': ['core'],
   cluster: ['core', 'cluster/machine'],
@@ -95,7 +98,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
   'inspector/page': ['type core', 'inspector', ...SHOWN],
   cache: [
     ...(['core', ...STORAGE, 'backends', 'followers/backup', 'actors', 'engine', 'past', 'replay'] as const),
-    ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server'] as const),
+    ...(['verify', 'verify/disk', 'type inspector', 'lazy inspector/server', 'type subjects'] as const),
     // `AgentContextCache.share` is loaded when it is called.
     ...(['type remote', 'lazy share', 'type cluster/open', 'lazy cluster/open'] as const),
   ],
@@ -111,6 +114,7 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Permission[]>> = {
       ...BACKENDS,
       ...FOLLOWERS,
       'actors',
+      'subjects',
       'engine',
       'past',
       'verify',
@@ -136,6 +140,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/storage/follower-sink.ts': 'a contract that a suite is about',
     'src/backends/base-context-cache.ts': 'a contract that a suite is about',
     'src/followers/backup/snapshot-store.ts': 'a contract that a suite is about',
+    'src/subjects/subject-keys.ts': 'a contract that a suite is about',
   },
   remote: {
     'src/actors/watch.ts': 'the option checks of watch',

@@ -5,7 +5,7 @@ import { createMcpHttp, type McpOptions, serveMcp } from '../../mcp.ts';
 import { integer } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { Serving } from '../serving.ts';
-import { CLOSE_MS } from '../target.ts';
+import { CLOSE_MS, subjectsFor } from '../target.ts';
 import type { Output } from '../terminal/output.ts';
 import { aborted, interruption } from '../terminal/signals.ts';
 
@@ -65,7 +65,13 @@ const BARE = { natsUrl: null, backup: { enabled: false } } as const;
 async function shared({ output, dataDir, maxBytes, signal }: Reaching): Promise<Reached> {
   const mcp = (cache: ContextStore) => createMcpHttp(cache, { maxBytes });
   const onError = (error: Error) => output.warning(error);
-  const memory = await AgentContextCache.share(dataDir, { ...BARE, signal, mcp, onError });
+  const memory = await AgentContextCache.share(dataDir, {
+    subjects: subjectsFor(output),
+    ...BARE,
+    signal,
+    mcp,
+    onError,
+  });
   return { memory, close: () => memory.shutdown({ timeoutMs: CLOSE_MS }) };
 }
 

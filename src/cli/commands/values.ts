@@ -3,11 +3,18 @@ import { isDataDirectory } from '../../engine/restore.ts';
 import type { Acknowledgement, DataCommand, Entry, RangeOptions, RemoveOptions } from '../../index.ts';
 import type { Appended, Incremented, Meta } from '../../types.ts';
 import { decodeUtf8, MAX_LINE_BYTES } from '../../wire/lines.ts';
-import { durationOrMs, integer, namespaceOption, originOptions, rangeOptions } from '../config/options.ts';
+import {
+  durationOrMs,
+  integer,
+  namespaceOption,
+  originOptions,
+  rangeOptions,
+  subjectOption,
+} from '../config/options.ts';
 import { does, example, type Session } from '../context.ts';
 import { missingKey, missingKeyAlone } from '../missing-key.ts';
 import { rehearse } from '../rehearsal.ts';
-import { openTarget } from '../target.ts';
+import { openTarget, subjectsFor } from '../target.ts';
 import { UsageError } from '../terminal/failure.ts';
 import { shownCount, shownName, shownTime } from '../terminal/format.ts';
 import type { Output } from '../terminal/output.ts';
@@ -65,6 +72,7 @@ interface SetOptions extends InNamespace {
   readonly ifAbsent?: boolean;
   readonly ifPresent?: boolean;
   readonly ifDifferent?: boolean;
+  readonly subject?: string;
   readonly agent?: string;
   readonly meta?: Meta;
   readonly operationId?: string;
@@ -82,7 +90,8 @@ function addSet(program: Command, session: Session): void {
     .option('--if-version <version>', 'only if the entry has this version; 0 means that it does not exist', integer)
     .option('--if-absent', 'only if the key does not exist')
     .option('--if-present', 'only if the key exists')
-    .option('--if-different', 'leave the entry as it is if it has this value');
+    .option('--if-different', 'leave the entry as it is if it has this value')
+    .addOption(subjectOption());
   for (const option of originOptions('agent that writes')) set.addOption(option);
   example(
     set,
@@ -90,13 +99,14 @@ function addSet(program: Command, session: Session): void {
     `set note --string 'as it is'`,
     `set plan '[]' -n trip --if-version 4 --agent me`,
     `set page - --string < page.html`,
+    `set address '"Oslo"' --subject user-42 --subject-keys ~/subject.keys`,
   );
   does<SetOptions>(session, set, async ({ output, dataDir, options, args: [key = '', text = ''] }) => {
-    const { namespace, string = false, ttl, ifAbsent, ifDifferent, ...more } = options;
+    const { namespace, string = false, ttl, ifAbsent, ifDifferent, subject, ...more } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
-    const written = given({ ttl, ifAbsent, ifDifferent, ...conditionsOf(more) });
+    const written = given({ ttl, ifAbsent, ifDifferent, subject, ...conditionsOf(more) });
     const command: DataCommand = { type: 'context.set', namespace, key, value, ...written };
-    if (!(await isDataDirectory(dataDir))) await rehearse(command);
+    if (!(await isDataDirectory(dataDir))) await rehearse(command, subjectsFor(output) !== undefined);
     await using target = await openTarget({ dataDir, output, create: true });
     await change(output, target, command);
   });
@@ -137,15 +147,16 @@ function addAppend(program: Command, session: Session): void {
     .addOption(namespaceOption())
     .option('--prefix <text>', 'start of the key')
     .option('--string', 'store the value as text, not as JSON')
-    .option(...TTL, durationOrMs);
+    .option(...TTL, durationOrMs)
+    .addOption(subjectOption());
   for (const option of originOptions('agent that writes')) append.addOption(option);
   example(append, `append '{"text":"To Oslo"}' -n trip --prefix message:`, 'append - --string -n pages < page.html');
   does<SetOptions & { prefix?: string }>(session, append, async ({ output, dataDir, options, args: [text = ''] }) => {
-    const { namespace, string = false, ttl, prefix, agent, meta, operationId } = options;
+    const { namespace, string = false, ttl, prefix, subject, agent, meta, operationId } = options;
     const value = parseValue(text === '-' ? await readInput() : text, string);
-    const written = given({ ttl, prefix, agent, meta, operationId });
+    const written = given({ ttl, prefix, subject, agent, meta, operationId });
     const command: DataCommand = { type: 'context.append', namespace, value, ...written };
-    if (!(await isDataDirectory(dataDir))) await rehearse(command);
+    if (!(await isDataDirectory(dataDir))) await rehearse(command, subjectsFor(output) !== undefined);
     await using target = await openTarget({ dataDir, output, create: true });
     const appended = (await target.ask(command)) as Appended;
     await output.result(appended, appended.key);

@@ -101,6 +101,16 @@ export function originOptions(what: string): CliOption[] {
   return [agentOption(what), meta, operationId];
 }
 
+/** `--subject NAME`: whom the value is about. */
+export function subjectOption(): CliOption {
+  const option = new CliOption(
+    '--subject <name>',
+    'encrypt the value with the key of this subject, until it is forgotten',
+  );
+  option.inFile = 'never';
+  return option;
+}
+
 /** Parses JSON; whether it is what the command takes is checked with the command. */
 function json(text: string): unknown {
   try {

@@ -1,0 +1,45 @@
+import { type JsonValue, setOwn } from './value.ts';
+
+/** JSON pointers (RFC 6901) into values: `/contact/email`, `/tags/0`; `''` is the whole value. */
+
+/** Returns what a pointer leads to; `undefined` if there is nothing. */
+export function valueAt(value: JsonValue, pointer: string): JsonValue | undefined {
+  let found: JsonValue | undefined = value;
+  for (const step of stepsOf(pointer)) {
+    if (typeof found !== 'object' || found === null) return undefined;
+    if (Array.isArray(found) ? !/^(0|[1-9]\d*)$/.test(step) : !Object.hasOwn(found, step)) return undefined;
+    found = (found as { readonly [name: string]: JsonValue })[step];
+  }
+  return found;
+}
+
+/** Returns a frozen copy of a value in which pointers lead to other values. What they lead to must be there. */
+export function replacedAt(
+  value: JsonValue,
+  replacements: Iterable<readonly [pointer: string, value: JsonValue]>,
+): JsonValue {
+  let result = value;
+  for (const [pointer, replacement] of replacements) result = replaced(result, stepsOf(pointer), replacement);
+  return result;
+}
+
+function replaced(value: JsonValue, [step, ...rest]: readonly string[], replacement: JsonValue): JsonValue {
+  if (step === undefined) return replacement;
+  if (Array.isArray(value)) {
+    const copy: JsonValue[] = value.slice();
+    copy[Number(step)] = replaced(copy[Number(step)] as JsonValue, rest, replacement);
+    return Object.freeze(copy);
+  }
+  const copy: Record<string, JsonValue> = {};
+  for (const [name, inner] of Object.entries(value as object) as [string, JsonValue][])
+    setOwn(copy, name, name === step ? replaced(inner, rest, replacement) : inner);
+  return Object.freeze(copy);
+}
+
+function stepsOf(pointer: string): string[] {
+  if (pointer === '') return [];
+  return pointer
+    .slice(1)
+    .split('/')
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+}

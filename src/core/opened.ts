@@ -1,0 +1,107 @@
+import type { WriteOptions } from './command.ts';
+import { VersionConflictError } from './conflict.ts';
+import { ContextCacheError } from './errors.ts';
+import { valueAt } from './json-pointer.ts';
+import type { Entry } from './namespace-state.ts';
+import { isSealed, mayBeSealed, type SealedFields, type SubjectDoor, type SubjectTags } from './sealed.ts';
+import type { JsonValue } from './value.ts';
+
+/** Values with subjects, as readers see them. Any other value passes through. */
+
+/**
+ * Returns the value of a key for a reader; `undefined` if it was forgotten.
+ *
+ * @throws {ContextCacheError} `KEY_UNAVAILABLE` if it, or a part of it, cannot be decrypted here.
+ */
+export function openedValue(
+  door: SubjectDoor,
+  namespace: string,
+  key: string,
+  stored: JsonValue | undefined,
+): JsonValue | undefined {
+  if (!mayBeSealed(stored) || !isSealed(stored)) return stored;
+  const { value, forgotten, sealed } = door.open(namespace, key, stored);
+  if (sealed !== undefined) throw unavailable(namespace, key);
+  return forgotten?.[0] === '' ? undefined : value;
+}
+
+/** What has a value that may be sealed: an entry, an update, a version of an entry. */
+interface Shown extends SealedFields {
+  readonly value: JsonValue | undefined;
+}
+
+/** Returns an entry as readers see it. */
+export function openedEntry<Shows extends Shown & { readonly namespace: string; readonly key: string }>(
+  door: SubjectDoor,
+  entry: Shows,
+): Shows {
+  return mayBeSealed(entry.value) ? openedAs(door, entry.namespace, entry.key, entry) : entry;
+}
+
+/** Returns an update as readers see it. */
+export function openedUpdate<Shows extends Shown & { readonly namespace: string; readonly key: string | null }>(
+  door: SubjectDoor,
+  update: Shows,
+): Shows {
+  return mayBeSealed(update.value) && update.key !== null
+    ? openedAs(door, update.namespace, update.key, update)
+    : update;
+}
+
+/** Returns the same object, frozen, with the value and what is missing in it. */
+export function openedAs<Shows extends Shown>(door: SubjectDoor, namespace: string, key: string, shown: Shows): Shows {
+  const { value } = shown;
+  if (!isSealed(value)) return shown;
+  const opened = Object.freeze({ ...shown, ...door.open(namespace, key, value) });
+  const tags = door.tagsOf(value);
+  if (tags !== undefined && tags.size > 0) tagsOfShown.set(opened, tags);
+  return opened;
+}
+
+/** The subjects of what was opened, for a write that changes it. */
+const tagsOfShown = new WeakMap<object, SubjectTags>();
+
+/**
+ * Returns the options of a write with the subjects of the entry that it changes, unless they name their own. Leaves out a path that the
+ * new value does not have any more, or whose subject was forgotten and which is still empty.
+ */
+export function inheritedSubjects(options: WriteOptions, entry: Entry | undefined, next: unknown): WriteOptions {
+  const tags = entry && tagsOfShown.get(entry);
+  if (tags === undefined || options.subject !== undefined || options.subjects !== undefined) return options;
+  const { forgotten = [] } = entry as Entry;
+  const kept = [...tags].filter(([pointer]) => {
+    const part = valueAt(next as JsonValue, pointer);
+    return part !== undefined && (pointer === '' || part !== null || !forgotten.includes(pointer));
+  });
+  return kept.length === 0 ? options : { ...options, subjects: Object.fromEntries(kept) };
+}
+
+/** Returns the value of an entry that was read; `undefined` if the key is missing or the value was forgotten. */
+export function valueIn(entry: Entry | undefined): JsonValue | undefined {
+  return entry === undefined || entry.forgotten?.[0] === '' ? undefined : entry.value;
+}
+
+/**
+ * Returns the value of an entry that is about to be changed.
+ *
+ * @throws {ContextCacheError} `KEY_UNAVAILABLE`: what cannot be read here must not be overwritten unseen.
+ */
+export function changeableValue(entry: Entry | undefined): JsonValue | undefined {
+  if (entry?.sealed !== undefined) throw unavailable(entry.namespace, entry.key);
+  return valueIn(entry);
+}
+
+/** Returns an error whose present entry is as readers see it. */
+export function openedError(door: SubjectDoor, error: Error): Error {
+  if (!(error instanceof VersionConflictError) || error.current === undefined) return error;
+  const current = openedEntry(door, error.current);
+  if (current === error.current) return error;
+  return new VersionConflictError(error.namespace, error.key, error.expected, current);
+}
+
+function unavailable(namespace: string, key: string): ContextCacheError {
+  const message =
+    `The value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is sealed for a subject, and its key is not ` +
+    'available here. Open the cache with the option subjects and the key store that it was written with.';
+  return new ContextCacheError('KEY_UNAVAILABLE', message);
+}
