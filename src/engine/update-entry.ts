@@ -1,23 +1,33 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Admission } from '../core/admission.ts';
+import type { Clock } from '../core/clock.ts';
 import type { Acknowledgement, WriteOptions } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
+import type { Entry } from '../core/namespace-state.ts';
 import { changeableValue, inheritedSubjects } from '../core/opened.ts';
 import { repeatedUpdate } from '../core/operations.ts';
 import type { Request } from '../core/request.ts';
-import { whenKeyed } from '../core/sealed.ts';
+import { type SubjectDoor, whenKeyed } from '../core/sealed.ts';
 import { optionsOfUpdate, resultOf, type UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import type { UpdateLog } from '../storage/update-log.ts';
 import { andThen } from './reader.ts';
-import type { WriterDeps } from './writer.ts';
 
 /** Maximum number of attempts of an `update` whose entry other writers keep changing. */
 const MAX_TRIES = 1_000;
 
 /** The parts of a writer that an update uses. */
-type UpdateParts = Pick<WriterDeps, 'readEntry' | 'admission' | 'clock' | 'supervisor' | 'log' | 'subjects'> & {
+interface UpdateParts {
+  readonly readEntry: (key: string, namespace: string) => MaybePromise<Entry | undefined>;
+  readonly admission: Admission;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly supervisor: { readonly registry: Pick<NamespaceRegistry, 'summary'> };
+  readonly log: Pick<UpdateLog, 'operations'>;
+  readonly subjects: SubjectDoor;
   readonly execute: (request: Request) => Promise<Acknowledgement>;
   readonly whenDurable: (position: number) => Promise<void> | undefined;
-};
+}
 
 interface Updating {
   readonly key: string;

@@ -54,18 +54,18 @@ export interface LineSource extends Entries {
 /** Characters of a chunk of lines. */
 const CHUNK_CHARACTERS = 64 * 1024;
 
-/** Returns an entry as a line: `{"namespace","key","value","version"}`. */
-function entryLine({ namespace, key, value, version }: Entry): string {
-  return `${JSON.stringify({ namespace, key, value, version })}\n`;
+/** Returns an entry as a line: `{"namespace","key","value","version"}`, with `forgotten` and `sealed` if it lacks parts. */
+function entryLine({ namespace, key, value, version, forgotten, sealed }: Entry): string {
+  return `${JSON.stringify({ namespace, key, value, version, forgotten, sealed })}\n`;
 }
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash` and `basis` if they are set.
+ * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash`, `basis`, and for readers `forgotten` and `sealed`, if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
   const { position, namespace, version, operation, key, value, at, agent, expiresAt } = update;
-  const { drop, keys, meta, operationId, commandHash, basis } = update;
+  const { drop, keys, meta, operationId, commandHash, basis, forgotten, sealed } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
@@ -75,6 +75,8 @@ export function updateLine(update: Update | WatchedUpdate): string {
   if (operationId !== undefined) line.operationId = operationId;
   if (commandHash !== undefined) line.commandHash = commandHash;
   if (basis !== undefined) line.basis = basis;
+  if (forgotten !== undefined) line.forgotten = forgotten;
+  if (sealed !== undefined) line.sealed = sealed;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
   if ('skipped' in update && update.skipped > 0) line.skipped = update.skipped;
   return `${JSON.stringify(line)}\n`;
@@ -100,9 +102,11 @@ function versionLine({
   meta,
   operationId,
   basis,
+  forgotten,
+  sealed,
 }: EntryVersion): string {
   const line = { position, time: timeOf(at), version, operation, value, at, agent };
-  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId, basis })}\n`;
+  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId, basis, forgotten, sealed })}\n`;
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { withLock } from './key-file-lock.ts';
 import { forgottenError, newKey } from './memory-subject-keys.ts';
@@ -55,7 +56,8 @@ export function fileSubjectKeys(path: string): SubjectKeyStore {
   return store;
 }
 
-class FileSubjectKeys implements SubjectKeyStore {
+/** The store of {@link fileSubjectKeys}. */
+export class FileSubjectKeys implements SubjectKeyStore {
   readonly path: string;
   #lines = new Map<string, Line>();
   #keys = new Map<string, SubjectKey>();
@@ -84,7 +86,7 @@ class FileSubjectKeys implements SubjectKeyStore {
       this.#readIfChanged();
       const line = this.#lines.get(subject);
       if (line === undefined || line.forgottenAt !== null) return line && recordOf(line);
-      const forgotten = { ...recordOf(line), forgottenAt: Date.now() };
+      const forgotten = { ...recordOf(line), forgottenAt: systemClock.now() };
       this.#replace(new Map(this.#lines).set(subject, forgotten));
       return forgotten;
     });
@@ -114,7 +116,7 @@ class FileSubjectKeys implements SubjectKeyStore {
     if (existing !== undefined) return existing;
     const key = newKey(subject);
     const secret = Buffer.from(key.secret).toString('base64');
-    const line: Line = { id: key.id, subject, key: secret, createdAt: Date.now(), forgottenAt: null };
+    const line: Line = { id: key.id, subject, key: secret, createdAt: systemClock.now(), forgottenAt: null };
     const lines = new Map(this.#lines).set(subject, line);
     if (this.#seen === '' || !this.#endsWhole) this.#replace(lines);
     else this.#append(line, lines);

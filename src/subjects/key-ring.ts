@@ -1,3 +1,4 @@
+import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { KeyPending } from '../core/sealed.ts';
 import { forgottenError } from './memory-subject-keys.ts';
@@ -114,7 +115,7 @@ export class KeyRing {
 
   #refresh(): void {
     if (this.store.refresh === undefined) return;
-    const now = performance.now();
+    const now = (systemClock.elapsed ?? systemClock.now)();
     if (now - this.#refreshedAt < REFRESH_MS) return;
     this.#refreshedAt = now;
     const gone = this.store.refresh();

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { systemClock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { SubjectKey, SubjectKeyRecord, SubjectKeyStore } from './subject-keys.ts';
 
@@ -24,7 +25,7 @@ export function memorySubjectKeys(): SubjectKeyStore {
       if (records.has(subject)) throw forgottenError(subject);
       const key = newKey(subject);
       keys.set(subject, key);
-      records.set(subject, { id: key.id, subject, createdAt: Date.now(), forgottenAt: null });
+      records.set(subject, { id: key.id, subject, createdAt: systemClock.now(), forgottenAt: null });
       return key;
     },
     find: (id) => {
@@ -34,7 +35,7 @@ export function memorySubjectKeys(): SubjectKeyStore {
     destroy: (subject) => {
       const record = records.get(subject);
       if (record === undefined || record.forgottenAt !== null) return record;
-      const forgotten = { ...record, forgottenAt: Date.now() };
+      const forgotten = { ...record, forgottenAt: systemClock.now() };
       keys.get(subject)?.secret.fill(0);
       keys.delete(subject);
       records.set(subject, forgotten);
