@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { UNSEALED } from '../../src/core/sealed.ts';
 import { createUpdate } from '../../src/core/update.ts';
 import { ChangesReader } from '../../src/engine/changes-reader.ts';
 import { AgentContextCache, InMemoryContextCache, type Update } from '../../src/index.ts';
@@ -231,6 +232,7 @@ test('forgets an index that grows beyond the bound between questions, and builds
   const log = new MemoryLog();
   const clock = simulatedClock();
   const reader = new ChangesReader({
+    subjects: UNSEALED,
     ...{ log, clock, report: () => {}, hasPrimary: false, maxChanges: 10_000 },
     past: { reach: 0 } as PastSource,
     registry: new NamespaceRegistry(),
