@@ -371,15 +371,12 @@ export class AgentContextCache<
   }
 
   /**
-   * Forgets a subject: destroys the key that its values are encrypted with, in the log, on all disks, in mirrors and in every backup.
-   * Resolves when the key is destroyed durably. From then on its entries have `forgotten`, and `get` finds nothing: in this cache and
-   * its views, branches, clients and nodes at once, in other processes with the same file of keys within a second. The log stays whole:
-   * `verify`, digests and replay hold. Repeating it does nothing more.
+   * Forgets a subject: destroys the key that its values are encrypted with wherever they are stored, in old backups too. Resolves
+   * once that is durable. Its entries then have `forgotten`, and `get` finds nothing: in this cache and its views, branches, clients
+   * and nodes at once, in other processes with the same file of keys within a second. The log stays whole. Repeating it is harmless.
    *
-   * @throws {ContextCacheError} (as a rejection) `NOT_FOUND` for a subject that the key store does not know; `INVALID_OPTION` without
-   *   the option `subjects`; `FORBIDDEN` in a branch; `INVALID_COMMAND`; `KEY_UNAVAILABLE` if the store cannot destroy the key; the
-   *   errors of a write.
-   *
+   * @throws {ContextCacheError} (as a rejection) `NOT_FOUND` for an unknown subject; `INVALID_OPTION` without the option `subjects`;
+   *   `FORBIDDEN` in a branch; `INVALID_COMMAND`; `KEY_UNAVAILABLE` if the key cannot be destroyed; the errors of a write.
    * @example `const { entries, published } = await cache.forget('user-42', { reason: 'asked on 3 May' });`
    */
   forget(subject: string, options: ForgetOptions = {}): Promise<ForgetReport> {

@@ -198,7 +198,7 @@ function notHere(ring: KeyRing | undefined): ContextCacheError {
   if (ring === undefined)
     return new ContextCacheError(
       'INVALID_OPTION',
-      'forget needs the option subjects of the cache: the store of the keys.',
+      'forget needs the option subjects of the cache (--subject-keys): the store of the keys.',
     );
   const message = 'A branch reads with the keys of its parent and must not destroy them. Call forget on the parent.';
   return new ContextCacheError('FORBIDDEN', message);

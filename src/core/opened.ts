@@ -102,6 +102,6 @@ export function openedError(door: SubjectDoor, error: Error): Error {
 function unavailable(namespace: string, key: string): ContextCacheError {
   const message =
     `The value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is sealed for a subject, and its key is not ` +
-    'available here. Open the cache with the option subjects and the key store that it was written with.';
+    'available here. Open the cache with the option subjects (--subject-keys) and the key store that it was written with.';
   return new ContextCacheError('KEY_UNAVAILABLE', message);
 }

@@ -126,7 +126,8 @@ export class SubjectVault implements SubjectDoor {
 
   #keyFor(subject: string): SubjectKey {
     if (this.ring === undefined) {
-      const message = 'A value with a subject needs the option subjects of the cache: the store of the subjects’ keys.';
+      const message =
+        'A value with a subject needs the option subjects of the cache (--subject-keys): the store of the keys of subjects.';
       throw new ContextCacheError('INVALID_OPTION', message);
     }
     if (this.#forgottenSubjects.has(subject)) throw forgottenError(subject);
