@@ -80,11 +80,11 @@ class Cache:
         return None if answer.get("found") is False else answer["ok"]
 
     def set(self, key: str, value: Any, namespace: str = "default", **options: Any) -> Dict[str, Any]:
-        """Stores a value. Options: ttl, expiresAt, ifVersion, ifAbsent, ifPresent, ifDifferent, agent, meta, operationId."""
+        """Stores a value. Options: ttl, expiresAt, ifVersion, ifAbsent, ifPresent, ifDifferent, agent, meta, operationId, basis."""
         return self._command("context.set", key=key, value=value, namespace=namespace, **options)["ok"]
 
     def delete(self, key: str, namespace: str = "default", **options: Any) -> Dict[str, Any]:
-        """Removes a key. Options: ifVersion, ifPresent, agent, meta, operationId."""
+        """Removes a key. Options: ifVersion, ifPresent, agent, meta, operationId, basis."""
         return self._command("context.delete", key=key, namespace=namespace, **options)["ok"]
 
     def update(
