@@ -50,6 +50,8 @@ export interface CommandStream {
   readonly connected: boolean;
   /** What keeps the stream from being used until its settings, permissions or versions are changed. It keeps trying. */
   readonly problem: ContextCacheError | undefined;
+  /** Called with each new problem, and with `undefined` once there is none. */
+  onProblem: ((problem: ContextCacheError | undefined) => void) | undefined;
   /**
    * Appends a message. Resolves with its sequence once the stream has acknowledged it. Several messages may be on their way;
    * the order in which the stream stores them is that of the calls, unless the connection is lost meanwhile. Never sends

@@ -59,6 +59,12 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
     expect(text.stdout).toContain(`nats-server ${release.version}, 1 replica, synced: unknown`);
     expect(text.stderr).toMatch(/No node of a cluster serves .*\n.*ACC_shown_0 is stored on one server alone/);
     const json = JSON.parse((await cluster('status', '--cluster', 'shown', '--json')).stdout);
+    const doctor = await run(['doctor', '--cluster', 'shown', '--data-dir', await tempDir('no-node')], { env });
+    expect(doctor.stdout).toMatch(
+      /ok +cluster +ACC_shown_0 on nats-server .*\nwarning +cluster +ACC_shown_0 is stored on one/,
+    );
+    const missing = await run(['doctor', '--cluster', 'missing', '--json'], { env });
+    expect(missing).toMatchObject({ code: 1, stdout: expect.stringContaining('There is no stream ACC_missing_0') });
     expect(json).toMatchObject({
       stream: {
         cluster: 'shown',

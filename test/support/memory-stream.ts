@@ -131,6 +131,8 @@ export class MemoryConnection implements CommandStream {
     return this.#isConnected;
   }
 
+  onProblem: CommandStream['onProblem'];
+
   /** A stream in memory always works, or is cut. */
   get problem(): undefined {
     return undefined;

@@ -3,7 +3,7 @@ import { shownAmount, shownCount } from '../terminal/format.ts';
 
 /** Returns a node and the members of its cluster as lines. */
 export function shownNode(health: ClusterHealth): string {
-  const { node, status, connected, sequence, head, stalenessMs, waiting, members, failure } = health;
+  const { node, status, connected, sequence, head, stalenessMs, waiting, members, leases, failure } = health;
   const connection = connected ? '' : ', not connected';
   const behind = head > sequence ? `${shownAmount(head - sequence, 'message')} behind` : 'up to date';
   const since =
@@ -14,6 +14,9 @@ export function shownNode(health: ClusterHealth): string {
     ...[...members].sort(byName).map(({ node: name, version, silentMs, lag }) => {
       const lagging = lag === 0 ? 'up to date' : `${shownAmount(lag, 'message')} behind`;
       return `member    ${name}: version ${version}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
+    }),
+    ...leases.map(({ name, node: holder, checkpoint }) => {
+      return `lease     ${name}: ${holder ?? 'free'}, delivered up to position ${shownCount(checkpoint)}`;
     }),
   ].join('\n');
 }

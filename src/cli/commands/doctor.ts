@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
+import { type ClusterFlags, clusterFor, clusterOptions } from '../config/cluster-options.ts';
 import { natsOption, redisOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
+import { checkCluster } from '../doctor/cluster.ts';
 import { checkDirectory } from '../doctor/directory.ts';
 import type { CheckedServer, Finding } from '../doctor/finding.ts';
 import { checkClock, checkNode } from '../doctor/machine.ts';
@@ -9,7 +11,7 @@ import { checkRedis } from '../doctor/redis.ts';
 import { EXIT } from '../terminal/failure.ts';
 import { Progress } from '../terminal/progress.ts';
 
-interface DoctorFlags {
+interface DoctorFlags extends ClusterFlags {
   readonly nats?: string;
   readonly redis?: string;
 }
@@ -23,6 +25,7 @@ export function addDoctor(program: Command, session: Session): void {
     .description('check Node, the data directory, the clock, Redis and NATS, and say what to do')
     .addOption(redis)
     .addOption(nats);
+  for (const option of clusterOptions('require this cluster')) doctor.addOption(option);
   example(doctor, 'doctor', 'doctor --redis --nats', 'doctor --json');
   does<DoctorFlags>(session, doctor, async (context) => {
     const servers = {
@@ -43,16 +46,25 @@ function serverOf(
 }
 
 async function runDoctor(
-  { output, dataDir }: Context<DoctorFlags>,
+  { output, dataDir, options, isFlag }: Context<DoctorFlags>,
   servers: { readonly redis: CheckedServer; readonly nats: CheckedServer },
 ): Promise<number> {
+  const address = clusterFor(options, isFlag);
   using progress = new Progress(output, 'Checking');
-  const [directory, redis, nats] = await Promise.all([
+  const [directory, redis, nats, cluster] = await Promise.all([
     checkDirectory(dataDir, output),
     checkRedis(servers.redis),
     checkNats(servers.nats),
+    address === undefined ? [] : checkCluster(address),
   ]);
-  const findings = [checkNode(), ...directory.findings, checkClock(directory.lastUpdateAt), ...redis, ...nats];
+  const findings = [
+    checkNode(),
+    ...directory.findings,
+    checkClock(directory.lastUpdateAt),
+    ...redis,
+    ...nats,
+    ...cluster,
+  ];
   progress[Symbol.dispose]();
   const code = codeOf(findings);
   const text = findings.map((finding) => shown(finding, output.paint)).join('\n');

@@ -3,7 +3,7 @@ import { describe } from '../terminal/failure.ts';
 
 /** Result of one check. */
 export interface Finding {
-  readonly check: 'node' | 'directory' | 'clock' | 'redis' | 'nats';
+  readonly check: 'node' | 'directory' | 'clock' | 'redis' | 'nats' | 'cluster';
   /**
    * `note`: not in use; `warning`: works, but needs attention; `locked`: another process has the directory open;
    * `unreachable`: another system does not answer.
@@ -43,7 +43,12 @@ export async function inTime<Answer>(work: Promise<Answer>): Promise<Answer> {
 }
 
 /** Makes the finding for a server that does not answer; only a named one is missed. */
-export function unreachable(check: 'redis' | 'nats', error: unknown, shown: string, { named }: CheckedServer): Finding {
+export function unreachable(
+  check: 'redis' | 'nats' | 'cluster',
+  error: unknown,
+  shown: string,
+  { named }: CheckedServer,
+): Finding {
   const reason = describe(error).message.replace(/\.$/, '');
   if (!named) return { check, status: 'note', message: `none at ${shown}, and none is required` };
   const remedy = `Start it, or correct its address or password ("context-cache config" shows where it is set).`;

@@ -25,7 +25,6 @@ export interface StreamParts {
   readonly connectTimeoutMs: number;
   readonly publishTimeoutMs: number;
   readonly monitors: readonly string[];
-  readonly onProblem: (problem: ContextCacheError | undefined) => void;
   readonly clock: Clock;
 }
 
@@ -46,10 +45,11 @@ const SYNC_AGE_MS = 60_000;
 
 /** The stream of a cluster on JetStream. It connects again by itself, to another server if the present one does not answer. */
 export class JetStreamStream implements CommandStream {
+  onProblem: ((problem: ContextCacheError | undefined) => void) | undefined;
   readonly #parts: StreamParts;
   readonly #readers = new Set<StreamReader>();
   readonly #closing = new AbortController();
-  readonly #problems: StreamProblems;
+  readonly #problems = new StreamProblems((problem) => this.onProblem?.(problem));
   readonly #leader = new Lasting<string | undefined>();
   readonly #isMissing = new Lasting<boolean>();
   #link: StreamLink | undefined;
@@ -65,7 +65,6 @@ export class JetStreamStream implements CommandStream {
 
   constructor(parts: StreamParts) {
     this.#parts = parts;
-    this.#problems = new StreamProblems(parts.onProblem);
     // Nodes that start together should not all go to the first server.
     this.#nextServer = Math.floor(parts.clock.now()) % parts.address.servers.length;
   }

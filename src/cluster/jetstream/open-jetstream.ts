@@ -32,11 +32,6 @@ export interface JetStreamOptions {
    * server.
    */
   readonly monitors?: readonly string[] | undefined;
-  /**
-   * Called with what keeps the stream from being used until its settings, permissions or versions are changed, and with `undefined` once
-   * it can be used again. The stream keeps trying meanwhile.
-   */
-  readonly onProblem?: ((problem: ContextCacheError | undefined) => void) | undefined;
   /** Default: the system clock. */
   readonly clock?: Clock | undefined;
 }
@@ -75,7 +70,6 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     publishTimeoutMs: options.publishTimeoutMs ?? PUBLISH_TIMEOUT_MS,
     monitors: options.monitors ?? monitorsOf(address),
-    onProblem: options.onProblem ?? (() => {}),
     clock: options.clock ?? systemClock,
   });
   await stream.start();

@@ -11,7 +11,7 @@ const PERMANENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** The uses of a stream that can fail for good, each for itself. */
 export type StreamUse = 'connecting' | 'asking' | 'publishing';
 
-/** What keeps a stream from being used until its settings, permissions or versions are changed. */
+/** The failures that last until the settings, permissions or versions of a stream are changed. */
 export class StreamProblems {
   readonly #problems = new Map<StreamUse, ContextCacheError>();
   readonly #changed: (problem: ContextCacheError | undefined) => void;

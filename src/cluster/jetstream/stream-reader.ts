@@ -52,7 +52,7 @@ export class StreamReader implements Following {
   #lastMessageAt: number;
   /** Since when reading finds a later message in place of the next one. */
   #lacksSince: number | undefined;
-  /** Whether the stream ends before a message that existed. */
+  /** `true`: the stream ends before a message that existed. */
   readonly #isShort = new Lasting<boolean>();
 
   constructor(
@@ -227,7 +227,7 @@ export class StreamReader implements Following {
     if (this.#isFilling || this.#isStopped || link === undefined) return;
     this.#isFilling = true;
     try {
-      // Ends with the first page that brings nothing. What is heard meanwhile does not count: under load something always is.
+      // Ends with the first page that brings nothing. Messages that are heard meanwhile do not count, because under load some always are.
       for (let page = { took: 1, isBatch: true }; page.took > 0 && !this.#isStopped; ) {
         page = await this.#readPage(link, page.isBatch);
         this.#takeHeld();

@@ -83,6 +83,9 @@ export async function joinCluster<Cache extends Joinable>(
         if (error !== undefined) parts.report(error, { source: 'cluster' });
       },
     });
+    stream.onProblem = (problem) => {
+      if (problem !== undefined) parts.report(problem, { source: 'cluster' });
+    };
     sequencer.connect(node);
     const { noteWith } = storage;
     if (noteWith !== undefined) node.onApplied(() => noteCursor(node, noteWith));

@@ -105,8 +105,8 @@ describeOn(RELEASES, 'a stream whose connection is disturbed', (release) => {
   it('reports a setting that a cluster cannot work with, a full stream, and a deleted one', async () => {
     const { name, direct } = await newStream();
     const problems: (string | undefined)[] = [];
-    const onProblem = (problem: ContextCacheError | undefined) => problems.push(problem?.message);
-    const stream = await openJetStream({ servers: servers.urls, name, onProblem });
+    const stream = await openJetStream({ servers: servers.urls, name });
+    stream.onProblem = (problem) => problems.push(problem?.message);
     const got = new Received();
     stream.follow(0, got.receive, got.failed);
     await stream.publish(message('a'));

@@ -29,6 +29,14 @@ export class DisturbedStream implements CommandStream {
     return !this.#hasCrashed && this.#stream.connected;
   }
 
+  get onProblem() {
+    return this.#stream.onProblem;
+  }
+
+  set onProblem(listener: CommandStream['onProblem']) {
+    this.#stream.onProblem = listener;
+  }
+
   get problem() {
     return this.#stream.problem;
   }
