@@ -20,6 +20,7 @@ export type {
 } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
 export type { Basis, ReadEntry, Reading, ReadRange, ReadUntil } from './core/basis.ts';
+export type { BriefedChange, Briefing, BriefingOptions } from './core/briefing.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
 export type {
   Appended,

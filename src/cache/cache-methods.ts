@@ -1,5 +1,6 @@
 import type { WatchedUpdate, Watching, WatchOptions } from '../actors/watch.ts';
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
+import type { Briefing, BriefingOptions } from '../core/briefing.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type {
   Acknowledgement,
@@ -48,6 +49,7 @@ import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { EntryVersion } from '../past/history.ts';
 import { type HandleOptions, partsOfHandle } from './basis-handle.ts';
+import { type BriefingStore, briefing } from './briefing.ts';
 import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
@@ -65,9 +67,11 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   readonly #reader: MethodParts['reader'];
   readonly #writer: MethodParts['writer'];
   readonly #nameOf: MethodParts['nameOf'];
+  readonly #stamp: MethodParts['stamp'];
 
   /** @internal */
   constructor({ stamp, ...given }: MethodParts) {
+    this.#stamp = stamp;
     const parts = stamp === undefined ? given : stampedParts(given, stamp);
     this.#parts = parts;
     this.#reader = parts.reader;
@@ -498,6 +502,28 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    */
   contradictions(options?: ContradictionsOptions): Promise<Contradictions> {
     return this.#guarded(() => this.#parts.ask(commandOfContradictions(options)));
+  }
+
+  /**
+   * Resolves with what other agents have changed since this agent's last briefing, folded to the last change of each key, as data and
+   * as text of at most `maxTokens`: the most important namespaces and the newest changes first. The end of the briefing is kept in the
+   * namespace `briefing/cursors`, so that the next one, also of another process or session, starts there. An agent for which nothing
+   * has changed writes nothing.
+   *
+   * The first briefing of an agent lists the present state. If the log no longer has the changes since the last one, so does this, with
+   * `isComplete: false`.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, the errors of `changes` and `update`.
+   *
+   * @example
+   * ```ts
+   * const { text } = await cache.as({ agent: 'planner' }).briefing({ namespaces: ['trip', 'flight/*'], maxTokens: 500 });
+   * messages.push({ role: 'user', content: text });
+   * ```
+   */
+  briefing(options: BriefingOptions = {}): Promise<Briefing> {
+    const store = this as unknown as BriefingStore;
+    return this.#guarded(() => briefing(store, options, this.#stamp?.()?.agent));
   }
 
   /** Calls a function whose errors become a rejection that needs no handler. */

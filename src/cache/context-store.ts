@@ -1,5 +1,6 @@
 import type { Watching, WatchOptions } from '../actors/watch.ts';
 import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Briefing, BriefingOptions } from '../core/briefing.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type {
   Acknowledgement,
@@ -86,6 +87,7 @@ export interface ContextStore {
   dropNamespace(namespace: NamespaceName | undefined, options?: OriginOptions): Promise<Acknowledgement>;
   transaction(operations: readonly TransactionOperation[], options?: OriginOptions): Promise<TransactionResult>;
   changes(options: ChangesOptions): Promise<Changes>;
+  briefing(options?: BriefingOptions): Promise<Briefing>;
   history(key: string, namespace?: NamespaceName): AsyncIterable<EntryVersion>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
+import { addBriefing } from './commands/briefing.ts';
 import { addClear } from './commands/clear.ts';
 import { addCluster } from './commands/cluster.ts';
 import { addCompact } from './commands/compact.ts';
@@ -77,6 +78,7 @@ export function createProgram(session: Session): Command {
   addTrace(program, session);
   addCompact(program, session);
   addWatch(program, session);
+  addBriefing(program, session);
   addMcp(program, session);
   addInspect(program, session);
   addToken(program, session);

@@ -25,6 +25,12 @@ const INPUTS = {
   values: flag('Also return values. Default false.'),
   reverse: flag('Last names first. Default false.'),
   limit: { ...integer('Most items to return. Default 100.', 1), maximum: 1_000 },
+  namespaces: {
+    type: 'array',
+    items: { type: 'string', minLength: 1 },
+    description: 'Namespaces, the most important first; "trip/*" stands for all that start with "trip/". Default: all.',
+  },
+  maxTokens: integer('Most tokens of the text. Default 2,000.', 50),
   cursor: text('The "next" of the page before.'),
   before: integer('Only versions before this one: the "next" of the page before.', 1),
   since: integer('Position after which changes are wanted; 0: all.'),
@@ -125,6 +131,16 @@ export const OUTPUTS = {
       more: flag('Whether there are more changes now.'),
     },
     ['changes', 'next', 'more'],
+  ),
+  briefing: object(
+    {
+      text: text('What has changed.'),
+      since: integer('Position after which changes are listed.'),
+      until: integer('Position up to which they are listed: the start of the next briefing.'),
+      omitted: integer('Changes that the text had no room for.'),
+      isComplete: flag('False if earlier changes are no longer kept; the text then lists what is there now.'),
+    },
+    ['text', 'since', 'until', 'omitted', 'isComplete'],
   ),
   fork: object({ branch: text('Name of the branch.'), position: integer('Position that it starts from.') }, [
     'branch',

@@ -21,6 +21,8 @@ export interface Arguments {
   readonly values?: boolean;
   readonly reverse?: boolean;
   readonly limit?: number;
+  readonly namespaces?: readonly string[];
+  readonly maxTokens?: number;
   readonly cursor?: string;
   readonly before?: number;
   readonly at?: number;
@@ -175,7 +177,24 @@ export const TOOLS = {
     ...{ required: ['since'], optional: ['namespace', 'prefix', 'limit'], effect: 'read', isIdempotent: true },
     run: changes,
   },
+  briefing: {
+    title: 'Brief me',
+    description:
+      'Tells in a short text what other agents have changed since your last briefing: the last change of each key, newest first. The first briefing shows the whole memory.',
+    ...{ required: [], optional: ['namespaces', 'maxTokens', 'since'], effect: 'add', isIdempotent: false },
+    async run({ cache, args: { namespaces, maxTokens = 2_000, since }, agent = 'unknown', maxBytes }) {
+      const bounded = Math.min(maxTokens, tokensIn(maxBytes));
+      const options = { agent, namespaces, maxTokens: bounded, ...(since !== undefined && { since }) };
+      const { changes: _, agent: __, tokens: ___, ...result } = await cache.briefing(options);
+      return result;
+    },
+  },
 } as const satisfies { readonly [name: string]: Tool };
+
+/** Returns the tokens of a briefing, of three bytes each, whose JSON fits a result although quotes take two bytes there. */
+export function tokensIn(maxBytes: number): number {
+  return Math.floor(maxBytes / 6);
+}
 
 async function search({ cache, args, maxBytes }: Call): Promise<object> {
   const { namespace: only, prefix, limit = DEFAULT_LIMIT, cursor } = args;

@@ -128,6 +128,7 @@ describe('context-cache mcp', () => {
       search: ['text=oslo'],
       history: ['key=plan', 'namespace=trip'],
       changes: ['since=0'],
+      briefing: ['maxTokens=100'],
     };
     const [list, get, ...answers] = await inspected([
       [...local, '--method', 'tools/list'],

@@ -56,7 +56,7 @@ describe.each([
   test('describes every tool with schemas and annotations', async () => {
     const mcp = await client((await open()).store);
     const { tools } = await mcp.listTools();
-    const names = ['get', 'set', 'update', 'delete', 'list', 'namespaces', 'search', 'history', 'changes'];
+    const names = ['get', 'set', 'update', 'delete', 'list', 'namespaces', 'search', 'history', 'changes', 'briefing'];
     expect(tools.map(({ name }) => name)).toEqual(names);
     for (const tool of tools) {
       expect(tool).toMatchObject({
@@ -67,8 +67,9 @@ describe.each([
       expect(tool.annotations).toMatchObject({ readOnlyHint: expect.any(Boolean), openWorldHint: false });
     }
     const writing = tools.filter(({ annotations }) => annotations?.readOnlyHint === false).map(({ name }) => name);
-    expect(writing).toEqual(['set', 'update', 'delete']);
-    expect(tools.filter(({ annotations }) => annotations?.destructiveHint).map(({ name }) => name)).toEqual(writing);
+    expect(writing).toEqual(['set', 'update', 'delete', 'briefing']);
+    const destructive = tools.filter(({ annotations }) => annotations?.destructiveHint).map(({ name }) => name);
+    expect(destructive).toEqual(['set', 'update', 'delete']);
   });
 
   test('writes under the name of the client, and reads it back', async () => {
@@ -321,7 +322,7 @@ describe.each([
     const text = await looks(again);
     expect(text).toContain('"second"');
     expect(text).not.toContain('"first"');
-    expect(await looks(again)).toMatch(/\[\]$/);
+    expect(await looks(again)).toMatch(/Nothing has changed\.$/);
     expect(await looks(again, { since: '0', namespace: 'trip' })).toContain('"second"');
     await expect(looks(again, { since: 'yesterday' })).rejects.toMatchObject({ code: -32602 });
     const other = await client(store, {}, 'other');
