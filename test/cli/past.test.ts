@@ -85,6 +85,23 @@ describe('dump --at', () => {
   });
 });
 
+test("briefing prints what others have changed since the agent's last one", async () => {
+  const dataDir = await tempDir('briefing');
+  const asked = (...flags: string[]) => run(['briefing', '--data-dir', dataDir, '--agent', 'planner', ...flags]);
+  await run(['set', 'hotel', '"Adler"', '-n', 'trip', '--agent', 'booker', '--data-dir', dataDir]);
+  await run(['set', 'plan', '1', '-n', 'trip', '--agent', 'planner', '--data-dir', dataDir]);
+  const peeked = await asked('--peek', '--json');
+  expect(JSON.parse(peeked.stdout)).toMatchObject({ since: 0, until: 2, omitted: 0, changes: [{ key: 'hotel' }] });
+  const { code, stdout } = await asked();
+  expect([code, stdout]).toEqual([
+    0,
+    expect.stringMatching(/^Shared memory, for planner:\n\[trip\]\nhotel = "Adler" \(booker /),
+  ]);
+  expect((await asked()).stdout).toBe('Nothing has changed.\n');
+  expect((await asked('--since', '0', '--only', 'flight/*')).stdout).toBe('Nothing has changed.\n');
+  expect(await asked('--max-tokens', '1')).toMatchObject({ code: 2, stdout: '' });
+});
+
 test('changes prints the last update of each key, and where to go on', async () => {
   const { stdout, stderr } = await on('changes', '--since', '0', '-n', 'trip');
   const lines = jsonLines<LogLine>(stdout);
