@@ -16,6 +16,7 @@ export type {
   AnswerTo,
   CompactionOptions as CompactOptions,
   Iteration,
+  ReadOptions,
   WaitOptions,
 } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';

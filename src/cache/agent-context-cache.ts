@@ -39,6 +39,7 @@ import type { CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { CacheMethods } from './cache-methods.ts';
+import { checkRead } from './check-read.ts';
 import { answer, type ControlDeps } from './control.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
@@ -97,8 +98,9 @@ export class AgentContextCache<
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
-    const { subjects } = engine;
-    const reader = new Reader(registry, primary, clock, (namespace) => this.#hydrate(namespace), activity, subjects);
+    const { subjects, outage } = engine;
+    const hydrate = (namespace: string) => this.#hydrate(namespace);
+    const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, outage);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
@@ -121,15 +123,14 @@ export class AgentContextCache<
       report,
       activity,
       subjects,
-      registry,
-      past: storage.past,
+      ...{ registry, outage, past: storage.past },
       hasPrimary: primary !== undefined,
     });
     const trace = new TraceReader({ log, clock, report, registry, past: storage.past });
     if (options.onContradiction !== undefined) trace.onContradiction(options.onContradiction);
     const stamp = stampOf(options.context);
     super({
-      ...{ reader, writer, history, nameOf, stamp },
+      ...{ reader, writer, history, nameOf, stamp, checkRead: (options) => checkRead(sequencer, options) },
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),

@@ -19,6 +19,7 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
+import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -56,7 +57,7 @@ import { SUBSCRIBE_FILTER } from './option-names.ts';
 import { stampedParts } from './stamping-writer.ts';
 import { commandOfContradictions, commandOfImpact, commandOfProvenance } from './trace-commands.ts';
 import { type Transaction, transact } from './transact.ts';
-import type { Answer, Iteration } from './types.ts';
+import type { Answer, Iteration, ReadOptions } from './types.ts';
 
 /**
  * The methods that read, write and watch namespaces, which a cache, its clients and the handles of {@link CacheMethods.as}
@@ -93,12 +94,22 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#parts.flush();
   }
 
-  /** Returns the value, deeply frozen; `undefined` if the key is missing or has expired. */
+  /**
+   * Returns the value, deeply frozen; `undefined` if the key is missing or has expired.
+   *
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` if this node of a cluster may be further behind than `maxStalenessMs`;
+   *   `LOG_CORRUPT` if it has left service; `INVALID_OPTION` for options of a client.
+   */
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace?: NamespaceArgument<S, N>,
+    options?: ReadOptions,
   ): Answer<P, ValueOf<S, N, K> | undefined>;
-  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
+  get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: ReadOptions): unknown {
+    if (options !== undefined) {
+      if (this.#parts.checkRead === undefined) return Promise.reject(localOnly());
+      this.#parts.checkRead(options);
+    }
     return this.#reader.get(key, this.#nameOf(namespace));
   }
 
@@ -566,4 +577,9 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     return this.#parts.history.versions(key, nameOf(namespace));
   }
+}
+
+function localOnly(): ContextCacheError {
+  const message = 'get of a client takes no options: the server reads from its own memory.';
+  return new ContextCacheError('INVALID_OPTION', `${message} Connect to another node, or wait for a position there.`);
 }

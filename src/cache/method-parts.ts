@@ -4,6 +4,7 @@ import type { OriginOptions } from '../core/origin.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { HandleParts } from './namespace-handle.ts';
+import type { ReadOptions } from './types.ts';
 
 /** The parts of a cache that its methods use. */
 export interface MethodParts extends HandleParts {
@@ -13,6 +14,8 @@ export interface MethodParts extends HandleParts {
   /** Returns what the running code adds to each write; `undefined` without a context. */
   readonly stamp?: (() => Stamp | undefined) | undefined;
   readonly position: () => number;
+  /** Checks the options of a read, and that this node is not too far behind. Default: they are refused. */
+  readonly checkRead?: ((options: ReadOptions) => void) | undefined;
   readonly flush: () => Promise<void>;
   readonly transaction: (
     operations: readonly TransactionOperation[],

@@ -2,7 +2,7 @@ import { WATCH_OPTIONS, type WatchOptions } from '../actors/watch.ts';
 import { optionNames } from '../core/options.ts';
 import { FILTER_NAMES, type WatchFilter } from '../core/update-filter.ts';
 import type { ForgetOptions } from './forget.ts';
-import type { WaitOptions } from './types.ts';
+import type { ReadOptions, WaitOptions } from './types.ts';
 
 type Waiting = Pick<WaitOptions, 'signal'>;
 const elsewhere = () => [WATCH_OPTIONS];
@@ -11,6 +11,7 @@ export const SUBSCRIBE_FILTER = optionNames<WatchFilter>('subscribe', FILTER_NAM
 export const ASK_OPTIONS = optionNames<Waiting>('ask', { signal: true });
 export const REACHED_OPTIONS = optionNames<Waiting>('reached', { signal: true });
 export const BACKUP_NOW_OPTIONS = optionNames<Waiting>('backup', { signal: true });
+export const READ_OPTIONS = optionNames<ReadOptions>('get', { maxStalenessMs: true });
 export const SYNCED_OPTIONS = optionNames<WaitOptions>('synced', { timeoutMs: true, signal: true });
 export const FORGET_OPTIONS = optionNames<ForgetOptions>('forget', {
   basis: true,

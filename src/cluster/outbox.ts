@@ -3,7 +3,7 @@ import { Request } from '../core/request.ts';
 import type { Command } from './machine/commands.ts';
 import type { Outcome, OwnMessage } from './machine/machine.ts';
 import { encodeMessage } from './machine/message-encoder.ts';
-import { MAX_MESSAGE_BYTES } from './machine/message-format.ts';
+import { MAX_COMMANDS, MAX_MESSAGE_BYTES } from './machine/message-format.ts';
 
 /** Messages that may be on their way at once. */
 const WINDOW = 8;
@@ -105,7 +105,7 @@ export class Outbox {
     const { sequence, hash } = this.#deps.seen();
     const counter = this.#counter + 1;
     const heading = { session: this.#session, counter, seenSequence: sequence, seenHash: hash };
-    const queued = this.#queue.slice(0, 1024);
+    const queued = this.#queue.slice(0, MAX_COMMANDS);
     const maxBytes = Math.min(MAX_MESSAGE_BYTES, this.maxBytes - HEADING_BYTES);
     const { bytes, next } = encodeMessage(
       heading,

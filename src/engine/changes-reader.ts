@@ -41,6 +41,8 @@ export interface ChangesParts {
   readonly hasPrimary: boolean;
   /** Changes in all indexes together; more make the reader forget the index that was used longest ago. Default 1,000,000. */
   readonly maxChanges?: number | undefined;
+  /** Why no read may be answered; see `Engine.outage`. */
+  readonly outage: { readonly cause: Error | undefined };
 }
 
 /** The index of the changes of one selection of namespaces. */
@@ -91,6 +93,8 @@ export class ChangesReader {
   }
 
   async #read(options: ChangesOptions): Promise<Changes> {
+    const { cause } = this.#parts.outage;
+    if (cause !== undefined) throw cause;
     const plain = plainChanges(options);
     const { log, hasPrimary } = this.#parts;
     if (log.status === 'closed') throw closed();

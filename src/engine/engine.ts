@@ -91,6 +91,8 @@ export class Engine {
   readonly followers: Followers;
   readonly watchers: WatchHub;
   readonly conflicts = new Conflicts();
+  /** Set when what this node of a cluster holds may be wrong: reads are refused then. */
+  readonly outage: { cause: Error | undefined } = { cause: undefined };
   readonly activity: Activity;
   readonly reporter: Reporter;
   readonly topics: TopicsListConfig;
@@ -106,7 +108,6 @@ export class Engine {
   #broadcasterSynced: Promise<void> = Promise.resolve();
   #errors: CacheHealth['errors'] = { count: 0, last: undefined };
   #closed = false;
-  /** Work of a cluster that this node does. */
   readonly #assigned = new Set<string>();
 
   constructor(options: EngineOptions, storage: Storage, control: (command: ContextCommand) => Promise<unknown>) {

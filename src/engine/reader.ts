@@ -25,6 +25,8 @@ export class Reader {
   readonly #ordered: OrderedReader;
   readonly #activity: Activity;
   readonly #subjects: SubjectDoor;
+  /** Why no read may be answered: what this node of a cluster holds may be wrong. */
+  readonly #outage: { readonly cause: Error | undefined };
 
   constructor(
     registry: NamespaceRegistry,
@@ -33,9 +35,11 @@ export class Reader {
     hydrate: (namespace: string) => MaybePromise<unknown>,
     activity: Activity,
     subjects: SubjectDoor,
+    outage: { readonly cause: Error | undefined },
   ) {
     this.#subjects = subjects;
     this.#activity = activity;
+    this.#outage = outage;
     this.#registry = registry;
     this.#primary = primary;
     this.#now = () => clock.now();
@@ -84,6 +88,7 @@ export class Reader {
   }
 
   #get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
+    if (this.#outage.cause !== undefined) throw this.#outage.cause;
     if (this.#primary !== undefined) return this.#noted(this.#getFromPrimary(key, namespace));
     let value = this.#registry.value(namespace, key, this.#now);
     if (mayBeSealed(value)) value = openedValue(this.#subjects, namespace, key, value);
@@ -125,6 +130,7 @@ export class Reader {
 
   /** Yields the keys in order of code point. An iteration is counted when it is created; its reads are the caller's loop. */
   keysInOrder(namespace: string, options?: RangeOptions): Iteration<string> {
+    if (this.#outage.cause !== undefined) throw this.#outage.cause;
     checkName('namespace', namespace);
     this.#activity.meter('context.keys').count += 1;
     return this.#ordered.keys(namespace, rangeOf('keys', options));
@@ -132,6 +138,7 @@ export class Reader {
 
   /** Yields the entries in order of their keys' code points. */
   entriesInOrder(namespace: string, options?: RangeOptions): Iteration<Entry> {
+    if (this.#outage.cause !== undefined) throw this.#outage.cause;
     checkName('namespace', namespace);
     this.#activity.meter('context.entries').count += 1;
     return this.#ordered.entries(namespace, rangeOf('entries', options));
@@ -163,6 +170,7 @@ export class Reader {
     read: () => T,
     found: (result: Awaited<T>) => number,
   ): T {
+    if (this.#outage.cause !== undefined) throw this.#outage.cause;
     const meter = this.#activity.meter(command);
     return meter.begins() ? this.#activity.read(meter, about, read, found) : read();
   }

@@ -14,7 +14,7 @@ import {
   type RedisContextCache,
 } from '../../src/index.ts';
 import type { Inspectable } from '../../src/inspector.ts';
-import type { TransactionOperation } from '../../src/types.ts';
+import type { ReadOptions, TransactionOperation } from '../../src/types.ts';
 import { LateCache } from '../support/cache.ts';
 
 type Spaces = {
@@ -67,7 +67,9 @@ const typed = (cache: AgentContextCache<Spaces>) => {
   );
 
   // Generic methods with explicit types, to see what a call must look like.
-  expectTypeOf(cache.get<'attempts', 'auth'>).parameters.toEqualTypeOf<['attempts', ('auth' | undefined)?]>();
+  expectTypeOf(cache.get<'attempts', 'auth'>).parameters.toEqualTypeOf<
+    ['attempts', ('auth' | undefined)?, (ReadOptions | undefined)?]
+  >();
   expectTypeOf(cache.set<'attempts', 'auth'>)
     .parameter(1)
     .toEqualTypeOf<number>();

@@ -97,6 +97,10 @@ describe('a node of a cluster', () => {
     cluster.connections[1]?.cut();
     const writes = Array.from({ length: 4 }, (_, i) => codeOf(b.set(`k${i}`, i)));
     expect(b.get('plan')).toBe(1);
+    await sleep(30);
+    expect(() => b.get('plan', 'default', { maxStalenessMs: 20 })).toThrow(/last up to date \d+ ms ago/);
+    expect(a.get('plan', 'default', { maxStalenessMs: '30s' })).toBe(1);
+    expect(() => a.get('plan', 'default', { maxStalenessMs: -1 })).toThrow(/maxStalenessMs/);
     expect(await Promise.all(writes)).toEqual(['LOG_UNAVAILABLE', 'LOG_UNAVAILABLE', 'LOG_UNAVAILABLE', 'OVERLOADED']);
     cluster.connections[1]?.restore();
     await areEqual(cluster);
@@ -196,6 +200,19 @@ describe('a node of a cluster', () => {
     }
     expect(c.health().cluster).toMatchObject({ status: 'failed', failure: { code: 'LOG_CORRUPT' } });
     expect([a, b].map((node) => node.health().status)).toEqual(['ok', 'ok']);
+    // What it holds is wrong, so it answers no read.
+    for (const read of [() => c.get('plan'), () => c.entry('plan'), () => c.getMany(['plan']), () => c.has('plan')]) {
+      expect(read).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }));
+    }
+    for (const read of [
+      () => c.entries('default'),
+      () => c.listKeys(),
+      () => [...c.keys()],
+      () => c.listNamespaces(),
+    ]) {
+      expect(read).toThrow(expect.objectContaining({ code: 'LOG_CORRUPT' }));
+    }
+    expect(await codeOf(c.changes({ since: 0 }))).toBe('LOG_CORRUPT');
   });
 
   test('leaves service if the stream was restored from an older copy', async () => {

@@ -77,7 +77,10 @@ export async function joinCluster<Cache extends Joinable>(
       newSession: randomUUID,
       maxQueued: join.maxQueued,
       writeTimeoutMs: join.writeTimeoutMs,
-      onFailed: (error) => parts.report(error, { source: 'cluster' }),
+      onFailed: (error) => {
+        parts.outage.cause = error;
+        parts.report(error, { source: 'cluster' });
+      },
       onStalled: (error) => {
         sequencer.stalled(error);
         if (error !== undefined) parts.report(error, { source: 'cluster' });

@@ -92,7 +92,7 @@ export class NodeSequencer implements Sequencer {
   }
 
   get failure(): Error | undefined {
-    return this.#joined.failure;
+    return this.#node?.failure;
   }
 
   health(): ClusterHealth {
@@ -113,6 +113,7 @@ export class NodeSequencer implements Sequencer {
   }
 
   stored(): StoredMachine {
+    if (this.failure !== undefined) throw this.failure;
     const machine = this.#node?.machine;
     if (machine !== undefined && !machine.isStalled) return machine.stored();
     const message =

@@ -86,7 +86,7 @@ export class BackupLoader {
    */
   async newest(
     signal?: AbortSignal,
-    accepts: (manifest: Manifest) => boolean = () => true,
+    accepts: (about: { readonly log: string; readonly cluster?: StoredCluster | undefined }) => boolean = () => true,
   ): Promise<LoadedSnapshot | undefined> {
     const ids = await snapshotIds(this.#store, signal);
     let first: ContextCacheError | undefined;
