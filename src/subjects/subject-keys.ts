@@ -1,6 +1,3 @@
-/** A promise, or the value itself. */
-type MaybePromise<T> = T | Promise<T>;
-
 /** The key of a subject. */
 export interface SubjectKey {
   /** Names the key in what it has sealed. Unique, and never used again. */
@@ -34,16 +31,16 @@ export interface SubjectKeyStore {
    *
    * @throws {ContextCacheError} `SUBJECT_FORGOTTEN` if the key of this subject was destroyed: a subject gets one key, once.
    */
-  keyFor(subject: string): MaybePromise<SubjectKey>;
+  keyFor(subject: string): SubjectKey | Promise<SubjectKey>;
   /** Returns the key with an id, or the record of the one that was destroyed; `undefined` if the id is unknown. */
-  find(id: string): MaybePromise<SubjectKey | SubjectKeyRecord | undefined>;
+  find(id: string): SubjectKey | SubjectKeyRecord | undefined | Promise<SubjectKey | SubjectKeyRecord | undefined>;
   /**
    * Destroys the key of a subject, durably before it returns or resolves, and keeps its record. Repeating it changes nothing.
    * Returns the record; `undefined` if the subject has never had a key.
    */
-  destroy(subject: string): MaybePromise<SubjectKeyRecord | undefined>;
+  destroy(subject: string): SubjectKeyRecord | undefined | Promise<SubjectKeyRecord | undefined>;
   /** Returns a record of each subject, forgotten ones too. */
-  list(): MaybePromise<readonly SubjectKeyRecord[]>;
+  list(): readonly SubjectKeyRecord[] | Promise<readonly SubjectKeyRecord[]>;
   /**
    * Returns the ids of keys that another process has destroyed since the last call. Called at most once a second while values
    * with subjects are read. Absent: no other process destroys keys behind this one.
