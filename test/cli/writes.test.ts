@@ -23,6 +23,28 @@ describe('writes', () => {
     }
   });
 
+  test('values with a subject are encrypted, listed and forgotten', async () => {
+    const dataDir = await newDir();
+    const keys = join(dataDir, '..', 'subject.keys');
+    const on = (...args: string[]) => run([...args, '--data-dir', dataDir, '--subject-keys', keys]);
+    const blind = (...args: string[]) => run([...args, '--data-dir', dataDir]);
+    expect(await blind('set', 'a', '"x"', '--subject', 'user-42')).toMatchObject({ code: 2 });
+    expect(await blind('keys')).toMatchObject({ code: 3 });
+    expect(await on('set', 'a', '"secret"', '--subject', 'user-42')).toMatchObject({ code: 0 });
+    expect(await on('append', '"secret"', '--subject', 'user-42')).toMatchObject({ code: 0, stdout: 'a2\n' });
+    expect(await on('get', 'a')).toMatchObject({ code: 0, stdout: '"secret"\n' });
+    expect((await blind('get', 'a')).stderr).toContain('--subject-keys');
+    expect((await on('log')).stdout).not.toContain('secret');
+    expect(await on('subjects')).toMatchObject({ code: 0, stdout: 'user-42\n' });
+    expect(await on('forget', 'user-42')).toMatchObject({ code: 2 });
+    expect(await on('forget', 'user-41', '--yes')).toMatchObject({ code: 3 });
+    const forgotten = await on('forget', 'user-42', '--yes', '--reason', 'asked', '--agent', 'clerk');
+    expect(forgotten).toMatchObject({ code: 0, stdout: 'user-42 is forgotten: 2 entries in default, position 3.\n' });
+    expect(await on('get', 'a')).toMatchObject({ code: 3, stdout: '' });
+    expect(JSON.parse((await on('get', 'a', '--entry', '--json')).stdout)).toMatchObject({ forgotten: [''] });
+    expect((await on('subjects')).stdout).toMatch(/^user-42 {2}forgotten .* by clerk: asked\n$/);
+  });
+
   test('increment and append print the new value and the new key', async () => {
     const dataDir = await newDir();
     const on = (...args: string[]) => run([...args, '--data-dir', dataDir]);
