@@ -86,7 +86,7 @@ export type { ServerHealth } from './engine/health.ts';
 export type { LogRange } from './engine/log-range.ts';
 export type { SubjectsOptions } from './engine/options.ts';
 export type { ClusterHealth, ClusterLease, ClusterMember } from './engine/sequencer.ts';
-export type { StoredCluster } from './followers/backup/snapshot-format.ts';
+export type { Manifest, ManifestNamespace, PartRef, StoredCluster } from './followers/backup/snapshot-format.ts';
 export type { Written } from './followers/backup/snapshot-writer.ts';
 export type { EncodedMessage } from './followers/broadcast/public-message.ts';
 export type { TopicEntry } from './followers/broadcast/topics.ts';

@@ -1,11 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { McpRoute } from './listening.ts';
-
-/** Answers to MCP requests, as `createMcpHttp` creates them. */
-export interface McpAnswers extends McpRoute {
-  /** Ends all sessions and streams. */
-  close(): Promise<void>;
-}
+import type { McpAnswers, McpRoute } from './mcp-route.ts';
 
 /** Answers MCP requests. Loads what that needs with the first one. */
 export class LazyMcp implements McpRoute {

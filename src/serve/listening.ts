@@ -13,6 +13,7 @@ import { removeServeFile, type ServeFile, type SharedHolder, writeServeFile } fr
 import { PING_MS } from '../wire/socket-protocol.ts';
 import { ATTACH, ATTACH_PATH } from './attach-route.ts';
 import { ROUTES, type Route } from './http-routes.ts';
+import type { McpRoute } from './mcp-route.ts';
 import type { ServedCache } from './served-cache.ts';
 import { checkedServerOptions, type Limits, limitsOf, type ServerOptions } from './server-options.ts';
 import type { SocketAcceptor } from './socket-acceptor.ts';
@@ -153,11 +154,6 @@ function agentTokensOf({ agentTokens = {} }: ServerOptions, dataDir: string | un
   if (dataDir === undefined) return () => given;
   const file = new AgentTokenFile(dataDir);
   return () => (given.size === 0 ? file.tokens : new Map([...file.tokens, ...given]));
-}
-
-/** Answers requests of the Model Context Protocol. */
-export interface McpRoute {
-  answer(request: IncomingMessage, response: ServerResponse, agent: string | null): Promise<void>;
 }
 
 /** Path of {@link McpRoute}. */

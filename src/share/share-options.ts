@@ -7,7 +7,7 @@ import { durationOf } from '../engine/durations.ts';
 import { OPEN_NAMES } from '../engine/option-names.ts';
 import type { OpenOptions } from '../engine/options.ts';
 import { Reporter } from '../monitoring/reporter.ts';
-import type { McpAnswers } from '../serve/lazy-mcp.ts';
+import type { McpAnswers } from '../serve/mcp-route.ts';
 import type { ServedCache } from '../serve/served-cache.ts';
 import { checkedServerOptions, SERVER_OPTIONS, type ServerOptions } from '../serve/server-options.ts';
 
