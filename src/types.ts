@@ -20,6 +20,7 @@ export type {
   WaitOptions,
 } from './cache/types.ts';
 export type { VerifyDirectoryOptions } from './cache/verify-directory.ts';
+export type { Denied, GrantAction } from './core/access-denied.ts';
 export type { Basis, ReadEntry, Reading, ReadRange, ReadUntil } from './core/basis.ts';
 export type { BriefedChange, Briefing, BriefingOptions } from './core/briefing.ts';
 export type { Changes, ChangesOptions } from './core/changes.ts';
@@ -45,6 +46,7 @@ export type {
 } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
 export type { Contradiction, Contradictions, ContradictionsOptions } from './core/contradiction.ts';
+export type { Grant, GrantSelection } from './core/grants.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type {
@@ -78,8 +80,9 @@ export type {
 } from './core/trace.ts';
 export type { Operation } from './core/update.ts';
 export type { WatchFilter } from './core/update-filter.ts';
+export type { UpdateResult } from './core/update-result.ts';
 export type { ValueLimits } from './core/value.ts';
-
+export type { AccessHealth, Denial } from './engine/access.ts';
 export type { ClusterOptions } from './engine/cluster-options.ts';
 export type { Conflicts, RefusedWrite } from './engine/conflicts.ts';
 export type { ServerHealth } from './engine/health.ts';
@@ -95,11 +98,12 @@ export type { BackOff } from './followers/follower.ts';
 export type { Undelivered } from './followers/followers.ts';
 export type { DifferenceOptions } from './past/difference-options.ts';
 export type { BisectOptions, Culprit, PositionOrDate } from './past/history.ts';
+export type { MergeReport } from './past/merge.ts';
 export type { Resolution, ResolvedConflict } from './past/merge-plan.ts';
 export type { ReplayProgress } from './replay/fill.ts';
 export type { ReplayProblem, ReplayProblemKind } from './replay/problem.ts';
 export type { RawRecord } from './replay/record.ts';
-export type { ReplayIterable, StreamSource } from './replay/source.ts';
+export type { ReplayIterable, ReplaySource, StreamSource } from './replay/source.ts';
 export type { StateCapture } from './storage/follower-sink.ts';
 export type { CompactReport, RetentionHealth } from './storage/retention.ts';
 export type { LogStatus } from './storage/update-log.ts';

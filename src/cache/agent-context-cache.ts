@@ -5,6 +5,7 @@ import type { BaseContextCache, MaybePromise } from '../backends/base-context-ca
 import type { InMemoryContextCache } from '../backends/in-memory-context-cache.ts';
 import type { BackupSettings, BackupSettingsChange, ContextCommand, TransactionResult } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
+import type { Grant } from '../core/grants.ts';
 import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import { openedUpdate } from '../core/opened.ts';
@@ -38,11 +39,13 @@ import type { ShareOptions } from '../share/share-options.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import { Verifier } from '../verify/verify.ts';
 import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
+import { AgentCache, type OwnedCache } from './agent-cache.ts';
 import { CacheMethods } from './cache-methods.ts';
 import { checkRead } from './check-read.ts';
 import { answer, type ControlDeps } from './control.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
+import type { MethodParts } from './method-parts.ts';
 import {
   ASK_OPTIONS,
   BACKUP_NOW_OPTIONS,
@@ -52,6 +55,7 @@ import {
   SYNCED_OPTIONS,
 } from './option-names.ts';
 import { reached } from './reached.ts';
+import { restrictedParts } from './restricted-parts.ts';
 import { startOwnInspector } from './start-inspector.ts';
 import { storageOf } from './storage-of.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
@@ -79,6 +83,7 @@ export class AgentContextCache<
   readonly inspection: Inspection;
   readonly #engine: Engine;
   readonly #writer: Writer;
+  readonly #methods: MethodParts;
   readonly #stamp: (() => Stamp | undefined) | undefined;
   readonly #history: History;
   readonly #digests: Digests;
@@ -97,7 +102,7 @@ export class AgentContextCache<
     const options = opened === undefined ? inMilliseconds(CACHE_OPTIONS.checked(given)) : (given as EngineOptions);
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
-    const { registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
+    const { access, registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
     const { subjects, outage } = engine;
     const hydrate = (namespace: string) => this.#hydrate(namespace);
     const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, outage);
@@ -129,8 +134,9 @@ export class AgentContextCache<
     const trace = new TraceReader({ log, clock, report, registry, past: storage.past });
     if (options.onContradiction !== undefined) trace.onContradiction(options.onContradiction);
     const stamp = stampOf(options.context);
-    super({
+    const methods: MethodParts = {
       ...{ reader, writer, history, nameOf, stamp, checkRead: (options) => checkRead(sequencer, options) },
+      restrict: (parts, agent) => restrictedParts(parts, access, agent),
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
       watch: (options) => watchUpdates(engine, options),
@@ -143,7 +149,9 @@ export class AgentContextCache<
           const command = { type: 'context.transaction', operations, ...options } as const;
           return (await answer(this.#control, command)) as TransactionResult;
         }),
-    });
+    };
+    super(methods);
+    this.#methods = methods;
     this.#engine = engine;
     this.#stamp = stamp;
     this.#writer = writer;
@@ -543,6 +551,39 @@ export class AgentContextCache<
     return this.#guard(async () => {
       await reached(this.#engine, position, REACHED_OPTIONS.checked(options));
     });
+  }
+
+  /** Returns the grants in force; none: every agent may do everything. */
+  getGrants(): readonly Grant[] {
+    return this.#engine.access.list;
+  }
+
+  /**
+   * Replaces all grants; an empty list removes them. They are in force at once, also for watches that are running, and a data
+   * directory keeps them. Rejects with `INVALID_OPTION`, and with `LOG_UNAVAILABLE` if they cannot be stored.
+   *
+   * @example `await cache.setGrants([{ agent: 'planner', read: ['trip/**'], write: ['trip/plan/**'] }]);`
+   */
+  setGrants(grants: readonly Grant[]): Promise<void> {
+    return this.#guard(async () => this.#engine.access.set(grants));
+  }
+
+  /** Adds a grant, or replaces that of the same agent. Otherwise like {@link setGrants}. */
+  addGrant(grant: Grant): Promise<void> {
+    return this.#guard(async () => this.#engine.access.add(grant));
+  }
+
+  /**
+   * Removes the grant of an agent. Rejects with `NOT_FOUND` if it has none, and with `INVALID_OPTION` if it is the last one,
+   * because without grants every agent may do everything; {@link setGrants} with an empty list does that.
+   */
+  removeGrant(agent: string): Promise<void> {
+    return this.#guard(async () => this.#engine.access.remove(agent));
+  }
+
+  /** @internal Returns this cache as an agent may use it. */
+  forAgent(agent: string): AgentCache {
+    return new AgentCache(this as unknown as OwnedCache, this.#methods, agent);
   }
 
   /** Returns the condition of the log, the namespaces and every follower. */

@@ -16,13 +16,19 @@ interface WithInternals {
  * @throws {ContextCacheError} if the command is refused in this turn.
  */
 export function attempt(cache: WithInternals, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
-  const { writer, parts } = cache[INTERNALS];
+  const { writer, parts, restricted } = cache[INTERNALS];
   parseCommand(command);
+  const conceal = (error: unknown): never => {
+    throw restricted === undefined ? error : restricted.concealed(error);
+  };
   try {
-    return writer.attempt(parts.admission.ofParsed(parts.door.now(), command));
+    const admitted = restricted === undefined ? command : restricted.admit(command);
+    const answer = writer.attempt(parts.admission.ofParsed(parts.door.now(), admitted));
+    return restricted !== undefined && answer instanceof Promise ? answer.catch(conceal) : answer;
   } catch (error) {
-    if (!(error instanceof KeyPending)) throw error;
-    return error.ready.then(() => attempt(cache, command));
+    // The grants may have changed by the time the key has arrived, so the command is judged again.
+    if (error instanceof KeyPending) return error.ready.then(() => attempt(cache, command));
+    return conceal(error);
   }
 }
 

@@ -9,6 +9,7 @@ import { ReadSet } from '../core/read-set.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import type { MethodParts } from './method-parts.ts';
+import { stampedParts } from './stamping-writer.ts';
 
 /** Options of a handle. */
 export interface HandleOptions {
@@ -26,10 +27,11 @@ type Writer = MethodParts['writer'];
 
 const ignore = (): void => {};
 
-/** Returns the parts of a handle that adds a checked stamp to each write. */
-export function partsOfHandle(parts: MethodParts, stamp: Stamp, options: HandleOptions | undefined): MethodParts {
+/** Returns what a handle adds to the parts of a cache: a checked stamp for each write, and with `basis` a memory of reads. */
+export function wrapOfHandle(stamp: Stamp, options: HandleOptions | undefined): (parts: MethodParts) => MethodParts {
   const { basis = false } = HANDLE_OPTIONS.checked(options) ?? {};
-  return { ...(basis ? rememberingParts(parts) : parts), stamp: () => stamp };
+  const reads = basis ? new ReadSet() : undefined;
+  return (parts) => stampedParts(reads === undefined ? parts : rememberingParts(parts, reads), () => stamp);
 }
 
 /**
@@ -37,8 +39,7 @@ export function partsOfHandle(parts: MethodParts, stamp: Stamp, options: HandleO
  * acknowledged, the entry that it has written takes the place of what it was based on: the next write is based on that entry,
  * and through it on all of this. What a write of several keys was based on stays remembered.
  */
-function rememberingParts(parts: MethodParts): MethodParts {
-  const reads = new ReadSet();
+function rememberingParts(parts: MethodParts, reads: ReadSet): MethodParts {
   const note = (namespace: string, key: string, version: number) =>
     reads.add(namespace, key, version, parts.position());
   return {

@@ -1,4 +1,5 @@
 import {
+  BRIEFINGS,
   type BriefedChange,
   type Briefing,
   type BriefingOptions,
@@ -6,6 +7,7 @@ import {
   changeOf,
   changeOfEntry,
   checkedBriefing,
+  cursorOf,
   fitted,
   importanceOf,
   ranked,
@@ -14,9 +16,6 @@ import type { ChangesOptions } from '../core/changes.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { ContextStore } from './context-store.ts';
-
-/** Namespace in which the end of each agent's last briefing is kept. Briefings leave it out. */
-export const BRIEFINGS = 'briefing/cursors';
 
 /** Changes that are held at a time; of more, the oldest are only counted. Also the entries that are read if the log has been shortened. */
 const MAX_HELD = 10_000;
@@ -34,15 +33,16 @@ interface Found {
   readonly isComplete: boolean;
 }
 
-/** Briefs an agent; see `CacheMethods.briefing`. */
+/** Briefs an agent with what it may read; see `CacheMethods.briefing`. `storeFor` returns the cache as an agent may use it. */
 export async function briefing(
-  store: BriefingStore,
+  storeFor: (agent: string) => unknown,
   options: BriefingOptions,
   ownAgent?: string | null,
 ): Promise<Briefing> {
   const checked = checkedBriefing(options, ownAgent);
   const { agent, namespaces, advance } = checked;
-  const cursor = namespaces.length === 0 ? agent : JSON.stringify([agent, ...namespaces]);
+  const store = storeFor(agent) as BriefingStore;
+  const cursor = cursorOf(agent, namespaces);
   const since = checked.since ?? positionIn(await store.get(cursor, BRIEFINGS));
   const found = await changesFor(store, since, cursor, checked);
   const { until, isComplete, total } = found;

@@ -49,8 +49,8 @@ import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { EntryVersion } from '../past/history.ts';
-import { type HandleOptions, partsOfHandle } from './basis-handle.ts';
-import { type BriefingStore, briefing } from './briefing.ts';
+import { type HandleOptions, wrapOfHandle } from './basis-handle.ts';
+import { briefing } from './briefing.ts';
 import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
@@ -64,16 +64,19 @@ import type { Answer, Iteration, ReadOptions } from './types.ts';
  * share. `S` types the namespaces, `P` is the primary backend.
  */
 export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = BaseContextCache> {
+  readonly #given: MethodParts;
   readonly #parts: MethodParts;
   readonly #reader: MethodParts['reader'];
   readonly #writer: MethodParts['writer'];
   readonly #nameOf: MethodParts['nameOf'];
-  readonly #stamp: MethodParts['stamp'];
 
   /** @internal */
-  constructor({ stamp, ...given }: MethodParts) {
-    this.#stamp = stamp;
-    const parts = stamp === undefined ? given : stampedParts(given, stamp);
+  constructor(given: MethodParts) {
+    const { agent, stamp, wraps = [] } = given;
+    this.#given = given;
+    const own = agent === undefined ? given : { ...given, ...given.restrict?.(given, agent) };
+    const named = stamp === undefined ? own : stampedParts(own, stamp);
+    const parts = wraps.reduce((inner, wrap) => wrap(inner), named);
     this.#parts = parts;
     this.#reader = parts.reader;
     this.#writer = parts.writer;
@@ -107,7 +110,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   ): Answer<P, ValueOf<S, N, K> | undefined>;
   get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: ReadOptions): unknown {
     if (options !== undefined) {
-      if (this.#parts.checkRead === undefined) return Promise.reject(localOnly());
+      if (this.#parts.checkRead === undefined) return this.#guarded(() => Promise.reject(localOnly()));
       this.#parts.checkRead(options);
     }
     return this.#reader.get(key, this.#nameOf(namespace));
@@ -374,12 +377,18 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * `changes`, `watch`, `subscribe`, `transact` and `getOrSet`, also through handles made from it. Each write carries them as its
    * `basis`. Names that are listed, history and views do not count: give a `basis` for those.
    *
+   * While the cache has grants, a handle of an agent, and each handle that is made from it, reads and writes what that agent has a
+   * grant for. It refuses anything else with `ACCESS_DENIED`, also to write as another agent, and leaves it out of lists.
+   *
    * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_COMMAND`.
    *
    * @example `const planner = cache.as({ agent: 'planner', meta: { task: 't-7' } }, { basis: true });`
    */
   as(stamp: Stamp, options?: HandleOptions): CacheMethods<S, P> {
-    return new CacheMethods(partsOfHandle(this.#parts, checkedStamp(stamp), options));
+    const checked = checkedStamp(stamp);
+    const { agent = checked.agent, named, wraps = [] } = this.#given;
+    const wrap = wrapOfHandle(checked, options);
+    return new CacheMethods({ ...this.#given, agent, named: checked.agent ?? named, wraps: [...wraps, wrap] });
   }
 
   /**
@@ -533,8 +542,8 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * ```
    */
   briefing(options: BriefingOptions = {}): Promise<Briefing> {
-    const store = this as unknown as BriefingStore;
-    return this.#guarded(() => briefing(store, options, this.#stamp?.()?.agent));
+    const { named, stamp } = this.#given;
+    return this.#guarded(() => briefing((agent) => this.as({ agent }), options, named ?? stamp?.()?.agent));
   }
 
   /** Calls a function whose errors become a rejection that needs no handler. */

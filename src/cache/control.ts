@@ -32,6 +32,13 @@ export interface ControlDeps {
   readonly health: () => CacheHealth;
 }
 
+/** The parts that execute commands that only read. */
+export interface QueryDeps {
+  readonly reader: Pick<Reader, 'get' | 'has' | 'entry' | 'keys' | 'entries' | 'entriesInOrder' | 'namespaces'>;
+  readonly changes: Pick<ChangesReader, 'read'>;
+  readonly trace: Pick<TraceReader, 'provenance' | 'impact' | 'contradictions'>;
+}
+
 /** Executes a command and returns its answer, the same as the method of that name. */
 export async function answer(deps: ControlDeps, candidate: ContextCommand): Promise<unknown> {
   const command = parseCommand(candidate);
@@ -47,7 +54,8 @@ function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: s
   return namespace;
 }
 
-function answerQuery({ reader, changes, trace }: ControlDeps, command: QueryCommand): unknown {
+/** Executes a command that only reads. */
+export function answerQuery({ reader, changes, trace }: QueryDeps, command: QueryCommand): unknown {
   switch (command.type) {
     case 'context.get':
       return reader.get(command.key, namespaceOf(command));
@@ -89,7 +97,11 @@ function rangeOptionsOf(command: RangeOptions): RangeOptions | undefined {
   return given.length === 0 ? undefined : Object.fromEntries(given.map((name) => [name, command[name]]));
 }
 
-async function allEntries(reader: Reader, namespace: string, options: RangeOptions | undefined): Promise<Entry[]> {
+async function allEntries(
+  reader: QueryDeps['reader'],
+  namespace: string,
+  options: RangeOptions | undefined,
+): Promise<Entry[]> {
   if (options === undefined) return reader.entries(namespace);
   const entries: Entry[] = [];
   for await (const entry of reader.entriesInOrder(namespace, options)) entries.push(entry);
@@ -112,6 +124,17 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       await writer.whenDurable(result.position);
       return result;
     }
+    case 'grants.set':
+      await parts.access.set(command.grants);
+      return parts.access.list;
+    case 'grants.add':
+      await parts.access.add(command.grant);
+      return parts.access.list;
+    case 'grants.remove':
+      await parts.access.remove(command.agent);
+      return parts.access.list;
+    case 'grants.list':
+      return parts.access.list;
     case 'topics.set':
       await settings.setTopicsList(command.topics);
       return settings.getTopicsList();

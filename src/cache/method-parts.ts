@@ -11,8 +11,16 @@ export interface MethodParts extends HandleParts {
   readonly reader: HandleParts['reader'] & Pick<Reader, 'namespaces'>;
   /** Returns the name of a namespace that is read. Throws, or leaves the refusal to the reader. */
   readonly nameOf: (namespace: NamespaceName) => string;
+  /** The agent that uses the cache; `undefined`: its owner, who may do everything. */
+  readonly agent?: string | undefined;
+  /** The agent that writes unless a write names another one: that of the last handle that named one. */
+  readonly named?: string | undefined;
+  /** Returns the parts restricted to what an agent may do. */
+  readonly restrict?: ((parts: MethodParts, agent: string) => Partial<MethodParts>) | undefined;
   /** Returns what the running code adds to each write; `undefined` without a context. */
   readonly stamp?: (() => Stamp | undefined) | undefined;
+  /** What handles add to the parts, the first one first: stamps, and the memory of what was read. */
+  readonly wraps?: readonly ((parts: MethodParts) => MethodParts)[] | undefined;
   readonly position: () => number;
   /** Checks the options of a read, and that this node is not too far behind. Default: they are refused. */
   readonly checkRead?: ((options: ReadOptions) => void) | undefined;

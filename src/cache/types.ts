@@ -11,6 +11,7 @@ import type {
   TransactionResult,
 } from '../core/command.ts';
 import type { Contradictions } from '../core/contradiction.ts';
+import type { Grant } from '../core/grants.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { Impact, Provenance } from '../core/trace.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -57,6 +58,10 @@ interface Answers {
   'context.impact': Impact;
   'context.contradictions': Contradictions;
   'context.transaction': TransactionResult;
+  'grants.set': readonly Grant[];
+  'grants.add': readonly Grant[];
+  'grants.remove': readonly Grant[];
+  'grants.list': readonly Grant[];
   'topics.set': string[];
   'topics.add': string[];
   'topics.remove': string[];

@@ -11,6 +11,7 @@ import { addConfig } from './commands/config.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addForget } from './commands/forget.ts';
+import { addGrants } from './commands/grants.ts';
 import { addInspect } from './commands/inspect.ts';
 import { addMcp } from './commands/mcp.ts';
 import { addPast } from './commands/past.ts';
@@ -82,6 +83,7 @@ export function createProgram(session: Session): Command {
   addMcp(program, session);
   addInspect(program, session);
   addToken(program, session);
+  addGrants(program, session);
   addTopics(program, session);
   addBackup(program, session);
   addRestore(program, session);

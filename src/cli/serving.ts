@@ -19,7 +19,9 @@ export interface ServingOptions {
   /** Options of the MCP server at `/mcp`. */
   readonly mcp?: McpOptions | undefined;
   /** NATS server and subject to take commands from. */
-  readonly commands?: { readonly url: string; readonly subject: string } | undefined;
+  readonly commands?:
+    | { readonly url: string; readonly subject: string; readonly agent?: string | undefined }
+    | undefined;
 }
 
 /** A data directory that this process has open and serves to other processes. */

@@ -14,13 +14,14 @@ import {
   type TransactionOperation,
   type WriteOptions,
 } from './command.ts';
-import { checkFields, type Fields, type FieldsOf, lookUp } from './command-fields.ts';
+import { checkFields } from './command-fields.ts';
 import { conditionOf, isOnlyIfDifferent, UNCONDITIONAL } from './conditions.ts';
 import { expiryOf } from './expiry.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
+import { BATCH_FIELDS, COMMAND_FIELDS } from './known-fields.ts';
 import type { CacheLimits } from './limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from './names.ts';
-import { type OriginOptions, originOf } from './origin.ts';
+import { type Origin, type OriginOptions, originOf } from './origin.ts';
 import { ParsedValueDoor } from './parsed-value.ts';
 import { Request } from './request.ts';
 import { unchecked, type ValueCheck } from './schemas.ts';
@@ -28,6 +29,7 @@ import { ANY_SIZE, checkWritable, mustSeal, type SubjectDoor, tagsIn, UNSEALED }
 import { checkStep, deleteStep, inBatch, tooShortKeys, touchStep } from './steps.ts';
 import { type Admitted, admit, type Door, type JsonValue, ValueDoor } from './value.ts';
 import { APPEND_OPTIONS, DELETE_OPTIONS, INCREMENT_OPTIONS, SET_OPTIONS, TOUCH_OPTIONS } from './write-options.ts';
+import type { WriteRights } from './write-rights.ts';
 
 /** Largest number of operations in a batch. */
 export const MAX_BATCH_OPERATIONS = 1_000_000;
@@ -37,15 +39,20 @@ export const MAX_BATCH_OPERATIONS = 1_000_000;
  * files, HTTP and NATS all use these checks.
  */
 export class Admission {
+  readonly #rights: WriteRights | undefined;
   readonly #door: ValueDoor;
   readonly #parsedDoor: ParsedValueDoor;
   readonly #check: ValueCheck;
   readonly #maxKeyBytes: number;
   readonly #subjects: SubjectDoor;
 
-  /** `subjects` seals values with subjects. Default: leaves them to another door. */
-  constructor(limits: CacheLimits, check: ValueCheck, subjects: SubjectDoor = UNSEALED) {
+  /**
+   * `subjects` seals values with subjects; default: leaves them to another door. `rights` refuses what an agent may not write;
+   * default: nothing.
+   */
+  constructor(limits: CacheLimits, check: ValueCheck, subjects: SubjectDoor = UNSEALED, rights?: WriteRights) {
     this.#subjects = subjects;
+    this.#rights = rights;
     this.#maxKeyBytes = limits.maxKeyBytes;
     this.#door = new ValueDoor(limits);
     this.#parsedDoor = new ParsedValueDoor(limits);
@@ -83,8 +90,11 @@ export class Admission {
     let { bytes } = door;
     const expiresAt = options === undefined ? null : expiryOf(at, options);
     const ifVersion = options === undefined ? UNCONDITIONAL : conditionOf(options);
-    if (mustSeal(value, options)) ({ value, bytes } = this.#sealed(namespace, key, value, options, origin.operationId));
-    return new Request('context.set', namespace, at, origin, {
+    if (mustSeal(value, options)) {
+      this.#mustBeAllowed('context.set', namespace, key, origin);
+      ({ value, bytes } = this.#sealed(namespace, key, value, options, origin.operationId));
+    }
+    const request = new Request('context.set', namespace, at, origin, {
       operation: 'set',
       key,
       value,
@@ -93,6 +103,23 @@ export class Admission {
       ifVersion,
       ifDifferent: options !== undefined && isOnlyIfDifferent(options),
     });
+    return this.#allowed(request);
+  }
+
+  /** Returns a request if its agent may make it. One without an agent is the owner's, who may do everything. */
+  #allowed(request: Request): Request {
+    if (request.agent !== null && this.#rights?.isOn === true) this.#rights.check(request);
+    return request;
+  }
+
+  /**
+   * Refuses a value before it is sealed. Sealing creates a key for a new subject, and tells whether a subject was forgotten.
+   *
+   * @throws {AccessDeniedError}
+   */
+  #mustBeAllowed(type: 'context.set' | 'context.append', namespace: string, key: string, origin: Origin): void {
+    if (origin.agent === null || this.#rights?.isOn !== true) return;
+    this.#rights.check(new Request(type, namespace, 0, origin, deleteStep(key, undefined)));
   }
 
   increment(at: number, namespace: string, key: string, by: number, options: IncrementOptions | undefined): Request {
@@ -110,7 +137,7 @@ export class Admission {
     checkName('key', key, this.#maxKeyBytes);
     if (typeof by !== 'number' || !Number.isFinite(by)) throw invalid('by must be a finite number');
     const { ttl, expiresAt } = options;
-    return new Request('context.increment', namespace, at, originOf(options), {
+    const request = new Request('context.increment', namespace, at, originOf(options), {
       operation: 'set',
       key,
       value: by,
@@ -119,6 +146,7 @@ export class Admission {
       ifVersion: conditionOf(options),
       finish: this.#finish(namespace),
     });
+    return this.#allowed(request);
   }
 
   #append(at: number, namespace: string, candidate: unknown, options: AppendOptions = {}): Request {
@@ -133,10 +161,11 @@ export class Admission {
     if (mustSeal(value, options)) {
       // The schema sees the value before it is sealed, and so before the whole key is known.
       value = this.#door.admit(this.#check(namespace, prefix, value));
+      this.#mustBeAllowed('context.append', namespace, prefix, origin);
       ({ value, bytes } = this.#sealed(namespace, prefix, value, options, origin.operationId));
       finish = undefined;
     }
-    return new Request('context.append', namespace, at, origin, {
+    const request = new Request('context.append', namespace, at, origin, {
       operation: 'set',
       key: prefix,
       value,
@@ -145,6 +174,7 @@ export class Admission {
       ifVersion: UNCONDITIONAL,
       finish,
     });
+    return this.#allowed(request);
   }
 
   /** Returns what is stored for a value with subjects, or for one that looks sealed. */
@@ -170,19 +200,19 @@ export class Admission {
 
   #delete(at: number, namespace: string, key: string, options: RemoveOptions | undefined): Request {
     checkWritable(namespace);
-    return new Request('context.delete', namespace, at, originOf(options), deleteStep(key, options));
+    return this.#allowed(new Request('context.delete', namespace, at, originOf(options), deleteStep(key, options)));
   }
 
   #touch(at: number, namespace: string, key: string, options: TouchOptions | undefined): Request {
     checkWritable(namespace);
-    return new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options));
+    return this.#allowed(new Request('context.touch', namespace, at, originOf(options), touchStep(at, key, options)));
   }
 
   whole(at: number, type: 'context.clear' | 'context.drop', namespace: string, options?: ClearOptions): Request {
     checkWritable(namespace);
     const { prefix = '' } = options ?? {};
     checkName('key', prefix);
-    return Request.ofWhole(type, namespace, at, originOf(options), null, prefix);
+    return this.#allowed(Request.ofWhole(type, namespace, at, originOf(options), null, prefix));
   }
 
   batch(
@@ -198,9 +228,8 @@ export class Admission {
     // Not `map`, which would leave the holes of a sparse array unseen.
     if (operations.length > 0) checkWritable(namespace);
     const named = originOf(origin);
-    const { operationId: id } = named;
-    const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index, id));
-    return Request.ofWhole('context.batch', namespace, at, named, steps);
+    const steps = Array.from(operations, (operation, index) => this.#batchStep(at, namespace, operation, index, named));
+    return this.#allowed(Request.ofWhole('context.batch', namespace, at, named, steps));
   }
 
   /** Creates the parts of a transaction: a request for each namespace, in the order of their first operations. */
@@ -213,12 +242,14 @@ export class Admission {
     for (const [index, operation] of Array.from(operations).entries()) {
       const { namespace = DEFAULT_NAMESPACE, ...rest } = operation ?? {};
       checkWritable(namespace);
-      const step = this.#batchStep(at, namespace, operation && (rest as BatchOperation), index, named.operationId);
+      const step = this.#batchStep(at, namespace, operation && (rest as BatchOperation), index, named);
       const own = steps.get(namespace);
       if (own === undefined) steps.set(namespace, [step]);
       else own.push(step);
     }
-    return Array.from(steps, ([namespace, own]) => Request.ofWhole('context.transaction', namespace, at, named, own));
+    return Array.from(steps, ([namespace, own]) =>
+      this.#allowed(Request.ofWhole('context.transaction', namespace, at, named, own)),
+    );
   }
 
   /** Creates the request of a data command whose fields {@link parseCommand} has checked. */
@@ -253,16 +284,10 @@ export class Admission {
     return this.#set(at, namespace, key, value, command, this.#parsedDoor);
   }
 
-  #batchStep(
-    at: number,
-    namespace: string,
-    operation: BatchOperation,
-    index: number,
-    operationId: string | undefined,
-  ): Step {
+  #batchStep(at: number, namespace: string, operation: BatchOperation, index: number, origin: Origin): Step {
     checkFields(operation, `operations[${index}]`, BATCH_FIELDS, 'operation');
     if (operation.operation === 'set')
-      return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation, operationId), operation);
+      return inBatch(this.#setStep(at, namespace, operation.key, operation.value, operation, origin), operation);
     if (operation.operation === 'delete') return inBatch(deleteStep(operation.key, operation), operation);
     if (operation.operation === 'check') return checkStep(operation.key, operation);
     return inBatch(touchStep(at, operation.key, operation), operation);
@@ -274,12 +299,15 @@ export class Admission {
     key: string,
     candidate: unknown,
     options: WriteOptions,
-    operationId: string | undefined,
+    origin: Origin,
   ): Step {
     checkName('key', key, this.#maxKeyBytes);
     let value = this.#door.admit(this.#check(namespace, key, candidate));
     let { bytes } = this.#door;
-    if (mustSeal(value, options)) ({ value, bytes } = this.#sealed(namespace, key, value, options, operationId));
+    if (mustSeal(value, options)) {
+      this.#mustBeAllowed('context.set', namespace, key, origin);
+      ({ value, bytes } = this.#sealed(namespace, key, value, options, origin.operationId));
+    }
     return {
       operation: 'set',
       key,
@@ -291,68 +319,6 @@ export class Admission {
     };
   }
 }
-
-const EXPIRY = { ttl: 'may', expiresAt: 'may' } as const;
-const REMOVE = { ifVersion: 'may', ifPresent: 'may' } as const;
-const SUBJECT = { subject: 'may', subjects: 'may' } as const;
-const WRITE = { ...EXPIRY, ...REMOVE, ...SUBJECT, ifAbsent: 'may', ifDifferent: 'may' } as const;
-const IN_BATCH = { key: 'must', onConflict: 'may' } as const;
-
-const BATCH_FIELDS: ReadonlyMap<string, Fields> = lookUp({
-  set: { value: 'must', ...IN_BATCH, ...WRITE },
-  delete: { ...IN_BATCH, ...REMOVE },
-  touch: { ...IN_BATCH, ...EXPIRY, ...REMOVE },
-  check: { ...IN_BATCH, ...REMOVE, ifAbsent: 'may' },
-} satisfies {
-  readonly [Name in BatchOperation['operation']]: FieldsOf<Extract<BatchOperation, { operation: Name }>, 'operation'>;
-});
-
-const IN_NAMESPACE = { namespace: 'may' } as const;
-const OF_KEY = { key: 'must', ...IN_NAMESPACE } as const;
-const IN_RANGE = { prefix: 'may', from: 'may', to: 'may', after: 'may', reverse: 'may', limit: 'may' } as const;
-const ORIGIN = { agent: 'may', meta: 'may', operationId: 'may', basis: 'may' } as const;
-const BY_AGENT = { ...ORIGIN, ...IN_NAMESPACE } as const;
-
-const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
-  'context.set': { value: 'must', ...OF_KEY, ...BY_AGENT, ...WRITE },
-  'context.delete': { ...OF_KEY, ...BY_AGENT, ...REMOVE },
-  'context.touch': { ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
-  'context.increment': { by: 'may', ...OF_KEY, ...BY_AGENT, ...EXPIRY, ...REMOVE },
-  'context.append': { value: 'must', prefix: 'may', ...BY_AGENT, ...EXPIRY, ...SUBJECT },
-  'context.clear': { prefix: 'may', ...BY_AGENT },
-  'context.drop': BY_AGENT,
-  'context.batch': { operations: 'must', ...BY_AGENT },
-  'context.transaction': { operations: 'must', ...ORIGIN },
-  'context.get': OF_KEY,
-  'context.has': OF_KEY,
-  'context.entry': OF_KEY,
-  'context.keys': { ...IN_NAMESPACE, ...IN_RANGE },
-  'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
-  'context.namespaces': IN_RANGE,
-  'context.changes': { since: 'must', namespace: 'may', prefix: 'may', limit: 'may' },
-  'context.provenance': { ...OF_KEY, at: 'may', limit: 'may' },
-  'context.contradictions': { namespace: 'may', since: 'may', limit: 'may' },
-  'context.impact': { position: 'may', key: 'may', namespace: 'may', limit: 'may' },
-  'topics.set': { topics: 'must' },
-  'topics.add': { topic: 'must' },
-  'topics.remove': { topic: 'must' },
-  'topics.list': {},
-  'context.backup': {},
-  'backup.enable': { settings: 'may' },
-  'backup.disable': {},
-  'backup.set': { settings: 'must' },
-  'backup.status': {},
-  'namespace.passivate': { namespace: 'must' },
-  'namespace.restart': { namespace: 'must' },
-  'cache.compact': { keepUpdates: 'may', keepMs: 'may', keepBytes: 'may', forget: 'may' },
-  'subjects.forget': { subject: 'must', reason: 'may', ...ORIGIN },
-  'subjects.list': {},
-  'cache.flush': {},
-  'cache.health': {},
-  'cache.verify': { against: 'may', repair: 'may' },
-} satisfies {
-  readonly [Type in ContextCommand['type']]: FieldsOf<Extract<ContextCommand, { type: Type }>, 'type'>;
-});
 
 const DATA_TYPES: ReadonlySet<string> = new Set<DataCommand['type']>([
   'context.set',

@@ -4,6 +4,9 @@ import { optionNames } from './options.ts';
 import type { Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
+/** Namespace in which the end of each agent's last briefing is kept. Briefings leave it out. */
+export const BRIEFINGS = 'briefing/cursors';
+
 /** Options of `briefing`. */
 export interface BriefingOptions {
   /** Agent to brief. Its own writes are left out. Default: the agent of the handle, as of `cache.as({ agent: 'planner' })`. */
@@ -114,6 +117,16 @@ export function checkedBriefing(options: BriefingOptions, ownAgent?: string | nu
   if (typeof tokenizer !== 'function') throw invalid('tokenizer must be a function that counts the tokens of a text');
   if (typeof advance !== 'boolean') throw invalid('advance must be true or false');
   return { agent, since, namespaces: [...namespaces], maxTokens, tokenizer, advance };
+}
+
+/** Returns the key of an agent's cursor in {@link BRIEFINGS}. Each selection of namespaces has its own. */
+export function cursorOf(agent: string, namespaces: readonly string[]): string {
+  return namespaces.length === 0 ? agent : JSON.stringify([agent, ...namespaces]);
+}
+
+/** Returns whether a key is a cursor of this agent and of no other one. An agent whose name looks like a list owns none. */
+export function isCursorOf(agent: string, key: string): boolean {
+  return (key === agent && !agent.startsWith('[')) || key.startsWith(`${JSON.stringify([agent]).slice(0, -1)},`);
 }
 
 /** Returns the place of a namespace in the order of importance; -1 if it is not asked for. */

@@ -1,5 +1,6 @@
 import type { ChangesOptions } from './changes.ts';
 import type { ContradictionsOptions } from './contradiction.ts';
+import type { Grant } from './grants.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
 import type { SubjectOptions } from './sealed.ts';
@@ -151,12 +152,16 @@ export interface BackupSettingsChange extends Partial<Pick<BackupSettings, 'mode
   readonly intervalMs?: Duration | undefined;
 }
 
-/** Commands about the cache itself: topics, backup and life-cycle. */
+/** Commands about the cache itself: grants, topics, backup and life-cycle. The answer of a `grants` command is the list of grants. */
 export type ControlCommand =
   | ({
       readonly type: 'context.transaction';
       readonly operations: readonly TransactionOperation[];
     } & OriginOptions)
+  | { readonly type: 'grants.set'; readonly grants: readonly Grant[] }
+  | { readonly type: 'grants.add'; readonly grant: Grant }
+  | { readonly type: 'grants.remove'; readonly agent: string }
+  | { readonly type: 'grants.list' }
   | { readonly type: 'topics.set'; readonly topics: readonly string[] }
   | { readonly type: 'topics.add'; readonly topic: string }
   | { readonly type: 'topics.remove'; readonly topic: string }

@@ -24,6 +24,13 @@ export class VersionConflictError extends ContextCacheError {
   }
 }
 
+/** Returns the conflict for an agent that may not read the entry: without the entry, its version, or whether it exists. */
+export function concealedConflict({ namespace, key, expected }: VersionConflictError): VersionConflictError {
+  const message =
+    'The condition of the write does not hold. The present entry is not shown: the agent may not read it.';
+  return Object.assign(new VersionConflictError(namespace, key, expected, undefined), { message });
+}
+
 /** A key that both sides of a merge changed to different entries. `undefined`: the key is missing. */
 export interface MergeConflict {
   readonly namespace: string;

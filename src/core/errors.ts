@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'UNREACHABLE'
   | 'UNAUTHORIZED'
   | 'FORBIDDEN'
+  | 'ACCESS_DENIED'
   | 'FILE_CORRUPT'
   | 'KEY_UNAVAILABLE'
   | 'SUBJECT_FORGOTTEN'

@@ -3,16 +3,14 @@ import { Supervisor } from '../actors/supervisor.ts';
 import { WatchHub } from '../actors/watch-hub.ts';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import type { Owner } from '../backends/owner.ts';
-import { Admission } from '../core/admission.ts';
+import type { Admission } from '../core/admission.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { UNTIMED } from '../core/expiry.ts';
-import { limitsOf } from '../core/limits.ts';
 import type { FailureSource } from '../core/report.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
-import { createValueCheck } from '../core/schemas.ts';
 import type { Update } from '../core/update.ts';
 import { BackupSink } from '../followers/backup/backup-sink.ts';
 import type { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
@@ -30,6 +28,8 @@ import { Retention } from '../storage/retention.ts';
 import { captureState } from '../storage/state-capture.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { SubjectVault } from '../subjects/subject-vault.ts';
+import { Access } from './access.ts';
+import { admissionOf } from './admission-of.ts';
 import { Conflicts } from './conflicts.ts';
 import { backupManagerOf, broadcasterOf, keptBackup, redisIn, secondaryOf } from './destinations.ts';
 import { type CacheHealth, serverHealth } from './health.ts';
@@ -81,6 +81,7 @@ export class Engine {
   readonly log: UpdateLog;
   readonly config: ConfigStore;
   readonly registry: NamespaceRegistry;
+  readonly access: Access;
   readonly admission: Admission;
   readonly subjects: SubjectVault;
   readonly supervisor: Supervisor;
@@ -121,9 +122,11 @@ export class Engine {
     this.primary = options.primaryCache;
     this.activity = new Activity({ clock: this.clock, log: this.log.id, details: this.reporter.details });
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
+    const { clock, sequencer } = this;
+    this.access = new Access({ clock, sequencer, config: storage.config, grants: options.grants });
     this.registry = storage.registry;
     this.subjects = subjectsOf(options, this.registry, this.report);
-    this.admission = new Admission(limitsOf(options.limits), createValueCheck(options.schemas), this.subjects);
+    this.admission = admissionOf(options, this.subjects, this.access);
     this.supervisor = new Supervisor({
       ...options.internals,
       ...{ clock: this.clock, door: this.door, log: this.log, admission: this.admission },
@@ -237,22 +240,16 @@ export class Engine {
 
   health(closed: boolean): CacheHealth {
     const { log, registry, supervisor } = this;
+    const { id, durable, status, head, committed, first } = log;
     const followers = this.followers.health();
     const failed = [...registry.unreadable];
-    for (const { name, status } of registry.records()) if (status === 'failed') failed.push(name);
+    for (const each of registry.records()) if (each.status === 'failed') failed.push(each.name);
     const cluster = this.sequencer?.health();
     const delivers = followers.every(({ attempts }) => attempts === 0);
-    const ok = log.status === 'ready' && failed.length === 0 && delivers && (cluster?.status ?? 'ready') === 'ready';
+    const ok = status === 'ready' && failed.length === 0 && delivers && (cluster?.status ?? 'ready') === 'ready';
     return {
       status: closed ? 'closed' : ok ? 'ok' : 'degraded',
-      log: {
-        id: log.id,
-        durable: log.durable,
-        status: log.status,
-        head: log.head,
-        committed: log.committed,
-        first: log.first,
-      },
+      log: { id, durable, status, head, committed, first },
       retention: this.retention.health(),
       namespaces: { total: registry.size, resident: registry.resident, failed, restarts: supervisor.restarts },
       followers,
@@ -262,6 +259,7 @@ export class Engine {
       backup: this.backup?.status(),
       watchers: this.watchers.size,
       errors: this.#errors,
+      access: this.access.health(),
       activity: this.activity.health(this.conflicts.count),
       cluster,
     };

@@ -3,6 +3,7 @@ import type { Follower, FollowerConnection, FollowerHealth } from '../followers/
 import type { ActivityHealth } from '../monitoring/activity.ts';
 import type { RetentionHealth } from '../storage/retention.ts';
 import type { LogStatus } from '../storage/update-log.ts';
+import type { AccessHealth } from './access.ts';
 import type { ClusterHealth } from './sequencer.ts';
 
 /** An outside server that the cache delivers to. */
@@ -46,6 +47,8 @@ export interface CacheHealth {
     readonly count: number;
     readonly last: { readonly code: string; readonly message: string; readonly at: number } | undefined;
   };
+  /** The grants, and what was refused because of them. A client with the token of an agent sees only that agent's refusals. */
+  readonly access: AccessHealth;
   /** Counters and latencies of commands since the cache was opened. */
   readonly activity: ActivityHealth;
   /** The node and its cluster; `undefined` without one. */

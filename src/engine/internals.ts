@@ -1,3 +1,4 @@
+import type { DataCommand } from '../core/command.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import type { Engine } from './engine.ts';
 import type { EngineOptions } from './options.ts';
@@ -17,6 +18,8 @@ export interface Internals {
   readonly parts: Engine;
   readonly options: EngineOptions;
   readonly writer: Writer;
+  /** Set if the cache is that of one agent: names the agent in a command, and hides what it may not read from an error. */
+  readonly restricted?: { admit(command: DataCommand): DataCommand; concealed(error: unknown): unknown } | undefined;
   /** The last merge of this cache into each other cache, by the log id of that cache. */
   readonly merged: Map<string, MergeMark>;
 }

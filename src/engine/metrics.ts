@@ -56,12 +56,14 @@ export function metricsOf({ health, meters, namespaces }: MetricSources): Metric
   ];
 }
 
-function ofCache({ status, watchers, topics, errors, activity }: CacheHealth): MetricFamily[] {
+function ofCache({ status, watchers, topics, errors, activity, access }: CacheHealth): MetricFamily[] {
   return [
     gauge('status', 'State of the cache: 1 for the present one.', oneOf('status', STATUSES, status)),
     gauge('opened_timestamp_seconds', 'When the cache was opened.', [plain(activity.since / 1_000)]),
     gauge('watchers', 'Watches and subscriptions in the process of the cache.', [plain(watchers)]),
     gauge('topics', 'NATS topics that updates are broadcast to.', [plain(topics.length)]),
+    gauge('grants', 'Grants of agents; without any, every agent may do everything.', [plain(access.grants)]),
+    counter('access_denied_total', 'Attempts refused because an agent had no grant for them.', [plain(access.denied)]),
     counter('errors_total', 'Failures that no caller has handled.', [plain(errors.count)]),
   ];
 }

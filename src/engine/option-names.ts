@@ -55,6 +55,7 @@ const CACHE = {
   topics: true,
   subjectId: true,
   backup: BACKUP,
+  grants: true,
   schemas: true,
   subjects: optionNames<SubjectsOptions>('subjects', { keys: true }),
   limits: optionNames<CacheLimits>('limits', { maxDepth: true, maxBytes: true, maxKeyBytes: true }),

@@ -4,6 +4,7 @@ import type { InMemoryContextCache } from '../backends/in-memory-context-cache.t
 import type { Clock } from '../core/clock.ts';
 import type { BackupSettingsChange, Duration } from '../core/command.ts';
 import type { Contradiction } from '../core/contradiction.ts';
+import type { Grant } from '../core/grants.ts';
 import type { CacheLimits } from '../core/limits.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
@@ -65,6 +66,12 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly subjectId?: string | null | undefined;
   /** Snapshots; see {@link BackupOptionsOfCache}. */
   readonly backup?: BackupOptionsOfCache | undefined;
+  /**
+   * What each agent may read and write; see {@link Grant}. They replace those that the data directory keeps. An empty list
+   * removes them. Default: those that the data directory keeps, else none. Without grants every agent may do everything; with
+   * at least one, an agent may do only what it has a grant for.
+   */
+  readonly grants?: readonly Grant[] | undefined;
   /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
   readonly schemas?: SchemasFor<S> | undefined;
   /**

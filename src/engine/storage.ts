@@ -1,6 +1,7 @@
 import { systemClock } from '../core/clock.ts';
 import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { checkedGrants, type Grant } from '../core/grants.ts';
 import { filled } from '../core/namespace-state.ts';
 import type { JsonValue } from '../core/value.ts';
 import { type TopicEntry, TopicsListConfig } from '../followers/broadcast/topics.ts';
@@ -147,6 +148,7 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
     if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
     if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
+    if (options.grants !== undefined) await keepGrants(log, options.grants);
     const { source, sink } = await directory.openIndex();
     const registry = new NamespaceRegistry(source);
     await directory.catchUp(registry);
@@ -177,6 +179,12 @@ function messageOf(event: Exclude<IndexEvent, { readonly type: 'rebuilt' }>, dat
   if (event.type === 'failed') return `The index in ${dataDir} has failed and is opened again: ${event.cause.message}`;
   const { from, to, reason } = event;
   return `The index in ${dataDir} is rebuilt from position ${from} to ${to} (${reason}). Reads and writes work meanwhile.`;
+}
+
+/** Stores the grants before the cache is used, so that a process that is killed leaves them to the next one. */
+async function keepGrants(log: DiskLog, wanted: readonly Grant[]): Promise<void> {
+  const grants = checkedGrants(wanted) as unknown as JsonValue;
+  if (!isEqual(grants, log.configStore.get('grants'))) await log.configStore.set('grants', grants);
 }
 
 /**

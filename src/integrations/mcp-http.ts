@@ -4,6 +4,7 @@ import type { NodeIncomingMessageLike, NodeStreamableHTTPServerTransport } from 
 import type { EventStore, McpServer } from '@modelcontextprotocol/server';
 import type { ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
+import { isDenied, mustHear } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
 import { resourcesOf } from './mcp-stdio.ts';
@@ -55,6 +56,12 @@ export async function createMcpHttp(cache: ContextStore, options: McpOptions = {
     if (await isLegacyRequest(await node.toWebRequest(request as NodeIncomingMessageLike, body), body))
       return sessions.answer(request, response, agent, body);
     const uris = resourcesOf(body);
+    try {
+      for (const uri of uris) mustHear(cache, agent ?? options.agent, uri);
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      return fail(response, 403, error.message);
+    }
     for (const uri of uris) watched.add(uri);
     response.once('close', () => {
       for (const uri of uris) watched.remove(uri);

@@ -1,5 +1,6 @@
 import type { McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore } from '../index.ts';
+import { memoryOf } from './mcp-access.ts';
 import { tokensIn } from './mcp-tools.ts';
 
 type Sdk = typeof import('@modelcontextprotocol/server');
@@ -27,8 +28,9 @@ export function registerPrompt({ server, sdk, cache, maxBytes, writer }: PromptP
   const description = 'Lists the changes to the shared memory since this prompt was used last.';
   server.registerPrompt('what_changed', { title, description, argsSchema }, ({ namespace, since }, context) =>
     refusing(sdk, async () => {
-      const { text: changes, until } = await cache.briefing({
-        agent: writer(context) ?? 'unknown',
+      const agent = writer(context);
+      const { text: changes, until } = await memoryOf(cache, agent).briefing({
+        agent: agent ?? 'unknown',
         namespaces: namespace === undefined ? undefined : [namespace],
         ...(since !== undefined && { since: Number(since) }),
         maxTokens: tokensIn(maxBytes),

@@ -1,6 +1,7 @@
 import type { JSONRPCMessage, McpServer } from '@modelcontextprotocol/server';
 import type { ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
+import { isDenied, memoryOf } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
 
@@ -32,7 +33,7 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
   const transport = new StdioServerTransport();
   let server: McpServer | undefined;
   const watched = new WatchedResources(
-    cache,
+    memoryOf(cache, options.agent),
     (uri) => void server?.server.sendResourceUpdated({ uri }).catch(() => {}),
   );
   const handle = serveStdio(
@@ -69,7 +70,8 @@ function hearOfSubscriptions(
     const uris = resourcesOf(message);
     if (uris.length > 0 && 'id' in message) {
       heard.set(message.id, uris);
-      for (const uri of uris) watched.add(uri);
+      // The answer of the SDK cannot be changed; a resource that the agent may not read is never reported.
+      for (const uri of uris) addUnlessDenied(watched, uri);
     }
     if ('method' in message && message.method === 'notifications/cancelled') {
       const { requestId: id } = message.params ?? {};
@@ -78,6 +80,14 @@ function hearOfSubscriptions(
     }
     onmessage?.(message);
   };
+}
+
+function addUnlessDenied(watched: WatchedResources, uri: string): void {
+  try {
+    watched.add(uri);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+  }
 }
 
 /** Returns the URIs that a `subscriptions/listen` names; none for any other message. */

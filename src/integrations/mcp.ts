@@ -1,5 +1,6 @@
 import type { CallToolResult, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore, VersionConflictError } from '../index.ts';
+import { memoryOf, mustHear } from './mcp-access.ts';
 import { BRANCH_TOOLS, branchOf } from './mcp-branches.ts';
 import { type CheckedMcpOptions, checkedMcpOptions, type McpOptions } from './mcp-options.ts';
 import { about, shown } from './mcp-pages.ts';
@@ -87,7 +88,7 @@ export class McpServers {
     const writer = (context: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
     for (const [name, tool, input, output] of this.#tools)
       this.#register(server, name, tool, { input, output }, writer);
-    this.#registerResources(server);
+    this.#registerResources(server, writer, agent ?? this.#options.agent);
     registerPrompt({ server, sdk: this.sdk, cache: this.cache, maxBytes: this.#options.maxBytes, writer });
     this.#options.extend?.(server);
     return server;
@@ -109,8 +110,10 @@ export class McpServers {
     server.registerTool(name, config, async (given, context) => {
       const args = given as Arguments;
       try {
-        const cache = Object.hasOwn(BRANCH_TOOLS, name) ? this.cache : branchOf(this.cache, args.branch);
-        const result = (await run({ cache, args, agent: writer(context), maxBytes })) as Record<string, unknown>;
+        const agent = writer(context);
+        const isOfBranches = Object.hasOwn(BRANCH_TOOLS, name);
+        const cache = isOfBranches ? this.cache : memoryOf(branchOf(this.cache, args.branch), agent);
+        const result = (await run({ cache, args, agent, maxBytes })) as Record<string, unknown>;
         return { structuredContent: result, content: [{ type: 'text', text: JSON.stringify(result) }] };
       } catch (error) {
         return refused(error, maxBytes);
@@ -118,11 +121,17 @@ export class McpServers {
     });
   }
 
-  #registerResources(server: McpServer): void {
-    const { cache, sdk } = this;
-    const read = (url: URL) =>
+  /** `agent` is the one that is known before the client names itself. */
+  #registerResources(
+    server: McpServer,
+    writer: (context: ServerContext) => string | undefined,
+    agent: string | undefined,
+  ): void {
+    const { cache: whole, sdk } = this;
+    const cache = memoryOf(whole, agent);
+    const read = (url: URL, context: ServerContext) =>
       refusing(sdk, async () => {
-        const found = await readResource(cache, url.href);
+        const found = await readResource(memoryOf(whole, writer(context)), url.href);
         if (found === undefined) throw new sdk.ResourceNotFoundError(url.href);
         return found;
       });
@@ -139,23 +148,30 @@ export class McpServers {
       complete: { namespace: names, key: keys },
     });
     const mimeType = 'application/json';
-    server.registerResource('entry', entry, { title: 'Value of a key', mimeType }, read);
-    const whole = new sdk.ResourceTemplate('context://{namespace}', {
+    server.registerResource('entry', entry, { title: 'Value of a key', mimeType }, (url, _, context) =>
+      read(url, context),
+    );
+    const namespace = new sdk.ResourceTemplate('context://{namespace}', {
       list: undefined,
       complete: { namespace: names },
     });
-    server.registerResource('namespace', whole, { title: 'Keys of a namespace', mimeType }, read);
-    server.server.setRequestHandler('resources/list', ({ params }) =>
-      refusing(sdk, () => listResources(cache, params?.cursor)),
+    server.registerResource('namespace', namespace, { title: 'Keys of a namespace', mimeType }, (url, _, context) =>
+      read(url, context),
+    );
+    server.server.setRequestHandler('resources/list', ({ params }, context) =>
+      refusing(sdk, () => listResources(memoryOf(whole, writer(context)), params?.cursor)),
     );
     const watched = new WatchedResources(
       cache,
       (uri) => void server.server.sendResourceUpdated({ uri }).catch(() => {}),
     );
-    server.server.setRequestHandler('resources/subscribe', ({ params }) => {
-      watched.add(params.uri);
-      return {};
-    });
+    server.server.setRequestHandler('resources/subscribe', ({ params }, context) =>
+      refusing(sdk, async () => {
+        mustHear(whole, writer(context), params.uri);
+        watched.add(params.uri);
+        return {};
+      }),
+    );
     server.server.setRequestHandler('resources/unsubscribe', ({ params }) => {
       watched.remove(params.uri);
       return {};

@@ -9,6 +9,7 @@ import { Request } from '../core/request.ts';
 import { isSealed } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { Access } from '../engine/access.ts';
 import { type Internals, type MergeMark, release } from '../engine/internals.ts';
 import { sharedPosition } from '../storage/lineage.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
@@ -30,7 +31,10 @@ export interface MergeOptions {
    * effects: it is called again if a writer changes the key meanwhile. Default `fail`.
    */
   readonly onConflict?: 'fail' | 'ours' | 'theirs' | ((conflict: MergeConflict) => Resolution) | undefined;
-  /** Agent of the updates for which the branch names none. */
+  /**
+   * Agent that merges, and of the updates for which the branch names none. With grants, it needs the right to write whatever the
+   * merge changes, or the merge is refused with `ACCESS_DENIED`. Default: the owner of the cache merges, who may do everything.
+   */
   readonly agent?: string | undefined;
   /** Aborts the merge before anything is applied. */
   readonly signal?: AbortSignal | undefined;
@@ -262,6 +266,7 @@ function applyAll(
   plans: readonly NamespacePlan[],
   by: Origin,
 ): { acknowledged: Promise<unknown>[]; report: MergeReport } {
+  if (by.agent !== null) requireMerge(into.parts.access, by.agent, plans);
   const unresolved = plans.flatMap((plan) => plan.unresolved);
   if (unresolved.length > 0) throw new MergeConflictError(unresolved);
   const { registry, log, clock } = into.parts;
@@ -286,6 +291,24 @@ function applyAll(
     conflicts: plans.flatMap(({ resolved }) => resolved),
   };
   return { acknowledged, report };
+}
+
+/**
+ * Checks that the agent that merges may make each change, also those that other agents made in the branch. The error names none
+ * of them, because it may not know of them.
+ *
+ * @throws {AccessDeniedError}
+ */
+function requireMerge(access: Access, agent: string, plans: readonly NamespacePlan[]): void {
+  if (!access.isOn) return;
+  const mayWrite = (namespace: string, key: string) => access.may(agent, 'write', namespace, key);
+  const mayDecide = ({ namespace, key }: MergeConflict) =>
+    mayWrite(namespace, key) && access.may(agent, 'read', namespace, key);
+  const isAllowed = plans.every(({ name, drop, steps, resolved, unresolved }) => {
+    if (drop && !access.mayAll(agent, 'write', name)) return false;
+    return steps.every(({ key }) => mayWrite(name, key)) && [...resolved, ...unresolved].every(mayDecide);
+  });
+  if (!isAllowed) access.deny({ agent, action: 'write', command: 'merge' });
 }
 
 function unavailable(name: string): ContextCacheError {

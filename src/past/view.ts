@@ -18,8 +18,15 @@ import { type NamespaceRangeOptions, type Range, type RangeOptions, rangeOf } fr
 import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
 import type { JsonValue } from '../core/value.ts';
+import type { Access } from '../engine/access.ts';
 import type { StateView } from '../storage/past-source.ts';
 import { StateCache } from '../storage/state-cache.ts';
+
+/** The agent for which a view is, and the judge of what it may read. */
+export interface ViewReader {
+  readonly agent: string;
+  readonly access: Access;
+}
 
 /** Reads the private state of a view; set by the class. */
 let stateOf: (view: CacheView) => StateView;
@@ -48,12 +55,15 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   #names: NameOrder | undefined;
   /** `undefined` once the view is disposed. */
   #view: StateView | undefined;
+  /** The agent that reads; `undefined`: the owner of the cache, who may read everything. */
+  readonly #by: ViewReader | undefined;
 
   /** @internal */
-  constructor(view: StateView, subjects: SubjectDoor) {
+  constructor(view: StateView, subjects: SubjectDoor, by?: ViewReader) {
     this.#subjects = subjects;
     this.position = view.position;
     this.#view = view;
+    this.#by = by;
   }
 
   static {
@@ -68,7 +78,9 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): ValueOf<S, N, K> | undefined;
   get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
-    return this.#value(nameOf(namespace), key);
+    const name = nameOf(namespace);
+    this.#mustRead(name, key);
+    return this.#value(name, key);
   }
 
   /** Returns the values of several keys, in their order; `undefined` for each missing key. */
@@ -77,8 +89,11 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     namespace?: NamespaceArgument<S, N>,
   ): (ValueOf<S, N, K> | undefined)[];
   getMany(keys: readonly string[], namespace: NamespaceName = DEFAULT_NAMESPACE): unknown[] {
-    for (const key of keys) checkName('key', key);
     const name = nameOf(namespace);
+    for (const key of keys) {
+      checkName('key', key);
+      this.#mustRead(name, key);
+    }
     return keys.map((key) => this.#value(name, key));
   }
 
@@ -90,6 +105,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   has(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): boolean {
     checkName('key', key);
     const name = nameOf(namespace);
+    this.#mustRead(name, key);
     const { entries } = this.#namespace(name);
     return entries.has(key) && (!mayBeSealed(entries.get(key)?.value) || this.#value(name, key) !== undefined);
   }
@@ -102,6 +118,7 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   entry(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     checkName('key', key);
     const name = nameOf(namespace);
+    this.#mustRead(name, key);
     const entry = this.#namespace(name).entries.get(key);
     return entry && this.#shown(name, key, entry);
   }
@@ -121,8 +138,12 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): IterableIterator<Entry<ValueOf<S, N, KeyOf<S, N>>>>;
   entries(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): unknown {
     const name = nameOf(namespace);
+    this.#mustReadSome(name);
     if (options !== undefined) return this.#entriesInOrder(name, rangeOf('entries', options));
-    return Array.from(this.#namespace(name).entries, ([key, entry]) => this.#shown(name, key, entry));
+    const shown = [];
+    for (const [key, entry] of this.#namespace(name).entries)
+      if (this.#mayRead(name, key)) shown.push(this.#shown(name, key, entry));
+    return shown;
   }
 
   /**
@@ -136,7 +157,9 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     options?: RangeOptions,
   ): IterableIterator<KeyOf<S, N>>;
   keys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): IterableIterator<string> {
-    return this.#keysInOrder(nameOf(namespace), rangeOf('keys', options));
+    const name = nameOf(namespace);
+    this.#mustReadSome(name);
+    return this.#keysInOrder(name, rangeOf('keys', options));
   }
 
   /**
@@ -151,8 +174,10 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   ): KeyOf<S, N>[];
   listKeys(namespace: NamespaceName = DEFAULT_NAMESPACE, options?: RangeOptions): string[] {
     const name = nameOf(namespace);
+    this.#mustReadSome(name);
     if (options !== undefined) return [...this.#keysInOrder(name, rangeOf('listKeys', options))];
-    return [...this.#namespace(name).entries.keys()];
+    const keys = [...this.#namespace(name).entries.keys()];
+    return this.#by === undefined ? keys : keys.filter((key) => this.#mayRead(name, key));
   }
 
   /**
@@ -165,7 +190,10 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     const range = rangeOf('listNamespaces', options);
     const state = this.#state;
     this.#names ??= new NameOrder(new Set([DEFAULT_NAMESPACE, ...state.names()]));
-    return [...taken(this.#names, range)] as NamespaceOf<S>[];
+    const by = this.#by;
+    if (by === undefined) return [...taken(this.#names, range)] as NamespaceOf<S>[];
+    const names = [...taken(this.#names, { ...range, limit: Number.POSITIVE_INFINITY })];
+    return names.filter((name) => by.access.maySome(by.agent, 'read', name)).slice(0, range.limit) as NamespaceOf<S>[];
   }
 
   /**
@@ -180,7 +208,15 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
   }
 
   *#keysInOrder(namespace: string, range: Range): Generator<string, void, undefined> {
-    for (const key of taken(this.#namespace(namespace).order, range)) {
+    const isWhole = this.#by === undefined;
+    let left = range.limit;
+    const all = isWhole ? range : { ...range, limit: Number.POSITIVE_INFINITY };
+    for (const key of taken(this.#namespace(namespace).order, all)) {
+      if (!isWhole) {
+        if (left === 0) return;
+        if (!this.#mayRead(namespace, key)) continue;
+        left -= 1;
+      }
       yield key;
       // Throws once the view is disposed.
       this.#state;
@@ -203,6 +239,20 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     return openedEntry(this.#subjects, publicEntry(namespace, key, entry));
   }
 
+  /** @throws {AccessDeniedError} */
+  #mustRead(namespace: string, key: string): void {
+    this.#by?.access.require(this.#by.agent, 'read', namespace, key);
+  }
+
+  /** @throws {AccessDeniedError} */
+  #mustReadSome(namespace: string): void {
+    this.#by?.access.requireSome(this.#by.agent, 'read', namespace);
+  }
+
+  #mayRead(namespace: string, key: string): boolean {
+    return this.#by?.access.may(this.#by.agent, 'read', namespace, key) ?? true;
+  }
+
   get #state(): StateView {
     if (this.#view !== undefined) return this.#view;
     throw new ContextCacheError('CLOSED', 'The view has been disposed. Create another with cache.at().');
@@ -216,6 +266,11 @@ export class CacheView<S extends NamespaceTypes<S> = AnyNamespaces> {
     this.#kept.keep(state);
     return state;
   }
+}
+
+/** Returns a view of the same state for an agent. Only one of the two views must be disposed. */
+export function viewFor(view: CacheView, by: ViewReader): CacheView {
+  return new CacheView(stateOf(view), subjectsIn(view), by);
 }
 
 /** Returns the state that a view shows. */

@@ -1,6 +1,6 @@
 import type { JsonValue } from '../core/value.ts';
+import type { Asking } from './asking.ts';
 import type { IncomingStream, RequestObject, StreamKind } from './call.ts';
-import type { Link } from './link.ts';
 
 /** A batch of items, and the position that a watch has reached with it. */
 export interface ItemBatch {
@@ -23,7 +23,7 @@ export class ItemStream {
   #end: StreamEnd | Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(link: Link, request: RequestObject, kind: StreamKind) {
+  constructor(link: Asking, request: RequestObject, kind: StreamKind) {
     const finish = (end: StreamEnd | Error) => {
       this.#end ??= end;
       this.#wake?.();
@@ -79,10 +79,10 @@ export class ItemStream {
 
 /** Bounds the repetitions of a stream that is lost each time before it brings anything new. */
 export class Repetition {
-  readonly #link: Link;
+  readonly #link: Asking;
   #lostAt: number | undefined;
 
-  constructor(link: Link) {
+  constructor(link: Asking) {
     this.#link = link;
   }
 
@@ -100,7 +100,7 @@ export class Repetition {
 }
 
 /** Resolves with all items of a stream, read again from the start if the connection is lost. */
-export async function collect<Item>(link: Link, request: RequestObject): Promise<Item[]> {
+export async function collect<Item>(link: Asking, request: RequestObject): Promise<Item[]> {
   for (const repetition = new Repetition(link); ; repetition.begin()) {
     const stream = new ItemStream(link, request, 'collected');
     const collected: Item[] = [];

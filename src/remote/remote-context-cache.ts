@@ -1,6 +1,7 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from '../cache/forget.ts';
+import type { MethodParts } from '../cache/method-parts.ts';
 import {
   ASK_OPTIONS,
   BACKUP_NOW_OPTIONS,
@@ -13,6 +14,7 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
 import { untilAborted } from '../core/deadline.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import type { Grant } from '../core/grants.ts';
 import { nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import { stamped, stampedCommand } from '../core/stamp.ts';
@@ -29,9 +31,10 @@ import type { DifferenceOptions } from '../past/difference-options.ts';
 import type { CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
+import { actingAs } from './acting.ts';
 import type { RequestObject } from './call.ts';
 import { collect } from './item-stream.ts';
-import type { RemoteParts } from './remote-parts.ts';
+import type { ActingParts, RemoteParts } from './remote-parts.ts';
 import { pointOf, type RemoteReader } from './remote-reader.ts';
 import { subscribeRemotely } from './remote-subscription.ts';
 import { RemoteView } from './remote-view.ts';
@@ -79,15 +82,12 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   /** @internal */
   constructor(parts: RemoteParts) {
     super({
-      ...{ reader: parts.reader, writer: parts.writer, history: parts.reader, nameOf: writtenName, stamp: parts.stamp },
+      ...{ nameOf: writtenName, stamp: parts.stamp },
       position: () => parts.link.position,
       flush: () => parts.writer.guard(async () => void (await this.ask({ type: 'cache.flush' }))),
-      changes: (options) => parts.writer.guard(() => parts.reader.changes(options)),
-      watch: (options) => watchRemotely(parts.link, parts.clock, options),
-      subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
       guard: (run) => parts.writer.guard(run),
-      ask: async (command) => (await this.#ask(parseCommand(command))) as never,
-      transaction: (operations, options) => parts.writer.transaction(operations, options),
+      ...methodsOver(parts),
+      restrict: (_, agent) => methodsOver(actingAs(parts, agent)),
     });
     this.#parts = parts;
     this.#reader = parts.reader;
@@ -113,7 +113,7 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
       ASK_OPTIONS.check(options);
       options.signal?.throwIfAborted();
       const given = stampedCommand(command, this.#parts.stamp?.());
-      return untilAborted(this.#ask(parseCommand(given)) as Promise<AnswerTo<C>>, options.signal);
+      return untilAborted(askOver(this.#parts, parseCommand(given)) as Promise<AnswerTo<C>>, options.signal);
     };
     return this.#writer.guard(run, { source: 'command', command: String(command?.type) });
   }
@@ -143,6 +143,22 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
 
   verify(options: { readonly against?: string; readonly repair?: boolean } = {}): Promise<VerifyReport> {
     return this.ask({ ...options, type: 'cache.verify' });
+  }
+
+  getGrants(): Promise<readonly Grant[]> {
+    return this.ask({ type: 'grants.list' });
+  }
+
+  async setGrants(grants: readonly Grant[]): Promise<void> {
+    await this.ask({ type: 'grants.set', grants: [...grants] });
+  }
+
+  async addGrant(grant: Grant): Promise<void> {
+    await this.ask({ type: 'grants.add', grant });
+  }
+
+  async removeGrant(agent: string): Promise<void> {
+    await this.ask({ type: 'grants.remove', agent });
   }
 
   async setTopicsList(topics: readonly string[]): Promise<void> {
@@ -237,18 +253,6 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
     await release?.(timeoutMs);
   }
 
-  async #ask(command: ContextCommand): Promise<unknown> {
-    if (isDataCommand(command)) return this.#writer.command(command);
-    if (command.type === 'context.transaction') {
-      const { type: _, operations, ...options } = command;
-      return this.#writer.transaction(operations, options);
-    }
-    const { type, ...fields } = command;
-    const given = admit(fields).value as { readonly [field: string]: JsonValue };
-    const repeats = isQueryCommand(command) || REPEATABLE.has(type);
-    return this.#parts.link.ask({ ...given, type }, repeats);
-  }
-
   async #answer<Answer>(request: RequestObject, repeats: boolean): Promise<Answer> {
     return (await this.#parts.link.ask(request, repeats)) as Answer;
   }
@@ -262,8 +266,37 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
   }
 }
 
+/** Sends a command over a link and resolves with its answer. */
+async function askOver(
+  { link, writer }: Pick<ActingParts, 'link' | 'writer'>,
+  command: ContextCommand,
+): Promise<unknown> {
+  if (isDataCommand(command)) return writer.command(command);
+  if (command.type === 'context.transaction') {
+    const { type: _, operations, ...options } = command;
+    return writer.transaction(operations, options);
+  }
+  const { type, ...fields } = command;
+  const given = admit(fields).value as { readonly [field: string]: JsonValue };
+  const repeats = isQueryCommand(command) || REPEATABLE.has(type);
+  return link.ask({ ...given, type }, repeats);
+}
+
+/** The methods that a client and its handles have, over the link of the one or the other. */
+function methodsOver(parts: ActingParts) {
+  const { link, clock, reader, writer } = parts;
+  return {
+    ...{ reader, writer, history: reader },
+    ask: async (command) => (await askOver(parts, parseCommand(command))) as never,
+    changes: (options) => writer.guard(() => reader.changes(options)),
+    watch: (options) => watchRemotely(link, clock, options),
+    subscribe: (listener, filter) => subscribeRemotely(parts, listener, filter),
+    transaction: (operations, options) => writer.transaction(operations, options),
+  } satisfies Partial<MethodParts>;
+}
+
 /** Commands about the cache that change nothing, or nothing more when they are repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set([
-  ...['topics.list', 'backup.status', 'cache.health'],
+  ...['grants.list', 'topics.list', 'backup.status', 'cache.health'],
   ...['subjects.list', 'subjects.forget'],
 ]);

@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Report } from '../core/report.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Outcomes } from '../engine/outcome.ts';
+import type { Asking } from './asking.ts';
 import type { Link } from './link.ts';
 import type { RemoteReader } from './remote-reader.ts';
 import type { RemoteWriter } from './remote-writer.ts';
@@ -19,3 +20,6 @@ export interface RemoteParts {
   /** Returns what the running code adds to each write; `undefined` without a context. */
   readonly stamp?: (() => Stamp | undefined) | undefined;
 }
+
+/** The parts over which a client or one of its handles reads, writes and watches. */
+export type ActingParts = Omit<RemoteParts, 'link'> & { readonly link: Asking };

@@ -12,12 +12,12 @@ import type { Difference } from '../past/difference.ts';
 import { DIFF_OPTIONS, type DifferenceOptions } from '../past/difference-options.ts';
 import type { EntryVersion } from '../past/history.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
+import type { Asking } from './asking.ts';
 import { collect, ItemStream, Repetition } from './item-stream.ts';
-import type { Link } from './link.ts';
 
 /** Reads from a server: the present, or with `at` the view of a position. The promises need no handler. */
 export class RemoteReader {
-  readonly #link: Link;
+  readonly #link: Asking;
   readonly #outcomes: Outcomes;
   readonly #at: number | undefined;
 
@@ -25,7 +25,7 @@ export class RemoteReader {
     needNoHandler(RemoteReader.prototype, (reader) => reader.#outcomes);
   }
 
-  constructor(link: Link, outcomes: Outcomes, at?: number) {
+  constructor(link: Asking, outcomes: Outcomes, at?: number) {
     this.#link = link;
     this.#outcomes = outcomes;
     this.#at = at;

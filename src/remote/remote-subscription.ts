@@ -1,7 +1,7 @@
 import { toError } from '../core/errors.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
-import type { RemoteParts } from './remote-parts.ts';
+import type { ActingParts } from './remote-parts.ts';
 import { watchRemotely } from './remote-watch.ts';
 
 /**
@@ -9,7 +9,7 @@ import { watchRemotely } from './remote-watch.ts';
  * the connection was too slow, that is reported, and the present entries follow.
  */
 export function subscribeRemotely(
-  parts: RemoteParts,
+  parts: ActingParts,
   listener: (update: Update) => void,
   filter: WatchFilter,
 ): () => void {

@@ -3,16 +3,16 @@ import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { createUpdate } from '../core/update.ts';
 import { plainFilter } from '../core/update-filter.ts';
+import type { Asking } from './asking.ts';
 import type { RequestObject } from './call.ts';
 import { ItemStream } from './item-stream.ts';
-import type { Link } from './link.ts';
 
 /**
  * Starts a watch of a served cache; see `WatchOptions`. It continues over lost connections. With `onOverflow`, a watch that
  * was too slow is reported there and starts again with a snapshot instead of failing.
  */
 export function watchRemotely(
-  link: Link,
+  link: Asking,
   clock: Clock,
   options: WatchOptions,
   onOverflow?: (error: ContextCacheError) => void,
@@ -37,7 +37,7 @@ export function watchRemotely(
 }
 
 class RemoteWatch {
-  readonly #link: Link;
+  readonly #link: Asking;
   readonly #clock: Clock;
   readonly #options: WatchOptions;
   #stream: ItemStream;
@@ -52,7 +52,7 @@ class RemoteWatch {
   readonly #onOverflow: ((error: ContextCacheError) => void) | undefined;
 
   constructor(
-    link: Link,
+    link: Asking,
     clock: Clock,
     options: WatchOptions,
     onOverflow: ((error: ContextCacheError) => void) | undefined,

@@ -41,8 +41,8 @@ import {
 } from '../core/write-options.ts';
 import type { Outcomes } from '../engine/outcome.ts';
 import type { Hello } from '../wire/socket-protocol.ts';
+import type { Asking } from './asking.ts';
 import type { RequestObject } from './call.ts';
-import type { Link } from './link.ts';
 import type { RemoteReader } from './remote-reader.ts';
 
 /** Maximum number of attempts of an `update` whose entry other writers keep changing. */
@@ -53,7 +53,7 @@ const MAX_TRIES = 1_000;
  * caller handles is reported.
  */
 export class RemoteWriter {
-  readonly #link: Link;
+  readonly #link: Asking;
   readonly #reader: RemoteReader;
   readonly #outcomes: Outcomes;
   readonly #making = new Map<string, Promise<JsonValue>>();
@@ -62,11 +62,16 @@ export class RemoteWriter {
   #door: Admission | undefined;
 
   /** `nextId` returns the operation id of a write that has none; without it, such a write is not repeated. */
-  constructor(link: Link, reader: RemoteReader, outcomes: Outcomes, nextId: (() => string) | undefined) {
+  constructor(link: Asking, reader: RemoteReader, outcomes: Outcomes, nextId: (() => string) | undefined) {
     this.#link = link;
     this.#reader = reader;
     this.#outcomes = outcomes;
     this.#nextId = nextId;
+  }
+
+  /** Returns a writer over another link and reader that is otherwise the same. */
+  over(link: Asking, reader: RemoteReader): RemoteWriter {
+    return new RemoteWriter(link, reader, this.#outcomes, this.#nextId);
   }
 
   set(key: string, value: unknown, namespace: string, options: WriteOptions | undefined): Promise<Acknowledgement> {

@@ -5,7 +5,7 @@ import type { Acknowledgement, ContextCommand, DataCommand } from '../core/comma
 import { ContextCacheError } from '../core/errors.ts';
 import { type Line, parseLine } from '../wire/lines.ts';
 import { CommandWindow, type Slot } from './command-window.ts';
-import type { ServedCache } from './served-cache.ts';
+import type { ClientCache } from './served-cache.ts';
 
 /** Result of the command on a line. */
 export type Outcome = Readonly<Pick<Slot, 'line' | 'position' | 'error'>>;
@@ -25,7 +25,7 @@ export interface ApplySummary {
 
 /** Options of {@link applyLines}. */
 export interface ApplyOptions {
-  readonly cache: ServedCache;
+  readonly cache: ClientCache;
   /** The writer of all commands, whatever they say. Default: each command names its own. */
   readonly agent?: string | null | undefined;
   readonly lines: AsyncIterable<readonly Line[]>;
@@ -78,7 +78,7 @@ interface Group {
 
 class ApplyRun {
   readonly #options: ApplyOptions;
-  readonly #cache: ServedCache;
+  readonly #cache: ClientCache;
   readonly #window = new CommandWindow<Sent>();
   /** The group of the last command. */
   #group: Group | undefined;

@@ -23,13 +23,13 @@ export const ATTACH_PATH = '/v1/inspect';
  */
 export const ATTACH: Route = { method: 'POST', answer: attach };
 
-async function attach({ cache, agent, request, response, signal }: Exchange): Promise<void> {
+async function attach({ owner, agent, request, response, signal }: Exchange): Promise<void> {
   if (agent !== null) {
     // Edits in the page would be written under another name.
     throw new ContextCacheError('FORBIDDEN', 'An inspector needs the token of the server, not that of an agent.');
   }
-  const inspector = await begin(cache, await readJson(request));
-  const stopListening = cache.inspection.onShutdown(async () => void response.end());
+  const inspector = await begin(owner, await readJson(request));
+  const stopListening = owner.inspection.onShutdown(async () => void response.end());
   try {
     signal.throwIfAborted();
     beginLines(response);

@@ -17,11 +17,14 @@ import {
   orderedChunks,
   watchLines,
 } from './json-lines.ts';
-import type { ServedCache } from './served-cache.ts';
+import type { ClientCache, ServedCache } from './served-cache.ts';
 
 /** A request and its response. */
 export interface Exchange {
-  readonly cache: ServedCache;
+  /** The cache as the client may use it. */
+  readonly cache: ClientCache;
+  /** The cache itself. */
+  readonly owner: ServedCache;
   /** The agent that the client's token stands for; `null`: commands name the writer themselves. */
   readonly agent: string | null;
   /** Number of connected clients. */

@@ -190,7 +190,9 @@ async function route(guard: HttpGuard, asked: Asked, mcp: McpRoute | undefined):
   checkParameters(searchParams, pathname, found.parameters ?? []);
   const stopChecking = admitted.agent === null ? undefined : endWhenRevoked(guard, asked);
   try {
-    await found.answer({ ...asked, agent: admitted.agent, query: searchParams });
+    const { agent } = admitted;
+    const cache = agent === null ? asked.cache : asked.cache.forAgent(agent);
+    await found.answer({ ...asked, cache, owner: asked.cache, agent, query: searchParams });
   } finally {
     stopChecking?.();
   }

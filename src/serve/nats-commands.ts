@@ -1,11 +1,12 @@
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { backOffMs } from '../core/back-off.ts';
 import { pause } from '../core/deadline.ts';
+import { originOf } from '../core/origin.ts';
 import { type AgentContextCache, type Clock, ContextCacheError, type ContextCommand, systemClock } from '../index.ts';
 import { connectNats, type NatsConnectionSettings, parseNatsAddress } from '../nats.ts';
 import { decodeUtf8, parseJson } from '../wire/lines.ts';
 import { wireAnswer, wireError } from '../wire/wire-error.ts';
-import { reachesOutside } from './apply-lines.ts';
+import { asAgent, reachesOutside } from './apply-lines.ts';
 
 /** Options of {@link answerNatsCommands}. Give either `url` or `connection`. */
 export interface NatsCommandsOptions {
@@ -25,6 +26,12 @@ export interface NatsCommandsOptions {
    * streams in its name. Default `_INBOX.`.
    */
   readonly replyPrefix?: string | undefined;
+  /**
+   * Agent that all commands come from, and whose grants count; `null`: the owner of the cache, who may do everything. Every
+   * publisher on the subject acts as that agent. Default: none. Commands then name their agents themselves, which nothing proves, so
+   * they are refused with `ACCESS_DENIED` while the cache has grants.
+   */
+  readonly agent?: string | null | undefined;
   /** Most commands in flight; further ones are refused with `OVERLOADED`. Default 1,024. */
   readonly maxInFlight?: number | undefined;
   /** Called with lost connections and refused messages. Default: they are not reported. */
@@ -84,6 +91,7 @@ class Responder implements NatsCommands {
   #failures = 0;
 
   constructor(options: NatsCommandsOptions) {
+    if (typeof options.agent === 'string') originOf({ agent: options.agent });
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.ready = new Promise((resolve) => {
@@ -192,12 +200,20 @@ class Responder implements NatsCommands {
     try {
       const command = parseJson(decodeUtf8(message.data)) as ContextCommand;
       refuseOutside(command);
-      const answer: unknown = await this.#options.cache.ask(command);
+      const answer: unknown = await this.#ask(command);
       this.#reply(connection, message, wireAnswer(command.type, answer));
     } catch (error) {
       if (message.reply) this.#reply(connection, message, { error: wireError(error) });
       else this.#report(error);
     }
+  }
+
+  #ask(command: ContextCommand): Promise<unknown> {
+    const { cache, agent } = this.#options;
+    if (typeof agent === 'string') return cache.forAgent(agent).ask(asAgent(agent, command));
+    if (agent === null || cache.getGrants().length === 0) return cache.ask(command);
+    const remedy = 'Set the agent of answerNatsCommands, or --commands-agent of context-cache serve.';
+    throw new ContextCacheError('ACCESS_DENIED', `The cache has grants, and NATS does not prove who asks. ${remedy}`);
   }
 
   #reply(connection: NatsConnection, message: Msg, answer: unknown): void {

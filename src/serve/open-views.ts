@@ -1,6 +1,6 @@
 import { ContextCacheError } from '../core/errors.ts';
 import type { CacheView } from '../past/view.ts';
-import type { ServedCache } from './served-cache.ts';
+import type { ClientCache } from './served-cache.ts';
 
 /** Most views that one client holds open. Each keeps retention from releasing its position. */
 const MAX_VIEWS = 64;
@@ -13,10 +13,10 @@ interface Open {
 
 /** The views that a client holds open, by position. */
 export class OpenViews {
-  readonly #cache: ServedCache;
+  readonly #cache: ClientCache;
   readonly #views = new Map<number, Open>();
 
-  constructor(cache: ServedCache) {
+  constructor(cache: ClientCache) {
     this.#cache = cache;
   }
 

@@ -27,8 +27,17 @@ import { wireError } from '../wire/wire-error.ts';
 import { asAgent } from './apply-lines.ts';
 import { OpenViews } from './open-views.ts';
 import { OutgoingStream } from './outgoing-stream.ts';
-import type { ServedCache } from './served-cache.ts';
-import { answerOf, isStream, type Request, type Session, streamOf, withoutRepeats } from './socket-requests.ts';
+import type { ClientCache, ServedCache } from './served-cache.ts';
+import {
+  actingSession,
+  answerOf,
+  isRequest,
+  isStream,
+  type Request,
+  type Session,
+  streamOf,
+  withoutRepeats,
+} from './socket-requests.ts';
 
 /** Most streams of one client at a time. */
 const MAX_STREAMS = 1_000;
@@ -70,7 +79,8 @@ const reader = new MessageReader(true, MAX_MESSAGE_ITEMS);
 export class SocketConnection {
   readonly #options: SocketConnectionOptions;
   readonly #socket: WebSocket;
-  readonly #cache: ServedCache;
+  readonly #owner: ServedCache;
+  readonly #cache: ClientCache;
   readonly #session: Session & { readonly views: OpenViews };
   readonly #sender = new FrameSender((message) => this.#post(message));
   #waiting: Waiting[] = [];
@@ -97,8 +107,10 @@ export class SocketConnection {
     this.#options = options;
     const { socket, cache, hello } = options;
     this.#socket = socket;
-    this.#cache = cache;
-    this.#session = { cache, agent: hello.agent, views: new OpenViews(cache) };
+    const { agent } = hello;
+    this.#owner = cache;
+    this.#cache = agent === null ? cache : cache.forAgent(agent);
+    this.#session = { cache: this.#cache, agent, views: new OpenViews(this.#cache) };
     socket.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary));
     socket.on('pong', () => {
       this.#silentPings = 0;
@@ -269,17 +281,19 @@ export class SocketConnection {
       return;
     }
     try {
-      const request = given.repeats === undefined ? given : withoutRepeats(this.#cache, given);
-      if (isStream(request.type)) this.#stream(id, request);
-      else if (isDataCommand(request as never)) this.#write(id, request);
-      else this.#settle(id, request.type, answerOf(this.#session, request));
+      const repeated = given.repeats === undefined ? given : withoutRepeats(this.#cache, given);
+      const [session, request] =
+        repeated.as === undefined ? [this.#session, repeated] : actingSession(this.#session, this.#owner, repeated);
+      if (isStream(request.type)) this.#stream(id, session, request);
+      else if (isDataCommand(request as never)) this.#write(id, session, request);
+      else this.#settle(id, request.type, answerOf(session, request));
     } catch (error) {
       this.#fail(id, error);
     }
   }
 
-  #write(id: number, request: Request): void {
-    const answer = attempt(this.#cache, asAgent(this.#session.agent, request as never) as never);
+  #write(id: number, { cache, agent }: Session, request: Request): void {
+    const answer = attempt(cache, asAgent(agent, request as never) as never);
     if (answer instanceof Promise) {
       this.#settle(id, request.type, answer);
       return;
@@ -332,12 +346,12 @@ export class SocketConnection {
     if (this.#inFlight.delete(id)) this.#sender.send(id, ANSWER, answer);
   }
 
-  #stream(id: number, request: Request): void {
+  #stream(id: number, session: Session, request: Request): void {
     if (this.#streams.size >= MAX_STREAMS) {
       throw new ContextCacheError('OVERLOADED', `A client may read ${MAX_STREAMS} streams at a time. End some first.`);
     }
     const stream = new OutgoingStream({
-      ...streamOf(this.#session, request),
+      ...streamOf(session, request),
       room: () => this.#room(id),
       onBatch: ({ items, position }) => this.#sender.sendItems(id, BATCH, items, position),
       onEnd: (error) => {
@@ -382,13 +396,4 @@ export class SocketConnection {
     }
     this.#pump();
   }
-}
-
-function isRequest(candidate: unknown): candidate is Request {
-  return (
-    typeof candidate === 'object' &&
-    candidate !== null &&
-    !Array.isArray(candidate) &&
-    typeof (candidate as { readonly type?: unknown }).type === 'string'
-  );
 }

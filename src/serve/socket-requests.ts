@@ -2,6 +2,7 @@ import { knowsOperation } from '../cache/attempt.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { ContextCommand, WriteOptions } from '../core/command.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { originOf } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Difference } from '../past/difference.ts';
@@ -10,11 +11,11 @@ import { MAX_WATCH_BUFFER, type RepeatedSince, type SocketRequest, type WirePoin
 import { asAgent } from './apply-lines.ts';
 import type { OpenViews } from './open-views.ts';
 import type { Items } from './outgoing-stream.ts';
-import type { ServedCache } from './served-cache.ts';
+import type { ClientCache, ServedCache } from './served-cache.ts';
 
 /** The cache, the views and the agent of one client. */
 export interface Session {
-  readonly cache: ServedCache;
+  readonly cache: ClientCache;
   readonly views: OpenViews;
   /** The agent that the client's token stands for; `null`: the request names the writer. */
   readonly agent: string | null;
@@ -95,7 +96,7 @@ export function answerOf(session: Session, request: Request): unknown {
  *
  * @throws {ContextCacheError} `OUTCOME_UNKNOWN` if it repeats a write of which it is no longer known whether it was applied.
  */
-export function withoutRepeats(cache: ServedCache, request: Request): Request {
+export function withoutRepeats(cache: ClientCache, request: Request): Request {
   const { repeats, ...rest } = request;
   const { log, position } = (repeats ?? {}) as Partial<RepeatedSince>;
   const { operationId } = request;
@@ -107,8 +108,27 @@ export function withoutRepeats(cache: ServedCache, request: Request): Request {
   throw new ContextCacheError('OUTCOME_UNKNOWN', message);
 }
 
+/**
+ * Returns a request without its field `as`, and the session of the agent that it names: a handle of the client makes it.
+ *
+ * @throws {ContextCacheError} `INVALID_COMMAND` if it is no name of an agent, or if the request is about a view: views are the
+ *   client's.
+ */
+export function actingSession(session: Session, owner: ServedCache, { as, ...given }: Request): [Session, Request] {
+  const request = given as Request;
+  // The token says which agent it is.
+  if (session.agent !== null) return [session, request];
+  const { agent } = originOf({ agent: as as string });
+  if (agent === null || request.at !== undefined || request.type.startsWith('view.'))
+    throw new ContextCacheError(
+      'INVALID_COMMAND',
+      'as takes the name of an agent, in a request that is not about a view.',
+    );
+  return [{ ...session, cache: owner.forAgent(agent) }, request];
+}
+
 /** Answers the frequent reads without a promise. */
-function answerOfCommand(cache: ServedCache, command: ContextCommand): unknown {
+function answerOfCommand(cache: ClientCache, command: ContextCommand): unknown {
   const { type } = command;
   if (type === 'context.get' && isPlain(command)) return cache.get(command.key, command.namespace);
   if (type === 'context.entry' && isPlain(command)) return cache.entry(command.key, command.namespace);
@@ -170,7 +190,7 @@ export function streamOf(session: Session, request: Request): Streaming {
   }
 }
 
-function watch(cache: ServedCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
+function watch(cache: ClientCache, request: Extract<SocketRequest, { type: 'watch' }>): Streaming {
   const { namespace, namespacePrefix, keys, keyPrefix, since, log, snapshot, bufferSize } = request;
   if (Number(bufferSize) > MAX_WATCH_BUFFER) {
     throw new ContextCacheError('INVALID_OPTION', `A client's watch has a bufferSize of at most ${MAX_WATCH_BUFFER}.`);
@@ -190,7 +210,7 @@ function watch(cache: ServedCache, request: Extract<SocketRequest, { type: 'watc
 }
 
 async function* differences(
-  cache: ServedCache,
+  cache: ClientCache,
   { a, b, namespace }: Extract<SocketRequest, { type: 'read.diff' }>,
 ): AsyncGenerator<unknown> {
   const [before, after] = [a, b].map((point) => (point === 'present' ? cache : pointOf(point))) as [number, number];
@@ -243,4 +263,14 @@ function isOwn(request: Request): request is Request & SocketRequest {
 function pointOf(point: WirePoint): number | Date {
   if (typeof point === 'object' && point !== null && typeof point.time === 'number') return new Date(point.time);
   return point as number;
+}
+
+/** Returns whether a decoded value is a request. */
+export function isRequest(candidate: unknown): candidate is Request {
+  return (
+    typeof candidate === 'object' &&
+    candidate !== null &&
+    !Array.isArray(candidate) &&
+    typeof (candidate as { readonly type?: unknown }).type === 'string'
+  );
 }

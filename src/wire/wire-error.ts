@@ -1,3 +1,4 @@
+import { AccessDeniedError, type GrantAction } from '../core/access-denied.ts';
 import type { Acknowledgement } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, type ErrorCode, InvalidValueError } from '../core/errors.ts';
@@ -18,6 +19,11 @@ export interface WireError {
   /** For `OPERATION_REUSED`: the id, and the acknowledgement of the write that was applied under it. */
   readonly operationId?: string;
   readonly acknowledgement?: Acknowledgement;
+  /** For `ACCESS_DENIED`, with `namespace` and `key`: who was refused what. */
+  readonly agent?: string;
+  readonly action?: GrantAction;
+  readonly command?: string;
+  readonly as?: string;
   /** For `INVALID_VALUE`: the path to the invalid part of the value. */
   readonly path?: string;
 }
@@ -30,6 +36,10 @@ export function wireError(error: unknown): WireError {
   if (error instanceof VersionConflictError) {
     const { code, message, namespace, key, expected, current = null } = error;
     return { code, message, namespace, key, expected, current };
+  }
+  if (error instanceof AccessDeniedError) {
+    const { code, message, agent, action, namespace, key, command, as } = error;
+    return { code, message, agent, action, ...present({ namespace, key, command, as }) };
   }
   if (error instanceof OperationReusedError) {
     const { code, message, operationId, acknowledgement } = error;
@@ -50,15 +60,29 @@ export function wireAnswer(type: string, answer: unknown): WireAnswer {
 /** Converts JSON to an error of the same class, with the same fields, in the client. */
 export function errorOf(error: WireError): ContextCacheError {
   const { code, message, namespace, key, expected, current, path, operationId, acknowledgement } = error;
+  if (code === 'ACCESS_DENIED' && error.agent !== undefined && error.action !== undefined) {
+    const { agent, action, command, as } = error;
+    return new AccessDeniedError({ agent, action, namespace, key, command, as });
+  }
   if (operationId !== undefined && acknowledgement !== undefined) {
     return new OperationReusedError(operationId, acknowledgement);
   }
   if (namespace !== undefined && key !== undefined && expected !== undefined) {
-    return new VersionConflictError(namespace, key, expected, current ?? undefined);
+    const conflict = new VersionConflictError(namespace, key, expected, current ?? undefined);
+    return current ? conflict : Object.assign(conflict, { message });
   }
   return path === undefined
     ? new ContextCacheError(code as ErrorCode, message)
     : Object.assign(new InvalidValueError(path, '', ''), { message });
+}
+
+/** Returns the fields that are set, because MessagePack keeps those that are `undefined`. */
+function present(
+  fields: {
+    readonly [Name in 'namespace' | 'key' | 'command' | 'as']: string | undefined;
+  },
+): Pick<WireError, keyof typeof fields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
 /** HTTP statuses by code; all others are 500. */
@@ -71,6 +95,7 @@ const STATUS: Partial<Record<string, number>> = {
   POSITION_UNAVAILABLE: 410,
   UNAUTHORIZED: 401,
   FORBIDDEN: 403,
+  ACCESS_DENIED: 403,
   NOT_FOUND: 404,
   VERSION_CONFLICT: 409,
   OPERATION_REUSED: 409,

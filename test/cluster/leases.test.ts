@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
-import { type AgentContextCache, RedisContextCache } from '../../src/index.ts';
+import { AccessDeniedError, type AgentContextCache, RedisContextCache } from '../../src/index.ts';
 import { type NodeOptions, openNode } from '../support/cluster.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { type MemoryConnection, MemoryStream } from '../support/memory-stream.ts';
@@ -113,7 +113,10 @@ describe('the work that one node does for all', () => {
     await a.removeTopic('unknown');
     await c.setBackupSettings({ interval: 30 });
     await cluster.pass(500);
+    await b.addGrant({ agent: 'planner', read: ['plans'] });
+    await cluster.pass(500);
     for (const node of [a, b, c]) {
+      expect(() => node.as({ agent: 'planner' }).get('plan')).toThrow(AccessDeniedError);
       expect([node.getTopicsList().toSorted(), node.getBackupSettings().interval]).toEqual([['audit', 'plans'], 30]);
       expect(node.isBackupEnabled()).toBe(true);
     }

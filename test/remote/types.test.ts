@@ -1,6 +1,7 @@
 import { describe, expectTypeOf, test } from 'vitest';
 import type { connect, RemoteContextCache, RemoteView } from '../../src/client.ts';
-import type { ContextStore, Entry, UpdateResult } from '../../src/index.ts';
+import type { ContextStore, Entry } from '../../src/index.ts';
+import type { UpdateResult } from '../../src/types.ts';
 
 interface Plan {
   steps: string[];

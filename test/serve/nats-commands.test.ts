@@ -131,7 +131,7 @@ describe('commands as NATS requests', () => {
       release = resolve;
     });
     const slow = Object.create(cache, { ask: { value: () => held } }) as AgentContextCache;
-    const few = answerNatsCommands({ cache: slow, url: nats.url, subject: 'few', maxInFlight: 3 });
+    const few = answerNatsCommands({ cache: slow, url: nats.url, subject: 'few', maxInFlight: 3, agent: null });
     await few.ready;
     const asked = Array.from({ length: 5 }, () => ask({ type: 'cache.flush' }, 'few'));
     const refused = await Promise.all(asked.slice(3));

@@ -146,7 +146,7 @@ export const MAX_LINES = 400;
 /** Files that may be longer, with their own limit. */
 const LONG_FILES: Readonly<Record<string, number>> = {
   // The public class: one documented line of delegation per method.
-  'src/cache/agent-context-cache.ts': 600,
+  'src/cache/agent-context-cache.ts': 650,
   // The methods that it shares with its clients: the same.
   'src/cache/cache-methods.ts': 600,
 };

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { AgentContextCache, type ReplayOptions, type ReplaySource, replay } from '../../src/index.ts';
+import { AgentContextCache, type ReplayOptions, replay } from '../../src/index.ts';
 import { logChunks } from '../../src/serve/json-lines.ts';
+import type { ReplaySource } from '../../src/types.ts';
 import { airlineLines } from './airline.ts';
 import { anyStep, closing, logOf, makeCache, simulatedClock } from './cache.ts';
 

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type ReplayReport, type ReplaySource, replay, systemClock } from '../../index.ts';
+import { type ReplayReport, replay, systemClock } from '../../index.ts';
+import type { ReplaySource } from '../../types.ts';
 import { positionOrTime } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { UsageError } from '../terminal/failure.ts';

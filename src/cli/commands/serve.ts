@@ -34,6 +34,7 @@ interface ServeFlags extends KeepFlags, ClusterFlags {
   readonly port?: number;
   readonly nats?: string;
   readonly commandsSubject: string;
+  readonly commandsAgent?: string;
   readonly topic?: string[];
   readonly redis?: string;
   readonly redisPrefix?: string;
@@ -52,6 +53,7 @@ export function addServe(program: Command, session: Session): void {
     .option('--port <port>', 'HTTP port (default: a free one)', port)
     .addOption(natsOption('broadcast to this NATS server and take commands from it'))
     .option('--commands-subject <subject>', 'NATS subject to take commands from', 'context-cache.commands')
+    .option('--commands-agent <name>', 'agent that commands over NATS come from; needed if the cache has grants')
     .addOption(topicOption())
     .addOption(subjectIdOption())
     .addOption(redisOption('mirror to this Redis server, and store snapshots there'))
@@ -87,6 +89,8 @@ async function runServe({ output, dataDir, options, isFlag }: Context<ServeFlags
   const nats = natsFor(options.nats, topic);
   if (/[\s*>]|^$|^\.|\.\.|\.$/.test(subject))
     throw new UsageError('--commands-subject takes one NATS subject, such as agents.commands.');
+  if (options.commandsAgent !== undefined && (options.commandsAgent === '' || options.commandsAgent.length > 1_024))
+    throw new UsageError('--commands-agent takes a name of 1 to 1,024 characters.');
   const redis = redisFor(options);
   const address = clusterFor(options, isFlag);
   if (address === undefined && (options.node ?? options.snapshots) !== undefined) {
@@ -103,7 +107,7 @@ async function runServe({ output, dataDir, options, isFlag }: Context<ServeFlags
     output,
     port: options.port,
     mcp: { branches: options.mcpBranches },
-    commands: nats === undefined ? undefined : { url: nats, subject },
+    commands: nats === undefined ? undefined : { url: nats, subject, agent: options.commandsAgent },
     cache: {
       ...{ natsUrl: nats ?? null, redisUrl: redis, cluster },
       // The nodes of a cluster share their snapshots, if they have any.

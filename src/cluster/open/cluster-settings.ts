@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { untilAborted } from '../../core/deadline.ts';
 import { ContextCacheError, type ErrorCode, toError } from '../../core/errors.ts';
+import type { Grant } from '../../core/grants.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { ClusterNode } from '../node.ts';
@@ -8,6 +9,7 @@ import type { ClusterNode } from '../node.ts';
 /** Start of the name of a setting that holds a topic. */
 const TOPIC = 'topic/';
 const BACKUP = 'backup';
+const GRANTS = 'grants';
 /** The snapshot that a node has asked for last. */
 const ASKED = 'snapshot/asked';
 /** The last snapshot that was asked for and taken. */
@@ -20,7 +22,7 @@ type Taken =
   | { readonly id: string; readonly snapshot: Snapshot }
   | { readonly id: string; readonly code: ErrorCode; readonly message: string };
 
-/** The settings that all nodes of a cluster share: topics and backup. They change by commands of the stream. */
+/** The settings that all nodes of a cluster share: grants, topics and backup. They change by commands of the stream. */
 export class ClusterSettings {
   readonly #node: ClusterNode;
   readonly #parts: Engine;
@@ -111,6 +113,8 @@ export class ClusterSettings {
     );
     const { topics: list, backup } = this.#parts;
     if (list.replaceWith(topics)) this.#parts.topicsChanged().catch(() => undefined);
+    const grants = config.get(GRANTS);
+    if (grants !== undefined) this.#parts.access.adopt(grants as unknown as readonly Grant[]);
     const stored = config.get(BACKUP) as { enabled: boolean; settings: object } | undefined;
     if (stored === undefined || backup === undefined) return;
     backup.setSettings(stored.settings);

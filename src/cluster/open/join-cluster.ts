@@ -114,9 +114,14 @@ function noteCursor(node: ClusterNode, noteWith: NonNullable<Storage['noteWith']
 }
 
 /** Shares the settings that this node was given and the cluster does not have yet. */
-async function shareSettings({ topics = [], backup }: EngineOptions, node: ClusterNode, parts: Engine): Promise<void> {
+async function shareSettings(
+  { grants, topics = [], backup }: EngineOptions,
+  node: ClusterNode,
+  parts: Engine,
+): Promise<void> {
   const { config } = node.machine;
   const settings = new Settings(parts);
+  if (grants !== undefined && !config.has('grants')) await parts.access.set(grants);
   for (const topic of topics) if (!config.has(`topic/${topic}`)) await settings.addTopic(topic);
   if (!parts.duties.includes(FOLLOWER.backup) || config.has('backup')) return;
   if (backup?.enabled === false) await settings.disableBackup();

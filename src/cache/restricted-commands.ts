@@ -1,0 +1,104 @@
+import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
+import type { ContextCommand } from '../core/command.ts';
+import { plainContradictions } from '../core/contradiction.ts';
+import type { Impact, Provenance, TracedWrite } from '../core/trace.ts';
+import type { Access } from '../engine/access.ts';
+import type { CacheHealth } from '../engine/health.ts';
+import { answerQuery, type QueryDeps } from './control.ts';
+import type { MethodParts } from './method-parts.ts';
+import type { RestrictedWrites } from './restricted-writes.ts';
+
+/** Commands about the cache itself that every agent may use. */
+const HARMLESS: ReadonlySet<string> = new Set<ContextCommand['type']>(['cache.flush', 'cache.health']);
+
+/** The parts of {@link restrictedAsk}. `parts` are those of the owner. */
+export interface RestrictedAsk {
+  readonly parts: MethodParts;
+  readonly restricted: Pick<MethodParts, 'reader' | 'changes'>;
+  readonly writes: RestrictedWrites;
+  readonly access: Access;
+  readonly agent: string;
+}
+
+/**
+ * Executes a command for an agent. A command that changes or reads data is judged by what it is about. Any other needs
+ * `admin: true`, so that a new one is closed until it is listed as harmless.
+ */
+export async function restrictedAsk(given: RestrictedAsk, candidate: ContextCommand): Promise<unknown> {
+  const { parts, restricted, writes, access, agent } = given;
+  const command = parseCommand(candidate);
+  if (!access.isOn) return parts.ask(command);
+  if (isDataCommand(command) || command.type === 'context.transaction') {
+    const named = writes.named(command);
+    return writes.run(named, () => parts.ask(named));
+  }
+  if (isQueryCommand(command)) {
+    const { reader, changes } = restricted;
+    return answerQuery({ reader, changes: { read: changes }, trace: restrictedTrace(given) }, command);
+  }
+  if (!HARMLESS.has(command.type)) access.requireAdmin(agent, command.type);
+  const answer = await parts.ask(command);
+  return command.type === 'cache.health' ? restrictedHealth(access, agent, answer as CacheHealth) : answer;
+}
+
+/** Leaves out writes of what the agent may not read, and the links to them. */
+function restrictedTrace({ parts, access, agent }: RestrictedAsk): QueryDeps['trace'] {
+  const mayRead = ({ namespace, key }: TracedWrite) =>
+    key === null ? access.maySome(agent, 'read', namespace) : access.may(agent, 'read', namespace, key);
+  const shown = <Traced extends Provenance | Impact>(traced: Traced): Traced => {
+    const writes = (traced.writes as readonly TracedWrite[]).filter(mayRead);
+    const positions = new Set(writes.map(({ position }) => position));
+    const links = traced.links.filter(({ cause, effect }) => positions.has(cause) && positions.has(effect));
+    return { ...traced, writes, links };
+  };
+  return {
+    provenance: async (key, namespace, options) => {
+      access.require(agent, 'read', namespace, key);
+      const { at, limit } = options;
+      const traced = await parts.ask({ type: 'context.provenance', key, namespace, at, limit });
+      if (traced === undefined) return undefined;
+      const seen = shown(traced);
+      const positions = new Set(seen.writes.map(({ position }) => position));
+      const open = seen.open.filter(
+        ({ position, reading }) => positions.has(position) && access.visibleBasis(agent, [reading]).length > 0,
+      );
+      return { ...seen, open };
+    },
+    impact: async (target, { limit }) => {
+      if (typeof target === 'object') access.require(agent, 'read', target.namespace ?? 'default', target.key);
+      const about = typeof target === 'object' ? target : { position: target };
+      const traced = await parts.ask({ ...about, type: 'context.impact', limit });
+      const [first] = traced.writes;
+      // By a position, an agent could ask for the write of any key.
+      if (first !== undefined && !mayRead(first)) access.deny({ agent, action: 'read', command: 'impact' });
+      const seen = shown(traced);
+      const counts = new Map<string | null, number>();
+      for (const { agent: by } of seen.writes.slice(1)) counts.set(by, (counts.get(by) ?? 0) + 1);
+      const agents = Array.from(counts, ([by, writes]) => ({ agent: by, writes })).sort((a, b) => b.writes - a.writes);
+      return { ...seen, agents };
+    },
+    contradictions: async (options) => {
+      const { namespace: only, since, limit } = plainContradictions(options);
+      if (only !== undefined) access.requireSome(agent, 'read', only);
+      const page = await parts.ask({ type: 'context.contradictions', namespace: only, since, limit });
+      const contradictions = page.contradictions.filter(({ namespace, key }) =>
+        access.may(agent, 'read', namespace, key),
+      );
+      return { ...page, contradictions };
+    },
+  };
+}
+
+/** Returns the health of a cache without names and addresses that are not this agent's business. */
+export function restrictedHealth(access: Access, agent: string, health: CacheHealth): CacheHealth {
+  if (access.isAdmin(agent)) return health;
+  const failed = health.namespaces.failed.filter((name) => access.maySome(agent, 'read', name));
+  return {
+    ...health,
+    ...{ namespaces: { ...health.namespaces, failed }, followers: [], topics: [] },
+    errors: { ...health.errors, last: undefined },
+    retention: { ...health.retention, heldBy: undefined, lastError: undefined },
+    ...{ redis: undefined, nats: undefined, backup: undefined, cluster: undefined },
+    access: access.health(agent),
+  };
+}

@@ -1,0 +1,246 @@
+import { AccessDeniedError, type Denied } from '../core/access-denied.ts';
+import type { Basis } from '../core/basis.ts';
+import { narrowed } from '../core/cleared-keys.ts';
+import type { Clock } from '../core/clock.ts';
+import { isEqual } from '../core/equal.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { checkAgent, checkedGrant, checkedGrants, type Grant, Grants } from '../core/grants.ts';
+import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { Request } from '../core/request.ts';
+import type { Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { ConfigStore } from '../storage/config-store.ts';
+import type { Sequencer } from './sequencer.ts';
+
+/** A refusal: who tried what, and when. */
+export interface Denial extends Denied {
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+/** The grants of a cache in numbers, and what was refused. */
+export interface AccessHealth {
+  /** Number of grants. 0: every agent may do everything. */
+  readonly grants: number;
+  /** Refusals with `ACCESS_DENIED` since the cache was opened. */
+  readonly denied: number;
+  /** The last 20 refusals, newest first. */
+  readonly recent: readonly Denial[];
+}
+
+/** Refusals that are remembered. */
+const RECENT = 20;
+/** The setting that stores the grants. */
+const GRANTS = 'grants';
+
+type DataAction = 'read' | 'write';
+
+/** The dependencies of {@link Access}. */
+export interface AccessOptions {
+  readonly config: ConfigStore;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Grants of the `open` option, which replace the stored ones. */
+  readonly grants: readonly Grant[] | undefined;
+  /** Changes settings on all nodes of a cluster; `undefined` without one. */
+  readonly sequencer: Pick<Sequencer, 'configure'> | undefined;
+}
+
+/**
+ * The one judge of what agents may do: every method of a handle, every command, and every transport asks it. Without grants it
+ * allows everything, at the cost of one comparison.
+ */
+export class Access {
+  readonly #config: ConfigStore;
+  readonly #clock: AccessOptions['clock'];
+  readonly #sequencer: AccessOptions['sequencer'];
+  #grants: Grants | undefined;
+  #denied = 0;
+  #recent: Denial[] = [];
+
+  /** @throws {ContextCacheError} `INVALID_OPTION` if the grants, given or stored, are invalid: a cache never opens without them. */
+  constructor({ config, clock, grants, sequencer }: AccessOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#sequencer = sequencer;
+    this.#take(grants ?? ((config.get(GRANTS) ?? []) as unknown as readonly Grant[]));
+    // A data directory has stored them before it was opened, and a cluster is told when the node has joined it.
+    if (grants !== undefined && sequencer === undefined && !isEqual(this.list, config.get(GRANTS))) void this.#store();
+  }
+
+  /** `false` without grants: then everything is allowed. */
+  get isOn(): boolean {
+    return this.#grants !== undefined;
+  }
+
+  /** The grants in force. */
+  get list(): readonly Grant[] {
+    return this.#grants?.list ?? [];
+  }
+
+  /** Replaces all grants. Resolves when they are stored; they are in force at once, on a node of a cluster once they are ordered. */
+  set(grants: readonly Grant[]): Promise<void> {
+    if (this.#sequencer !== undefined) {
+      return this.#sequencer.configure(GRANTS, checkedGrants(grants) as unknown as JsonValue);
+    }
+    this.#take(grants);
+    return this.#store();
+  }
+
+  /** Takes in the grants that all nodes of a cluster have. */
+  adopt(grants: readonly Grant[]): void {
+    this.#take(grants);
+  }
+
+  /** Adds a grant, or replaces that of the same agent. */
+  add(grant: Grant): Promise<void> {
+    const checked = checkedGrant(grant);
+    return this.set([...this.list.filter(({ agent }) => agent !== checked.agent), checked]);
+  }
+
+  /**
+   * Removes the grant of an agent.
+   *
+   * @throws {ContextCacheError} `NOT_FOUND` if it has none; `INVALID_OPTION` if it is the last one.
+   */
+  remove(agent: string): Promise<void> {
+    checkAgent(agent);
+    const left = this.list.filter((grant) => grant.agent !== agent);
+    if (left.length === this.list.length)
+      throw new ContextCacheError('NOT_FOUND', `Agent ${JSON.stringify(agent)} has no grant. List them first.`);
+    if (left.length === 0) {
+      const message =
+        'This is the last grant, and without grants every agent may do everything. Set an empty list for that.';
+      throw new ContextCacheError('INVALID_OPTION', message);
+    }
+    return this.set(left);
+  }
+
+  may(agent: string, action: DataAction, namespace: string, key: string): boolean {
+    return this.#grants?.may(agent, action, namespace, key) ?? true;
+  }
+
+  /** Returns whether there may be a key of the namespace to which the agent has the right. */
+  maySome(agent: string, action: DataAction, namespace: string): boolean {
+    return this.#grants?.maySome(agent, action, namespace) ?? true;
+  }
+
+  mayAll(agent: string, action: DataAction, namespace: string): boolean {
+    return this.#grants?.mayAll(agent, action, namespace) ?? true;
+  }
+
+  isAdmin(agent: string): boolean {
+    return this.#grants?.isAdmin(agent) ?? true;
+  }
+
+  /** Returns what an agent may see of an update; `undefined`: nothing. */
+  visible<Seen extends Update>(agent: string, update: Seen): Seen | undefined {
+    const { namespace, key, operation, basis } = update;
+    if (this.#grants === undefined) return update;
+    const mayRead = (each: string) => this.may(agent, 'read', namespace, each);
+    if (operation === 'clear') return narrowed(update, mayRead) as Seen | undefined;
+    const isVisible = key === null ? this.maySome(agent, 'read', namespace) : mayRead(key);
+    if (!isVisible) return undefined;
+    return basis === undefined ? update : { ...update, basis: this.visibleBasis(agent, basis) };
+  }
+
+  /** Returns the readings of what the agent may read itself. */
+  visibleBasis(agent: string, basis: Basis): Basis {
+    return basis.filter((reading) => {
+      if ('position' in reading) return true;
+      const { namespace = DEFAULT_NAMESPACE } = reading;
+      return 'key' in reading
+        ? this.may(agent, 'read', namespace, reading.key)
+        : this.mayPrefix(agent, namespace, reading.prefix ?? '');
+    });
+  }
+
+  /** Returns whether the agent may read every key with a prefix. */
+  mayPrefix(agent: string, namespace: string, prefix: string): boolean {
+    return this.#grants?.mayPrefix(agent, 'read', namespace, prefix) ?? true;
+  }
+
+  /** @throws {AccessDeniedError} unless the agent may do it with this key. */
+  require(agent: string, action: DataAction, namespace: string, key: string): void {
+    if (this.#grants === undefined) return;
+    mustBeText(namespace, key);
+    if (!this.#grants.may(agent, action, namespace, key)) this.deny({ agent, action, namespace, key });
+  }
+
+  /** @throws {AccessDeniedError} unless there may be a key of the namespace with which the agent may do it. */
+  requireSome(agent: string, action: DataAction, namespace: string): void {
+    if (this.#grants === undefined) return;
+    mustBeText(namespace);
+    if (!this.#grants.maySome(agent, action, namespace)) this.deny({ agent, action, namespace });
+  }
+
+  /** @throws {AccessDeniedError} unless the agent may do it with every key of the namespace. */
+  requireAll(agent: string, action: DataAction, namespace: string): void {
+    if (this.#grants === undefined) return;
+    mustBeText(namespace);
+    if (!this.#grants.mayAll(agent, action, namespace)) this.deny({ agent, action, namespace });
+  }
+
+  /** @throws {AccessDeniedError} unless the agent may do it with every key of every namespace. */
+  requireEverything(agent: string, action: DataAction, command: string): void {
+    if (this.#grants?.mayEverything(agent, action) === false) this.deny({ agent, action, command });
+  }
+
+  /** @throws {AccessDeniedError} unless the agent may use the commands about the cache itself. */
+  requireAdmin(agent: string, command: string): void {
+    if (this.#grants?.isAdmin(agent) === false) this.deny({ agent, action: 'admin', command });
+  }
+
+  /** @throws {AccessDeniedError} unless the agent may make this write. A write without an agent is the owner's. */
+  check({ agent, type, namespace, key, steps, ifDifferent }: Request): void {
+    const grants = this.#grants;
+    if (agent === null || grants === undefined) return;
+    if (steps !== null) {
+      // Its answer has the namespace's version.
+      if (steps.length === 0 && !grants.maySome(agent, 'write', namespace)) this.requireSome(agent, 'read', namespace);
+      for (const step of steps) {
+        if (!step.isCheck) this.require(agent, 'write', namespace, step.key);
+        if (step.isCheck || step.ifDifferent) this.require(agent, 'read', namespace, step.key);
+      }
+    } else if (type === 'context.drop') this.requireAll(agent, 'write', namespace);
+    else if (type === 'context.clear') {
+      if (key === '') this.requireAll(agent, 'write', namespace);
+      else if (!grants.mayPrefix(agent, 'write', namespace, key)) this.deny({ agent, action: 'write', namespace, key });
+    } else if (type === 'context.append') {
+      if (!grants.mayAppend(agent, namespace, key)) this.deny({ agent, action: 'write', namespace, key });
+    } else {
+      this.require(agent, 'write', namespace, key);
+      // Their answers tell the present value, or whether it is equal.
+      if (ifDifferent || type === 'context.increment') this.require(agent, 'read', namespace, key);
+    }
+  }
+
+  /** Counts a refusal and throws it. */
+  deny(denied: Denied): never {
+    this.#denied += 1;
+    this.#recent = [{ at: this.#clock.now(), ...denied }, ...this.#recent.slice(0, RECENT - 1)];
+    throw new AccessDeniedError(denied);
+  }
+
+  /** Returns the figures that the owner sees; with an agent that is no admin, only its own refusals. */
+  health(agent?: string): AccessHealth {
+    const { length: grants } = this.list;
+    if (agent === undefined || this.isAdmin(agent)) return { grants, denied: this.#denied, recent: this.#recent };
+    const recent = this.#recent.filter((denial) => denial.agent === agent);
+    return { grants, denied: recent.length, recent };
+  }
+
+  #take(grants: readonly Grant[]): void {
+    const next = new Grants(grants);
+    this.#grants = next.list.length === 0 ? undefined : next;
+  }
+
+  #store(): Promise<void> {
+    return this.#config.set(GRANTS, this.list as unknown as JsonValue);
+  }
+}
+
+/** A transport may pass anything; what is no name has no grant, and is refused as it is without grants. */
+function mustBeText(namespace: unknown, key?: unknown): void {
+  if (typeof namespace !== 'string') checkName('namespace', namespace);
+  if (key !== undefined && typeof key !== 'string') checkName('key', key);
+}

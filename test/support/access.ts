@@ -1,0 +1,104 @@
+import { connect } from '../../src/client.ts';
+import { AgentContextCache } from '../../src/index.ts';
+import { startServer } from '../../src/server.ts';
+
+/** What an agent without a right to it must never see: in values, and in names that no call has passed. */
+export const HIDDEN = /S3CRET|UNNAMED/;
+/** The agent that has no right to `vault`. */
+export const STRANGER = 'stranger';
+/** Token of that agent. */
+export const STRANGER_TOKEN = 'stranger-token-0123456789';
+
+/** A cache with a namespace `vault` that the stranger has no right to, served. */
+export async function guardedCache() {
+  const errors: Error[] = [];
+  const cache = new AgentContextCache({
+    natsUrl: null,
+    topics: ['UNNAMED.topic'],
+    onError: (error) => errors.push(error),
+    grants: [
+      { agent: STRANGER, read: ['open'], write: ['open'] },
+      { agent: 'keeper', read: ['vault'], write: ['vault'] },
+      { agent: 'UNNAMED-agent', write: ['vault'] },
+    ],
+  });
+  const about = { agent: 'keeper', meta: { why: 'UNNAMED' } };
+  await cache.set('code', 'S3CRET 1', 'vault', about);
+  await cache.set('code', 'S3CRET 2', 'vault', { ...about, operationId: 'UNNAMED-1' });
+  await cache.set('n', 7, 'vault', about);
+  await cache.set('UNNAMED-key', 'S3CRET 3', 'vault', about);
+  await cache.set('gone', 'S3CRET 4', 'vault', about);
+  await cache.clearNamespace('vault', { ...about, prefix: 'gone' });
+  await cache.set('UNNAMED-key', 'S3CRET 5', 'UNNAMED-namespace');
+  await cache.set('greeting', 'hello', 'open', { agent: STRANGER });
+  // Contradict what the keeper wrote.
+  await cache.set('UNNAMED-key', 'S3CRET 6', 'vault', { agent: 'UNNAMED-agent', basis: [] });
+  const basis = [{ namespace: 'vault', key: 'UNNAMED-key', version: 4 }];
+  await cache.set('based', 1, 'open', { agent: STRANGER, basis });
+  const server = await startServer(cache, { agentTokens: { [STRANGER]: STRANGER_TOKEN } });
+  const owner = await connect(server.url, { token: server.token, onError: () => {} });
+  const remote = await connect(server.url, { token: STRANGER_TOKEN, onError: () => {} });
+  return {
+    ...{ cache, server, owner, remote, errors },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([owner.shutdown(), remote.shutdown()]);
+      await cache.shutdown({ timeoutMs: 0 });
+    },
+  };
+}
+
+/** What a call gave: refused, failed otherwise, or done; and everything that it showed, as text. */
+export interface Observed {
+  readonly outcome: 'denied' | 'forbidden' | 'failed' | 'done';
+  readonly shown: string;
+}
+
+/** Longest wait for the first item of an iteration, and for a further one of a watch, milliseconds. */
+const FIRST_MS = 10_000;
+const NEXT_MS = 200;
+
+/** Calls, waits for the promise, and takes the items of an iteration. */
+export async function observe(call: () => unknown): Promise<Observed> {
+  try {
+    const result = await call();
+    const shown = isIterator(result) ? await itemsOf(result) : result;
+    return { outcome: 'done', shown: textOf(shown) };
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    const outcome = code === 'ACCESS_DENIED' ? 'denied' : code === 'FORBIDDEN' ? 'forbidden' : 'failed';
+    return { outcome, shown: textOf(error) };
+  }
+}
+
+function isIterator(value: unknown): value is AsyncIterator<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { next?: unknown }).next === 'function';
+}
+
+async function itemsOf(iterator: AsyncIterator<unknown>): Promise<unknown[]> {
+  const items: unknown[] = [];
+  for (;;) {
+    let timer: NodeJS.Timeout | undefined;
+    const isWatch = 'position' in iterator;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, isWatch && items.length > 0 ? NEXT_MS : FIRST_MS, 'late');
+    });
+    const next = await Promise.race([iterator.next(), late]);
+    clearTimeout(timer);
+    if (next === 'late' || next.done === true) break;
+    items.push(next.value);
+  }
+  void iterator.return?.();
+  return items;
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Error)
+    return `${value.name} ${value.message} ${JSON.stringify({ ...value })} ${textOf(value.cause)}`;
+  if (value instanceof Map || value instanceof Set) return textOf([...value]);
+  return JSON.stringify(value) ?? String(value);
+}
+
+/** Names of the methods and accessors of a class, private ones excluded. */
+export function membersOf(type: { readonly prototype: object }): string[] {
+  return Object.getOwnPropertyNames(type.prototype).filter((name) => name !== 'constructor');
+}
