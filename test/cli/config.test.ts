@@ -147,7 +147,7 @@ describe('a wrong file is refused, naming file and property', () => {
     ['a name of another command', { get: { port: 1 } }, 'get.port is no option'],
     ['a command that is no object', { serve: true }, 'serve is a command; give its options: { "serve": { … } }'],
     ['a name that means several things', { keep: 5 }, 'keep means different things to serve and compact and backup'],
-    ['a filter for all', { at: true }, 'at must be a text or a number'],
+    ['a filter of a command', { dump: { at: true } }, 'dump.at must be a text or a number'],
     ['a text for true', { json: 'yes' }, 'json must be true or false'],
     ['a bad number', { serve: { port: 'many' } }, 'serve.port is not valid. Give an integer from 0.'],
     ['a number beyond bounds', { port: 99_999 }, 'port is not valid. Give a port from 0 to 65535.'],
