@@ -3,6 +3,7 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Changes } from '../core/changes.ts';
 import type { Acknowledgement } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { readableValue } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { ReadSet } from '../core/read-set.ts';
@@ -75,11 +76,11 @@ function rememberingReader(reader: Reader, note: Note): Reader {
   };
   return {
     entry: entryOf,
-    get: (key, namespace) => andThen(entryOf(key, namespace), (entry) => entry?.value),
-    has: (key, namespace) => andThen(entryOf(key, namespace), (entry) => entry !== undefined),
+    get: (key, namespace) => andThen(entryOf(key, namespace), readableValue),
+    has: (key, namespace) => andThen(entryOf(key, namespace), (entry) => readableValue(entry) !== undefined),
     getMany: (keys, namespace) => {
       const entries = keys.map((key) => entryOf(key, namespace));
-      const valuesOf = (all: readonly (Entry | undefined)[]) => all.map((entry) => entry?.value);
+      const valuesOf = (all: readonly (Entry | undefined)[]) => all.map(readableValue);
       if (entries.some((entry) => entry instanceof Promise)) return Promise.all(entries).then(valuesOf);
       return valuesOf(entries as (Entry | undefined)[]);
     },

@@ -14,7 +14,7 @@ import type {
   ValueArgument,
   ValueOf,
 } from '../core/namespace-types.ts';
-import { changeableValue } from '../core/opened.ts';
+import { readableValue } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { admit, type JsonValue } from '../core/value.ts';
 import { TRANSACT_OPTIONS } from '../core/write-options.ts';
@@ -68,7 +68,7 @@ export class Transaction<S extends NamespaceTypes<S> = AnyNamespaces> {
     const known = this.#read.get(id);
     if (known !== undefined) return known.value;
     const entry = await this.#readEntry(key, name);
-    const value = changeableValue(entry);
+    const value = readableValue(entry);
     this.#read.set(id, { namespace: name, key, version: entry?.version ?? 0, value });
     return value;
   }

@@ -82,11 +82,11 @@ export function valueIn(entry: Entry | undefined): JsonValue | undefined {
 }
 
 /**
- * Returns the value of an entry that is about to be changed.
+ * Returns the value of an entry as `get` does; `undefined` if the key is missing or the value was forgotten.
  *
- * @throws {ContextCacheError} `KEY_UNAVAILABLE`: what cannot be read here must not be overwritten unseen.
+ * @throws {ContextCacheError} `KEY_UNAVAILABLE` if it, or a part of it, cannot be decrypted here. It must not be changed unseen either.
  */
-export function changeableValue(entry: Entry | undefined): JsonValue | undefined {
+export function readableValue(entry: Entry | undefined): JsonValue | undefined {
   if (entry?.sealed !== undefined) throw unavailable(entry.namespace, entry.key);
   return valueIn(entry);
 }

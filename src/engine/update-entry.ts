@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Acknowledgement, WriteOptions } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { changeableValue, inheritedSubjects } from '../core/opened.ts';
+import { inheritedSubjects, readableValue } from '../core/opened.ts';
 import { repeatedUpdate } from '../core/operations.ts';
 import type { Request } from '../core/request.ts';
 import { type SubjectDoor, whenKeyed } from '../core/sealed.ts';
@@ -45,7 +45,7 @@ export function updateEntry(parts: UpdateParts, updating: Updating, tries = 1): 
   return andThen(parts.readEntry(key, namespace), (entry) => {
     const { admission, clock, supervisor, log, subjects } = parts;
     const operationId = options?.operationId;
-    const value = changeableValue(entry);
+    const value = readableValue(entry);
     const known = repeatedUpdate(log.operations, { operationId, namespace, key, at: clock.now() });
     if (known !== undefined) return andThen(parts.whenDurable(known.position), () => ({ ...known, value, entry }));
     const condition = optionsOfUpdate(options, entry, namespace, key);

@@ -2,7 +2,7 @@ import { type Changes, type ChangesOptions, plainChanges } from '../core/changes
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { changeableValue } from '../core/opened.ts';
+import { readableValue } from '../core/opened.ts';
 import { type NamespaceRangeOptions, plainRange, type RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -32,7 +32,7 @@ export class RemoteReader {
   }
 
   async get(key: string, namespace: string): Promise<JsonValue | undefined> {
-    if (this.#at !== undefined) return changeableValue(await this.entry(key, namespace));
+    if (this.#at !== undefined) return readableValue(await this.entry(key, namespace));
     checkName('namespace', namespace);
     checkName('key', key);
     return this.#link.ask({ type: 'context.get', key, namespace }, true);

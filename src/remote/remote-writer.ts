@@ -23,7 +23,7 @@ import { VersionConflictError } from '../core/conflict.ts';
 import { toError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { changeableValue, valueIn } from '../core/opened.ts';
+import { readableValue, valueIn } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
@@ -168,7 +168,7 @@ export class RemoteWriter {
       for (let tries = 1; ; tries += 1) {
         const entry = await this.#reader.entry(key, namespace);
         const condition = optionsOfUpdate(options, entry, namespace, key);
-        const before = changeableValue(entry);
+        const before = readableValue(entry);
         const next = await change(before);
         if (next === undefined) {
           const { version, position } = await this.#unchanged(namespace);

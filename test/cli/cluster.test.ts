@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { NatsCluster } from '../cluster/support/nats-cluster.ts';
 import { describeOn } from '../cluster/support/releases.ts';
 import { serve, waitFor } from '../support/cli.ts';
@@ -81,7 +81,11 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
     await cluster('init', '--cluster', 'served', '--replicas', '1');
     const folder = await tempDir('nodes');
     const [one, two] = [`${folder}/one`, `${folder}/two`];
-    const start = (dataDir: string, node: string) => serve(dataDir, ['--cluster', 'served', '--node', node], { env });
+    const start = async (dataDir: string, node: string) => {
+      const served = await serve(dataDir, ['--cluster', 'served', '--node', node], { env });
+      onTestFinished(() => served[Symbol.asyncDispose]());
+      return served;
+    };
     const [a, b] = await Promise.all([start(one, 'a'), start(two, 'b')]);
     const written = await run(['set', 'plan', '["search"]', '--data-dir', one, '--json']);
     expect(written).toMatchObject({ code: 0, stderr: '' });

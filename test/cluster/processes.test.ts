@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { connect } from '../../src/client.ts';
 import { createJetStream } from '../../src/cluster/jetstream/open-jetstream.ts';
 import { AgentContextCache, type ContextCommand } from '../../src/index.ts';
@@ -76,6 +76,7 @@ describeOn(RELEASES, 'three nodes on three servers', (release) => {
       const dataDir = join(folder, node);
       const args = ['--cluster', 'processes', '--node', node, '--snapshots', join(folder, 'snapshots')];
       const served = await serve(dataDir, args, { env });
+      onTestFinished(() => served[Symbol.asyncDispose]());
       return { served, client: await connect(dataDir) };
     };
     const nodes = await Promise.all(['a', 'b', 'c'].map(start));

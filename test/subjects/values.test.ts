@@ -31,6 +31,21 @@ const ADDRESS = { street: 'Karl Johans gate 1', city: 'Oslo' };
 const refused = (code: string) => expect.objectContaining({ code });
 
 describe('values with subjects', () => {
+  test('are the same for a handle that remembers what is read, also once they are forgotten', async () => {
+    const cache = open();
+    const handle = cache.as({ agent: 'planner' }, { basis: true });
+    await cache.set('address', ADDRESS, 'trip', { subject: 'user-42' });
+    await cache.set('other', ADDRESS, 'trip', { subject: 'user-43' });
+    expect(handle.get('address', 'trip')).toEqual(ADDRESS);
+    await cache.forget('user-42');
+    for (const reader of [cache, handle]) {
+      expect(reader.get('address', 'trip')).toBeUndefined();
+      expect(reader.has('address', 'trip')).toBe(false);
+      expect(reader.getMany(['address', 'other'], 'trip')).toEqual([undefined, ADDRESS]);
+      expect(reader.entry('address', 'trip')?.forgotten).toEqual(['']);
+    }
+  });
+
   test('are read as they were written, and stored encrypted', async () => {
     const cache = open();
     await cache.set('address', ADDRESS, 'trip', { subject: 'user-42' });
