@@ -16,7 +16,7 @@ export interface StreamInfo {
   readonly first: number;
   /** Sequence of the newest message; 0 if the stream never had one. */
   readonly last: number;
-  /** Names this incarnation of the stream. A stream that was deleted and created again, or refounded, has another one. */
+  /** Names this incarnation of the stream. A stream that was deleted and created again has another one. */
   readonly epoch: string;
   /** Format of the messages that the stream was created for. */
   readonly format: number;

@@ -26,5 +26,8 @@ export function purged(sequence: number, first: number): ContextCacheError {
 
 export function rewound(last: number, sequence: number): ContextCacheError {
   const message = `The stream was at message ${last} when this node had read message ${sequence}: it was restored from an older copy, or has lost its end.`;
-  return new ContextCacheError('LOG_CORRUPT', `${message} Refound the cluster from the most advanced node.`);
+  return new ContextCacheError(
+    'LOG_CORRUPT',
+    `${message} Create another cluster, and write to it what the most advanced node has.`,
+  );
 }

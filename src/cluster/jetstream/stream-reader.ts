@@ -262,7 +262,8 @@ export class StreamReader implements Following {
 
   #fail(code: 'LOG_CORRUPT' | 'POSITION_UNAVAILABLE', message: string): void {
     if (this.#isStopped) return;
-    const remedy = code === 'LOG_CORRUPT' ? ' Refound the cluster from its most advanced node.' : '';
+    const remedy =
+      code === 'LOG_CORRUPT' ? ' Create another cluster, and write to it what the most advanced node has.' : '';
     this.stop();
     this.#failed(new ContextCacheError(code, `${message}${remedy}`));
   }

@@ -77,7 +77,7 @@ function foreign(dataDir: string): ContextCacheError {
 }
 
 function otherStream(dataDir: string): ContextCacheError {
-  const message = `The directory ${dataDir} belongs to another stream than the one that exists: it was created again, or refounded.`;
+  const message = `The directory ${dataDir} belongs to another stream than the one that exists: it was created again.`;
   return new ContextCacheError('LOG_CORRUPT', `${message} ${REMEDY}`);
 }
 
