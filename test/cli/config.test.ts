@@ -205,7 +205,11 @@ describe('names', () => {
     const shown = [...(await settingsOf(await tempDir('config'))).keys()].map((name) => name.split('.').at(-1));
     const missing = new Set(names.filter((name) => !shown.includes(name)));
     expect(missing).toEqual(
-      new Set(['version', 'config', 'color', 'yes', 'module', 'allowWrite', 'revoke', 'operationId']),
+      new Set([
+        ...['version', 'config', 'color', 'yes', 'module', 'allowWrite', 'revoke', 'operationId'],
+        // Those of a grant.
+        ...['read', 'write', 'admin'],
+      ]),
     );
   });
 
