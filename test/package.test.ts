@@ -83,7 +83,7 @@ function install(): Promise<string> {
 /** Returns what the program prints; rejects with all its output if it fails. */
 async function outputOf(program: string, args: readonly string[], cwd: string): Promise<string> {
   try {
-    return (await run(program, args, { cwd, timeout: 120_000 })).stdout;
+    return (await run(program, args, { cwd, timeout: 120_000, maxBuffer: 64 * 1024 * 1024 })).stdout;
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
     throw new Error(`${program} ${args.join(' ')} failed:\n${stdout}${stderr}`, { cause: error });
