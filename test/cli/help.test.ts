@@ -33,6 +33,12 @@ const ENDS_WITH: Readonly<Record<string, number>> = {
   'token --agent planner --revoke': EXIT.notFound,
 };
 
+/** What is done before an example, by its first words. */
+const BEFORE: Readonly<Record<string, string>> = {
+  'forget user-42': `context-cache set address '"Oslo"' -n trip --subject user-42`,
+  'grants remove planner': `context-cache grants add planner --read 'trip/**'`,
+};
+
 describe('the examples of the help', () => {
   /** Has a mirror and a snapshot of the folder that is copied. */
   let redis: TestServer;
@@ -58,6 +64,7 @@ describe('the examples of the help', () => {
     ];
     await writeFile(join(world, 'commands.ndjson'), commands.join(''));
     await writeFile(join(world, 'page.html'), '<p>');
+    await writeFile(join(world, 'grants.json'), '[{ "agent": "planner", "read": ["trip/**"] }]');
     await writeFile(join(world, 'package.json'), '{"type":"module"}');
     await writeFile(join(world, 'has-a-plan.js'), `export default (view) => !view.has('late', 'trip');`);
     await mkdir(join(world, '.config/fish/completions'), { recursive: true });
@@ -82,7 +89,11 @@ describe('the examples of the help', () => {
       .replace(/^bench(?: --round 1s)?/, 'bench --round 5ms')
       .replaceAll('redis://127.0.0.1:6379', url)
       .replaceAll('nats://127.0.0.1:4222', nats.url);
-    const options = { cwd, env: { ...env, HOME: cwd } };
+    const keys = line.startsWith('forget') ? { CONTEXT_CACHE_SUBJECT_KEYS: join(cwd, 'subject.keys') } : {};
+    const options = { cwd, env: { ...env, ...keys, HOME: cwd } };
+    for (const [words, before] of Object.entries(BEFORE)) {
+      if (line.startsWith(words)) expect(await runLine(before, options)).toMatchObject({ code: 0 });
+    }
     const command = commands.find((each) => pathOf(each) === example.split(' ')[0]);
     const asks = command?.options.some(({ long }) => long === '--yes') && !/--yes/.test(line);
     if (asks) return runAtTerminal(`context-cache ${line}`, { ...options, input: 'y\r' });

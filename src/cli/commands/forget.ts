@@ -4,7 +4,7 @@ import { originOptions, yesOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
 import { confirm, type YesFlag } from '../terminal/confirm.ts';
-import { shownCount, shownName, shownTime } from '../terminal/format.ts';
+import { shownAmount, shownName, shownTime } from '../terminal/format.ts';
 import { given } from './values.ts';
 
 type ForgetFlags = YesFlag & ForgetOptions;
@@ -39,12 +39,14 @@ async function runForget(context: Context<ForgetFlags>): Promise<undefined> {
   const where = namespaces.length === 0 ? '' : ` in ${namespaces.map(shownName).join(', ')}`;
   await output.result(
     report,
-    `${shownName(subject)} is forgotten: ${shownCount(entries)} entries${where}, position ${position}.`,
+    `${shownName(subject)} is forgotten: ${shownAmount(entries, 'entry', 'entries')}${where}, position ${position}.`,
   );
   for (const { topic, updates, positions } of published) {
     const first = positions.slice(0, 10).join(', ');
     const more = updates > 10 ? ' …' : '';
-    output.message(`Published to ${topic} since position ${publishedSince}: ${updates} updates, at ${first}${more}`);
+    output.message(
+      `Published to ${topic} since position ${publishedSince}: ${shownAmount(updates, 'update')}, at ${first}${more}`,
+    );
   }
 }
 
