@@ -37,7 +37,8 @@ export function subjectsOf(
     finish(ring.store, subject, keys).catch((error) => report(toError(error), { source: 'subjects' }));
   };
   const vault = new SubjectVault(ring, records, destroy, isBranch);
-  vault.noteForgotten();
+  // Keys that a crash has left are destroyed now. A branch has none of its own, and is created without reading anything.
+  if (ring !== undefined && isBranch !== true) vault.noteForgotten();
   return vault;
 }
 

@@ -36,7 +36,7 @@ const ENDS_WITH: Readonly<Record<string, number>> = {
 /** What is done before an example, by its first words. */
 const BEFORE: Readonly<Record<string, string>> = {
   'forget user-42': `context-cache set address '"Oslo"' -n trip --subject user-42`,
-  'grants remove planner': `context-cache grants add planner --read 'trip/**'`,
+  'grants remove planner': `context-cache grants add operator --admin && context-cache grants add planner --read 'trip/**'`,
 };
 
 describe('the examples of the help', () => {
