@@ -70,7 +70,7 @@ describe('the past that is kept', () => {
       await cache.shutdown();
       removeTempDir(dataDir);
     });
-    await fc.assert(scenario, fcOptions(15));
+    await fc.assert(scenario, fcOptions(8));
   });
 
   it('is in memory the same as without retention', async () => {

@@ -63,7 +63,7 @@ describe('the index', () => {
       await opened.close();
       removeTempDir(dataDir);
     });
-    await fc.assert(scenario, fcOptions(60));
+    await fc.assert(scenario, fcOptions(30));
   });
 
   it('grows and shrinks with a namespace, and reads it whole at each size', async () => {
