@@ -91,6 +91,8 @@ describeOn(RELEASES, 'three nodes on three servers', (release) => {
       await Promise.allSettled(writes);
     };
     await Promise.all(nodes.map((node, index) => write(node, `first-${index}`, 100)));
+    // Its directory has a cursor: a node that never wrote one would start from a snapshot.
+    await c.client.flush();
 
     // Paused in the middle of its writes, and killed in the middle of others.
     const paused = write(b, 'paused', 100);
