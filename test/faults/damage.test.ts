@@ -193,8 +193,11 @@ describe('a directory', () => {
   });
 });
 
+const UNCOMPRESSED = 'as before it was compressed';
+
 /** Returns whether a case replaces a compressed file by its original. */
 function isFormOf(file: string, what: string): boolean {
+  if (what === UNCOMPRESSED) return true;
   const older = filled.older.find((each) => what === `as in ${each}`);
   const present = join(filled.dataDir, 'db', file);
   if (older === undefined || !file.startsWith('log') || !isCompressed(nodeFiles, present)) return false;
@@ -202,12 +205,17 @@ function isFormOf(file: string, what: string): boolean {
   return readFileSync(join(older, file)).subarray(0, original.length).equals(original);
 }
 
-/** The file removed, zeroed, or replaced by an earlier one. */
+/** The file removed, zeroed, uncompressed, or replaced by an earlier one. */
 function othersOf(file: string): Case[] {
   const cases: Case[] = [
     { file, what: 'removed', damage: (path) => rm(path) },
     { file, what: 'zeros', damage: fillWithZeros },
   ];
+  const present = join(filled.dataDir, 'db', file);
+  if (file.startsWith('log') && isCompressed(nodeFiles, present)) {
+    const original = readSegment(nodeFiles, present);
+    cases.push({ file, what: UNCOMPRESSED, damage: (path) => writeFile(path, original) });
+  }
   for (const older of filled.older) {
     const copy = join(older, file);
     if (!existsSync(copy) || readFileSync(copy).equals(readFileSync(join(filled.dataDir, 'db', file)))) continue;
