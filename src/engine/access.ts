@@ -137,10 +137,10 @@ export class Access {
     const { namespace, key, operation, basis } = update;
     if (this.#grants === undefined) return update;
     const mayRead = (each: string) => this.may(agent, 'read', namespace, each);
-    if (operation === 'clear') return narrowed(update, mayRead) as Seen | undefined;
-    const isVisible = key === null ? this.maySome(agent, 'read', namespace) : mayRead(key);
-    if (!isVisible) return undefined;
-    return basis === undefined ? update : { ...update, basis: this.visibleBasis(agent, basis) };
+    let seen: Seen | undefined = update;
+    if (operation === 'clear') seen = narrowed(update, mayRead) as Seen | undefined;
+    else if (key === null ? !this.maySome(agent, 'read', namespace) : !mayRead(key)) return undefined;
+    return seen === undefined || basis === undefined ? seen : { ...seen, basis: this.visibleBasis(agent, basis) };
   }
 
   /** Returns the readings of what the agent may read itself. */
@@ -159,24 +159,30 @@ export class Access {
     return this.#grants?.mayPrefix(agent, 'read', namespace, prefix) ?? true;
   }
 
-  /** @throws {AccessDeniedError} unless the agent may do it with this key. */
+  /**
+   * Checks the names too, because a transport may pass anything: an invalid name is refused as it is without grants.
+   *
+   * @throws {AccessDeniedError} unless the agent may do it with this key.
+   * @throws {ContextCacheError} `INVALID_NAME`.
+   */
   require(agent: string, action: DataAction, namespace: string, key: string): void {
     if (this.#grants === undefined) return;
-    mustBeText(namespace, key);
+    checkName('namespace', namespace);
+    checkName('key', key);
     if (!this.#grants.may(agent, action, namespace, key)) this.deny({ agent, action, namespace, key });
   }
 
   /** @throws {AccessDeniedError} unless there may be a key of the namespace with which the agent may do it. */
   requireSome(agent: string, action: DataAction, namespace: string): void {
     if (this.#grants === undefined) return;
-    mustBeText(namespace);
+    checkName('namespace', namespace);
     if (!this.#grants.maySome(agent, action, namespace)) this.deny({ agent, action, namespace });
   }
 
   /** @throws {AccessDeniedError} unless the agent may do it with every key of the namespace. */
   requireAll(agent: string, action: DataAction, namespace: string): void {
     if (this.#grants === undefined) return;
-    mustBeText(namespace);
+    checkName('namespace', namespace);
     if (!this.#grants.mayAll(agent, action, namespace)) this.deny({ agent, action, namespace });
   }
 
@@ -237,10 +243,4 @@ export class Access {
   #store(): Promise<void> {
     return this.#config.set(GRANTS, this.list as unknown as JsonValue);
   }
-}
-
-/** A transport may pass anything; what is no name has no grant, and is refused as it is without grants. */
-function mustBeText(namespace: unknown, key?: unknown): void {
-  if (typeof namespace !== 'string') checkName('namespace', namespace);
-  if (key !== undefined && typeof key !== 'string') checkName('key', key);
 }

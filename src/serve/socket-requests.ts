@@ -119,7 +119,9 @@ export function actingSession(session: Session, owner: ServedCache, { as, ...giv
   // The token says which agent it is.
   if (session.agent !== null) return [session, request];
   const { agent } = originOf({ agent: as as string });
-  if (agent === null || request.at !== undefined || request.type.startsWith('view.'))
+  // A command's own `at` is a position, which every client may name.
+  const isOfView = Object.hasOwn(FIELDS, request.type) && request.at !== undefined;
+  if (agent === null || isOfView || request.type.startsWith('view.'))
     throw new ContextCacheError(
       'INVALID_COMMAND',
       'as takes the name of an agent, in a request that is not about a view.',

@@ -131,6 +131,48 @@ describe('grants', () => {
     await expect(cache.forAgent('a').ask({ type: 'subjects.list' })).rejects.toThrow(AccessDeniedError);
   });
 
+  test('hide readings of other namespaces in the basis of a clear', async () => {
+    const cache = cacheWith([{ agent: 'a', read: ['open'] }]);
+    await cache.set('code', 'secret', 'vault');
+    await cache.setMany({ 'old:1': 1, 'old:2': 1 }, 'open');
+    const agent = cache.as({ agent: 'a' });
+    const watch = agent.watch({ since: cache.position });
+    const own = { namespace: 'open', key: 'old:1', version: 1 };
+    const basis = [{ namespace: 'vault', key: 'code', version: 1 }, own];
+    await cache.clearNamespace('open', { prefix: 'old:', basis });
+    const seen = { operation: 'clear', keys: ['old:1', 'old:2'], basis: [own] };
+    expect((await watch.next()).value).toMatchObject(seen);
+    await watch.return?.();
+    expect((await agent.changes({ since: 3 })).changes).toMatchObject([seen]);
+    const log = [];
+    for await (const update of cache.forAgent('a').readLog({ from: 4 })) log.push(update);
+    expect(log).toMatchObject([seen]);
+    expect((await cache.changes({ since: 3 })).changes).toMatchObject([{ basis }]);
+  });
+
+  test.each([
+    ['without grants', []],
+    ['with grants', [PLANNER]],
+  ])('refuse a name that is too long as such, %s', async (_, grants) => {
+    const cache = cacheWith(grants);
+    const long = 'x'.repeat(100_000);
+    const agent = cache.forAgent('planner');
+    for (const read of [
+      () => agent.get(long, 'trip'),
+      () => agent.get('k', long),
+      () => agent.entries(long),
+      () => agent.digest(long),
+      () => agent.set(long, 1, 'trip'),
+    ]) {
+      const refusal = (await Promise.resolve()
+        .then((): unknown => read())
+        .catch((error: unknown) => error)) as Error;
+      expect(refusal).toMatchObject({ code: 'INVALID_NAME' });
+      expect(refusal.message.length).toBeLessThan(1_000);
+    }
+    expect(cache.health().access.denied).toBe(0);
+  });
+
   test('limit a briefing, whose end each agent keeps without a grant', async () => {
     const cache = cacheWith([PLANNER, { agent: 'other', read: ['hotel'] }]);
     await cache.set('budget', 900, 'trip');

@@ -106,6 +106,8 @@ export const METHODS: Tries<CacheMethods> = {
   provenance: [
     ['denied', (cache) => cache.provenance('code', 'vault')],
     ['nothing', (cache) => cache.provenance('based', 'open')],
+    ['nothing', (cache) => cache.provenance('based', 'open', { at: cache.position })],
+    ['denied', (cache) => cache.provenance('code', 'vault', { at: 1 })],
   ],
   impact: [
     ['denied', (cache) => cache.impact({ key: 'code', namespace: 'vault' })],

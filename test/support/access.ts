@@ -35,6 +35,8 @@ export async function guardedCache() {
   await cache.set('UNNAMED-key', 'S3CRET 6', 'vault', { agent: 'UNNAMED-agent', basis: [] });
   const basis = [{ namespace: 'vault', key: 'UNNAMED-key', version: 4 }];
   await cache.set('based', 1, 'open', { agent: STRANGER, basis });
+  await cache.set('old:1', 1, 'open', { agent: STRANGER });
+  await cache.clearNamespace('open', { agent: STRANGER, prefix: 'old:', basis });
   const server = await startServer(cache, { agentTokens: { [STRANGER]: STRANGER_TOKEN } });
   const owner = await connect(server.url, { token: server.token, onError: () => {} });
   const remote = await connect(server.url, { token: STRANGER_TOKEN, onError: () => {} });
