@@ -21,7 +21,7 @@ export function openedValue(
 ): JsonValue | undefined {
   if (!mayBeSealed(stored) || !isSealed(stored)) return stored;
   const { value, forgotten, sealed } = door.open(namespace, key, stored);
-  if (sealed !== undefined) throw unavailable(namespace, key);
+  if (sealed !== undefined) throw unavailable(namespace, key, door.failureOf?.(stored));
   return forgotten?.[0] === '' ? undefined : value;
 }
 
@@ -54,21 +54,29 @@ export function openedAs<Shows extends Shown>(door: SubjectDoor, namespace: stri
   if (!isSealed(value)) return shown;
   const opened = Object.freeze({ ...shown, ...door.open(namespace, key, value) });
   const tags = door.tagsOf(value);
-  if (tags !== undefined && tags.size > 0) tagsOfShown.set(opened, tags);
+  if (tags === undefined || tags.size > 0) tagsOfShown.set(opened, tags);
+  const failure = opened.sealed && door.failureOf?.(value);
+  if (failure !== undefined) failures.set(opened, failure);
   return opened;
 }
 
-/** The subjects of what was opened, for a write that changes it. */
-const tagsOfShown = new WeakMap<object, SubjectTags>();
+/** The subjects of what was opened, for a write that changes it; `undefined` if one of them is not known here. */
+const tagsOfShown = new WeakMap<object, SubjectTags | undefined>();
+/** Why the store of keys did not answer for what is sealed. */
+const failures = new WeakMap<object, Error>();
 
 /**
  * Returns the options of a write with the subjects of the entry that it changes, unless they name their own. Leaves out a path that the
  * new value does not have any more, or whose subject was forgotten and which is still empty.
+ *
+ * @throws {ContextCacheError} `KEY_UNAVAILABLE` if the entry has a subject that is not known here: the new value would be stored readable.
  */
 export function inheritedSubjects(options: WriteOptions, entry: Entry | undefined, next: unknown): WriteOptions {
-  const tags = entry && tagsOfShown.get(entry);
-  if (tags === undefined || options.subject !== undefined || options.subjects !== undefined) return options;
-  const { forgotten = [] } = entry as Entry;
+  if (entry === undefined || !tagsOfShown.has(entry)) return options;
+  if (options.subject !== undefined || options.subjects !== undefined) return options;
+  const tags = tagsOfShown.get(entry);
+  if (tags === undefined) throw unknownSubjects(entry);
+  const { forgotten = [] } = entry;
   const kept = [...tags].filter(([pointer]) => {
     const part = valueAt(next as JsonValue, pointer);
     return part !== undefined && (pointer === '' || part !== null || !forgotten.includes(pointer));
@@ -87,7 +95,7 @@ export function valueIn(entry: Entry | undefined): JsonValue | undefined {
  * @throws {ContextCacheError} `KEY_UNAVAILABLE` if it, or a part of it, cannot be decrypted here. It must not be changed unseen either.
  */
 export function readableValue(entry: Entry | undefined): JsonValue | undefined {
-  if (entry?.sealed !== undefined) throw unavailable(entry.namespace, entry.key);
+  if (entry?.sealed !== undefined) throw unavailable(entry.namespace, entry.key, failures.get(entry));
   return valueIn(entry);
 }
 
@@ -99,9 +107,19 @@ export function openedError(door: SubjectDoor, error: Error): Error {
   return new VersionConflictError(error.namespace, error.key, error.expected, current);
 }
 
-function unavailable(namespace: string, key: string): ContextCacheError {
+function unavailable(namespace: string, key: string, cause?: Error): ContextCacheError {
+  const problem = `The value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is sealed for a subject, and its key `;
+  if (cause !== undefined) {
+    const message = `${problem}could not be fetched: ${cause.message} Read it again once the key store answers.`;
+    return new ContextCacheError('KEY_UNAVAILABLE', message, { cause });
+  }
+  const remedy = 'Open the cache with the option subjects (--subject-keys) and the key store that it was written with.';
+  return new ContextCacheError('KEY_UNAVAILABLE', `${problem}is not available here. ${remedy}`);
+}
+
+function unknownSubjects({ namespace, key }: Entry): ContextCacheError {
   const message =
-    `The value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is sealed for a subject, and its key is not ` +
-    'available here. Open the cache with the option subjects (--subject-keys) and the key store that it was written with.';
+    `The value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is about a subject that is not known here, so a ` +
+    'new value would be stored readable. Name the subject with subject or subjects, or open the cache with the key store that it was written with.';
   return new ContextCacheError('KEY_UNAVAILABLE', message);
 }

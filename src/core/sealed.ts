@@ -77,6 +77,8 @@ export interface SubjectDoor {
    */
   seal(sealing: Sealing): JsonValue;
   open(namespace: string, key: string, sealed: SealedValue): Opened;
+  /** Returns why the store of keys did not answer for a part of a sealed value; `undefined` if it did. */
+  failureOf?(sealed: SealedValue): Error | undefined;
   /** Returns the subjects of a sealed value; `undefined` if one of them is not known here. */
   tagsOf(sealed: SealedValue): SubjectTags | undefined;
 }

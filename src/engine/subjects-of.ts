@@ -32,11 +32,12 @@ export function subjectsOf(
       for (const [subject, { value }] of state?.entries ?? []) yield { subject, keys: keysIn(value) };
     },
   };
+  const failed = (error: Error) => report(error, { source: 'subjects' });
   const destroy = (subject: string, keys: readonly string[]) => {
     if (ring === undefined) return;
-    finish(ring.store, subject, keys).catch((error) => report(toError(error), { source: 'subjects' }));
+    finish(ring.store, subject, keys).catch((error) => failed(toError(error)));
   };
-  const vault = new SubjectVault(ring, records, destroy, isBranch);
+  const vault = new SubjectVault(ring, records, destroy, failed, isBranch);
   // Keys that a crash has left are destroyed now. A branch has none of its own, and is created without reading anything.
   if (ring !== undefined && isBranch !== true) vault.noteForgotten();
   return vault;

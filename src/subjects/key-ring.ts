@@ -1,5 +1,5 @@
 import { systemClock } from '../core/clock.ts';
-import { ContextCacheError } from '../core/errors.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
 import { KeyPending } from '../core/sealed.ts';
 import { forgottenError } from './memory-subject-keys.ts';
 import { OpenedParts } from './opened-parts.ts';
@@ -18,8 +18,10 @@ export class KeyRing {
   readonly #bySubject = new Map<string, SubjectKey>();
   /** Subjects of destroyed keys by id; `undefined` if the subject is not known. */
   readonly #forgotten = new Map<string, string | undefined>();
-  /** Questions that the store has not answered yet. */
-  readonly #asked = new Map<string, Promise<unknown>>();
+  /** Ids for which the store was asked, and has not answered yet. */
+  readonly #asked = new Set<string>();
+  /** Why the store did not answer the last question for an id. */
+  readonly #failures = new Map<string, Error>();
   #refreshedAt = 0;
 
   private constructor(store: SubjectKeyStore) {
@@ -39,48 +41,53 @@ export class KeyRing {
    * Returns the key of a subject.
    *
    * @throws {KeyPending} if the store answers with a promise.
-   * @throws {ContextCacheError} `SUBJECT_FORGOTTEN`, and the errors of the store.
+   * @throws {ContextCacheError} `SUBJECT_FORGOTTEN`; `KEY_UNAVAILABLE` if the store returns what is no key of this subject; the errors
+   *   of the store.
    */
   keyFor(subject: string): SubjectKey {
     this.#refresh();
     const known = this.#bySubject.get(subject);
     if (known !== undefined) return known;
+    const take = (key: SubjectKey): SubjectKey => {
+      checkUsable(key);
+      if (this.#forgotten.has(key.id)) throw forgottenError(subject);
+      if (key.subject !== subject) throw unusable('The key store returned the key of another subject');
+      return this.#added(key);
+    };
     const key = this.store.keyFor(subject);
-    if (key instanceof Promise) throw new KeyPending(key.then((arrived) => this.#added(arrived)));
-    if (this.#forgotten.has(key.id)) throw forgottenError(subject);
-    return this.#added(key);
+    if (key instanceof Promise) throw new KeyPending(key.then(take));
+    return take(key);
   }
 
-  /** Returns a key by its id; `forgotten` if it was destroyed, `undefined` if it is not available now. */
-  find(id: string): SubjectKey | 'forgotten' | undefined {
+  /**
+   * Returns a key by its id; `forgotten` if it was destroyed, `undefined` if it is not available now. `report` is called if the store
+   * then fails to answer.
+   */
+  find(id: string, report: (error: Error) => void): SubjectKey | 'forgotten' | undefined {
     this.#refresh();
     const known = this.#byId.get(id);
     if (known !== undefined) return known;
-    if (this.#forgotten.has(id)) return 'forgotten';
-    if (this.#asked.has(id)) return undefined;
-    const found = this.store.find(id);
-    if (!(found instanceof Promise)) return this.#took(found);
-    const taken = found.then((arrived) => this.#took(arrived)).catch(() => {});
-    this.#asked.set(
-      id,
-      taken.finally(() => this.#asked.delete(id)),
-    );
-    return undefined;
+    return this.#forgotten.has(id) ? 'forgotten' : this.#ask(id, report);
   }
 
-  /** Resolves once the store has answered what it was asked by reads. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#asked.values());
+  /** Returns the subject of a key, also of a destroyed one; `undefined` if it is not known now. */
+  subjectOf(id: string, report: (error: Error) => void): string | undefined {
+    const found = this.find(id, report);
+    if (found !== 'forgotten') return found?.subject;
+    if (this.#forgotten.get(id) === undefined) this.#ask(id, report);
+    return this.#forgotten.get(id);
   }
 
-  /** Returns the subject of a key, also of a destroyed one; `undefined` if it is not known. */
-  subjectOf(id: string): string | undefined {
-    const found = this.find(id);
-    return found === 'forgotten' ? this.#forgotten.get(id) : found?.subject;
+  /** Returns why the store did not answer the last question for a key; `undefined` if it did. */
+  failureOf(id: string): Error | undefined {
+    return this.#failures.get(id);
   }
 
-  /** Discards keys and all that they have opened. They are never used again, whatever the store says. */
-  forget(ids: Iterable<string>): void {
+  /**
+   * Discards keys and all that they have opened. They are never used again, whatever the store says. `subject` is the one of these
+   * keys, which need not have been loaded; without it the store knows it.
+   */
+  forget(ids: Iterable<string>, subject?: string): void {
     const all = new Set(ids);
     for (const id of all) {
       const key = this.#byId.get(id);
@@ -89,27 +96,45 @@ export class KeyRing {
         this.#byId.delete(id);
         this.#bySubject.delete(key.subject);
       }
-      if (!this.#forgotten.has(id)) this.#forgotten.set(id, key?.subject);
+      this.#forgotten.set(id, this.#forgotten.get(id) ?? key?.subject ?? subject);
     }
     this.opened.discard(all);
   }
 
+  /** Asks the store for a key. Returns `undefined` if it answers later. */
+  #ask(id: string, report: (error: Error) => void): SubjectKey | 'forgotten' | undefined {
+    if (this.#asked.has(id)) return undefined;
+    const found = this.store.find(id);
+    if (!(found instanceof Promise)) return this.#took(id, found);
+    this.#asked.add(id);
+    found
+      .then((arrived) => {
+        this.#took(id, arrived);
+        this.#failures.delete(id);
+      })
+      .catch((thrown) => {
+        const error = toError(thrown);
+        const before = this.#failures.get(id);
+        this.#failures.set(id, error);
+        // Each read asks again.
+        if (before?.message !== error.message) report(error);
+      })
+      .finally(() => this.#asked.delete(id));
+    return undefined;
+  }
+
   #added(key: SubjectKey): SubjectKey {
-    if (!isUsable(key))
-      throw new ContextCacheError(
-        'KEY_UNAVAILABLE',
-        'The key store returned no key of 32 bytes with an id and a subject.',
-      );
-    if (this.#forgotten.has(key.id)) return key;
     this.#byId.set(key.id, key);
     this.#bySubject.set(key.subject, key);
     return key;
   }
 
-  #took(found: SubjectKey | SubjectKeyRecord | undefined): SubjectKey | 'forgotten' | undefined {
+  #took(id: string, found: SubjectKey | SubjectKeyRecord | undefined): SubjectKey | 'forgotten' | undefined {
     if (found === undefined) return undefined;
-    if (isKey(found)) return this.#added(found);
-    this.#forgotten.set(found.id, found.subject);
+    if (isKey(found)) checkUsable(found);
+    if (found.id !== id) throw unusable(`The key store returned the key ${JSON.stringify(found.id)} for another id`);
+    if (isKey(found) && !this.#forgotten.has(id)) return this.#added(found);
+    this.forget([id], found.subject);
     return 'forgotten';
   }
 
@@ -123,6 +148,12 @@ export class KeyRing {
   }
 }
 
-function isUsable(key: SubjectKey): boolean {
-  return typeof key?.id === 'string' && typeof key.subject === 'string' && key.secret?.length === 32;
+/** Throws `KEY_UNAVAILABLE` if a store has returned something else than a key. */
+function checkUsable(key: SubjectKey): void {
+  const isUsable = typeof key?.id === 'string' && typeof key.subject === 'string' && key.secret?.length === 32;
+  if (!isUsable) throw unusable('The key store returned no key of 32 bytes with an id and a subject');
+}
+
+function unusable(problem: string): ContextCacheError {
+  return new ContextCacheError('KEY_UNAVAILABLE', `${problem}. Check the store with subjectKeysSuite.`);
 }

@@ -41,17 +41,24 @@ export class SubjectVault implements SubjectDoor {
   readonly isBranch: boolean;
   readonly #records: ForgottenRecords;
   readonly #finish: (subject: string, keys: readonly string[]) => void;
-  readonly #forgottenKeys = new Set<string>();
+  /** Subjects of destroyed keys by id. */
+  readonly #forgottenKeys = new Map<string, string>();
+  readonly #report: (error: Error) => void;
   readonly #forgottenSubjects = new Set<string>();
   #revision = 0;
 
-  /** `finish` is called for each record: its key must be destroyed in the store, if it is there. */
+  /**
+   * `finish` is called for each record: its key must be destroyed in the store, if it is there. `report` is called if the store fails to
+   * answer a read.
+   */
   constructor(
     ring: KeyRing | undefined,
     records: ForgottenRecords,
     finish: (subject: string, keys: readonly string[]) => void,
+    report: (error: Error) => void,
     isBranch = false,
   ) {
+    this.#report = report;
     this.isBranch = isBranch;
     this.ring = ring;
     this.#records = records;
@@ -98,11 +105,19 @@ export class SubjectVault implements SubjectDoor {
   tagsOf({ [SEALED]: { parts } }: SealedValue): SubjectTags | undefined {
     const tags = new Map<string, string>();
     for (const [pointer, keyId] of parts) {
-      const subject = this.ring?.subjectOf(keyId);
+      const subject = this.#forgottenKeys.get(keyId) ?? this.ring?.subjectOf(keyId, this.#report);
       if (subject === undefined) return undefined;
       tags.set(pointer, subject);
     }
     return tags;
+  }
+
+  failureOf({ [SEALED]: { parts } }: SealedValue): Error | undefined {
+    for (const [, keyId] of parts) {
+      const failure = this.ring?.failureOf(keyId);
+      if (failure !== undefined) return failure;
+    }
+    return undefined;
   }
 
   /** Takes in the records that were added to the state: by `forget`, by another node, by a replay. */
@@ -120,8 +135,8 @@ export class SubjectVault implements SubjectDoor {
   /** Makes a subject unreadable here, at once. */
   forget(subject: string, keys: readonly string[]): void {
     this.#forgottenSubjects.add(subject);
-    for (const id of keys) this.#forgottenKeys.add(id);
-    this.ring?.forget(keys);
+    for (const id of keys) this.#forgottenKeys.set(id, subject);
+    this.ring?.forget(keys, subject);
   }
 
   #keyFor(subject: string): SubjectKey {
@@ -140,7 +155,7 @@ export class SubjectVault implements SubjectDoor {
     [pointer, keyId, bound, data]: SealedPart,
   ): { readonly value: JsonValue } | 'forgotten' | undefined {
     if (this.#forgottenKeys.has(keyId)) return 'forgotten';
-    const found = this.ring?.find(keyId);
+    const found = this.ring?.find(keyId, this.#report);
     if (this.ring === undefined || found === undefined) return undefined;
     if (found === 'forgotten') return found;
     const boundText = boundTo(namespace, key.slice(0, bound), pointer);

@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connect } from '../../src/client.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
 import { AgentContextCache, fileSubjectKeys, memorySubjectKeys, type OpenOptions, replay } from '../../src/index.ts';
 import { asAgent } from '../../src/serve/apply-lines.ts';
 import { startServer } from '../../src/serve/cache-server.ts';
+import { FileSubjectKeys } from '../../src/subjects/file-subject-keys.ts';
+import { KeyRing } from '../../src/subjects/key-ring.ts';
 import type { SubjectKeyStore } from '../../src/types.ts';
 import { all } from '../support/all.ts';
 import { openCluster } from '../support/cluster.ts';
@@ -285,6 +288,74 @@ describe('forget', () => {
     const inside = { keys: join(dataDir, 'subject.keys') };
     await expect(open({ dataDir, subjects: inside })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     await expect(open({ subjects: { keys: 7 as never } })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+});
+
+describe('an update after a restart', () => {
+  /** Writes two values, forgets `u`, and opens the directory as another process does: no key has been loaded yet. */
+  async function reopened(storeOf: (path: string) => SubjectKeyStore): Promise<AgentContextCache> {
+    const root = await tempDir('subjects');
+    const dataDir = join(root, 'data');
+    const keyFile = join(root, 'subject.keys');
+    const before = await open({ dataDir, subjects: { keys: new FileSubjectKeys(keyFile) } });
+    const person = { email: 'EMAIL', phone: SECRET };
+    await before.set('part', person, 'trip', { subjects: { '/email': 'u', '/phone': 'v' } });
+    await before.set('whole', SECRET, 'trip', { subject: 'u' });
+    await before.forget('u');
+    await before.shutdown();
+    return open({ dataDir, subjects: { keys: storeOf(keyFile) } });
+  }
+  const change = (before: unknown) => ({ ...(before as object), n: 1 });
+
+  test('keeps the living subjects of a value encrypted', async () => {
+    const cache = await reopened((path) => new FileSubjectKeys(path));
+    expect((await cache.update('part', change, 'trip')).value).toEqual({ email: null, phone: SECRET, n: 1 });
+    expect(JSON.stringify(await all(cache.readLog()))).not.toContain(SECRET);
+  });
+
+  test('refuses to overwrite a forgotten value readable', async () => {
+    const cache = await reopened((path) => new FileSubjectKeys(path));
+    await expect(cache.update('whole', () => 'new', 'trip')).rejects.toMatchObject({ code: 'SUBJECT_FORGOTTEN' });
+    expect((await cache.update('whole', () => 'new', 'trip', { subject: 'w' })).value).toBe('new');
+  });
+
+  test('knows the subject of a key that another process has destroyed', async () => {
+    const root = await tempDir('subjects');
+    const keyFile = join(root, 'subject.keys');
+    const dataDir = join(root, 'data');
+    const before = await open({ dataDir, subjects: { keys: new FileSubjectKeys(keyFile) } });
+    await before.set('a', { email: 'EMAIL', phone: SECRET }, 'trip', { subjects: { '/email': 'u', '/phone': 'v' } });
+    await before.shutdown();
+    const store = new FileSubjectKeys(keyFile);
+    const cache = await open({ dataDir, subjects: { keys: store } });
+    new FileSubjectKeys(keyFile).destroy('u');
+    KeyRing.of(store).forget(store.refresh());
+    expect((await cache.update('a', change, 'trip')).value).toEqual({ email: null, phone: SECRET, n: 1 });
+    expect(JSON.stringify(await all(cache.readLog()))).not.toContain(SECRET);
+  });
+
+  test('is refused while a subject is not known, unless it names one', async () => {
+    const cache = await reopened((path) => new FileSubjectKeys(path));
+    const { subjects } = cache[INTERNALS].parts;
+    const tagsOf = vi.spyOn(subjects, 'tagsOf').mockReturnValue(undefined);
+    const position = cache.position;
+    await expect(cache.update('part', change, 'trip')).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' });
+    expect(cache.position).toBe(position);
+    await cache.update('part', change, 'trip', { subjects: { '/phone': 'v' } });
+    tagsOf.mockRestore();
+    expect(JSON.stringify(await all(cache.readLog()))).not.toContain(SECRET);
+  });
+
+  test('without the key store does not overwrite a forgotten value', async () => {
+    const root = await tempDir('subjects');
+    const dataDir = join(root, 'data');
+    const cache = await open({ dataDir });
+    await cache.set('a', SECRET, 'trip', { subject: 'u' });
+    await cache.forget('u');
+    await cache.shutdown();
+    const blind = await open({ dataDir, subjects: undefined });
+    expect(blind.get('a', 'trip')).toBeUndefined();
+    await expect(blind.update('a', () => 'new', 'trip')).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });
 });
 

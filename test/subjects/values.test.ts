@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { openedValue } from '../../src/core/opened.ts';
 import { isSealed } from '../../src/core/sealed.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import {
@@ -12,7 +13,8 @@ import {
   type Update,
   type VersionConflictError,
 } from '../../src/index.ts';
-import type { SubjectKeyStore } from '../../src/types.ts';
+import { KeyRing } from '../../src/subjects/key-ring.ts';
+import type { SubjectKey, SubjectKeyStore } from '../../src/types.ts';
 import { all } from '../support/all.ts';
 import { fcOptions } from '../support/property.ts';
 
@@ -283,6 +285,62 @@ describe('values with subjects', () => {
     await cache.forget('of a');
     expect(cache.get('a', 'trip')).toBeUndefined();
     await expect(cache.set('a', 'a', 'trip', { subject: 'of a' })).rejects.toEqual(refused('SUBJECT_FORGOTTEN'));
+  });
+
+  test.each<[string, (key: SubjectKey) => SubjectKey]>([
+    ['another subject', (key) => ({ ...key, subject: 'other' })],
+    ['no secret', ({ id, subject }) => ({ id, subject }) as SubjectKey],
+  ])('are refused, not tried for ever, if the store answers later with a key of %s', async (_, spoilt) => {
+    const keys = memorySubjectKeys();
+    let asked = 0;
+    const keyFor = async (subject: string) => {
+      asked += 1;
+      if (asked > 20) throw new Error('asked again and again');
+      return spoilt(await keys.keyFor(subject));
+    };
+    const cache = open({}, { ...keys, keyFor });
+    await expect(cache.set('a', 'a', 'trip', { subject: 'u' })).rejects.toEqual(refused('KEY_UNAVAILABLE'));
+    await expect(cache.update('a', () => 1, 'trip', { subject: 'u' })).rejects.toEqual(refused('KEY_UNAVAILABLE'));
+  });
+
+  test('are refused, not tried for ever, if the store answers later with a key that was forgotten', async () => {
+    const keys = memorySubjectKeys();
+    let asked = 0;
+    const keyFor = async (subject: string) => {
+      asked += 1;
+      if (asked > 20) throw new Error('asked again and again');
+      return keys.keyFor(subject);
+    };
+    const store = { ...keys, keyFor };
+    const cache = open({}, store);
+    KeyRing.of(store).forget([(await keys.keyFor('u')).id]);
+    await expect(cache.set('a', 'a', 'trip', { subject: 'u' })).rejects.toEqual(refused('SUBJECT_FORGOTTEN'));
+  });
+
+  test('that cannot be read say why the store of keys did not answer, which is reported', async () => {
+    const keys = memorySubjectKeys();
+    const reported: unknown[] = [];
+    const failure = new Error('KMS: access denied');
+    const failing = { isFailing: true };
+    const find = async (id: string) => {
+      if (failing.isFailing) throw failure;
+      return keys.find(id);
+    };
+    const writer = open({}, keys);
+    await writer.set('a', 'secret', 'trip', { subject: 'u' });
+    const reader = open({ onError: (error) => void reported.push(error) }, { ...keys, find });
+    const [update] = await logOf(writer);
+    const door = reader[INTERNALS].parts.subjects;
+    const read = () => openedValue(door, 'trip', 'a', update?.value);
+    expect(read).toThrow(refused('KEY_UNAVAILABLE'));
+    await Promise.resolve().then(() => new Promise(setImmediate));
+    expect(read).toThrow(expect.objectContaining({ code: 'KEY_UNAVAILABLE', cause: failure }));
+    expect(reported).toEqual([failure]);
+    failing.isFailing = false;
+    await new Promise(setImmediate);
+    expect(read).toThrow(refused('KEY_UNAVAILABLE'));
+    await new Promise(setImmediate);
+    expect(read()).toBe('secret');
   });
 
   test('random values with random paths come back, and only their parts are lost', async () => {
