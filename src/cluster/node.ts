@@ -152,13 +152,13 @@ export class ClusterNode {
     return this.#hello();
   }
 
-  /** Sends a command, which is settled when its message is applied here. */
-  submit(command: Command, settle: (outcome: Outcome) => void): void {
+  /** Sends a command, which is settled when its message is applied here. `isUrgent`: before those that wait, whatever their number. */
+  submit(command: Command, settle: (outcome: Outcome) => void, isUrgent = false): void {
     if (!this.#isRunning) {
       settle(this.#failure ?? closed());
       return;
     }
-    this.#outbox.add(command, settle);
+    this.#outbox.add(command, settle, isUrgent);
     this.#flushSoon();
   }
 

@@ -90,7 +90,8 @@ export class Outbox {
     const deadline = this.#deps.elapsed() + this.#deps.writeTimeoutMs;
     this.#unsettled += 1;
     const waiting: Waiting = { command, settle, deadline, isSettled: false, isSent: false };
-    if (isUrgent) this.#queue.unshift(waiting);
+    // A session says hello first.
+    if (isUrgent) this.#queue.splice(this.#queue[0]?.command.type === 'hello' ? 1 : 0, 0, waiting);
     else this.#queue.push(waiting);
     return waiting;
   }

@@ -159,4 +159,27 @@ describe('the work that one node does for all', () => {
     // Without the store nothing has the messages that are gone.
     await expect(cluster.join('c', {})).rejects.toMatchObject({ code: 'POSITION_UNAVAILABLE' });
   });
+
+  test('asks for its lease before the writes that wait, and does not ask all the time if that fails', async () => {
+    await using redis = await startRedis();
+    const cluster = new TimedCluster();
+    const a = await cluster.join('a', { redisUrl: redis.url, maxQueued: 1, writeTimeoutMs: 2_000 });
+    const [{ connection }] = cluster.members as [Member];
+    await cluster.until(() => cluster.lease('mirror') === 'a');
+    connection.cut();
+    await cluster.pass(3_500);
+    const written = a.set('plan', 1).catch((error) => error.code);
+    await cluster.until(() => a.health().cluster?.waiting === 2);
+    connection.restore();
+    await cluster.until(() => a.health().cluster?.waiting === 0);
+    expect((await written).version).toBe(1);
+    expect(a.health().cluster?.leases[0]?.leftMs).toBeGreaterThan(9_000);
+    // Nothing is sent in time, and the lease ends.
+    connection.cut();
+    await cluster.pass(12_000);
+    expect(cluster.holders('mirror')).toEqual([]);
+    connection.restore();
+    await cluster.until(() => cluster.holders('mirror').length === 1);
+    await a.shutdown({ timeoutMs: 0 });
+  });
 });

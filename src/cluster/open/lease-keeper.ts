@@ -3,6 +3,7 @@ import { withDeadline } from '../../core/deadline.ts';
 import { toError } from '../../core/errors.ts';
 import { type Engine, FOLLOWER } from '../../engine/engine.ts';
 import type { CommandStream } from '../command-stream.ts';
+import type { Outcome } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
 import type { StreamClock } from '../stream-clock.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
@@ -111,11 +112,12 @@ export class LeaseKeeper {
     const isDue = lease === undefined ? isWanted : isOwn && (!isWanted || lease.until - streamClock.now() < RENEW_MS);
     if (!isDue || this.#asking.has(name)) return;
     this.#asking.add(name);
-    node.submit({ type: 'lease', name, forMs: isWanted ? LEASE_MS : 0 }, () => {
+    const settle = (outcome: Outcome) => {
       this.#asking.delete(name);
-      // Not in the middle of the message, whose state no snapshot must show.
-      queueMicrotask(() => this.look());
-    });
+      // Not in the middle of the message, whose state no snapshot must show. After a failure the next tick asks again.
+      if (!(outcome instanceof Error)) queueMicrotask(() => this.look());
+    };
+    node.submit({ type: 'lease', name, forMs: isWanted ? LEASE_MS : 0 }, settle, true);
   }
 
   #isWanted(name: string): boolean {
