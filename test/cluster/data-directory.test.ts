@@ -2,11 +2,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Machine } from '../../src/cluster/machine/machine.ts';
+import { cursorIn, keepCursor } from '../../src/cluster/open/cursor.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { MemoryConfigStore } from '../../src/storage/config-store.ts';
 import { openNode } from '../support/cluster.ts';
 import { buildDist } from '../support/dist.ts';
 import { FaultFiles } from '../support/fault-files.ts';
 import { MemoryStream } from '../support/memory-stream.ts';
+import { ModelReplica } from '../support/model-replica.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { NatsCluster } from './support/nats-cluster.ts';
 import { describeOn } from './support/releases.ts';
@@ -78,10 +82,31 @@ describe('a node with a data directory', () => {
     const other = new MemoryStream();
     other.epoch = 'refounded';
     await expect(openNode(other.connect(), { dataDir })).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
+    // An empty directory with a log of its own gives its snapshots an id with which no node could join.
+    const empty = await tempDir('empty');
+    await (await AgentContextCache.open({ dataDir: empty })).shutdown();
+    await expect(openNode(stream.connect(), { dataDir: empty })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    // A node that has read no data yet.
+    const early = await tempDir('early');
+    await (await openNode(other.connect(), { dataDir: early })).shutdown();
+    await (await openNode(other.connect(), { dataDir: early })).shutdown();
+    other.epoch = 'refounded again';
+    await expect(openNode(other.connect(), { dataDir: early })).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
     for (let i = 0; i < 3; i += 1) stream.append(Buffer.from('later'));
     stream.purge(stream.last - 1);
     await expect(openNode(stream.connect(), { dataDir })).rejects.toMatchObject({ code: 'POSITION_UNAVAILABLE' });
   });
+});
+
+test('a cursor that a snapshot brings replaces the sessions of one that was left behind', async () => {
+  const settings = new MemoryConfigStore();
+  const hello = { type: 'hello', node: 'n', version: '1', minProtocol: 1, maxProtocol: 1, predecessor: null } as const;
+  const [machine, other] = [new Machine(new ModelReplica()), new Machine(new ModelReplica())];
+  machine.sessions.hello('old', hello, 1_000);
+  await keepCursor(settings, machine.stored());
+  other.sessions.hello('new', hello, 2_000);
+  await keepCursor(settings, other.stored());
+  expect(cursorIn(settings)?.machine).toEqual(other.stored());
 });
 
 describeOn(['2.10'], 'a node with a data directory that is killed', ({ program }) => {

@@ -38,8 +38,10 @@ export function cursorChanges(machine: Machine, session: string | undefined): Re
   return changes;
 }
 
-/** Stores the cursor that a snapshot brings, before the data of the snapshot. */
+/** Stores the cursor that a snapshot brings, before the data of the snapshot. Removes the sessions of an earlier cursor. */
 export async function keepCursor(settings: ConfigStore, { sessions, ...shared }: StoredMachine): Promise<void> {
+  const names = new Set(sessions.map(([id]) => SESSION + id));
+  for (const name of settings.list()) if (name.startsWith(SESSION) && !names.has(name)) await settings.delete(name);
   await settings.set(SHARED, { ...shared, session: null } as unknown as JsonValue);
   for (const session of sessions) await settings.set(SESSION + session[0], session as unknown as JsonValue);
 }

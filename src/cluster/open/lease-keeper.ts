@@ -175,13 +175,13 @@ export class LeaseKeeper {
 
   /** Discards the messages that the second newest whole snapshot holds: one that fails to load leaves another one to join from. */
   #purge(): void {
-    const { parts, stream } = this.#deps;
+    const { node, parts, stream } = this.#deps;
     const last = parts.backup?.status().lastSnapshot;
     if (last === undefined || last.id === this.#purgedAfter) return;
     this.#purgedAfter = last.id;
     const purge = async () => {
       const snapshots = (await parts.backup?.list()) ?? [];
-      const whole = snapshots.filter(({ whole, log }) => whole && log === parts.log.id);
+      const whole = snapshots.filter(({ whole, log }) => whole && log === node.info?.epoch);
       const sequences = whole.flatMap(({ sequence }) => (sequence === undefined ? [] : [sequence]));
       const [, second] = sequences.sort((a, b) => b - a);
       if (second !== undefined && second > 0 && this.#running.has(FOLLOWER.backup)) await stream.purge(second);

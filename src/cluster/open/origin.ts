@@ -35,11 +35,12 @@ export class Origin {
    *   not fit the stream; `POSITION_UNAVAILABLE` if the stream has discarded messages that the node needs.
    */
   async find(log: Parameters<Begin>[0], settings: ConfigStore): Promise<Snapshot> {
-    if (log.head === 0) return this.#newest(settings);
     const { dataDir = '' } = this.#options;
     const cursor = cursorIn(settings);
+    // An empty directory as well: its snapshots would have the id of its log, with which no node joins.
+    if (log.id !== this.#info.epoch) throw cursor === undefined ? foreign(dataDir) : otherStream(dataDir);
+    if (log.head === 0) return this.#newest(settings);
     if (cursor === undefined) throw foreign(dataDir);
-    if (log.id !== this.#info.epoch) throw otherStream(dataDir);
     if (cursor.machine.position !== log.head) throw unfinished(dataDir, cursor.machine.position, log.head);
     const { sequence } = cursor.machine;
     if (this.#info.first > sequence + 1) throw outdated(dataDir, sequence, this.#info.first);
