@@ -32,7 +32,8 @@ export interface Grant {
 
 /** The agent of a grant for all agents. */
 export const EVERY_AGENT = '*';
-const MAX_GRANTS = 10_000;
+/** Most grants of a cache. */
+export const MAX_GRANTS = 10_000;
 const MAX_SELECTIONS = 1_000;
 const MAX_KEYS = 1_000;
 const LONGEST_AGENT = 1_024;

@@ -4,7 +4,15 @@ import { narrowed } from '../core/cleared-keys.ts';
 import type { Clock } from '../core/clock.ts';
 import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import { checkAgent, checkedGrant, checkedGrants, type Grant, Grants } from '../core/grants.ts';
+import {
+  checkAgent,
+  checkedGrant,
+  checkedGrants,
+  EVERY_AGENT,
+  type Grant,
+  Grants,
+  MAX_GRANTS,
+} from '../core/grants.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Request } from '../core/request.ts';
 import type { Update } from '../core/update.ts';
@@ -30,8 +38,12 @@ export interface AccessHealth {
 
 /** Refusals that are remembered. */
 const RECENT = 20;
-/** The setting that stores the grants. */
-const GRANTS = 'grants';
+/** The setting that stores the grants. In a cluster, `true` or `false`: whether they are in force. */
+export const GRANTS = 'grants';
+/** Start of the name of the setting that holds the grant of one agent in a cluster. */
+export const GRANT = 'grant/';
+/** Gives no right, and keeps every agent from having all of them. */
+const NOTHING: readonly Grant[] = Object.freeze([{ agent: EVERY_AGENT }]);
 
 type DataAction = 'read' | 'write';
 
@@ -54,6 +66,10 @@ export class Access {
   readonly #clock: AccessOptions['clock'];
   readonly #sequencer: AccessOptions['sequencer'];
   #grants: Grants | undefined;
+  /** `true` if the grants are those of all nodes of a cluster. */
+  #isShared = false;
+  /** The changes of a cluster's grants that are not in force yet. Never rejects. */
+  #changes: Promise<void> = Promise.resolve();
   #denied = 0;
   #recent: Denial[] = [];
 
@@ -78,23 +94,36 @@ export class Access {
   }
 
   /** Replaces all grants. Resolves when they are stored; they are in force at once, on a node of a cluster once they are ordered. */
-  set(grants: readonly Grant[]): Promise<void> {
-    if (this.#sequencer !== undefined) {
-      return this.#sequencer.configure(GRANTS, checkedGrants(grants) as unknown as JsonValue);
-    }
-    this.#take(grants);
-    return this.#store();
+  async set(grants: readonly Grant[]): Promise<void> {
+    const checked = checkedGrants(grants);
+    if (this.#sequencer !== undefined) return this.#inTurn(() => this.#share(checked));
+    this.#take(checked);
+    await this.#store();
   }
 
-  /** Takes in the grants that all nodes of a cluster have. */
-  adopt(grants: readonly Grant[]): void {
-    this.#take(grants);
+  /**
+   * Takes in the grants that all nodes of a cluster have. Without any, agents have no rights if grants are in force: two nodes
+   * have removed the last two at once.
+   */
+  adopt(grants: readonly Grant[], isOn: boolean): void {
+    // Two nodes that add the last ones at once may exceed the maximum. Those too many give no rights.
+    const next = grants.length === 0 && isOn ? NOTHING : grants.slice(0, MAX_GRANTS);
+    this.#isShared = true;
+    // What is known of each namespace stays known.
+    if (!isEqual(this.list, next)) this.#take(next);
   }
 
   /** Adds a grant, or replaces that of the same agent. */
-  add(grant: Grant): Promise<void> {
+  async add(grant: Grant): Promise<void> {
     const checked = checkedGrant(grant);
-    return this.set([...this.list.filter(({ agent }) => agent !== checked.agent), checked]);
+    const added = () => checkedGrants([...this.list.filter(({ agent }) => agent !== checked.agent), checked]);
+    const sequencer = this.#sequencer;
+    if (sequencer === undefined) return this.set(added());
+    await this.#inTurn(async () => {
+      const grants = added();
+      if (!this.#isShared) return this.#share(grants);
+      await Promise.all([sequencer.configure(GRANTS, true), sequencer.configure(settingOf(checked), plain(checked))]);
+    });
   }
 
   /**
@@ -102,8 +131,13 @@ export class Access {
    *
    * @throws {ContextCacheError} `NOT_FOUND` if it has none; `INVALID_OPTION` if it is the last one.
    */
-  remove(agent: string): Promise<void> {
+  async remove(agent: string): Promise<void> {
     checkAgent(agent);
+    if (this.#sequencer === undefined) return this.set(this.#without(agent));
+    await this.#inTurn(() => this.#share(this.#without(agent)));
+  }
+
+  #without(agent: string): readonly Grant[] {
     const left = this.list.filter((grant) => grant.agent !== agent);
     if (left.length === this.list.length)
       throw new ContextCacheError('NOT_FOUND', `Agent ${JSON.stringify(agent)} has no grant. List them first.`);
@@ -112,7 +146,32 @@ export class Access {
         'This is the last grant, and without grants every agent may do everything. Set an empty list for that.';
       throw new ContextCacheError('INVALID_OPTION', message);
     }
-    return this.set(left);
+    return left;
+  }
+
+  /**
+   * Changes the grants on all nodes. Each agent's is a setting of its own, so that nodes which change those of several agents at
+   * once do not undo each other's changes. Adds before it removes, so that agents are never without grants in between.
+   */
+  async #share(grants: readonly Grant[]): Promise<void> {
+    const list = this.#isShared ? this.list : [];
+    const before = new Map(list.map((grant) => [grant.agent, grant]));
+    const kept = new Set(grants.map(({ agent }) => agent));
+    const changes: [name: string, value: JsonValue][] = [
+      [GRANTS, grants.length > 0],
+      ...grants
+        .filter((grant) => !isEqual(before.get(grant.agent), grant))
+        .map((grant): [string, JsonValue] => [settingOf(grant), plain(grant)]),
+      ...list.filter(({ agent }) => !kept.has(agent)).map((grant): [string, JsonValue] => [settingOf(grant), null]),
+    ];
+    await Promise.all(changes.map(([name, value]) => this.#sequencer?.configure(name, value)));
+  }
+
+  /** Makes a change after those that were asked for before it, so that it starts from what they have left. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const done = this.#changes.then(change);
+    this.#changes = done.catch(() => {});
+    return done;
   }
 
   may(agent: string, action: DataAction, namespace: string, key: string): boolean {
@@ -243,4 +302,13 @@ export class Access {
   #store(): Promise<void> {
     return this.#config.set(GRANTS, this.list as unknown as JsonValue);
   }
+}
+
+/** Returns the name of the setting that holds a grant in a cluster. */
+function settingOf({ agent }: Grant): string {
+  return `${GRANT}${agent}`;
+}
+
+function plain(grant: Grant): JsonValue {
+  return grant as unknown as JsonValue;
 }

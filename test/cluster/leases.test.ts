@@ -138,6 +138,45 @@ describe('the work that one node does for all', () => {
     expect(await other).toMatchObject({ position: 3 });
   });
 
+  test('keeps the grants that nodes add and remove at once, and never opens the cache by that', async () => {
+    const cluster = new TimedCluster();
+    const a = await cluster.join('a', { grants: [{ agent: 'first', read: ['x'] }] });
+    const b = await cluster.join('b', {});
+    const agentsOf = async () => {
+      await cluster.pass(500);
+      const [known, other] = [a, b].map((node) => node.getGrants().map(({ agent }) => agent));
+      expect(other).toEqual(known);
+      return known;
+    };
+    await Promise.all([
+      a.addGrant({ agent: 'p', read: ['x'] }),
+      a.addGrant({ agent: 'q', read: ['x'] }),
+      b.addGrant({ agent: 'r', read: ['x'] }),
+    ]);
+    expect((await agentsOf())?.toSorted()).toEqual(['first', 'p', 'q', 'r']);
+    // Replaces all without a moment in which there are none.
+    const seen = new Set<number>();
+    const timer = setInterval(() => seen.add(b.getGrants().length));
+    await a.setGrants([{ agent: 's' }, { agent: 't' }]);
+    expect(await agentsOf()).toEqual(['s', 't']);
+    clearInterval(timer);
+    expect(seen).not.toContain(0);
+    await Promise.all([a.setGrants([{ agent: 's', admin: true }]), a.setGrants([{ agent: 's' }, { agent: 't' }])]);
+    expect(await agentsOf()).toEqual(['s', 't']);
+    await expect(Promise.all([a.removeGrant('s'), a.removeGrant('t')])).rejects.toThrow('last grant');
+    await a.addGrant({ agent: 's' });
+    expect((await agentsOf())?.toSorted()).toEqual(['s', 't']);
+    await Promise.all([a.removeGrant('s'), b.removeGrant('t')]);
+    expect(await agentsOf()).toEqual(['*']);
+    for (const node of [a, b]) expect(() => node.as({ agent: 's' }).get('k')).toThrow(AccessDeniedError);
+    // The option of a node that joins later changes nothing.
+    const late = await cluster.join('c', { grants: [{ agent: 's', read: ['**'] }] });
+    expect(() => late.as({ agent: 's' }).get('k')).toThrow(AccessDeniedError);
+    await b.setGrants([]);
+    expect(await agentsOf()).toEqual([]);
+    expect(a.as({ agent: 's' }).get('k')).toBeUndefined();
+  });
+
   test('discards what the second newest snapshot holds, after which a node joins from a snapshot', async () => {
     const store = new MemorySnapshotStore();
     const cluster = new TimedCluster();

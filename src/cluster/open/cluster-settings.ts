@@ -3,13 +3,13 @@ import { untilAborted } from '../../core/deadline.ts';
 import { ContextCacheError, type ErrorCode, toError } from '../../core/errors.ts';
 import type { Grant } from '../../core/grants.ts';
 import type { JsonValue } from '../../core/value.ts';
+import { GRANT, GRANTS } from '../../engine/access.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { ClusterNode } from '../node.ts';
 
 /** Start of the name of a setting that holds a topic. */
 const TOPIC = 'topic/';
 const BACKUP = 'backup';
-const GRANTS = 'grants';
 /** The snapshot that a node has asked for last. */
 const ASKED = 'snapshot/asked';
 /** The last snapshot that was asked for and taken. */
@@ -113,8 +113,10 @@ export class ClusterSettings {
     );
     const { topics: list, backup } = this.#parts;
     if (list.replaceWith(topics)) this.#parts.topicsChanged().catch(() => undefined);
-    const grants = config.get(GRANTS);
-    if (grants !== undefined) this.#parts.access.adopt(grants as unknown as readonly Grant[]);
+    const grants = Array.from(config).flatMap(([name, grant]) =>
+      name.startsWith(GRANT) ? [grant as unknown as Grant] : [],
+    );
+    if (config.has(GRANTS)) this.#parts.access.adopt(grants, config.get(GRANTS) !== false);
     const stored = config.get(BACKUP) as { enabled: boolean; settings: object } | undefined;
     if (stored === undefined || backup === undefined) return;
     backup.setSettings(stored.settings);
