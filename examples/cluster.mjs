@@ -45,7 +45,7 @@ async function run() {
   await Promise.all(nodes.map((node) => node.barrier()));
   console.log('steps:', nodes.map((node) => node.get('steps', 'trip')).join(', '));
 
-  // A node that was away continues where it was.
+  // A node that was stopped continues at its own position.
   await booker.shutdown();
   await planner.set('plan', ['pay'], 'trip');
   const again = await open('booker');

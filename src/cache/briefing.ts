@@ -20,7 +20,7 @@ import type { ContextStore } from './context-store.ts';
 /** Changes that are held at a time; of more, the oldest are only counted. Also the entries that are read if the log has been shortened. */
 const MAX_HELD = 10_000;
 
-/** What a briefing reads and writes of a cache, or of a client of one. */
+/** The methods that a briefing calls, of a cache or of a client. */
 export type BriefingStore = Pick<
   ContextStore,
   'changes' | 'entries' | 'get' | 'listNamespaces' | 'position' | 'update'

@@ -27,7 +27,7 @@ export interface ForgetReport {
   /** Namespaces of these entries, sorted. */
   readonly namespaces: readonly string[];
   /**
-   * What has left in public messages, by topic, for those who must tell the receivers. The messages have the values as they are stored:
+   * The published updates about the subject, by topic, so that receivers can be told. The messages have the values as they are stored:
    * encrypted.
    */
   readonly published: readonly PublishedAbout[];

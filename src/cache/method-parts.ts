@@ -19,7 +19,7 @@ export interface MethodParts extends HandleParts {
   readonly restrict?: ((parts: MethodParts, agent: string) => Partial<MethodParts>) | undefined;
   /** Returns what the running code adds to each write; `undefined` without a context. */
   readonly stamp?: (() => Stamp | undefined) | undefined;
-  /** What handles add to the parts, the first one first: stamps, and the memory of what was read. */
+  /** Adds the stamps of handles, and their memory of reads, to the parts of a cache. The handle that was created first comes first. */
   readonly wraps?: readonly ((parts: MethodParts) => MethodParts)[] | undefined;
   readonly position: () => number;
   /** Checks the options of a read, and that this node is not too far behind. Default: they are refused. */

@@ -97,7 +97,7 @@ export interface ReadOptions {
   /**
    * In a cluster: the read is refused with `LOG_UNAVAILABLE` if this node was last known to be up to date longer ago than
    * this. A node that does not write asks the stream about once a second, so less than about 1,500 ms may be refused at
-   * rest; call `barrier()` to be up to date for certain. Default: any staleness. Without a cluster nothing is refused.
+   * rest; call `barrier()` to be up to date for certain. Default: no limit. Without a cluster nothing is refused.
    */
   readonly maxStalenessMs?: Duration | undefined;
 }

@@ -48,9 +48,12 @@ export interface Following {
 export interface CommandStream {
   /** `true` while there is a connection to a server. */
   readonly connected: boolean;
-  /** What keeps the stream from being used until its settings, permissions or versions are changed. It keeps trying. */
+  /**
+   * The reason why the stream cannot be used until an operator changes settings, permissions or versions; `undefined` while it
+   * can. The stream keeps trying.
+   */
   readonly problem: ContextCacheError | undefined;
-  /** Called with each new problem, and with `undefined` once there is none. */
+  /** The listener for problems. It gets each new one, and `undefined` when the last one is solved. */
   onProblem: ((problem: ContextCacheError | undefined) => void) | undefined;
   /**
    * Appends a message. Resolves with its sequence once the stream has acknowledged it. Several messages may be on their way;

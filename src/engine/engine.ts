@@ -323,7 +323,7 @@ export class Engine {
       });
     }
     if (this.sequencer === undefined) {
-      this.#syncMirror().catch(() => undefined);
+      if (this.secondary !== undefined) this.#addMirror(this.secondary);
       if (this.#options.topics !== undefined) this.topics.set(this.#options.topics, this.log.head);
     }
     this.#broadcasterSynced = this.#syncBroadcaster();
@@ -367,8 +367,11 @@ export class Engine {
     const running = this.followers.get(FOLLOWER.mirror) !== undefined;
     if (this.secondary === undefined || running === this.#runs(FOLLOWER.mirror)) return;
     if (running) return this.followers.release(FOLLOWER.mirror);
-    const { mirrorTimeoutMs = 5_000 } = this.#options;
-    const sink = new MirrorSink(this.secondary, this.#owner, this.clock, mirrorTimeoutMs);
+    this.#addMirror(this.secondary);
+  }
+
+  #addMirror(secondary: BaseContextCache): void {
+    const sink = new MirrorSink(secondary, this.#owner, this.clock, this.#options.mirrorTimeoutMs);
     this.followers.add({ name: FOLLOWER.mirror, sink });
   }
 

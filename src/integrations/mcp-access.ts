@@ -1,5 +1,8 @@
-import { AccessDeniedError, AgentContextCache, type ContextStore } from '../index.ts';
+import { ContextCacheError, type ContextStore } from '../index.ts';
 import { targetOf } from './mcp-resources.ts';
+
+/** Where a request of the specification of 2026 names its client. */
+const CLIENT_INFO = 'io.modelcontextprotocol/clientInfo';
 
 /** A cache or a client, whose handles act as an agent. */
 interface WithHandles {
@@ -13,19 +16,29 @@ export function memoryOf(cache: ContextStore, agent: string | undefined): Contex
 }
 
 /**
- * Checks that an agent may hear of a resource. A client of the cache leaves that to the server.
+ * Checks that a resource may be read, and so heard of.
  *
- * @throws {AccessDeniedError}
+ * @throws {ContextCacheError} (as a rejection) `ACCESS_DENIED`, `INVALID_NAME`, and the errors of the connection.
  */
-export function mustHear(cache: ContextStore, agent: string | undefined, uri: string): void {
+export async function mustHear(memory: ContextStore, uri: string): Promise<void> {
   const target = targetOf(uri);
-  if (target === undefined || agent === undefined || !(cache instanceof AgentContextCache)) return;
+  if (target === undefined) return;
   const { namespace, key } = target;
-  const keys = key === undefined ? undefined : [key];
-  memoryOf(cache, agent).subscribe(() => {}, { namespace, keys })();
+  await (key === undefined ? memory.listKeys(namespace, { limit: 1 }) : memory.has(key, namespace));
 }
 
 /** Returns whether an error says that an agent has no grant. */
-export function isDenied(error: unknown): error is AccessDeniedError {
-  return error instanceof AccessDeniedError;
+export function isDenied(error: unknown): boolean {
+  return error instanceof ContextCacheError && error.code === 'ACCESS_DENIED';
+}
+
+/** Returns the name of the client in the metadata of a request of the specification of 2026. */
+export function clientIn(envelope: unknown): string | undefined {
+  return nameIn(((envelope ?? {}) as Readonly<Record<string, unknown>>)[CLIENT_INFO]);
+}
+
+/** Returns the name that a client gives itself, as the name of an agent. */
+export function nameIn(client: unknown): string | undefined {
+  const { name } = (client ?? {}) as { readonly name?: unknown };
+  return typeof name !== 'string' || name === '' ? undefined : name.slice(0, 1_024).toWellFormed();
 }

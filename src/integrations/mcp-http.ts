@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NodeIncomingMessageLike, NodeStreamableHTTPServerTransport } from '@modelcontextprotocol/node';
 import type { EventStore, McpServer } from '@modelcontextprotocol/server';
-import type { ContextStore } from '../index.ts';
+import { ContextCacheError, type ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
-import { isDenied, mustHear } from './mcp-access.ts';
+import { isDenied, memoryOf, mustHear } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
-import { resourcesOf } from './mcp-stdio.ts';
+import { clientOf, resourcesOf } from './mcp-stdio.ts';
 
 /** Bytes of a request's body. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -46,7 +46,10 @@ export async function createMcpHttp(cache: ContextStore, options: McpOptions = {
   const node = await loadPackage('@modelcontextprotocol/node', () => import('@modelcontextprotocol/node'));
   const { createMcpHandler, isLegacyRequest } = servers.sdk;
   const modern = createMcpHandler(({ authInfo }) => servers.create(authInfo?.clientId), { legacy: 'reject' });
-  const watched = new WatchedResources(cache, (uri) => modern.notify.resourceUpdated(uri));
+  const watched = new WatchedResources(
+    () => cache,
+    (uri) => modern.notify.resourceUpdated(uri),
+  );
   const answerModern = node.toNodeHandler(modern);
   const sessions = new Sessions(servers, node);
 
@@ -57,10 +60,11 @@ export async function createMcpHttp(cache: ContextStore, options: McpOptions = {
       return sessions.answer(request, response, agent, body);
     const uris = resourcesOf(body);
     try {
-      for (const uri of uris) mustHear(cache, agent ?? options.agent, uri);
+      const memory = memoryOf(cache, agent ?? options.agent ?? clientOf(body));
+      for (const uri of uris) await mustHear(memory, uri);
     } catch (error) {
-      if (!isDenied(error)) throw error;
-      return fail(response, 403, error.message);
+      if (!(error instanceof ContextCacheError)) throw error;
+      return fail(response, isDenied(error) ? 403 : 400, error.message);
     }
     for (const uri of uris) watched.add(uri);
     response.once('close', () => {

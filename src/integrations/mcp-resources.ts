@@ -56,66 +56,65 @@ export async function readResource(cache: ContextStore, uri: string): Promise<Re
   return { contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(value) }] };
 }
 
-/** The resources that a client, or several, wants to hear of. Watches the cache while there are any. */
-export class WatchedResources {
-  readonly #cache: ContextStore;
-  readonly #notify: (uri: string) => void;
-  /** How often each URI is watched, by namespace. */
-  readonly #watched = new Map<string, Map<string, number>>();
-  #stop: (() => void) | undefined;
+/** The updates of a namespace, while resources of it are watched. */
+interface Watched {
+  /** How often each URI is watched. */
+  readonly uris: Map<string, number>;
+  readonly stop: () => void;
+}
 
-  constructor(cache: ContextStore, notify: (uri: string) => void) {
-    this.#cache = cache;
+/** The resources that a client, or several, wants to hear of. Watches each namespace that has any. */
+export class WatchedResources {
+  readonly #memory: () => ContextStore;
+  readonly #notify: (uri: string) => void;
+  readonly #watched = new Map<string, Watched>();
+
+  /** `memory` returns the cache as the agent that subscribes may use it. */
+  constructor(memory: () => ContextStore, notify: (uri: string) => void) {
+    this.#memory = memory;
     this.#notify = notify;
   }
 
-  /** Watches a resource; ignores a URI that is not one of a cache. */
+  /**
+   * Watches a resource; ignores a URI that is not one of a cache.
+   *
+   * @throws {ContextCacheError} if the cache refuses its namespace.
+   */
   add(uri: string): void {
-    const target = targetOf(uri);
-    if (target === undefined) return;
-    const known = this.#watched.get(target.namespace);
-    const uris = known ?? new Map<string, number>();
+    const { namespace } = targetOf(uri) ?? {};
+    if (namespace === undefined) return;
+    const { uris } = this.#watched.get(namespace) ?? this.#watch(namespace);
     uris.set(uri, (uris.get(uri) ?? 0) + 1);
-    if (known !== undefined) return;
-    this.#watched.set(target.namespace, uris);
-    try {
-      this.#subscribe();
-    } catch (error) {
-      // A namespace that the cache refuses must not be asked for with every later subscription.
-      this.#watched.delete(target.namespace);
-      throw error;
-    }
   }
 
   /** Watches a resource no more. */
   remove(uri: string): void {
     const { namespace = '' } = targetOf(uri) ?? {};
-    const uris = this.#watched.get(namespace);
-    const times = uris?.get(uri);
-    if (uris === undefined || times === undefined) return;
-    if (times > 1) return void uris.set(uri, times - 1);
-    uris.delete(uri);
-    if (uris.size > 0) return;
+    const watched = this.#watched.get(namespace);
+    const times = watched?.uris.get(uri);
+    if (watched === undefined || times === undefined) return;
+    if (times > 1) return void watched.uris.set(uri, times - 1);
+    watched.uris.delete(uri);
+    if (watched.uris.size > 0) return;
     this.#watched.delete(namespace);
-    this.#subscribe();
+    watched.stop();
   }
 
   close(): void {
+    for (const { stop } of this.#watched.values()) stop();
     this.#watched.clear();
-    this.#subscribe();
   }
 
-  /** Subscribes to the present namespaces, before the earlier subscription ends, so that no update is missed. */
-  #subscribe(): void {
-    const before = this.#stop;
-    const namespace = [...this.#watched.keys()];
-    this.#stop =
-      namespace.length === 0 ? undefined : this.#cache.subscribe((update) => this.#take(update), { namespace });
-    before?.();
+  #watch(namespace: string): Watched {
+    const uris = new Map<string, number>();
+    const stop = this.#memory().subscribe((update) => this.#take(uris, update), { namespace });
+    const watched = { uris, stop };
+    this.#watched.set(namespace, watched);
+    return watched;
   }
 
-  #take({ namespace, key, keys, operation }: Update): void {
-    for (const uri of this.#watched.get(namespace)?.keys() ?? []) {
+  #take(uris: ReadonlyMap<string, number>, { key, keys, operation }: Update): void {
+    for (const uri of uris.keys()) {
       const named = targetOf(uri)?.key;
       const isTold = named === undefined || named === key || keys?.includes(named) === true;
       if (isTold || operation === 'clear_namespace') this.#notify(uri);

@@ -1,7 +1,7 @@
 import type { JSONRPCMessage, McpServer } from '@modelcontextprotocol/server';
 import type { ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
-import { isDenied, memoryOf } from './mcp-access.ts';
+import { clientIn, isDenied, memoryOf } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
 
@@ -32,8 +32,9 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
   );
   const transport = new StdioServerTransport();
   let server: McpServer | undefined;
+  let { agent } = options;
   const watched = new WatchedResources(
-    memoryOf(cache, options.agent),
+    () => memoryOf(cache, agent),
     (uri) => void server?.server.sendResourceUpdated({ uri }).catch(() => {}),
   );
   const handle = serveStdio(
@@ -43,7 +44,9 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
     },
     { transport },
   );
-  hearOfSubscriptions(transport, watched);
+  hearOfSubscriptions(transport, watched, (message) => {
+    agent = options.agent ?? clientOf(message);
+  });
   const { onclose } = transport;
   const closed = new Promise<void>((resolve) => {
     transport.onclose = () => {
@@ -63,6 +66,7 @@ export async function serveMcp(cache: ContextStore, options: McpOptions = {}): P
 function hearOfSubscriptions(
   transport: { onmessage?: ((message: JSONRPCMessage) => void) | undefined },
   watched: WatchedResources,
+  before: (message: JSONRPCMessage) => void,
 ): void {
   const heard = new Map<unknown, readonly string[]>();
   const { onmessage } = transport;
@@ -70,6 +74,7 @@ function hearOfSubscriptions(
     const uris = resourcesOf(message);
     if (uris.length > 0 && 'id' in message) {
       heard.set(message.id, uris);
+      before(message);
       // The answer of the SDK cannot be changed; a resource that the agent may not read is never reported.
       for (const uri of uris) addUnlessDenied(watched, uri);
     }
@@ -97,4 +102,10 @@ export function resourcesOf(message: unknown): readonly string[] {
   const { resourceSubscriptions } = (params?.notifications ?? {}) as { resourceSubscriptions?: unknown };
   if (!Array.isArray(resourceSubscriptions)) return [];
   return resourceSubscriptions.filter((uri) => typeof uri === 'string');
+}
+
+/** Returns the name that the client gives itself in a request of the specification of 2026. */
+export function clientOf(message: unknown): string | undefined {
+  const { params } = (message ?? {}) as { readonly params?: { readonly _meta?: unknown } };
+  return clientIn(params?._meta);
 }

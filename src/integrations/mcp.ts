@@ -1,6 +1,6 @@
 import type { CallToolResult, McpServer, ServerContext } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore, VersionConflictError } from '../index.ts';
-import { memoryOf, mustHear } from './mcp-access.ts';
+import { clientIn, memoryOf, mustHear, nameIn } from './mcp-access.ts';
 import { BRANCH_TOOLS, branchOf } from './mcp-branches.ts';
 import { type CheckedMcpOptions, checkedMcpOptions, type McpOptions } from './mcp-options.ts';
 import { about, shown } from './mcp-pages.ts';
@@ -16,7 +16,6 @@ type ToolName = keyof typeof OUTPUTS;
 
 const INSTRUCTIONS =
   'A memory that agents share: namespaces hold keys, keys hold JSON values. Read before you write; pass ifVersion to replace a value only if no other agent has changed it since, or use update to change single properties. changes lists what is new since a position.';
-const CLIENT_INFO = 'io.modelcontextprotocol/clientInfo';
 
 /**
  * Creates an MCP server over a cache, which may be local, shared or remote: tools to read, write, search and follow the
@@ -85,10 +84,10 @@ export class McpServers {
     const title = 'Agent Context Cache';
     const info = { name: 'agent-context-cache', title, version: '1' };
     const server = new this.sdk.McpServer(info, { capabilities, instructions: INSTRUCTIONS });
-    const writer = (context: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
+    const writer = (context?: ServerContext) => agent ?? this.#options.agent ?? clientName(server, context);
     for (const [name, tool, input, output] of this.#tools)
       this.#register(server, name, tool, { input, output }, writer);
-    this.#registerResources(server, writer, agent ?? this.#options.agent);
+    this.#registerResources(server, writer);
     registerPrompt({ server, sdk: this.sdk, cache: this.cache, maxBytes: this.#options.maxBytes, writer });
     this.#options.extend?.(server);
     return server;
@@ -121,27 +120,22 @@ export class McpServers {
     });
   }
 
-  /** `agent` is the one that is known before the client names itself. */
-  #registerResources(
-    server: McpServer,
-    writer: (context: ServerContext) => string | undefined,
-    agent: string | undefined,
-  ): void {
+  #registerResources(server: McpServer, writer: (context?: ServerContext) => string | undefined): void {
     const { cache: whole, sdk } = this;
-    const cache = memoryOf(whole, agent);
+    const mayRead = (context?: ServerContext) => memoryOf(whole, writer(context));
     const read = (url: URL, context: ServerContext) =>
       refusing(sdk, async () => {
-        const found = await readResource(memoryOf(whole, writer(context)), url.href);
+        const found = await readResource(mayRead(context), url.href);
         if (found === undefined) throw new sdk.ResourceNotFoundError(url.href);
         return found;
       });
     const names = async (prefix: string) =>
-      [...(await cache.listNamespaces({ prefix, limit: 100 }))].map(encodeURIComponent);
+      [...(await mayRead().listNamespaces({ prefix, limit: 100 }))].map(encodeURIComponent);
     const keys = async (prefix: string, context?: { arguments?: { namespace?: string } }) => {
       const target = targetOf(`context://${context?.arguments?.namespace ?? 'default'}`);
       return target === undefined
         ? []
-        : [...(await cache.listKeys(target.namespace, { prefix, limit: 100 }))].map(encodeURIComponent);
+        : [...(await mayRead().listKeys(target.namespace, { prefix, limit: 100 }))].map(encodeURIComponent);
     };
     const entry = new sdk.ResourceTemplate('context://{namespace}/{key}', {
       list: undefined,
@@ -159,15 +153,15 @@ export class McpServers {
       read(url, context),
     );
     server.server.setRequestHandler('resources/list', ({ params }, context) =>
-      refusing(sdk, () => listResources(memoryOf(whole, writer(context)), params?.cursor)),
+      refusing(sdk, () => listResources(mayRead(context), params?.cursor)),
     );
     const watched = new WatchedResources(
-      cache,
+      () => mayRead(),
       (uri) => void server.server.sendResourceUpdated({ uri }).catch(() => {}),
     );
     server.server.setRequestHandler('resources/subscribe', ({ params }, context) =>
       refusing(sdk, async () => {
-        mustHear(whole, writer(context), params.uri);
+        await mustHear(mayRead(context), params.uri);
         watched.add(params.uri);
         return {};
       }),
@@ -180,11 +174,12 @@ export class McpServers {
   }
 }
 
-/** Returns the name that a client gives itself: with each request, or, in the specification of 2025, at the start. */
-function clientName(server: McpServer, { mcpReq }: ServerContext): string | undefined {
-  const envelope = (mcpReq.envelope ?? {}) as Readonly<Record<string, unknown>>;
-  const { name } = (envelope[CLIENT_INFO] ?? server.server.getClientVersion() ?? {}) as { readonly name?: unknown };
-  return typeof name !== 'string' || name === '' ? undefined : name.slice(0, 1_024).toWellFormed();
+/**
+ * Returns the name that a client gives itself: with each request, or, in the specification of 2025, at the start. Without a
+ * context, which the SDK does not give to completions, the one that the client gave last.
+ */
+function clientName(server: McpServer, context: ServerContext | undefined): string | undefined {
+  return clientIn(context?.mcpReq.envelope) ?? nameIn(server.server.getClientVersion());
 }
 
 /** Returns the result for an error of the cache, from which a model can see what to do. */

@@ -17,7 +17,7 @@ export class StreamProblems {
   readonly #changed: (problem: ContextCacheError | undefined) => void;
   #reported: string | undefined;
 
-  /** `changed` is called with each new problem, and with `undefined` once there is none. */
+  /** Calls `changed` with each new problem, and with `undefined` when the last one is solved. */
   constructor(changed: (problem: ContextCacheError | undefined) => void) {
     this.#changed = changed;
   }

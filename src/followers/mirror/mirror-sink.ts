@@ -23,7 +23,7 @@ export class MirrorSink implements FollowerSink {
   #position = 0;
 
   /** @param timeoutMs milliseconds that one call of the secondary may take before it counts as failed. */
-  constructor(secondary: BaseContextCache, owner: Owner, clock: Clock, timeoutMs: number) {
+  constructor(secondary: BaseContextCache, owner: Owner, clock: Clock, timeoutMs = 5_000) {
     this.#secondary = secondary;
     this.#owner = owner;
     this.#clock = clock;
