@@ -37,13 +37,13 @@ export const MCP_OPTIONS = optionNames<McpOptions>('mcp', NAMES);
 const SERVER_OPTIONS = optionNames<McpOptions>('createMcpServer', NAMES);
 
 /**
- * Checks the options of an MCP server over a cache.
+ * Checks the options of an MCP server over a cache. `names`: what they are options of. Default: `createMcpServer`.
  *
  * @throws {ContextCacheError} `INVALID_OPTION`.
  */
-export function checkedMcpOptions(cache: ContextStore, options: McpOptions): CheckedMcpOptions {
+export function checkedMcpOptions(cache: ContextStore, options: McpOptions, names = SERVER_OPTIONS): CheckedMcpOptions {
   if (typeof cache?.entry !== 'function') throw invalid('createMcpServer takes a cache first, then its options.');
-  const { agent, maxBytes = 65_536, branches = false, extend } = SERVER_OPTIONS.checked(options);
+  const { agent, maxBytes = 65_536, branches = false, extend } = names.checked(options);
   if (
     agent !== undefined &&
     (typeof agent !== 'string' || agent === '' || agent.length > 1_024 || !agent.isWellFormed())

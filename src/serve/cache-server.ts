@@ -52,7 +52,7 @@ const OPTIONS = optionNames<StartServerOptions>('startServer', { ...SERVER_NAMES
  */
 export async function startServer(cache: AgentContextCache, options: StartServerOptions = {}): Promise<CacheServer> {
   const { mcp = {}, ...given } = OPTIONS.checked(options);
-  checkedMcpOptions(cache, MCP_OPTIONS.checked(mcp));
+  checkedMcpOptions(cache, mcp, MCP_OPTIONS);
   const { dataDir, log } = cache.inspection;
   if (log.status === 'closed') throw new ContextCacheError('CLOSED', 'The cache is shut down. Serve an open one.');
   const listening = await Listening.open(dataDir, given);

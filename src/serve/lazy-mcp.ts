@@ -1,22 +1,36 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { McpAnswers, McpRoute } from './mcp-route.ts';
 
-/** Answers MCP requests. Loads what that needs with the first one. */
+/** Answers MCP requests. Loads what that needs with the first one, and again after a failure. */
 export class LazyMcp implements McpRoute {
   readonly #load: () => Promise<McpAnswers>;
-  #answers: Promise<McpAnswers> | undefined;
+  #loading: Promise<McpAnswers> | undefined;
+  #loaded: McpAnswers | undefined;
+  #isClosed = false;
 
   constructor(load: () => Promise<McpAnswers>) {
     this.#load = load;
   }
 
   async answer(request: IncomingMessage, response: ServerResponse, agent: string | null): Promise<void> {
-    this.#answers ??= this.#load();
-    await (await this.#answers).answer(request, response, agent);
+    this.#loading ??= this.#open();
+    await (await this.#loading).answer(request, response, agent);
   }
 
+  /** Does not wait for answers that are still being loaded; they are closed when they are there. */
   async close(): Promise<void> {
-    const answers = await this.#answers?.catch(() => undefined);
-    await answers?.close();
+    this.#isClosed = true;
+    await this.#loaded?.close();
+  }
+
+  async #open(): Promise<McpAnswers> {
+    try {
+      this.#loaded = await this.#load();
+    } catch (error) {
+      this.#loading = undefined;
+      throw error;
+    }
+    if (this.#isClosed) await this.#loaded.close();
+    return this.#loaded;
   }
 }

@@ -81,13 +81,17 @@ export class Holder {
   /** Hands the directory over. Until it is closed, `serve.json` names this process, which answers that it is closing. */
   async close(timeoutMs: number): Promise<void> {
     const isAlone = this.#listening.sockets?.size === 0;
+    const mcp = this.#mcp?.close();
+    mcp?.catch(() => {});
     try {
-      await Promise.all([this.#listening.leave(), this.#mcp?.close()]);
+      await this.#listening.leave();
       await this.#cache.shutdown({ timeoutMs: isAlone ? timeoutMs : Math.min(timeoutMs, HAND_OVER_MS) });
     } finally {
       await this.#listening.close().catch(() => {});
       await this.#unlock();
     }
+    // Throws what the caller's own answers throw, once the directory is handed over.
+    await mcp;
   }
 }
 

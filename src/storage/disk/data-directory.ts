@@ -12,6 +12,7 @@ import type { FollowerSink } from '../follower-sink.ts';
 import type { Lineage } from '../lineage.ts';
 import type { NamespaceRegistry } from '../namespace-registry.ts';
 import type { StateSource } from '../state-source.ts';
+import { weigh } from '../update-ring.ts';
 import { readBase, writeBase } from './base/base-file.ts';
 import { Compressor } from './compressor.ts';
 import { corrupt } from './corrupt.ts';
@@ -39,7 +40,7 @@ export interface DataDirectoryOptions extends DiskLogOptions {
   readonly onUncompressed?: ((error: ContextCacheError) => void) | undefined;
 }
 
-/** Values that were read and not decoded yet keep at most about this many bytes of the log in memory. */
+/** Updates whose values are not decoded yet keep at most about this many bytes of the log in memory. */
 const UNDECODED_BYTES = 32 * 1024 * 1024;
 
 /** An index that is open. */
@@ -126,7 +127,7 @@ export class DataDirectory {
     }
     const reader = log.reader();
     // Most values are replaced by later ones, so they are decoded last.
-    const changed = new Set<NamespaceState>();
+    const changed = new Map<NamespaceState, Set<string>>();
     let undecoded = 0;
     for (let next = table.checkpoint + 1; next <= log.committed; ) {
       const updates = reader.readBare(next, log.committed);
@@ -135,11 +136,14 @@ export class DataDirectory {
         const { namespace } = update;
         const { state } = registry.find(namespace) ?? registry.put(namespace, new NamespaceState(namespace));
         apply(state, keepsValues ? update : { ...update, value: undefined as unknown as null });
-        changed.add(state);
-        undecoded += update.bytes;
+        if (keepsValues && (update.value as unknown) instanceof EncodedValue) {
+          const keys = changed.get(state) ?? new Set();
+          changed.set(state, keys.add(update.key as string));
+        }
+        undecoded += weigh(update);
       }
       if (undecoded > UNDECODED_BYTES || next > log.committed) {
-        for (const state of changed) decodeValues(state);
+        for (const [state, keys] of changed) decodeValues(state, keys);
         changed.clear();
         undecoded = 0;
       }
@@ -166,13 +170,12 @@ export class DataDirectory {
   }
 }
 
-/** Decodes the values of a namespace that are still encoded. */
-function decodeValues(state: NamespaceState): void {
-  for (const [key, entry] of state.entries) {
-    const value: unknown = entry.value;
-    if (value instanceof EncodedValue) {
-      state.put(key, { ...entry, value: decoded(value) });
-    }
+/** Decodes those values of a namespace that are still encoded. */
+function decodeValues(state: NamespaceState, keys: Iterable<string>): void {
+  for (const key of keys) {
+    const entry = state.entries.get(key);
+    const value: unknown = entry?.value;
+    if (entry !== undefined && value instanceof EncodedValue) state.put(key, { ...entry, value: decoded(value) });
   }
 }
 

@@ -90,8 +90,9 @@ export class GroupWriter {
   }
 
   /**
-   * Stores settings together with the updates appended so far: a crash leaves both or neither. Written with those updates, or, if
-   * they are on disk already, with the next ones or within a second.
+   * Stores settings together with the updates appended so far: a crash leaves both or neither. If those updates are on disk
+   * already, or are being written, the settings follow with the next ones or within a second: a crash in between leaves the
+   * updates alone.
    */
   note(settings: Settings): void {
     if (this.queue.note(settings)) return;
@@ -303,7 +304,7 @@ export class GroupWriter {
 
   #commit(group: CommitGroup): void {
     const { notes, onCommit } = this.#options;
-    notes.take({ settings: group.settings ?? {} });
+    if (group.settings !== undefined) notes.take({ settings: group.settings });
     this.queue.shift();
     onCommit(group);
     if (group.later === undefined) return;

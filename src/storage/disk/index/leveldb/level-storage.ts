@@ -165,9 +165,9 @@ export const openLevel: OpenStorage = async (location) => {
     },
     close: async () => {
       await turns.idle();
-      const merges =
-        unmerged > UNMERGED_BYTES &&
-        (await db.approximateSize(EVERYTHING.gte, EVERYTHING.lt)) <= MOST_MERGED * unmerged;
+      // Tidying may fail; closing must not.
+      const size = () => db.approximateSize(EVERYTHING.gte, EVERYTHING.lt).catch(() => Number.POSITIVE_INFINITY);
+      const merges = unmerged > UNMERGED_BYTES && (await size()) <= MOST_MERGED * unmerged;
       if (merges) await tidy(EVERYTHING);
       else if (unmoved > UNMOVED_BYTES) await tidy(NOTHING);
       await db.close();
