@@ -366,8 +366,7 @@ export class Engine {
   async #syncMirror(): Promise<void> {
     const running = this.followers.get(FOLLOWER.mirror) !== undefined;
     if (this.secondary === undefined || running === this.#runs(FOLLOWER.mirror)) return;
-    if (running) return this.followers.release(FOLLOWER.mirror);
-    this.#addMirror(this.secondary);
+    return running ? this.followers.release(FOLLOWER.mirror) : this.#addMirror(this.secondary);
   }
 
   #addMirror(secondary: BaseContextCache): void {

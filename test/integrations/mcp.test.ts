@@ -1,44 +1,14 @@
-import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
-import { afterEach, describe, expect, test } from 'vitest';
-import { connect } from '../../src/client.ts';
-import { AgentContextCache, type ContextStore } from '../../src/index.ts';
+import type { Client } from '@modelcontextprotocol/client';
+import { describe, expect, test } from 'vitest';
+import type { ContextStore } from '../../src/index.ts';
 import { createMcpServer, type McpOptions } from '../../src/mcp.ts';
-import { startServer } from '../../src/server.ts';
 import { waitFor } from '../support/cli.ts';
+import { client, memory, remote } from './mcp-client.ts';
 
 interface Result {
   readonly isError?: boolean;
   readonly structuredContent?: unknown;
   readonly content: readonly { readonly text?: string }[];
-}
-
-const closing: (() => Promise<unknown>)[] = [];
-
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-function memory(): AgentContextCache {
-  const cache = new AgentContextCache({ natsUrl: null });
-  closing.push(() => cache.shutdown({ timeoutMs: 0 }));
-  return cache;
-}
-
-async function remote(): Promise<{ cache: AgentContextCache; store: ContextStore }> {
-  const cache = memory();
-  const server = await startServer(cache);
-  const store = await connect(server.url, { token: server.token });
-  closing.push(() => store.shutdown({ timeoutMs: 0 }));
-  return { cache, store };
-}
-
-async function client(store: ContextStore, options?: McpOptions, name = 'planner'): Promise<Client> {
-  const server = await createMcpServer(store, options);
-  const mcp = new Client({ name, version: '1' });
-  const [ours, theirs] = InMemoryTransport.createLinkedPair();
-  await Promise.all([server.connect(theirs as never), mcp.connect(ours)]);
-  closing.push(() => mcp.close());
-  return mcp;
 }
 
 async function call(mcp: Client, name: string, args: object = {}): Promise<Record<string, unknown>> {
@@ -292,31 +262,6 @@ describe.each([
       cursor = page.nextCursor;
     } while (cursor !== undefined);
     expect(new Set(all.map(({ uri }) => uri)).size).toBe(451);
-  });
-
-  test('tells a client nothing that its name has no grant for, in no answer and no notification', async () => {
-    const { store } = await open();
-    await store.set('k', 1, 'secret');
-    await store.set('k', 1, 'open');
-    await (store as AgentContextCache).setGrants([{ agent: 'scribe', read: ['open'] }]);
-    const mcp = await client(store, {}, 'scribe');
-    const changed: string[] = [];
-    mcp.setNotificationHandler('notifications/resources/updated', ({ params }) => void changed.push(params.uri));
-    for (const uri of ['context://secret', 'context://secret/k']) {
-      await expect(mcp.subscribeResource({ uri })).rejects.toThrow('scribe');
-    }
-    await mcp.subscribeResource({ uri: 'context://open/k' });
-    const ref = { type: 'ref/resource', uri: 'context://{namespace}/{key}' } as const;
-    const completed = async (name: string, namespace?: string) => {
-      const context = namespace === undefined ? undefined : { arguments: { namespace } };
-      return mcp.complete({ ref, argument: { name, value: '' }, context }).catch(({ message }: Error) => message);
-    };
-    expect(await completed('namespace')).toMatchObject({ completion: { values: ['open'] } });
-    expect(await completed('key', 'secret')).toContain('scribe');
-    expect((await mcp.listResources()).resources.map(({ name }) => name)).toEqual(['open/k']);
-    await store.set('k', 2, 'secret');
-    await store.set('k', 2, 'open');
-    await waitFor(() => expect(changed).toEqual(['context://open/k']));
   });
 
   test('completes namespaces and keys of resources', async () => {

@@ -1,0 +1,32 @@
+import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
+import { onTestFinished } from 'vitest';
+import { connect } from '../../src/client.ts';
+import { AgentContextCache, type ContextStore } from '../../src/index.ts';
+import { createMcpServer, type McpOptions } from '../../src/mcp.ts';
+import { startServer } from '../../src/server.ts';
+
+/** Returns a cache in memory that ends with the test. */
+export function memory(): AgentContextCache {
+  const cache = new AgentContextCache({ natsUrl: null });
+  onTestFinished(async () => void (await cache.shutdown({ timeoutMs: 0 })));
+  return cache;
+}
+
+/** Returns a cache, and a client of it. */
+export async function remote(): Promise<{ cache: AgentContextCache; store: ContextStore }> {
+  const cache = memory();
+  const server = await startServer(cache);
+  const store = await connect(server.url, { token: server.token });
+  onTestFinished(async () => void (await store.shutdown({ timeoutMs: 0 })));
+  return { cache, store };
+}
+
+/** Returns an MCP client of a server over a cache. */
+export async function client(store: ContextStore, options?: McpOptions, name = 'planner'): Promise<Client> {
+  const server = await createMcpServer(store, options);
+  const mcp = new Client({ name, version: '1' });
+  const [ours, theirs] = InMemoryTransport.createLinkedPair();
+  await Promise.all([server.connect(theirs as never), mcp.connect(ours)]);
+  onTestFinished(async () => void (await mcp.close()));
+  return mcp;
+}
