@@ -2,6 +2,7 @@ import type { ContextCommand } from '../core/command.ts';
 import { UNCONDITIONAL } from '../core/conditions.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { invalidCommand } from '../core/invalid-command.ts';
+import type { EntryRecord } from '../core/namespace-state.ts';
 import { type OriginOptions, originOf } from '../core/origin.ts';
 import { Request } from '../core/request.ts';
 import { FORGOTTEN_NAMESPACE, isSealed, SEALED, subjectOf } from '../core/sealed.ts';
@@ -82,7 +83,8 @@ export async function forgetSubject({ parts, writer }: Deps, command: ForgetComm
   const { ring } = parts.subjects;
   if (ring === undefined || parts.subjects.isBranch) throw notHere(ring);
   const known = (await ring.store.list()).find((each) => each.subject === subject);
-  const recorded = recordsOf(parts).get(subject);
+  const record = parts.registry.record(FORGOTTEN_NAMESPACE, subject);
+  const recorded = record && recordedIn(record);
   if (known === undefined && recorded === undefined) throw unknownSubject(subject);
   const keys = [...new Set([...(known === undefined ? [] : [known.id]), ...(recorded?.keys ?? [])])];
   let position = parts.registry.lastChange(FORGOTTEN_NAMESPACE);
@@ -127,11 +129,13 @@ function recordsOf({ registry }: Engine): Map<string, Recorded> {
   const records = new Map<string, Recorded>();
   if (!registry.has(FORGOTTEN_NAMESPACE)) return records;
   const state = registry.stateInMemory(FORGOTTEN_NAMESPACE) ?? registry.stateOnDisk(FORGOTTEN_NAMESPACE);
-  for (const [subject, { value, updatedAt, agent }] of state?.entries ?? []) {
-    const { keys = [], reason } = (value ?? {}) as { readonly keys?: readonly string[]; readonly reason?: string };
-    records.set(subject, { keys, reason, at: updatedAt, agent });
-  }
+  for (const [subject, record] of state?.entries ?? []) records.set(subject, recordedIn(record));
   return records;
+}
+
+function recordedIn({ value, updatedAt, agent }: Pick<EntryRecord, 'value' | 'updatedAt' | 'agent'>): Recorded {
+  const { keys = [], reason } = (value ?? {}) as { readonly keys?: readonly string[]; readonly reason?: string };
+  return { keys, reason, at: updatedAt, agent };
 }
 
 async function destroyed({ store }: KeyRing, subject: string): Promise<void> {

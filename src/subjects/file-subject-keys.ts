@@ -2,20 +2,21 @@ import {
   closeSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemClock } from '../core/clock.ts';
-import { ContextCacheError } from '../core/errors.ts';
+import { ContextCacheError, toError } from '../core/errors.ts';
 import { withLock } from './key-file-lock.ts';
 import { forgottenError, newKey } from './memory-subject-keys.ts';
 import type { SubjectKey, SubjectKeyRecord, SubjectKeyStore } from './subject-keys.ts';
+import { overwrite, wipe } from './wipe.ts';
 
 /** First line of the file. */
 const HEADING = { format: 'agent-context-cache subject keys', version: 1 } as const;
@@ -59,30 +60,36 @@ export function fileSubjectKeys(path: string): SubjectKeyStore {
 /** The store of {@link fileSubjectKeys}. */
 export class FileSubjectKeys implements SubjectKeyStore {
   readonly path: string;
+  /** The temporary file of a replacement. Only the owner of the lock has one; one that a crash has left holds keys. */
+  readonly #temporary: string;
   #lines = new Map<string, Line>();
+  #byId = new Map<string, Line>();
   #keys = new Map<string, SubjectKey>();
+  /** Ids of keys that were destroyed since the last {@link refresh}. */
+  readonly #gone: string[] = [];
   /** Identifies the content that was read; empty: there was no file. */
   #seen = '';
   #endsWhole = true;
 
   constructor(path: string) {
     this.path = path;
+    this.#temporary = join(dirname(path), `.${basename(path)}.tmp`);
+    if (statSync(this.#temporary, { throwIfNoEntry: false }) !== undefined) this.#changed(() => wipe(this.#temporary));
     this.#read();
   }
 
   keyFor(subject: string): SubjectKey {
-    return this.#existing(subject) ?? withLock(this.#directoryMade(), () => this.#created(subject));
+    return this.#existing(subject) ?? this.#changed(() => this.#created(subject));
   }
 
   find(id: string): SubjectKey | SubjectKeyRecord | undefined {
-    const found = () => [...this.#lines.values()].find((line) => line.id === id);
-    let line = found();
-    if (line === undefined && this.#readIfChanged()) line = found();
+    let line = this.#byId.get(id);
+    if (line === undefined && this.#readIfChanged()) line = this.#byId.get(id);
     return line && (this.#keys.get(line.subject) ?? recordOf(line));
   }
 
   destroy(subject: string): SubjectKeyRecord | undefined {
-    return withLock(this.#directoryMade(), () => {
+    return this.#changed(() => {
       this.#readIfChanged();
       const line = this.#lines.get(subject);
       if (line === undefined || line.forgottenAt !== null) return line && recordOf(line);
@@ -98,9 +105,8 @@ export class FileSubjectKeys implements SubjectKeyStore {
   }
 
   refresh(): readonly string[] {
-    const before = new Map(this.#keys);
-    if (!this.#readIfChanged()) return [];
-    return [...before].filter(([subject]) => !this.#keys.has(subject)).map(([, { id }]) => id);
+    this.#readIfChanged();
+    return this.#gone.splice(0);
   }
 
   #existing(subject: string): SubjectKey | undefined {
@@ -117,18 +123,26 @@ export class FileSubjectKeys implements SubjectKeyStore {
     const key = newKey(subject);
     const secret = Buffer.from(key.secret).toString('base64');
     const line: Line = { id: key.id, subject, key: secret, createdAt: systemClock.now(), forgottenAt: null };
-    const lines = new Map(this.#lines).set(subject, line);
-    if (this.#seen === '' || !this.#endsWhole) this.#replace(lines);
-    else this.#append(line, lines);
+    if (this.#seen === '' || !this.#endsWhole) this.#replace(new Map(this.#lines).set(subject, line));
+    else this.#append(line, key);
     return this.#keys.get(subject) as SubjectKey;
   }
 
-  #append(line: Line, lines: Map<string, Line>): void {
+  #append(line: Line, key: SubjectKey): void {
     const file = this.#opened('a');
     try {
-      writeSync(file, `${JSON.stringify(line)}\n`);
-      fsyncSync(file);
-      this.#take(lines, stampOf(fstatSync(file)));
+      const { size } = fstatSync(file);
+      try {
+        writeFileSync(file, `${JSON.stringify(line)}\n`);
+        fsyncSync(file);
+      } catch (error) {
+        ftruncateSync(file, size);
+        throw error;
+      }
+      this.#lines.set(line.subject, line);
+      this.#byId.set(line.id, line);
+      this.#keys.set(line.subject, key);
+      this.#seen = stampOf(fstatSync(file));
     } finally {
       closeSync(file);
     }
@@ -136,25 +150,19 @@ export class FileSubjectKeys implements SubjectKeyStore {
 
   /** Writes the whole file anew, in one step, and overwrites the old one. */
   #replace(lines: Map<string, Line>): void {
-    const temporary = join(dirname(this.path), `.${basename(this.path)}.${process.pid}.tmp`);
-    rmSync(temporary, { force: true });
+    wipe(this.#temporary);
+    const content = Buffer.from([HEADING, ...lines.values()].map((each) => `${JSON.stringify(each)}\n`).join(''));
     const old = this.#seen === '' ? undefined : this.#opened('r+');
     let stamp: string;
     try {
-      const file = openSync(temporary, 'wx', 0o600);
-      try {
-        writeSync(file, [HEADING, ...lines.values()].map((each) => `${JSON.stringify(each)}\n`).join(''));
-        fsyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(temporary, this.path);
+      writeSynced(this.#temporary, content);
+      renameSync(this.#temporary, this.path);
       syncDirectory(dirname(this.path));
       stamp = stampOf(statSync(this.path));
       if (old !== undefined) overwrite(old);
     } finally {
       if (old !== undefined) closeSync(old);
-      rmSync(temporary, { force: true });
+      wipe(this.#temporary);
     }
     this.#take(lines, stamp);
     this.#endsWhole = true;
@@ -220,8 +228,13 @@ export class FileSubjectKeys implements SubjectKeyStore {
       const before = this.#keys.get(subject);
       if (key !== undefined) keys.set(subject, before?.id === id ? before : { id, subject, secret: bytesOf(key) });
     }
-    for (const [subject, { secret }] of this.#keys) if (!keys.has(subject)) secret.fill(0);
+    for (const [subject, { id, secret }] of this.#keys) {
+      if (keys.get(subject)?.id === id) continue;
+      this.#gone.push(id);
+      secret.fill(0);
+    }
     this.#lines = lines;
+    this.#byId = new Map(Array.from(lines.values(), (line) => [line.id, line]));
     this.#keys = keys;
     this.#seen = stamp;
   }
@@ -235,9 +248,19 @@ export class FileSubjectKeys implements SubjectKeyStore {
     }
   }
 
-  #directoryMade(): string {
+  /** Changes the file while no other process does. */
+  #changed<Result>(change: () => Result): Result {
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    return this.path;
+    return withLock(this.path, () => {
+      try {
+        return change();
+      } catch (error) {
+        if (error instanceof ContextCacheError) throw error;
+        const cause = toError(error);
+        const message = `${this.path} could not be changed: ${cause.message} Check the disk, then try again.`;
+        throw new ContextCacheError('KEY_UNAVAILABLE', message, { cause });
+      }
+    });
   }
 
   #corrupt(line: number, problem: string): ContextCacheError {
@@ -268,11 +291,17 @@ function parsed(text: string): Line | undefined {
   }
 }
 
-/** Overwrites a file that was replaced. Where the disk writes elsewhere (SSD, copy on write), the old bytes may stay on it. */
-function overwrite(file: number): void {
-  const { size } = fstatSync(file);
-  writeSync(file, Buffer.alloc(size), 0, size, 0);
-  fsyncSync(file);
+/** Writes a new file that only its owner can read. */
+function writeSynced(path: string, content: Buffer): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    writeFileSync(file, content);
+    fsyncSync(file);
+    const { size } = fstatSync(file);
+    if (size !== content.length) throw new Error(`${path} has ${size} bytes instead of ${content.length}.`);
+  } finally {
+    closeSync(file);
+  }
 }
 
 function stampAt(path: string): string {

@@ -46,7 +46,7 @@ export class KeyRing {
    */
   keyFor(subject: string): SubjectKey {
     this.#refresh();
-    const known = this.#bySubject.get(subject);
+    const known = this.#living(this.#bySubject.get(subject));
     if (known !== undefined) return known;
     const take = (key: SubjectKey): SubjectKey => {
       checkUsable(key);
@@ -65,7 +65,7 @@ export class KeyRing {
    */
   find(id: string, report: (error: Error) => void): SubjectKey | 'forgotten' | undefined {
     this.#refresh();
-    const known = this.#byId.get(id);
+    const known = this.#living(this.#byId.get(id));
     if (known !== undefined) return known;
     return this.#forgotten.has(id) ? 'forgotten' : this.#ask(id, report);
   }
@@ -123,6 +123,13 @@ export class KeyRing {
     return undefined;
   }
 
+  /** Returns a key, unless the store has overwritten it: then it was destroyed, and must not encrypt anything. */
+  #living(key: SubjectKey | undefined): SubjectKey | undefined {
+    if (key === undefined || !isOverwritten(key)) return key;
+    this.forget([key.id]);
+    return undefined;
+  }
+
   #added(key: SubjectKey): SubjectKey {
     this.#byId.set(key.id, key);
     this.#bySubject.set(key.subject, key);
@@ -151,7 +158,12 @@ export class KeyRing {
 /** Throws `KEY_UNAVAILABLE` if a store has returned something else than a key. */
 function checkUsable(key: SubjectKey): void {
   const isUsable = typeof key?.id === 'string' && typeof key.subject === 'string' && key.secret?.length === 32;
-  if (!isUsable) throw unusable('The key store returned no key of 32 bytes with an id and a subject');
+  if (!isUsable || isOverwritten(key))
+    throw unusable('The key store returned no key of 32 bytes with an id and a subject');
+}
+
+function isOverwritten({ secret }: SubjectKey): boolean {
+  return !secret.some((byte) => byte !== 0);
 }
 
 function unusable(problem: string): ContextCacheError {

@@ -18,6 +18,7 @@ export function newKey(subject: string): SubjectKey {
 export function memorySubjectKeys(): SubjectKeyStore {
   const keys = new Map<string, SubjectKey>();
   const records = new Map<string, SubjectKeyRecord>();
+  const subjects = new Map<string, string>();
   return {
     keyFor: (subject) => {
       const known = keys.get(subject);
@@ -25,12 +26,13 @@ export function memorySubjectKeys(): SubjectKeyStore {
       if (records.has(subject)) throw forgottenError(subject);
       const key = newKey(subject);
       keys.set(subject, key);
+      subjects.set(key.id, subject);
       records.set(subject, { id: key.id, subject, createdAt: systemClock.now(), forgottenAt: null });
       return key;
     },
     find: (id) => {
-      const record = [...records.values()].find((each) => each.id === id);
-      return record && (keys.get(record.subject) ?? record);
+      const subject = subjects.get(id);
+      return subject === undefined ? undefined : (keys.get(subject) ?? records.get(subject));
     },
     destroy: (subject) => {
       const record = records.get(subject);

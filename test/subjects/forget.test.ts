@@ -291,6 +291,23 @@ describe('forget', () => {
   });
 });
 
+describe('a key that is destroyed behind the cache', () => {
+  test.each(['file', 'memory'])('encrypts nothing any more (%s)', async (kind) => {
+    const keyFile = join(await tempDir('subjects'), 'subject.keys');
+    const keys = kind === 'file' ? new FileSubjectKeys(keyFile) : memorySubjectKeys();
+    const cache = await open({ subjects: { keys } });
+    await cache.set('a', SECRET, 'trip', { subject: 'u' });
+    await (kind === 'file' ? new FileSubjectKeys(keyFile) : keys).destroy('u');
+    expect((await cache.subjects()).map(({ forgottenAt }) => forgottenAt)).toEqual([expect.any(Number)]);
+    await cache.set('b', 'other', 'trip', { subject: 'v' });
+    await expect(cache.set('a', 'again', 'trip', { subject: 'u' })).rejects.toMatchObject({
+      code: 'SUBJECT_FORGOTTEN',
+    });
+    expect(cache.entry('a', 'trip')).toMatchObject({ value: null, forgotten: [''] });
+    expect(cache.get('b', 'trip')).toBe('other');
+  });
+});
+
 describe('an update after a restart', () => {
   /** Writes two values, forgets `u`, and opens the directory as another process does: no key has been loaded yet. */
   async function reopened(storeOf: (path: string) => SubjectKeyStore): Promise<AgentContextCache> {

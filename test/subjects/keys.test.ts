@@ -8,6 +8,7 @@ import {
   readSync,
   renameSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -127,6 +128,70 @@ describe('a file of keys', () => {
     expect(records).toHaveLength(120);
     expect(new Set(records.map(({ id }) => id)).size).toBe(120);
     expect(readdirSync(join(path, '..'))).toEqual(['subject.keys']);
+  });
+
+  test('reports a key that another process has destroyed, whatever was asked in between', async () => {
+    for (const asked of ['list', 'find', 'keyFor', 'destroy'] as const) {
+      const path = await newFile();
+      const keys = new FileSubjectKeys(path);
+      const { id, secret } = keys.keyFor('a');
+      new FileSubjectKeys(path).destroy('a');
+      if (asked === 'list') keys.list();
+      else keys[asked]('other');
+      expect(keys.refresh(), asked).toEqual([id]);
+      expect(secret.every((byte) => byte === 0)).toBe(true);
+      expect(keys.refresh()).toEqual([]);
+    }
+  });
+
+  test('overwrites and removes the temporary file that a crash has left', async () => {
+    const path = await newFile();
+    const temporary = join(path, '..', '.subject.keys.tmp');
+    const first = new FileSubjectKeys(path);
+    first.keyFor('a');
+    const changes = [
+      () => void new FileSubjectKeys(path),
+      () => void first.destroy('a'),
+      () => void new FileSubjectKeys(path).list(),
+    ];
+    for (const change of changes) {
+      const text = readFileSync(path, 'utf8');
+      writeFileSync(temporary, text, { mode: 0o600 });
+      const held = openSync(temporary, 'r');
+      change();
+      const left = Buffer.alloc(text.length);
+      readSync(held, left, 0, left.length, 0);
+      closeSync(held);
+      expect(left.every((byte) => byte === 0)).toBe(true);
+      expect(readdirSync(join(path, '..'))).toEqual(['subject.keys']);
+    }
+    const outside = join(await tempDir('keys'), 'outside');
+    writeFileSync(outside, 'kept');
+    symlinkSync(outside, temporary);
+    new FileSubjectKeys(path);
+    expect(readFileSync(outside, 'utf8')).toBe('kept');
+    expect(readdirSync(join(path, '..'))).toEqual(['subject.keys']);
+  });
+
+  test.skipIf(process.platform === 'win32')('loses no key of another subject on a full disk', async () => {
+    const path = await newFile();
+    await buildDist();
+    const keys = new FileSubjectKeys(path);
+    const ids = Array.from({ length: 30 }, (_, n) => keys.keyFor(`u-${n}`).id);
+    // A limit on the size of files cuts a write short, as a full disk does.
+    const script =
+      `const { fileSubjectKeys } = await import(${JSON.stringify(BUILT)}); const keys = fileSubjectKeys(process.argv[1]);` +
+      "const codes = []; for (const change of [() => keys.destroy('u-0'), () => keys.keyFor('new')]) " +
+      'try { change(); } catch (error) { codes.push(error.code); } console.log(codes.join());';
+    const limited = ['-c', `trap '' XFSZ; ulimit -f 2; exec "$@"`, 'sh', process.execPath, '--input-type=module'];
+    const { stdout } = await promisify(execFile)('sh', [...limited, '-e', script, path]);
+    expect(stdout).toBe('KEY_UNAVAILABLE,KEY_UNAVAILABLE\n');
+    expect(readdirSync(join(path, '..'))).toEqual(['subject.keys']);
+    const after = new FileSubjectKeys(path);
+    expect(ids.map((id) => after.find(id))).toEqual(
+      ids.map((id) => expect.objectContaining({ id, secret: expect.anything() })),
+    );
+    expect(after.keyFor('new').subject).toBe('new');
   });
 
   test('is read again after it was replaced by another', async () => {
