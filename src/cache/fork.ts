@@ -14,8 +14,9 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * Options of a branch. It inherits its parent's present grants, and its `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `subjects`,
- * `limits`, `log`, `restart` and `maxWaiting` unless they are given here. It does not inherit mirror, broadcast and backup, so that an experiment in a
+ * Options of a branch. It inherits its parent's grants, and its `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `subjects`,
+ * `limits`, `log`, `restart` and `maxWaiting` unless they are given here. Later changes of the parent's grants hold in a branch in memory too,
+ * until its own are changed; a branch in a directory keeps those that the parent had. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
  */
 export interface ForkOptions extends Omit<OpenOptions, 'primaryCache' | 'restoreFrom' | 'cluster'> {
@@ -48,8 +49,13 @@ interface Branch {
 
 /** Creates the storage of a branch, for its parent's `fork`. */
 export async function makeBranch(parent: Internals, history: History, given: ForkOptions): Promise<Branch> {
-  const { isOn, list } = parent.parts.access;
-  const options = { ...optionsOfBranch(parent.options, given), grants: given.grants ?? (isOn ? list : undefined) };
+  const { access } = parent.parts;
+  const options: EngineOptions = {
+    ...optionsOfBranch(parent.options, given),
+    ...(given.dataDir === undefined
+      ? { parentAccess: access }
+      : { grants: given.grants ?? (access.isOn ? access.list : undefined) }),
+  };
   FORK_OPTIONS.check(given);
   given.signal?.throwIfAborted();
   const view = history.begin(given.at);

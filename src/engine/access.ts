@@ -51,8 +51,12 @@ type DataAction = 'read' | 'write';
 export interface AccessOptions {
   readonly config: ConfigStore;
   readonly clock: Pick<Clock, 'now'>;
-  /** Grants of the `open` option, which replace the stored ones. */
-  readonly grants: readonly Grant[] | undefined;
+  readonly options: {
+    /** Grants of the `open` option. They replace the stored ones. */
+    readonly grants?: readonly Grant[] | undefined;
+    /** The judge of the parent. Its grants hold until this cache is given its own. */
+    readonly parentAccess?: Access | undefined;
+  };
   /** Changes settings on all nodes of a cluster; `undefined` without one. */
   readonly sequencer: Pick<Sequencer, 'configure'> | undefined;
 }
@@ -65,7 +69,8 @@ export class Access {
   readonly #config: ConfigStore;
   readonly #clock: AccessOptions['clock'];
   readonly #sequencer: AccessOptions['sequencer'];
-  #grants: Grants | undefined;
+  #own: Grants | undefined;
+  #parent: Access | undefined;
   /** `true` if the grants are those of all nodes of a cluster. */
   #isShared = false;
   /** The changes of a cluster's grants that are not in force yet. Never rejects. */
@@ -74,13 +79,21 @@ export class Access {
   #recent: Denial[] = [];
 
   /** @throws {ContextCacheError} `INVALID_OPTION` if the grants, given or stored, are invalid: a cache never opens without them. */
-  constructor({ config, clock, grants, sequencer }: AccessOptions) {
+  constructor({ config, clock, sequencer, options: { grants, parentAccess } }: AccessOptions) {
     this.#config = config;
     this.#clock = clock;
     this.#sequencer = sequencer;
+    if (grants === undefined && parentAccess !== undefined) {
+      this.#parent = parentAccess;
+      return;
+    }
     this.#take(grants ?? ((config.get(GRANTS) ?? []) as unknown as readonly Grant[]));
     // A data directory has stored them before it was opened, and a cluster is told when the node has joined it.
     if (grants !== undefined && sequencer === undefined && !isEqual(this.list, config.get(GRANTS))) void this.#store();
+  }
+
+  get #grants(): Grants | undefined {
+    return this.#parent === undefined ? this.#own : this.#parent.#grants;
   }
 
   /** `false` without grants: then everything is allowed. */
@@ -296,7 +309,8 @@ export class Access {
 
   #take(grants: readonly Grant[]): void {
     const next = new Grants(grants);
-    this.#grants = next.list.length === 0 ? undefined : next;
+    this.#own = next.list.length === 0 ? undefined : next;
+    this.#parent = undefined;
   }
 
   #store(): Promise<void> {

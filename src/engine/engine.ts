@@ -123,7 +123,7 @@ export class Engine {
     this.activity = new Activity({ clock: this.clock, log: this.log.id, details: this.reporter.details });
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
     const { clock, sequencer } = this;
-    this.access = new Access({ clock, sequencer, config: storage.config, grants: options.grants });
+    this.access = new Access({ clock, sequencer, config: storage.config, options });
     this.registry = storage.registry;
     this.subjects = subjectsOf(options, this.registry, this.report);
     this.admission = admissionOf(options, this.subjects, this.access);

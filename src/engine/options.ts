@@ -23,6 +23,7 @@ import type { RetentionBounds } from '../storage/retained.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 import type { RingCapacity } from '../storage/update-ring.ts';
 import type { SubjectKeyStore } from '../subjects/subject-keys.ts';
+import type { Access } from './access.ts';
 import type { ClusterOptions } from './cluster-options.ts';
 import type { InspectorOptions } from './inspector-options.ts';
 import type { Sequencer } from './sequencer.ts';
@@ -69,7 +70,8 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   /**
    * What each agent may read and write; see {@link Grant}. They replace those that the data directory keeps. An empty list
    * removes them. Default: those that the data directory keeps, else none. Without grants every agent may do everything; with
-   * at least one, an agent may do only what it has a grant for.
+   * at least one, an agent may do only what it has a grant for. In a cluster all nodes share them: the option counts if the cluster has
+   * none yet.
    */
   readonly grants?: readonly Grant[] | undefined;
   /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
@@ -241,6 +243,8 @@ export interface EngineOptions
   readonly backOff?: Partial<BackOff> | undefined;
   /** `true` for a branch: it reads with its parent's keys and must not destroy them. */
   readonly isBranch?: boolean | undefined;
+  /** The grants of the parent, which hold in a branch in memory until it is given its own. */
+  readonly parentAccess?: Access | undefined;
   /** Orders the commands of a node of a cluster. */
   readonly sequencer?: Sequencer | undefined;
   /** `true` if the nodes of the cluster share the store of the snapshots, so that one of them takes the snapshots. */

@@ -203,6 +203,28 @@ describe('grants', () => {
     expect(await cache.merge(branch, { agent: 'operator' })).toMatchObject({ updates: 2 });
   });
 
+  test('reach branches in memory when they change, until a branch is given its own', async () => {
+    const cache = cacheWith([PLANNER]);
+    await cache.set('plan', 1, 'trip');
+    const branch = await cache.fork();
+    const twig = await branch.fork();
+    const own = await cache.fork({ grants: [PLANNER] });
+    const copy = await cache.fork({ dataDir: await tempDir('branch-') });
+    closing.push(...[branch, twig, own, copy].map((each) => () => each.shutdown({ timeoutMs: 0 })));
+    const reads = (each: AgentContextCache) => () => each.as({ agent: 'planner' }).get('plan', 'trip');
+    await cache.setGrants([{ agent: 'other', read: ['**'] }]);
+    for (const each of [branch, twig]) expect(reads(each)).toThrow(AccessDeniedError);
+    for (const each of [own, copy]) expect(reads(each)()).toBe(1);
+    await twig.set('plan', 2, 'trip');
+    await twig.addGrant(PLANNER);
+    expect(twig.getGrants().map(({ agent }) => agent)).toEqual(['other', 'planner']);
+    expect(cache.getGrants()).toHaveLength(1);
+    expect(reads(twig)()).toBe(2);
+    await cache.setGrants([]);
+    expect(reads(branch)()).toBe(1);
+    expect(twig.getGrants()).toHaveLength(2);
+  });
+
   test('let an agent without the right to read write, and hide what it replaces', async () => {
     const cache = cacheWith([{ agent: 'w', write: ['box'] }]);
     await cache.set('k', 'secret', 'box');
