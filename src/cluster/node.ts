@@ -85,7 +85,7 @@ export class ClusterNode {
         this.#spokeAt = this.#elapsed();
         return options.stream.publish(message);
       },
-      isOpen: () => this.#isRunning && options.stream.connected,
+      isOpen: () => this.isRunning && options.stream.connected,
       seen: () => ({ sequence: this.machine.sequence, hash: this.machine.hash }),
       again: (pauseMs) => this.#resendIn(pauseMs),
       rewound: (sequence) => this.#fail(rewound(sequence, this.machine.sequence)),
@@ -129,7 +129,8 @@ export class ClusterNode {
     return Math.max(0, this.#elapsed() - this.#freshAt);
   }
 
-  get #isRunning(): boolean {
+  /** `false` once the node has left service or is closed. */
+  get isRunning(): boolean {
     return this.#status !== 'failed' && this.#status !== 'closed';
   }
 
@@ -154,7 +155,7 @@ export class ClusterNode {
 
   /** Sends a command, which is settled when its message is applied here. `isUrgent`: before those that wait, whatever their number. */
   submit(command: Command, settle: (outcome: Outcome) => void, isUrgent = false): void {
-    if (!this.#isRunning) {
+    if (!this.isRunning) {
       settle(this.#failure ?? closed());
       return;
     }
@@ -166,7 +167,7 @@ export class ClusterNode {
   barrier(): Promise<void> {
     // Shared only until it is in a message: writes that are acknowledged later may be ordered behind that message.
     if (this.#barrier !== undefined && !this.#barrier.waiting.isSent) return this.#barrier.promise;
-    if (!this.#isRunning) return Promise.reject(this.#failure ?? closed());
+    if (!this.isRunning) return Promise.reject(this.#failure ?? closed());
     let waiting: { readonly isSent: boolean } = { isSent: true };
     const promise = new Promise<void>((resolve, reject) => {
       waiting = this.#outbox.add({ type: 'noop' }, (outcome) => {
@@ -182,7 +183,7 @@ export class ClusterNode {
     return promise;
   }
 
-  /** Calls the listener after each message that was applied. Returns a function that stops it. */
+  /** Calls the listener after each message that was applied, and when the node leaves service or is closed. Returns a function that stops it. */
   onApplied(listener: () => void): () => void {
     this.#reached.add(listener);
     return () => this.#reached.delete(listener);
@@ -191,7 +192,7 @@ export class ClusterNode {
   /** Resolves when no command of this node waits for its outcome, or after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     const until = this.#elapsed() + timeoutMs;
-    while (this.#outbox.size > 0 && this.#isRunning && this.#elapsed() < until) {
+    while (this.#outbox.size > 0 && this.isRunning && this.#elapsed() < until) {
       await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, 5));
     }
   }
@@ -202,6 +203,8 @@ export class ClusterNode {
     this.#status = 'closed';
     this.#stop();
     this.#outbox.close();
+    for (const listener of this.#reached) listener();
+    this.#reached.clear();
     await this.#options.stream.close();
   }
 
@@ -248,7 +251,7 @@ export class ClusterNode {
 
   #receive(message: StreamMessage): void {
     // Nothing is received after a stall or a failure; a delivery that was under way is read again.
-    if (!this.#isRunning || this.machine.isStalled || message.sequence <= this.machine.sequence) return;
+    if (!this.isRunning || this.machine.isStalled || message.sequence <= this.machine.sequence) return;
     this.#attempt(() => this.machine.apply(message));
   }
 
@@ -276,7 +279,7 @@ export class ClusterNode {
     this.#status = 'stalled';
     this.#stall = this.#options.clock.setTimeout(() => {
       this.#attempt(() => this.machine.resume());
-      if (this.machine.isStalled || !this.#isRunning) return;
+      if (this.machine.isStalled || !this.isRunning) return;
       this.#status = this.#introduced === undefined ? 'joining' : 'ready';
       this.#options.onStalled(undefined);
       this.#follow();
@@ -304,7 +307,7 @@ export class ClusterNode {
   }
 
   #resendIn(pauseMs: number): void {
-    if (this.#resend !== undefined || !this.#isRunning) return;
+    if (this.#resend !== undefined || !this.isRunning) return;
     this.#resend = this.#options.clock.setTimeout(() => {
       this.#resend = undefined;
       this.#outbox.resend();
@@ -315,7 +318,7 @@ export class ClusterNode {
     const { clock } = this.#options;
     this.#watch = clock.setTimeout(() => {
       this.#look();
-      if (this.#isRunning) this.#watchSoon();
+      if (this.isRunning) this.#watchSoon();
     }, WATCH_MS);
     clock.unref?.(this.#watch);
   }
@@ -361,7 +364,7 @@ export class ClusterNode {
   }
 
   #fail(error: Error): void {
-    if (!this.#isRunning) return;
+    if (!this.isRunning) return;
     this.#failure = error instanceof ContextCacheError ? error : failed(error);
     this.#status = 'failed';
     this.#stop();

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
 import { AccessDeniedError, type AgentContextCache, RedisContextCache } from '../../src/index.ts';
 import { type NodeOptions, openNode } from '../support/cluster.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -58,6 +59,30 @@ class TimedCluster {
   lease(work: string): string | undefined {
     const { leases = [] } = this.members.at(-1)?.node.health().cluster ?? {};
     return leases.find(({ name }) => name === work)?.node;
+  }
+}
+
+/** A store that can be held up before it writes. */
+class SlowStore extends MemorySnapshotStore {
+  isWaiting = false;
+  #held: Promise<void> | undefined;
+  #release = () => {};
+
+  hold(): void {
+    this.#held = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  release(): void {
+    this.#held = undefined;
+    this.#release();
+  }
+
+  override async put(...given: Parameters<MemorySnapshotStore['put']>): Promise<void> {
+    this.isWaiting = this.#held !== undefined;
+    await this.#held;
+    await super.put(...given);
   }
 }
 
@@ -220,5 +245,68 @@ describe('the work that one node does for all', () => {
     connection.restore();
     await cluster.until(() => cluster.holders('mirror').length === 1);
     await a.shutdown({ timeoutMs: 0 });
+  });
+
+  test('takes the snapshots that several callers ask for at once, each with what its caller has written', async () => {
+    const cluster = new TimedCluster();
+    const store = new SlowStore();
+    const options: NodeOptions = { sharesSnapshots: true, backup: { store, enabled: false } };
+    const a = await cluster.join('a', options);
+    const b = await cluster.join('b', options);
+    const together = Promise.all([a.backup(), a.backup(), b.backup()]);
+    let taken: unknown;
+    void together.then((all) => {
+      taken = all;
+    });
+    await cluster.until(() => taken !== undefined);
+    await cluster.until(() => cluster.lease('backup') === undefined);
+    store.hold();
+    await b.set('plan', 0);
+    const early = b.backup();
+    await cluster.until(() => store.isWaiting);
+    const { position } = await a.set('plan', 1);
+    const late = a.backup();
+    await cluster.pass(1_000);
+    store.release();
+    let snapshot: Awaited<typeof late> | undefined;
+    void late.then((last) => {
+      snapshot = last;
+    });
+    await cluster.until(() => snapshot !== undefined);
+    expect((await early).position).toBeLessThan(position);
+    expect(snapshot?.position).toBe(position);
+    await cluster.until(() => cluster.lease('backup') === undefined);
+    for (const { node } of cluster.members) {
+      const { config } = (node[INTERNALS].parts.sequencer?.stored() ?? {}) as { config: [string, unknown][] };
+      expect(config.map(([name]) => name)).toEqual(['backup']);
+    }
+  });
+
+  test('refuses a snapshot that is asked for on a node that is shut down before it was taken', async () => {
+    const cluster = new TimedCluster();
+    const store = new SlowStore();
+    const options: NodeOptions = { sharesSnapshots: true, backup: { store } };
+    await cluster.join('a', options);
+    const b = await cluster.join('b', options);
+    await cluster.until(() => cluster.lease('backup') === 'a');
+    store.hold();
+    const asked = b.backup().catch((error) => error.code);
+    await cluster.until(() => store.isWaiting);
+    await b.shutdown({ timeoutMs: 0 });
+    expect(await asked).toBe('CLOSED');
+    store.release();
+  });
+
+  test('applies the other settings and says so if this version refuses one', async () => {
+    const cluster = new TimedCluster();
+    const errors: string[] = [];
+    const a = await cluster.join('a', { onError: (error) => errors.push(error.message) });
+    const { sequencer } = a[INTERNALS].parts;
+    await sequencer?.configure('grants', true);
+    await sequencer?.configure('grant/', { agent: '' });
+    await a.addTopic('plans');
+    expect(errors.length).toBeGreaterThan(0);
+    expect(a.getTopicsList()).toContain('plans');
+    expect(a.health().cluster?.status).toBe('ready');
   });
 });

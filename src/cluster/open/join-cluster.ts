@@ -110,7 +110,7 @@ export async function joinCluster<Cache extends Joinable>(
 
 /** Writes the cursor with the updates of the message that was just applied. */
 function noteCursor(node: ClusterNode, noteWith: NonNullable<Storage['noteWith']>): void {
-  if (node.failure === undefined && !node.machine.isStalled) noteWith(cursorChanges(node.machine, node.session));
+  if (node.isRunning && !node.machine.isStalled) noteWith(cursorChanges(node.machine, node.session));
 }
 
 /** Shares the settings that this node was given and the cluster does not have yet. */

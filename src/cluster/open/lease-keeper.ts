@@ -123,7 +123,7 @@ export class LeaseKeeper {
   #isWanted(name: string): boolean {
     const { parts, settings } = this.#deps;
     if (name === FOLLOWER.broadcaster) return parts.topics.size > 0;
-    return name !== FOLLOWER.backup || parts.backup?.isEnabled() === true || settings.askedSnapshot !== undefined;
+    return name !== FOLLOWER.backup || parts.backup?.isEnabled() === true || settings.snapshots.open.length > 0;
   }
 
   /** Starts or ends work, after earlier changes. */
@@ -152,6 +152,7 @@ export class LeaseKeeper {
   /** Takes in how far the holders have come, so that the log of this node need not keep more. */
   #follow(): void {
     const { node, parts } = this.#deps;
+    if (!node.isRunning) return;
     for (const name of this.#followers()) {
       if (this.#running.has(name) || parts.log.status === 'closed') continue;
       const follower = parts.log.follower(name);
@@ -165,12 +166,13 @@ export class LeaseKeeper {
     return this.#deps.parts.duties.filter((name) => name !== FOLLOWER.backup);
   }
 
-  /** Takes the snapshot that a node has asked for, and tells the result. */
+  /** Takes a snapshot for the nodes that have asked for one. */
   #takeAsked(): void {
     const { settings, parts } = this.#deps;
-    const id = settings.askedSnapshot;
-    if (id === undefined || parts.backup === undefined) return;
-    settings.take(id, () => parts.backup?.backupNow() ?? Promise.reject(new Error('There is no store of snapshots.')));
+    settings.snapshots.clean();
+    settings.snapshots.take(
+      () => parts.backup?.backupNow() ?? Promise.reject(new Error('There is no store of snapshots.')),
+    );
   }
 
   /** Discards the messages that the second newest whole snapshot holds: one that fails to load leaves another one to join from. */

@@ -76,7 +76,7 @@ export class NodeSequencer implements Sequencer {
 
   async snapshot(signal: AbortSignal | undefined): ReturnType<Sequencer['snapshot']> {
     if (this.#settings === undefined) throw notJoined();
-    return this.#settings.askForSnapshot(signal);
+    return this.#settings.snapshots.ask(signal);
   }
 
   barrier(): Promise<void> {
