@@ -1,6 +1,7 @@
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { plainContradictions } from '../core/contradiction.ts';
+import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Impact, Provenance, TracedWrite } from '../core/trace.ts';
 import type { Access } from '../engine/access.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -65,7 +66,7 @@ function restrictedTrace({ parts, access, agent }: RestrictedAsk): QueryDeps['tr
       return { ...seen, open };
     },
     impact: async (target, { limit }) => {
-      if (typeof target === 'object') access.require(agent, 'read', target.namespace ?? 'default', target.key);
+      if (typeof target === 'object') access.require(agent, 'read', target.namespace ?? DEFAULT_NAMESPACE, target.key);
       const about = typeof target === 'object' ? target : { position: target };
       const traced = await parts.ask({ ...about, type: 'context.impact', limit });
       const [first] = traced.writes;
@@ -89,16 +90,32 @@ function restrictedTrace({ parts, access, agent }: RestrictedAsk): QueryDeps['tr
   };
 }
 
-/** Returns the health of a cache without names and addresses that are not this agent's business. */
+/**
+ * Returns the health of a cache without names and addresses that are not this agent's business. Names every field, so that a new
+ * one is closed until it is opened here.
+ */
 export function restrictedHealth(access: Access, agent: string, health: CacheHealth): CacheHealth {
   if (access.isAdmin(agent)) return health;
-  const failed = health.namespaces.failed.filter((name) => access.maySome(agent, 'read', name));
+  const { status, log, retention, namespaces, watchers, errors, activity } = health;
   return {
-    ...health,
-    ...{ namespaces: { ...health.namespaces, failed }, followers: [], topics: [] },
-    errors: { ...health.errors, last: undefined },
-    retention: { ...health.retention, heldBy: undefined, lastError: undefined },
-    ...{ redis: undefined, nats: undefined, backup: undefined, cluster: undefined },
+    status,
+    log: {
+      ...{ id: log.id, durable: log.durable, status: log.status },
+      ...{ head: log.head, committed: log.committed, first: log.first },
+    },
+    retention: { begin: retention.begin, heldBy: undefined, running: retention.running, lastError: undefined },
+    namespaces: {
+      ...{ total: namespaces.total, resident: namespaces.resident, restarts: namespaces.restarts },
+      failed: namespaces.failed.filter((name) => access.maySome(agent, 'read', name)),
+    },
+    ...{ followers: [], redis: undefined, nats: undefined, topics: [], backup: undefined, cluster: undefined },
+    watchers,
+    errors: { count: errors.count, last: undefined },
     access: access.health(agent),
+    activity: {
+      ...{ since: activity.since, operations: activity.operations, failures: activity.failures },
+      ...{ hits: activity.hits, misses: activity.misses, conflicts: activity.conflicts },
+      ...{ expiries: activity.expiries, bytesWritten: activity.bytesWritten },
+    },
   };
 }

@@ -29,7 +29,7 @@ export interface NatsCommandsOptions {
   /**
    * Agent that all commands come from, and whose grants count; `null`: the owner of the cache, who may do everything. Every
    * publisher on the subject acts as that agent. Default: none. Commands then name their agents themselves, which nothing proves, so
-   * they are refused with `ACCESS_DENIED` while the cache has grants.
+   * they are refused with `FORBIDDEN` while the cache has grants.
    */
   readonly agent?: string | null | undefined;
   /** Most commands in flight; further ones are refused with `OVERLOADED`. Default 1,024. */
@@ -213,7 +213,7 @@ class Responder implements NatsCommands {
     if (typeof agent === 'string') return cache.forAgent(agent).ask(asAgent(agent, command));
     if (agent === null || cache.getGrants().length === 0) return cache.ask(command);
     const remedy = 'Set the agent of answerNatsCommands, or --commands-agent of context-cache serve.';
-    throw new ContextCacheError('ACCESS_DENIED', `The cache has grants, and NATS does not prove who asks. ${remedy}`);
+    throw new ContextCacheError('FORBIDDEN', `The cache has grants, and NATS does not prove who asks. ${remedy}`);
   }
 
   #reply(connection: NatsConnection, message: Msg, answer: unknown): void {

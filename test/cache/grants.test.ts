@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
+import { restrictedHealth } from '../../src/cache/restricted-commands.ts';
 import { connect } from '../../src/client.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
 import { AccessDeniedError, AgentContextCache, memorySubjectKeys, VersionConflictError } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
 import type { Grant } from '../../src/types.ts';
@@ -171,6 +173,18 @@ describe('grants', () => {
       expect(refusal.message.length).toBeLessThan(1_000);
     }
     expect(cache.health().access.denied).toBe(0);
+  });
+
+  test('hide every field of health that is not known to be harmless', () => {
+    const cache = cacheWith([PLANNER]);
+    const health = cache.health();
+    const { log, retention, namespaces, errors, activity } = health;
+    const parts = Object.entries({ log, retention, namespaces, errors, activity });
+    const grown = Object.fromEntries(parts.map(([name, part]) => [name, { ...part, added: 'secret' }]));
+    const { access } = cache[INTERNALS].parts;
+    const seen = restrictedHealth(access, 'planner', { ...health, ...grown, ...{ added: 'secret' } });
+    expect(JSON.stringify(seen)).not.toContain('secret');
+    expect(seen).toEqual(health);
   });
 
   test('limit a briefing, whose end each agent keeps without a grant', async () => {

@@ -75,6 +75,21 @@ describe('commands as NATS requests', () => {
     expect(errors).toEqual([]);
   });
 
+  test('come from the agent of the option, and are refused without it while there are grants', async () => {
+    await cache.setGrants([{ agent: 'planner', read: ['trip'] }]);
+    const options = { cache, url: nats.url, subject: 'planner.commands', agent: 'planner' };
+    const own = answerNatsCommands(options);
+    await own.ready;
+    const get = { type: 'context.get', namespace: 'trip', key: 'k' };
+    expect(await ask(get)).toMatchObject({ error: { code: 'FORBIDDEN', message: expect.stringContaining('agent') } });
+    expect(cache.health().access.denied).toBe(0);
+    expect(await ask(get, options.subject)).toEqual({ ok: null, found: false });
+    const set = { type: 'context.set', namespace: 'trip', key: 'k', value: 1 };
+    expect(await ask(set, options.subject)).toMatchObject({ error: { code: 'ACCESS_DENIED', agent: 'planner' } });
+    expect(cache.health().access.denied).toBe(1);
+    await own.close();
+  });
+
   test('with a reply subject outside of _INBOX are ignored', async () => {
     const listener = await subscribeRaw(nats.url, ['orders', '_INBOXES.x']);
     for (const reply of ['orders', '_INBOXES.x', '_INBOX']) {
