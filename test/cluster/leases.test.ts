@@ -6,6 +6,7 @@ import { type NodeOptions, openNode } from '../support/cluster.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { type MemoryConnection, MemoryStream } from '../support/memory-stream.ts';
 import { startRedis } from '../support/servers.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 interface Member {
   readonly node: AgentContextCache;
@@ -308,5 +309,28 @@ describe('the work that one node does for all', () => {
     expect(errors.length).toBeGreaterThan(0);
     expect(a.getTopicsList()).toContain('plans');
     expect(a.health().cluster?.status).toBe('ready');
+  });
+
+  test('keeps no updates for a broadcaster while there are no topics', async () => {
+    const cluster = new TimedCluster();
+    const options = { natsUrl: 'nats://127.0.0.1:1' };
+    await cluster.join('a', { ...options, dataDir: await tempDir('node') });
+    const b = await cluster.join('b', { ...options, dataDir: await tempDir('node') });
+    const fill = async () => {
+      for (let i = 0; i < 300; i += 1) await b.set('plan', 'x'.repeat(1_000), 'trip');
+    };
+    const heldBy = async () => (await b.compact({ keepUpdates: 1 })).heldBy;
+    await fill();
+    expect(await heldBy()).toBeUndefined();
+    const since = b.position;
+    await b.addTopic('plans');
+    await cluster.until(() => cluster.lease('broadcaster') !== undefined);
+    await fill();
+    expect(await heldBy()).toBe('follower broadcaster');
+    const follower = () => b[INTERNALS].parts.log.checkpoints().find(({ name }) => name === 'broadcaster');
+    expect(follower()?.checkpoint).toBe(since);
+    await b.removeTopic('plans');
+    await cluster.until(() => follower() === undefined);
+    expect(await heldBy()).toBeUndefined();
   });
 });

@@ -50,8 +50,7 @@ export class LeaseKeeper {
 
   /** Begins: registers the followers with the log, so that it keeps what their holder has not delivered, and takes free leases. */
   start(): void {
-    const { parts, node } = this.#deps;
-    for (const name of this.#followers()) parts.log.follower(name, node.machine.leases.checkpointOf(name));
+    const { node } = this.#deps;
     node.onApplied(() => this.#follow());
     this.#tick();
   }
@@ -85,6 +84,7 @@ export class LeaseKeeper {
 
   #look(): void {
     const { node, parts } = this.#deps;
+    this.#register();
     for (const name of parts.duties) {
       const mine = this.#isMine(name);
       if (mine !== this.#running.has(name)) this.#change(name, mine);
@@ -154,11 +154,39 @@ export class LeaseKeeper {
     const { node, parts } = this.#deps;
     if (!node.isRunning) return;
     for (const name of this.#followers()) {
-      if (this.#running.has(name) || parts.log.status === 'closed') continue;
-      const follower = parts.log.follower(name);
+      if (this.#running.has(name) || !this.#isWanted(name) || parts.log.status === 'closed') continue;
+      const follower = parts.log.follower(name, this.#startOf(name));
       const position = Math.min(node.machine.leases.checkpointOf(name), parts.log.head);
       if (position > follower.checkpoint) follower.save(position).catch(() => undefined);
     }
+  }
+
+  /**
+   * Registers the followers that run on another node, so that the log of this node keeps what they have not delivered. Without
+   * topics there is no broadcaster, and the log keeps nothing for it.
+   */
+  #register(): void {
+    const { log, followers } = this.#deps.parts;
+    if (log.status === 'closed') return;
+    const known = new Map(log.checkpoints().map(({ name, registered }) => [name, registered]));
+    for (const name of this.#followers()) {
+      // The follower that runs here has registered itself.
+      if (this.#running.has(name) || followers.get(name) !== undefined) continue;
+      const registered = known.get(name);
+      if (this.#isWanted(name)) log.follower(name, this.#startOf(name));
+      else if (registered !== undefined) {
+        const removed = registered ? log.follower(name).remove() : log.forget(name);
+        removed.catch((error) => this.#deps.parts.report(toError(error), { source: name }));
+      }
+    }
+  }
+
+  /** Position after which a follower starts that is new to the log: topics get no updates from before they were added. */
+  #startOf(name: string): number {
+    const { node, parts } = this.#deps;
+    const oldest = Math.min(...parts.topics.entries().map(({ since }) => since));
+    const checkpoint = node.machine.leases.checkpointOf(name);
+    return Math.min(parts.log.head, name === FOLLOWER.broadcaster ? Math.max(checkpoint, oldest) : checkpoint);
   }
 
   /** Names of the work that follows the log. */
