@@ -131,7 +131,7 @@ export class AgentContextCache<
       ...{ registry, outage, past: storage.past },
       hasPrimary: primary !== undefined,
     });
-    const trace = new TraceReader({ log, clock, report, registry, past: storage.past });
+    const trace = new TraceReader({ log, clock, report, registry, subjects, past: storage.past });
     if (options.onContradiction !== undefined) trace.onContradiction(options.onContradiction);
     const stamp = stampOf(options.context);
     const methods: MethodParts = {

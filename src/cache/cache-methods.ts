@@ -474,8 +474,8 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    * instants and `meta`, as a graph. `undefined` if the key is missing, or if the log no longer has the write. The basis of a write
    * is what its writer had read; see {@link as}. Each {@link OpenReading} says where the graph ends although there may be more.
    *
-   * The first call of this or of `impact` reads the log once and creates an index in memory (16 bytes for each update, more for those
-   * with a basis), which commits keep up to date. After that the time is in proportion to the answer.
+   * The first call of this or of `impact` reads the log once and creates an index in memory, which commits keep up to date. Once retention
+   * has discarded half of the updates in it, the next call rebuilds it.
    *
    * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`, `POSITION_UNAVAILABLE`.
    *

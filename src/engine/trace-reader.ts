@@ -11,7 +11,9 @@ import {
 import { isEqual } from '../core/equal.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
+import { openedUpdate } from '../core/opened.ts';
 import type { Report } from '../core/report.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { BasisGraph } from '../core/tables/basis-graph.ts';
 import { type UnawareWrite, UnawareWrites } from '../core/tables/unaware-writes.ts';
 import { TimeSlice } from '../core/time-slice.ts';
@@ -39,19 +41,37 @@ export interface TraceParts {
   readonly registry: NamespaceRegistry;
   readonly clock: Clock;
   readonly report: Report;
+  readonly subjects: SubjectDoor;
 }
+
+/** What the updates of the log say about each other. */
+interface Index {
+  readonly graph: BasisGraph;
+  readonly unaware: UnawareWrites;
+  /** First position that it has taken in. */
+  readonly first: number;
+  /** Last position that it has taken in. */
+  last: number;
+  /** Stops keeping it up to date. */
+  readonly stop: () => void;
+}
+
+/** Updates in an index that is kept although the log has discarded most of them. A smaller one is not worth a rebuild. */
+const KEPT_UPDATES = 1_024;
 
 /**
  * Answers which writes are behind an entry, and what a write has touched. The first question reads the log once and creates an
- * index in memory, which commits keep up to date from then on: 16 bytes for each update, and more only for updates with a basis.
- * After that an answer takes time in proportion to its writes and their bases.
+ * index in memory, which commits keep up to date from then on. Once retention has discarded half of the updates that it holds, it is
+ * discarded, and the next question rebuilds it. An answer reads the updates that it holds; `impact` also looks, for each of them, at
+ * the later updates whose basis has a position, or a range of the same namespace.
  */
 export class TraceReader {
   readonly #parts: TraceParts;
   /** Keeps the index up to date. Does not count as a watcher of the cache. */
   readonly #commits: WatchHub;
-  #graph: Promise<BasisGraph> | undefined;
-  #unaware: UnawareWrites | undefined;
+  #index: Promise<Index> | undefined;
+  /** Last position that an index has taken in: a rebuilt one reports nothing again. */
+  #added = 0;
   /** Called with what commits add to it. */
   #onUnaware: ((found: UnawareWrite) => void) | undefined;
 
@@ -67,7 +87,7 @@ export class TraceReader {
     const most = limitOf('provenance', limit);
     const start = await this.#writeOf(key, namespace, at);
     if (start === undefined) return undefined;
-    const graph = await this.graph();
+    const { graph } = await this.#current();
     const writes = new Map<number, TracedWrite>([[start.position, traced(start, 0)]]);
     const links: TracedLink[] = [];
     const open: OpenReading[] = [];
@@ -108,7 +128,7 @@ export class TraceReader {
     const most = limitOf('impact', limit);
     await this.#parts.log.flush();
     const start = await this.#targetOf(target);
-    const graph = await this.graph();
+    const { graph } = await this.#current();
     const writes = new Map<number, Impact['writes'][number]>([
       [start.position, { ...traced(start, 0), certain: true }],
     ]);
@@ -147,11 +167,11 @@ export class TraceReader {
     const { namespace, since, limit } = plainContradictions(options);
     const { log } = this.#parts;
     await log.flush();
-    await this.graph();
+    const index = await this.#current();
     const contradictions: Contradiction[] = [];
     const slice = new TimeSlice(this.#parts.clock);
     let next = since;
-    for (const found of this.#unaware?.after(since) ?? []) {
+    for (const found of index.unaware.after(since)) {
       if (contradictions.length >= limit) return { contradictions, next, more: true };
       if (slice.over) await slice.pause();
       next = found.position;
@@ -159,7 +179,7 @@ export class TraceReader {
       const contradiction = await this.#contradictionOf(found);
       if (contradiction !== undefined) contradictions.push(contradiction);
     }
-    return { contradictions, next: Math.max(since, log.committed), more: false };
+    return { contradictions, next: Math.max(since, index.last), more: false };
   }
 
   /** Calls back with each contradiction that a later commit causes. Errors of the listener are reported. */
@@ -172,52 +192,71 @@ export class TraceReader {
       const told = this.#contradictionOf(found).then((contradiction) => contradiction && listener(contradiction));
       told.catch(failed);
     };
-    this.graph().catch(failed);
+    this.#current().catch(failed);
   }
 
-  /** Resolves with two writes that contradict each other; `undefined` if they say the same, or the log no longer has both. */
+  /**
+   * Resolves with two writes that contradict each other; `undefined` if they say the same, if the log no longer has both, or if a value
+   * cannot be read in full because its subject was forgotten or its key is not available.
+   */
   async #contradictionOf({ position, earlier: before }: UnawareWrite): Promise<Contradiction | undefined> {
-    const { past } = this.#parts;
-    const [earlier, later] = [await past.updateAt(before), await past.updateAt(position)];
-    if (earlier === undefined || later === undefined || later.key === null) return undefined;
+    const { past, subjects } = this.#parts;
+    const [stored, storedLater] = [await past.updateAt(before), await past.updateAt(position)];
+    if (stored === undefined || storedLater === undefined || storedLater.key === null) return undefined;
+    // Equal values of a subject are encrypted to different bytes.
+    const [earlier, later] = [openedUpdate<Update>(subjects, stored), openedUpdate<Update>(subjects, storedLater)];
+    if (isIncomplete(earlier) || isIncomplete(later)) return undefined;
     const isSet = later.operation === 'set';
     const isSame = isSet === (earlier.operation === 'set') && (!isSet || isEqual(earlier.value, later.value));
     if (isSame) return undefined;
-    const { namespace, key } = later;
-    return { namespace, key, earlier: written(earlier), later: written(later) };
+    const { namespace } = later;
+    return { namespace, key: storedLater.key, earlier: written(earlier), later: written(later) };
   }
 
-  #add(graph: BasisGraph, unaware: UnawareWrites, update: Update): void {
-    graph.add(update);
-    const found = unaware.add(update);
+  #add(index: Index, update: Update): void {
+    index.graph.add(update);
+    const found = index.unaware.add(update);
+    index.last = update.position;
+    if (update.position <= this.#added) return;
+    this.#added = update.position;
     if (found !== undefined) this.#onUnaware?.(found);
   }
 
   /** Resolves with the index, which the first call creates. */
-  graph(): Promise<BasisGraph> {
+  #current(): Promise<Index> {
     if (this.#parts.log.status === 'closed') return Promise.reject(closed());
-    this.#graph ??= this.#build().catch((error) => {
-      this.#graph = undefined;
-      throw error;
+    if (this.#index === undefined) {
+      const building = this.#build().catch((error) => {
+        if (this.#index === building) this.#index = undefined;
+        throw error;
+      });
+      this.#index = building;
+      return building;
+    }
+    return this.#index.then((index) => {
+      if (!this.#discardIfOld(index)) return index;
+      return this.#current();
     });
-    return this.#graph;
   }
 
-  async #build(): Promise<BasisGraph> {
+  async #build(): Promise<Index> {
     const { log, clock } = this.#parts;
     const graph = new BasisGraph();
-    const unaware = new UnawareWrites(graph);
     let waiting: Update[] | undefined = [];
     const stop = this.#commits.add({}, (update) => {
       if (waiting !== undefined) waiting.push(update);
-      else this.#add(graph, unaware, update);
+      else {
+        this.#add(index, update);
+        if (this.#discardIfOld(index)) this.#rebuildForHook();
+      }
     });
+    const through = log.committed;
+    const index: Index = { graph, unaware: new UnawareWrites(graph), first: log.first, last: through, stop };
     try {
       const slice = new TimeSlice(clock);
-      const through = log.committed;
       if (log.first <= through) {
         for await (const updates of log.read(log.first, through)) {
-          for (const update of updates) this.#add(graph, unaware, update);
+          for (const update of updates) this.#add(index, update);
           if (slice.over) await slice.pause();
         }
       }
@@ -225,10 +264,25 @@ export class TraceReader {
       stop();
       throw error;
     }
-    for (const update of waiting) this.#add(graph, unaware, update);
+    for (const update of waiting) this.#add(index, update);
     waiting = undefined;
-    this.#unaware = unaware;
-    return graph;
+    return index;
+  }
+
+  /** Discards the index if retention has discarded more than half of its updates. Returns whether it has been discarded. */
+  #discardIfOld(index: Index): boolean {
+    const { first, last, stop } = index;
+    const held = last - first + 1;
+    if (held < KEPT_UPDATES || (this.#parts.log.first - first) * 2 <= held) return false;
+    stop();
+    this.#index = undefined;
+    return true;
+  }
+
+  /** Rebuilds the index if a hook needs it after each commit. */
+  #rebuildForHook(): void {
+    if (this.#onUnaware === undefined) return;
+    this.#current().catch((error) => this.#parts.report(toError(error), { source: 'contradiction' }));
   }
 
   /** Resolves with the update of a target. */
@@ -263,7 +317,7 @@ export class TraceReader {
     await log.flush();
     const version = this.#versionOf(key, namespace, at);
     if (version === undefined) return undefined;
-    const position = (await this.graph()).positionOf(namespace, version, at);
+    const position = (await this.#current()).graph.positionOf(namespace, version, at);
     return position === undefined ? undefined : past.updateAt(position);
   }
 
@@ -300,6 +354,11 @@ function names(update: Update, { namespace, key, keys, version }: Update): boole
     if ((reading.namespace ?? DEFAULT_NAMESPACE) !== namespace) return false;
     return key === null ? (keys?.includes(reading.key) ?? true) : reading.key === key;
   });
+}
+
+/** Returns whether a part of a value cannot be read. */
+function isIncomplete({ forgotten, sealed }: Update): boolean {
+  return forgotten !== undefined || sealed !== undefined;
 }
 
 function isOf({ key, keys }: Update, name: string): boolean {

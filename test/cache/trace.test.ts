@@ -1,9 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import { WatchHub } from '../../src/actors/watch-hub.ts';
 import type { Reading } from '../../src/core/basis.ts';
 import type { Contradictions } from '../../src/core/contradiction.ts';
 import type { Update } from '../../src/core/update.ts';
-import type { AgentContextCache } from '../../src/index.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
+import { TraceReader } from '../../src/engine/trace-reader.ts';
+import { type AgentContextCache, memorySubjectKeys } from '../../src/index.ts';
 import { makeCache } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -246,6 +249,62 @@ describe('provenance and impact', () => {
     expect(cache.entry('note', 'notes')?.agent).toBe('referee');
     await expect(cache.contradictions({ since: -1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
     await expect(cache.contradictions({ namespaces: 'n' } as never)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+
+  it('compare values with subjects as they are read, and leave out what cannot be read', async () => {
+    const { cache } = makeCache({ subjects: { keys: memorySubjectKeys() } });
+    const [ann, bob] = ['ann', 'bob'].map((agent) => cache.as({ agent }, { basis: true }));
+    for (const [key, subject] of [
+      ['same', 'u'],
+      ['other', 'v'],
+      ['forgotten', 'w'],
+    ] as const) {
+      await ann?.set(key, 'Adler', 'trip', { subject });
+      await bob?.set(key, key === 'same' ? 'Adler' : 'Bristol', 'trip', { subject });
+    }
+    const keysOf = async () => (await cache.contradictions()).contradictions.map(({ key }) => key);
+    expect(await keysOf()).toEqual(['other', 'forgotten']);
+    await cache.forget('w');
+    expect(await keysOf()).toEqual(['other']);
+  });
+
+  it('rebuild the index once retention has discarded half of it, and report no contradiction twice', async () => {
+    const told: number[] = [];
+    const { cache } = makeCache({ onContradiction: ({ later }) => void told.push(later.position) });
+    const { parts, past } = cache[INTERNALS];
+    const { log, clock, report, registry, subjects } = parts;
+    const trace = new TraceReader({ log, clock, report, registry, subjects, past });
+    const discards = () => added.mock.results.filter(({ value }) => value.mock.calls.length > 0).length;
+    const add = WatchHub.prototype.add;
+    const added = vi.spyOn(WatchHub.prototype, 'add').mockImplementation(function (this: WatchHub, ...given) {
+      return vi.fn(add.apply(this, given));
+    });
+    await trace.contradictions({});
+    expect(added).toHaveBeenCalledTimes(1);
+    const contradict = async () => {
+      await cache.set('hotel', cache.position, 'trip', { agent: 'ann', basis: [] });
+      await cache.set('hotel', cache.position, 'trip', { agent: 'bob', basis: [] });
+    };
+    await contradict();
+    const first = cache.position;
+    await vi.waitFor(() => expect(told).toEqual([first]));
+    for (let n = 0; n < 1500; n += 1) await cache.set(`key-${n % 10}`, n, 'filler');
+    await contradict();
+    const second = cache.position;
+    await vi.waitFor(() => expect(told).toEqual([first, second - 1, second]));
+    await cache.compact({ keepUpdates: 20 });
+    await contradict();
+    const last = cache.position;
+    // Only the index of the hook is rebuilt at once.
+    await vi.waitFor(() => expect(discards()).toBe(1));
+    expect(added).toHaveBeenCalledTimes(2);
+    await vi.waitFor(() => expect(told.at(-1)).toBe(last));
+    expect(new Set(told).size).toBe(told.length);
+    const { contradictions, next } = await trace.contradictions({});
+    expect(contradictions.map(({ later }) => later.position)).toEqual([second, last - 1, last]);
+    expect(next).toBe(last);
+    expect((await trace.impact(second - 1, {})).writes).toHaveLength(1);
+    added.mockRestore();
   });
 
   it('say what they cannot follow, and refuse what does not exist', async () => {

@@ -1,4 +1,5 @@
 import { DEFAULT_NAMESPACE } from '../names.ts';
+import { firstWhere } from '../search.ts';
 import type { Update } from '../update.ts';
 
 /** The updates of a namespace since it was created, or since the first one that is known. */
@@ -9,6 +10,8 @@ interface Incarnation {
   readonly positions: number[];
   /** Hashes of their keys, by version: a basis may name the version of another key. {@link SEVERAL} for an update of several. */
   readonly hashes: number[];
+  /** Ranges of bases that name versions of it, in the order of the updates with the bases. */
+  readonly ranges: Range[];
 }
 
 /** A range of a basis. */
@@ -57,8 +60,7 @@ export class BasisGraph {
   /** Positions of the updates that name the update at a position in their basis, in order. */
   readonly #effects = new Map<number, number[]>();
   readonly #based = new Map<number, Based>();
-  readonly #ranges = new Map<string, Range[]>();
-  /** Updates that may be based on anything up to a position. */
+  /** Updates that may be based on anything up to a position, in order. */
   readonly #untils: { readonly by: number; readonly until: number }[] = [];
 
   /** Adds an update that follows all others. */
@@ -77,9 +79,7 @@ export class BasisGraph {
         if (incarnation === undefined) continue;
         const range = { by: position, incarnation, prefix, from, to };
         this.#basedOf(position).ranges.push(range);
-        const known = this.#ranges.get(name);
-        if (known === undefined) this.#ranges.set(name, [range]);
-        else known.push(range);
+        incarnation.ranges.push(range);
       }
     }
     this.#place(update);
@@ -96,14 +96,19 @@ export class BasisGraph {
     return undefined;
   }
 
-  /** Returns the later updates that are based on an update, or may be, each once, in order of position. */
+  /**
+   * Returns the later updates that are based on an update, or may be, each once, in order of position. Looks at every later update whose
+   * basis has a position, or a range of the same namespace.
+   */
   effectsOf({ namespace, key, keys, version, position }: Update): Effect[] {
     const effects = new Map<number, boolean>();
-    for (const { by, until } of this.#untils) if (by > position && until >= position) effects.set(by, false);
+    for (const { by, until } of after(this.#untils, position)) if (until >= position) effects.set(by, false);
     const names = keys ?? (key === null ? undefined : [key]);
-    for (const { by, incarnation, prefix, from, to } of this.#ranges.get(namespace) ?? []) {
-      const isIn = by > position && from <= version && version <= to;
-      if (!isIn || incarnation.positions[version - incarnation.first] !== position) continue;
+    const own = this.#namespaces
+      .get(namespace)
+      ?.findLast(({ first, positions }) => positions[version - first] === position);
+    for (const { by, prefix, from, to } of after(own?.ranges ?? [], position)) {
+      if (version < from || version > to) continue;
       if (names === undefined || names.some((name) => name.startsWith(prefix))) effects.set(by, false);
     }
     for (const by of this.#effects.get(position) ?? []) effects.set(by, true);
@@ -167,10 +172,19 @@ export class BasisGraph {
     if (last !== undefined && last.first + last.positions.length === version) {
       last.positions.push(position);
       last.hashes.push(hash);
-    } else incarnations.push({ first: version, positions: [position], hashes: [hash] });
+    } else incarnations.push({ first: version, positions: [position], hashes: [hash], ranges: [] });
     // The next update of this name has version 1.
-    if (drop) incarnations.push({ first: 1, positions: [], hashes: [] });
+    if (drop) incarnations.push({ first: 1, positions: [], hashes: [], ranges: [] });
   }
+}
+
+/** Yields what updates after a position have added to a list in their order. */
+function* after<Added extends { readonly by: number }>(
+  added: readonly Added[],
+  position: number,
+): Generator<Added, void, undefined> {
+  const first = firstWhere(0, added.length, (at) => (added[at] as Added).by > position);
+  for (let at = first; at < added.length; at += 1) yield added[at] as Added;
 }
 
 function mayHold(
