@@ -9,6 +9,7 @@ export type { HandleOptions } from './cache/basis-handle.ts';
 export type { CacheMethods } from './cache/cache-methods.ts';
 export type { ForgetOptions, ForgetReport, PublishedAbout, SubjectInfo } from './cache/forget.ts';
 export type { ForkOptions } from './cache/fork.ts';
+export type { GovernanceMethods } from './cache/governance-methods.ts';
 export type { Replayed } from './cache/replay.ts';
 export type { Transaction } from './cache/transact.ts';
 export type {

@@ -43,7 +43,7 @@ import type {
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
 import { checkedStamp, type Stamp } from '../core/stamp.ts';
-import type { Impact, ImpactOptions, OpenReading, Provenance, ProvenanceOptions, WriteTarget } from '../core/trace.ts';
+import type { Impact, ImpactOptions, Provenance, ProvenanceOptions, WriteTarget } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
@@ -51,6 +51,7 @@ import type { JsonValue } from '../core/value.ts';
 import type { EntryVersion } from '../past/history.ts';
 import { type HandleOptions, wrapOfHandle } from './basis-handle.ts';
 import { briefing } from './briefing.ts';
+import type { GovernanceMethods } from './governance-methods.ts';
 import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
@@ -63,7 +64,9 @@ import type { Answer, Iteration, ReadOptions } from './types.ts';
  * The methods that read, write and watch namespaces, which a cache, its clients and the handles of {@link CacheMethods.as}
  * share. `S` types the namespaces, `P` is the primary backend.
  */
-export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = BaseContextCache> {
+export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends BaseContextCache = BaseContextCache>
+  implements GovernanceMethods<S>
+{
   readonly #given: MethodParts;
   readonly #parts: MethodParts;
   readonly #reader: MethodParts['reader'];
@@ -469,22 +472,6 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#parts.changes(options);
   }
 
-  /**
-   * Resolves with the writes behind an entry: its last write, those that this one was based on, and so on, with their agents,
-   * instants and `meta`, as a graph. `undefined` if the key is missing, or if the log no longer has the write. The basis of a write
-   * is what its writer had read; see {@link as}. Each {@link OpenReading} says where the graph ends although there may be more.
-   *
-   * The first call of this or of `impact` reads the log once and creates an index in memory, which commits keep up to date. Once retention
-   * has discarded half of the updates in it, the next call rebuilds it.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`, `POSITION_UNAVAILABLE`.
-   *
-   * @example
-   * ```ts
-   * const provenance = await cache.provenance('hotel', 'trip');
-   * for (const { position, key, agent } of provenance?.writes ?? []) console.log(position, key, agent);
-   * ```
-   */
   provenance<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
     namespace?: NamespaceArgument<S, N>,
@@ -494,53 +481,14 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#guarded(() => this.#parts.ask(commandOfProvenance(key, this.#named(namespace), options)));
   }
 
-  /**
-   * Resolves with what a write has touched: every later write whose basis reaches it, directly or through others, and their
-   * agents. The write is given by the position of its update, or as the last one of an entry. Costs what {@link provenance} costs.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`; `NOT_FOUND` if the key is missing;
-   *   `POSITION_UNAVAILABLE` if the log does not have the position.
-   *
-   * @example `const { writes, agents } = await cache.impact({ key: 'budget', namespace: 'trip' });`
-   */
   impact(target: WriteTarget, options?: ImpactOptions): Promise<Impact> {
     return this.#guarded(() => this.#parts.ask(commandOfImpact(target, options)));
   }
 
-  /**
-   * Resolves with pairs of writes that contradict each other: a key that an agent has written from a basis that did not know of the
-   * write before it, which is another agent's and says something else. Both have a basis. What a basis only may
-   * know (a range, a position) is not reported. Costs what {@link provenance} costs.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`.
-   *
-   * @example
-   * ```ts
-   * const { contradictions } = await cache.contradictions({ namespace: 'trip' });
-   * for (const { key, earlier, later } of contradictions) console.log(key, earlier.agent, later.agent);
-   * ```
-   */
   contradictions(options?: ContradictionsOptions): Promise<Contradictions> {
     return this.#guarded(() => this.#parts.ask(commandOfContradictions(options)));
   }
 
-  /**
-   * Resolves with what other agents have changed since this agent's last briefing, folded to the last change of each key, as data and
-   * as text of at most `maxTokens`: the most important namespaces and the newest changes first. The end of the briefing is kept in the
-   * namespace `briefing/cursors`, so that the next one, also of another process or session, starts there. An agent for which nothing
-   * has changed writes nothing.
-   *
-   * The first briefing of an agent lists the present state. If the log no longer has the changes since the last one, so does this, with
-   * `isComplete: false`.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, the errors of `changes` and `update`.
-   *
-   * @example
-   * ```ts
-   * const { text } = await cache.as({ agent: 'planner' }).briefing({ namespaces: ['trip', 'flight/*'], maxTokens: 500 });
-   * messages.push({ role: 'user', content: text });
-   * ```
-   */
   briefing(options: BriefingOptions = {}): Promise<Briefing> {
     const { named, stamp } = this.#given;
     return this.#guarded(() => briefing((agent) => this.as({ agent }), options, named ?? stamp?.()?.agent));
