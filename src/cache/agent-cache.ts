@@ -12,7 +12,6 @@ import type { Difference } from '../past/difference.ts';
 import type { DifferenceOptions } from '../past/difference-options.ts';
 import type { PositionOrDate } from '../past/history.ts';
 import { type CacheView, viewFor } from '../past/view.ts';
-import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { CacheMethods } from './cache-methods.ts';
 import type { MethodParts } from './method-parts.ts';
 import { restrictedHealth } from './restricted-commands.ts';
@@ -30,7 +29,6 @@ export interface OwnedCache {
   health(): CacheHealth;
   readLog(options?: LogRange): AsyncGenerator<Update>;
   synced(options?: WaitOptions): Promise<void>;
-  verify(options?: VerifyOptions): Promise<VerifyReport>;
 }
 
 /** The members of `inspection` that show no data of others. */
@@ -121,10 +119,5 @@ export class AgentCache extends CacheMethods<AnyNamespaces, BaseContextCache> {
 
   async synced(options?: WaitOptions): Promise<void> {
     await this.#cache.synced(options);
-  }
-
-  async verify(options: VerifyOptions): Promise<VerifyReport> {
-    this.#access.requireAdmin(this.agent, 'verify');
-    return this.#cache.verify(options);
   }
 }

@@ -18,18 +18,21 @@ interface WithInternals {
 export function attempt(cache: WithInternals, command: DataCommand): Acknowledgement | Promise<Acknowledgement> {
   const { writer, parts, restricted } = cache[INTERNALS];
   parseCommand(command);
-  const conceal = (error: unknown): never => {
-    throw restricted === undefined ? error : restricted.concealed(error);
-  };
   try {
     const admitted = restricted === undefined ? command : restricted.admit(command);
     const answer = writer.attempt(parts.admission.ofParsed(parts.door.now(), admitted));
-    return restricted !== undefined && answer instanceof Promise ? answer.catch(conceal) : answer;
+    if (restricted === undefined || !(answer instanceof Promise)) return answer;
+    return answer.catch((error: unknown) => concealed(restricted, error));
   } catch (error) {
     // The grants may have changed by the time the key has arrived, so the command is judged again.
     if (error instanceof KeyPending) return error.ready.then(() => attempt(cache, command));
-    return conceal(error);
+    return concealed(restricted, error);
   }
+}
+
+/** Throws an error without what the agent of the cache may not see. */
+function concealed(restricted: Internals['restricted'], error: unknown): never {
+  throw restricted === undefined ? error : restricted.concealed(error);
 }
 
 /**

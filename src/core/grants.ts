@@ -1,8 +1,8 @@
-import type { GrantAction } from './access-denied.ts';
 import { BRIEFINGS, isCursorOf } from './briefing.ts';
 import { ContextCacheError } from './errors.ts';
 import { NamePattern } from './name-pattern.ts';
 import { optionNames } from './options.ts';
+import { isAgent, LONGEST_AGENT } from './origin.ts';
 
 /** Namespaces by a pattern such as `trip/**`: all their keys, or those that one of the patterns in `keys` matches. */
 export type GrantSelection = string | { readonly namespace: string; readonly keys: string | readonly string[] };
@@ -36,7 +36,6 @@ export const EVERY_AGENT = '*';
 export const MAX_GRANTS = 10_000;
 const MAX_SELECTIONS = 1_000;
 const MAX_KEYS = 1_000;
-const LONGEST_AGENT = 1_024;
 /** Namespaces whose rules are remembered for each agent and action; beyond that all are looked up again. */
 const KNOWN_NAMESPACES = 4_096;
 
@@ -157,9 +156,9 @@ export class Grants {
   }
 
   /** Returns whether the agent has the right to all keys of all namespaces. */
-  mayEverything(agent: string, action: GrantAction): boolean {
+  mayEverything(agent: string, action: 'read' | 'write'): boolean {
     const rights = this.#of(agent);
-    return rights.admin || (action !== 'admin' && rights[action].all);
+    return rights.admin || rights[action].all;
   }
 
   /** Returns whether the agent has the right to all keys with a prefix. */
@@ -226,8 +225,8 @@ export function checkedGrant(grant: Grant): Grant {
 
 /** @throws {ContextCacheError} `INVALID_OPTION` if it is no name of an agent. */
 export function checkAgent(agent: unknown): asserts agent is string {
-  const isName = typeof agent === 'string' && agent !== '' && agent.length <= LONGEST_AGENT && agent.isWellFormed();
-  if (!isName) throw invalid(`agent of a grant must be a well-formed string of 1 to ${LONGEST_AGENT} characters`);
+  if (!isAgent(agent))
+    throw invalid(`agent of a grant must be a well-formed string of 1 to ${LONGEST_AGENT} characters`);
 }
 
 function selections(agent: string, action: 'read' | 'write', given: unknown): Partial<Pick<Grant, 'read' | 'write'>> {

@@ -1,4 +1,5 @@
 import { ContextCacheError } from './errors.ts';
+import { kindOf } from './options.ts';
 
 /** Longest text of a pattern, UTF-16 units. */
 export const MAX_PATTERN_LENGTH = 1_024;
@@ -170,11 +171,6 @@ function segmentsOf(text: unknown): readonly (Segment | typeof DEEP)[] {
 
 function shown(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }
 
 function invalid(problem: string): ContextCacheError {

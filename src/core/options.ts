@@ -40,8 +40,7 @@ export class OptionNames {
   check(options: unknown): void {
     if (options === undefined) return;
     if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-      const given = options === null ? 'null' : Array.isArray(options) ? 'an array' : `a ${typeof options}`;
-      throw invalid(`${this.owner} takes its options as an object, not as ${given}. ${this.#takes()}`);
+      throw invalid(`${this.owner} takes its options as an object, not as ${kindOf(options)}. ${this.#takes()}`);
     }
     for (const name in options) {
       if (this.#names[name] !== true) this.#look(name, (options as Readonly<Record<string, unknown>>)[name]);
@@ -122,6 +121,12 @@ export function optionNames<Options>(
 /** Returns a name from outside, shortened for a message. */
 function shown(name: string): string {
   return /^\w{1,60}$/.test(name) ? name : JSON.stringify(name.slice(0, 60));
+}
+
+/** Returns the kind of a value for the message of an error: `null`, `an array`, `a number`. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }
 
 function invalid(problem: string): ContextCacheError {

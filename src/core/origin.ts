@@ -43,7 +43,8 @@ export interface Origin {
 /** Largest size of `meta`, in bytes of JSON text. */
 export const MAX_META_BYTES = 1024;
 
-const LONGEST_AGENT = 1024;
+/** Most characters in the name of an agent. */
+export const LONGEST_AGENT = 1024;
 const LONGEST_OPERATION_ID = 128;
 
 /** Bounds of the walk. It estimates at most 4.5 times the bytes of the text: 9 for a number in an array, as in `1,`. */
@@ -70,8 +71,13 @@ export function originOf(options: OriginOptions | undefined): Origin {
 
 function agentOf(agent: unknown): string | null {
   if (agent === undefined || agent === null) return null;
-  if (isText(agent, LONGEST_AGENT)) return agent;
+  if (isAgent(agent)) return agent;
   throw invalidCommand('agent must be a well-formed string of 1 to 1,024 characters');
+}
+
+/** Returns whether a value is a valid name of an agent. */
+export function isAgent(candidate: unknown): candidate is string {
+  return isText(candidate, LONGEST_AGENT);
 }
 
 function operationIdOf(operationId: unknown): string {

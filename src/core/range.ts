@@ -1,7 +1,7 @@
 import { ContextCacheError } from './errors.ts';
 import { compareNames } from './names.ts';
 import { joinNamespace, type NamespaceParts } from './namespace-parts.ts';
-import { optionNames } from './options.ts';
+import { kindOf, optionNames } from './options.ts';
 import type { NameRange } from './tables/name-order.ts';
 
 /**
@@ -91,11 +91,6 @@ function textOf(method: string, option: string, text: unknown): string | undefin
   if (text === undefined || (typeof text === 'string' && text.isWellFormed())) return text;
   const problem = typeof text === 'string' ? 'this one has a lone surrogate' : `not ${kindOf(text)}`;
   throw invalid(method, `${option} must be a string of well-formed Unicode; ${problem}`);
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : `a ${typeof value}`;
 }
 
 /** Returns the name that directly follows another one. */

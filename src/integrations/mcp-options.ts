@@ -1,5 +1,6 @@
 import type { McpServer } from '@modelcontextprotocol/server';
 import { optionNames } from '../core/options.ts';
+import { isAgent } from '../core/origin.ts';
 import { AgentContextCache, ContextCacheError, type ContextStore } from '../index.ts';
 
 /** Options of an MCP server. */
@@ -44,10 +45,7 @@ const SERVER_OPTIONS = optionNames<McpOptions>('createMcpServer', NAMES);
 export function checkedMcpOptions(cache: ContextStore, options: McpOptions, names = SERVER_OPTIONS): CheckedMcpOptions {
   if (typeof cache?.entry !== 'function') throw invalid('createMcpServer takes a cache first, then its options.');
   const { agent, maxBytes = 65_536, branches = false, extend } = names.checked(options);
-  if (
-    agent !== undefined &&
-    (typeof agent !== 'string' || agent === '' || agent.length > 1_024 || !agent.isWellFormed())
-  )
+  if (agent !== undefined && !isAgent(agent))
     throw invalid('agent must be a well-formed string of 1 to 1,024 characters.');
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 1_024) throw invalid('maxBytes must be an integer from 1,024 up.');
   if (typeof branches !== 'boolean') throw invalid('branches must be true or false.');

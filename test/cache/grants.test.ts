@@ -175,6 +175,17 @@ describe('grants', () => {
     expect(cache.health().access.denied).toBe(0);
   });
 
+  test('of everything, or of a whole namespace, allow what is about all of it', async () => {
+    const cache = cacheWith([{ agent: 'reader', read: ['**'] }, PLANNER, { agent: 'writer', write: ['trip/**'] }]);
+    await cache.set('plan', 1, 'trip');
+    expect(await cache.forAgent('reader').digest()).toBe(await cache.digest());
+    expect(await cache.forAgent('planner').digest('trip')).toBe(await cache.digest('trip'));
+    await expect(cache.forAgent('planner').digest()).rejects.toThrow('may not read all that digest is about');
+    await cache.as({ agent: 'writer' }).clearNamespace('trip');
+    await cache.as({ agent: 'writer' }).dropNamespace('trip');
+    expect(cache.listNamespaces()).toEqual(['default']);
+  });
+
   test('hide every field of health that is not known to be harmless', () => {
     const cache = cacheWith([PLANNER]);
     const health = cache.health();

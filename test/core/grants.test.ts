@@ -69,6 +69,35 @@ describe('grants', () => {
     );
   });
 
+  test('of everything, of a namespace, of some keys and of a prefix say yes to just that', () => {
+    const compiled = new Grants([
+      { agent: 'reader', read: ['**'] },
+      { agent: 'spelled', read: [{ namespace: '**', keys: ['plan', '**'] }] },
+      { agent: 'flat', read: ['*'] },
+      {
+        agent: 'planner',
+        read: ['trip/**', { namespace: 'x:1', keys: '**' }],
+        write: [{ namespace: 'trip', keys: ['plan', 'day:*', 'log/**'] }],
+      },
+      { agent: 'operator', admin: true },
+    ]);
+    for (const agent of ['reader', 'spelled', 'operator']) expect(compiled.mayEverything(agent, 'read')).toBe(true);
+    for (const agent of ['flat', 'planner', 'unknown']) expect(compiled.mayEverything(agent, 'read')).toBe(false);
+    const allOf = (agent: string) => NAMES.filter((name) => compiled.mayAll(agent, 'read', name));
+    expect(allOf('spelled')).toEqual(NAMES);
+    expect(allOf('flat')).toEqual(['trip', 'trips', 'x:1', 'default', '*']);
+    expect(allOf('planner')).toEqual(['trip', 'trip/', 'trip/plan', 'x:1']);
+    expect(NAMES.filter((name) => compiled.mayAll('planner', 'write', name))).toEqual([]);
+    expect(NAMES.filter((name) => compiled.maySome('planner', 'write', name))).toEqual(['trip']);
+    expect(NAMES.filter((name) => compiled.maySome('unknown', 'read', name))).toEqual([]);
+    const prefixes = ['', 'log', 'log/', 'log/a/', 'day:', 'plan'];
+    const withPrefix = prefixes.filter((prefix) => compiled.mayPrefix('planner', 'write', 'trip', prefix));
+    expect(withPrefix).toEqual(['log/', 'log/a/']);
+    expect(prefixes.filter((prefix) => compiled.mayAppend('planner', 'trip', prefix))).toEqual([
+      ...['log/', 'log/a/', 'day:'],
+    ]);
+  });
+
   test.each([
     ['x', 'grants must be an array'],
     [[null], 'takes its options as an object'],
@@ -78,7 +107,7 @@ describe('grants', () => {
     [[{ agent: 'a', read: 'x' }], 'must be an array'],
     [[{ agent: 'a', read: ['a**'] }], 'beside other characters'],
     [[{ agent: 'a', read: [{ namespace: 'x', keys: [] }] }], '1 to 1000 patterns'],
-    [[{ agent: 'a', read: [{ namespace: 'x' }] }], 'is a undefined'],
+    [[{ agent: 'a', read: [{ namespace: 'x' }] }], 'is undefined'],
     [[{ agent: 'a', admin: 1 }], 'must be true or false'],
     [[{ agent: 'a' }, { agent: 'a' }], 'has two grants'],
   ])('%j are refused', (list, problem) => {

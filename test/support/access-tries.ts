@@ -209,7 +209,6 @@ export const OWN: Tries<Own> = {
     ['denied', (cache) => cache.readLog({ namespace: 'vault' })],
   ],
   synced: nothing((cache: Own) => cache.synced()),
-  verify: admin((cache) => cache.verify({})),
 };
 
 export const REMOTE: Tries<Own> = {
@@ -236,6 +235,7 @@ export const REMOTE: Tries<Own> = {
   backup: admin((cache) => cache.backup()),
   listSnapshots: admin((cache) => cache.listSnapshots()),
   compact: admin((cache) => cache.compact({ keepUpdates: 1 })),
+  verify: admin((cache) => cache.verify({})),
   // Closes the client only.
   shutdown: [],
 };
