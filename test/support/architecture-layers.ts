@@ -173,7 +173,10 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/integrations/langchain.ts': 'the entry for LangChain, which is a use of the public surface',
     'src/integrations/opentelemetry.ts': 'the entry for OpenTelemetry, which is a use of the public surface',
   },
-  integrations: { 'src/core/options.ts': 'checks the names of options as the library does' },
+  integrations: {
+    'src/core/options.ts': 'checks the names of options as the library does',
+    'src/core/origin.ts': "checks an agent's name as the library does",
+  },
   serve: {
     'src/integrations/mcp-options.ts': 'the option checks of the MCP server, before anything starts',
     'src/cache/attempt.ts': 'executes streams of commands without a promise for each',
