@@ -2,10 +2,13 @@
 // both have the same classes.
 export { DirectorySnapshotStore } from '../../src/backup.ts';
 export { connect } from '../../src/client.ts';
+export { joinCluster } from '../../src/cluster/open/join-cluster.ts';
+export { createCluster } from '../../src/cluster.ts';
 export { decode, encode } from '../../src/core/encoding/codec.ts';
 export { decodeEntry } from '../../src/core/encoding/entry-codec.ts';
 export { createUpdate } from '../../src/core/update.ts';
 export { ValueDoor } from '../../src/core/value.ts';
+export { INTERNALS } from '../../src/engine/internals.ts';
 export { decodePart, encodeRow, PartBuilder } from '../../src/followers/backup/snapshot-part.ts';
 export { AgentContextCache, ContextUpdateProcessor, replay } from '../../src/index.ts';
 export { startInspector } from '../../src/inspector.ts';

@@ -9,7 +9,8 @@ const running = new Set();
 
 /** Ends all children, so that none outlives the bench. */
 export function endChildren() {
-  for (const child of running) child.kill('SIGKILL');
+  // Not SIGKILL: a child ends the servers and processes that it has started.
+  for (const child of running) child.kill('SIGTERM');
 }
 
 /** Runs one step of a question (`measure` or `prepare`) in a fresh process and returns its result. */
