@@ -18,6 +18,7 @@ import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
 import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
+import { leaveCluster } from '../engine/leave-cluster.ts';
 import type { LogRange } from '../engine/log-range.ts';
 import { CACHE_OPTIONS, OPEN_OPTIONS } from '../engine/option-names.ts';
 import type { CacheOptions, EngineOptions, OpenOptions } from '../engine/options.ts';
@@ -103,9 +104,9 @@ export class AgentContextCache<
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { access, registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
-    const { subjects, outage } = engine;
+    const { subjects } = engine;
     const hydrate = (namespace: string) => this.#hydrate(namespace);
-    const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, outage);
+    const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, sequencer);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
@@ -128,7 +129,7 @@ export class AgentContextCache<
       report,
       activity,
       subjects,
-      ...{ registry, outage, past: storage.past },
+      ...{ registry, sequencer, past: storage.past },
       hasPrimary: primary !== undefined,
     });
     const trace = new TraceReader({ log, clock, report, registry, subjects, past: storage.past });
@@ -631,9 +632,8 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
-    const { sequencer } = this.#engine;
-    if (sequencer !== undefined) await sequencer.close(timeoutMs);
-    const ended = this.#engine.shutdown(timeoutMs, () => this.#writer.idle());
+    const { left, leftMs } = await leaveCluster(this.#engine, timeoutMs);
+    const ended = this.#engine.shutdown(leftMs, () => this.#writer.idle(), left);
     const [report] = await Promise.all([ended, this.inspection.shutDown()]);
     this.#writer.giveUp();
     return report;

@@ -21,6 +21,9 @@ const SILENCE_MS = 10_000;
 /** After this long without a proof of being up to date the node asks the stream. */
 const PROBE_MS = 1_000;
 
+/** Milliseconds between two looks at the commands that wait when the node is closed. */
+const DRAIN_MS = 5;
+
 /** The parts of a {@link ClusterNode}. */
 export interface NodeOptions {
   readonly stream: CommandStream;
@@ -189,12 +192,16 @@ export class ClusterNode {
     return () => this.#reached.delete(listener);
   }
 
-  /** Resolves when no command of this node waits for its outcome, or after `timeoutMs`. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Resolves with `true` when no command of this node waits for its outcome, or after `timeoutMs` with whether none of those
+   * that wait was sent by a caller.
+   */
+  async drain(timeoutMs: number): Promise<boolean> {
     const until = this.#elapsed() + timeoutMs;
     while (this.#outbox.size > 0 && this.isRunning && this.#elapsed() < until) {
-      await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, 5));
+      await new Promise<void>((resolve) => this.#options.clock.setTimeout(resolve, DRAIN_MS));
     }
+    return !this.isRunning || !this.#outbox.hasWrites;
   }
 
   /** Leaves the cluster. Commands that wait are given up. */

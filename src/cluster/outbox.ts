@@ -80,6 +80,12 @@ export class Outbox {
     return this.#unsettled;
   }
 
+  /** `true` if one of them changes data or settings. */
+  get hasWrites(): boolean {
+    const inFlight = Array.from(this.#flights.values(), ({ waiting }) => waiting).flat();
+    return [...this.#queue, ...inFlight].some(({ command, isSettled }) => !isSettled && isWrite(command));
+  }
+
   /** Adds a command. `isUrgent`: before those that wait, whatever their number. Returns whether it is in a message yet. */
   add(command: Command, settle: (outcome: Outcome) => void, isUrgent = false): { readonly isSent: boolean } {
     if (!isUrgent && this.#unsettled >= this.#deps.maxQueued) {
@@ -222,6 +228,10 @@ export class Outbox {
 /** Returns whether a command is sent again in another session, which says hello for itself. */
 function isFor(command: Command): boolean {
   return command instanceof Request || command.type !== 'hello';
+}
+
+function isWrite(command: Command): boolean {
+  return command instanceof Request || command.type === 'transaction' || command.type === 'config';
 }
 
 function notSent(): ContextCacheError {

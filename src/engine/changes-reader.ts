@@ -16,6 +16,7 @@ import { closed } from '../storage/log-errors.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
+import type { Sequencer } from './sequencer.ts';
 
 /** Indexes that are kept: those that were used last. */
 const KEPT_ORDERS = 64;
@@ -41,8 +42,8 @@ export interface ChangesParts {
   readonly hasPrimary: boolean;
   /** Changes in all indexes together; more make the reader forget the index that was used longest ago. Default 1,000,000. */
   readonly maxChanges?: number | undefined;
-  /** Why no read may be answered; see `Engine.outage`. */
-  readonly outage: { readonly cause: Error | undefined };
+  /** The node of a cluster. Once it has left service, no read is answered. */
+  readonly sequencer?: Pick<Sequencer, 'failure'> | undefined;
 }
 
 /** The index of the changes of one selection of namespaces. */
@@ -93,8 +94,8 @@ export class ChangesReader {
   }
 
   async #read(options: ChangesOptions): Promise<Changes> {
-    const { cause } = this.#parts.outage;
-    if (cause !== undefined) throw cause;
+    const failure = this.#parts.sequencer?.failure;
+    if (failure !== undefined) throw failure;
     const plain = plainChanges(options);
     const { log, hasPrimary } = this.#parts;
     if (log.status === 'closed') throw closed();

@@ -37,13 +37,13 @@ import { inTime } from './in-time.ts';
 import { LOG_RANGE, type LogRange } from './log-range.ts';
 import type { EngineOptions } from './options.ts';
 import { valuesOf } from './primary-values.ts';
-import type { Sequencer } from './sequencer.ts';
+import type { LeftUndone, Sequencer } from './sequencer.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
 import { subjectsOf } from './subjects-of.ts';
 
 /** The work that a shutdown could not finish. */
 export interface ShutdownReport {
-  /** Followers with updates left to deliver. A durable log keeps these updates for the next start. */
+  /** Followers with updates left to deliver. A durable log keeps them for the next start, a cluster for another node. */
   readonly undelivered: readonly Undelivered[];
   /** True if commands were still waiting for an asynchronous primary. */
   readonly unfinishedCommands: boolean;
@@ -92,8 +92,6 @@ export class Engine {
   readonly followers: Followers;
   readonly watchers: WatchHub;
   readonly conflicts = new Conflicts();
-  /** Set when what this node of a cluster holds may be wrong: reads are refused then. */
-  readonly outage: { cause: Error | undefined } = { cause: undefined };
   readonly activity: Activity;
   readonly reporter: Reporter;
   readonly topics: TopicsListConfig;
@@ -265,8 +263,8 @@ export class Engine {
     };
   }
 
-  /** Ends all parts in the direction of the flow. `idle` resolves once no command is waiting. */
-  async shutdown(timeoutMs: number, idle: () => Promise<void>): Promise<ShutdownReport> {
+  /** Ends all parts in the direction of the flow. `idle` resolves once no command is waiting. `left`: from leaving a cluster. */
+  async shutdown(timeoutMs: number, idle: () => Promise<void>, left: LeftUndone): Promise<ShutdownReport> {
     this.#closed = true;
     const deadline = new AbortController();
     const timer = this.clock.setTimeout(
@@ -278,9 +276,9 @@ export class Engine {
     const compacted = this.retention.stop();
     try {
       this.supervisor.drain();
-      const unfinishedCommands = !(await inTime(idle(), deadline.signal));
+      const unfinishedCommands = !(await inTime(idle(), deadline.signal)) || left.unfinishedCommands;
       await inTime(this.log.flush(), deadline.signal);
-      const undelivered = await this.followers.drain(deadline.signal);
+      const undelivered = [...left.undelivered, ...(await this.followers.drain(deadline.signal))];
       const backupError = await this.backup?.drain(deadline.signal).then(() => undefined, toError);
       await compacted;
       await this.#close('followers', () => this.followers.stop());

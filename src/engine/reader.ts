@@ -11,6 +11,7 @@ import type { Activity } from '../monitoring/activity.ts';
 import type { CommandFields } from '../monitoring/channels.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { type Iteration, OrderedReader } from './ordered-reader.ts';
+import type { Sequencer } from './sequencer.ts';
 
 /**
  * Answers reads: at once from memory or the state table, or with the answer of a custom primary. Never creates a
@@ -25,8 +26,8 @@ export class Reader {
   readonly #ordered: OrderedReader;
   readonly #activity: Activity;
   readonly #subjects: SubjectDoor;
-  /** Why no read may be answered: what this node of a cluster holds may be wrong. */
-  readonly #outage: { readonly cause: Error | undefined };
+  /** The node of a cluster. Once it has left service, what it holds may be wrong, and no read is answered. */
+  readonly #node: Pick<Sequencer, 'failure'> | undefined;
 
   constructor(
     registry: NamespaceRegistry,
@@ -35,11 +36,11 @@ export class Reader {
     hydrate: (namespace: string) => MaybePromise<unknown>,
     activity: Activity,
     subjects: SubjectDoor,
-    outage: { readonly cause: Error | undefined },
+    node: Pick<Sequencer, 'failure'> | undefined,
   ) {
     this.#subjects = subjects;
     this.#activity = activity;
-    this.#outage = outage;
+    this.#node = node;
     this.#registry = registry;
     this.#primary = primary;
     this.#now = () => clock.now();
@@ -88,7 +89,7 @@ export class Reader {
   }
 
   #get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
-    if (this.#outage.cause !== undefined) throw this.#outage.cause;
+    if (this.#node?.failure !== undefined) throw this.#node.failure;
     if (this.#primary !== undefined) return this.#noted(this.#getFromPrimary(key, namespace));
     let value = this.#registry.value(namespace, key, this.#now);
     if (mayBeSealed(value)) value = openedValue(this.#subjects, namespace, key, value);
@@ -130,7 +131,7 @@ export class Reader {
 
   /** Yields the keys in order of code point. An iteration is counted when it is created; its reads are the caller's loop. */
   keysInOrder(namespace: string, options?: RangeOptions): Iteration<string> {
-    if (this.#outage.cause !== undefined) throw this.#outage.cause;
+    if (this.#node?.failure !== undefined) throw this.#node.failure;
     checkName('namespace', namespace);
     this.#activity.meter('context.keys').count += 1;
     return this.#ordered.keys(namespace, rangeOf('keys', options));
@@ -138,7 +139,7 @@ export class Reader {
 
   /** Yields the entries in order of their keys' code points. */
   entriesInOrder(namespace: string, options?: RangeOptions): Iteration<Entry> {
-    if (this.#outage.cause !== undefined) throw this.#outage.cause;
+    if (this.#node?.failure !== undefined) throw this.#node.failure;
     checkName('namespace', namespace);
     this.#activity.meter('context.entries').count += 1;
     return this.#ordered.entries(namespace, rangeOf('entries', options));
@@ -170,7 +171,7 @@ export class Reader {
     read: () => T,
     found: (result: Awaited<T>) => number,
   ): T {
-    if (this.#outage.cause !== undefined) throw this.#outage.cause;
+    if (this.#node?.failure !== undefined) throw this.#node.failure;
     const meter = this.#activity.meter(command);
     return meter.begins() ? this.#activity.read(meter, about, read, found) : read();
   }

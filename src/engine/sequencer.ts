@@ -3,6 +3,7 @@ import type { Request } from '../core/request.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { BackupResult } from '../followers/backup/backup-manager.ts';
 import type { StoredCluster } from '../followers/backup/snapshot-format.ts';
+import type { Undelivered } from '../followers/followers.ts';
 
 /** A member of a cluster. */
 export interface ClusterMember {
@@ -57,6 +58,14 @@ export interface ClusterHealth {
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 
+/** What a node could not finish before it left its cluster. */
+export interface LeftUndone {
+  /** `true` if commands of callers waited for their outcome. Each was rejected. */
+  readonly unfinishedCommands: boolean;
+  /** The followers that this node ran and that have updates left, which the next holder of their lease delivers. */
+  readonly undelivered: readonly Undelivered[];
+}
+
 /** Orders requests among the nodes of a cluster before they are executed. Without a cluster the supervisor executes them at once. */
 export interface Sequencer {
   /** Sends a request, which is settled once it was ordered and executed here. */
@@ -82,6 +91,6 @@ export interface Sequencer {
    * @throws {ContextCacheError} `LOG_UNAVAILABLE` while the node cannot apply a message that it has begun.
    */
   stored(): StoredCluster;
-  /** Waits at most this long for the outcomes of commands, then leaves the cluster. */
-  close(timeoutMs: number): Promise<void>;
+  /** Waits at most this long for the outcomes of commands and for the followers, then leaves the cluster. */
+  close(timeoutMs: number): Promise<LeftUndone>;
 }

@@ -233,7 +233,7 @@ test('forgets an index that grows beyond the bound between questions, and builds
   const clock = simulatedClock();
   const reader = new ChangesReader({
     subjects: UNSEALED,
-    ...{ log, clock, report: () => {}, hasPrimary: false, outage: { cause: undefined }, maxChanges: 10_000 },
+    ...{ log, clock, report: () => {}, hasPrimary: false, maxChanges: 10_000 },
     past: { reach: 0 } as PastSource,
     registry: new NamespaceRegistry(),
     activity: new Activity({ clock, log: log.id, details: false }),

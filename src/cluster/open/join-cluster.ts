@@ -60,7 +60,7 @@ export async function joinCluster<Cache extends Joinable>(
     const clock: Clock = options.clock ?? systemClock;
     const streamClock = new StreamClock(clock);
     const name = join.node ?? `node-${randomUUID().slice(0, 8)}`;
-    const sequencer = new NodeSequencer(name, stream);
+    const sequencer = new NodeSequencer(name, stream, clock);
     const origin = new Origin(info, options, join.sharesSnapshots === true);
     const engineOptions: EngineOptions = {
       ...{ durability: 'memory', ...options, clock: streamClock, sequencer },
@@ -77,10 +77,7 @@ export async function joinCluster<Cache extends Joinable>(
       newSession: randomUUID,
       maxQueued: join.maxQueued,
       writeTimeoutMs: join.writeTimeoutMs,
-      onFailed: (error) => {
-        parts.outage.cause = error;
-        parts.report(error, { source: 'cluster' });
-      },
+      onFailed: (error) => parts.report(error, { source: 'cluster' }),
       onStalled: (error) => {
         sequencer.stalled(error);
         if (error !== undefined) parts.report(error, { source: 'cluster' });

@@ -1,12 +1,14 @@
 import type { Clock } from '../../core/clock.ts';
-import { withDeadline } from '../../core/deadline.ts';
-import { toError } from '../../core/errors.ts';
+import { ContextCacheError, toError } from '../../core/errors.ts';
 import { type Engine, FOLLOWER } from '../../engine/engine.ts';
+import { inTime } from '../../engine/in-time.ts';
+import type { LeftUndone } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
 import type { Outcome } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
 import type { StreamClock } from '../stream-clock.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
+import { StreamPurge } from './stream-purge.ts';
 
 /** Milliseconds of the stream's time that a lease lasts. A node that was killed is replaced after so long. */
 const LEASE_MS = 10_000;
@@ -14,6 +16,8 @@ const LEASE_MS = 10_000;
 const RENEW_MS = 6_000;
 /** Milliseconds between two looks at the leases. */
 const TICK_MS = 1_000;
+/** Part of the time of a shutdown that the followers have. */
+const FOLLOWERS_SHARE = 0.75;
 
 /** The parts of a {@link LeaseKeeper}. */
 export interface LeaseKeeperDeps {
@@ -33,19 +37,19 @@ export interface LeaseKeeperDeps {
  */
 export class LeaseKeeper {
   readonly #deps: LeaseKeeperDeps;
+  readonly #purge: StreamPurge;
   /** Work that this node does now. */
   readonly #running = new Set<string>();
   /** Leases that this node has asked for and has no answer about. */
   readonly #asking = new Set<string>();
   #timer: unknown;
   #isClosed = false;
-  /** Id of the last snapshot after which the stream was purged. */
-  #purgedAfter: string | undefined;
   /** Settles with the last change of what runs. */
   #changed: Promise<void> = Promise.resolve();
 
   constructor(deps: LeaseKeeperDeps) {
     this.#deps = deps;
+    this.#purge = new StreamPurge({ ...deps, isHolder: () => this.#running.has(FOLLOWER.backup) });
   }
 
   /** Begins: registers the followers with the log, so that it keeps what their holder has not delivered, and takes free leases. */
@@ -55,23 +59,38 @@ export class LeaseKeeper {
     this.#tick();
   }
 
+  /** Why the stream cannot be purged at present; `undefined` if the last purge succeeded. */
+  get problem(): Error | undefined {
+    return this.#running.has(FOLLOWER.backup) ? this.#purge.problem : undefined;
+  }
+
   /** Looks at the leases now. */
   look(): void {
     if (!this.#isClosed) this.#look();
   }
 
-  /** Ends the work of this node, and returns its leases. Each follower has at most `timeoutMs` for what it has to deliver. */
-  async close(timeoutMs: number): Promise<void> {
+  /**
+   * Ends the work of this node within `timeoutMs`, and returns its leases. Resolves with what the followers could not deliver.
+   * Of the time a quarter is left for the leases: if they are returned too late, the next holder has to wait until they end.
+   */
+  async close(timeoutMs: number): Promise<LeftUndone['undelivered']> {
     this.#isClosed = true;
     const { clock, node, parts } = this.#deps;
     clock.clearTimeout(this.#timer);
-    await this.#changed;
-    for (const name of [...this.#running]) {
-      const caughtUp = async (signal: AbortSignal) => parts.followers.get(name)?.caughtUp(signal, true);
-      await withDeadline(caughtUp, { what: 'A follower', timeoutMs, clock }).catch(() => undefined);
-      this.#checkpoint(name);
-      await this.#run(name, false);
-      if (node.status === 'ready') node.submit({ type: 'lease', name, forMs: 0 }, () => {});
+    const over = new AbortController();
+    const timer = clock.setTimeout(() => over.abort(timedOut()), timeoutMs * FOLLOWERS_SHARE);
+    try {
+      await inTime(this.#changed, over.signal);
+      const running = [...this.#running];
+      const left = await parts.followers.drain(over.signal);
+      for (const name of running) this.#checkpoint(name);
+      await inTime(Promise.all(running.map((name) => this.#run(name, false))), over.signal);
+      for (const name of running) {
+        if (node.status === 'ready') node.submit({ type: 'lease', name, forMs: 0 }, () => {}, true);
+      }
+      return left.filter(({ follower }) => running.includes(follower));
+    } finally {
+      clock.clearTimeout(timer);
     }
   }
 
@@ -92,7 +111,7 @@ export class LeaseKeeper {
       if (mine) this.#checkpoint(name);
     }
     if (this.#running.has(FOLLOWER.backup)) {
-      this.#purge();
+      this.#purge.look();
       this.#takeAsked();
     }
   }
@@ -202,23 +221,8 @@ export class LeaseKeeper {
       () => parts.backup?.backupNow() ?? Promise.reject(new Error('There is no store of snapshots.')),
     );
   }
+}
 
-  /** Discards the messages that the second newest whole snapshot holds: one that fails to load leaves another one to join from. */
-  #purge(): void {
-    const { node, parts, stream } = this.#deps;
-    const last = parts.backup?.status().lastSnapshot;
-    if (last === undefined || last.id === this.#purgedAfter) return;
-    this.#purgedAfter = last.id;
-    const purge = async () => {
-      const snapshots = (await parts.backup?.list()) ?? [];
-      const whole = snapshots.filter(({ whole, log }) => whole && log === node.info?.epoch);
-      const sequences = whole.flatMap(({ sequence }) => (sequence === undefined ? [] : [sequence]));
-      const [, second] = sequences.sort((a, b) => b - a);
-      if (second !== undefined && second > 0 && this.#running.has(FOLLOWER.backup)) await stream.purge(second);
-    };
-    purge().catch((error) => {
-      this.#purgedAfter = undefined;
-      parts.report(toError(error), { source: 'cluster' });
-    });
-  }
+function timedOut(): ContextCacheError {
+  return new ContextCacheError('TIMED_OUT', 'The shutdown ran out of time. Give a longer timeoutMs.');
 }

@@ -1,8 +1,9 @@
+import type { Clock } from '../../core/clock.ts';
 import type { Acknowledgement, TransactionResult } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Request } from '../../core/request.ts';
 import type { JsonValue } from '../../core/value.ts';
-import type { ClusterHealth, ClusterLease, ClusterMember, Sequencer } from '../../engine/sequencer.ts';
+import type { ClusterHealth, ClusterLease, ClusterMember, LeftUndone, Sequencer } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
 import { LIVE_MS, type StoredMachine } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
@@ -13,14 +14,16 @@ import type { LeaseKeeper } from './lease-keeper.ts';
 export class NodeSequencer implements Sequencer {
   readonly name: string;
   readonly #stream: CommandStream;
+  readonly #clock: Clock;
   #node: ClusterNode | undefined;
   #stalled: Error | undefined;
   #settings: ClusterSettings | undefined;
   #leases: LeaseKeeper | undefined;
 
-  constructor(name: string, stream: CommandStream) {
+  constructor(name: string, stream: CommandStream, clock: Clock) {
     this.name = name;
     this.#stream = stream;
+    this.#clock = clock;
   }
 
   /** Connects the node, which needs the engine first. */
@@ -98,7 +101,11 @@ export class NodeSequencer implements Sequencer {
   health(): ClusterHealth {
     const node = this.#joined;
     const { machine, info } = node;
-    const failure = node.failure ?? (node.status === 'stalled' ? this.#stalled : undefined) ?? this.#stream.problem;
+    const failure =
+      node.failure ??
+      (node.status === 'stalled' ? this.#stalled : undefined) ??
+      this.#stream.problem ??
+      this.#leases?.problem;
     return {
       ...{ status: node.status, node: this.name, connected: this.#stream.connected, sequence: machine.sequence },
       ...{ head: Math.max(info?.last ?? 0, machine.sequence), stalenessMs: node.stalenessMs, waiting: node.waiting },
@@ -121,10 +128,13 @@ export class NodeSequencer implements Sequencer {
     throw new ContextCacheError('LOG_UNAVAILABLE', message, { cause: this.#stalled });
   }
 
-  async close(timeoutMs: number): Promise<void> {
-    await this.#leases?.close(timeoutMs);
-    await this.#node?.drain(timeoutMs);
+  async close(timeoutMs: number): Promise<LeftUndone> {
+    const elapsed = () => this.#clock.elapsed?.() ?? this.#clock.now();
+    const until = elapsed() + timeoutMs;
+    const undelivered = (await this.#leases?.close(timeoutMs)) ?? [];
+    const isDone = (await this.#node?.drain(until - elapsed())) ?? true;
     await (this.#node === undefined ? this.#stream.close() : this.#node.close());
+    return { unfinishedCommands: !isDone, undelivered };
   }
 }
 
