@@ -57,11 +57,12 @@ describe('the tables and the last results of the bench', () => {
   });
 
   test('hold full results of existing questions without a failed candidate', () => {
-    expect(questions().length).toBeGreaterThan(15);
+    const known = questions();
+    expect(known.length).toBeGreaterThan(15);
     const results = readdirSync(join(bench, 'results')).filter((name) => name.endsWith('.json'));
     expect(results.length).toBeGreaterThan(0);
     for (const name of results) {
-      expect(questions()).toContain(name.slice(0, -'.json'.length));
+      expect(known).toContain(name.slice(0, -'.json'.length));
       const text = readFileSync(join(bench, 'results', name), 'utf8');
       expect(JSON.parse(text)).toMatchObject({ question: name.slice(0, -'.json'.length), quick: false });
       expect(text).not.toContain('"failed"');
