@@ -24,6 +24,12 @@ export function purged(sequence: number, first: number): ContextCacheError {
   return new ContextCacheError('POSITION_UNAVAILABLE', `${message} Start it from a newer snapshot.`);
 }
 
+/** Creates the error for a stream that stops delivering before a joining node has everything. */
+export function unread(sequence: number, last: number): ContextCacheError {
+  const message = `The node has read message ${sequence} of ${last}, and the stream delivers no more. The node has not joined.`;
+  return new ContextCacheError('LOG_UNAVAILABLE', `${message} See whether its servers are up, then open it again.`);
+}
+
 export function rewound(last: number, sequence: number): ContextCacheError {
   const message = `The stream was at message ${last} when this node had read message ${sequence}: it was restored from an older copy, or has lost its end.`;
   return new ContextCacheError(

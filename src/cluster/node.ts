@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { catchUp } from './catch-up.ts';
 import type { CommandStream, Following, StreamInfo, StreamMessage } from './command-stream.ts';
 import type { Command, HelloCommand } from './machine/commands.ts';
 import { type Applied, Machine, type Outcome, PROTOCOL, type StoredMachine } from './machine/machine.ts';
@@ -71,6 +72,8 @@ export class ClusterNode {
   #stall: unknown;
   #resend: unknown;
   #isFlushing = false;
+  /** `true` once this node has read what the stream had when it joined. Nothing is sent before. */
+  #hasCaughtUp = false;
   /** The session that the stream knows, because its hello was applied. */
   #introduced: string | undefined;
   #barrier: { readonly promise: Promise<void>; readonly waiting: { readonly isSent: boolean } } | undefined;
@@ -88,7 +91,7 @@ export class ClusterNode {
         this.#spokeAt = this.#elapsed();
         return options.stream.publish(message);
       },
-      isOpen: () => this.isRunning && options.stream.connected,
+      isOpen: () => this.#hasCaughtUp && this.isRunning && options.stream.connected,
       seen: () => ({ sequence: this.machine.sequence, hash: this.machine.hash }),
       again: (pauseMs) => this.#resendIn(pauseMs),
       rewound: (sequence) => this.#fail(rewound(sequence, this.machine.sequence)),
@@ -153,6 +156,8 @@ export class ClusterNode {
     if (info.last < sequence) throw rewound(info.last, sequence);
     this.#follow();
     this.#watchSoon();
+    await catchUp(this, info.last, this.#options.clock, this.#options.writeTimeoutMs);
+    this.#hasCaughtUp = true;
     return this.#hello();
   }
 

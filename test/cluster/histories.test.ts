@@ -19,7 +19,8 @@ const RELEASES = (['2.10', '2.15'] as const).filter((line) => {
   return line === (process.env.CLUSTER_RELEASE ?? (isLong ? line : '2.15'));
 });
 const NODES = 3;
-const SESSIONS_A_NODE = 3;
+/** More sessions give more histories in the same time; as many keys go with them, so that each key is contended as much. */
+const SESSIONS_A_NODE = isLong ? 12 : 3;
 const NAME = 'histories';
 const DISTURBANCE = { lost: 0.01, unanswered: 0.01, repeated: 0.02 };
 
@@ -120,9 +121,9 @@ async function disturb(servers: NatsCluster, members: readonly Member[]): Promis
 
 describeOn(RELEASES, 'three nodes and three servers', (release) => {
   test(`are linearizable and end equal after ${SECONDS} s of faults`, {
-    timeout: (SECONDS + 180) * 1_000,
+    timeout: (2 * SECONDS + 180) * 1_000,
   }, async () => {
-    await using servers = await NatsCluster.start({ program: release.program });
+    await using servers = await NatsCluster.start({ program: release.program, ...(isLong ? { sync: 'always' } : {}) });
     await eventually(async () => {
       await createJetStream({ servers: servers.urls, name: NAME });
       return true;
@@ -135,7 +136,7 @@ describeOn(RELEASES, 'three nodes and three servers', (release) => {
       await member.join();
       members.push(member);
     }
-    const workload = new Workload('w');
+    const workload = new Workload('w', NODES * SESSIONS_A_NODE);
     let isOver = false;
     const sessions = members.flatMap((member, node) =>
       Array.from({ length: SESSIONS_A_NODE }, (_, index) =>

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
+import type { StreamMessage } from '../../src/cluster/command-stream.ts';
 import { apply } from '../../src/core/apply.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
@@ -87,6 +88,35 @@ describe('a node of a cluster', () => {
     expect(late.get('k19', 'trip')).toBe(19);
     expect(await late.digest()).toBe(await cluster.nodes[0].digest());
     await late.shutdown();
+  });
+
+  test('joins although reading what was written takes longer than a write may wait', async () => {
+    const cluster = await three();
+    for (let i = 0; i < 20; i += 1) await cluster.nodes[0].set(`k${i}`, i, 'trip');
+    const slow = cluster.stream.connect();
+    const follow = slow.follow.bind(slow);
+    let last = Promise.resolve();
+    slow.follow = (after, receive, failed) => {
+      const later = (message: StreamMessage) => {
+        last = last.then(() => sleep(25)).then(() => receive(message));
+      };
+      return follow(after, later, failed);
+    };
+    const late = await openNode(slow, { writeTimeoutMs: 300 });
+    expect(late.get('k19', 'trip')).toBe(19);
+    await late.shutdown();
+  });
+
+  test('gives up joining if the stream delivers nothing of what it has', async () => {
+    const cluster = await three();
+    await cluster.nodes[0].set('plan', 1);
+    const silent = cluster.stream.connect();
+    silent.follow = () => ({ stop: () => {} });
+    const join = openNode(silent, { writeTimeoutMs: 300 });
+    await expect(join).rejects.toMatchObject({
+      code: 'LOG_UNAVAILABLE',
+      message: expect.stringMatching(/message 0 of \d/),
+    });
   });
 
   test('reads without a connection; writes wait, then say that nothing was done', async () => {

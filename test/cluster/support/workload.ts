@@ -3,8 +3,9 @@ import type { Answer, Ask, Operation } from '../checkers/history.ts';
 
 /** The only key of a namespace. */
 const KEY = 'k';
-/** Keys that are used at a time, and operations after which a key is replaced by a new one. */
-const KEYS = 6;
+/** Sessions for each key that is in use. */
+const SESSIONS_A_KEY = 1.5;
+/** Operations after which a key is replaced by a new one. */
 const OPERATIONS_A_KEY = 60;
 /** Codes of errors after which nothing was done. */
 const NOT_DONE: ReadonlySet<string> = new Set(['LOG_UNAVAILABLE', 'OVERLOADED']);
@@ -19,9 +20,9 @@ export class Workload {
   readonly #keys: { name: string; left: number }[] = [];
   readonly #prefix: string;
 
-  constructor(prefix: string) {
+  constructor(prefix: string, sessions: number) {
     this.#prefix = prefix;
-    for (let index = 0; index < KEYS; index += 1) this.#keys.push(this.#newKey());
+    for (let index = 0; index < sessions / SESSIONS_A_KEY; index += 1) this.#keys.push(this.#newKey());
   }
 
   /** Runs a session until `isOver`; `nodeOf` gives the node at the moment. Each operation is awaited before the next. */
@@ -63,7 +64,7 @@ export class Workload {
   }
 
   #pickKey(): string {
-    const index = Math.floor(Math.random() * KEYS);
+    const index = Math.floor(Math.random() * this.#keys.length);
     const key = this.#keys[index] as { name: string; left: number };
     key.left -= 1;
     if (key.left <= 0) this.#keys[index] = this.#newKey();

@@ -1,0 +1,48 @@
+import type { Clock } from '../core/clock.ts';
+import { closed, unread } from './node-errors.ts';
+
+/** The parts of a node that {@link catchUp} watches. */
+interface Reading {
+  readonly machine: { readonly sequence: number };
+  readonly isRunning: boolean;
+  readonly failure: Error | undefined;
+  onApplied(listener: () => void): () => void;
+}
+
+/**
+ * Resolves once a node has applied the message `last`. However long that takes: the time counts from the last message
+ * that it has applied.
+ *
+ * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` if nothing was applied for `timeoutMs`; why the node has left
+ *   service; `CLOSED`.
+ */
+export function catchUp(node: Reading, last: number, clock: Clock, timeoutMs: number): Promise<void> {
+  const { machine } = node;
+  return new Promise((resolve, reject) => {
+    let seen = machine.sequence;
+    let timer: unknown;
+    const end = (error?: Error) => {
+      stop();
+      clock.clearTimeout(timer);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const look = () => {
+      if (!node.isRunning) end(node.failure ?? closed());
+      else if (machine.sequence >= last) end();
+    };
+    const wait = () => {
+      timer = clock.setTimeout(() => {
+        if (machine.sequence === seen) {
+          end(unread(seen, last));
+          return;
+        }
+        seen = machine.sequence;
+        wait();
+      }, timeoutMs);
+    };
+    const stop = node.onApplied(look);
+    wait();
+    look();
+  });
+}
