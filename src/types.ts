@@ -10,6 +10,7 @@ export type { CacheMethods } from './cache/cache-methods.ts';
 export type { ForgetOptions, ForgetReport, PublishedAbout, SubjectInfo } from './cache/forget.ts';
 export type { ForkOptions } from './cache/fork.ts';
 export type { GovernanceMethods } from './cache/governance-methods.ts';
+export type { OwnerMethods } from './cache/owner-methods.ts';
 export type { Replayed } from './cache/replay.ts';
 export type { Transaction } from './cache/transact.ts';
 export type {
@@ -65,6 +66,13 @@ export type { Meta, OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
+export type {
+  RefusedValue,
+  SchemaCheckOptions,
+  SchemaCheckProgress,
+  SchemaReport,
+  ValueCounts,
+} from './core/schema-report.ts';
 export type { NamespaceSchema } from './core/schemas.ts';
 export type { SealedFields, SubjectOptions } from './core/sealed.ts';
 export type { Stamp, StampContext } from './core/stamp.ts';

@@ -9,6 +9,8 @@ import type { Grant } from '../core/grants.ts';
 import { nameOf } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
 import { openedUpdate } from '../core/opened.ts';
+import type { SchemaCheckOptions, SchemaReport } from '../core/schema-report.ts';
+import type { NamespaceSchemas } from '../core/schemas.ts';
 import { type Stamp, stamped, stampedCommand, stampOf } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { TRANSACTION_OPTIONS } from '../core/write-options.ts';
@@ -43,6 +45,7 @@ import type { VerifyOptions, VerifyReport } from '../verify/verify-report.ts';
 import { AgentCache, type OwnedCache } from './agent-cache.ts';
 import { CacheMethods } from './cache-methods.ts';
 import { checkRead } from './check-read.ts';
+import { checkOwnSchemas } from './check-schemas.ts';
 import { answer, type ControlDeps } from './control.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
@@ -55,6 +58,7 @@ import {
   SHUTDOWN_OPTIONS,
   SYNCED_OPTIONS,
 } from './option-names.ts';
+import type { OwnerMethods } from './owner-methods.ts';
 import { reached } from './reached.ts';
 import { restrictedParts } from './restricted-parts.ts';
 import { startOwnInspector } from './start-inspector.ts';
@@ -77,9 +81,12 @@ import type { AnswerTo, CompactionOptions, WaitOptions } from './types.ts';
  * ```
  */
 export class AgentContextCache<
-  S extends NamespaceTypes<S> = AnyNamespaces,
-  P extends BaseContextCache = InMemoryContextCache,
-> extends CacheMethods<S, P> {
+    S extends NamespaceTypes<S> = AnyNamespaces,
+    P extends BaseContextCache = InMemoryContextCache,
+  >
+  extends CacheMethods<S, P>
+  implements OwnerMethods
+{
   /** Reads for tools that show a cache. */
   readonly inspection: Inspection;
   readonly #engine: Engine;
@@ -380,15 +387,6 @@ export class AgentContextCache<
     });
   }
 
-  /**
-   * Forgets a subject: destroys the key that its values are encrypted with wherever they are stored, in old backups too. Resolves
-   * once that is durable. Its entries then have `forgotten`, and `get` finds nothing: in this cache and its views, branches, clients
-   * and nodes at once, in other processes with the same file of keys within a second. The log stays whole. Repeating it is harmless.
-   *
-   * @throws {ContextCacheError} (as a rejection) `NOT_FOUND` for an unknown subject; `INVALID_OPTION` without the option `subjects`;
-   *   `FORBIDDEN` in a branch; `INVALID_COMMAND`; `KEY_UNAVAILABLE` if the key cannot be destroyed; the errors of a write.
-   * @example `const { entries, published } = await cache.forget('user-42', { reason: 'asked on 3 May' });`
-   */
   forget(subject: string, options: ForgetOptions = {}): Promise<ForgetReport> {
     return this.#guard(async () => {
       FORGET_OPTIONS.check(options);
@@ -396,7 +394,6 @@ export class AgentContextCache<
     });
   }
 
-  /** Returns the subjects that the key store has keys for, and those that were forgotten, sorted. */
   subjects(): Promise<SubjectInfo[]> {
     return this.ask({ type: 'subjects.list' });
   }
@@ -424,6 +421,10 @@ export class AgentContextCache<
     return this.#guard(async () => {
       return this.#verifier.verify(options);
     });
+  }
+
+  checkSchemas(schemas: NamespaceSchemas, options?: SchemaCheckOptions): Promise<SchemaReport> {
+    return this.#guard(() => checkOwnSchemas(this as unknown as AgentContextCache, this.#engine, schemas, options));
   }
 
   /** Replaces the topics that updates are broadcast to. */
@@ -554,30 +555,18 @@ export class AgentContextCache<
     });
   }
 
-  /** Returns the grants in force; none: every agent may do everything. */
   getGrants(): readonly Grant[] {
     return this.#engine.access.list;
   }
 
-  /**
-   * Replaces all grants; an empty list removes them. They are in force at once, also for watches that are running, and a data
-   * directory keeps them. Rejects with `INVALID_OPTION`, and with `LOG_UNAVAILABLE` if they cannot be stored.
-   *
-   * @example `await cache.setGrants([{ agent: 'planner', read: ['trip/**'], write: ['trip/plan/**'] }]);`
-   */
   setGrants(grants: readonly Grant[]): Promise<void> {
     return this.#guard(async () => this.#engine.access.set(grants));
   }
 
-  /** Adds a grant, or replaces that of the same agent. Otherwise like {@link setGrants}. */
   addGrant(grant: Grant): Promise<void> {
     return this.#guard(async () => this.#engine.access.add(grant));
   }
 
-  /**
-   * Removes the grant of an agent. Rejects with `NOT_FOUND` if it has none, and with `INVALID_OPTION` if it is the last one,
-   * because without grants every agent may do everything; {@link setGrants} with an empty list does that.
-   */
   removeGrant(agent: string): Promise<void> {
     return this.#guard(async () => this.#engine.access.remove(agent));
   }

@@ -3,6 +3,7 @@ import { addApply } from './commands/apply.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
 import { addBriefing } from './commands/briefing.ts';
+import { addCheckSchemas } from './commands/check-schemas.ts';
 import { addClear } from './commands/clear.ts';
 import { addCluster } from './commands/cluster.ts';
 import { addCompact } from './commands/compact.ts';
@@ -89,6 +90,7 @@ export function createProgram(session: Session): Command {
   addRestore(program, session);
   addReplay(program, session);
   addVerify(program, session);
+  addCheckSchemas(program, session);
   addCluster(program, session);
   addDemo(program, session);
   addConfig(program, session);

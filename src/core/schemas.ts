@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { ContextCacheError } from './errors.ts';
+import { ContextCacheError, toError } from './errors.ts';
 
 /**
  * The schema of a namespace: one for all its values, or one for each key (then any other key is refused). Works with every library that implements Standard Schema (https://standardschema.dev). Schemas that validate
@@ -46,6 +46,60 @@ export function createValueCheck(schemas: NamespaceSchemas | undefined): ValueCh
   };
 }
 
+/** A check that reports instead of refusing. */
+export interface IssueFinder {
+  /** Returns whether there is a schema for the values of a namespace. */
+  covers(namespace: string): boolean;
+  /**
+   * Returns what the schema of a namespace finds wrong with a value; nothing if it accepts the value. An exception of the schema
+   * counts as an issue.
+   *
+   * @throws {ContextCacheError} `INVALID_OPTION` if the schema validates asynchronously.
+   */
+  issuesOf(namespace: string, key: string, value: unknown): readonly string[];
+}
+
+/**
+ * Creates a check of values that are stored already.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION` if `schemas` is not an object of schemas.
+ */
+export function createIssueFinder(schemas: NamespaceSchemas): IssueFinder {
+  checkSchemasGiven(schemas);
+  const schemaOf = createLookup(schemas);
+  return {
+    covers: (namespace) => schemaOf(namespace) !== undefined,
+    issuesOf: (namespace, key, value) => {
+      const found = schemaOf(namespace);
+      if (found === undefined) return [];
+      if (!isSchema(found) && !Object.hasOwn(found, key)) return ['The schemas of the namespace do not name this key.'];
+      const schema = isSchema(found) ? found : (found[key] as StandardSchemaV1);
+      try {
+        return issuesIn(resultOf(schema, namespace, value)) ?? [];
+      } catch (error) {
+        if (error instanceof ContextCacheError) throw error;
+        return [`The schema threw: ${toError(error).message}`];
+      }
+    },
+  };
+}
+
+function checkSchemasGiven(schemas: unknown): void {
+  const isObject = (each: unknown) => typeof each === 'object' && each !== null && !Array.isArray(each);
+  // A schema may be a function with properties.
+  const isStandard = (each: unknown) =>
+    (isObject(each) || typeof each === 'function') && '~standard' in (each as StandardSchemaV1);
+  if (isObject(schemas) && !isStandard(schemas)) {
+    const wrong = Object.entries(schemas as object).find(
+      ([, each]) => !isStandard(each) && !(isObject(each) && Object.values(each as object).every(isStandard)),
+    );
+    if (wrong === undefined) return;
+    const problem = `The schema of namespace ${JSON.stringify(wrong[0])} is neither a Standard Schema nor an object of them by key`;
+    throw new ContextCacheError('INVALID_OPTION', `${problem}. Correct it.`);
+  }
+  throw new ContextCacheError('INVALID_OPTION', 'Give the schemas as an object, by namespace or pattern.');
+}
+
 /** Finds the schema of a namespace: by exact name, else by the longest pattern. */
 function createLookup(schemas: NamespaceSchemas): (namespace: string) => NamespaceSchema | undefined {
   const exact = new Map(Object.entries(schemas));
@@ -62,22 +116,29 @@ function isSchema(candidate: NamespaceSchema): candidate is StandardSchemaV1 {
 }
 
 function validate(schema: StandardSchemaV1, namespace: string, key: string, value: unknown): unknown {
-  const result = schema['~standard'].validate(value);
-  if (result instanceof Promise) {
-    // Its outcome is not used; a rejection must not become an unhandled one.
-    result.catch(() => {});
-    throw new ContextCacheError(
-      'INVALID_OPTION',
-      `The schema of namespace ${JSON.stringify(namespace)} validates asynchronously. Use a synchronous one.`,
-    );
-  }
-  if (result.issues === undefined) return result.value;
-  const issues = result.issues.map((issue) => {
-    const path = issue.path?.map((step) => String(typeof step === 'object' ? step.key : step)).join('.');
-    return path ? `${path}: ${issue.message}` : issue.message;
-  });
+  const result = resultOf(schema, namespace, value);
+  const issues = issuesIn(result);
+  if (issues === undefined) return (result as StandardSchemaV1.SuccessResult<unknown>).value;
   throw new ContextCacheError(
     'SCHEMA_MISMATCH',
     `The value for key ${JSON.stringify(key)} does not fit the schema of namespace ${JSON.stringify(namespace)}: ${issues.join('; ')}.`,
   );
+}
+
+function resultOf(schema: StandardSchemaV1, namespace: string, value: unknown): StandardSchemaV1.Result<unknown> {
+  const result = schema['~standard'].validate(value);
+  if (!(result instanceof Promise)) return result;
+  // Its outcome is not used; a rejection must not become an unhandled one.
+  result.catch(() => {});
+  throw new ContextCacheError(
+    'INVALID_OPTION',
+    `The schema of namespace ${JSON.stringify(namespace)} validates asynchronously. Use a synchronous one.`,
+  );
+}
+
+function issuesIn({ issues }: StandardSchemaV1.Result<unknown>): string[] | undefined {
+  return issues?.map((issue) => {
+    const path = issue.path?.map((step) => String(typeof step === 'object' ? step.key : step)).join('.');
+    return path ? `${path}: ${issue.message}` : issue.message;
+  });
 }

@@ -1,5 +1,6 @@
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
+import { checkSchemas } from '../cache/check-schemas.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from '../cache/forget.ts';
 import type { MethodParts } from '../cache/method-parts.ts';
 import {
@@ -9,6 +10,7 @@ import {
   SHUTDOWN_OPTIONS,
   SYNCED_OPTIONS,
 } from '../cache/option-names.ts';
+import type { OwnerMethods } from '../cache/owner-methods.ts';
 import type { AnswerTo, CompactionOptions, WaitOptions } from '../cache/types.ts';
 import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.ts';
 import type { BackupSettings, BackupSettingsChange, ContextCommand } from '../core/command.ts';
@@ -17,6 +19,8 @@ import { ContextCacheError } from '../core/errors.ts';
 import type { Grant } from '../core/grants.ts';
 import { nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { AnyNamespaces, NamespaceOf, NamespaceTypes, PartsArgument } from '../core/namespace-types.ts';
+import type { SchemaCheckOptions, SchemaReport } from '../core/schema-report.ts';
+import type { NamespaceSchemas } from '../core/schemas.ts';
 import { stamped, stampedCommand } from '../core/stamp.ts';
 import type { Update } from '../core/update.ts';
 import { admit, type JsonValue } from '../core/value.ts';
@@ -33,6 +37,7 @@ import type { VerifyReport } from '../verify/verify-report.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
 import { actingAs } from './acting.ts';
 import type { RequestObject } from './call.ts';
+import { checkedStore, type Served } from './checked-store.ts';
 import { collect } from './item-stream.ts';
 import type { ActingParts, RemoteParts } from './remote-parts.ts';
 import { pointOf, type RemoteReader } from './remote-reader.ts';
@@ -69,7 +74,10 @@ export type RemotePoint = number | Date | RemoteView<never> | RemoteContextCache
  * await remote.get('plan', 'trip');
  * ```
  */
-export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> extends CacheMethods<S, Remote> {
+export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces>
+  extends CacheMethods<S, Remote>
+  implements OwnerMethods
+{
   readonly #parts: RemoteParts;
   readonly #reader: RemoteReader;
   readonly #writer: RemoteWriter;
@@ -139,6 +147,10 @@ export class RemoteContextCache<S extends NamespaceTypes<S> = AnyNamespaces> ext
 
   subjects(): Promise<SubjectInfo[]> {
     return this.ask({ type: 'subjects.list' });
+  }
+
+  async checkSchemas(schemas: NamespaceSchemas, options: SchemaCheckOptions = {}): Promise<SchemaReport> {
+    return checkSchemas(checkedStore(this as unknown as Served), schemas, options, this.#parts.clock);
   }
 
   verify(options: { readonly against?: string; readonly repair?: boolean } = {}): Promise<VerifyReport> {

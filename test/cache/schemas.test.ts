@@ -1,6 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { codeOf, makeCache, turns } from '../support/cache.ts';
+import { AgentContextCache, memorySubjectKeys } from '../../src/index.ts';
+import { codeOf, logOf, makeCache, turns } from '../support/cache.ts';
+import { fcOptions } from '../support/property.ts';
+import { serveThroughProxy } from '../support/served.ts';
 
 const session = z.object({ user: z.string(), visits: z.number().default(1) });
 
@@ -140,5 +144,146 @@ describe('a schema for a pattern of namespaces', () => {
     expect(await codeOf(cache.set('a', 1 as never, 'trip:eu:1'))).toBe('SCHEMA_MISMATCH');
     expect(await codeOf(cache.set('a', 'x' as never, 'trip:eu:7'))).toBe('SCHEMA_MISMATCH');
     expect(await codeOf(cache.set('a', 1 as never))).toBe('SCHEMA_MISMATCH');
+  });
+});
+
+describe('checkSchemas', () => {
+  const stricter = { 'trip:*': z.object({ city: z.string() }), todo: { done: z.boolean() } };
+
+  it('reports the recorded and the present values that the schemas refuse, with position, agent and reason', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', { city: 5 }, 'trip:1', { agent: 'ann' });
+    await cache.set('a', { city: 'Oslo' }, 'trip:1');
+    await cache.set('b', {}, 'trip:2', { agent: 'bob' });
+    await cache.touch('b', 'trip:2', { ttl: 60_000 });
+    await cache.set('other', true, 'todo');
+    await cache.delete('other', 'todo');
+    await cache.set('c', 5, 'elsewhere');
+    const report = await cache.checkSchemas(stricter);
+    expect(report).toMatchObject({
+      ...{ ok: false, from: 1, to: 7, more: false, unreadable: { recorded: 0, present: 0 } },
+      ...{ checked: { recorded: 4, present: 2 }, refused: { recorded: 3, present: 1 } },
+    });
+    expect(report.recorded).toMatchObject([
+      {
+        position: 1,
+        namespace: 'trip:1',
+        key: 'a',
+        agent: 'ann',
+        version: 1,
+        issues: [expect.stringMatching(/^city: /)],
+      },
+      { position: 3, namespace: 'trip:2', key: 'b', agent: 'bob' },
+      {
+        position: 5,
+        namespace: 'todo',
+        key: 'other',
+        agent: null,
+        issues: [expect.stringMatching(/do not name this key/)],
+      },
+    ]);
+    expect(report.present).toMatchObject([{ position: 4, namespace: 'trip:2', key: 'b', version: 2 }]);
+    expect(await cache.checkSchemas({ 'trip:*': z.any() })).toMatchObject({
+      ok: true,
+      checked: { recorded: 3, present: 2 },
+    });
+  });
+
+  it('reads the range that is asked for, and lists no more than the limit', async () => {
+    const { cache } = makeCache();
+    for (let step = 1; step <= 5; step += 1) await cache.set(`k${step}`, step, 'trip:1');
+    const { recorded, present, refused, more } = await cache.checkSchemas(stricter, { from: 2, to: 3, limit: 1 });
+    expect(recorded.map(({ position }) => position)).toEqual([2]);
+    expect(present.map(({ key, position }) => [key, position])).toEqual([['k1', 1]]);
+    expect([refused, more]).toEqual([{ recorded: 2, present: 5 }, true]);
+    for (const options of [{ from: 0 }, { from: 3, to: 1 }, { to: 6 }, { limit: -1 }, { form: 1 }])
+      expect(await codeOf(cache.checkSchemas(stricter, options)), JSON.stringify(options)).toBe('INVALID_OPTION');
+    for (const wrong of [undefined, [], 5, z.string(), { trip: 5 }, { trip: { a: null } }])
+      expect(await codeOf(cache.checkSchemas(wrong as never))).toBe('INVALID_OPTION');
+    const late = { 'trip:*': z.number().refine(async () => true) };
+    expect(await codeOf(cache.checkSchemas(late))).toBe('INVALID_OPTION');
+    const validate = () => {
+      throw new Error('of the schema');
+    };
+    const broken = { '~standard': { version: 1 as const, vendor: 'test', validate } };
+    expect((await cache.checkSchemas({ 'trip:*': broken })).present[0]?.issues).toEqual([
+      'The schema threw: of the schema',
+    ]);
+  });
+
+  it('includes present values whose updates the log no longer holds, and reports progress and abortion', async () => {
+    const { cache } = makeCache({ log: { capacityUpdates: 16 } });
+    await cache.set('old', 5, 'trip:1', { agent: 'ann' });
+    for (let step = 0; step < 5_000; step += 1) cache.set('new', step, 'elsewhere');
+    await cache.flush();
+    const seen: unknown[] = [];
+    const { first } = cache.health().log;
+    expect(first).toBeGreaterThan(1);
+    const report = await cache.checkSchemas(stricter, { onProgress: (progress) => seen.push(progress) });
+    expect(report).toMatchObject({
+      from: first,
+      checked: { recorded: 0, present: 1 },
+      refused: { recorded: 0, present: 1 },
+    });
+    expect(report.present).toMatchObject([{ key: 'old', position: null, agent: 'ann' }]);
+    expect(await codeOf(cache.checkSchemas(stricter, { from: 1 }))).toBe('POSITION_UNAVAILABLE');
+    const signal = AbortSignal.abort(new Error('enough'));
+    await expect(cache.checkSchemas(stricter, { signal })).rejects.toThrow('enough');
+  });
+
+  it('reads values with subjects, counts forgotten ones, and does the same over a client', async () => {
+    const cache = new AgentContextCache({ subjects: { keys: memorySubjectKeys() } });
+    await using served = await serveThroughProxy({ cache });
+    await cache.set('a', { city: 5 }, 'trip:1', { subjects: { '/city': 'ada' } });
+    await cache.set('b', { city: 5 }, 'trip:1', { subject: 'bob', agent: 'ann' });
+    await cache.set('c', 1, 'trip:1');
+    await cache.forget('ada');
+    const report = await cache.checkSchemas({ ...stricter, '*': z.never() });
+    expect(report).toMatchObject({
+      checked: { recorded: 2, present: 2 },
+      refused: { recorded: 2, present: 2 },
+      unreadable: { recorded: 1, present: 1 },
+    });
+    expect(report.recorded.map(({ key, position, agent }) => [key, position, agent])).toEqual([
+      ['b', 2, 'ann'],
+      ['c', 3, null],
+    ]);
+    expect(await served.remote.checkSchemas({ ...stricter, '*': z.never() })).toEqual(report);
+  });
+
+  it('equals a walk over the log and the present state for random histories', async () => {
+    const even = { 'n*': z.number().refine((value) => value % 2 === 0) };
+    const operation = fc.record({
+      namespace: fc.constantFrom('n', 'n1', 'm'),
+      key: fc.constantFrom('a', 'b'),
+      value: fc.constantFrom(0, 1, 2, 3, null),
+      end: fc.constantFrom('clear', 'drop', undefined, undefined, undefined, undefined),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(operation, { maxLength: 30 }), fc.nat(30), async (operations, cut) => {
+        const { cache } = makeCache();
+        for (const { namespace, key, value, end } of operations) {
+          if (end === 'clear') await cache.clearNamespace(namespace);
+          else if (end === 'drop') await cache.dropNamespace(namespace);
+          else if (value === null) await cache.delete(key, namespace);
+          else await cache.set(key, value, namespace);
+        }
+        const from = 1 + Math.min(cut, cache.position);
+        const report = await cache.checkSchemas(even, { from });
+        const log = (await logOf(cache)).filter(({ operation }) => operation === 'set');
+        const isOdd = (value: unknown) => Number(value) % 2 === 1;
+        const refused = log.filter(({ namespace, value }) => namespace.startsWith('n') && isOdd(value));
+        const late = refused.filter(({ position }) => position >= from);
+        expect(report.recorded.map(({ position }) => position)).toEqual(late.map(({ position }) => position));
+        const present = refused.filter(({ namespace, key, version, position }) => {
+          const last = log.findLast((each) => each.namespace === namespace && each.key === key);
+          return last?.position === position && cache.entry(key ?? '', namespace)?.version === version;
+        });
+        expect(new Set(report.present.map(({ position }) => position))).toEqual(
+          new Set(present.map(({ position }) => position)),
+        );
+      }),
+      fcOptions(60),
+    );
   });
 });

@@ -66,6 +66,7 @@ describe('the examples of the help', () => {
     await writeFile(join(world, 'page.html'), '<p>');
     await writeFile(join(world, 'grants.json'), '[{ "agent": "planner", "read": ["trip/**"] }]');
     await writeFile(join(world, 'package.json'), '{"type":"module"}');
+    await writeFile(join(world, 'schemas.js'), 'export default {};');
     await writeFile(join(world, 'has-a-plan.js'), `export default (view) => !view.has('late', 'trip');`);
     await mkdir(join(world, '.config/fish/completions'), { recursive: true });
     const made = await runLine(

@@ -1,4 +1,4 @@
-import { appendFile, readdir, rm } from 'node:fs/promises';
+import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seal } from '../../src/storage/disk/index/leveldb/sealed.ts';
@@ -91,6 +91,47 @@ describe('context-cache verify', () => {
     expect(locked).toMatchObject({
       code: 6,
       stderr: expect.stringMatching(/in use by (another process|process \d+)\. Stop it/),
+    });
+  });
+});
+
+describe('context-cache check-schemas', () => {
+  it('prints the refused values and ends with 1, for a directory, a server and --json', async () => {
+    const dataDir = await tempDir();
+    const module = join(dataDir, 'schemas.mjs');
+    const schema = (message: string) =>
+      `{ '~standard': { version: 1, vendor: 'test', validate: (value) => value === 5 ? { issues: [{ message: '${message}', path: ['x'] }] } : { value } } }`;
+    await run(['set', 'plan', '5', '-n', 'trip', '--agent', 'ann', '--data-dir', dataDir]);
+    await run(['set', 'plan', '6', '-n', 'trip', '--data-dir', dataDir]);
+    await run(['set', 'note', '5', '--data-dir', dataDir]);
+    const check = (...more: string[]) => run(['check-schemas', '--module', module, '--data-dir', dataDir, ...more]);
+    expect(await check()).toMatchObject({ code: 2, stderr: expect.stringMatching(/schemas\.mjs cannot be loaded/) });
+    await writeFile(module, 'export const other = 1;');
+    expect(await check()).toMatchObject({ code: 2, stderr: expect.stringMatching(/exports no schemas/) });
+    const second = join(dataDir, 'second.mjs');
+    await writeFile(second, `export const schemas = { '*': ${schema('no five')} };`);
+    const found = await run(['check-schemas', '--module', second, '--data-dir', dataDir]);
+    expect(found.code).toBe(1);
+    expect(found.stdout).toBe(
+      'recorded 1  trip plan  ann: x: no five\nrecorded 3  default note  no agent: x: no five\n' +
+        'present 3  default note  no agent: x: no five\n',
+    );
+    expect(found.stderr).toContain('refuse 2 of 3 recorded values (positions 1 to 3) and 1 of 2 present values.');
+    const range = ['--from', '2', '--to', '2', '--limit', '0'];
+    await using _ = await serve(dataDir);
+    const served = await run(['check-schemas', '--module', second, '--data-dir', dataDir, '--json', ...range]);
+    expect(served.code).toBe(1);
+    expect(JSON.parse(served.stdout)).toMatchObject({
+      ...{ ok: false, recorded: [], present: [], more: true },
+      ...{ checked: { recorded: 1, present: 2 }, refused: { recorded: 0, present: 1 } },
+    });
+    const beyond = await run(['check-schemas', '--module', second, '--data-dir', dataDir, '--to', '9']);
+    expect(beyond).toMatchObject({ code: 2, stderr: expect.stringMatching(/--to/) });
+    const fits = join(dataDir, 'fits.mjs');
+    await writeFile(fits, 'export default {};');
+    expect(await run(['check-schemas', '--module', fits, '--data-dir', dataDir])).toMatchObject({
+      code: 0,
+      stdout: '',
     });
   });
 });

@@ -211,10 +211,16 @@ export const OWN: Tries<Own> = {
   synced: nothing((cache: Own) => cache.synced()),
 };
 
+/** A schema that refuses every value, so that a report would show it. */
+const NOTHING = {
+  '~standard': { version: 1 as const, vendor: 'test', validate: () => ({ issues: [{ message: 'refused' }] }) },
+};
+
 export const REMOTE: Tries<Own> = {
   ...OWN,
   connection: nothing((cache: Own) => cache.connection),
   agent: nothing((cache: Own) => cache.agent),
+  checkSchemas: nothing((cache: Own) => cache.checkSchemas({ '*': NOTHING })),
   getGrants: admin((cache) => cache.getGrants()),
   setGrants: admin((cache) => cache.setGrants([])),
   addGrant: admin((cache) => cache.addGrant({ agent: STRANGER, admin: true })),

@@ -143,6 +143,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
     'src/subjects/subject-keys.ts': 'a contract that a suite is about',
   },
   remote: {
+    'src/cache/check-schemas.ts': 'checks values that it is given, by the rules of the core',
     'src/actors/watch.ts': 'the option checks of watch',
     'src/cache/option-names.ts': 'the option checks of other methods',
     'src/cache/cache-methods.ts':

@@ -1,0 +1,205 @@
+import type { MaybePromise } from '../backends/base-context-cache.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Entry } from '../core/namespace-state.ts';
+import { openedUpdate } from '../core/opened.ts';
+import type { RangeOptions } from '../core/range.ts';
+import {
+  checkedSchemaOptions,
+  type RefusedValue,
+  type SchemaCheckOptions,
+  type SchemaCheckProgress,
+  type SchemaReport,
+} from '../core/schema-report.ts';
+import { createIssueFinder, type IssueFinder, type NamespaceSchemas } from '../core/schemas.ts';
+import { FORGOTTEN_NAMESPACE, type SealedFields } from '../core/sealed.ts';
+import { TimeSlice } from '../core/time-slice.ts';
+import type { Update } from '../core/update.ts';
+import type { JsonValue } from '../core/value.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { LogRange } from '../engine/log-range.ts';
+import type { EntryVersion } from '../past/history.ts';
+
+/** Checks the values of a cache of this process. */
+export async function checkOwnSchemas(
+  cache: Omit<CheckedStore, 'positions' | 'opened'>,
+  { log, subjects, clock }: Pick<Engine, 'log' | 'subjects' | 'clock'>,
+  schemas: NamespaceSchemas,
+  options: SchemaCheckOptions = {},
+): Promise<SchemaReport> {
+  await log.flush();
+  const store: CheckedStore = {
+    readLog: (range) => cache.readLog(range),
+    entries: (namespace, range) => cache.entries(namespace, range),
+    history: (key, namespace) => cache.history(key, namespace),
+    listNamespaces: () => cache.listNamespaces(),
+    positions: async () => ({ first: log.first, head: log.committed }),
+    opened: (update) => openedUpdate(subjects, update),
+  };
+  return checkSchemas(store, schemas, options, clock);
+}
+
+/** What a check of schemas reads. */
+export interface CheckedStore {
+  entries(namespace: string, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  history(key: string, namespace: string): AsyncIterable<EntryVersion>;
+  listNamespaces(): MaybePromise<readonly string[]>;
+  readLog(range: LogRange): AsyncIterable<Update>;
+  /** Resolves with the first and the last position of the log. */
+  positions(): Promise<{ readonly first: number; readonly head: number }>;
+  /** Returns an update as readers see it. */
+  opened(update: Update): Update | Promise<Update>;
+}
+
+/** Values between two calls of `onProgress`, and between two looks at the signal. */
+const PROGRESS_EVERY = 1_000;
+
+/** Checks the values of a cache; see `OwnerMethods`. */
+export async function checkSchemas(
+  store: CheckedStore,
+  schemas: NamespaceSchemas,
+  options: SchemaCheckOptions,
+  clock: Clock,
+): Promise<SchemaReport> {
+  const finder = createIssueFinder(schemas);
+  const positions = await store.positions();
+  const { from, to, limit, signal, onProgress } = checkedSchemaOptions(options, positions);
+  signal?.throwIfAborted();
+  const check = new Check(store, finder, limit, { clock, signal, onProgress });
+  const present = await check.present();
+  const recorded = await check.recorded(from, to);
+  // The whole log was read: a position that was not met is not there.
+  if (from > positions.first || to < positions.head) await check.findPositions();
+  const both = <Name extends 'checked' | 'refused' | 'unreadable'>(name: Name) => ({
+    recorded: recorded[name],
+    present: present[name],
+  });
+  return {
+    ok: recorded.refused + present.refused === 0,
+    ...{ from, to, checked: both('checked'), refused: both('refused'), unreadable: both('unreadable') },
+    ...{ recorded: recorded.list, present: present.list },
+    more: recorded.refused > recorded.list.length || present.refused > present.list.length,
+  };
+}
+
+/** A refused value whose position may not be known yet. */
+type Refused = { -readonly [Field in keyof RefusedValue]: RefusedValue[Field] };
+
+interface Tally {
+  checked: number;
+  refused: number;
+  unreadable: number;
+  readonly list: Refused[];
+}
+
+interface Pace extends Pick<SchemaCheckOptions, 'signal' | 'onProgress'> {
+  readonly clock: Clock;
+}
+
+class Check {
+  readonly #store: CheckedStore;
+  readonly #finder: IssueFinder;
+  readonly #limit: number;
+  readonly #pace: Pace;
+  readonly #slice: TimeSlice;
+  readonly #tallies: { readonly [Stage in SchemaCheckProgress['stage']]: Tally } = {
+    recorded: { checked: 0, refused: 0, unreadable: 0, list: [] },
+    present: { checked: 0, refused: 0, unreadable: 0, list: [] },
+  };
+  /** Listed present values without a position, by namespace, key and version: at most `limit`. */
+  readonly #unplaced = new Map<string, Refused>();
+
+  constructor(store: CheckedStore, finder: IssueFinder, limit: number, pace: Pace) {
+    this.#store = store;
+    this.#finder = finder;
+    this.#limit = limit;
+    this.#pace = pace;
+    this.#slice = new TimeSlice(pace.clock, pace.signal);
+  }
+
+  /** Checks the present values. */
+  async present(): Promise<Tally> {
+    let done = 0;
+    for (const namespace of await this.#store.listNamespaces()) {
+      if (!this.#covers(namespace)) continue;
+      for await (const entry of this.#store.entries(namespace, {})) {
+        done += 1;
+        await this.#paced('present', done);
+        const { key, version, updatedAt: at, agent } = entry;
+        const found = this.#check('present', { namespace, key, position: null, version, at, agent, issues: [] }, entry);
+        if (found !== undefined) this.#unplaced.set(idOf(entry), found);
+      }
+    }
+    return this.#tallies.present;
+  }
+
+  /** Checks the values of updates, and learns the positions of present ones. */
+  async recorded(from: number, to: number): Promise<Tally> {
+    if (to < from) return this.#tallies.recorded;
+    for await (const stored of this.#store.readLog({ from, to })) {
+      const { namespace, key, operation, position, version, at, agent } = stored;
+      await this.#paced('recorded', position - from + 1, to - from + 1);
+      if (key === null || !this.#covers(namespace)) continue;
+      this.#place(stored, key);
+      if (operation !== 'set') continue;
+      const found = { namespace, key, position, version, at, agent, issues: [] };
+      this.#check('recorded', found, await this.#store.opened(stored));
+    }
+    return this.#tallies.recorded;
+  }
+
+  /** Finds the positions of present values that lie outside of the range that was read. */
+  async findPositions(): Promise<void> {
+    for (const { namespace, key } of [...this.#unplaced.values()]) {
+      for await (const version of this.#store.history(key, namespace)) {
+        if (this.#place({ ...version, namespace }, key)) break;
+        if (this.#slice.over) await this.#slice.pause();
+      }
+    }
+  }
+
+  /** Sets the position of a present value if this is its update. */
+  #place(update: Pick<Update, 'namespace' | 'version' | 'position'>, key: string): boolean {
+    if (this.#unplaced.size === 0) return false;
+    const id = idOf({ ...update, key });
+    const value = this.#unplaced.get(id);
+    if (value === undefined) return false;
+    value.position = update.position;
+    // The same version comes again after a drop of the namespace: the last one is the present one.
+    return true;
+  }
+
+  #covers(namespace: string): boolean {
+    return namespace !== FORGOTTEN_NAMESPACE && this.#finder.covers(namespace);
+  }
+
+  /** Counts a value. Returns what the list has of it; `undefined` if the schemas accept it or the list is full. */
+  #check(
+    stage: SchemaCheckProgress['stage'],
+    found: Refused,
+    { value, forgotten, sealed }: SealedFields & { readonly value: JsonValue },
+  ): Refused | undefined {
+    const tally = this.#tallies[stage];
+    if (forgotten !== undefined || sealed !== undefined) {
+      tally.unreadable += 1;
+      return undefined;
+    }
+    tally.checked += 1;
+    found.issues = this.#finder.issuesOf(found.namespace, found.key, value);
+    if (found.issues.length === 0) return undefined;
+    tally.refused += 1;
+    if (tally.list.length >= this.#limit) return undefined;
+    tally.list.push(found);
+    return found;
+  }
+
+  async #paced(stage: SchemaCheckProgress['stage'], done: number, all?: number): Promise<void> {
+    if (this.#slice.over) await this.#slice.pause();
+    if (done % PROGRESS_EVERY !== 0) return;
+    this.#pace.signal?.throwIfAborted();
+    this.#pace.onProgress?.({ stage, done, fraction: all && done / all });
+  }
+}
+
+function idOf({ namespace, key, version }: Pick<Entry, 'namespace' | 'key' | 'version'>): string {
+  return JSON.stringify([namespace, key, version]);
+}
