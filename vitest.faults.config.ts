@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config';
-import base from './vitest.config.ts';
+import { each, run } from './vitest.config.ts';
 
 const long = process.env.FAULTS === 'long';
 
 /** The fault suite: slower, and apart from `npm test`. `FAULTS=long` for its long form. */
 export default defineConfig({
   test: {
-    ...base.test,
+    ...run,
+    ...each,
     include: ['test/faults/**/*.test.ts'],
     exclude: ['**/node_modules/**'],
     testTimeout: long ? 7_200_000 : 600_000,
