@@ -48,6 +48,7 @@ export type {
 } from './core/command.ts';
 export type { MergeConflict } from './core/conflict.ts';
 export type { Contradiction, Contradictions, ContradictionsOptions } from './core/contradiction.ts';
+export type { EntryName, Found, SearchOptions } from './core/entry-search.ts';
 export type { Grant, GrantSelection } from './core/grants.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
@@ -91,6 +92,7 @@ export type { Operation } from './core/update.ts';
 export type { WatchFilter } from './core/update-filter.ts';
 export type { UpdateResult } from './core/update-result.ts';
 export type { ValueLimits } from './core/value.ts';
+export type { Comparison, Where } from './core/where.ts';
 export type { AccessHealth, Denial } from './engine/access.ts';
 export type { ClusterOptions } from './engine/cluster-options.ts';
 export type { Conflicts, RefusedWrite } from './engine/conflicts.ts';

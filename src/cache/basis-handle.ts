@@ -92,6 +92,11 @@ function rememberingReader(reader: Reader, note: Note): Reader {
     keys: (namespace, options) => reader.keys(namespace, options),
     keysInOrder: (namespace, options) => reader.keysInOrder(namespace, options),
     namespaces: (options) => reader.namespaces(options),
+    search: async (options) => {
+      const found = await reader.search(options);
+      for (const { namespace, key, version } of found.entries) note(namespace, key, version);
+      return found;
+    },
   };
 }
 

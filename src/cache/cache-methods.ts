@@ -19,6 +19,7 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
+import type { Found, SearchOptions } from '../core/entry-search.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
@@ -220,6 +221,21 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    */
   listNamespaces(options?: NamespaceRangeOptions): Answer<P, NamespaceOf<S>[]> {
     return this.#reader.namespaces(options) as Answer<P, NamespaceOf<S>[]>;
+  }
+
+  /**
+   * Resolves with the entries whose values fit, of all namespaces or some, in order of namespace and key, a page at a time. A server
+   * tests the values itself and sends only what it finds. See {@link SearchOptions} and `Where`; the guide has examples.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`.
+   *
+   * @example `const { entries, next } = await cache.search({ prefix: ['hotels'], where: { '/stars': { gte: 4 } } });`
+   */
+  search<const N extends string = NamespaceOf<S>>(
+    options?: Omit<SearchOptions, 'namespace'> & { readonly namespace?: NamespaceArgument<S, N> | undefined },
+  ): Promise<Found<ValueOf<S, N, KeyOf<S, N>>>>;
+  search(options?: SearchOptions): Promise<Found<unknown>> {
+    return this.#guarded(() => this.#reader.search(options));
   }
 
   /**

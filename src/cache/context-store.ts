@@ -18,6 +18,7 @@ import type {
   TransactionResult,
   WriteOptions,
 } from '../core/command.ts';
+import type { Found, SearchOptions } from '../core/entry-search.ts';
 import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
@@ -56,6 +57,7 @@ export interface ContextStore {
   keys(namespace?: NamespaceName, options?: RangeOptions): Iterable<string> | AsyncIterable<string>;
   listKeys(namespace?: NamespaceName, options?: RangeOptions): MaybePromise<string[]>;
   listNamespaces(options?: NamespaceRangeOptions): MaybePromise<string[]>;
+  search(options?: SearchOptions): Promise<Found>;
   set(key: string, value: JsonValue, namespace?: NamespaceName, options?: WriteOptions): Promise<Acknowledgement>;
   setMany(
     values: { readonly [key: string]: JsonValue } | Iterable<readonly [string, JsonValue]>,

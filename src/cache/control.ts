@@ -34,7 +34,10 @@ export interface ControlDeps {
 
 /** The parts that execute commands that only read. */
 export interface QueryDeps {
-  readonly reader: Pick<Reader, 'get' | 'has' | 'entry' | 'keys' | 'entries' | 'entriesInOrder' | 'namespaces'>;
+  readonly reader: Pick<
+    Reader,
+    'get' | 'has' | 'entry' | 'keys' | 'entries' | 'entriesInOrder' | 'namespaces' | 'search'
+  >;
   readonly changes: Pick<ChangesReader, 'read'>;
   readonly trace: Pick<TraceReader, 'provenance' | 'impact' | 'contradictions'>;
 }
@@ -72,6 +75,10 @@ export function answerQuery({ reader, changes, trace }: QueryDeps, command: Quer
     case 'context.changes': {
       const { type: _, ...options } = command;
       return changes.read(options);
+    }
+    case 'context.search': {
+      const { type: _, ...options } = command;
+      return reader.search(options);
     }
     case 'context.provenance':
       return trace.provenance(command.key, namespaceOf(command), command);

@@ -17,6 +17,7 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
+import type { Found, SearchOptions } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   BatchOf,
@@ -45,7 +46,7 @@ import type { Answer, AnswerTo, Iteration } from './types.ts';
 export interface HandleParts {
   readonly reader: Pick<
     Reader,
-    'get' | 'getMany' | 'has' | 'entry' | 'entries' | 'keys' | 'keysInOrder' | 'entriesInOrder'
+    'get' | 'getMany' | 'has' | 'entry' | 'entries' | 'keys' | 'keysInOrder' | 'entriesInOrder' | 'search'
   >;
   readonly writer: Pick<
     Writer,
@@ -118,6 +119,11 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
   listKeys(options?: RangeOptions): Answer<P, KeyOf<S, N>[]>;
   listKeys(options?: RangeOptions): unknown {
     return this.#parts.reader.keys(this.name, options);
+  }
+
+  search(options?: Omit<SearchOptions, 'namespace' | 'prefix'>): Promise<Found<ValueOf<S, N, KeyOf<S, N>>>>;
+  search(options?: SearchOptions): Promise<Found<unknown>> {
+    return this.#parts.guard(async () => this.#parts.reader.search({ ...options, namespace: this.name }));
   }
 
   history<K extends KeyOf<S, N>>(key: K): AsyncGenerator<EntryVersion<ValueOf<S, N, K>>, void, undefined>;

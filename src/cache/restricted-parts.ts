@@ -1,6 +1,7 @@
 import { type Watching, type WatchOptions, watching } from '../actors/watch.ts';
 import { plainChanges } from '../core/changes.ts';
 import type { ContextCommand } from '../core/command.ts';
+import { plainSearch } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
 import { plainFilter, type WatchFilter } from '../core/update-filter.ts';
@@ -147,6 +148,21 @@ function restrictedReader(reader: Reader, access: Access, agent: string): Reader
       if (!access.isOn) return reader.namespaces(options);
       const { rest, limit } = withoutLimit('listNamespaces', options);
       return andThen(reader.namespaces(rest), (names) => names.filter(maySee).slice(0, limit));
+    },
+    search: async (options) => {
+      const search = plainSearch(options);
+      if (search.namespace !== undefined) some(search.namespace);
+      let { after } = search;
+      for (;;) {
+        const { entries, next } = await reader.search({ ...search, after });
+        const seen = entries.filter(({ namespace, key }) => may(namespace, key));
+        const last = seen.at(-1);
+        if (next === undefined || last !== undefined) {
+          // The next page starts behind an entry that the agent may read, so no other name is shown.
+          return { entries: seen, next: next && last && { namespace: last.namespace, key: last.key } };
+        }
+        after = next;
+      }
     },
   };
 }

@@ -11,6 +11,7 @@ import type {
   TransactionResult,
 } from '../core/command.ts';
 import type { Contradictions } from '../core/contradiction.ts';
+import type { Found } from '../core/entry-search.ts';
 import type { Grant } from '../core/grants.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { Impact, Provenance } from '../core/trace.ts';
@@ -54,6 +55,7 @@ interface Answers {
   'context.entries': Entry[];
   'context.namespaces': string[];
   'context.changes': Changes;
+  'context.search': Found;
   'context.provenance': Provenance | undefined;
   'context.impact': Impact;
   'context.contradictions': Contradictions;

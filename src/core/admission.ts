@@ -336,7 +336,7 @@ const QUERY_TYPES: ReadonlySet<string> = new Set<QueryCommand['type']>([
   'context.keys',
   'context.entries',
   'context.namespaces',
-  ...(['context.changes', 'context.provenance', 'context.impact', 'context.contradictions'] as const),
+  ...(['context.changes', 'context.search', 'context.provenance', 'context.impact', 'context.contradictions'] as const),
 ]);
 
 /** Returns whether a command changes a namespace. */

@@ -1,5 +1,6 @@
 import type { ChangesOptions } from './changes.ts';
 import type { ContradictionsOptions } from './contradiction.ts';
+import type { SearchOptions } from './entry-search.ts';
 import type { Grant } from './grants.ts';
 import type { Meta, OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
@@ -120,6 +121,7 @@ export type QueryCommand =
   | ({ readonly type: 'context.entries' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.namespaces' } & RangeOptions)
   | ({ readonly type: 'context.changes' } & ChangesOptions)
+  | ({ readonly type: 'context.search' } & SearchOptions)
   | ({ readonly type: 'context.provenance' } & OfKey & ProvenanceOptions)
   | ({ readonly type: 'context.contradictions' } & ContradictionsOptions)
   | ({

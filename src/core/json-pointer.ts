@@ -4,13 +4,19 @@ import { type JsonValue, setOwn } from './value.ts';
 
 /** Returns what a pointer leads to; `undefined` if there is nothing. */
 export function valueAt(value: JsonValue, pointer: string): JsonValue | undefined {
-  let found: JsonValue | undefined = value;
-  for (const step of stepsOf(pointer)) {
-    if (typeof found !== 'object' || found === null) return undefined;
-    if (Array.isArray(found) ? !/^(0|[1-9]\d*)$/.test(step) : !Object.hasOwn(found, step)) return undefined;
-    found = (found as { readonly [name: string]: JsonValue })[step];
-  }
-  return found;
+  return pointerSteps(pointer).reduce<JsonValue | undefined>(stepInto, value);
+}
+
+/** Returns what one step of a pointer leads to; `undefined` if there is nothing. */
+export function stepInto(value: JsonValue | undefined, step: string): JsonValue | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (Array.isArray(value) ? !/^(0|[1-9]\d*)$/.test(step) : !Object.hasOwn(value, step)) return undefined;
+  return (value as { readonly [name: string]: JsonValue })[step];
+}
+
+/** Returns whether a text is a pointer of well-formed Unicode. */
+export function isPointer(text: string): boolean {
+  return (text === '' || text.startsWith('/')) && text.isWellFormed() && !/~(?![01])/.test(text);
 }
 
 /** Returns a frozen copy of a value in which pointers lead to other values. What they lead to must be there. */
@@ -19,7 +25,7 @@ export function replacedAt(
   replacements: Iterable<readonly [pointer: string, value: JsonValue]>,
 ): JsonValue {
   let result = value;
-  for (const [pointer, replacement] of replacements) result = replaced(result, stepsOf(pointer), replacement);
+  for (const [pointer, replacement] of replacements) result = replaced(result, pointerSteps(pointer), replacement);
   return result;
 }
 
@@ -36,7 +42,8 @@ function replaced(value: JsonValue, [step, ...rest]: readonly string[], replacem
   return Object.freeze(copy);
 }
 
-function stepsOf(pointer: string): string[] {
+/** Returns the names that a pointer leads through. */
+export function pointerSteps(pointer: string): string[] {
   if (pointer === '') return [];
   return pointer
     .slice(1)

@@ -41,6 +41,7 @@ export const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.namespaces': IN_RANGE,
   'context.changes': { since: 'must', namespace: 'may', prefix: 'may', limit: 'may' },
+  'context.search': { where: 'may', namespace: 'may', prefix: 'may', after: 'may', limit: 'may' },
   'context.provenance': { ...OF_KEY, at: 'may', limit: 'may' },
   'context.contradictions': { namespace: 'may', since: 'may', limit: 'may' },
   'context.impact': { position: 'may', key: 'may', namespace: 'may', limit: 'may' },

@@ -12,7 +12,8 @@ export type { EntryRecord } from './tables/entry-table.ts';
 /** Read access to the entries of a namespace. */
 export type Entries = Pick<
   EntryTable,
-  'size' | 'has' | 'get' | 'find' | 'keys' | 'visit' | 'valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator
+  | ('size' | 'has' | 'get' | 'find' | 'keys' | 'visit' | 'visitValues' | 'recordAt')
+  | ('valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator)
 >;
 
 /** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */

@@ -1,5 +1,6 @@
 import { ContextCacheError } from './errors.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
+import { isPointer } from './json-pointer.ts';
 import { checkName } from './names.ts';
 import type { JsonValue, ValueLimits } from './value.ts';
 
@@ -183,7 +184,7 @@ export function subjectOf(subject: unknown): string {
 }
 
 function pointerOf(path: string): string {
-  if ((path === '' || path.startsWith('/')) && path.isWellFormed() && !/~(?![01])/.test(path)) return path;
+  if (isPointer(path)) return path;
   throw invalid(
     `subjects: ${JSON.stringify(path)} is no JSON pointer. Write '/contact/email', or '' for the whole value`,
   );

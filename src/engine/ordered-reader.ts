@@ -1,15 +1,19 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { publicEntry } from '../core/decide.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { openedEntry } from '../core/opened.ts';
+import { openedEntry, valueIn } from '../core/opened.ts';
 import { next, type Range } from '../core/range.ts';
-import type { SubjectDoor } from '../core/sealed.ts';
+import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
+import type { ValueTest } from '../core/where.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { type ColdOrder, ColdOrders } from './cold-orders.ts';
 
 /** Keys whose values are read from a custom primary together. */
 const READ_TOGETHER = 64;
+
+/** Keys that an iteration tests before it gives its caller the opportunity to pause. */
+const PAUSE = 256;
 
 /** An iteration: with `for await` if a custom primary answers with promises. */
 export type Iteration<T> = IterableIterator<T> | AsyncIterableIterator<T>;
@@ -58,6 +62,27 @@ export class OrderedReader {
     const primary = this.#primary;
     if (primary === undefined) return this.#live(namespace, range, (key) => this.#entry(namespace, key));
     return fromPrimary(primary, namespace, range, (keys) => primary.entriesOf(keys, namespace));
+  }
+
+  /**
+   * Yields the entries whose values pass a test, and `undefined` after every {@link PAUSE} others. Only for a cache that keeps
+   * its values itself.
+   */
+  matching(namespace: string, range: Range, test: ValueTest): Generator<Entry | undefined, void, undefined> {
+    let others = 0;
+    const pick = (key: string): readonly Entry[] | undefined => {
+      const value = this.#registry.value(namespace, key, this.#now);
+      if (value !== undefined && (mayBeSealed(value) || test(value))) {
+        const entry = this.#entry(namespace, key);
+        const readable = valueIn(entry);
+        if (entry !== undefined && readable !== undefined && (!mayBeSealed(value) || test(readable))) return [entry];
+      }
+      others += 1;
+      return others % PAUSE === 0 ? [] : undefined;
+    };
+    return (function* (picked) {
+      for (const [entry] of picked) yield entry;
+    })(this.#live(namespace, range, pick));
   }
 
   listKeys(namespace: string, range: Range): MaybePromise<string[]> {

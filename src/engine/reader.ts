@@ -1,6 +1,7 @@
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
+import { type Found, plainSearch, type SearchOptions } from '../core/entry-search.ts';
 import { checkName, DEFAULT_NAMESPACE, sortNames } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import { openedEntry, openedValue } from '../core/opened.ts';
@@ -10,6 +11,7 @@ import type { JsonValue } from '../core/value.ts';
 import type { Activity } from '../monitoring/activity.ts';
 import type { CommandFields } from '../monitoring/channels.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import { EntrySearch } from './entry-search.ts';
 import { type Iteration, OrderedReader } from './ordered-reader.ts';
 import type { Sequencer } from './sequencer.ts';
 
@@ -24,6 +26,7 @@ export class Reader {
   /** Adopts the entries that the primary held before. */
   readonly #hydrate: (namespace: string) => MaybePromise<unknown>;
   readonly #ordered: OrderedReader;
+  readonly #search: EntrySearch;
   readonly #activity: Activity;
   readonly #subjects: SubjectDoor;
   /** The node of a cluster. Once it has left service, what it holds may be wrong, and no read is answered. */
@@ -52,6 +55,7 @@ export class Reader {
       entriesOf: (keys: readonly string[], namespace: string) => this.#entriesOf(keys, namespace),
     };
     this.#ordered = new OrderedReader(registry, reads, this.#now, subjects);
+    this.#search = new EntrySearch({ registry, primary: reads, ordered: this.#ordered, clock, subjects });
   }
 
   get(key: string, namespace: string): MaybePromise<JsonValue | undefined> {
@@ -162,6 +166,12 @@ export class Reader {
         ? andThen(this.#allNamespaces(), sortNames)
         : this.#ordered.listNamespaces(rangeOf('listNamespaces', options));
     return this.#counted('context.namespaces', {}, read, many);
+  }
+
+  /** Resolves with the entries whose values fit. */
+  search(options?: SearchOptions): Promise<Found> {
+    const read = async () => this.#search.page(plainSearch(options));
+    return this.#counted('context.search', {}, read, ({ entries }) => entries.length);
   }
 
   /** Counts a read, and measures and publishes it if it must be. */

@@ -16,14 +16,14 @@ import { optionNames } from '../core/options.ts';
 import {
   ContextCacheError,
   type ContextStore,
-  compareNames,
   type Entry,
   fromJsonValue,
   joinNamespace,
   splitNamespace,
   toJsonValue,
 } from '../index.ts';
-import type { TransactionOperation } from '../types.ts';
+import type { EntryName, TransactionOperation } from '../types.ts';
+import { whereOf } from './langgraph-filter.ts';
 
 /** How long items live, in the names and units of LangGraph's stores. */
 export interface ContextCacheStoreTtl {
@@ -46,8 +46,8 @@ const OPTIONS = optionNames<ContextCacheStoreOptions>('ContextCacheStore', {
   ttl: optionNames<ContextCacheStoreTtl>('ttl', { defaultTtl: true, refreshOnRead: true }),
 });
 
-/** Namespaces that are read at once: as few as most searches need, and as many as keep a connection busy. */
-const PAGE = 128;
+/** Most namespaces, or entries, of one answer of the cache. */
+const PAGE = 1_000;
 
 type Value = Item['value'];
 
@@ -128,26 +128,21 @@ export class ContextCacheStore extends BaseStore {
     validateNamespace(namespacePrefix, { allowEmpty: true, allowReservedRoot: true });
     if (query !== undefined)
       throw invalid('ContextCacheStore has no search by meaning. Leave query out, or use a store with an index.');
-    const conditions = Object.entries(filter ?? {});
+    const where = whereOf(filter ?? {});
     const wanted = offset + limit;
-    const found: { readonly name: string; readonly entry: Entry }[] = [];
-    const fits = ({ value }: Entry) =>
-      conditions.every(([field, condition]) => matches((value as Value)?.[field], condition));
-    for await (const names of this.#pages(namespacePrefix, conditions.length > 0 ? PAGE : Math.min(PAGE, wanted))) {
-      // Without a filter, each namespace may give all that is still wanted.
-      const reads = names.map((name) =>
-        conditions.length > 0 ? this.#fitting(name, fits) : this.#entries(name, wanted - found.length),
-      );
-      const pages = reads.some((read) => read instanceof Promise) ? await Promise.all(reads) : (reads as Entry[][]);
-      for (const [index, entries] of pages.entries())
-        for (const entry of entries) found.push({ name: names[index] as string, entry });
-      if (found.length >= wanted) break;
+    const found: Entry[] = [];
+    const prefix = this.#nameOf(namespacePrefix);
+    let isDone = where === undefined || !(wanted > 0);
+    for (let after: EntryName | undefined; !isDone; isDone = after === undefined || found.length >= wanted) {
+      const page = await this.#cache.search({ prefix, where, after, limit: Math.min(wanted - found.length, PAGE) });
+      found.push(...page.entries.filter(({ namespace }) => isOfStore(namespace)));
+      after = page.next;
     }
     const page = found.slice(offset, wanted);
     const keys = new Map<string, string[]>();
-    for (const { name, entry } of page) keys.set(name, [...(keys.get(name) ?? []), entry.key]);
+    for (const { namespace, key } of page) keys.set(namespace, [...(keys.get(namespace) ?? []), key]);
     await Promise.all([...keys].map(([name, each]) => this.#refresh(name, each)));
-    return page.map(({ name, entry }) => itemOf(this.#partsOf(name), entry));
+    return page.map((entry) => itemOf(this.#partsOf(entry.namespace), entry));
   }
 
   async #namespaces({ matchConditions = [], maxDepth, limit, offset }: ListNamespacesOperation): Promise<string[][]> {
@@ -155,7 +150,7 @@ export class ContextCacheStore extends BaseStore {
     const [first] = matchConditions.filter(({ matchType }) => matchType === 'prefix');
     const wildcard = first?.path.indexOf('*') ?? 0;
     const prefix = first?.path.slice(0, wildcard < 0 ? undefined : wildcard) ?? [];
-    for await (const names of this.#pages(prefix, PAGE)) {
+    for await (const names of this.#pages(prefix)) {
       for (const name of names) {
         const parts = this.#partsOf(name);
         if (!matchConditions.every((condition) => fits(parts, condition))) continue;
@@ -168,28 +163,14 @@ export class ContextCacheStore extends BaseStore {
   }
 
   /** Yields the names of the namespaces that start with these parts, in order. */
-  async *#pages(parts: readonly string[], limit: number): AsyncGenerator<string[]> {
+  async *#pages(parts: readonly string[]): AsyncGenerator<string[]> {
     const prefix = this.#nameOf(parts);
     let after: string | undefined;
     do {
-      const names = await this.#cache.listNamespaces({ prefix, limit, ...(after !== undefined && { after }) });
-      // The namespace of the root holds no items.
-      yield names.filter((name) => name.endsWith('/'));
-      after = names.length < limit ? undefined : names.at(-1);
+      const names = await this.#cache.listNamespaces({ prefix, limit: PAGE, ...(after !== undefined && { after }) });
+      yield names.filter(isOfStore);
+      after = names.length < PAGE ? undefined : names.at(-1);
     } while (after !== undefined);
-  }
-
-  /** Returns the entries of a namespace that fit, in order of their keys. A cache of this process answers at once. */
-  #fitting(name: string, fits: (entry: Entry) => boolean): Entry[] | Promise<Entry[]> {
-    const all = this.#cache.entries(name);
-    const sorted = (entries: Entry[]) => entries.filter(fits).sort((a, b) => compareNames(a.key, b.key));
-    return all instanceof Promise ? all.then(sorted) : sorted(all);
-  }
-
-  async #entries(name: string, limit: number): Promise<Entry[]> {
-    const entries: Entry[] = [];
-    for await (const entry of this.#cache.entries(name, { limit })) entries.push(entry);
-    return entries;
   }
 
   async #refresh(name: string, keys: readonly string[]): Promise<void> {
@@ -221,24 +202,9 @@ function itemOf(namespace: string[], { key, value, createdAt, updatedAt }: Entry
   return { ...item, createdAt: new Date(createdAt), updatedAt: new Date(updatedAt) };
 }
 
-const COMPARISONS: { readonly [operator: string]: (value: unknown, wanted: unknown) => boolean } = {
-  $eq: (value, wanted) => value === wanted,
-  $ne: (value, wanted) => value !== wanted,
-  $gt: (value, wanted) => Number(value) > Number(wanted),
-  $gte: (value, wanted) => Number(value) >= Number(wanted),
-  $lt: (value, wanted) => Number(value) < Number(wanted),
-  $lte: (value, wanted) => Number(value) <= Number(wanted),
-  $in: (value, wanted) => Array.isArray(wanted) && wanted.includes(value),
-  $nin: (value, wanted) => !Array.isArray(wanted) || !wanted.includes(value),
-};
-
-/** Returns whether a field has the value that a filter names, or meets each of its comparisons. */
-function matches(stored: unknown, condition: unknown): boolean {
-  const value = typeof stored === 'object' ? fromJsonValue(stored as never) : stored;
-  if (typeof condition !== 'object' || condition === null) return value === condition;
-  const comparisons = Object.entries(condition);
-  if (!comparisons.every(([operator]) => Object.hasOwn(COMPARISONS, operator))) return false;
-  return comparisons.every(([operator, wanted]) => COMPARISONS[operator]?.(value, wanted));
+/** Returns whether a namespace below the root is one of the store: those have names in parts. */
+function isOfStore(name: string): boolean {
+  return name.endsWith('/');
 }
 
 function fits(parts: readonly string[], { matchType, path }: MatchCondition): boolean {

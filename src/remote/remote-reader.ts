@@ -1,4 +1,5 @@
 import { type Changes, type ChangesOptions, plainChanges } from '../core/changes.ts';
+import { type Found, plainSearch, type SearchOptions } from '../core/entry-search.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -130,6 +131,14 @@ export class RemoteReader {
       next = update.position + 1;
       yield update;
     }
+  }
+
+  async search(options?: SearchOptions): Promise<Found> {
+    const { entries, next } = (await this.#link.ask(
+      { type: 'context.search', ...plainSearch(options) },
+      true,
+    )) as unknown as Found;
+    return { entries, next };
   }
 
   async diff(a: WirePoint, b: WirePoint, options: DifferenceOptions): Promise<Difference> {

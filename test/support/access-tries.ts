@@ -91,6 +91,12 @@ export const METHODS: Tries<CacheMethods> = {
     ['nothing', (cache) => cache.changes({ since: 0, prefix: 'va' })],
     ['denied', (cache) => cache.changes({ since: 0, namespace: 'vault' })],
   ],
+  search: [
+    ['nothing', (cache) => cache.search()],
+    ['nothing', (cache) => cache.search({ limit: 1 })],
+    ['nothing', (cache) => cache.search({ prefix: 'va', where: { '': { exists: true } } })],
+    ['denied', (cache) => cache.search({ namespace: 'vault' })],
+  ],
   watch: [
     ['nothing', (cache) => cache.watch({ include: 'snapshot' })],
     ['nothing', (cache) => cache.watch({ since: 0 })],
@@ -140,6 +146,7 @@ export const HANDLE: Tries<Vault> = {
   entries: vault((handle) => handle.entries()),
   keys: vault((handle) => handle.keys()),
   listKeys: vault((handle) => handle.listKeys()),
+  search: vault((handle) => handle.search()),
   history: vault((handle) => handle.history('code')),
   provenance: vault((handle) => handle.provenance('code')),
   impact: vault((handle) => handle.impact('code')),
@@ -269,6 +276,7 @@ export const COMMANDS: {
   'context.entries': ['denied', { namespace: 'vault' }],
   'context.namespaces': ['nothing', {}],
   'context.changes': ['nothing', { since: 0 }],
+  'context.search': ['nothing', {}],
   'context.provenance': ['denied', { key: 'code', namespace: 'vault' }],
   'context.impact': ['denied', { position: 1 }],
   'context.contradictions': ['nothing', {}],

@@ -255,6 +255,19 @@ export class EntryTable {
     }
   }
 
+  /** Calls `visit` with each key, its value and its slot, in no particular order. Creates no records. */
+  visitValues(visit: (key: string, value: JsonValue | undefined, slot: number) => void): void {
+    for (let number = 0; number <= this.#more.length; number += 1) {
+      const block = this.#block(number);
+      if (block === undefined) continue;
+      const { keys, values } = block;
+      for (let index = 0; index < keys.length; index += 1) {
+        const key = keys[index];
+        if (key !== undefined) visit(key, values[index], (number << SLOT_BITS) | index);
+      }
+    }
+  }
+
   /**
    * Returns the number of a block with a free slot, or of a block to create. If nothing was ever deleted, that is the
    * last block.

@@ -1,0 +1,144 @@
+import { isEqual } from './equal.ts';
+import { ContextCacheError } from './errors.ts';
+import { isPointer, pointerSteps, stepInto } from './json-pointer.ts';
+import { compareNames } from './names.ts';
+import type { JsonValue } from './value.ts';
+
+/**
+ * What a part of a value must be like: everything that is given. The comparisons in order take a number or a text. A number is
+ * compared with what `Number` makes of the part, so text such as `'10'` counts, and `null` is 0; an array or an object is never
+ * above or below. A text is compared with text alone, in order of code point.
+ */
+export interface Comparison {
+  /** Equal to this, whatever the order of properties. */
+  readonly eq?: JsonValue | undefined;
+  /** Not equal to this, or missing. */
+  readonly ne?: JsonValue | undefined;
+  /** Equal to one of these. */
+  readonly in?: readonly JsonValue[] | undefined;
+  /** Equal to none of these, or missing. */
+  readonly nin?: readonly JsonValue[] | undefined;
+  /** Above this. */
+  readonly gt?: number | string | undefined;
+  /** Above or equal to this. */
+  readonly gte?: number | string | undefined;
+  /** Below this. */
+  readonly lt?: number | string | undefined;
+  /** Below or equal to this. */
+  readonly lte?: number | string | undefined;
+  /** Whether the value has this part. */
+  readonly exists?: boolean | undefined;
+}
+
+/**
+ * A test of values, as plain data: JSON pointers, and what the parts that they lead to must be. A text, a number, a boolean or
+ * `null` means equal; anything else is a {@link Comparison}. All must hold.
+ *
+ * @example
+ * ```ts
+ * const where: Where = { '/city': 'Oslo', '/stars': { gte: 4 }, '/address/street': { exists: true } };
+ * ```
+ */
+export type Where = { readonly [pointer: string]: string | number | boolean | null | Comparison };
+
+/** Tests a value. */
+export type ValueTest = (value: JsonValue) => boolean;
+
+/** Tests a part of a value; `undefined`: it is missing. */
+type PartTest = (part: JsonValue | undefined) => boolean;
+
+/** Most pointers of a filter. */
+const MAX_POINTERS = 64;
+
+type Order = (sign: number) => boolean;
+
+const ORDERS: { readonly [Name in 'gt' | 'gte' | 'lt' | 'lte']: Order } = {
+  gt: (sign) => sign > 0,
+  gte: (sign) => sign >= 0,
+  lt: (sign) => sign < 0,
+  lte: (sign) => sign <= 0,
+};
+
+const COMPARISONS: { readonly [Name in keyof Comparison]-?: (wanted: unknown) => PartTest | undefined } = {
+  eq: (wanted) => (part) => part !== undefined && isEqual(part, wanted),
+  ne: (wanted) => (part) => part === undefined || !isEqual(part, wanted),
+  in: (wanted) =>
+    Array.isArray(wanted) ? (part) => part !== undefined && wanted.some((each) => isEqual(part, each)) : undefined,
+  nin: (wanted) =>
+    Array.isArray(wanted) ? (part) => part === undefined || !wanted.some((each) => isEqual(part, each)) : undefined,
+  gt: (wanted) => inOrder(wanted, ORDERS.gt),
+  gte: (wanted) => inOrder(wanted, ORDERS.gte),
+  lt: (wanted) => inOrder(wanted, ORDERS.lt),
+  lte: (wanted) => inOrder(wanted, ORDERS.lte),
+  exists: (wanted) => (typeof wanted === 'boolean' ? (part) => (part !== undefined) === wanted : undefined),
+};
+
+const TAKES: { readonly [Name in keyof Comparison]-?: string } = {
+  ...{ eq: 'a JSON value', ne: 'a JSON value', in: 'an array', nin: 'an array', exists: 'true or false' },
+  ...{ gt: 'a number or a text', gte: 'a number or a text', lt: 'a number or a text', lte: 'a number or a text' },
+};
+
+/**
+ * Returns a function that tests values; `undefined` if every value passes.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION` that names the pointer.
+ */
+export function testOf(where: Where | undefined): ValueTest | undefined {
+  if (where === undefined) return undefined;
+  if (typeof where !== 'object' || where === null || Array.isArray(where))
+    throw invalid("must be an object of JSON pointers, such as { '/city': 'Oslo' }");
+  const pointers = Object.keys(where).filter((pointer) => where[pointer] !== undefined);
+  if (pointers.length > MAX_POINTERS) throw invalid(`may have at most ${MAX_POINTERS} pointers`);
+  const tests = pointers.map((pointer) => testAt(pointer, where[pointer]));
+  if (tests.length <= 1) return tests[0];
+  return (value) => tests.every((test) => test(value));
+}
+
+function testAt(pointer: string, condition: unknown): ValueTest {
+  if (!isPointer(pointer))
+    throw invalid(`${JSON.stringify(pointer)} is no JSON pointer. Write '/address/city', or '' for the whole value`);
+  const steps = pointerSteps(pointer);
+  const test = partTest(pointer, condition);
+  const [only] = steps;
+  if (only !== undefined && steps.length === 1) return (value) => test(stepInto(value, only));
+  return (value) => test(steps.reduce<JsonValue | undefined>(stepInto, value));
+}
+
+function partTest(pointer: string, condition: unknown): PartTest {
+  if (condition === null || ['string', 'number', 'boolean'].includes(typeof condition))
+    return (part) => part === condition;
+  if (typeof condition !== 'object' || Array.isArray(condition))
+    throw invalid(
+      `${JSON.stringify(pointer)} needs a text, a number, a boolean, null or a comparison such as { gte: 4 }`,
+    );
+  const tests = Object.entries(condition)
+    .filter(([, wanted]) => wanted !== undefined)
+    .map(([name, wanted]) => {
+      if (!Object.hasOwn(COMPARISONS, name))
+        throw invalid(
+          `${JSON.stringify(pointer)} has no comparison ${JSON.stringify(name)}. There are ${Object.keys(COMPARISONS).join(', ')}`,
+        );
+      const test = COMPARISONS[name as keyof Comparison](wanted);
+      if (test === undefined)
+        throw invalid(`${JSON.stringify(pointer)}: ${name} takes ${TAKES[name as keyof Comparison]}`);
+      return test;
+    });
+  const [only] = tests;
+  if (only !== undefined && tests.length === 1) return only;
+  return (part) => tests.every((test) => test(part));
+}
+
+/** Returns a test in order of numbers or texts; `undefined` if `wanted` is neither. */
+function inOrder(wanted: unknown, holds: Order): PartTest | undefined {
+  if (typeof wanted === 'string') return (part) => typeof part === 'string' && holds(compareNames(part, wanted));
+  if (typeof wanted !== 'number' || Number.isNaN(wanted)) return undefined;
+  return (part) => {
+    if (part === undefined || (typeof part === 'object' && part !== null)) return false;
+    const number = Number(part);
+    return !Number.isNaN(number) && holds(number === wanted ? 0 : number - wanted);
+  };
+}
+
+function invalid(problem: string): ContextCacheError {
+  return new ContextCacheError('INVALID_OPTION', `search: where ${problem}.`);
+}
