@@ -56,9 +56,11 @@ export type {
   BatchOf,
   DeepReadonly,
   DefaultNamespace,
+  FoundIn,
   KeyOf,
   NamespaceOf,
   PartsArgument,
+  SearchOf,
   TransactionOf,
   ValueOf,
 } from './core/namespace-types.ts';

@@ -19,7 +19,6 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
-import type { Found, SearchOptions } from '../core/entry-search.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
@@ -29,6 +28,7 @@ import type {
   BatchOf,
   DefaultNamespace,
   FilterOf,
+  FoundIn,
   KeyArgument,
   KeyOf,
   ManyArgument,
@@ -36,6 +36,7 @@ import type {
   NamespaceOf,
   NamespaceTypes,
   PartsArgument,
+  SearchOf,
   TransactionOf,
   UpdateOf,
   ValueArgument,
@@ -181,10 +182,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    *
    * @throws {ContextCacheError} `INVALID_OPTION`, `INVALID_NAME`.
    *
-   * @example
-   * ```ts
-   * for (const key of cache.keys('trip', { prefix: 'day:', limit: 10 })) console.log(key);
-   * ```
+   * @example `for (const key of cache.keys('trip', { prefix: 'day:', limit: 10 })) console.log(key);`
    */
   keys<const N extends string = DefaultNamespace>(
     namespace?: NamespaceArgument<S, N>,
@@ -214,27 +212,15 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
    *
    * @throws {ContextCacheError} `INVALID_OPTION`.
    *
-   * @example
-   * ```ts
-   * cache.listNamespaces({ prefix: ['store', 'user'], limit: 10 });
-   * ```
+   * @example `cache.listNamespaces({ prefix: ['store', 'user'], limit: 10 });`
    */
   listNamespaces(options?: NamespaceRangeOptions): Answer<P, NamespaceOf<S>[]> {
     return this.#reader.namespaces(options) as Answer<P, NamespaceOf<S>[]>;
   }
 
-  /**
-   * Resolves with the entries whose values fit, of all namespaces or some, in order of namespace and key, a page at a time. A server
-   * tests the values itself and sends only what it finds. See {@link SearchOptions} and `Where`; the guide has examples.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`, `INVALID_NAME`.
-   *
-   * @example `const { entries, next } = await cache.search({ prefix: ['hotels'], where: { '/stars': { gte: 4 } } });`
-   */
-  search<const N extends string = NamespaceOf<S>>(
-    options?: Omit<SearchOptions, 'namespace'> & { readonly namespace?: NamespaceArgument<S, N> | undefined },
-  ): Promise<Found<ValueOf<S, N, KeyOf<S, N>>>>;
-  search(options?: SearchOptions): Promise<Found<unknown>> {
+  /** Resolves with the entries whose values fit, in order of namespace and key, a page at a time: see {@link SearchOptions}. */
+  search<const N extends string = NamespaceOf<S>>(options?: SearchOf<S, N>): Promise<FoundIn<S, N>>;
+  search(options?: object): Promise<unknown> {
     return this.#guarded(() => this.#reader.search(options));
   }
 

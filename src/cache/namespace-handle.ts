@@ -17,11 +17,12 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
-import type { Found, SearchOptions } from '../core/entry-search.ts';
+import type { SearchOptions } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type {
   BatchOf,
   FilterOf,
+  FoundIn,
   KeyOf,
   ManyArgument,
   UpdateOf,
@@ -121,8 +122,8 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     return this.#parts.reader.keys(this.name, options);
   }
 
-  search(options?: Omit<SearchOptions, 'namespace' | 'prefix'>): Promise<Found<ValueOf<S, N, KeyOf<S, N>>>>;
-  search(options?: SearchOptions): Promise<Found<unknown>> {
+  search(options?: Omit<SearchOptions, 'namespace' | 'prefix'>): Promise<FoundIn<S, N>>;
+  search(options?: SearchOptions): Promise<unknown> {
     return this.#parts.guard(async () => this.#parts.reader.search({ ...options, namespace: this.name }));
   }
 

@@ -11,7 +11,17 @@ export interface EntryName {
   readonly key: string;
 }
 
-/** Which entries are searched for. */
+/**
+ * Which entries are searched for. A server tests the values itself and sends only what it finds. A search takes several turns: each
+ * namespace is shown as it is when it is reached. A value with subjects is tested as readers see it.
+ *
+ * @example
+ * ```ts
+ * const options: SearchOptions = { prefix: ['hotels'], where: { '/stars': { gte: 4 } }, limit: 20 };
+ * let { entries, next } = await cache.search(options);
+ * while (next !== undefined) ({ entries, next } = await cache.search({ ...options, after: next }));
+ * ```
+ */
 export interface SearchOptions {
   /** What the value must be like. Default: any value. */
   readonly where?: Where | undefined;
@@ -21,7 +31,7 @@ export interface SearchOptions {
   readonly prefix?: string | NamespaceParts | undefined;
   /** Only entries that follow this one in order of namespace and key: the `next` of the previous page. Default: from the first. */
   readonly after?: EntryName | undefined;
-  /** Most entries to return, from 1 to 10,000. Default 100. */
+  /** Most entries to return, from 1 to 10,000. A page also ends after 4 MiB of values. Default 100. */
   readonly limit?: number | undefined;
 }
 

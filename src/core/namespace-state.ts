@@ -12,7 +12,7 @@ export type { EntryRecord } from './tables/entry-table.ts';
 /** Read access to the entries of a namespace. */
 export type Entries = Pick<
   EntryTable,
-  | ('size' | 'has' | 'get' | 'find' | 'keys' | 'visit' | 'visitValues' | 'recordAt')
+  | ('size' | 'has' | 'get' | 'find' | 'keys' | 'visit' | 'slotsWith' | 'keyAt' | 'recordAt')
   | ('valueAt' | 'versionAt' | 'expiresAt' | typeof Symbol.iterator)
 >;
 

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { BatchOperation } from './command.ts';
+import type { Found, SearchOptions } from './entry-search.ts';
 import type { DEFAULT_NAMESPACE } from './names.ts';
 import type { NamespaceParts } from './namespace-parts.ts';
 import type { NamespaceSchema, NamespaceSchemas } from './schemas.ts';
@@ -233,3 +234,11 @@ export type SchemasFor<S> = string extends keyof S
           | StandardSchemaV1<unknown, S[N][keyof S[N]]>
           | { readonly [K in keyof S[N]]?: StandardSchemaV1<unknown, S[N][K]> };
       };
+
+/** The options of a search in typed namespaces. */
+export type SearchOf<S, N extends string> = Omit<SearchOptions, 'namespace'> & {
+  readonly namespace?: NamespaceArgument<S, N> | undefined;
+};
+
+/** A page of a search in typed namespaces. */
+export type FoundIn<S, N extends string> = Found<ValueOf<S, N, KeyOf<S, N>>>;

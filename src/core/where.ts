@@ -100,8 +100,15 @@ function testAt(pointer: string, condition: unknown): ValueTest {
   const steps = pointerSteps(pointer);
   const test = partTest(pointer, condition);
   const [only] = steps;
-  if (only !== undefined && steps.length === 1) return (value) => test(stepInto(value, only));
+  if (only !== undefined && steps.length === 1 && !(only in Object.prototype))
+    return (value) =>
+      test(typeof value === 'object' && !Array.isArray(value) ? memberOf(value, only) : stepInto(value, only));
   return (value) => test(steps.reduce<JsonValue | undefined>(stepInto, value));
+}
+
+/** Returns a member whose name no object inherits, without asking whether it is the object's own: half the time of a test. */
+function memberOf(value: object | null, name: string): JsonValue | undefined {
+  return value === null ? undefined : (value as { readonly [name: string]: JsonValue })[name];
 }
 
 function partTest(pointer: string, condition: unknown): PartTest {

@@ -1,8 +1,8 @@
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
-import type { Found, PlainSearch } from '../core/entry-search.ts';
+import type { EntryName, Found, PlainSearch } from '../core/entry-search.ts';
 import { compareNames } from '../core/names.ts';
-import type { Entry, NamespaceState } from '../core/namespace-state.ts';
+import { type Entries, type Entry, NamespaceState } from '../core/namespace-state.ts';
 import { openedEntry, valueIn } from '../core/opened.ts';
 import { rangeOf } from '../core/range.ts';
 import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
@@ -15,8 +15,8 @@ import type { OrderedReader, PrimaryReads } from './ordered-reader.ts';
 const PAGE_BYTES = 4 * 1024 * 1024;
 /** Entries up to which a namespace is tested in one go and what fits is sorted. A larger one is read in its order. */
 const AT_ONCE = 1_024;
-/** Namespaces, or entries that were found, between two looks at the clock. */
-const PAUSE = 256;
+/** Namespaces that are searched between two looks at the clock. */
+const GROUP = 128;
 
 /** The parts that {@link EntrySearch} reads from. */
 export interface SearchParts {
@@ -30,7 +30,7 @@ export interface SearchParts {
 
 /**
  * Finds entries by their values, across namespaces. Tests the values where they are and creates entries only for those that
- * fit: a search of 100,000 namespaces that finds nothing takes 0.05 s of the processor, 0.3 s if each entry were created first.
+ * fit: a search of 100,000 namespaces that finds nothing takes 0.1 s of the processor, 0.3 s if each entry were created first.
  * Lets the event loop have its turn every few milliseconds, so a page shows each namespace as it was when it was reached.
  */
 export class EntrySearch {
@@ -42,19 +42,35 @@ export class EntrySearch {
 
   async page({ where, namespace, prefix, after, limit }: PlainSearch): Promise<Found> {
     const test = testOf(where) ?? (() => true);
+    const search: Search = { test, mayFit: (value) => mayBeSealed(value) || test(value), after };
     const page = new Page(limit);
     const slice = new TimeSlice(this.#parts.clock);
-    const from = after?.namespace;
-    let passed = 0;
-    for (const name of await this.#names(namespace, { prefix, from })) {
-      const key = name === from ? after?.key : undefined;
-      const found = this.#parts.primary === undefined ? this.#search(name, key, test, page) : undefined;
-      if (found !== true) await this.#readInOrder(name, key, test, page, slice);
-      if (page.isFull) break;
-      passed += 1;
-      if (passed % PAUSE === 0 && slice.over) await slice.pause();
+    const names = (await this.#names(namespace, { prefix, from: after?.namespace }))[Symbol.iterator]();
+    for (let group = taken(names); group.length > 0 && !page.isFull; group = taken(names)) {
+      await this.#searchAll(group, search, page, slice);
+      if (slice.over) await slice.pause();
     }
     return page.found;
+  }
+
+  /** Searches some namespaces, until the page is full. */
+  async #searchAll(names: readonly string[], search: Search, page: Page, slice: TimeSlice): Promise<void> {
+    // Each step for all namespaces: the processor then waits for the memory of several of them at once, which halves the time.
+    const tables = names.map((name) => this.#tableOf(name));
+    const slots = tables.map((table) => (table === undefined ? undefined : table.slotsWith(search.mayFit)));
+    for (let index = 0; index < names.length && !page.isFull; index += 1) {
+      const [name, table, each] = [names[index] as string, tables[index], slots[index]];
+      if (table !== undefined) {
+        if (each !== undefined) this.#add(name, table, each, search, page);
+        continue;
+      }
+      const isRead = this.#addFromDisk(name, search, page);
+      if (isRead && !slice.over) continue;
+      if (!isRead) await this.#readInOrder(name, search, page, slice);
+      if (slice.over) await slice.pause();
+      // The slots may be old ones now.
+      return this.#searchAll(names.slice(index + 1), search, page, slice);
+    }
   }
 
   /** Returns the names of the namespaces that are searched, in order. */
@@ -68,62 +84,82 @@ export class EntrySearch {
     return primary === undefined ? registry.order.names(range) : ordered.listNamespaces(range);
   }
 
-  /** Adds what fits in a small namespace. Returns `false` if the namespace is too large for that. */
-  #search(name: string, after: string | undefined, test: ValueTest, page: Page): boolean {
+  /** Adds what fits of some slots of a namespace. */
+  #add(name: string, entries: Entries, slots: readonly number[], search: Search, page: Page): void {
     const { clock, subjects } = this.#parts;
-    const state = this.#state(name);
-    if (state === undefined) return true;
-    const { entries } = state;
-    if (entries.size > AT_ONCE) return false;
-    let slots: (readonly [key: string, slot: number])[] | undefined;
-    entries.visitValues((key, value, slot) => {
-      if (value === undefined || !(mayBeSealed(value) || test(value))) return;
-      if (after !== undefined && compareNames(key, after) <= 0) return;
-      if (slots === undefined) slots = [[key, slot]];
-      else slots.push([key, slot]);
-    });
-    if (slots === undefined) return true;
+    const { test } = search;
+    const behind = keyBefore(search, name);
     const now = clock.now();
-    const fitting: Slot[] = [];
-    for (const [key, slot] of slots) {
-      if (entries.expiresAt(slot) <= now) continue;
+    const fitting: Sized[] = [];
+    for (const slot of slots) {
+      const key = entries.keyAt(slot);
+      if (entries.expiresAt(slot) <= now || (behind !== undefined && compareNames(key, behind) <= 0)) continue;
       const record = entries.recordAt(slot);
       const entry = openedEntry(subjects, publicEntry(name, key, record));
       if (!mayBeSealed(record.value) || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
     }
     fitting.sort((a, b) => compareNames(a.entry.key, b.entry.key));
     for (const { entry, bytes } of fitting) if (!page.add(entry, bytes)) break;
-    return true;
   }
 
   /** Adds what fits in a namespace that is large, or whose values are in a primary of the user's own. */
-  async #readInOrder(
-    name: string,
-    after: string | undefined,
-    test: ValueTest,
-    page: Page,
-    slice: TimeSlice,
-  ): Promise<void> {
+  async #readInOrder(name: string, search: Search, page: Page, slice: TimeSlice): Promise<void> {
     const { primary, ordered, registry } = this.#parts;
-    const range = rangeOf('entries', { after });
+    const range = rangeOf('entries', { after: keyBefore(search, name) });
     const bytesOf = (key: string) => registry.record(name, key)?.bytes ?? 0;
-    const entries = primary === undefined ? ordered.matching(name, range, test) : ordered.entries(name, range);
+    const isTested = primary === undefined;
+    const entries = isTested ? ordered.matching(name, range, search.test) : ordered.entries(name, range);
     for await (const entry of entries) {
-      if (entry !== undefined && (primary === undefined || fits(entry, test)) && !page.add(entry, bytesOf(entry.key)))
-        return;
+      const isFound = entry !== undefined && (isTested || fits(entry, search.test));
+      if (isFound && !page.add(entry, bytesOf(entry.key))) return;
       if (slice.over) await slice.pause();
     }
   }
 
-  /** Returns a namespace's state from memory or disk. Does not bring it into memory, and does not mark it as used. */
-  #state(name: string): NamespaceState | undefined {
-    const { registry } = this.#parts;
-    return registry.stateInMemory(name) ?? (registry.has(name) ? registry.stateOnDisk(name) : undefined);
+  /** Adds what fits in a small namespace that is not in memory. Returns `false` for any other namespace. */
+  #addFromDisk(name: string, search: Search, page: Page): boolean {
+    const { primary, registry } = this.#parts;
+    if (primary !== undefined || registry.stateInMemory(name) !== undefined) return false;
+    if ((registry.summary(name)?.count ?? 0) > AT_ONCE) return false;
+    const entries = registry.stateOnDisk(name)?.entries ?? NO_ENTRIES;
+    this.#add(name, entries, entries.slotsWith(search.mayFit) ?? [], search, page);
+    return true;
+  }
+
+  /** Returns the entries of a namespace that is small and in memory, or does not exist. Does not mark it as used. */
+  #tableOf(name: string): Entries | undefined {
+    const { primary, registry } = this.#parts;
+    if (primary !== undefined) return undefined;
+    const state = registry.stateInMemory(name);
+    if (state === undefined) return registry.has(name) ? undefined : NO_ENTRIES;
+    return state.entries.size > AT_ONCE ? undefined : state.entries;
   }
 }
 
+/** What is searched for. */
+interface Search {
+  readonly test: ValueTest;
+  /** Tests a stored value. One that may be sealed passes, and is tested once it is open. */
+  readonly mayFit: ValueTest;
+  readonly after: EntryName | undefined;
+}
+
+/** Returns the key behind which a namespace is searched; `undefined`: all of it. */
+function keyBefore({ after }: Search, name: string): string | undefined {
+  return after?.namespace === name ? after.key : undefined;
+}
+
+const NO_ENTRIES: Entries = new NamespaceState('').entries;
+
+/** Returns the next names, at most {@link GROUP}. */
+function taken(names: Iterator<string>): string[] {
+  const group: string[] = [];
+  for (let name = names.next(); name.done !== true; name = names.next()) if (group.push(name.value) === GROUP) break;
+  return group;
+}
+
 /** An entry that fits, with the bytes of its value. */
-interface Slot {
+interface Sized {
   readonly entry: Entry;
   readonly bytes: number;
 }

@@ -1,6 +1,7 @@
 import { operationChecks } from './cache-suite-operations.ts';
 import { orderChecks } from './cache-suite-order.ts';
 import { followingChecks, pastChecks } from './cache-suite-past.ts';
+import { searchChecks } from './cache-suite-search.ts';
 import { readingChecks, writingChecks } from './cache-suite-values.ts';
 import { writeChecks } from './cache-suite-writes.ts';
 import type { SuiteCache, SuiteTraits } from './served-cache.ts';
@@ -37,8 +38,9 @@ export interface CacheSuiteOptions {
  * ```
  */
 export function cacheSuite({ test, open, visible = 'when called' }: CacheSuiteOptions): void {
+  const reads = [...readingChecks, ...orderChecks, ...searchChecks];
   const writes = [...writingChecks, ...writeChecks, ...operationChecks];
-  for (const [title, run] of [...readingChecks, ...orderChecks, ...writes, ...followingChecks, ...pastChecks]) {
+  for (const [title, run] of [...reads, ...writes, ...followingChecks, ...pastChecks]) {
     test(title, async () => {
       const { cache, dispose } = await open();
       try {

@@ -5,6 +5,7 @@ import type { Transaction } from '../cache/transact.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
 import type { ClearOptions, ContextCommand, TransactionOperation, TransactionResult } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
+import type { Found, SearchOptions } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
@@ -79,6 +80,7 @@ export interface SuiteHandle {
   entries(options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
   keys(options?: RangeOptions): Iterable<string> | AsyncIterable<string>;
   listKeys(options?: RangeOptions): MaybePromise<string[]>;
+  search(options?: SearchOptions): Promise<Found>;
   set(key: string, value: JsonValue): Promise<unknown>;
   delete(key: string): Promise<unknown>;
   update(key: string, change: (value: JsonValue | undefined) => string | null): Promise<unknown>;

@@ -255,17 +255,29 @@ export class EntryTable {
     }
   }
 
-  /** Calls `visit` with each key, its value and its slot, in no particular order. Creates no records. */
-  visitValues(visit: (key: string, value: JsonValue | undefined, slot: number) => void): void {
+  /**
+   * Returns the slots whose values pass the test, in no particular order; `undefined` if none does. Reads nothing but the values: a
+   * search of many namespaces waits for memory above all.
+   */
+  slotsWith(test: (value: JsonValue) => boolean): number[] | undefined {
+    let slots: number[] | undefined;
     for (let number = 0; number <= this.#more.length; number += 1) {
       const block = this.#block(number);
       if (block === undefined) continue;
-      const { keys, values } = block;
-      for (let index = 0; index < keys.length; index += 1) {
-        const key = keys[index];
-        if (key !== undefined) visit(key, values[index], (number << SLOT_BITS) | index);
+      const { values } = block;
+      for (let index = 0; index < values.length; index += 1) {
+        const value = values[index];
+        if (value === undefined || !test(value)) continue;
+        slots ??= [];
+        slots.push((number << SLOT_BITS) | index);
       }
     }
+    return slots;
+  }
+
+  /** Returns the key of a slot that is in use. */
+  keyAt(slot: number): string {
+    return this.#blockOf(slot).keys[slot & (SLOTS - 1)] as string;
   }
 
   /**
