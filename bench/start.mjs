@@ -17,10 +17,12 @@ export default {
   metrics: {
     open: { unit: 'ms', better: 'less', what: 'open' },
     first: { unit: 'ms', better: 'less', what: 'first get of a cold namespace' },
+    next: { unit: 'ms', better: 'less', what: 'median get of the next 49 cold namespaces' },
   },
   goals: [
     { ahead: 20, of: [READ_ALL], text: '20× faster than reading all of it' },
     { metric: 'first', atMost: 1, text: 'first `get` of a cold namespace under 1 ms' },
+    { metric: 'next', atMost: 1, text: 'the next 49 under 1 ms' },
   ],
   cases: ({ quick }) => [
     quick
@@ -60,7 +62,8 @@ async function opened(dataDir, { count, namespaceOf, keyOf, order, names }) {
   }
   check(cache.health().log.head === count, 'the log is not whole');
   await cache.shutdown();
-  return { open, first: times[0] };
+  const [first, ...others] = times;
+  return { open, first, next: others.sort((a, b) => a - b)[others.length >> 1] };
 }
 
 async function readAll(dataDir, { count }) {
