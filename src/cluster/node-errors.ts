@@ -34,6 +34,6 @@ export function rewound(last: number, sequence: number): ContextCacheError {
   const message = `The stream was at message ${last} when this node had read message ${sequence}: it was restored from an older copy, or has lost its end.`;
   return new ContextCacheError(
     'LOG_CORRUPT',
-    `${message} Create another cluster, and write to it what the most advanced node has.`,
+    `${message} Stop the nodes and refound the stream from the most advanced one; see "Refounding" in docs/cluster.md.`,
   );
 }

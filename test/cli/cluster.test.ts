@@ -10,6 +10,7 @@ test.each([
   [['init', '--cluster', 'a.b'], /name of a cluster has 1 to 64 letters/],
   [['init', '--cluster', 'plans', '--replicas', '2'], /Give 1, 3 or 5/],
   [['init', '--cluster', 'plans', '--max-bytes', '0'], /Give a number of MiB from 1/],
+  [['refound', '--cluster', 'plans'], /add --snapshots WHERE/],
   [['status', '--cluster', 'plans', '--cluster-cert', 'cert.pem'], /--cluster-cert and --cluster-key belong together/],
 ])('cluster %j is refused as a mistake', async (args, message) => {
   const { code, stderr } = await run(['cluster', ...args]);
@@ -101,5 +102,25 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
     const again = await start(one, 'a');
     expect((await run(['get', 'plan', '--data-dir', one])).stdout).toBe('["book"]\n');
     await Promise.all([again.end(), b.end()]);
+    const refound = (...args: string[]) =>
+      cluster(
+        'refound',
+        '--cluster',
+        'served',
+        '--data-dir',
+        one,
+        '--snapshots',
+        `${folder}/shared`,
+        '--replicas',
+        '1',
+        ...args,
+      );
+    expect(await refound()).toMatchObject({ code: 1, stderr: expect.stringContaining('--force') });
+    const founded = await refound('--force');
+    expect(founded).toMatchObject({ code: 0, stdout: expect.stringMatching(/^state {5}position 2, message \d+/m) });
+    expect(await run(['serve', '--data-dir', two, '--cluster', 'served'], { env })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('belongs to another stream'),
+    });
   });
 });

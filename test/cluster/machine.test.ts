@@ -268,5 +268,13 @@ describe('the machine of a cluster', () => {
     matching.hello('s');
     matching.send('s', { type: 'begin', position: 7, time: 9_000, hash: 5 });
     expect(matching.machine.time).toBe(9_000);
+    // What expires with the message was there in the snapshot, and the position is that before.
+    const expiring = new Driven();
+    expiring.hello('s');
+    expiring.send('s', set('k', 1, { ttl: 1 }));
+    const { position } = expiring.replica;
+    expiring.now += 1_000;
+    expiring.send('s', { type: 'begin', position, time: 9_000, hash: 5 });
+    expect(expiring.replica.position).toBe(position + 1);
   });
 });

@@ -156,6 +156,7 @@ const FILES: Partial<Record<Layer, Readonly<Record<string, string>>>> = {
   index: {
     'src/cluster/jetstream/open-jetstream.ts': 'the entry for clusters, which no other entry loads',
     'src/cluster/jetstream/stream-status.ts': 'the entry for clusters, which no other entry loads',
+    'src/cluster/open/refound.ts': 'the entry for clusters, which no other entry loads',
     'src/serve/cache-server.ts': 'the entry for servers, which is a use of the public surface',
     'src/serve/mcp-route.ts': 'the entry for servers, which is a use of the public surface',
     'src/serve/server-options.ts': 'the entry for servers, which is a use of the public surface',

@@ -9,6 +9,7 @@ import { connectServed } from '../target.ts';
 import { EXIT } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
 import { shownNode } from './cluster-node.ts';
+import { addRefound } from './cluster-refound.ts';
 
 interface InitFlags extends ClusterFlags {
   readonly replicas?: number;
@@ -26,8 +27,10 @@ export function addCluster(program: Command, session: Session): void {
     .command('init')
     .description('create the stream of a cluster in JetStream, or check the one that exists');
   for (const option of clusterOptions('name of the cluster')) init.addOption(option);
-  init.option('--replicas <count>', 'servers that store each message: 1, 3 or 5 (default: 3)', replicas);
-  init.addOption(maxBytesOption());
+  for (const creating of [init, addRefound(cluster, session)]) {
+    creating.option('--replicas <count>', 'servers that store each message: 1, 3 or 5 (default: 3)', replicas);
+    creating.addOption(maxBytesOption());
+  }
   const status = cluster
     .command('status', { isDefault: true })
     .description('print the stream of a cluster, and the node that serves the data directory');

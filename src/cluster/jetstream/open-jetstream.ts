@@ -50,8 +50,9 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const PUBLISH_TIMEOUT_MS = 5_000;
 const MONITORING_PORT = 8222;
 /** Milliseconds that JetStream may take to create a stream. */
-const CREATE_MS = 10_000;
-const DEFAULT_MAX_BYTES = 1024 ** 3;
+export const CREATE_MS = 10_000;
+/** Greatest size of a stream in bytes on each of its servers, if none is given. */
+export const DEFAULT_MAX_BYTES = 1024 ** 3;
 
 /**
  * Opens the stream of a cluster. Uses no consumers: a user needs to publish commands, to subscribe to what the stream repeats, and to

@@ -263,7 +263,9 @@ export class StreamReader implements Following {
   #fail(code: 'LOG_CORRUPT' | 'POSITION_UNAVAILABLE', message: string): void {
     if (this.#isStopped) return;
     const remedy =
-      code === 'LOG_CORRUPT' ? ' Create another cluster, and write to it what the most advanced node has.' : '';
+      code === 'LOG_CORRUPT'
+        ? ' Stop the nodes and refound the stream from the most advanced one; see "Refounding" in docs/cluster.md.'
+        : '';
     this.stop();
     this.#failed(new ContextCacheError(code, `${message}${remedy}`));
   }

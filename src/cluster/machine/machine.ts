@@ -61,6 +61,8 @@ interface Current {
   turn: Applied['turn'];
   commands: readonly Command[];
   own: OwnMessage | undefined;
+  /** Position before the message, when nothing had expired yet. */
+  readonly position: number;
   /** Index of the next command; -1: what is due has yet to expire. */
   next: number;
 }
@@ -133,7 +135,15 @@ export class Machine {
     const opened = openMessage(message.data);
     if (message.at > this.#time) this.#time = message.at;
     if (opened !== undefined) this.votes.hear(opened.session, opened.seenSequence, opened.seenHash, this.#time);
-    this.#current = { message, opened, turn: 'malformed', commands: [], own: undefined, next: -1 };
+    this.#current = {
+      message,
+      opened,
+      turn: 'malformed',
+      commands: [],
+      own: undefined,
+      position: this.#replica.position,
+      next: -1,
+    };
     return this.resume();
   }
 
@@ -180,16 +190,16 @@ export class Machine {
     return this.sessions.has(session) || (first !== undefined && !(first instanceof Request) && first.type === 'hello');
   }
 
-  #next({ commands, next, own, opened }: Current): void {
+  #next({ commands, next, own, opened, position }: Current): void {
     const command = commands[next] as Command;
-    const outcome = this.#execute(command, opened as Opened);
+    const outcome = this.#execute(command, opened as Opened, position);
     this.#mix(outcome instanceof Error ? 1 : 2);
     if (command instanceof Request && !(outcome instanceof Error)) this.#mix((outcome as Acknowledgement).version);
     this.#mix(this.#replica.position);
     own?.settle(next, outcome);
   }
 
-  #execute(command: Command, opened: Opened): Outcome {
+  #execute(command: Command, opened: Opened, before: number): Outcome {
     if (command instanceof Request) {
       // A copy: the request of an own message has no instant, and one that could not be executed is executed again.
       const request = command.timed(this.#time);
@@ -202,10 +212,10 @@ export class Machine {
     if (command.type === 'transaction') {
       return this.#replica.transact(command.parts.map((part) => part.timed(this.#time)));
     }
-    return this.#executeOwn(command, opened);
+    return this.#executeOwn(command, opened, before);
   }
 
-  #executeOwn(command: ClusterCommand, { session, counter, seenSequence }: Opened): Outcome {
+  #executeOwn(command: ClusterCommand, { session, counter, seenSequence }: Opened, before: number): Outcome {
     switch (command.type) {
       case 'noop':
         return DONE;
@@ -225,7 +235,7 @@ export class Machine {
       case 'protocol':
         return { done: this.#raise(command) };
       case 'begin':
-        return { done: this.#isContinued(command) };
+        return { done: this.#isContinued(command, before) };
     }
   }
 
@@ -239,11 +249,13 @@ export class Machine {
     return true;
   }
 
-  /** Checks that this node has the state that the stream goes on from. */
-  #isContinued({ position, time, hash }: BeginCommand): boolean {
-    if (this.#replica.position !== position) {
-      const message = `The stream continues from position ${position}, and this node is at position ${this.#replica.position}.`;
-      throw new ContextCacheError('POSITION_UNAVAILABLE', `${message} Start it from a snapshot of that position.`);
+  /** Checks that this node had the state that the stream goes on from, before anything expired with this message. */
+  #isContinued({ position, time, hash }: BeginCommand, before: number): boolean {
+    if (before !== position) {
+      const message = `The stream continues from position ${position}, and this node is at position ${before}.`;
+      const remedy =
+        'Start it with an empty directory and with cluster.snapshots, which has a snapshot of that position.';
+      throw new ContextCacheError('POSITION_UNAVAILABLE', `${message} ${remedy}`);
     }
     this.#time = Math.max(this.#time, time);
     this.#hash = hash;

@@ -15,6 +15,14 @@ const SHARED = 'cluster';
 /** Start of the name of a setting that holds a session; its id follows. */
 const SESSION = 'cluster/';
 
+/** Name of the setting with the ids of the streams that a stream continues, in a cluster and in the log of each of its nodes. */
+export const CONTINUES = 'continues';
+
+/** Returns the ids of the streams that the stream of a machine continues. */
+export function continuedBy({ config }: StoredMachine): string[] | undefined {
+  return new Map(config).get(CONTINUES) as string[] | undefined;
+}
+
 /** Reads the cursor from the settings of a log; `undefined` if the directory was never part of a cluster. */
 export function cursorIn(settings: ConfigStore): Cursor | undefined {
   const shared = settings.get(SHARED);

@@ -4,7 +4,7 @@ import { clusterSnapshot } from '../../engine/restore.ts';
 import type { ConfigStore } from '../../storage/config-store.ts';
 import type { StreamInfo } from '../command-stream.ts';
 import type { StoredMachine } from '../machine/machine.ts';
-import { cursorIn, keepCursor } from './cursor.ts';
+import { CONTINUES, continuedBy, cursorIn, keepCursor } from './cursor.ts';
 
 type Begin = NonNullable<EngineOptions['begin']>;
 type Snapshot = Awaited<ReturnType<Begin>>;
@@ -61,6 +61,8 @@ export class Origin {
       return undefined;
     }
     this.machine = snapshot.cluster as StoredMachine;
+    const continues = continuedBy(this.machine);
+    if (continues !== undefined) await settings.set(CONTINUES, continues);
     // Before the data: a directory that a crash leaves without data is empty and starts over.
     await keepCursor(settings, this.machine);
     return snapshot;

@@ -1,0 +1,61 @@
+import { systemClock } from '../../core/clock.ts';
+import { ContextCacheError } from '../../core/errors.ts';
+import { parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
+import { connectNats } from '../../followers/broadcast/nats-connect.ts';
+import { STREAM_NOT_FOUND } from './error-codes.ts';
+import { CREATE_MS, type CreateJetStreamOptions, DEFAULT_MAX_BYTES, settingsOf } from './open-jetstream.ts';
+import { checkServerVersion } from './server-version.ts';
+import { streamNames } from './stream-names.ts';
+import { configOf } from './stream-settings.ts';
+
+/** How to replace the stream of a cluster. */
+export interface ReplaceStreamOptions extends CreateJetStreamOptions {
+  /** Names the new incarnation of the stream. */
+  readonly epoch: string;
+  /** The first message. A stream that cannot store it is removed again, because nodes would take it for an empty cluster. */
+  readonly first: Uint8Array;
+}
+
+/**
+ * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. Needs a user who may
+ * use `$JS.API.STREAM.DELETE` and `$JS.API.STREAM.CREATE`, and publish commands.
+ *
+ * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
+ */
+export async function replaceStream(options: ReplaceStreamOptions): Promise<void> {
+  const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock, epoch, first } = options;
+  const names = streamNames(options.name);
+  const address = parseNatsAddress(options.servers);
+  const connection = await connectNats({
+    address,
+    settings: await settingsOf(options)(),
+    name: options.clientName ?? 'agent-context-cache',
+    timeoutMs: CREATE_MS,
+    clock,
+    signals: [],
+  });
+  try {
+    checkServerVersion(connection.info?.version, connection.getServer());
+    const { jetstream, jetstreamManager } = await import('@nats-io/jetstream');
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
+    try {
+      await manager.streams.delete(names.stream);
+    } catch (error) {
+      if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
+    }
+    await manager.streams.add({ ...configOf(names, { replicas, maxBytes, format, epoch }), name: names.stream });
+    try {
+      await jetstream(connection, { timeout: CREATE_MS }).publish(names.commands, first, { timeout: CREATE_MS });
+    } catch (error) {
+      await manager.streams.delete(names.stream).catch(() => undefined);
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof ContextCacheError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `JetStream at ${address.shown} did not replace the stream ${names.stream}: ${reason}. Check that most servers run, and that the user may delete and create streams and publish to ${names.commands}. Then repeat the call.`;
+    throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
+  } finally {
+    await connection.close();
+  }
+}
