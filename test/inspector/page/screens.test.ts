@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startInspector } from '../../../src/inspector.ts';
 import { airlinePath } from '../../support/airline.ts';
+import { clusterOf } from '../../support/cluster.ts';
 import { buildDist } from '../../support/dist.ts';
 import { waitFor } from '../../support/inspector.ts';
 import {
@@ -11,6 +13,7 @@ import {
   open,
   startBrowser,
   startLive,
+  TOKEN,
   visit,
 } from '../../support/inspector-page.ts';
 import { tempDir } from '../../support/temp-dir.ts';
@@ -125,6 +128,49 @@ describe('an empty cache without write access', () => {
       expect(problems).toEqual([]);
     } finally {
       await browser.close();
+    }
+  });
+});
+
+describe('a node of a cluster', () => {
+  test('shows the members, the leases, what waits, and why it has left service', async () => {
+    await buildDist();
+    const { nodes, stream, connections } = await clusterOf(3, { topics: ['plans'], natsUrl: 'nats://127.0.0.1:1' });
+    const [node] = nodes;
+    if (node === undefined) throw new Error('There is no node.');
+    const inspector = await startInspector(node, { port: 0, token: TOKEN });
+    const browser = await startBrowser();
+    try {
+      await Promise.all(nodes.map((each, index) => each.set(`k-${index}`, 1)));
+      for (const [width, height] of SIZES) {
+        const { page, problems } = await open(browser, inspector.url, { viewport: { width, height } });
+        await visit(page, '#/health');
+        const card = page.locator('.card', { hasText: 'Cluster · n-1' });
+        await card.getByText('ready', { exact: true }).waitFor();
+        await card.getByText('nothing waits').waitFor();
+        const members = card.getByRole('table', { name: 'Members' });
+        for (const name of ['n-1 (this one)', 'n-2', 'n-3']) await members.getByRole('cell', { name }).waitFor();
+        await card.getByRole('table', { name: 'Leases' }).getByRole('cell', { name: 'broadcaster' }).waitFor();
+        await waitFor(async () => expect(await overflows(page)).toEqual([]));
+        await keepScreen(page, `cluster-${width}`);
+        expect(problems).toEqual([]);
+        await page.context().close();
+      }
+      const { page } = await open(browser, inspector.url);
+      await visit(page, '#/health');
+      connections[0]?.cut();
+      const waiting = node.set('waits', 1);
+      await page.getByText('1 command', { exact: true }).waitFor();
+      await page.getByText('not connected', { exact: true }).waitFor();
+      connections[0]?.restore();
+      await waiting;
+      stream.rewind(stream.last - 1);
+      await page.getByText(/LOG_CORRUPT: .*older copy/).waitFor();
+      await page.locator('.card', { hasText: 'Cluster · n-1' }).getByText('failed', { exact: true }).waitFor();
+      await keepScreen(page, 'cluster-failed');
+    } finally {
+      await browser.close();
+      await inspector.close();
     }
   });
 });

@@ -10,6 +10,7 @@ import { useLoaded } from '../load.ts';
 import { useEvery, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading, type Tone } from '../ui/parts.tsx';
+import { ClusterCard } from './cluster-card.tsx';
 import { StatusBadge } from './overview.tsx';
 import { VerifyCard } from './verify.tsx';
 
@@ -34,6 +35,7 @@ export function HealthView(): JSX.Element {
             <BroadcastCard of={value} />
             <MirrorCard of={value} />
           </div>
+          {value.health.cluster && <ClusterCard of={value.health.cluster} />}
           <SnapshotsCard of={value} onTaken={again} />
           <VerifyCard of={value} onDone={again} />
         </>
