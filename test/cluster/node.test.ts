@@ -7,6 +7,8 @@ import { INTERNALS } from '../../src/engine/internals.ts';
 import type { AgentContextCache } from '../../src/index.ts';
 import { LateCache } from '../support/cache.ts';
 import { clusterOf, openNode, type TestCluster } from '../support/cluster.ts';
+import type { Operation } from './checkers/history.ts';
+import { checkLinearizable } from './checkers/linearizable.ts';
 
 type Three = readonly [AgentContextCache, AgentContextCache, AgentContextCache];
 
@@ -279,6 +281,47 @@ describe('a node of a cluster', () => {
     await Promise.all([...together, later]);
     expect(a.get('plan')).toBe(1);
     expect(cluster.stream.last).toBe(before + 3);
+  });
+
+  test('is linearizable by reads after a barrier, and would not be by local reads or an older barrier', async () => {
+    const { nodes, connections } = await three();
+    const [a, b] = nodes;
+    const history: Operation[] = [];
+    const done = async (session: string, ask: Operation['ask'], answer: () => Promise<Operation['answer']>) => {
+      const calledAt = performance.now();
+      const answered = await answer();
+      // Instants are judged to the millisecond.
+      await sleep(5);
+      history.push({ session, key: 'k', ask, calledAt, returnedAt: performance.now(), answer: answered });
+    };
+    const set = (value: string) =>
+      done('b', { type: 'set', value }, async () => {
+        const { version } = await b.set('k', value, 'k');
+        return { type: 'done', version, isChanged: true };
+      });
+    const read = (wait: () => Promise<void>) =>
+      done('a', { type: 'get', isAfterBarrier: true }, async () => {
+        await wait();
+        const { value, version } = a.entry('k', 'k') ?? {};
+        return { type: 'read', value: value as string | undefined, version };
+      });
+    await set('first');
+    const older = a.barrier();
+    await read(() => older);
+    expect(checkLinearizable(history)).toBeUndefined();
+    // What is written now does not reach the other node.
+    connections[0]?.cut();
+    await set('second');
+    const before = history.length;
+    for (const wait of [() => Promise.resolve(), () => older]) {
+      await read(wait);
+      expect(checkLinearizable(history)).toMatch(/no order/i);
+      history.length = before;
+    }
+    const fresh = read(() => a.barrier());
+    connections[0]?.restore();
+    await fresh;
+    expect(checkLinearizable(history)).toBeUndefined();
   });
 
   test('refuses what would change it alone', async () => {

@@ -8,6 +8,8 @@ import { type Control, SimulatedCluster } from '../support/simulated-cluster.ts'
 /** Number of simulations of each kind; `CLUSTER_SEEDS` gives another. */
 const SEEDS = Number(process.env.CLUSTER_SEEDS ?? 20);
 const STEPS = 400;
+/** Ids that a {@link WindowOfIds} remembers. */
+const WINDOW = 8;
 
 async function problemsOf(seed: number, control?: Control): Promise<string[]> {
   const cluster = new SimulatedCluster(seed, control);
@@ -28,6 +30,23 @@ async function firstProblems(control: Control): Promise<string[]> {
 class NoSessions extends Sessions {
   override turnOf(): Turn {
     return 'applied';
+  }
+}
+
+/** Takes every message once, unless it comes again later than the window, as a stream with `Nats-Msg-Id` alone does. */
+class WindowOfIds extends Sessions {
+  readonly #known: string[] = [];
+
+  override turnOf(id: string, counter: number): Turn {
+    const message = `${id}:${counter}`;
+    if (this.#known.includes(message)) return 'duplicate';
+    this.#known.push(message);
+    if (this.#known.length > WINDOW) this.#known.shift();
+    return 'applied';
+  }
+
+  override has(): boolean {
+    return true;
   }
 }
 
@@ -98,6 +117,11 @@ describe('a simulated cluster', () => {
 
   test('does writes twice without sessions', async () => {
     const problems = await firstProblems(withSessions(() => new NoSessions()));
+    expect(problems.join('\n')).toMatch(/was done twice/);
+  });
+
+  test('does writes twice with ids that are known for a while', async () => {
+    const problems = await firstProblems(withSessions(() => new WindowOfIds()));
     expect(problems.join('\n')).toMatch(/was done twice/);
   });
 
