@@ -51,6 +51,7 @@ export type { Contradiction, Contradictions, ContradictionsOptions } from './cor
 export type { EntryName, Found, SearchOptions } from './core/entry-search.ts';
 export type { Grant, GrantSelection } from './core/grants.ts';
 export type { CacheLimits } from './core/limits.ts';
+export type { Meta } from './core/meta.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type {
   BatchOf,
@@ -65,10 +66,19 @@ export type {
   ValueOf,
 } from './core/namespace-types.ts';
 export type { StoredOperations } from './core/operations.ts';
-export type { Meta, OriginOptions } from './core/origin.ts';
+export type { OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
+export type {
+  Cascade,
+  DependentEntry,
+  RetractConflict,
+  RetractedEntry,
+  RetractOptions,
+  RetractReport,
+} from './core/retract-options.ts';
+export type { Retraction, RetractionFields, Stale } from './core/retraction.ts';
 export type {
   RefusedValue,
   SchemaCheckOptions,

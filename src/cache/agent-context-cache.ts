@@ -168,7 +168,16 @@ export class AgentContextCache<
     this.#settings = new Settings(engine);
     this.#verifier = new Verifier(engine, storage, options.backup?.transforms);
     this.#control = {
-      ...{ parts: engine, reader, writer, changes, trace, settings: this.#settings, verifier: this.#verifier },
+      ...{
+        parts: engine,
+        reader,
+        writer,
+        changes,
+        trace,
+        past: storage.past,
+        settings: this.#settings,
+        verifier: this.#verifier,
+      },
       health: () => this.health(),
     };
     this.#internals = createInternals({ past: storage.past, parts: engine, options, writer });

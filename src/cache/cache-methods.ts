@@ -44,6 +44,7 @@ import type {
 } from '../core/namespace-types.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import type { RetractOptions, RetractReport } from '../core/retract-options.ts';
 import { checkedStamp, type Stamp } from '../core/stamp.ts';
 import type { Impact, ImpactOptions, Provenance, ProvenanceOptions, WriteTarget } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
@@ -58,7 +59,7 @@ import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
 import { SUBSCRIBE_FILTER } from './option-names.ts';
 import { stampedParts } from './stamping-writer.ts';
-import { commandOfContradictions, commandOfImpact, commandOfProvenance } from './trace-commands.ts';
+import { commandOfContradictions, commandOfImpact, commandOfProvenance, commandOfRetract } from './trace-commands.ts';
 import { type Transaction, transact } from './transact.ts';
 import type { Answer, Iteration, ReadOptions } from './types.ts';
 
@@ -485,6 +486,11 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
 
   impact(target: WriteTarget, options?: ImpactOptions): Promise<Impact> {
     return this.#guarded(() => this.#parts.ask(commandOfImpact(target, options)));
+  }
+
+  retract(position: number, options?: RetractOptions): Promise<RetractReport> {
+    const { named, stamp } = this.#given;
+    return this.#guarded(() => this.#parts.ask(commandOfRetract(position, options, named ?? stamp?.()?.agent)));
   }
 
   contradictions(options?: ContradictionsOptions): Promise<Contradictions> {

@@ -17,6 +17,8 @@ import type { Settings } from '../engine/settings.ts';
 import type { TraceReader } from '../engine/trace-reader.ts';
 import { executeTransaction } from '../engine/transactions.ts';
 import type { Writer } from '../engine/writer.ts';
+import { type RetractDeps, retract } from '../past/retract.ts';
+import type { PastSource } from '../storage/past-source.ts';
 import type { Verifier } from '../verify/verify.ts';
 import { forgetSubject, listSubjects } from './forget.ts';
 
@@ -26,6 +28,7 @@ export interface ControlDeps {
   readonly reader: Reader;
   readonly changes: ChangesReader;
   readonly trace: TraceReader;
+  readonly past: PastSource;
   readonly writer: Writer;
   readonly settings: Settings;
   readonly verifier: Verifier;
@@ -131,6 +134,10 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       await writer.whenDurable(result.position);
       return result;
     }
+    case 'context.retract': {
+      const { position, type: _, ...options } = command;
+      return retract(retractDeps(deps), position, options);
+    }
     case 'grants.set':
       await parts.access.set(command.grants);
       return parts.access.list;
@@ -186,6 +193,31 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
     case 'cache.verify':
       return verifier.verify({ against: targetOf(command.against), repair: checkedRepair(command.repair) });
   }
+}
+
+/** Returns the parts of the cache that a retraction uses. */
+function retractDeps({ parts, past, trace, writer }: ControlDeps): RetractDeps {
+  const { access, activity, admission, clock, conflicts, door, log, primary, registry, supervisor, sequencer } = parts;
+  return {
+    ...{
+      access,
+      activity,
+      admission,
+      clock,
+      conflicts,
+      door,
+      log,
+      primary,
+      registry,
+      supervisor,
+      sequencer,
+      past,
+      trace,
+    },
+    send: (request) => writer.send(request),
+    settle: () => sequencer?.barrier() ?? log.flush(),
+    whenDurable: (position) => writer.whenDurable(position),
+  };
 }
 
 /** Returns the `against` of a command. A command is plain data, so it cannot hold a store or a backend. */

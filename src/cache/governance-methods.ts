@@ -1,6 +1,7 @@
 import type { Briefing, BriefingOptions } from '../core/briefing.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
 import type { DefaultNamespace, KeyArgument, NamespaceArgument, NamespaceTypes } from '../core/namespace-types.ts';
+import type { RetractOptions, RetractReport } from '../core/retract-options.ts';
 import type { Impact, ImpactOptions, OpenReading, Provenance, ProvenanceOptions, WriteTarget } from '../core/trace.ts';
 
 /** The methods of a cache, its clients and its handles that answer what its writes have known and touched. */
@@ -37,6 +38,28 @@ export interface GovernanceMethods<S extends NamespaceTypes<S>> {
    * @example `const { writes, agents } = await cache.impact({ key: 'budget', namespace: 'trip' });`
    */
   impact(target: WriteTarget, options?: ImpactOptions): Promise<Impact>;
+
+  /**
+   * Takes a write back, given by the position of its update: its entry becomes what it was before, or is removed if the key was
+   * missing. Value, `meta` and expiry come back with a new version; what has expired meanwhile does not. The `cascade` says what happens
+   * to later writes that are based on the write. All is written in one transaction, and each update has `retraction` with position and
+   * reason. Retracting the report's `position` takes the whole retraction back.
+   *
+   * Entries that other writes have changed since are left as they are and reported as `conflicts`. A `touch` and an expiry since then
+   * count as parts of the write. Of a transaction only the update at this position is taken back.
+   *
+   * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE` if the log does not have the position, or no earlier state;
+   *   `INVALID_COMMAND`, also for the position of an expiry, and if more than 10,000 writes are based on the write; `INVALID_OPTION`,
+   *   also with a primary of your own; `FORBIDDEN` for the record of a forgotten subject; `ACCESS_DENIED` unless the agent may write every entry
+   *   that the retraction is about; the errors of a transaction. Nothing has changed then.
+   *
+   * @example
+   * ```ts
+   * const { update } = (await cache.bisect((view) => view.get('gate', 'trip') !== 'closed')) ?? {};
+   * if (update) await cache.retract(update.position, { reason: 'misread sign', agent: 'operator', cascade: 'restore' });
+   * ```
+   */
+  retract(position: number, options?: RetractOptions): Promise<RetractReport>;
 
   /**
    * Resolves with pairs of writes that contradict each other: a key that an agent has written from a basis that did not know of the

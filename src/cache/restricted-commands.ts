@@ -2,6 +2,7 @@ import { isDataCommand, isQueryCommand, parseCommand } from '../core/admission.t
 import type { ContextCommand } from '../core/command.ts';
 import { plainContradictions } from '../core/contradiction.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
+import type { RetractReport } from '../core/retract-options.ts';
 import type { Impact, Provenance, TracedWrite } from '../core/trace.ts';
 import type { Access } from '../engine/access.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -33,6 +34,10 @@ export async function restrictedAsk(given: RestrictedAsk, candidate: ContextComm
     const named = writes.named(command);
     return writes.run(named, () => parts.ask(named));
   }
+  if (command.type === 'context.retract') {
+    const named = { ...command, agent: command.agent ?? agent };
+    return shownReport(access, agent, await writes.run(named, () => parts.ask(named)));
+  }
   if (isQueryCommand(command)) {
     const { reader, changes } = restricted;
     return answerQuery({ reader, changes: { read: changes }, trace: restrictedTrace(given) }, command);
@@ -40,6 +45,15 @@ export async function restrictedAsk(given: RestrictedAsk, candidate: ContextComm
   if (!HARMLESS.has(command.type)) access.requireAdmin(agent, command.type);
   const answer = await parts.ask(command);
   return command.type === 'cache.health' ? restrictedHealth(access, agent, answer as CacheHealth) : answer;
+}
+
+/** Hides who has written what the agent may not read. It may write all of it, or the retraction was refused. */
+function shownReport(access: Access, agent: string, report: RetractReport): RetractReport {
+  const conflicts = report.conflicts.map((conflict) => {
+    const { retraction: _, ...rest } = conflict;
+    return access.may(agent, 'read', rest.namespace, rest.key) ? conflict : { ...rest, agent: null };
+  });
+  return { ...report, conflicts };
 }
 
 /** Leaves out writes of what the agent may not read, and the links to them. */

@@ -1,5 +1,6 @@
 import type { ContextCommand } from '../core/command.ts';
 import { type ContradictionsOptions, plainContradictions } from '../core/contradiction.ts';
+import { RETRACT_OPTIONS, type RetractOptions } from '../core/retract-options.ts';
 import {
   IMPACT_OPTIONS,
   type ImpactOptions,
@@ -31,4 +32,13 @@ export function commandOfContradictions(
   options: ContradictionsOptions | undefined,
 ): CommandOf<'context.contradictions'> {
   return { ...plainContradictions(options), type: 'context.contradictions' };
+}
+
+/** Returns the command of `retract`, with the names of its options checked. `agent` is that of the handle or the context. */
+export function commandOfRetract(
+  position: number,
+  options: RetractOptions | undefined,
+  agent: string | undefined,
+): CommandOf<'context.retract'> {
+  return { agent, ...RETRACT_OPTIONS.checked(options), type: 'context.retract', position };
 }

@@ -14,6 +14,7 @@ import type { Contradictions } from '../core/contradiction.ts';
 import type { Found } from '../core/entry-search.ts';
 import type { Grant } from '../core/grants.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { RetractReport } from '../core/retract-options.ts';
 import type { Impact, Provenance } from '../core/trace.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { CacheHealth } from '../engine/health.ts';
@@ -77,6 +78,7 @@ interface Answers {
   'namespace.restart': undefined;
   'cache.compact': CompactReport;
   'subjects.forget': ForgetReport;
+  'context.retract': RetractReport;
   'subjects.list': SubjectInfo[];
   'cache.flush': undefined;
   'cache.health': CacheHealth;

@@ -1,9 +1,12 @@
+import type { Basis } from './basis.ts';
 import type { ChangesOptions } from './changes.ts';
 import type { ContradictionsOptions } from './contradiction.ts';
 import type { SearchOptions } from './entry-search.ts';
 import type { Grant } from './grants.ts';
-import type { Meta, OriginOptions } from './origin.ts';
+import type { Meta } from './meta.ts';
+import type { OriginOptions } from './origin.ts';
 import type { RangeOptions } from './range.ts';
+import type { RetractOptions } from './retract-options.ts';
 import type { SubjectOptions } from './sealed.ts';
 import type { ImpactOptions, ProvenanceOptions } from './trace.ts';
 import type { Admitted, JsonValue } from './value.ts';
@@ -156,6 +159,7 @@ export interface BackupSettingsChange extends Partial<Pick<BackupSettings, 'mode
 
 /** Commands about the cache itself: grants, topics, backup and life-cycle. The answer of a `grants` command is the list of grants. */
 export type ControlCommand =
+  | ({ readonly type: 'context.retract'; readonly position: number } & RetractOptions)
   | ({
       readonly type: 'context.transaction';
       readonly operations: readonly TransactionOperation[];
@@ -265,4 +269,6 @@ export interface Step {
   readonly agent?: string | null | undefined;
   /** JSON object that the writer attached to this step, if it differs from that of the batch. */
   readonly meta?: Meta | undefined;
+  /** What the writer had read, if it differs from that of the batch. */
+  readonly basis?: Basis | undefined;
 }

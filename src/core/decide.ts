@@ -7,10 +7,12 @@ import { VersionConflictError } from './conflict.ts';
 import { isEqual } from './equal.ts';
 import { ContextCacheError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
+import type { Meta } from './meta.ts';
 import { sortNames } from './names.ts';
 import type { Entry, EntryRecord, NamespaceState } from './namespace-state.ts';
 import { commandHashOf } from './operations.ts';
 import type { Request } from './request.ts';
+import { isNoted, notedMeta, shownMeta, staleOf } from './retraction.ts';
 import { isSealed } from './sealed.ts';
 import { createUpdate, type PendingUpdate } from './update.ts';
 import type { JsonValue } from './value.ts';
@@ -177,11 +179,19 @@ function decideStep(
     expiresAt: step.expiresAt,
     replaced: present,
     bytes: isSet ? step.bytes : 0,
-    meta: step.meta ?? request.meta,
+    meta: metaOf(state, step, step.meta ?? request.meta, before),
     operationId: request.operationId,
     commandHash: hashFor(request),
-    basis: basisOf(request, present),
+    basis: step.basis ?? basisOf(request, present),
   });
+}
+
+/** Returns the `meta` of an update. An entry that is touched stays stale, unless a retraction itself touches it. */
+function metaOf(state: NamespaceState, step: Step, meta: Meta | undefined, before: Changed | undefined) {
+  if (step.operation !== 'touch' || before?.value !== undefined || isNoted(meta)) return meta;
+  const record = state.entries.get(step.key);
+  const stale = record && staleOf(record);
+  return stale === undefined ? meta : notedMeta(meta, { stale });
 }
 
 /** Returns the basis of an update. An increment has read the number that it counts from. */
@@ -235,6 +245,7 @@ export function publicEntry(namespace: string, key: string, record: EntryRecord)
     expiresAt: record.expiresAt,
     agent: record.agent,
   };
-  if (record.meta !== undefined) entry.meta = record.meta;
+  if (isNoted(record.meta)) Object.assign(entry, shownMeta(record.meta));
+  else if (record.meta !== undefined) entry.meta = record.meta;
   return Object.freeze(entry);
 }

@@ -1,6 +1,7 @@
 import TinyQueue from 'tinyqueue';
+import type { Meta } from './meta.ts';
 import { compareNames } from './names.ts';
-import type { Meta } from './origin.ts';
+import type { RetractionFields } from './retraction.ts';
 import type { SealedFields } from './sealed.ts';
 import { type EntryRecord, EntryTable } from './tables/entry-table.ts';
 import { NameOrder } from './tables/name-order.ts';
@@ -17,7 +18,7 @@ export type Entries = Pick<
 >;
 
 /** An entry as readers see it: a frozen copy. Instants are epoch milliseconds. */
-export interface Entry<Value = JsonValue> extends SealedFields {
+export interface Entry<Value = JsonValue> extends SealedFields, RetractionFields {
   readonly namespace: string;
   readonly key: string;
   readonly value: Value;

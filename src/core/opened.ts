@@ -2,7 +2,9 @@ import type { WriteOptions } from './command.ts';
 import { VersionConflictError } from './conflict.ts';
 import { ContextCacheError } from './errors.ts';
 import { valueAt } from './json-pointer.ts';
+import type { Meta } from './meta.ts';
 import type { Entry } from './namespace-state.ts';
+import { withNotes } from './retraction.ts';
 import { isSealed, mayBeSealed, type SealedFields, type SubjectDoor, type SubjectTags } from './sealed.ts';
 import type { JsonValue } from './value.ts';
 
@@ -28,6 +30,7 @@ export function openedValue(
 /** What has a value that may be sealed: an entry, an update, a version of an entry. */
 interface Shown extends SealedFields {
   readonly value: JsonValue | undefined;
+  readonly meta?: Meta | undefined;
 }
 
 /** Returns an entry as readers see it. */
@@ -43,9 +46,8 @@ export function openedUpdate<Shows extends Shown & { readonly namespace: string;
   door: SubjectDoor,
   update: Shows,
 ): Shows {
-  return mayBeSealed(update.value) && update.key !== null
-    ? openedAs(door, update.namespace, update.key, update)
-    : update;
+  const shown = update.meta === undefined ? update : withNotes(update);
+  return mayBeSealed(shown.value) && shown.key !== null ? openedAs(door, shown.namespace, shown.key, shown) : shown;
 }
 
 /** Returns the same object, frozen, with the value and what is missing in it. */

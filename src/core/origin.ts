@@ -1,12 +1,7 @@
 import { admitBasis, type Basis } from './basis.ts';
-import type { ContextCacheError, InvalidValueError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
-import { type JsonValue, ThoroughWalk, type ValueLimits } from './value.ts';
-
-/** Small JSON that a writer attaches to a write: a reason, a task, a trace context. */
-export interface Meta {
-  readonly [name: string]: JsonValue;
-}
+import { admitMeta, type Meta } from './meta.ts';
+import { refuseReserved } from './retraction.ts';
 
 /** Options of every write that say who writes and why. */
 export interface OriginOptions {
@@ -40,15 +35,9 @@ export interface Origin {
   readonly basis?: Basis | undefined;
 }
 
-/** Largest size of `meta`, in bytes of JSON text. */
-export const MAX_META_BYTES = 1024;
-
 /** Most characters in the name of an agent. */
 export const LONGEST_AGENT = 1024;
 const LONGEST_OPERATION_ID = 128;
-
-/** Bounds of the walk. It estimates at most 4.5 times the bytes of the text: 9 for a number in an array, as in `1,`. */
-const LIMITS: ValueLimits = { maxDepth: 256, maxBytes: 8 * MAX_META_BYTES };
 
 /** The origin of a write without options. */
 const UNNAMED: Origin = Object.freeze({ agent: null, meta: undefined, operationId: undefined, basis: undefined });
@@ -63,7 +52,7 @@ export function originOf(options: OriginOptions | undefined): Origin {
   const { agent, meta, operationId, basis } = options;
   return {
     agent: agentOf(agent),
-    meta: meta === undefined ? undefined : admitMeta(meta),
+    meta: meta === undefined ? undefined : refuseReserved(admitMeta(meta)),
     operationId: operationId === undefined ? undefined : operationIdOf(operationId),
     basis: basis === undefined ? undefined : admitBasis(basis),
   };
@@ -88,30 +77,6 @@ function operationIdOf(operationId: unknown): string {
 /** Returns whether a value is a valid operation id. */
 export function isOperationId(candidate: unknown): candidate is string {
   return isText(candidate, LONGEST_OPERATION_ID);
-}
-
-/**
- * Checks `meta` and returns a frozen copy.
- *
- * @throws {ContextCacheError} `INVALID_COMMAND`.
- */
-export function admitMeta(meta: unknown): Meta {
-  if (typeof meta !== 'object' || meta === null || Array.isArray(meta))
-    throw invalidCommand('meta must be a JSON object');
-  const walk = new ThoroughWalk(LIMITS);
-  let admitted: JsonValue;
-  try {
-    admitted = walk.run(meta);
-  } catch (error) {
-    if (walk.bytes > LIMITS.maxBytes) throw tooLarge();
-    throw invalidCommand(`meta must be a JSON object. ${(error as InvalidValueError).message.replace(/\.$/, '')}`);
-  }
-  if (Buffer.byteLength(JSON.stringify(admitted)) > MAX_META_BYTES) throw tooLarge();
-  return admitted as Meta;
-}
-
-function tooLarge(): ContextCacheError {
-  return invalidCommand(`meta may have at most ${MAX_META_BYTES} bytes as JSON text. Store more as a value`);
 }
 
 function isText(candidate: unknown, longest: number): candidate is string {

@@ -2,7 +2,8 @@ import type { Basis } from './basis.ts';
 import type { Acknowledgement, DataCommand, Step } from './command.ts';
 import { UNCONDITIONAL } from './conditions.ts';
 import { timedExpiry } from './expiry.ts';
-import type { Meta, Origin } from './origin.ts';
+import type { Meta } from './meta.ts';
+import type { Origin } from './origin.ts';
 import type { JsonValue } from './value.ts';
 
 const NO_STEP: Step = {

@@ -1,8 +1,9 @@
 import { isDataCommand } from './admission.ts';
 import type { ContextCommand } from './command.ts';
 import { ContextCacheError } from './errors.ts';
+import type { Meta } from './meta.ts';
 import { optionNames } from './options.ts';
-import { type Meta, type OriginOptions, originOf } from './origin.ts';
+import { type OriginOptions, originOf } from './origin.ts';
 
 /** The agent and the `meta` that a handle or a context adds to each write. */
 export type Stamp = Pick<OriginOptions, 'agent' | 'meta'>;
@@ -48,9 +49,11 @@ export function stamped<Options extends OriginOptions | undefined>(
   return { ...options, agent, meta: merged(stamp.meta, meta) } as Options;
 }
 
-/** Returns a data command with the stamp added; see {@link stamped}. Any other command is unchanged. */
+/** Returns a command that writes with the stamp added; see {@link stamped}. Any other command is unchanged. */
 export function stampedCommand<Command extends ContextCommand>(command: Command, stamp: Stamp | undefined): Command {
-  return stamp !== undefined && isWrite(command) ? stamped(command, stamp) : command;
+  if (stamp === undefined) return command;
+  if (isRetraction(command)) return { ...(command as Command), agent: command.agent ?? stamp.agent };
+  return isWrite(command) ? stamped(command, stamp) : command;
 }
 
 function merged(stamp: Meta | undefined, own: Meta | undefined): Meta | undefined {
@@ -60,6 +63,11 @@ function merged(stamp: Meta | undefined, own: Meta | undefined): Meta | undefine
 
 function isObject<Value>(value: Value): value is Value & object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Returns whether a command is a retraction. It takes an agent, but no `meta`: entries get back their own. */
+function isRetraction(command: ContextCommand): command is Extract<ContextCommand, { type: 'context.retract' }> {
+  return isObject(command) && command.type === 'context.retract';
 }
 
 function isWrite(command: ContextCommand): command is Extract<ContextCommand, OriginOptions> {

@@ -1,11 +1,12 @@
 import type { Reading } from './basis.ts';
 import { ContextCacheError } from './errors.ts';
+import type { Meta } from './meta.ts';
 import { optionNames } from './options.ts';
-import type { Meta } from './origin.ts';
+import type { RetractionFields } from './retraction.ts';
 import type { Operation } from './update.ts';
 
 /** A write in the answer to `provenance` or `impact`: an update without its value, which `at` and `history` read. */
-export interface TracedWrite {
+export interface TracedWrite extends RetractionFields {
   readonly position: number;
   readonly namespace: string;
   /** `null` for an update of several keys. */

@@ -1,5 +1,6 @@
 import type { Basis } from './basis.ts';
-import type { Meta } from './origin.ts';
+import type { Meta } from './meta.ts';
+import type { RetractionFields } from './retraction.ts';
 import type { SealedFields } from './sealed.ts';
 import type { JsonValue } from './value.ts';
 
@@ -24,7 +25,7 @@ export type Operation = (typeof OPERATIONS)[number];
  * An update: one change of one namespace, at one position of the log. Folding the updates with `apply` gives the state;
  * everything that shows, keeps or follows the cache uses them.
  */
-export interface Update extends SealedFields {
+export interface Update extends SealedFields, RetractionFields {
   /** Position in the whole log: 1, 2, 3, … without a gap. */
   readonly position: number;
   readonly namespace: string;
@@ -67,7 +68,7 @@ export type PendingUpdate = { -readonly [Field in keyof Update]: Update[Field] }
 
 /** Fields of a new update. The default of an omitted field is `null`, 0 or `false`; those that may be absent stay so. */
 export type NewUpdate = Pick<Update, 'namespace' | 'version' | 'operation' | 'at'> &
-  Partial<Omit<Update, 'position' | keyof SealedFields>>;
+  Partial<Omit<Update, 'position' | keyof SealedFields | keyof RetractionFields>>;
 
 /**
  * Creates an update without a position. Every update is created here, so that all without `meta`, operation id and `keys` have

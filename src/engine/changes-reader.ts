@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { openedUpdate } from '../core/opened.ts';
 import type { Report } from '../core/report.ts';
+import { withNotes } from '../core/retraction.ts';
 import type { SubjectDoor } from '../core/sealed.ts';
 import { ChangeOrder } from '../core/tables/change-order.ts';
 import { TimeSlice } from '../core/time-slice.ts';
@@ -139,7 +140,7 @@ export class ChangesReader {
   /** Returns a change as a caller sees it; `undefined` if the entry has changed since the last commit. */
   #present(change: Update): Update | undefined {
     const { namespace, key, operation, version } = change;
-    if (key === null || (operation !== 'set' && operation !== 'touch')) return { ...change };
+    if (key === null || (operation !== 'set' && operation !== 'touch')) return withNotes({ ...change });
     const entry = this.#parts.registry.record(namespace, key);
     if (entry?.version !== version) return undefined;
     const present = { ...change, operation: 'set', value: entry.value ?? null, bytes: entry.bytes } as const;

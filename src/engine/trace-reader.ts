@@ -13,6 +13,7 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import { openedUpdate } from '../core/opened.ts';
 import type { Report } from '../core/report.ts';
+import { shownMeta } from '../core/retraction.ts';
 import type { SubjectDoor } from '../core/sealed.ts';
 import { BasisGraph } from '../core/tables/basis-graph.ts';
 import { type UnawareWrite, UnawareWrites } from '../core/tables/unaware-writes.ts';
@@ -366,8 +367,7 @@ function isOf({ key, keys }: Update, name: string): boolean {
 }
 
 function written({ position, namespace, key, version, operation, at, agent, meta }: Update): Contradiction['later'] {
-  const write = { position, namespace, key, version, operation, at, agent };
-  return meta === undefined ? write : { ...write, meta };
+  return { position, namespace, key, version, operation, at, agent, ...shownMeta(meta) };
 }
 
 function traced(update: Update, depth: number): TracedWrite {

@@ -31,9 +31,14 @@ export async function executeTransaction(
   operations: readonly TransactionOperation[],
   origin: OriginOptions,
 ): Promise<TransactionResult> {
-  const { admission, door, log, primary, sequencer } = deps;
+  const { admission, door } = deps;
   const named = { ...origin, operationId: origin.operationId ?? randomUUID() };
-  const parts = admission.transaction(door.now(), operations, named);
+  return executeParts(deps, admission.transaction(door.now(), operations, named));
+}
+
+/** Executes the parts of a transaction, which have an operation id. See {@link executeTransaction}. */
+export async function executeParts(deps: TransactionDeps, parts: readonly Request[]): Promise<TransactionResult> {
+  const { log, primary, sequencer } = deps;
   if (sequencer !== undefined) return parts.length === 0 ? resultOf(log.head, parts) : sequencer.transact(parts);
   const known = repeatedTransaction(log.operations, parts);
   if (known !== undefined) return known;

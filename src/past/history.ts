@@ -2,10 +2,11 @@ import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Basis } from '../core/basis.ts';
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import type { Meta } from '../core/meta.ts';
 import { checkName } from '../core/names.ts';
 import { openedAs, openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
-import type { Meta } from '../core/origin.ts';
+import { type RetractionFields, withNotes } from '../core/retraction.ts';
 import type { SealedFields, SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Operation, Update } from '../core/update.ts';
@@ -20,7 +21,7 @@ import { CacheView } from './view.ts';
 export type PositionOrDate = number | Date | Disposable | AsyncDisposable;
 
 /** An entry after one of its updates. */
-export interface EntryVersion<Value = JsonValue> extends SealedFields {
+export interface EntryVersion<Value = JsonValue> extends SealedFields, RetractionFields {
   readonly operation: Operation;
   /** Value after the update; `undefined` if the update removed the entry. */
   readonly value: Value | undefined;
@@ -80,7 +81,8 @@ export class History {
 
   /** Yields the versions of an entry, newest first. */
   async *versions(key: string, namespace: string): AsyncGenerator<EntryVersion, void, undefined> {
-    for await (const version of this.#stored(key, namespace)) yield openedAs(this.#subjects, namespace, key, version);
+    for await (const version of this.#stored(key, namespace))
+      yield openedAs(this.#subjects, namespace, key, withNotes(version));
   }
 
   /** Yields the versions as they are stored. */

@@ -3,8 +3,8 @@ import type { MergeConflict } from '../core/conflict.ts';
 import { publicEntry } from '../core/decide.ts';
 import { isEqual } from '../core/equal.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import type { Meta } from '../core/meta.ts';
 import type { Entry, EntryRecord, NamespaceState } from '../core/namespace-state.ts';
-import type { Meta } from '../core/origin.ts';
 
 /** The outcome for a key that both sides changed. */
 export type Resolution = 'ours' | 'theirs' | { readonly value: unknown };

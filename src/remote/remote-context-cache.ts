@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { CacheMethods } from '../cache/cache-methods.ts';
 import { checkSchemas } from '../cache/check-schemas.ts';
@@ -288,10 +289,17 @@ async function askOver(
     const { type: _, operations, ...options } = command;
     return writer.transaction(operations, options);
   }
-  const { type, ...fields } = command;
+  const { type, ...fields } = named(command);
   const given = admit(fields).value as { readonly [field: string]: JsonValue };
   const repeats = isQueryCommand(command) || REPEATABLE.has(type);
   return link.ask({ ...given, type }, repeats);
+}
+
+/** Gives a retraction an operation id, so that it can be sent again if the connection is lost. */
+function named(command: ContextCommand): ContextCommand {
+  return command.type === 'context.retract'
+    ? { ...command, operationId: command.operationId ?? randomUUID() }
+    : command;
 }
 
 /** The methods that a client and its handles have, over the link of the one or the other. */
@@ -310,5 +318,5 @@ function methodsOver(parts: ActingParts) {
 /** Commands about the cache that change nothing, or nothing more when they are repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set([
   ...['grants.list', 'topics.list', 'backup.status', 'cache.health'],
-  ...['subjects.list', 'subjects.forget'],
+  ...['subjects.list', 'subjects.forget', 'context.retract'],
 ]);

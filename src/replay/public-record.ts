@@ -1,4 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
+import { notedMeta } from '../core/retraction.ts';
 import { checkPublicMessage } from '../followers/broadcast/parse-public-message.ts';
 import type { ContextUpdateMessage } from '../followers/broadcast/public-message.ts';
 import type { ReadUpdate } from './candidate.ts';
@@ -51,6 +52,8 @@ function recordOf({
   operation_id,
   command_hash,
   basis,
+  retraction,
+  stale,
 }: ContextUpdateMessage): RawRecord {
   const { operation, namespace, key, value } = event_data;
   return {
@@ -64,7 +67,7 @@ function recordOf({
     agent,
     expiresAt: expires_at,
     drop,
-    meta,
+    meta: notedMeta(meta, { retraction, stale }),
     operationId: operation_id,
     commandHash: command_hash,
     basis,

@@ -2,7 +2,8 @@ import { admitBasis } from '../core/basis.ts';
 import { bytesOfKeys } from '../core/cleared-keys.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { checkName } from '../core/names.ts';
-import { admitMeta, isOperationId } from '../core/origin.ts';
+import { isOperationId } from '../core/origin.ts';
+import { admitStoredMeta } from '../core/retraction.ts';
 import { createUpdate, OPERATIONS, type Operation, type PendingUpdate } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 
@@ -86,7 +87,7 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     drop: dropped,
     bytes: operation === 'set' ? door.bytes : bytesOfKeys(keys ?? []),
     keys,
-    meta: meta === null ? undefined : admitMeta(meta),
+    meta: meta === null ? undefined : admitStoredMeta(meta),
     operationId: (operationId ?? undefined) as string | undefined,
     commandHash: (commandHash ?? undefined) as number | undefined,
     basis: basis === null ? undefined : admitBasis(basis),
@@ -121,7 +122,7 @@ function isInstant(value: unknown): boolean {
 
 function isMeta(value: unknown): boolean {
   try {
-    admitMeta(value);
+    admitStoredMeta(value);
     return true;
   } catch {
     return false;

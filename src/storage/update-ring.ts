@@ -1,6 +1,6 @@
 import { type Basis, charactersOf } from '../core/basis.ts';
 import { ContextCacheError } from '../core/errors.ts';
-import { MAX_META_BYTES, type Meta } from '../core/origin.ts';
+import { MAX_META_BYTES, type Meta } from '../core/meta.ts';
 import { createUpdate, OPERATIONS, type Operation, type Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { RetentionBounds } from './retained.ts';

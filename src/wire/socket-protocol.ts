@@ -1,5 +1,5 @@
 import type { Basis } from '../core/basis.ts';
-import type { Meta } from '../core/origin.ts';
+import type { Meta } from '../core/meta.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { JsonValue } from '../core/value.ts';
 

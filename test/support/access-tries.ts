@@ -121,6 +121,11 @@ export const METHODS: Tries<CacheMethods> = {
     ['denied', (cache) => cache.impact(1)],
     ['nothing', (cache) => cache.impact({ key: 'based', namespace: 'open' })],
   ],
+  retract: [
+    ['denied', (cache) => cache.retract(1)],
+    ['denied', (cache) => cache.retract(1, { cascade: 'mark', dryRun: true })],
+    ['denied', (cache) => cache.retract(1, { agent: 'keeper' })],
+  ],
   contradictions: [
     ['nothing', (cache) => cache.contradictions()],
     ['denied', (cache) => cache.contradictions({ namespace: 'vault' })],
@@ -280,6 +285,7 @@ export const COMMANDS: {
   'context.provenance': ['denied', { key: 'code', namespace: 'vault' }],
   'context.impact': ['denied', { position: 1 }],
   'context.contradictions': ['nothing', {}],
+  'context.retract': ['denied', { position: 1 }],
   'grants.set': ['denied', { grants: [] }],
   'grants.add': ['denied', { grant: { agent: STRANGER, admin: true } }],
   'grants.remove': ['denied', { agent: 'keeper' }],

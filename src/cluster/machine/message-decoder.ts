@@ -4,7 +4,8 @@ import { SAME_EXPIRY, type Step } from '../../core/command.ts';
 import { ANY_VERSION, UNCONDITIONAL } from '../../core/conditions.ts';
 import { MessageReader } from '../../core/encoding/message-reader.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { Meta, Origin } from '../../core/origin.ts';
+import type { Meta } from '../../core/meta.ts';
+import type { Origin } from '../../core/origin.ts';
 import { Request } from '../../core/request.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { Command, Message } from './commands.ts';
@@ -202,7 +203,8 @@ function steps(at: number): Step[] {
 function step(at: number): Step {
   const fields = reader.array();
   const operation = OPERATIONS[reader.number()];
-  if (operation === undefined || fields !== (operation === 'set' ? 7 : 5)) throw malformed();
+  const plain = operation === 'set' ? 7 : 5;
+  if (operation === undefined || fields < plain || fields > plain + 1) throw malformed();
   const key = reader.text();
   const ifVersion = condition();
   const bits = flags(FLAG.isCheck | FLAG.ifDifferent | FLAG.skips);
@@ -214,7 +216,23 @@ function step(at: number): Step {
     isCheck: (bits & FLAG.isCheck) !== 0,
     ifDifferent: (bits & FLAG.ifDifferent) !== 0,
     skips: (bits & FLAG.skips) !== 0,
+    ...(fields > plain && ownOfStep()),
   };
+}
+
+/** Reads what a step has besides the origin of its command. */
+function ownOfStep(): Pick<Step, 'agent' | 'meta' | 'basis'> {
+  if (reader.array() !== 3) throw malformed();
+  const agent = reader.textOrNull() ?? undefined;
+  const meta = metaOrNull();
+  const basis = reader.value(true) ?? undefined;
+  return { agent, meta, basis: basis === undefined ? undefined : basisOf(basis) };
+}
+
+function metaOrNull(): Meta | undefined {
+  const meta = reader.value(true) ?? undefined;
+  if (meta !== undefined && (typeof meta !== 'object' || Array.isArray(meta))) throw malformed();
+  return meta as Meta | undefined;
 }
 
 function origin(): Origin {
@@ -222,9 +240,7 @@ function origin(): Origin {
   const fields = reader.array();
   if (fields !== 2 && fields !== 3 && fields !== 5) throw malformed();
   const agent = reader.textOrNull();
-  const meta = reader.value(true) ?? undefined;
-  if (meta !== undefined && (typeof meta !== 'object' || Array.isArray(meta))) throw malformed();
-  const named = { agent, meta: meta as Meta | undefined };
+  const named = { agent, meta: metaOrNull() };
   if (fields < 5) return { ...named, operationId: fields === 3 ? reader.text() : undefined };
   const operationId = reader.textOrNull() ?? undefined;
   // A command has no hash: its updates get one.

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { storedBasis } from '../../core/basis.ts';
 import { SAME_EXPIRY, type Step } from '../../core/command.ts';
 import { MessageWriter } from '../../core/encoding/message-writer.ts';
 import { writeOrigin } from '../../core/encoding/origin-codec.ts';
@@ -144,18 +145,29 @@ const FIELDS: Readonly<Record<Exclude<Request['type'], 'context.transaction'>, n
 function writeSteps(to: MessageWriter, steps: readonly Step[]): void {
   to.array(steps.length);
   for (const step of steps) {
-    if (step.finish !== undefined || step.agent !== undefined || step.meta !== undefined) throw notSendable('a merge');
+    if (step.finish !== undefined) throw notSendable('a merge');
     const isSet = step.operation === 'set';
-    to.array(isSet ? 7 : 5);
+    const isOwn = step.agent !== undefined || step.meta !== undefined || step.basis !== undefined;
+    to.array((isSet ? 7 : 5) + (isOwn ? 1 : 0));
     to.number(OPERATIONS.indexOf(step.operation));
     to.text(step.key);
     to.number(step.ifVersion);
     to.number(flagsOf(step));
     writeExpiry(to, step.expiresAt);
-    if (!isSet) continue;
-    to.number(step.bytes);
-    to.value(step.value);
+    if (isSet) {
+      to.number(step.bytes);
+      to.value(step.value);
+    }
+    if (isOwn) writeOwn(to, step);
   }
+}
+
+/** Writes what a step has besides the origin of its command: its agent, its `meta` and its basis, nil for what is that of the command. */
+function writeOwn(to: MessageWriter, { agent, meta, basis }: Step): void {
+  to.array(3);
+  to.value(agent);
+  to.value(meta);
+  to.value(basis === undefined ? undefined : storedBasis(basis));
 }
 
 function flagsOf({ isCheck, ifDifferent, skips }: Step): number {

@@ -1,5 +1,6 @@
 import { basisOf, storedBasis } from '../basis.ts';
-import type { Meta, Origin } from '../origin.ts';
+import type { Meta } from '../meta.ts';
+import type { Origin } from '../origin.ts';
 import { reader } from './codec.ts';
 import type { MessageWriter } from './message-writer.ts';
 

@@ -1,4 +1,4 @@
-import type { Meta } from '../origin.ts';
+import type { Meta } from '../meta.ts';
 import type { JsonValue } from '../value.ts';
 import { KeyIndex } from './key-index.ts';
 

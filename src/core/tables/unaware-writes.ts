@@ -1,3 +1,4 @@
+import { isNoted } from '../retraction.ts';
 import { firstWhere } from '../search.ts';
 import type { Update } from '../update.ts';
 import type { BasisGraph } from './basis-graph.ts';
@@ -29,18 +30,18 @@ export class UnawareWrites {
 
   /** Adds an update that follows all others, after the graph has taken it in. Returns what it has found. */
   add(update: Update): UnawareWrite | undefined {
-    const { namespace, key, keys, operation, basis, position, version, agent } = update;
+    const { namespace, key, keys, operation, basis, position, version, agent, meta } = update;
     if (key === null) {
       const own = this.#last.get(namespace);
       if (keys === undefined) this.#last.delete(namespace);
       else for (const each of keys) own?.delete(each);
       return undefined;
     }
-    // A touch decides nothing about the value.
+    // A touch decides nothing about the value, and a retraction knows of what it takes back.
     if (operation === 'touch') return undefined;
     let own = this.#last.get(namespace);
     const earlier = own?.get(key);
-    if (basis === undefined) {
+    if (basis === undefined || isNoted(meta)) {
       own?.delete(key);
       return undefined;
     }

@@ -1,5 +1,6 @@
 import { ContextCacheError } from '../../core/errors.ts';
 import { checkName } from '../../core/names.ts';
+import { admitRetraction, admitStale } from '../../core/retraction.ts';
 import type { ContextUpdateMessage } from './public-message.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -55,13 +56,19 @@ function checkAdditions(message: Fields): void {
 /** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
-  const { meta, operation_id, command_hash, basis, clear_keys } = message;
+  const { meta, operation_id, command_hash, basis, clear_keys, retraction, stale } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
   need(expires_at === undefined || typeof expires_at === 'number', 'expires_at', 'a number or absent');
   need(meta === undefined || isObject(meta), 'meta', 'a JSON object or absent');
   need(operation_id === undefined || isString(operation_id), 'operation_id', 'a string or absent');
   need(command_hash === undefined || typeof command_hash === 'number', 'command_hash', 'a number or absent');
   need(basis === undefined || Array.isArray(basis), 'basis', 'an array or absent');
+  need(
+    retraction === undefined || isAdmitted(admitRetraction, retraction),
+    'retraction',
+    '{ position, reason } or absent',
+  );
+  need(stale === undefined || isAdmitted(admitStale, stale), 'stale', '{ because, reason } or absent');
   const dropFits = drop === undefined || (drop === true && data.operation === 'clear_namespace');
   need(dropFits, 'drop', 'true or absent, and only with "clear_namespace"');
   const isCause = cause === 'expire' || cause === 'evict' || cause === 'clear';
@@ -111,11 +118,15 @@ function isCount(value: unknown): boolean {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
 }
 
-function isName(what: 'namespace' | 'key', value: unknown): boolean {
+function isAdmitted(admit: (value: unknown) => unknown, value: unknown): boolean {
   try {
-    checkName(what, value);
+    admit(value);
     return true;
   } catch {
     return false;
   }
+}
+
+function isName(what: 'namespace' | 'key', value: unknown): boolean {
+  return isAdmitted(() => checkName(what, value), value);
 }

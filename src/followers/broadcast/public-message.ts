@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import type { Basis } from '../../core/basis.ts';
 import { ContextCacheError } from '../../core/errors.ts';
+import type { Meta } from '../../core/meta.ts';
 import { optionNames } from '../../core/options.ts';
-import type { Meta } from '../../core/origin.ts';
+import { type Retraction, type Stale, shownMeta } from '../../core/retraction.ts';
 import type { Update } from '../../core/update.ts';
 
 /** The message on a topic: first the fields of the specification, then additions. */
@@ -38,6 +39,10 @@ export interface ContextUpdateMessage {
   readonly command_hash?: number;
   /** What the writer had read; absent if it did not say so. */
   readonly basis?: Basis;
+  /** The update takes an earlier one back: its position, and why. Absent for any other update. */
+  readonly retraction?: Retraction;
+  /** The entry is based on a write that was taken back: its position, and why. Absent for any other update. */
+  readonly stale?: Stale;
   /** The namespace was also removed from the list. */
   readonly drop?: true;
   /** The reason of a `delete` that no caller asked for, or `clear`: a caller cleared all keys with a prefix. */
@@ -168,10 +173,13 @@ function extras(update: Update, omittedBytes: number | undefined): string {
   let text = '';
   if (update.agent !== null) text += `,"agent":${JSON.stringify(update.agent)}`;
   if (update.expiresAt !== null) text += `,"expires_at":${update.expiresAt}`;
-  if (update.meta !== undefined) text += `,"meta":${JSON.stringify(update.meta)}`;
+  const { meta, retraction, stale } = shownMeta(update.meta);
+  if (meta !== undefined) text += `,"meta":${JSON.stringify(meta)}`;
   if (update.operationId !== undefined) text += `,"operation_id":${JSON.stringify(update.operationId)}`;
   if (update.commandHash !== undefined) text += `,"command_hash":${update.commandHash}`;
   if (update.basis !== undefined) text += `,"basis":${JSON.stringify(update.basis)}`;
+  if (retraction !== undefined) text += `,"retraction":${JSON.stringify(retraction)}`;
+  if (stale !== undefined) text += `,"stale":${JSON.stringify(stale)}`;
   if (update.drop) text += ',"drop":true';
   if (update.operation === 'expire' || update.operation === 'evict') text += `,"cause":"${update.operation}"`;
   if (update.operation === 'clear') text += `,"cause":"clear","clear_keys":${update.keys?.length}`;

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { digestOfAll, digestOfEntries, NamespaceDigest } from '../../../src/core/encoding/digest.ts';
 import { decodeEntry, encodeEntry } from '../../../src/core/encoding/entry-codec.ts';
+import type { Meta } from '../../../src/core/meta.ts';
 import type { EntryRecord } from '../../../src/core/namespace-state.ts';
-import type { Meta } from '../../../src/core/origin.ts';
 import type { JsonValue } from '../../../src/core/value.ts';
 import { fcOptions } from '../../support/property.ts';
 

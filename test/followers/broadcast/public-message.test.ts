@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Meta } from '../../../src/core/origin.ts';
+import type { Meta } from '../../../src/core/meta.ts';
 import type { Update } from '../../../src/core/update.ts';
 import { admit } from '../../../src/core/value.ts';
 import { parsePublicMessage } from '../../../src/followers/broadcast/parse-public-message.ts';

@@ -1,0 +1,193 @@
+import type { Clock } from '../core/clock.ts';
+import type { Step } from '../core/command.ts';
+import { isEqual } from '../core/equal.ts';
+import { compareNames } from '../core/names.ts';
+import type { EntryRecord } from '../core/namespace-state.ts';
+import type { DependentEntry, RetractConflict, RetractedEntry } from '../core/retract-options.ts';
+import { notedMeta, type Retraction, retractionOf, type Stale, staleOf } from '../core/retraction.ts';
+import { TimeSlice } from '../core/time-slice.ts';
+import type { Update } from '../core/update.ts';
+import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
+import type { PastSource } from '../storage/past-source.ts';
+import { Lane, linkOf, type Withdrawn } from './retract-lane.ts';
+
+/** What a retraction writes. */
+export interface RetractionPlan {
+  /** Steps by namespace. */
+  readonly steps: ReadonlyMap<string, readonly Step[]>;
+  readonly restored: readonly RetractedEntry[];
+  readonly marked: readonly DependentEntry[];
+  readonly supported: readonly DependentEntry[];
+  readonly conflicts: readonly RetractConflict[];
+}
+
+/** The parts of a cache that a plan is made from. */
+export interface PlanDeps {
+  readonly past: PastSource;
+  readonly registry: Pick<NamespaceRegistry, 'record'>;
+  readonly clock: Clock;
+}
+
+const NOTHING_READ = Object.freeze([]);
+
+/** Plans what a retraction writes. Each step has the present version of its entry as a condition. */
+export async function planOf(
+  deps: PlanDeps,
+  given: Withdrawn,
+  { position, reason }: Retraction,
+): Promise<RetractionPlan> {
+  const plan = new Plan(deps, given, reason === undefined ? { position } : { position, reason });
+  const slice = new TimeSlice(deps.clock);
+  const lanes = await lanesOf(deps.past, given, slice);
+  for (const [namespace, keys] of sorted(lanes)) {
+    for (const [key, lane] of sorted(keys)) {
+      if (slice.over) await slice.pause();
+      plan.add(namespace, key, lane);
+    }
+  }
+  return plan;
+}
+
+class Plan implements RetractionPlan {
+  readonly steps = new Map<string, Step[]>();
+  readonly restored: RetractedEntry[] = [];
+  readonly marked: DependentEntry[] = [];
+  readonly supported: DependentEntry[] = [];
+  readonly conflicts: RetractConflict[] = [];
+  readonly #deps: PlanDeps;
+  readonly #given: Withdrawn;
+  readonly #retraction: Retraction;
+  readonly #stale: Stale;
+
+  constructor(deps: PlanDeps, given: Withdrawn, retraction: Retraction) {
+    this.#deps = deps;
+    this.#given = given;
+    this.#retraction = retraction;
+    const { position: because, reason } = retraction;
+    this.#stale = reason === undefined ? { because } : { because, reason };
+  }
+
+  /** Plans one entry. */
+  add(namespace: string, key: string, lane: Lane): void {
+    const { registry, clock } = this.#deps;
+    const { latest } = lane;
+    if (latest === undefined) return;
+    const now = clock.now();
+    const present = living(registry.record(namespace, key), now);
+    if (lane.isWithdrawn(latest)) {
+      const before = living(this.#entryAt(lane.before(), namespace, key), now);
+      this.#restore(namespace, key, present, before, lane.hasRoot);
+      return;
+    }
+    if (this.#given.marked.has(latest.position) && present !== undefined) this.#mark(namespace, key, present);
+    const retraction = retractionOf(latest);
+    // A repeated retraction finds what it has restored before.
+    if (!lane.hasWithdrawn || retraction?.position === this.#retraction.position) return;
+    const { position, operation, agent, at } = latest;
+    this.conflicts.push({
+      ...{ namespace, key, position, operation, agent, at },
+      ...(retraction !== undefined && { retraction }),
+    });
+  }
+
+  #mark(namespace: string, key: string, present: EntryRecord): void {
+    if (staleOf(present)?.because === this.#stale.because) return;
+    const meta = notedMeta(present.meta, { retraction: retractionOf(present), stale: this.#stale });
+    const { expiresAt, version: ifVersion } = present;
+    this.#step(namespace, { operation: 'touch', key, value: null, bytes: 0, expiresAt, ifVersion, meta });
+    this.marked.push({ namespace, key });
+  }
+
+  /** Restores an entry. One that merely depends on the retracted write is left if it would be the same. */
+  #restore(
+    namespace: string,
+    key: string,
+    present: EntryRecord | undefined,
+    before: EntryRecord | undefined,
+    isRoot: boolean,
+  ): void {
+    const retraction = this.#retraction;
+    const ifVersion = present?.version ?? 0;
+    if (before === undefined) {
+      if (present === undefined) return;
+      const meta = notedMeta(undefined, { retraction });
+      const removal = { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion } as const;
+      this.#step(namespace, { ...removal, meta, basis: NOTHING_READ });
+    } else if (!isRoot && present !== undefined && isAlike(before, present)) {
+      this.supported.push({ namespace, key });
+      return;
+    } else {
+      const { value = null, bytes, expiresAt, version } = before;
+      const meta = notedMeta(before.meta, { retraction, stale: staleOf(before) });
+      // Names the write that stands again, so that provenance leads to its writer.
+      const basis = Object.freeze([Object.freeze({ namespace, key, version })]);
+      this.#step(namespace, { operation: 'set', key, value, bytes, expiresAt, ifVersion, meta, basis });
+    }
+    this.restored.push({ namespace, key, removed: before === undefined });
+  }
+
+  #step(namespace: string, step: Step): void {
+    const own = this.steps.get(namespace);
+    if (own === undefined) this.steps.set(namespace, [step]);
+    else own.push(step);
+  }
+
+  #entryAt(position: number, namespace: string, key: string): EntryRecord | undefined {
+    const view = this.#deps.past.at(position);
+    try {
+      const find = view.finder(namespace);
+      return find === undefined ? view.state(namespace)?.entries.get(key) : find(key);
+    } finally {
+      view.release?.();
+    }
+  }
+}
+
+/** Resolves with the updates of each entry that the retraction may write, since the first one that is taken back or marked. */
+async function lanesOf(past: PastSource, given: Withdrawn, slice: TimeSlice): Promise<Map<string, Map<string, Lane>>> {
+  const lanes = new Map<string, Map<string, Lane>>();
+  const firsts = new Map<string, number>();
+  for (const update of [...given.withdrawn.values(), ...given.marked.values()]) {
+    const { namespace, position } = update;
+    const own = lanes.get(namespace) ?? new Map<string, Lane>();
+    lanes.set(namespace, own);
+    firsts.set(namespace, Math.min(firsts.get(namespace) ?? position, position));
+    for (const key of keysOf(past, update)) if (!own.has(key)) own.set(key, new Lane(given));
+    if (slice.over) await slice.pause();
+  }
+  for (const [namespace, own] of lanes) {
+    const first = firsts.get(namespace) as number;
+    for (const update of past.backwards(namespace)) {
+      if (update.position < first) break;
+      if (slice.over) await slice.pause();
+      const link = linkOf(update);
+      const keys = update.key === null ? (update.keys ?? own.keys()) : [update.key];
+      for (const key of keys) own.get(key)?.push(link);
+    }
+  }
+  return lanes;
+}
+
+/** Returns the keys that an update changed. A clear of a namespace removed all that were there. */
+function keysOf(past: PastSource, { namespace, position, key, keys }: Update): Iterable<string> {
+  if (key !== null) return [key];
+  if (keys !== undefined) return keys;
+  const view = past.at(position - 1);
+  try {
+    return [...(view.state(namespace)?.entries.keys() ?? [])];
+  } finally {
+    view.release?.();
+  }
+}
+
+function living(entry: EntryRecord | undefined, now: number): EntryRecord | undefined {
+  return entry === undefined || entry.expiresAt === null || entry.expiresAt > now ? entry : undefined;
+}
+
+function isAlike(a: EntryRecord, b: EntryRecord): boolean {
+  return a.expiresAt === b.expiresAt && isEqual(a.value, b.value);
+}
+
+function sorted<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
+  return [...map].sort(([a], [b]) => compareNames(a, b));
+}
