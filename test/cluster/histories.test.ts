@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { createJetStream, openJetStream } from '../../src/cluster/jetstream/open-jetstream.ts';
 import type { AgentContextCache } from '../../src/index.ts';
 import { openNode } from '../support/cluster.ts';
-import type { Operation } from './checkers/history.ts';
+import { type Operation, shown } from './checkers/history.ts';
 import { checkLinearizable } from './checkers/linearizable.ts';
 import { checkAgainstLog, type LoggedUpdate } from './checkers/witness.ts';
 import { DisturbedStream } from './support/disturbed-stream.ts';
@@ -175,7 +175,9 @@ describeOn(RELEASES, 'three nodes and three servers', (release) => {
     const { operations } = workload;
     expect(checkAgainstLog(operations, logs[0] ?? [])).toBeUndefined();
     const histories = byKey(operations.filter(({ ask }) => ask.type !== 'get' || ask.isAfterBarrier));
-    for (const history of histories.values()) expect(checkLinearizable(history)).toBeUndefined();
+    for (const history of histories.values()) {
+      expect(checkLinearizable(history), history.map(shown).join('\n')).toBeUndefined();
+    }
 
     const counts: Record<string, number> = {};
     for (const { answer } of operations) counts[answer.type] = (counts[answer.type] ?? 0) + 1;
