@@ -3,12 +3,15 @@ import type { Clock } from '../core/clock.ts';
 /**
  * The clock of a node's data: the stream's time plus what has passed since on this machine. So readers on all nodes see an entry
  * expire at about the same time, whatever the clocks of their machines say. Timers are those of the machine.
+ *
+ * What has passed since is an estimate, which each message corrects, also backwards: a server that was paused stores messages with
+ * the instants at which it got them, and for these an entry may be there that the estimate has taken for expired. A clock that
+ * never went back gave reads after a barrier that no order of the writes explained.
  */
 export class StreamClock implements Clock {
   readonly #machine: Clock;
   #time: number | undefined;
   #setAt = 0;
-  #latest = 0;
 
   constructor(machine: Clock) {
     this.#machine = machine;
@@ -20,12 +23,10 @@ export class StreamClock implements Clock {
     this.#setAt = this.elapsed();
   }
 
-  /** The time of this machine until the stream has said its own. From then on it never goes back. */
+  /** The time of this machine until the stream has said its own. */
   now(): number {
     if (this.#time === undefined) return this.#machine.now();
-    const now = Math.floor(this.#time + Math.max(0, this.elapsed() - this.#setAt));
-    if (now > this.#latest) this.#latest = now;
-    return this.#latest;
+    return Math.floor(this.#time + Math.max(0, this.elapsed() - this.#setAt));
   }
 
   elapsed(): number {

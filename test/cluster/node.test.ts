@@ -7,6 +7,7 @@ import { INTERNALS } from '../../src/engine/internals.ts';
 import type { AgentContextCache } from '../../src/index.ts';
 import { LateCache } from '../support/cache.ts';
 import { clusterOf, openNode, type TestCluster } from '../support/cluster.ts';
+import { MemoryStream } from '../support/memory-stream.ts';
 import type { Operation } from './checkers/history.ts';
 import { checkLinearizable } from './checkers/linearizable.ts';
 
@@ -322,6 +323,27 @@ describe('a node of a cluster', () => {
     connections[0]?.restore();
     await fresh;
     expect(checkLinearizable(history)).toBeUndefined();
+  });
+
+  test('takes the time of the stream for reads after a barrier, although its own estimate had run ahead of it', async () => {
+    // A server that was paused stores messages with the instants at which it got them, much later.
+    let at = 1_000_000;
+    const stream = new MemoryStream(() => at);
+    const [a, b] = [await openNode(stream.connect(), { node: 'a' }), await openNode(stream.connect(), { node: 'b' })];
+    const { version } = await a.set('plan', 'old', 'trip', { ttl: 150 });
+    await b.reached(a.position);
+    await sleep(200);
+    expect(b.get('plan', 'trip')).toBeUndefined();
+    at += 10;
+    await b.barrier();
+    expect(b.get('plan', 'trip')).toBe('old');
+    // It has not expired for the others, whose writes come next.
+    await a.set('plan', 'new', 'trip', { ifVersion: version, ttl: 150 });
+    at += 200;
+    await b.barrier();
+    expect(b.get('plan', 'trip')).toBeUndefined();
+    await a.set('plan', 'again', 'trip', { ifAbsent: true });
+    await Promise.all([a.shutdown(), b.shutdown()]);
   });
 
   test('refuses what would change it alone', async () => {
