@@ -52,6 +52,7 @@ export type { EntryName, Found, SearchOptions } from './core/entry-search.ts';
 export type { Grant, GrantSelection } from './core/grants.ts';
 export type { CacheLimits } from './core/limits.ts';
 export type { Meta } from './core/meta.ts';
+export type { MigratedKey, Migration } from './core/migrations.ts';
 export type { JoinedNamespace, NamespaceName, NamespaceParts } from './core/namespace-parts.ts';
 export type {
   BatchOf,

@@ -111,9 +111,9 @@ export class AgentContextCache<
     const storage = opened ?? memoryStorage(options);
     const engine = new Engine(options, storage, (command) => this.ask(command));
     const { access, registry, primary, clock, supervisor, admission, log, report, activity, sequencer } = engine;
-    const { subjects } = engine;
+    const { subjects, reading, watchers } = engine;
     const hydrate = (namespace: string) => this.#hydrate(namespace);
-    const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, sequencer);
+    const reader = new Reader(registry, primary, clock, hydrate, activity, reading, sequencer);
     const readEntry = (key: string, namespace: string) => reader.entry(key, namespace);
     const readFromPrimary = primary && ((key: string, namespace: string) => reader.get(key, namespace));
     const writer = new Writer({
@@ -127,15 +127,16 @@ export class AgentContextCache<
       report,
       conflicts: engine.conflicts,
       activity,
-      subjects,
+      subjects: reading,
     });
+    const watching = { log, registry, watchers, clock, primary, subjects: reading };
     const history = new History(storage.past, log, clock, subjects);
     const changes = new ChangesReader({
       log,
       clock,
       report,
       activity,
-      subjects,
+      subjects: reading,
       ...{ registry, sequencer, past: storage.past },
       hasPrimary: primary !== undefined,
     });
@@ -147,8 +148,8 @@ export class AgentContextCache<
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
-      watch: (options) => watchUpdates(engine, options),
-      subscribe: (listener, filter) => engine.watchers.add(filter, (each) => listener(openedUpdate(subjects, each))),
+      watch: (options) => watchUpdates(watching, options),
+      subscribe: (listener, filter) => watchers.add(filter, (each) => listener(openedUpdate(reading, each))),
       guard: (run) => writer.guard(run),
       ask: async (command) => (await answer(this.#control, command)) as never,
       transaction: (operations, options) =>

@@ -1,5 +1,7 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { Migrations } from '../core/migrations.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { openedUpdate } from '../core/opened.ts';
 import type { RangeOptions } from '../core/range.ts';
@@ -11,7 +13,7 @@ import {
   type SchemaReport,
 } from '../core/schema-report.ts';
 import { createIssueFinder, type IssueFinder, type NamespaceSchemas } from '../core/schemas.ts';
-import { FORGOTTEN_NAMESPACE, type SealedFields } from '../core/sealed.ts';
+import { ANY_SIZE, FORGOTTEN_NAMESPACE, type SealedFields } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -22,7 +24,7 @@ import type { EntryVersion } from '../past/history.ts';
 /** Checks the values of a cache of this process. */
 export async function checkOwnSchemas(
   cache: Omit<CheckedStore, 'positions' | 'opened'>,
-  { log, subjects, clock }: Pick<Engine, 'log' | 'subjects' | 'clock'>,
+  { log, reading, clock }: Pick<Engine, 'log' | 'reading' | 'clock'>,
   schemas: NamespaceSchemas,
   options: SchemaCheckOptions = {},
 ): Promise<SchemaReport> {
@@ -33,7 +35,7 @@ export async function checkOwnSchemas(
     history: (key, namespace) => cache.history(key, namespace),
     listNamespaces: () => cache.listNamespaces(),
     positions: async () => ({ first: log.first, head: log.committed }),
-    opened: (update) => openedUpdate(subjects, update),
+    opened: (update) => openedUpdate(reading, update),
   };
   return checkSchemas(store, schemas, options, clock);
 }
@@ -61,10 +63,11 @@ export async function checkSchemas(
   clock: Clock,
 ): Promise<SchemaReport> {
   const finder = createIssueFinder(schemas);
+  const migrations = options.migrations && new Migrations(options.migrations, ANY_SIZE);
   const positions = await store.positions();
   const { from, to, limit, signal, onProgress } = checkedSchemaOptions(options, positions);
   signal?.throwIfAborted();
-  const check = new Check(store, finder, limit, { clock, signal, onProgress });
+  const check = new Check(store, { finder, migrations }, limit, { clock, signal, onProgress });
   const present = await check.present();
   const recorded = await check.recorded(from, to);
   // The whole log was read: a position that was not met is not there.
@@ -91,13 +94,18 @@ interface Tally {
   readonly list: Refused[];
 }
 
+interface Rules {
+  readonly finder: IssueFinder;
+  readonly migrations: Migrations | undefined;
+}
+
 interface Pace extends Pick<SchemaCheckOptions, 'signal' | 'onProgress'> {
   readonly clock: Clock;
 }
 
 class Check {
   readonly #store: CheckedStore;
-  readonly #finder: IssueFinder;
+  readonly #rules: Rules;
   readonly #limit: number;
   readonly #pace: Pace;
   readonly #slice: TimeSlice;
@@ -108,9 +116,9 @@ class Check {
   /** Listed present values without a position, by namespace, key and version: at most `limit`. */
   readonly #unplaced = new Map<string, Refused>();
 
-  constructor(store: CheckedStore, finder: IssueFinder, limit: number, pace: Pace) {
+  constructor(store: CheckedStore, rules: Rules, limit: number, pace: Pace) {
     this.#store = store;
-    this.#finder = finder;
+    this.#rules = rules;
     this.#limit = limit;
     this.#pace = pace;
     this.#slice = new TimeSlice(pace.clock, pace.signal);
@@ -169,7 +177,7 @@ class Check {
   }
 
   #covers(namespace: string): boolean {
-    return namespace !== FORGOTTEN_NAMESPACE && this.#finder.covers(namespace);
+    return namespace !== FORGOTTEN_NAMESPACE && this.#rules.finder.covers(namespace);
   }
 
   /** Counts a value. Returns what the list has of it; `undefined` if the schemas accept it or the list is full. */
@@ -184,12 +192,24 @@ class Check {
       return undefined;
     }
     tally.checked += 1;
-    found.issues = this.#finder.issuesOf(found.namespace, found.key, value);
+    found.issues = this.#issuesOf(found, value);
     if (found.issues.length === 0) return undefined;
     tally.refused += 1;
     if (tally.list.length >= this.#limit) return undefined;
     tally.list.push(found);
     return found;
+  }
+
+  #issuesOf({ namespace, key }: Refused, value: JsonValue): readonly string[] {
+    const { finder, migrations } = this.#rules;
+    let present = value;
+    try {
+      present = migrations?.migrated(namespace, key, value) ?? value;
+    } catch (error) {
+      if (!(error instanceof ContextCacheError) || error.code !== 'MIGRATION_FAILED') throw error;
+      return [error.message];
+    }
+    return finder.issuesOf(namespace, key, present);
   }
 
   async #paced(stage: SchemaCheckProgress['stage'], done: number, all?: number): Promise<void> {

@@ -129,7 +129,7 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       const origin = { agent, meta, operationId, basis };
       const execute = () => executeTransaction({ ...transactionParts, send }, operations, origin);
       const result = await whenKeyed(execute).catch((error) => {
-        throw openedError(parts.subjects, error);
+        throw openedError(parts.reading, error);
       });
       await writer.whenDurable(result.position);
       return result;

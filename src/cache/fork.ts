@@ -14,7 +14,7 @@ import type { StateView } from '../storage/past-source.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
 
 /**
- * Options of a branch. It inherits its parent's grants, and its `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `subjects`,
+ * Options of a branch. It inherits its parent's grants, and its `onError`, `logger`, `monitoring`, `context`, `clock`, `schemas`, `migrations`, `subjects`,
  * `limits`, `log`, `restart` and `maxWaiting` unless they are given here. Later changes of the parent's grants hold in a branch in memory too,
  * until its own are changed; a branch in a directory keeps those that the parent had. It does not inherit mirror, broadcast and backup, so that an experiment in a
  * branch stays in it.
@@ -37,7 +37,18 @@ const { primaryCache: _primary, restoreFrom: _restore, cluster: _cluster, ...BRA
 const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
 
 const INHERITED = [
-  ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'limits', 'log', 'restart', 'context'] as const),
+  ...([
+    'onError',
+    'logger',
+    'monitoring',
+    'clock',
+    'schemas',
+    'migrations',
+    'limits',
+    'log',
+    'restart',
+    'context',
+  ] as const),
   ...(['maxWaiting', 'internals', 'subjects'] as const),
 ] as const;
 

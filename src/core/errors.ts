@@ -37,6 +37,7 @@ export type ErrorCode =
   | 'FILE_CORRUPT'
   | 'KEY_UNAVAILABLE'
   | 'SUBJECT_FORGOTTEN'
+  | 'MIGRATION_FAILED'
   | 'INVARIANT';
 
 /**

@@ -6,6 +6,7 @@ import type { Meta } from './meta.ts';
 import type { Entry } from './namespace-state.ts';
 import { withNotes } from './retraction.ts';
 import { isSealed, mayBeSealed, type SealedFields, type SubjectDoor, type SubjectTags } from './sealed.ts';
+import type { Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
 /** Values with subjects, as readers see them. Any other value passes through. */
@@ -21,10 +22,13 @@ export function openedValue(
   key: string,
   stored: JsonValue | undefined,
 ): JsonValue | undefined {
-  if (!mayBeSealed(stored) || !isSealed(stored)) return stored;
+  const { migrations } = door;
+  if (!mayBeSealed(stored) || !isSealed(stored))
+    return stored === undefined || migrations === undefined ? stored : migrations.migrated(namespace, key, stored);
   const { value, forgotten, sealed } = door.open(namespace, key, stored);
   if (sealed !== undefined) throw unavailable(namespace, key, door.failureOf?.(stored));
-  return forgotten?.[0] === '' ? undefined : value;
+  if (forgotten?.[0] === '') return undefined;
+  return migrations === undefined ? value : migrations.migrated(namespace, key, value);
 }
 
 /** What has a value that may be sealed: an entry, an update, a version of an entry. */
@@ -34,20 +38,45 @@ interface Shown extends SealedFields {
 }
 
 /** Returns an entry as readers see it. */
-export function openedEntry<Shows extends Shown & { readonly namespace: string; readonly key: string }>(
-  door: SubjectDoor,
-  entry: Shows,
-): Shows {
-  return mayBeSealed(entry.value) ? openedAs(door, entry.namespace, entry.key, entry) : entry;
+export function openedEntry<
+  Shows extends Shown & { readonly namespace: string; readonly key: string; readonly version: number },
+>(door: SubjectDoor, entry: Shows): Shows {
+  const { namespace, key, value } = entry;
+  if (door.migrations !== undefined) return migratedAs(door, namespace, key, entry, `version ${entry.version}`);
+  return mayBeSealed(value) ? openedAs(door, namespace, key, entry) : entry;
 }
 
 /** Returns an update as readers see it. */
-export function openedUpdate<Shows extends Shown & { readonly namespace: string; readonly key: string | null }>(
+export function openedUpdate<Shows extends Shown & Pick<Update, 'namespace' | 'key' | 'operation' | 'position'>>(
   door: SubjectDoor,
   update: Shows,
 ): Shows {
   const shown = update.meta === undefined ? update : withNotes(update);
-  return mayBeSealed(shown.value) && shown.key !== null ? openedAs(door, shown.namespace, shown.key, shown) : shown;
+  const { namespace, key, operation, position } = shown;
+  if (key === null || operation !== 'set') return shown;
+  if (door.migrations !== undefined) return migratedAs(door, namespace, key, shown, `position ${position}`);
+  return mayBeSealed(shown.value) ? openedAs(door, namespace, key, shown) : shown;
+}
+
+/** Returns the same object, frozen, with the value opened and in its newest form. */
+function migratedAs<Shows extends Shown>(
+  door: SubjectDoor,
+  namespace: string,
+  key: string,
+  shown: Shows,
+  where: string,
+): Shows {
+  const opened = mayBeSealed(shown.value) ? openedAs(door, namespace, key, shown) : shown;
+  const { value, forgotten, sealed } = opened;
+  // Without the whole value there is nothing to migrate.
+  if (value === undefined || forgotten?.[0] === '' || sealed?.[0] === '') return opened;
+  const next = door.migrations?.migrated(namespace, key, value, where);
+  if (next === value) return opened;
+  const migrated = Object.freeze({ ...opened, value: next });
+  if (tagsOfShown.has(opened)) tagsOfShown.set(migrated, tagsOfShown.get(opened));
+  const failure = failures.get(opened);
+  if (failure !== undefined) failures.set(migrated, failure);
+  return migrated;
 }
 
 /** Returns the same object, frozen, with the value and what is missing in it. */

@@ -1,4 +1,5 @@
 import { ContextCacheError } from './errors.ts';
+import type { Migration } from './migrations.ts';
 import { optionNames } from './options.ts';
 
 /** Options of `checkSchemas`. */
@@ -7,6 +8,11 @@ export interface SchemaCheckOptions {
   readonly from?: number | undefined;
   /** Last position whose value is checked. Default: the last one. Present values are checked whatever their positions. */
   readonly to?: number | undefined;
+  /**
+   * Steps by which values are migrated before they are checked, after those of the cache itself. Give them to check new ones, and
+   * to a client, which does not know those of its server. A step that fails is reported as an issue. Default: none.
+   */
+  readonly migrations?: readonly Migration[] | undefined;
   /** Refused values in each list of the report, 0 to 100,000; all are counted. Default 100. */
   readonly limit?: number | undefined;
   /** Ends the check. */
@@ -71,6 +77,7 @@ const NAMES = optionNames<SchemaCheckOptions>('checkSchemas', {
   from: true,
   to: true,
   limit: true,
+  migrations: true,
   signal: true,
   onProgress: true,
 });

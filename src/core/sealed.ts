@@ -1,6 +1,7 @@
 import { ContextCacheError } from './errors.ts';
 import { invalidCommand as invalid } from './invalid-command.ts';
 import { isPointer } from './json-pointer.ts';
+import type { Migrations } from './migrations.ts';
 import { checkName } from './names.ts';
 import type { JsonValue, ValueLimits } from './value.ts';
 
@@ -70,6 +71,8 @@ export interface Sealing {
 
 /** Seals values at the door and opens them for readers. */
 export interface SubjectDoor {
+  /** Migrates what readers get; absent: they get values as they were written. */
+  readonly migrations?: Migrations | undefined;
   /**
    * Returns the value to store. Leaves a value without tags as it is, unless it looks like a sealed one.
    *

@@ -11,6 +11,7 @@ import { ContextCacheError, toError } from '../core/errors.ts';
 import { UNTIMED } from '../core/expiry.ts';
 import type { FailureSource } from '../core/report.ts';
 import { DEFAULT_RESTART_POLICY } from '../core/restart-policy.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import type { Update } from '../core/update.ts';
 import { BackupSink } from '../followers/backup/backup-sink.ts';
 import type { BroadcasterSink } from '../followers/broadcast/broadcaster-sink.ts';
@@ -39,7 +40,7 @@ import type { EngineOptions } from './options.ts';
 import { valuesOf } from './primary-values.ts';
 import type { LeftUndone, Sequencer } from './sequencer.ts';
 import { ancestorsOf, type Storage } from './storage.ts';
-import { subjectsOf } from './subjects-of.ts';
+import { migrating, subjectsOf } from './subjects-of.ts';
 
 /** The work that a shutdown could not finish. */
 export interface ShutdownReport {
@@ -84,6 +85,8 @@ export class Engine {
   readonly access: Access;
   readonly admission: Admission;
   readonly subjects: SubjectVault;
+  /** Opens and migrates values for readers of the present. */
+  readonly reading: SubjectDoor;
   readonly supervisor: Supervisor;
   /** Orders requests in a cluster; `undefined` without one. */
   readonly sequencer: Sequencer | undefined;
@@ -120,18 +123,17 @@ export class Engine {
     this.primary = options.primaryCache;
     this.activity = new Activity({ clock: this.clock, log: this.log.id, details: this.reporter.details });
     this.#owner = { log: this.log.id, durable: this.log.durable, ancestors: ancestorsOf(storage.config) };
-    const { clock, sequencer } = this;
-    this.access = new Access({ clock, sequencer, config: storage.config, options });
+    const { clock, sequencer, config } = this;
+    this.access = new Access({ clock, sequencer, config, options });
     this.registry = storage.registry;
     this.subjects = subjectsOf(options, this.registry, this.report);
+    this.reading = migrating(this.subjects, options);
     this.admission = admissionOf(options, this.subjects, this.access);
     this.supervisor = new Supervisor({
       ...options.internals,
       ...{ clock: this.clock, door: this.door, log: this.log, admission: this.admission },
-      registry: this.registry,
-      primary: this.primary,
+      ...{ registry: this.registry, primary: this.primary, maxWaiting: options.maxWaiting ?? 10_000 },
       restartPolicy: { ...DEFAULT_RESTART_POLICY, ...options.restart },
-      maxWaiting: options.maxWaiting ?? 10_000,
       report: this.report,
       sent: (request) => {
         const ended = this.activity.sent(request);

@@ -57,6 +57,7 @@ const CACHE = {
   backup: BACKUP,
   grants: true,
   schemas: true,
+  migrations: true,
   subjects: optionNames<SubjectsOptions>('subjects', { keys: true }),
   limits: optionNames<CacheLimits>('limits', { maxDepth: true, maxBytes: true, maxKeyBytes: true }),
   log: LOG,

@@ -6,6 +6,7 @@ import type { BackupSettingsChange, Duration } from '../core/command.ts';
 import type { Contradiction } from '../core/contradiction.ts';
 import type { Grant } from '../core/grants.ts';
 import type { CacheLimits } from '../core/limits.ts';
+import type { Migration } from '../core/migrations.ts';
 import type { AnyNamespaces, SchemasFor } from '../core/namespace-types.ts';
 import type { FailureSource } from '../core/report.ts';
 import type { RestartPolicy } from '../core/restart-policy.ts';
@@ -76,6 +77,11 @@ export interface CacheOptions<P extends BaseContextCache = InMemoryContextCache,
   readonly grants?: readonly Grant[] | undefined;
   /** Schemas of the values, by namespace or pattern; see `NamespaceSchemas`. Default: any JSON value. */
   readonly schemas?: SchemasFor<S> | undefined;
+  /**
+   * Steps that give old values the form of the present schemas when they are read; see {@link Migration}. What is stored stays as it was
+   * written, also in the log. Default: none.
+   */
+  readonly migrations?: readonly Migration[] | undefined;
   /**
    * Keys of the subjects that values are about, so that a subject can be forgotten; see {@link SubjectsOptions}. Default: none. Writes
    * with `subject` are refused then, and values that have one cannot be read.

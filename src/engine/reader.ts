@@ -29,6 +29,7 @@ export class Reader {
   readonly #search: EntrySearch;
   readonly #activity: Activity;
   readonly #subjects: SubjectDoor;
+  readonly #migrates: boolean;
   /** The node of a cluster. Once it has left service, what it holds may be wrong, and no read is answered. */
   readonly #node: Pick<Sequencer, 'failure'> | undefined;
 
@@ -42,6 +43,7 @@ export class Reader {
     node: Pick<Sequencer, 'failure'> | undefined,
   ) {
     this.#subjects = subjects;
+    this.#migrates = subjects.migrations !== undefined;
     this.#activity = activity;
     this.#node = node;
     this.#registry = registry;
@@ -96,7 +98,7 @@ export class Reader {
     if (this.#node?.failure !== undefined) throw this.#node.failure;
     if (this.#primary !== undefined) return this.#noted(this.#getFromPrimary(key, namespace));
     let value = this.#registry.value(namespace, key, this.#now);
-    if (mayBeSealed(value)) value = openedValue(this.#subjects, namespace, key, value);
+    if (this.#migrates || mayBeSealed(value)) value = openedValue(this.#subjects, namespace, key, value);
     if (value !== undefined) {
       this.#activity.hits += 1;
       return value;

@@ -1,8 +1,10 @@
 import { realpathSync } from 'node:fs';
 import { dirname, resolve, sep } from 'node:path';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { limitsOf } from '../core/limits.ts';
+import { Migrations } from '../core/migrations.ts';
 import type { Report } from '../core/report.ts';
-import { FORGOTTEN_NAMESPACE } from '../core/sealed.ts';
+import { FORGOTTEN_NAMESPACE, type SubjectDoor } from '../core/sealed.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { fileSubjectKeys } from '../subjects/file-subject-keys.ts';
@@ -41,6 +43,18 @@ export function subjectsOf(
   // Keys that a crash has left are destroyed now. A branch has none of its own, and is created without reading anything.
   if (ring !== undefined && isBranch !== true) vault.noteForgotten();
   return vault;
+}
+
+/** Returns the door of readers of the present: it opens values, and migrates them if there are migrations. */
+export function migrating(door: SubjectDoor, { migrations, limits }: EngineOptions): SubjectDoor {
+  if (migrations === undefined) return door;
+  return {
+    migrations: new Migrations(migrations, limitsOf(limits)),
+    seal: (sealing) => door.seal(sealing),
+    open: (namespace, key, sealed) => door.open(namespace, key, sealed),
+    failureOf: (sealed) => door.failureOf?.(sealed),
+    tagsOf: (sealed) => door.tagsOf(sealed),
+  };
 }
 
 /** Returns the ids of the keys in the record of a forgotten subject. */

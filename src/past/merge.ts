@@ -152,7 +152,7 @@ function viewAt(one: PastSource, other: PastSource, position: number): StateView
 
 function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: MergeOptions): Policy {
   if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
-  const { admission, clock, subjects } = into.parts;
+  const { admission, clock, reading } = into.parts;
   // A value admitted under the same rules is not validated again: a schema may transform it each time.
   const isAdmitted = into.options.schemas === from.options.schemas && into.options.limits === from.options.limits;
   return {
@@ -160,7 +160,7 @@ function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: Mer
       if (onConflict === 'fail') return undefined;
       return resolutionOf(typeof onConflict === 'function' ? onConflict(conflict) : onConflict);
     },
-    shown: (entry) => openedEntry(subjects, entry),
+    shown: (entry) => openedEntry(reading, entry),
     set: (namespace, key, value, { expiresAt, ifVersion, agent, meta, entry, conflict }) => {
       const given = { operation: 'set', key, expiresAt, ifVersion } as const;
       // A sealed value was checked before it was sealed.

@@ -88,10 +88,35 @@ export async function checkedShareOptions(Cache: CacheClass, options: ShareOptio
   const reporter = new Reporter(open);
   const hungMs = hungAfterMs === Number.POSITIVE_INFINITY ? null : (durationOf('hungAfterMs', hungAfterMs) ?? 1_000);
   if (hungMs !== null && hungMs < 250) throw invalid('hungAfterMs must be at least 250 ms, or Infinity.');
-  const { limits, log, schemas, restart, backOff, mirrorTimeoutMs, maxWaiting, topics, subjectId, onError, clock } =
-    open;
+  const {
+    limits,
+    log,
+    schemas,
+    migrations,
+    restart,
+    backOff,
+    mirrorTimeoutMs,
+    maxWaiting,
+    topics,
+    subjectId,
+    onError,
+    clock,
+  } = open;
   const rehearsal = new Cache({
-    ...{ limits, log, schemas, restart, backOff, mirrorTimeoutMs, maxWaiting, topics, subjectId, onError, clock },
+    ...{
+      limits,
+      log,
+      schemas,
+      migrations,
+      restart,
+      backOff,
+      mirrorTimeoutMs,
+      maxWaiting,
+      topics,
+      subjectId,
+      onError,
+      clock,
+    },
     natsUrl: null,
   } as never);
   await rehearsal.shutdown();

@@ -35,6 +35,8 @@ export interface ForgottenRecords {
  * is encrypted. A part is bound to namespace, key and path, so that it cannot be moved to another entry.
  */
 export class SubjectVault implements SubjectDoor {
+  /** An own property is found at once by each read. */
+  readonly migrations = undefined;
   /** `undefined` without the option `subjects`. */
   readonly ring: KeyRing | undefined;
   /** `true` if the keys are those of a parent, which alone may destroy them. */

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import { ContextCacheError, type NamespaceSchemas } from '../../index.ts';
-import type { RefusedValue, SchemaReport } from '../../types.ts';
+import type { Migration, RefusedValue, SchemaReport } from '../../types.ts';
 import { inFlags } from '../config/flag-words.ts';
 import { integer } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
@@ -24,7 +24,10 @@ export function addCheckSchemas(program: Command, session: Session): void {
   const check = program
     .command('check-schemas')
     .description('report which recorded and present values a new version of the schemas refuses')
-    .requiredOption('--module <file>', 'JavaScript module that exports schemas, as schemas or as its default')
+    .requiredOption(
+      '--module <file>',
+      'JavaScript module that exports schemas, or has them as its default, and may export migrations',
+    )
     .option('--from <position>', 'first position whose value is checked; default: the oldest that is kept', integer)
     .option('--to <position>', 'last position whose value is checked; default: the last one', integer)
     .option('--limit <count>', 'print at most this many recorded and as many present values; default 100', integer);
@@ -49,13 +52,13 @@ async function runCheck(context: Context<CheckFlags>, command: Command): Promise
 
 async function checked({ output, dataDir, options }: Context<CheckFlags>): Promise<SchemaReport> {
   const { module, from, to, limit } = options;
-  const schemas = await schemasOf(module);
+  const { schemas, migrations } = await exportsOf(module);
   using progress = new Progress(output, 'Checking');
   using interrupted = interruption();
   const cache = await openOrConnect({ dataDir, output });
   try {
     return await cache.checkSchemas(schemas, {
-      ...{ from, to, limit, signal: interrupted.signal },
+      ...{ from, to, limit, migrations, signal: interrupted.signal },
       onProgress: ({ stage, done, fraction }) => progress.count(done, `${stage} values`, fraction),
     });
   } finally {
@@ -63,9 +66,12 @@ async function checked({ output, dataDir, options }: Context<CheckFlags>): Promi
   }
 }
 
-async function schemasOf(module: string): Promise<NamespaceSchemas> {
+/** Loads the schemas of a module and, if it has any, its migrations. */
+async function exportsOf(
+  module: string,
+): Promise<{ readonly schemas: NamespaceSchemas; readonly migrations: readonly Migration[] | undefined }> {
   const path = resolve(module);
-  let exported: { readonly default?: unknown; readonly schemas?: unknown };
+  let exported: { readonly default?: unknown; readonly schemas?: unknown; readonly migrations?: readonly Migration[] };
   try {
     exported = await import(pathToFileURL(path).href);
   } catch (cause) {
@@ -73,7 +79,7 @@ async function schemasOf(module: string): Promise<NamespaceSchemas> {
     throw new ContextCacheError('INVALID_OPTION', `The module ${path} cannot be loaded: ${reason}`, { cause });
   }
   const schemas = exported.schemas ?? exported.default;
-  if (schemas !== undefined) return schemas as NamespaceSchemas;
+  if (schemas !== undefined) return { schemas: schemas as NamespaceSchemas, migrations: exported.migrations };
   throw new UsageError(`The module ${path} exports no schemas. Write: export const schemas = { trip: … };`);
 }
 
