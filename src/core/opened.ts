@@ -31,6 +31,11 @@ export function openedValue(
   return migrations === undefined ? value : migrations.migrated(namespace, key, value);
 }
 
+/** Returns whether readers may get another value than the one that is stored. */
+export function mayReadOtherwise({ migrations }: SubjectDoor, stored: JsonValue | undefined): boolean {
+  return migrations !== undefined || mayBeSealed(stored);
+}
+
 /** What has a value that may be sealed: an entry, an update, a version of an entry. */
 interface Shown extends SealedFields {
   readonly value: JsonValue | undefined;

@@ -3,9 +3,9 @@ import { publicEntry } from '../core/decide.ts';
 import type { EntryName, Found, PlainSearch } from '../core/entry-search.ts';
 import { compareNames } from '../core/names.ts';
 import { type Entries, type Entry, NamespaceState } from '../core/namespace-state.ts';
-import { openedEntry, valueIn } from '../core/opened.ts';
+import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
 import { rangeOf } from '../core/range.ts';
-import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { testOf, type ValueTest } from '../core/where.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -42,7 +42,11 @@ export class EntrySearch {
 
   async page({ where, namespace, prefix, after, limit }: PlainSearch): Promise<Found> {
     const test = testOf(where) ?? (() => true);
-    const search: Search = { test, mayFit: (value) => mayBeSealed(value) || test(value), after };
+    const search: Search = {
+      test,
+      mayFit: (value) => mayReadOtherwise(this.#parts.subjects, value) || test(value),
+      after,
+    };
     const page = new Page(limit);
     const slice = new TimeSlice(this.#parts.clock);
     const names = (await this.#names(namespace, { prefix, from: after?.namespace }))[Symbol.iterator]();
@@ -96,7 +100,7 @@ export class EntrySearch {
       if (entries.expiresAt(slot) <= now || (behind !== undefined && compareNames(key, behind) <= 0)) continue;
       const record = entries.recordAt(slot);
       const entry = openedEntry(subjects, publicEntry(name, key, record));
-      if (!mayBeSealed(record.value) || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
+      if (!mayReadOtherwise(subjects, record.value) || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
     }
     fitting.sort((a, b) => compareNames(a.entry.key, b.entry.key));
     for (const { entry, bytes } of fitting) if (!page.add(entry, bytes)) break;

@@ -1,9 +1,9 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { publicEntry } from '../core/decide.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { openedEntry, valueIn } from '../core/opened.ts';
+import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
 import { next, type Range } from '../core/range.ts';
-import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
+import type { SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
 import type { ValueTest } from '../core/where.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -72,10 +72,15 @@ export class OrderedReader {
     let others = 0;
     const pick = (key: string): readonly Entry[] | undefined => {
       const value = this.#registry.value(namespace, key, this.#now);
-      if (value !== undefined && (mayBeSealed(value) || test(value))) {
+      if (value !== undefined && (mayReadOtherwise(this.#subjects, value) || test(value))) {
         const entry = this.#entry(namespace, key);
         const readable = valueIn(entry);
-        if (entry !== undefined && readable !== undefined && (!mayBeSealed(value) || test(readable))) return [entry];
+        if (
+          entry !== undefined &&
+          readable !== undefined &&
+          (!mayReadOtherwise(this.#subjects, value) || test(readable))
+        )
+          return [entry];
       }
       others += 1;
       return others % PAUSE === 0 ? [] : undefined;

@@ -48,6 +48,8 @@ describe('migrations', () => {
     expect(cache.entry('a', 'trip/1')).toMatchObject({ value: OSLO, version: 1, agent: 'ann' });
     expect(cache.entries('trip/1')[0]?.value).toEqual(OSLO);
     expect([...cache.entries('trip/1', { prefix: 'a' })][0]?.value).toEqual(OSLO);
+    const search = { where: { '/city': 'Oslo' }, namespace: 'trip/1' };
+    expect((await cache.search(search)).entries.map(({ value }) => value)).toEqual([OSLO]);
     expect(await cache.getOrSet('a', () => 'other', 'trip/1')).toEqual(OSLO);
     expect(await cache.getOrSet('c', () => 'Oslo', 'trip/1')).toEqual(OSLO);
     await plain.cache.set('c', 'Oslo', 'trip/1');
