@@ -16,6 +16,9 @@ const SHOWS: Readonly<Record<string, string>> = {
   'cluster.mjs': "claims: fulfilled, rejected\nsteps: 300, 300, 300\nbooker is back and reads [ 'pay' ]",
   'durable.mjs': "2 preferences { name: 'Ada', seat: 'aisle' }",
   'first.mjs': 'VERSION_CONFLICT: the plan is at version 3',
+  'fleet.mjs':
+    'chain of 10: the right writers\nbisect finds position 1202: the false fact\nimpact: 9 later writes, as a walk over the log finds them\n' +
+    'retracted: 9 entries restored; step 4 stays, checker decided otherwise\nequal to a replay without it',
   'fork.mjs': 'merged 1 update: train by thrifty',
   'hand-over.mjs': '4 booker delete offers',
   'keyv.mjs': 'upseller { euro: 1020 }\nsearcher { euro: 780 }\nLIS { euro: 1020 }',

@@ -19,6 +19,7 @@ import { addPast } from './commands/past.ts';
 import { addRead } from './commands/read.ts';
 import { addReplay } from './commands/replay.ts';
 import { addRestore } from './commands/restore.ts';
+import { addRetract } from './commands/retract.ts';
 import { addServe } from './commands/serve.ts';
 import { addToken } from './commands/token.ts';
 import { addTopics } from './commands/topics.ts';
@@ -78,6 +79,7 @@ export function createProgram(session: Session): Command {
   addRead(program, session);
   addPast(program, session);
   addTrace(program, session);
+  addRetract(program, session);
   addCompact(program, session);
   addWatch(program, session);
   addBriefing(program, session);

@@ -1,6 +1,7 @@
 import { ContextCacheError } from './errors.ts';
 import type { Entry } from './namespace-state.ts';
 import { optionNames } from './options.ts';
+import type { RetractionFields } from './retraction.ts';
 import type { Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
@@ -30,7 +31,7 @@ export interface BriefingOptions {
 }
 
 /** The last change of a key. */
-export interface BriefedChange {
+export interface BriefedChange extends RetractionFields {
   readonly namespace: string;
   /** `null`: the whole namespace was cleared. */
   readonly key: string | null;
@@ -140,26 +141,41 @@ function isNamedBy(namespace: string, name: string): boolean {
 }
 
 /** Returns an update as a change. */
-export function changeOf({ namespace, key, operation, value, keys, agent, at, position }: Update): BriefedChange {
+export function changeOf(update: Update): BriefedChange {
+  const { namespace, key, operation, value, keys, agent, at, position, retraction, stale } = update;
   return {
     ...{ namespace, key, operation, agent, at, position },
     ...(operation === 'set' && { value }),
     ...(keys != null && { keys }),
+    ...(retraction !== undefined && { retraction }),
+    ...(stale !== undefined && { stale }),
   };
 }
 
 /** Returns a present entry as a change. */
-export function changeOfEntry({ namespace, key, value, agent, updatedAt }: Entry): BriefedChange {
-  return { namespace, key, operation: 'set', value, agent, at: updatedAt, position: 0 };
+export function changeOfEntry({ namespace, key, value, agent, updatedAt, retraction, stale }: Entry): BriefedChange {
+  const change = { namespace, key, operation: 'set', value, agent, at: updatedAt, position: 0 } as const;
+  return {
+    ...change,
+    ...(retraction !== undefined && { retraction }),
+    ...(stale !== undefined && { stale }),
+  };
 }
 
-/** Sorts changes: the most important namespace first, in each importance the newest first. */
+/** Sorts changes: the most important namespace first, in each importance what was taken back or is stale, then the newest first. */
 export function ranked(changes: readonly BriefedChange[], namespaces: readonly string[]): BriefedChange[] {
   const ranks = new Map<BriefedChange, number>(
     changes.map((change) => [change, importanceOf(change.namespace, namespaces)]),
   );
   const rankOf = (change: BriefedChange) => ranks.get(change) as number;
-  return [...changes].sort((a, b) => rankOf(a) - rankOf(b) || b.position - a.position || b.at - a.at);
+  return [...changes].sort(
+    (a, b) => rankOf(a) - rankOf(b) || warnsOf(b) - warnsOf(a) || b.position - a.position || b.at - a.at,
+  );
+}
+
+/** Returns 1 for a change that an agent must not miss: what it relied on was taken back. */
+function warnsOf({ retraction, stale }: BriefedChange): number {
+  return retraction === undefined && stale === undefined ? 0 : 1;
 }
 
 /**
@@ -216,14 +232,22 @@ function textOf(
 }
 
 /** `maxLength`: characters of a value. */
-function lineOf({ key, operation, value, keys, agent, at }: BriefedChange, maxLength: number): string {
-  const by = `(${agent ?? 'unknown'} ${new Date(at).toISOString().slice(0, 16).replace('T', ' ')})`;
+function lineOf(change: BriefedChange, maxLength: number): string {
+  const { key, operation, value, keys, agent, at } = change;
+  const by = `${noteOf(change)}(${agent ?? 'unknown'} ${new Date(at).toISOString().slice(0, 16).replace('T', ' ')})`;
   if (operation === 'clear_namespace' || key === null) {
     const shown = keys === undefined ? 'all keys' : cut(keys.join(', '), maxLength);
     return `${shown} removed ${by}`;
   }
   if (operation !== 'set') return `${key} ${operation === 'expire' ? 'expired' : 'removed'} ${by}`;
   return `${key} = ${cut(JSON.stringify(value ?? null), maxLength)} ${by}`;
+}
+
+/** Returns what a retraction says about a change, for the text. */
+function noteOf({ retraction, stale }: BriefedChange): string {
+  const why = (reason: string | undefined) => (reason === undefined ? '' : `: ${reason}`);
+  if (stale !== undefined) return `[stale, based on what was taken back${why(stale.reason)}] `;
+  return retraction === undefined ? '' : `[taken back${why(retraction.reason)}] `;
 }
 
 function cut(text: string, maxLength: number): string {

@@ -319,6 +319,29 @@ export const writeChecks: CacheCheck[] = [
     },
   ],
   [
+    'takes a write back, with what is based on it in several namespaces',
+    async (cache) => {
+      await cache.set('fact', 1, 'space', { meta: { n: 1 } });
+      const { position, version } = await cache.set('fact', 2, 'space');
+      const basis = [{ namespace: 'space', key: 'fact', version }];
+      await cache.set('plan', 'x', 'trip', { agent: 'planner', basis });
+      const given = { reason: 'misread', agent: 'operator', operationId: 'undo-1' };
+      const marked = await cache.retract(position, { ...given, cascade: 'mark' });
+      assert.deepEqual([marked.position, marked.restored.length, marked.marked.length], [5, 1, 1]);
+      const { value, meta, agent, retraction } = (await cache.entry('fact', 'space')) ?? {};
+      assert.deepEqual([value, meta, agent], [1, { n: 1 }, 'operator']);
+      assert.deepEqual(retraction, { position, reason: 'misread' });
+      assert.deepEqual((await cache.entry('plan', 'trip'))?.stale, { because: position, reason: 'misread' });
+      assert.deepEqual(await cache.retract(position, { ...given, cascade: 'mark' }), marked);
+      const { restored } = await cache.retract(position, { cascade: 'restore' });
+      assert.deepEqual(restored, [{ namespace: 'trip', key: 'plan', removed: true }]);
+      await cache.retract(6);
+      await cache.retract(marked.position);
+      assert.deepEqual([await cache.get('fact', 'space'), await cache.get('plan', 'trip')], [2, 'x']);
+      assert.equal((await failureOf(() => cache.retract(99))).code, 'POSITION_UNAVAILABLE');
+    },
+  ],
+  [
     'removes the keys with a prefix with one update, which names them',
     async (cache) => {
       await cache.setMany({ 'm:2': 1, 'm:1': 2, m: 3, n: 4, 'm:\u{ff5e}': 5, 'm:\u{1f600}': 6 }, 'space');

@@ -9,6 +9,7 @@ import type { Found, SearchOptions } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import type { RetractOptions, RetractReport } from '../core/retract-options.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Impact, Provenance, WriteTarget } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
@@ -44,6 +45,7 @@ export interface SuiteCache extends ContextStore {
   changes(options: ChangesOptions): Promise<Changes>;
   provenance(key: string, namespace?: string): Promise<Provenance | undefined>;
   impact(target: WriteTarget): Promise<Impact>;
+  retract(position: number, options?: RetractOptions): Promise<RetractReport>;
   contradictions(options?: ContradictionsOptions): Promise<Contradictions>;
   ask(command: ContextCommand): Promise<unknown>;
   digest(namespace?: string): Promise<string>;

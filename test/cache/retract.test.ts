@@ -338,4 +338,16 @@ describe('retract', () => {
     const replayed = closing((await replay(lines)).cache);
     expect(await replayed.digest()).toBe(digest);
   });
+
+  it('comes first in a briefing, with the reason', async () => {
+    const { cache } = makeCache();
+    const { position } = await fleet(cache);
+    const operator = cache.as({ agent: 'operator' });
+    await operator.retract(position, { reason: 'misread', cascade: 'mark' });
+    await operator.set('weather', 'fine', 'trip');
+    const { changes, text } = await cache.as({ agent: 'planner' }).briefing();
+    expect(changes.map(({ key }) => key)).toEqual(['ticket', 'station', 'plan', 'weather']);
+    expect(text).toContain('plan = "bus" [stale, based on what was taken back: misread] (operator');
+    expect(text).toContain('station = "open" [taken back: misread] (operator');
+  });
 });

@@ -297,6 +297,12 @@ test('provenance and impact print the writes that bases name, as lines, as a gra
       '  3 [label="3 set\\ntrip late\\nno agent"];\n  2 -> 3;\n}\n',
   );
   expect(await at('impact', 'fact')).toMatchObject({ code: 2 });
+  const retracted = await at('retract', '1', '--cascade', 'restore', '--dry-run');
+  expect(retracted.stdout).toBe(
+    'removed fact in trip\nremoved late in trip\nleft, written later plan in trip at 4 by walker\n',
+  );
+  expect(retracted.stderr).toBe('Position 1 would be taken back: 3 entries.\n');
+  expect(await at('retract', '9')).toMatchObject({ code: 1, stdout: '' });
   const found = await at('contradictions', '-n', 'trip');
   expect(JSON.parse(found.stdout)).toMatchObject({ key: 'plan', earlier: { position: 2 }, later: { position: 4 } });
   expect(found.stderr).toBe('1 contradiction. Go on with --since 4.\n');
