@@ -106,7 +106,7 @@ export class SimulatedCluster {
     const replica = this.#control.replica?.(this.#clock) ?? new ModelReplica();
     const node = new ClusterNode({
       ...{ stream: connection, replica, name, version: '0.0.0', clock: this.#clock },
-      streamClock: new StreamClock(this.#clock),
+      streamClock: new StreamClock(this.#clock, (run) => void this.#tasks.push(run)),
       newSession: () => {
         this.#sessions += 1;
         return `s-${this.#sessions}`;

@@ -58,7 +58,7 @@ export async function joinCluster<Cache extends Joinable>(
     checkOptions(options);
     const info = await stream.info();
     const clock: Clock = options.clock ?? systemClock;
-    const streamClock = new StreamClock(clock);
+    const streamClock = new StreamClock(clock, join.schedule);
     const name = join.node ?? `node-${randomUUID().slice(0, 8)}`;
     const sequencer = new NodeSequencer(name, stream, clock);
     const origin = new Origin(info, options, join.sharesSnapshots === true);
