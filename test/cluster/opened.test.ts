@@ -1,7 +1,9 @@
 import { connect } from '@nats-io/transport-node';
-import { expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
+import { createJetStream } from '../../src/cluster/jetstream/open-jetstream.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import { cacheSuite } from '../../src/testing/cache-suite.ts';
 import { NatsCluster } from './support/nats-cluster.ts';
 import { describeOn } from './support/releases.ts';
 
@@ -43,4 +45,52 @@ describeOn(['2.10'], 'a cluster opened by the option', ({ program }) => {
     expect([a, b, c].map((node) => node.getTopicsList())).toEqual([['plans'], ['plans'], ['plans']]);
     await subscriber.close();
   }, 60_000);
+});
+
+const isLong = process.env.CLUSTER === 'long';
+/** One check in so many runs in the short form. */
+const ONE_IN = isLong ? 1 : 8;
+
+describeOn(isLong ? ['2.10', '2.15'] : ['2.15'], 'a node of three that is opened by the option', ({ program }) => {
+  let servers: NatsCluster;
+  let clusters = 0;
+  let checks = 0;
+  beforeAll(async () => {
+    servers = await NatsCluster.start({ program, size: 1 });
+  });
+  afterAll(() => servers[Symbol.asyncDispose]());
+
+  cacheSuite({
+    test: (name, run) => {
+      checks += 1;
+      if (checks % ONE_IN === 0) test(name, run, 60_000);
+    },
+    visible: 'when resolved',
+    async open() {
+      clusters += 1;
+      const cluster = { servers: servers.urls, name: `suite-${clusters}` };
+      // A stream reserves its greatest size.
+      await createJetStream({ ...cluster, replicas: 1, maxBytes: 16 * 1024 ** 2 });
+      const open = (node: string) =>
+        AgentContextCache.open({
+          natsUrl: null,
+          onError: () => {},
+          cluster: { ...cluster, node, snapshots: new MemorySnapshotStore() },
+          backup: { enabled: false },
+        });
+      const cache = await open('a');
+      const others = [await open('b'), await open('c')];
+      const dispose = async () => {
+        // Whatever the test did on one node, all have come to it.
+        const nodes = [cache, ...others];
+        await cache.barrier();
+        await Promise.all(others.map((node) => node.barrier()));
+        // An entry may expire between two barriers.
+        const digests = async () => new Set(await Promise.all(nodes.map((node) => node.digest())));
+        await vi.waitFor(async () => expect((await digests()).size).toBe(1), 10_000);
+        await Promise.all(nodes.map((node) => node.shutdown({ timeoutMs: 1_000 })));
+      };
+      return { cache, dispose };
+    },
+  });
 });

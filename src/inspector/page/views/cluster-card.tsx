@@ -58,6 +58,8 @@ function NodeFacts({ of }: { readonly of: Received }): JSX.Element {
 }
 
 function Members({ of, own }: { readonly of: readonly ClusterMember[]; readonly own: string }): JSX.Element {
+  // By name: the order in which they have spoken changes all the time.
+  const sorted = [...of].sort((a, b) => (a.node < b.node ? -1 : 1));
   return (
     <div class="table-wrap">
       <table class="table" aria-label="Members">
@@ -65,12 +67,14 @@ function Members({ of, own }: { readonly of: readonly ClusterMember[]; readonly 
           <tr>
             <th>Member</th>
             <th>Version</th>
-            <th class="r">Behind</th>
+            <th class="r" title="Messages that it lacked when it last spoke">
+              Behind
+            </th>
             <th class="r">Silent for</th>
           </tr>
         </thead>
         <tbody>
-          {of.map(({ node, version, lag, silentMs }) => (
+          {sorted.map(({ node, version, lag, silentMs }) => (
             <tr key={node}>
               <td>{node === own ? `${node} (this one)` : node}</td>
               <td>{version}</td>
