@@ -120,6 +120,15 @@ describe('compile', () => {
   });
 });
 
+describe.each(PAGES.filter((page) => page.startsWith('docs/integrations/')))('%s', (page) => {
+  test('begins with a program that every supported Node runs as it is', async () => {
+    const blocks = codeBlocks(await readFile(join(projectRoot, page), 'utf8'));
+    const script = join(await tempDir('docs'), 'first.mjs');
+    await writeFile(script, blocks.find(({ language }) => language === 'ts')?.code ?? '');
+    await promisify(execFile)(process.execPath, ['--check', script]);
+  });
+});
+
 describe.each(programs)('$page, $program.section', ({ page, program }) => {
   test('compiles in a strict project', () => {
     expect(problems.get('') ?? []).toEqual([]);
