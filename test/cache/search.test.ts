@@ -92,6 +92,41 @@ describe('a search', () => {
     expect(rest.at(-1)).toBe('small last');
   });
 
+  it('finds an entry that stays once, among thousands of namespaces that come and go', async () => {
+    const { cache } = makeCache();
+    const nameOf = (i: number) => `n${String(i).padStart(5, '0')}`;
+    const stays = (i: number) => i % 500 === 0;
+    for (let i = 0; i < 6_000; i += 1) void cache.set('key', { even: i % 2 === 0, rare: stays(i) }, nameOf(i));
+    await cache.setMany(Object.fromEntries(numbered(0, 1_100)), 'n03000');
+    await cache.set('other', { rare: true }, 'x');
+    for (const [prefix, last] of [
+      ['n', []],
+      [undefined, ['x other']],
+      ['n0', []],
+    ] as const) {
+      let isOver = false;
+      const change = async () => {
+        for (let i = 1; !isOver; i += 7) {
+          const name = nameOf(i % 6_000);
+          if (!stays(i % 6_000))
+            void (i % 3 === 0 ? cache.dropNamespace(name) : cache.set('key', { rare: false }, name));
+          if (i % 50 === 0) await new Promise(setImmediate);
+        }
+      };
+      const changing = change();
+      const found = await namesOf(cache, { where: { '/rare': true }, prefix });
+      isOver = true;
+      await changing;
+      const expected = Array.from({ length: 12 }, (_, i) => `${nameOf(i * 500)} key`);
+      expect(found).toEqual([...expected, ...last]);
+    }
+    expect(await namesOf(cache, { where: { '/rare': true }, prefix: 'n04', limit: 1 })).toEqual([
+      'n04000 key',
+      'n04500 key',
+    ]);
+    expect(await namesOf(cache, { where: { '/n': 1_099 } })).toEqual(['n03000 k01099']);
+  });
+
   it('ends a page after 4 MiB of values', async () => {
     const { cache } = makeCache();
     for (let i = 0; i < 6; i += 1) await cache.set(`k${i}`, 'x'.repeat(1024 * 1024), `n${i % 2}`);

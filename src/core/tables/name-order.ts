@@ -112,6 +112,13 @@ export class NameOrder {
     }
   }
 
+  /** Returns how many names lie from `low` up to `high`, to within two blocks. */
+  estimate(low: string, high: string | undefined): number {
+    const last = high === undefined ? this.#blocks.length : this.#blockOf(high) + 1;
+    const blocks = last - Math.max(0, this.#blockOf(low));
+    return blocks === 0 ? 0 : (this.size * blocks) / this.#blocks.length;
+  }
+
   /** Returns the block and the index in it of the first name from `name` on. The index may be the length of the block. */
   #seek(name: string): [at: number, index: number] {
     const at = Math.max(0, this.#blockOf(name));
