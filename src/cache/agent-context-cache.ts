@@ -50,14 +50,7 @@ import { answer, type ControlDeps } from './control.ts';
 import type { ForgetOptions, ForgetReport, SubjectInfo } from './forget.ts';
 import { type ForkOptions, makeBranch } from './fork.ts';
 import type { MethodParts } from './method-parts.ts';
-import {
-  ASK_OPTIONS,
-  BACKUP_NOW_OPTIONS,
-  FORGET_OPTIONS,
-  REACHED_OPTIONS,
-  SHUTDOWN_OPTIONS,
-  SYNCED_OPTIONS,
-} from './option-names.ts';
+import { ASK_OPTIONS, BACKUP_NOW_OPTIONS, FORGET_OPTIONS, SHUTDOWN_OPTIONS, SYNCED_OPTIONS } from './option-names.ts';
 import type { OwnerMethods } from './owner-methods.ts';
 import { reached } from './reached.ts';
 import { restrictedParts } from './restricted-parts.ts';
@@ -144,7 +137,13 @@ export class AgentContextCache<
     if (options.onContradiction !== undefined) trace.onContradiction(options.onContradiction);
     const stamp = stampOf(options.context);
     const methods: MethodParts = {
-      ...{ reader, writer, history, nameOf, stamp, checkRead: (options) => checkRead(sequencer, options) },
+      ...{ reader, writer, history, nameOf, stamp },
+      readWith: (key, namespace, options) => {
+        checkRead(sequencer, options);
+        return reader.get(key, namespace);
+      },
+      barrier: () => writer.guard(async () => void (await sequencer?.barrier())),
+      reached: (position, options) => reached(engine, position, options),
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
       changes: (options) => writer.guard(() => changes.read(options)),
@@ -172,6 +171,7 @@ export class AgentContextCache<
       ...{
         parts: engine,
         reader,
+        readWith: methods.readWith,
         writer,
         changes,
         trace,
@@ -537,31 +537,6 @@ export class AgentContextCache<
       const { clock, followers } = this.#engine;
       await this.flush();
       await followers.caughtUpWithin(durationOf('timeoutMs', timeoutMs) ?? 30_000, clock, signal);
-    });
-  }
-
-  /**
-   * Resolves once everything that was acknowledged anywhere in the cluster before this call is visible here. Calls that are made
-   * in the same turn share one message. Without a cluster that is so at once.
-   *
-   * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` if the cluster does not answer in time;
-   *   `OVERLOADED`; `LOG_CORRUPT` if this node has left service; `CLOSED`.
-   */
-  barrier(): Promise<void> {
-    return this.#guard(async () => {
-      await this.#engine.sequencer?.barrier();
-    });
-  }
-
-  /**
-   * Resolves once this node has applied everything up to a position, such as that of a write on another node.
-   *
-   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's
-   *   reason.
-   */
-  reached(position: number, options: Pick<WaitOptions, 'signal'> = {}): Promise<void> {
-    return this.#guard(async () => {
-      await reached(this.#engine, position, REACHED_OPTIONS.checked(options));
     });
   }
 

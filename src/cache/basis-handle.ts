@@ -43,9 +43,14 @@ export function wrapOfHandle(stamp: Stamp, options: HandleOptions | undefined): 
 function rememberingParts(parts: MethodParts, reads: ReadSet): MethodParts {
   const note = (namespace: string, key: string, version: number) =>
     reads.add(namespace, key, version, parts.position());
+  const reader = rememberingReader(parts.reader, note);
   return {
     ...parts,
-    reader: rememberingReader(parts.reader, note),
+    reader,
+    readWith: (key, namespace, options) =>
+      andThen(parts.readWith(key, namespace, options), () => reader.get(key, namespace)) as ReturnType<
+        MethodParts['readWith']
+      >,
     writer: basedWriter(parts, reads, note),
     changes: async (options) => {
       const page = await parts.changes(options);

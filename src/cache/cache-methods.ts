@@ -19,7 +19,6 @@ import type {
   WriteOptions,
 } from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
-import { ContextCacheError } from '../core/errors.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
 import { type NamespaceName, nameOf, writtenName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
@@ -57,11 +56,11 @@ import { briefing } from './briefing.ts';
 import type { GovernanceMethods } from './governance-methods.ts';
 import type { MethodParts } from './method-parts.ts';
 import { NamespaceHandle } from './namespace-handle.ts';
-import { SUBSCRIBE_FILTER } from './option-names.ts';
+import { REACHED_OPTIONS, SUBSCRIBE_FILTER } from './option-names.ts';
 import { stampedParts } from './stamping-writer.ts';
 import { commandOfContradictions, commandOfImpact, commandOfProvenance, commandOfRetract } from './trace-commands.ts';
 import { type Transaction, transact } from './transact.ts';
-import type { Answer, Iteration, ReadOptions } from './types.ts';
+import type { Answer, Iteration, ReadOptions, WaitOptions } from './types.ts';
 
 /**
  * The methods that read, write and watch namespaces, which a cache, its clients and the handles of {@link CacheMethods.as}
@@ -104,10 +103,31 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   }
 
   /**
+   * Resolves once everything that was acknowledged anywhere in the cluster before this call is visible here, for a client on the
+   * node that it is connected to. Calls that are made in the same turn share one message. Without a cluster that is so at once.
+   *
+   * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` or `OUTCOME_UNKNOWN` if the cluster does not answer in time;
+   *   `OVERLOADED`; `LOG_CORRUPT` if this node has left service; `CLOSED`.
+   */
+  barrier(): Promise<void> {
+    return this.#parts.barrier();
+  }
+
+  /**
+   * Resolves once this node, or that of a client, has applied everything up to a position, such as that of a write on another node.
+   *
+   * @throws {ContextCacheError} (as a rejection) `INVALID_OPTION`; `LOG_CORRUPT` if this node has left service; the signal's
+   *   reason.
+   */
+  reached(position: number, options: Pick<WaitOptions, 'signal'> = {}): Promise<void> {
+    return this.#guarded(() => this.#parts.reached(position, REACHED_OPTIONS.checked(options)));
+  }
+
+  /**
    * Returns the value, deeply frozen; `undefined` if the key is missing or has expired.
    *
-   * @throws {ContextCacheError} `LOG_UNAVAILABLE` if this node of a cluster may be further behind than `maxStalenessMs`;
-   *   `LOG_CORRUPT` if it has left service; `INVALID_OPTION` for options of a client.
+   * @throws {ContextCacheError} `LOG_UNAVAILABLE` if this node of a cluster, or the node that a client is connected to, may be further
+   *   behind than `maxStalenessMs`; `LOG_CORRUPT` if it has left service.
    */
   get<const K extends string, const N extends string = DefaultNamespace>(
     key: KeyArgument<S, N, K>,
@@ -115,10 +135,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     options?: ReadOptions,
   ): Answer<P, ValueOf<S, N, K> | undefined>;
   get(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE, options?: ReadOptions): unknown {
-    if (options !== undefined) {
-      if (this.#parts.checkRead === undefined) return this.#guarded(() => Promise.reject(localOnly()));
-      this.#parts.checkRead(options);
-    }
+    if (options !== undefined) return this.#parts.readWith(key, this.#nameOf(namespace), options);
     return this.#reader.get(key, this.#nameOf(namespace));
   }
 
@@ -542,9 +559,4 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   history(key: string, namespace: NamespaceName = DEFAULT_NAMESPACE): unknown {
     return this.#parts.history.versions(key, nameOf(namespace));
   }
-}
-
-function localOnly(): ContextCacheError {
-  const message = 'get of a client takes no options: the server reads from its own memory.';
-  return new ContextCacheError('INVALID_OPTION', `${message} Connect to another node, or wait for a position there.`);
 }

@@ -21,11 +21,14 @@ import { type RetractDeps, retract } from '../past/retract.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import type { Verifier } from '../verify/verify.ts';
 import { forgetSubject, listSubjects } from './forget.ts';
+import type { HandleParts } from './namespace-handle.ts';
+import { reachedInTime } from './reached.ts';
 
 /** The parts that execute commands. */
 export interface ControlDeps {
   readonly parts: Engine;
   readonly reader: Reader;
+  readonly readWith: HandleParts['readWith'];
   readonly changes: ChangesReader;
   readonly trace: TraceReader;
   readonly past: PastSource;
@@ -41,6 +44,7 @@ export interface QueryDeps {
     Reader,
     'get' | 'has' | 'entry' | 'keys' | 'entries' | 'entriesInOrder' | 'namespaces' | 'search'
   >;
+  readonly readWith: HandleParts['readWith'];
   readonly changes: Pick<ChangesReader, 'read'>;
   readonly trace: Pick<TraceReader, 'provenance' | 'impact' | 'contradictions'>;
 }
@@ -61,10 +65,13 @@ function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: s
 }
 
 /** Executes a command that only reads. */
-export function answerQuery({ reader, changes, trace }: QueryDeps, command: QueryCommand): unknown {
+export function answerQuery({ reader, readWith, changes, trace }: QueryDeps, command: QueryCommand): unknown {
   switch (command.type) {
-    case 'context.get':
-      return reader.get(command.key, namespaceOf(command));
+    case 'context.get': {
+      const { key, maxStalenessMs } = command;
+      if (maxStalenessMs !== undefined) return readWith(key, namespaceOf(command), { maxStalenessMs });
+      return reader.get(key, namespaceOf(command));
+    }
     case 'context.has':
       return reader.has(command.key, namespaceOf(command));
     case 'context.entry':
@@ -188,6 +195,10 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       return listSubjects(deps);
     case 'cache.flush':
       return parts.log.flush();
+    case 'cache.barrier':
+      return parts.sequencer?.barrier();
+    case 'cache.reached':
+      return reachedInTime(parts, command);
     case 'cache.health':
       return health();
     case 'cache.verify':

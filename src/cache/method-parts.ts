@@ -4,7 +4,7 @@ import type { OriginOptions } from '../core/origin.ts';
 import type { Stamp } from '../core/stamp.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { HandleParts } from './namespace-handle.ts';
-import type { ReadOptions } from './types.ts';
+import type { WaitOptions } from './types.ts';
 
 /** The parts of a cache that its methods use. */
 export interface MethodParts extends HandleParts {
@@ -22,9 +22,9 @@ export interface MethodParts extends HandleParts {
   /** Adds the stamps of handles, and their memory of reads, to the parts of a cache. The handle that was created first comes first. */
   readonly wraps?: readonly ((parts: MethodParts) => MethodParts)[] | undefined;
   readonly position: () => number;
-  /** Checks the options of a read, and that this node is not too far behind. Default: they are refused. */
-  readonly checkRead?: ((options: ReadOptions) => void) | undefined;
   readonly flush: () => Promise<void>;
+  readonly barrier: () => Promise<void>;
+  readonly reached: (position: number, options: Pick<WaitOptions, 'signal'>) => Promise<void>;
   readonly transaction: (
     operations: readonly TransactionOperation[],
     options: OriginOptions,

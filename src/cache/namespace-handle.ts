@@ -41,7 +41,7 @@ import type { Writer } from '../engine/writer.ts';
 import type { EntryVersion, History } from '../past/history.ts';
 import { HANDLE_SUBSCRIBE_FILTER, HANDLE_WATCH_OPTIONS } from './option-names.ts';
 import { commandOfContradictions, commandOfImpact, commandOfProvenance } from './trace-commands.ts';
-import type { Answer, AnswerTo, Iteration } from './types.ts';
+import type { Answer, AnswerTo, Iteration, ReadOptions } from './types.ts';
 
 /** The parts of a cache that a handle uses. */
 export interface HandleParts {
@@ -55,6 +55,8 @@ export interface HandleParts {
     | ('batch' | 'update' | 'getOrSet' | 'clear' | 'drop')
   >;
   readonly history: Pick<History, 'versions'>;
+  /** Reads a value under the options of a read. */
+  readonly readWith: (key: string, namespace: string, options: ReadOptions) => MaybePromise<JsonValue | undefined>;
   /** Executes a command that no other part has a method for. */
   ask<Command extends ContextCommand>(command: Command): Promise<AnswerTo<Command>>;
   changes(options: ChangesOptions): Promise<Changes>;
@@ -85,9 +87,10 @@ export class NamespaceHandle<S, N extends string, P extends BaseContextCache> {
     this.#parts = parts;
   }
 
-  get<K extends KeyOf<S, N>>(key: K): Answer<P, ValueOf<S, N, K> | undefined>;
-  get(key: string): unknown {
-    return this.#parts.reader.get(key, this.name);
+  get<K extends KeyOf<S, N>>(key: K, options?: ReadOptions): Answer<P, ValueOf<S, N, K> | undefined>;
+  get(key: string, options?: ReadOptions): unknown {
+    const { reader, readWith } = this.#parts;
+    return options === undefined ? reader.get(key, this.name) : readWith(key, this.name, options);
   }
 
   getMany<K extends KeyOf<S, N>>(keys: readonly K[]): Answer<P, (ValueOf<S, N, K> | undefined)[]>;

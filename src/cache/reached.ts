@@ -1,4 +1,7 @@
+import type { ContextCommand } from '../core/command.ts';
+import { withDeadline } from '../core/deadline.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
+import { durationOf } from '../engine/durations.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { WaitOptions } from './types.ts';
 
@@ -30,6 +33,23 @@ export function reached(
     else if (log.status === 'closed') closed();
     else look();
   });
+}
+
+/** Milliseconds that the command waits if it does not say so. */
+const REACHED_MS = 30_000;
+
+/**
+ * Waits as {@link reached}, for a limited time: a client that is gone must not leave a wait behind.
+ *
+ * @throws {ContextCacheError} `TIMED_OUT`.
+ */
+export function reachedInTime(
+  parts: Engine,
+  { position, timeoutMs }: Extract<ContextCommand, { type: 'cache.reached' }>,
+): Promise<void> {
+  const limitMs = durationOf('timeoutMs', timeoutMs) ?? REACHED_MS;
+  const wait = (signal: AbortSignal) => reached(parts, position, { signal });
+  return withDeadline(wait, { what: `Position ${position} of this cache`, timeoutMs: limitMs, clock: parts.clock });
 }
 
 function notAPosition(): ContextCacheError {

@@ -11,12 +11,14 @@ import type { MethodParts } from './method-parts.ts';
 import type { RestrictedWrites } from './restricted-writes.ts';
 
 /** Commands about the cache itself that every agent may use. */
-const HARMLESS: ReadonlySet<string> = new Set<ContextCommand['type']>(['cache.flush', 'cache.health']);
+const HARMLESS: ReadonlySet<string> = new Set<ContextCommand['type']>([
+  ...(['cache.flush', 'cache.barrier', 'cache.reached', 'cache.health'] as const),
+]);
 
 /** The parts of {@link restrictedAsk}. `parts` are those of the owner. */
 export interface RestrictedAsk {
   readonly parts: MethodParts;
-  readonly restricted: Pick<MethodParts, 'reader' | 'changes'>;
+  readonly restricted: Pick<MethodParts, 'reader' | 'changes' | 'readWith'>;
   readonly writes: RestrictedWrites;
   readonly access: Access;
   readonly agent: string;
@@ -39,8 +41,8 @@ export async function restrictedAsk(given: RestrictedAsk, candidate: ContextComm
     return shownReport(access, agent, await writes.run(named, () => parts.ask(named)));
   }
   if (isQueryCommand(command)) {
-    const { reader, changes } = restricted;
-    return answerQuery({ reader, changes: { read: changes }, trace: restrictedTrace(given) }, command);
+    const { reader, changes, readWith } = restricted;
+    return answerQuery({ reader, readWith, changes: { read: changes }, trace: restrictedTrace(given) }, command);
   }
   if (!HARMLESS.has(command.type)) access.requireAdmin(agent, command.type);
   const answer = await parts.ask(command);

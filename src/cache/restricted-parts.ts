@@ -30,6 +30,10 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
   const writes = new RestrictedWrites(access, agent, parts.guard);
   const mayRead = (namespace: string, key: string) => access.may(agent, 'read', namespace, key);
   const reader = restrictedReader(parts.reader, access, agent);
+  const readWith: MethodParts['readWith'] = (key, namespace, options) => {
+    access.require(agent, 'read', namespace, key);
+    return parts.readWith(key, namespace, options);
+  };
   const changes: MethodParts['changes'] = (options) =>
     parts.guard(async () => {
       const { namespace } = plainChanges(options);
@@ -38,9 +42,9 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
       return { ...page, changes: page.changes.flatMap((update) => access.visible(agent, update) ?? []) };
     });
   const ask = (command: ContextCommand) =>
-    restrictedAsk({ parts, restricted: { reader, changes }, writes, access, agent }, command);
+    restrictedAsk({ parts, restricted: { reader, changes, readWith }, writes, access, agent }, command);
   return {
-    ...{ reader, changes, ask: ask as MethodParts['ask'] },
+    ...{ reader, readWith, changes, ask: ask as MethodParts['ask'] },
     writer: restrictedWriter(parts.writer, writes),
     history: {
       versions: (key, namespace) => {

@@ -81,6 +81,8 @@ interface Answers {
   'context.retract': RetractReport;
   'subjects.list': SubjectInfo[];
   'cache.flush': undefined;
+  'cache.barrier': undefined;
+  'cache.reached': undefined;
   'cache.health': CacheHealth;
   'cache.verify': VerifyReport;
 }

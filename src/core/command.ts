@@ -117,7 +117,7 @@ export type DataCommand =
  * `context.namespaces` is `listNamespaces`, and `context.entries` answers with an array, sorted if there are options.
  */
 export type QueryCommand =
-  | ({ readonly type: 'context.get' } & OfKey)
+  | ({ readonly type: 'context.get'; readonly maxStalenessMs?: Duration | undefined } & OfKey)
   | ({ readonly type: 'context.has' } & OfKey)
   | ({ readonly type: 'context.entry' } & OfKey)
   | ({ readonly type: 'context.keys' } & InNamespace & RangeOptions)
@@ -193,6 +193,8 @@ export type ControlCommand =
     } & OriginOptions)
   | { readonly type: 'subjects.list' }
   | { readonly type: 'cache.flush' }
+  | { readonly type: 'cache.barrier' }
+  | { readonly type: 'cache.reached'; readonly position: number; readonly timeoutMs?: Duration | undefined }
   | { readonly type: 'cache.health' }
   | {
       readonly type: 'cache.verify';

@@ -34,7 +34,7 @@ export const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.drop': BY_AGENT,
   'context.batch': { operations: 'must', ...BY_AGENT },
   'context.transaction': { operations: 'must', ...ORIGIN },
-  'context.get': OF_KEY,
+  'context.get': { ...OF_KEY, maxStalenessMs: 'may' },
   'context.has': OF_KEY,
   'context.entry': OF_KEY,
   'context.keys': { ...IN_NAMESPACE, ...IN_RANGE },
@@ -72,6 +72,8 @@ export const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'subjects.forget': { subject: 'must', reason: 'may', ...ORIGIN },
   'subjects.list': {},
   'cache.flush': {},
+  'cache.barrier': {},
+  'cache.reached': { position: 'must', timeoutMs: 'may' },
   'cache.health': {},
   'cache.verify': { against: 'may', repair: 'may' },
 } satisfies {

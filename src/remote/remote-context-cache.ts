@@ -37,6 +37,7 @@ import type { CompactReport } from '../storage/retention.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import type { WirePoint } from '../wire/socket-protocol.ts';
 import { actingAs } from './acting.ts';
+import type { Asking } from './asking.ts';
 import type { RequestObject } from './call.ts';
 import { checkedStore, type Served } from './checked-store.ts';
 import { collect } from './item-stream.ts';
@@ -307,6 +308,9 @@ function methodsOver(parts: ActingParts) {
   const { link, clock, reader, writer } = parts;
   return {
     ...{ reader, writer, history: reader },
+    readWith: (key, namespace, options) => reader.get(key, namespace, options),
+    barrier: () => writer.guard(async () => void (await link.ask({ type: 'cache.barrier' }, true))),
+    reached: (position, { signal }) => reachedOver(link, position, signal),
     ask: async (command) => (await askOver(parts, parseCommand(command))) as never,
     changes: (options) => writer.guard(() => reader.changes(options)),
     watch: (options) => watchRemotely(link, clock, options),
@@ -315,8 +319,21 @@ function methodsOver(parts: ActingParts) {
   } satisfies Partial<MethodParts>;
 }
 
+/** Asks again while the server has not reached the position: it waits only for a limited time. */
+async function reachedOver(link: Asking, position: number, signal: AbortSignal | undefined): Promise<void> {
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      await untilAborted(link.ask({ type: 'cache.reached', position }, true), signal);
+      return;
+    } catch (error) {
+      if (signal?.aborted === true || !(error instanceof ContextCacheError) || error.code !== 'TIMED_OUT') throw error;
+    }
+  }
+}
+
 /** Commands about the cache that change nothing, or nothing more when they are repeated. */
 const REPEATABLE: ReadonlySet<string> = new Set([
-  ...['grants.list', 'topics.list', 'backup.status', 'cache.health'],
+  ...['grants.list', 'topics.list', 'backup.status', 'cache.health', 'cache.barrier', 'cache.reached'],
   ...['subjects.list', 'subjects.forget', 'context.retract'],
 ]);

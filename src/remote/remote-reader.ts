@@ -1,3 +1,5 @@
+import { READ_OPTIONS } from '../cache/option-names.ts';
+import type { ReadOptions } from '../cache/types.ts';
 import { type Changes, type ChangesOptions, plainChanges } from '../core/changes.ts';
 import { type Found, plainSearch, type SearchOptions } from '../core/entry-search.ts';
 import { ContextCacheError } from '../core/errors.ts';
@@ -7,6 +9,7 @@ import { readableValue } from '../core/opened.ts';
 import { type NamespaceRangeOptions, plainRange, type RangeOptions } from '../core/range.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
+import { durationOf } from '../engine/durations.ts';
 import { LOG_RANGE, type LogRange } from '../engine/log-range.ts';
 import { needNoHandler, type Outcomes } from '../engine/outcome.ts';
 import type { Difference } from '../past/difference.ts';
@@ -32,11 +35,14 @@ export class RemoteReader {
     this.#at = at;
   }
 
-  async get(key: string, namespace: string): Promise<JsonValue | undefined> {
+  async get(key: string, namespace: string, options?: ReadOptions): Promise<JsonValue | undefined> {
     if (this.#at !== undefined) return readableValue(await this.entry(key, namespace));
     checkName('namespace', namespace);
     checkName('key', key);
-    return this.#link.ask({ type: 'context.get', key, namespace }, true);
+    const request = { type: 'context.get', key, namespace };
+    if (options === undefined) return this.#link.ask(request, true);
+    const maxStalenessMs = durationOf('maxStalenessMs', READ_OPTIONS.checked(options).maxStalenessMs);
+    return this.#link.ask({ ...request, maxStalenessMs }, true);
   }
 
   async getMany(keys: readonly string[], namespace: string): Promise<(JsonValue | undefined)[]> {

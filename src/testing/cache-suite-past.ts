@@ -341,6 +341,25 @@ export const pastChecks: CacheCheck[] = [
       await cache.set('a', 1, 'space');
       await cache.flush();
       await cache.synced();
+      await cache.barrier();
+      await cache.reached(1);
+      await cache.ask({ type: 'cache.reached', position: 1 });
+      assert.equal(
+        (await failureOf(() => cache.ask({ type: 'cache.reached', position: 2, timeoutMs: 5 }))).code,
+        'TIMED_OUT',
+      );
+      const stop = new AbortController();
+      const waiting = cache.as({ agent: 'reader' }).reached(2, { signal: stop.signal });
+      stop.abort(new Error('given up'));
+      await assert.rejects(waiting, /given up/);
+      await assert.rejects(async () => cache.reached(-1), /takes a position/);
+      assert.equal(await cache.get('a', 'space', { maxStalenessMs: '1h' }), 1);
+      assert.equal(await cache.namespace('space').get('a', { maxStalenessMs: 60_000 }), 1);
+      assert.equal(
+        await cache.as({ agent: 'reader' }, { basis: true }).get('a', 'space', { maxStalenessMs: 60_000 }),
+        1,
+      );
+      await assert.rejects(async () => cache.get('a', 'space', { maxStalenessMs: -1 }), /maxStalenessMs/);
       const health = await cache.health();
       assert.equal(health.status, 'ok');
       assert.equal(health.log.head, 1);

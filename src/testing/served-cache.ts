@@ -3,9 +3,16 @@ import type { HandleOptions } from '../cache/basis-handle.ts';
 import type { ContextStore } from '../cache/context-store.ts';
 import type { Transaction } from '../cache/transact.ts';
 import type { Changes, ChangesOptions } from '../core/changes.ts';
-import type { ClearOptions, ContextCommand, TransactionOperation, TransactionResult } from '../core/command.ts';
+import type {
+  ClearOptions,
+  ContextCommand,
+  Duration,
+  TransactionOperation,
+  TransactionResult,
+} from '../core/command.ts';
 import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
 import type { Found, SearchOptions } from '../core/entry-search.ts';
+import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
@@ -37,7 +44,7 @@ export interface SuiteView extends Disposable {
  * The common surface of a cache and of the clients of a served one. Answers may be promises, so the
  * suite awaits all of them.
  */
-export interface SuiteCache extends ContextStore {
+export interface SuiteCache extends FreshReads {
   at(position: number | Date): MaybePromise<SuiteView>;
   history(key: string, namespace?: string): AsyncIterable<EntryVersion>;
   diff(a: number | Date, b: number | Date, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
@@ -67,8 +74,19 @@ export interface SuiteCache extends ContextStore {
   as(stamp: Stamp, options?: HandleOptions): StampedStore;
 }
 
+/** Reads that say how far behind they may be, and waits for what others have written. */
+interface FreshReads extends ContextStore {
+  get(
+    key: string,
+    namespace?: NamespaceName,
+    options?: { readonly maxStalenessMs?: Duration | undefined },
+  ): MaybePromise<JsonValue | undefined>;
+  barrier(): Promise<void>;
+  reached(position: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+}
+
 /** A handle that adds an agent and a `meta` to each write. */
-export interface StampedStore extends ContextStore {
+export interface StampedStore extends FreshReads {
   as(stamp: Stamp, options?: HandleOptions): StampedStore;
   namespace(name: string): SuiteHandle;
 }
@@ -77,7 +95,7 @@ export interface StampedStore extends ContextStore {
 export interface SuiteHandle {
   changes(options: Pick<ChangesOptions, 'since' | 'limit'>): Promise<Changes>;
   readonly name: string;
-  get(key: string): MaybePromise<JsonValue | undefined>;
+  get(key: string, options?: { readonly maxStalenessMs?: Duration | undefined }): MaybePromise<JsonValue | undefined>;
   entry(key: string): MaybePromise<Entry | undefined>;
   entries(options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
   keys(options?: RangeOptions): Iterable<string> | AsyncIterable<string>;

@@ -55,6 +55,8 @@ describe('parseCommand', () => {
     { type: 'namespace.passivate', namespace: 'n' },
     { type: 'namespace.restart', namespace: 'n' },
     { type: 'cache.flush' },
+    { type: 'cache.barrier' },
+    { type: 'cache.reached', position: 1, timeoutMs: '10s' },
     { type: 'cache.health' },
   ])('takes %j', (command) => {
     expect(parseCommand(command)).toBe(command);

@@ -19,7 +19,12 @@ const nothing = <Target>(call: (target: Target) => unknown) => [['nothing', call
 export const METHODS: Tries<CacheMethods> = {
   position: nothing((cache: CacheMethods) => cache.position),
   flush: nothing((cache: CacheMethods) => cache.flush()),
-  get: [['denied', (cache) => cache.get('code', 'vault')]],
+  barrier: nothing((cache: CacheMethods) => cache.barrier()),
+  reached: nothing((cache: CacheMethods) => cache.reached(0)),
+  get: [
+    ['denied', (cache) => cache.get('code', 'vault')],
+    ['denied', (cache) => cache.get('code', 'vault', { maxStalenessMs: 60_000 })],
+  ],
   getMany: [['denied', (cache) => cache.getMany(['code'], 'vault')]],
   has: [['denied', (cache) => cache.has('code', 'vault')]],
   entry: [['denied', (cache) => cache.entry('code', 'vault')]],
@@ -305,6 +310,8 @@ export const COMMANDS: {
   'subjects.forget': ['denied', { subject: 'UNNAMED-subject' }],
   'subjects.list': ['denied', {}],
   'cache.flush': ['nothing', {}],
+  'cache.barrier': ['nothing', {}],
+  'cache.reached': ['nothing', { position: 0 }],
   'cache.health': ['nothing', {}],
   'cache.verify': ['denied', {}],
 };
