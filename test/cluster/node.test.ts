@@ -1,15 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { connect } from '../../src/client.ts';
 import type { StreamMessage } from '../../src/cluster/command-stream.ts';
 import { apply } from '../../src/core/apply.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import type { AgentContextCache } from '../../src/index.ts';
-import { startServer } from '../../src/server.ts';
 import { LateCache } from '../support/cache.ts';
 import { clusterOf, openNode, type TestCluster } from '../support/cluster.ts';
-import { sendCommand } from '../support/http.ts';
 import { MemoryStream } from '../support/memory-stream.ts';
 import type { Operation } from './checkers/history.ts';
 import { checkLinearizable } from './checkers/linearizable.ts';
@@ -141,50 +138,6 @@ describe('a node of a cluster', () => {
     cluster.connections[1]?.restore();
     await areEqual(cluster);
     expect(a.listKeys()).toEqual(['plan']);
-  });
-
-  test('gives barriers, positions and limits of staleness to clients, handles and commands', async () => {
-    const cluster = await three();
-    const [a, b] = cluster.nodes;
-    await using server = await startServer(b, { port: 0 });
-    await using client = await connect(server.url, { token: server.token });
-    const [, connection] = cluster.connections;
-    const writer = client.as({ agent: 'planner' });
-    for (const barrier of [
-      () => client.barrier(),
-      () => writer.barrier(),
-      () => client.ask({ type: 'cache.barrier' }),
-    ]) {
-      const { position } = await a.increment('n');
-      await barrier();
-      expect(await client.get('n')).toBe(position);
-    }
-    connection?.cut();
-    const { position } = await a.increment('n');
-    const reached = Promise.all([
-      client.reached(position),
-      writer.reached(position),
-      b.as({ agent: 'x' }).reached(position),
-    ]);
-    await sleep(50);
-    const limit = { maxStalenessMs: 20 };
-    const command = { type: 'context.get', key: 'n', ...limit } as const;
-    for (const read of [
-      () => client.get('n', 'default', limit),
-      () => client.namespace('default').get('n', limit),
-      () => writer.get('n', 'default', limit),
-      () => client.as({ agent: 'y' }, { basis: true }).get('n', 'default', limit),
-      () => client.ask(command),
-      async () => b.namespace('default').get('n', limit),
-      async () => b.forAgent('z').get('n', 'default', limit),
-    ]) {
-      expect(await codeOf(read())).toBe('LOG_UNAVAILABLE');
-    }
-    expect(await sendCommand(server, command)).toMatchObject({ status: 503 });
-    expect(await client.get('n', 'default', { maxStalenessMs: '1h' })).toBe(3);
-    connection?.restore();
-    await reached;
-    expect(await client.get('n')).toBe(4);
   });
 
   test('asks again after a barrier that could not be sent in time', async () => {
