@@ -3,7 +3,7 @@ import type { ClusterCommand, Command } from '../../src/cluster/machine/commands
 import type { BatchOperation } from '../../src/core/command.ts';
 import { UNTIMED } from '../../src/core/expiry.ts';
 import type { OriginOptions } from '../../src/core/origin.ts';
-import type { Request } from '../../src/core/request.ts';
+import { Request } from '../../src/core/request.ts';
 import { door } from './request.ts';
 
 const names = fc.constantFrom('a', 'b', 'c');
@@ -85,15 +85,30 @@ function deleteOf([name, key, from, given]: [string, string, OriginOptions, obje
   return door.delete(UNTIMED, name, key, { ...from, ...given });
 }
 
+/** What a step of a retraction has of its own. */
+const own = fc.record(
+  {
+    agent: fc.constant('planner'),
+    meta: fc.constant({ $retraction: { position: 1 } }),
+    basis: fc.constantFrom([], [{ namespace: 'a', key: 'k', version: 1 }]),
+  },
+  { requiredKeys: [] },
+);
+
 const transactions: fc.Arbitrary<Command> = fc
-  .tuple(fc.array(fc.tuple(names, steps), { minLength: 1, maxLength: 4 }), fc.uuid())
-  .map(([all, operationId]) => ({
+  .tuple(fc.array(fc.tuple(names, steps), { minLength: 1, maxLength: 4 }), fc.uuid(), own)
+  .map(([all, operationId, added]) => ({
     type: 'transaction',
-    parts: door.transaction(
-      UNTIMED,
-      all.map(([namespace, step]) => ({ ...step, namespace })),
-      { operationId },
-    ),
+    parts: door
+      .transaction(
+        UNTIMED,
+        all.map(([namespace, step]) => ({ ...step, namespace })),
+        { operationId },
+      )
+      .map((part) => {
+        const marked = (part.steps ?? []).map((step, index) => (index === 0 ? { ...step, ...added } : step));
+        return Request.ofWhole('context.transaction', part.namespace, UNTIMED, part, marked);
+      }),
   }));
 
 /** Any command about the cluster. */
