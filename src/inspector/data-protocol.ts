@@ -1,3 +1,4 @@
+import type { TracedLink } from '../core/trace.ts';
 import type { Operation } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 
@@ -101,6 +102,36 @@ export interface EntryDetail {
   readonly agent: string | null;
   /** True if any part of the value is hidden. */
   readonly hidden: boolean;
+}
+
+/** What the last write of an entry was based on, and what was based on it. */
+export interface TraceDetail {
+  /** In order of column, then of position. None if the key is missing, or if the log no longer holds its write. */
+  readonly writes: readonly TraceNode[];
+  readonly links: readonly TracedLink[];
+  /** Number of readings that are not followed: ranges, positions, and writes that the log no longer holds. */
+  readonly open: number;
+  /** `true` if there are more writes than were asked for. */
+  readonly more: boolean;
+}
+
+/** A write in a {@link TraceDetail}. */
+export interface TraceNode {
+  readonly position: number;
+  readonly namespace: string;
+  /** `null` for an update of several keys. */
+  readonly key: string | null;
+  readonly operation: Operation;
+  readonly at: number;
+  readonly agent: string | null;
+  /** Links between this write and that of the entry: negative before it, positive after it. */
+  readonly column: number;
+  /** `false` if the write may not have read what leads to it. */
+  readonly certain: boolean;
+  /** Position of the write that this one takes back; `null`: none. */
+  readonly retracts: number | null;
+  /** Position of the write that was taken back and makes this one stale; `null`: it is not stale. */
+  readonly staleSince: number | null;
 }
 
 /** One version in the history of an entry. */

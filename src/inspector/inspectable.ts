@@ -1,6 +1,7 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, DataCommand } from '../core/command.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import type { Impact, ImpactOptions, Provenance, ProvenanceOptions } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import type { Inspection } from '../engine/inspection.ts';
@@ -28,6 +29,8 @@ export interface Inspectable {
   health(): CacheHealth;
   history(key: string, namespace: string | undefined): AsyncIterable<EntryVersion<unknown>>;
   listKeys(namespace: string | undefined): MaybePromise<readonly string[]>;
+  impact(position: number, options: ImpactOptions): Promise<Impact>;
+  provenance(key: string, namespace: string | undefined, options: ProvenanceOptions): Promise<Provenance | undefined>;
   readLog(range: { readonly from: number; readonly to: number }): AsyncIterable<Update>;
   shutdown(): Promise<unknown>;
   /** Calls `listener` after each committed update. Returns how to stop. */

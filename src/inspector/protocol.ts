@@ -15,6 +15,7 @@ import type {
   NamespaceSummary,
   Paged,
   SearchPage,
+  TraceDetail,
   TreePage,
   UpdateDetail,
   UpdatePage,
@@ -70,6 +71,11 @@ export interface Addresses {
   'GET /api/entry': EntryDetail;
   /** `namespace`, `key`, `after`, `limit`: newest first. */
   'GET /api/history': Paged<EntryVersionDetail>;
+  /**
+   * `namespace`, `key`, `limit` (for each direction): the writes behind the last write of an entry, and those that it has touched. The
+   * first request reads the log once, as `provenance` does.
+   */
+  'GET /api/trace': TraceDetail;
   /** Takes an `EditRequest`. Needs `allowWrite`. */
   'POST /api/set': Acknowledgement;
   /** Takes an `EditRequest` without its value. Needs `allowWrite`. */

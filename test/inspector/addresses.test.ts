@@ -215,6 +215,35 @@ test('a list of names is rebuilt if that is quick, and reports when it is older 
   expect(await keys()).toMatchObject({ total: 5, position: 9, current: true });
 });
 
+test('answers what an entry was based on and what was based on it, as a graph without meta', async () => {
+  const { cache, looking } = await look();
+  const agent = (name: string) => cache.as({ agent: name, meta: { secret: 's3cret' } }, { basis: true });
+  const [scout, planner, booker] = [agent('scout'), agent('planner'), agent('booker')];
+  await scout.set('station', 'closed', 'trip');
+  planner.get('station', 'trip');
+  await planner.set('plan', 'bus', 'trip');
+  booker.get('plan', 'trip');
+  await booker.set('ticket', 'bus 9:04', 'trip');
+  await cache.set('late', 1, 'trip', { agent: 'late', basis: [{ position: 3 }] });
+  const graph = await looking.ask('GET /api/trace', { namespace: 'trip', key: 'plan' });
+  expect(
+    graph.writes.map(({ column, position, key, agent, certain }) => [column, position, key, agent, certain]),
+  ).toEqual([
+    [-1, 1, 'station', 'scout', true],
+    [0, 2, 'plan', 'planner', true],
+    [1, 3, 'ticket', 'booker', true],
+    [1, 4, 'late', 'late', false],
+  ]);
+  expect(graph.links).toContainEqual({ cause: 1, effect: 2, certain: true });
+  expect(graph).toMatchObject({ open: 0, more: false });
+  expect(JSON.stringify(graph)).not.toContain('s3cret');
+  await cache.retract(1, { cascade: 'mark' });
+  const stale = await looking.ask('GET /api/trace', { namespace: 'trip', key: 'ticket' });
+  expect(stale.writes.filter(({ staleSince }) => staleSince !== null).map(({ key }) => key)).toContain('ticket');
+  const none = await looking.ask('GET /api/trace', { namespace: 'trip', key: 'none' });
+  expect(none).toEqual({ writes: [], links: [], open: 0, more: false });
+});
+
 test('answers an entry and its history', async () => {
   const { looking } = await filledAndOpened();
   const where = { namespace: 'trip:1', key: 'plan' };

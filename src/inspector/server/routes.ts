@@ -6,6 +6,7 @@ import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
 import type { Addresses, Branch } from '../protocol.ts';
 import type { ActorsQuery } from '../reads/actors.ts';
 import type { NamesQuery } from '../reads/data.ts';
+import { traceOf } from '../reads/trace.ts';
 import { GRAPHS, type Services } from './services.ts';
 
 /** A request, and everything needed to answer it. */
@@ -63,6 +64,7 @@ export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly strin
   'GET /api/search': ['q', 'at', 'after', 'limit'],
   'GET /api/entry': ['namespace', 'key', 'at'],
   'GET /api/history': ['namespace', 'key', 'after', 'limit'],
+  'GET /api/trace': ['namespace', 'key', 'limit'],
   'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt'],
   'POST /api/delete': ['namespace', 'key', 'ifVersion'],
   'GET /api/view': ['at'],
@@ -109,6 +111,8 @@ export const ROUTES: Routes = {
     services.data.history(text(query, 'namespace'), text(query, 'key'), {
       ...{ before: position(query, 'after'), limit: limitOf(query), signal },
     }),
+  'GET /api/trace': ({ services, query }) =>
+    traceOf(services.cache, text(query, 'namespace'), text(query, 'key'), limitOf(query)),
   'POST /api/set': ({ services, body }) => set(services, body),
   'POST /api/delete': ({ services, body }) => services.data.delete(editOf(body)),
   'GET /api/view': ({ services, query }) => services.views.detail(positionOrTime(query, 'at')),

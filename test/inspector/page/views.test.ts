@@ -7,6 +7,7 @@ import { AIRLINE_UPDATES, airlinePath } from '../../support/airline.ts';
 import { buildDist } from '../../support/dist.ts';
 import { waitFor } from '../../support/inspector.ts';
 import {
+  keepScreen,
   type LiveProcess,
   type Opened,
   open,
@@ -70,6 +71,27 @@ describe('the six views of a process that works through the airline file', () =>
     await page.getByRole('list', { name: 'Transitions, newest first' }).getByText('ready → passivated').waitFor();
     await page.locator('.just-taken').first().waitFor({ state: 'attached' });
     expect(await page.locator('[data-state="ready"].is-current').count()).toBe(0);
+  });
+
+  test('draws what an entry was based on and what was based on it, reachable by keyboard', async () => {
+    const read = (key: string, version: number) => [{ namespace: 'fleet', key, version }];
+    const write = { type: 'context.set', namespace: 'fleet', value: 1 } as const;
+    await live.ask([
+      { ...write, key: 'station', agent: 'scout' },
+      { ...write, key: 'plan', agent: 'planner', basis: read('station', 1) },
+      { ...write, key: 'hotel', agent: 'booker', basis: read('plan', 2) },
+      { ...write, key: 'ticket', agent: 'booker', basis: [{ namespace: 'fleet', prefix: '', from: 1, to: 3 }] },
+    ]);
+    await visit(page, '#/data?ns=fleet&key=plan');
+    await page.getByRole('button', { name: 'Show what it is based on' }).click();
+    const writes = page.getByRole('list', { name: /^Writes, from the earliest/ });
+    await writes.getByRole('link', { name: /^it is based on this: set station in fleet by scout/ }).waitFor();
+    await writes.getByRole('link', { name: /^is based on it: set ticket .*not certain$/ }).waitFor();
+    expect(await page.locator('.trace path.uncertain').count()).toBeGreaterThan(0);
+    await keepScreen(page, 'connections');
+    await writes.getByRole('link', { name: /set hotel/ }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: /hotel/ }).first().waitFor();
   });
 
   test('filters updates by operation, namespace, key and agent', async () => {

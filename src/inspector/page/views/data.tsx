@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { meta } from '../live.ts';
 import { go, route } from '../router.ts';
 import { Badge, Card, Empty } from '../ui/parts.tsx';
+import { ConnectionsCard } from './connections.tsx';
 import { DataTree } from './data-tree.tsx';
 import { EntryCard } from './entry.tsx';
 import { HistoryCard } from './history.tsx';
@@ -39,6 +40,12 @@ export function DataTreeView(): JSX.Element {
                 entryKey={key}
                 turn={written}
                 onWritten={() => setWritten(written + 1)}
+              />
+              <ConnectionsCard
+                key={`connections\n${namespace}\n${key}`}
+                namespace={namespace}
+                entryKey={key}
+                turn={written}
               />
               <HistoryCard key={`history\n${namespace}\n${key}`} namespace={namespace} entryKey={key} turn={written} />
             </>
