@@ -1,5 +1,5 @@
-// Measures what every node of a cluster does for each command, whoever has sent it: decoding, deciding and applying. The commands
-// come from memory, so that no server is measured.
+// Measures the work of every node for a command of another node: decoding, deciding and applying. The commands come from memory, so
+// that no server is measured.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { check, checkSame } from './lib/check.mjs';

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, availableParallelism, cpus, loadavg, platform, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { natsVersion } from './cluster/nats-cluster.mjs';
 import { versionOfServer } from './servers.mjs';
 
 const bench = join(import.meta.dirname, '..');
@@ -29,6 +30,7 @@ export function versions() {
     ...named,
     'redis-server': versionOfServer('redis-server') ?? 'not there',
     'nats-server': versionOfServer('nats-server') ?? 'not there',
+    'nats-server of a cluster': natsVersion() ?? 'not there',
   };
 }
 

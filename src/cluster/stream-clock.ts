@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts';
  * The clock of a node's data: the stream's time plus what has passed since on this machine. So readers on all nodes see an entry
  * expire at about the same time, whatever the clocks of their machines say. Timers are those of the machine.
  *
- * What has passed since is an estimate, which each message corrects, also backwards: a server that was paused stores messages with
+ * The time since the last message is an estimate, which each message corrects, also backwards: a server that was paused stores messages with
  * the instants at which it got them, and for these an entry may be there that the estimate has taken for expired. In the turn of a
  * message the time is exactly that of the message, however long the turn takes, so that a read after a barrier estimates nothing.
  */

@@ -5,9 +5,9 @@ import { VALUES } from '../values.mjs';
 import { MEASURED_FROM, WRITERS } from './writers.mjs';
 
 const given = JSON.parse(process.argv[2]);
-/** Every so many writes are timed. */
+/** One write of this many is timed. */
 const TIMED = given.inFlight > 16 ? 16 : 1;
-/** Steps of time in which a write was acknowledged are told apart. */
+/** Resolution, in milliseconds, with which gaps between writes are found. */
 const STEP_MS = 10;
 const writer = await WRITERS[given.kind](given);
 const { commands = 1, cache } = writer;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { check } from '../check.mjs';
 
-/** As in writer-child.mjs. */
+/** Resolution of gaps in milliseconds, the same as in writer-child.mjs. */
 const STEP_MS = 10;
 
 /** Starts a process that writes, of one of the kinds in writers.mjs. Resolves when it is ready. */

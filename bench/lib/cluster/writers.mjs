@@ -16,7 +16,7 @@ export const MEASURED_FROM = 10_000_000;
 const placeOf = (writer, i) => [`agent/${i % 100}`, `key-${writer}-${i % KEYS}`];
 
 /**
- * What writes in a process of its own: `write(i)` resolves when the write is acknowledged. `commands`: writes that one call
+ * The kinds of writers, each for a process of its own. `write(i)` resolves when the write is acknowledged. `commands`: writes that one call
  * stands for. `check(from, last)` reads back what was written.
  */
 export const WRITERS = {
