@@ -5,7 +5,7 @@ import type { OriginOptions } from './origin.ts';
 import { isPosition, isReason, MAX_REASON_CHARACTERS, type Retraction } from './retraction.ts';
 import type { Operation } from './update.ts';
 
-/** What `retract` does with later writes that are based on the retracted one, directly or through others. */
+/** Treatment of later writes that are based on the retracted one, directly or through others. */
 export type Cascade = 'none' | 'mark' | 'restore';
 
 /** Options of `retract`. */
@@ -40,7 +40,7 @@ export interface RetractConflict extends DependentEntry {
   readonly agent: string | null;
   /** Instant of that write, epoch milliseconds. */
   readonly at: number;
-  /** What that write takes back, if it is a retraction. */
+  /** Present if that write is a retraction: the update that it takes back. */
   readonly retraction?: Retraction | undefined;
 }
 

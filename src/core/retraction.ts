@@ -18,7 +18,7 @@ export interface Stale {
   readonly reason?: string | undefined;
 }
 
-/** What retractions say about an update or an entry. Both are absent if none is about it. */
+/** Notes of retractions about an update or an entry. Both are absent if none is about it. */
 export interface RetractionFields {
   /** The update takes an earlier one back; of an entry: its last update does. */
   readonly retraction?: Retraction | undefined;

@@ -67,7 +67,7 @@ export class Lane {
       const link = this.#links[at] as Link;
       const stands = this.#restoredBy(at);
       const isRoot = this.#given.roots.has(link.position);
-      // What an earlier retraction has taken back stays so, unless that retraction is taken back itself.
+      // Updates that an earlier retraction has taken back stay so, unless that retraction is taken back itself.
       if (!isRoot && stands !== undefined && this.isWithdrawn(this.#links[stands] as Link)) at = stands;
       else {
         const older = this.#links[at + 1];

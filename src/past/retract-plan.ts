@@ -11,7 +11,7 @@ import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import type { PastSource } from '../storage/past-source.ts';
 import { Lane, linkOf, type Withdrawn } from './retract-lane.ts';
 
-/** What a retraction writes. */
+/** The writes of a retraction, and the entries that it leaves. */
 export interface RetractionPlan {
   /** Steps by namespace. */
   readonly steps: ReadonlyMap<string, readonly Step[]>;
