@@ -236,7 +236,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#reader.namespaces(options) as Answer<P, NamespaceOf<S>[]>;
   }
 
-  /** Resolves with the entries whose values fit, in order of namespace and key, a page at a time: see {@link SearchOptions}. */
+  /** Resolves with the entries whose values fit, in order of namespace and key, a page at a time: see `SearchOptions`. */
   search<const N extends string = NamespaceOf<S>>(options?: SearchOf<S, N>): Promise<FoundIn<S, N>>;
   search(options?: object): Promise<unknown> {
     return this.#guarded(() => this.#reader.search(options));
