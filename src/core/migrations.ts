@@ -73,11 +73,6 @@ export class Migrations {
     this.#limits = limits;
   }
 
-  /** Returns whether a namespace has steps. */
-  concerns(namespace: string): boolean {
-    return this.#of(namespace).length > 0;
-  }
-
   /**
    * Returns a value in the newest form, frozen; the value itself if it has that already.
    *

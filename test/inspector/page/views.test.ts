@@ -88,6 +88,13 @@ describe('the six views of a process that works through the airline file', () =>
     await writes.getByRole('link', { name: /^it is based on this: set station in fleet by scout/ }).waitFor();
     await writes.getByRole('link', { name: /^is based on it: set ticket .*not certain$/ }).waitFor();
     expect(await page.locator('.trace path.uncertain').count()).toBeGreaterThan(0);
+    const box = async (name: RegExp) =>
+      (await writes.getByRole('link', { name }).boundingBox()) ?? { x: 0, y: 0, height: 0 };
+    const [cause, start, effect] = [await box(/set station/), await box(/^this entry/), await box(/set hotel/)];
+    // From left to right, and each with room for its three lines.
+    expect(start.x).toBeGreaterThan(cause.x + 100);
+    expect(effect.x).toBeGreaterThan(start.x + 100);
+    expect(start.height).toBeGreaterThan(50);
     await keepScreen(page, 'connections');
     await writes.getByRole('link', { name: /set hotel/ }).focus();
     await page.keyboard.press('Enter');

@@ -72,7 +72,7 @@ function Graph({ of: { writes, links } }: { readonly of: TraceDetail }): JSX.Ele
   const height = Math.max(...placed.map(({ y }) => y)) + BOX.height;
   return (
     <div class="trace">
-      <div class="trace-field" style={{ width, height }}>
+      <div class="trace-field" style={{ width: `${width}px`, height: `${height}px` }}>
         <svg width={width} height={height} aria-hidden="true">
           <defs>
             <marker id="trace-tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">
@@ -105,7 +105,10 @@ function Write({ node }: { readonly node: Placed }): JSX.Element {
   const name = key ?? operation.replace('_', ' ');
   const way = column === 0 ? 'this entry' : column < 0 ? 'it is based on this' : 'is based on it';
   return (
-    <li class="trace-place" style={{ left: x, top: y, width: BOX.width, height: BOX.height }}>
+    <li
+      class="trace-place"
+      style={{ left: `${x}px`, top: `${y}px`, width: `${BOX.width}px`, height: `${BOX.height}px` }}
+    >
       <a
         class={`trace-write${column === 0 ? ' is-start' : ''}${staleSince === null ? '' : ' is-stale'}`}
         href={key === null ? hrefOf('time', { at: position }) : hrefOf('data', { ns: namespace, key })}
