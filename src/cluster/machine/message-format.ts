@@ -1,5 +1,5 @@
 /** Format of the messages. A node that meets another one stops, because skipping a message would make it differ. */
-export const MESSAGE_FORMAT = 1;
+export const MESSAGE_FORMAT = 2;
 
 /** Maximum number of commands in a message. */
 export const MAX_COMMANDS = 1024;
