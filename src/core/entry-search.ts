@@ -23,7 +23,7 @@ export interface EntryName {
  * ```
  */
 export interface SearchOptions {
-  /** What the value must be like. Default: any value. */
+  /** Filter of values, as plain data. Default: any value. */
   readonly where?: Where | undefined;
   /** Only entries of this namespace, given by name or in parts. Excludes `prefix`. Default: of all. */
   readonly namespace?: NamespaceName | undefined;

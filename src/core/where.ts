@@ -5,7 +5,7 @@ import { compareNames } from './names.ts';
 import type { JsonValue } from './value.ts';
 
 /**
- * What a part of a value must be like: everything that is given. The comparisons in order take a number or a text. A number is
+ * Conditions on a part of a value, which must all hold. The comparisons in order take a number or a text. A number is
  * compared with what `Number` makes of the part, so text such as `'10'` counts, and `null` is 0; an array or an object is never
  * above or below. A text is compared with text alone, in order of code point.
  */
@@ -26,7 +26,7 @@ export interface Comparison {
   readonly lt?: number | string | undefined;
   /** Below or equal to this. */
   readonly lte?: number | string | undefined;
-  /** Whether the value has this part. */
+  /** `true`: the part is there. `false`: it is missing. */
   readonly exists?: boolean | undefined;
 }
 

@@ -33,7 +33,7 @@ export interface SearchParts {
 /**
  * Finds entries by their values, across namespaces. Tests the values where they are and creates entries only for those that
  * fit: a search of 100,000 namespaces that finds nothing takes 0.06 s of the processor, 0.3 s if each entry were created first.
- * Lets the event loop have its turn every few milliseconds, so a page shows each namespace as it was when it was reached.
+ * The search pauses every few milliseconds for other work, so a page shows each namespace as it was when the search reached it.
  */
 export class EntrySearch {
   readonly #parts: SearchParts;
@@ -176,7 +176,7 @@ export class EntrySearch {
   }
 }
 
-/** What is searched for. */
+/** The tests of a search, and the entry behind which it starts. */
 interface Search {
   readonly test: ValueTest;
   /** Tests a stored value. One that may be sealed passes, and is tested once it is open. */
