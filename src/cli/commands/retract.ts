@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { RetractOptions, RetractReport } from '../../types.ts';
-import { agentOption, integer } from '../config/options.ts';
+import { agentOption, integer, operationIdOption } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { openTarget } from '../target.ts';
 import { shownAmount, shownName } from '../terminal/format.ts';
@@ -21,7 +21,7 @@ export function addRetract(program: Command, session: Session): void {
     )
     .option('--reason <text>', 'why; shown to every reader')
     .option('--dry-run', 'print what would be written, and write nothing')
-    .option('--operation-id <id>', 'identify the operation by this text')
+    .addOption(operationIdOption())
     .addOption(agentOption('agent that takes it back'));
   example(retract, 'retract 3 --reason "misread sign"', 'retract 3 --cascade restore --dry-run --json');
   does<RetractOptions>(session, retract, runRetract);

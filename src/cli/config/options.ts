@@ -96,9 +96,14 @@ export function agentOption(what: string): CliOption {
 export function originOptions(what: string): CliOption[] {
   const meta = new CliOption('--meta <json>', 'attach this JSON object: a task, a reason, a trace');
   meta.argParser(json);
-  const operationId = new CliOption('--operation-id <id>', 'identify the operation by this text');
-  operationId.inFile = 'never';
-  return [agentOption(what), meta, operationId];
+  return [agentOption(what), meta, operationIdOption()];
+}
+
+/** `--operation-id ID`: a repeated operation, which is made once. Each needs its own, so a file cannot set it. */
+export function operationIdOption(): CliOption {
+  const option = new CliOption('--operation-id <id>', 'identify the operation by this text');
+  option.inFile = 'never';
+  return option;
 }
 
 /** `--subject NAME`: whom the value is about. */
