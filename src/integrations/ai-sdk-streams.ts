@@ -6,10 +6,9 @@ import {
   fromJsonValue,
   type JsonValue,
   joinNamespace,
-  systemClock,
-  toJsonValue,
 } from '../index.ts';
 import { sdkError, sdkErrors } from './ai-sdk-error.ts';
+import { CHUNK, type Chunk, STATE, type State, write } from './ai-sdk-stream-writer.ts';
 
 /** Options of {@link resumableStreams}. */
 export interface ResumableStreamsOptions {
@@ -45,23 +44,11 @@ export interface ResumableStreams {
   hasExistingStream(id: string): Promise<true | 'DONE' | null>;
 }
 
-type State =
-  | { readonly status: 'streaming' }
-  | { readonly status: 'done' | 'failed'; readonly characters: number; readonly error?: string };
-
-interface Chunk {
-  /** Number of characters before this text. */
-  readonly at: number;
-  readonly text: string;
-}
-
 const OPTIONS = optionNames<ResumableStreamsOptions>('resumableStreams', {
   namespace: true,
   ttl: true,
   abandonedAfterMs: true,
 });
-const STATE = 'state';
-const CHUNK = 'chunk:';
 
 /**
  * Keeps the streams of answers in a cache, so that a client that has lost its connection reads on where it was: without
@@ -144,52 +131,6 @@ async function stateOf(cache: ContextStore, namespace: string): Promise<State | 
 
 async function hasChunks(cache: ContextStore, namespace: string): Promise<boolean> {
   return (await sdkErrors(() => cache.listKeys(namespace, { prefix: CHUNK, limit: 1 }))).length > 0;
-}
-
-/** Reads a stream to its end and appends its text. What arrives during a write goes into the next one. */
-async function write(
-  cache: ContextStore,
-  namespace: string,
-  make: () => ReadableStream<string>,
-  { ttl, abandonedAfterMs }: { readonly ttl: Duration; readonly abandonedAfterMs: number },
-): Promise<void> {
-  let characters = 0;
-  let waiting = '';
-  let writing: Promise<void> | undefined;
-  const flush = async () => {
-    while (waiting !== '') {
-      const text = waiting;
-      waiting = '';
-      await cache.append({ at: characters, text: toJsonValue(text) }, namespace, { prefix: CHUNK, ttl });
-      characters += text.length;
-    }
-    writing = undefined;
-  };
-  const beat = () => {
-    timer = systemClock.setTimeout(beat, abandonedAfterMs / 3);
-    cache.touch(STATE, namespace, { ttl: abandonedAfterMs, ifPresent: true }).catch(() => {});
-  };
-  let timer = systemClock.setTimeout(beat, abandonedAfterMs / 3);
-  try {
-    for await (const text of make()) {
-      // Nothing to write would end before it is noted as begun.
-      if (text === '') continue;
-      waiting += text;
-      writing ??= flush();
-      writing.catch(() => {});
-    }
-    await writing;
-    await cache.set(STATE, { status: 'done', characters }, namespace, { ttl });
-  } catch (error) {
-    // What has arrived is written first, and counted.
-    await writing?.catch(() => {});
-    const message = error instanceof Error ? error.message : String(error);
-    const failed = { status: 'failed', characters, error: toJsonValue(message) } as const;
-    // If the cache has failed itself, the state expires, and readers learn that the stream was abandoned.
-    await cache.set(STATE, failed, namespace, { ttl }).catch(() => {});
-  } finally {
-    systemClock.clearTimeout(timer);
-  }
 }
 
 /** Returns the text of a stream from a position on. Reads nothing from the cache before it is read itself. */
