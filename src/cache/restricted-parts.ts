@@ -156,17 +156,7 @@ function restrictedReader(reader: Reader, access: Access, agent: string): Reader
     search: async (options) => {
       const search = plainSearch(options);
       if (search.namespace !== undefined) some(search.namespace);
-      let { after } = search;
-      for (;;) {
-        const { entries, next } = await reader.search({ ...search, after });
-        const seen = entries.filter(({ namespace, key }) => may(namespace, key));
-        const last = seen.at(-1);
-        if (next === undefined || last !== undefined) {
-          // The next page starts behind an entry that the agent may read, so no other name is shown.
-          return { entries: seen, next: next && last && { namespace: last.namespace, key: last.key } };
-        }
-        after = next;
-      }
+      return reader.search(search, { may, maySome: maySee });
     },
   };
 }

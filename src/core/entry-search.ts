@@ -43,6 +43,13 @@ export interface Found<Value = Entry['value']> {
   readonly next: EntryName | undefined;
 }
 
+/** What a search may find: what is not allowed counts for nothing, as if it were not there. */
+export interface Allowed {
+  /** Returns whether there may be an allowed key in a namespace. */
+  maySome(namespace: string): boolean;
+  may(namespace: string, key: string): boolean;
+}
+
 /** The options of a search as plain data. */
 export interface PlainSearch {
   readonly where?: Where;

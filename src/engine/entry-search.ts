@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
-import type { EntryName, Found, PlainSearch } from '../core/entry-search.ts';
+import type { Allowed, EntryName, Found, PlainSearch } from '../core/entry-search.ts';
 import { compareNames } from '../core/names.ts';
 import { type Entries, type Entry, NamespaceState } from '../core/namespace-state.ts';
 import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
@@ -42,19 +42,22 @@ export class EntrySearch {
     this.#parts = parts;
   }
 
-  async page({ where, namespace, prefix, after, limit }: PlainSearch): Promise<Found> {
+  /** Resolves with a page, which is what it would be if only the allowed entries existed. */
+  async page({ where, namespace, prefix, after, limit }: PlainSearch, allowed?: Allowed): Promise<Found> {
     const test = testOf(where) ?? (() => true);
     const search: Search = {
       test,
       mayFit: (value) => mayReadOtherwise(this.#parts.subjects, value) || test(value),
       after,
+      allowed,
     };
     const page = new Page(limit);
     const slice = new TimeSlice(this.#parts.clock);
     let names = (await this.#names(namespace, { prefix, from: after?.namespace }))[Symbol.iterator]();
     let passed = 0;
     for (let group = taken(names); group.length > 0 && !page.isFull; group = taken(names)) {
-      await this.#searchAll(group, search, page, slice);
+      const shown = allowed === undefined ? group : group.filter((name) => allowed.maySome(name));
+      await this.#searchAll(shown, search, page, slice);
       if (slice.over) await slice.pause();
       passed += group.length;
       if (passed !== LOOK_AHEAD || page.isFull || this.#isSmall(prefix, group.at(-1))) continue;
@@ -127,13 +130,15 @@ export class EntrySearch {
   /** Adds what fits of some slots of a namespace. */
   #add(name: string, entries: Entries, slots: readonly number[], search: Search, page: Page): void {
     const { clock, subjects } = this.#parts;
-    const { test } = search;
+    const { test, allowed } = search;
     const behind = keyBefore(search, name);
     const now = clock.now();
     const fitting: Sized[] = [];
     for (const slot of slots) {
       const key = entries.keyAt(slot);
       if (entries.expiresAt(slot) <= now || (behind !== undefined && compareNames(key, behind) <= 0)) continue;
+      // Before the value is opened: that of a hidden entry must not fail the search.
+      if (allowed?.may(name, key) === false) continue;
       const record = entries.recordAt(slot);
       const entry = openedEntry(subjects, publicEntry(name, key, record));
       if (!mayReadOtherwise(subjects, record.value) || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
@@ -146,9 +151,11 @@ export class EntrySearch {
   async #readInOrder(name: string, search: Search, page: Page, slice: TimeSlice): Promise<void> {
     const { primary, ordered, registry } = this.#parts;
     const range = rangeOf('entries', { after: keyBefore(search, name) });
+    const { allowed } = search;
+    const may = allowed && ((key: string) => allowed.may(name, key));
     const bytesOf = (key: string) => registry.record(name, key)?.bytes ?? 0;
     const isTested = primary === undefined;
-    const entries = isTested ? ordered.matching(name, range, search.test) : ordered.entries(name, range);
+    const entries = isTested ? ordered.matching(name, range, search.test, may) : ordered.entries(name, range, may);
     for await (const entry of entries) {
       const isFound = entry !== undefined && (isTested || fits(entry, search.test));
       if (isFound && !page.add(entry, bytesOf(entry.key))) return;
@@ -176,12 +183,14 @@ export class EntrySearch {
   }
 }
 
-/** The tests of a search, and the entry behind which it starts. */
+/** The tests of a search, the entry behind which it starts, and what it may find. */
 interface Search {
   readonly test: ValueTest;
   /** Tests a stored value. One that may be sealed passes, and is tested once it is open. */
   readonly mayFit: ValueTest;
   readonly after: EntryName | undefined;
+  /** What may be found; `undefined`: everything. */
+  readonly allowed: Allowed | undefined;
 }
 
 /** Returns the key behind which a namespace is searched; `undefined`: all of it. */

@@ -58,20 +58,29 @@ export class OrderedReader {
     return fromPrimary(primary, namespace, range, (keys) => keys);
   }
 
-  entries(namespace: string, range: Range): Iteration<Entry> {
+  /** Yields the entries whose keys `may` accepts; no other value is read. */
+  entries(namespace: string, range: Range, may?: (key: string) => boolean): Iteration<Entry> {
     const primary = this.#primary;
-    if (primary === undefined) return this.#live(namespace, range, (key) => this.#entry(namespace, key));
-    return fromPrimary(primary, namespace, range, (keys) => primary.entriesOf(keys, namespace));
+    if (primary === undefined)
+      return this.#live(namespace, range, (key) => (may?.(key) === false ? undefined : this.#entry(namespace, key)));
+    return fromPrimary(primary, namespace, range, (keys) =>
+      primary.entriesOf(may === undefined ? keys : keys.filter(may), namespace),
+    );
   }
 
   /**
-   * Yields the entries whose values pass a test, and `undefined` after every {@link PAUSE} others. Only for a cache that keeps
-   * its values itself.
+   * Yields the entries whose keys `may` accepts and whose values pass a test, and `undefined` after every {@link PAUSE} others. Only
+   * for a cache that keeps its values itself.
    */
-  matching(namespace: string, range: Range, test: ValueTest): Generator<Entry | undefined, void, undefined> {
+  matching(
+    namespace: string,
+    range: Range,
+    test: ValueTest,
+    may?: (key: string) => boolean,
+  ): Generator<Entry | undefined, void, undefined> {
     let others = 0;
     const pick = (key: string): readonly Entry[] | undefined => {
-      const value = this.#registry.value(namespace, key, this.#now);
+      const value = may?.(key) === false ? undefined : this.#registry.value(namespace, key, this.#now);
       if (value !== undefined && (mayReadOtherwise(this.#subjects, value) || test(value))) {
         const entry = this.#entry(namespace, key);
         const readable = valueIn(entry);

@@ -1,7 +1,7 @@
 import type { BaseContextCache, MaybePromise } from '../backends/base-context-cache.ts';
 import type { Clock } from '../core/clock.ts';
 import { publicEntry } from '../core/decide.ts';
-import { type Found, plainSearch, type SearchOptions } from '../core/entry-search.ts';
+import { type Allowed, type Found, plainSearch, type SearchOptions } from '../core/entry-search.ts';
 import { checkName, DEFAULT_NAMESPACE, sortNames } from '../core/names.ts';
 import type { Entry, NamespaceState } from '../core/namespace-state.ts';
 import { openedEntry, openedValue } from '../core/opened.ts';
@@ -170,9 +170,9 @@ export class Reader {
     return this.#counted('context.namespaces', {}, read, many);
   }
 
-  /** Resolves with the entries whose values fit. */
-  search(options?: SearchOptions): Promise<Found> {
-    const read = async () => this.#search.page(plainSearch(options));
+  /** Resolves with the entries whose values fit, of those that are allowed. */
+  search(options?: SearchOptions, allowed?: Allowed): Promise<Found> {
+    const read = async () => this.#search.page(plainSearch(options), allowed);
     return this.#counted('context.search', {}, read, ({ entries }) => entries.length);
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { isEqual } from '../../src/core/equal.ts';
 import { InMemoryContextCache, type JsonValue, memorySubjectKeys } from '../../src/index.ts';
 import type { Comparison, Found, SearchOptions, Where } from '../../src/types.ts';
-import { LateCache, makeCache } from '../support/cache.ts';
+import { codeOf, LateCache, makeCache } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { byUtf8 } from '../support/order.ts';
 import { fcOptions } from '../support/property.ts';
@@ -203,6 +203,87 @@ describe('a search', () => {
     expect(['mixed', 'open/1']).toContain(next?.namespace);
     await expect(reader.search({ namespace: 'secret' })).rejects.toThrow('reader');
     expect(await namesOf(reader, { prefix: 'secret' })).toEqual([]);
+  });
+
+  it('gives an agent the pages of a cache that holds only what it may read', async () => {
+    const name = fc.constantFrom('a', 'b/', 'b/c', 'c', 'large');
+    const key = fc.constantFrom('a', 'b', 'b1', 'c', 'k00007', 'k00700');
+    const read = fc.array(
+      fc.oneof(
+        fc.constantFrom('a', 'b/**', 'large', 'c'),
+        fc.record({ namespace: fc.constantFrom('a', '**', 'b/*', 'large'), keys: fc.constantFrom('b*', 'a', 'k*7') }),
+      ),
+      { minLength: 1, maxLength: 3 },
+    );
+    const primaries = fc.constantFrom('none', 'at once', 'late');
+    const run = fc.asyncProperty(
+      fc.array(fc.tuple(name, key, fc.integer({ min: 0, max: 3 })), { maxLength: 20 }),
+      read,
+      fc.record({ limit: fc.integer({ min: 1, max: 4 }), above: fc.integer({ min: -1, max: 2 }), large: fc.nat(5) }),
+      primaries,
+      async (writes, allowed, { limit, above, large }, primary) => {
+        const create = () => {
+          if (primary === 'none') return makeCache().cache;
+          const primaryCache = primary === 'late' ? new LateCache() : new InMemoryContextCache();
+          return makeCache({ primaryCache: primaryCache as LateCache }).cache;
+        };
+        const [cache, only] = [create(), create()];
+        await cache.setGrants([{ agent: 'spy', read: allowed }]);
+        const spy = cache.as({ agent: 'spy' });
+        const all =
+          large === 0
+            ? [...numbered(0, 1_100).map(([each], i) => ['large', each as string, i % 4] as const), ...writes]
+            : writes;
+        for (const namespace of new Set(all.map(([at]) => at))) {
+          const held = all.filter(([at]) => at === namespace).map(([, each, n]) => [each, { n }] as const);
+          await cache.setMany(Object.fromEntries(held), namespace);
+          const mayRead = (each: string) => codeOf(Promise.resolve().then(() => spy.get(each, namespace)));
+          const codes = await Promise.all(held.map(([each]) => mayRead(each)));
+          const visible = held.filter((_, index) => codes[index] === undefined);
+          if (visible.length > 0) await only.setMany(Object.fromEntries(visible), namespace);
+        }
+        const options: SearchOptions = { where: { '/n': { gt: above } }, limit };
+        let after: Found['next'];
+        for (let page = 0; page < 12; page += 1) {
+          const [seen, expected] = await Promise.all([
+            spy.search({ ...options, after }),
+            only.search({ ...options, after }),
+          ]);
+          const shown = ({ entries, next }: Found) => [entries.map((e) => [e.namespace, e.key, e.value]), next];
+          expect(shown(seen)).toEqual(shown(expected));
+          after = seen.next;
+          if (after === undefined) break;
+        }
+        await Promise.all([cache.shutdown({ timeoutMs: 0 }), only.shutdown({ timeoutMs: 0 })]);
+      },
+    );
+    await fc.assert(run, fcOptions(50));
+  });
+
+  it('shows an agent nothing of the size and the errors of hidden values, and does not search them', async () => {
+    const migrations = [
+      {
+        ...{ version: 2, namespaces: '**' },
+        when: (value: JsonValue) => value === 'old',
+        migrate: () => {
+          throw new Error('cannot be migrated');
+        },
+      },
+    ];
+    const { cache } = makeCache({ migrations, grants: [{ agent: 'spy', read: ['open'] }] } as never);
+    for (let i = 0; i < 5; i += 1) await cache.set(`k${i}`, 'x'.repeat(1024 * 1024), 'hidden');
+    await cache.set('k', 'old', 'hidden');
+    await cache.setMany({ a: 1, b: 2 }, 'open');
+    const spy = cache.as({ agent: 'spy' });
+    const { entries, next } = await spy.search();
+    expect([entries.map(({ key }) => key), next]).toEqual([['a', 'b'], undefined]);
+    // One search of the cache, however much is hidden.
+    const meter = () =>
+      cache.inspection
+        .metrics()
+        .flatMap(({ samples }) => samples)
+        .find(({ labels }) => labels?.command === 'context.search');
+    expect(meter()?.value).toBe(1);
   });
 
   it('counts as a read of what it finds for a handle with a basis', async () => {
