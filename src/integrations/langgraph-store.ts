@@ -29,7 +29,10 @@ import { whereOf } from './langgraph-filter.ts';
 export interface ContextCacheStoreTtl {
   /** Minutes after which an item expires. */
   readonly defaultTtl: number;
-  /** An item that is read, by `get` or `search`, lives on for the same time. Costs a write for each item. Default true. */
+  /**
+   * An item that is read, by `get` or `search`, lives on for the same time. Costs a write for each item. An agent that may read an
+   * item but not write it leaves its expiry as it is. Default true.
+   */
   readonly refreshOnRead?: boolean | undefined;
 }
 
@@ -50,6 +53,8 @@ const OPTIONS = optionNames<ContextCacheStoreOptions>('ContextCacheStore', {
 const PAGE = 1_000;
 
 type Value = Item['value'];
+/** Keys of the items that were read, by namespace. */
+type Seen = Map<string, Set<string>>;
 
 /**
  * The long-term memory of LangGraph on a cache, or on a client of one. Each namespace of the store is a namespace of the
@@ -88,12 +93,13 @@ export class ContextCacheStore extends BaseStore {
   /** Resolves with the results of the reads, which see nothing of the writes. The writes are done together, all or none. */
   async batch<Op extends Operation[]>(operations: Op): Promise<OperationResults<Op>> {
     const puts = new Map<string, TransactionOperation>();
+    const seen: Seen = new Map();
     const reads = operations.map((operation) => {
-      if ('namespacePrefix' in operation) return () => this.#search(operation);
+      if ('namespacePrefix' in operation) return () => this.#search(operation, seen);
       if (!('namespace' in operation)) return () => this.#namespaces(operation);
       validateNamespace(operation.namespace, { allowReservedRoot: true });
       const namespace = this.#nameOf(operation.namespace);
-      if (!('value' in operation)) return () => this.#get(operation, namespace);
+      if (!('value' in operation)) return () => this.#get(operation, namespace, seen);
       puts.set(JSON.stringify([namespace, operation.key]), this.#put(operation, namespace));
       return () => null;
     });
@@ -109,6 +115,8 @@ export class ContextCacheStore extends BaseStore {
         );
       else await this.#cache.transaction(writes);
     }
+    // Last, so that a call that is refused has refreshed nothing.
+    if (this.#refreshes) await Promise.all([...seen].map(([name, keys]) => this.#refresh(name, keys)));
     return results as OperationResults<Op>;
   }
 
@@ -117,14 +125,15 @@ export class ContextCacheStore extends BaseStore {
     return { operation: 'set', namespace, key, value: toJsonValue(value), ...(this.#ttl && { ttl: this.#ttl }) };
   }
 
-  async #get({ namespace, key }: GetOperation, name: string): Promise<Item | null> {
+  async #get({ namespace, key }: GetOperation, name: string, seen: Seen): Promise<Item | null> {
     const entry = await this.#cache.entry(key, name);
     if (entry === undefined) return null;
-    await this.#refresh(name, [key]);
+    note(seen, name, key);
     return itemOf(namespace, entry);
   }
 
-  async #search({ namespacePrefix, filter, limit = 10, offset = 0, query }: SearchOperation): Promise<SearchItem[]> {
+  async #search(operation: SearchOperation, seen: Seen): Promise<SearchItem[]> {
+    const { namespacePrefix, filter, limit = 10, offset = 0, query } = operation;
     validateNamespace(namespacePrefix, { allowEmpty: true, allowReservedRoot: true });
     if (query !== undefined)
       throw invalid('ContextCacheStore has no search by meaning. Leave query out, or use a store with an index.');
@@ -139,9 +148,7 @@ export class ContextCacheStore extends BaseStore {
       after = page.next;
     }
     const page = found.slice(offset, wanted);
-    const keys = new Map<string, string[]>();
-    for (const { namespace, key } of page) keys.set(namespace, [...(keys.get(namespace) ?? []), key]);
-    await Promise.all([...keys].map(([name, each]) => this.#refresh(name, each)));
+    for (const { namespace, key } of page) note(seen, namespace, key);
     return page.map((entry) => itemOf(this.#partsOf(entry.namespace), entry));
   }
 
@@ -173,13 +180,16 @@ export class ContextCacheStore extends BaseStore {
     } while (after !== undefined);
   }
 
-  async #refresh(name: string, keys: readonly string[]): Promise<void> {
-    if (!this.#refreshes || this.#ttl === undefined) return;
+  async #refresh(name: string, keys: ReadonlySet<string>): Promise<void> {
     const touch = { operation: 'touch', ttl: this.#ttl, ifPresent: true, onConflict: 'skip' } as const;
-    await this.#cache.batch(
-      keys.map((key) => ({ ...touch, key })),
-      name,
-    );
+    try {
+      await this.#cache.batch(
+        [...keys].map((key) => ({ ...touch, key })),
+        name,
+      );
+    } catch (error) {
+      if (!(error instanceof ContextCacheError && error.code === 'ACCESS_DENIED')) throw error;
+    }
   }
 
   #nameOf(parts: readonly string[]): string {
@@ -200,6 +210,11 @@ export class ContextCacheStore extends BaseStore {
 function itemOf(namespace: string[], { key, value, createdAt, updatedAt }: Entry): Item {
   const item = { namespace: [...namespace], key, value: fromJsonValue(value) as Value };
   return { ...item, createdAt: new Date(createdAt), updatedAt: new Date(updatedAt) };
+}
+
+function note(seen: Seen, namespace: string, key: string): void {
+  const keys = seen.get(namespace) ?? new Set();
+  seen.set(namespace, keys.add(key));
 }
 
 /** Returns whether a namespace below the root is one of the store: those have names in parts. */

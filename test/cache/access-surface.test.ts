@@ -12,7 +12,7 @@ import { type Arguments, TOOLS } from '../../src/integrations/mcp-tools.ts';
 import { ROUTES } from '../../src/serve/http-routes.ts';
 import { OpenViews } from '../../src/serve/open-views.ts';
 import { answerOf, isStream, type Request, streamOf } from '../../src/serve/socket-requests.ts';
-import { guardedCache, HIDDEN, membersOf, observe, STRANGER, STRANGER_TOKEN } from '../support/access.ts';
+import { guardedCache, HIDDEN, membersOf, observe, STRANGER, STRANGER_TOKEN, tryAll } from '../support/access.ts';
 import {
   COMMANDS,
   HANDLE,
@@ -23,7 +23,6 @@ import {
   type Own,
   REMOTE,
   REQUESTS,
-  type Tries,
   type Vault,
   VIEW,
   type View,
@@ -45,20 +44,6 @@ afterAll(async () => {
   expect(world.errors).toEqual([]);
   await world[Symbol.asyncDispose]();
 });
-
-/** Checks that all members are listed, and tries them. */
-async function tryAll<Target>(target: Target, members: readonly string[], tries: Tries<Target>): Promise<void> {
-  expect(members.filter((name) => !Object.hasOwn(tries, name))).toEqual([]);
-  expect(Object.keys(tries).filter((name) => !members.includes(name))).toEqual([]);
-  for (const [name, ways] of Object.entries(tries)) {
-    for (const [index, [expected, call]] of ways.entries()) {
-      const { outcome, shown } = await observe(() => call(target));
-      const found = `${name} ${index}: ${outcome} ${shown}`;
-      expect(found).toContain(`: ${expected === 'nothing' ? 'done' : expected} `);
-      expect(found).not.toMatch(HIDDEN);
-    }
-  }
-}
 
 describe('an agent without a right is refused by, and sees nothing through,', () => {
   const caches = {

@@ -252,6 +252,19 @@ describe.each(BOTH_CACHES)('ContextCacheStore over a %s cache', (way, open) => {
     expect(await names(kept)).toEqual(['found', 'got']);
     expect(await names(fixed)).toEqual([]);
   });
+
+  test('lets an agent that may only read an item read it, and leaves its expiry as it is', async () => {
+    await using reached = await open();
+    const ttl = { defaultTtl: 1 };
+    await new ContextCacheStore(reached.store, { ttl }).put(['a'], 'k', { n: 1 });
+    await reached.cache.setGrants([{ agent: 'reader', read: ['langgraph/store/**'] }]);
+    const { position } = reached.cache;
+    const handle = (reached.store as AgentContextCache).as({ agent: 'reader' });
+    const store = new ContextCacheStore(handle, { ttl });
+    expect((await store.get(['a'], 'k'))?.value).toEqual({ n: 1 });
+    expect(await store.search(['a'])).toHaveLength(1);
+    expect(reached.cache.position).toBe(position);
+  });
 });
 
 test('a fork of the cache has threads and store at one position, and changes neither', async () => {

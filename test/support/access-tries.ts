@@ -5,13 +5,9 @@ import type { RemoteContextCache } from '../../src/client.ts';
 import type { ContextCommand } from '../../src/index.ts';
 import type { Arguments, TOOLS } from '../../src/integrations/mcp-tools.ts';
 import type { SocketRequest } from '../../src/wire/socket-protocol.ts';
-import { observe, STRANGER } from './access.ts';
+import { observe, STRANGER, type Tries } from './access.ts';
 
 /** How an agent without a right tries each way into a cache; see `test/cache/access-surface.test.ts`. */
-
-/** `denied`, `forbidden`: refused, with `ACCESS_DENIED` or `FORBIDDEN`. `nothing`: answered, without what the agent may not see. */
-type Expected = 'denied' | 'forbidden' | 'nothing';
-export type Tries<Target> = Readonly<Record<string, readonly (readonly [Expected, (target: Target) => unknown])[]>>;
 
 /** A member that shows only what every agent may know, or gives an object whose members are tried themselves. */
 const nothing = <Target>(call: (target: Target) => unknown) => [['nothing', call]] as const;
