@@ -1,5 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Step } from '../core/command.ts';
+import { VersionConflictError } from '../core/conflict.ts';
+import { publicEntry } from '../core/decide.ts';
 import { isEqual } from '../core/equal.ts';
 import { compareNames } from '../core/names.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
@@ -19,18 +21,24 @@ export interface RetractionPlan {
   readonly marked: readonly DependentEntry[];
   readonly supported: readonly DependentEntry[];
   readonly conflicts: readonly RetractConflict[];
+  /** @throws {VersionConflictError} if an entry that the plan decides about was written after the plan was begun. */
+  requireCurrent(): void;
 }
 
 /** The parts of a cache that a plan is made from. */
 export interface PlanDeps {
   readonly past: PastSource;
-  readonly registry: Pick<NamespaceRegistry, 'record'>;
+  readonly registry: Pick<NamespaceRegistry, 'record' | 'lastChange'>;
+  readonly log: { readonly head: number };
   readonly clock: Clock;
 }
 
 const NOTHING_READ = Object.freeze([]);
 
-/** Plans what a retraction writes. Each step has the present version of its entry as a condition. */
+/**
+ * Plans what a retraction writes, as of the head at the call. Each step has the version of its entry as a condition. Planning takes
+ * several turns: call {@link RetractionPlan.requireCurrent} in the turn in which the plan is executed.
+ */
 export async function planOf(
   deps: PlanDeps,
   given: Withdrawn,
@@ -38,7 +46,7 @@ export async function planOf(
 ): Promise<RetractionPlan> {
   const plan = new Plan(deps, given, reason === undefined ? { position } : { position, reason });
   const slice = new TimeSlice(deps.clock);
-  const lanes = await lanesOf(deps.past, given, slice);
+  const lanes = await lanesOf(deps.past, given, plan.head, slice);
   for (const [namespace, keys] of sorted(lanes)) {
     for (const [key, lane] of sorted(keys)) {
       if (slice.over) await slice.pause();
@@ -54,6 +62,12 @@ class Plan implements RetractionPlan {
   readonly marked: DependentEntry[] = [];
   readonly supported: DependentEntry[] = [];
   readonly conflicts: RetractConflict[] = [];
+  /** Position as of which everything is decided. */
+  readonly head: number;
+  /** Position of the last update of each namespace that is written to, as of the head. */
+  readonly #lastChange = new Map<string, number>();
+  /** Keys that are decided about, by namespace, without those that are only reported as written later. */
+  readonly #decided = new Map<string, Set<string>>();
   readonly #deps: PlanDeps;
   readonly #given: Withdrawn;
   readonly #retraction: Retraction;
@@ -63,6 +77,9 @@ class Plan implements RetractionPlan {
     this.#deps = deps;
     this.#given = given;
     this.#retraction = retraction;
+    this.head = deps.log.head;
+    for (const { namespace } of [...given.withdrawn.values(), ...given.marked.values()])
+      if (!this.#lastChange.has(namespace)) this.#lastChange.set(namespace, deps.registry.lastChange(namespace));
     const { position: because, reason } = retraction;
     this.#stale = reason === undefined ? { because } : { because, reason };
   }
@@ -74,12 +91,14 @@ class Plan implements RetractionPlan {
     if (latest === undefined) return;
     const now = clock.now();
     const present = living(registry.record(namespace, key), now);
+    const isMarked = this.#given.marked.has(latest.position);
+    if (isMarked || lane.isWithdrawn(latest)) this.#decide(namespace, key);
     if (lane.isWithdrawn(latest)) {
       const before = living(this.#entryAt(lane.before(), namespace, key), now);
       this.#restore(namespace, key, present, before, lane.hasRoot);
       return;
     }
-    if (this.#given.marked.has(latest.position) && present !== undefined) this.#mark(namespace, key, present);
+    if (isMarked && present !== undefined) this.#mark(namespace, key, present);
     const retraction = retractionOf(latest);
     // A repeated retraction finds what it has restored before.
     if (!lane.hasWithdrawn || retraction?.position === this.#retraction.position) return;
@@ -88,6 +107,29 @@ class Plan implements RetractionPlan {
       ...{ namespace, key, position, operation, agent, at },
       ...(retraction !== undefined && { retraction }),
     });
+  }
+
+  requireCurrent(): void {
+    const { past, registry } = this.#deps;
+    for (const [namespace, decided] of this.#decided) {
+      if (registry.lastChange(namespace) === this.#lastChange.get(namespace)) continue;
+      for (const update of past.backwards(namespace)) {
+        if (update.position <= this.head) break;
+        const keys = update.key === null ? (update.keys ?? decided) : [update.key];
+        for (const key of keys) if (decided.has(key)) throw this.#overtaken(namespace, key, update.replaced);
+      }
+    }
+  }
+
+  #overtaken(namespace: string, key: string, expected: number): VersionConflictError {
+    const record = this.#deps.registry.record(namespace, key);
+    return new VersionConflictError(namespace, key, expected, record && publicEntry(namespace, key, record));
+  }
+
+  #decide(namespace: string, key: string): void {
+    const own = this.#decided.get(namespace);
+    if (own === undefined) this.#decided.set(namespace, new Set([key]));
+    else own.add(key);
   }
 
   #mark(namespace: string, key: string, present: EntryRecord): void {
@@ -143,8 +185,16 @@ class Plan implements RetractionPlan {
   }
 }
 
-/** Resolves with the updates of each entry that the retraction may write, since the first one that is taken back or marked. */
-async function lanesOf(past: PastSource, given: Withdrawn, slice: TimeSlice): Promise<Map<string, Map<string, Lane>>> {
+/**
+ * Resolves with the updates of each entry that the retraction may write, since the first one that is taken back or marked, up to the
+ * head. Later ones would give a state that the entries did not have at any one position.
+ */
+async function lanesOf(
+  past: PastSource,
+  given: Withdrawn,
+  head: number,
+  slice: TimeSlice,
+): Promise<Map<string, Map<string, Lane>>> {
   const lanes = new Map<string, Map<string, Lane>>();
   const firsts = new Map<string, number>();
   for (const update of [...given.withdrawn.values(), ...given.marked.values()]) {
@@ -160,6 +210,7 @@ async function lanesOf(past: PastSource, given: Withdrawn, slice: TimeSlice): Pr
     for (const update of past.backwards(namespace)) {
       if (update.position < first) break;
       if (slice.over) await slice.pause();
+      if (update.position > head) continue;
       const link = linkOf(update);
       const keys = update.key === null ? (update.keys ?? own.keys()) : [update.key];
       for (const key of keys) own.get(key)?.push(link);

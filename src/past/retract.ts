@@ -65,6 +65,7 @@ export async function retract(deps: RetractDeps, position: number, options: Retr
     const plan = await planOf(deps, await withdrawnBy(deps, target, asked), asked);
     if (origin.agent !== null) requireWrites(deps, origin.agent, plan);
     try {
+      if (!asked.dryRun) plan.requireCurrent();
       return await executed(deps, plan, asked, origin);
     } catch (error) {
       const isOvertaken = error instanceof VersionConflictError || error instanceof OperationReusedError;
