@@ -1,6 +1,7 @@
 import type { WriteOptions } from './command.ts';
 import { VersionConflictError } from './conflict.ts';
 import { ContextCacheError } from './errors.ts';
+import { invalidCommand } from './invalid-command.ts';
 import { valueAt } from './json-pointer.ts';
 import type { Meta } from './meta.ts';
 import type { Entry } from './namespace-state.ts';
@@ -78,10 +79,20 @@ function migratedAs<Shows extends Shown>(
   const next = door.migrations?.migrated(namespace, key, value, where);
   if (next === value) return opened;
   const migrated = Object.freeze({ ...opened, value: next });
-  if (tagsOfShown.has(opened)) tagsOfShown.set(migrated, tagsOfShown.get(opened));
+  if (tagsOfShown.has(opened)) {
+    const tags = tagsOfShown.get(opened);
+    tagsOfShown.set(migrated, tags);
+    const moved = [...(tags?.keys() ?? [])].find((path) => isThere(value, path) && !isThere(next, path));
+    if (moved !== undefined) movedFrom.set(migrated, moved);
+  }
   const failure = failures.get(opened);
   if (failure !== undefined) failures.set(migrated, failure);
   return migrated;
+}
+
+/** Returns whether a pointer leads to something. What was forgotten is `null`: there is nothing left to move. */
+function isThere(value: JsonValue | undefined, pointer: string): boolean {
+  return value !== undefined && (valueAt(value, pointer) ?? null) !== null;
 }
 
 /** Returns the same object, frozen, with the value and what is missing in it. */
@@ -98,6 +109,8 @@ export function openedAs<Shows extends Shown>(door: SubjectDoor, namespace: stri
 
 /** The subjects of what was opened, for a write that changes it; `undefined` if one of them is not known here. */
 const tagsOfShown = new WeakMap<object, SubjectTags | undefined>();
+/** The first path with a subject at which a migration has left nothing. What was there may be anywhere in the new value. */
+const movedFrom = new WeakMap<object, string>();
 /** Why the store of keys did not answer for what is sealed. */
 const failures = new WeakMap<object, Error>();
 
@@ -105,13 +118,16 @@ const failures = new WeakMap<object, Error>();
  * Returns the options of a write with the subjects of the entry that it changes, unless they name their own. Leaves out a path that the
  * new value does not have any more, or whose subject was forgotten and which is still empty.
  *
- * @throws {ContextCacheError} `KEY_UNAVAILABLE` if the entry has a subject that is not known here: the new value would be stored readable.
+ * @throws {ContextCacheError} `KEY_UNAVAILABLE` if the entry has a subject that is not known here, `INVALID_COMMAND` if a migration has moved
+ *   what a subject's path led to: the new value would be stored readable.
  */
 export function inheritedSubjects(options: WriteOptions, entry: Entry | undefined, next: unknown): WriteOptions {
   if (entry === undefined || !tagsOfShown.has(entry)) return options;
   if (options.subject !== undefined || options.subjects !== undefined) return options;
   const tags = tagsOfShown.get(entry);
   if (tags === undefined) throw unknownSubjects(entry);
+  const moved = movedFrom.get(entry);
+  if (moved !== undefined) throw movedSubject(entry, moved);
   const { forgotten = [] } = entry;
   const kept = [...tags].filter(([pointer]) => {
     const part = valueAt(next as JsonValue, pointer);
@@ -151,6 +167,14 @@ function unavailable(namespace: string, key: string, cause?: Error): ContextCach
   }
   const remedy = 'Open the cache with the option subjects (--subject-keys) and the key store that it was written with.';
   return new ContextCacheError('KEY_UNAVAILABLE', `${problem}is not available here. ${remedy}`);
+}
+
+function movedSubject({ namespace, key }: Entry, path: string): ContextCacheError {
+  return invalidCommand(
+    `the value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} has a subject at ${JSON.stringify(path)}, and a migration ` +
+      'has left nothing there, so what it has moved would be stored readable. Name the subjects of the new value with subject or subjects; in a ' +
+      'merge, take ours or theirs',
+  );
 }
 
 function unknownSubjects({ namespace, key }: Entry): ContextCacheError {

@@ -124,6 +124,43 @@ describe('migrations', () => {
     await cache.shutdown();
   });
 
+  it('that move what a subject is about make update name the subject, so that nothing is stored readable', async () => {
+    const moving = [
+      {
+        ...{ version: 2, namespaces: 'guest' },
+        when: (value: JsonValue) => 'email' in Object(value),
+        migrate: (value: JsonValue) => {
+          const { email, ...rest } = value as Record<string, JsonValue>;
+          return { ...rest, contact: { email } };
+        },
+      },
+    ];
+    const cache = new AgentContextCache({ subjects: { keys: memorySubjectKeys() }, migrations: moving });
+    for (const key of ['a', 'b', 'forgotten'])
+      await cache.set(key, { email: 'ada@home', name: 'Ada' }, 'guest', { subjects: { '/email': key } });
+    await cache.set('whole', { email: 'ada@home' }, 'guest', { subject: 'ada' });
+    await cache.set('stays', { email: 'ada@home', name: 'Ada' }, 'guest', { subjects: { '/name': 'ada' } });
+    const older = (value: unknown) => ({ ...(value as object), age: 36 }) as never;
+    const position = cache.position;
+    const refused = await cache.update('a', older, 'guest').catch((error) => error);
+    expect(refused).toMatchObject({ code: 'INVALID_COMMAND' });
+    expect(refused.message).toMatch(/key "a".*"guest".*"\/email".*Name the subjects/);
+    expect(cache.position).toBe(position);
+    const { value } = await cache.update('a', older, 'guest', { subjects: { '/contact/email': 'a' } });
+    expect(value).toEqual({ name: 'Ada', contact: { email: 'ada@home' }, age: 36 });
+    for (const key of ['whole', 'stays']) await cache.update(key, older, 'guest');
+    await cache.forget('forgotten');
+    expect((await cache.update('forgotten', older, 'guest')).value).toMatchObject({ contact: { email: null } });
+    const branch = await cache.fork();
+    await branch.set('b', { name: 'Bea' }, 'guest');
+    await cache.touch('b', 'guest', { ttl: 1_000_000 });
+    const merged = cache.merge(branch, { onConflict: ({ ours }) => ({ value: older(ours?.value) }) });
+    await expect(merged).rejects.toThrow(/take ours or theirs/);
+    for (const each of (await logOf(cache)).filter(({ key }) => key !== 'stays'))
+      expect(JSON.stringify(each)).not.toContain('ada@home');
+    await Promise.all([branch.shutdown(), cache.shutdown()]);
+  });
+
   it('report a step that fails by version, key and version of the entry or position, and change nothing', async () => {
     const step = (migrate: Migration['migrate'], when: Migration['when'] = (value) => value === 'old') => [
       { version: 2, namespaces: '**', when, migrate },
