@@ -19,8 +19,9 @@ export const each: Options = {
   // Only what hangs may come to it: a busy machine takes ten times as long as a quiet one.
   testTimeout: 240_000,
   hookTimeout: 240_000,
-  // A file's servers and timers are its own, and end with its process.
+  // Servers and timers that a test leaves end with its process.
   pool: 'forks',
+  setupFiles: ['test/support/setup.ts'],
   // A worker thread that the code under test starts loads the sources itself.
   execArgv: ['--import', new URL('test/support/typescript.mjs', import.meta.url).href],
   // The built package is loaded as it is.
@@ -30,7 +31,12 @@ export const each: Options = {
 /** Folders whose files share processes and loaded modules: to load those for each file takes longer than most tests. */
 const SHARED = ['actors', 'backends', 'cache', 'core', 'followers', 'past', 'storage', 'subjects', 'verify', 'wire'];
 
-const shared = SHARED.flatMap((folder) => testsIn(`test/${folder}`)).filter((file) => !replacesModules(file));
+/** Files that count what their process has: sockets, or bytes of memory. */
+const COUNT = ['redis-failures', 'event-pusher', 'dropped-namespaces'];
+
+const shared = SHARED.flatMap((folder) => testsIn(`test/${folder}`)).filter(
+  (file) => !COUNT.some((name) => file.endsWith(`/${name}.test.ts`)) && !replacesModules(file),
+);
 
 export default defineConfig({
   test: {

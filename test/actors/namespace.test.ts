@@ -51,9 +51,12 @@ describe('a namespace actor', () => {
     const request = door.set(1, 'n', 'a', 1, undefined);
     actor.send(request);
     actor.send(door.set(2, 'n', 'b', 1, undefined));
-    await vi.waitFor(() => expect(reported).toHaveLength(2), { timeout: 30_000 });
-    process.removeAllListeners('uncaughtException');
-    for (const listener of uncaught) process.on('uncaughtException', listener as never);
+    try {
+      await vi.waitFor(() => expect(reported).toHaveLength(2), { timeout: 30_000 });
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const listener of uncaught) process.on('uncaughtException', listener as never);
+    }
     expect(request.result).toMatchObject({ version: 1 });
     expect(state.version).toBe(2);
     expect(actor.getSnapshot().status).toBe('active');

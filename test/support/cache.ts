@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { afterEach } from 'vitest';
 import { SimulatedClock } from 'xstate';
 import type { FailureSource } from '../../src/core/report.ts';
 import { inMilliseconds } from '../../src/engine/durations.ts';
@@ -17,6 +16,7 @@ import {
   type Update,
 } from '../../src/index.ts';
 import type { MemoryLog } from '../../src/storage/memory/memory-log.ts';
+import { afterEachTest } from './clean-up.ts';
 
 /** First instant of simulated time. */
 export const START = 1_000_000;
@@ -36,7 +36,7 @@ export interface Failure {
 const open: { shutdown(options: { timeoutMs: number }): Promise<unknown> }[] = [];
 const clocks = new Set<SimulatedClock>();
 
-afterEach(async () => {
+afterEachTest(async () => {
   let ended = false;
   const ending = Promise.all(open.splice(0).map((cache) => cache.shutdown({ timeoutMs: 0 }))).then(() => {
     ended = true;

@@ -15,7 +15,7 @@ export function runDirectory(): string {
 }
 
 /**
- * Creates an empty directory, which is removed when the test file's process ends, and with the run's directory at the latest.
+ * Creates an empty directory, which is removed when the process of its tests ends, and with the run's directory at the latest.
  *
  * @param label part of the directory's name, to recognise its test.
  */

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import { afterEach } from 'vitest';
 import { AgentContextCache, type OpenOptions, type VerifyProblem } from '../../src/index.ts';
 import { type LevelStorage, openLevel } from '../../src/storage/disk/index/leveldb/level-storage.ts';
+import { afterEachTest } from './clean-up.ts';
 import { tempDir } from './temp-dir.ts';
 
 const opened: AgentContextCache[] = [];
 
-afterEach(async () => {
+afterEachTest(async () => {
   for (const cache of opened.splice(0)) await cache.shutdown({ timeoutMs: 5_000 });
 });
 

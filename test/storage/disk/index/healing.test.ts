@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { apply } from '../../../../src/core/apply.ts';
 import { digestOf } from '../../../../src/core/encoding/digest.ts';
 import { NamespaceState } from '../../../../src/core/namespace-state.ts';
@@ -368,7 +368,9 @@ it('an index whose files were changed at random opens and is right', async () =>
 
 it('a thread that is killed in the middle is replaced, and the index goes on', async () => {
   const threads: Worker[] = [];
-  process.on('worker', (thread) => threads.push(thread));
+  const note = (thread: Worker) => void threads.push(thread);
+  process.on('worker', note);
+  onTestFinished(() => void process.off('worker', note));
   const opened = await openIndex(undefined, { worker: true });
   const { log, index, table, events } = opened;
   const lost: Error[] = [];
