@@ -130,7 +130,7 @@ describeOn(RELEASES, 'a stream whose connection is disturbed', (release) => {
     ]);
     await servers.manage(({ streams }) => streams.delete(`ACC_${name}_0`));
     await eventually(() => expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']));
-    expect(got.errors[0]?.message).toMatch(/was deleted\. Create another cluster/);
+    expect(got.errors[0]?.message).toMatch(/was deleted\. Stop the nodes and refound/);
     expect(problems.at(-1)).toMatch(/There is no stream/);
     await Promise.all([stream.close(), direct.close()]);
   });
