@@ -1,13 +1,14 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NodeIncomingMessageLike, NodeStreamableHTTPServerTransport } from '@modelcontextprotocol/node';
-import type { EventStore, McpServer } from '@modelcontextprotocol/server';
+import type { EventStore, McpServer, ServerEvent, ServerEventBus } from '@modelcontextprotocol/server';
 import { ContextCacheError, type ContextStore } from '../index.ts';
 import { loadPackage, McpServers } from './mcp.ts';
 import { isDenied, memoryOf, mustHear } from './mcp-access.ts';
 import type { McpOptions } from './mcp-options.ts';
 import { WatchedResources } from './mcp-resources.ts';
-import { clientOf, resourcesOf } from './mcp-stdio.ts';
+import { addUnlessDenied, clientOf, resourcesOf } from './mcp-stdio.ts';
 
 /** Bytes of a request's body. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -44,12 +45,11 @@ interface Session {
 export async function createMcpHttp(cache: ContextStore, options: McpOptions = {}): Promise<McpHttp> {
   const servers = await McpServers.over(cache, options);
   const node = await loadPackage('@modelcontextprotocol/node', () => import('@modelcontextprotocol/node'));
-  const { createMcpHandler, isLegacyRequest } = servers.sdk;
-  const modern = createMcpHandler(({ authInfo }) => servers.create(authInfo?.clientId), { legacy: 'reject' });
-  const watched = new WatchedResources(
-    () => cache,
-    (uri) => modern.notify.resourceUpdated(uri),
-  );
+  const { createMcpHandler, InMemoryServerEventBus, isLegacyRequest } = servers.sdk;
+  const subscriptions = new Subscriptions(new InMemoryServerEventBus());
+  const modern = createMcpHandler(({ authInfo }) => servers.create(authInfo?.clientId), {
+    ...{ legacy: 'reject', bus: subscriptions },
+  });
   const answerModern = node.toNodeHandler(modern);
   const sessions = new Sessions(servers, node);
 
@@ -59,25 +59,66 @@ export async function createMcpHttp(cache: ContextStore, options: McpOptions = {
     if (await isLegacyRequest(await node.toWebRequest(request as NodeIncomingMessageLike, body), body))
       return sessions.answer(request, response, agent, body);
     const uris = resourcesOf(body);
+    const memory = memoryOf(cache, agent ?? options.agent ?? clientOf(body));
     try {
-      const memory = memoryOf(cache, agent ?? options.agent ?? clientOf(body));
       for (const uri of uris) await mustHear(memory, uri);
     } catch (error) {
       if (!(error instanceof ContextCacheError)) throw error;
       return fail(response, isDenied(error) ? 403 : 400, error.message);
     }
-    for (const uri of uris) watched.add(uri);
-    response.once('close', () => {
-      for (const uri of uris) watched.remove(uri);
-    });
     const auth = agent === null ? undefined : { token: '', clientId: agent, scopes: [] };
-    await answerModern(Object.assign(request, { auth }) as NodeIncomingMessageLike, response, body);
+    await subscriptions.of({ memory, uris }, () =>
+      answerModern(Object.assign(request, { auth }) as NodeIncomingMessageLike, response, body),
+    );
   };
   const close = async () => {
-    watched.close();
     await Promise.all([modern.close(), sessions.close()]);
   };
   return { answer, close };
+}
+
+/** A request that names resources to hear of. */
+interface Subscription {
+  /** The cache as the agent of the request may use it. */
+  readonly memory: ContextStore;
+  readonly uris: readonly string[];
+}
+
+/**
+ * The events for the open streams of clients of 2026. The SDK's own bus tells each stream of every resource that it has named,
+ * so each stream watches its resources with the rights of its agent, as they are at the time of the change.
+ */
+class Subscriptions implements ServerEventBus {
+  readonly #all: ServerEventBus;
+  readonly #request = new AsyncLocalStorage<Subscription>();
+
+  constructor(all: ServerEventBus) {
+    this.#all = all;
+  }
+
+  /** Answers a request. A stream that is opened meanwhile is that of the request. */
+  of<Result>(request: Subscription, answer: () => Result): Result {
+    return this.#request.run(request, answer);
+  }
+
+  publish(event: ServerEvent): void {
+    this.#all.publish(event);
+  }
+
+  subscribe(listener: (event: ServerEvent) => void): () => void {
+    const leave = this.#all.subscribe(listener);
+    const { memory, uris } = this.#request.getStore() ?? { memory: undefined, uris: [] };
+    if (memory === undefined || uris.length === 0) return leave;
+    const watched = new WatchedResources(
+      () => memory,
+      (uri) => listener({ kind: 'resource_updated', uri }),
+    );
+    for (const uri of uris) addUnlessDenied(watched, uri);
+    return () => {
+      leave();
+      watched.close();
+    };
+  }
 }
 
 /** The sessions of clients of 2025, by id. */

@@ -87,7 +87,8 @@ function hearOfSubscriptions(
   };
 }
 
-function addUnlessDenied(watched: WatchedResources, uri: string): void {
+/** Watches a resource, unless its agent may no longer read it. */
+export function addUnlessDenied(watched: WatchedResources, uri: string): void {
   try {
     watched.add(uri);
   } catch (error) {

@@ -1,18 +1,30 @@
+import { connect as connectNats } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AgentCache } from '../../src/cache/agent-cache.ts';
 import { CacheMethods } from '../../src/cache/cache-methods.ts';
 import { NamespaceHandle } from '../../src/cache/namespace-handle.ts';
 import { Transaction } from '../../src/cache/transact.ts';
-import { RemoteContextCache, RemoteView } from '../../src/client.ts';
+import { connect, RemoteContextCache, RemoteView } from '../../src/client.ts';
 import { AgentContextCache, CacheView, type ContextCommand } from '../../src/index.ts';
 import { memoryOf } from '../../src/integrations/mcp-access.ts';
 import { BRANCH_TOOLS } from '../../src/integrations/mcp-branches.ts';
 import { listResources, readResource } from '../../src/integrations/mcp-resources.ts';
 import { type Arguments, TOOLS } from '../../src/integrations/mcp-tools.ts';
 import { ROUTES } from '../../src/serve/http-routes.ts';
+import { answerNatsCommands } from '../../src/serve/nats-commands.ts';
 import { OpenViews } from '../../src/serve/open-views.ts';
 import { answerOf, isStream, type Request, streamOf } from '../../src/serve/socket-requests.ts';
-import { guardedCache, HIDDEN, membersOf, observe, STRANGER, STRANGER_TOKEN, tryAll } from '../support/access.ts';
+import {
+  fillVault,
+  grantsWith,
+  guardedCache,
+  HIDDEN,
+  membersOf,
+  observe,
+  STRANGER,
+  STRANGER_TOKEN,
+  tryAll,
+} from '../support/access.ts';
 import {
   COMMANDS,
   HANDLE,
@@ -27,6 +39,8 @@ import {
   VIEW,
   type View,
 } from '../support/access-tries.ts';
+import { startNats } from '../support/servers.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 /**
  * Every way into a cache is tried by an agent that has no right to what it asks for. The lists of ways come from the classes,
@@ -45,6 +59,9 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
 
+// With a token the server names the writer, whatever the call says.
+const TOKEN_METHODS = { ...METHODS, set: (METHODS.set ?? []).slice(0, 3) };
+
 describe('an agent without a right is refused by, and sees nothing through,', () => {
   const caches = {
     'a handle': () => world.cache.as({ agent: STRANGER }),
@@ -55,13 +72,30 @@ describe('an agent without a right is refused by, and sees nothing through,', ()
 
   test.each(Object.keys(caches))('every method of %s', async (name) => {
     const cache = (caches[name] as () => CacheMethods)();
-    // With a token the server names the writer, whatever the call says.
-    const { set, ...others } = METHODS;
-    const tries =
-      name.endsWith('its token') && name.startsWith('a client') ? { ...others, set: (set ?? []).slice(0, 3) } : METHODS;
+    const tries = name === 'a client with its token' ? TOKEN_METHODS : METHODS;
     await tryAll(cache, membersOf(CacheMethods), tries);
     await tryAll(cache.namespace('vault') as unknown as Vault, membersOf(NamespaceHandle), HANDLE);
     expect(() => cache.namespace('vault').subscribe(() => {})).not.toThrow(/S3CRET/);
+  });
+
+  test.each(['a handle', 'a client with its token'])('every method of a shared directory, by %s', async (way) => {
+    const dataDir = await tempDir('access');
+    await using shared = await AgentContextCache.share(dataDir, {
+      ...{ natsUrl: null, backup: { enabled: false }, grants: grantsWith(), topics: ['UNNAMED.topic'] },
+      server: { agentTokens: { [STRANGER]: STRANGER_TOKEN } },
+      onError: () => {},
+    });
+    await fillVault(shared);
+    const head = shared.position;
+    if (way === 'a handle') {
+      const handle = shared.as({ agent: STRANGER });
+      await tryAll<CacheMethods>(handle as unknown as CacheMethods, membersOf(CacheMethods), METHODS);
+    } else {
+      await using client = await connect(dataDir, { token: STRANGER_TOKEN, onError: () => {} });
+      await tryAll<CacheMethods>(client as unknown as CacheMethods, membersOf(CacheMethods), TOKEN_METHODS);
+      await tryAll<Own>(client as unknown as Own, membersOf(RemoteContextCache), REMOTE);
+    }
+    expect((await shared.health()).log.head).toBe(head);
   });
 
   test('every method of a transaction', () => {
@@ -122,6 +156,35 @@ describe('an agent without a right is refused by, and sees nothing through,', ()
     const applied = await post('/v1/apply', `${JSON.stringify(command)}\n`, 'application/x-ndjson');
     expect(applied.text).not.toMatch(HIDDEN);
     expect(applied.text.includes(`"${code}"`)).toBe(expected === 'denied');
+  });
+
+  test('every command as a NATS request', async () => {
+    await using nats = await startNats({ jetstream: false });
+    const connection = await connectNats({ servers: nats.url });
+    const { cache } = world;
+    const consumers = [
+      answerNatsCommands({ cache, connection, subject: 'as.stranger', agent: STRANGER }),
+      answerNatsCommands({ cache, connection, subject: 'as.any' }),
+    ];
+    await Promise.all(consumers.map(({ ready }) => ready));
+    const ask = async (subject: string, command: object) => {
+      const answer = await connection.request(subject, JSON.stringify(command), { timeout: 30_000 });
+      expect(answer.string()).not.toMatch(HIDDEN);
+      return answer.json<{ readonly error?: { readonly code: string } }>().error?.code;
+    };
+    for (const [type, [expected, fields]] of Object.entries(COMMANDS)) {
+      const forgets = type === 'subjects.forget';
+      const refused = forgets ? 'FORBIDDEN' : expected === 'denied' ? 'ACCESS_DENIED' : undefined;
+      expect(`${type} ${await ask('as.stranger', { ...fields, type })}`).toBe(`${type} ${refused}`);
+      // No publisher acts as another agent, and without a given one none is believed.
+      if (expected === 'denied') {
+        const asKeeper = await ask('as.stranger', { ...fields, type, agent: 'keeper' });
+        expect(asKeeper).toMatch(/^(ACCESS_DENIED|FORBIDDEN|INVALID_COMMAND)$/);
+      }
+      expect(await ask('as.any', { ...fields, type })).toBe('FORBIDDEN');
+    }
+    await Promise.all(consumers.map((each) => each.close()));
+    await connection.close();
   });
 
   test.each(Object.entries(REQUESTS))('the request %s of a client', async (type, [expected, fields]) => {

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { connect, type RemoteContextCache } from '../../src/client.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import type { McpOptions } from '../../src/mcp.ts';
 import { startServer } from '../../src/server.ts';
 import type { Grant } from '../../src/types.ts';
 
@@ -18,8 +19,15 @@ export const grantsWith = (further: readonly string[] = []): Grant[] => [
   { agent: 'UNNAMED-agent', write: ['vault'] },
 ];
 
+/** Options of {@link guardedCache}. */
+interface Guarded {
+  /** Further namespaces that the stranger has a right to. */
+  readonly further?: readonly string[];
+  readonly mcp?: McpOptions;
+}
+
 /** A cache with a namespace `vault` that the stranger has no right to, served. */
-export async function guardedCache({ further }: { readonly further?: readonly string[] } = {}) {
+export async function guardedCache({ further, mcp }: Guarded = {}) {
   const errors: Error[] = [];
   const cache = new AgentContextCache({
     natsUrl: null,
@@ -28,7 +36,7 @@ export async function guardedCache({ further }: { readonly further?: readonly st
     grants: grantsWith(further),
   });
   await fillVault(cache);
-  const server = await startServer(cache, { agentTokens: { [STRANGER]: STRANGER_TOKEN } });
+  const server = await startServer(cache, { agentTokens: { [STRANGER]: STRANGER_TOKEN }, mcp });
   const owner = await connect(server.url, { token: server.token, onError: () => {} });
   const remote = await connect(server.url, { token: STRANGER_TOKEN, onError: () => {} });
   return {
