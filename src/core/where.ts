@@ -1,8 +1,8 @@
 import { isEqual } from './equal.ts';
-import { ContextCacheError } from './errors.ts';
+import { ContextCacheError, InvalidValueError } from './errors.ts';
 import { isPointer, pointerSteps, stepInto } from './json-pointer.ts';
 import { compareNames } from './names.ts';
-import type { JsonValue } from './value.ts';
+import { admit, type JsonValue } from './value.ts';
 
 /**
  * Conditions on a part of a value, which must all hold. The comparisons in order take a number or a text. A number is
@@ -14,9 +14,9 @@ export interface Comparison {
   readonly eq?: JsonValue | undefined;
   /** Not equal to this, or missing. */
   readonly ne?: JsonValue | undefined;
-  /** Equal to one of these. */
+  /** Equal to one of these, at most 1,000. */
   readonly in?: readonly JsonValue[] | undefined;
-  /** Equal to none of these, or missing. */
+  /** Equal to none of these, at most 1,000, or missing. */
   readonly nin?: readonly JsonValue[] | undefined;
   /** Above this. */
   readonly gt?: number | string | undefined;
@@ -49,6 +49,8 @@ type PartTest = (part: JsonValue | undefined) => boolean;
 
 /** Most pointers of a filter. */
 const MAX_POINTERS = 64;
+/** Most items of `in` and `nin`. */
+const MAX_ITEMS = 1_000;
 
 type Order = (sign: number) => boolean;
 
@@ -62,10 +64,11 @@ const ORDERS: { readonly [Name in 'gt' | 'gte' | 'lt' | 'lte']: Order } = {
 const COMPARISONS: { readonly [Name in keyof Comparison]-?: (wanted: unknown) => PartTest | undefined } = {
   eq: (wanted) => (part) => part !== undefined && isEqual(part, wanted),
   ne: (wanted) => (part) => part === undefined || !isEqual(part, wanted),
-  in: (wanted) =>
-    Array.isArray(wanted) ? (part) => part !== undefined && wanted.some((each) => isEqual(part, each)) : undefined,
-  nin: (wanted) =>
-    Array.isArray(wanted) ? (part) => part === undefined || !wanted.some((each) => isEqual(part, each)) : undefined,
+  in: oneOf,
+  nin: (wanted) => {
+    const isOne = oneOf(wanted);
+    return isOne && ((part) => !isOne(part));
+  },
   gt: (wanted) => inOrder(wanted, ORDERS.gt),
   gte: (wanted) => inOrder(wanted, ORDERS.gte),
   lt: (wanted) => inOrder(wanted, ORDERS.lt),
@@ -74,7 +77,8 @@ const COMPARISONS: { readonly [Name in keyof Comparison]-?: (wanted: unknown) =>
 };
 
 const TAKES: { readonly [Name in keyof Comparison]-?: string } = {
-  ...{ eq: 'a JSON value', ne: 'a JSON value', in: 'an array', nin: 'an array', exists: 'true or false' },
+  ...{ eq: 'a JSON value', ne: 'a JSON value', exists: 'true or false' },
+  ...{ in: `an array of at most ${MAX_ITEMS} items`, nin: `an array of at most ${MAX_ITEMS} items` },
   ...{ gt: 'a number or a text', gte: 'a number or a text', lt: 'a number or a text', lte: 'a number or a text' },
 };
 
@@ -85,8 +89,7 @@ const TAKES: { readonly [Name in keyof Comparison]-?: string } = {
  */
 export function testOf(where: Where | undefined): ValueTest | undefined {
   if (where === undefined) return undefined;
-  if (typeof where !== 'object' || where === null || Array.isArray(where))
-    throw invalid("must be an object of JSON pointers, such as { '/city': 'Oslo' }");
+  if (!isPlain(where)) throw invalid("must be an object of JSON pointers, such as { '/city': 'Oslo' }");
   const pointers = Object.keys(where).filter((pointer) => where[pointer] !== undefined);
   if (pointers.length > MAX_POINTERS) throw invalid(`may have at most ${MAX_POINTERS} pointers`);
   const tests = pointers.map((pointer) => testAt(pointer, where[pointer]));
@@ -114,7 +117,7 @@ function memberOf(value: object | null, name: string): JsonValue | undefined {
 function partTest(pointer: string, condition: unknown): PartTest {
   if (condition === null || ['string', 'number', 'boolean'].includes(typeof condition))
     return (part) => part === condition;
-  if (typeof condition !== 'object' || Array.isArray(condition))
+  if (!isPlain(condition))
     throw invalid(
       `${JSON.stringify(pointer)} needs a text, a number, a boolean, null or a comparison such as { gte: 4 }`,
     );
@@ -125,7 +128,7 @@ function partTest(pointer: string, condition: unknown): PartTest {
         throw invalid(
           `${JSON.stringify(pointer)} has no comparison ${JSON.stringify(name)}. There are ${Object.keys(COMPARISONS).join(', ')}`,
         );
-      const test = COMPARISONS[name as keyof Comparison](wanted);
+      const test = COMPARISONS[name as keyof Comparison](name in ORDERS ? wanted : admitted(pointer, name, wanted));
       if (test === undefined)
         throw invalid(`${JSON.stringify(pointer)}: ${name} takes ${TAKES[name as keyof Comparison]}`);
       return test;
@@ -133,6 +136,33 @@ function partTest(pointer: string, condition: unknown): PartTest {
   const [only] = tests;
   if (only !== undefined && tests.length === 1) return only;
   return (part) => tests.every((test) => test(part));
+}
+
+/** Returns the copy of a part of a filter. */
+function admitted(pointer: string, name: string, wanted: unknown): JsonValue {
+  try {
+    return admit(wanted).value;
+  } catch (error) {
+    if (!(error instanceof InvalidValueError)) throw error;
+    throw invalid(`${JSON.stringify(pointer)}: ${name} takes plain data. ${error.message.replace(/\.$/, '')}`);
+  }
+}
+
+/** Returns whether something is an object without a class of its own. That of another realm has another `Object.prototype`. */
+function isPlain(candidate: unknown): candidate is object {
+  if (typeof candidate !== 'object' || candidate === null || Array.isArray(candidate)) return false;
+  const prototype = Object.getPrototypeOf(candidate);
+  if (prototype === null || prototype === Object.prototype) return true;
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty');
+}
+
+/** Returns a test for equality with one of some items; `undefined` if these are no array, or too many. */
+function oneOf(wanted: unknown): PartTest | undefined {
+  if (!Array.isArray(wanted) || wanted.length > MAX_ITEMS) return undefined;
+  const isObject = (item: unknown) => typeof item === 'object' && item !== null;
+  const scalars = new Set<unknown>(wanted.filter((item) => !isObject(item)));
+  const objects = wanted.filter(isObject);
+  return (part) => scalars.has(part) || (isObject(part) && objects.some((each) => isEqual(part, each)));
 }
 
 /** Returns a test in order of numbers or texts; `undefined` if `wanted` is neither. */

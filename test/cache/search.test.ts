@@ -127,6 +127,30 @@ describe('a search', () => {
     expect(await namesOf(cache, { where: { '/n': 1_099 } })).toEqual(['n03000 k01099']);
   });
 
+  it('refuses a filter that is no plain data, or has too many items', async () => {
+    const { cache } = makeCache();
+    await cache.setMany({ a: { n: 1 }, b: { n: [1, { c: 2 }] }, c: {} }, 'n');
+    const refused: readonly [unknown, RegExp][] = [
+      [new Map([['/n', 1]]), /where must be an object of JSON pointers/],
+      [new Date(0), /where must be an object of JSON pointers/],
+      [{ '/n': new Date(0) }, /"\/n" needs a text, a number/],
+      [{ '/n': new (class Above {})() }, /"\/n" needs a text, a number/],
+      [{ '/n': { ne: new Date(0) } }, /"\/n": ne takes plain data.*Date instance/],
+      [{ '/n': { nin: [1, new Map()] } }, /"\/n": nin takes plain data.*\$\[1\] is a Map instance/],
+      [{ '/n': { in: Array.from({ length: 1_001 }, (_, i) => i) } }, /"\/n": in takes an array of at most 1000 items/],
+      [{ '/n': { nin: new Set([1]) } }, /"\/n": nin takes/],
+    ];
+    for (const [where, message] of refused) {
+      const refusal = await cache.search({ where: where as Where }).catch((error) => error);
+      expect(refusal).toMatchObject({ code: 'INVALID_OPTION' });
+      expect(refusal.message).toMatch(message);
+    }
+    const thousand = [...Array.from({ length: 998 }, (_, i) => i), [1, { c: 2 }], '1'];
+    expect(await namesOf(cache, { where: { '/n': { in: thousand } } })).toEqual(['n a', 'n b']);
+    expect(await namesOf(cache, { where: { '/n': { nin: thousand } } })).toEqual(['n c']);
+    expect(await namesOf(cache, { where: Object.assign(Object.create(null), { '/n': 1 }) })).toEqual(['n a']);
+  });
+
   it('ends a page after 4 MiB of values', async () => {
     const { cache } = makeCache();
     for (let i = 0; i < 6; i += 1) await cache.set(`k${i}`, 'x'.repeat(1024 * 1024), `n${i % 2}`);
