@@ -434,7 +434,9 @@ export class AgentContextCache<
   }
 
   checkSchemas(schemas: NamespaceSchemas, options?: SchemaCheckOptions): Promise<SchemaReport> {
-    return this.#guard(() => checkOwnSchemas(this as unknown as AgentContextCache, this.#engine, schemas, options));
+    const hydrate = (namespace: string) => this.#hydrate(namespace);
+    const own = { cache: this as unknown as AgentContextCache, engine: this.#engine, hydrate };
+    return this.#guard(() => checkOwnSchemas(own, schemas, options));
   }
 
   /** Replaces the topics that updates are broadcast to. */

@@ -1,5 +1,4 @@
 import {
-  BRIEFINGS,
   type BriefedChange,
   type Briefing,
   type BriefingOptions,
@@ -14,6 +13,7 @@ import {
 } from '../core/briefing.ts';
 import type { ChangesOptions } from '../core/changes.ts';
 import { ContextCacheError } from '../core/errors.ts';
+import { BRIEFINGS } from '../core/own-namespaces.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { ContextStore } from './context-store.ts';
 

@@ -4,6 +4,7 @@ import { ContextCacheError } from '../core/errors.ts';
 import { Migrations } from '../core/migrations.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { openedUpdate } from '../core/opened.ts';
+import { FORGOTTEN_NAMESPACE } from '../core/own-namespaces.ts';
 import type { RangeOptions } from '../core/range.ts';
 import {
   checkedSchemaOptions,
@@ -13,29 +14,42 @@ import {
   type SchemaReport,
 } from '../core/schema-report.ts';
 import { createIssueFinder, type IssueFinder, type NamespaceSchemas } from '../core/schemas.ts';
-import { ANY_SIZE, FORGOTTEN_NAMESPACE, type SealedFields } from '../core/sealed.ts';
+import { ANY_SIZE, type SealedFields } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Update } from '../core/update.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { LogRange } from '../engine/log-range.ts';
+import { Reader } from '../engine/reader.ts';
 import type { EntryVersion } from '../past/history.ts';
 
-/** Checks the values of a cache of this process. */
+/** A cache of this process. */
+interface OwnCache {
+  readonly cache: Pick<CheckedStore, 'readLog' | 'history' | 'listNamespaces'>;
+  readonly engine: Engine;
+  /** Adopts the entries that a custom primary held before. */
+  readonly hydrate: (namespace: string) => MaybePromise<unknown>;
+}
+
+/** Checks the values of a cache of this process. Migrates them itself, so that a step that fails is an issue of the value. */
 export async function checkOwnSchemas(
-  cache: Omit<CheckedStore, 'positions' | 'opened'>,
-  { log, reading, clock }: Pick<Engine, 'log' | 'reading' | 'clock'>,
+  { cache, engine, hydrate }: OwnCache,
   schemas: NamespaceSchemas,
   options: SchemaCheckOptions = {},
 ): Promise<SchemaReport> {
-  await log.flush();
+  const { registry, primary, clock, activity, sequencer, log, subjects, reading } = engine;
+  const reader = new Reader(registry, primary, clock, hydrate, activity, subjects, sequencer);
   const store: CheckedStore = {
     readLog: (range) => cache.readLog(range),
-    entries: (namespace, range) => cache.entries(namespace, range),
+    entries: (namespace, range) => reader.entriesInOrder(namespace, range),
     history: (key, namespace) => cache.history(key, namespace),
     listNamespaces: () => cache.listNamespaces(),
-    positions: async () => ({ first: log.first, head: log.committed }),
-    opened: (update) => openedUpdate(reading, update),
+    positions: async () => {
+      await log.flush();
+      return { first: log.first, head: log.committed };
+    },
+    opened: (update) => openedUpdate(subjects, update),
+    migrations: reading.migrations,
   };
   return checkSchemas(store, schemas, options, clock);
 }
@@ -46,10 +60,12 @@ export interface CheckedStore {
   history(key: string, namespace: string): AsyncIterable<EntryVersion>;
   listNamespaces(): MaybePromise<readonly string[]>;
   readLog(range: LogRange): AsyncIterable<Update>;
-  /** Resolves with the first and the last position of the log. */
+  /** Resolves with the first and the last position of the log, which then holds all that `entries` has shown. */
   positions(): Promise<{ readonly first: number; readonly head: number }>;
   /** Returns an update as readers see it. */
   opened(update: Update): Update | Promise<Update>;
+  /** Migrations of the cache that its values have not passed. */
+  readonly migrations?: Migrations | undefined;
 }
 
 /** Values between two calls of `onProgress`, and between two looks at the signal. */
@@ -63,15 +79,17 @@ export async function checkSchemas(
   clock: Clock,
 ): Promise<SchemaReport> {
   const finder = createIssueFinder(schemas);
-  const migrations = options.migrations && new Migrations(options.migrations, ANY_SIZE);
+  const given = options.migrations && new Migrations(options.migrations, ANY_SIZE);
+  const migrations = [store.migrations ?? [], given ?? []].flat();
   const positions = await store.positions();
   const { from, to, limit, signal, onProgress } = checkedSchemaOptions(options, positions);
   signal?.throwIfAborted();
   const check = new Check(store, { finder, migrations }, limit, { clock, signal, onProgress });
   const present = await check.present();
   const recorded = await check.recorded(from, to);
-  // The whole log was read: a position that was not met is not there.
   if (from > positions.first || to < positions.head) await check.findPositions();
+  // The whole log was read: what was not met was written after that, or is not there.
+  else await check.findSince(positions.head + 1);
   const both = <Name extends 'checked' | 'refused' | 'unreadable'>(name: Name) => ({
     recorded: recorded[name],
     present: present[name],
@@ -96,7 +114,8 @@ interface Tally {
 
 interface Rules {
   readonly finder: IssueFinder;
-  readonly migrations: Migrations | undefined;
+  /** They are applied in turn. */
+  readonly migrations: readonly Migrations[];
 }
 
 interface Pace extends Pick<SchemaCheckOptions, 'signal' | 'onProgress'> {
@@ -165,6 +184,17 @@ class Check {
     }
   }
 
+  /** Finds the positions of present values that were written while the check was reading. */
+  async findSince(from: number): Promise<void> {
+    if ([...this.#unplaced.values()].every(({ position }) => position !== null)) return;
+    const { head: to } = await this.#store.positions();
+    if (to < from) return;
+    for await (const update of this.#store.readLog({ from, to })) {
+      if (update.key !== null) this.#place(update, update.key);
+      if (this.#slice.over) await this.#slice.pause();
+    }
+  }
+
   /** Sets the position of a present value if this is its update. */
   #place(update: Pick<Update, 'namespace' | 'version' | 'position'>, key: string): boolean {
     if (this.#unplaced.size === 0) return false;
@@ -204,7 +234,7 @@ class Check {
     const { finder, migrations } = this.#rules;
     let present = value;
     try {
-      present = migrations?.migrated(namespace, key, value) ?? value;
+      for (const each of migrations) present = each.migrated(namespace, key, present);
     } catch (error) {
       if (!(error instanceof ContextCacheError) || error.code !== 'MIGRATION_FAILED') throw error;
       return [error.message];

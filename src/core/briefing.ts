@@ -5,9 +5,6 @@ import type { RetractionFields } from './retraction.ts';
 import type { Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
-/** Namespace in which the end of each agent's last briefing is kept. Briefings leave it out. */
-export const BRIEFINGS = 'briefing/cursors';
-
 /** Options of `briefing`. */
 export interface BriefingOptions {
   /** Agent to brief. Its own writes are left out. Default: the agent of the handle, as of `cache.as({ agent: 'planner' })`. */
@@ -120,7 +117,7 @@ export function checkedBriefing(options: BriefingOptions, ownAgent?: string | nu
   return { agent, since, namespaces: [...namespaces], maxTokens, tokenizer, advance };
 }
 
-/** Returns the key of an agent's cursor in {@link BRIEFINGS}. Each selection of namespaces has its own. */
+/** Returns the key of an agent's cursor in the namespace of the ends of briefings. Each selection of namespaces has its own. */
 export function cursorOf(agent: string, namespaces: readonly string[]): string {
   return namespaces.length === 0 ? agent : JSON.stringify([agent, ...namespaces]);
 }

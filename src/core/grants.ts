@@ -1,8 +1,9 @@
-import { BRIEFINGS, isCursorOf } from './briefing.ts';
+import { isCursorOf } from './briefing.ts';
 import { ContextCacheError } from './errors.ts';
 import { NamePattern } from './name-pattern.ts';
 import { optionNames } from './options.ts';
 import { isAgent, LONGEST_AGENT } from './origin.ts';
+import { BRIEFINGS } from './own-namespaces.ts';
 
 /** Namespaces by a pattern such as `trip/**`: all their keys, or those that one of the patterns in `keys` matches. */
 export type GrantSelection = string | { readonly namespace: string; readonly keys: string | readonly string[] };

@@ -1,6 +1,7 @@
 import { ContextCacheError, toError } from './errors.ts';
 import { NamePattern } from './name-pattern.ts';
 import { optionNames } from './options.ts';
+import { isOwnNamespace } from './own-namespaces.ts';
 import { admit, type JsonValue, type ValueLimits } from './value.ts';
 
 /** The entry or the update whose value is migrated. */
@@ -34,7 +35,7 @@ export interface Migration {
    * match the same namespace.
    */
   readonly version: number;
-  /** The namespaces: a pattern such as `trip/**`, or several; the patterns of grants. */
+  /** The namespaces: a pattern such as `trip/**`, or several; the patterns of grants. The cache's own, `$forgotten` and `briefing/cursors`, are never migrated. */
   readonly namespaces: string | readonly string[];
   /**
    * Returns whether a value has the form before this step. Must be `false` for what `migrate` returns. If two forms look alike, let
@@ -104,7 +105,10 @@ export class Migrations {
   #of(namespace: string): readonly Step[] {
     const known = this.#stepsOf.get(namespace);
     if (known !== undefined) return known;
-    const steps = this.#steps.filter(({ patterns }) => patterns.some((pattern) => pattern.matches(namespace)));
+    // The cache's own records keep the form that it reads.
+    const steps = isOwnNamespace(namespace)
+      ? []
+      : this.#steps.filter(({ patterns }) => patterns.some((pattern) => pattern.matches(namespace)));
     const twice = steps.find(({ version }, index) => steps[index + 1]?.version === version);
     if (twice !== undefined)
       throw invalid(

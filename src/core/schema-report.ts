@@ -10,7 +10,7 @@ export interface SchemaCheckOptions {
   readonly to?: number | undefined;
   /**
    * Steps by which values are migrated before they are checked, after those of the cache itself. Give them to check new ones, and
-   * to a client, which does not know those of its server. A step that fails is reported as an issue. Default: none.
+   * to a client, which does not know those of its server. A step that fails is reported as an issue, as one of the cache's own is. Default: none.
    */
   readonly migrations?: readonly Migration[] | undefined;
   /** Refused values in each list of the report, 0 to 100,000; all are counted. Default 100. */

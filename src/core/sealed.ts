@@ -3,6 +3,7 @@ import { invalidCommand as invalid } from './invalid-command.ts';
 import { isPointer } from './json-pointer.ts';
 import type { Migrations } from './migrations.ts';
 import { checkName } from './names.ts';
+import { FORGOTTEN_NAMESPACE } from './own-namespaces.ts';
 import type { JsonValue, ValueLimits } from './value.ts';
 
 /**
@@ -10,9 +11,6 @@ import type { JsonValue, ValueLimits } from './value.ts';
  * each part. A value of a user's own that looks like this is stored as a sealed value without parts.
  */
 export const SEALED = '$sealed';
-
-/** The namespace of the records of forgotten subjects: the key is the subject. Only `forget` writes to it. */
-export const FORGOTTEN_NAMESPACE = '$forgotten';
 
 /** Limits of what is sealed: what goes in was measured before. */
 export const ANY_SIZE: ValueLimits = { maxDepth: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY };

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { BRIEFINGS } from '../core/briefing.ts';
 import type { TransactionResult } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import { invalidCommand } from '../core/invalid-command.ts';
 import { type Operation, OperationReusedError } from '../core/operations.ts';
 import { type Origin, originOf } from '../core/origin.ts';
+import { FORGOTTEN_NAMESPACE, isOwnNamespace } from '../core/own-namespaces.ts';
 import { Request } from '../core/request.ts';
 import {
   type CheckedRetraction,
@@ -16,7 +16,6 @@ import {
   type RetractReport,
 } from '../core/retract-options.ts';
 import { type Retraction, retractionOf, staleOf } from '../core/retraction.ts';
-import { FORGOTTEN_NAMESPACE } from '../core/sealed.ts';
 import type { Impact } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { TraceReader } from '../engine/trace-reader.ts';
@@ -90,16 +89,11 @@ async function withdrawnBy(deps: RetractDeps, target: Update, { cascade }: Check
     }
     for (const { position: at, certain } of found.values()) {
       const update = withdrawn.has(at) ? undefined : await deps.past.updateAt(at);
-      if (update === undefined || isOwnWork(update)) continue;
+      if (update === undefined || isOwnNamespace(update.namespace)) continue;
       (cascade === 'restore' && certain ? withdrawn : marked).set(at, update);
     }
   }
   return { roots: new Set(roots.map((root) => root.position)), withdrawn, marked };
-}
-
-/** Returns whether the cache itself keeps its records in the namespace: what was forgotten, and ends of briefings. */
-function isOwnWork({ namespace }: Update): boolean {
-  return namespace === FORGOTTEN_NAMESPACE || namespace === BRIEFINGS;
 }
 
 /** Resolves with the update at a position, which must be a write. */

@@ -192,6 +192,49 @@ describe('migrations', () => {
     await cache.set('k', 'old', 'trip');
     const { present } = await cache.checkSchemas({ trip: z.any() }, { migrations: broken });
     expect(present[0]?.issues[0]).toMatch(/to version 2 failed.*no city/);
+    // A step of the cache's own.
+    const own = makeCache({ migrations: broken }).cache;
+    await own.set('a', 'old', 'trip');
+    await own.set('b', 5, 'trip');
+    const report = await own.checkSchemas({ trip: z.string() });
+    expect(report.refused).toEqual({ recorded: 2, present: 2 });
+    for (const list of [report.recorded, report.present])
+      expect(list.map(({ issues }) => issues[0])).toEqual([
+        expect.stringMatching(/to version 2 failed for key "a".*no city/),
+        expect.stringMatching(/string/),
+      ]);
+  });
+
+  it('leave the own records of the cache as they are', async () => {
+    const wrapping = [
+      {
+        ...{ version: 2, namespaces: ['**', '*', 'briefing/cursors'] },
+        when: (value: JsonValue) => !('wrapped' in Object(value)),
+        migrate: (value: JsonValue) => ({ wrapped: value }),
+      },
+    ];
+    const cache = new AgentContextCache({ subjects: { keys: memorySubjectKeys() }, migrations: wrapping });
+    await cache.set('a', 'Oslo', 'trip', { agent: 'ann', subject: 'u' });
+    expect((await cache.briefing({ agent: 'bob' })).changes).toMatchObject([{ value: { wrapped: 'Oslo' } }]);
+    expect((await cache.briefing({ agent: 'bob' })).changes).toEqual([]);
+    await cache.forget('u', { reason: 'asked' });
+    expect(cache.get('u', '$forgotten')).toMatchObject({ reason: 'asked' });
+    await cache.shutdown();
+  });
+
+  it('that return null are checked as they are read', async () => {
+    const migrations = [
+      { version: 2, namespaces: 'trip', when: (value: JsonValue) => value === 'none', migrate: () => null },
+    ];
+    for (const { cache, given } of [
+      { cache: makeCache().cache, given: migrations },
+      { cache: makeCache({ migrations }).cache, given: undefined },
+    ]) {
+      await cache.set('a', 'none', 'trip');
+      const check = (schema: z.ZodType) => cache.checkSchemas({ trip: schema }, { migrations: given });
+      expect((await check(z.null())).ok).toBe(true);
+      expect((await check(z.string())).refused).toEqual({ recorded: 1, present: 1 });
+    }
   });
 
   it('are checked when the cache is created', async () => {

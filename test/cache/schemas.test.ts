@@ -189,6 +189,20 @@ describe('checkSchemas', () => {
     });
   });
 
+  it('knows the position of a value that was written while the check was reading', async () => {
+    const { cache } = makeCache();
+    for (const key of ['a', 'b']) await cache.set(key, 'old', 'trip');
+    let isFirst = true;
+    const schema = z.custom<string>((value) => {
+      if (isFirst) void cache.set('c', 'new', 'trip');
+      isFirst = false;
+      return value !== 'new';
+    });
+    const { present, refused } = await cache.checkSchemas({ trip: schema });
+    expect(present).toMatchObject([{ key: 'c', version: 3, position: 3 }]);
+    expect(refused).toEqual({ recorded: 0, present: 1 });
+  });
+
   it('reads the range that is asked for, and lists no more than the limit', async () => {
     const { cache } = makeCache();
     for (let step = 1; step <= 5; step += 1) await cache.set(`k${step}`, step, 'trip:1');
