@@ -7,13 +7,18 @@ import type { ReadOptions } from './types.ts';
 /**
  * Checks the options of a read, and that the node is not too far behind.
  *
- * @throws {ContextCacheError} `INVALID_OPTION`, `LOG_UNAVAILABLE`.
+ * @throws {ContextCacheError} `INVALID_OPTION`; `LOG_UNAVAILABLE`; why the node has left service.
  */
-export function checkRead(sequencer: Pick<Sequencer, 'stalenessMs'> | undefined, options: ReadOptions): void {
+export function checkRead(
+  sequencer: Pick<Sequencer, 'stalenessMs' | 'failure'> | undefined,
+  options: ReadOptions,
+): void {
   const { maxStalenessMs } = READ_OPTIONS.checked(options);
   const longest = durationOf('maxStalenessMs', maxStalenessMs);
   if (sequencer === undefined || longest === undefined) return;
-  const { stalenessMs } = sequencer;
+  const { stalenessMs, failure } = sequencer;
+  // A barrier or more patience would not help.
+  if (failure !== undefined) throw failure;
   if (stalenessMs <= longest) return;
   const behind =
     stalenessMs === Number.POSITIVE_INFINITY

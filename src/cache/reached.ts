@@ -35,11 +35,12 @@ export function reached(
   });
 }
 
-/** Milliseconds that the command waits if it does not say so. */
+/** Milliseconds that the command waits at most, and if it does not say how long. */
 const REACHED_MS = 30_000;
 
 /**
- * Waits as {@link reached}, for a limited time: a client that is gone must not leave a wait behind.
+ * Waits as {@link reached}, but no longer than 30 s: a client that is gone must not leave a wait behind, and any agent may ask.
+ * A client that wants to wait longer asks again after `TIMED_OUT`.
  *
  * @throws {ContextCacheError} `TIMED_OUT`.
  */
@@ -47,7 +48,7 @@ export function reachedInTime(
   parts: Engine,
   { position, timeoutMs }: Extract<ContextCommand, { type: 'cache.reached' }>,
 ): Promise<void> {
-  const limitMs = durationOf('timeoutMs', timeoutMs) ?? REACHED_MS;
+  const limitMs = Math.min(durationOf('timeoutMs', timeoutMs) ?? REACHED_MS, REACHED_MS);
   const wait = (signal: AbortSignal) => reached(parts, position, { signal });
   return withDeadline(wait, { what: `Position ${position} of this cache`, timeoutMs: limitMs, clock: parts.clock });
 }

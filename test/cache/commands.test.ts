@@ -167,3 +167,13 @@ describe('a namespace handle', () => {
     await watch.return?.();
   });
 });
+
+describe('cache.reached as a command', () => {
+  it('waits no longer than 30 s, however long the caller asks for', async () => {
+    const { cache, clock } = makeCache();
+    const asked = codeOf(cache.ask({ type: 'cache.reached', position: 9, timeoutMs: '1h' }));
+    await turns();
+    clock.increment(30_000);
+    expect(await Promise.race([asked, sleep(500)])).toBe('TIMED_OUT');
+  });
+});
