@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -14,6 +14,7 @@ import { all } from '../support/all.ts';
 import { openCluster } from '../support/cluster.ts';
 import { send, sendCommand } from '../support/http.ts';
 import { subscribeRaw } from '../support/nats-wire.ts';
+import { filesWith } from '../support/planted.ts';
 import { startNats, startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -25,14 +26,6 @@ async function open(options: OpenOptions = {}): Promise<AgentContextCache> {
   const cache = await AgentContextCache.open({ natsUrl: null, onError: () => {}, subjects, ...options });
   onTestFinished(async () => void (await cache.shutdown({ timeoutMs: 1_000 })));
   return cache;
-}
-
-/** Returns the files below a directory that hold a text. */
-function filesWith(directory: string, text: string | Buffer): string[] {
-  return readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => {
-    const path = join(directory, name);
-    return statSync(path).isFile() && readFileSync(path).includes(text);
-  });
 }
 
 describe('forget', () => {
