@@ -51,7 +51,8 @@ export interface GovernanceMethods<S extends NamespaceTypes<S>> {
    * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE` if the log does not have the position, or no earlier state;
    *   `INVALID_COMMAND`, also for the position of an expiry, and if more than 10,000 writes are based on the write; `INVALID_OPTION`,
    *   also with a primary of your own; `FORBIDDEN` for the record of a forgotten subject; `ACCESS_DENIED` unless the agent may write every entry
-   *   that the retraction is about; the errors of a transaction. Nothing has changed then.
+   *   that the retraction is about; the errors of a transaction, on a cluster also `INVALID_VALUE` if the retraction, which is one message, is
+   *   larger than the servers' `max_payload`. Nothing has changed then.
    *
    * @example
    * ```ts

@@ -59,7 +59,10 @@ export interface RetractReport {
   readonly restored: readonly RetractedEntry[];
   /** Entries that are marked as stale. */
   readonly marked: readonly DependentEntry[];
-  /** Entries of dependent writes whose value and expiry are the same without the retracted write. They are left as they are. */
+  /**
+   * Entries of dependent writes whose value and expiry are the same without the retracted write. They are left as they are, but for the
+   * mark of the same write, which they lose. A repetition by operation id lists those that have lost it.
+   */
   readonly supported: readonly DependentEntry[];
   /** Entries that were written later, and are left as they are. A repetition by operation id does not list them. */
   readonly conflicts: readonly RetractConflict[];

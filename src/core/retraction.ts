@@ -70,6 +70,16 @@ export function shownMeta(meta: Meta | undefined): RetractionFields & { readonly
   };
 }
 
+/** Returns a stored `meta` without notes about positions after `last`. */
+export function notedUntil(meta: Meta | undefined, last: number): Meta | undefined {
+  if (meta === undefined || !isNoted(meta)) return meta;
+  const { meta: own, retraction, stale } = shownMeta(meta);
+  return notedMeta(own, {
+    retraction: retraction !== undefined && retraction.position <= last ? retraction : undefined,
+    stale: stale !== undefined && stale.because <= last ? stale : undefined,
+  });
+}
+
 /** Returns whether a stored `meta` has something that `retract` wrote. */
 export function isNoted(meta: Meta | undefined): boolean {
   return meta !== undefined && (Object.hasOwn(meta, RETRACTION) || Object.hasOwn(meta, STALE));

@@ -30,6 +30,8 @@ export interface Policy {
   shown(entry: Entry): Entry;
   /** Returns `undefined` if the conflict stays open; then nothing is applied. */
   resolve(conflict: MergeConflict): Resolution | undefined;
+  /** Returns the `meta` of a branch's entry without notes of retractions about positions that only the branch has. */
+  shared(meta: Meta | undefined): Meta | undefined;
   /** Returns the step that stores a value. Throws if the value may not enter the cache. */
   set(namespace: string, key: string, value: unknown, given: Brought): Step;
 }
@@ -170,7 +172,8 @@ function stepFor(
     const isThere = ours !== undefined && ours.expiresAt === null && isEqual(ours.value, step.value);
     return isThere ? undefined : step;
   }
-  const { expiresAt, agent, meta } = wanted;
+  const { expiresAt, agent } = wanted;
+  const meta = policy.shared(wanted.meta);
   if (ours !== undefined && isEqual(ours.value, wanted.value)) {
     return { ...NOTHING, operation: 'touch', key, ifVersion, expiresAt, agent: agent ?? undefined, meta };
   }

@@ -6,6 +6,7 @@ import { inheritedSubjects, openedEntry } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import { type Origin, originOf } from '../core/origin.ts';
 import { Request } from '../core/request.ts';
+import { notedUntil } from '../core/retraction.ts';
 import { isSealed } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { JsonValue } from '../core/value.ts';
@@ -154,6 +155,7 @@ function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: Mer
   if (typeof onConflict !== 'function' && onConflict !== 'fail') resolutionOf(onConflict);
   const { admission, clock, reading } = into.parts;
   // A value admitted under the same rules is not validated again: a schema may transform it each time.
+  const forkedAt = sharedPosition(into.past.lineage, from.past.lineage) ?? 0;
   const isAdmitted = into.options.schemas === from.options.schemas && into.options.limits === from.options.limits;
   return {
     resolve: (conflict) => {
@@ -161,6 +163,7 @@ function policyOf(into: Internals, from: Internals, { onConflict = 'fail' }: Mer
       return resolutionOf(typeof onConflict === 'function' ? onConflict(conflict) : onConflict);
     },
     shown: (entry) => openedEntry(reading, entry),
+    shared: (meta) => notedUntil(meta, forkedAt),
     set: (namespace, key, value, { expiresAt, ifVersion, agent, meta, entry, conflict }) => {
       const given = { operation: 'set', key, expiresAt, ifVersion } as const;
       // A sealed value was checked before it was sealed.

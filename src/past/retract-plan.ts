@@ -156,7 +156,7 @@ class Plan implements RetractionPlan {
       const removal = { operation: 'delete', key, value: null, bytes: 0, expiresAt: null, ifVersion } as const;
       this.#step(namespace, { ...removal, meta, basis: NOTHING_READ });
     } else if (!isRoot && present !== undefined && isAlike(before, present)) {
-      this.supported.push({ namespace, key });
+      this.#support(namespace, key, present);
       return;
     } else {
       const { value = null, bytes, expiresAt, version } = before;
@@ -166,6 +166,15 @@ class Plan implements RetractionPlan {
       this.#step(namespace, { operation: 'set', key, value, bytes, expiresAt, ifVersion, meta, basis });
     }
     this.restored.push({ namespace, key, removed: before === undefined });
+  }
+
+  /** Leaves an entry as it is, without the mark that it has because of the same write. */
+  #support(namespace: string, key: string, present: EntryRecord): void {
+    this.supported.push({ namespace, key });
+    if (staleOf(present)?.because !== this.#stale.because) return;
+    const meta = notedMeta(present.meta, { retraction: this.#retraction });
+    const { expiresAt, version: ifVersion } = present;
+    this.#step(namespace, { operation: 'touch', key, value: null, bytes: 0, expiresAt, ifVersion, meta });
   }
 
   #step(namespace: string, step: Step): void {

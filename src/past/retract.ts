@@ -58,7 +58,10 @@ export async function retract(deps: RetractDeps, position: number, options: Retr
   for (let tries = 1; ; tries += 1) {
     await deps.settle();
     const known = operationId === undefined ? undefined : await repeated(deps, operationId, asked);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (origin.agent !== null) requireWrites(deps, origin.agent, known);
+      return known;
+    }
     const target = await targetOf(deps, asked.position);
     if (origin.agent !== null) requireTarget(deps, origin.agent, target);
     const plan = await planOf(deps, await withdrawnBy(deps, target, asked), asked);
@@ -132,9 +135,13 @@ async function groupOf({ past, log }: RetractDeps, update: Update): Promise<Upda
   return group.sort((a, b) => a.position - b.position);
 }
 
-/** Returns the position that a retraction's update is about. */
+/**
+ * Returns the position that a retraction's update is about. A `touch` that marks an entry keeps the note of the retraction that wrote
+ * the entry, and a `set` that restores one keeps its mark.
+ */
 function aboutOf(update: Update): number | undefined {
-  return retractionOf(update)?.position ?? staleOf(update)?.because;
+  const [retracted, because] = [retractionOf(update)?.position, staleOf(update)?.because];
+  return update.operation === 'touch' ? (because ?? retracted) : (retracted ?? because);
 }
 
 /** @throws {AccessDeniedError} unless the agent may write what the update changed. */
@@ -148,7 +155,7 @@ function requireTarget({ access }: RetractDeps, agent: string, { namespace, key,
 function requireWrites(
   { access }: RetractDeps,
   agent: string,
-  { restored, marked, supported, conflicts }: RetractionPlan,
+  { restored, marked, supported, conflicts }: Pick<RetractReport, 'restored' | 'marked' | 'supported' | 'conflicts'>,
 ): void {
   if (!access.isOn) return;
   const all = [...restored, ...marked, ...supported, ...conflicts];
@@ -188,6 +195,7 @@ async function repeated(
   const { position, updates, versions } = operation;
   const restored: RetractedEntry[] = [];
   const marked: DependentEntry[] = [];
+  const supported: DependentEntry[] = [];
   for (let at = position - updates + 1; at <= position; at += 1) {
     const update = await past.updateAt(at);
     if (update === undefined) continue;
@@ -196,10 +204,10 @@ async function repeated(
       const acknowledgement = { version: [...versions.values()].at(-1) ?? 0, position, changed: true };
       throw new OperationReusedError(operationId, acknowledgement);
     }
-    if (retractionOf(update) === undefined) marked.push({ namespace, key });
+    if (update.operation === 'touch') (staleOf(update) === undefined ? supported : marked).push({ namespace, key });
     else restored.push({ namespace, key, removed: update.operation === 'delete' });
   }
-  return { retracted, position, changed: true, restored, marked, supported: [], conflicts: [] };
+  return { retracted, position, changed: true, restored, marked, supported, conflicts: [] };
 }
 
 function tooMany(): ContextCacheError {

@@ -1,6 +1,5 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type Acknowledgement,
   AgentContextCache,
@@ -191,6 +190,45 @@ describe('retract', () => {
     expect(cache.entry('perhaps', 'n')).toMatchObject({ value: 'y', stale: { because: position } });
   });
 
+  it('clears the mark of an entry that stands without the write, and sets it again when it is taken back itself', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', 1, 'n');
+    await cache.set('same', 'x', 'n');
+    const { position, version } = await cache.set('a', 2, 'n');
+    await cache.set('same', 'x', 'n', { basis: [{ namespace: 'n', key: 'a', version }], meta: { task: 1 } });
+    await cache.retract(position, { cascade: 'mark' });
+    expect(cache.entry('same', 'n')).toHaveProperty('stale');
+    const options = { cascade: 'restore', operationId: 'undo-1' } as const;
+    const report = await cache.retract(position, options);
+    expect(report).toMatchObject({ changed: true, restored: [], supported: [{ key: 'same' }] });
+    expect(cache.entry('same', 'n')).toMatchObject({ value: 'x', meta: { task: 1 }, retraction: { position } });
+    expect(cache.entry('same', 'n')).not.toHaveProperty('stale');
+    expect(await cache.retract(position, options)).toEqual(report);
+    expect(await cache.retract(position, { cascade: 'restore' })).toMatchObject({ changed: false });
+    await cache.retract(report.position);
+    expect(cache.entry('same', 'n')).toMatchObject({ value: 'x', stale: { because: position } });
+  });
+
+  it('takes back as a whole a retraction that has marked an entry which another has restored', async () => {
+    const { cache } = makeCache();
+    const fact = await cache.set('a', 1, 'n');
+    await cache.set('b', 1, 'n', { basis: [{ namespace: 'n', key: 'a', version: fact.version }] });
+    const other = await cache.set('b', 2, 'n');
+    await cache.retract(other.position);
+    const basis = [{ namespace: 'n', key: 'b', version: cache.entry('b', 'n')?.version ?? 0 }];
+    await cache.set('c', 1, 'n', { basis });
+    const options = { cascade: 'mark', operationId: 'undo-1' } as const;
+    const report = await cache.retract(fact.position, options);
+    expect(report.marked).toMatchObject([{ key: 'b' }, { key: 'c' }]);
+    expect(await cache.retract(fact.position, options)).toEqual(report);
+    await cache.retract(report.position);
+    expect(cache.entries('n').map(({ key, stale }) => [key, stale])).toEqual([
+      ['a', undefined],
+      ['b', undefined],
+      ['c', undefined],
+    ]);
+  });
+
   it('brings back no value that has expired meanwhile, and counts an expiry as part of the write', async () => {
     const { cache, clock } = makeCache();
     await cache.set('short', 1, 'n', { ttl: 100 });
@@ -290,6 +328,11 @@ describe('retract', () => {
     expect(await codeOf(planner.retract(position, { agent: 'operator' }))).toBe('ACCESS_DENIED');
     expect(await codeOf(cache.retract(position, { agent: 'nemo' }))).toBe('ACCESS_DENIED');
     expect(cache.position).toBe(end);
+    const operationId = 'undo-1';
+    await cache.retract(position, { cascade: 'mark', operationId });
+    expect(await codeOf(planner.retract(position, { cascade: 'mark', operationId }))).toBe('ACCESS_DENIED');
+    const repeated = { cascade: 'mark', operationId, agent: 'operator' } as const;
+    expect(await cache.retract(position, repeated)).toMatchObject({ marked: [{ key: 'plan' }] });
     await planner.retract(position);
     const operator = cache.as({ agent: 'operator' });
     await cache.set('plan', 'tram', 'trip', scout);
@@ -319,45 +362,6 @@ describe('retract', () => {
     expect(await retracting).toMatchObject({ conflicts: [{ key: 'ticket', agent: 'warden' }] });
     await wrote;
     expect(cache.get('ticket', 'trip')).toBe('train');
-  });
-
-  it.each(['none', 'mark'] as const)('never overwrites a write in any turn of a long plan (%s)', async (cascade) => {
-    const { cache, clock } = makeCache();
-    let at = clock.now();
-    // Each look at the clock uses up a time slice, so that the plan takes many turns.
-    vi.spyOn(clock, 'now').mockImplementation(() => (at += 5));
-    const key = cascade === 'mark' ? 'dependant' : 'fact';
-    const later = [
-      { write: (n: string) => cache.set(key, 'later', n, { agent: 'warden', basis: [] }), left: ['later'] },
-      { write: (n: string) => cache.delete(key, n, { agent: 'warden' }), left: [] },
-      {
-        write: async (n: string) => {
-          // The version is again the one that the plan has seen.
-          await cache.dropNamespace(n);
-          await cache.setMany({ a: 1, fact: 'later', dependant: 'later' }, n);
-        },
-        left: ['later'],
-      },
-    ];
-    for (const [which, { write, left }] of later.entries()) {
-      for (let before = 0, isOver = false; !isOver; before += 1) {
-        const n = `n${which}-${before}`;
-        await cache.set('fact', 1, n);
-        const { position, version } = await cache.set('fact', 2, n);
-        await cache.set('dependant', 'old', n, { basis: [{ namespace: n, key: 'fact', version }] });
-        for (let i = 0; i < 4; i += 1) await cache.set('other', i, n);
-        const retracting = cache.retract(position, { cascade }).finally(() => {
-          isOver = true;
-        });
-        for (let turn = 0; turn < before && !isOver; turn += 1) await nextTurn();
-        const wasOver: boolean = isOver;
-        await write(n);
-        await retracting;
-        isOver = wasOver;
-        const shown = cache.entries(n).filter((entry) => entry.key === key);
-        expect(shown.map(({ value, stale }) => stale ?? value)).toEqual(left);
-      }
-    }
   });
 
   it('survives a restart and a replay from lines with the same digest, and public messages say why', async () => {

@@ -51,6 +51,37 @@ describe.each(durableKinds)('merging into a cache $kind', ({ dataDir }) => {
     expect([cache.entry('a', 'n')?.updatedAt, branch.get('a', 'n')]).toEqual([clock.now(), 'new']);
   });
 
+  it('takes over notes of retractions about what both sides have, and no note about a position of the branch', async () => {
+    const { cache } = await parent();
+    await cache.set('a', 5, 'n');
+    const shared = await cache.set('a', 6, 'n', { meta: { by: 'both' } });
+    const { position, version } = await cache.set('x', 6, 'n');
+    await cache.set('c', 7, 'n', { basis: [{ namespace: 'n', key: 'x', version }] });
+    await cache.retract(position, { cascade: 'mark' });
+    const branch = await cache.fork();
+    await branch.touch('c', 'n', { ttl: 500 });
+    await branch.retract(shared.position);
+    await branch.set('b', 3, 'n', { meta: { task: 1 } });
+    const own = await branch.set('b', 4, 'n');
+    const basis = [{ namespace: 'n', key: 'b', version: own.version }];
+    await branch.set('d', 8, 'n', { basis, meta: { task: 2 } });
+    await branch.retract(own.position, { cascade: 'mark' });
+    expect([branch.entry('b', 'n')?.retraction, branch.entry('d', 'n')?.stale]).toMatchObject([
+      { position: own.position },
+      { because: own.position },
+    ]);
+    await cache.merge(branch);
+    const notes = cache.entries('n').map(({ key, value, meta, retraction, stale }) => {
+      return [key, value, meta, retraction?.position, stale?.because];
+    });
+    expect(notes).toEqual([
+      ['a', 5, undefined, shared.position, undefined],
+      ['b', 3, { task: 1 }, undefined, undefined],
+      ['c', 7, undefined, undefined, position],
+      ['d', 8, { task: 2 }, undefined, undefined],
+    ]);
+  });
+
   it('reports the base and both entries of every key that both sides changed, and changes nothing', async () => {
     const { cache } = await parent();
     const branch = await cache.fork();
