@@ -138,6 +138,50 @@ describe('a shared directory', () => {
     expect(sharing.reported.failures).toEqual([]);
   });
 
+  test('shows a retraction by one process to its holder, to a reader, and to the next holder', async () => {
+    const dataDir = await tempDir('share');
+    const holder = await AgentContextCache.share(dataDir, quiet);
+    await using sharing = new Sharing(dataDir);
+    const other = sharing.start();
+    await other.ready;
+    await using reader = await connect(dataDir, { onError: () => {} });
+    await holder.set('station', 'open', 'trip', { agent: 'scout' });
+    const { position, version } = await holder.set('station', 'closed', 'trip', { agent: 'scout' });
+    const basis = [{ namespace: 'trip', key: 'station', version }];
+    await holder.set('plan', 'bus', 'trip', { agent: 'planner', basis });
+    const watch = reader.watch({ namespace: 'trip' });
+    await reader.get('plan', 'trip');
+    const [retraction, stale] = [
+      { position, reason: 'misread' },
+      { because: position, reason: 'misread' },
+    ];
+    expect(await other.ask('retract', position)).toMatchObject({
+      ...{ retracted: position, changed: true, conflicts: [] },
+      restored: [{ namespace: 'trip', key: 'station' }],
+      marked: [{ namespace: 'trip', key: 'plan' }],
+    });
+    const seenBy = async (cache: typeof reader) => [
+      await cache.entry('station', 'trip'),
+      await cache.entry('plan', 'trip'),
+    ];
+    const expected = [
+      expect.objectContaining({ value: 'open', agent: 'operator', retraction }),
+      expect.objectContaining({ value: 'bus', stale }),
+    ];
+    for (const cache of [holder, reader]) expect(await seenBy(cache)).toEqual(expected);
+    const heard = [await watch.next(), await watch.next()].map(({ value }) => value);
+    expect(heard.map(({ key, retraction: taken, stale: mark }) => [key, taken ?? mark]).sort()).toEqual([
+      ['plan', stale],
+      ['station', retraction],
+    ]);
+    await watch.return?.();
+    await holder.shutdown();
+    await waitFor(async () => expect((await sharing.holder())?.child.pid).toBe(other.child.pid));
+    // The reader finds the next holder by itself.
+    await waitFor(async () => expect(await seenBy(reader)).toEqual(expected));
+    expect(sharing.reported.failures).toEqual([]);
+  });
+
   test('is shown by an inspector, whichever process holds it', async () => {
     const dataDir = await tempDir('share');
     await using sharing = new Sharing(dataDir);

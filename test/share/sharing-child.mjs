@@ -83,6 +83,10 @@ const actions = {
     while (last < position) await new Promise((resolve) => setTimeout(resolve, 10));
     return last;
   },
+  /** Takes back a write, and marks what is based on it. */
+  async retract(position) {
+    return memory.retract(position, { reason: 'misread', agent: 'operator', cascade: 'mark' });
+  },
   async head() {
     return (await memory.health()).log.head;
   },

@@ -76,7 +76,7 @@ export class Sharer {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  ask(action: 'rest' | 'watched' | 'head' | 'shutdown', argument?: number): Promise<unknown> {
+  ask(action: 'rest' | 'watched' | 'head' | 'retract' | 'shutdown', argument?: number): Promise<unknown> {
     if (action === 'shutdown') this.isLeaving = true;
     return new Promise((resolve) => {
       this.#answer = resolve;
