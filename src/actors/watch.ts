@@ -5,7 +5,7 @@ import { openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import type { SubjectDoor } from '../core/sealed.ts';
 import { createUpdate, type Update } from '../core/update.ts';
-import { FILTER_NAMES, plainFilter, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
+import { FILTER_NAMES, plainFilter, type Sees, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -34,6 +34,8 @@ export const WATCH_OPTIONS = optionNames<WatchOptions>('watch', {
   signal: true,
   bufferSize: true,
 });
+
+const seesAll: Sees = () => true;
 
 /** Dependencies of a watch. */
 export interface WatchDeps {
@@ -191,8 +193,8 @@ export function watching(
   };
 }
 
-/** Starts a watch; see {@link WatchOptions}. */
-export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
+/** Starts a watch; see {@link WatchOptions}. Opens no update that `sees` does not accept, and leaves it out. */
+export function watchUpdates(deps: WatchDeps, options: WatchOptions, sees: Sees = seesAll): Watching {
   const { log, watchers, subjects } = deps;
   checkWatchOptions(options);
   const { since, signal, include = 'updates', bufferSize = DEFAULT_BUFFER_SIZE } = options;
@@ -227,11 +229,12 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
 
   async function* run(): AsyncGenerator<WatchedUpdate> {
     try {
-      for (const update of entries) yield { ...openedUpdate(subjects, update), snapshot: true, skipped: 0 };
+      for (const update of entries)
+        if (sees(update)) yield { ...openedUpdate(subjects, update), snapshot: true, skipped: 0 };
       if (since !== undefined && since < after) {
         for await (const update of past(log, since, after, filter)) {
           position = update.position;
-          yield openedUpdate(subjects, update);
+          if (sees(update)) yield openedUpdate(subjects, update);
         }
       }
       position = Math.max(position ?? 0, after);
@@ -240,6 +243,7 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions): Watching {
         for (const update of taken.updates) {
           if (update.position <= after) continue;
           position = update.position;
+          if (!sees(update)) continue;
           // Opened only now: the subject may have been forgotten while the update waited to be read.
           yield { ...openedUpdate(subjects, update), snapshot: false, skipped };
           skipped = 0;

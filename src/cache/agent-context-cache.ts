@@ -146,9 +146,10 @@ export class AgentContextCache<
       reached: (position, options) => reached(engine, position, options),
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
-      changes: (options) => writer.guard(() => changes.read(options)),
-      watch: (options) => watchUpdates(watching, options),
-      subscribe: (listener, filter) => watchers.add(filter, (each) => listener(openedUpdate(reading, each))),
+      changes: (options, sees) => writer.guard(() => changes.read(options, sees)),
+      watch: (options, sees) => watchUpdates(watching, options, sees),
+      subscribe: (listener, filter, sees) =>
+        watchers.add(filter, (each) => sees?.(each) !== false && listener(openedUpdate(reading, each))),
       guard: (run) => writer.guard(run),
       ask: async (command) => (await answer(this.#control, command)) as never,
       transaction: (operations, options) =>

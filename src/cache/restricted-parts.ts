@@ -4,7 +4,7 @@ import type { ContextCommand } from '../core/command.ts';
 import { plainSearch } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
-import { plainFilter, type WatchFilter } from '../core/update-filter.ts';
+import { plainFilter, type Sees, type WatchFilter } from '../core/update-filter.ts';
 import type { Access } from '../engine/access.ts';
 import { andThen } from '../engine/reader.ts';
 import type { MethodParts } from './method-parts.ts';
@@ -29,6 +29,8 @@ export type Restricted = Pick<
 export function restrictedParts(parts: MethodParts, access: Access, agent: string): Restricted {
   const writes = new RestrictedWrites(access, agent, parts.guard);
   const mayRead = (namespace: string, key: string) => access.may(agent, 'read', namespace, key);
+  // Asked before anything is opened: a migration that fails would tell the agent about a value that it may not read.
+  const sees: Sees = (update) => access.visible(agent, update) !== undefined;
   const reader = restrictedReader(parts.reader, access, agent);
   const readWith: MethodParts['readWith'] = (key, namespace, options) => {
     access.require(agent, 'read', namespace, key);
@@ -38,7 +40,7 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
     parts.guard(async () => {
       const { namespace } = plainChanges(options);
       if (namespace !== undefined) access.requireSome(agent, 'read', namespace);
-      const page = await parts.changes(options);
+      const page = await parts.changes(options, sees);
       return { ...page, changes: page.changes.flatMap((update) => access.visible(agent, update) ?? []) };
     });
   const ask = (command: ContextCommand) =>
@@ -60,13 +62,17 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
         })();
       },
     },
-    watch: (options) => restrictedWatch(parts.watch, access, agent, options),
+    watch: (options) => restrictedWatch(parts.watch, access, agent, { options, sees }),
     subscribe: (listener, filter) => {
       checkFilter(access, agent, filter);
-      return parts.subscribe((update) => {
-        const seen = access.visible(agent, update);
-        if (seen !== undefined) listener(seen);
-      }, filter);
+      return parts.subscribe(
+        (update) => {
+          const seen = access.visible(agent, update);
+          if (seen !== undefined) listener(seen);
+        },
+        filter,
+        sees,
+      );
     },
     transaction: (operations, options) => writes.run(options, () => parts.transaction(operations, options)),
   };
@@ -82,9 +88,14 @@ function checkFilter(access: Access, agent: string, filter: WatchFilter): void {
   }
 }
 
-function restrictedWatch(watch: MethodParts['watch'], access: Access, agent: string, options: WatchOptions): Watching {
+function restrictedWatch(
+  watch: MethodParts['watch'],
+  access: Access,
+  agent: string,
+  { options, sees }: { readonly options: WatchOptions; readonly sees: Sees },
+): Watching {
   checkFilter(access, agent, options);
-  const inner = watch(options);
+  const inner = watch(options, sees);
   async function* run() {
     try {
       for await (const update of inner) {
@@ -128,7 +139,10 @@ function restrictedReader(reader: Reader, access: Access, agent: string): Reader
     entries: (namespace) => {
       some(namespace);
       if (isWhole(namespace)) return reader.entries(namespace);
-      return andThen(reader.entries(namespace), (entries) => entries.filter(({ key }) => may(namespace, key)));
+      return andThen(
+        reader.entries(namespace, (key) => may(namespace, key)),
+        (entries) => entries.filter(({ key }) => may(namespace, key)),
+      );
     },
     keys: (namespace, options) => {
       some(namespace);
@@ -145,8 +159,9 @@ function restrictedReader(reader: Reader, access: Access, agent: string): Reader
     entriesInOrder: (namespace, options) => {
       some(namespace);
       if (isWhole(namespace)) return reader.entriesInOrder(namespace, options);
+      const mayKey = (key: string) => may(namespace, key);
       const { rest, limit } = withoutLimit('entries', options);
-      return filtered(reader.entriesInOrder(namespace, rest), ({ key }: Entry) => may(namespace, key), limit);
+      return filtered(reader.entriesInOrder(namespace, rest, mayKey), ({ key }: Entry) => mayKey(key), limit);
     },
     namespaces: (options) => {
       if (!access.isOn) return reader.namespaces(options);

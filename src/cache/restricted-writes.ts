@@ -1,5 +1,6 @@
 import type { DataCommand } from '../core/command.ts';
-import { concealedConflict, VersionConflictError } from '../core/conflict.ts';
+import { concealedConflict } from '../core/conflict.ts';
+import { conflictIn } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { stamped } from '../core/stamp.ts';
 import type { Access } from '../engine/access.ts';
@@ -57,7 +58,10 @@ export class RestrictedWrites {
 
   /** Returns the error of a write without what the agent may not read. */
   concealed(error: unknown): unknown {
-    if (!(error instanceof VersionConflictError)) return error;
-    return this.#access.may(this.#agent, 'read', error.namespace, error.key) ? error : concealedConflict(error);
+    const conflict = conflictIn(error);
+    if (conflict === undefined) return error;
+    return this.#access.may(this.#agent, 'read', conflict.namespace, conflict.key)
+      ? error
+      : concealedConflict(conflict);
   }
 }

@@ -1,6 +1,6 @@
 import type { WriteOptions } from './command.ts';
 import { VersionConflictError } from './conflict.ts';
-import { ContextCacheError } from './errors.ts';
+import { ContextCacheError, toError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
 import { valueAt } from './json-pointer.ts';
 import type { Meta } from './meta.ts';
@@ -154,9 +154,28 @@ export function readableValue(entry: Entry | undefined): JsonValue | undefined {
 /** Returns an error whose present entry is as readers see it. */
 export function openedError(door: SubjectDoor, error: Error): Error {
   if (!(error instanceof VersionConflictError) || error.current === undefined) return error;
-  const current = openedEntry(door, error.current);
-  if (current === error.current) return error;
-  return new VersionConflictError(error.namespace, error.key, error.expected, current);
+  try {
+    const current = openedEntry(door, error.current);
+    if (current === error.current) return error;
+    return new VersionConflictError(error.namespace, error.key, error.expected, current);
+  } catch (thrown) {
+    return unshownConflict(toError(thrown), error);
+  }
+}
+
+/** The conflicts whose present entry could not be shown, by the error that says why. */
+const conflictsBehind = new WeakMap<Error, VersionConflictError>();
+
+/** Returns the error that keeps the present entry of a conflict from being shown. */
+export function unshownConflict(error: Error, conflict: VersionConflictError): Error {
+  conflictsBehind.set(error, conflict);
+  return error;
+}
+
+/** Returns the conflict that an error is, or that is behind it; `undefined` if there is none. */
+export function conflictIn(error: unknown): VersionConflictError | undefined {
+  if (error instanceof VersionConflictError) return error;
+  return error instanceof Error ? conflictsBehind.get(error) : undefined;
 }
 
 function unavailable(namespace: string, key: string, cause?: Error): ContextCacheError {

@@ -5,6 +5,9 @@ import { joinNamespace, type NamespaceParts } from './namespace-parts.ts';
 import type { NamesOf } from './options.ts';
 import type { Update } from './update.ts';
 
+/** Returns whether a reader may see something of an update. Asked before the update is opened, which may fail. */
+export type Sees = (update: Update) => boolean;
+
 /** Selects updates by namespace and key. */
 export interface WatchFilter {
   /** One namespace, or several. Excludes `namespacePrefix`. Default: all. */

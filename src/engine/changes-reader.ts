@@ -11,7 +11,7 @@ import type { SubjectDoor } from '../core/sealed.ts';
 import { ChangeOrder } from '../core/tables/change-order.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Update } from '../core/update.ts';
-import { UpdateFilter } from '../core/update-filter.ts';
+import { type Sees, UpdateFilter } from '../core/update-filter.ts';
 import type { Activity } from '../monitoring/activity.ts';
 import { closed } from '../storage/log-errors.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -86,15 +86,15 @@ export class ChangesReader {
     return [...this.#kept.values()].reduce((sum, { order }) => sum + order.size, 0);
   }
 
-  /** Reads a page of changes; see {@link ChangesOptions}. */
-  read(options: ChangesOptions): Promise<Changes> {
+  /** Reads a page of changes; see {@link ChangesOptions}. Opens no change that `sees` does not accept, and leaves it out. */
+  read(options: ChangesOptions, sees?: Sees): Promise<Changes> {
     const { activity } = this.#parts;
     const meter = activity.meter('context.changes');
-    const run = () => this.#read(options);
+    const run = () => this.#read(options, sees);
     return meter.begins() ? activity.read(meter, {}, run, ({ changes }) => changes.length) : run();
   }
 
-  async #read(options: ChangesOptions): Promise<Changes> {
+  async #read(options: ChangesOptions, sees: Sees | undefined): Promise<Changes> {
     const failure = this.#parts.sequencer?.failure;
     if (failure !== undefined) throw failure;
     const plain = plainChanges(options);
@@ -108,14 +108,18 @@ export class ChangesReader {
     if (since > log.head) throw invalid(`since must be a position of this log, from 0 to ${log.head}.`);
     for (let waits = 0; ; waits += 1) {
       // Looked for again after each wait: it may have been forgotten meanwhile.
-      const page = this.#page(await this.#orderOf(plain), plain);
+      const page = this.#page(await this.#orderOf(plain), plain, sees);
       if (!page.isCut || waits === WAITS) return { changes: page.changes, next: page.next, more: page.more };
       await log.flush();
     }
   }
 
   /** `isCut`: the page ends at a key with an update that is being written, or with the last update of a forgotten index. */
-  #page({ order, until }: Kept, { since, limit }: PlainChanges): Changes & { readonly isCut: boolean } {
+  #page(
+    { order, until }: Kept,
+    { since, limit }: PlainChanges,
+    sees: Sees | undefined,
+  ): Changes & { readonly isCut: boolean } {
     const changes: Update[] = [];
     let bytes = 0;
     let next = since;
@@ -124,10 +128,11 @@ export class ChangesReader {
       // The keys of one clear stay together.
       const isNext = change.position !== next;
       const isFull = isNext && (count === limit || (bytes > 0 && bytes + change.bytes > PAGE_BYTES));
-      const update = isFull ? undefined : this.#present(change);
+      const isSeen = sees?.(change) !== false;
+      const update = isFull ? undefined : this.#present(change, isSeen);
       // Its value is not committed yet: it comes with a later position, or not at all.
       if (update === undefined) return { changes: joined(changes), next, more: true, isCut: !isFull };
-      changes.push(update);
+      if (isSeen) changes.push(update);
       if (isNext) count += 1;
       bytes += update.bytes;
       next = change.position;
@@ -137,14 +142,14 @@ export class ChangesReader {
     return { changes: joined(changes), next: Math.max(since, Math.min(until, committed)), more: isCut, isCut };
   }
 
-  /** Returns a change as a caller sees it; `undefined` if the entry has changed since the last commit. */
-  #present(change: Update): Update | undefined {
+  /** Returns a change as a caller sees it, opened only if it is seen; `undefined` if the entry has changed since the last commit. */
+  #present(change: Update, isSeen: boolean): Update | undefined {
     const { namespace, key, operation, version } = change;
     if (key === null || (operation !== 'set' && operation !== 'touch')) return withNotes({ ...change });
     const entry = this.#parts.registry.record(namespace, key);
     if (entry?.version !== version) return undefined;
     const present = { ...change, operation: 'set', value: entry.value ?? null, bytes: entry.bytes } as const;
-    return openedUpdate<Update>(this.#parts.subjects, present);
+    return isSeen ? openedUpdate<Update>(this.#parts.subjects, present) : present;
   }
 
   async #orderOf(plain: PlainChanges): Promise<Kept> {

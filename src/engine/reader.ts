@@ -121,16 +121,16 @@ export class Reader {
     );
   }
 
-  /** In no particular order. */
-  entries(namespace: string): MaybePromise<Entry[]> {
-    return this.#counted('context.entries', { namespace }, () => this.#allEntries(namespace), many);
+  /** In no particular order. With `may` only the entries whose keys it accepts; no other value is opened. */
+  entries(namespace: string, may?: MayKey): MaybePromise<Entry[]> {
+    return this.#counted('context.entries', { namespace }, () => this.#allEntries(namespace, may), many);
   }
 
-  #allEntries(namespace: string): MaybePromise<Entry[]> {
+  #allEntries(namespace: string, may: MayKey | undefined): MaybePromise<Entry[]> {
     checkName('namespace', namespace);
-    if (this.#primary === undefined) return this.#knownEntries(namespace);
+    if (this.#primary === undefined) return this.#knownEntries(namespace, may);
     return andThen(this.#hydrate(namespace), () => {
-      const known = this.#knownEntries(namespace);
+      const known = this.#knownEntries(namespace, may);
       return this.#withValues(known, namespace);
     });
   }
@@ -143,12 +143,12 @@ export class Reader {
     return this.#ordered.keys(namespace, rangeOf('keys', options));
   }
 
-  /** Yields the entries in order of their keys' code points. */
-  entriesInOrder(namespace: string, options?: RangeOptions): Iteration<Entry> {
+  /** Yields the entries in order of their keys' code points, with `may` only those whose keys it accepts. */
+  entriesInOrder(namespace: string, options?: RangeOptions, may?: MayKey): Iteration<Entry> {
     if (this.#node?.failure !== undefined) throw this.#node.failure;
     checkName('namespace', namespace);
     this.#activity.meter('context.entries').count += 1;
-    return this.#ordered.entries(namespace, rangeOf('entries', options));
+    return this.#ordered.entries(namespace, rangeOf('entries', options), may);
   }
 
   /** Sorted by code point if there are options, otherwise in no particular order. */
@@ -266,13 +266,13 @@ export class Reader {
     return [...state.entries.keys()].filter((key) => state.isLive(key, now));
   }
 
-  #knownEntries(namespace: string): Entry[] {
+  #knownEntries(namespace: string, may: MayKey | undefined): Entry[] {
     const state = this.#state(namespace);
     if (state === undefined) return [];
     const found: Entry[] = [];
     const now = this.#now();
     state.entries.visit((key, entry) => {
-      if (entry.expiresAt === null || entry.expiresAt > now)
+      if ((entry.expiresAt === null || entry.expiresAt > now) && may?.(key) !== false)
         found.push(openedEntry(this.#subjects, publicEntry(namespace, key, entry)));
     });
     return found;
@@ -285,6 +285,9 @@ export class Reader {
     return this.#registry.has(namespace) ? this.#registry.stateOnDisk(namespace) : undefined;
   }
 }
+
+/** Returns whether the entry of a key may be read. */
+type MayKey = (key: string) => boolean;
 
 const one = (value: unknown): number => (value === undefined ? 0 : 1);
 const many = (values: readonly unknown[]): number => values.length;

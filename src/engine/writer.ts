@@ -19,7 +19,7 @@ import type {
 import { VersionConflictError } from '../core/conflict.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { openedError, openedValue, valueIn } from '../core/opened.ts';
+import { openedError, openedValue, unshownConflict, valueIn } from '../core/opened.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import { type FailureSource, sourceOf } from '../core/report.ts';
 import type { Request } from '../core/request.ts';
@@ -366,7 +366,7 @@ export class Writer {
       const complete = value === undefined || current === undefined ? undefined : { ...current, value };
       return openedError(this.#deps.subjects, new VersionConflictError(namespace, key, expected, complete));
     } catch (thrown) {
-      return toError(thrown);
+      return unshownConflict(toError(thrown), error);
     }
   }
 

@@ -1,9 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { AgentContextCache, type JsonValue, memorySubjectKeys } from '../../src/index.ts';
+import {
+  AgentContextCache,
+  type Entry,
+  InMemoryContextCache,
+  type JsonValue,
+  memorySubjectKeys,
+} from '../../src/index.ts';
 import type { Migration } from '../../src/types.ts';
-import { codeOf, logOf, makeCache, simulatedClock } from '../support/cache.ts';
+import { codeOf, LateCache, logOf, makeCache, simulatedClock } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { fcOptions } from '../support/property.ts';
 import { serveThroughProxy } from '../support/served.ts';
@@ -122,6 +128,50 @@ describe('migrations', () => {
       forgotten: ['/guest'],
     });
     await cache.shutdown();
+  });
+
+  it('that fail for a value tell an agent nothing that it may not read, and stop none of its calls', async () => {
+    const parsing: readonly Migration[] = [
+      {
+        ...{ version: 2, namespaces: '**' },
+        when: (value) => typeof value === 'string',
+        migrate: (value) => ({ parsed: JSON.parse(value as string) }),
+      },
+    ];
+    const grants = [{ agent: 'guest', read: ['zz', { namespace: 'vault', keys: 'open*' }], write: ['vault'] }];
+    for (const primaryCache of [undefined, new InMemoryContextCache(), new LateCache()]) {
+      const { cache, failures } = makeCache({ migrations: parsing, grants, primaryCache } as never);
+      const guest = cache.as({ agent: 'guest' });
+      const seen: unknown[] = [];
+      guest.subscribe(({ key }) => void seen.push(key), {});
+      const watched = [guest.watch({}), guest.watch({ since: 0 })];
+      await cache.set('code', 'hunter2', 'vault');
+      await cache.set('open', '1', 'vault');
+      await cache.set('a', '2', 'zz');
+      if (primaryCache === undefined) watched.push(guest.watch({ include: 'snapshot' }));
+      for (const each of watched) {
+        const keys = [(await each.next()).value?.key, (await each.next()).value?.key];
+        expect(keys).toEqual(['open', 'a']);
+        await each.return?.();
+      }
+      expect([seen, failures]).toEqual([['open', 'a'], []]);
+      if (primaryCache === undefined) {
+        const { changes } = await guest.changes({ since: 0 });
+        expect(changes.map(({ key, value }) => [key, value])).toEqual([
+          ['open', { parsed: 1 }],
+          ['a', { parsed: 2 }],
+        ]);
+        await expect(cache.changes({ since: 0 })).rejects.toThrow('hunter2');
+      }
+      expect(((await guest.entries('vault')) as Entry[]).map(({ key }) => key)).toEqual(['open']);
+      const inOrder: string[] = [];
+      for await (const { key } of guest.entries('vault', { limit: 5 })) inOrder.push(key);
+      expect(inOrder).toEqual(['open']);
+      const refused = await guest.set('code', 'x', 'vault', { ifVersion: 9 }).catch((error) => error);
+      expect(refused).toMatchObject({ code: 'VERSION_CONFLICT', current: undefined });
+      expect(await codeOf(cache.set('code', 'x', 'vault', { ifVersion: 9 }))).toBe('MIGRATION_FAILED');
+      await cache.shutdown();
+    }
   });
 
   it('that move what a subject is about make update name the subject, so that nothing is stored readable', async () => {
