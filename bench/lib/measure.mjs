@@ -4,13 +4,21 @@ import { join } from 'node:path';
 const CHILD = join(import.meta.dirname, 'child.mjs');
 const QUICK_TIMEOUT_MS = 60_000;
 const TIMEOUT_MS = 1_800_000;
+/** Time that a child has to end the servers and processes that it has started. */
+const END_MS = 5_000;
 
 const running = new Set();
 
 /** Ends all children, so that none outlives the bench. */
 export function endChildren() {
-  // Not SIGKILL: a child ends the servers and processes that it has started.
   for (const child of running) child.kill('SIGTERM');
+}
+
+/** Ends a child with SIGTERM, on which it ends the servers and processes that it has started; with SIGKILL if it takes too long. */
+export function endChild(child, afterMs = END_MS) {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+  child.once('exit', () => clearTimeout(timer));
 }
 
 /** Runs one step of a question (`measure` or `prepare`) in a fresh process and returns its result. */
@@ -30,7 +38,7 @@ export function inFreshProcess(file, step, context, { profileDir } = {}) {
     const timeoutMs = context.scale.quick ? QUICK_TIMEOUT_MS : TIMEOUT_MS;
     const timer = setTimeout(() => {
       message = { error: `It took longer than ${timeoutMs / 1_000} s.` };
-      child.kill('SIGKILL');
+      endChild(child);
     }, timeoutMs);
     child.on('message', (received) => {
       message ??= received;

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -35,6 +36,35 @@ function questions(): string[] {
   const { stdout } = spawnSync(process.execPath, [join(bench, 'run.mjs'), '--list'], { encoding: 'utf8' });
   return stdout.trim().split('\n');
 }
+
+describe('the processes of the bench', () => {
+  test.each([
+    ['() => process.exit(7)', [7, null]],
+    ['() => {}', [null, 'SIGKILL']],
+  ])('are asked to end before they are killed: %s', async (onEnd, ended) => {
+    const { endChild } = (await load('measure')) as { endChild(child: ChildProcess, afterMs: number): void };
+    const program = `process.on('SIGTERM', ${onEnd}); setInterval(() => {}, 1_000); console.log('ready');`;
+    const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(child.stdout, 'data');
+    const exit = once(child, 'exit');
+    endChild(child, ended[0] === null ? 50 : 30_000);
+    expect(await exit).toEqual(ended);
+  });
+
+  test('report a server that cannot be started, and one that does not answer in time', async () => {
+    const { serverOf, repeated } = (await load('cluster/nats-cluster')) as {
+      serverOf(index: number, options: object): { start(): Promise<void>; kill(): Promise<void> };
+      repeated(work: () => Promise<unknown>, options: object): Promise<unknown>;
+    };
+    const options = { ports: [1, 1, 1], size: 1, dir: await tempDir('bench') };
+    const missing = serverOf(0, { ...options, program: join(options.dir, 'nats-server') });
+    await expect(missing.start()).rejects.toThrow('ENOENT');
+    await missing.kill();
+    const ending = serverOf(0, { ...options, program: 'false' });
+    await expect(ending.start()).rejects.toThrow('The nats-server n1 has ended (1)');
+    await expect(repeated(async () => undefined, { timeoutMs: 40 })).rejects.toThrow('no answer within 0.04 s');
+  });
+});
 
 describe('the tables and the last results of the bench', () => {
   test('agree', () => {

@@ -64,7 +64,8 @@ export async function startNatsCluster({ dir, name, size = 3, syncAlways = false
   };
 }
 
-function serverOf(index, { ports, size, dir, syncAlways }) {
+/** Returns a server of a cluster that has not started yet. */
+export function serverOf(index, { ports, size, dir, syncAlways = false, program = PROGRAM }) {
   const name = `n${index + 1}`;
   const [port, route, http] = ports.slice(3 * index);
   const home = join(dir, name);
@@ -81,7 +82,8 @@ function serverOf(index, { ports, size, dir, syncAlways }) {
   writeFileSync(file, config.join('\n'));
   let child;
   const end = async (signal) => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    // Without a process id it has never started.
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill(signal);
     await gone;
@@ -90,9 +92,19 @@ function serverOf(index, { ports, size, dir, syncAlways }) {
     name,
     url: `nats://127.0.0.1:${port}`,
     async start() {
-      child = spawn(PROGRAM, ['-c', file], { stdio: 'ignore' });
-      const answers = async () => (await fetch(`http://127.0.0.1:${http}/varz`)).ok || undefined;
-      await repeated(answers);
+      let failure;
+      child = spawn(program, ['-c', file], { stdio: 'ignore' });
+      child.once('error', (error) => {
+        failure = error;
+      });
+      child.once('exit', (code, signal) => {
+        failure ??= new Error(`The nats-server ${name} has ended (${signal ?? code}).`);
+      });
+      const answers = async () => {
+        if (failure !== undefined) throw failure;
+        return (await fetch(`http://127.0.0.1:${http}/varz`, { signal: AbortSignal.timeout(5_000) })).ok || undefined;
+      };
+      await repeated(answers, { isOver: () => failure !== undefined });
     },
     /** Ends the server without warning. */
     kill: () => end('SIGKILL'),
@@ -101,16 +113,19 @@ function serverOf(index, { ports, size, dir, syncAlways }) {
   };
 }
 
-/** Repeats work until it succeeds: a cluster that has just started has no leader yet. */
-export async function repeated(work) {
-  const deadline = performance.now() + START_TIMEOUT_MS;
+/** Repeats work until it succeeds: a cluster that has just started has no leader yet. Throws when the time is up, or once `isOver` holds. */
+export async function repeated(work, { timeoutMs = START_TIMEOUT_MS, isOver = () => false } = {}) {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
+    let failure;
     try {
       const result = await work();
       if (result !== undefined) return result;
     } catch (error) {
-      if (performance.now() > deadline) throw error;
+      failure = error;
     }
+    if (performance.now() > deadline || (failure !== undefined && isOver()))
+      throw failure ?? new Error(`There was no answer within ${timeoutMs / 1_000} s.`);
     await sleep(20);
   }
 }
