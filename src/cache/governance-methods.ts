@@ -49,7 +49,8 @@ export interface GovernanceMethods<S extends NamespaceTypes<S>> {
    * count as parts of the write. Of a transaction only the update at this position is taken back.
    *
    * @throws {ContextCacheError} (as a rejection) `POSITION_UNAVAILABLE` if the log does not have the position, or no earlier state;
-   *   `INVALID_COMMAND`, also for the position of an expiry, and if more than 10,000 writes are based on the write; `INVALID_OPTION`,
+   *   `INVALID_COMMAND`, also for the position of an expiry, and if more than 10,000 writes are based on the write, or it
+   *   cleared more than 10,000 keys; `INVALID_OPTION`,
    *   also with a primary of your own; `FORBIDDEN` for the record of a forgotten subject; `ACCESS_DENIED` unless the agent may write every entry
    *   that the retraction is about; the errors of a transaction, on a cluster also `INVALID_VALUE` if the retraction, which is one message, is
    *   larger than the servers' `max_payload`. Nothing has changed then.

@@ -12,11 +12,23 @@ export interface Withdrawn {
 }
 
 /** An update of an entry, without its value. */
-export type Link = Pick<Update, 'position' | 'version' | 'operation' | 'agent' | 'at' | 'meta' | 'basis'>;
+export type Link = Pick<
+  Update,
+  'position' | 'version' | 'operation' | 'agent' | 'at' | 'expiresAt' | 'replaced' | 'meta' | 'basis'
+>;
+
+/** The write that stands when the latest one is taken back. */
+export interface Standing {
+  /** Position of the `set`; 0: the key was missing; `undefined`: it is older than all links. */
+  readonly position: number | undefined;
+  /** The last `touch` of it among the links. */
+  readonly touch: Link | undefined;
+}
 
 /** Returns an update without its value. */
-export function linkOf({ position, version, operation, agent, at, meta, basis }: Update): Link {
-  return { position, version, operation, agent, at, meta, basis };
+export function linkOf(update: Update): Link {
+  const { position, version, operation, agent, at, expiresAt, replaced, meta, basis } = update;
+  return { position, version, operation, agent, at, expiresAt, replaced, meta, basis };
 }
 
 /** Operations that decide nothing about the value: they are taken back with the write before them. */
@@ -45,6 +57,11 @@ export class Lane {
     return this.#links[0];
   }
 
+  /** `true` if the latest update is taken back. */
+  get isBack(): boolean {
+    return this.latest !== undefined && this.isWithdrawn(this.latest);
+  }
+
   /** `true` if one of the updates was asked for. */
   get hasRoot(): boolean {
     return this.#links.some(({ position }) => this.#given.roots.has(position));
@@ -60,8 +77,19 @@ export class Lane {
     return this.#given.withdrawn.has(position) || this.#more.has(position);
   }
 
-  /** Returns the position after which the entry is what it is to be again, given that the latest update is taken back. */
-  before(): number {
+  /** Returns the write that the entry has again, given that the latest update is taken back. */
+  standing(): Standing {
+    let at = this.#lastBack() + 1;
+    const touch = this.#links[at]?.operation === 'touch' ? this.#links[at] : undefined;
+    while (this.#links[at]?.operation === 'touch') at += 1;
+    const link = this.#links[at];
+    if (link !== undefined) return { position: link.operation === 'set' ? link.position : 0, touch };
+    const { operation, replaced } = this.#links.at(-1) as Link;
+    return { position: operation === 'set' && replaced === 0 ? 0 : undefined, touch };
+  }
+
+  /** Returns the index of the oldest update of those in a row that are taken back, the latest being one. */
+  #lastBack(): number {
     let at = 0;
     for (;;) {
       const link = this.#links[at] as Link;
@@ -71,7 +99,7 @@ export class Lane {
       if (!isRoot && stands !== undefined && this.isWithdrawn(this.#links[stands] as Link)) at = stands;
       else {
         const older = this.#links[at + 1];
-        if (older === undefined || !this.isWithdrawn(older)) return link.position - 1;
+        if (older === undefined || !this.isWithdrawn(older)) return at;
         at += 1;
       }
     }

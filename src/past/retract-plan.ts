@@ -3,6 +3,8 @@ import type { Step } from '../core/command.ts';
 import { VersionConflictError } from '../core/conflict.ts';
 import { publicEntry } from '../core/decide.ts';
 import { isEqual } from '../core/equal.ts';
+import { ContextCacheError } from '../core/errors.ts';
+import { invalidCommand } from '../core/invalid-command.ts';
 import { compareNames } from '../core/names.ts';
 import type { EntryRecord } from '../core/namespace-state.ts';
 import type { DependentEntry, RetractConflict, RetractedEntry } from '../core/retract-options.ts';
@@ -33,6 +35,13 @@ export interface PlanDeps {
   readonly clock: Clock;
 }
 
+/** An entry that stands again, as far as a retraction restores it. */
+type Stood = Touch & Pick<EntryRecord, 'value' | 'bytes'>;
+type Touch = Pick<EntryRecord, 'expiresAt' | 'version'> & Partial<Pick<EntryRecord, 'meta'>>;
+
+/** Most entries that one retraction is about. */
+const MAX_ENTRIES = 10_000;
+
 const NOTHING_READ = Object.freeze([]);
 
 /**
@@ -47,10 +56,11 @@ export async function planOf(
   const plan = new Plan(deps, given, reason === undefined ? { position } : { position, reason });
   const slice = new TimeSlice(deps.clock);
   const lanes = await lanesOf(deps.past, given, plan.head, slice);
-  for (const [namespace, keys] of sorted(lanes)) {
-    for (const [key, lane] of sorted(keys)) {
+  for (const [namespace, { own, older }] of sorted(lanes)) {
+    for (const [key, lane] of sorted(own)) {
       if (slice.over) await slice.pause();
-      plan.add(namespace, key, lane);
+      const before = lane.isBack ? await standingOf(deps.past, lane, older.get(key)) : undefined;
+      plan.add(namespace, key, lane, before);
     }
   }
   return plan;
@@ -85,7 +95,7 @@ class Plan implements RetractionPlan {
   }
 
   /** Plans one entry. */
-  add(namespace: string, key: string, lane: Lane): void {
+  add(namespace: string, key: string, lane: Lane, standing: Stood | undefined): void {
     const { registry, clock } = this.#deps;
     const { latest } = lane;
     if (latest === undefined) return;
@@ -94,7 +104,7 @@ class Plan implements RetractionPlan {
     const isMarked = this.#given.marked.has(latest.position);
     if (isMarked || lane.isWithdrawn(latest)) this.#decide(namespace, key);
     if (lane.isWithdrawn(latest)) {
-      const before = living(this.#entryAt(lane.before(), namespace, key), now);
+      const before = living(standing, now);
       this.#restore(namespace, key, present, before, lane.hasRoot);
       return;
     }
@@ -145,7 +155,7 @@ class Plan implements RetractionPlan {
     namespace: string,
     key: string,
     present: EntryRecord | undefined,
-    before: EntryRecord | undefined,
+    before: Stood | undefined,
     isRoot: boolean,
   ): void {
     const retraction = this.#retraction;
@@ -182,16 +192,13 @@ class Plan implements RetractionPlan {
     if (own === undefined) this.steps.set(namespace, [step]);
     else own.push(step);
   }
+}
 
-  #entryAt(position: number, namespace: string, key: string): EntryRecord | undefined {
-    const view = this.#deps.past.at(position);
-    try {
-      const find = view.finder(namespace);
-      return find === undefined ? view.state(namespace)?.entries.get(key) : find(key);
-    } finally {
-      view.release?.();
-    }
-  }
+/** The entries of a namespace that the retraction may write. */
+interface Lanes {
+  readonly own: Map<string, Lane>;
+  /** Entries that stand and are older than the updates in their lanes. A missing one was missing. */
+  readonly older: ReadonlyMap<string, Stood>;
 }
 
 /**
@@ -203,29 +210,113 @@ async function lanesOf(
   given: Withdrawn,
   head: number,
   slice: TimeSlice,
-): Promise<Map<string, Map<string, Lane>>> {
-  const lanes = new Map<string, Map<string, Lane>>();
+): Promise<Map<string, Lanes>> {
+  const keys = new Map<string, Map<string, Lane>>();
   const firsts = new Map<string, number>();
+  let count = 0;
   for (const update of [...given.withdrawn.values(), ...given.marked.values()]) {
     const { namespace, position } = update;
-    const own = lanes.get(namespace) ?? new Map<string, Lane>();
-    lanes.set(namespace, own);
+    const own = keys.get(namespace) ?? new Map<string, Lane>();
+    keys.set(namespace, own);
     firsts.set(namespace, Math.min(firsts.get(namespace) ?? position, position));
-    for (const key of keysOf(past, update)) if (!own.has(key)) own.set(key, new Lane(given));
+    for (const key of keysOf(past, update)) {
+      if (own.has(key)) continue;
+      count += 1;
+      if (count > MAX_ENTRIES) throw tooManyEntries();
+      own.set(key, new Lane(given));
+    }
     if (slice.over) await slice.pause();
   }
-  for (const [namespace, own] of lanes) {
-    const first = firsts.get(namespace) as number;
-    for (const update of past.backwards(namespace)) {
-      if (update.position < first) break;
-      if (slice.over) await slice.pause();
-      if (update.position > head) continue;
+  const lanes = new Map<string, Lanes>();
+  for (const [namespace, own] of keys) {
+    const range = { first: firsts.get(namespace) as number, head };
+    lanes.set(namespace, { own, older: await readLanes(past, namespace, own, range, slice) });
+  }
+  return lanes;
+}
+
+/**
+ * Reads the updates of a namespace backwards, once: down to `first` for the lanes, and from there until every older entry that stands
+ * is found. Resolves with these entries.
+ */
+async function readLanes(
+  past: PastSource,
+  namespace: string,
+  own: ReadonlyMap<string, Lane>,
+  { first, head }: { readonly first: number; readonly head: number },
+  slice: TimeSlice,
+): Promise<ReadonlyMap<string, Stood>> {
+  const older = new Map<string, Stood>();
+  let wanted: Map<string, Touch | undefined> | undefined;
+  let lowest = first;
+  for (const update of past.backwards(namespace)) {
+    if (slice.over) await slice.pause();
+    if (update.position > head) continue;
+    lowest = update.position;
+    if (lowest >= first) {
       const link = linkOf(update);
       const keys = update.key === null ? (update.keys ?? own.keys()) : [update.key];
       for (const key of keys) own.get(key)?.push(link);
+      continue;
+    }
+    wanted ??= await wantedOf(own, slice);
+    if (wanted.size === 0) return older;
+    if (update.operation === 'clear_namespace') return older;
+    for (const key of update.key === null ? (update.keys ?? []) : [update.key]) {
+      if (!wanted.has(key)) continue;
+      const touch = wanted.get(key);
+      if (update.operation === 'touch') wanted.set(key, touch ?? update);
+      else wanted.delete(key);
+      if (update.operation === 'set') older.set(key, stood(update, touch));
     }
   }
-  return lanes;
+  wanted ??= await wantedOf(own, slice);
+  if (wanted.size === 0) return older;
+  // They are older than what the log holds. Nothing of the namespace has changed between its start and the lowest position.
+  const view = past.at(Math.min(lowest - 1, past.first));
+  try {
+    const find = view.finder(namespace);
+    const state = find === undefined ? view.state(namespace) : undefined;
+    for (const [key, touch] of wanted) {
+      const record = find === undefined ? state?.entries.get(key) : find(key);
+      if (record !== undefined) older.set(key, stood(record, touch));
+    }
+  } finally {
+    view.release?.();
+  }
+  return older;
+}
+
+/** Resolves with the keys whose entries that stand are older than their lanes, each with its last `touch` in the lane. */
+async function wantedOf(own: ReadonlyMap<string, Lane>, slice: TimeSlice): Promise<Map<string, Touch | undefined>> {
+  const wanted = new Map<string, Touch | undefined>();
+  for (const [key, lane] of own) {
+    if (slice.over) await slice.pause();
+    if (!lane.isBack) continue;
+    const { position, touch } = lane.standing();
+    if (position === undefined) wanted.set(key, touch);
+  }
+  return wanted;
+}
+
+/** Resolves with the entry that stands when the latest update of the lane is taken back; `undefined` if the key was missing. */
+async function standingOf(past: PastSource, lane: Lane, older: Stood | undefined): Promise<Stood | undefined> {
+  const { position, touch } = lane.standing();
+  if (position === undefined) return older;
+  if (position === 0) return undefined;
+  const update = await past.updateAt(position);
+  if (update !== undefined) return stood(update, touch);
+  const message = `The log has released position ${position} meanwhile, so the entry it wrote cannot be restored.`;
+  throw new ContextCacheError('POSITION_UNAVAILABLE', `${message} Nothing has changed.`);
+}
+
+function stood({ value, bytes, ...own }: Stood, { expiresAt, version, meta }: Touch = own): Stood {
+  return { value, bytes, expiresAt, version, meta };
+}
+
+function tooManyEntries(): ContextCacheError {
+  const problem = `The retraction is about more than ${MAX_ENTRIES.toLocaleString('en')} entries`;
+  return invalidCommand(`${problem}. Write the earlier entries, which a view at the position before shows`);
 }
 
 /** Returns the keys that an update changed. A clear of a namespace removed all that were there. */
@@ -240,11 +331,11 @@ function keysOf(past: PastSource, { namespace, position, key, keys }: Update): I
   }
 }
 
-function living(entry: EntryRecord | undefined, now: number): EntryRecord | undefined {
+function living<Each extends Touch>(entry: Each | undefined, now: number): Each | undefined {
   return entry === undefined || entry.expiresAt === null || entry.expiresAt > now ? entry : undefined;
 }
 
-function isAlike(a: EntryRecord, b: EntryRecord): boolean {
+function isAlike(a: Stood, b: Stood): boolean {
   return a.expiresAt === b.expiresAt && isEqual(a.value, b.value);
 }
 

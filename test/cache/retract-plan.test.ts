@@ -1,8 +1,31 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { makeCache } from '../support/cache.ts';
+import { FoldedView } from '../../src/storage/memory/views.ts';
+import { codeOf, makeCache } from '../support/cache.ts';
 
 describe('the plan of a retraction', () => {
+  it('builds at most one state for a clear of many keys, and refuses one of too many', async () => {
+    const { cache } = makeCache();
+    const fill = async (from: number, to: number) => {
+      const keys = Array.from({ length: to - from }, (_, index) => `k${from + index}`);
+      await cache.setMany(Object.fromEntries(keys.map((key) => [key, key])), 'n');
+    };
+    await fill(0, 40);
+    await cache.touch('k0', 'n', { ttl: '1h' });
+    await cache.set('other', 1, 'n');
+    const { position } = await cache.clearNamespace('n');
+    const states = vi.spyOn(FoldedView.prototype, 'state');
+    const { restored } = await cache.retract(position);
+    expect(states.mock.calls.length).toBeLessThanOrEqual(1);
+    states.mockRestore();
+    expect(restored).toHaveLength(41);
+    expect(cache.entry('k0', 'n')).toMatchObject({ value: 'k0', expiresAt: expect.any(Number) });
+    for (let from = 0; from < 12_000; from += 3_000) await fill(from, from + 3_000);
+    const large = await cache.clearNamespace('n');
+    expect(await codeOf(cache.retract(large.position))).toBe('INVALID_COMMAND');
+    expect(cache.position).toBe(large.position);
+  });
+
   it.each(['none', 'mark'] as const)('never overwrites a write in any turn of a long plan (%s)', async (cascade) => {
     const { cache, clock } = makeCache();
     let at = clock.now();
