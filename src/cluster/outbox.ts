@@ -20,6 +20,7 @@ interface Waiting {
   readonly settle: (outcome: Outcome) => void;
   /** When it is given up, by the elapsed time of the clock. */
   readonly deadline: number;
+  readonly isUrgent: boolean;
   isSettled: boolean;
   /** `true` once it is in a message. */
   isSent: boolean;
@@ -86,7 +87,7 @@ export class Outbox {
     return [...this.#queue, ...inFlight].some(({ command, isSettled }) => !isSettled && isWrite(command));
   }
 
-  /** Adds a command. `isUrgent`: before those that wait, whatever their number. Returns whether it is in a message yet. */
+  /** Adds a command. `isUrgent`: before those that wait and are not, whatever their number. Returns whether it is in a message yet. */
   add(command: Command, settle: (outcome: Outcome) => void, isUrgent = false): { readonly isSent: boolean } {
     if (!isUrgent && this.#unsettled >= this.#deps.maxQueued) {
       const message = `${this.#unsettled} commands already wait for the cluster. Nothing was done. Await some before sending more.`;
@@ -95,9 +96,10 @@ export class Outbox {
     }
     const deadline = this.#deps.elapsed() + this.#deps.writeTimeoutMs;
     this.#unsettled += 1;
-    const waiting: Waiting = { command, settle, deadline, isSettled: false, isSent: false };
-    // A session says hello first.
-    if (isUrgent) this.#queue.splice(this.#queue[0]?.command.type === 'hello' ? 1 : 0, 0, waiting);
+    const waiting: Waiting = { command, settle, deadline, isUrgent, isSettled: false, isSent: false };
+    // A session says hello first. Otherwise urgent commands keep their order: the return of a lease must not overtake its renewal.
+    if (command.type === 'hello') this.#queue.unshift(waiting);
+    else if (isUrgent) this.#queue.splice(this.#queue.findLastIndex((each) => each.isUrgent) + 1, 0, waiting);
     else this.#queue.push(waiting);
     return waiting;
   }

@@ -21,12 +21,15 @@ export interface Continuation {
   readonly clock?: Clock | undefined;
 }
 
-/** Stores the present state of a storage as a snapshot of the log that continues it. Claims the store for that log. */
+/**
+ * Stores the present state of a storage as a snapshot of the log that continues it. Claims the store for that log, but not for
+ * longer than the caller keeps the claim: if the log is never founded, another attempt with another id must get the store.
+ */
 export async function storeContinuation(
   { registry, log }: Pick<Storage, 'registry' | 'log'>,
   { log: id, ancestors, cluster, store, settings, transforms, clock = systemClock }: Continuation,
 ): Promise<BackupResult> {
-  const owner = { log: id, durable: true, ancestors };
+  const owner = { log: id, durable: false, ancestors };
   const manager = new BackupManager({ store, settings, transforms, clock, owner });
   const capture = captureState(registry, log, clock.now(), undefined, cluster);
   const { position, at, operations } = capture;

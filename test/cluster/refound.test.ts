@@ -1,11 +1,52 @@
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { createCluster, refoundCluster } from '../../src/cluster.ts';
+import { RedisSnapshotStore } from '../../src/backup.ts';
+import { lastingAnswer } from '../../src/cluster/jetstream/lasting.ts';
+import type { StoredMachine } from '../../src/cluster/machine/machine.ts';
+import { checkRefounding } from '../../src/cluster/open/refound-checks.ts';
+import { clusterStatus, createCluster, refoundCluster } from '../../src/cluster.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { NatsCluster } from './support/nats-cluster.ts';
 import { describeOn } from './support/releases.ts';
+
+test('a state is refused if a snapshot of a later or another stream is stored, but not for what a failed attempt has left', () => {
+  const machine = { sequence: 40, position: 10 } as StoredMachine;
+  const check = (log: string, sequence: number, position: number, continues: readonly string[]) => () =>
+    checkRefounding({
+      ...{ old: undefined, machine, previousEpoch: 'e1', ancestors: ['e0'], force: false },
+      known: { id: 'snap', log, sequence, position, continues },
+    });
+  const refused = expect.objectContaining({ code: 'POSITION_UNAVAILABLE' });
+  expect(check('e2', 7, 10, ['e1'])).toThrow(refused);
+  expect(check('e2', 0, 11, ['e1'])).toThrow(refused);
+  expect(check('other', 3, 5, [])).toThrow(refused);
+  expect(check('e1', 41, 11, [])).toThrow(refused);
+  for (const fine of [check('e2', 0, 10, ['e1']), check('e1', 40, 10, []), check('e0', 90, 9, [])]) {
+    expect(fine).not.toThrow();
+  }
+});
+
+test('an answer about the stream is believed once it has lasted for 3 s', async () => {
+  let time = 0;
+  const later = (run: () => void, ms: number) => {
+    time += ms;
+    queueMicrotask(run);
+  };
+  const clock = { ...systemClock, now: () => time, elapsed: () => time, setTimeout: later };
+  const answers = ['gone', 'gone', 'e1 9'];
+  const ask = async () => answers.shift() ?? 'e1 12';
+  expect(await lastingAnswer(ask, (answer) => answer, clock)).toEqual({ answer: 'e1 12', isCertain: true });
+  expect(time).toBeGreaterThanOrEqual(4_500);
+  const { isCertain } = await lastingAnswer(
+    async () => `e1 ${time}`,
+    (answer) => answer,
+    clock,
+  );
+  expect(isCertain).toBe(false);
+});
 
 describeOn(['2.10'], 'a cluster whose stream was lost', ({ program }) => {
   test('goes on from the directory of a node or from a snapshot; other directories are refused', async () => {
@@ -70,5 +111,17 @@ describeOn(['2.10'], 'a cluster whose stream was lost', ({ program }) => {
     const e = await open('e');
     expect(e.get('plan', 'trip')).toBe(3);
     await e.shutdown();
+
+    // Settings that the server cannot have change nothing, and an attempt that failed does not block the next one.
+    const before = await clusterStatus(address);
+    const store = new RedisSnapshotStore({ url: redis.url });
+    const again = (given: object) => refound({ dataDir: dirOfA, force: true, snapshots: store, ...given });
+    for (const given of [{ replicas: 2 }, { replicas: 3 }, { maxBytes: 0 }]) {
+      await expect(again(given)).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    }
+    expect((await clusterStatus(address)).epoch).toBe(before.epoch);
+    await again({ replicas: undefined });
+    expect(await clusterStatus(address)).toMatchObject({ replicas: 1, last: 1 });
+    await store.close();
   }, 60_000);
 });

@@ -20,7 +20,7 @@ export interface ReplaceStreamOptions extends CreateJetStreamOptions {
  * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. Needs a user who may
  * use `$JS.API.STREAM.DELETE` and `$JS.API.STREAM.CREATE`, and publish commands.
  *
- * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
+ * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, or a node that still runs wrote first; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
  */
 export async function replaceStream(options: ReplaceStreamOptions): Promise<void> {
   const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock, epoch, first } = options;
@@ -36,6 +36,7 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
   });
   try {
     checkServerVersion(connection.info?.version, connection.getServer());
+    if (replicas > 1 && connection.info?.cluster === undefined) throw single(connection.getServer(), replicas);
     const { jetstream, jetstreamManager } = await import('@nats-io/jetstream');
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
     try {
@@ -45,7 +46,10 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
     }
     await manager.streams.add({ ...configOf(names, { replicas, maxBytes, format, epoch }), name: names.stream });
     try {
-      await jetstream(connection, { timeout: CREATE_MS }).publish(names.commands, first, { timeout: CREATE_MS });
+      const js = jetstream(connection, { timeout: CREATE_MS });
+      const { seq } = await js.publish(names.commands, first, { timeout: CREATE_MS });
+      if (seq !== 1)
+        throw new Error(`a node that still runs wrote before the first message, which became message ${seq}`);
     } catch (error) {
       await manager.streams.delete(names.stream).catch(() => undefined);
       throw error;
@@ -53,9 +57,14 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
   } catch (error) {
     if (error instanceof ContextCacheError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `JetStream at ${address.shown} did not replace the stream ${names.stream}: ${reason}. Check that most servers run, and that the user may delete and create streams and publish to ${names.commands}. Then repeat the call.`;
+    const message = `JetStream at ${address.shown} did not replace the stream ${names.stream}: ${reason}. Check that all nodes are stopped and most servers run, and that the user may delete and create streams and publish to ${names.commands}. Then repeat the call.`;
     throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   } finally {
     await connection.close();
   }
+}
+
+function single(server: string, replicas: number): ContextCacheError {
+  const message = `replicas is ${replicas}, and the server ${server} runs alone. Nothing was deleted. Give replicas 1, or the servers of a cluster.`;
+  return new ContextCacheError('INVALID_OPTION', message);
 }

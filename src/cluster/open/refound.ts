@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { JsonValue } from '../../core/value.ts';
 import { storeContinuation } from '../../engine/continue-log.ts';
@@ -11,12 +12,24 @@ import { PROTOCOL, type StoredMachine } from '../machine/machine.ts';
 import { encodeMessage } from '../machine/message-encoder.ts';
 import { MAX_MESSAGE_BYTES } from '../machine/message-format.ts';
 import { CONTINUES, continuedBy, cursorIn } from './cursor.ts';
-import { checkRefounding, type OldStream } from './refound-checks.ts';
+import {
+  changing,
+  checkRefounding,
+  checkStreamSize,
+  isUnstarted,
+  type KnownSnapshot,
+  keyOfStream,
+  type OldStream,
+} from './refound-checks.ts';
 
 const { version } = createRequire(import.meta.url)('agent-context-cache/package.json') as { readonly version: string };
 
 /** Options of {@link refoundCluster}. */
-export interface RefoundOptions extends Omit<CreateJetStreamOptions, 'format'> {
+export interface RefoundOptions extends Omit<CreateJetStreamOptions, 'format' | 'replicas' | 'maxBytes'> {
+  /** Servers that store each message: 1, 3 or 5. Default: as in the old stream, 3 if it is gone. */
+  readonly replicas?: number | undefined;
+  /** Greatest size of the stream in bytes, on each of its servers. Default: as in the old stream, 1 GiB if it is gone. */
+  readonly maxBytes?: number | undefined;
   /** The store of snapshots that all nodes share. The nodes join from the snapshot that is written there. */
   readonly snapshots: NonNullable<Parameters<typeof snapshotStore>[0]>;
   /**
@@ -52,8 +65,8 @@ export interface Refounded {
  * stream are refused. Needs a user who may delete and create streams, and publish commands.
  *
  * @throws {ContextCacheError} `NOT_EMPTY` if the stream can be used as it is; `POSITION_UNAVAILABLE` if a newer state is known;
- *   `LOG_UNAVAILABLE` if the stream has no leader; each of them only without `force`. `NOT_FOUND` if there is no state to go on from;
- *   `INVALID_OPTION` for a directory that was no node; `DIRECTORY_LOCKED` if its node runs; `BACKEND_FAILED` if JetStream refuses.
+ *   `LOG_UNAVAILABLE` if the stream has no leader, or answers differently for 20 s; each of them only without `force`. `NOT_FOUND` if there is no state to go on from;
+ *   `INVALID_OPTION` for a directory that was no node, and for replicas or a size that the servers cannot have; `DIRECTORY_LOCKED` if its node runs; `BACKEND_FAILED` if JetStream refuses.
  */
 export async function refoundCluster(options: RefoundOptions): Promise<Refounded> {
   const { dataDir, transforms, force = false, clock } = options;
@@ -61,40 +74,66 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
     const message = 'snapshots is missing: the store that all nodes share, from which they join the new stream.';
     throw new ContextCacheError('INVALID_OPTION', message);
   }
+  checkStreamSize(options);
   const { clusterStatus } = await import('../jetstream/stream-status.ts');
-  const old = await clusterStatus(options).then(
-    ({ stream, epoch, last }): OldStream => ({ stream, epoch, last }),
-    (error) => lost(error),
-  );
+  const ask = () =>
+    clusterStatus(options).then(
+      ({ stream, epoch, last, replicas, maxBytes }): OldStream => ({ stream, epoch, last, replicas, maxBytes }),
+      (error) => lost(error),
+    );
+  const first = await ask();
   const store = snapshotStore(options.snapshots);
   try {
     const engineOptions: EngineOptions = { natsUrl: null, clock, backup: { transforms }, durability: 'memory' };
     const newest = await clusterSnapshot(store, engineOptions, () => true);
-    const source = await (dataDir === undefined ? ofSnapshot(newest, store.description) : ofDirectory(dataDir));
-    const begin: EngineOptions['begin'] = dataDir === undefined ? async () => newest : undefined;
+    const known = newest && knownOf(newest);
+    // What an attempt that failed has left is passed over while the stream that it was to replace is there.
+    const isLeft = known !== undefined && isUnstarted(known) && known.continues.includes(first?.epoch ?? '');
+    const ofOld = isLeft && dataDir === undefined;
+    const older = ofOld ? await clusterSnapshot(store, engineOptions, (log) => log === first?.epoch) : undefined;
+    const chosen = older ?? newest;
+    const source = await (dataDir === undefined ? ofSnapshot(chosen, store.description) : ofDirectory(dataDir));
+    const begin: EngineOptions['begin'] = dataDir === undefined ? async () => chosen : undefined;
     const storage = await openStorage({ ...engineOptions, dataDir, begin });
     try {
       const { machine, previousEpoch } = source(storage);
-      const known = newest && { log: newest.info.log, sequence: newest.cluster?.sequence ?? 0, id: newest.info.id };
-      checkRefounding({ old, known, machine, previousEpoch, force });
+      const continues = continuedBy(machine) ?? [];
+      const check = (old: OldStream | undefined) =>
+        checkRefounding({ old, known, machine, previousEpoch, ancestors: continues, force });
+      check(first);
+      const { lastingAnswer } = await import('../jetstream/lasting.ts');
+      const { answer: old, isCertain } = await lastingAnswer(ask, keyOfStream, clock ?? systemClock);
+      check(old);
+      if (!isCertain && !force) throw changing();
       const epoch = randomUUID();
-      const ancestors = [previousEpoch, ...(continuedBy(machine) ?? [])];
+      const ancestors = [previousEpoch, ...continues];
       const cluster = continued(machine, ancestors);
       const { id } = await storeContinuation(storage, {
         ...{ log: epoch, ancestors, cluster, store, transforms, clock },
         settings: (new Map(machine.config).get('backup') as { readonly settings?: object } | undefined)?.settings,
       });
       const { replaceStream } = await import('../jetstream/replace-stream.ts');
-      await replaceStream({ ...options, epoch, first: firstMessage(cluster) });
+      const { replicas = old?.replicas, maxBytes = old?.maxBytes } = options;
+      await replaceStream({ ...options, replicas, maxBytes, epoch, first: firstMessage(cluster) });
       const last = old?.last;
       return { epoch, previousEpoch, position: machine.position, sequence: machine.sequence, last, snapshot: id };
     } finally {
       await (storage.directory ?? storage.log).close();
     }
   } finally {
-    if (store !== options.snapshots) await store.close();
+    // The nodes claim it next.
+    if (store === options.snapshots) await store.releaseClaim?.();
+    else await store.close();
   }
 }
+
+function knownOf({ info, cluster }: LoadedSnapshot): KnownSnapshot {
+  const { id, log, position } = info;
+  const continues = cluster === undefined ? [] : (continuedBy(cluster as StoredMachine) ?? []);
+  return { id, log, position, sequence: cluster?.sequence ?? 0, continues };
+}
+
+type LoadedSnapshot = NonNullable<Awaited<ReturnType<typeof clusterSnapshot>>>;
 
 type Source = (storage: Storage) => { readonly machine: StoredMachine; readonly previousEpoch: string };
 

@@ -26,6 +26,8 @@ export interface SnapshotStore {
    * @throws {OwnedByAnotherError} if the store belongs to another cache.
    */
   claim?(owner: Owner, signal?: AbortSignal): Promise<void>;
+  /** Releases a claim, so that another cache need not wait until it ends. The store can still be used. */
+  releaseClaim?(): Promise<void>;
   /** Releases a claim and connections. Twice is fine. */
   close(): Promise<void>;
 }
