@@ -10,13 +10,31 @@ interface Reading {
 }
 
 /**
+ * Does what {@link catchUp} does in rounds, because others write meanwhile: until one was so short that a hello, which lies behind
+ * what is new, is read within `timeoutMs`. `ask` returns the newest message of the stream.
+ */
+export async function catchUpInRounds(
+  node: Reading,
+  { last, ask }: { readonly last: number; readonly ask: () => Promise<number> },
+  clock: Clock,
+  timeoutMs: number,
+): Promise<void> {
+  const elapsed = () => clock.elapsed?.() ?? clock.now();
+  for (let end = last; ; end = await ask()) {
+    const since = elapsed();
+    await catchUp(node, end, clock, timeoutMs);
+    if (elapsed() - since < timeoutMs / 4) return;
+  }
+}
+
+/**
  * Resolves once a node has applied the message `last`. However long that takes: the time counts from the last message
  * that it has applied.
  *
  * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` if nothing was applied for `timeoutMs`; why the node has left
  *   service; `CLOSED`.
  */
-export function catchUp(node: Reading, last: number, clock: Clock, timeoutMs: number): Promise<void> {
+function catchUp(node: Reading, last: number, clock: Clock, timeoutMs: number): Promise<void> {
   const { machine } = node;
   return new Promise((resolve, reject) => {
     let seen = machine.sequence;

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
-import { catchUp } from './catch-up.ts';
+import { catchUpInRounds } from './catch-up.ts';
 import type { CommandStream, Following, StreamInfo, StreamMessage } from './command-stream.ts';
 import type { Command, HelloCommand } from './machine/commands.ts';
 import { type Applied, Machine, type Outcome, PROTOCOL, type StoredMachine } from './machine/machine.ts';
@@ -141,7 +141,7 @@ export class ClusterNode {
   }
 
   /**
-   * Joins the cluster: reads everything that the stream has, says hello, and resolves once this node has applied that itself.
+   * Joins the cluster: reads what the stream has until little is new since it asked, says hello, and resolves once this node has applied that itself.
    *
    * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` if the stream cannot be reached or does not answer in
    *   time; `POSITION_UNAVAILABLE` if it has purged messages that this node needs; `LOG_CORRUPT` if it ends before the
@@ -156,7 +156,8 @@ export class ClusterNode {
     if (info.last < sequence) throw rewound(info.last, sequence);
     this.#follow();
     this.#watchSoon();
-    await catchUp(this, info.last, this.#options.clock, this.#options.writeTimeoutMs);
+    const ask = async () => (await this.#options.stream.info()).last;
+    await catchUpInRounds(this, { last: info.last, ask }, this.#options.clock, this.#options.writeTimeoutMs);
     this.#hasCaughtUp = true;
     return this.#hello();
   }

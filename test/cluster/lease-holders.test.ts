@@ -1,6 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test, vi } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
-import type { NodeOptions } from '../support/cluster.ts';
+import type { StreamMessage } from '../../src/cluster/command-stream.ts';
+import { Outbox } from '../../src/cluster/outbox.ts';
+import type { AgentContextCache } from '../../src/index.ts';
+import { clusterOf, type NodeOptions, openNode } from '../support/cluster.ts';
 import { startRedis } from '../support/servers.ts';
 import { listOf, type Member, rest, SlowStore, TimedCluster } from './support/timed-cluster.ts';
 
@@ -72,6 +76,8 @@ describe('a node that holds leases', () => {
     const b = await cluster.join('b', options);
     await cluster.until(() => cluster.lease('mirror') === 'a' && cluster.lease('backup') === 'a');
     await a.set('plan', 1);
+    // Redis answers in real time, which the clock of the nodes does not wait for.
+    await vi.waitFor(() => expect(a.health().followers.find(({ name }) => name === 'mirror')?.lag).toBe(0), 5_000);
     let report: Awaited<ReturnType<typeof a.shutdown>> | undefined;
     void a.shutdown({ timeoutMs: 4_000 }).then((given) => {
       report = given;
@@ -148,5 +154,53 @@ describe('a node that holds leases', () => {
     await asked;
     expect(purges).toEqual([]);
     expect(cluster.stream.info().first).toBeGreaterThanOrEqual(first);
+  });
+
+  test('sends the return of a lease behind its renewal, and both before writes that wait', () => {
+    let isOpen = false;
+    const outbox = new Outbox('s', {
+      ...{
+        elapsed: () => 0,
+        publish: () => Promise.resolve(1),
+        isOpen: () => isOpen,
+        seen: () => ({ sequence: 0, hash: 0 }),
+      },
+      ...{ again: () => {}, rewound: () => {}, maxQueued: 9, writeTimeoutMs: 1_000 },
+    });
+    outbox.add({ type: 'noop' }, () => {});
+    for (const forMs of [10_000, 0]) outbox.add({ type: 'lease', name: 'mirror', forMs }, () => {}, true);
+    isOpen = true;
+    outbox.flush();
+    expect(outbox.message('s', 1)?.commands).toMatchObject([{ forMs: 10_000 }, { forMs: 0 }, { type: 'noop' }]);
+  });
+});
+
+describe('a node that joins under load', () => {
+  test('joins although others write while it reads what was written', async () => {
+    const cluster = await clusterOf(2);
+    const [a, b] = cluster.nodes as [AgentContextCache, AgentContextCache];
+    for (let i = 0; i < 80; i += 1) await a.set(`k${i}`, i, 'trip');
+    const slow = cluster.stream.connect();
+    const follow = slow.follow.bind(slow);
+    let last = Promise.resolve();
+    slow.follow = (after, receive, failed) => {
+      const later = (message: StreamMessage) => {
+        last = last.then(() => sleep(10)).then(() => receive(message));
+      };
+      return follow(after, later, failed);
+    };
+    let isJoining = true;
+    const writing = (async () => {
+      for (let i = 0; isJoining; i += 1) {
+        await b.set('n', i);
+        await sleep(25);
+      }
+    })();
+    const joined = openNode(slow, { writeTimeoutMs: 300 }).finally(() => {
+      isJoining = false;
+    });
+    await expect(joined).resolves.toBeDefined();
+    await writing;
+    await (await joined).shutdown({ timeoutMs: 0 });
   });
 });

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import type { StreamMessage } from '../../src/cluster/command-stream.ts';
-import { Outbox } from '../../src/cluster/outbox.ts';
 import { apply } from '../../src/core/apply.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
@@ -139,24 +138,6 @@ describe('a node of a cluster', () => {
     cluster.connections[1]?.restore();
     await areEqual(cluster);
     expect(a.listKeys()).toEqual(['plan']);
-  });
-
-  test('sends the return of a lease behind its renewal, and both before writes that wait', () => {
-    let isOpen = false;
-    const outbox = new Outbox('s', {
-      ...{
-        elapsed: () => 0,
-        publish: () => Promise.resolve(1),
-        isOpen: () => isOpen,
-        seen: () => ({ sequence: 0, hash: 0 }),
-      },
-      ...{ again: () => {}, rewound: () => {}, maxQueued: 9, writeTimeoutMs: 1_000 },
-    });
-    outbox.add({ type: 'noop' }, () => {});
-    for (const forMs of [10_000, 0]) outbox.add({ type: 'lease', name: 'mirror', forMs }, () => {}, true);
-    isOpen = true;
-    outbox.flush();
-    expect(outbox.message('s', 1)?.commands).toMatchObject([{ forMs: 10_000 }, { forMs: 0 }, { type: 'noop' }]);
   });
 
   test('asks again after a barrier that could not be sent in time', async () => {

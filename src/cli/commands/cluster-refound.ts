@@ -42,7 +42,9 @@ async function runRefound({ output, dataDir, options, isFlag }: Context<RefoundF
   const founded = await refoundCluster({ ...address, ...source, snapshots, force, replicas, maxBytes });
   const { epoch, previousEpoch, position, sequence, last, snapshot } = founded;
   const lost =
-    last === undefined ? 'unknown: that stream is gone' : shownAmount(Math.max(0, last - sequence), 'message');
+    last === undefined
+      ? 'unknown: that stream is gone, has no leader, or was not the one that was replaced'
+      : shownAmount(Math.max(0, last - sequence), 'message');
   const text = [
     `epoch     ${epoch}, goes on from ${previousEpoch}`,
     `state     position ${shownCount(position)}, message ${shownCount(sequence)} of the old stream`,

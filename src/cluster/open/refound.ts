@@ -53,7 +53,7 @@ export interface Refounded {
   readonly position: number;
   /** Sequence of the old stream's message up to which everything is in it. */
   readonly sequence: number;
-  /** Sequence of the old stream's newest message; `undefined` if that stream is gone or does not answer. */
+  /** Sequence of the newest message of that stream; `undefined` if it is gone, has no leader, or another one was replaced. */
   readonly last: number | undefined;
   /** Id of the snapshot that nodes join from. */
   readonly snapshot: string;
@@ -115,7 +115,7 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
       const { replaceStream } = await import('../jetstream/replace-stream.ts');
       const { replicas = old?.replicas, maxBytes = old?.maxBytes } = options;
       await replaceStream({ ...options, replicas, maxBytes, epoch, first: firstMessage(cluster) });
-      const last = old?.last;
+      const last = old?.epoch === previousEpoch ? old.last : undefined;
       return { epoch, previousEpoch, position: machine.position, sequence: machine.sequence, last, snapshot: id };
     } finally {
       await (storage.directory ?? storage.log).close();
