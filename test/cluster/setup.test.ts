@@ -28,7 +28,7 @@ function block(language: string): string {
 test('the documented stream is the one that is created', () => {
   const documented = JSON.parse(block('json')) as StreamConfig;
   const epoch = documented.metadata?.['acc-epoch'] ?? '';
-  const created = configOf(streamNames('plans'), { replicas: 3, maxBytes: 1024 ** 3, format: 1, epoch });
+  const created = configOf(streamNames('plans'), { replicas: 3, maxBytes: 1024 ** 3, epoch });
   expect(documented).toEqual(created);
 });
 

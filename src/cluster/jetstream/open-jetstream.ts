@@ -42,8 +42,6 @@ export interface CreateJetStreamOptions extends JetStreamOptions {
   readonly replicas?: number | undefined;
   /** Greatest size of the stream in bytes, on each of its servers. Default 1 GiB. */
   readonly maxBytes?: number | undefined;
-  /** Format of the messages. Default 1. */
-  readonly format?: number | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -85,7 +83,7 @@ export async function openJetStream(options: JetStreamOptions): Promise<CommandS
  *   stream exists with settings that a cluster cannot work with; `INVALID_OPTION` if it exists with fewer replicas than the given ones.
  */
 export async function createJetStream(options: CreateJetStreamOptions): Promise<boolean> {
-  const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock } = options;
+  const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, clock = systemClock } = options;
   const names = streamNames(options.name);
   const address = parseNatsAddress(options.servers);
   const connection = await connectNats({
@@ -110,7 +108,7 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
       if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
     }
     await manager.streams.add({
-      ...configOf(names, { replicas, maxBytes, format, epoch: randomUUID() }),
+      ...configOf(names, { replicas, maxBytes, epoch: randomUUID() }),
       name: names.stream,
     });
     return true;

@@ -23,7 +23,7 @@ export interface ReplaceStreamOptions extends CreateJetStreamOptions {
  * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, or a node that still runs wrote first; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
  */
 export async function replaceStream(options: ReplaceStreamOptions): Promise<void> {
-  const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, format = 1, clock = systemClock, epoch, first } = options;
+  const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, clock = systemClock, epoch, first } = options;
   const names = streamNames(options.name);
   const address = parseNatsAddress(options.servers);
   const connection = await connectNats({
@@ -44,7 +44,7 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
     } catch (error) {
       if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
     }
-    await manager.streams.add({ ...configOf(names, { replicas, maxBytes, format, epoch }), name: names.stream });
+    await manager.streams.add({ ...configOf(names, { replicas, maxBytes, epoch }), name: names.stream });
     try {
       const js = jetstream(connection, { timeout: CREATE_MS });
       const { seq } = await js.publish(names.commands, first, { timeout: CREATE_MS });

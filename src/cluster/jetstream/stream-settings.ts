@@ -10,8 +10,6 @@ export interface NewStream {
   readonly maxBytes: number;
   /** Names this incarnation of the stream. */
   readonly epoch: string;
-  /** Format of the messages. */
-  readonly format: number;
 }
 
 /** The fields of the stream's metadata. */
@@ -19,6 +17,9 @@ export interface StreamIdentity {
   readonly format: number;
   readonly epoch: string;
 }
+
+/** Format of the messages in a new stream: that of `MESSAGE_FORMAT`. */
+export const STREAM_FORMAT = 2;
 
 const FORMAT = 'acc-format';
 const EPOCH = 'acc-epoch';
@@ -43,7 +44,7 @@ function required(names: StreamNames) {
 }
 
 /** Returns the configuration with which a stream is created. */
-export function configOf(names: StreamNames, { replicas, maxBytes, epoch, format }: NewStream): Partial<StreamConfig> {
+export function configOf(names: StreamNames, { replicas, maxBytes, epoch }: NewStream): Partial<StreamConfig> {
   const { subjects, republish, ...rest } = required(names);
   return {
     name: names.stream,
@@ -52,7 +53,7 @@ export function configOf(names: StreamNames, { replicas, maxBytes, epoch, format
     republish: { ...republish },
     num_replicas: replicas,
     max_bytes: maxBytes,
-    metadata: { [FORMAT]: String(format), [EPOCH]: epoch },
+    metadata: { [FORMAT]: String(STREAM_FORMAT), [EPOCH]: epoch },
   } as Partial<StreamConfig>;
 }
 

@@ -76,7 +76,7 @@ describeOn(['2.10', '2.15'], 'a stream', (release) => {
     ['acc-epoch', { metadata: { 'acc-format': '1' } }],
   ])('is refused if its %s is not what a cluster needs', async (setting, change) => {
     const name = `bad-${setting}`;
-    const config = configOf(streamNames(name), { replicas: 1, maxBytes: 1024 ** 2, epoch: 'e', format: 1 });
+    const config = configOf(streamNames(name), { replicas: 1, maxBytes: 1024 ** 2, epoch: 'e' });
     const changed = { ...config, ...change, name: `ACC_${name}_0` } as Partial<StreamConfig> & { name: string };
     await servers.manage(({ streams }) => streams.add(changed));
     const refused = { code: 'BACKEND_FAILED', message: expect.stringContaining(setting) };
