@@ -20,7 +20,7 @@ import { Engine, type ShutdownReport } from '../engine/engine.ts';
 import type { CacheHealth } from '../engine/health.ts';
 import { Inspection } from '../engine/inspection.ts';
 import { createInternals, INTERNALS, type Internals, internalsOf } from '../engine/internals.ts';
-import { leaveCluster } from '../engine/leave-cluster.ts';
+import { leaveCluster, nothingToLeave } from '../engine/leave-cluster.ts';
 import type { LogRange } from '../engine/log-range.ts';
 import { CACHE_OPTIONS, OPEN_OPTIONS } from '../engine/option-names.ts';
 import type { CacheOptions, EngineOptions, OpenOptions } from '../engine/options.ts';
@@ -609,7 +609,9 @@ export class AgentContextCache<
 
   async #end(timeoutMs: number): Promise<ShutdownReport> {
     this.#writer.close();
-    const { left, leftMs } = await leaveCluster(this.#engine, timeoutMs);
+    const { sequencer, clock } = this.#engine;
+    const { left, leftMs } =
+      sequencer === undefined ? nothingToLeave(timeoutMs) : await leaveCluster({ sequencer, clock }, timeoutMs);
     const ended = this.#engine.shutdown(leftMs, () => this.#writer.idle(), left);
     const [report] = await Promise.all([ended, this.inspection.shutDown()]);
     this.#writer.giveUp();

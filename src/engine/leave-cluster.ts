@@ -1,17 +1,22 @@
 import type { Clock } from '../core/clock.ts';
 import type { LeftUndone, Sequencer } from './sequencer.ts';
 
-const NOTHING: LeftUndone = { unfinishedCommands: false, undelivered: [] };
+/** What a node has left undone, and the time that is left for the other parts of a shutdown. */
+export interface Leave {
+  readonly left: LeftUndone;
+  readonly leftMs: number;
+}
 
-/**
- * Leaves the cluster within `timeoutMs`. Resolves with what could not be finished, and what is left of the time for the
- * other parts of a shutdown. Without a cluster nothing is done.
- */
+/** Returns the leave of a cache without cluster: in the same turn, so that no later command is executed. */
+export function nothingToLeave(timeoutMs: number): Leave {
+  return { left: { unfinishedCommands: false, undelivered: [] }, leftMs: timeoutMs };
+}
+
+/** Leaves the cluster within `timeoutMs`. */
 export async function leaveCluster(
-  { sequencer, clock }: { readonly sequencer: Sequencer | undefined; readonly clock: Clock },
+  { sequencer, clock }: { readonly sequencer: Sequencer; readonly clock: Clock },
   timeoutMs: number,
-): Promise<{ readonly left: LeftUndone; readonly leftMs: number }> {
-  if (sequencer === undefined) return { left: NOTHING, leftMs: timeoutMs };
+): Promise<Leave> {
   const elapsed = () => clock.elapsed?.() ?? clock.now();
   const start = elapsed();
   const left = await sequencer.close(timeoutMs);
