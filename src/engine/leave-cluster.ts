@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { LeftUndone, Sequencer } from './sequencer.ts';
 
 /** What a node has left undone, and the time that is left for the other parts of a shutdown. */
-export interface Leave {
+interface Leave {
   readonly left: LeftUndone;
   readonly leftMs: number;
 }

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { STREAM_FORMAT } from '../../src/cluster/jetstream/stream-settings.ts';
 import type { Command } from '../../src/cluster/machine/commands.ts';
 import { commandsOf, type Opened, openMessage } from '../../src/cluster/machine/message-decoder.ts';
 import { encodeMessage } from '../../src/cluster/machine/message-encoder.ts';
-import { MAX_COMMANDS, MAX_MESSAGE_BYTES } from '../../src/cluster/machine/message-format.ts';
+import { MAX_COMMANDS, MAX_MESSAGE_BYTES, MESSAGE_FORMAT } from '../../src/cluster/machine/message-format.ts';
 import { encode } from '../../src/core/encoding/codec.ts';
 import { UNTIMED } from '../../src/core/expiry.ts';
 import { Request } from '../../src/core/request.ts';
@@ -111,6 +112,10 @@ describe('the message of a cluster', () => {
     for (const other of [[1], [1, 's', 1], [99, null, 'a', 'b', 'c', 'd', 'e', 'f']]) {
       expect(() => decodeMessage(encode(other))).toThrow(/message of format/);
     }
+  });
+
+  test('is of the format that a new stream names', () => {
+    expect(STREAM_FORMAT).toBe(MESSAGE_FORMAT);
   });
 
   test('has at most 1,024 commands', () => {
