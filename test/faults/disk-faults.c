@@ -43,10 +43,21 @@ __attribute__((constructor)) static void attach(void) {
   close(fd);
 }
 
+/*
+ * The compressed form of a closed file of the log: another thread writes it at a time of its own, and its failure does not touch
+ * the log. It is neither counted nor fails.
+ */
+static const char compressed[] = ".compressed.new";
+
+static int ends_with(const char *path, const char *end) {
+  size_t length = strlen(path), tail = strlen(end);
+  return length >= tail && strcmp(path + length - tail, end) == 0;
+}
+
 /* Whether this call is to fail; errno says with what. */
 static int fails(int kind, const char *path) {
   if (!control || !(control->kinds & kind)) return 0;
-  if (strncmp(path, control->directory, strlen(control->directory)) != 0) return 0;
+  if (strncmp(path, control->directory, strlen(control->directory)) != 0 || ends_with(path, compressed)) return 0;
   int left = __sync_sub_and_fetch(&control->countdown, 1);
   if (left > 0 || (left < 0 && !control->forever)) return 0;
   if (__sync_fetch_and_add(&control->hits, 1) == 0) strncpy(control->file, path, sizeof control->file - 1);

@@ -10,7 +10,11 @@ const cache = await AgentContextCache.open({ dataDir, durability, natsUrl: null,
 
 let number = cache.get('number', 'count') ?? 0;
 const end = number + Number(most);
-await Promise.all(Array.from({ length: 12 }, transferAll));
+await Promise.all(Array.from({ length: 12 }, transferAll)).catch((error) => {
+  // The power is cut, and the kill is to follow.
+  if (error.code !== 'LOG_UNAVAILABLE' && error.code !== 'OUTCOME_UNKNOWN') throw error;
+  console.error(`${error}`);
+});
 await new Promise(() => setInterval(() => {}, 1_000));
 
 async function transferAll() {
