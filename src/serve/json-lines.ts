@@ -54,18 +54,22 @@ export interface LineSource extends Entries {
 /** Characters of a chunk of lines. */
 const CHUNK_CHARACTERS = 64 * 1024;
 
-/** Returns an entry as a line: `{"namespace","key","value","version"}`, with `forgotten` and `sealed` if it lacks parts. */
-function entryLine({ namespace, key, value, version, forgotten, sealed }: Entry): string {
-  return `${JSON.stringify({ namespace, key, value, version, forgotten, sealed })}\n`;
+/**
+ * Returns an entry as a line: `{"namespace","key","value","version"}`, with `retraction` and `stale` if a write was taken back, and
+ * with `forgotten` and `sealed` if it lacks parts.
+ */
+function entryLine({ namespace, key, value, version, retraction, stale, forgotten, sealed }: Entry): string {
+  return `${JSON.stringify({ namespace, key, value, version, retraction, stale, forgotten, sealed })}\n`;
 }
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash`, `basis`, and for readers `forgotten` and `sealed`, if they are set.
+ * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash`, `basis`, `retraction`, `stale`, and for readers `forgotten` and
+ * `sealed`, if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
   const { position, namespace, version, operation, key, value, at, agent, expiresAt } = update;
-  const { drop, keys, meta, operationId, commandHash, basis, forgotten, sealed } = update;
+  const { drop, keys, meta, operationId, commandHash, basis, retraction, stale, forgotten, sealed } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
@@ -75,6 +79,8 @@ export function updateLine(update: Update | WatchedUpdate): string {
   if (operationId !== undefined) line.operationId = operationId;
   if (commandHash !== undefined) line.commandHash = commandHash;
   if (basis !== undefined) line.basis = basis;
+  if (retraction !== undefined) line.retraction = retraction;
+  if (stale !== undefined) line.stale = stale;
   if (forgotten !== undefined) line.forgotten = forgotten;
   if (sealed !== undefined) line.sealed = sealed;
   if ('snapshot' in update && update.snapshot) line.snapshot = true;
@@ -89,7 +95,8 @@ function timeOf(at: number): string {
 
 /**
  * Returns a version of an entry as a line: `{"position","time","version","operation","value","at","agent"}`, without `value`
- * if the entry was removed, with `expiresAt` if it was to expire, and with `meta`, `operationId` and `basis` if the writer gave them.
+ * if the entry was removed, with `expiresAt` if it was to expire, with `meta`, `operationId` and `basis` if the writer gave them, and
+ * with `retraction` and `stale` if a write was taken back.
  */
 function versionLine({
   position,
@@ -102,11 +109,14 @@ function versionLine({
   meta,
   operationId,
   basis,
+  retraction,
+  stale,
   forgotten,
   sealed,
 }: EntryVersion): string {
-  const line = { position, time: timeOf(at), version, operation, value, at, agent };
-  return `${JSON.stringify({ ...line, expiresAt: expiresAt ?? undefined, meta, operationId, basis, forgotten, sealed })}\n`;
+  const known = { position, time: timeOf(at), version, operation, value, at, agent, expiresAt: expiresAt ?? undefined };
+  const line = { ...known, meta, operationId, basis, retraction, stale, forgotten, sealed };
+  return `${JSON.stringify(line)}\n`;
 }
 
 /**

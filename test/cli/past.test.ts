@@ -310,3 +310,25 @@ test('provenance and impact print the writes that bases name, as lines, as a gra
     ...{ contradictions: [], next: 4, more: false },
   });
 });
+
+test('lines of history, changes, entries and dump say what was taken back, and what is stale because of it', async () => {
+  const directory = await tempDir('taken-back');
+  const on = (...args: string[]) => run([...args, '--data-dir', directory]);
+  {
+    await using cache = await AgentContextCache.open({ dataDir: directory, natsUrl: null });
+    await cache.set('fact', 'Bergen', 'trip');
+    await cache.set('fact', 'Oslo', 'trip');
+    await cache.set('plan', 'walk', 'trip', { basis: [{ namespace: 'trip', key: 'fact', version: 2 }] });
+  }
+  await on('retract', '2', '--cascade', 'mark', '--reason', 'a rumour');
+  const lines = async (...args: string[]) => jsonLines<Record<string, unknown>>((await on(...args)).stdout);
+  const fact = { retraction: { position: 2, reason: 'a rumour' }, value: 'Bergen' };
+  const plan = { stale: { because: 2, reason: 'a rumour' }, value: 'walk' };
+  expect((await lines('history', 'fact', '-n', 'trip'))[0]).toMatchObject(fact);
+  expect((await lines('history', 'plan', '-n', 'trip'))[0]).toMatchObject(plan);
+  for (const args of [['changes', '--since', '0'], ['dump'], ['entries', '-n', 'trip']]) {
+    const told = await lines(...args);
+    expect(told.find(({ key }) => key === 'fact')).toMatchObject(fact);
+    expect(told.find(({ key }) => key === 'plan')).toMatchObject(plan);
+  }
+});
