@@ -5,7 +5,7 @@ import { openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
 import type { SubjectDoor } from '../core/sealed.ts';
 import { createUpdate, type Update } from '../core/update.ts';
-import { FILTER_NAMES, plainFilter, type Sees, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
+import { FILTER_NAMES, plainFilter, type See, UpdateFilter, type WatchFilter } from '../core/update-filter.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
 import { coalesce } from '../storage/overflow.ts';
 import type { UpdateLog } from '../storage/update-log.ts';
@@ -35,7 +35,7 @@ export const WATCH_OPTIONS = optionNames<WatchOptions>('watch', {
   bufferSize: true,
 });
 
-const seesAll: Sees = () => true;
+const seeAll: See = (update) => update;
 
 /** Dependencies of a watch. */
 export interface WatchDeps {
@@ -193,8 +193,8 @@ export function watching(
   };
 }
 
-/** Starts a watch; see {@link WatchOptions}. Opens no update that `sees` does not accept, and leaves it out. */
-export function watchUpdates(deps: WatchDeps, options: WatchOptions, sees: Sees = seesAll): Watching {
+/** Starts a watch; see {@link WatchOptions}. Opens and yields of each update what `see` returns. */
+export function watchUpdates(deps: WatchDeps, options: WatchOptions, see: See = seeAll): Watching {
   const { log, watchers, subjects } = deps;
   checkWatchOptions(options);
   const { since, signal, include = 'updates', bufferSize = DEFAULT_BUFFER_SIZE } = options;
@@ -229,12 +229,15 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions, sees: Sees 
 
   async function* run(): AsyncGenerator<WatchedUpdate> {
     try {
-      for (const update of entries)
-        if (sees(update)) yield { ...openedUpdate(subjects, update), snapshot: true, skipped: 0 };
+      for (const update of entries) {
+        const seen = see(update);
+        if (seen !== undefined) yield { ...openedUpdate(subjects, seen), snapshot: true, skipped: 0 };
+      }
       if (since !== undefined && since < after) {
         for await (const update of past(log, since, after, filter)) {
           position = update.position;
-          if (sees(update)) yield openedUpdate(subjects, update);
+          const seen = see(update);
+          if (seen !== undefined) yield openedUpdate(subjects, seen);
         }
       }
       position = Math.max(position ?? 0, after);
@@ -243,9 +246,10 @@ export function watchUpdates(deps: WatchDeps, options: WatchOptions, sees: Sees 
         for (const update of taken.updates) {
           if (update.position <= after) continue;
           position = update.position;
-          if (!sees(update)) continue;
+          const seen = see(update);
+          if (seen === undefined) continue;
           // Opened only now: the subject may have been forgotten while the update waited to be read.
-          yield { ...openedUpdate(subjects, update), snapshot: false, skipped };
+          yield { ...openedUpdate(subjects, seen), snapshot: false, skipped };
           skipped = 0;
         }
       }

@@ -146,10 +146,13 @@ export class AgentContextCache<
       reached: (position, options) => reached(engine, position, options),
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
       ...{ position: () => log.head, flush: () => writer.guard(() => sequencer?.barrier() ?? log.flush()) },
-      changes: (options, sees) => writer.guard(() => changes.read(options, sees)),
-      watch: (options, sees) => watchUpdates(watching, options, sees),
-      subscribe: (listener, filter, sees) =>
-        watchers.add(filter, (each) => sees?.(each) !== false && listener(openedUpdate(reading, each))),
+      changes: (options, see) => writer.guard(() => changes.read(options, see)),
+      watch: (options, see) => watchUpdates(watching, options, see),
+      subscribe: (listener, filter, see) =>
+        watchers.add(filter, (each) => {
+          const seen = see === undefined ? each : see(each);
+          if (seen !== undefined) listener(openedUpdate(reading, seen));
+        }),
       guard: (run) => writer.guard(run),
       ask: async (command) => (await answer(this.#control, command)) as never,
       transaction: (operations, options) =>

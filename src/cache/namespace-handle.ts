@@ -33,7 +33,7 @@ import type { OriginOptions } from '../core/origin.ts';
 import type { RangeOptions } from '../core/range.ts';
 import type { Impact, ImpactOptions, Provenance, ProvenanceOptions } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
-import type { Sees, WatchFilter } from '../core/update-filter.ts';
+import type { See, WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
 import type { JsonValue } from '../core/value.ts';
 import type { Reader } from '../engine/reader.ts';
@@ -59,11 +59,11 @@ export interface HandleParts {
   readonly readWith: (key: string, namespace: string, options: ReadOptions) => MaybePromise<JsonValue | undefined>;
   /** Executes a command that no other part has a method for. */
   ask<Command extends ContextCommand>(command: Command): Promise<AnswerTo<Command>>;
-  changes(options: ChangesOptions, sees?: Sees): Promise<Changes>;
+  changes(options: ChangesOptions, see?: See): Promise<Changes>;
   /** Calls a function; its rejection needs no handler. */
   readonly guard: <Result>(run: () => Promise<Result>) => Promise<Result>;
-  watch(options: WatchOptions, sees?: Sees): Watching;
-  subscribe(listener: (update: Update) => void, filter: WatchFilter, sees?: Sees): () => void;
+  watch(options: WatchOptions, see?: See): Watching;
+  subscribe(listener: (update: Update) => void, filter: WatchFilter, see?: See): () => void;
 }
 
 /**

@@ -1,10 +1,9 @@
-import { type Watching, type WatchOptions, watching } from '../actors/watch.ts';
 import { plainChanges } from '../core/changes.ts';
 import type { ContextCommand } from '../core/command.ts';
 import { plainSearch } from '../core/entry-search.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { type NamespaceRangeOptions, type RangeOptions, rangeOf } from '../core/range.ts';
-import { plainFilter, type Sees, type WatchFilter } from '../core/update-filter.ts';
+import { plainFilter, type See, type WatchFilter } from '../core/update-filter.ts';
 import type { Access } from '../engine/access.ts';
 import { andThen } from '../engine/reader.ts';
 import type { MethodParts } from './method-parts.ts';
@@ -30,7 +29,7 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
   const writes = new RestrictedWrites(access, agent, parts.guard);
   const mayRead = (namespace: string, key: string) => access.may(agent, 'read', namespace, key);
   // Asked before anything is opened: a migration that fails would tell the agent about a value that it may not read.
-  const sees: Sees = (update) => access.visible(agent, update) !== undefined;
+  const see: See = (update) => access.visible(agent, update);
   const reader = restrictedReader(parts.reader, access, agent);
   const readWith: MethodParts['readWith'] = (key, namespace, options) => {
     access.require(agent, 'read', namespace, key);
@@ -40,8 +39,7 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
     parts.guard(async () => {
       const { namespace } = plainChanges(options);
       if (namespace !== undefined) access.requireSome(agent, 'read', namespace);
-      const page = await parts.changes(options, sees);
-      return { ...page, changes: page.changes.flatMap((update) => access.visible(agent, update) ?? []) };
+      return parts.changes(options, see);
     });
   const ask = (command: ContextCommand) =>
     restrictedAsk({ parts, restricted: { reader, changes, readWith }, writes, access, agent }, command);
@@ -62,17 +60,13 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
         })();
       },
     },
-    watch: (options) => restrictedWatch(parts.watch, access, agent, { options, sees }),
+    watch: (options) => {
+      checkFilter(access, agent, options);
+      return parts.watch(options, see);
+    },
     subscribe: (listener, filter) => {
       checkFilter(access, agent, filter);
-      return parts.subscribe(
-        (update) => {
-          const seen = access.visible(agent, update);
-          if (seen !== undefined) listener(seen);
-        },
-        filter,
-        sees,
-      );
+      return parts.subscribe(listener, filter, see);
     },
     transaction: (operations, options) => writes.run(options, () => parts.transaction(operations, options)),
   };
@@ -86,31 +80,6 @@ function checkFilter(access: Access, agent: string, filter: WatchFilter): void {
     access.requireSome(agent, 'read', name);
     for (const key of keys ?? []) access.require(agent, 'read', name, key);
   }
-}
-
-function restrictedWatch(
-  watch: MethodParts['watch'],
-  access: Access,
-  agent: string,
-  { options, sees }: { readonly options: WatchOptions; readonly sees: Sees },
-): Watching {
-  checkFilter(access, agent, options);
-  const inner = watch(options, sees);
-  async function* run() {
-    try {
-      for await (const update of inner) {
-        const seen = access.visible(agent, update);
-        if (seen !== undefined) yield seen;
-      }
-    } finally {
-      await inner.return?.();
-    }
-  }
-  return watching(
-    run(),
-    () => inner.position,
-    () => void inner.return?.(),
-  );
 }
 
 function restrictedReader(reader: Reader, access: Access, agent: string): Reader {

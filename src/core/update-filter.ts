@@ -5,8 +5,8 @@ import { joinNamespace, type NamespaceParts } from './namespace-parts.ts';
 import type { NamesOf } from './options.ts';
 import type { Update } from './update.ts';
 
-/** Returns whether a reader may see something of an update. Asked before the update is opened, which may fail. */
-export type Sees = (update: Update) => boolean;
+/** Returns what a reader may see of an update; `undefined`: nothing. Asked before the update is opened, which may fail. */
+export type See = <Seen extends Update>(update: Seen) => Seen | undefined;
 
 /** Selects updates by namespace and key. */
 export interface WatchFilter {

@@ -204,13 +204,13 @@ export class Access {
     return this.#grants?.isAdmin(agent) ?? true;
   }
 
-  /** Returns what an agent may see of an update; `undefined`: nothing. */
+  /** Returns what an agent may see of an update, or of what a `clear` did to one key; `undefined`: nothing. */
   visible<Seen extends Update>(agent: string, update: Seen): Seen | undefined {
     const { namespace, key, operation, basis } = update;
     if (this.#grants === undefined) return update;
     const mayRead = (each: string) => this.may(agent, 'read', namespace, each);
     let seen: Seen | undefined = update;
-    if (operation === 'clear') seen = narrowed(update, mayRead) as Seen | undefined;
+    if (operation === 'clear' && key === null) seen = narrowed(update, mayRead) as Seen | undefined;
     else if (key === null ? !this.maySome(agent, 'read', namespace) : !mayRead(key)) return undefined;
     return seen === undefined || basis === undefined ? seen : { ...seen, basis: this.visibleBasis(agent, basis) };
   }

@@ -11,7 +11,7 @@ import type { SubjectDoor } from '../core/sealed.ts';
 import { ChangeOrder } from '../core/tables/change-order.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import type { Update } from '../core/update.ts';
-import { type Sees, UpdateFilter } from '../core/update-filter.ts';
+import { type See, UpdateFilter } from '../core/update-filter.ts';
 import type { Activity } from '../monitoring/activity.ts';
 import { closed } from '../storage/log-errors.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -86,15 +86,15 @@ export class ChangesReader {
     return [...this.#kept.values()].reduce((sum, { order }) => sum + order.size, 0);
   }
 
-  /** Reads a page of changes; see {@link ChangesOptions}. Opens no change that `sees` does not accept, and leaves it out. */
-  read(options: ChangesOptions, sees?: Sees): Promise<Changes> {
+  /** Reads a page of changes; see {@link ChangesOptions}. Opens and returns of each change what `see` returns. */
+  read(options: ChangesOptions, see?: See): Promise<Changes> {
     const { activity } = this.#parts;
     const meter = activity.meter('context.changes');
-    const run = () => this.#read(options, sees);
+    const run = () => this.#read(options, see);
     return meter.begins() ? activity.read(meter, {}, run, ({ changes }) => changes.length) : run();
   }
 
-  async #read(options: ChangesOptions, sees: Sees | undefined): Promise<Changes> {
+  async #read(options: ChangesOptions, see: See | undefined): Promise<Changes> {
     const failure = this.#parts.sequencer?.failure;
     if (failure !== undefined) throw failure;
     const plain = plainChanges(options);
@@ -108,7 +108,7 @@ export class ChangesReader {
     if (since > log.head) throw invalid(`since must be a position of this log, from 0 to ${log.head}.`);
     for (let waits = 0; ; waits += 1) {
       // Looked for again after each wait: it may have been forgotten meanwhile.
-      const page = this.#page(await this.#orderOf(plain), plain, sees);
+      const page = this.#page(await this.#orderOf(plain), plain, see);
       if (!page.isCut || waits === WAITS) return { changes: page.changes, next: page.next, more: page.more };
       await log.flush();
     }
@@ -118,7 +118,7 @@ export class ChangesReader {
   #page(
     { order, until }: Kept,
     { since, limit }: PlainChanges,
-    sees: Sees | undefined,
+    see: See | undefined,
   ): Changes & { readonly isCut: boolean } {
     const changes: Update[] = [];
     let bytes = 0;
@@ -128,11 +128,11 @@ export class ChangesReader {
       // The keys of one clear stay together.
       const isNext = change.position !== next;
       const isFull = isNext && (count === limit || (bytes > 0 && bytes + change.bytes > PAGE_BYTES));
-      const isSeen = sees?.(change) !== false;
-      const update = isFull ? undefined : this.#present(change, isSeen);
+      const seen = see === undefined ? change : see(change);
+      const update = isFull ? undefined : this.#present(seen ?? change, seen !== undefined);
       // Its value is not committed yet: it comes with a later position, or not at all.
       if (update === undefined) return { changes: joined(changes), next, more: true, isCut: !isFull };
-      if (isSeen) changes.push(update);
+      if (seen !== undefined) changes.push(update);
       if (isNext) count += 1;
       bytes += update.bytes;
       next = change.position;
