@@ -9,7 +9,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import { AgentContextCache } from '../../src/index.ts';
 import { startRedis } from '../support/servers.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { NatsCluster } from './support/nats-cluster.ts';
+import { eventually, NatsCluster } from './support/nats-cluster.ts';
 import { describeOn } from './support/releases.ts';
 
 test('a state is refused if a snapshot of a later or another stream is stored, but not for what a failed attempt has left', () => {
@@ -125,4 +125,30 @@ describeOn(['2.10'], 'a cluster whose stream was lost', ({ program }) => {
     expect(await clusterStatus(address)).toMatchObject({ replicas: 1, last: 1 });
     await store.close();
   }, 60_000);
+});
+
+describeOn(['2.10'], 'a cluster of three servers', ({ program }) => {
+  test('keeps its stream if it cannot hold the new one, and has no trial left when it can', async () => {
+    await using servers = await NatsCluster.start({ program });
+    const address = { servers: servers.urls, name: 'memory' };
+    const snapshots = await tempDir('snapshots');
+    await eventually(() => createCluster({ ...address, replicas: 1 }).then(() => true));
+    const node = await AgentContextCache.open({ natsUrl: null, cluster: { ...address, snapshots } });
+    await node.set('plan', 1, 'trip');
+    await node.backup();
+    await node.shutdown();
+    const { epoch, last } = await clusterStatus(address);
+    const refound = (given: object) => refoundCluster({ ...address, snapshots, force: true, ...given });
+    for (const given of [{ replicas: 5 }, { maxBytes: Number.MAX_SAFE_INTEGER }]) {
+      const refusal = await refound(given).catch((error) => error);
+      expect(await clusterStatus(address)).toMatchObject({ epoch, last });
+      expect(refusal).toMatchObject({
+        code: 'BACKEND_FAILED',
+        message: expect.stringMatching(/ACC_memory_trial.* Nothing was deleted\. Start more servers/),
+      });
+    }
+    expect(await refound({ replicas: 3 })).toMatchObject({ previousEpoch: epoch });
+    const names = await servers.manage(({ streams }) => streams.names().next());
+    expect(names).toEqual(['ACC_memory_0']);
+  });
 });

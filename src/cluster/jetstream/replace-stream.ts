@@ -1,3 +1,4 @@
+import type { JetStreamManager } from '@nats-io/jetstream';
 import { systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
@@ -5,7 +6,7 @@ import { connectNats } from '../../followers/broadcast/nats-connect.ts';
 import { STREAM_NOT_FOUND } from './error-codes.ts';
 import { CREATE_MS, type CreateJetStreamOptions, DEFAULT_MAX_BYTES, settingsOf } from './open-jetstream.ts';
 import { checkServerVersion } from './server-version.ts';
-import { streamNames } from './stream-names.ts';
+import { type StreamNames, streamNames } from './stream-names.ts';
 import { configOf } from './stream-settings.ts';
 
 /** How to replace the stream of a cluster. */
@@ -17,10 +18,12 @@ export interface ReplaceStreamOptions extends CreateJetStreamOptions {
 }
 
 /**
- * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. Needs a user who may
- * use `$JS.API.STREAM.DELETE` and `$JS.API.STREAM.CREATE`, and publish commands.
+ * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. A trial stream of another
+ * name shows before that the servers can hold the new one. Needs a user who may use `$JS.API.STREAM.INFO`, `DELETE` and `CREATE` for
+ * both, and publish commands.
  *
- * @throws {ContextCacheError} `BACKEND_FAILED` if JetStream refuses, or a node that still runs wrote first; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
+ * @throws {ContextCacheError} `BACKEND_FAILED` if the servers cannot hold the new stream, JetStream refuses, or a node that still runs
+ *   wrote first; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
  */
 export async function replaceStream(options: ReplaceStreamOptions): Promise<void> {
   const { replicas = 3, maxBytes = DEFAULT_MAX_BYTES, clock = systemClock, epoch, first } = options;
@@ -39,11 +42,8 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
     if (replicas > 1 && connection.info?.cluster === undefined) throw single(connection.getServer(), replicas);
     const { jetstream, jetstreamManager } = await import('@nats-io/jetstream');
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
-    try {
-      await manager.streams.delete(names.stream);
-    } catch (error) {
-      if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
-    }
+    await tryStream(manager, names, replicas, maxBytes);
+    await ifFound(manager.streams.delete(names.stream));
     await manager.streams.add({ ...configOf(names, { replicas, maxBytes, epoch }), name: names.stream });
     try {
       const js = jetstream(connection, { timeout: CREATE_MS });
@@ -61,6 +61,41 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
     throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   } finally {
     await connection.close();
+  }
+}
+
+/** Creates a stream with as many replicas that takes as much space as the new one takes beyond the old one, and deletes it again. */
+async function tryStream(
+  { streams }: JetStreamManager,
+  names: StreamNames,
+  replicas: number,
+  maxBytes: number,
+): Promise<void> {
+  const { trial: name } = names;
+  // One that an attempt before has left may have other settings.
+  await ifFound(streams.delete(name));
+  const old = await ifFound(streams.info(names.stream)).catch(() => 'unknown' as const);
+  // A stream without a leader does not say its size: the trial then shows only that there are enough servers.
+  const freed = old === 'unknown' ? maxBytes : Math.max(0, old?.config.max_bytes ?? 0);
+  const max_bytes = Math.max(1, maxBytes - freed);
+  try {
+    await streams.add({ name, subjects: [names.trialSubject], storage: 'file', num_replicas: replicas, max_bytes });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `The servers cannot hold a stream with replicas ${replicas} and ${maxBytes} bytes: creating ${name} to try it failed: ${reason}. Nothing was deleted.`;
+    const remedy = `Start more servers, give fewer replicas or bytes, or let the user create and delete ${name}.`;
+    throw new ContextCacheError('BACKEND_FAILED', `${message} ${remedy}`, { cause: error });
+  }
+  await streams.delete(name);
+}
+
+/** Resolves with `undefined` if the stream does not exist. */
+async function ifFound<Result>(work: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === STREAM_NOT_FOUND) return undefined;
+    throw error;
   }
 }
 

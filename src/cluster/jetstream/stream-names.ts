@@ -5,6 +5,9 @@ export interface StreamNames {
   /** Name of the cluster. */
   readonly cluster: string;
   readonly stream: string;
+  /** Stream that is created and deleted to see whether the servers can hold one. No cluster's stream has this name. */
+  readonly trial: string;
+  readonly trialSubject: string;
   /** Subject that commands are published to. */
   readonly commands: string;
   /** Subject that the stream's leader repeats every stored message on. */
@@ -32,6 +35,8 @@ export function streamNames(cluster: string): StreamNames {
   return {
     cluster,
     stream,
+    trial: `ACC_${cluster}_trial`,
+    trialSubject: `acc.${cluster}.trial`,
     commands: `acc.${cluster}.c.${PARTITION}`,
     repeated: `acc.${cluster}.r.${PARTITION}`,
     info: `$JS.API.STREAM.INFO.${stream}`,
