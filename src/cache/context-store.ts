@@ -23,6 +23,7 @@ import type { NamespaceName } from '../core/namespace-parts.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { OriginOptions } from '../core/origin.ts';
 import type { NamespaceRangeOptions, RangeOptions } from '../core/range.ts';
+import type { RetractOptions, RetractReport } from '../core/retract-options.ts';
 import type { Update } from '../core/update.ts';
 import type { WatchFilter } from '../core/update-filter.ts';
 import type { UpdateResult } from '../core/update-result.ts';
@@ -90,6 +91,7 @@ export interface ContextStore {
   transaction(operations: readonly TransactionOperation[], options?: OriginOptions): Promise<TransactionResult>;
   changes(options: ChangesOptions): Promise<Changes>;
   briefing(options?: BriefingOptions): Promise<Briefing>;
+  retract(position: number, options?: RetractOptions): Promise<RetractReport>;
   history(key: string, namespace?: NamespaceName): AsyncIterable<EntryVersion>;
   watch(options?: WatchOptions): Watching;
   subscribe(listener: (update: Update) => void, filter?: WatchFilter): () => void;

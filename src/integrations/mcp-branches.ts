@@ -4,8 +4,14 @@ import type { Call, Tool } from './mcp-tools.ts';
 /** Most branches of a cache at a time. */
 const MAX_BRANCHES = 16;
 
-/** The branches of each cache by name. All clients of a cache share them. */
-const BRANCHES = new WeakMap<ContextStore, Map<string, AgentContextCache>>();
+interface Branch {
+  readonly cache: AgentContextCache;
+  /** Agent that created it; `undefined`: a client without a name. */
+  readonly creator: string | undefined;
+}
+
+/** The branches of each cache by name. All clients of a cache see them; merging and discarding is for the creator. */
+const BRANCHES = new WeakMap<ContextStore, Map<string, Branch>>();
 
 /**
  * Returns a branch of a cache, or the cache itself without a name.
@@ -13,10 +19,10 @@ const BRANCHES = new WeakMap<ContextStore, Map<string, AgentContextCache>>();
  * @throws {ContextCacheError} `NOT_FOUND`.
  */
 export function branchOf(cache: ContextStore, name: string | undefined): ContextStore {
-  return name === undefined ? cache : named(cache, name);
+  return name === undefined ? cache : named(cache, name).cache;
 }
 
-function named(cache: ContextStore, name = ''): AgentContextCache {
+function named(cache: ContextStore, name = ''): Branch {
   const branches = BRANCHES.get(cache);
   const branch = branches?.get(name);
   if (branch !== undefined) return branch;
@@ -28,10 +34,34 @@ function named(cache: ContextStore, name = ''): AgentContextCache {
   );
 }
 
-async function forget(cache: ContextStore, name: string): Promise<void> {
+/**
+ * Returns a branch that an agent may merge and discard: it has created it, or has a grant with `admin`. A client without a name is
+ * the owner.
+ *
+ * @throws {ContextCacheError} `NOT_FOUND`, `FORBIDDEN`.
+ */
+function owned({ cache, args: { branch: name }, agent }: Call): Branch {
   const branch = named(cache, name);
-  BRANCHES.get(cache)?.delete(name);
-  await branch.shutdown();
+  const { creator } = branch;
+  if (agent === undefined || agent === creator || isAdmin(cache as AgentContextCache, agent)) return branch;
+  const by = creator === undefined ? 'a client without a name' : `agent ${JSON.stringify(creator)}`;
+  const message = `Branch ${JSON.stringify(name)} was created by ${by}, and agent ${JSON.stringify(agent)} may not merge or discard it.`;
+  throw new ContextCacheError(
+    'FORBIDDEN',
+    `${message} Leave it to the creator, or to an agent whose grant has admin: true.`,
+  );
+}
+
+/** Returns whether a grant gives an agent every right. Without grants none does. */
+function isAdmin(cache: AgentContextCache, agent: string): boolean {
+  return cache.getGrants().some((grant) => grant.admin === true && (grant.agent === agent || grant.agent === '*'));
+}
+
+/** Ends a branch. Its name may stand for a later one by now, which stays. */
+async function end(cache: ContextStore, name: string, branch: Branch): Promise<void> {
+  const branches = BRANCHES.get(cache);
+  if (branches?.get(name) === branch) branches.delete(name);
+  await branch.cache.shutdown();
 }
 
 /** The tools for branches by name. `call.cache` is the cache itself, whatever the branch. */
@@ -41,8 +71,8 @@ export const BRANCH_TOOLS = {
     description:
       'Creates a branch of the whole memory, now or at an earlier position, in which things can be tried. Pass its name as "branch" to the other tools. Then merge or discard it.',
     ...{ required: ['branch'], optional: ['at'], effect: 'add', isIdempotent: false },
-    async run({ cache, args: { branch: name = '', at } }: Call) {
-      const branches = BRANCHES.get(cache) ?? new Map<string, AgentContextCache>();
+    async run({ cache, args: { branch: name = '', at }, agent }: Call) {
+      const branches = BRANCHES.get(cache) ?? new Map<string, Branch>();
       if (branches.has(name))
         throw new ContextCacheError(
           'INVALID_OPTION',
@@ -57,27 +87,33 @@ export const BRANCH_TOOLS = {
         await branch.shutdown();
         throw new ContextCacheError('OVERLOADED', 'Another branch was created meanwhile. Call fork again.');
       }
-      branches.set(name, branch);
+      branches.set(name, { cache: branch, creator: agent });
       return { branch: name, position: branch.position };
     },
   },
   merge: {
     title: 'Merge a branch',
-    description: 'Applies the changes of a branch to the shared memory, all at once, and discards the branch.',
+    description:
+      'Applies the changes of a branch that you have created to the shared memory, all at once, and discards the branch.',
     ...{ required: ['branch'], optional: ['onConflict'], effect: 'write', isIdempotent: false },
-    async run({ cache, args: { branch: name = '', onConflict }, agent }: Call) {
-      const report = await (cache as AgentContextCache).merge(named(cache, name), { onConflict, agent }).catch(explain);
-      await forget(cache, name);
+    async run(call: Call) {
+      const { cache, args, agent } = call;
+      const { branch: name = '', onConflict } = args;
+      const branch = owned(call);
+      const report = await (cache as AgentContextCache).merge(branch.cache, { onConflict, agent }).catch(explain);
+      await end(cache, name, branch);
       const { updates, namespaces, position, conflicts } = report;
       return { updates, namespaces, position, conflicts: conflicts.map(({ namespace, key }) => ({ namespace, key })) };
     },
   },
   discard: {
     title: 'Discard a branch',
-    description: 'Discards a branch with everything that was written in it. The shared memory stays as it is.',
+    description:
+      'Discards a branch that you have created, with everything that was written in it. The shared memory stays as it is.',
     ...{ required: ['branch'], optional: [], effect: 'write', isIdempotent: false },
-    async run({ cache, args: { branch: name = '' } }: Call) {
-      await forget(cache, name);
+    async run(call: Call) {
+      const { branch: name = '' } = call.args;
+      await end(call.cache, name, owned(call));
       return { branch: name };
     },
   },

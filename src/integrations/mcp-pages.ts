@@ -53,12 +53,22 @@ function cut(text: string, offset: number, length: number): number {
 }
 
 /** Returns the fields of an entry besides its value. Instants are ISO texts, which models read better than numbers. */
-export function about({ version, agent, createdAt, updatedAt, expiresAt, meta }: Entry): Record<string, JsonValue> {
+export function about(entry: Entry): Record<string, JsonValue> {
+  const { version, agent, createdAt, updatedAt, expiresAt, meta } = entry;
   return {
     ...{ version, agent, createdAt: iso(createdAt), updatedAt: iso(updatedAt) },
     ...(expiresAt === null ? {} : { expiresAt: iso(expiresAt) }),
     ...(meta === undefined ? {} : { meta }),
+    ...notesOf(entry),
   };
+}
+
+type Notes = Pick<Entry, 'retraction' | 'stale' | 'forgotten' | 'sealed'>;
+
+/** Returns what `retract` and `forget` say about an entry, an update or a version; nothing if they are not about it. */
+export function notesOf({ retraction, stale, forgotten, sealed }: Notes): Record<string, JsonValue> {
+  const notes = Object.entries({ retraction, stale, forgotten, sealed });
+  return Object.fromEntries(notes.filter(([, note]) => note !== undefined)) as Record<string, JsonValue>;
 }
 
 /** Returns an instant as an ISO text. */

@@ -36,6 +36,15 @@ const INPUTS = {
   since: integer('Position after which changes are wanted; 0: all.'),
   branch: text('Branch to use, as "fork" named it. Default: the shared memory itself.'),
   at: integer('Position to fork from. Default: the present.'),
+  position: integer('Position of the write, as "history" and "changes" show it.', 1),
+  reason: { ...text('Why, shown to every reader. Default: none.'), minLength: 1, maxLength: 500 },
+  cascade: {
+    enum: ['none', 'mark', 'restore'],
+    description:
+      'Treatment of later writes that are based on this one: leave them, mark their entries as stale, or take them back too. Default: none.',
+  },
+  operationId: text('Id of this call. A repetition with the same id changes nothing more. Default: none.'),
+  dryRun: flag('Only report what would be written. Default false.'),
   onConflict: {
     enum: ['fail', 'ours', 'theirs'],
     description:
@@ -53,6 +62,13 @@ export function inputSchema(required: readonly InputName[], optional: readonly I
 }
 
 const VERSION = integer('Version of the entry, for ifVersion.');
+/** What `retract` and `forget` say about an entry or a version of it. */
+const NOTES = {
+  retraction: { type: 'object', description: 'The update at this position was taken back, for this reason.' },
+  stale: { type: 'object', description: 'Based on the write at the position "because", which was taken back.' },
+  forgotten: { type: 'array', description: 'JSON pointers of what was forgotten and reads as null; "": the value.' },
+  sealed: { type: 'array', description: 'JSON pointers of what cannot be decrypted here and reads as null.' },
+};
 const ABOUT = {
   version: VERSION,
   agent: { type: ['string', 'null'], description: 'Writer of the last update.' },
@@ -60,6 +76,7 @@ const ABOUT = {
   updatedAt: instant('Last write.'),
   expiresAt: instant('When the entry expires; absent: never.'),
   meta: { type: 'object', description: 'JSON object that the writer attached.' },
+  ...NOTES,
 };
 const SHOWN = {
   value: { description: 'The value; absent if it is long.' },
@@ -76,11 +93,16 @@ const UPDATE = {
   at: instant('When it happened.'),
   agent: ABOUT.agent,
   meta: ABOUT.meta,
+  ...NOTES,
   ...SHOWN,
 };
 
 const object = (properties: Schema, required: readonly string[]): Schema => ({ type: 'object', properties, required });
 const list = (items: Schema): Schema => ({ type: 'array', items });
+
+const NAMED = { namespace: text('Namespace.'), key: text('Key.') };
+/** Items about an entry, with further properties. */
+const entries = (more: Schema = {}): Schema => list(object({ ...NAMED, ...more }, ['namespace', 'key']));
 
 /** Schemas of results by tool. */
 export const OUTPUTS = {
@@ -102,9 +124,7 @@ export const OUTPUTS = {
   namespaces: object({ namespaces: list(text('Namespace.')), next: NEXT }, ['namespaces']),
   search: object(
     {
-      entries: list(
-        object({ namespace: text('Namespace.'), key: text('Key.'), ...ABOUT, ...SHOWN }, ['namespace', 'key']),
-      ),
+      entries: entries({ ...ABOUT, ...SHOWN }),
       scanned: integer('Entries that were looked at.'),
       next: NEXT,
     },
@@ -142,6 +162,22 @@ export const OUTPUTS = {
     },
     ['text', 'since', 'until', 'omitted', 'isComplete'],
   ),
+  retract: object(
+    {
+      retracted: integer('Position that was taken back.'),
+      position: integer('Position of the last update of this retraction. Retract it to undo the retraction.'),
+      changed: WRITTEN.changed,
+      restored: entries({ removed: flag('The entry was removed, because the key was missing before.') }),
+      marked: entries(),
+      supported: entries(),
+      conflicts: entries({
+        ...{ position: POSITION, operation: UPDATE.operation, agent: ABOUT.agent, at: UPDATE.at },
+        retraction: NOTES.retraction,
+      }),
+      omitted: integer('Entries that the lists have no room for.'),
+    },
+    ['retracted', 'position', 'changed', 'restored', 'marked', 'supported', 'conflicts', 'omitted'],
+  ),
   fork: object({ branch: text('Name of the branch.'), position: integer('Position that it starts from.') }, [
     'branch',
     'position',
@@ -151,7 +187,7 @@ export const OUTPUTS = {
       updates: integer('Updates that were applied.'),
       namespaces: list(text('Namespace.')),
       position: POSITION,
-      conflicts: list(object({ namespace: text('Namespace.'), key: text('Key.') }, ['namespace', 'key'])),
+      conflicts: entries(),
     },
     ['updates', 'namespaces', 'position', 'conflicts'],
   ),

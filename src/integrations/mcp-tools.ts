@@ -1,6 +1,6 @@
 import { type ContextStore, type JsonValue, systemClock } from '../index.ts';
 import type { Meta } from '../types.ts';
-import { about, contains, cursorOf, iso, mergePatch, namesIn, Page, partOf, shown } from './mcp-pages.ts';
+import { about, contains, cursorOf, iso, mergePatch, namesIn, notesOf, Page, partOf, shown } from './mcp-pages.ts';
 import type { InputName } from './mcp-schemas.ts';
 
 /** The arguments of a call, after the check against the tool's schema. */
@@ -26,6 +26,11 @@ export interface Arguments {
   readonly cursor?: string;
   readonly before?: number;
   readonly at?: number;
+  readonly position: number;
+  readonly reason?: string;
+  readonly cascade?: 'none' | 'mark' | 'restore';
+  readonly operationId?: string;
+  readonly dryRun?: boolean;
   readonly onConflict?: 'fail' | 'ours' | 'theirs';
 }
 
@@ -154,16 +159,15 @@ export const TOOLS = {
     ...{ required: ['key'], optional: ['namespace', 'before', 'limit'], effect: 'read', isIdempotent: true },
     async run({ cache, args: { key, namespace, before = Infinity, limit = DEFAULT_LIMIT }, maxBytes }) {
       const page = new Page<{ readonly version: number }>(limit, maxBytes);
-      for await (const { operation, value, version, position, at, agent, expiresAt, meta } of cache.history(
-        key,
-        namespace,
-      )) {
+      for await (const each of cache.history(key, namespace)) {
+        const { operation, value, version, position, at, agent, expiresAt, meta } = each;
         if (version >= before) continue;
         const isAdded = page.add({
           ...{ operation, version, position, at: iso(at), agent },
           ...(value === undefined ? {} : shown(value, maxBytes)),
           ...(expiresAt === null ? {} : { expiresAt: iso(expiresAt) }),
           ...(meta === undefined ? {} : { meta }),
+          ...notesOf(each),
         });
         if (!isAdded) return { versions: page.items, next: page.items.at(-1)?.version };
       }
@@ -187,6 +191,26 @@ export const TOOLS = {
       const options = { agent, namespaces, maxTokens: bounded, ...(since !== undefined && { since }) };
       const { changes: _, agent: __, tokens: ___, ...result } = await cache.briefing(options);
       return result;
+    },
+  },
+  retract: {
+    title: 'Take a write back',
+    description:
+      'Takes a write back, given by its position: its entry becomes what it was before, or is removed. Entries that were written later stay and are listed as conflicts. Retracting the "position" of the result undoes it.',
+    ...{ required: ['position'], optional: ['reason', 'cascade', 'operationId', 'dryRun'], effect: 'write' },
+    isIdempotent: true,
+    async run({ cache, args: { position, reason, cascade, operationId, dryRun }, agent, maxBytes }) {
+      const report = await cache.retract(position, { reason, cascade, operationId, dryRun, agent });
+      const page = new Page<object>(Number.POSITIVE_INFINITY, maxBytes);
+      let omitted = 0;
+      const fitting = (items: readonly object[]) => {
+        const added = items.filter((item) => page.add(item));
+        omitted += items.length - added.length;
+        return added;
+      };
+      const conflicts = fitting(report.conflicts.map((conflict) => ({ ...conflict, at: iso(conflict.at) })));
+      const [restored, marked] = [fitting(report.restored), fitting(report.marked)];
+      return { ...report, conflicts, restored, marked, supported: fitting(report.supported), omitted };
     },
   },
 } as const satisfies { readonly [name: string]: Tool };
@@ -230,6 +254,7 @@ async function changes({ cache, args, maxBytes }: Call): Promise<object> {
       ...(operation === 'set' ? shown(value, maxBytes) : {}),
       ...(operation === 'clear' ? shown([...(update.keys ?? [])], maxBytes) : {}),
       ...(meta === undefined ? {} : { meta }),
+      ...notesOf(update),
     });
     if (!isAdded) return { changes: page.items, next: page.items.at(-1)?.position ?? since, more: true };
   }

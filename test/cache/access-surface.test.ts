@@ -240,6 +240,10 @@ describe('an agent without a right is refused by, and sees nothing through,', ()
     expect(merged.shown).not.toMatch(HIDDEN);
     await branch.shutdown();
     await BRANCH_TOOLS.discard.run(call);
+    await BRANCH_TOOLS.fork.run({ ...call, agent: 'keeper' });
+    for (const tool of [BRANCH_TOOLS.merge, BRANCH_TOOLS.discard])
+      expect((await observe(() => tool.run(call))).outcome).toBe('forbidden');
+    await BRANCH_TOOLS.discard.run({ ...call, agent: 'keeper' });
   });
 });
 

@@ -1,5 +1,5 @@
 import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { connect } from '../../src/client.ts';
 import { AgentContextCache, type ContextStore } from '../../src/index.ts';
 import { createMcpServer, type McpOptions } from '../../src/mcp.ts';
@@ -29,4 +29,19 @@ export async function client(store: ContextStore, options?: McpOptions, name = '
   await Promise.all([server.connect(theirs as never), mcp.connect(ours)]);
   onTestFinished(async () => void (await mcp.close()));
   return mcp;
+}
+
+interface Result {
+  readonly isError?: boolean;
+  readonly structuredContent?: unknown;
+  readonly content: readonly { readonly text?: string }[];
+}
+
+/** Calls a tool. Returns its result, or rejects with the text of its refusal. */
+export async function call(mcp: Client, name: string, args: object = {}): Promise<Record<string, unknown>> {
+  const result = (await mcp.callTool({ name, arguments: args as Record<string, unknown> })) as Result;
+  const text = result.content[0]?.text ?? '';
+  if (result.isError) throw Object.assign(new Error(text), { text });
+  expect(JSON.parse(text)).toEqual(result.structuredContent);
+  return result.structuredContent as Record<string, unknown>;
 }

@@ -129,6 +129,7 @@ describe('context-cache mcp', () => {
       history: ['key=plan', 'namespace=trip'],
       changes: ['since=0'],
       briefing: ['maxTokens=100'],
+      retract: ['position=1', 'dryRun=true'],
     };
     const [list, get, ...answers] = await inspected([
       [...local, '--method', 'tools/list'],

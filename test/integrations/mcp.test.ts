@@ -3,21 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ContextStore } from '../../src/index.ts';
 import { createMcpServer, type McpOptions } from '../../src/mcp.ts';
 import { waitFor } from '../support/cli.ts';
-import { client, memory, remote } from './mcp-client.ts';
-
-interface Result {
-  readonly isError?: boolean;
-  readonly structuredContent?: unknown;
-  readonly content: readonly { readonly text?: string }[];
-}
-
-async function call(mcp: Client, name: string, args: object = {}): Promise<Record<string, unknown>> {
-  const result = (await mcp.callTool({ name, arguments: args as Record<string, unknown> })) as Result;
-  const text = result.content[0]?.text ?? '';
-  if (result.isError) throw Object.assign(new Error(text), { text });
-  expect(JSON.parse(text)).toEqual(result.structuredContent);
-  return result.structuredContent as Record<string, unknown>;
-}
+import { call, client, memory, remote } from './mcp-client.ts';
 
 describe.each([
   ['a local cache', async () => ({ store: memory() as ContextStore })],
@@ -27,7 +13,7 @@ describe.each([
     const mcp = await client((await open()).store);
     const { tools } = await mcp.listTools();
     const names = ['get', 'set', 'update', 'delete', 'list', 'namespaces', 'search', 'history', 'changes', 'briefing'];
-    expect(tools.map(({ name }) => name)).toEqual(names);
+    expect(tools.map(({ name }) => name)).toEqual([...names, 'retract']);
     for (const tool of tools) {
       expect(tool).toMatchObject({
         title: expect.any(String),
@@ -37,9 +23,9 @@ describe.each([
       expect(tool.annotations).toMatchObject({ readOnlyHint: expect.any(Boolean), openWorldHint: false });
     }
     const writing = tools.filter(({ annotations }) => annotations?.readOnlyHint === false).map(({ name }) => name);
-    expect(writing).toEqual(['set', 'update', 'delete', 'briefing']);
+    expect(writing).toEqual(['set', 'update', 'delete', 'briefing', 'retract']);
     const destructive = tools.filter(({ annotations }) => annotations?.destructiveHint).map(({ name }) => name);
-    expect(destructive).toEqual(['set', 'update', 'delete']);
+    expect(destructive).toEqual(['set', 'update', 'delete', 'retract']);
   });
 
   test('writes under the name of the client, and reads it back', async () => {
@@ -297,38 +283,6 @@ describe.each([
     await expect(looks(again, { since: 'yesterday' })).rejects.toMatchObject({ code: -32602 });
     const other = await client(store, {}, 'other');
     expect(await looks(other)).toContain('"second"');
-  });
-});
-
-describe('branches', () => {
-  test('are forked, used by every tool, and merged or discarded', async () => {
-    const cache = memory();
-    await cache.set('plan', { by: 'plane' }, 'trip');
-    const mcp = await client(cache, { branches: true });
-    expect((await mcp.listTools()).tools.map(({ name }) => name).slice(-3)).toEqual(['fork', 'merge', 'discard']);
-    expect(await call(mcp, 'fork', { branch: 'thrifty' })).toEqual({ branch: 'thrifty', position: 1 });
-    await expect(call(mcp, 'fork', { branch: 'thrifty' })).rejects.toThrow('INVALID_OPTION');
-    await call(mcp, 'update', { key: 'plan', patch: { by: 'train' }, namespace: 'trip', branch: 'thrifty' });
-    expect(await call(mcp, 'get', { key: 'plan', namespace: 'trip' })).toMatchObject({ value: { by: 'plane' } });
-    // Another client sees the branch.
-    const other = await client(cache, { branches: true }, 'other');
-    const theirs = { key: 'plan', namespace: 'trip', branch: 'thrifty' };
-    expect(await call(other, 'get', theirs)).toMatchObject({ value: { by: 'train' }, agent: 'planner' });
-    await cache.set('plan', { by: 'boat' }, 'trip');
-    await expect(call(mcp, 'merge', { branch: 'thrifty' })).rejects.toThrow(/MERGE_CONFLICT.*trip\/plan/);
-    const merged = await call(mcp, 'merge', { branch: 'thrifty', onConflict: 'theirs' });
-    expect(merged).toMatchObject({ updates: 1, namespaces: ['trip'], conflicts: [{ namespace: 'trip', key: 'plan' }] });
-    expect(cache.get('plan', 'trip')).toEqual({ by: 'train' });
-    await expect(call(mcp, 'get', theirs)).rejects.toThrow('NOT_FOUND');
-    await call(mcp, 'fork', { branch: 'past', at: 1 });
-    expect(await call(mcp, 'get', { ...theirs, branch: 'past' })).toMatchObject({ value: { by: 'plane' } });
-    expect(await call(mcp, 'discard', { branch: 'past' })).toEqual({ branch: 'past' });
-    expect(cache.get('plan', 'trip')).toEqual({ by: 'train' });
-  });
-
-  test('are no argument of a tool unless they are switched on', async () => {
-    const mcp = await client(memory());
-    await expect(call(mcp, 'get', { key: 'plan', branch: 'b' })).rejects.toThrow(/additional/);
   });
 });
 

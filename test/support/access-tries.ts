@@ -375,4 +375,5 @@ export const MCP: { readonly [Name in keyof typeof TOOLS]: readonly ['denied' | 
   history: ['denied', { key: 'code', namespace: 'vault' }],
   changes: ['nothing', { since: 0 }],
   briefing: ['nothing', {}],
+  retract: ['denied', { position: 2, cascade: 'restore', dryRun: true }],
 };
