@@ -5,7 +5,6 @@ import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import { openedError } from '../core/opened.ts';
 import { RANGE_NAMES, type RangeOptions } from '../core/range.ts';
-import type { Request } from '../core/request.ts';
 import { whenKeyed } from '../core/sealed.ts';
 import type { WriteTarget } from '../core/trace.ts';
 import type { ChangesReader } from '../engine/changes-reader.ts';
@@ -15,7 +14,7 @@ import type { CacheHealth } from '../engine/health.ts';
 import type { Reader } from '../engine/reader.ts';
 import type { Settings } from '../engine/settings.ts';
 import type { TraceReader } from '../engine/trace-reader.ts';
-import { executeTransaction } from '../engine/transactions.ts';
+import { executeTransaction, type TransactionDeps } from '../engine/transactions.ts';
 import type { Writer } from '../engine/writer.ts';
 import { type RetractDeps, retract } from '../past/retract.ts';
 import type { PastSource } from '../storage/past-source.ts';
@@ -130,11 +129,8 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   switch (command.type) {
     case 'context.transaction': {
       const { operations, agent, meta, operationId, basis } = command;
-      const { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
-      const transactionParts = { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer };
-      const send = (request: Request) => writer.send(request);
       const origin = { agent, meta, operationId, basis };
-      const execute = () => executeTransaction({ ...transactionParts, send }, operations, origin);
+      const execute = () => executeTransaction(transactionDeps(deps), operations, origin);
       const result = await whenKeyed(execute).catch((error) => {
         throw openedError(parts.reading, error);
       });
@@ -206,26 +202,19 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
   }
 }
 
+/** Returns the parts of the cache that a transaction uses. */
+function transactionDeps({ parts, writer }: Pick<ControlDeps, 'parts' | 'writer'>): TransactionDeps {
+  const { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
+  const of = { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer };
+  return { ...of, send: (request) => writer.send(request) };
+}
+
 /** Returns the parts of the cache that a retraction uses. */
 function retractDeps({ parts, past, trace, writer }: ControlDeps): RetractDeps {
-  const { access, activity, admission, clock, conflicts, door, log, primary, registry, supervisor, sequencer } = parts;
+  const { access, clock, log, sequencer } = parts;
   return {
-    ...{
-      access,
-      activity,
-      admission,
-      clock,
-      conflicts,
-      door,
-      log,
-      primary,
-      registry,
-      supervisor,
-      sequencer,
-      past,
-      trace,
-    },
-    send: (request) => writer.send(request),
+    ...transactionDeps({ parts, writer }),
+    ...{ access, clock, past, trace },
     settle: () => sequencer?.barrier() ?? log.flush(),
     whenDurable: (position) => writer.whenDurable(position),
   };

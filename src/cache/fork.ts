@@ -36,20 +36,10 @@ const { primaryCache: _primary, restoreFrom: _restore, cluster: _cluster, ...BRA
 
 const FORK_OPTIONS = optionNames<ForkOptions>('fork', { ...BRANCH_NAMES, at: true, signal: true });
 
+/** Options that a branch has from its parent unless it is given its own. */
 const INHERITED = [
-  ...([
-    'onError',
-    'logger',
-    'monitoring',
-    'clock',
-    'schemas',
-    'migrations',
-    'limits',
-    'log',
-    'restart',
-    'context',
-  ] as const),
-  ...(['maxWaiting', 'internals', 'subjects'] as const),
+  ...(['onError', 'logger', 'monitoring', 'clock', 'schemas', 'migrations', 'limits', 'log', 'restart'] as const),
+  ...(['context', 'maxWaiting', 'internals', 'subjects'] as const),
 ] as const;
 
 /** The options and the storage of a branch. */

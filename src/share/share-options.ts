@@ -53,6 +53,12 @@ const SHARE_OPTIONS = optionNames<ShareOptions>('AgentContextCache.share', {
   hungAfterMs: true,
 });
 
+/** Options that a cache in memory checks. The others name what is only opened with the directory, or are checked here. */
+const REHEARSED = [
+  ...(['limits', 'log', 'schemas', 'migrations', 'restart', 'backOff', 'mirrorTimeoutMs', 'maxWaiting'] as const),
+  ...(['topics', 'subjectId', 'grants', 'onError', 'clock'] as const),
+] as const;
+
 /** The class of the caches, `AgentContextCache`, which this part must not import: that class imports it. */
 export interface CacheClass {
   new (options: never): { shutdown(): Promise<unknown> };
@@ -88,37 +94,8 @@ export async function checkedShareOptions(Cache: CacheClass, options: ShareOptio
   const reporter = new Reporter(open);
   const hungMs = hungAfterMs === Number.POSITIVE_INFINITY ? null : (durationOf('hungAfterMs', hungAfterMs) ?? 1_000);
   if (hungMs !== null && hungMs < 250) throw invalid('hungAfterMs must be at least 250 ms, or Infinity.');
-  const {
-    limits,
-    log,
-    schemas,
-    migrations,
-    restart,
-    backOff,
-    mirrorTimeoutMs,
-    maxWaiting,
-    topics,
-    subjectId,
-    onError,
-    clock,
-  } = open;
-  const rehearsal = new Cache({
-    ...{
-      limits,
-      log,
-      schemas,
-      migrations,
-      restart,
-      backOff,
-      mirrorTimeoutMs,
-      maxWaiting,
-      topics,
-      subjectId,
-      onError,
-      clock,
-    },
-    natsUrl: null,
-  } as never);
+  const rehearsed = Object.fromEntries(REHEARSED.map((name) => [name, open[name]]));
+  const rehearsal = new Cache({ ...rehearsed, natsUrl: null } as never);
   await rehearsal.shutdown();
   return {
     ...{ open: open as OpenOptions, server, mcp, hungAfterMs: hungMs, reporter, repeatWrites },

@@ -96,6 +96,7 @@ describe('AgentContextCache.share', () => {
       { log: { keepUpdates: -1 } },
       { limits: { maxDepth: 0 } },
       { topics: ['not a * topic'] },
+      { grants: [{ agent: 'a', read: ['b**c'] }] },
       { onError: 5 },
     ];
     for (const options of wrong) {

@@ -25,7 +25,7 @@ import {
 const { version } = createRequire(import.meta.url)('agent-context-cache/package.json') as { readonly version: string };
 
 /** Options of {@link refoundCluster}. */
-export interface RefoundOptions extends Omit<CreateJetStreamOptions, 'format' | 'replicas' | 'maxBytes'> {
+export interface RefoundOptions extends Omit<CreateJetStreamOptions, 'replicas' | 'maxBytes'> {
   /** Servers that store each message: 1, 3 or 5. Default: as in the old stream, 3 if it is gone. */
   readonly replicas?: number | undefined;
   /** Greatest size of the stream in bytes, on each of its servers. Default: as in the old stream, 1 GiB if it is gone. */
