@@ -91,6 +91,11 @@ export class Migrations {
     return present;
   }
 
+  /** Returns whether values of a namespace may be migrated. */
+  concerns(namespace: string): boolean {
+    return !isOwnNamespace(namespace) && this.#steps.some((step) => isFor(step, namespace));
+  }
+
   #applied(step: Step, about: MigratedKey, value: JsonValue, where: string | undefined): JsonValue {
     try {
       if (!step.when(value, about)) return value;
@@ -106,9 +111,7 @@ export class Migrations {
     const known = this.#stepsOf.get(namespace);
     if (known !== undefined) return known;
     // The cache's own records keep the form that it reads.
-    const steps = isOwnNamespace(namespace)
-      ? []
-      : this.#steps.filter(({ patterns }) => patterns.some((pattern) => pattern.matches(namespace)));
+    const steps = isOwnNamespace(namespace) ? [] : this.#steps.filter((step) => isFor(step, namespace));
     const twice = steps.find(({ version }, index) => steps[index + 1]?.version === version);
     if (twice !== undefined)
       throw invalid(
@@ -118,6 +121,10 @@ export class Migrations {
     this.#stepsOf.set(namespace, steps);
     return steps;
   }
+}
+
+function isFor({ patterns }: Step, namespace: string): boolean {
+  return patterns.some((pattern) => pattern.matches(namespace));
 }
 
 function stepOf(migration: Migration): Step {

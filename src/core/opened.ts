@@ -32,9 +32,13 @@ export function openedValue(
   return migrations === undefined ? value : migrations.migrated(namespace, key, value);
 }
 
-/** Returns whether readers may get another value than the one that is stored. */
-export function mayReadOtherwise({ migrations }: SubjectDoor, stored: JsonValue | undefined): boolean {
-  return migrations !== undefined || mayBeSealed(stored);
+/** Returns whether readers may get another value of a namespace than the one that is stored. */
+export function mayReadOtherwise(
+  { migrations }: SubjectDoor,
+  namespace: string,
+  stored: JsonValue | undefined,
+): boolean {
+  return mayBeSealed(stored) || migrations?.concerns(namespace) === true;
 }
 
 /** What has a value that may be sealed: an entry, an update, a version of an entry. */

@@ -5,7 +5,7 @@ import { compareNames } from '../core/names.ts';
 import { type Entries, type Entry, NamespaceState } from '../core/namespace-state.ts';
 import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
 import { rangeOf } from '../core/range.ts';
-import type { SubjectDoor } from '../core/sealed.ts';
+import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
 import { testOf, type ValueTest } from '../core/where.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -45,12 +45,7 @@ export class EntrySearch {
   /** Resolves with a page, which is what it would be if only the allowed entries existed. */
   async page({ where, namespace, prefix, after, limit }: PlainSearch, allowed?: Allowed): Promise<Found> {
     const test = testOf(where) ?? (() => true);
-    const search: Search = {
-      test,
-      mayFit: (value) => mayReadOtherwise(this.#parts.subjects, value) || test(value),
-      after,
-      allowed,
-    };
+    const search: Search = { test, mayFit: (value) => mayBeSealed(value) || test(value), after, allowed };
     const page = new Page(limit);
     const slice = new TimeSlice(this.#parts.clock);
     let names = (await this.#names(namespace, { prefix, from: after?.namespace }))[Symbol.iterator]();
@@ -80,7 +75,7 @@ export class EntrySearch {
    * memory as it lies there and looks up no names, which saves a third of the time. One that leaves memory meanwhile and comes back is
    * passed again.
    */
-  async #lookAhead({ mayFit }: Search, slice: TimeSlice): Promise<Set<string> | undefined> {
+  async #lookAhead(search: Search, slice: TimeSlice): Promise<Set<string> | undefined> {
     const { registry } = this.#parts;
     const found = new Set<string>();
     const records = registry.records();
@@ -88,8 +83,8 @@ export class EntrySearch {
       const tables = group.map(({ state }) => state.entries);
       for (let index = 0; index < tables.length; index += 1) {
         const table = tables[index] as Entries;
-        if (table.size > AT_ONCE || table.slotsWith(mayFit) !== undefined)
-          found.add((group[index] as { name: string }).name);
+        const { name } = group[index] as { name: string };
+        if (table.size > AT_ONCE || this.#slotsOf(name, table, search) !== undefined) found.add(name);
       }
       if (slice.over) await slice.pause();
     }
@@ -100,7 +95,7 @@ export class EntrySearch {
   async #searchAll(names: readonly string[], search: Search, page: Page, slice: TimeSlice): Promise<void> {
     // Each step for all namespaces: the processor then waits for the memory of several of them at once, which halves the time.
     const tables = names.map((name) => this.#tableOf(name));
-    const slots = tables.map((table) => (table === undefined ? undefined : table.slotsWith(search.mayFit)));
+    const slots = tables.map((table, index) => table && this.#slotsOf(names[index] as string, table, search));
     for (let index = 0; index < names.length && !page.isFull; index += 1) {
       const [name, table, each] = [names[index] as string, tables[index], slots[index]];
       if (table !== undefined) {
@@ -127,6 +122,12 @@ export class EntrySearch {
     return primary === undefined ? registry.order.names(range) : ordered.listNamespaces(range);
   }
 
+  /** Returns the slots whose values may fit: all of them in a namespace whose values are migrated, which only then tell. */
+  #slotsOf(name: string, entries: Entries, { mayFit }: Search): number[] | undefined {
+    const isMigrated = this.#parts.subjects.migrations?.concerns(name) === true;
+    return entries.slotsWith(isMigrated ? () => true : mayFit);
+  }
+
   /** Adds what fits of some slots of a namespace. */
   #add(name: string, entries: Entries, slots: readonly number[], search: Search, page: Page): void {
     const { clock, subjects } = this.#parts;
@@ -141,7 +142,8 @@ export class EntrySearch {
       if (allowed?.may(name, key) === false) continue;
       const record = entries.recordAt(slot);
       const entry = openedEntry(subjects, publicEntry(name, key, record));
-      if (!mayReadOtherwise(subjects, record.value) || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
+      if (!mayReadOtherwise(subjects, name, record.value) || fits(entry, test))
+        fitting.push({ entry, bytes: record.bytes });
     }
     fitting.sort((a, b) => compareNames(a.entry.key, b.entry.key));
     for (const { entry, bytes } of fitting) if (!page.add(entry, bytes)) break;
@@ -169,7 +171,7 @@ export class EntrySearch {
     if (primary !== undefined || registry.stateInMemory(name) !== undefined) return false;
     if ((registry.summary(name)?.count ?? 0) > AT_ONCE) return false;
     const entries = registry.stateOnDisk(name)?.entries ?? NO_ENTRIES;
-    this.#add(name, entries, entries.slotsWith(search.mayFit) ?? [], search, page);
+    this.#add(name, entries, this.#slotsOf(name, entries, search) ?? [], search, page);
     return true;
   }
 

@@ -81,15 +81,11 @@ export class OrderedReader {
     let others = 0;
     const pick = (key: string): readonly Entry[] | undefined => {
       const value = may?.(key) === false ? undefined : this.#registry.value(namespace, key, this.#now);
-      if (value !== undefined && (mayReadOtherwise(this.#subjects, value) || test(value))) {
+      const isOther = value !== undefined && mayReadOtherwise(this.#subjects, namespace, value);
+      if (value !== undefined && (isOther || test(value))) {
         const entry = this.#entry(namespace, key);
         const readable = valueIn(entry);
-        if (
-          entry !== undefined &&
-          readable !== undefined &&
-          (!mayReadOtherwise(this.#subjects, value) || test(readable))
-        )
-          return [entry];
+        if (entry !== undefined && readable !== undefined && (!isOther || test(readable))) return [entry];
       }
       others += 1;
       return others % PAUSE === 0 ? [] : undefined;

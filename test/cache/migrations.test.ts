@@ -8,7 +8,7 @@ import {
   type JsonValue,
   memorySubjectKeys,
 } from '../../src/index.ts';
-import type { Migration } from '../../src/types.ts';
+import type { Found, Migration } from '../../src/types.ts';
 import { codeOf, LateCache, logOf, makeCache, simulatedClock } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { fcOptions } from '../support/property.ts';
@@ -71,6 +71,24 @@ describe('migrations', () => {
     for await (const { value } of cache.history('a', 'trip/1')) expect(value).toBe('Oslo');
     expect(await cache.digest()).toBe(await plain.cache.digest());
     expect(await cache.verify()).toMatchObject({ ok: true });
+  });
+
+  it('are what a search goes by, in small and in large namespaces, in memory and on disk', async () => {
+    const dataDir = await tempDir();
+    const many = Array.from({ length: 1_100 }, (_, index) => [`k${index}`, index === 700 ? 'Oslo' : 'Rome']);
+    const search = async (cache: { search(options: object): Promise<Found> }) =>
+      (await cache.search({ where: { '/city': 'Oslo' } })).entries.map(({ namespace, key }) => `${namespace} ${key}`);
+    const found = ['trip/large k700', 'trip/small a', 'trips new'];
+    {
+      const { cache } = await open({ dataDir, migrations });
+      await cache.setMany(Object.fromEntries(many), 'trip/large');
+      await cache.setMany({ a: 'Oslo', b: 'Rome' }, 'trip/small');
+      await cache.setMany({ old: 'Oslo', new: OSLO }, 'trips');
+      expect(await search(cache)).toEqual(found);
+      await cache.shutdown();
+    }
+    const { cache } = await open({ dataDir, migrations });
+    expect(await search(cache)).toEqual(found);
   });
 
   it('give update the newest form, so that what it writes has it too', async () => {
