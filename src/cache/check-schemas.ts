@@ -54,7 +54,7 @@ export async function checkOwnSchemas(
   return checkSchemas(store, schemas, options, clock);
 }
 
-/** What a check of schemas reads. */
+/** The reads that a check of schemas needs. */
 export interface CheckedStore {
   entries(namespace: string, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
   history(key: string, namespace: string): AsyncIterable<EntryVersion>;

@@ -113,7 +113,7 @@ export function openedAs<Shows extends Shown>(door: SubjectDoor, namespace: stri
 
 /** The subjects of what was opened, for a write that changes it; `undefined` if one of them is not known here. */
 const tagsOfShown = new WeakMap<object, SubjectTags | undefined>();
-/** The first path with a subject at which a migration has left nothing. What was there may be anywhere in the new value. */
+/** The first path with a subject at which a migration has left nothing. The value from there may now be anywhere in the new one. */
 const movedFrom = new WeakMap<object, string>();
 /** Why the store of keys did not answer for what is sealed. */
 const failures = new WeakMap<object, Error>();

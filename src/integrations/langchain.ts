@@ -49,7 +49,7 @@ const CHAT_HISTORY = optionNames<ContextCacheChatHistoryOptions>('ContextCacheCh
   namespace: true,
 });
 
-/** What is stored of an answer. */
+/** An answer as it is stored. */
 type StoredAnswer = StoredGeneration & { readonly generationInfo?: Generation['generationInfo'] };
 
 /**

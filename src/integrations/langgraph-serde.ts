@@ -4,7 +4,7 @@ import { fromJsonValue, type JsonValue, toJsonValue } from '../index.ts';
 /** What a serializer made of a value, as it is stored: JSON as JSON, anything else as bytes with the serializer's name for it. */
 export type Serialized = { readonly json: JsonValue } | { readonly type: string; readonly bytes: JsonValue };
 
-/** What is stored of a checkpoint. */
+/** A checkpoint as it is stored. */
 export interface StoredCheckpoint {
   readonly checkpoint: Serialized;
   readonly metadata: Serialized;

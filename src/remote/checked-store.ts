@@ -3,7 +3,7 @@ import type { Entry } from '../core/namespace-state.ts';
 import { isSealed } from '../core/sealed.ts';
 import type { Update } from '../core/update.ts';
 
-/** What a check of schemas calls of a client. */
+/** The methods of a client that a check of schemas calls. */
 export interface Served extends Omit<CheckedStore, 'positions' | 'opened'> {
   flush(): Promise<void>;
   health(): Promise<{ readonly log: { readonly first: number; readonly head: number } }>;

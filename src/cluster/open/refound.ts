@@ -87,7 +87,7 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
     const engineOptions: EngineOptions = { natsUrl: null, clock, backup: { transforms }, durability: 'memory' };
     const newest = await clusterSnapshot(store, engineOptions, () => true);
     const known = newest && knownOf(newest);
-    // What an attempt that failed has left is passed over while the stream that it was to replace is there.
+    // The snapshot of a failed attempt is passed over while the stream that it was to replace exists.
     const isLeft = known !== undefined && isUnstarted(known) && known.continues.includes(first?.epoch ?? '');
     const ofOld = isLeft && dataDir === undefined;
     const older = ofOld ? await clusterSnapshot(store, engineOptions, (log) => log === first?.epoch) : undefined;
