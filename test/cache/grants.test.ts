@@ -2,12 +2,9 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { restrictedHealth } from '../../src/cache/restricted-commands.ts';
 import { connect } from '../../src/client.ts';
-import { MAX_GRANTS } from '../../src/core/grants.ts';
-import { Access } from '../../src/engine/access.ts';
 import { INTERNALS } from '../../src/engine/internals.ts';
 import { AccessDeniedError, AgentContextCache, memorySubjectKeys, VersionConflictError } from '../../src/index.ts';
 import { startServer } from '../../src/server.ts';
-import { MemoryConfigStore } from '../../src/storage/config-store.ts';
 import type { Grant } from '../../src/types.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -384,18 +381,4 @@ test('an agent sees of lists, views, changes, watches and the log exactly what a
     }),
     fcOptions(30),
   );
-});
-
-test('grants of a cluster above the maximum, which nodes have added at once, give no rights', () => {
-  const access = new Access({
-    clock: { now: () => 0 },
-    sequencer: undefined,
-    config: new MemoryConfigStore(),
-    options: {},
-  });
-  const grants = Array.from({ length: MAX_GRANTS + 1 }, (_, index) => ({ agent: `a${index}`, read: ['**'] }));
-  access.adopt(grants, true);
-  expect(access.list).toHaveLength(MAX_GRANTS);
-  expect(access.may(`a${MAX_GRANTS - 1}`, 'read', 'trip', 'plan')).toBe(true);
-  expect(access.may(`a${MAX_GRANTS}`, 'read', 'trip', 'plan')).toBe(false);
 });
