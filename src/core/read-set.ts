@@ -1,4 +1,5 @@
-import { type Basis, charactersOf, type Reading } from './basis.ts';
+import { type Basis, charactersOf, MAX_BASIS_CHARACTERS, MAX_READINGS, type Reading } from './basis.ts';
+import { DEFAULT_NAMESPACE } from './names.ts';
 
 /** Most entries that are known one by one. */
 const MAX_ENTRIES = 128;
@@ -124,4 +125,40 @@ function commonStart(a: string, b: string): string {
   const start = a.slice(0, length);
   // Not half of a surrogate pair.
   return start.isWellFormed() ? start : start.slice(0, -1);
+}
+
+/**
+ * Returns readings each once, and so few that they are a valid basis: if there are too many, those of the namespaces with the most
+ * become ranges, and if that does not suffice, all of them `everything`.
+ */
+export function joinedBasis(readings: readonly Reading[], everything: Reading): Basis {
+  const unique = new Map(readings.map((reading) => [JSON.stringify(reading), reading]));
+  let all = [...unique.values()];
+  const byNamespace = new Map<string, Reading[]>();
+  for (const reading of all) {
+    if ('position' in reading) continue;
+    const { namespace = DEFAULT_NAMESPACE } = reading;
+    const own = byNamespace.get(namespace);
+    if (own === undefined) byNamespace.set(namespace, [reading]);
+    else own.push(reading);
+  }
+  const largest = [...byNamespace].sort(([, a], [, b]) => a.length - b.length);
+  while (!isBasis(all)) {
+    const [namespace, own] = largest.pop() ?? [];
+    if (namespace === undefined || own === undefined || own.length < 2) return [everything];
+    const range = own.reduce<KnownRange | undefined>((joint, reading) => {
+      if ('key' in reading) return joined(joint, reading.key, reading.version, 0);
+      const { prefix = '', from, to } = reading as Extract<Reading, { readonly from: number }>;
+      return joined(joined(joint, prefix, from, 0), prefix, to, 0);
+    }, undefined);
+    const { prefix, from, to } = range as KnownRange;
+    const replaced = new Set(own);
+    all = [...all.filter((each) => !replaced.has(each)), { namespace, prefix, from, to }];
+  }
+  return all;
+}
+
+function isBasis(readings: Basis): boolean {
+  if (readings.length > MAX_READINGS) return false;
+  return readings.reduce((sum, reading) => sum + charactersOf(reading), 0) <= MAX_BASIS_CHARACTERS;
 }

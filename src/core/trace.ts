@@ -3,7 +3,7 @@ import { ContextCacheError } from './errors.ts';
 import type { Meta } from './meta.ts';
 import { optionNames } from './options.ts';
 import type { RetractionFields } from './retraction.ts';
-import type { Operation } from './update.ts';
+import type { Operation, Update } from './update.ts';
 
 /** A write in the answer to `provenance` or `impact`: an update without its value, which `at` and `history` read. */
 export interface TracedWrite extends RetractionFields {
@@ -92,4 +92,9 @@ const MAX_LIMIT = 100_000;
 export function limitOf(method: string, limit: unknown = DEFAULT_LIMIT): number {
   if (Number.isSafeInteger(limit) && (limit as number) >= 1 && (limit as number) <= MAX_LIMIT) return limit as number;
   throw new ContextCacheError('INVALID_OPTION', `${method}: limit must be an integer from 1 to ${MAX_LIMIT}.`);
+}
+
+/** Returns the basis of an update; that of a `touch` has the entry that it keeps. */
+export function readingsOf({ operation, basis = [], namespace, key, replaced }: Update): readonly Reading[] {
+  return operation === 'touch' && key !== null ? [...basis, { namespace, key, version: replaced }] : basis;
 }

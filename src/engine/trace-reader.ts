@@ -25,6 +25,7 @@ import {
   type OpenReading,
   type Provenance,
   type ProvenanceOptions,
+  readingsOf,
   type TracedLink,
   type TracedWrite,
   type WriteTarget,
@@ -143,15 +144,17 @@ export class TraceReader {
       if (next === undefined) break;
       if (slice.over) await slice.pause();
       const { depth, certain: isCertain } = writes.get(next.position) as Impact['writes'][number];
-      for (const { position, certain } of graph.effectsOf(next)) {
+      for (const { position, names, covers } of graph.effectsOf(next)) {
         const known = writes.get(position);
         if (known === undefined && writes.size >= most) {
           more = true;
           continue;
         }
         const effect = await this.#parts.past.updateAt(position);
+        if (effect === undefined) continue;
         // The index knows hashes of keys only.
-        if (effect === undefined || (certain && !names(effect, next))) continue;
+        const certain = names && isNamedBy(effect, next);
+        if (!certain && !covers) continue;
         links.push({ cause: next.position, effect: position, certain });
         const isSure = certain && isCertain;
         if (known !== undefined && (known.certain || !isSure)) continue;
@@ -343,13 +346,8 @@ export class TraceReader {
   }
 }
 
-/** Returns the basis of an update; that of a `touch` has the entry that it keeps. */
-function readingsOf({ operation, basis = [], namespace, key, replaced }: Update): readonly Reading[] {
-  return operation === 'touch' && key !== null ? [...basis, { namespace, key, version: replaced }] : basis;
-}
-
 /** Returns whether an update names another one in its basis. */
-function names(update: Update, { namespace, key, keys, version }: Update): boolean {
+function isNamedBy(update: Update, { namespace, key, keys, version }: Update): boolean {
   return readingsOf(update).some((reading) => {
     if (!('version' in reading) || reading.version !== version) return false;
     if ((reading.namespace ?? DEFAULT_NAMESPACE) !== namespace) return false;

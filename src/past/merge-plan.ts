@@ -151,7 +151,7 @@ function differs(a: EntryRecord | undefined, b: EntryRecord | undefined): boolea
 }
 
 /** Returns whether a reader sees the same. */
-function isAlike(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
+export function isAlike(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return a.expiresAt === b.expiresAt && isEqual(a.value, b.value);
 }

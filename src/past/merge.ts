@@ -15,6 +15,7 @@ import { type Internals, type MergeMark, release } from '../engine/internals.ts'
 import { sharedPosition } from '../storage/lineage.ts';
 import type { PastSource, StateView } from '../storage/past-source.ts';
 import { changedNamespaces } from './difference.ts';
+import { MergeBases, partsInTurn } from './merge-bases.ts';
 import {
   type NamespacePlan,
   type Policy,
@@ -85,13 +86,14 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
   // Refuses an invalid agent.
   const by = originOf({ agent });
   const policy = policyOf(into, from, options);
-  const before = commonViews(into, from);
+  const { before, fork } = commonViews(into, from);
   const theirs = from.past.present();
   const plans = new Plans({ into, before, theirs, policy, clock, signal });
   let mark: MergeMark | undefined;
   try {
+    const bases = await MergeBases.read({ into, from, before, theirs, fork }, new TimeSlice(clock, signal));
     const { acknowledged, report } = await plans.whenCurrent((current) => {
-      const applied = applyAll(into, current, by);
+      const applied = applyAll(into, current, by, bases);
       mark = { into: into.past.present(), from: theirs };
       return applied;
     });
@@ -125,11 +127,14 @@ function assertOpen(...caches: readonly Internals[]): void {
   throw new ContextCacheError('CLOSED', 'One of the two caches is shut down. Merge while both are open.');
 }
 
-/** Returns the last state that the two had in common: at the fork, or at the last merge. */
-function commonViews(into: Internals, from: Internals): MergeMark {
+/** Returns the last state that the two had in common, at the fork or at the last merge, and that at the fork. */
+function commonViews(
+  into: Internals,
+  from: Internals,
+): { readonly before: MergeMark; readonly fork: StateView | undefined } {
   const mark = from.merged.get(into.parts.log.id);
-  if (mark !== undefined) return mark;
   const position = sharedPosition(into.past.lineage, from.past.lineage);
+  if (mark !== undefined) return { before: mark, fork: viewIfKept(into, from, position) };
   if (position === undefined) {
     throw new ContextCacheError(
       'INVALID_OPTION',
@@ -138,7 +143,15 @@ function commonViews(into: Internals, from: Internals): MergeMark {
     );
   }
   const common = viewAt(from.past, into.past, position);
-  return { into: common, from: common };
+  return { before: { into: common, from: common }, fork: common };
+}
+
+function viewIfKept(into: Internals, from: Internals, position: number | undefined): StateView | undefined {
+  try {
+    return position === undefined ? undefined : viewAt(from.past, into.past, position);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the view from either past, because retention may have discarded it in one. */
@@ -268,6 +281,7 @@ function applyAll(
   into: Internals,
   plans: readonly NamespacePlan[],
   by: Origin,
+  bases: MergeBases | undefined,
 ): { acknowledged: Promise<unknown>[]; report: MergeReport } {
   if (by.agent !== null) requireMerge(into.parts.access, by.agent, plans);
   const unresolved = plans.flatMap((plan) => plan.unresolved);
@@ -281,12 +295,14 @@ function applyAll(
   // Throws if the log accepts no updates at present.
   log.append([]);
   const now = clock.now();
-  const acknowledged = changing.map(({ name, drop, steps }) => {
-    const request = drop
-      ? Request.ofWhole('context.drop', name, now, by)
-      : Request.ofWhole('context.batch', name, now, by, steps);
-    return into.writer.execute(request);
-  });
+  const acknowledged: Promise<unknown>[] = [];
+  for (const { name, steps, basis } of bases?.parts(changing) ?? partsInTurn(changing)) {
+    const request =
+      steps === undefined
+        ? Request.ofWhole('context.drop', name, now, { ...by, basis })
+        : Request.ofWhole('context.batch', name, now, by, steps);
+    acknowledged.push(into.writer.execute(request));
+  }
   const report = {
     updates: changing.reduce((sum, { drop, steps }) => sum + (drop ? 1 : steps.length), 0),
     namespaces: changing.map(({ name }) => name).sort(),

@@ -215,6 +215,14 @@ describe('provenance and impact', () => {
     added.mockRestore();
   });
 
+  it('find a write that may have read one of several keys, although it names another key with the same version', async () => {
+    const { cache } = makeCache();
+    await cache.set('a', 1, 'n');
+    const { version, position } = await cache.clearNamespace('n', { prefix: 'a' });
+    await cache.set('b', 1, 'm', { basis: [{ namespace: 'n', key: 'b', version }, { position }] });
+    expect((await cache.impact(position)).writes).toMatchObject([{ position }, { key: 'b', certain: false }]);
+  });
+
   it('say what they cannot follow, and refuse what does not exist', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n', { basis: [{ key: 'a', version: 7 }, { position: 0 }, { key: 'b', version: 0 }] });

@@ -46,8 +46,10 @@ interface Based {
 /** An update that may have been based on another one. */
 export interface Effect {
   readonly position: number;
-  /** `false`: it read some entries of a range, or anything up to a position, and perhaps not that one. */
-  readonly certain: boolean;
+  /** It names the version of that one, and a key with the hash of that one's key, or any key if that one is of several. */
+  readonly names: boolean;
+  /** It read some entries of a range, or anything up to a position, that one perhaps among them. */
+  readonly covers: boolean;
 }
 
 /**
@@ -101,18 +103,22 @@ export class BasisGraph {
    * basis has a position, or a range of the same namespace.
    */
   effectsOf({ namespace, key, keys, version, position }: Update): Effect[] {
-    const effects = new Map<number, boolean>();
-    for (const { by, until } of after(this.#untils, position)) if (until >= position) effects.set(by, false);
+    const covering = new Set<number>();
+    for (const { by, until } of after(this.#untils, position)) if (until >= position) covering.add(by);
     const names = keys ?? (key === null ? undefined : [key]);
     const own = this.#namespaces
       .get(namespace)
       ?.findLast(({ first, positions }) => positions[version - first] === position);
     for (const { by, prefix, from, to } of after(own?.ranges ?? [], position)) {
       if (version < from || version > to) continue;
-      if (names === undefined || names.some((name) => name.startsWith(prefix))) effects.set(by, false);
+      if (names === undefined || names.some((name) => name.startsWith(prefix))) covering.add(by);
     }
-    for (const by of this.#effects.get(position) ?? []) effects.set(by, true);
-    return Array.from(effects, ([by, certain]) => ({ position: by, certain })).sort((a, b) => a.position - b.position);
+    const naming = new Set(this.#effects.get(position));
+    return Array.from(new Set([...covering, ...naming]), (by) => ({
+      position: by,
+      names: naming.has(by),
+      covers: covering.has(by),
+    })).sort((a, b) => a.position - b.position);
   }
 
   /**
