@@ -142,6 +142,10 @@ export class AgentContextCache<
         checkRead(sequencer, options);
         return reader.get(key, namespace);
       },
+      entryWith: (key, namespace, options) => {
+        checkRead(sequencer, options);
+        return reader.entry(key, namespace);
+      },
       barrier: () => writer.guard(async () => void (await sequencer?.barrier())),
       reached: (position, options) => reached(engine, position, options),
       restrict: (parts, agent) => restrictedParts(parts, access, agent),
@@ -176,6 +180,7 @@ export class AgentContextCache<
         parts: engine,
         reader,
         readWith: methods.readWith,
+        entryWith: methods.entryWith,
         writer,
         changes,
         trace,

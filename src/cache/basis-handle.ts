@@ -44,13 +44,16 @@ function rememberingParts(parts: MethodParts, reads: ReadSet): MethodParts {
   const note = (namespace: string, key: string, version: number) =>
     reads.add(namespace, key, version, parts.position());
   const reader = rememberingReader(parts.reader, note);
+  const entryWith: MethodParts['entryWith'] = (key, namespace, options) =>
+    andThen(parts.entryWith(key, namespace, options), (entry) => {
+      note(namespace, key, entry?.version ?? 0);
+      return entry;
+    });
   return {
     ...parts,
     reader,
-    readWith: (key, namespace, options) =>
-      andThen(parts.readWith(key, namespace, options), () => reader.get(key, namespace)) as ReturnType<
-        MethodParts['readWith']
-      >,
+    readWith: (key, namespace, options) => andThen(entryWith(key, namespace, options), readableValue),
+    entryWith,
     writer: basedWriter(parts, reads, note),
     changes: async (options) => {
       const page = await parts.changes(options);

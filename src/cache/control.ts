@@ -28,6 +28,7 @@ export interface ControlDeps {
   readonly parts: Engine;
   readonly reader: Reader;
   readonly readWith: HandleParts['readWith'];
+  readonly entryWith: HandleParts['entryWith'];
   readonly changes: ChangesReader;
   readonly trace: TraceReader;
   readonly past: PastSource;
@@ -44,6 +45,7 @@ export interface QueryDeps {
     'get' | 'has' | 'entry' | 'keys' | 'entries' | 'entriesInOrder' | 'namespaces' | 'search'
   >;
   readonly readWith: HandleParts['readWith'];
+  readonly entryWith: HandleParts['entryWith'];
   readonly changes: Pick<ChangesReader, 'read'>;
   readonly trace: Pick<TraceReader, 'provenance' | 'impact' | 'contradictions'>;
 }
@@ -64,7 +66,8 @@ function namespaceOf({ namespace = DEFAULT_NAMESPACE }: { readonly namespace?: s
 }
 
 /** Executes a command that only reads. */
-export function answerQuery({ reader, readWith, changes, trace }: QueryDeps, command: QueryCommand): unknown {
+export function answerQuery(deps: QueryDeps, command: QueryCommand): unknown {
+  const { reader, readWith, entryWith, changes, trace } = deps;
   switch (command.type) {
     case 'context.get': {
       const { key, maxStalenessMs } = command;
@@ -73,8 +76,11 @@ export function answerQuery({ reader, readWith, changes, trace }: QueryDeps, com
     }
     case 'context.has':
       return reader.has(command.key, namespaceOf(command));
-    case 'context.entry':
-      return reader.entry(command.key, namespaceOf(command));
+    case 'context.entry': {
+      const { key, maxStalenessMs } = command;
+      if (maxStalenessMs !== undefined) return entryWith(key, namespaceOf(command), { maxStalenessMs });
+      return reader.entry(key, namespaceOf(command));
+    }
     case 'context.keys':
       return reader.keys(namespaceOf(command), rangeOptionsOf(command));
     case 'context.entries':

@@ -57,6 +57,8 @@ export interface HandleParts {
   readonly history: Pick<History, 'versions'>;
   /** Reads a value under the options of a read. */
   readonly readWith: (key: string, namespace: string, options: ReadOptions) => MaybePromise<JsonValue | undefined>;
+  /** Reads an entry under the options of a read. */
+  readonly entryWith: (key: string, namespace: string, options: ReadOptions) => MaybePromise<Entry | undefined>;
   /** Executes a command that no other part has a method for. */
   ask<Command extends ContextCommand>(command: Command): Promise<AnswerTo<Command>>;
   changes(options: ChangesOptions, see?: See): Promise<Changes>;

@@ -18,7 +18,7 @@ const HARMLESS: ReadonlySet<string> = new Set<ContextCommand['type']>([
 /** The parts of {@link restrictedAsk}. `parts` are those of the owner. */
 export interface RestrictedAsk {
   readonly parts: MethodParts;
-  readonly restricted: Pick<MethodParts, 'reader' | 'changes' | 'readWith'>;
+  readonly restricted: Pick<MethodParts, 'reader' | 'changes' | 'readWith' | 'entryWith'>;
   readonly writes: RestrictedWrites;
   readonly access: Access;
   readonly agent: string;
@@ -41,8 +41,11 @@ export async function restrictedAsk(given: RestrictedAsk, candidate: ContextComm
     return shownReport(access, agent, await writes.run(named, () => parts.ask(named)));
   }
   if (isQueryCommand(command)) {
-    const { reader, changes, readWith } = restricted;
-    return answerQuery({ reader, readWith, changes: { read: changes }, trace: restrictedTrace(given) }, command);
+    const { reader, changes, readWith, entryWith } = restricted;
+    return answerQuery(
+      { reader, readWith, entryWith, changes: { read: changes }, trace: restrictedTrace(given) },
+      command,
+    );
   }
   if (!HARMLESS.has(command.type)) access.requireAdmin(agent, command.type);
   const answer = await parts.ask(command);

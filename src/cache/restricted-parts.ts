@@ -35,6 +35,10 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
     access.require(agent, 'read', namespace, key);
     return parts.readWith(key, namespace, options);
   };
+  const entryWith: MethodParts['entryWith'] = (key, namespace, options) => {
+    access.require(agent, 'read', namespace, key);
+    return parts.entryWith(key, namespace, options);
+  };
   const changes: MethodParts['changes'] = (options) =>
     parts.guard(async () => {
       const { namespace } = plainChanges(options);
@@ -42,9 +46,9 @@ export function restrictedParts(parts: MethodParts, access: Access, agent: strin
       return parts.changes(options, see);
     });
   const ask = (command: ContextCommand) =>
-    restrictedAsk({ parts, restricted: { reader, changes, readWith }, writes, access, agent }, command);
+    restrictedAsk({ parts, restricted: { reader, changes, readWith, entryWith }, writes, access, agent }, command);
   return {
-    ...{ reader, readWith, changes, ask: ask as MethodParts['ask'] },
+    ...{ reader, readWith, entryWith, changes, ask: ask as MethodParts['ask'] },
     writer: restrictedWriter(parts.writer, writes),
     history: {
       versions: (key, namespace) => {

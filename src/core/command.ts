@@ -119,7 +119,7 @@ export type DataCommand =
 export type QueryCommand =
   | ({ readonly type: 'context.get'; readonly maxStalenessMs?: Duration | undefined } & OfKey)
   | ({ readonly type: 'context.has' } & OfKey)
-  | ({ readonly type: 'context.entry' } & OfKey)
+  | ({ readonly type: 'context.entry'; readonly maxStalenessMs?: Duration | undefined } & OfKey)
   | ({ readonly type: 'context.keys' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.entries' } & InNamespace & RangeOptions)
   | ({ readonly type: 'context.namespaces' } & RangeOptions)

@@ -36,7 +36,7 @@ export const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'context.transaction': { operations: 'must', ...ORIGIN },
   'context.get': { ...OF_KEY, maxStalenessMs: 'may' },
   'context.has': OF_KEY,
-  'context.entry': OF_KEY,
+  'context.entry': { ...OF_KEY, maxStalenessMs: 'may' },
   'context.keys': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.entries': { ...IN_NAMESPACE, ...IN_RANGE },
   'context.namespaces': IN_RANGE,

@@ -309,6 +309,7 @@ function methodsOver(parts: ActingParts) {
   return {
     ...{ reader, writer, history: reader },
     readWith: (key, namespace, options) => reader.get(key, namespace, options),
+    entryWith: (key, namespace, options) => reader.entry(key, namespace, options),
     barrier: () => writer.guard(async () => void (await link.ask({ type: 'cache.barrier' }, true))),
     reached: (position, { signal }) => reachedOver(link, position, signal),
     ask: async (command) => (await askOver(parts, parseCommand(command))) as never,

@@ -40,9 +40,7 @@ export class RemoteReader {
     checkName('namespace', namespace);
     checkName('key', key);
     const request = { type: 'context.get', key, namespace };
-    if (options === undefined) return this.#link.ask(request, true);
-    const maxStalenessMs = durationOf('maxStalenessMs', READ_OPTIONS.checked(options).maxStalenessMs);
-    return this.#link.ask({ ...request, maxStalenessMs }, true);
+    return this.#link.ask({ ...request, ...plainRead(options) }, true);
   }
 
   async getMany(keys: readonly string[], namespace: string): Promise<(JsonValue | undefined)[]> {
@@ -57,11 +55,12 @@ export class RemoteReader {
     return (await this.get(key, namespace)) !== undefined;
   }
 
-  async entry(key: string, namespace: string): Promise<Entry | undefined> {
+  async entry(key: string, namespace: string, options?: ReadOptions): Promise<Entry | undefined> {
     checkName('namespace', namespace);
     checkName('key', key);
     const type = this.#at === undefined ? 'context.entry' : 'read.entry';
-    return (await this.#link.ask({ type, key, namespace, at: this.#at }, true)) as unknown as Entry | undefined;
+    const request = { type, key, namespace, at: this.#at, ...plainRead(options) };
+    return (await this.#link.ask(request, true)) as unknown as Entry | undefined;
   }
 
   async entries(namespace: string): Promise<Entry[]> {
@@ -198,4 +197,10 @@ export class RemoteReader {
 export function pointOf(when: unknown): WirePoint | undefined {
   if (when instanceof Date) return Number.isNaN(when.getTime()) ? undefined : { time: when.getTime() };
   return typeof when === 'number' && Number.isInteger(when) && when >= 0 ? when : undefined;
+}
+
+/** Checks the options of a read, and returns them as plain data. */
+function plainRead(options: ReadOptions | undefined): { readonly maxStalenessMs?: number | undefined } {
+  if (options === undefined) return {};
+  return { maxStalenessMs: durationOf('maxStalenessMs', READ_OPTIONS.checked(options).maxStalenessMs) };
 }

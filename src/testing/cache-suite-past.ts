@@ -379,6 +379,11 @@ export const pastChecks: CacheCheck[] = [
       assert.equal(operations['context.get']?.count, 1);
       assert.deepEqual([hits, misses, conflicts, failures], [2, 1, 1, { VERSION_CONFLICT: 1 }]);
       assert.equal(bytesWritten > 0, true);
+      // A read that is remembered for a basis is one read.
+      const reader = cache.as({ agent: 'reader' }, { basis: true });
+      assert.equal(await reader.get('a', 'space', { maxStalenessMs: '1h' }), 'text');
+      const later = (await cache.health()).activity.operations;
+      assert.deepEqual([later['context.get']?.count, later['context.entry']?.count], [1, 1]);
       const latency = operations['context.set']?.latency;
       assert.equal(latency !== undefined && latency.p50Ms <= latency.maxMs, true);
     },
