@@ -140,6 +140,14 @@ export function inheritedSubjects(options: WriteOptions, entry: Entry | undefine
   return kept.length === 0 ? options : { ...options, subjects: Object.fromEntries(kept) };
 }
 
+/**
+ * Returns the subjects of an entry, an update or a version that was opened; `null` if one of them is not known here, `undefined` if it
+ * has none.
+ */
+export function subjectTagsOf(shown: object): SubjectTags | null | undefined {
+  return tagsOfShown.has(shown) ? (tagsOfShown.get(shown) ?? null) : undefined;
+}
+
 /** Returns the value of an entry that was read; `undefined` if the key is missing or the value was forgotten. */
 export function valueIn(entry: Entry | undefined): JsonValue | undefined {
   return entry === undefined || entry.forgotten?.[0] === '' ? undefined : entry.value;

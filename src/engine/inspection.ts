@@ -8,7 +8,9 @@ import { ContextCacheError } from '../core/errors.ts';
 import { type CacheLimits, limitsOf } from '../core/limits.ts';
 import { checkName, DEFAULT_NAMESPACE } from '../core/names.ts';
 import type { Entry } from '../core/namespace-state.ts';
+import { openedEntry, openedUpdate } from '../core/opened.ts';
 import { optionNames } from '../core/options.ts';
+import type { Update } from '../core/update.ts';
 import type { SnapshotInfo } from '../followers/backup/snapshot-format.ts';
 import type { FollowerHealth } from '../followers/follower.ts';
 import type { NamespaceRecord } from '../storage/namespace-record.ts';
@@ -182,19 +184,24 @@ export class Inspection {
   }
 
   /**
-   * Returns the same as `entry` of the cache, with one exception: a value that a custom primary held before, and that
-   * the cache has not adopted, has version 0.
+   * Returns the same as `entry` of the cache, with two exceptions: values are not migrated, and one that a custom primary held
+   * before, and that the cache has not adopted, has version 0.
    */
   entry(key: string, namespace: string): MaybePromise<Entry | undefined> {
     checkName('namespace', namespace);
     checkName('key', key);
-    const { registry, primary, clock } = this.#parts;
+    const { registry, primary, clock, subjects } = this.#parts;
     const record = registry.entry(namespace, key, () => clock.now());
     const known = record && publicEntry(namespace, key, record);
-    if (primary === undefined) return known;
+    if (primary === undefined) return known && openedEntry(subjects, known);
     return andThen(primary.get(key, namespace), (value) =>
-      value === undefined ? undefined : { ...(known ?? UNKNOWN), namespace, key, value },
+      value === undefined ? undefined : openedEntry(subjects, { ...(known ?? UNKNOWN), namespace, key, value }),
     );
+  }
+
+  /** Returns an update of `readLog` with what is encrypted for a subject decrypted, as `entry` returns it. */
+  opened(update: Update): Update {
+    return openedUpdate(this.#parts.subjects, update);
   }
 
   /** Returns an actor by its id: `supervisor`, `namespace:NAME`, `follower:NAME`; `undefined` if it does not exist now. */

@@ -32,11 +32,23 @@ export interface EntrySummary {
   readonly preview: Preview;
 }
 
+/** Whom a value is about, and what of it cannot be read. A value without subjects has none of these. */
+export interface SubjectMarks {
+  /** Subjects by JSON pointer; `''` is the whole value. `null`: not known here. */
+  readonly subjects?: { readonly [pointer: string]: string } | null;
+  /** JSON pointers of what was forgotten. It is `null` in the value. */
+  readonly forgotten?: readonly string[];
+  /** JSON pointers of what cannot be decrypted, because the key is not available here. It is `null` in the value. */
+  readonly sealed?: readonly string[];
+}
+
 /** The beginning of a value as JSON text. */
 export interface Preview {
   /** At most 200 characters; not valid JSON if it is `cut`. */
   readonly text: string;
   readonly cut: boolean;
+  /** Present if the whole value cannot be read. */
+  readonly missing?: 'forgotten' | 'sealed';
 }
 
 /**
@@ -91,7 +103,7 @@ export interface SearchPage extends Paged<SearchHit> {
 }
 
 /** An entry with its value, redacted. */
-export interface EntryDetail {
+export interface EntryDetail extends SubjectMarks {
   readonly namespace: string;
   readonly key: string;
   readonly value: JsonValue;
@@ -134,8 +146,16 @@ export interface TraceNode {
   readonly staleSince: number | null;
 }
 
+/** Two writes of a key by different agents, of which the later did not know of the earlier. */
+export interface ContradictionDetail {
+  readonly namespace: string;
+  readonly key: string;
+  readonly earlier: UpdateRow;
+  readonly later: UpdateRow;
+}
+
 /** One version in the history of an entry. */
-export interface EntryVersionDetail {
+export interface EntryVersionDetail extends SubjectMarks {
   readonly operation: Operation;
   /** Absent if the update removed the entry. */
   readonly value?: JsonValue;
@@ -159,6 +179,11 @@ export interface EditRequest {
   readonly ifVersion: number;
   /** Expiry in epoch milliseconds; `null`: never. Default: unchanged. */
   readonly expiresAt?: number | null;
+  /**
+   * Subjects of the version that was shown, in addition to those of the entry, which stay: another writer may have removed them
+   * meanwhile. A path that leads to nothing in `value` is left out. Default: none.
+   */
+  readonly subjects?: { readonly [pointer: string]: string };
 }
 
 /** A choice of updates: query parameters of the same names, or the `filter` of a subscription. */
@@ -200,7 +225,7 @@ export interface UpdatePage extends Paged<UpdateRow> {
 }
 
 /** An update with its value, redacted. */
-export interface UpdateDetail extends Omit<UpdateRow, 'preview'> {
+export interface UpdateDetail extends Omit<UpdateRow, 'preview'>, SubjectMarks {
   /** Absent unless the operation is `set`. */
   readonly value?: JsonValue;
   /** The keys that a `clear` removed, the first 1,000. */

@@ -1,5 +1,6 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import type { Acknowledgement, DataCommand } from '../core/command.ts';
+import type { Contradictions, ContradictionsOptions } from '../core/contradiction.ts';
 import type { Entry } from '../core/namespace-state.ts';
 import type { Impact, ImpactOptions, Provenance, ProvenanceOptions } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
@@ -24,6 +25,7 @@ export interface Inspectable {
   ask(command: DataCommand): Promise<Acknowledgement>;
   ask(command: { readonly type: 'context.backup' }): Promise<SnapshotInfo>;
   at(position: number | Date): InspectableView;
+  contradictions(options: ContradictionsOptions): Promise<Contradictions>;
   diff(a: number, b: number, options?: { readonly namespace?: string | undefined }): Promise<Difference>;
   fork(options: { readonly at: number }): Promise<Inspectable>;
   health(): CacheHealth;

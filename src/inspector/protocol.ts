@@ -8,6 +8,7 @@ import type { FollowerHealth } from '../followers/follower.ts';
 import type { VerifyProgress } from '../verify/verify-findings.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import type {
+  ContradictionDetail,
   DiffPage,
   EntryDetail,
   EntrySummary,
@@ -76,6 +77,7 @@ export interface Addresses {
    * first request reads the log once, as `provenance` does.
    */
   'GET /api/trace': TraceDetail;
+  'GET /api/contradictions': Paged<ContradictionDetail>;
   /** Takes an `EditRequest`. Needs `allowWrite`. */
   'POST /api/set': Acknowledgement;
   /** Takes an `EditRequest` without its value. Needs `allowWrite`. */

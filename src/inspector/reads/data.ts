@@ -1,7 +1,9 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Acknowledgement } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
+import { valueAt } from '../../core/json-pointer.ts';
 import type { Entry } from '../../core/namespace-state.ts';
+import { inheritedSubjects, readableValue } from '../../core/opened.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
 import type {
   EditRequest,
@@ -143,20 +145,29 @@ export class Data {
   }
 
   /**
-   * Stores an edited value over the version that was shown.
+   * Stores an edited value over the version that was shown. It keeps the subjects of that version.
    *
-   * @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; the errors of `set`.
+   * @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; `KEY_UNAVAILABLE` if it, or a part of it, cannot be read
+   *   here; the errors of `set`, of which `SUBJECT_FORGOTTEN` is for an entry whose subject was forgotten.
    */
-  async set({ namespace, key, value, ifVersion, expiresAt }: EditRequest): Promise<Acknowledgement> {
+  async set({ namespace, key, value, ifVersion, expiresAt, subjects = {} }: EditRequest): Promise<Acknowledgement> {
     const { cache, redactor } = this.#parts;
     const current = await cache.inspection.entry(key, namespace);
     // Hidden parts can only be restored from the version that was shown. With another one the write fails anyway.
     const known = current?.version === ifVersion ? current : undefined;
     const conflicts = (current?.version ?? 0) !== ifVersion;
     const meant = conflicts ? value : redactor.restore(namespace, key, value, known?.value);
+    // Throws if it cannot be read: it must not be replaced unseen.
+    readableValue(known);
+    const shown = Object.entries(subjects).filter(([path]) => path === '' || (valueAt(meant, path) ?? null) !== null);
+    const about = { ...Object.fromEntries(shown), ...inheritedSubjects({}, known, meant).subjects };
     const expiry = expiresAt === undefined ? (known?.expiresAt ?? null) : expiresAt;
     const command = { type: 'context.set', namespace, key, value: meant, ifVersion, agent: AGENT } as const;
-    return cache.ask(expiry === null ? command : { ...command, expiresAt: expiry });
+    return cache.ask({
+      ...command,
+      ...(expiry !== null && { expiresAt: expiry }),
+      ...(Object.keys(about).length > 0 && { subjects: about }),
+    });
   }
 
   /** @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; the errors of `delete`. */

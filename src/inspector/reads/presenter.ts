@@ -1,4 +1,6 @@
 import type { Entry } from '../../core/namespace-state.ts';
+import { subjectTagsOf } from '../../core/opened.ts';
+import type { SealedFields } from '../../core/sealed.ts';
 import type { Update } from '../../core/update.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { EntryVersion } from '../../past/history.ts';
@@ -7,6 +9,7 @@ import type {
   EntrySummary,
   EntryVersionDetail,
   Preview,
+  SubjectMarks,
   UpdateDetail,
   UpdateRow,
 } from '../data-protocol.ts';
@@ -29,31 +32,34 @@ export class Presenter {
     this.#redactor = redactor;
   }
 
-  entry({ namespace, key, value, version, createdAt, updatedAt, expiresAt, agent }: Entry): EntryDetail {
+  entry(entry: Entry): EntryDetail {
+    const { namespace, key, value, version, createdAt, updatedAt, expiresAt, agent } = entry;
     const shown = this.#redactor.show(namespace, key, value);
-    return { namespace, key, ...shown, version, createdAt, updatedAt, expiresAt, agent };
+    return { namespace, key, ...shown, version, createdAt, updatedAt, expiresAt, agent, ...marksOf(entry) };
   }
 
-  entrySummary({ namespace, key, value, version, updatedAt, expiresAt, agent }: Entry): EntrySummary {
-    return { key, version, updatedAt, expiresAt, agent, preview: this.#preview(namespace, key, value) };
+  entrySummary(entry: Entry): EntrySummary {
+    const { namespace, key, version, updatedAt, expiresAt, agent } = entry;
+    return { key, version, updatedAt, expiresAt, agent, preview: this.#preview(namespace, key, entry) };
   }
 
   version(namespace: string, key: string, entry: EntryVersion<unknown>): EntryVersionDetail {
     const { operation, value, version, position, at, agent, expiresAt } = entry;
     const shown = value === undefined ? { hidden: false } : this.#redactor.show(namespace, key, value as JsonValue);
-    return { operation, version, position, at, agent, expiresAt, ...shown };
+    return { operation, version, position, at, agent, expiresAt, ...shown, ...marksOf(entry) };
   }
 
   row(update: Update): UpdateRow {
-    const { namespace, key, value, operation } = update;
-    const preview = operation === 'set' && key !== null ? this.#preview(namespace, key, value) : null;
+    const { namespace, key, operation } = update;
+    const preview = operation === 'set' && key !== null ? this.#preview(namespace, key, update) : null;
     return { ...head(update), preview };
   }
 
   update(update: Update, before: EntryVersionDetail | null): UpdateDetail {
     const { namespace, key, value, operation } = update;
     const shown = operation === 'set' && key !== null ? this.#redactor.show(namespace, key, value) : { hidden: false };
-    return { ...head(update), before, ...shown, ...(update.keys && { keys: update.keys.slice(0, SHOWN_KEYS) }) };
+    const keys = update.keys && { keys: update.keys.slice(0, SHOWN_KEYS) };
+    return { ...head(update), before, ...shown, ...marksOf(update), ...keys };
   }
 
   /**
@@ -79,11 +85,24 @@ export class Presenter {
     return writer.text;
   }
 
-  #preview(namespace: string, key: string, value: JsonValue): Preview {
+  #preview(namespace: string, key: string, of: SealedFields & { readonly value: JsonValue }): Preview {
+    const { value, forgotten, sealed } = of;
+    if (forgotten?.[0] === '') return { text: '', cut: false, missing: 'forgotten' };
+    if (sealed?.[0] === '') return { text: '', cut: false, missing: 'sealed' };
     const text = this.#text(namespace, key, value, PREVIEW + 1);
     if (text.length <= PREVIEW) return { text, cut: false };
     return { text: text.slice(0, PREVIEW).toWellFormed(), cut: true };
   }
+}
+
+function marksOf(of: SealedFields): SubjectMarks {
+  const { forgotten, sealed } = of;
+  const tags = subjectTagsOf(of);
+  return {
+    ...(tags !== undefined && { subjects: tags && Object.fromEntries(tags) }),
+    ...(forgotten !== undefined && { forgotten }),
+    ...(sealed !== undefined && { sealed }),
+  };
 }
 
 function head({ position, namespace, version, operation, key, at, agent, expiresAt, drop, bytes, keys }: Update) {

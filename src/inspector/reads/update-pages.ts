@@ -108,7 +108,8 @@ export class UpdatePages {
   async find(position: number): Promise<Update | undefined> {
     const { first, committed } = this.#cache.inspection.log;
     if (position < first || position > committed || position < 1) return undefined;
-    for await (const update of this.#cache.readLog({ from: position, to: position })) return update;
+    for await (const update of this.#cache.readLog({ from: position, to: position }))
+      return this.#cache.inspection.opened(update);
     return undefined;
   }
 
@@ -134,7 +135,8 @@ export class UpdatePages {
 
   async #read(from: number, to: number, slice: TimeSlice): Promise<Update[]> {
     const updates: Update[] = [];
-    for await (const update of this.#cache.readLog({ from, to })) updates.push(update);
+    const { inspection } = this.#cache;
+    for await (const update of this.#cache.readLog({ from, to })) updates.push(inspection.opened(update));
     if (slice.over) await slice.pause();
     return updates;
   }

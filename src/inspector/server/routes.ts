@@ -5,6 +5,7 @@ import { position, positionOrTime } from '../../wire/http-query.ts';
 import type { EditRequest, UpdateFilter } from '../data-protocol.ts';
 import type { Addresses, Branch } from '../protocol.ts';
 import type { ActorsQuery } from '../reads/actors.ts';
+import { contradictionsOf } from '../reads/contradictions.ts';
 import type { NamesQuery } from '../reads/data.ts';
 import { traceOf } from '../reads/trace.ts';
 import { GRAPHS, type Services } from './services.ts';
@@ -65,7 +66,8 @@ export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly strin
   'GET /api/entry': ['namespace', 'key', 'at'],
   'GET /api/history': ['namespace', 'key', 'after', 'limit'],
   'GET /api/trace': ['namespace', 'key', 'limit'],
-  'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt'],
+  'GET /api/contradictions': ['namespace', 'after', 'limit'],
+  'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt', 'subjects'],
   'POST /api/delete': ['namespace', 'key', 'ifVersion'],
   'GET /api/view': ['at'],
   'GET /api/timeline': ['points'],
@@ -113,6 +115,11 @@ export const ROUTES: Routes = {
     }),
   'GET /api/trace': ({ services, query }) =>
     traceOf(services.cache, text(query, 'namespace'), text(query, 'key'), limitOf(query)),
+  'GET /api/contradictions': ({ services, query }) =>
+    contradictionsOf(services, {
+      ...{ namespace: query.get('namespace') ?? undefined, since: position(query, 'after') ?? 0 },
+      limit: limitOf(query),
+    }),
   'POST /api/set': ({ services, body }) => set(services, body),
   'POST /api/delete': ({ services, body }) => services.data.delete(editOf(body)),
   'GET /api/view': ({ services, query }) => services.views.detail(positionOrTime(query, 'at')),
@@ -140,13 +147,24 @@ export const ROUTES: Routes = {
 };
 
 function set(services: Services, body: RouteRequest['body']): Promise<Acknowledgement> {
-  const { value, expiresAt } = body;
+  const { value, expiresAt, subjects } = body;
   if (value === undefined) throw invalid('value is missing. Send the JSON value to store.');
   if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number') {
     throw invalid('expiresAt must be epoch milliseconds, or null for no expiry.');
   }
-  const edit = { ...editOf(body), value } as EditRequest;
-  return services.data.set(expiresAt === undefined ? edit : { ...edit, expiresAt });
+  if (subjects !== undefined && !isTexts(subjects)) {
+    throw invalid('subjects must be an object of subjects by JSON pointer, such as {"/email": "user-42"}.');
+  }
+  return services.data.set({
+    ...({ ...editOf(body), value } as EditRequest),
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(subjects !== undefined && { subjects }),
+  });
+}
+
+function isTexts(given: unknown): given is { readonly [name: string]: string } {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return false;
+  return Object.values(given).every((each) => typeof each === 'string');
 }
 
 function editOf(body: RouteRequest['body']): Omit<EditRequest, 'value'> {

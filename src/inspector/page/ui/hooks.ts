@@ -36,14 +36,14 @@ export function useEvery(ms: number, work: () => void): void {
 /** Least time between two counts of a changing entry. */
 const CHANGE_REST_MS = 300;
 
-/** Counts changes of an entry while `on`. A name with a `*` also counts changes of other entries, which is harmless. */
-export function useChanges(namespace: string, key: string, on: boolean): number {
+/** Counts changes of an entry, or of a namespace, while `on`. A name with a `*` also counts changes of other entries, which is harmless. */
+export function useChanges(namespace: string, key: string | undefined, on: boolean): number {
   const [changes, setChanges] = useState(0);
   useEffect(() => {
     if (!on) return;
     let rest: (() => void) | undefined;
     const stop = subscribe({ feed: 'updates', filter: { namespace }, limit: 500 }, ({ rows, sampledAway }) => {
-      const isMeant = sampledAway > 0 || rows.some((row) => row.key === null || row.key === key);
+      const isMeant = key === undefined || sampledAway > 0 || rows.some((row) => row.key === null || row.key === key);
       if (!isMeant || rest !== undefined) return;
       rest = clock.after(CHANGE_REST_MS, () => {
         rest = undefined;

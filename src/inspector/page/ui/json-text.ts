@@ -16,7 +16,8 @@ export function jsonInText(text: string): object | undefined {
 }
 
 /** Returns a preview in one line. JSON in a string is shown without its quotes and backslashes. */
-export function previewText({ text, cut }: Preview): string {
+export function previewText({ text, cut, missing }: Preview): string {
+  if (missing !== undefined) return missing === 'sealed' ? 'no key here' : missing;
   const plain = /^"\s*[{[]/.test(text) ? text.replace(/^"|"$/g, '').replaceAll(/\\(["\\/])/g, '$1') : text;
   return cut ? `${plain}…` : plain;
 }

@@ -4,6 +4,7 @@ import { meta } from '../live.ts';
 import { go, route } from '../router.ts';
 import { Badge, Card, Empty } from '../ui/parts.tsx';
 import { ConnectionsCard } from './connections.tsx';
+import { ContradictionsCard } from './contradictions.tsx';
 import { DataTree } from './data-tree.tsx';
 import { EntryCard } from './entry.tsx';
 import { HistoryCard } from './history.tsx';
@@ -27,11 +28,14 @@ export function DataTreeView(): JSX.Element {
         />
         <div class="stack scroll">
           {namespace === undefined || key === undefined ? (
-            <Card title={namespace ?? 'No entry chosen'}>
-              <Empty title="Choose a key" icon="data">
-                Its value, age and history appear here. Groups open and close with a click or the arrow keys.
-              </Empty>
-            </Card>
+            <>
+              <Card title={namespace ?? 'No entry chosen'}>
+                <Empty title="Choose a key" icon="data">
+                  Its value, age and history appear here. Groups open and close with a click or the arrow keys.
+                </Empty>
+              </Card>
+              <ContradictionsCard namespace={namespace} />
+            </>
           ) : (
             <>
               <EntryCard
@@ -47,6 +51,7 @@ export function DataTreeView(): JSX.Element {
                 entryKey={key}
                 turn={written}
               />
+              <ContradictionsCard key={`contradictions\n${namespace}`} namespace={namespace} />
               <HistoryCard key={`history\n${namespace}\n${key}`} namespace={namespace} entryKey={key} turn={written} />
             </>
           )}

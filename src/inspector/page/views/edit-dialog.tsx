@@ -78,7 +78,8 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   const mine = problem === undefined ? { value: JSON.parse(text) as JsonValue } : undefined;
   const save = (ifVersion: number) => {
     if (mine === undefined) return;
-    const request: EditRequest = { namespace, key, value: mine.value, ifVersion };
+    const { subjects } = base;
+    const request: EditRequest = { namespace, key, value: mine.value, ifVersion, ...(subjects && { subjects }) };
     attempt(() => post('POST /api/set', request));
   };
   const takeTheirs = (current: EntryDetail) => {
@@ -91,6 +92,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
     <Dialog title={`Edit ${keyText(key)}`} onClose={onClose}>
       <p class="muted">
         {namespace} · stored only if the entry still has version {count(base.version)}.
+        {base.subjects && ` What is about ${namesOf(base.subjects)} stays encrypted.`}
         {base.hidden && ' Leave a [hidden …] text as it is to keep what it hides.'}
       </p>
       <JsonEditor label="Value as JSON" text={text} onInput={setText} problem={problem} />
@@ -135,6 +137,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   );
 }
 
+const namesOf = (subjects: object): string => [...new Set(Object.values(subjects))].join(', ');
 const textOf = (value: unknown): string => JSON.stringify(value, null, 2);
 
 interface ConflictProps {

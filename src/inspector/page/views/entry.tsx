@@ -8,8 +8,8 @@ import { useLoaded } from '../load.ts';
 import { CopyButton } from '../ui/copy.tsx';
 import { useChanges, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
-import { JsonView } from '../ui/json-view.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
+import { Subjects, Value } from '../ui/subjects.tsx';
 import { DeleteDialog, EditDialog } from './edit-dialog.tsx';
 
 interface EntryProps {
@@ -25,10 +25,12 @@ interface EntryProps {
 /** An entry: its value with version, agent, age and expiry, and buttons to change it if writing is allowed. */
 export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: EntryProps): JSX.Element {
   const changes = useChanges(namespace, entryKey, at === undefined);
+  // A forgotten subject changes what can be read, and not the entry.
+  const forgotten = useChanges('$forgotten', undefined, at === undefined);
   const { value, error, reload } = useLoaded(
     (signal) => get('GET /api/entry', { namespace, key: entryKey, at }, signal),
     [namespace, entryKey, at],
-    turn + changes,
+    turn + changes + forgotten,
   );
   const isMissing = error instanceof RequestFailed && error.code === 'NOT_FOUND';
   const mayWrite = at === undefined && meta.value?.allowWrite === true;
@@ -71,6 +73,7 @@ function EntryBody({ of, isPast }: { readonly of: EntryDetail; readonly isPast: 
         of={[
           ['Version', count(of.version)],
           ['Agent', of.agent ?? '–'],
+          ['Subject', of.subjects === undefined ? undefined : <Subjects of={of} />],
           ['Expires', of.expiresAt === null ? 'never' : <Expiry at={of.expiresAt} now={isPast ? undefined : now} />],
           ['Updated', isPast ? dateTime(of.updatedAt) : <Age at={of.updatedAt} now={now} />],
           ['Created', isPast ? dateTime(of.createdAt) : <Age at={of.createdAt} now={now} />],
@@ -81,7 +84,7 @@ function EntryBody({ of, isPast }: { readonly of: EntryDetail; readonly isPast: 
           {of.hidden && <Badge tone="warn">partly hidden</Badge>}
           <CopyButton label="Copy the value" text={() => JSON.stringify(of.value, null, 2)} />
         </div>
-        <JsonView value={of.value} hides={of.hidden} key={of.version} />
+        <Value of={of} key={of.version} />
       </div>
     </div>
   );

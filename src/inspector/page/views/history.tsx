@@ -8,8 +8,8 @@ import { hrefOf } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
 import { useChanges } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
-import { JsonView } from '../ui/json-view.tsx';
-import { Card, Empty, Failed, Loading, Op } from '../ui/parts.tsx';
+import { Badge, Card, Empty, Failed, Loading, Op } from '../ui/parts.tsx';
+import { Value } from '../ui/subjects.tsx';
 
 const PAGE = 50;
 
@@ -81,6 +81,7 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
           <span class="num history-version">v{count(of.version)}</span>
           <Op of={of.operation} />
           <span class="ellipsis soft grow">{of.agent ?? ''}</span>
+          {of.forgotten && <Badge tone="bad">forgotten</Badge>}
           <span class="muted small-text num" title={dateTime(of.at)}>
             <span class="wide-only">{dateTime(of.at)}</span>
             <span class="narrow-only">{time(of.at)}</span>
@@ -109,7 +110,7 @@ function Version({ of, before, isFirst }: VersionProps): JSX.Element {
               </button>
             </div>
           )}
-          {whole && <JsonView value={of.value} hides={of.hidden} />}
+          {whole && <Value of={of} />}
         </div>
       )}
     </li>

@@ -6,8 +6,8 @@ import { useLoaded } from '../load.ts';
 import { hrefOf, route } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
 import { Icon } from '../ui/icons.tsx';
-import { JsonView } from '../ui/json-view.tsx';
 import { Badge, Card, Facts, Failed, IconButton, Loading, Op } from '../ui/parts.tsx';
+import { Subjects, Value } from '../ui/subjects.tsx';
 
 interface DetailProps {
   readonly position: number;
@@ -56,6 +56,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
           ['Key', keysText(of)],
           ['Version', count(of.version)],
           ['Agent', of.agent ?? '–'],
+          ['Subject', of.subjects === undefined ? undefined : <Subjects of={of} />],
           ['Requested', dateTime(of.at)],
           ['Expires', of.expiresAt === null ? undefined : dateTime(of.expiresAt)],
           ['Size', of.operation === 'set' ? bytes(of.bytes) : undefined],
@@ -89,7 +90,7 @@ function UpdateBody({ of }: { readonly of: UpdateDetail }): JSX.Element {
       {of.value !== undefined && (
         <section>
           <h3 class="label">Value</h3>
-          <JsonView value={of.value} hides={of.hidden} />
+          <Value of={of} />
         </section>
       )}
       {of.key !== null && (

@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildDist } from '../../support/dist.ts';
+import {
+  keepScreen,
+  type LiveProcess,
+  type Opened,
+  open,
+  startBrowser,
+  startLive,
+  visit,
+} from '../../support/inspector-page.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+let live: LiveProcess;
+let browser: Browser;
+let opened: Opened;
+let page: Page;
+
+beforeAll(async () => {
+  await buildDist();
+  const dir = await tempDir('governance');
+  const subjects = { keys: join(dir, 'subject.keys') };
+  live = await startLive({ dataDir: join(dir, 'data'), cache: { subjects } });
+  browser = await startBrowser();
+  opened = await open(browser, live.url);
+  page = opened.page;
+});
+afterAll(async () => {
+  await browser?.close();
+  await live?.[Symbol.asyncDispose]();
+});
+
+const entryOf = async (key: string) => (await live.ask({ type: 'context.entry', namespace: 'trip', key })) as [object];
+
+test('shows whom a value is about, keeps it when it is edited, and says what was forgotten', async () => {
+  const write = { type: 'context.set', namespace: 'trip', agent: 'booker' };
+  await live.ask([
+    { ...write, key: 'booking', value: { hotel: 'Adler', guest: 'Ada' }, subjects: { '/guest': 'user-42' } },
+    { ...write, key: 'address', value: 'Karl Johans gate 1', subject: 'user-42' },
+  ]);
+  await visit(page, '#/data?ns=trip&key=booking');
+  const subjects = page.getByRole('list', { name: 'Subjects' });
+  await subjects.getByText('user-42').waitFor();
+  expect(await subjects.textContent()).toMatch(/user-42\s*\/guest/);
+  await page.locator('.value-box').getByText('Ada').waitFor();
+  await page
+    .getByRole('treeitem', { name: /address/ })
+    .getByText('Karl Johans gate 1')
+    .waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.getByText('What is about user-42 stays encrypted.').waitFor();
+  await page.getByRole('textbox', { name: 'Value as JSON' }).fill('{"hotel":"Bristol","guest":"Ada L."}');
+  await page.getByRole('button', { name: 'Store' }).click();
+  await page.locator('.value-box').getByText('Ada L.').waitFor();
+  await subjects.getByText('user-42').waitFor();
+  await keepScreen(page, 'subject');
+  // The page was open before: it notices.
+  await live.ask({ type: 'subjects.forget', subject: 'user-42', reason: 'asked' });
+  await subjects.getByText('forgotten').waitFor();
+  expect(await page.locator('.value-box').textContent()).not.toContain('Ada');
+  await keepScreen(page, 'subject-part-forgotten');
+  await visit(page, '#/data?ns=trip&key=address');
+  await page.getByText('The value was forgotten').first().waitFor();
+  await page
+    .getByRole('treeitem', { name: /address/ })
+    .getByText('forgotten')
+    .waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.getByRole('textbox', { name: 'Value as JSON' }).fill('"Karl Johans gate 1"');
+  await page.getByRole('button', { name: 'Store' }).click();
+  await page
+    .getByRole('alert')
+    .getByText(/The subject "user-42" was forgotten/)
+    .waitFor();
+  await keepScreen(page, 'subject-forgotten');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  expect(await entryOf('address')).toMatchObject({ value: null, forgotten: [''] });
+  // The answer 409 of the refused edit is the page's to show.
+  expect(opened.problems.filter((problem) => !problem.includes('Failed to load resource'))).toEqual([]);
+});
+
+test('lists contradictions with both agents and values, and leads to both updates', async () => {
+  const write = { type: 'context.set', namespace: 'fleet', key: 'hotel', basis: [] };
+  await live.ask({ ...write, value: { name: 'Adler' }, agent: 'ann' });
+  await live.ask({ ...write, value: { name: 'Bristol' }, agent: 'bob' });
+  const answers = await live.ask({ ...write, key: 'train', value: '9:04', agent: 'ann' });
+  const [{ position }] = answers as [{ readonly position: number }];
+  await live.ask({ type: 'context.delete', namespace: 'fleet', key: 'train', agent: 'bob', basis: [] });
+  await visit(page, '#/data?ns=fleet&key=hotel');
+  await page.getByRole('button', { name: 'Show those in fleet' }).click();
+  const list = page.getByRole('list', { name: 'Contradictions, earliest first' });
+  const items = list.getByRole('listitem');
+  await items.nth(1).waitFor();
+  expect(await items.count()).toBe(2);
+  const [hotel, train] = await items.allInnerTexts();
+  expect(hotel).toMatch(/fleet hotel[\s\S]*earlier[\s\S]*ann[\s\S]*Adler[\s\S]*later[\s\S]*bob[\s\S]*Bristol/);
+  expect(train).toMatch(/fleet train[\s\S]*ann[\s\S]*9:04[\s\S]*bob[\s\S]*delete/);
+  await list.scrollIntoViewIfNeeded();
+  await keepScreen(page, 'contradictions');
+  await items
+    .nth(1)
+    .getByRole('link', { name: `later: delete by bob, position ${position + 1}` })
+    .focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: `Update ${position + 1}` }).waitFor();
+  await page.goBack();
+  await page.getByRole('button', { name: 'Show those in fleet' }).click();
+  await items
+    .first()
+    .getByRole('link', { name: /^earlier: set by ann/ })
+    .click();
+  await page.getByRole('heading', { name: `Update ${position - 2}` }).waitFor();
+  // Of all namespaces, if none is chosen.
+  await visit(page, '#/data');
+  await page.getByRole('button', { name: 'Show those of all namespaces' }).click();
+  await items.nth(1).waitFor();
+});
