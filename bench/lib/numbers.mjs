@@ -31,6 +31,12 @@ export function show(value, unit) {
       [1e3, 'k/s'],
       [1, '/s'],
     ]);
+  if (unit === 'tokens')
+    return scaled(value, [
+      [1e6, 'M tokens'],
+      [1e3, 'k tokens'],
+      [1, 'tokens'],
+    ]);
   if (unit === 'share') return `${digits(value * 100)} %`;
   throw new Error(`There is no unit ${unit}.`);
 }
