@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildDist } from '../../support/dist.ts';
+import { waitFor } from '../../support/inspector.ts';
 import {
   keepScreen,
   type LiveProcess,
@@ -32,7 +33,8 @@ afterAll(async () => {
   await live?.[Symbol.asyncDispose]();
 });
 
-const entryOf = async (key: string) => (await live.ask({ type: 'context.entry', namespace: 'trip', key })) as [object];
+const entryOf = async (key: string) =>
+  ((await live.ask({ type: 'context.entry', namespace: 'trip', key })) as [object])[0];
 
 test('shows whom a value is about, keeps it when it is edited, and says what was forgotten', async () => {
   const write = { type: 'context.set', namespace: 'trip', agent: 'booker' };
@@ -59,7 +61,8 @@ test('shows whom a value is about, keeps it when it is edited, and says what was
   // The page was open before: it notices.
   await live.ask({ type: 'subjects.forget', subject: 'user-42', reason: 'asked' });
   await subjects.getByText('forgotten').waitFor();
-  expect(await page.locator('.value-box').textContent()).not.toContain('Ada');
+  for (const place of ['.value-box', '.history'])
+    await waitFor(async () => expect(await page.locator(place).textContent()).not.toContain('Ada'));
   await keepScreen(page, 'subject-part-forgotten');
   await visit(page, '#/data?ns=trip&key=address');
   await page.getByText('The value was forgotten').first().waitFor();

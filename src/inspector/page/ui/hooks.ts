@@ -37,7 +37,7 @@ export function useEvery(ms: number, work: () => void): void {
 const CHANGE_REST_MS = 300;
 
 /** Counts changes of an entry, or of a namespace, while `on`. A name with a `*` also counts changes of other entries, which is harmless. */
-export function useChanges(namespace: string, key: string | undefined, on: boolean): number {
+function useChanges(namespace: string, key: string | undefined, on: boolean): number {
   const [changes, setChanges] = useState(0);
   useEffect(() => {
     if (!on) return;
@@ -56,4 +56,13 @@ export function useChanges(namespace: string, key: string | undefined, on: boole
     };
   }, [namespace, key, on]);
   return changes;
+}
+
+/**
+ * Counts what changes an entry as it is shown: its changes while `on`, and forgotten subjects, which change what can be read of any of
+ * its versions.
+ */
+export function useEntryChanges(namespace: string, key: string, on: boolean): number {
+  const changes = useChanges(namespace, key, on);
+  return changes + useChanges('$forgotten', undefined, true);
 }

@@ -91,8 +91,7 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   return (
     <Dialog title={`Edit ${keyText(key)}`} onClose={onClose}>
       <p class="muted">
-        {namespace} · stored only if the entry still has version {count(base.version)}.
-        {base.subjects && ` What is about ${namesOf(base.subjects)} stays encrypted.`}
+        {namespace} · stored only if the entry still has version {count(base.version)}.{subjectsText(base)}
         {base.hidden && ' Leave a [hidden …] text as it is to keep what it hides.'}
       </p>
       <JsonEditor label="Value as JSON" text={text} onInput={setText} problem={problem} />
@@ -137,7 +136,16 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   );
 }
 
-const namesOf = (subjects: object): string => [...new Set(Object.values(subjects))].join(', ');
+/** Says what becomes of the parts that are about a subject. */
+function subjectsText({ subjects, forgotten = [] }: EntryDetail): string {
+  const there = Object.entries(subjects ?? {}).filter(([path]) => !forgotten.includes(path));
+  const names = [...new Set(there.map(([, subject]) => subject))].join(', ');
+  return [
+    names === '' ? '' : ` What is about ${names} stays encrypted.`,
+    forgotten.length === 0 ? '' : ' What was forgotten cannot be stored again.',
+  ].join('');
+}
+
 const textOf = (value: unknown): string => JSON.stringify(value, null, 2);
 
 interface ConflictProps {

@@ -6,7 +6,7 @@ import { ago, count, dateTime, keyText, until } from '../format.ts';
 import { meta } from '../live.ts';
 import { useLoaded } from '../load.ts';
 import { CopyButton } from '../ui/copy.tsx';
-import { useChanges, useNow } from '../ui/hooks.ts';
+import { useEntryChanges, useNow } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Facts, Failed, Loading } from '../ui/parts.tsx';
 import { Subjects, Value } from '../ui/subjects.tsx';
@@ -24,13 +24,11 @@ interface EntryProps {
 
 /** An entry: its value with version, agent, age and expiry, and buttons to change it if writing is allowed. */
 export function EntryCard({ namespace, entryKey, at, turn = 0, onWritten }: EntryProps): JSX.Element {
-  const changes = useChanges(namespace, entryKey, at === undefined);
-  // A forgotten subject changes what can be read, and not the entry.
-  const forgotten = useChanges('$forgotten', undefined, at === undefined);
+  const changes = useEntryChanges(namespace, entryKey, at === undefined);
   const { value, error, reload } = useLoaded(
     (signal) => get('GET /api/entry', { namespace, key: entryKey, at }, signal),
     [namespace, entryKey, at],
-    turn + changes + forgotten,
+    turn + changes,
   );
   const isMissing = error instanceof RequestFailed && error.code === 'NOT_FOUND';
   const mayWrite = at === undefined && meta.value?.allowWrite === true;

@@ -6,7 +6,7 @@ import { count, dateTime, time } from '../format.ts';
 import { usePages } from '../pages.ts';
 import { hrefOf } from '../router.ts';
 import { Difference } from '../ui/difference.tsx';
-import { useChanges } from '../ui/hooks.ts';
+import { useEntryChanges } from '../ui/hooks.ts';
 import { Icon } from '../ui/icons.tsx';
 import { Badge, Card, Empty, Failed, Loading, Op } from '../ui/parts.tsx';
 import { Value } from '../ui/subjects.tsx';
@@ -21,7 +21,7 @@ interface HistoryProps {
 
 /** Every version of an entry, newest first, with its differences from the one before. */
 export function HistoryCard({ namespace, entryKey, turn }: HistoryProps): JSX.Element {
-  const changes = useChanges(namespace, entryKey, true);
+  const changes = useEntryChanges(namespace, entryKey, true);
   const { items, last, error, hasMore, more, reload } = usePages<EntryVersionDetail, Paged<EntryVersionDetail>>(
     (after, signal) => get('GET /api/history', { namespace, key: entryKey, after, limit: PAGE }, signal),
     [namespace, entryKey],
