@@ -62,7 +62,8 @@ interface Index {
 const KEPT_UPDATES = 1_024;
 
 /**
- * Answers which writes are behind an entry, and what a write has touched. The first question reads the log once and creates an
+ * Answers which writes are behind an entry, and what a write has touched. The first question reads the log once, in a branch in memory also that of
+ * its parent up to the fork, and creates an
  * index in memory, which commits keep up to date from then on. Once retention has discarded half of the updates that it holds, it is
  * discarded, and the next question rebuilds it. An answer reads the updates that it holds; `impact` also looks, for each of them, at
  * the later updates whose basis has a position, or a range of the same namespace.
@@ -244,7 +245,7 @@ export class TraceReader {
   }
 
   async #build(): Promise<Index> {
-    const { log, clock } = this.#parts;
+    const { log, past, clock } = this.#parts;
     const graph = new BasisGraph();
     let waiting: Update[] | undefined = [];
     const stop = this.#commits.add({}, (update) => {
@@ -258,11 +259,9 @@ export class TraceReader {
     const index: Index = { graph, unaware: new UnawareWrites(graph), first: log.first, last: through, stop };
     try {
       const slice = new TimeSlice(clock);
-      if (log.first <= through) {
-        for await (const updates of log.read(log.first, through)) {
-          for (const update of updates) this.#add(index, update);
-          if (slice.over) await slice.pause();
-        }
+      for await (const updates of past.updates(through)) {
+        for (const update of updates) this.#add(index, update);
+        if (slice.over) await slice.pause();
       }
     } catch (error) {
       stop();
@@ -309,7 +308,7 @@ export class TraceReader {
     }
     const update = target > log.head ? undefined : await past.updateAt(target);
     if (update !== undefined) return update;
-    const known = `It has positions ${log.first} to ${log.head}`;
+    const known = `It has positions ${past.reach + 1} to ${log.head}`;
     throw new ContextCacheError('POSITION_UNAVAILABLE', `The log does not have position ${target}. ${known}.`);
   }
 

@@ -38,7 +38,7 @@ export interface StateView {
   release?(): void;
 }
 
-/** The past of a cache. All reads but `updateAt` are synchronous. */
+/** The past of a cache. All reads but `updates` and `updateAt` are synchronous. */
 export interface PastSource {
   /** The logs that its positions belong to. */
   readonly lineage: Lineage;
@@ -71,6 +71,12 @@ export interface PastSource {
   positionAt(instant: number): number;
   /** Iterates over the updates of a namespace, latest first, back to the oldest one that is kept. */
   backwards(namespace: string): Iterable<Update>;
+  /**
+   * Reads the committed updates up to a position, oldest first, in groups; in a branch in memory also those of its parent up to the fork.
+   *
+   * @throws {ContextCacheError} `CLOSED` if the branch's parent is shut down.
+   */
+  updates(through: number): AsyncIterable<readonly Update[]>;
   /**
    * Resolves with the update at a position once it is committed, or with `undefined` if the position is not in the log.
    */

@@ -169,13 +169,17 @@ export interface UpdateLog {
 }
 
 /**
- * Resolves with the update at a position once it is committed.
+ * Resolves with the update at a position once it is committed; `undefined` if the log no longer holds it.
  *
- * @throws {ContextCacheError} `POSITION_UNAVAILABLE` if the log no longer holds it, `INVARIANT` if it is beyond the
- *   head.
+ * @throws {ContextCacheError} `INVARIANT` if it is beyond the head.
  */
 export async function readUpdate(log: UpdateLog, position: number): Promise<Update | undefined> {
   await log.whenCommitted(position);
-  for await (const [update] of log.read(position, position)) return update;
+  try {
+    if (position >= log.first) for await (const [update] of log.read(position, position)) return update;
+  } catch (error) {
+    // Retention may discard it while it is being read.
+    if (position >= log.first) throw error;
+  }
   return undefined;
 }

@@ -7,7 +7,7 @@ import { INTERNALS } from '../../src/engine/internals.ts';
 import { TraceReader } from '../../src/engine/trace-reader.ts';
 import { type AgentContextCache, memorySubjectKeys } from '../../src/index.ts';
 import { execute, type Link, linksOf, NAMES, reached, writes } from '../support/basis-model.ts';
-import { makeCache } from '../support/cache.ts';
+import { codeOf, logOf, makeCache } from '../support/cache.ts';
 import { fcOptions } from '../support/property.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -31,9 +31,8 @@ function contradictionsOf(updates: readonly Update[], links: readonly Link[]): [
   });
 }
 
-async function compare(cache: AgentContextCache): Promise<void> {
-  const updates: Update[] = [];
-  for await (const update of cache.readLog()) updates.push(update);
+async function compare(cache: AgentContextCache, before: readonly Update[] = []): Promise<void> {
+  const updates = [...before, ...(await logOf(cache))];
   const links = linksOf(updates);
   const certain = links.filter((link) => link.certain);
   for (const { position, agent } of updates) {
@@ -85,6 +84,61 @@ describe('provenance and impact', () => {
       }),
       fcOptions(40),
     );
+  });
+
+  it('are in a branch what a walk over the log of its parent up to the fork and its own finds', async () => {
+    const commands = fc.array(writes, { maxLength: 10 });
+    await fc.assert(
+      fc.asyncProperty(fc.tuple(commands, commands, commands, commands), fc.boolean(), async (all, isEarly) => {
+        const [before = [], own = [], later = [], nested = []] = all;
+        const { cache } = makeCache();
+        for (const write of before) await execute(cache, write);
+        const branch = await cache.fork();
+        const shared = await logOf(cache);
+        // From then on commits keep the index up to date.
+        if (isEarly) await compare(branch, shared);
+        for (const write of own) await execute(branch, write);
+        for (const write of later) await execute(cache, write);
+        await compare(branch, shared);
+        const other = await branch.fork();
+        const both = [...shared, ...(await logOf(branch))];
+        for (const write of nested) await execute(other, write);
+        for (const write of later) await execute(branch, write);
+        await compare(other, both);
+        for (const each of [other, branch, cache]) await each.shutdown();
+      }),
+      fcOptions(25),
+    );
+  });
+
+  it('are refused in a branch whose parent is shut down, and end at the fork in a branch with its own directory', async () => {
+    const { cache } = makeCache();
+    const { version, position } = await cache.set('a', 1, 'n', { agent: 'scout' });
+    const basis = [{ namespace: 'n', key: 'a', version }];
+    const branch = await cache.fork();
+    await branch.set('b', 2, 'n', { agent: 'planner', basis });
+    expect((await branch.impact({ key: 'a', namespace: 'n' })).agents).toEqual([{ agent: 'planner', writes: 1 }]);
+    const { restored } = await branch.retract(position, { cascade: 'restore' });
+    expect(restored.map(({ key }) => key)).toEqual(['a', 'b']);
+    const own = await cache.fork({ dataDir: await tempDir() });
+    await own.set('b', 2, 'n', { basis });
+    expect(await own.provenance('b', 'n')).toMatchObject({ writes: [{ key: 'b' }], open: [{ reading: basis[0] }] });
+    expect(await codeOf(own.impact(position))).toBe('POSITION_UNAVAILABLE');
+    const late = await cache.fork();
+    await cache.shutdown();
+    expect(await codeOf(late.impact(position))).toBe('CLOSED');
+    for (const each of [late, branch, own]) await each.shutdown();
+  });
+
+  it('leave out what retention has discarded meanwhile', async () => {
+    const { cache } = makeCache();
+    const agent = cache.as({ agent: 'one' }, { basis: true });
+    for (let n = 0; n < 4; n += 1) await agent.set('a', n, 'n');
+    expect((await cache.provenance('a', 'n'))?.writes).toHaveLength(4);
+    await cache.compact({ keepUpdates: 2 });
+    const { writes, open } = (await cache.provenance('a', 'n')) ?? {};
+    expect([writes?.map(({ position }) => position), open?.length]).toEqual([[4, 3], 1]);
+    expect(await codeOf(cache.impact(1))).toBe('POSITION_UNAVAILABLE');
   });
 
   it('reconstruct a chain of ten agents with the right writers, also after a restart', async () => {

@@ -133,6 +133,10 @@ export class DurablePast implements PastSource {
     }
   }
 
+  updates(through: number): AsyncIterable<readonly Update[]> {
+    return this.#log.read(this.#log.first, through);
+  }
+
   updateAt(position: number): Promise<Update | undefined> {
     return readUpdate(this.#log, position);
   }

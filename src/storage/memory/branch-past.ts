@@ -66,6 +66,12 @@ export class BranchPast implements PastSource {
     for (const update of this.#parent.backwards(namespace)) if (update.position <= this.#point.position) yield update;
   }
 
+  async *updates(through: number): AsyncGenerator<readonly Update[], void, undefined> {
+    await this.#point.whenCommitted();
+    yield* this.#parent.updates(Math.min(through, this.#point.position));
+    yield* this.#own.updates(through);
+  }
+
   updateAt(position: number): Promise<Update | undefined> {
     return (position > this.#point.position ? this.#own : this.#parent).updateAt(position);
   }

@@ -92,6 +92,12 @@ export class ForkPoint implements StateView, UnchangingSource {
     this.#states.clear();
   }
 
+  /** Resolves once the parent has committed everything that the branch starts with. */
+  async whenCommitted(): Promise<void> {
+    this.#open();
+    await this.#parent.whenCommitted(this.position);
+  }
+
   /**
    * Checks that the view can be read.
    *
