@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { AgentContextCache, memorySubjectKeys } from '../../src/index.ts';
+import { AgentContextCache, InMemoryContextCache, memorySubjectKeys } from '../../src/index.ts';
 import { all } from '../support/all.ts';
 import { look, lookAt } from '../support/inspector.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -113,4 +113,19 @@ test('marks what cannot be decrypted here, and does not let it be replaced unsee
   const refused = await looking.refused('POST /api/set', { ...address, value: 'other', ifVersion: 1 });
   expect(refused).toMatchObject({ code: 'KEY_UNAVAILABLE' });
   expect(cache.entry('address', 'trip')?.version).toBe(1);
+});
+
+test('does not replace what was moved under another key, and so cannot be decrypted', async () => {
+  const primaryCache = new InMemoryContextCache();
+  const { looking, cache } = await look(
+    { allowWrite: true },
+    { primaryCache, subjects: { keys: memorySubjectKeys() } },
+  );
+  await cache.set('address', 'gate 1', 'trip', { subject: 'user-42' });
+  const moved = { namespace: 'trip', key: 'moved' };
+  primaryCache.set('moved', primaryCache.get('address', 'trip') ?? null, 'trip');
+  expect(await looking.ask('GET /api/entry', address)).toMatchObject({ value: 'gate 1' });
+  expect(await looking.ask('GET /api/entry', moved)).toMatchObject({ sealed: [''], subjects: { '': 'user-42' } });
+  const refused = await looking.refused('POST /api/set', { ...moved, value: 'other', ifVersion: 0 });
+  expect(refused).toMatchObject({ code: 'KEY_UNAVAILABLE' });
 });
