@@ -69,6 +69,7 @@ export type {
 export type { StoredOperations } from './core/operations.ts';
 export type { OriginOptions } from './core/origin.ts';
 export type { NamespaceRangeOptions } from './core/range.ts';
+export type { Remembered } from './core/remembered.ts';
 export type { FailureSource } from './core/report.ts';
 export type { RestartPolicy } from './core/restart-policy.ts';
 export type {

@@ -106,7 +106,7 @@ export class Executor {
     if (request.operationId !== undefined && settledAsRepeated(this.#log.operations, request)) return;
     let updates: PendingUpdate[];
     try {
-      updates = decide(state, request);
+      updates = decide(state, request, this.#log.floor);
       this.#take(updates);
     } catch (error) {
       request.fail(toError(error));
@@ -135,7 +135,7 @@ export class Executor {
     if (primary === undefined) return;
     const keys = unknownKeys(state, await primary.listKeys(state.name));
     const values = keys.length === 0 ? [] : await primary.getMany(keys, state.name);
-    this.#adopt(state, adoption(state, keys, values, waiting[0]?.at ?? 0), emit);
+    this.#adopt(state, adoption(state, keys, values, waiting[0]?.at ?? 0, this.#log.floor), emit);
   }
 
   /** Does the same as {@link hydrate} with a synchronous primary. */
@@ -144,7 +144,7 @@ export class Executor {
     if (primary?.synchronous !== true) return;
     const keys = unknownKeys(state, primary.listKeys(state.name) as string[]);
     const values = keys.map((key) => primary.get(key, state.name) as JsonValue | undefined);
-    this.#adopt(state, adoption(state, keys, values, at), emit);
+    this.#adopt(state, adoption(state, keys, values, at, this.#log.floor), emit);
   }
 
   #adopt(state: NamespaceState, updates: PendingUpdate[], emit: Emit): void {
@@ -181,7 +181,7 @@ export class Executor {
       this.#entryExpired();
     }
     if (request === undefined || settledAsRepeated(this.#log.operations, request)) return;
-    const updates = decided(state, request);
+    const updates = decided(state, request, this.#log.floor);
     if (updates === undefined || !(await this.#takeLater(primary, updates, request))) return;
     this.#applyAll(state, updates, emit);
     acknowledge(state, request, updates);
@@ -265,9 +265,9 @@ export class Executor {
 }
 
 /** Returns the updates of a request; `undefined` if a condition does not hold, in which case the request has failed. */
-function decided(state: NamespaceState, request: Request): PendingUpdate[] | undefined {
+function decided(state: NamespaceState, request: Request, floor: number): PendingUpdate[] | undefined {
   try {
-    return decide(state, request);
+    return decide(state, request, floor);
   } catch (error) {
     request.fail(toError(error));
     return undefined;

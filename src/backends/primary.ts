@@ -1,4 +1,5 @@
 import { withDeletes } from '../core/cleared-keys.ts';
+import { beginsWith, nextVersion } from '../core/decide.ts';
 import { ContextCacheError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { createUpdate, type PendingUpdate, type Update } from '../core/update.ts';
@@ -125,20 +126,23 @@ export function unknownKeys(state: NamespaceState, held: readonly string[]): str
 
 /**
  * Returns `set` updates without an agent for values that a primary held before the cache used it. They put the values
- * into the log and so to everything that follows it.
+ * into the log and so to everything that follows it. `floor`: that of the log, see `decide`.
  */
 export function adoption(
   state: NamespaceState,
   keys: readonly string[],
   values: readonly (JsonValue | undefined)[],
   at: number,
+  floor: number,
 ): PendingUpdate[] {
   const updates: PendingUpdate[] = [];
+  const first = nextVersion(state, floor);
   for (const [index, key] of keys.entries()) {
     if (values[index] === undefined) continue;
     const { value, bytes } = admit(values[index]);
-    const version = state.version + updates.length + 1;
-    updates.push(createUpdate({ namespace: state.name, version, operation: 'set', key, value, at, bytes }));
+    const version = first + updates.length;
+    const begins = beginsWith(state, version, floor);
+    updates.push(createUpdate({ namespace: state.name, version, operation: 'set', key, value, at, begins, bytes }));
   }
   return updates;
 }

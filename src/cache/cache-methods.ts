@@ -383,7 +383,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
     return this.#writer.clear(this.#named(namespace), options);
   }
 
-  /** Removes a namespace with its keys. The next write to it restarts at version 1. */
+  /** Removes a namespace with its keys. The next write to it begins it again, above every version that it has had. */
   dropNamespace(
     namespace: NamespaceOf<S> | PartsArgument<S> | undefined,
     options?: OriginOptions,

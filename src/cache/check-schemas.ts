@@ -202,7 +202,6 @@ class Check {
     const value = this.#unplaced.get(id);
     if (value === undefined) return false;
     value.position = update.position;
-    // The same version comes again after a drop of the namespace: the last one is the present one.
     return true;
   }
 

@@ -103,7 +103,7 @@ async function fillDirectory(
     await log.whenCommitted(view.position);
     await staged.directory.log.configStore.set(ORIGIN, ancestorsAt(view.position, view.lineage).map(plain));
     if (view.position > 0) {
-      await staged.directory.adopt(statesOf(view, signal), view.position, log.operations.stored(view.position));
+      await staged.directory.adopt(statesOf(view, signal), view.position, log.remembered(view.position));
     }
     await staged.finish(signal);
   } catch (error) {

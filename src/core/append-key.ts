@@ -6,8 +6,7 @@ const LETTERS = 'abcdefghijklmnop';
 /**
  * Returns the key of an appended entry: the prefix, a letter for the number of digits, and the version of the namespace with
  * this entry: `a1`, …, `a9`, `b10`, …, `c100`. Later entries have greater versions, so the order of code points is the order
- * of appending. No version comes twice, whatever was deleted meanwhile, so no key is given twice until the namespace
- * is dropped.
+ * of appending. No version comes twice, whatever was deleted or dropped meanwhile, so no key is given twice.
  *
  * If a caller has set this very key before, `~` follows until the key is free: it stays between its neighbours.
  */

@@ -14,29 +14,43 @@ import { commandHashOf } from './operations.ts';
 import type { Request } from './request.ts';
 import { isNoted, notedMeta, shownMeta, staleOf } from './retraction.ts';
 import { isSealed } from './sealed.ts';
-import { createUpdate, type PendingUpdate } from './update.ts';
+import { createUpdate, type PendingUpdate, type Update } from './update.ts';
 import type { JsonValue } from './value.ts';
 
 /**
  * Returns the updates that a request causes in a state, in order, possibly none. Changes nothing itself. The result
- * depends only on the state and the request with its instant, so deciding again gives the same updates. Entries expired
- * at that instant must have been removed before (see {@link expired}).
+ * depends only on the state, the request with its instant, and the floor of the log, so deciding again gives the same updates.
+ * Entries expired at that instant must have been removed before (see {@link expired}).
+ *
+ * @param floor Highest version that a dropped namespace of the log has had; 0: none was dropped. A namespace that does not
+ *   exist begins above it.
  *
  * @throws {VersionConflictError} if a condition does not hold. A batch then has no updates at all.
  * @throws {ContextCacheError} `INVALID_VALUE` if an `increment` has no number to count from, or no number as its result;
  *   `SCHEMA_MISMATCH` if a value that is known only now does not fit its schema.
  */
-export function decide(state: NamespaceState, request: Request): PendingUpdate[] {
-  if (request.isWhole) return decideWhole(state, request);
-  const step = computed(state, request);
-  const update = decideStep(state, request, step, state.version + 1, state.versionOf(step.key));
+export function decide(state: NamespaceState, request: Request, floor: number): PendingUpdate[] {
+  if (request.isWhole) return decideWhole(state, request, floor);
+  const version = nextVersion(state, floor);
+  const step = computed(state, request, version);
+  const update = decideStep(state, request, step, version, state.versionOf(step.key), floor);
   return update === undefined ? [] : [update];
 }
 
+/** Returns the version that the next update of a namespace has. */
+export function nextVersion(state: NamespaceState, floor: number): number {
+  return (state.version === 0 ? floor : state.version) + 1;
+}
+
+/** Returns `begins` of the update with a version: see {@link Update}. */
+export function beginsWith(state: NamespaceState, version: number, floor: number): true | undefined {
+  return floor > 0 && state.version === 0 && version === floor + 1 ? true : undefined;
+}
+
 /** Returns the step of a request, whose key or value may depend on the state. */
-function computed(state: NamespaceState, request: Request): Step {
+function computed(state: NamespaceState, request: Request, version: number): Step {
   if (request.type === 'context.increment') return incremented(state, request);
-  return request.type === 'context.append' ? appended(state, request) : request;
+  return request.type === 'context.append' ? appended(state, request, version) : request;
 }
 
 function incremented(state: NamespaceState, request: Request): Step {
@@ -73,8 +87,12 @@ function sealedNumber(key: string, namespace: string): ContextCacheError {
   );
 }
 
-function appended(state: NamespaceState, { key: prefix, value, bytes, expiresAt, finish }: Request): Step {
-  const key = appendedKey(prefix, state.version + 1, (taken) => state.entries.has(taken));
+function appended(
+  state: NamespaceState,
+  { key: prefix, value, bytes, expiresAt, finish }: Request,
+  version: number,
+): Step {
+  const key = appendedKey(prefix, version, (taken) => state.entries.has(taken));
   const step = { operation: 'set', key, expiresAt, ifVersion: UNCONDITIONAL } as const;
   return { ...step, ...(finish?.(key, value) ?? { value, bytes }) };
 }
@@ -83,7 +101,7 @@ function valueElsewhere(what: string): ContextCacheError {
   return invalidCommand(`${what} the stored value, which a primary of your own keeps: use update`);
 }
 
-function decideWhole(state: NamespaceState, request: Request): PendingUpdate[] {
+function decideWhole(state: NamespaceState, request: Request, floor: number): PendingUpdate[] {
   switch (request.type) {
     case 'context.clear':
       if (request.key !== '') return clearingOf(state, request);
@@ -91,7 +109,7 @@ function decideWhole(state: NamespaceState, request: Request): PendingUpdate[] {
     case 'context.drop':
       return state.version === 0 ? [] : [clearing(state, request, true)];
     default:
-      return decideBatch(state, request, request.steps ?? []);
+      return decideBatch(state, request, request.steps ?? [], floor);
   }
 }
 
@@ -130,13 +148,14 @@ function clearingOf(state: NamespaceState, request: Request): PendingUpdate[] {
 }
 
 /** Returns the updates of a batch. Later steps see the results of earlier ones. */
-function decideBatch(state: NamespaceState, request: Request, steps: readonly Step[]): PendingUpdate[] {
+function decideBatch(state: NamespaceState, request: Request, steps: readonly Step[], floor: number): PendingUpdate[] {
+  const first = nextVersion(state, floor);
   const updates: PendingUpdate[] = [];
   const changed = new Map<string, Changed>();
   for (const step of steps) {
     const before = changed.get(step.key);
     const present = before?.version ?? state.versionOf(step.key);
-    const update = decideStep(state, request, step, state.version + updates.length + 1, present, before);
+    const update = decideStep(state, request, step, first + updates.length, present, floor, before);
     if (update === undefined) continue;
     updates.push(update);
     const value = update.operation === 'touch' ? before?.value : update.value;
@@ -159,6 +178,7 @@ function decideStep(
   step: Step,
   version: number,
   present: number,
+  floor: number,
   before?: Changed,
 ): PendingUpdate | undefined {
   if (step.ifVersion !== UNCONDITIONAL && !holds(step.ifVersion, present)) {
@@ -178,6 +198,7 @@ function decideStep(
     agent: step.agent ?? request.agent,
     expiresAt: step.expiresAt,
     replaced: present,
+    begins: beginsWith(state, version, floor),
     bytes: isSet ? step.bytes : 0,
     meta: metaOf(state, step, step.meta ?? request.meta, before),
     operationId: request.operationId,

@@ -49,7 +49,7 @@ function earliestFirst(a: Deadline, b: Deadline): number {
  */
 export class NamespaceState {
   readonly name: string;
-  /** Number of updates so far. */
+  /** Version of the last update; 0: the namespace does not exist. */
   version = 0;
   /** Position of the last update. */
   position = 0;

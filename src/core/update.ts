@@ -29,7 +29,10 @@ export interface Update extends SealedFields, RetractionFields {
   /** Position in the whole log: 1, 2, 3, … without a gap. */
   readonly position: number;
   readonly namespace: string;
-  /** Version of the namespace after this update: 1, 2, 3, … without a gap. */
+  /**
+   * Version of the namespace after this update: 1, 2, 3, … without a gap. The versions of a namespace that came into being after
+   * one was dropped begin above the highest version that a dropped namespace has had, so none comes twice.
+   */
   readonly version: number;
   readonly operation: Operation;
   /** `null` for `clear_namespace` and `clear`. */
@@ -44,10 +47,12 @@ export interface Update extends SealedFields, RetractionFields {
   readonly expiresAt: number | null;
   /** Version of the entry that this update replaced; 0 if the key was missing, and for `clear_namespace` and `clear`. */
   readonly replaced: number;
-  /** `true` if a `clear_namespace` also removes the namespace. The next update of that name then has version 1. */
+  /** `true` if a `clear_namespace` also removes the namespace. The next update of that name then `begins` it. */
   readonly drop: boolean;
   /** Estimated bytes of `value`, or of `keys`. */
   readonly bytes: number;
+  /** `true` if the namespace did not exist before and its versions begin above 1; absent for any other update. */
+  readonly begins?: true | undefined;
   /** The keys that a `clear` removed, in order, each once; absent for every other operation. */
   readonly keys?: readonly string[] | undefined;
   /** JSON object that the writer attached; absent: none. */
@@ -86,6 +91,7 @@ export function createUpdate({
   replaced = 0,
   drop = false,
   bytes = 0,
+  begins,
   keys,
   meta,
   operationId,
@@ -106,6 +112,7 @@ export function createUpdate({
     drop,
     bytes,
   };
+  if (begins !== undefined) update.begins = begins;
   if (keys !== undefined) update.keys = keys;
   if (meta !== undefined) update.meta = meta;
   if (operationId !== undefined) update.operationId = operationId;

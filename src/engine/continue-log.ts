@@ -32,9 +32,9 @@ export async function storeContinuation(
   const owner = { log: id, durable: false, ancestors };
   const manager = new BackupManager({ store, settings, transforms, clock, owner });
   const capture = captureState(registry, log, clock.now(), undefined, cluster);
-  const { position, at, operations } = capture;
+  const { position, at, operations, floor } = capture;
   return manager.backup({
-    ...{ position, at, operations, cluster, log: id },
+    ...{ position, at, operations, floor, cluster, log: id },
     namespaces: () => capture.namespaces(),
     close: () => capture.close(),
   });

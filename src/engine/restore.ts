@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContextCacheError } from '../core/errors.ts';
-import type { StoredOperations } from '../core/operations.ts';
+import type { Remembered } from '../core/remembered.ts';
 import { BackupLoader, type LoadedNamespace, type LoadedSnapshot } from '../followers/backup/backup-loader.ts';
 import { DirectorySnapshotStore } from '../followers/backup/directory-snapshot-store.ts';
 import { RedisSnapshotStore } from '../followers/backup/redis-snapshot-store.ts';
@@ -14,11 +14,11 @@ import type { EngineOptions } from './options.ts';
 /** The log and the state that a snapshot is restored into. */
 export interface RestoreTarget {
   readonly log: UpdateLog;
-  /** Stores the namespaces and starts the log after the snapshot's position, with the operations remembered there. */
+  /** Stores the namespaces and starts the log after the snapshot's position, with what was remembered there. */
   readonly adopt: (
     namespaces: AsyncIterable<LoadedNamespace>,
     position: number,
-    operations: StoredOperations | undefined,
+    remembered: Remembered,
   ) => Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export async function restore({ log, adopt }: RestoreTarget, options: EngineOpti
     throw new ContextCacheError('NOT_EMPTY', 'The data directory already holds a log. Restore into an empty one.');
   }
   return newestSnapshot(options, async (snapshot) => {
-    await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
+    await adopt(snapshot.namespaces(), snapshot.info.position, snapshot);
     return snapshot.info.log;
   });
 }

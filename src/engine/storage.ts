@@ -95,7 +95,7 @@ export interface BranchOrigin {
 export async function branchStorage(options: EngineOptions, origin: BranchOrigin): Promise<Storage> {
   const point = new ForkPoint(origin.view, origin.log);
   const log = memoryLog(options);
-  await log.beginAfter(point.position, origin.log.operations.stored(point.position));
+  await log.beginAfter(point.position, origin.log.remembered(point.position));
   log.onStatus((status) => {
     if (status === 'closed') point.close();
   });
@@ -116,13 +116,13 @@ export async function openStorage(options: EngineOptions): Promise<Storage> {
 async function restoredInMemory(options: EngineOptions): Promise<Storage> {
   const log = memoryLog(options);
   const registry = new NamespaceRegistry();
-  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position, operations) => {
+  const adopt: Parameters<typeof restore>[0]['adopt'] = async (namespaces, position, remembered) => {
     for await (const namespace of namespaces) registry.put(namespace.name, filled(namespace));
-    await log.beginAfter(position, operations);
+    await log.beginAfter(position, remembered);
   };
   const config = new MemoryConfigStore();
   const snapshot = await options.begin?.(log, config);
-  if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
+  if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot);
   if (options.restoreFrom !== undefined) await noteContinues(config, await restore({ log, adopt }, options));
   return memoryStorage(options, log, registry, config);
 }
@@ -142,10 +142,10 @@ async function openDirectory(options: EngineOptions, dataDir: string): Promise<S
   });
   try {
     const { log } = directory;
-    const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position, operations) =>
-      directory.adopt(namespaces, position, operations);
+    const adopt: Parameters<typeof restore>[0]['adopt'] = (namespaces, position, remembered) =>
+      directory.adopt(namespaces, position, remembered);
     const snapshot = await options.begin?.(log, log.configStore);
-    if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot.operations);
+    if (snapshot !== undefined) await adopt(snapshot.namespaces(), snapshot.info.position, snapshot);
     if (options.restoreFrom !== undefined) await noteContinues(log.configStore, await restore({ log, adopt }, options));
     if (options.topics !== undefined) await keepTopics(log, options.topics);
     if (options.grants !== undefined) await keepGrants(log, options.grants);

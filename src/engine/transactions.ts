@@ -95,9 +95,12 @@ function settles({ registry, supervisor, admission }: TransactionDeps, namespace
 }
 
 /** @throws the error with which a namespace would refuse its part. */
-function tryOut({ registry, conflicts }: Pick<TransactionDeps, 'registry' | 'conflicts'>, part: Request): void {
+function tryOut(
+  { registry, conflicts, log }: Pick<TransactionDeps, 'registry' | 'conflicts' | 'log'>,
+  part: Request,
+): void {
   try {
-    decide(registry.find(part.namespace)?.state ?? new NamespaceState(part.namespace), part);
+    decide(registry.find(part.namespace)?.state ?? new NamespaceState(part.namespace), part, log.floor);
   } catch (error) {
     if (error instanceof VersionConflictError) conflicts.add(part, error);
     throw error;

@@ -145,7 +145,7 @@ function changeOf(key: string, sides: Sides, living: Living, policy: Policy) {
   return { conflict, ours, theirs };
 }
 
-/** Compares by version, and by content, because the versions of a dropped namespace restart at 1. */
+/** Compares by version, and by content, because the three states may be those of different logs. */
 function differs(a: EntryRecord | undefined, b: EntryRecord | undefined): boolean {
   return a !== b && (a?.version !== b?.version || !isEqual(a, b));
 }

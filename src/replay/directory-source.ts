@@ -9,7 +9,7 @@ import { nodeFiles } from '../storage/disk/files.ts';
 import type { LogFileNames } from '../storage/disk/log/file-log.ts';
 import { type Flaw, walkLog } from '../storage/disk/log/log-walk.ts';
 import { refuseFormat1 } from '../storage/disk/log/segment-scan.ts';
-import { operationsAtBase, storedLog } from '../storage/disk/log/stored-log.ts';
+import { rememberedAtBase, storedLog } from '../storage/disk/log/stored-log.ts';
 import { updatesOf } from '../storage/disk/log/update-record.ts';
 import { type Candidate, type CandidateBatch, plain } from './candidate.ts';
 import type { RecordSource, ReplayBase, SourceSettings } from './source.ts';
@@ -57,7 +57,7 @@ async function baseOf(folder: string, log: string | undefined, names: LogFileNam
   for await (const namespace of readBase(nodeFiles, join(folder, 'base'), { log, position })) {
     states.push(filled(namespace));
   }
-  return { position, states, operations: operationsAtBase(nodeFiles, folder, names) };
+  return { position, states, ...rememberedAtBase(nodeFiles, folder, names) };
 }
 
 async function* readLog(path: string, names: LogFileNames): AsyncGenerator<CandidateBatch> {

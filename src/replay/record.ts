@@ -45,7 +45,7 @@ export function checkFormat(format: unknown): void {
  */
 export function readRecord(record: RawRecord, door: Door): PendingUpdate {
   const { position, namespace, version, operation, key = null, at, agent = null, expiresAt = null, drop } = record;
-  const { meta = null, operationId = null, commandHash = null, basis = null } = record;
+  const { meta = null, operationId = null, commandHash = null, basis = null, begins } = record;
   need(isCount(position), 'position', 'an integer from 1');
   need(isCount(version), 'version', 'an integer from 1');
   need(OPERATIONS.includes(operation as Operation), 'operation', ONE_OF);
@@ -86,6 +86,7 @@ export function readRecord(record: RawRecord, door: Door): PendingUpdate {
     expiresAt: expiresAt as number | null,
     drop: dropped,
     bytes: operation === 'set' ? door.bytes : bytesOfKeys(keys ?? []),
+    begins: begins === true ? true : undefined,
     keys,
     meta: meta === null ? undefined : admitStoredMeta(meta),
     operationId: (operationId ?? undefined) as string | undefined,

@@ -77,7 +77,7 @@ async function readBase(options: EngineOptions & FillOptions): Promise<ReplayBas
   return newestSnapshot(options, async (snapshot) => {
     for await (const namespace of snapshot.namespaces(options.signal)) states.push(filled(namespace));
     const { position, log } = snapshot.info;
-    return { position, log, states, operations: snapshot.operations };
+    return { position, log, states, operations: snapshot.operations, floor: snapshot.floor };
   });
 }
 
@@ -100,9 +100,9 @@ class MemoryTarget implements ReplayTarget {
     return this.#storage;
   }
 
-  async begin({ states, position, operations }: ReplayBase): Promise<void> {
-    for (const state of states) this.#registry.put(state.name, state);
-    if (position > 0) await this.#log.beginAfter(position, operations);
+  async begin(base: ReplayBase): Promise<void> {
+    for (const state of base.states) this.#registry.put(state.name, state);
+    if (base.position > 0) await this.#log.beginAfter(base.position, base);
     // Must be created now: the fold of the updates changes these states from here on.
     this.#storage = memoryStorage(this.#options, this.#log, this.#registry);
   }

@@ -1,5 +1,7 @@
 import { apply } from '../core/apply.ts';
+import { beginsWith, nextVersion } from '../core/decide.ts';
 import { NamespaceState } from '../core/namespace-state.ts';
+import { floorAfter } from '../core/remembered.ts';
 import { createUpdate, type PendingUpdate } from '../core/update.ts';
 import type { Candidate, ReadUpdate } from './candidate.ts';
 import { type ReplayProblem, type ReplayProblemKind, ReplayRefusedError } from './problem.ts';
@@ -26,13 +28,14 @@ export interface SequenceOptions {
  * Decides which recorded updates follow each other, and folds them. Returns a log without a gap, whose fold is {@link
  * Sequence.states}.
  *
- * A record must have the next position, and the next version of its namespace (1 after a drop). With `repair`:
+ * A record must have the next position, and the next version of its namespace; a namespace that begins does so above the floor,
+ * the highest version that a dropped one has had. With `repair`:
  *
  * 1. A record that cannot be read, belongs to another log, or has a position that occurred before is left out.
  * 2. Everything after a gap is taken, because a `set` is a whole value and needs nothing before it. Positions and
  *   versions are renumbered without a gap, the versions of each namespace from its own gap on.
- * 3. A version that falls means that the namespace was dropped and created again. If the drop is missing, it is
- *   inserted, so that nothing from before remains.
+ * 3. A version that falls, or a record that begins its namespace, means that the namespace was dropped and created again. If the
+ *   drop is missing, it is inserted, so that nothing from before remains.
  * 4. A `set` without its value becomes an `evict`, so that no older value remains.
  * 5. A clear of which messages are missing removes the keys that are known.
  */
@@ -44,6 +47,9 @@ export class Sequence {
   readonly #report = new ReportBuilder();
   /** Difference between the recorded and the assigned versions of a namespace. Only repairs add to it. */
   readonly #ahead = new Map<string, number>();
+  /** The floor by the assigned versions, and by the recorded ones. */
+  #floor: number;
+  #recordedFloor: number;
   /** Last recorded position. */
   #recorded: number;
   /** The log that the messages belong to; `null` if no message has named one. */
@@ -56,6 +62,8 @@ export class Sequence {
     this.#options = options;
     this.position = options.base?.position ?? 0;
     this.#recorded = this.position;
+    this.#floor = options.base?.floor ?? 0;
+    this.#recordedFloor = this.#floor;
     for (const state of options.base?.states ?? []) this.states.set(state.name, state);
     this.#ended = this.#recorded >= options.until.position;
   }
@@ -144,40 +152,50 @@ export class Sequence {
     if (this.#numbered) state = this.#nextOf(state, candidate, updates);
     if (this.#renumbers(state, update, recorded)) this.#report.renumberedFrom ??= recorded;
     this.#recorded = recorded;
+    this.#recordedFloor = floorAfter(this.#recordedFloor, update);
     this.#report.updates += 1;
     this.#give(state, update, updates);
     if (recorded >= this.#options.until.position) this.#ended = true;
   }
 
   #renumbers(state: NamespaceState, { version }: PendingUpdate, recorded: number): boolean {
-    return this.#numbered === true && (recorded !== this.position + 1 || version !== state.version + 1);
+    return this.#numbered === true && (recorded !== this.position + 1 || version !== nextVersion(state, this.#floor));
   }
 
   /** Returns the state that the update's version follows. With `repair` it may insert a drop first. */
   #nextOf(state: NamespaceState, candidate: ReadUpdate, updates: PendingUpdate[]): NamespaceState {
     const { update } = candidate;
-    const due = state.version + 1 + (this.#ahead.get(state.name) ?? 0);
-    if (update.version === due) return state;
-    const reason = `Its namespace is at version ${due - 1}, so it must have version ${due}, not ${update.version}.`;
-    this.#note(problemOf('version', candidate, reason));
-    if (update.version > due) {
-      this.#ahead.set(state.name, update.version - state.version - 1);
-      return state;
+    const isNew = state.version === 0;
+    const due = isNew ? this.#recordedFloor + 1 : state.version + 1 + (this.#ahead.get(state.name) ?? 0);
+    const isDropMissing = !isNew && (update.version < due || update.begins === true);
+    if (update.version !== due || isDropMissing) {
+      const at = isNew ? `begins above version ${due - 1}` : `is at version ${due - 1}`;
+      const reason = `Its namespace ${at}, so it must have version ${due}, not ${update.version}.`;
+      this.#note(problemOf('version', candidate, reason));
     }
-    this.#give(state, dropOf(state, update.at), updates);
-    this.#report.inserted += 1;
-    this.#ahead.set(state.name, update.version - 1);
-    return this.#stateOf(state.name);
+    let follows = state;
+    if (isDropMissing) {
+      this.#give(state, dropOf(state, update.at), updates);
+      this.#report.inserted += 1;
+      follows = this.#stateOf(state.name);
+    }
+    if (update.begins === true) this.#recordedFloor = Math.max(this.#recordedFloor, update.version - 1);
+    if (isNew || update.version !== due || isDropMissing)
+      this.#ahead.set(state.name, update.version - nextVersion(follows, this.#floor));
+    return follows;
   }
 
   /** Assigns a position to the update, folds it and hands it out. */
   #give(state: NamespaceState, update: PendingUpdate, updates: PendingUpdate[]): void {
     this.position += 1;
     update.position = this.position;
-    update.version = state.version + 1;
+    update.version = nextVersion(state, this.#floor);
+    const begins = beginsWith(state, update.version, this.#floor);
+    if (begins !== undefined || update.begins !== undefined) update.begins = begins;
     update.replaced = update.key === null ? 0 : state.versionOf(update.key);
     apply(state, update);
     updates.push(update);
+    this.#floor = floorAfter(this.#floor, update);
     if (state.version > 0) return;
     this.states.delete(state.name);
     this.#ahead.delete(state.name);

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
-import type { StoredOperations } from '../core/operations.ts';
+import type { Remembered } from '../core/remembered.ts';
 import type { Update } from '../core/update.ts';
 import type { ValueLimits } from '../core/value.ts';
 import type { NatsConnectionSettings } from '../followers/broadcast/nats-connect.ts';
@@ -44,15 +44,13 @@ export interface SourceSettings {
   readonly updatesOnly: boolean;
 }
 
-/** A state that a replay starts from. */
-export interface ReplayBase {
+/** A state that a replay starts from, with what was remembered there as far as it is known. */
+export interface ReplayBase extends Remembered {
   /** Position of the last update that it contains. */
   readonly position: number;
   readonly states: readonly NamespaceState[];
   /** The log that the position belongs to; `undefined` if it is not known. */
   readonly log?: string | undefined;
-  /** The operations that were remembered at the position; `undefined`: none, or not known. */
-  readonly operations?: StoredOperations | undefined;
 }
 
 /** An open source, read once. */

@@ -25,9 +25,9 @@ export class StagedReplay implements ReplayTarget {
     return new StagedReplay(await StagedDirectory.create(dataDir, settings), settings.signal);
   }
 
-  async begin({ states, position, operations }: ReplayBase): Promise<void> {
-    if (position === 0) return;
-    await this.#staged.directory.adopt(unlessAborted(states, this.#signal), position, operations);
+  async begin(base: ReplayBase): Promise<void> {
+    if (base.position === 0) return;
+    await this.#staged.directory.adopt(unlessAborted(base.states, this.#signal), base.position, base);
   }
 
   continues(log: string): Promise<void> {

@@ -64,16 +64,17 @@ function entryLine({ namespace, key, value, version, retraction, stale, forgotte
 
 /**
  * Returns an update as a line: `{"position","time","namespace","version","operation","key","value","at","agent"}`, followed by
- * `expiresAt`, `drop`, `keys`, `meta`, `operationId`, `commandHash`, `basis`, `retraction`, `stale`, and for readers `forgotten` and
+ * `expiresAt`, `drop`, `begins`, `keys`, `meta`, `operationId`, `commandHash`, `basis`, `retraction`, `stale`, and for readers `forgotten` and
  * `sealed`, if they are set.
  */
 export function updateLine(update: Update | WatchedUpdate): string {
   const { position, namespace, version, operation, key, value, at, agent, expiresAt } = update;
-  const { drop, keys, meta, operationId, commandHash, basis, retraction, stale, forgotten, sealed } = update;
+  const { drop, begins, keys, meta, operationId, commandHash, basis, retraction, stale, forgotten, sealed } = update;
   const time = timeOf(at);
   const line: Record<string, unknown> = { position, time, namespace, version, operation, key, value, at, agent };
   if (expiresAt !== null) line.expiresAt = expiresAt;
   if (drop) line.drop = true;
+  if (begins !== undefined) line.begins = true;
   if (keys !== undefined) line.keys = keys;
   if (meta !== undefined) line.meta = meta;
   if (operationId !== undefined) line.operationId = operationId;

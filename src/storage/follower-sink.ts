@@ -1,19 +1,18 @@
 import type { Capture } from '../core/namespace-state.ts';
-import type { StoredOperations } from '../core/operations.ts';
+import type { Remembered } from '../core/remembered.ts';
 import type { Update } from '../core/update.ts';
 
 /**
- * A capture of all namespaces at one position, for a follower that copies the whole state. Must be closed after use.
+ * A capture of all namespaces at one position, and of what is remembered there, for a follower that copies the whole state. Must be
+ * closed after use.
  */
-export interface StateCapture {
+export interface StateCapture extends Remembered {
   /** Everything up to this position is in the capture, nothing after it. */
   readonly position: number;
   /** Instant of the capture, epoch milliseconds. */
   readonly at: number;
   /** Id of the log that `position` belongs to. */
   readonly log: string;
-  /** The operations that are remembered at this position; `undefined`: none. */
-  readonly operations?: StoredOperations | undefined;
   /** The state of the cluster at this position, for a snapshot; absent without a cluster. */
   readonly cluster?: { readonly sequence: number } | undefined;
   /**

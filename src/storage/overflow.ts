@@ -48,7 +48,7 @@ export class Overflow {
   add(update: Update, given: boolean): void {
     let home = this.#namespaces.get(update.namespace);
     if (home === undefined) {
-      home = { unseen: update.version === 1 && !given, clear: undefined, keys: new Map() };
+      home = { unseen: (update.version === 1 || update.begins === true) && !given, clear: undefined, keys: new Map() };
       this.#namespaces.set(update.namespace, home);
     }
     if (update.operation === 'clear_namespace') this.#addClear(update, home);

@@ -31,6 +31,7 @@ class LiveCapture implements StateCapture {
   readonly at: number;
   readonly log: string;
   readonly operations: StoredOperations | undefined;
+  readonly floor: number | undefined;
   readonly cluster: StateCapture['cluster'];
   readonly #registry: NamespaceRegistry;
   readonly #updateLog: UpdateLog;
@@ -50,7 +51,9 @@ class LiveCapture implements StateCapture {
     this.position = log.head;
     this.at = at;
     this.log = log.id;
-    this.operations = log.operations.stored(this.position);
+    const { operations, floor } = log.remembered(this.position);
+    this.operations = operations;
+    this.floor = floor;
     this.#registry = registry;
     this.#updateLog = log;
     this.#readValues = readValues;

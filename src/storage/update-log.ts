@@ -1,4 +1,5 @@
-import type { OperationWindow, StoredOperations } from '../core/operations.ts';
+import type { OperationWindow } from '../core/operations.ts';
+import type { Remembered } from '../core/remembered.ts';
 import type { PendingUpdate, Update } from '../core/update.ts';
 
 /** A batch of updates for one follower, in log order. */
@@ -90,6 +91,8 @@ export interface UpdateLog {
   readonly first: number;
   /** The latest appended operations with an id, also of updates that the log no longer holds. */
   readonly operations: OperationWindow;
+  /** The highest version that a namespace had which an appended update dropped; 0: none was dropped. A new namespace begins above it. */
+  readonly floor: number;
 
   /**
    * Appends updates as one unit and sets their positions. After a crash either all of them are in the log or none.
@@ -156,13 +159,15 @@ export interface UpdateLog {
    */
   trim(position: number, signal?: AbortSignal): Promise<void>;
 
+  /** Returns what is remembered up to a position, to be stored. The floor may include later drops. */
+  remembered(until: number): Remembered;
+
   /**
-   * Makes an empty log start after `position`, which restoring a snapshot needs, with the operations that were remembered
-   * there.
+   * Makes an empty log start after `position`, which restoring a snapshot needs, with what was remembered there.
    *
    * @throws {ContextCacheError} `NOT_EMPTY` if `head` is not 0.
    */
-  beginAfter(position: number, operations?: StoredOperations): Promise<void>;
+  beginAfter(position: number, remembered?: Remembered): Promise<void>;
 
   /** Commits what was appended, then releases the storage. A second call does nothing. */
   close(): Promise<void>;

@@ -54,6 +54,8 @@ const NUMBERS = 4;
 
 /** Added to the number of the operation if the update drops the namespace. */
 const DROP = 8;
+/** Added if the update begins a namespace above version 1. */
+const BEGINS = 16;
 
 /**
  * The latest updates, found by position. The owner drops the oldest one while the ring is overfull.
@@ -169,8 +171,9 @@ export class UpdateRing {
       agent: this.#agents?.[slot] ?? null,
       expiresAt: expiresAt === Number.POSITIVE_INFINITY ? null : expiresAt,
       replaced: numbers[number + 2] as number,
-      drop: kind >= DROP,
+      drop: (kind & DROP) !== 0,
       bytes: numbers[number + 3] as number,
+      begins: kind >= BEGINS ? true : undefined,
       keys: isClear ? (content as readonly string[]) : undefined,
       meta: this.#metas?.[slot],
       operationId: this.#operationIds?.[slot],
@@ -244,9 +247,9 @@ export class UpdateRing {
   }
 }
 
-function kindOf({ operation, drop }: Update): number {
+function kindOf({ operation, drop, begins }: Update): number {
   const kind = operation === 'set' ? 0 : OPERATIONS.indexOf(operation);
-  return drop ? kind + DROP : kind;
+  return kind + (drop ? DROP : 0) + (begins === true ? BEGINS : 0);
 }
 
 function twice<Numbers extends Float64Array | Uint8Array>(numbers: Numbers): Numbers {

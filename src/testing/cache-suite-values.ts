@@ -177,7 +177,8 @@ export const writingChecks: CacheCheck[] = [
       assert.equal((await cache.clearNamespace('space')).changed, false);
       assert.equal((await cache.dropNamespace('space')).changed, true);
       assert.deepEqual(await cache.listNamespaces(), ['default']);
-      assert.equal((await cache.set('b', 1, 'space')).version, 1);
+      assert.equal((await cache.set('b', 1, 'space', { ifVersion: 0 })).version, 7);
+      assert.equal((await failureOf(() => cache.set('b', 2, 'space', { ifVersion: 4 }))).code, 'VERSION_CONFLICT');
       assert.ok(cache.position >= position + 5);
     },
   ],

@@ -235,14 +235,14 @@ describe('updates and versions', () => {
     expect(cache.listNamespaces()).toEqual(['Z', 'a', 'default', 'ä', '\uFFFF', '\u{1F98A}']);
   });
 
-  it('restarts a dropped namespace at version 1', async () => {
+  it('begins a dropped namespace again above the versions that it had', async () => {
     const { cache } = makeCache();
     await cache.set('a', 1, 'n');
     await cache.set('b', 1, 'n');
     expect(await cache.dropNamespace('n')).toEqual({ version: 3, position: 3, changed: true });
     expect(cache.health().namespaces).toMatchObject({ total: 0, resident: 0 });
-    expect(await cache.set('a', 2, 'n', { ifVersion: 0 })).toEqual({ version: 1, position: 4, changed: true });
-    expect(cache.entry('a', 'n')).toMatchObject({ version: 1 });
+    expect(await cache.set('a', 2, 'n', { ifVersion: 0 })).toEqual({ version: 4, position: 4, changed: true });
+    expect(cache.entry('a', 'n')).toMatchObject({ version: 4 });
     const drop = (await logOf(cache))[2];
     expect(drop).toMatchObject({ operation: 'clear_namespace', drop: true, key: null, value: null });
   });

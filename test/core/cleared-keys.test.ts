@@ -22,7 +22,7 @@ it('removes very many keys with several updates of bounded size, and each key on
       createUpdate({ namespace: 'n', version: index + 1, operation: 'set', key, value: 1, at: 1, bytes: 8 }),
     );
   const { version } = state;
-  const updates = decide(state, door.request(2, { type: 'context.clear', namespace: 'n', prefix: 'm:' }));
+  const updates = decide(state, door.request(2, { type: 'context.clear', namespace: 'n', prefix: 'm:' }), 0);
   expect(updates.map((update) => update.keys?.length)).toEqual([MAX_CLEARED_KEYS, MAX_CLEARED_KEYS, 1]);
   expect(updates.map((update) => update.version)).toEqual([version + 1, version + 2, version + 3]);
   expect(updates.flatMap((update) => update.keys)).toEqual(keys);

@@ -116,9 +116,9 @@ describe('refuses a directory within a second, with the remedy,', () => {
     const newer = await filled();
     const [first] = await readdir(join(newer, 'db/log'));
     const file = await open(join(newer, 'db/log', first as string), 'r+');
-    await file.write(Buffer.from('context-cache 4\n'), 0, 16, 0);
+    await file.write(Buffer.from('context-cache 5\n'), 0, 16, 0);
     await file.close();
-    const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 3.*or a newer one/) };
+    const version = { code: 'FORMAT_UNSUPPORTED', message: expect.stringMatching(/format 4.*or a newer one/) };
     expect(await refusal(newer)).toMatchObject(version);
     const older = await tempDir('refused');
     await mkdir(join(older, 'db'));

@@ -31,6 +31,8 @@ const NONE: Space = { version: 0, position: 0, entries: new Map() };
 export class Model {
   /** Position of the oldest state that can be read. */
   begin = 0;
+  /** The floor of a branch at its start: that of its parent when it was made. */
+  #inherited = 0;
   /** Changes how updates are folded, for controls. */
   rule: (update: Logged) => Logged = (update) => update;
   readonly log: Logged[] = [];
@@ -101,11 +103,12 @@ export class Model {
     branch.log.push(...this.log.slice(0, position));
     branch.#moments.splice(0, 1, ...this.#moments.slice(0, position + 1));
     branch.begin = position;
+    branch.#inherited = this.#floor;
     return branch;
   }
 
   /** Appends a given update at the next position. */
-  adopt({ version: _, position: __, ...update }: Logged): Logged {
+  adopt({ version: _, position: __, begins: ___, ...update }: Logged): Logged {
     this.#append(update);
     return this.log.at(-1) as Logged;
   }
@@ -127,11 +130,18 @@ export class Model {
 
   #append(given: Partial<Logged> & Pick<Logged, 'namespace' | 'operation' | 'key' | 'at'>): void {
     const { version: last } = this.#space(given.namespace);
-    const place = { position: this.head + 1, version: last + 1 };
+    const floor = this.#floor;
+    const begins = last === 0 && floor > 0 ? { begins: true as const } : {};
+    const place = { position: this.head + 1, version: (last || floor) + 1, ...begins };
     const rest = { agent: null, value: null, expiresAt: null, replaced: 0, drop: false };
     const update: Logged = { ...place, ...rest, ...given };
     this.log.push(update);
     this.#moments.push(fold(this.#at(this.head - 1), this.rule(update)));
+  }
+
+  /** The highest version that a dropped namespace has had. */
+  get #floor(): number {
+    return this.log.reduce((floor, { drop, version }) => (drop ? Math.max(floor, version) : floor), this.#inherited);
   }
 
   #cut(head: number): void {

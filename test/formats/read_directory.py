@@ -35,7 +35,7 @@ def original(data, path):
 def records(path, is_base, is_last):
     """Returns the records of whole groups, each with its position. Exits if the file is damaged."""
     data, at, found, whole = original(open(path, 'rb').read(), path), 16, [], 0
-    if data[:16] != b'context-cache 3\n' or not frame(data, at): sys.exit(f'{path} has another format or a damaged heading')
+    if data[:16] != b'context-cache 4\n' or not frame(data, at): sys.exit(f'{path} has another format or a damaged heading')
     while header := frame(data, at):
         (position, flags, _, count, payload, at), index = header, 0
         for offset in range(0 if flags & 1 else count):  # 1: a note
@@ -56,7 +56,7 @@ for name, next in zip(logs, logs[1:] + [END]):
     for position, (space, version, code, key, value, _, _, expires, *_) in records(f'{root}/log/{name}', False, next == END):
         if position <= head or position >= int(next[:16]): continue  # behind the next file's first position all is void
         if position != head + 1: sys.exit(f'position {head + 1} is missing')
-        head, entries = position, state.setdefault(space, {})
+        head, entries, code = position, state.setdefault(space, {}), code % 8  # 8 more: begins its namespace
         if code == 0: entries[key] = [value, version, expires]  # set
         elif code == 5: entries[key][1:] = [version, expires]  # touch
         elif code in (2, 6): entries.clear()  # clear_namespace, drop

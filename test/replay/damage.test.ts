@@ -234,19 +234,19 @@ describe('with repair', () => {
     const withOld = await changed((lines) => [extra, edited(lines[1], { version: 2 }), ...lines.slice(drop)]);
     const { cache, report } = await replayed(renumbered(withOld as string[]).toSpliced(2, 1), { repair: true });
     expect(cache.listKeys('y')).toEqual(['b']);
-    expect(cache.entry('b', 'y')).toMatchObject({ value: 'three', version: 1 });
+    expect(cache.entry('b', 'y')).toMatchObject({ value: 'three', version: 4 });
     expect(report).toMatchObject({ inserted: 1, missing: 1 });
   });
 
   it('ends the renumbering of a namespace at its recorded drop', async () => {
-    const { cache, report } = await replayed([recordOf(1, 3), recordOf(2, 4, true), recordOf(3, 1), recordOf(4, 2)], {
+    const { cache, report } = await replayed([recordOf(1, 3), recordOf(2, 4, true), recordOf(3, 5), recordOf(4, 6)], {
       repair: true,
     });
     expect((await logOf(cache)).map(({ version, drop }) => [version, drop])).toEqual([
       [1, false],
       [2, true],
-      [1, false],
-      [2, false],
+      [3, false],
+      [4, false],
     ]);
     expect(report).toMatchObject({ problems: { version: 1 }, inserted: 0, dropped: 0, renumberedFrom: 1 });
   });

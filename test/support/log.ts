@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { apply } from '../../src/core/apply.ts';
 import { bytesOfKeys } from '../../src/core/cleared-keys.ts';
+import { beginsWith, nextVersion } from '../../src/core/decide.ts';
 import { type EntryRecord, NamespaceState } from '../../src/core/namespace-state.ts';
+import { floorAfter } from '../../src/core/remembered.ts';
 import { createUpdate, type Operation, type PendingUpdate, type Update } from '../../src/core/update.ts';
 import type { JsonValue } from '../../src/core/value.ts';
 
@@ -38,6 +40,7 @@ export class Cache {
   readonly namespaces = new Map<string, NamespaceState>();
   readonly #growth: number;
   #position = 0;
+  #floor = 0;
 
   /** `growth`: by how many bytes each value is larger than the one before. Default 997, so that pages fill up. */
   constructor(growth = 997) {
@@ -59,6 +62,7 @@ export class Cache {
     this.#position += 1;
     made.position = this.#position;
     apply(state, made);
+    this.#floor = floorAfter(this.#floor, made);
     if (made.drop) this.namespaces.delete(step.namespace);
     else this.namespaces.set(step.namespace, state);
     return [made];
@@ -75,9 +79,11 @@ export class Cache {
     const make = (operation: Operation, of: string | null, content: JsonValue, until: number | null, drop: boolean) => {
       const replaced = of === null ? 0 : (previous?.version ?? 0);
       const bytes = operation === 'set' ? 1 + this.#position * this.#growth : 0;
+      const version = nextVersion(state, this.#floor);
       return createUpdate({
         namespace,
-        version: state.version + 1,
+        version,
+        begins: beginsWith(state, version, this.#floor),
         operation,
         key: of,
         value: content,

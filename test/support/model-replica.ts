@@ -6,6 +6,7 @@ import { toError } from '../../src/core/errors.ts';
 import { compareNames } from '../../src/core/names.ts';
 import { NamespaceState } from '../../src/core/namespace-state.ts';
 import { OperationWindow, repeatedTransaction, settledAsRepeated } from '../../src/core/operations.ts';
+import { floorAfter } from '../../src/core/remembered.ts';
 import type { Request } from '../../src/core/request.ts';
 import type { PendingUpdate, Update } from '../../src/core/update.ts';
 
@@ -15,6 +16,7 @@ export class ModelReplica implements Replica {
   readonly namespaces = new Map<string, NamespaceState>();
   readonly updates: Update[] = [];
   readonly #operations = new OperationWindow();
+  #floor = 0;
 
   get nextExpiryAt(): number {
     return Math.min(Number.POSITIVE_INFINITY, ...Array.from(this.namespaces.values(), (each) => each.nextExpiryAt()));
@@ -39,7 +41,7 @@ export class ModelReplica implements Replica {
     this.#expire(state, request.at);
     if (settledAsRepeated(this.#operations, request)) return;
     try {
-      const updates = decide(state, request);
+      const updates = decide(state, request, this.#floor);
       this.#take(state, updates);
       const last = updates.at(-1);
       const { version, position } = last ?? state;
@@ -57,7 +59,7 @@ export class ModelReplica implements Replica {
       if (known !== undefined) return known;
       const states = parts.map(({ namespace }) => this.namespaces.get(namespace) ?? new NamespaceState(namespace));
       for (const [index, part] of parts.entries()) this.#expire(states[index] as NamespaceState, part.at);
-      const updates = parts.map((part, index) => decide(states[index] as NamespaceState, part));
+      const updates = parts.map((part, index) => decide(states[index] as NamespaceState, part, this.#floor));
       for (const [index, each] of updates.entries()) this.#take(states[index] as NamespaceState, each);
       const changed = parts.flatMap(({ namespace }, index) => {
         const last = updates[index]?.at(-1);
@@ -88,6 +90,7 @@ export class ModelReplica implements Replica {
       apply(state, update);
       this.updates.push(update);
       this.#operations.add(update);
+      this.#floor = floorAfter(this.#floor, update);
     }
     if (state.version === 0) this.namespaces.delete(state.name);
     else if (updates.length > 0) this.namespaces.set(state.name, state);

@@ -184,7 +184,7 @@ describe('verify of a log', () => {
   it('refuses other formats', async () => {
     const newer = copy();
     const file = join(await newer, files[2] ?? '');
-    await writeFile(file, Buffer.concat([Buffer.from('context-cache 4\n'), (await readFile(file)).subarray(16)]));
+    await writeFile(file, Buffer.concat([Buffer.from('context-cache 5\n'), (await readFile(file)).subarray(16)]));
     await expect(verifyDirectory(await newer)).rejects.toMatchObject({ code: 'FORMAT_UNSUPPORTED' });
     const older = await tempDir('older');
     await cp(whole, older, { recursive: true });

@@ -13,7 +13,7 @@ type ClearFlags = YesFlag & ClearOptions;
 /** `clear` and `drop`: remove every key of a namespace. */
 export function addClear(program: Command, session: Session): void {
   const clear = ofNamespace(program, 'clear', 'remove every key of a namespace, but keep the namespace');
-  const drop = ofNamespace(program, 'drop', 'remove a namespace with all its keys; its versions restart at 1');
+  const drop = ofNamespace(program, 'drop', 'remove a namespace with all its keys');
   clear.option('--prefix <text>', 'remove only the keys that start with this text');
   example(clear, 'clear trip', 'clear trip --yes --agent me', 'clear trip --prefix message:');
   example(drop, 'drop trip', 'drop trip --yes');

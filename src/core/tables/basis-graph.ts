@@ -179,8 +179,8 @@ export class BasisGraph {
       last.positions.push(position);
       last.hashes.push(hash);
     } else incarnations.push({ first: version, positions: [position], hashes: [hash], ranges: [] });
-    // The next update of this name has version 1.
-    if (drop) incarnations.push({ first: 1, positions: [], hashes: [], ranges: [] });
+    // The next update of this name has at least this version.
+    if (drop) incarnations.push({ first: version + 1, positions: [], hashes: [], ranges: [] });
   }
 }
 

@@ -183,8 +183,8 @@ function firstAfter(positions: readonly number[], position: number): number {
 
 /** Overwrites a change with a later update of the same key, except for position and value. */
 function overwrite(change: Change, update: Update): void {
-  const { version, operation, at, agent, expiresAt, replaced, drop, bytes, meta, operationId, commandHash, basis } =
-    update;
+  const { version, operation, at, agent, expiresAt, replaced, drop, bytes } = update;
+  const { begins, meta, operationId, commandHash, basis } = update;
   change.version = version;
   change.operation = operation;
   change.at = at;
@@ -193,6 +193,7 @@ function overwrite(change: Change, update: Update): void {
   change.replaced = replaced;
   change.drop = drop;
   change.bytes = bytes;
+  if (begins !== undefined || change.begins !== undefined) change.begins = begins;
   if (meta !== undefined || change.meta !== undefined) change.meta = meta;
   if (operationId !== undefined || change.operationId !== undefined) change.operationId = operationId;
   if (commandHash !== undefined || change.commandHash !== undefined) change.commandHash = commandHash;

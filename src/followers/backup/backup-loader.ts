@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { EntryRecord } from '../../core/namespace-state.ts';
-import type { StoredOperations } from '../../core/operations.ts';
 import { optionNames } from '../../core/options.ts';
+import type { Remembered } from '../../core/remembered.ts';
 import {
   infoOf,
   type Manifest,
@@ -39,11 +39,9 @@ export interface LoadedNamespace {
   readonly entries: Map<string, EntryRecord>;
 }
 
-/** A stored snapshot, which is read while it is iterated. */
-export interface LoadedSnapshot {
+/** A stored snapshot, which is read while it is iterated, with what was remembered at its position. */
+export interface LoadedSnapshot extends Remembered {
   readonly info: SnapshotInfo;
-  /** The operations that were remembered at its position; `undefined`: none. */
-  readonly operations: StoredOperations | undefined;
   /** The state of the cluster at its position; `undefined` without a cluster. */
   readonly cluster: StoredCluster | undefined;
   /**
@@ -151,6 +149,7 @@ export class BackupLoader {
     return {
       info: infoOf(manifest, 0),
       operations: manifest.operations,
+      floor: manifest.floor,
       cluster: manifest.cluster,
       async *namespaces(signal) {
         for (const namespace of manifest.namespaces) yield await read(namespace, signal);

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { decode, encode } from '../../core/encoding/codec.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import type { StoredOperations } from '../../core/operations.ts';
+import type { Remembered } from '../../core/remembered.ts';
 import type { Transforms } from './snapshot-transform.ts';
 
-/** The format that this version writes. It also reads older ones. */
-export const SNAPSHOT_FORMAT = 1;
+/** The format that this version writes and reads. */
+export const SNAPSHOT_FORMAT = 2;
 
 /** The beginning of the names of manifests; the instant and the position follow. */
 export const MANIFEST_PREFIX = 'snapshot-';
@@ -34,8 +34,8 @@ export interface ManifestNamespace {
   readonly parts: readonly PartRef[];
 }
 
-/** The content of a snapshot. It is written last, so a snapshot with a manifest is complete. */
-export interface Manifest {
+/** The content of a snapshot, with what is remembered at its position. It is written last, so a snapshot with a manifest is complete. */
+export interface Manifest extends Remembered {
   readonly format: number;
   readonly id: string;
   /** Position of the snapshot. */
@@ -47,8 +47,6 @@ export interface Manifest {
   /** Names of the transforms that parts and manifest have gone through, in this order. */
   readonly transforms: readonly string[];
   readonly namespaces: readonly ManifestNamespace[];
-  /** The operations that are remembered at the position; absent: none. */
-  readonly operations?: StoredOperations | undefined;
   /** The state of the cluster at the position; absent without a cluster. */
   readonly cluster?: StoredCluster | undefined;
 }
@@ -157,14 +155,16 @@ export async function sealManifest(manifest: Manifest, transforms: Transforms): 
 /**
  * Reads the stored form that {@link sealManifest} returns.
  *
- * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` if it is damaged, `FORMAT_UNSUPPORTED` if a newer version has written it,
+ * @throws {ContextCacheError} `SNAPSHOT_CORRUPT` if it is damaged, `FORMAT_UNSUPPORTED` if it has another format,
  *   `INVALID_OPTION` if a transform is missing or a different one.
  */
 export async function openManifest(id: string, bytes: Uint8Array, transforms: Transforms): Promise<Manifest> {
   const envelope = openEnvelope(id, bytes);
-  if (envelope.format > SNAPSHOT_FORMAT) {
-    const message = `Snapshot ${id} has format ${envelope.format}; this version reads up to ${SNAPSHOT_FORMAT}. Update the package.`;
-    throw new ContextCacheError('FORMAT_UNSUPPORTED', message);
+  if (envelope.format !== SNAPSHOT_FORMAT) {
+    const message = `Snapshot ${id} has format ${envelope.format}; this version reads format ${SNAPSHOT_FORMAT}.`;
+    const remedy = 'Use the version of agent-context-cache that wrote it';
+    const newer = envelope.format > SNAPSHOT_FORMAT ? ', or a newer one' : '';
+    throw new ContextCacheError('FORMAT_UNSUPPORTED', `${message} ${remedy}${newer}.`);
   }
   const manifest = decode(await transforms.decode(envelope.body, envelope.transforms, `Snapshot ${id}`)) as Manifest;
   if (manifest.id !== id)

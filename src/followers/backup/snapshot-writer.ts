@@ -80,10 +80,11 @@ export class SnapshotWriter {
   ): Promise<{ manifest: Manifest; written: Written }> {
     const run = new Run(this.#store, this.#transforms, new Pace(this.#clock), this.#partBytes, base, signal);
     const namespaces = await run.namespaces(capture);
-    const { position, at, log, operations, cluster } = capture;
+    const { position, at, log, operations, floor, cluster } = capture;
     const manifest: Manifest = {
       ...{ format: SNAPSHOT_FORMAT, id, position, at, log, transforms: this.#transforms.names, namespaces },
       ...(operations === undefined ? {} : { operations }),
+      ...(floor === undefined ? {} : { floor }),
       ...(cluster === undefined ? {} : { cluster }),
     };
     await this.#store.put(id, await sealManifest(manifest, this.#transforms), signal);

@@ -56,7 +56,7 @@ function checkAdditions(message: Fields): void {
 /** Checks the optional fields. */
 function checkRare(message: Fields, data: Fields): void {
   const { agent, expires_at, drop, cause, value_omitted, value_bytes } = message;
-  const { meta, operation_id, command_hash, basis, clear_keys, retraction, stale } = message;
+  const { meta, operation_id, command_hash, basis, clear_keys, retraction, stale, begins } = message;
   need(agent === undefined || isString(agent), 'agent', 'a string or absent');
   need(expires_at === undefined || typeof expires_at === 'number', 'expires_at', 'a number or absent');
   need(meta === undefined || isObject(meta), 'meta', 'a JSON object or absent');
@@ -71,6 +71,7 @@ function checkRare(message: Fields, data: Fields): void {
   need(stale === undefined || isAdmitted(admitStale, stale), 'stale', '{ because, reason } or absent');
   const dropFits = drop === undefined || (drop === true && data.operation === 'clear_namespace');
   need(dropFits, 'drop', 'true or absent, and only with "clear_namespace"');
+  need(begins === undefined || begins === true, 'begins', 'true or absent');
   const isCause = cause === 'expire' || cause === 'evict' || cause === 'clear';
   const causeFits = cause === undefined || (isCause && data.operation === 'delete');
   need(causeFits, 'cause', '"expire", "evict", "clear" or absent, and only with "delete"');

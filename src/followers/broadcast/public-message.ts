@@ -45,6 +45,8 @@ export interface ContextUpdateMessage {
   readonly stale?: Stale;
   /** The namespace was also removed from the list. */
   readonly drop?: true;
+  /** The namespace did not exist before, and its versions begin above 1. */
+  readonly begins?: true;
   /** The reason of a `delete` that no caller asked for, or `clear`: a caller cleared all keys with a prefix. */
   readonly cause?: 'expire' | 'evict' | 'clear';
   /**
@@ -181,6 +183,7 @@ function extras(update: Update, omittedBytes: number | undefined): string {
   if (retraction !== undefined) text += `,"retraction":${JSON.stringify(retraction)}`;
   if (stale !== undefined) text += `,"stale":${JSON.stringify(stale)}`;
   if (update.drop) text += ',"drop":true';
+  if (update.begins === true) text += ',"begins":true';
   if (update.operation === 'expire' || update.operation === 'evict') text += `,"cause":"${update.operation}"`;
   if (update.operation === 'clear') text += `,"cause":"clear","clear_keys":${update.keys?.length}`;
   if (omittedBytes !== undefined) text += `,"value_omitted":true,"value_bytes":${omittedBytes}`;

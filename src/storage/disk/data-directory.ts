@@ -6,7 +6,7 @@ import { decodeValue } from '../../core/encoding/codec.ts';
 import { EncodedValue } from '../../core/encoding/entry-codec.ts';
 import type { ContextCacheError } from '../../core/errors.ts';
 import { type EntryRecord, filled, NamespaceState } from '../../core/namespace-state.ts';
-import type { StoredOperations } from '../../core/operations.ts';
+import type { Remembered } from '../../core/remembered.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { FollowerSink } from '../follower-sink.ts';
 import type { Lineage } from '../lineage.ts';
@@ -75,20 +75,24 @@ export class DataDirectory {
   }
 
   /**
-   * Makes an empty directory continue from a state and the operations remembered there: writes it as the base. An interruption leaves the directory empty or
-   * complete.
+   * Makes an empty directory continue from a state and what was remembered there: writes both as the base. An interruption leaves the
+   * directory empty or complete.
    *
    * @throws {ContextCacheError} `NOT_EMPTY` if the log holds updates.
    */
   async adopt(
     namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>,
     position: number,
-    operations?: StoredOperations,
+    { operations, floor }: Remembered = {},
   ): Promise<void> {
     const { log } = this;
     log.assertEmpty();
-    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position }, namespaces);
-    await log.beginAfter(position, operations);
+    const remembered: Remembered = {
+      ...(operations === undefined ? {} : { operations }),
+      ...(floor === undefined ? {} : { floor }),
+    };
+    await writeBase(log.files, join(log.path, 'base'), { log: log.id, position, ...remembered }, namespaces);
+    await log.beginAfter(position, remembered);
   }
 
   /**

@@ -1,4 +1,5 @@
-import { OperationWindow, type StoredOperations } from '../../core/operations.ts';
+import { OperationWindow } from '../../core/operations.ts';
+import { floorAfter, type Remembered, rememberedOf } from '../../core/remembered.ts';
 import type { PendingUpdate, Update } from '../../core/update.ts';
 import { COMMITS, commitOf } from '../../monitoring/channels.ts';
 import { closed, isFollowed, noSuchCheckpoint, notAppended, notEmpty, notHeld } from '../log-errors.ts';
@@ -44,6 +45,7 @@ export class MemoryLog implements UpdateLog {
   readonly #followers = new Map<string, MemoryFollower>();
   readonly #leaving = new Set<(update: Update) => void>();
   #status: LogStatus = 'ready';
+  #floor = 0;
   #head = 0;
   #committed = 0;
   /** Appended and not yet committed updates, kept only if a listener needs them. */
@@ -76,6 +78,10 @@ export class MemoryLog implements UpdateLog {
     return this.#ring.first;
   }
 
+  get floor(): number {
+    return this.#floor;
+  }
+
   append(updates: readonly PendingUpdate[]): void {
     this.#assertOpen();
     if (updates.length === 0) return;
@@ -88,6 +94,7 @@ export class MemoryLog implements UpdateLog {
       update.position = this.#head;
       this.#ring.push(update);
       if (update.operationId !== undefined) this.operations.add(update);
+      if (update.drop) this.#floor = floorAfter(this.#floor, update);
       if (heard) this.#pending.push(update);
     }
     // Releases updates even before they are committed: followers keep what they need of them.
@@ -170,10 +177,15 @@ export class MemoryLog implements UpdateLog {
     this.#leaving.add(listener);
   }
 
-  async beginAfter(position: number, operations?: StoredOperations): Promise<void> {
+  remembered(until: number): Remembered {
+    return rememberedOf(this.operations, this.#floor, until);
+  }
+
+  async beginAfter(position: number, { operations, floor = 0 }: Remembered = {}): Promise<void> {
     this.#assertOpen();
     if (this.#head !== 0) throw notEmpty(this.#head);
     this.operations.restore(operations);
+    this.#floor = floor;
     this.#ring.beginAfter(position);
     this.#head = position;
     this.#committed = position;

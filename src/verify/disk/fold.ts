@@ -37,10 +37,13 @@ export class Fold {
     this.#isPartial = true;
   }
 
-  /** Returns the version that the next update of a namespace must have; `undefined` if it is not known. */
-  versionAfter(namespace: string): number | undefined {
+  /**
+   * Returns the version that the next update of a namespace must have; `undefined` if it is not known. `floor`: the highest version that
+   * a dropped namespace has had.
+   */
+  versionAfter(namespace: string, floor: number): number | undefined {
     const state = this.#states.get(namespace);
-    return state === undefined && this.#isPartial ? undefined : (state?.version ?? 0) + 1;
+    return state === undefined && this.#isPartial ? undefined : (state?.version || floor) + 1;
   }
 
   /** Applies an update, whatever its version is. */
@@ -50,7 +53,7 @@ export class Fold {
       state = new NamespaceState(update.namespace);
       this.#states.set(update.namespace, state);
     }
-    state.version = update.version - 1;
+    state.version = update.begins === true ? 0 : update.version - 1;
     apply(state, update);
   }
 

@@ -1,4 +1,5 @@
 import { join, relative } from 'node:path';
+import { floorAfter } from '../../core/remembered.ts';
 import type { Update } from '../../core/update.ts';
 import { baseName, readBase } from '../../storage/disk/base/base-file.ts';
 import type { Files } from '../../storage/disk/files.ts';
@@ -38,6 +39,8 @@ export class LogCheck {
   readonly #findings: Findings;
   readonly #isFirst: boolean;
   #notes = new Notes('');
+  /** The highest version that a dropped namespace has had; `undefined` before the first heading. */
+  #floor: number | undefined;
   /** The last frame that was read, and the last note. */
   #frame: VerifyLocation = {};
   #lastNote: VerifyLocation = {};
@@ -84,7 +87,9 @@ export class LogCheck {
     for (const step of walkLog(files, { ...this.#parts, onTorn })) {
       if ('problem' in step) this.#takeFlaw(step);
       else {
-        const updates = this.#take(step).filter(({ position }) => position > base);
+        const all = this.#take(step);
+        const updates = all.filter(({ position }) => position > base);
+        for (const update of all) if (update.position <= base) this.#fall(update);
         this.head = updates.at(-1)?.position ?? this.head;
         if (updates.length > 0) yield updates;
       }
@@ -97,8 +102,10 @@ export class LogCheck {
   apply(update: Update): void {
     const { namespace, version, position } = update;
     this.#count('updates');
+    const floor = this.#floor ?? 0;
+    this.#fall(update);
     if (!this.#fold.holds(namespace)) return;
-    const due = this.#fold.versionAfter(namespace) ?? version;
+    const due = this.#fold.versionAfter(namespace, floor) ?? version;
     if (version !== due) {
       const message = `The update has version ${version} in its namespace instead of ${due}.`;
       this.#findings.add('log', { ...this.#frame, position, namespace }, message);
@@ -112,7 +119,10 @@ export class LogCheck {
     this.#count('frames');
     this.#frame = where;
     try {
-      if (heading !== undefined) this.#notes = new Notes(heading.log);
+      if (heading !== undefined) {
+        this.#notes = new Notes(heading.log);
+        this.#checkFloor(heading.floor ?? 0, where);
+      }
       if ((frame.flags & NOTE) === 0) {
         const moved = shift === 0 ? frame : { ...frame, offset: frame.offset + shift, end: frame.end + shift };
         return locatedUpdatesOf(moved, 0, Number.POSITIVE_INFINITY, true);
@@ -124,6 +134,20 @@ export class LogCheck {
       if (this.#isFirst) this.#findings.addError('log', { ...where, position: frame.position }, error);
     }
     return [];
+  }
+
+  #fall(update: Update): void {
+    this.#floor = floorAfter(this.#floor ?? 0, update);
+  }
+
+  /** Compares the floor in a heading with what the updates before it lead to. */
+  #checkFloor(stored: number, where: VerifyLocation): void {
+    const due = this.#floor ?? stored;
+    this.#floor = stored;
+    if (stored === due || !this.isWhole || !this.#isFirst) return;
+    const message = `The heading has ${stored} as the highest version of a dropped namespace; the updates before it lead to ${due}.`;
+    this.#findings.add('log', where, message);
+    this.isWhole = false;
   }
 
   #takeFlaw({ file, offset, position, problem }: Flaw): void {

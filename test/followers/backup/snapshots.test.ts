@@ -88,11 +88,11 @@ describe('writing and loading', () => {
     world.set('__proto__', 'k', { a: [1, null] }, { agent: 'ada', expiresAt: 5_000 });
     const { id } = await manager.backup(world.capture());
     const envelope = foreignDecode((await store.get(id)) ?? []) as { body: Uint8Array; format: number };
-    expect(envelope.format).toBe(1);
+    expect(envelope.format).toBe(2);
     const manifest = foreignDecode(envelope.body) as {
       namespaces: { name: string; parts: { id: string; sha256: string }[] }[];
     };
-    expect(manifest).toMatchObject({ format: 1, id, position: 1, at: 1_000, log: 'log-1', transforms: [] });
+    expect(manifest).toMatchObject({ format: 2, id, position: 1, at: 1_000, log: 'log-1', transforms: [] });
     const [namespace] = manifest.namespaces;
     expect(namespace).toMatchObject({ name: '__proto__', version: 1, position: 1, count: 1 });
     const part = namespace?.parts[0];

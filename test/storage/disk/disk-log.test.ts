@@ -339,9 +339,9 @@ describe('DiskLog refuses', () => {
     const dataDir = await filled();
     const path = join(dataDir, 'db', 'log', '0000000000000001.log');
     const bytes = await readFile(path);
-    bytes.write('context-cache 4\n');
+    bytes.write('context-cache 5\n');
     await writeFile(path, bytes);
-    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED', expect.stringContaining('format 3')));
+    await expect(open({ dataDir })).rejects.toThrow(anError('FORMAT_UNSUPPORTED', expect.stringContaining('format 4')));
     expect(await readFile(path)).toEqual(bytes);
     expect(await readdir(join(dataDir, 'db', 'log'))).toEqual(['0000000000000001.log']);
   });

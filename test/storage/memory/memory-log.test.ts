@@ -192,13 +192,15 @@ describe('a follower that falls behind the ring', () => {
     expect(told(await follower.read(9))).toEqual(['5 clear_namespace null', '6 set a', '7 set b']);
   });
 
-  it('receives nothing of a namespace that was created and dropped', async () => {
+  it.each([0, 7])('receives nothing of a namespace that began above version %i and was dropped', async (floor) => {
     const log = new MemoryLog({ capacityUpdates: 1 });
     const follower = log.follower('f') as MemoryFollower;
     for (let i = 0; i < 100; i += 1) {
       const name = `run-${i}`;
-      const drop = createUpdate({ namespace: name, version: 2, operation: 'clear_namespace', at: 1, drop: true });
-      await append(log, aSet(name, 1), drop);
+      const version = floor + 2;
+      const drop = createUpdate({ namespace: name, version, operation: 'clear_namespace', at: 1, drop: true });
+      const set = aSet(name, floor + 1);
+      await append(log, floor === 0 ? set : { ...set, begins: true }, drop);
     }
     // The ring still holds the removal of the last one.
     expect(follower.kept).toBe(1);

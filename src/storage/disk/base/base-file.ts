@@ -4,6 +4,7 @@ import { reader } from '../../../core/encoding/codec.ts';
 import type { MessageWriter } from '../../../core/encoding/message-writer.ts';
 import { readWholeOrigin, writeOrigin } from '../../../core/encoding/origin-codec.ts';
 import type { EntryRecord } from '../../../core/namespace-state.ts';
+import type { Remembered } from '../../../core/remembered.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import { corrupt, unwritable } from '../corrupt.ts';
 import { createWhole, type Files, openFile, type WritableFile } from '../files.ts';
@@ -14,7 +15,8 @@ import { PRODUCT } from '../log/notes.ts';
 /**
  * A base file: the state of all namespaces at one position, from which the log goes on once its start was released. After the
  * {@link MAGIC} and a note with log and position come frames of state, then a note with the number of namespaces. The records
- * of a frame are arrays: one of four fields begins a namespace, one of eight (seven without the value) is an entry of it.
+ * of a frame are arrays: one of four fields begins a namespace, one of eight (seven without the value) is an entry of it. The first
+ * note of a base that was adopted has what was remembered there; otherwise the log has it.
  */
 const FRAME_BYTES = 256 * 1024;
 const READ_BYTES = 1024 * 1024;
@@ -38,7 +40,7 @@ export async function basesIn(files: Files, directory: string): Promise<number[]
 export async function writeBase(
   files: Files,
   directory: string,
-  { log, position }: { readonly log: string; readonly position: number },
+  { log, position, ...remembered }: { readonly log: string; readonly position: number } & Remembered,
   namespaces: AsyncIterable<BaseNamespace> | Iterable<BaseNamespace>,
 ): Promise<void> {
   const write = async (file: WritableFile) => {
@@ -49,7 +51,7 @@ export async function writeBase(
     };
     const note = (content: unknown) =>
       encodeFrame({ position, flags: NOTE, synced: 0, count: 0 }, (to) => to.value(content));
-    await append(MAGIC, note({ product: PRODUCT, log, position }));
+    await append(MAGIC, note({ product: PRODUCT, log, position, ...remembered }));
     let count = 0;
     for await (const frame of framesOf(namespaces, position, () => (count += 1))) await append(frame);
     await append(note({ namespaces: count }));
@@ -103,6 +105,21 @@ function writeEntry(to: MessageWriter, key: string, entry: EntryRecord): void {
   to.value(expiresAt);
   to.number(bytes);
   if (value !== undefined) to.value(value);
+}
+
+/**
+ * Returns what the first note of a base file says was remembered at its position: nothing unless the base was adopted.
+ *
+ * @throws {ContextCacheError} `LOG_CORRUPT` naming file and offset.
+ */
+export function rememberedInBase(files: Files, directory: string, position: number): Remembered {
+  if (position === 0) return {};
+  const path = join(directory, baseName(position));
+  for (const frame of readFramesSync(files, path)) {
+    const { operations, floor } = decodeNote(frame, () => `The heading of ${path}`) as Remembered;
+    return { operations, floor };
+  }
+  return {};
 }
 
 /**

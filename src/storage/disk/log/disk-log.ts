@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../../../core/clock.ts';
-import type { OperationWindow, StoredOperations } from '../../../core/operations.ts';
+import type { OperationWindow } from '../../../core/operations.ts';
+import type { Remembered } from '../../../core/remembered.ts';
 import type { PendingUpdate, Update } from '../../../core/update.ts';
 import type { ConfigStore } from '../../config-store.ts';
 import { closed, notAppended, notAtHand, notEmpty, notHeld, overloaded, unavailable } from '../../log-errors.ts';
@@ -34,15 +35,6 @@ const READ_GROUP = 4096;
  * If a write fails, the log is `degraded`: what is not written yet rejects with `OUTCOME_UNKNOWN`, appends are refused,
  * reads continue. The log closes the storage, reopens it, checks whether the group with the unknown outcome is there,
  * writes what is missing in order and is `ready` again.
- *
- * @example
- * ```ts
- * const log = await DiskLog.open({ dataDir: './context' });
- * const set = { namespace: 'auth', version: 1, operation: 'set', key: 'token', value: 't-1', bytes: 5 } as const;
- * log.append([createUpdate({ ...set, at: clock.now() })]);
- * await log.flush();
- * await log.close();
- * ```
  */
 export class DiskLog implements UpdateLog {
   readonly durable = true;
@@ -55,6 +47,7 @@ export class DiskLog implements UpdateLog {
   /** Returns a reader of the files, also of what is before `first`. */
   readonly reader: () => LogReader;
   readonly noteWith: GroupWriter['note'];
+  readonly remembered: UpdateLog['remembered'];
   readonly #opened: OpenedLog;
   readonly #notes: Notes;
   readonly #maxPendingBytes: number;
@@ -97,6 +90,7 @@ export class DiskLog implements UpdateLog {
       onCommit: (group) => this.#commit(group),
       onStatus: (status, cause) => this.#changeStatus(status, cause),
     });
+    this.remembered = (until) => opened.notes.remembered(until);
     this.noteWith = (settings) => this.#writer.note(settings);
     this.#followers = new DiskFollowers({
       notes: opened.notes,
@@ -146,6 +140,10 @@ export class DiskLog implements UpdateLog {
     return this.#notes.operations;
   }
 
+  get floor(): number {
+    return this.#notes.appendedFloor;
+  }
+
   get files(): Files {
     return this.#opened.files;
   }
@@ -178,7 +176,7 @@ export class DiskLog implements UpdateLog {
     for (const update of updates) {
       this.#head += 1;
       update.position = this.#head;
-      if (update.operationId !== undefined) this.#notes.operations.add(update);
+      this.#notes.append(update);
     }
     this.#writer.add(updates);
   }
@@ -308,14 +306,14 @@ export class DiskLog implements UpdateLog {
   }
 
   /** Makes an empty log start after a position, whose base file has been written. */
-  async beginAfter(position: number, operations?: StoredOperations): Promise<void> {
+  async beginAfter(position: number, remembered: Remembered = {}): Promise<void> {
     this.assertEmpty();
     this.#beginning = true;
     this.#head = position;
     this.#committed = position;
     this.#base = position;
     this.#notes.raiseBegin(position);
-    this.#notes.operations.restore(operations);
+    this.#notes.restore(remembered);
     this.#tail.beginAfter(position);
     try {
       await this.#writer.roll();
@@ -350,6 +348,7 @@ export class DiskLog implements UpdateLog {
 
   #commit(group: CommitGroup): void {
     for (const update of group.updates) {
+      this.#notes.commit(update);
       this.#tail.push(update);
       while (this.#tail.overfull) this.#tail.drop();
     }

@@ -23,7 +23,7 @@ export interface Damage {
 /** Bytes read at a time. */
 const READ_BYTES = 256 * 1024;
 /** Greatest value of a frame's flags. */
-const MOST_FLAGS = 31;
+const MOST_FLAGS = 63;
 
 export function isDamage(item: Frame | Damage): item is Damage {
   return item.payload === undefined;

@@ -40,7 +40,7 @@ export interface Frame {
 export type FrameFields = Pick<Frame, 'position' | 'flags' | 'synced' | 'count'>;
 
 /** First bytes of each file. The number is the format's. */
-export const MAGIC = Buffer.from('context-cache 3\n');
+export const MAGIC = Buffer.from('context-cache 4\n');
 export const FRAME_HEADER = 24;
 
 /** The frame holds no updates but a note: a map of settings and checkpoints. */
@@ -51,6 +51,8 @@ export const CONTINUED = 2;
 export const STATE = 4;
 /** Some of the frame's updates have an operation id. */
 export const OPERATIONS = 8;
+/** Some of the frame's updates drop a namespace. */
+export const DROPS = 32;
 /** The frame holds a compressed block of another file of the log; see `blockIn`. */
 export const COMPRESSED = 16;
 

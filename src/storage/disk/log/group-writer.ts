@@ -6,7 +6,7 @@ import { COMMITS, commitOf } from '../../../monitoring/channels.ts';
 import { closed, unavailable } from '../../log-errors.ts';
 
 import { type CommitGroup, GroupQueue, type Settings } from './commit-group.ts';
-import { CONTINUED, encodeFrame, NOTE, OPERATIONS } from './frame.ts';
+import { CONTINUED, DROPS, encodeFrame, NOTE, OPERATIONS } from './frame.ts';
 import type { Notes } from './notes.ts';
 import { RetryLoop } from './retry-loop.ts';
 import type { SegmentWriter } from './segment-writer.ts';
@@ -320,7 +320,8 @@ export class GroupWriter {
     for (let bytes = 0; end < updates.length && bytes < FRAME_BYTES && end - start < FRAME_UPDATES; end += 1) {
       const update = updates[end] as Update;
       bytes += update.bytes;
-      if (update.operationId !== undefined) flags = OPERATIONS;
+      if (update.operationId !== undefined) flags |= OPERATIONS;
+      if (update.drop) flags |= DROPS;
     }
     if (end < updates.length) flags |= CONTINUED;
     const { position } = updates[start] as Update;

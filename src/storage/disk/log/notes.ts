@@ -1,4 +1,6 @@
-import { OperationWindow, type StoredOperations } from '../../../core/operations.ts';
+import { OperationWindow } from '../../../core/operations.ts';
+import { floorAfter, type Remembered, rememberedOf } from '../../../core/remembered.ts';
+import type { Update } from '../../../core/update.ts';
 import type { JsonValue } from '../../../core/value.ts';
 import type { ConfigStore } from '../../config-store.ts';
 
@@ -10,23 +12,21 @@ export interface Note {
   readonly settings?: Readonly<Record<string, JsonValue | null>>;
 }
 
-/** The note at the start of each file: everything that the notes before it said. */
-export interface Heading extends Required<Note> {
+/** The note at the start of each file: everything that the notes before it said, and what is remembered at the start of the file. */
+export interface Heading extends Required<Note>, Remembered {
   readonly product: string;
   /** Id of the log. */
   readonly log: string;
   /** Bytes that the file lacks because updates at its start were released; see `UpdateLocation`. */
   readonly shift: number;
-  /** The operations that are remembered at the start of the file; absent: none. */
-  readonly operations?: StoredOperations;
 }
 
 export const PRODUCT = 'agent-context-cache';
 
 /**
- * The contents of a log beside the updates: its id and start, the followers' checkpoints, the settings and the remembered operations. It
- * lies in memory, and in notes among the updates; each file of the log starts with all of it. Between two headings the operations follow
- * from the updates.
+ * The contents of a log beside the updates: its id and start, the followers' checkpoints, the settings, the remembered operations and the
+ * floor of versions. It lies in memory, and in notes among the updates; each file of the log starts with all of it. Between two headings
+ * operations and floor follow from the updates.
  *
  * A stored checkpoint is never beyond the committed position. Hence one beyond the end of the log shows that the log
  * has lost updates.
@@ -37,6 +37,9 @@ export class Notes {
   readonly checkpoints = new Map<string, number>();
   readonly settings = new Map<string, JsonValue>();
   readonly operations = new OperationWindow();
+  /** The highest version that a dropped namespace has had, by the committed updates, which a heading has; 0: none was dropped. */
+  #floor = 0;
+  #appendedFloor = 0;
   #changedBegin = false;
   readonly #changedCheckpoints = new Set<string>();
   readonly #changedSettings = new Set<string>();
@@ -55,6 +58,34 @@ export class Notes {
     if (begin !== undefined) this.#begin = begin;
     for (const [name, position] of Object.entries(checkpoints)) put(this.checkpoints, name, position);
     for (const [name, value] of Object.entries(settings)) put(this.settings, name, value);
+  }
+
+  /** The floor of what was appended, committed or not. */
+  get appendedFloor(): number {
+    return this.#appendedFloor;
+  }
+
+  /** Takes in an update that is appended. */
+  append(update: Update): void {
+    if (update.operationId !== undefined) this.operations.add(update);
+    if (update.drop) this.#appendedFloor = floorAfter(this.#appendedFloor, update);
+  }
+
+  /** Takes in an update that is committed. */
+  commit(update: Update): void {
+    if (update.drop) this.#floor = floorAfter(this.#floor, update);
+  }
+
+  /** Takes in what was remembered at the start, before anything is appended. */
+  restore({ operations, floor = 0 }: Remembered): void {
+    this.operations.restore(operations);
+    this.#floor = floor;
+    this.#appendedFloor = floor;
+  }
+
+  /** Returns what is remembered up to a position, and the floor of what was appended. */
+  remembered(until: number): Remembered {
+    return rememberedOf(this.operations, this.#appendedFloor, until);
   }
 
   raiseBegin(position: number): void {
@@ -104,11 +135,10 @@ export class Notes {
   /** Returns the note that a new file starts with. Nothing counts as changed then. */
   heading(committed: number, shift = 0): Heading {
     const position = (name: string) => this.#stored(name, committed);
-    const operations = this.operations.stored(committed);
     this.#written();
     return {
       ...{ product: PRODUCT, log: this.id, begin: this.#begin, shift },
-      ...(operations === undefined ? {} : { operations }),
+      ...rememberedOf(this.operations, this.#floor, committed),
       checkpoints: record(this.checkpoints.keys(), position) as Record<string, number>,
       settings: Object.fromEntries(this.settings),
     };

@@ -2,12 +2,13 @@ import { dirname, join } from 'node:path';
 import { ContextCacheError, toError } from '../../../core/errors.ts';
 import { MAX_OPERATIONS, type OperationWindow } from '../../../core/operations.ts';
 import type { Update } from '../../../core/update.ts';
-import { baseName, basesIn } from '../base/base-file.ts';
+import { baseName, basesIn, rememberedInBase } from '../base/base-file.ts';
 import { corrupt } from '../corrupt.ts';
 import { type Files, readFile } from '../files.ts';
 import { type Frame, OPERATIONS } from './frame.ts';
 import { Notes } from './notes.ts';
 import { releaseSegments } from './release.ts';
+import { floorBehind } from './remembering.ts';
 import { segmentName } from './segment.ts';
 import { isCompressed } from './segment-file.ts';
 import { refuseFormat1, scanSegment } from './segment-scan.ts';
@@ -144,14 +145,16 @@ async function continueLog(
   const { heading, notes: later, frames, head: found, end, synced, isTorn } = scanSegment(bytes, first, file);
   const notes = new Notes(heading.log);
   for (const note of [heading, ...later]) notes.take(note);
-  notes.operations.restore(heading.operations);
-  rememberOperations(notes.operations, frames);
   for (const { position, offset } of frames) segments.last?.mark(position, offset);
   const [oldest = first] = segments.firsts;
   if (oldest > base + 1) throw corrupt(`${segments.directory} lacks the file that holds position ${base + 1}`);
   // The base file of a restore was written, and the log was not told yet to start behind it.
   const isRestored = found === 0 && base > 0;
   const head = isRestored ? base : found;
+  const remembered = isRestored ? rememberedInBase(files, join(path, 'base'), base) : heading;
+  const floor = frames.reduce((before, frame) => floorBehind(before, frame), remembered.floor ?? 0);
+  notes.restore({ operations: remembered.operations, floor });
+  rememberOperations(notes.operations, frames);
   if (base > head) throw corrupt(`The log in ${path} ends at ${head}, but ${baseName(base)} is there`);
   for (const [name, position] of notes.checkpoints) {
     if (position <= head) continue;

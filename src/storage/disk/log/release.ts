@@ -4,6 +4,7 @@ import { corrupt, unwritable } from '../corrupt.ts';
 import { createWhole, type Files } from '../files.ts';
 import { compressedName } from './compress-segment.ts';
 import { encodeFrame, MAGIC, NOTE } from './frame.ts';
+import { Remembering } from './remembering.ts';
 import { segmentName } from './segment.ts';
 import { readSegment } from './segment-file.ts';
 import { scanSegment } from './segment-scan.ts';
@@ -98,9 +99,12 @@ async function shorten(files: Files, segments: Segments, position: number): Prom
   if (head < next - 1) throw corrupt(`${path} is damaged at byte ${end}: it lacks position ${head + 1}`);
   const first = frames.find((frame) => frame.position + frame.count > position + 1);
   if (first === undefined || first.position === old) return;
+  const { operations, floor, ...rest } = heading;
+  const remembering = new Remembering({ operations, floor });
+  for (const frame of frames) if (frame.position < first.position) remembering.add(frame);
   const encode = (shift: number) =>
     encodeFrame({ position: first.position - 1, flags: NOTE, synced: 0, count: 0 }, (to) =>
-      to.value({ ...heading, shift }),
+      to.value({ ...rest, ...remembering.stored(), shift }),
     );
   // The shift is part of the heading whose length it depends on; a number of five bytes keeps its length.
   const guess = encode(0x7fffffff);

@@ -77,7 +77,7 @@ export function checkFormat(bytes: Buffer, path: string): void {
   const version = /^context-cache (\d+)\n/.exec(magic.toString('latin1'))?.[1];
   if (version === undefined) throw corrupt(`${path} does not start as a file of the log does (byte 0)`);
   throw unsupported(
-    `${path} has format ${version}; this version reads format 3. ` +
+    `${path} has format ${version}; this version reads format 4. ` +
       'Open it with the version of agent-context-cache that wrote it, or a newer one.',
   );
 }
@@ -90,7 +90,7 @@ export function checkFormat(bytes: Buffer, path: string): void {
 export async function refuseFormat1(files: Files, path: string): Promise<void> {
   if (!(await files.list(path)).includes('CURRENT')) return;
   throw unsupported(
-    `${dirname(path)} has format 1; this version reads format 3. Open it with the version of agent-context-cache that wrote it.`,
+    `${dirname(path)} has format 1; this version reads format 4. Open it with the version of agent-context-cache that wrote it.`,
   );
 }
 

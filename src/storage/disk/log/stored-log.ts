@@ -1,16 +1,16 @@
 import { join } from 'node:path';
 import { ContextCacheError } from '../../../core/errors.ts';
-import { OperationWindow, type StoredOperations } from '../../../core/operations.ts';
-import { basesIn } from '../base/base-file.ts';
+import type { Remembered } from '../../../core/remembered.ts';
+import { basesIn, rememberedInBase } from '../base/base-file.ts';
 import { type Files, readFile } from '../files.ts';
 import type { LogFileNames } from './file-log.ts';
-import { decodeNote, NOTE, OPERATIONS } from './frame.ts';
+import { decodeNote } from './frame.ts';
 import { isDamage, walkFrames } from './frame-walk.ts';
 import type { Heading } from './notes.ts';
+import { Remembering } from './remembering.ts';
 import { segmentName } from './segment.ts';
 import { checkFormat } from './segment-scan.ts';
 import { Segments } from './segments.ts';
-import { updatesOf } from './update-record.ts';
 
 /** The log of a directory that is read without being opened. */
 export interface StoredLog {
@@ -55,27 +55,22 @@ function headingOf(files: Files, file: string): Heading | undefined {
   return undefined;
 }
 
-/**
- * Returns the operations that were remembered at the base; `undefined` if there were none. Leaves out what is damaged, which is
- * reported when the log is read.
- */
-export function operationsAtBase(
-  files: Files,
-  path: string,
-  { base, firsts }: LogFileNames,
-): StoredOperations | undefined {
+/** Returns what was remembered at the base. Leaves out what is damaged, which is reported when the log is read. */
+export function rememberedAtBase(files: Files, path: string, { base, firsts }: LogFileNames): Remembered {
   const first = firsts.findLast((each) => each <= base + 1);
-  const window = new OperationWindow();
+  let remembering: Remembering | undefined;
   try {
+    const adopted = rememberedInBase(files, join(path, 'base'), base);
+    if (adopted.operations !== undefined || adopted.floor !== undefined) return adopted;
     for (const item of first === undefined ? [] : walkFrames(files, join(path, 'log', segmentName(first)))) {
       if (isDamage(item) || (item.count > 0 && item.position > base)) break;
-      if ((item.flags & NOTE) !== 0) window.restore((decodeNote(item, () => path) as unknown as Heading).operations);
-      if ((item.flags & OPERATIONS) !== 0) for (const update of updatesOf(item, 0, base)) window.add(update);
+      if (remembering !== undefined) remembering.add(item, base);
+      else remembering = new Remembering(decodeNote(item, () => path) as unknown as Heading);
     }
   } catch (error) {
     if (!(error instanceof ContextCacheError && error.code === 'LOG_CORRUPT')) throw error;
   }
-  return window.stored(base);
+  return remembering?.stored() ?? {};
 }
 
 function refuseForeign(files: Files, file: string): void {

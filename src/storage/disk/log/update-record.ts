@@ -22,6 +22,8 @@ const CODES = new Map<Operation, number>(
 );
 /** The value of a `clear` holds its keys. */
 const CLEAR = OPERATION_OF_CODE.indexOf('clear');
+/** Added to the code of an update that begins a namespace above version 1. */
+const BEGINS = 8;
 
 /** Number of fields of an update in the log. */
 const FIELDS = 10;
@@ -37,7 +39,7 @@ export function writeUpdate(to: MessageWriter, update: Update): void {
   to.array(FIELDS);
   to.text(update.namespace);
   to.number(update.version);
-  to.number(update.drop ? DROP : (CODES.get(update.operation) as number));
+  to.number((update.drop ? DROP : (CODES.get(update.operation) as number)) + (update.begins === true ? BEGINS : 0));
   to.value(update.key);
   to.value(update.keys ?? update.value);
   to.number(update.at);
@@ -97,7 +99,8 @@ function readUpdate(payload: Buffer, position: number, valued: boolean): Update 
   beginUpdate();
   const namespace = reader.text();
   const version = reader.number();
-  const code = reader.number();
+  const given = reader.number();
+  const code = given % BEGINS;
   const key = reader.textOrNull();
   const value = valued || code === CLEAR ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
@@ -106,10 +109,11 @@ function readUpdate(payload: Buffer, position: number, valued: boolean): Update 
   const expiresAt = reader.numberOrNull();
   const replaced = reader.number();
   const bytes = reader.number();
-  const operation = operationOf(code);
+  const operation = operationOf(given);
   const drop = code === DROP;
   const fields = { namespace, version, operation, key, value, at, agent, expiresAt, replaced, drop, bytes };
   const update = createUpdate(fields);
+  if (given !== code) update.begins = true;
   if (code === CLEAR) setKeys(update);
   if (origin?.meta !== undefined) update.meta = origin.meta;
   if (origin?.operationId !== undefined) update.operationId = origin.operationId;
@@ -125,7 +129,8 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
   beginUpdate();
   const namespace = reader.text();
   const version = reader.number();
-  const code = reader.number();
+  const given = reader.number();
+  const code = given % BEGINS;
   const key = reader.textOrNull();
   const value = valued || code === CLEAR ? (reader.value(true) as JsonValue) : encodedValue(payload);
   const at = reader.number();
@@ -139,7 +144,7 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
     position,
     namespace,
     version,
-    operation: operationOf(code),
+    operation: operationOf(given),
     key,
     value: code === CLEAR ? null : value,
     at,
@@ -148,6 +153,7 @@ function readLocated({ payload, offset }: Frame, position: number, valued: boole
     replaced,
     drop: code === DROP,
     bytes,
+    begins: given === code ? undefined : true,
     keys: code === CLEAR ? keysOf(value) : undefined,
     meta: origin?.meta,
     operationId: origin?.operationId,
@@ -181,9 +187,10 @@ function beginUpdate(): void {
   if (reader.array() !== FIELDS) throw new RangeError('An update has an unexpected number of fields');
 }
 
+/** `code`: with {@link BEGINS}. */
 function operationOf(code: number): Operation {
-  const operation = OPERATION_OF_CODE[code];
-  if (operation === undefined) throw new RangeError('An update has an unknown operation');
+  const operation = OPERATION_OF_CODE[code % BEGINS];
+  if (operation === undefined || code >= 2 * BEGINS) throw new RangeError('An update has an unknown operation');
   return operation;
 }
 

@@ -1,4 +1,4 @@
-import { apply } from '../../../../core/apply.ts';
+import { apply, follows } from '../../../../core/apply.ts';
 import { NamespaceDigest } from '../../../../core/encoding/digest.ts';
 import { decodeAround, encodeEntry, type StoredEntry } from '../../../../core/encoding/entry-codec.ts';
 import { ContextCacheError } from '../../../../core/errors.ts';
@@ -87,7 +87,8 @@ export class NamespaceFold {
     const before = this.#cleared
       ? { count: 0, bytes: 0 }
       : { count: count - state.entries.size, bytes: bytes - state.bytes };
-    state.version = (this.#updates[0] as Update).version - 1;
+    const first = this.#updates[0] as Update;
+    state.version = first.begins === true ? 0 : first.version - 1;
     for (const update of this.#updates) apply(state, update);
     for (const key of keys) this.#store(key, state.entries.get(key), digest);
     this.#summary = {
@@ -210,10 +211,10 @@ function putIfThere(state: NamespaceState, key: string, stored: StoredEntry | un
 function checkVersions(base: number, updates: readonly Update[]): void {
   let version = base;
   for (const update of updates) {
-    if (update.version !== version + 1) {
+    if (!follows(version, update)) {
       throw new ContextCacheError(
         'INVARIANT',
-        `The update at position ${update.position} has version ${update.version} instead of ${version + 1}. ` +
+        `The update at position ${update.position} has version ${update.version}, and its namespace is at version ${version}. ` +
           'The log and the index do not belong together.',
       );
     }

@@ -1,0 +1,20 @@
+import type { OperationWindow, StoredOperations } from './operations.ts';
+
+/** What a log remembers of its updates, also of those that it no longer holds. Stored in its files and in snapshots. */
+export interface Remembered {
+  /** The operations that are remembered; absent: none. */
+  readonly operations?: StoredOperations | undefined;
+  /** The highest version that a dropped namespace has had; absent: none was dropped. A new namespace begins above it. */
+  readonly floor?: number | undefined;
+}
+
+/** Returns what a log remembers up to a position. `floor` is 0 if no namespace was dropped. */
+export function rememberedOf(operations: OperationWindow, floor: number, until: number): Remembered {
+  const stored = operations.stored(until);
+  return { ...(stored === undefined ? {} : { operations: stored }), ...(floor === 0 ? {} : { floor }) };
+}
+
+/** Returns the floor after an update: see {@link Remembered.floor}. */
+export function floorAfter(floor: number, update: { readonly drop: boolean; readonly version: number }): number {
+  return update.drop && update.version > floor ? update.version : floor;
+}
