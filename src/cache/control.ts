@@ -201,6 +201,8 @@ async function answerControl(deps: ControlDeps, command: ControlCommand): Promis
       return parts.sequencer?.barrier();
     case 'cache.reached':
       return reachedInTime(parts, command);
+    case 'cluster.raise':
+      return raiseProtocol(parts, command.protocol);
     case 'cache.health':
       return health();
     case 'cache.verify':
@@ -213,6 +215,19 @@ function transactionDeps({ parts, writer }: Pick<ControlDeps, 'parts' | 'writer'
   const { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer } = parts;
   const of = { activity, admission, door, conflicts, log, primary, registry, supervisor, sequencer };
   return { ...of, send: (request) => writer.send(request) };
+}
+
+/** Raises the protocol of the cluster that this cache is a node of. */
+async function raiseProtocol({ sequencer }: Engine, protocol: unknown): Promise<{ readonly protocol: number }> {
+  if (sequencer === undefined) {
+    const message =
+      'This cache is no node of a cluster, so it has no protocol to raise. Open it with the option cluster.';
+    throw new ContextCacheError('INVALID_COMMAND', message);
+  }
+  if (protocol !== undefined && !(Number.isSafeInteger(protocol) && (protocol as number) >= 1)) {
+    throw new ContextCacheError('INVALID_COMMAND', 'protocol is an integer from 1. Leave it out for the highest one.');
+  }
+  return { protocol: await sequencer.raise(protocol as number | undefined) };
 }
 
 /** Returns the parts of the cache that a retraction uses. */

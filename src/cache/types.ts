@@ -83,6 +83,7 @@ interface Answers {
   'cache.flush': undefined;
   'cache.barrier': undefined;
   'cache.reached': undefined;
+  'cluster.raise': { readonly protocol: number };
   'cache.health': CacheHealth;
   'cache.verify': VerifyReport;
 }

@@ -1,4 +1,5 @@
 import { ContextCacheError } from '../core/errors.ts';
+import type { Protocols } from './machine/machine.ts';
 
 /** Creates the error for a call after the node was closed. */
 export function closed(): ContextCacheError {
@@ -17,6 +18,17 @@ export function astray(): ContextCacheError {
     'LOG_CORRUPT',
     `${message} Start it again without its data, and check its memory and disk.`,
   );
+}
+
+/** Returns the error for a protocol that a version does not understand; `undefined` if it does. */
+export function protocolError(protocol: number, { min, max }: Protocols): ContextCacheError | undefined {
+  if (protocol >= min && protocol <= max) return undefined;
+  const message = `The cluster has protocol ${protocol}, and this version of the package understands ${min} to ${max}. The node is out of service.`;
+  const remedy =
+    protocol > max
+      ? 'Install the version that the other nodes have, and start the node again. Its data directory stays as it is.'
+      : 'Start the version before on all nodes, raise the protocol (context-cache cluster raise), then install this one.';
+  return new ContextCacheError('FORMAT_UNSUPPORTED', `${message} ${remedy}`);
 }
 
 export function purged(sequence: number, first: number): ContextCacheError {

@@ -1,13 +1,11 @@
-import type { Clock } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { catchUpInRounds } from './catch-up.ts';
-import type { CommandStream, Following, StreamInfo, StreamMessage } from './command-stream.ts';
+import type { Following, StreamInfo, StreamMessage } from './command-stream.ts';
 import type { Command, HelloCommand } from './machine/commands.ts';
-import { type Applied, Machine, type Outcome, PROTOCOL, type StoredMachine } from './machine/machine.ts';
-import type { Replica } from './machine/replica.ts';
-import { astray, closed, failed, purged, rewound } from './node-errors.ts';
+import { type Applied, Machine, type Outcome, PROTOCOLS } from './machine/machine.ts';
+import { astray, closed, failed, protocolError, purged, rewound } from './node-errors.ts';
+import type { NodeOptions } from './node-options.ts';
 import { Outbox } from './outbox.ts';
-import type { StreamClock } from './stream-clock.ts';
 
 /** Milliseconds between two looks at deadlines, messages that were lost, and votes. */
 const WATCH_MS = 250;
@@ -24,34 +22,6 @@ const PROBE_MS = 1_000;
 
 /** Milliseconds between two looks at the commands that wait when the node is closed. */
 const DRAIN_MS = 5;
-
-/** The parts of a {@link ClusterNode}. */
-export interface NodeOptions {
-  readonly stream: CommandStream;
-  readonly replica: Replica;
-  /** The clock of this machine, for durations and timers. */
-  readonly clock: Clock;
-  /** The clock of the data, which the node sets. */
-  readonly streamClock: StreamClock;
-  /** Name of this node among the others. */
-  readonly name: string;
-  /** Version of the package. */
-  readonly version: string;
-  /** Returns the id of a new session, unlike any other. */
-  readonly newSession: () => string;
-  readonly maxQueued: number;
-  readonly writeTimeoutMs: number;
-  /** Called once when the node leaves service for good. */
-  readonly onFailed: (error: ContextCacheError) => void;
-  /** Called when the node can apply no messages at present, and (`undefined`) when it can again. */
-  readonly onStalled: (error: ContextCacheError | undefined) => void;
-  /** State of the cluster that the replica's data belongs to. Default: the start of the stream. */
-  readonly stored?: StoredMachine | undefined;
-  /** An earlier session of this node, which is over. */
-  readonly predecessor?: string | undefined;
-  /** Runs something in the next turn. Default: `setImmediate`. */
-  readonly schedule?: ((run: () => void) => void) | undefined;
-}
 
 /** Status of a node. `stalled`: it can apply nothing at present. `failed`: it has left service. */
 export type NodeStatus = 'joining' | 'ready' | 'stalled' | 'failed' | 'closed';
@@ -145,9 +115,11 @@ export class ClusterNode {
    *
    * @throws {ContextCacheError} (as a rejection) `LOG_UNAVAILABLE` if the stream cannot be reached or does not answer in
    *   time; `POSITION_UNAVAILABLE` if it has purged messages that this node needs; `LOG_CORRUPT` if it ends before the
-   *   state of this node; `FORMAT_UNSUPPORTED`.
+   *   state of this node; `FORMAT_UNSUPPORTED` for messages or a protocol that this version does not understand.
    */
   async join(): Promise<void> {
+    const unsupported = this.#protocolError();
+    if (unsupported !== undefined) throw unsupported;
     const info = await this.#options.stream.info();
     this.#info = info;
     this.#outbox.maxBytes = info.maxBytes;
@@ -227,9 +199,9 @@ export class ClusterNode {
   }
 
   #hello(): Promise<void> {
-    const { name, version, predecessor = null } = this.#options;
-    const protocols = { minProtocol: PROTOCOL, maxProtocol: PROTOCOL };
-    const hello: HelloCommand = { type: 'hello', node: name, version, ...protocols, predecessor };
+    const { name, version, predecessor = null, protocols = PROTOCOLS } = this.#options;
+    const { min: minProtocol, max: maxProtocol } = protocols;
+    const hello: HelloCommand = { type: 'hello', node: name, version, minProtocol, maxProtocol, predecessor };
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome) => {
         if (outcome instanceof Error) {
@@ -282,6 +254,13 @@ export class ClusterNode {
     this.#options.streamClock.set(this.machine.time);
     this.#after(applied);
     for (const listener of this.#reached) listener();
+    // After the listeners, which note the cursor: the directory is whole, and a version that understands the protocol goes on with it.
+    const unsupported = this.#protocolError();
+    if (unsupported !== undefined) this.#fail(unsupported);
+  }
+
+  #protocolError(): ContextCacheError | undefined {
+    return protocolError(this.machine.protocol, this.#options.protocols ?? PROTOCOLS);
   }
 
   /** Keeps the message that cannot be applied, and reads no further until it can. */

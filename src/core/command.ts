@@ -195,6 +195,7 @@ export type ControlCommand =
   | { readonly type: 'cache.flush' }
   | { readonly type: 'cache.barrier' }
   | { readonly type: 'cache.reached'; readonly position: number; readonly timeoutMs?: Duration | undefined }
+  | { readonly type: 'cluster.raise'; readonly protocol?: number | undefined }
   | { readonly type: 'cache.health' }
   | {
       readonly type: 'cache.verify';

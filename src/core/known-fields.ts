@@ -73,6 +73,7 @@ export const COMMAND_FIELDS: ReadonlyMap<string, Fields> = lookUp({
   'subjects.list': {},
   'cache.flush': {},
   'cache.barrier': {},
+  'cluster.raise': { protocol: 'may' },
   'cache.reached': { position: 'must', timeoutMs: 'may' },
   'cache.health': {},
   'cache.verify': { against: 'may', repair: 'may' },

@@ -79,6 +79,7 @@ const CACHE = {
     openStorage: true,
     openLink: true,
     checkpointMs: true,
+    protocols: true,
   }),
 } as const satisfies NamesOf<CacheOptions>;
 

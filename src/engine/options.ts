@@ -173,6 +173,8 @@ export interface InternalOptions extends Pick<NamespaceDeps, 'apply' | 'lane'> {
   readonly openLink?: OpenLink | undefined;
   /** Milliseconds between two writes of the state table while little changes. Default 2,000. */
   readonly checkpointMs?: number | undefined;
+  /** The protocols that a node of a cluster understands. Default: those of this version. */
+  readonly protocols?: { readonly min: number; readonly max: number } | undefined;
 }
 
 /**

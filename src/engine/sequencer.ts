@@ -9,6 +9,8 @@ import type { Undelivered } from '../followers/followers.ts';
 export interface ClusterMember {
   readonly node: string;
   readonly version: string;
+  /** Highest protocol that it understands. */
+  readonly maxProtocol: number;
   /** Milliseconds of the stream's time since its last message. */
   readonly silentMs: number;
   /** Number of messages that it had not applied when it sent its last message. */
@@ -45,6 +47,7 @@ export interface ClusterHealth {
   readonly time: number;
   /** Hash of all decisions so far. Nodes that have applied the same sequence have the same hash. */
   readonly hash: number;
+  /** The protocol of the cluster: the rules that all of its nodes follow. */
   readonly protocol: number;
   /** `true` if the servers sync each write before they acknowledge it (`sync_interval: always`); `undefined` if that is unknown. */
   readonly syncs: boolean | undefined;
@@ -84,6 +87,13 @@ export interface Sequencer {
   configure(name: string, value: JsonValue): Promise<void>;
   /** Takes a snapshot on the node that holds the lease of the snapshots. Resolves with its description. */
   snapshot(signal: AbortSignal | undefined): Promise<BackupResult>;
+  /**
+   * Raises the protocol of the cluster. Resolves with the protocol that it has then. Default: the highest one that all members understand.
+   *
+   * @throws {ContextCacheError} (as a rejection) `FORMAT_UNSUPPORTED` if a member does not understand it; `INVALID_OPTION` if it is lower
+   *   than the present one; `LOG_UNAVAILABLE` while another node raises it, or if the stream was silent within the last minute.
+   */
+  raise(protocol: number | undefined): Promise<number>;
   health(): ClusterHealth;
   /**
    * Returns the state of the cluster beside its data, for a snapshot.

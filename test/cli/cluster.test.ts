@@ -96,7 +96,18 @@ describeOn(['2.15'], 'the command line of a cluster', (release) => {
     expect(node).toMatchObject({ node: 'b', status: 'ready', connected: true, replicas: 1 });
     expect(node.members.map(({ node }: { node: string }) => node).sort()).toEqual(['a', 'b']);
     const text = await cluster('status', '--cluster', 'served', '--data-dir', two);
-    expect(text.stdout).toMatch(/^node {6}b: ready, at message \d+, .*\nmember {4}a: version .*\nmember {4}b: /m);
+    expect(text.stdout).toMatch(
+      /^node {6}b: ready, at message \d+, .*\nprotocol {2}1\nmember {4}a: version .*, protocols up to 1, .*\nmember {4}b: /m,
+    );
+    expect(await cluster('raise', '--data-dir', two, '--json')).toMatchObject({ code: 0, stdout: '{"protocol":1}\n' });
+    expect(await cluster('raise', '--protocol', '2', '--data-dir', two)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/do not understand protocol 2: a \(version .*: 1 to 1\), b .*stays as it is/),
+    });
+    expect(await cluster('raise', '--data-dir', folder)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('No node serves'),
+    });
     await a.end();
     await run(['set', 'plan', '["book"]', '--data-dir', two]);
     const again = await start(one, 'a');

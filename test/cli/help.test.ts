@@ -29,6 +29,9 @@ function pathOf(command: Command): string {
 const ENDLESS = /^(serve|watch|inspect(?!.*--json)|demo$)/;
 /** Exit codes of examples that do not end with 0. */
 const ENDS_WITH: Readonly<Record<string, number>> = {
+  // No node serves the directory.
+  'cluster raise': 2,
+  'cluster raise --protocol 2': 2,
   // There is nothing to refound: the directory was no node, and there are no snapshots.
   'cluster refound --cluster plans --snapshots redis://127.0.0.1:6379': 2,
   'cluster refound --cluster plans --from-snapshot --snapshots ./shared --replicas 1': 3,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Command } from '../../src/cluster/machine/commands.ts';
-import { LIVE_MS, Machine, type Outcome } from '../../src/cluster/machine/machine.ts';
+import { LIVE_MS, Machine, type Outcome, PROTOCOL_LEASE } from '../../src/cluster/machine/machine.ts';
 import { encodeMessage } from '../../src/cluster/machine/message-encoder.ts';
 import { SESSION_MS } from '../../src/cluster/machine/sessions.ts';
 import { ContextCacheError } from '../../src/core/errors.ts';
@@ -142,18 +142,81 @@ describe('the machine of a cluster', () => {
     expect(checkpoint('s', 9)).toBe(5);
   });
 
-  test('raises the protocol only if every live node can follow it', () => {
+  const lease = { type: 'lease', name: PROTOCOL_LEASE, forMs: 10_000 } as const;
+  const raise = (protocol: number) => ({ type: 'protocol', protocol }) as const;
+
+  test('raises the protocol only if every live node understands it', () => {
     const driven = new Driven();
     driven.hello('s', { maxProtocol: 2 });
     driven.hello('old');
-    driven.send('s', { type: 'protocol', protocol: 2 });
+    driven.send('s', lease, raise(2));
     expect(driven.machine.protocol).toBe(1);
     driven.now += LIVE_MS + 1;
-    driven.send('s', { type: 'noop' });
-    driven.send('s', { type: 'protocol', protocol: 2 });
+    driven.send('s', lease, raise(3));
+    expect(driven.machine.protocol).toBe(1);
+    driven.send('s', raise(2));
     expect(driven.machine.protocol).toBe(2);
-    driven.send('s', { type: 'protocol', protocol: 1 });
+    driven.send('s', raise(1));
     expect(driven.machine.protocol).toBe(2);
+  });
+
+  test('does not wait for a node whose successor understands the protocol, nor raise it over one that understands later ones alone', () => {
+    const driven = new Driven();
+    driven.hello('old');
+    driven.hello('s', { maxProtocol: 2, predecessor: 'old' });
+    driven.hello('newest', { minProtocol: 3, maxProtocol: 4 });
+    driven.send('s', lease, raise(2));
+    expect(driven.machine.protocol).toBe(1);
+    driven.hello('again', { maxProtocol: 2, predecessor: 'newest' });
+    driven.send('s', raise(2));
+    expect(driven.machine.protocol).toBe(2);
+  });
+
+  test('raises the protocol for the holder of its lease alone, so not with a command that comes too late', () => {
+    const driven = new Driven();
+    driven.hello('s', { maxProtocol: 2 });
+    driven.hello('t', { maxProtocol: 2 });
+    driven.send('s', lease);
+    driven.send('t', raise(2));
+    expect(driven.machine.protocol).toBe(1);
+    driven.now += lease.forMs;
+    driven.send('s', raise(2));
+    expect(driven.machine.protocol).toBe(1);
+  });
+
+  test('has the raised protocol from the next message on, also if the message had to be tried again, and stores it', () => {
+    const driven = new Driven();
+    driven.hello('s', { maxProtocol: 2 });
+    driven.send('s', lease);
+    const seen: number[] = [];
+    const execute = driven.replica.execute.bind(driven.replica);
+    driven.replica.execute = (request) => {
+      seen.push(driven.machine.protocol);
+      if (seen.length === 1) throw new ContextCacheError('LOG_UNAVAILABLE', 'The disk is full.');
+      execute(request);
+    };
+    expect(() => driven.send('s', raise(2), set('k', 1))).toThrow(/disk is full/);
+    driven.machine.resume();
+    driven.send('s', set('k', 2));
+    expect(seen).toEqual([1, 1, 2]);
+    const other = new Machine(driven.replica);
+    other.restore(JSON.parse(JSON.stringify(driven.machine.stored())));
+    expect(other.protocol).toBe(2);
+  });
+
+  test('knows since when the stream has had no long silence', () => {
+    const driven = new Driven();
+    driven.hello('s');
+    expect(driven.machine.steadySince).toBe(Number.NEGATIVE_INFINITY);
+    driven.now += 20_000;
+    driven.send('s');
+    expect(driven.machine.steadySince).toBe(Number.NEGATIVE_INFINITY);
+    driven.now += 20_001;
+    driven.send('s');
+    expect(driven.machine.steadySince).toBe(driven.now);
+    const other = new Machine(new ModelReplica());
+    other.restore({ ...driven.machine.stored(), time: 90_000 });
+    expect(other.steadySince).toBe(90_000);
   });
 
   test('is voted out if more disagree with it than agree, itself counted', () => {

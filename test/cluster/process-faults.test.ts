@@ -158,7 +158,8 @@ describeOn(RELEASES, 'nodes as processes with faults', ({ program, line }) => {
     async () => {
       const build = await otherBuild();
       const { nodes, start } = await clusterOf('builds', ['old-1', 'old-2']);
-      const other = await start('new', { build });
+      const internals = { protocols: { min: 1, max: 2 } };
+      const other = await start('new', { build, internals });
       const all = [...nodes, other];
       const writes = all.map((node, index) => node.ask('write', { prefix: `w-${index}`, count: 200 }));
       const keys = (await Promise.all(writes)).flat();
@@ -168,11 +169,20 @@ describeOn(RELEASES, 'nodes as processes with faults', ({ program, line }) => {
         expect(new Set(cluster?.members.map(({ version }) => version))).toContain('99.0.0');
         expect(cluster?.members).toHaveLength(3);
       }
-      // The old ones are replaced one by one.
-      for (const node of nodes) await node.ask('close');
-      const later = await start('new-2', { build });
+      // The old ones are replaced one by one, and the protocol is raised when the last of them is gone.
+      const [first, second] = nodes as [FaultyNode, FaultyNode];
+      await first.ask('close');
+      const later = await start('new-2', { build, internals });
+      await expect(later.ask('raise', { protocol: 2 })).rejects.toMatchObject({
+        code: 'FORMAT_UNSUPPORTED',
+        message: expect.stringMatching(/do not understand protocol 2: .*old-2 \(version .*: 1 to 1\)/),
+      });
+      await second.ask('close');
       await later.ask('write', { prefix: 'later', count: 50 });
+      expect(await eventually(() => later.ask('raise', { protocol: 2 }))).toBe(2);
       expect(await areEqual([other, later])).toHaveLength(650);
+      expect((await other.ask('health')).cluster?.protocol).toBe(2);
+      await expect(start('old-3')).rejects.toThrow(/did not start/);
     },
     300_000,
   );

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { StreamMessage } from '../../src/cluster/command-stream.ts';
+import type { Leases } from '../../src/cluster/machine/leases.ts';
+import { PROTOCOL_LEASE } from '../../src/cluster/machine/machine.ts';
 import { Sessions, type Turn } from '../../src/cluster/machine/sessions.ts';
 import type { ClusterNode } from '../../src/cluster/node.ts';
 import { ModelReplica } from '../support/model-replica.ts';
@@ -11,19 +13,33 @@ const STEPS = 400;
 /** Ids that a {@link WindowOfIds} remembers. */
 const WINDOW = 8;
 
-async function problemsOf(seed: number, control?: Control): Promise<string[]> {
-  const cluster = new SimulatedCluster(seed, control);
+async function problemsOf(seed: number, control?: Control, isUpgraded?: boolean): Promise<string[]> {
+  const cluster = new SimulatedCluster(seed, control, isUpgraded);
   await cluster.run(STEPS);
   return cluster.problems();
 }
 
 /** Returns the problems of the first simulation that has any. */
-async function firstProblems(control: Control): Promise<string[]> {
+async function firstProblems(control: Control, isUpgraded?: boolean): Promise<string[]> {
   for (let seed = 0; seed < SEEDS; seed += 1) {
-    const problems = await problemsOf(seed, control);
+    const problems = await problemsOf(seed, control, isUpgraded);
     if (problems.length > 0) return problems;
   }
   return [];
+}
+
+/** Leaves nodes that understand the first protocol alone out of a choice. */
+function forgetOldBuilds(sessions: Sessions): void {
+  const live = sessions.live.bind(sessions);
+  sessions.live = function* (now, withinMs) {
+    for (const entry of live(now, withinMs)) if (entry[1].maxProtocol > 1) yield entry;
+  };
+}
+
+/** Gives the lease of the protocol for much longer than it was asked for. */
+function endlessLeases(leases: Leases): void {
+  const take = leases.take.bind(leases);
+  leases.take = (name, session, forMs, now) => take(name, session, name === PROTOCOL_LEASE ? 100 * forMs : forMs, now);
 }
 
 /** Takes every message that comes. */
@@ -105,6 +121,40 @@ function withHoles(isChecked: boolean): Control {
 describe('a simulated cluster', () => {
   test('does each write once, in the order of its writer, and all nodes end equal', async () => {
     for (let seed = 0; seed < SEEDS; seed += 1) expect(await problemsOf(seed), `seed ${seed}`).toEqual([]);
+  });
+
+  test('raises its protocol while nodes are upgraded, cut off and the stream is down, and no node that was there has to leave', async () => {
+    const raises: string[] = [];
+    let leftLater = 0;
+    for (let seed = 0; seed < SEEDS; seed += 1) {
+      const cluster = new SimulatedCluster(seed, {}, true);
+      await cluster.run(STEPS);
+      expect(cluster.problems(), `seed ${seed}`).toEqual([]);
+      raises.push(...cluster.raises);
+      leftLater += cluster.leftLater;
+    }
+    for (const answer of ['raised to 2', 'FORMAT_UNSUPPORTED', 'LOG_UNAVAILABLE']) expect(raises).toContain(answer);
+    expect(leftLater).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['is raised without asking the members', { node: ({ machine }) => forgetOldBuilds(machine.sessions) }],
+    [
+      'may be raised after a silence of the stream',
+      { node: ({ machine }) => Object.defineProperty(machine, 'steadySince', { value: Number.NEGATIVE_INFINITY }) },
+    ],
+    ['may be raised by a command that was held up', { node: ({ machine }) => endlessLeases(machine.leases) }],
+  ] satisfies [string, Control][])(
+    'puts nodes that are there out of service if its protocol %s',
+    async (_, control) => {
+      expect((await firstProblems(control, true)).join('\n')).toMatch(/has failed: FORMAT_UNSUPPORTED/);
+    },
+  );
+
+  test('differs if a node goes on under a protocol that it does not understand', async () => {
+    // It may be voted out before the end.
+    const problems = await firstProblems({ ignoresProtocol: true }, true);
+    expect(problems.join('\n')).toMatch(/the nodes differ|have come to another state/);
   });
 
   test('writes, and loses some of the answers', async () => {

@@ -308,6 +308,7 @@ export const COMMANDS: {
   'cache.flush': ['nothing', {}],
   'cache.barrier': ['nothing', {}],
   'cache.reached': ['nothing', { position: 0 }],
+  'cluster.raise': ['denied', {}],
   'cache.health': ['nothing', {}],
   'cache.verify': ['denied', {}],
 };

@@ -3,7 +3,8 @@ import { shownAmount, shownCount } from '../terminal/format.ts';
 
 /** Returns a node and the members of its cluster as lines. */
 export function shownNode(health: ClusterHealth): string {
-  const { node, status, connected, sequence, head, stalenessMs, waiting, members, leases, failure } = health;
+  const { node, status, connected, sequence, head, stalenessMs, waiting, members, leases, failure, protocol } = health;
+  const highest = Math.min(...members.map(({ maxProtocol }) => maxProtocol));
   const connection = connected ? '' : ', not connected';
   const behind = head > sequence ? `${shownAmount(head - sequence, 'message')} behind` : 'up to date';
   const since =
@@ -11,9 +12,10 @@ export function shownNode(health: ClusterHealth): string {
   return [
     `node      ${node}: ${status}${connection}, at message ${shownCount(sequence)}, ${behind} (checked ${since}), ${shownAmount(waiting, 'write')} waiting`,
     ...(failure === undefined ? [] : [`          ${failure.code}: ${failure.message}`]),
-    ...[...members].sort(byName).map(({ node: name, version, silentMs, lag }) => {
+    `protocol  ${protocol}${highest > protocol ? `, can be raised to ${highest}` : ''}`,
+    ...[...members].sort(byName).map(({ node: name, version, maxProtocol, silentMs, lag }) => {
       const lagging = lag === 0 ? 'up to date' : `${shownAmount(lag, 'message')} behind`;
-      return `member    ${name}: version ${version}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
+      return `member    ${name}: version ${version}, protocols up to ${maxProtocol}, ${lagging} when it last spoke, ${shownCount(Math.round(silentMs / 1_000))} s ago`;
     }),
     ...leases.map(({ name, node: holder, checkpoint }) => {
       return `lease     ${name}: ${holder ?? 'free'}, delivered up to position ${shownCount(checkpoint)}`;

@@ -6,7 +6,7 @@ import { type ClusterFlags, clusterOptions, requiredCluster } from '../config/cl
 import { integer } from '../config/options.ts';
 import { type Context, does, example, type Session } from '../context.ts';
 import { connectServed } from '../target.ts';
-import { EXIT } from '../terminal/failure.ts';
+import { EXIT, UsageError } from '../terminal/failure.ts';
 import { shownAmount, shownCount } from '../terminal/format.ts';
 import { shownNode } from './cluster-node.ts';
 import { addRefound } from './cluster-refound.ts';
@@ -35,6 +35,10 @@ export function addCluster(program: Command, session: Session): void {
     .command('status', { isDefault: true })
     .description('print the stream of a cluster, and the node that serves the data directory');
   for (const option of clusterOptions('name of the cluster')) status.addOption(option);
+  const raise = cluster
+    .command('raise')
+    .description('raise the protocol of the cluster, through the node that serves the data directory');
+  raise.option('--protocol <number>', 'the protocol (default: the highest one that all members understand)', integer);
   example(cluster, 'cluster --cluster plans');
   example(
     init,
@@ -42,6 +46,8 @@ export function addCluster(program: Command, session: Session): void {
     'cluster init --cluster plans --replicas 1 --max-bytes 4096',
   );
   example(status, 'cluster status --cluster plans', 'cluster status --cluster plans --json');
+  example(raise, 'cluster raise', 'cluster raise --protocol 2');
+  does<{ readonly protocol?: number }>(session, raise, runRaise);
   does<InitFlags>(session, init, runInit);
   does<ClusterFlags>(session, status, runStatus);
 }
@@ -84,6 +90,19 @@ async function runStatus({ output, dataDir, options, isFlag }: Context<ClusterFl
   if (node === undefined) output.message(`No node of a cluster serves ${dataDir}.`);
   for (const warning of warningsOf(stream)) output.warning(new Error(warning));
   return node?.status === 'failed' ? EXIT.failure : EXIT.ok;
+}
+
+async function runRaise({ output, dataDir, options }: Context<{ readonly protocol?: number }>): Promise<undefined> {
+  const client = await connectServed(dataDir);
+  if (client === undefined) {
+    throw new UsageError(`No node serves ${dataDir}. Give the data directory of one that runs: --data-dir DIRECTORY.`);
+  }
+  try {
+    const { protocol } = await client.ask({ type: 'cluster.raise', protocol: options.protocol });
+    await output.result({ protocol }, `protocol  ${protocol}`);
+  } finally {
+    await client.shutdown();
+  }
 }
 
 /** Returns the condition of the node that serves the directory, if a node does. */

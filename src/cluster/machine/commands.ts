@@ -19,7 +19,7 @@ export interface HelloCommand {
   readonly node: string;
   /** Version of the package. */
   readonly version: string;
-  /** Lowest and highest protocol that the node can follow. */
+  /** Lowest and highest protocol that the node understands. */
   readonly minProtocol: number;
   readonly maxProtocol: number;
   /** An earlier session of this node, which is over: nothing of it that arrives later is applied. */
@@ -50,7 +50,7 @@ export interface ConfigCommand {
   readonly value: JsonValue;
 }
 
-/** Raises the protocol of the cluster, if all live nodes can follow it. */
+/** Raises the protocol of the cluster for the messages after this one, if all live nodes understand it. Valid from the holder of the lease `protocol` only. */
 export interface ProtocolCommand {
   readonly type: 'protocol';
   readonly protocol: number;

@@ -9,11 +9,26 @@ import type { Replica } from './replica.ts';
 import { Sessions, type StoredSession, type Turn } from './sessions.ts';
 import { mix, Votes } from './votes.ts';
 
-/** The protocol that this version starts a cluster with, and the highest that it can follow. */
-export const PROTOCOL = 1;
+/** The protocols that a version of the package understands. */
+export interface Protocols {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The protocols that this version understands. */
+export const PROTOCOLS: Protocols = { min: 1, max: 1 };
+
+/** The protocol of each new cluster, whatever its nodes understand: it changes by a command of the stream alone. */
+const FIRST_PROTOCOL = 1;
 
 /** A session counts for the choice of a protocol for this long after its last message, in the stream's time. */
 export const LIVE_MS = 60_000;
+
+/** Name of the lease whose holder may raise the protocol. A command that was held up comes after the end of its lease. */
+export const PROTOCOL_LEASE = 'protocol';
+
+/** Nodes speak every 10 s, so a longer silence of the stream, in its time, shows that they could not. */
+const LONGEST_SILENCE_MS = 20_000;
 
 /** Answer to a command: a result, or the error with which the rules refuse it. */
 export type Outcome = Acknowledgement | TransactionResult | LeaseResult | { readonly done: boolean } | Error;
@@ -61,6 +76,8 @@ interface Current {
   turn: Applied['turn'];
   commands: readonly Command[];
   own: OwnMessage | undefined;
+  /** The protocol after the message. */
+  protocol: number;
   /** Position before the message, when nothing had expired yet. */
   readonly position: number;
   /** Index of the next command; -1: what is due has yet to expire. */
@@ -85,7 +102,8 @@ export class Machine {
   #sequence = 0;
   #time = 0;
   #hash = 0;
-  #protocol = PROTOCOL;
+  #protocol = FIRST_PROTOCOL;
+  #steadySince = Number.NEGATIVE_INFINITY;
   #current: Current | undefined;
 
   constructor(replica: Replica, own: (session: string, counter: number) => OwnMessage | undefined = () => undefined) {
@@ -108,9 +126,14 @@ export class Machine {
     return this.#hash;
   }
 
-  /** The protocol that all nodes follow. */
+  /** The protocol that all nodes follow. A command raises it for the messages after its own. */
   get protocol(): number {
     return this.#protocol;
+  }
+
+  /** The stream's time since which this node has read no long silence. Not part of the state. */
+  get steadySince(): number {
+    return this.#steadySince;
   }
 
   /** The settings that all nodes share. */
@@ -133,6 +156,7 @@ export class Machine {
     if (this.#current !== undefined) throw new ContextCacheError('INVARIANT', 'A message is being applied already.');
     if (message.sequence !== this.#sequence + 1) throw hole(this.#sequence, message.sequence);
     const opened = openMessage(message.data);
+    if (this.#time > 0 && message.at - this.#time > LONGEST_SILENCE_MS) this.#steadySince = message.at;
     if (message.at > this.#time) this.#time = message.at;
     if (opened !== undefined) this.votes.hear(opened.session, opened.seenSequence, opened.seenHash, this.#time);
     this.#current = {
@@ -141,6 +165,7 @@ export class Machine {
       turn: 'malformed',
       commands: [],
       own: undefined,
+      protocol: this.#protocol,
       position: this.#replica.position,
       next: -1,
     };
@@ -156,6 +181,7 @@ export class Machine {
       for (; current.next < current.commands.length; current.next += 1) this.#next(current);
     });
     this.#sequence = current.message.sequence;
+    this.#protocol = current.protocol;
     this.votes.note(this.#sequence, this.#hash);
     this.#current = undefined;
     const { session = '', counter = 0 } = current.opened ?? {};
@@ -190,16 +216,17 @@ export class Machine {
     return this.sessions.has(session) || (first !== undefined && !(first instanceof Request) && first.type === 'hello');
   }
 
-  #next({ commands, next, own, opened, position }: Current): void {
+  #next(current: Current): void {
+    const { commands, next, own } = current;
     const command = commands[next] as Command;
-    const outcome = this.#execute(command, opened as Opened, position);
+    const outcome = this.#execute(command, current);
     this.#mix(outcome instanceof Error ? 1 : 2);
     if (command instanceof Request && !(outcome instanceof Error)) this.#mix((outcome as Acknowledgement).version);
     this.#mix(this.#replica.position);
     own?.settle(next, outcome);
   }
 
-  #execute(command: Command, opened: Opened, before: number): Outcome {
+  #execute(command: Command, current: Current): Outcome {
     if (command instanceof Request) {
       // A copy: the request of an own message has no instant, and one that could not be executed is executed again.
       const request = command.timed(this.#time);
@@ -212,10 +239,11 @@ export class Machine {
     if (command.type === 'transaction') {
       return this.#replica.transact(command.parts.map((part) => part.timed(this.#time)));
     }
-    return this.#executeOwn(command, opened, before);
+    return this.#executeOwn(command, current);
   }
 
-  #executeOwn(command: ClusterCommand, { session, counter, seenSequence }: Opened, before: number): Outcome {
+  #executeOwn(command: ClusterCommand, current: Current): Outcome {
+    const { session, counter, seenSequence } = current.opened as Opened;
     switch (command.type) {
       case 'noop':
         return DONE;
@@ -233,19 +261,20 @@ export class Machine {
         else this.#config.set(command.name, command.value);
         return DONE;
       case 'protocol':
-        return { done: this.#raise(command) };
+        return { done: this.#raise(command, session, current) };
       case 'begin':
-        return { done: this.#isContinued(command, before) };
+        return { done: this.#isContinued(command, current.position) };
     }
   }
 
-  /** Raises the protocol if every live node can follow it. */
-  #raise({ protocol }: ProtocolCommand): boolean {
-    if (protocol <= this.#protocol) return false;
+  /** Raises the protocol if every live node understands it. All nodes decide the same, by what sessions have said in the stream. */
+  #raise({ protocol }: ProtocolCommand, session: string, current: Current): boolean {
+    if (protocol <= current.protocol) return false;
+    if (this.leases.held(PROTOCOL_LEASE, this.#time)?.session !== session) return false;
     for (const [, { minProtocol, maxProtocol }] of this.sessions.live(this.#time, LIVE_MS)) {
       if (protocol < minProtocol || protocol > maxProtocol) return false;
     }
-    this.#protocol = protocol;
+    current.protocol = protocol;
     return true;
   }
 
@@ -295,6 +324,7 @@ export class Machine {
     this.#time = stored.time;
     this.#hash = stored.hash;
     this.#protocol = stored.protocol;
+    this.#steadySince = stored.time;
     this.sessions.restore(stored.sessions);
     this.leases.restore(stored.leases, stored.checkpoints);
     this.#config.clear();

@@ -72,7 +72,7 @@ export async function joinCluster<Cache extends Joinable>(
     created = cache;
     const node = new ClusterNode({
       ...{ stream, clock, streamClock, name, version: join.version, schedule: join.schedule },
-      ...{ stored: origin.machine, predecessor: origin.session },
+      ...{ stored: origin.machine, predecessor: origin.session, protocols: options.internals?.protocols },
       replica: new EngineReplica(parts),
       newSession: randomUUID,
       maxQueued: join.maxQueued,

@@ -5,8 +5,9 @@ import type { Request } from '../../core/request.ts';
 import type { JsonValue } from '../../core/value.ts';
 import type { ClusterHealth, ClusterLease, ClusterMember, LeftUndone, Sequencer } from '../../engine/sequencer.ts';
 import type { CommandStream } from '../command-stream.ts';
-import { LIVE_MS, type StoredMachine } from '../machine/machine.ts';
+import { LIVE_MS, PROTOCOL_LEASE, type StoredMachine } from '../machine/machine.ts';
 import type { ClusterNode } from '../node.ts';
+import { raiseProtocol } from '../raise-protocol.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
@@ -98,6 +99,10 @@ export class NodeSequencer implements Sequencer {
     return this.#node?.failure;
   }
 
+  async raise(protocol: number | undefined): Promise<number> {
+    return raiseProtocol(this.#joined, protocol);
+  }
+
   health(): ClusterHealth {
     const node = this.#joined;
     const { machine, info } = node;
@@ -145,6 +150,7 @@ function notJoined(): ContextCacheError {
 function leasesOf({ machine }: ClusterNode): ClusterLease[] {
   const { leases, sessions, time } = machine;
   const names = new Set([...leases.stored().map(([name]) => name), ...leases.checkpoints.keys()]);
+  names.delete(PROTOCOL_LEASE);
   return Array.from(names, (name) => {
     const lease = leases.held(name, time);
     const node = lease && sessions.nodeOf(lease.session);
@@ -154,8 +160,8 @@ function leasesOf({ machine }: ClusterNode): ClusterLease[] {
 
 function membersOf({ machine }: ClusterNode): ClusterMember[] {
   const { time, sequence } = machine;
-  return Array.from(machine.sessions.live(time, LIVE_MS), ([, { node, version, at, seen }]) => {
-    return { node, version, silentMs: time - at, lag: sequence - seen };
+  return Array.from(machine.sessions.live(time, LIVE_MS), ([, { node, version, maxProtocol, at, seen }]) => {
+    return { node, version, maxProtocol, silentMs: time - at, lag: sequence - seen };
   });
 }
 

@@ -8,9 +8,10 @@ import type { EngineOptions } from '../../engine/options.ts';
 import { clusterSnapshot, isDataDirectory, snapshotStore } from '../../engine/restore.ts';
 import { openStorage, type Storage } from '../../engine/storage.ts';
 import type { CreateJetStreamOptions } from '../jetstream/open-jetstream.ts';
-import { PROTOCOL, type StoredMachine } from '../machine/machine.ts';
+import { PROTOCOLS, type StoredMachine } from '../machine/machine.ts';
 import { encodeMessage } from '../machine/message-encoder.ts';
 import { MAX_MESSAGE_BYTES } from '../machine/message-format.ts';
+import { protocolError } from '../node-errors.ts';
 import { CONTINUES, continuedBy, cursorIn } from './cursor.ts';
 import {
   changing,
@@ -97,6 +98,8 @@ export async function refoundCluster(options: RefoundOptions): Promise<Refounded
     const storage = await openStorage({ ...engineOptions, dataDir, begin });
     try {
       const { machine, previousEpoch } = source(storage);
+      const unsupported = protocolError(machine.protocol, PROTOCOLS);
+      if (unsupported !== undefined) throw unsupported;
       const continues = continuedBy(machine) ?? [];
       const check = (old: OldStream | undefined) =>
         checkRefounding({ old, known, machine, previousEpoch, ancestors: continues, force });
@@ -173,7 +176,7 @@ function continued(machine: StoredMachine, ancestors: readonly string[]): Stored
 /** A node that has not joined from the snapshot stops at this message, because it is at another position. */
 function firstMessage({ position, time, hash, protocol }: StoredMachine): Uint8Array {
   const heading = { session: randomUUID(), counter: 1, seenSequence: 0, seenHash: 0 };
-  const protocols = { minProtocol: Math.min(protocol, PROTOCOL), maxProtocol: Math.max(protocol, PROTOCOL) };
+  const protocols = { minProtocol: protocol, maxProtocol: PROTOCOLS.max };
   const hello = { type: 'hello', node: 'refound', version, ...protocols, predecessor: null } as const;
   return encodeMessage(heading, [hello, { type: 'begin', position, time, hash }], { maxBytes: MAX_MESSAGE_BYTES })
     .bytes;

@@ -34,6 +34,9 @@ const ANSWERS = {
   async barrier() {
     await cache.barrier();
   },
+  async raise({ protocol }) {
+    return (await cache.ask({ type: 'cluster.raise', protocol })).protocol;
+  },
   reached: ({ position }) => cache.reached(position),
   health: () => cache.health(),
   async state() {

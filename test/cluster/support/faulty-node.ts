@@ -9,6 +9,8 @@ export interface FaultyOptions {
   readonly cluster: { readonly servers: readonly string[]; readonly name: string; readonly node: string };
   readonly dataDir?: string;
   readonly redisUrl?: string;
+  /** The protocols that it understands. Default: those of this build. */
+  readonly internals?: { readonly protocols: { readonly min: number; readonly max: number } };
   /** Folder of another build of the package. */
   readonly build?: string;
 }
@@ -17,6 +19,7 @@ interface Answers {
   readonly write: string[];
   readonly flip: null;
   readonly barrier: null;
+  readonly raise: number;
   readonly reached: null;
   readonly health: CacheHealth;
   readonly state: { readonly digest: string; readonly position: number; readonly keys: readonly string[] };

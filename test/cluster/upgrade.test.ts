@@ -1,0 +1,119 @@
+import { describe, expect, test, vi } from 'vitest';
+import { AgentContextCache } from '../../src/index.ts';
+import { openNode } from '../support/cluster.ts';
+import { MemoryStream } from '../support/memory-stream.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const newer = { internals: { protocols: { min: 1, max: 2 } } };
+const raise = { type: 'cluster.raise' } as const;
+
+/** A stream whose time a test moves. */
+class TimedStream extends MemoryStream {
+  readonly clock: { at: number };
+
+  constructor() {
+    const clock = { at: 1_000_000 };
+    super(() => clock.at);
+    this.clock = clock;
+  }
+
+  /** Lets a minute and more pass in which these nodes speak. */
+  async minute(nodes: readonly AgentContextCache[]): Promise<void> {
+    for (let i = 0; i < 5; i += 1) {
+      this.clock.at += 15_000;
+      await Promise.all(nodes.map((node) => node.barrier()));
+    }
+  }
+}
+
+describe('the protocol of a cluster', () => {
+  test('is raised once all members understand it, and says which of them do not', async () => {
+    const stream = new TimedStream();
+    const old = await openNode(stream.connect(), { node: 'old' });
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    expect(await a.ask(raise)).toEqual({ protocol: 1 });
+    await expect(a.ask({ ...raise, protocol: 2 })).rejects.toMatchObject({
+      code: 'FORMAT_UNSUPPORTED',
+      message: expect.stringMatching(
+        /do not understand protocol 2: old \(version 0\.0\.0: 1 to 1\)\. The protocol stays/,
+      ),
+    });
+    await old.shutdown();
+    const b = await openNode(stream.connect(), { node: 'b', ...newer });
+    expect(await b.ask(raise)).toEqual({ protocol: 1 });
+    await stream.minute([a, b]);
+    expect(await b.ask(raise)).toEqual({ protocol: 2 });
+    await a.barrier();
+    for (const node of [a, b]) {
+      expect(node.health().cluster).toMatchObject({ protocol: 2, members: [{ maxProtocol: 2 }, { maxProtocol: 2 }] });
+      expect(node.health().cluster?.leases.map(({ name }) => name)).not.toContain('protocol');
+    }
+    // Twice is as good as once, and it never goes back.
+    expect(await a.ask({ ...raise, protocol: 2 })).toEqual({ protocol: 2 });
+    await expect(a.ask({ ...raise, protocol: 1 })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    await expect(openNode(stream.connect(), { node: 'late' })).rejects.toMatchObject({
+      code: 'FORMAT_UNSUPPORTED',
+      message: expect.stringMatching(/has protocol 2, and this version .* understands 1 to 1.* Install the version/),
+    });
+    await Promise.all([a.shutdown(), b.shutdown()]);
+  });
+
+  test('is not raised within a minute after a silence of the stream, in which members could not speak', async () => {
+    const stream = new TimedStream();
+    const old = await openNode(stream.connect(), { node: 'old' });
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    stream.clock.at += 70_000;
+    const raised = a.ask({ ...raise, protocol: 2 });
+    await expect(raised).rejects.toMatchObject({
+      code: 'LOG_UNAVAILABLE',
+      message: expect.stringMatching(/was silent/),
+    });
+    await stream.minute([a, old]);
+    await expect(a.ask({ ...raise, protocol: 2 })).rejects.toMatchObject({ code: 'FORMAT_UNSUPPORTED' });
+    expect(old.health().cluster?.status).toBe('ready');
+    await Promise.all([a.shutdown(), old.shutdown()]);
+  });
+
+  test('puts a node out of service that was away, whose directory a version continues that understands it', async () => {
+    const stream = new TimedStream();
+    const dataDir = await tempDir('upgrade');
+    const connection = stream.connect();
+    const old = await openNode(connection, { node: 'old', dataDir });
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    await old.set('plan', 1, 'trip');
+    connection.cut();
+    await stream.minute([a]);
+    // One message: the node that is away applies what stands before the raise in it, and leaves after it.
+    const written = a.set('plan', 2, 'trip');
+    expect(await a.ask(raise)).toEqual({ protocol: 2 });
+    await written;
+    connection.restore();
+    await vi.waitFor(() => expect(old.health().cluster?.status).toBe('failed'));
+    expect(() => old.get('plan', 'trip')).toThrow(expect.objectContaining({ code: 'FORMAT_UNSUPPORTED' }));
+    await old.shutdown();
+    await expect(openNode(stream.connect(), { node: 'old', dataDir })).rejects.toMatchObject({
+      code: 'FORMAT_UNSUPPORTED',
+    });
+    const upgraded = await openNode(stream.connect(), { node: 'old', dataDir, ...newer });
+    expect(upgraded.get('plan', 'trip')).toBe(2);
+    expect(await upgraded.digest()).toBe(await a.digest());
+    await Promise.all([a.shutdown(), upgraded.shutdown()]);
+  });
+
+  test('must be raised before nodes join that understand later ones alone', async () => {
+    const stream = new MemoryStream();
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    const newest = { node: 'newest', internals: { protocols: { min: 2, max: 3 } } };
+    await expect(openNode(stream.connect(), newest)).rejects.toMatchObject({
+      code: 'FORMAT_UNSUPPORTED',
+      message: expect.stringMatching(/has protocol 1, .*understands 2 to 3.*context-cache cluster raise/),
+    });
+    await a.shutdown();
+  });
+
+  test('belongs to a cluster', async () => {
+    await using cache = new AgentContextCache({ natsUrl: null });
+    await expect(cache.ask(raise)).rejects.toMatchObject({ code: 'INVALID_COMMAND' });
+    await expect(cache.ask({ ...raise, protocol: 0 })).rejects.toMatchObject({ code: 'INVALID_COMMAND' });
+  });
+});
