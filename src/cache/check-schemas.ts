@@ -54,9 +54,15 @@ export async function checkOwnSchemas(
   return checkSchemas(store, schemas, options, clock);
 }
 
+/** A present entry. */
+export interface CheckedEntry extends Entry {
+  /** Why a migration of the server fails for the value, which is then the stored one. */
+  readonly failure?: string | undefined;
+}
+
 /** The reads that a check of schemas needs. */
 export interface CheckedStore {
-  entries(namespace: string, options: RangeOptions): Iterable<Entry> | AsyncIterable<Entry>;
+  entries(namespace: string, options: RangeOptions): Iterable<CheckedEntry> | AsyncIterable<CheckedEntry>;
   history(key: string, namespace: string): AsyncIterable<EntryVersion>;
   listNamespaces(): MaybePromise<readonly string[]>;
   readLog(range: LogRange): AsyncIterable<Update>;
@@ -151,8 +157,9 @@ class Check {
       for await (const entry of this.#store.entries(namespace, {})) {
         done += 1;
         await this.#paced('present', done);
-        const { key, version, updatedAt: at, agent } = entry;
-        const found = this.#check('present', { namespace, key, position: null, version, at, agent, issues: [] }, entry);
+        const { key, version, updatedAt: at, agent, failure } = entry;
+        const issues = failure === undefined ? [] : [failure];
+        const found = this.#check('present', { namespace, key, position: null, version, at, agent, issues }, entry);
         if (found !== undefined) this.#unplaced.set(idOf(entry), found);
       }
     }
@@ -221,7 +228,7 @@ class Check {
       return undefined;
     }
     tally.checked += 1;
-    found.issues = this.#issuesOf(found, value);
+    if (found.issues.length === 0) found.issues = this.#issuesOf(found, value);
     if (found.issues.length === 0) return undefined;
     tally.refused += 1;
     if (tally.list.length >= this.#limit) return undefined;

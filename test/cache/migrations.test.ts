@@ -273,6 +273,34 @@ describe('migrations', () => {
       ]);
   });
 
+  it('whose steps fail on a server are findings of the check of a client', async () => {
+    const fails = [
+      {
+        ...{ version: 2, namespaces: 'trip' },
+        when: (value: JsonValue) => value === 'old',
+        migrate: () => {
+          throw new Error('no city');
+        },
+      },
+    ];
+    const { cache } = makeCache({ migrations: fails, clock: simulatedClock() });
+    await using served = await serveThroughProxy({ cache });
+    for (const key of ['a', 'b', 'c', 'd', 'e'])
+      await cache.set(key, 'bd'.includes(key) ? 'old' : key === 'e' ? 5 : 'new', 'trip', { agent: `of-${key}` });
+    const { checked, refused, present } = await served.remote.checkSchemas({ trip: z.string() });
+    expect([checked, refused]).toEqual([
+      { recorded: 5, present: 5 },
+      { recorded: 1, present: 3 },
+    ]);
+    expect(present).toMatchObject(
+      [
+        { ...{ namespace: 'trip', key: 'b', agent: 'of-b', position: 2 }, issues: [/version 2 failed.*no city/] },
+        { ...{ namespace: 'trip', key: 'd', agent: 'of-d', position: 4 }, issues: [/version 2 failed.*no city/] },
+        { ...{ namespace: 'trip', key: 'e', agent: 'of-e', position: 5 }, issues: [/string/] },
+      ].map(({ issues, ...found }) => ({ ...found, issues: issues.map((issue) => expect.stringMatching(issue)) })),
+    );
+  });
+
   it('leave the own records of the cache as they are', async () => {
     const wrapping = [
       {
