@@ -57,6 +57,11 @@ test('shows whom a value is about, keeps it when it is edited, and says what was
   await page.getByRole('button', { name: 'Store' }).click();
   await page.locator('.value-box').getByText('Ada L.').waitFor();
   await subjects.getByText('user-42').waitFor();
+  // Opened again, so that nothing but the forgetting makes the page read again.
+  await page.reload();
+  await page.getByText('live', { exact: true }).last().waitFor();
+  await page.locator('.value-box').getByText('Ada L.').waitFor();
+  await page.locator('.history').getByText('Ada L.').first().waitFor();
   await keepScreen(page, 'subject');
   // The page was open before: it notices.
   await live.ask({ type: 'subjects.forget', subject: 'user-42', reason: 'asked' });
