@@ -91,7 +91,9 @@ class Walk {
 
   /** Returns whether the version of an update from before the fork names it in the target still. */
   #isStillNamed({ namespace, position }: Update): boolean {
-    return !this.#into.some((each) => each.namespace === namespace && each.drop && each.position > position);
+    const own = this.#into.filter((each) => each.namespace === namespace);
+    const isThere = own.findLast((each) => each.position <= this.#fork)?.drop === false;
+    return isThere && position <= this.#fork && !own.some((each) => each.drop && each.position > this.#fork);
   }
 
   /** Returns the positions of the writes that each update of the target is certainly based on. */
