@@ -14,6 +14,23 @@ export function stepInto(value: JsonValue | undefined, step: string): JsonValue 
   return (value as { readonly [name: string]: JsonValue })[step];
 }
 
+/**
+ * Returns whether a change may have moved what a pointer leads to: nothing is there any more, or an array on the way to it has another
+ * length. `null` counts as nothing. The whole value stays where it is.
+ */
+export function mayHaveMoved(pointer: string, before: JsonValue | undefined, after: JsonValue | undefined): boolean {
+  let [from, to, isResized] = [before, after, false];
+  for (const step of pointerSteps(pointer)) {
+    isResized ||= lengthOf(from) !== lengthOf(to);
+    [from, to] = [stepInto(from, step), stepInto(to, step)];
+  }
+  return pointer !== '' && (from ?? null) !== null && (isResized || (to ?? null) === null);
+}
+
+function lengthOf(value: JsonValue | undefined): number | undefined {
+  return Array.isArray(value) ? value.length : undefined;
+}
+
 /** Returns whether a text is a pointer of well-formed Unicode. */
 export function isPointer(text: string): boolean {
   return (text === '' || text.startsWith('/')) && text.isWellFormed() && !/~(?![01])/.test(text);

@@ -2,7 +2,7 @@ import type { WriteOptions } from './command.ts';
 import { VersionConflictError } from './conflict.ts';
 import { ContextCacheError, toError } from './errors.ts';
 import { invalidCommand } from './invalid-command.ts';
-import { valueAt } from './json-pointer.ts';
+import { mayHaveMoved, valueAt } from './json-pointer.ts';
 import type { Meta } from './meta.ts';
 import type { Entry } from './namespace-state.ts';
 import { withNotes } from './retraction.ts';
@@ -32,13 +32,9 @@ export function openedValue(
   return migrations === undefined ? value : migrations.migrated(namespace, key, value);
 }
 
-/** Returns whether readers may get another value of a namespace than the one that is stored. */
-export function mayReadOtherwise(
-  { migrations }: SubjectDoor,
-  namespace: string,
-  stored: JsonValue | undefined,
-): boolean {
-  return mayBeSealed(stored) || migrations?.concerns(namespace) === true;
+/** Returns whether values of a namespace may be migrated for readers. Ask once for a namespace: it tests the patterns of all migrations. */
+export function mayMigrate({ migrations }: SubjectDoor, namespace: string): boolean {
+  return migrations?.concerns(namespace) === true;
 }
 
 /** What has a value that may be sealed: an entry, an update, a version of an entry. */
@@ -86,17 +82,12 @@ function migratedAs<Shows extends Shown>(
   if (tagsOfShown.has(opened)) {
     const tags = tagsOfShown.get(opened);
     tagsOfShown.set(migrated, tags);
-    const moved = [...(tags?.keys() ?? [])].find((path) => isThere(value, path) && !isThere(next, path));
+    const moved = [...(tags?.keys() ?? [])].find((path) => mayHaveMoved(path, value, next));
     if (moved !== undefined) movedFrom.set(migrated, moved);
   }
   const failure = failures.get(opened);
   if (failure !== undefined) failures.set(migrated, failure);
   return migrated;
-}
-
-/** Returns whether a pointer leads to something. What was forgotten is `null`: there is nothing left to move. */
-function isThere(value: JsonValue | undefined, pointer: string): boolean {
-  return value !== undefined && (valueAt(value, pointer) ?? null) !== null;
 }
 
 /** Returns the same object, frozen, with the value and what is missing in it. */
@@ -113,7 +104,7 @@ export function openedAs<Shows extends Shown>(door: SubjectDoor, namespace: stri
 
 /** The subjects of what was opened, for a write that changes it; `undefined` if one of them is not known here. */
 const tagsOfShown = new WeakMap<object, SubjectTags | undefined>();
-/** The first path with a subject at which a migration has left nothing. The value from there may now be anywhere in the new one. */
+/** The first path with a subject that a migration may have moved: the value from there may now be anywhere in the new one. */
 const movedFrom = new WeakMap<object, string>();
 /** Why the store of keys did not answer for what is sealed. */
 const failures = new WeakMap<object, Error>();
@@ -203,7 +194,7 @@ function unavailable(namespace: string, key: string, cause?: Error): ContextCach
 function movedSubject({ namespace, key }: Entry, path: string): ContextCacheError {
   return invalidCommand(
     `the value of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} has a subject at ${JSON.stringify(path)}, and a migration ` +
-      'has left nothing there, so what it has moved would be stored readable. Name the subjects of the new value with subject or subjects; in a ' +
+      'has left nothing there or changed the length of an array on the way, so what it has moved would be stored readable. Name the subjects of the new value with subject or subjects; in a ' +
       'merge, take ours or theirs',
   );
 }

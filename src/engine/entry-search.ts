@@ -3,7 +3,7 @@ import { publicEntry } from '../core/decide.ts';
 import type { Allowed, EntryName, Found, PlainSearch } from '../core/entry-search.ts';
 import { compareNames } from '../core/names.ts';
 import { type Entries, type Entry, NamespaceState } from '../core/namespace-state.ts';
-import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
+import { mayMigrate, openedEntry, valueIn } from '../core/opened.ts';
 import { rangeOf } from '../core/range.ts';
 import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { TimeSlice } from '../core/time-slice.ts';
@@ -124,8 +124,7 @@ export class EntrySearch {
 
   /** Returns the slots whose values may fit: all of them in a namespace whose values are migrated, which only then tell. */
   #slotsOf(name: string, entries: Entries, { mayFit }: Search): number[] | undefined {
-    const isMigrated = this.#parts.subjects.migrations?.concerns(name) === true;
-    return entries.slotsWith(isMigrated ? () => true : mayFit);
+    return entries.slotsWith(mayMigrate(this.#parts.subjects, name) ? () => true : mayFit);
   }
 
   /** Adds what fits of some slots of a namespace. */
@@ -133,6 +132,7 @@ export class EntrySearch {
     const { clock, subjects } = this.#parts;
     const { test, allowed } = search;
     const behind = keyBefore(search, name);
+    const isMigrated = slots.length > 0 && mayMigrate(subjects, name);
     const now = clock.now();
     const fitting: Sized[] = [];
     for (const slot of slots) {
@@ -142,8 +142,8 @@ export class EntrySearch {
       if (allowed?.may(name, key) === false) continue;
       const record = entries.recordAt(slot);
       const entry = openedEntry(subjects, publicEntry(name, key, record));
-      if (!mayReadOtherwise(subjects, name, record.value) || fits(entry, test))
-        fitting.push({ entry, bytes: record.bytes });
+      const isOther = isMigrated || mayBeSealed(record.value);
+      if (!isOther || fits(entry, test)) fitting.push({ entry, bytes: record.bytes });
     }
     fitting.sort((a, b) => compareNames(a.entry.key, b.entry.key));
     for (const { entry, bytes } of fitting) if (!page.add(entry, bytes)) break;

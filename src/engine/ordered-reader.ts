@@ -1,9 +1,9 @@
 import type { MaybePromise } from '../backends/base-context-cache.ts';
 import { publicEntry } from '../core/decide.ts';
 import type { Entry } from '../core/namespace-state.ts';
-import { mayReadOtherwise, openedEntry, valueIn } from '../core/opened.ts';
+import { mayMigrate, openedEntry, valueIn } from '../core/opened.ts';
 import { next, type Range } from '../core/range.ts';
-import type { SubjectDoor } from '../core/sealed.ts';
+import { mayBeSealed, type SubjectDoor } from '../core/sealed.ts';
 import { NameOrder, taken } from '../core/tables/name-order.ts';
 import type { ValueTest } from '../core/where.ts';
 import type { NamespaceRegistry } from '../storage/namespace-registry.ts';
@@ -79,9 +79,10 @@ export class OrderedReader {
     may?: (key: string) => boolean,
   ): Generator<Entry | undefined, void, undefined> {
     let others = 0;
+    const isMigrated = mayMigrate(this.#subjects, namespace);
     const pick = (key: string): readonly Entry[] | undefined => {
       const value = may?.(key) === false ? undefined : this.#registry.value(namespace, key, this.#now);
-      const isOther = value !== undefined && mayReadOtherwise(this.#subjects, namespace, value);
+      const isOther = isMigrated || mayBeSealed(value);
       if (value !== undefined && (isOther || test(value))) {
         const entry = this.#entry(namespace, key);
         const readable = valueIn(entry);

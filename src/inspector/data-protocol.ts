@@ -180,8 +180,13 @@ export interface EditRequest {
   /** Expiry in epoch milliseconds; `null`: never. Default: unchanged. */
   readonly expiresAt?: number | null;
   /**
-   * Subjects of the version that was shown, in addition to those of the entry, which stay: another writer may have removed them
-   * meanwhile. A path that leads to nothing in `value` is left out. Default: none.
+   * The version that was edited, if another writer has changed the entry meanwhile: its subjects are kept too. Refused if the log does
+   * not have it any more. Default: `ifVersion`.
+   */
+  readonly edited?: number;
+  /**
+   * The subjects of `value` by JSON pointer, as `set` takes them; `{}`: none. Default: those of the replaced and of the edited version.
+   * Such an edit is refused with `INVALID_COMMAND` if it may have moved or removed a part with a subject.
    */
   readonly subjects?: { readonly [pointer: string]: string };
 }

@@ -3,6 +3,8 @@ import type { Call, Tool } from './mcp-tools.ts';
 
 /** Most branches of a cache at a time. */
 const MAX_BRANCHES = 16;
+/** Most branches of one agent, if there are grants: others then cannot discard them. */
+const MAX_OF_AGENT = 4;
 
 interface Branch {
   readonly cache: AgentContextCache;
@@ -10,7 +12,7 @@ interface Branch {
   readonly creator: string | undefined;
 }
 
-/** The branches of each cache by name. All clients of a cache see them; merging and discarding is for the creator. */
+/** The branches of each cache by name. All clients of a cache see them. */
 const BRANCHES = new WeakMap<ContextStore, Map<string, Branch>>();
 
 /**
@@ -36,25 +38,46 @@ function named(cache: ContextStore, name = ''): Branch {
 
 /**
  * Returns a branch that an agent may merge and discard: it has created it, or has a grant with `admin`. A client without a name is
- * the owner.
+ * the owner. Without grants every agent may discard it, because agents give themselves their names, and that of one that is gone
+ * would stay.
  *
  * @throws {ContextCacheError} `NOT_FOUND`, `FORBIDDEN`.
  */
-function owned({ cache, args: { branch: name }, agent }: Call): Branch {
+function branchToEnd({ cache, args: { branch: name }, agent }: Call, how: 'merge' | 'discard'): Branch {
   const branch = named(cache, name);
   const { creator } = branch;
-  if (agent === undefined || agent === creator || isAdmin(cache as AgentContextCache, agent)) return branch;
+  if (agent === undefined || agent === creator) return branch;
+  const grants = (cache as AgentContextCache).getGrants();
+  const hasGrants = grants.length > 0;
+  if (grants.some((grant) => grant.admin === true && (grant.agent === agent || grant.agent === '*'))) return branch;
+  if (how === 'discard' && !hasGrants) return branch;
   const by = creator === undefined ? 'a client without a name' : `agent ${JSON.stringify(creator)}`;
-  const message = `Branch ${JSON.stringify(name)} was created by ${by}, and agent ${JSON.stringify(agent)} may not merge or discard it.`;
-  throw new ContextCacheError(
-    'FORBIDDEN',
-    `${message} Leave it to the creator, or to an agent whose grant has admin: true.`,
-  );
+  const message = `Branch ${JSON.stringify(name)} was created by ${by}, and agent ${JSON.stringify(agent)} may not ${how} it.`;
+  const remedy = hasGrants ? 'or to an agent whose grant has admin: true' : 'or discard it';
+  throw new ContextCacheError('FORBIDDEN', `${message} Leave it to the creator, ${remedy}.`);
 }
 
-/** Returns whether a grant gives an agent every right. Without grants none does. */
-function isAdmin(cache: AgentContextCache, agent: string): boolean {
-  return cache.getGrants().some((grant) => grant.admin === true && (grant.agent === agent || grant.agent === '*'));
+/**
+ * Checks that an agent may create a branch.
+ *
+ * @throws {ContextCacheError} `INVALID_OPTION` if the name is taken, `OVERLOADED` if there are too many.
+ */
+function checkRoom(cache: ContextStore, branches: ReadonlyMap<string, Branch>, name: string, agent?: string): void {
+  if (branches.has(name))
+    throw new ContextCacheError('INVALID_OPTION', `There is a branch ${JSON.stringify(name)}. Choose another name.`);
+  const hasGrants = agent !== undefined && (cache as AgentContextCache).getGrants().length > 0;
+  const own = [...branches.keys()].filter((each) => branches.get(each)?.creator === agent);
+  if (hasGrants && own.length >= MAX_OF_AGENT)
+    throw new ContextCacheError(
+      'OVERLOADED',
+      `Agent ${JSON.stringify(agent)} has ${MAX_OF_AGENT} branches: ${own.join(', ')}. Merge or discard one.`,
+    );
+  if (branches.size < MAX_BRANCHES) return;
+  const remedy = hasGrants
+    ? 'Merge or discard one of your own, or ask an agent whose grant has admin: true to discard one'
+    : 'Discard one that is no longer needed';
+  const message = `There are ${MAX_BRANCHES} branches: ${[...branches.keys()].join(', ')}. ${remedy}.`;
+  throw new ContextCacheError('OVERLOADED', message);
 }
 
 /** Ends a branch. Its name may stand for a later one by now, which stays. */
@@ -73,19 +96,15 @@ export const BRANCH_TOOLS = {
     ...{ required: ['branch'], optional: ['at'], effect: 'add', isIdempotent: false },
     async run({ cache, args: { branch: name = '', at }, agent }: Call) {
       const branches = BRANCHES.get(cache) ?? new Map<string, Branch>();
-      if (branches.has(name))
-        throw new ContextCacheError(
-          'INVALID_OPTION',
-          `There is a branch ${JSON.stringify(name)}. Choose another name.`,
-        );
-      if (branches.size >= MAX_BRANCHES)
-        throw new ContextCacheError('OVERLOADED', `There are ${MAX_BRANCHES} branches. Merge or discard one.`);
+      checkRoom(cache, branches, name, agent);
       BRANCHES.set(cache, branches);
       const branch = await (cache as AgentContextCache).fork({ at });
-      // Another call may have come between.
-      if (branches.has(name) || branches.size >= MAX_BRANCHES) {
+      try {
+        // Another call may have come between.
+        checkRoom(cache, branches, name, agent);
+      } catch (error) {
         await branch.shutdown();
-        throw new ContextCacheError('OVERLOADED', 'Another branch was created meanwhile. Call fork again.');
+        throw error;
       }
       branches.set(name, { cache: branch, creator: agent });
       return { branch: name, position: branch.position };
@@ -99,7 +118,7 @@ export const BRANCH_TOOLS = {
     async run(call: Call) {
       const { cache, args, agent } = call;
       const { branch: name = '', onConflict } = args;
-      const branch = owned(call);
+      const branch = branchToEnd(call, 'merge');
       const report = await (cache as AgentContextCache).merge(branch.cache, { onConflict, agent }).catch(explain);
       await end(cache, name, branch);
       const { updates, namespaces, position, conflicts } = report;
@@ -109,11 +128,11 @@ export const BRANCH_TOOLS = {
   discard: {
     title: 'Discard a branch',
     description:
-      'Discards a branch that you have created, with everything that was written in it. The shared memory stays as it is.',
+      'Discards a branch with everything that was written in it. The shared memory stays as it is. Discard the branch of another agent only if that agent is gone.',
     ...{ required: ['branch'], optional: [], effect: 'write', isIdempotent: false },
     async run(call: Call) {
       const { branch: name = '' } = call.args;
-      await end(call.cache, name, owned(call));
+      await end(call.cache, name, branchToEnd(call, 'discard'));
       return { branch: name };
     },
   },

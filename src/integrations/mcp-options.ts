@@ -13,8 +13,8 @@ export interface McpOptions {
   /** Largest result of a tool in bytes of JSON; a longer one comes in pages or parts. Default 65,536, at least 1,024. */
   readonly maxBytes?: number | undefined;
   /**
-   * Adds the tools `fork`, `merge` and `discard`, and the argument `branch` to the others. Branches are in memory, at most 16.
-   * Needs an `AgentContextCache`. Default false.
+   * Adds the tools `fork`, `merge` and `discard`, and the argument `branch` to the others. Branches are in memory, at most 16, of an
+   * agent at most 4 if there are grants. Needs an `AgentContextCache`. Default false.
    */
   readonly branches?: boolean | undefined;
   /**

@@ -229,6 +229,22 @@ describe('migrations', () => {
     await Promise.all([branch.shutdown(), cache.shutdown()]);
   });
 
+  it('that put an item in front of an array with a subject make update name the subject', async () => {
+    const longer = {
+      ...{ version: 2, namespaces: 'guest' },
+      when: (value: JsonValue) => (value as JsonValue[])[0] !== 'v2',
+      migrate: (value: JsonValue) => ['v2', ...(value as JsonValue[])],
+    };
+    const cache = new AgentContextCache({ subjects: { keys: memorySubjectKeys() }, migrations: [longer] });
+    await cache.set('all', ['Ada', 'Bea'], 'guest', { subjects: { '/1': 'bea' } });
+    await expect(cache.update('all', (value) => value as never, 'guest')).rejects.toMatchObject({
+      code: 'INVALID_COMMAND',
+    });
+    await cache.update('all', (value) => value as never, 'guest', { subjects: { '/2': 'bea' } });
+    for (const { value } of await logOf(cache)) expect(JSON.stringify(value)).not.toContain('Bea');
+    await cache.shutdown();
+  });
+
   it('report a step that fails by version, key and version of the entry or position, and change nothing', async () => {
     const step = (migrate: Migration['migrate'], when: Migration['when'] = (value) => value === 'old') => [
       { version: 2, namespaces: '**', when, migrate },

@@ -60,21 +60,68 @@ test('keeps the subjects of what is edited', async () => {
 
 test('keeps the subjects of the version that was shown if another writer has removed or replaced it', async () => {
   const { cache, looking } = await withSubjects();
-  const { value, subjects } = await looking.ask('GET /api/entry', booking);
+  const { value } = await looking.ask('GET /api/entry', booking);
   await cache.delete('booking', 'trip');
-  const again = { ...booking, value, subjects };
+  const again = { ...booking, value, edited: 1 };
   expect(await looking.refused('POST /api/set', { ...again, ifVersion: 1 })).toMatchObject({ current: null });
   await looking.ask('POST /api/set', { ...again, ifVersion: 0 });
   expect(cache.get('booking', 'trip')).toEqual(value);
   const { version } = await cache.set('booking', { hotel: 'none' }, 'trip');
+  const renamed = { ...again, value: { hotel: 'Adler', name: 'Ada' }, ifVersion: version };
+  expect(await looking.refused('POST /api/set', renamed)).toMatchObject({ status: 400, code: 'INVALID_COMMAND' });
   await looking.ask('POST /api/set', { ...again, ifVersion: version });
-  // A part that the new value does not have is about none.
-  await looking.ask('POST /api/set', { ...again, value: { hotel: 'Adler' }, ifVersion: version + 1 });
   expect(await stored(cache)).not.toMatch(SECRET);
+  const refused = await looking.refused('POST /api/set', { ...again, edited: 99, ifVersion: version + 1 });
+  expect(refused).toMatchObject({ code: 'INVALID_COMMAND', message: expect.stringContaining('ersion 99') });
+  for (const edited of [-1, '1', null])
+    expect(await looking.refused('POST /api/set', { ...again, edited, ifVersion: 9 })).toMatchObject({ status: 400 });
+});
+
+test('refuses an edit that may have moved what a subject is about, unless it names the subjects', async () => {
+  const { cache, looking } = await withSubjects();
+  const guests = { namespace: 'trip', key: 'guests' };
+  const list = [{ name: 'Ada' }, { name: 'x', note: 'window' }];
+  const { version } = await cache.set('guests', list, 'trip', { subjects: { '/0/name': 'user-42' } });
+  const { position } = cache;
+  for (const edit of [
+    { ...booking, value: { hotel: 'Adler', visitor: 'Ada' }, ifVersion: 1 },
+    { ...booking, value: { hotel: 'Adler', guest: null, visitor: 'Ada' }, ifVersion: 1 },
+    { ...booking, value: { hotel: 'Adler' }, ifVersion: 1 },
+    { ...booking, value: 'Ada', ifVersion: 1 },
+    { ...guests, value: [{ name: 'Bob' }, ...list], ifVersion: version },
+    { ...guests, value: { 0: { name: 'x' }, 1: { name: 'Ada' } }, ifVersion: version },
+  ]) {
+    const refused = await looking.refused('POST /api/set', edit);
+    expect(refused).toMatchObject({ status: 400, code: 'INVALID_COMMAND' });
+    expect(refused.message).toMatch(/"\/(guest|0\/name)" is about "user-42".*Leave it where it is, or delete/);
+  }
+  expect(cache.position).toBe(position);
+  const others = [list[0], { name: 'y' }];
+  await looking.ask('POST /api/set', { ...guests, value: others, ifVersion: version });
+  const longer = [{ name: 'Bob' }, ...list];
+  const named = { ...guests, value: longer, subjects: { '/1/name': 'user-42' }, ifVersion: version + 1 };
+  await looking.ask('POST /api/set', named);
+  await looking.ask('POST /api/set', { ...address, value: null, ifVersion: 2 });
+  expect(cache.get('guests', 'trip')).toEqual(longer);
+  expect(await stored(cache)).not.toMatch(SECRET);
+});
+
+test('takes subjects as set does, and stores nothing if one of their pointers is wrong', async () => {
+  const { cache, looking } = await withSubjects();
+  const plain = { namespace: 'trip', key: 'plain', value: { email: 'Ada' }, ifVersion: 3 };
+  const { position } = cache;
   for (const wrong of [[], 'user-42', { '/guest': 7 }])
-    expect(await looking.refused('POST /api/set', { ...again, subjects: wrong, ifVersion: 9 })).toMatchObject({
+    expect(await looking.refused('POST /api/set', { ...plain, subjects: wrong })).toMatchObject({
       ...{ status: 400, code: 'INVALID_OPTION', message: expect.stringContaining('JSON pointer') },
     });
+  for (const path of ['email', '/email/~', '/mail', '/constructor', '/__proto__']) {
+    const refused = await looking.refused('POST /api/set', { ...plain, subjects: { [path]: 'user-42' } });
+    expect(refused).toMatchObject({ status: 400, code: 'INVALID_COMMAND', message: expect.stringContaining(path) });
+  }
+  expect(cache.position).toBe(position);
+  await looking.ask('POST /api/set', { ...plain, subjects: { '/email': 'user-42' } });
+  expect(cache.get('plain', 'trip')).toEqual({ email: 'Ada' });
+  expect(await stored(cache)).not.toMatch(SECRET);
 });
 
 test('marks what was forgotten, and refuses an edit that would bring it back', async () => {

@@ -105,20 +105,19 @@ describe('branches', () => {
     await call(mine, 'fork', { branch: 'thrifty' });
     await call(mine, 'set', { key: 'plan', value: 'train', namespace: 'trip', branch: 'thrifty' });
     const refused = /FORBIDDEN.*thrifty.*planner.*other/;
-    const refuses = async () => {
-      await expect(call(other, 'merge', { branch: 'thrifty' })).rejects.toThrow(refused);
-      await expect(call(other, 'discard', { branch: 'thrifty' })).rejects.toThrow(refused);
+    const refuses = async (...tools: readonly string[]) => {
+      for (const tool of tools) await expect(call(other, tool, { branch: 'thrifty' })).rejects.toThrow(refused);
       const theirs = { key: 'plan', namespace: 'trip', branch: 'thrifty' };
       expect(await call(mine, 'get', theirs)).toMatchObject({ value: 'train' });
       expect(cache.get('plan', 'trip')).toBe('plane');
     };
-    await refuses();
+    await refuses('merge');
     const trip = { read: ['trip'], write: ['trip'] };
     await cache.setGrants([
       { agent: 'planner', ...trip },
       { agent: 'other', ...trip },
     ]);
-    await refuses();
+    await refuses('merge', 'discard');
     await cache.addGrant({ agent: 'other', admin: true });
     await call(other, 'merge', { branch: 'thrifty' });
     expect(cache.get('plan', 'trip')).toBe('train');
@@ -129,6 +128,40 @@ describe('branches', () => {
     });
     await call(mine, 'fork', { branch: 'again' });
     expect(await call(other, 'discard', { branch: 'again' })).toEqual({ branch: 'again' });
+  });
+
+  test('of an agent that is gone are discarded by any other, unless there are grants', async () => {
+    const cache = memory();
+    const [gone, other] = [
+      await client(cache, { branches: true }, 'gone'),
+      await client(cache, { branches: true }, 'other'),
+    ];
+    for (let n = 0; n < 16; n += 1) await call(gone, 'fork', { branch: `b${n}` });
+    await gone.close();
+    await expect(call(other, 'fork', { branch: 'mine' })).rejects.toThrow(/OVERLOADED.*b15.*Discard one/);
+    await expect(call(other, 'merge', { branch: 'b0' })).rejects.toThrow(/FORBIDDEN.*or discard it/);
+    await call(other, 'discard', { branch: 'b0' });
+    await call(other, 'fork', { branch: 'mine' });
+    await cache.setGrants([{ agent: 'other', read: ['trip'] }]);
+    await expect(call(other, 'discard', { branch: 'b1' })).rejects.toThrow(/FORBIDDEN.*admin: true/);
+  });
+
+  test('are at most four of each agent if there are grants, and sixteen together', async () => {
+    const cache = memory();
+    await cache.setGrants([{ agent: '*', read: ['trip'] }]);
+    const agents = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => client(cache, { branches: true }, name)));
+    for (const [at, agent] of agents.slice(0, 4).entries()) {
+      const forks = [0, 1, 2, 3, 4].map((n) => call(agent, 'fork', { branch: `${at}/${n}` }));
+      const refused = (await Promise.allSettled(forks)).filter(({ status }) => status === 'rejected');
+      expect(refused).toMatchObject([
+        { reason: { message: expect.stringMatching(/OVERLOADED.*has 4 .*\/0,.*Merge or/) } },
+      ]);
+    }
+    const last = agents[4] as (typeof agents)[number];
+    await expect(call(last, 'fork', { branch: 'x' })).rejects.toThrow(/OVERLOADED.*16.*admin: true/);
+    await cache.addGrant({ agent: 'e', admin: true });
+    await call(last, 'discard', { branch: '0/0' });
+    await call(last, 'fork', { branch: 'x' });
   });
 
   test('that end while they are merged leave a later one of the same name', async () => {

@@ -1,10 +1,12 @@
 import type { Clock } from '../../core/clock.ts';
-import type { Acknowledgement } from '../../core/command.ts';
+import type { Acknowledgement, WriteOptions } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
-import { valueAt } from '../../core/json-pointer.ts';
+import { invalidCommand } from '../../core/invalid-command.ts';
+import { mayHaveMoved } from '../../core/json-pointer.ts';
 import type { Entry } from '../../core/namespace-state.ts';
-import { inheritedSubjects, readableValue } from '../../core/opened.ts';
+import { inheritedSubjects, readableValue, subjectTagsOf } from '../../core/opened.ts';
 import { sortInSlices, TimeSlice } from '../../core/time-slice.ts';
+import type { JsonValue } from '../../core/value.ts';
 import type {
   EditRequest,
   EntryDetail,
@@ -145,12 +147,15 @@ export class Data {
   }
 
   /**
-   * Stores an edited value over the version that was shown. It keeps the subjects of that version.
+   * Stores an edited value over the version that was shown. Unless the request names subjects, it keeps those of that version and of the
+   * edited one.
    *
    * @throws {ContextCacheError} `VERSION_CONFLICT` if the entry has changed; `KEY_UNAVAILABLE` if it, or a part of it, cannot be read
-   *   here; the errors of `set`, of which `SUBJECT_FORGOTTEN` is for an entry whose subject was forgotten.
+   *   here; `INVALID_COMMAND` if a part with a subject may have moved, or the edited version is not kept; the errors of `set`, of which
+   *   `SUBJECT_FORGOTTEN` is for a new value of what was forgotten.
    */
-  async set({ namespace, key, value, ifVersion, expiresAt, subjects = {} }: EditRequest): Promise<Acknowledgement> {
+  async set(request: EditRequest): Promise<Acknowledgement> {
+    const { namespace, key, value, ifVersion, expiresAt, edited = ifVersion } = request;
     const { cache, redactor } = this.#parts;
     const current = await cache.inspection.entry(key, namespace);
     // Hidden parts can only be restored from the version that was shown. With another one the write fails anyway.
@@ -159,14 +164,14 @@ export class Data {
     const meant = conflicts ? value : redactor.restore(namespace, key, value, known?.value);
     // Throws if it cannot be read: it must not be replaced unseen.
     readableValue(known);
-    const shown = Object.entries(subjects).filter(([path]) => path === '' || (valueAt(meant, path) ?? null) !== null);
-    const about = { ...Object.fromEntries(shown), ...inheritedSubjects({}, known, meant).subjects };
+    const older = edited === ifVersion ? undefined : await this.#version(namespace, key, edited);
+    const subjects = request.subjects ?? { ...keptSubjects(older, meant), ...keptSubjects(known, meant) };
     const expiry = expiresAt === undefined ? (known?.expiresAt ?? null) : expiresAt;
     const command = { type: 'context.set', namespace, key, value: meant, ifVersion, agent: AGENT } as const;
     return cache.ask({
       ...command,
       ...(expiry !== null && { expiresAt: expiry }),
-      ...(Object.keys(about).length > 0 && { subjects: about }),
+      ...(Object.keys(subjects).length > 0 && { subjects }),
     });
   }
 
@@ -183,6 +188,19 @@ export class Data {
   async #read(namespace: string, key: string, at: number | Date | undefined): Promise<Entry | undefined> {
     const { cache, views } = this.#parts;
     return at === undefined ? cache.inspection.entry(key, namespace) : views.entry(at, namespace, key);
+  }
+
+  /** Returns an earlier version of an entry. */
+  async #version(namespace: string, key: string, version: number): Promise<Entry> {
+    for await (const each of this.#parts.cache.history(key, namespace)) {
+      const entry = each.version === version ? await this.#read(namespace, key, each.position) : undefined;
+      if (entry !== undefined) return entry;
+      if (each.version < version) break;
+    }
+    throw invalidCommand(
+      `version ${version} of key ${JSON.stringify(key)} in namespace ${JSON.stringify(namespace)} is not kept, so whom it is about is not ` +
+        'known. Edit the present entry, or store the value with set and name its subjects',
+    );
   }
 
   async #keysNow(namespace: string): Promise<KeyList> {
@@ -205,6 +223,18 @@ export class Data {
   #names(names: SortedNames, { q, signal, ...query }: NamesQuery): NamePage<Branching> | Promise<NamePage<Branching>> {
     return q === '' ? names.tree(query) : names.search(query, q, new TimeSlice(this.#parts.clock, signal));
   }
+}
+
+/** Returns the subjects of a version, by JSON pointer, for the value that it is edited to. */
+function keptSubjects(edited: Entry | undefined, next: JsonValue): WriteOptions['subjects'] {
+  const tags = edited && subjectTagsOf(edited);
+  const moved = [...(tags ?? [])].find(([path]) => mayHaveMoved(path, edited?.value, next));
+  if (moved === undefined) return inheritedSubjects({}, edited, next).subjects;
+  const [path, subject] = moved.map((text) => JSON.stringify(text));
+  throw invalidCommand(
+    `what is at ${path} is about ${subject}, and the edit leaves nothing there or changes the length of an array on the way to it: what was ` +
+      'moved from there would be stored readable. Leave it where it is, or delete the entry and store the new value with set and its subjects',
+  );
 }
 
 const UNCOUNTED = { version: null, position: null, keys: null, bytes: null };

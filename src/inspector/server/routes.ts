@@ -67,7 +67,7 @@ export const PARAMETERS: { readonly [Address in keyof Addresses]: readonly strin
   'GET /api/history': ['namespace', 'key', 'after', 'limit'],
   'GET /api/trace': ['namespace', 'key', 'limit'],
   'GET /api/contradictions': ['namespace', 'after', 'limit'],
-  'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt', 'subjects'],
+  'POST /api/set': ['namespace', 'key', 'value', 'ifVersion', 'expiresAt', 'edited', 'subjects'],
   'POST /api/delete': ['namespace', 'key', 'ifVersion'],
   'GET /api/view': ['at'],
   'GET /api/timeline': ['points'],
@@ -147,7 +147,7 @@ export const ROUTES: Routes = {
 };
 
 function set(services: Services, body: RouteRequest['body']): Promise<Acknowledgement> {
-  const { value, expiresAt, subjects } = body;
+  const { value, expiresAt, edited, subjects } = body;
   if (value === undefined) throw invalid('value is missing. Send the JSON value to store.');
   if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number') {
     throw invalid('expiresAt must be epoch milliseconds, or null for no expiry.');
@@ -158,6 +158,7 @@ function set(services: Services, body: RouteRequest['body']): Promise<Acknowledg
   return services.data.set({
     ...({ ...editOf(body), value } as EditRequest),
     ...(expiresAt !== undefined && { expiresAt }),
+    ...(edited !== undefined && { edited: integer(body, 'edited') }),
     ...(subjects !== undefined && { subjects }),
   });
 }

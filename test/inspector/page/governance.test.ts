@@ -89,6 +89,35 @@ test('shows whom a value is about, keeps it when it is edited, and says what was
   expect(opened.problems.filter((problem) => !problem.includes('Failed to load resource'))).toEqual([]);
 });
 
+test('refuses an edit that renames what a subject is about, also after another writer has replaced the entry', async () => {
+  const write = { type: 'context.set', namespace: 'trip', key: 'visit', agent: 'booker' };
+  await live.ask({ ...write, value: { hotel: 'Adler', guest: 'Bea' }, subjects: { '/guest': 'user-43' } });
+  await visit(page, '#/data?ns=trip&key=visit');
+  await page.locator('.value-box').getByText('Bea').waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  const text = page.getByRole('textbox', { name: 'Value as JSON' });
+  const [renamed, kept] = ['{"hotel":"Adler","visitor":"Bea"}', '{"hotel":"Adler","guest":"Bea L."}'];
+  const store = page.getByRole('button', { name: 'Store', exact: true });
+  const replace = page.getByRole('button', { name: /^Replace version/ });
+  const refused = page.getByRole('dialog').getByText(/"\/guest" is about "user-43".*Leave it where it is/);
+  await text.fill(renamed);
+  await store.click();
+  await refused.waitFor();
+  await keepScreen(page, 'subject-moved');
+  await live.ask({ ...write, value: { hotel: 'none' } });
+  await text.fill(kept);
+  await store.click();
+  await text.fill(renamed);
+  await replace.click();
+  await refused.waitFor();
+  expect(await entryOf('visit')).toMatchObject({ value: { hotel: 'none' } });
+  await text.fill(kept);
+  await store.click();
+  await replace.click();
+  await page.locator('.value-box').getByText('Bea L.').waitFor();
+  expect(await page.getByRole('list', { name: 'Subjects' }).textContent()).toMatch(/user-43\s*\/guest/);
+});
+
 test('lists contradictions with both agents and values, and leads to both updates', async () => {
   const write = { type: 'context.set', namespace: 'fleet', key: 'hotel', basis: [] };
   await live.ask({ ...write, value: { name: 'Adler' }, agent: 'ann' });

@@ -78,8 +78,9 @@ export function EditDialog({ entry, onClose, onDone }: ChangeProps): JSX.Element
   const mine = problem === undefined ? { value: JSON.parse(text) as JsonValue } : undefined;
   const save = (ifVersion: number) => {
     if (mine === undefined) return;
-    const { subjects } = base;
-    const request: EditRequest = { namespace, key, value: mine.value, ifVersion, ...(subjects && { subjects }) };
+    // After a conflict another version is replaced than the one whose value was edited.
+    const edited = base.subjects === undefined ? undefined : { edited: base.version };
+    const request: EditRequest = { namespace, key, value: mine.value, ifVersion, ...edited };
     attempt(() => post('POST /api/set', request));
   };
   const takeTheirs = (current: EntryDetail) => {
