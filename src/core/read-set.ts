@@ -128,37 +128,44 @@ function commonStart(a: string, b: string): string {
 }
 
 /**
- * Returns readings each once, and so few that they are a valid basis: if there are too many, those of the namespaces with the most
- * become ranges, and if that does not suffice, all of them `everything`.
+ * Returns different readings, so few that they are a valid basis: if there are too many, those of the namespaces with the most become
+ * ranges, and if that does not suffice, all of them `everything`.
  */
 export function joinedBasis(readings: readonly Reading[], everything: Reading): Basis {
-  const unique = new Map(readings.map((reading) => [JSON.stringify(reading), reading]));
-  let all = [...unique.values()];
-  const byNamespace = new Map<string, Reading[]>();
-  for (const reading of all) {
+  let { length: count } = readings;
+  let characters = readings.reduce((sum, reading) => sum + charactersOf(reading), 0);
+  const isBasis = () => count <= MAX_READINGS && characters <= MAX_BASIS_CHARACTERS;
+  if (isBasis()) return readings;
+  const byNamespace = new Map<string, Exclude<Reading, { readonly position: number }>[]>();
+  for (const reading of readings) {
     if ('position' in reading) continue;
     const { namespace = DEFAULT_NAMESPACE } = reading;
     const own = byNamespace.get(namespace);
     if (own === undefined) byNamespace.set(namespace, [reading]);
     else own.push(reading);
   }
-  const largest = [...byNamespace].sort(([, a], [, b]) => a.length - b.length);
-  while (!isBasis(all)) {
-    const [namespace, own] = largest.pop() ?? [];
-    if (namespace === undefined || own === undefined || own.length < 2) return [everything];
-    const range = own.reduce<KnownRange | undefined>((joint, reading) => {
-      if ('key' in reading) return joined(joint, reading.key, reading.version, 0);
-      const { prefix = '', from, to } = reading as Extract<Reading, { readonly from: number }>;
-      return joined(joined(joint, prefix, from, 0), prefix, to, 0);
-    }, undefined);
-    const { prefix, from, to } = range as KnownRange;
-    const replaced = new Set(own);
-    all = [...all.filter((each) => !replaced.has(each)), { namespace, prefix, from, to }];
+  const ranges = new Map<string, Reading>();
+  for (const [namespace, own] of [...byNamespace].sort(([, a], [, b]) => b.length - a.length)) {
+    if (own.length < 2) return [everything];
+    const range = rangeOf(namespace, own);
+    ranges.set(namespace, range);
+    count -= own.length - 1;
+    characters += charactersOf(range) - own.reduce((sum, reading) => sum + charactersOf(reading), 0);
+    if (isBasis()) {
+      const isKept = (each: Reading) => 'position' in each || !ranges.has(each.namespace ?? DEFAULT_NAMESPACE);
+      return [...readings.filter(isKept), ...ranges.values()];
+    }
   }
-  return all;
+  return [everything];
 }
 
-function isBasis(readings: Basis): boolean {
-  if (readings.length > MAX_READINGS) return false;
-  return readings.reduce((sum, reading) => sum + charactersOf(reading), 0) <= MAX_BASIS_CHARACTERS;
+/** Returns a range that has all readings of a namespace. */
+function rangeOf(namespace: string, own: readonly Exclude<Reading, { readonly position: number }>[]): Reading {
+  let range: KnownRange | undefined;
+  for (const reading of own) {
+    if ('key' in reading) range = joined(range, reading.key, reading.version, 0);
+    else for (const version of [reading.from, reading.to]) range = joined(range, reading.prefix ?? '', version, 0);
+  }
+  const { prefix, from, to } = range as KnownRange;
+  return { namespace, prefix, from, to };
 }

@@ -1,15 +1,15 @@
-import type { Basis, Reading } from '../core/basis.ts';
+import { type Basis, MAX_READINGS, type Reading } from '../core/basis.ts';
 import type { Step } from '../core/command.ts';
 import { isEqual } from '../core/equal.ts';
 import { DEFAULT_NAMESPACE } from '../core/names.ts';
-import type { EntryRecord } from '../core/namespace-state.ts';
+import type { EntryRecord, NamespaceState } from '../core/namespace-state.ts';
 import { joinedBasis } from '../core/read-set.ts';
 import type { TimeSlice } from '../core/time-slice.ts';
 import { readingsOf } from '../core/trace.ts';
 import type { Update } from '../core/update.ts';
 import type { Internals, MergeMark } from '../engine/internals.ts';
 import type { StateView } from '../storage/past-source.ts';
-import type { UpdateLog } from '../storage/update-log.ts';
+import { forEach, mapIn, pendingOf } from './merge-log.ts';
 import { isAlike, type NamespacePlan } from './merge-plan.ts';
 
 /** The two caches of a merge and what they had in common. */
@@ -20,8 +20,10 @@ export interface MergeSides {
   readonly before: MergeMark;
   /** The state that is merged. */
   readonly theirs: StateView;
-  /** The state at the last position that means the same in both logs; `undefined` if neither has it any more. */
-  readonly fork: StateView | undefined;
+  /** The last position that means the same in both logs. */
+  readonly forkedAt: number;
+  /** Returns the state at that position; `undefined` if neither cache has it any more. */
+  readonly fork: () => StateView | undefined;
 }
 
 /** An update of the branch since the common state. */
@@ -37,8 +39,10 @@ interface Write {
   readonly readings: readonly (Reading | Write)[];
   /** Its readings in terms of the target, once its turn has come. */
   basis: readonly Reading[];
-  /** Version of the update in the target that has brought it. */
-  version: number | undefined;
+  /** The reading of the update in the target that has brought it. */
+  named: Reading | undefined;
+  /** The reading of the entry that the target had already as this write has left it, once it was looked up. */
+  alike: readonly Reading[] | undefined;
   /** `true` while the step that brings it waits. */
   isPending: boolean;
 }
@@ -52,6 +56,15 @@ export interface MergePart {
   readonly basis?: Basis | undefined;
 }
 
+/** What a merge makes of a write of the branch. */
+interface Wanted {
+  readonly name: string;
+  /** `undefined`: the namespace is dropped. */
+  readonly step: Step | undefined;
+  /** `true` if `onConflict` has given the value. */
+  readonly isNew: boolean;
+}
+
 /** A step of a merge, and the write that it brings. */
 interface Brought {
   readonly step: Step;
@@ -61,6 +74,9 @@ interface Brought {
 
 /** Anything up to the write that names it. Its position is known only when that write is made. */
 const ANYTHING: Reading = Object.freeze({ position: Number.POSITIVE_INFINITY });
+
+/** Most readings to join for one write, which bounds the time of a turn. If there are more, it may have read anything. */
+const MAX_JOINED = 16 * MAX_READINGS;
 
 /** Returns what a merge writes if no write of the branch has a basis: the namespaces in turn. */
 export function* partsInTurn(plans: readonly NamespacePlan[]): Generator<MergePart, void, undefined> {
@@ -74,7 +90,9 @@ export function* partsInTurn(plans: readonly NamespacePlan[]): Generator<MergePa
  */
 export class MergeBases {
   readonly #sides: MergeSides;
-  /** All writes of the branch, in order. */
+  /** Anything up to the common state. */
+  readonly #common: Reading;
+  /** All writes of the branch in order; if its log lacks some, those after them. */
   readonly #writes: Write[] = [];
   readonly #byVersion = new Map<string, Map<number, Write>>();
   /** The last write of each key, without a `touch` that keeps a write of the branch; of the clears of a whole namespace the last one. */
@@ -82,39 +100,39 @@ export class MergeBases {
   readonly #cleared = new Map<string, Write>();
   /** Versions of namespaces in the common state. */
   readonly #versions = new Map<string, number>();
-  /** Namespaces that the branch has dropped. */
+  /** Each reading once, so that equal ones are the same object. */
+  readonly #readings = new Map<string, Reading>();
+  /** States that have no finder. */
+  readonly #states = new Map<StateView, Map<string, NamespaceState | undefined>>();
+  /** Namespaces of ranges. */
+  readonly #ranged = new Set<string>();
+  /** Those that the target may have dropped since the common state: a range means what was written since a drop. */
   readonly #dropped = new Set<string>();
-  /** `true` if the branch's log no longer has all its updates. */
-  readonly #isCut: boolean;
-  /** Namespaces that the target has dropped since the fork; `undefined` if its log no longer tells. */
-  #droppedInto: Set<string> | undefined = new Set();
   /** Position up to which the target was searched for drops. */
   #searched: number;
+  /** Stands for the writes that the branch's log lacks; `undefined` if it has all. */
+  #unseen: Write | undefined;
 
   private constructor(sides: MergeSides) {
     this.#sides = sides;
-    this.#isCut = sides.from.parts.log.first > sides.before.from.position + 1;
-    this.#searched = (sides.fork ?? sides.before.into).position;
+    this.#searched = sides.before.into.position;
+    this.#common = Object.freeze({ position: sides.before.into.position });
   }
 
-  /** Reads what the branch has written. Resolves with `undefined` if none of it has a basis. */
+  /** Reads what the branch has written. Resolves with `undefined` if its log has all of it, and none of it has a basis. */
   static async read(sides: MergeSides, slice: TimeSlice): Promise<MergeBases | undefined> {
-    const { from, before, theirs, into } = sides;
-    const { log } = from.parts;
-    const read = (each: (update: Update) => boolean) =>
-      forEach(log, before.from.position + 1, theirs.position, slice, each);
-    await log.flush();
-    if (!(await read(({ basis }) => basis !== undefined))) return undefined;
+    const { from, before, theirs } = sides;
+    const read = (each: (update: Update | undefined) => boolean) =>
+      forEach(from.past, before.from.position, theirs.position, slice, each);
+    await from.parts.log.flush();
+    if (!(await read((update) => update === undefined || update.basis !== undefined))) return undefined;
     const bases = new MergeBases(sides);
-    await read((update) => bases.#add(update));
-    await into.parts.log.flush();
-    const { committed, first } = into.parts.log;
-    if (first > bases.#searched + 1) bases.#droppedInto = undefined;
-    await forEach(into.parts.log, bases.#searched + 1, committed, slice, ({ drop, namespace }) => {
-      if (drop) bases.#droppedInto?.add(namespace);
+    await read((update) => {
+      if (update === undefined) bases.#skip();
+      else bases.#add(update);
       return false;
     });
-    bases.#searched = committed;
+    if (bases.#ranged.size > 0) await bases.#searchDrops(slice);
     return bases;
   }
 
@@ -123,19 +141,19 @@ export class MergeBases {
    * before it takes the next.
    */
   *parts(plans: readonly NamespacePlan[]): Generator<MergePart, void, undefined> {
+    const { registry } = this.#sides.into.parts;
+    for (const name of this.#ranged) if (registry.lastChange(name) > this.#searched) this.#dropped.add(name);
     const pending = new Map<string, Brought[]>();
-    const wanted = new Map<Write, { readonly plan: NamespacePlan; readonly step: Step | undefined }[]>();
-    for (const plan of plans) {
-      for (const step of plan.drop ? [undefined] : plan.steps) {
-        const write = step === undefined ? this.#cleared.get(plan.name) : this.#lastOf(plan.name, step.key);
-        if (write === undefined) {
-          if (step === undefined) yield { name: plan.name, steps: undefined };
-          else pendingOf(pending, plan.name).push({ step, write });
-        } else {
-          const own = wanted.get(write);
-          if (own === undefined) wanted.set(write, [{ plan, step }]);
-          else own.push({ plan, step });
-        }
+    const wanted = new Map<Write, Wanted[]>();
+    for (const { name, drop, steps, resolved } of plans) {
+      const values = resolved.filter(({ resolution }) => typeof resolution === 'object');
+      const isNew = new Set(values.map(({ key }) => key));
+      for (const step of drop ? [undefined] : steps) {
+        const write = step === undefined ? this.#cleared.get(name) : this.#lastOf(name, step.key);
+        const each = { name, step, isNew: step !== undefined && isNew.has(step.key) };
+        if (write !== undefined) pendingOf(wanted, write).push(each);
+        else if (step === undefined) yield this.#drop(name, this.#unseen);
+        else pendingOf(pending, name).push(this.#based({ ...each, step }, this.#unseen));
       }
     }
     const written = (name: string) => this.#written(name, pending);
@@ -143,16 +161,16 @@ export class MergeBases {
       for (const reading of write.readings)
         if (isWrite(reading) && reading.isPending) yield* written(reading.namespace);
       write.basis = this.#inTarget(write.readings, wanted);
-      for (const { plan, step } of wanted.get(write) ?? []) {
+      for (const { name, step, isNew } of wanted.get(write) ?? []) {
         // A range names the namespace as it was before a drop.
         const isLater = step === undefined || write.basis.includes(ANYTHING);
-        if (isLater) for (const name of [...pending.keys()]) yield* written(name);
+        if (isLater) for (const each of [...pending.keys()]) yield* written(each);
         if (step === undefined) {
-          yield { name: plan.name, steps: undefined, basis: this.#basisOf(write) };
+          yield this.#drop(name, write);
           continue;
         }
-        const brought = this.#based(plan, step, write);
-        pendingOf(pending, plan.name).push(brought);
+        const brought = this.#based({ name, step, isNew }, write);
+        pendingOf(pending, name).push(brought);
         write.isPending = brought.write !== undefined;
       }
     }
@@ -169,32 +187,73 @@ export class MergeBases {
     for (const [index, { write }] of brought.entries()) {
       if (write === undefined) continue;
       write.isPending = false;
-      write.version = last - brought.length + index + 1;
+      const version = last - brought.length + index + 1;
+      if (write.key !== null) write.named = Object.freeze({ namespace: name, key: write.key, version });
     }
   }
 
+  /** Returns the part that drops a namespace. */
+  #drop(name: string, write: Write | undefined): MergePart {
+    const basis = write && this.#basisOf(write);
+    this.#dropped.add(name);
+    return { name, steps: undefined, basis };
+  }
+
   /** Returns a step with the basis of a write. */
-  #based(plan: NamespacePlan, step: Step, write: Write): Brought {
+  #based({ name, step, isNew }: Wanted & { readonly step: Step }, write: Write | undefined): Brought {
+    if (write === undefined) return { step, write };
     const { key, operation, ifVersion } = step;
     if (operation === 'delete') {
       // The removal of an entry that has expired in the branch is no decision of a writer.
       return { step: isSet(write) ? step : withBasis(step, this.#basisOf(write)), write: undefined };
     }
-    const isNew = plan.resolved.some((each) => each.key === key && typeof each.resolution === 'object');
-    if (!isNew) return { step: withBasis(step, this.#basisOf(write)), write };
-    const ours = ifVersion > 0 ? [{ namespace: plan.name, key, version: ifVersion }] : [];
-    return { step: withBasis(step, this.#basisOf(write, ours)), write: undefined };
+    const isBrought = !isNew && write !== this.#unseen;
+    const ours = isNew && ifVersion > 0 ? [this.#one({ namespace: name, key, version: ifVersion })] : [];
+    return { step: withBasis(step, this.#basisOf(write, ours)), write: isBrought ? write : undefined };
   }
 
-  /** Adds an update of the branch. Returns `false`. */
-  #add(update: Update): boolean {
-    const { namespace, key, keys, version, operation, position, drop } = update;
+  /** Forgets what was added: the branch's log lacks writes after it, which may have replaced any of it. */
+  #skip(): void {
+    const { from, before } = this.#sides;
+    const readings = [this.#common];
+    this.#unseen = {
+      ...{
+        position: before.from.position,
+        namespace: from.parts.log.id,
+        key: null,
+        keys: undefined,
+        operation: 'clear',
+      },
+      ...{ isKnown: true, readings, basis: readings, named: undefined, alike: undefined, isPending: false },
+    };
+    this.#writes.length = 0;
+    for (const each of [this.#byVersion, this.#last, this.#cleared]) each.clear();
+  }
+
+  /** Notes the namespaces of ranges that the target has dropped since the common state. */
+  async #searchDrops(slice: TimeSlice): Promise<void> {
+    const { log } = this.#sides.into.parts;
+    await log.flush();
+    const { committed } = log;
+    await forEach(this.#sides.into.past, this.#searched, committed, slice, (update) => {
+      if (update === undefined) for (const name of this.#ranged) this.#dropped.add(name);
+      else if (update.drop) this.#dropped.add(update.namespace);
+      return false;
+    });
+    this.#searched = committed;
+  }
+
+  /** Adds an update of the branch. */
+  #add(update: Update): void {
+    const { namespace, key, keys, version, operation, position } = update;
     const own = mapIn(this.#last, namespace);
+    const readings = readingsOf(update).map((reading) => this.#resolved(reading));
+    // A `touch` may keep the entry of a write that the log lacks.
+    const isOfUnseen = this.#unseen !== undefined && operation === 'touch' && readings.at(-1) === ANYTHING;
     const write: Write = {
-      ...{ position, namespace, key, keys, operation },
-      isKnown: update.basis !== undefined,
-      readings: readingsOf(update).flatMap((reading) => this.#resolved(reading)),
-      ...{ basis: [], version: undefined, isPending: false },
+      ...{ position, namespace, key, keys, operation, readings },
+      isKnown: update.basis !== undefined || isOfUnseen,
+      ...{ basis: [], named: undefined, alike: undefined, isPending: false },
     };
     this.#writes.push(write);
     mapIn(this.#byVersion, namespace).set(version, write);
@@ -206,8 +265,6 @@ export class MergeBases {
       own.clear();
       this.#cleared.set(namespace, write);
     }
-    if (drop) this.#dropped.add(namespace);
-    return false;
   }
 
   #lastOf(namespace: string, key: string): Write | undefined {
@@ -215,29 +272,48 @@ export class MergeBases {
   }
 
   /** Returns what a reading names: a write of the branch, or a reading in terms of the target. */
-  #resolved(reading: Reading): (Reading | Write)[] {
-    const { before, fork } = this.#sides;
-    if ('position' in reading) return [fork !== undefined && reading.position <= fork.position ? reading : ANYTHING];
+  #resolved(reading: Reading): Reading | Write {
+    const { before, forkedAt, fork } = this.#sides;
+    if ('position' in reading) return reading.position <= forkedAt ? this.#one(reading) : ANYTHING;
     const { namespace = DEFAULT_NAMESPACE } = reading;
     const isFirst = before.from === before.into;
     if (!('key' in reading)) {
-      const isBefore =
-        isFirst && !this.#isCut && !this.#dropped.has(namespace) && reading.to <= this.#versionOf(namespace);
-      return [isBefore ? reading : ANYTHING];
+      if (!isFirst || reading.to > this.#versionOf(namespace)) return ANYTHING;
+      this.#ranged.add(namespace);
+      return this.#one(reading);
     }
     const { key, version } = reading;
-    if (version === 0) return [reading];
+    if (version === 0) return this.#one(reading);
     const write = this.#byVersion.get(namespace)?.get(version);
-    if (write !== undefined) return isOf(write, key) ? [write] : [];
-    if (this.#isCut) return [ANYTHING];
+    if (write !== undefined) return isOf(write, key) ? write : this.#common;
+    if (isFirst && version <= this.#versionOf(namespace)) return this.#one(reading);
+    if (this.#unseen !== undefined) return ANYTHING;
     // A greater version is one of before the namespace was dropped, before the fork.
-    if (isFirst) return [version <= this.#versionOf(namespace) ? reading : { position: before.into.position }];
-    const theirs = entryIn(before.from, namespace, key);
-    if (theirs?.version !== version) return [ANYTHING];
-    const ours = entryIn(before.into, namespace, key);
-    if (ours !== undefined && isAlike(ours, theirs)) return [{ namespace, key, version: ours.version }];
-    const isBefore = fork !== undefined && isEqual(entryIn(fork, namespace, key), theirs);
-    return [isBefore ? reading : ANYTHING];
+    if (isFirst) return this.#common;
+    const theirs = this.#entryIn(before.from, namespace, key);
+    if (theirs?.version !== version) return ANYTHING;
+    const ours = this.#entryIn(before.into, namespace, key);
+    if (ours !== undefined && isAlike(ours, theirs)) return this.#one({ namespace, key, version: ours.version });
+    const view = fork();
+    const isBefore = view !== undefined && isEqual(this.#entryIn(view, namespace, key), theirs);
+    return isBefore ? this.#one(reading) : ANYTHING;
+  }
+
+  /** Returns the object that stands for all readings equal to this one. */
+  #one(reading: Reading): Reading {
+    const id = JSON.stringify(reading);
+    const known = this.#readings.get(id);
+    if (known !== undefined) return known;
+    this.#readings.set(id, reading);
+    return reading;
+  }
+
+  #entryIn(view: StateView, namespace: string, key: string): EntryRecord | undefined {
+    const find = view.finder(namespace);
+    if (find !== undefined) return find(key);
+    const states = mapIn(this.#states, view);
+    if (!states.has(namespace)) states.set(namespace, view.state(namespace));
+    return states.get(namespace)?.entries.get(key);
   }
 
   /** Returns the version of a namespace in the common state. */
@@ -251,18 +327,27 @@ export class MergeBases {
   }
 
   /** Returns readings in terms of the target. All writes among them have had their turn. */
-  #inTarget(
-    readings: readonly (Reading | Write)[],
-    isBrought: Pick<ReadonlyMap<Write, unknown>, 'has'>,
-  ): readonly Reading[] {
-    const found = readings.flatMap((reading): readonly Reading[] => {
-      if (!isWrite(reading)) return [this.#stillNamed(reading)];
-      const { namespace, key, version, basis, isKnown } = reading;
-      // A `touch` without a basis is brought without one, and keeps an entry all the same.
-      if (key !== null && version !== undefined) return [{ namespace, key, version }, ...(isKnown ? [] : basis)];
-      return isBrought.has(reading) ? basis : [...this.#alike(reading), ...basis];
-    });
-    return joinedBasis(found, ANYTHING);
+  #inTarget(readings: readonly (Reading | Write)[], isBrought: Pick<ReadonlyMap<Write, unknown>, 'has'>): Basis {
+    const found = new Set<Reading>();
+    let joined = 0;
+    for (const reading of new Set(readings)) {
+      for (const each of isWrite(reading) ? this.#insteadOf(reading, isBrought) : [reading]) {
+        joined += 1;
+        if (joined > MAX_JOINED) return [ANYTHING];
+        found.add(each);
+      }
+    }
+    return joinedBasis([...found], ANYTHING);
+  }
+
+  /** Returns the readings in terms of the target that take the place of a reading of a write. */
+  #insteadOf(write: Write, isBrought: Pick<ReadonlyMap<Write, unknown>, 'has'>): readonly Reading[] {
+    const { named, basis, isKnown } = write;
+    // A `touch` without a basis is brought without one, and keeps an entry all the same.
+    if (named !== undefined) return isKnown ? [named] : [named, ...basis];
+    if (isBrought.has(write)) return basis;
+    write.alike ??= this.#alike(write);
+    return [...write.alike, ...basis];
   }
 
   /** Returns the reading of an entry that the target has already as the branch has written it. */
@@ -270,57 +355,20 @@ export class MergeBases {
     const { namespace, key } = write;
     if (key === null || !isSet(write) || this.#lastOf(namespace, key) !== write) return [];
     const ours = this.#sides.into.parts.registry.record(namespace, key);
-    if (ours === undefined || !isAlike(ours, entryIn(this.#sides.theirs, namespace, key))) return [];
-    return [{ namespace, key, version: ours.version }];
-  }
-
-  /** Returns a reading, or its position if the target has dropped the namespace since, so that the version may mean another write. */
-  #stillNamed(reading: Reading): Reading {
-    if ('position' in reading || ('version' in reading && reading.version === 0)) return reading;
-    const { namespace = DEFAULT_NAMESPACE } = reading;
-    return this.#isDroppedInto(namespace) ? { position: this.#sides.before.into.position } : reading;
-  }
-
-  #isDroppedInto(namespace: string): boolean {
-    const { into } = this.#sides;
-    if (this.#droppedInto === undefined || this.#droppedInto.has(namespace)) return true;
-    if (into.parts.registry.lastChange(namespace) <= this.#searched) return false;
-    for (const { position, drop } of into.past.backwards(namespace)) {
-      if (position <= this.#searched) return false;
-      if (drop) return true;
-    }
-    return false;
+    if (ours === undefined || !isAlike(ours, this.#entryIn(this.#sides.theirs, namespace, key))) return [];
+    return [this.#one({ namespace, key, version: ours.version })];
   }
 
   /** Returns the basis of the next update of the target, with further readings; `undefined` if that of the write is not known. */
   #basisOf({ isKnown, basis }: Write, more: readonly Reading[] = []): Basis | undefined {
     if (!isKnown) return undefined;
-    const { head: position } = this.#sides.into.parts.log;
-    const readings = [...more, ...basis].map((reading) => (reading === ANYTHING ? { position } : reading));
-    return Object.freeze(joinedBasis(readings, { position }).map((reading) => Object.freeze(reading)));
+    const now: Reading = { position: this.#sides.into.parts.log.head };
+    const readings = [...more, ...basis].map((reading) => {
+      if (reading === ANYTHING) return now;
+      return 'from' in reading && this.#dropped.has(reading.namespace ?? DEFAULT_NAMESPACE) ? this.#common : reading;
+    });
+    return Object.freeze(joinedBasis([...new Set(readings)], now).map((reading) => Object.freeze(reading)));
   }
-}
-
-/** Calls back with the updates of a log between two positions, until one call returns `true`. Resolves with whether one did. */
-async function forEach(
-  log: UpdateLog,
-  from: number,
-  through: number,
-  slice: TimeSlice,
-  each: (update: Update) => boolean,
-): Promise<boolean> {
-  const first = Math.max(from, log.first);
-  if (first > through) return false;
-  for await (const updates of log.read(first, through)) {
-    for (const update of updates) if (each(update)) return true;
-    if (slice.over) await slice.pause();
-  }
-  return false;
-}
-
-function entryIn(view: StateView, namespace: string, key: string): EntryRecord | undefined {
-  const find = view.finder(namespace);
-  return find === undefined ? view.state(namespace)?.entries.get(key) : find(key);
 }
 
 function isWrite(reading: Reading | Write): reading is Write {
@@ -337,22 +385,4 @@ function isOf({ key, keys }: Write, name: string): boolean {
 
 function withBasis(step: Step, basis: Basis | undefined): Step {
   return basis === undefined ? step : { ...step, basis };
-}
-
-function pendingOf<Item>(pending: Map<string, Item[]>, name: string): Item[] {
-  let own = pending.get(name);
-  if (own === undefined) {
-    own = [];
-    pending.set(name, own);
-  }
-  return own;
-}
-
-function mapIn<Key, Value>(maps: Map<string, Map<Key, Value>>, name: string): Map<Key, Value> {
-  let own = maps.get(name);
-  if (own === undefined) {
-    own = new Map();
-    maps.set(name, own);
-  }
-  return own;
 }

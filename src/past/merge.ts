@@ -86,12 +86,14 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
   // Refuses an invalid agent.
   const by = originOf({ agent });
   const policy = policyOf(into, from, options);
-  const { before, fork } = commonViews(into, from);
+  const { before, forkedAt, isFirst } = commonViews(into, from);
+  const fork = new ForkView(into, from, forkedAt);
   const theirs = from.past.present();
   const plans = new Plans({ into, before, theirs, policy, clock, signal });
+  const sides = { into, from, before, theirs, forkedAt, fork: () => fork.view };
   let mark: MergeMark | undefined;
   try {
-    const bases = await MergeBases.read({ into, from, before, theirs, fork }, new TimeSlice(clock, signal));
+    const bases = await MergeBases.read(sides, new TimeSlice(clock, signal));
     const { acknowledged, report } = await plans.whenCurrent((current) => {
       const applied = applyAll(into, current, by, bases);
       mark = { into: into.past.present(), from: theirs };
@@ -104,6 +106,9 @@ async function mergeNow(into: Internals, from: Internals, options: MergeOptions)
     mark?.into.release?.();
     theirs.release?.();
     throw error;
+  } finally {
+    fork.release();
+    if (isFirst) release(before);
   }
 }
 
@@ -127,31 +132,56 @@ function assertOpen(...caches: readonly Internals[]): void {
   throw new ContextCacheError('CLOSED', 'One of the two caches is shut down. Merge while both are open.');
 }
 
-/** Returns the last state that the two had in common, at the fork or at the last merge, and that at the fork. */
+/** Returns the last state that the two had in common, at the fork or at the last merge, and the position of the fork. */
 function commonViews(
   into: Internals,
   from: Internals,
-): { readonly before: MergeMark; readonly fork: StateView | undefined } {
+): { readonly before: MergeMark; readonly forkedAt: number; readonly isFirst: boolean } {
   const mark = from.merged.get(into.parts.log.id);
-  const position = sharedPosition(into.past.lineage, from.past.lineage);
-  if (mark !== undefined) return { before: mark, fork: viewIfKept(into, from, position) };
-  if (position === undefined) {
+  const forkedAt = sharedPosition(into.past.lineage, from.past.lineage);
+  if (forkedAt === undefined) {
     throw new ContextCacheError(
       'INVALID_OPTION',
       'The two caches have no past in common. Merge a branch into the cache it was forked from, or into another branch ' +
         'of that; of any other cache write what diff tells you.',
     );
   }
-  const common = viewAt(from.past, into.past, position);
-  return { before: { into: common, from: common }, fork: common };
+  if (mark !== undefined) return { before: mark, forkedAt, isFirst: false };
+  const common = viewAt(from.past, into.past, forkedAt);
+  return { before: { into: common, from: common }, forkedAt, isFirst: true };
 }
 
-function viewIfKept(into: Internals, from: Internals, position: number | undefined): StateView | undefined {
-  try {
-    return position === undefined ? undefined : viewAt(from.past, into.past, position);
-  } catch {
-    return undefined;
+/** The state at the fork. */
+class ForkView {
+  readonly #make: () => StateView;
+  #made: { readonly view: StateView | undefined } | undefined;
+
+  constructor(into: Internals, from: Internals, position: number) {
+    this.#make = () => viewAt(from.past, into.past, position);
   }
+
+  /** Created by the first read; `undefined` if neither cache has it any more. */
+  get view(): StateView | undefined {
+    this.#made ??= { view: ifKept(this.#make) };
+    return this.#made.view;
+  }
+
+  release(): void {
+    this.#made?.view?.release?.();
+  }
+}
+
+function ifKept(make: () => StateView): StateView | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (isUnavailable(error)) return undefined;
+    throw error;
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof ContextCacheError && error.code === 'POSITION_UNAVAILABLE';
 }
 
 /** Returns the view from either past, because retention may have discarded it in one. */
@@ -159,7 +189,7 @@ function viewAt(one: PastSource, other: PastSource, position: number): StateView
   try {
     return one.at(position);
   } catch (error) {
-    if (!(error instanceof ContextCacheError && error.code === 'POSITION_UNAVAILABLE')) throw error;
+    if (!isUnavailable(error)) throw error;
     return other.at(position);
   }
 }

@@ -73,10 +73,11 @@ export interface PastSource {
   backwards(namespace: string): Iterable<Update>;
   /**
    * Reads the committed updates up to a position, oldest first, in groups; in a branch in memory also those of its parent up to the fork.
+   * Leaves out those up to the position `after` (default 0), and those that retention has discarded.
    *
    * @throws {ContextCacheError} `CLOSED` if the branch's parent is shut down.
    */
-  updates(through: number): AsyncIterable<readonly Update[]>;
+  updates(through: number, after?: number): AsyncIterable<readonly Update[]>;
   /**
    * Resolves with the update at a position once it is committed, or with `undefined` if the position is not in the log.
    */

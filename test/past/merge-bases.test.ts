@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
-import { logOf } from '../support/cache.ts';
+import { describe, expect, it, vi } from 'vitest';
+import type { Basis, Reading } from '../../src/core/basis.ts';
+import { ContextCacheError } from '../../src/core/errors.ts';
+import { INTERNALS } from '../../src/engine/internals.ts';
+import { logOf, makeCache } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { durableKinds } from '../support/fork.ts';
 
@@ -69,16 +72,167 @@ describe.each(durableKinds)('a merge into a cache $kind', ({ dataDir }) => {
     const { cache } = await parent();
     const branch = await cache.fork();
     const fork = cache.position;
-    await branch.set('plan', 'bus', 'plans', { basis: [{ position: fork }, { namespace: 'n', key: 'a', version: 1 }] });
+    const a = { namespace: 'n', key: 'a', version: 1 };
+    await branch.set('plan', 'bus', 'plans', { basis: [{ position: fork }, a] });
     await branch.set('ticket', 1, 'n', { basis: [{ position: fork + 1 }, { namespace: 'n', from: 1, to: 2 }] });
     await branch.set('late', 1, 'n', { basis: [{ namespace: 'n', prefix: 't', from: 1, to: 4 }] });
     await cache.dropNamespace('n');
     await cache.merge(branch, { onConflict: 'theirs' });
     const bases = (await logOf(cache)).slice(fork + 1).map(({ key, basis }) => [key, basis]);
     expect(bases).toEqual([
-      ['plan', [{ position: fork }]],
+      // No version comes back after the drop.
+      ['plan', [{ position: fork }, a]],
       ['ticket', [{ position: fork + 2 }, { position: fork }]],
       ['late', [{ position: fork + 3 }]],
     ]);
+  });
+
+  it('says a position for a reading that names the version of another key', async () => {
+    const { cache } = await parent();
+    const { position } = cache;
+    const branch = await cache.fork();
+    const { version } = await branch.set('other', 1, 'n', { basis: [] });
+    await branch.set('plan', 1, 'plans', { basis: [{ namespace: 'n', key: 'a', version }] });
+    await cache.merge(branch);
+    expect((await logOf(cache)).at(-1)?.basis).toEqual([{ position }]);
+  });
+
+  it('keeps the bases of the branch that the merged one was forked from', async () => {
+    const { cache } = await parent();
+    const first = await cache.fork();
+    const basis = [{ namespace: 'n', key: 'a', version: 1 }];
+    const { version } = await first.set('plan', 'bus', 'plans', { agent: 'planner', basis });
+    const second = await first.fork();
+    await second.set('ticket', 1, 'm', { agent: 'booker', basis: [{ namespace: 'plans', key: 'plan', version }] });
+    await cache.merge(second);
+    const { writes } = await cache.impact(1);
+    expect(writes.map(({ key, depth, certain }) => [key, depth, certain])).toEqual([
+      ['a', 0, true],
+      ['plan', 1, true],
+      ['ticket', 2, true],
+    ]);
+  });
+
+  it('says the position of the common state for writes that the log of the branch lacks', async () => {
+    const { cache } = await parent();
+    const { position } = cache;
+    const branch = await cache.fork({ log: { capacityUpdates: 2 } });
+    await branch.set('plan', 'bus', 'plans', { basis: [{ namespace: 'n', key: 'a', version: 1 }] });
+    await branch.delete('b', 'n');
+    for (let count = 0; count < 10; count += 1) await branch.set('junk', count, 'm');
+    await cache.merge(branch);
+    const bases = (await logOf(cache)).slice(position).map(({ key, basis }) => [key, basis]);
+    expect(new Map(bases as [string, unknown][])).toEqual(
+      new Map<string, unknown>([
+        ['plan', [{ position }]],
+        ['b', [{ position }]],
+        ['junk', undefined],
+      ]),
+    );
+  });
+
+  it('reads the state at the fork only if it needs it, and releases it', async () => {
+    const { cache } = await parent();
+    const branch = await cache.fork();
+    await branch.set('plan', 1, 'plans', { basis: [] });
+    await cache.merge(branch);
+    const { past } = branch[INTERNALS];
+    const at = vi.spyOn(past, 'at');
+    await branch.set('plan', 2, 'plans');
+    await cache.merge(branch);
+    await branch.set('plan', 3, 'plans', { basis: [{ namespace: 'n', key: 'b', version: 2 }] });
+    await cache.merge(branch);
+    expect(at).not.toHaveBeenCalled();
+    // The target has an entry of its own, so the version may be that of the fork.
+    await cache.set('b', 'changed since', 'n');
+    await branch.set('plan', 4, 'plans', { basis: [] });
+    await cache.merge(branch);
+    const view = past.at(branch.position);
+    const release = vi.fn();
+    at.mockReset().mockReturnValue(Object.assign(view, { release }));
+    const basis = [{ namespace: 'n', key: 'b', version: 2 }];
+    await branch.set('plan', 5, 'plans', { basis });
+    await cache.merge(branch);
+    expect([at.mock.calls.length, release.mock.calls.length]).toEqual([1, 1]);
+    at.mockImplementation(() => {
+      throw new ContextCacheError('LOG_UNAVAILABLE', 'The disk is away.');
+    });
+    await branch.set('plan', 6, 'plans', { basis });
+    await expect(cache.merge(branch)).rejects.toThrow('The disk is away.');
+  });
+});
+
+describe('the time of a merge with bases', () => {
+  const COUNT = 4_000;
+  const entries = (of: (index: number) => unknown) =>
+    Object.fromEntries(Array.from({ length: COUNT }, (_, index) => [`k${index}`, of(index)]));
+
+  /** Resolves with the processor time of a merge of a branch, in milliseconds. */
+  async function timeOf(prepare: (isBased: boolean) => ReturnType<typeof prepared>, isBased: boolean): Promise<number> {
+    const { cache, branch } = await prepare(isBased);
+    const before = process.cpuUsage();
+    await cache.merge(branch, { onConflict: 'theirs' });
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  }
+
+  async function prepared() {
+    const { cache } = makeCache();
+    await cache.setMany(entries((index) => index) as never, 'n', { agent: 'x' });
+    return { cache, branch: await cache.fork() };
+  }
+
+  async function conflicts(isBased: boolean) {
+    const { cache, branch } = await prepared();
+    for (let index = 0; index < COUNT; index += 1) {
+      await branch.set(`k${index}`, `${index} here`, 'n', { agent: 'y', ...(isBased && { basis: [] }) });
+    }
+    await cache.setMany(entries((index) => `${index} there`) as never, 'n', { agent: 'x' });
+    return { cache, branch };
+  }
+
+  async function readings(isBased: boolean) {
+    const { cache, branch } = await prepared();
+    const set = (key: string, namespace: string, basis: Basis) =>
+      branch.set(key, 1, namespace, { agent: 'y', ...(isBased && { basis }) });
+    let version = 0;
+    for (let index = 0; index < COUNT; index += 1) ({ version } = await set(`new-${index}`, 'n', []));
+    await set('first', 'm', [{ namespace: 'n', key: `new-${COUNT - 1}`, version }]);
+    for (let index = 0; index < COUNT; index += 1) await set(`k${index}`, 'm', [{ namespace: 'n', from: 1, to: 1 }]);
+    return { cache, branch };
+  }
+
+  it.each([
+    { of: 'conflicts', prepare: conflicts },
+    { of: 'readings of a namespace that it writes', prepare: readings },
+  ])(
+    'is that of a merge without bases, times a small factor, for many $of',
+    async ({ prepare }) => {
+      const [based, unbased] = [await timeOf(prepare, true), await timeOf(prepare, false)];
+      expect(based).toBeLessThan(10 * unbased + 300);
+    },
+    120_000,
+  );
+
+  it('is bounded for a write that names many overwritten writes with many readings', async () => {
+    const { cache } = makeCache();
+    const branch = await cache.fork();
+    const many = (of: (index: number) => Reading) => Array.from({ length: 256 }, (_, index) => of(index));
+    for (let index = 0; index < 256; index += 1) {
+      const basis = many((each) => ({ namespace: `n-${each % 8}`, key: `${index}-${each}`, version: 0 }));
+      await branch.set(`w${index}`, 1, 'm', { basis });
+    }
+    for (let index = 0; index < 256; index += 1) await branch.set(`w${index}`, 2, 'm', { basis: [] });
+    const basis = many((index) => ({ namespace: 'm', key: `w${index}`, version: index + 1 }));
+    for (let index = 0; index < 20; index += 1) await branch.set(`r${index}`, 1, 'q', { basis });
+    const stringify = vi.spyOn(JSON, 'stringify');
+    const add = vi.spyOn(Set.prototype, 'add');
+    await cache.merge(branch);
+    const calls = stringify.mock.calls.length + add.mock.calls.length;
+    vi.restoreAllMocks();
+    // The branch has 70,000 readings; each of the last 20 writes stands for 65,536.
+    expect(calls).toBeLessThan(400_000);
+    const last = (await logOf(cache)).at(-1);
+    expect([last?.key, last?.basis]).toEqual(['r19', [{ position: (last?.position ?? 0) - 1 }]]);
   });
 });

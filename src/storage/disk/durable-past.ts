@@ -133,8 +133,8 @@ export class DurablePast implements PastSource {
     }
   }
 
-  updates(through: number): AsyncIterable<readonly Update[]> {
-    return this.#log.read(this.#log.first, through);
+  updates(through: number, after = 0): AsyncIterable<readonly Update[]> {
+    return this.#log.read(Math.max(this.#log.first, after + 1), through);
   }
 
   updateAt(position: number): Promise<Update | undefined> {

@@ -66,10 +66,12 @@ export class BranchPast implements PastSource {
     for (const update of this.#parent.backwards(namespace)) if (update.position <= this.#point.position) yield update;
   }
 
-  async *updates(through: number): AsyncGenerator<readonly Update[], void, undefined> {
-    await this.#point.whenCommitted();
-    yield* this.#parent.updates(Math.min(through, this.#point.position));
-    yield* this.#own.updates(through);
+  async *updates(through: number, after = 0): AsyncGenerator<readonly Update[], void, undefined> {
+    if (after < this.#point.position) {
+      await this.#point.whenCommitted();
+      yield* this.#parent.updates(Math.min(through, this.#point.position), after);
+    }
+    yield* this.#own.updates(through, after);
   }
 
   updateAt(position: number): Promise<Update | undefined> {
