@@ -144,10 +144,10 @@ describe('a namespace that crashes', () => {
     control.broken = false;
     const held = cache.set('b', 2, 'n');
     clock.increment(0);
-    expect(await held).toMatchObject({ version: 1, changed: true });
+    expect(await held).toMatchObject({ version: 3, changed: true });
     expect(cache.listNamespaces()).toEqual(['default', 'n']);
     expect(cache.listKeys('n')).toEqual(['b']);
-    expect(await cache.set('b', 2, 'm')).toMatchObject({ version: 1 });
+    expect(await cache.set('b', 2, 'm')).toMatchObject({ version: 3 });
   });
 
   it('restarts with its write if the log holds only the end of its earlier life', async () => {
@@ -163,7 +163,7 @@ describe('a namespace that crashes', () => {
     await turns();
     expect(cache.health().namespaces.failed).toEqual([]);
     expect(cache.listNamespaces()).toEqual(['default', 'n']);
-    expect(cache.entries('n')).toMatchObject([{ key: 'bad', value: 3, version: 1 }]);
+    expect(cache.entries('n')).toMatchObject([{ key: 'bad', value: 3, version: 4 }]);
   });
 
   it('restarts with its write if the log has released it meanwhile', async () => {

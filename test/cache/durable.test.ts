@@ -36,12 +36,13 @@ describe('a data directory', () => {
           }
           const { cache } = await open({ dataDir, clock });
           expect(stateOf(cache)).toEqual(before);
-          // Each namespace continues from its last version.
+          // Each namespace continues from its last version, and a new one from the highest that a dropped one has had.
           for (const name of NAMESPACES) {
-            const versions = (await logOf(cache))
-              .filter(({ namespace }) => namespace === name)
-              .reduce((_version, update) => (update.drop ? 0 : update.version), 0);
-            expect(await cache.set('next', 1, name)).toMatchObject({ version: versions + 1 });
+            const updates = await logOf(cache);
+            const floor = Math.max(0, ...updates.filter(({ drop }) => drop).map(({ version }) => version));
+            const last = updates.findLast(({ namespace }) => namespace === name);
+            const version = last === undefined || last.drop ? floor : last.version;
+            expect(await cache.set('next', 1, name)).toMatchObject({ version: version + 1 });
           }
           await cache.shutdown();
         },

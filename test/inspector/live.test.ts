@@ -205,9 +205,9 @@ describe('actors', () => {
     await cache.dropNamespace('n');
     await live.next('actor', ({ actor }) => actor === null);
     await cache.set('a', 3, 'n');
-    await live.next('actor', ({ actor }) => actor?.namespace?.version === 1);
+    await live.next('actor', ({ actor }) => actor?.namespace?.version === 4);
     await cache.set('a', 4, 'n');
-    await live.next('actor', ({ actor }) => actor?.namespace?.version === 2);
+    await live.next('actor', ({ actor }) => actor?.namespace?.version === 5);
   });
 
   test('sends supervisor and followers at once, and again when they have changed', async () => {

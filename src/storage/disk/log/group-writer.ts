@@ -35,11 +35,6 @@ const LONGEST_RETRY_MS = 5000;
 /** A frame takes no further update beyond these. */
 const FRAME_UPDATES = 4096;
 const FRAME_BYTES = 1024 * 1024;
-/**
- * A group of this many estimated bytes does not wait for the end of the turn. The disk would otherwise be idle while thousands
- * of callers write again, and they while it writes. A smaller group gains less than its own sync takes.
- */
-const LARGE_BYTES = 512 * 1024;
 /** Checkpoints that nothing else is written with are written after this time. */
 const CHECKPOINT_MS = 1000;
 
@@ -55,10 +50,6 @@ export class GroupWriter {
   readonly #options: GroupWriterOptions;
   #degraded: Error | undefined;
   #writing: Promise<void> | undefined;
-  /** `true` while the write loop waits for the end of the turn. */
-  #isGathering = false;
-  /** The write of a large group, begun before the write loop came to it. */
-  #begun: Promise<void> | undefined;
   #recovery: RetryLoop | undefined;
   #closing = false;
   /** `true` once the last note is being written. */
@@ -82,17 +73,6 @@ export class GroupWriter {
   add(updates: readonly Update[]): void {
     this.queue.add(updates);
     this.#writing ??= this.#writeAll();
-    if (this.#isGathering) this.#beginLarge();
-  }
-
-  /** Begins to write the next group in this very call if it is large. A write must not be going on. */
-  #beginLarge(): void {
-    const { first, isHeld } = this.queue;
-    if (first === undefined || first.bytes < LARGE_BYTES || isHeld || !this.#mayWrite) return;
-    this.#isGathering = false;
-    this.#begun = this.#writeNext();
-    // The write loop awaits it.
-    this.#begun.catch(() => undefined);
   }
 
   /**
@@ -194,24 +174,13 @@ export class GroupWriter {
 
   async #writeAll(): Promise<void> {
     try {
-      for (await this.#gather(); this.#mayWrite || this.#begun !== undefined; await this.#gather()) {
-        const writing = this.#begun ?? this.#writeNext();
-        this.#begun = undefined;
-        await writing;
-      }
+      // Waits one turn before each write, so that everything that waited for the last write is in the next one.
+      for (await nextTurn(); this.#mayWrite; await nextTurn()) await this.#writeNext();
     } catch (thrown) {
       this.#degrade(toError(thrown));
     } finally {
       this.#writing = undefined;
     }
-  }
-
-  /** Waits one turn before each write, so that everything that waited for the last write is in the next one. */
-  async #gather(): Promise<void> {
-    if (this.#begun !== undefined) return;
-    this.#isGathering = true;
-    await nextTurn();
-    this.#isGathering = false;
   }
 
   get #hasWork(): boolean {
@@ -265,12 +234,7 @@ export class GroupWriter {
   }
 
   async #writeGroup(group: CommitGroup | undefined, always: boolean): Promise<void> {
-    const frames: Buffer[] = [];
-    // The first frame is encoded in this very call.
-    for (let start = 0; start < (group?.updates.length ?? 0); ) {
-      if (start > 0) await nextTurn();
-      start = this.#encode(group as CommitGroup, start, frames);
-    }
+    const frames = group === undefined ? [] : await this.#encode(group);
     await this.#writeFrames(frames, always, group?.settings);
   }
 
@@ -310,27 +274,33 @@ export class GroupWriter {
     await segments.write([note, ...frames], committed() + 1);
   }
 
-  /** Encodes the next frame of a group, which has a bounded size. Returns the index of the first update behind it. */
-  #encode(group: CommitGroup, start: number, frames: Buffer[]): number {
+  /** Encodes a group in frames of bounded size, with turns of the event loop in between. */
+  async #encode(group: CommitGroup): Promise<Buffer[]> {
     group.sealed = true;
     const { updates } = group;
     const { synced } = this.#options.segments;
-    let end = start;
-    let flags = 0;
-    for (let bytes = 0; end < updates.length && bytes < FRAME_BYTES && end - start < FRAME_UPDATES; end += 1) {
-      const update = updates[end] as Update;
-      bytes += update.bytes;
-      if (update.operationId !== undefined) flags |= OPERATIONS;
-      if (update.drop) flags |= DROPS;
+    const frames: Buffer[] = [];
+    for (let start = 0; start < updates.length; ) {
+      if (start > 0) await nextTurn();
+      let end = start;
+      let flags = 0;
+      for (let bytes = 0; end < updates.length && bytes < FRAME_BYTES && end - start < FRAME_UPDATES; end += 1) {
+        const update = updates[end] as Update;
+        bytes += update.bytes;
+        if (update.operationId !== undefined) flags |= OPERATIONS;
+        if (update.drop) flags |= DROPS;
+      }
+      if (end < updates.length) flags |= CONTINUED;
+      const { position } = updates[start] as Update;
+      const from = start;
+      frames.push(
+        encodeFrame({ position, flags, synced, count: end - from }, (to) => {
+          for (let i = from; i < end; i += 1) writeUpdate(to, updates[i] as Update);
+        }),
+      );
+      start = end;
     }
-    if (end < updates.length) flags |= CONTINUED;
-    const { position } = updates[start] as Update;
-    frames.push(
-      encodeFrame({ position, flags, synced, count: end - start }, (to) => {
-        for (let i = start; i < end; i += 1) writeUpdate(to, updates[i] as Update);
-      }),
-    );
-    return end;
+    return frames;
   }
 
   #commit(group: CommitGroup): void {
@@ -338,12 +308,9 @@ export class GroupWriter {
     if (group.settings !== undefined) notes.take({ settings: group.settings });
     this.queue.shift();
     onCommit(group);
-    if (group.later !== undefined) {
-      notes.setSettings(group.later);
-      this.writeCheckpoints();
-    }
-    // The callers of this group write again only after this call.
-    if (this.#begun === undefined) this.#beginLarge();
+    if (group.later === undefined) return;
+    notes.setSettings(group.later);
+    this.writeCheckpoints();
   }
 
   #degrade(cause: Error): void {
