@@ -14,6 +14,7 @@ type Infos = ReadonlyMap<string, NamespaceInfo>;
 interface Mark {
   readonly infos: Infos;
   readonly at: number;
+  readonly position: number;
 }
 
 /** All namespaces at the time of one walk. */
@@ -52,8 +53,8 @@ export class NamespaceList {
   load({ name, version }: NamespaceInfo): number | null {
     if (this.#before === undefined || this.at <= this.#before.at) return null;
     const earlier = this.#before.infos.get(name)?.version ?? 0;
-    // A namespace that was dropped and written again counts from 0.
-    const updates = version >= earlier ? version - earlier : version;
+    // After a drop versions go on above those of other namespaces, so they may grow by more than there were updates.
+    const updates = Math.min(version - earlier, this.position - this.#before.position);
     return (updates * 1_000) / (this.at - this.#before.at);
   }
 
@@ -140,7 +141,7 @@ export class NamespaceIndex {
     const sorted = await this.#sorted(infos, this.#list, slice);
     if (this.#mark === undefined || at - this.#mark.at >= LOAD_MS) {
       this.#markBefore = this.#mark;
-      this.#mark = { infos, at };
+      this.#mark = { infos, at, position };
     }
     const list = new NamespaceList(sorted, infos, { at, position }, this.#markBefore);
     this.#list = list;
