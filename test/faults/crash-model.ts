@@ -37,11 +37,13 @@ export interface Shown {
 /** A model that shares no code with the package: the state after updates, and the updates that commands make. */
 export class Model {
   readonly spaces = new Map<string, Space>();
+  /** The highest version that a dropped namespace has had. */
+  #floor = 0;
 
   /** Folds an update in. Throws if it is not the next one of its namespace, or removes what was not due. */
   take(update: Update): void {
     const { namespace, operation, key, at, version } = update;
-    const space = this.spaces.get(namespace) ?? { version: 0, entries: new Map() };
+    const space = this.spaces.get(namespace) ?? { version: this.#floor, entries: new Map() };
     if (version !== space.version + 1) throw new Error(`it has version ${version} after ${space.version}`);
     space.version = version;
     this.spaces.set(namespace, space);
@@ -59,7 +61,9 @@ export class Model {
         throw new Error(`it expires at ${at} in place of ${before.expiresAt}`);
       space.entries.delete(key as string);
     }
-    if (update.drop) this.spaces.delete(namespace);
+    if (!update.drop) return;
+    this.spaces.delete(namespace);
+    this.#floor = Math.max(this.#floor, version);
   }
 
   /**
