@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { RedisSnapshotStore } from '../../src/backup.ts';
 import { lastingAnswer } from '../../src/cluster/jetstream/lasting.ts';
+import { replaceStream } from '../../src/cluster/jetstream/replace-stream.ts';
 import type { StoredMachine } from '../../src/cluster/machine/machine.ts';
 import { checkRefounding } from '../../src/cluster/open/refound-checks.ts';
 import { clusterStatus, createCluster, refoundCluster } from '../../src/cluster.ts';
@@ -150,5 +151,47 @@ describeOn(['2.10'], 'a cluster of three servers', ({ program }) => {
     expect(await refound({ replicas: 3 })).toMatchObject({ previousEpoch: epoch });
     const names = await servers.manage(({ streams }) => streams.names().next());
     expect(names).toEqual(['ACC_memory_0']);
+  });
+});
+
+describeOn(['2.10'], 'a cluster of three servers with little room', ({ program }) => {
+  const maxBytes = 64 * 1024 ** 2;
+  const start = async (given: { readonly replicas: number; readonly space: readonly number[] }) => {
+    const servers = await NatsCluster.start({ program, space: given.space.map((times) => times * maxBytes) });
+    const address = { servers: servers.urls, name: 'memory' };
+    const snapshots = await tempDir('snapshots');
+    await eventually(() => createCluster({ ...address, replicas: given.replicas, maxBytes }).then(() => true));
+    const node = await AgentContextCache.open({ natsUrl: null, cluster: { ...address, snapshots } });
+    await node.set('plan', 1, 'trip');
+    await node.backup();
+    await node.shutdown();
+    const refound = (options: object) => refoundCluster({ ...address, snapshots, ...options });
+    return { servers, refound, status: () => clusterStatus(address) };
+  };
+
+  test('replaces a stream that takes most of it, and one that was lost', async () => {
+    const { servers: started, refound, status } = await start({ replicas: 3, space: [1.5, 1.5, 1.5] });
+    await using servers = started;
+    const { epoch } = await refound({ force: true });
+    expect(await status()).toMatchObject({ epoch, replicas: 3, maxBytes, last: 1 });
+    await servers.manage(({ streams }) => streams.delete('ACC_memory_0'));
+    // Too large: the attempts end after 30 s of this clock, which runs fast, and the settings to repeat it with are named.
+    const clock = { ...systemClock, elapsed: () => 30 * performance.now() };
+    const tooLarge = { replicas: 3, maxBytes: 2 * maxBytes, epoch: 'e', first: new Uint8Array(1), clock };
+    await expect(replaceStream({ servers: servers.urls, name: 'memory', ...tooLarge })).rejects.toMatchObject({
+      code: 'BACKEND_FAILED',
+      message: expect.stringMatching(/ACC_memory_0: .* repeat the call with replicas 3 and .* 134217728 bytes/),
+    });
+    const { epoch: another } = await refound({ replicas: 3, maxBytes });
+    expect(await status()).toMatchObject({ epoch: another, replicas: 3, maxBytes, last: 1 });
+  });
+
+  test('keeps its stream if servers that did not have it cannot hold it', async () => {
+    const { servers: started, refound, status } = await start({ replicas: 1, space: [1.5, 0.5, 0.5] });
+    await using _ = started;
+    const { epoch, last } = await status();
+    const refusal = await refound({ force: true, replicas: 3 }).catch((error) => error);
+    expect(await status()).toMatchObject({ epoch, last, replicas: 1 });
+    expect(refusal).toMatchObject({ code: 'BACKEND_FAILED', message: expect.stringMatching(/Nothing was deleted\./) });
   });
 });

@@ -1,3 +1,7 @@
+/** Code of JetStream for a stream that too few servers can hold, for example because they lack space. */
+export const NO_PEERS = 10_005;
+/** Code of JetStream for a stream that takes more space than a server has left. */
+export const STORAGE_EXCEEDED = 10_047;
 /** Code of JetStream for a stream that does not exist. */
 export const STREAM_NOT_FOUND = 10_059;
 /** Code of JetStream for a stream that has reached `max_bytes`. */

@@ -1,13 +1,18 @@
-import type { JetStreamManager } from '@nats-io/jetstream';
-import { systemClock } from '../../core/clock.ts';
+import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
+import { type Clock, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats } from '../../followers/broadcast/nats-connect.ts';
-import { STREAM_NOT_FOUND } from './error-codes.ts';
+import { NO_PEERS, STORAGE_EXCEEDED, STREAM_NOT_FOUND } from './error-codes.ts';
 import { CREATE_MS, type CreateJetStreamOptions, DEFAULT_MAX_BYTES, settingsOf } from './open-jetstream.ts';
 import { checkServerVersion } from './server-version.ts';
 import { type StreamNames, streamNames } from './stream-names.ts';
 import { configOf } from './stream-settings.ts';
+
+/** Milliseconds for which creating a stream is repeated after another one was deleted. Servers report freed space late. */
+const FREED_MS = 30_000;
+/** Milliseconds between two attempts to create a stream. */
+const PAUSE_MS = 1_000;
 
 /** How to replace the stream of a cluster. */
 export interface ReplaceStreamOptions extends CreateJetStreamOptions {
@@ -18,9 +23,9 @@ export interface ReplaceStreamOptions extends CreateJetStreamOptions {
 }
 
 /**
- * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. A trial stream of another
- * name shows before that the servers can hold the new one. Needs a user who may use `$JS.API.STREAM.INFO`, `DELETE` and `CREATE` for
- * both, and publish commands.
+ * Deletes the stream of a cluster if it exists, and creates another one that begins with the given message. If it exists, a trial
+ * stream of another name shows before whether the servers can hold the new one. Needs a user who may use `$JS.API.STREAM.INFO`,
+ * `DELETE` and `CREATE` for both, and publish commands.
  *
  * @throws {ContextCacheError} `BACKEND_FAILED` if the servers cannot hold the new stream, JetStream refuses, or a node that still runs
  *   wrote first; `UNREACHABLE`, `TIMED_OUT`, `INVALID_OPTION`.
@@ -42,9 +47,9 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
     if (replicas > 1 && connection.info?.cluster === undefined) throw single(connection.getServer(), replicas);
     const { jetstream, jetstreamManager } = await import('@nats-io/jetstream');
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
-    await tryStream(manager, names, replicas, maxBytes);
+    await tryStream(manager, names, { replicas, maxBytes, clock });
     await ifFound(manager.streams.delete(names.stream));
-    await manager.streams.add({ ...configOf(names, { replicas, maxBytes, epoch }), name: names.stream });
+    await addOnceFreed(manager, { ...configOf(names, { replicas, maxBytes, epoch }), name: names.stream }, clock);
     try {
       const js = jetstream(connection, { timeout: CREATE_MS });
       const { seq } = await js.publish(names.commands, first, { timeout: CREATE_MS });
@@ -57,29 +62,33 @@ export async function replaceStream(options: ReplaceStreamOptions): Promise<void
   } catch (error) {
     if (error instanceof ContextCacheError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `JetStream at ${address.shown} did not replace the stream ${names.stream}: ${reason}. Check that all nodes are stopped and most servers run, and that the user may delete and create streams and publish to ${names.commands}. Then repeat the call.`;
+    const message = `JetStream at ${address.shown} did not replace the stream ${names.stream}: ${reason}. Check that all nodes are stopped and most servers run, and that the user may delete and create streams and publish to ${names.commands}. Then repeat the call with replicas ${replicas} and a greatest size of ${maxBytes} bytes: the old stream, whose settings are the default, may be gone.`;
     throw new ContextCacheError('BACKEND_FAILED', message, { cause: error });
   } finally {
     await connection.close();
   }
 }
 
-/** Creates a stream with as many replicas that takes as much space as the new one takes beyond the old one, and deletes it again. */
+/**
+ * Creates a stream with as many replicas that takes as much space as the new one takes beyond the old one, and deletes it again. Does
+ * nothing if there is no old stream, because nothing can be lost then.
+ */
 async function tryStream(
-  { streams }: JetStreamManager,
+  manager: JetStreamManager,
   names: StreamNames,
-  replicas: number,
-  maxBytes: number,
+  { replicas, maxBytes, clock }: { readonly replicas: number; readonly maxBytes: number; readonly clock: Clock },
 ): Promise<void> {
+  const { streams } = manager;
   const { trial: name } = names;
   // One that an attempt before has left may have other settings.
-  await ifFound(streams.delete(name));
+  const wasLeft = (await ifFound(streams.delete(name))) !== undefined;
   const old = await ifFound(streams.info(names.stream)).catch(() => 'unknown' as const);
-  // A stream without a leader does not say its size: the trial then shows only that there are enough servers.
-  const freed = old === 'unknown' ? maxBytes : Math.max(0, old?.config.max_bytes ?? 0);
-  const max_bytes = Math.max(1, maxBytes - freed);
+  if (old === undefined) return;
+  const max_bytes = Math.max(1, maxBytes - freedBy(old, replicas, maxBytes));
   try {
-    await streams.add({ name, subjects: [names.trialSubject], storage: 'file', num_replicas: replicas, max_bytes });
+    const storage = 'file' as const;
+    const trial = { name, subjects: [names.trialSubject], storage, num_replicas: replicas, max_bytes };
+    await (wasLeft ? addOnceFreed(manager, trial, clock) : streams.add(trial));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const message = `The servers cannot hold a stream with replicas ${replicas} and ${maxBytes} bytes: creating ${name} to try it failed: ${reason}. Nothing was deleted.`;
@@ -87,6 +96,35 @@ async function tryStream(
     throw new ContextCacheError('BACKEND_FAILED', `${message} ${remedy}`, { cause: error });
   }
   await streams.delete(name);
+}
+
+/** Returns how many bytes of the new stream each of its servers gains at least when the old one is deleted. */
+function freedBy(old: StreamInfo | 'unknown', replicas: number, maxBytes: number): number {
+  // A stream without a leader does not say its size: the trial then shows only that there are enough servers.
+  if (old === 'unknown') return maxBytes;
+  // Servers that did not have the old stream gain nothing.
+  if (replicas > old.config.num_replicas) return 0;
+  return Math.max(0, old.config.max_bytes);
+}
+
+/** Creates a stream after another one was deleted. Repeats it while the servers lack space, because they report late what was freed. */
+async function addOnceFreed(
+  { streams }: JetStreamManager,
+  config: Parameters<JetStreamManager['streams']['add']>[0],
+  clock: Clock,
+): Promise<void> {
+  const elapsed = () => clock.elapsed?.() ?? clock.now();
+  const until = elapsed() + FREED_MS;
+  for (;;) {
+    try {
+      await streams.add(config);
+      return;
+    } catch (error) {
+      const { code } = error as { readonly code?: unknown };
+      if ((code !== NO_PEERS && code !== STORAGE_EXCEEDED) || elapsed() >= until) throw error;
+    }
+    await new Promise<void>((resolve) => clock.setTimeout(resolve, PAUSE_MS));
+  }
 }
 
 /** Resolves with `undefined` if the stream does not exist. */

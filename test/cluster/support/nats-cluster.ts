@@ -35,6 +35,8 @@ export interface NatsClusterOptions {
   readonly config?: string;
   /** Value of `sync_interval`. Default: that of the server. */
   readonly sync?: 'always';
+  /** Bytes that the streams of each server may reserve. Default: a part of the disk. */
+  readonly space?: readonly number[];
 }
 
 /** Real nats-servers with JetStream that form one cluster. Disposal kills them and removes their files. */
@@ -144,7 +146,7 @@ class Server implements NatsNode {
   #child: ChildProcess | undefined;
 
   constructor(index: number, ports: readonly number[], home: string, options: NatsClusterOptions) {
-    const { program, size = 3, config = '', sync } = options;
+    const { program, size = 3, config = '', sync, space } = options;
     this.name = `n${index + 1}`;
     const [port, route, http] = ports.slice(3 * index) as [number, number, number];
     this.port = port;
@@ -156,11 +158,12 @@ class Server implements NatsNode {
     mkdirSync(this.dir, { recursive: true });
     const routes = Array.from({ length: size }, (_, other) => `nats-route://127.0.0.1:${ports[3 * other + 1]}`);
     const clustered = `cluster { name: test, listen: "127.0.0.1:${route}", routes: [${routes.join(', ')}] }`;
+    const limit = space === undefined ? '' : `, max_file_store: ${space[index]}`;
     const text = [
       `server_name: ${this.name}`,
       `listen: "127.0.0.1:${port}"`,
       `http: "127.0.0.1:${http}"`,
-      `jetstream { store_dir: "${this.dir}"${sync === undefined ? '' : `, sync_interval: ${sync}`} }`,
+      `jetstream { store_dir: "${this.dir}"${sync === undefined ? '' : `, sync_interval: ${sync}`}${limit} }`,
       size === 1 ? '' : clustered,
       config,
     ];
