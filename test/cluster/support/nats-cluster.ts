@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as connectTo } from 'node:net';
 import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NodeConnectionOptions } from '@nats-io/transport-node';
@@ -199,7 +201,11 @@ class Server implements NatsNode {
     try {
       const response = await fetch(`${this.monitor}/varz`, { signal: AbortSignal.timeout(1_000) });
       const { server_name: name } = (await response.json()) as { server_name?: string };
-      return name === this.name;
+      if (name !== this.name) return false;
+      // The port for clients is opened after that of the monitor.
+      const socket = connectTo(this.port, '127.0.0.1');
+      await once(socket, 'connect').finally(() => socket.destroy());
+      return true;
     } catch {
       return false;
     }
