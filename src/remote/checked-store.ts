@@ -12,10 +12,10 @@ export interface Served extends Omit<CheckedStore, 'positions' | 'opened'> {
   listKeys(namespace: string, options: RangeOptions): Promise<readonly string[]>;
   flush(): Promise<void>;
   health(): Promise<{ readonly log: { readonly first: number; readonly head: number } }>;
-  at(
-    position: number,
-  ): Promise<{ entry(key: string, namespace: string): Promise<Entry | undefined> } & AsyncDisposable>;
+  at(position: number): Promise<View>;
 }
+
+type View = { entry(key: string, namespace: string): Promise<Entry | undefined> } & AsyncDisposable;
 
 /** Returns what a check of schemas reads of a served cache. */
 export function checkedStore(client: Served): CheckedStore {
@@ -34,6 +34,7 @@ export function checkedStore(client: Served): CheckedStore {
 
 /** Yields the entries of a namespace. One for which a migration of the server fails comes as it is stored, with the failure. */
 async function* checkedEntries(client: Served, namespace: string): AsyncGenerator<CheckedEntry, void, undefined> {
+  await using stored = new StoredEntries(client);
   let after: string | undefined;
   for (;;) {
     try {
@@ -57,8 +58,8 @@ async function* checkedEntries(client: Served, namespace: string): AsyncGenerato
       } catch (error) {
         if (!isMigrationFailure(error)) throw error;
         isFound = true;
-        const stored = await storedEntry(client, key, namespace);
-        if (stored !== undefined) yield { ...stored, failure: error.message };
+        const entry = await stored.entry(key, namespace);
+        if (entry !== undefined) yield { ...entry, failure: error.message };
       }
     }
   }
@@ -68,11 +69,30 @@ function isMigrationFailure(error: unknown): error is ContextCacheError {
   return error instanceof ContextCacheError && error.code === 'MIGRATION_FAILED';
 }
 
-/** A view shows a value as it was written. */
-async function storedEntry(client: Served, key: string, namespace: string): Promise<Entry | undefined> {
-  const { log } = await client.health();
-  await using view = await client.at(log.head);
-  return view.entry(key, namespace);
+/** Entries as they were written, read from one view of a served cache: a view is expensive, and a step may fail for each entry. */
+class StoredEntries implements AsyncDisposable {
+  readonly #client: Served;
+  #view: View | undefined;
+
+  constructor(client: Served) {
+    this.#client = client;
+  }
+
+  async entry(key: string, namespace: string): Promise<Entry | undefined> {
+    const known = await this.#view?.entry(key, namespace);
+    if (known !== undefined) return known;
+    // The entry may be younger than the view.
+    await this[Symbol.asyncDispose]();
+    const { log } = await this.#client.health();
+    this.#view = await this.#client.at(log.head);
+    return this.#view.entry(key, namespace);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const view = this.#view;
+    this.#view = undefined;
+    await view?.[Symbol.asyncDispose]();
+  }
 }
 
 /** The server has the keys: a view at the position of an update shows its value. */
