@@ -328,16 +328,27 @@ describe('the machine of a cluster', () => {
     );
     const matching = new Driven();
     matching.replica.position = 7;
+    matching.machine.restore(matching.machine.stored());
     matching.hello('s');
     matching.send('s', { type: 'begin', position: 7, time: 9_000, hash: 5 });
     expect(matching.machine.time).toBe(9_000);
     // What expires with the message was there in the snapshot, and the position is that before.
     const expiring = new Driven();
+    expiring.machine.restore(expiring.machine.stored());
     expiring.hello('s');
     expiring.send('s', set('k', 1, { ttl: 1 }));
     const { position } = expiring.replica;
     expiring.now += 1_000;
     expiring.send('s', { type: 'begin', position, time: 9_000, hash: 5 });
     expect(expiring.replica.position).toBe(position + 1);
+    // A state without updates has settings and a protocol.
+    const empty = new Driven();
+    empty.hello('s');
+    expect(() => empty.send('s', { type: 'begin', position: 0, time: 9_000, hash: 5 })).toThrow(
+      expect.objectContaining({
+        code: 'POSITION_UNAVAILABLE',
+        message: expect.stringMatching(/without the state that belongs to it/),
+      }),
+    );
   });
 });

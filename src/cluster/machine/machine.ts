@@ -104,6 +104,8 @@ export class Machine {
   #hash = 0;
   #protocol = FIRST_PROTOCOL;
   #steadySince = Number.NEGATIVE_INFINITY;
+  /** `true` once {@link restore} was called. */
+  #isRestored = false;
   #current: Current | undefined;
 
   constructor(replica: Replica, own: (session: string, counter: number) => OwnMessage | undefined = () => undefined) {
@@ -280,8 +282,10 @@ export class Machine {
 
   /** Checks that this node had the state that the stream goes on from, before anything expired with this message. */
   #isContinued({ position, time, hash }: BeginCommand, before: number): boolean {
-    if (before !== position) {
-      const message = `The stream continues from position ${position}, and this node is at position ${before}.`;
+    // At position 0 too the stream goes on from a state: protocol and settings.
+    if (before !== position || !this.#isRestored) {
+      const state = this.#isRestored ? `at position ${before}` : 'without the state that belongs to it';
+      const message = `The stream continues from position ${position}, and this node is ${state}.`;
       const remedy =
         'Start it with an empty directory and with cluster.snapshots, which has a snapshot of that position.';
       throw new ContextCacheError('POSITION_UNAVAILABLE', `${message} ${remedy}`);
@@ -320,6 +324,7 @@ export class Machine {
       const message = `The state of the cluster belongs to position ${stored.position}, the data to ${this.#replica.position}.`;
       throw new ContextCacheError('INVARIANT', message);
     }
+    this.#isRestored = true;
     this.#sequence = stored.sequence;
     this.#time = stored.time;
     this.#hash = stored.hash;
