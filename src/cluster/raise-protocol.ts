@@ -38,8 +38,10 @@ export async function raiseProtocol(node: Raising, wanted?: number): Promise<num
       );
     }
     const { done } = (await answerTo(node, { type: 'protocol', protocol })) as { readonly done: boolean };
-    if (!done) throw notUnderstood(machine, protocol);
-    return protocol;
+    if (done) return protocol;
+    // Another raise of this node, which has the same lease, came first.
+    if (machine.protocol >= protocol) return machine.protocol;
+    throw notUnderstood(machine, protocol);
   } finally {
     node.submit({ type: 'lease', name: PROTOCOL_LEASE, forMs: 0 }, () => {}, true);
   }

@@ -1,5 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
+import { shownNode } from '../../src/cli/commands/cluster-node.ts';
 import { AgentContextCache } from '../../src/index.ts';
+import type { ClusterHealth } from '../../src/types.ts';
 import { openNode } from '../support/cluster.ts';
 import { MemoryStream } from '../support/memory-stream.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -56,6 +58,22 @@ describe('the protocol of a cluster', () => {
       message: expect.stringMatching(/has protocol 2, and this version .* understands 1 to 1.* Install the version/),
     });
     await Promise.all([a.shutdown(), b.shutdown()]);
+  });
+
+  test('is raised once by two raises at once on one node, and both resolve', async () => {
+    const stream = new TimedStream();
+    const a = await openNode(stream.connect(), { node: 'a', ...newer });
+    const raises = [2, 2].map((protocol) => a.ask({ ...raise, protocol }));
+    expect(await Promise.all(raises)).toEqual([{ protocol: 2 }, { protocol: 2 }]);
+    await a.shutdown();
+  });
+
+  test('is shown without a higher one while no members are known', async () => {
+    const a = await openNode(new TimedStream().connect(), { node: 'a', ...newer });
+    const health = a.health().cluster as ClusterHealth;
+    expect(shownNode(health)).toMatch(/protocol {2}1, can be raised to 2$/m);
+    expect(shownNode({ ...health, members: [] })).toMatch(/protocol {2}1$/m);
+    await a.shutdown();
   });
 
   test('is not raised within a minute after a silence of the stream, in which members could not speak', async () => {

@@ -4,7 +4,7 @@ import { shownAmount, shownCount } from '../terminal/format.ts';
 /** Returns a node and the members of its cluster as lines. */
 export function shownNode(health: ClusterHealth): string {
   const { node, status, connected, sequence, head, stalenessMs, waiting, members, leases, failure, protocol } = health;
-  const highest = Math.min(...members.map(({ maxProtocol }) => maxProtocol));
+  const highest = members.length === 0 ? protocol : Math.min(...members.map(({ maxProtocol }) => maxProtocol));
   const connection = connected ? '' : ', not connected';
   const behind = head > sequence ? `${shownAmount(head - sequence, 'message')} behind` : 'up to date';
   const since =
