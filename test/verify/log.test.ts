@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import { createUpdate } from '../../src/core/update.ts';
-import { type VerifyReport, verifyDirectory } from '../../src/index.ts';
+import { type JsonValue, type VerifyReport, verifyDirectory } from '../../src/index.ts';
 import { nodeFiles } from '../../src/storage/disk/files.ts';
 import { openLevel } from '../../src/storage/disk/index/leveldb/level-storage.ts';
 import { PinnedStorage } from '../../src/storage/disk/index/leveldb/pinned-storage.ts';
-import { encodeFrame, MAGIC, NOTE } from '../../src/storage/disk/log/frame.ts';
+import { decodeNote, encodeFrame, MAGIC, NOTE } from '../../src/storage/disk/log/frame.ts';
 import { storedLog } from '../../src/storage/disk/log/stored-log.ts';
 import { updatesOf, writeUpdate } from '../../src/storage/disk/log/update-record.ts';
 import { verifyStored } from '../../src/verify/disk/verify-stored.ts';
@@ -154,6 +154,18 @@ describe('verify of a log', () => {
       `log {"file":"${files[1]}","offset":${frame.offset},"position":6,"namespace":"n1"} ` +
         'The update has version 4 in its namespace instead of 3.',
     );
+  });
+
+  it('reports a heading whose floor is not what the updates before it lead to', async () => {
+    const [heading] = framesOf(join(whole, files[1] ?? ''));
+    if (heading === undefined) throw new Error('No heading');
+    const content = decodeNote(heading, () => 'The heading') as Record<string, JsonValue>;
+    const forged = encodeFrame(heading, (to) => to.value({ ...content, floor: 7 }));
+    const report = await changed((dataDir) => spliced(dataDir, 1, heading.offset, heading.end, forged));
+    expect(told(report.problems)).toEqual([
+      `log {"file":"${files[1]}","offset":${heading.offset}} The heading has 7 as the highest version of a dropped ` +
+        'namespace; the updates before it lead to 0.',
+    ]);
   });
 
   it('reports a follower that has received more than the log holds', async () => {

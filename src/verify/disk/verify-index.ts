@@ -198,8 +198,10 @@ export class IndexCheck {
       const digest = (of: Iterable<readonly [string, EntryRecord]>, version: number) =>
         digestOfEntries(of, version, keepsValues, this.#findings);
       const { version, position, ordinal } = frame;
-      const isSame = state?.version === version && state.position === position && entries.length === frame.entries;
-      if (isSame && (await digest(entries, version)) === (await digest(state.entries, version))) return;
+      // The copy may lie between a drop and the next update: a namespace that does not exist has version 0 and no entries.
+      const due = state ?? { version: 0, position, entries: [] };
+      const isSame = due.version === version && due.position === position && entries.length === frame.entries;
+      if (isSame && (await digest(entries, version)) === (await digest(due.entries, version))) return;
       throw corrupt(`The copy before update ${ordinal} of the namespace is not what the updates before it lead to`);
     });
   }
