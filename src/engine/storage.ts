@@ -95,7 +95,8 @@ export interface BranchOrigin {
 export async function branchStorage(options: EngineOptions, origin: BranchOrigin): Promise<Storage> {
   const point = new ForkPoint(origin.view, origin.log);
   const log = memoryLog(options);
-  await log.beginAfter(point.position, origin.log.remembered(point.position));
+  // A branch from position 0 has nothing in common with the log of its parent: an export of it must not need the floor.
+  if (point.position > 0) await log.beginAfter(point.position, origin.log.remembered(point.position));
   log.onStatus((status) => {
     if (status === 'closed') point.close();
   });

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { MemorySnapshotStore } from '../../src/backup.ts';
 import { apply } from '../../src/core/apply.ts';
-import { type AgentContextCache, diff, InMemoryContextCache, type OpenOptions } from '../../src/index.ts';
+import { type AgentContextCache, diff, InMemoryContextCache, type OpenOptions, replay } from '../../src/index.ts';
 import { codeOf, logOf, turns } from '../support/cache.ts';
 import { open } from '../support/durable.ts';
 import { durableKinds } from '../support/fork.ts';
+import { exported, linesOf } from '../support/replay.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const anError = (code: string) => expect.objectContaining({ code });
@@ -50,6 +51,19 @@ describe.each(durableKinds)('a branch of a cache $kind', ({ dataDir }) => {
     expect(branch.health().log).toMatchObject({ first: 4, head: 7, durable: false });
     expect(branch.health().log.id).not.toBe(cache.health().log.id);
     expect(branch.health().namespaces).toMatchObject({ total: 2, failed: [] });
+  });
+
+  it('at position 0 begins namespaces at version 1, whatever its parent has dropped, so that its log can be replayed', async () => {
+    const { cache } = await parent();
+    await cache.dropNamespace('n');
+    for (const own of [{}, { dataDir: await tempDir('branch'), sync: false }]) {
+      const branch = await cache.fork({ at: 0, ...own });
+      expect(await branch.set('a', 1, 'n')).toMatchObject({ position: 1, version: 1 });
+      const { cache: replayed } = await replay(linesOf(await exported(branch)), { natsUrl: null });
+      expect(replayed.entry('a', 'n')).toMatchObject({ value: 1, version: 1 });
+      await replayed.shutdown();
+      await branch.shutdown();
+    }
   });
 
   it('starts from any past position', async () => {
