@@ -3,7 +3,7 @@ import type { BaseContextCache } from '../backends/base-context-cache.ts';
 import { adoption, unknownKeys, writeAllAtOnce, writeAllToPrimary } from '../backends/primary.ts';
 import { apply } from '../core/apply.ts';
 import type { Acknowledgement, Appended, Incremented } from '../core/command.ts';
-import { decide, expired } from '../core/decide.ts';
+import { decide, expired, moveAbove } from '../core/decide.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import type { NamespaceState } from '../core/namespace-state.ts';
 import { settledAsRepeated } from '../core/operations.ts';
@@ -176,13 +176,13 @@ export class Executor {
     request: Request | undefined,
   ): Promise<void> {
     for (let update = expired(state, at); update !== undefined; update = expired(state, at)) {
-      if (!(await this.#takeLater(primary, [update], request))) return;
+      if (!(await this.#takeLater(state, primary, [update], request))) return;
       this.#applyAll(state, [update], emit);
       this.#entryExpired();
     }
     if (request === undefined || settledAsRepeated(this.#log.operations, request)) return;
     const updates = decided(state, request, this.#log.floor);
-    if (updates === undefined || !(await this.#takeLater(primary, updates, request))) return;
+    if (updates === undefined || !(await this.#takeLater(state, primary, updates, request))) return;
     this.#applyAll(state, updates, emit);
     acknowledge(state, request, updates);
   }
@@ -201,6 +201,7 @@ export class Executor {
 
   /** Does the same as {@link #take} with an asynchronous primary. Returns `false` if the request has failed. */
   async #takeLater(
+    state: NamespaceState,
     primary: BaseContextCache,
     updates: PendingUpdate[],
     request: Request | undefined,
@@ -213,7 +214,9 @@ export class Executor {
       return false;
     }
     if (updates.length === 0) return true;
-    this.#aboutToChange(updates[0]?.namespace ?? '');
+    this.#aboutToChange(state.name);
+    // Another namespace may have been dropped while the primary was awaited.
+    moveAbove(this.#log.floor, state, updates);
     try {
       this.#log.append(updates);
       return true;

@@ -314,7 +314,7 @@ export class CacheMethods<S extends NamespaceTypes<S> = AnyNamespaces, P extends
   /**
    * Stores a value under the next key and resolves with that key. Keys of the same prefix are in the order of appending:
    * `prefix`, a letter for the number of digits, and the version of the namespace with this entry, as in `a7`, `b10`,
-   * `c123`. No key is given twice until the namespace is dropped, whatever was deleted meanwhile.
+   * `c123`. No key is given twice, whatever was deleted or dropped meanwhile.
    *
    * @example `const { key } = await cache.append({ text: 'To Oslo' }, 'trip', { prefix: 'message:' });`
    */

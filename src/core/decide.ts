@@ -47,6 +47,22 @@ export function beginsWith(state: NamespaceState, version: number, floor: number
   return floor > 0 && state.version === 0 && version === floor + 1 ? true : undefined;
 }
 
+/**
+ * Moves the updates of one command above the floor, if it has risen since they were decided and the namespace still does not
+ * exist. The key of an `append` stays, because a primary may have it already.
+ */
+export function moveAbove(floor: number, state: NamespaceState, updates: readonly PendingUpdate[]): void {
+  const [first] = updates;
+  if (first === undefined || state.version !== 0) return;
+  const by = nextVersion(state, floor) - first.version;
+  if (by === 0) return;
+  first.begins = true;
+  for (const update of updates) {
+    update.version += by;
+    if (update.replaced > 0) update.replaced += by;
+  }
+}
+
 /** Returns the step of a request, whose key or value may depend on the state. */
 function computed(state: NamespaceState, request: Request, version: number): Step {
   if (request.type === 'context.increment') return incremented(state, request);

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { MemorySnapshotStore } from '../../src/backup.ts';
-import { AgentContextCache, InMemoryContextCache, replay } from '../../src/index.ts';
-import { closing, codeOf, logOf, makeCache } from '../support/cache.ts';
+import { AgentContextCache, InMemoryContextCache, replay, verifyDirectory } from '../../src/index.ts';
+import { closing, codeOf, LateCache, logOf, makeCache } from '../support/cache.ts';
 import { clusterOf, openNode } from '../support/cluster.ts';
 import { exported, linesOf } from '../support/replay.ts';
 import { serveThroughProxy } from '../support/served.ts';
@@ -226,6 +226,56 @@ describe('no version of a namespace comes back after it was dropped', () => {
     expect(await codeOf(cache.set('k', 2, 'n', { ifVersion: 1 }))).toBe('VERSION_CONFLICT');
     expect(cache.entry('k', 'n')).toMatchObject({ version: 3 });
   });
+
+  it.each<[string, (cache: AgentContextCache) => Promise<unknown>, (string | number | boolean | undefined)[][]]>([
+    ['set', (cache) => cache.set('k', 1, 'n'), [['k', 4, 0, true]]],
+    ['append', (cache) => cache.append('first', 'n'), [['a1', 4, 0, true]]],
+    [
+      'batch',
+      (cache) =>
+        cache.batch(
+          [
+            { operation: 'set', key: 'k', value: 1 },
+            { operation: 'set', key: 'k', value: 2 },
+            { operation: 'delete', key: 'k' },
+          ],
+          'n',
+        ),
+      [
+        ['k', 4, 0, true],
+        ['k', 5, 4, undefined],
+        ['k', 6, 5, undefined],
+      ],
+    ],
+  ])(
+    'while an asynchronous primary holds a write that begins one, and another is dropped: %s',
+    async (_, write, expected) => {
+      const primary = new LateCache();
+      const dataDir = await tempDir('versions');
+      const options = { ...common, dataDir, primaryCache: primary };
+      const cache = closing(await AgentContextCache.open(options)) as unknown as AgentContextCache;
+      for (const key of KEYS) await cache.set(key, 1, 'gone');
+      let dropped: Promise<{ version: number }> | undefined;
+      primary.before = async (call) => {
+        if (!call.includes(' n ')) return;
+        dropped ??= cache.dropNamespace('gone');
+        await dropped;
+      };
+      expect(await write(cache)).toMatchObject({ version: expected.at(-1)?.[1] });
+      expect(await dropped).toMatchObject({ version: 3 });
+      const updates = (await logOf(cache)).filter(({ namespace }) => namespace === 'n');
+      expect(updates.map(({ key, version, replaced, begins }) => [key, version, replaced, begins])).toEqual(expected);
+      const next = 1 + Number(expected.at(-1)?.[1]);
+      expect(await cache.set('l', 2, 'n')).toMatchObject({ version: next });
+      const log = await exported(cache);
+      await cache.shutdown();
+      expect(await verifyDirectory(dataDir)).toMatchObject({ ok: true, problems: [] });
+      const { cache: replayed } = await replay(linesOf(log), IN_MEMORY);
+      expect(closing(replayed).entry('l', 'n')).toMatchObject({ value: 2, version: next });
+      const again = closing(await AgentContextCache.open(options));
+      expect(await again.entry('l', 'n')).toMatchObject({ value: 2, version: next });
+    },
+  );
 
   it('for the keys of append', async () => {
     const { cache } = makeCache();
