@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, elapsedBy } from '../core/clock.ts';
 import { closed, unread } from './node-errors.ts';
 
 /** The parts of a node that {@link catchUp} watches. */
@@ -19,11 +19,10 @@ export async function catchUpInRounds(
   clock: Clock,
   timeoutMs: number,
 ): Promise<void> {
-  const elapsed = () => clock.elapsed?.() ?? clock.now();
   for (let end = last; ; end = await ask()) {
-    const since = elapsed();
+    const since = elapsedBy(clock);
     await catchUp(node, end, clock, timeoutMs);
-    if (elapsed() - since < timeoutMs / 4) return;
+    if (elapsedBy(clock) - since < timeoutMs / 4) return;
   }
 }
 

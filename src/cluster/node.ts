@@ -1,3 +1,4 @@
+import { elapsedBy } from '../core/clock.ts';
 import { ContextCacheError, toError } from '../core/errors.ts';
 import { catchUpInRounds } from './catch-up.ts';
 import type { Following, StreamInfo, StreamMessage } from './command-stream.ts';
@@ -194,8 +195,7 @@ export class ClusterNode {
   }
 
   #elapsed(): number {
-    const { clock } = this.#options;
-    return clock.elapsed?.() ?? clock.now();
+    return elapsedBy(this.#options.clock);
   }
 
   #hello(): Promise<void> {

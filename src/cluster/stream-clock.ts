@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, elapsedBy } from '../core/clock.ts';
 
 /**
  * The clock of a node's data: the stream's time plus what has passed since on this machine. So readers on all nodes see an entry
@@ -42,7 +42,7 @@ export class StreamClock implements Clock {
   }
 
   elapsed(): number {
-    return this.#machine.elapsed?.() ?? this.#machine.now();
+    return elapsedBy(this.#machine);
   }
 
   setTimeout(callback: () => void, delayMs: number): unknown {

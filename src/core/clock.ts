@@ -17,6 +17,11 @@ export interface Clock {
   unref?(handle: unknown): void;
 }
 
+/** Returns the milliseconds of a clock that is never set back, or those of `now` if it has none. For durations only. */
+export function elapsedBy(clock: Pick<Clock, 'now' | 'elapsed'>): number {
+  return clock.elapsed?.() ?? clock.now();
+}
+
 /** Node refuses longer delays and fires at once instead. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 

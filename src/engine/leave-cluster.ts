@@ -1,9 +1,11 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, elapsedBy } from '../core/clock.ts';
 import type { LeftUndone, Sequencer } from './sequencer.ts';
 
-/** What a node has left undone, and the time that is left for the other parts of a shutdown. */
+/** The end of a node's part in a shutdown. */
 interface Leave {
+  /** The commands and deliveries that the node did not finish. */
   readonly left: LeftUndone;
+  /** Time for the other parts of the shutdown. */
   readonly leftMs: number;
 }
 
@@ -17,8 +19,7 @@ export async function leaveCluster(
   { sequencer, clock }: { readonly sequencer: Sequencer; readonly clock: Clock },
   timeoutMs: number,
 ): Promise<Leave> {
-  const elapsed = () => clock.elapsed?.() ?? clock.now();
-  const start = elapsed();
+  const start = elapsedBy(clock);
   const left = await sequencer.close(timeoutMs);
-  return { left, leftMs: Math.max(0, timeoutMs - (elapsed() - start)) };
+  return { left, leftMs: Math.max(0, timeoutMs - (elapsedBy(clock) - start)) };
 }

@@ -6,3 +6,13 @@ export const STORAGE_EXCEEDED = 10_047;
 export const STREAM_NOT_FOUND = 10_059;
 /** Code of JetStream for a stream that has reached `max_bytes`. */
 export const MAX_BYTES_REACHED = 10_077;
+
+/** Resolves with `undefined` if the stream does not exist. */
+export async function ifFound<Result>(work: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === STREAM_NOT_FOUND) return undefined;
+    throw error;
+  }
+}

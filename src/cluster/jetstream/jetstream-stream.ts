@@ -1,6 +1,6 @@
 import type { StreamInfo as ServerStreamInfo } from '@nats-io/jetstream';
 import { backOffMs } from '../../core/back-off.ts';
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, elapsedBy } from '../../core/clock.ts';
 import { pause, within } from '../../core/deadline.ts';
 import { ContextCacheError, toError } from '../../core/errors.ts';
 import type { NatsAddress } from '../../followers/broadcast/nats-address.ts';
@@ -144,8 +144,7 @@ export class JetStreamStream implements CommandStream {
       ended: (each) => this.#readers.delete(each),
     });
     this.#readers.add(reader);
-    const link = this.#link;
-    if (link !== undefined) void this.#resume(link, [reader]);
+    if (this.#link !== undefined) void this.#resume([reader]);
     return reader;
   }
 
@@ -249,20 +248,16 @@ export class JetStreamStream implements CommandStream {
       this.#elapsed(),
     );
     this.#link = link;
-    void this.#resume(link, [...this.#readers]);
+    void this.#resume([...this.#readers]);
     return link;
   }
 
-  /** Lets readers go on with a link, once the stream is known to be the same. */
-  async #resume(link: StreamLink, readers: readonly StreamReader[]): Promise<void> {
+  /** Lets readers go on with a new link, once its stream is known to be the same incarnation. */
+  async #resume(readers: readonly StreamReader[]): Promise<void> {
     if (readers.length === 0) return;
-    try {
-      const info = await this.info();
-      await Promise.all(readers.map((reader) => reader.resume(link, info)));
-    } catch {
-      // Without a leader, stored messages can be read; the ends of the stream are read again at a later tick.
-      for (const reader of readers) reader.poll();
-    }
+    // Without a leader, stored messages can be read; the ends of the stream are read again at a later tick.
+    await this.info().catch(() => undefined);
+    await Promise.all(readers.map((reader) => reader.resume()));
   }
 
   #tickLater(): void {
@@ -370,8 +365,7 @@ export class JetStreamStream implements CommandStream {
   }
 
   #elapsed(): number {
-    const { clock } = this.#parts;
-    return clock.elapsed?.() ?? clock.now();
+    return elapsedBy(this.#parts.clock);
   }
 
   #within<Result>(work: Promise<Result>, timeoutMs: number): Promise<Result> {

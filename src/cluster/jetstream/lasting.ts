@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, elapsedBy } from '../../core/clock.ts';
 
 /**
  * Milliseconds for which an answer about the stream must stay the same before it is believed. A new leader, or a replica that catches
@@ -44,11 +44,10 @@ export async function lastingAnswer<Answer>(
   clock: Clock,
 ): Promise<{ readonly answer: Answer; readonly isCertain: boolean }> {
   const lasting = new Lasting<string>();
-  const elapsed = () => clock.elapsed?.() ?? clock.now();
-  const until = elapsed() + LONGEST_MS;
+  const until = elapsedBy(clock) + LONGEST_MS;
   for (;;) {
     const answer = await ask();
-    const now = elapsed();
+    const now = elapsedBy(clock);
     if (lasting.note(keyOf(answer), now)) return { answer, isCertain: true };
     if (now >= until) return { answer, isCertain: false };
     await new Promise<void>((resolve) => clock.setTimeout(resolve, PAUSE_MS));

@@ -4,7 +4,7 @@ import { ContextCacheError } from '../../core/errors.ts';
 import { type NatsAddress, parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats, type NatsConnectionSettings } from '../../followers/broadcast/nats-connect.ts';
 import type { CommandStream } from '../command-stream.ts';
-import { STREAM_NOT_FOUND } from './error-codes.ts';
+import { ifFound } from './error-codes.ts';
 import { JetStreamStream } from './jetstream-stream.ts';
 import { checkServerVersion } from './server-version.ts';
 import { type StreamNames, streamNames } from './stream-names.ts';
@@ -98,14 +98,12 @@ export async function createJetStream(options: CreateJetStreamOptions): Promise<
     checkServerVersion(connection.info?.version, connection.getServer());
     const { jetstreamManager } = await import('@nats-io/jetstream');
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: CREATE_MS });
-    try {
-      const { config } = await manager.streams.info(names.stream);
-      identityOf(names, config);
-      const { num_replicas: actual } = config;
+    const existing = await ifFound(manager.streams.info(names.stream));
+    if (existing !== undefined) {
+      identityOf(names, existing.config);
+      const { num_replicas: actual } = existing.config;
       if (options.replicas !== undefined && actual < replicas) throw fewerReplicas(names, actual, replicas);
       return false;
-    } catch (error) {
-      if ((error as { readonly code?: unknown }).code !== STREAM_NOT_FOUND) throw error;
     }
     await manager.streams.add({
       ...configOf(names, { replicas, maxBytes, epoch: randomUUID() }),

@@ -1,9 +1,9 @@
 import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream';
-import { type Clock, systemClock } from '../../core/clock.ts';
+import { type Clock, elapsedBy, systemClock } from '../../core/clock.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import { parseNatsAddress } from '../../followers/broadcast/nats-address.ts';
 import { connectNats } from '../../followers/broadcast/nats-connect.ts';
-import { NO_PEERS, STORAGE_EXCEEDED, STREAM_NOT_FOUND } from './error-codes.ts';
+import { ifFound, NO_PEERS, STORAGE_EXCEEDED } from './error-codes.ts';
 import { CREATE_MS, type CreateJetStreamOptions, DEFAULT_MAX_BYTES, settingsOf } from './open-jetstream.ts';
 import { checkServerVersion } from './server-version.ts';
 import { type StreamNames, streamNames } from './stream-names.ts';
@@ -113,27 +113,16 @@ async function addOnceFreed(
   config: Parameters<JetStreamManager['streams']['add']>[0],
   clock: Clock,
 ): Promise<void> {
-  const elapsed = () => clock.elapsed?.() ?? clock.now();
-  const until = elapsed() + FREED_MS;
+  const until = elapsedBy(clock) + FREED_MS;
   for (;;) {
     try {
       await streams.add(config);
       return;
     } catch (error) {
       const { code } = error as { readonly code?: unknown };
-      if ((code !== NO_PEERS && code !== STORAGE_EXCEEDED) || elapsed() >= until) throw error;
+      if ((code !== NO_PEERS && code !== STORAGE_EXCEEDED) || elapsedBy(clock) >= until) throw error;
     }
     await new Promise<void>((resolve) => clock.setTimeout(resolve, PAUSE_MS));
-  }
-}
-
-/** Resolves with `undefined` if the stream does not exist. */
-async function ifFound<Result>(work: Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if ((error as { readonly code?: unknown }).code === STREAM_NOT_FOUND) return undefined;
-    throw error;
   }
 }
 

@@ -46,6 +46,8 @@ export class StreamReader implements Following {
   #received: number;
   /** Greatest sequence that is known to exist. */
   #known: number;
+  /** The link on which the stream was seen to have the last message that was received. */
+  #checked: StreamLink | undefined;
   #isFilling = false;
   #isStopped = false;
   #waitsForLate = false;
@@ -94,7 +96,7 @@ export class StreamReader implements Following {
     if (sequence > this.#known) this.#known = sequence;
     if (sequence <= this.#received) {
       this.#compare(sequence, at);
-    } else if (sequence === this.#received + 1) {
+    } else if (sequence === this.#received + 1 && this.#isChecked(this.#port.link())) {
       this.#take(message);
       this.#takeHeld();
     } else {
@@ -131,16 +133,8 @@ export class StreamReader implements Following {
     this.#fail('LOG_CORRUPT', `The stream ${this.#port.names.stream} was deleted.`);
   }
 
-  /** Starts reading on a new link, after checking that the stream still has the last message that was received. */
-  async resume(link: StreamLink, info: Pick<StreamInfo, 'first'>): Promise<void> {
-    if (this.#received > this.#after && this.#received >= info.first) {
-      try {
-        const same = await this.#port.within(link.readOne(this.#received), READ_MS);
-        if (same !== undefined) this.#compare(same.sequence, same.at);
-      } catch {
-        // The link is down or stalled; the next one is compared again.
-      }
-    }
+  /** Starts reading on a new link. */
+  async resume(): Promise<void> {
     await this.#fill();
   }
 
@@ -175,6 +169,20 @@ export class StreamReader implements Following {
   poll(): void {
     if (this.#isStopped) return;
     if (this.#port.elapsed() - this.#lastMessageAt >= IDLE_MS || this.#known > this.#received) void this.#fill();
+  }
+
+  /** Returns whether the stream on a link was seen to have the last message that was received, if there is one. */
+  #isChecked(link: StreamLink | undefined): boolean {
+    if (this.#received === this.#after) this.#checked = link;
+    return link === this.#checked;
+  }
+
+  /** Compares the last message that was received with that of the stream, once on each link: nothing is taken before. */
+  async #check(link: StreamLink): Promise<void> {
+    if (this.#isChecked(link)) return;
+    const same = await this.#port.within(link.readOne(this.#received), READ_MS);
+    if (same !== undefined) this.#compare(same.sequence, same.at);
+    this.#checked = link;
   }
 
   #take(message: StreamMessage): void {
@@ -227,6 +235,7 @@ export class StreamReader implements Following {
     if (this.#isFilling || this.#isStopped || link === undefined) return;
     this.#isFilling = true;
     try {
+      await this.#check(link);
       // Ends with the first page that brings nothing. Messages that are heard meanwhile do not count, because under load some always are.
       for (let page = { took: 1, isBatch: true }; page.took > 0 && !this.#isStopped; ) {
         page = await this.#readPage(link, page.isBatch);

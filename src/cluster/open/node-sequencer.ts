@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, elapsedBy } from '../../core/clock.ts';
 import type { Acknowledgement, TransactionResult } from '../../core/command.ts';
 import { ContextCacheError } from '../../core/errors.ts';
 import type { Request } from '../../core/request.ts';
@@ -134,7 +134,7 @@ export class NodeSequencer implements Sequencer {
   }
 
   async close(timeoutMs: number): Promise<LeftUndone> {
-    const elapsed = () => this.#clock.elapsed?.() ?? this.#clock.now();
+    const elapsed = () => elapsedBy(this.#clock);
     const until = elapsed() + timeoutMs;
     const undelivered = (await this.#leases?.close(timeoutMs)) ?? [];
     const isDone = (await this.#node?.drain(until - elapsed())) ?? true;

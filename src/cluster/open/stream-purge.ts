@@ -1,5 +1,5 @@
 import { backOffMs } from '../../core/back-off.ts';
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, elapsedBy } from '../../core/clock.ts';
 import { toError } from '../../core/errors.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { CommandStream } from '../command-stream.ts';
@@ -79,7 +79,6 @@ export class StreamPurge {
   }
 
   #elapsed(): number {
-    const { clock } = this.#deps;
-    return clock.elapsed?.() ?? clock.now();
+    return elapsedBy(this.#deps.clock);
   }
 }

@@ -19,7 +19,7 @@ function readerOver(has: Map<number, StreamMessage>, isBatch = true) {
   const reads: number[] = [];
   /** Called during each read, before its answer. */
   const during = { read: () => {} };
-  const link = {
+  const server = {
     async read(first: number, take: (message: StreamMessage) => void) {
       reads.push(first);
       during.read();
@@ -31,7 +31,11 @@ function readerOver(has: Map<number, StreamMessage>, isBatch = true) {
     async readOne(sequence: number) {
       return has.get(sequence);
     },
-  } as unknown as StreamLink;
+  };
+  let link = { ...server } as unknown as StreamLink;
+  const connectAgain = () => {
+    link = { ...server } as unknown as StreamLink;
+  };
   const reader = new StreamReader(0, got.receive, got.failed, {
     names: streamNames('plans'),
     elapsed: () => clock.now(),
@@ -44,7 +48,7 @@ function readerOver(has: Map<number, StreamMessage>, isBatch = true) {
     clock.increment(ms);
     await new Promise((resolve) => setImmediate(resolve));
   };
-  return { reader, got, reads, during, pass, link };
+  return { reader, got, reads, during, pass, connectAgain };
 }
 
 const all = (count: number) => new Map(Array.from({ length: count }, (_, index) => [index + 1, stored(index + 1)]));
@@ -141,18 +145,27 @@ test('reports another message under a sequence that it has received', async () =
   expect(got.sequences).toEqual([1, 2, 3]);
 });
 
-test('compares the last message that it received when it goes on with another connection', async () => {
-  const has = all(3);
-  const { reader, got, link } = readerOver(has);
-  for (const sequence of [1, 2, 3]) reader.hear(stored(sequence));
-  await reader.resume(link, { first: 1 });
-  expect(got.errors).toEqual([]);
-  has.set(3, stored(3, 9_000));
-  has.set(4, stored(4, 9_001));
-  await reader.resume(link, { first: 1 });
-  expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']);
-  expect(got.sequences).toEqual([1, 2, 3]);
-});
+test.each(['asked to go on', 'polled', 'told of a new message'])(
+  'compares the last message that it received on each connection before it takes another one: %s',
+  async (how) => {
+    const has = all(3);
+    const { reader, got, pass, connectAgain } = readerOver(has);
+    for (const sequence of [1, 2, 3]) reader.hear(stored(sequence));
+    connectAgain();
+    await reader.resume();
+    expect(got.errors).toEqual([]);
+    has.set(3, stored(3, 9_000));
+    has.set(4, stored(4, 9_001));
+    connectAgain();
+    if (how === 'asked to go on') await reader.resume();
+    else if (how === 'told of a new message') reader.hear(stored(4, 9_001));
+    await pass(1_000);
+    reader.poll();
+    await pass(0);
+    expect(got.errors.map(({ code }) => code)).toEqual(['LOG_CORRUPT']);
+    expect(got.sequences).toEqual([1, 2, 3]);
+  },
+);
 
 test('takes no answer for low that was given before a message came, nor two of them with silence between', async () => {
   const { reader, got, pass } = readerOver(all(60));
