@@ -68,7 +68,7 @@ export default {
   },
 };
 
-/** What an agent is told at its turn. `take` brings what it knows up to date. */
+/** Ways to bring an agent up to date at its turn: the text for its prompt, and `take`, which puts the same into its copy of the state. */
 const TOLD = {
   async [OURS](cache, namespace, agent) {
     const briefing = await cache.briefing({ agent, namespaces: [namespace], maxTokens: MAX_TOKENS });
@@ -114,7 +114,7 @@ function commandsOf(trials) {
   return lines.map((line) => JSON.parse(line)).filter(({ namespace = '' }) => isMeant.test(namespace));
 }
 
-/** What an agent knows of its own writes. */
+/** Puts an agent's own write into its copy of the state. */
 function take(state, { type, key, value }) {
   if (type === 'context.set') state.set(key, value);
   else if (type === 'context.delete') state.delete(key);

@@ -12,6 +12,7 @@ import {
   splitLines,
   writeUpdate,
 } from './lib/ours.mjs';
+import { makeStore } from './lib/stores.mjs';
 import { VALUES } from './lib/values.mjs';
 
 const KEYS = Array.from({ length: 10_000 }, (_, i) => `key-${i}`);
@@ -109,25 +110,21 @@ async function inTurns(writes, inFlight, store) {
   await Promise.all(Array.from({ length: inFlight }, writer));
 }
 
+/** A nested Map that answers with a promise, as the cache does. */
 function maps() {
-  const namespaces = new Map();
+  const { set, get } = makeStore('nested Map');
   return {
+    get,
     set(namespace, key, value) {
-      let entries = namespaces.get(namespace);
-      if (entries === undefined) {
-        entries = new Map();
-        namespaces.set(namespace, entries);
-      }
-      entries.set(key, value);
+      set(namespace, key, value);
       return Promise.resolve();
     },
-    get: (namespace, key) => namespaces.get(namespace)?.get(key),
   };
 }
 
 /** Maps, and a file that holds each write before its promise resolves. A group is written while the next one gathers. */
 async function written(dir) {
-  const { set, get } = maps();
+  const { set, get } = makeStore('nested Map');
   const file = await nodeFiles.create(join(dir, 'raw.log'), true);
   let [count, end, group] = [0, 0, []];
   let writing;

@@ -15,8 +15,8 @@ export function stepInto(value: JsonValue | undefined, step: string): JsonValue 
 }
 
 /**
- * Returns whether a change may have moved what a pointer leads to: nothing is there any more, or an array on the way to it has another
- * length. `null` counts as nothing. The whole value stays where it is.
+ * Returns whether a change may have moved the part of a value at a pointer: the new value has nothing or `null` there, or an array on
+ * the way to it has another length. `false` for the pointer of the whole value, and if the old value has nothing or `null` there.
  */
 export function mayHaveMoved(pointer: string, before: JsonValue | undefined, after: JsonValue | undefined): boolean {
   let [from, to, isResized] = [before, after, false];

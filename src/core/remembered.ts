@@ -1,6 +1,6 @@
 import type { OperationWindow, StoredOperations } from './operations.ts';
 
-/** What a log remembers of its updates, also of those that it no longer holds. Stored in its files and in snapshots. */
+/** Facts about all updates of a log that outlive the updates themselves. The log's files and snapshots store them. */
 export interface Remembered {
   /** The operations that are remembered; absent: none. */
   readonly operations?: StoredOperations | undefined;

@@ -65,7 +65,7 @@ export function about(entry: Entry): Record<string, JsonValue> {
 
 type Notes = Pick<Entry, 'retraction' | 'stale' | 'forgotten' | 'sealed'>;
 
-/** Returns what `retract` and `forget` say about an entry, an update or a version; nothing if they are not about it. */
+/** Returns the marks that `retract` and `forget` have put on an entry, an update or a version. */
 export function notesOf({ retraction, stale, forgotten, sealed }: Notes): Record<string, JsonValue> {
   const notes = Object.entries({ retraction, stale, forgotten, sealed });
   return Object.fromEntries(notes.filter(([, note]) => note !== undefined)) as Record<string, JsonValue>;

@@ -62,7 +62,7 @@ export function inputSchema(required: readonly InputName[], optional: readonly I
 }
 
 const VERSION = integer('Version of the entry, for ifVersion.');
-/** What `retract` and `forget` say about an entry or a version of it. */
+/** Marks that `retract` and `forget` put on an entry or a version of it. */
 const NOTES = {
   retraction: { type: 'object', description: 'The update at this position was taken back, for this reason.' },
   stale: { type: 'object', description: 'Based on the write at the position "because", which was taken back.' },

@@ -56,7 +56,7 @@ export interface MergePart {
   readonly basis?: Basis | undefined;
 }
 
-/** What a merge makes of a write of the branch. */
+/** The step that brings a write of the branch into the target. */
 interface Wanted {
   readonly name: string;
   /** `undefined`: the namespace is dropped. */

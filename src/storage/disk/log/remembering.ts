@@ -3,7 +3,7 @@ import { floorAfter, type Remembered, rememberedOf } from '../../../core/remembe
 import { DROPS, type Frame, OPERATIONS } from './frame.ts';
 import { bareUpdatesOf, updatesOf } from './update-record.ts';
 
-/** What a log remembers behind some of the frames of a file, from the file's heading on. */
+/** Reads a file of the log from its heading on, and gathers what the log remembers at the end of the frames read so far. */
 export class Remembering {
   readonly #operations = new OperationWindow();
   #floor: number;
